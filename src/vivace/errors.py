@@ -1,0 +1,115 @@
+"""Every error Vivace raises on purpose, and the exit code each ends a command with.
+
+    VivaceError
+    ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
+    │   ├── ControlError        a prompt, strength, mask or size that cannot be used
+    │   ├── UnknownModelError   no profile of that name
+    │   └── SessionClosedError  the session has ended
+    ├── MediaError (3)          the world's mistake on the way in or out
+    │   ├── SourceError
+    │   │   ├── SourceNotFoundError     no such file, camera or address
+    │   │   ├── SourceUnsupportedError  found, but not something that can be read
+    │   │   ├── DecodeError             damaged data
+    │   │   ├── SourceStalledError      no frame within the time-out
+    │   │   └── SourceLostError         was there and vanished
+    │   └── SinkError
+    │       ├── SinkUnsupportedError    no such format, display or address
+    │       └── SinkWriteError          disk full, folder gone, peer vanished
+    └── DeviceError (4)         this machine cannot do it
+        ├── BackendUnavailableError  a runtime that is not installed or not supported
+        ├── CapacityError            too little memory; says what would fit
+        ├── CheckpointError          weights that do not fit their profile
+        └── StepError                the model failed on a frame; ends that session only
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VivaceError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(VivaceError):
+    """The caller asked for something that cannot be; fix the call."""
+
+    exit_code = 2
+
+
+class ControlError(UsageError):
+    """A control (prompt, strength, mask, size, …) has a value that cannot be used."""
+
+
+class UnknownModelError(UsageError):
+    """No profile has that name."""
+
+
+class SessionClosedError(UsageError):
+    """The session has ended and takes no more frames or controls."""
+
+
+class MediaError(VivaceError):
+    """A source or a sink failed."""
+
+    exit_code = 3
+
+
+class SourceError(MediaError):
+    """A source failed."""
+
+
+class SourceNotFoundError(SourceError):
+    """No such file, folder, camera or address."""
+
+
+class SourceUnsupportedError(SourceError):
+    """The source exists but holds nothing that can be shown."""
+
+
+class DecodeError(SourceError):
+    """The data is damaged; frames before the damage were delivered."""
+
+
+class SourceStalledError(SourceError):
+    """No frame arrived within the time-out."""
+
+
+class SourceLostError(SourceError):
+    """The source was delivering and vanished (an unplugged camera, a closed connection)."""
+
+
+class SinkError(MediaError):
+    """A sink failed; what it had written stays playable."""
+
+
+class SinkUnsupportedError(SinkError):
+    """No such output format, display or address."""
+
+
+class SinkWriteError(SinkError):
+    """Writing failed (disk full, folder gone, peer vanished)."""
+
+
+class DeviceError(VivaceError):
+    """This machine cannot do what was asked."""
+
+    exit_code = 4
+
+
+class BackendUnavailableError(DeviceError):
+    """A runtime is not installed or does not support this machine."""
+
+
+class CapacityError(DeviceError):
+    """Too little memory; the message says what would fit."""
+
+
+class CheckpointError(DeviceError):
+    """Weights are missing, damaged or do not fit their profile."""
+
+
+class StepError(DeviceError):
+    """A model step failed; only the session it belonged to ends."""

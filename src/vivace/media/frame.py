@@ -1,0 +1,49 @@
+"""A picture on its way through Vivace, with its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb = NDArray[np.uint8]
+"""`uint8 [h w 3]`, RGB, C-contiguous: the one layout at the media boundary."""
+
+
+@dataclass(slots=True, frozen=True)
+class Frame:
+    """One picture: pixels, place in its stream, and when it was captured and left each stage.
+
+    Frames are shared between threads, so neither the object nor its pixels are changed after creation.
+    """
+
+    rgb: Rgb
+    """`uint8 [h w 3]`, RGB."""
+    index: int
+    """Counts the frames of the source from 0, dropped ones included."""
+    pts: int
+    """Presentation time in units of `time_base`, from the source; strictly increasing."""
+    time_base: Fraction
+    """Seconds per unit of `pts`."""
+    capture_time_s: float
+    """Monotonic clock when the picture existed first (camera: arrival; file: decoded or due)."""
+    marks: dict[str, float] = field(default_factory=dict)
+    """Monotonic time at which the frame left each stage, by stage name."""
+    control_index: int = 0
+    """Number of the control update this frame was made with (output frames)."""
+
+    @property
+    def pts_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(width, height)` in px."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    def marked(self, stage: str, time_s: float) -> Frame:
+        """Return this frame having left `stage` at `time_s`."""
+        return replace(self, marks={**self.marks, stage: time_s})

@@ -1,0 +1,131 @@
+"""What a model family provides to a stream: a description and four verbs.
+
+Pixels cross this boundary as `uint8 [t h w 3]`. Normalising to float happens once, on the model's own device (for
+OpenVINO inside the compiled graph), because moving bytes is four times cheaper than moving floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keep = Literal["nothing", "sinks"]
+"""What survives a reset: `nothing` starts afresh, `sinks` keeps the permanent warm-up slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a model is, as far as a stream needs to know."""
+
+    name: str
+    family: str
+    summary: str
+    licence: str
+    size_multiple: int
+    """Width and height of the output must be multiples of this, px."""
+    min_size: tuple[int, int]
+    max_size: tuple[int, int]
+    default_area_px: int
+    """Output area that a stream chooses when the user names no size; the aspect is the source's."""
+    chunk_frames: int
+    """Frames taken and given by one step."""
+    warmup_frames: int
+    """Frames that become permanent sinks."""
+    output_lag_frames: int
+    """How many frames the output trails the input."""
+    denoising_steps: tuple[int, ...]
+    """Step counts the weights were trained for, the default first."""
+    efforts: tuple[float, ...]
+    """Shares of the full work the deadline controller may choose from, falling from 1.0."""
+    conditions: tuple[str, ...]
+    """Controls that reach the model, e.g. `("prompt",)`."""
+    styles: tuple[str, ...] = ()
+    """Names of what the model knows to do, where it is a closed set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An encoded prompt, with what the encoder made of it."""
+
+    text: str
+    embeds: NDArray[np.float32]
+    """`[d]`; embeddings may be interpolated, which is how a prompt change cross-fades."""
+    known: bool
+    """False when the model cannot serve the prompt; `message` then says so."""
+    confidence: float
+    """0 to 1."""
+    matches: tuple[tuple[str, float], ...] = ()
+    """Style names with their weights, greatest first."""
+    message: str = ""
+    """For people: what the prompt was taken to mean, or why it was not understood and what is near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Input of one session to one step."""
+
+    rgb: NDArray[np.uint8]
+    """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with."""
+    embeds: NDArray[np.float32]
+    """`[d]` prompt embedding to paint with (already cross-faded)."""
+    denoising_steps: int = 1
+    effort: float = 1.0
+    """One of `spec.efforts`."""
+
+
+class ModelState(Protocol):
+    """All buffers of one stream. Weights are never in here."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """Where the network runs."""
+
+    runtime: str
+    """E.g. `openvino`, `eager`."""
+    device: str
+    """E.g. `CPU: AMD EPYC …`."""
+    precision: str
+    """E.g. `bf16`, `f32`."""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+    """Fallbacks taken, for people."""
+
+
+class StreamModel(Protocol):
+    """A family's weights, ready to serve any number of sessions."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def runtime(self) -> RuntimeInfo: ...
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes `open(size)` will allocate. `size` is `(width, height)`."""
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> Any:
+        """Allocate the state of one stream of `(width, height)` px.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory.
+        """
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt; cached by text. Never called on the frame path twice for the same text."""
+
+    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk and return its frames, `uint8 [t h w 3]` each.
+
+        Rows never see each other. Raises StepError, in which case the failed state must be reset before use.
+        """
+
+    def reset(self, state: Any, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
