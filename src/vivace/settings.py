@@ -1,0 +1,41 @@
+"""What may be set from the environment, read in one place.
+
+| variable | meaning | default |
+|---|---|---|
+| `VIVACE_MODEL` | model used when a command names none | `mini` |
+| `VIVACE_THREADS` | CPU threads the model may use | what the machine has |
+| `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vivace.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment's wishes; a command's own flags go before them."""
+
+    model: str = "mini"
+    threads: int | None = None
+    debug: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the `VIVACE_…` variables.
+
+        Raises:
+            UsageError: a value that cannot be used, with the variable's name.
+        """
+        threads = environ.get("VIVACE_THREADS", "").strip()
+        if threads and not (threads.isdecimal() and int(threads) > 0):
+            raise UsageError(f"VIVACE_THREADS is {threads!r}; give a whole number of threads from 1, or unset it.")
+        return cls(
+            model=environ.get("VIVACE_MODEL", "").strip() or "mini",
+            threads=int(threads) if threads else None,
+            debug=environ.get("VIVACE_DEBUG", "").strip() not in ("", "0"),
+        )

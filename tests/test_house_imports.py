@@ -1,0 +1,144 @@
+"""The arrows between the rooms of the house (ARCHITECTURE.md), held over the import graph."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src"
+
+# What each room may import from the others. A room may always import itself.
+ARROWS: dict[str, set[str]] = {
+    "vivace": {"errors", "media", "models", "stream"},  # for type checkers; at run time through __getattr__
+    "errors": set(),
+    "settings": {"errors"},
+    "media": {"errors"},
+    "diffusion": {"errors"},
+    "memory": {"errors"},
+    "models.base": {"errors"},
+    "runtime": {"errors", "models.base"},
+    "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
+    "stream": {"errors", "media", "models.base", "models", "memory"},
+    "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
+    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime"},
+    "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
+    "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
+    "cli": {
+        *{"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
+        *{"bench", "doctor", "demo", "train"},
+    },
+}
+
+# Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
+HEAVY: dict[str, set[str]] = {
+    "torch": {"diffusion", "memory", "models", "runtime", "train"},
+    "einops": {"diffusion", "memory", "models", "runtime", "train"},
+    "jaxtyping": {"diffusion", "memory", "models", "runtime", "train"},
+    "openvino": {"runtime", "doctor"},
+    "av": {"media", "doctor"},
+    "cyclopts": {"cli", "train"},
+    "rich": {"cli", "bench", "doctor", "demo", "train"},
+}
+
+# These stand above everything and must cost nothing to import.
+LIGHT = ("vivace", "vivace.errors", "vivace.settings", "vivace.cli")
+
+
+def room_of(module: str) -> str:
+    """Return the room a module of the package belongs to."""
+    parts = module.split(".")
+    if len(parts) == 1:
+        return "vivace"
+    return "models.base" if parts[1:3] == ["models", "base"] else parts[1]
+
+
+def imports_of(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
+    """Yield the dotted name of everything a module imports, wherever in it the import stands."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module.split(".") if node.module else []
+            if node.level:
+                base = package[: len(package) - node.level + 1] + base
+            # `from vivace.models import base` names a module, `from vivace.models import load_model` does not
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """Return every import of a module that no arrow allows, in words."""
+    room = room_of(module)
+    found = []
+    for target in imports_of(ast.parse(source), module, is_package=is_package):
+        top = target.split(".")[0]
+        if top == "vivace":
+            # `from vivace import errors` reaches the room errors; `from vivace import Stream` reaches the top
+            other = room_of(target)
+            other = other if other in ARROWS else "vivace"
+            if other != room and other not in ARROWS.get(room, set()):
+                found.append(f"{module} imports {target}: {room} may not import {other}")
+        elif top in HEAVY and room not in HEAVY[top]:
+            found.append(f"{module} imports {target}: {top} belongs to {', '.join(sorted(HEAVY[top]))}")
+    return found
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(SRC.rglob("*.py")):
+        parts = path.relative_to(SRC).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def test_every_import_follows_an_arrow() -> None:
+    found = [
+        problem
+        for module, path in modules()
+        for problem in violations(module, path.read_text("utf-8"), is_package=path.name == "__init__.py")
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_room_has_its_arrows() -> None:
+    assert {room_of(module) for module, _ in modules()} <= ARROWS.keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("vivace.models.mini", "from vivace.stream import Stream"),
+        ("vivace.models.mini", "import vivace.stream.session"),
+        ("vivace.diffusion.flow", "from ..stream import Stream"),
+        ("vivace.media.source", "def f():\n    import torch"),
+        ("vivace.media.source", "from vivace.models import base"),
+        ("vivace.media.source", "from vivace import Stream"),
+        ("vivace.stream.session", "import torch.nn as nn"),
+        ("vivace.runtime.openvino", "from vivace.models import load_model"),
+        ("vivace.errors", "from vivace.media.frame import Frame"),
+    ],
+)
+def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
+    assert violations(module, source)
+
+
+def test_the_arrows_have_no_circles() -> None:
+    """Models and runtimes meet in `models.base`, never in each other."""
+    remaining = {room: targets - {"vivace"} for room, targets in ARROWS.items() if room != "vivace"}
+    while remaining:
+        free = [room for room, targets in remaining.items() if not targets & remaining.keys()]
+        assert free, f"a circle among {sorted(remaining)}"
+        for room in free:
+            del remaining[room]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_the_top_stays_light(module: str) -> None:
+    """`import vivace` and starting the command pull in nothing heavy; each is imported where it is used."""
+    heavy = ("torch", "openvino", "av", "numpy", "PIL")
+    code = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
