@@ -1,0 +1,64 @@
+"""The `vivace` command: parse, run, and turn every error into one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from vivace.errors import VivaceError
+
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 usage, 3 media, 4 device, 130 interrupted, 1 a bug of ours.
+
+    With `VIVACE_DEBUG=1` errors that would be messages are tracebacks.
+    """
+    # Imported here so that `import vivace.cli` stays light.
+    from cyclopts import CycloptsError
+
+    from vivace.cli.app import build_app
+    from vivace.settings import Settings
+
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    debug = os.environ.get("VIVACE_DEBUG", "") not in ("", "0")
+    try:
+        app = build_app(Settings.from_environment())
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        _say(str(error), "`vivace --help` lists the commands, `vivace COMMAND --help` their flags.")
+        return EXIT_USAGE
+    except VivaceError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`vivace models list | head -1`): not an error worth words. Python would
+        # complain once more when it flushes at exit, so standard output is pointed at nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last resort, so that a bug is reported as one
+        if debug:
+            raise
+        _say(
+            f"Unexpected {type(error).__name__}: {error}",
+            "This is a bug in Vivace. Please report it with what `VIVACE_DEBUG=1` shows.",
+        )
+        return EXIT_BUG
+
+
+def _say(message: str, remedy: str = "") -> None:
+    """Print an error, and what to do about it, to standard error."""
+    print(f"vivace: {message}", file=sys.stderr)
+    if remedy:
+        print(f"        {remedy}", file=sys.stderr)

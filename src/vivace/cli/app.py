@@ -1,0 +1,222 @@
+"""The tree of commands with their flags and help. What a command does is in the module of its name."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from vivace import __version__
+from vivace.errors import BackendUnavailableError
+from vivace.settings import Settings
+
+OUTPUT = Group("Output", sort_key=1)
+PICTURE = Group("Picture", sort_key=2)
+TIMING = Group("Timing", sort_key=3)
+MACHINE = Group("Machine", sort_key=4)
+
+TOP_HELP = """\
+Repaint live video with diffusion.
+
+A camera, a screen or a file goes in, a prompt says how the world should look, and the repainted stream comes out.
+"""
+
+TOP_EXAMPLES = """\
+Start here:
+
+- `vivace run camera -p "watercolour painting"`
+- `vivace run holiday.mp4 -p "ink drawing" -o ink.mp4`
+- `vivace doctor`
+
+Exit codes: 0 done, 2 wrong usage, 3 input or output failed, 4 the machine cannot do it, 130 interrupted.
+"""
+
+RUN_HELP = """\
+Repaint one stream.
+
+SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on the spot)
+or a URL that FFmpeg reads (rtsp, rtmp, http).
+
+Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it runs.
+"""
+
+RUN_EXAMPLES = """\
+Examples:
+
+- `vivace run camera -p "black ink brush drawing"`
+- `vivace run holiday.mp4 -p "anime" --size 512x288 --compare -o anime.mp4`
+- `vivace run scene:gallery -p "a moonlit night" --max-frames 300 --stats stats.json`
+- `vivace run camera -p neon --mask 100,50,300,200` repaints only the rectangle X,Y,W,H
+"""
+
+BENCH_SPEED_EXAMPLES = """\
+Examples:
+
+- `vivace bench speed --size 256x256 --size 512x512 --json speed.json`
+- `vivace bench speed --size 256x256 --long 20000`
+
+What each column means is in `docs/bench.md`. Machines are noisy: close other programs, run it twice.
+"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The flags of `vivace run`."""
+
+    output: Annotated[str | None, Parameter(alias="-o", group=OUTPUT)] = None
+    """Where the result goes: a file (mp4, mkv, webm, gif), a folder of pictures, `window` or `null`. Without it: a window
+    for a camera where there is a display, else `NAME.vivace.mp4` in the working directory."""
+    compare: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
+    """Write the source and the result side by side."""
+    stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    """Write one JSON document with what the run measured."""
+
+    prompt: Annotated[str | None, Parameter(alias="-p", group=PICTURE)] = None
+    """What the world should look like. Without it the source passes unchanged until you type one."""
+    model: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """A name from `vivace models list`; the embedded `mini` if not given."""
+    size: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes."""
+    strength: Annotated[float, Parameter(group=PICTURE)] = 1.0
+    """From 0 (the source, untouched) to 1."""
+    seed: Annotated[int, Parameter(group=PICTURE)] = 0
+    """The same seed, source and prompt give the same pictures."""
+    steps: Annotated[int | None, Parameter(group=PICTURE)] = None
+    """Denoising steps a frame, one of those `vivace models show` names."""
+    mask: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H`."""
+
+    live: Annotated[bool | None, Parameter(negative="--every-frame", group=TIMING)] = None
+    """Newest frame wins, or every frame in order. Cameras are live if not given, files every-frame."""
+    fps: Annotated[float | None, Parameter(group=TIMING)] = None
+    """Frames a second to ask of a camera, screen or scene and to hold in live mode."""
+    max_frames: Annotated[int | None, Parameter(group=TIMING)] = None
+    """Stop after this many frames of output."""
+
+    threads: Annotated[int | None, Parameter(group=MACHINE)] = None
+    """CPU threads for the model; all if not given."""
+
+
+def build_app(settings: Settings) -> App:
+    """Return the `vivace` command with every subcommand."""
+    app = App(
+        name="vivace",
+        help=TOP_HELP,
+        help_epilogue=TOP_EXAMPLES,
+        help_format="markdown",
+        version=f"vivace {__version__}",
+        suppress_keyboard_interrupt=False,  # ours closes the output first
+    )
+
+    @app.command(help=RUN_HELP, help_epilogue=RUN_EXAMPLES)
+    def run(
+        source: Annotated[str, Parameter(help="What to repaint.")], /, *, options: RunOptions | None = None
+    ) -> int:
+        from vivace.cli.run import run_command
+
+        return run_command(source, options or RunOptions(), settings)
+
+    app.command(_models_app())
+    app.command(_bench_app(settings))
+
+    @app.command(help_flags=[], version_flags=[])
+    def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> Any:
+        """Train, distil and export models (needs `pip install vivace[train]`)."""
+        return _train(tokens)
+
+    @app.command
+    def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+        """Say what this machine can run and what is missing.
+
+        Parameters
+        ----------
+        json
+            Print one JSON document instead of a table.
+        """
+        from vivace.doctor import doctor_command
+
+        return doctor_command(as_json=json)
+
+    app.register_install_completion_command(help="Install completion for your shell, then exit.")
+    return app
+
+
+def _models_app() -> App:
+    models = App(name="models", help="List the models and show what one can do.")
+
+    @models.command(name="list")
+    def list_() -> None:
+        """List the models."""
+        from vivace.cli.models import print_models
+
+        print_models()
+
+    @models.command
+    def show(name: Annotated[str, Parameter(help="A name from `vivace models list`.")], /) -> None:
+        """Show one model: its styles, sizes, files and licence."""
+        from vivace.cli.models import print_model
+
+        print_model(name)
+
+    return models
+
+
+def _bench_app(settings: Settings) -> App:
+    bench = App(name="bench", help="Measure this machine.")
+
+    @bench.command(help_epilogue=BENCH_SPEED_EXAMPLES)
+    def speed(
+        *,
+        model: str | None = None,
+        size: Annotated[list[str] | None, Parameter(negative=())] = None,
+        frames: int = 300,
+        long: int | None = None,
+        threads: int | None = None,
+        json: Path | None = None,
+    ) -> None:
+        """Time the whole stream, from decoding to encoding, and the model alone.
+
+        Parameters
+        ----------
+        model
+            A name from `vivace models list`.
+        size
+            Output size WxH; may be given several times. Default: 256x256 and 512x512.
+        frames
+            Frames to time for each size.
+        long
+            Also run this many frames at the first size and compare the cost and memory of late frames with early ones.
+        threads
+            CPU threads for the model; all if not given.
+        json
+            Write the JSON document here as well as on the last line.
+        """
+        from vivace.bench.command import SpeedOptions, speed_command
+
+        speed_command(
+            SpeedOptions(
+                model=model or settings.model,
+                sizes=tuple(size or ("256x256", "512x512")),
+                frames=frames,
+                long_frames=long,
+                threads=threads or settings.threads,
+                json_path=json,
+            )
+        )
+
+    return bench
+
+
+def _train(tokens: tuple[str, ...]) -> Any:
+    """Hand the command line to `vivace.train`, which needs torch."""
+    if importlib.util.find_spec("torch") is None:
+        raise BackendUnavailableError(
+            "Training needs torch, which the base install leaves out. Install it with: pip install 'vivace[train]'"
+        )
+    from vivace.train import app as train_app
+
+    return train_app(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")

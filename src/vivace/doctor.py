@@ -1,0 +1,205 @@
+"""What this machine can run, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from vivace import __version__
+from vivace.errors import BackendUnavailableError, VivaceError
+from vivace.settings import Settings
+
+State = Literal["ok", "limited", "missing"]
+"""`ok`; `limited`: works, but something is slower or left out; `missing`: Vivace cannot run without it."""
+
+MIN_DISK_MB = 500
+"""A few minutes of video and a temporary file."""
+MIN_MEMORY_MB = 1500
+"""The embedded model stays under 1 GB resident; the rest is for the system beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings | None = None) -> list[Check]:
+    """Look at everything and return what was found, in the order a person would ask."""
+    settings = settings or Settings.from_environment()
+    looks: list[Callable[[], Check]] = [
+        check_python,
+        check_cores,
+        check_memory,
+        check_openvino,
+        check_precision,
+        lambda: check_model(settings.model, settings.threads),
+        check_media,
+        check_cameras,
+        check_display,
+        check_font,
+        check_torch,
+        check_disk,
+    ]
+    return [look() for look in looks]
+
+
+def check_python() -> Check:
+    """Python and system."""
+    return Check("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}, vivace {__version__}")
+
+
+def check_cores() -> Check:
+    """CPU and the cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = f"{cores} usable core{'s' if cores > 1 else ''}, {_cpu_name()}"
+    if cores < 2:
+        return Check("cpu", "limited", found, "One core decodes, paints and encodes in turn; use `--size 256x256`.")
+    return Check("cpu", "ok", found)
+
+
+def check_memory() -> Check:
+    """Memory that is free to use."""
+    available_mb = _available_memory_mb()
+    if available_mb is None:
+        return Check("memory", "ok", "unknown on this system")
+    found = f"{available_mb:,.0f} MB available"
+    if available_mb < MIN_MEMORY_MB:
+        return Check("memory", "limited", found, f"Close programs until about {MIN_MEMORY_MB} MB are free.")
+    return Check("memory", "ok", found)
+
+
+def check_openvino() -> Check:
+    """The CPU runtime."""
+    try:
+        import openvino
+    except ImportError as error:
+        return Check("openvino", "missing", str(error), "Reinstall: pip install --force-reinstall openvino")
+    devices = ", ".join(openvino.Core().available_devices)
+    return Check("openvino", "ok", f"{openvino.__version__.split('-')[0]}, devices: {devices}")
+
+
+def check_precision() -> Check:
+    """Whether the processor computes in bfloat16."""
+    try:
+        import openvino
+    except ImportError:
+        return Check("precision", "missing", "unknown without openvino", "See openvino above.")
+    capabilities = list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    if "BF16" in capabilities:
+        return Check("precision", "ok", "bf16")
+    return Check(
+        "precision",
+        "limited",
+        "f32: this processor has no bf16",
+        "Expect about half the frame rate; choose a smaller `--size`.",
+    )
+
+
+def check_model(name: str, threads: int | None = None) -> Check:
+    """The embedded model: present, intact, and able to paint one frame."""
+    import numpy as np
+
+    from vivace.models import load_model
+    from vivace.models.base import Chunk
+
+    try:
+        model = load_model(name, threads=threads)
+        size = model.spec.min_size
+        state = model.open(size)
+        rgb = np.zeros((model.spec.chunk_frames, size[1], size[0], 3), np.uint8)
+        model.step([state], [Chunk(rgb=rgb, embeds=model.encode_prompt("ink drawing").embeds)])
+    except VivaceError as error:
+        return Check(f"model {name}", "missing", str(error), "Reinstall Vivace, or see `vivace models list`.")
+    where = model.runtime
+    notes = f" ({'; '.join(where.notes)})" if where.notes else ""
+    return Check(f"model {name}", "ok", f"paints on {where.device} in {where.precision}{notes}")
+
+
+def check_media() -> Check:
+    """FFmpeg inside PyAV, and the encoder files are written with."""
+    try:
+        import av
+    except ImportError as error:
+        return Check("media", "missing", str(error), "Reinstall: pip install --force-reinstall av")
+    found = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+    if "libx264" not in av.codecs_available:
+        return Check("media", "limited", f"{found}, without x264", "Use the PyAV wheel from the registry for mp4 output.")
+    return Check("media", "ok", found)
+
+
+def check_torch() -> Check:
+    """torch and a GPU, which only training and the GPU runtime need."""
+    if importlib.util.find_spec("torch") is None:
+        return Check("torch", "ok", "not installed (only training needs it: pip install 'vivace[train]')")
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("torch", "ok", f"{torch.__version__}, no CUDA device")
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    return Check("torch", "ok", f"{torch.__version__}, {names}")
+
+
+def check_disk() -> Check:
+    """Room for output in the working and the temporary directory."""
+    places = {Path.cwd(): "here", Path(tempfile.gettempdir()): "for temporary files"}
+    free_mb = {use: shutil.disk_usage(place).free / 1e6 for place, use in places.items()}
+    found = ", ".join(f"{mb:,.0f} MB free {use}" for use, mb in free_mb.items())
+    if min(free_mb.values()) < MIN_DISK_MB:
+        return Check("disk", "limited", found, "Free some space or write elsewhere with `-o`.")
+    return Check("disk", "ok", found)
+
+
+def doctor_command(*, as_json: bool) -> int:
+    """Print the examination and return 0, or 4 where something that Vivace needs is missing."""
+    checks = examine()
+    if as_json:
+        print(json.dumps({"version": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        _print(checks)
+    missing = any(check.state == "missing" for check in checks)
+    return BackendUnavailableError.exit_code if missing else 0
+
+
+def _print(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    marks = {"ok": "[green]ok[/]", "limited": "[yellow]limited[/]", "missing": "[red]missing[/]"}
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for column in ("name", "state", "found"):
+        table.add_column(column, no_wrap=column != "found")
+    for check in checks:
+        table.add_row(check.name, marks[check.state], check.found)
+        if check.remedy:
+            table.add_row("", "", f"[dim]→ {check.remedy}[/]")
+    Console().print(table)
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _available_memory_mb() -> float | None:
+    if sys.platform == "linux":
+        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return None
