@@ -1,0 +1,1 @@
+"""Measurements: what a frame costs, and what this machine is."""

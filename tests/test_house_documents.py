@@ -1,0 +1,90 @@
+"""What the documents promise is there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import vivace
+from vivace.models.mini.styles import STYLES
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("decisions/*.md")]
+
+
+def requirements() -> list[Requirement]:
+    """Return every package pyproject.toml asks for, except the project itself."""
+    texts = [
+        *PROJECT["project"]["dependencies"],
+        *(text for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra),
+        *PROJECT["build-system"]["requires"],
+    ]
+    return [found for found in map(Requirement, texts) if found.name != "vivace"]
+
+
+@pytest.mark.parametrize("name", sorted({requirement.name for requirement in requirements()}))
+def test_every_dependency_has_its_reason(name: str) -> None:
+    table = (ROOT / "decisions" / "0001-dependencies.md").read_text("utf-8")
+    assert re.search(rf"^\| `{re.escape(name)}` \|", table, re.MULTILINE), f"no line for {name}"
+
+
+def test_no_reason_outlives_its_dependency() -> None:
+    table = (ROOT / "decisions" / "0001-dependencies.md").read_text("utf-8").partition("## Pinned before use")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == {found.name for found in requirements()}
+
+
+def test_every_dependency_is_bounded_on_both_sides() -> None:
+    for requirement in requirements():
+        operators = {clause.operator for clause in requirement.specifier}
+        assert ">=" in operators, requirement
+        assert "<" in operators, requirement
+
+
+def test_what_is_tested_lies_in_the_promised_range() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = {pin.name: pin for pin in (Requirement(line) for line in lines if line and not line.startswith("#"))}
+    for requirement in requirements():
+        if requirement.name == "hatchling":  # built in isolation, where constraints do not reach
+            continue
+        (clause,) = pins[requirement.name].specifier
+        assert requirement.specifier.contains(clause.version), requirement
+
+
+def test_the_base_install_has_no_torch() -> None:
+    assert "torch" not in {Requirement(text).name for text in PROJECT["project"]["dependencies"]}
+
+
+def test_the_changelog_knows_the_version() -> None:
+    assert f"## {vivace.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_readme_lists_every_style() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for style in STYLES:
+        assert style.title in readme
+        assert style.prompt in readme
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_in_documents_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    blocks = re.findall(r"```\n(.*?)```|`(make [a-z]+)", path.read_text("utf-8"), re.DOTALL)
+    for block in blocks:
+        assert set(re.findall(r"^make ([a-z]+)", "".join(block), re.MULTILINE)) <= targets
+
+
+def test_every_decision_is_in_the_list() -> None:
+    index = (ROOT / "decisions" / "README.md").read_text("utf-8")
+    for record in (ROOT / "decisions").glob("0*.md"):
+        assert f"({record.name})" in index, f"{record.name} is missing from decisions/README.md"
