@@ -32,15 +32,15 @@ clean: ## Remove caches and what the demo wrote; keeps .venv
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 # The stamps make repeated calls fast: pip runs again only when what it would install has changed.
 $(VENV)/.base: $(RECIPE) | $(BIN)/python
 	@echo "Installing Vivace into $(VENV) (once, about a minute) ..."
-	$(PIP) --editable .
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.dev: $(RECIPE) | $(BIN)/python
 	@echo "Installing Vivace with its development tools into $(VENV) (once, a few minutes) ..."
-	$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]'
 	@touch $(VENV)/.base $@

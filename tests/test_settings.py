@@ -1,0 +1,27 @@
+"""What the environment may set."""
+
+from __future__ import annotations
+
+import pytest
+
+from vivace.errors import UsageError
+from vivace.settings import Settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings(model="mini", threads=None, debug=False)
+
+
+def test_wishes_are_read() -> None:
+    environ = {"VIVACE_MODEL": "other", "VIVACE_THREADS": "2", "VIVACE_DEBUG": "1"}
+    assert Settings.from_environment(environ) == Settings(model="other", threads=2, debug=True)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_thread_count_that_is_none_is_refused_by_name(value: str) -> None:
+    with pytest.raises(UsageError, match="VIVACE_THREADS"):
+        Settings.from_environment({"VIVACE_THREADS": value})
+
+
+def test_debug_may_be_switched_off_in_words_of_numbers() -> None:
+    assert not Settings.from_environment({"VIVACE_DEBUG": "0"}).debug
