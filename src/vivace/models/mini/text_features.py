@@ -1,0 +1,86 @@
+"""Words of a prompt and their hashed features: what the text encoder reads, at run time and in training.
+
+A prompt is a run of words. Its *units* are the words, the pairs of neighbours and the pairs with one word between
+them. A unit is a bag of hashed features: a word gives itself and its character n-grams, which is what carries over to
+misspelt and inflected words; a pair gives itself. Hashes are CRC-32, the same in every process and Python version.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+NGRAM_SIZES = (3, 4, 5)
+"""Characters. Two says too little, and a word of six or more is covered by its fives."""
+
+HASH_SEED = 0x7E87
+BUCKETS = 1 << 15
+"""Rows of the table: about one for each distinct feature of the lexicon."""
+
+_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_TOKEN = re.compile(
+    rf"\d{{1,6}}(?:[.,]\d{{1,6}})?\s*%|\d{{1,6}}\s*[/\u2044]\s*\d{{1,6}}|\d{{0,6}}\.\d{{1,6}}"  # shares
+    rf"|[{_IDEOGRAPHS}]|(?:(?![{_IDEOGRAPHS}])[^\W_])+"  # words
+    r"|[,;.:!?()\[\]\n/+&|\u2013\u2014\u3001\u3002]"  # gaps
+)
+_ELISION = re.compile(r"\b[ldjnsc]'(?=\w)")
+_POSSESSIVE = re.compile(r"'s\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a prompt and the punctuation before each."""
+
+    words: tuple[str, ...]
+    gaps: tuple[str, ...]
+    """`gaps[i]` is the punctuation between word i - 1 and word i; the last of its `len(words) + 1` ends the prompt."""
+
+
+def normalise(text: str) -> str:
+    """Fold case, width and accents, and drop apostrophes and possessive endings, so that spellings compare equal."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").replace("\u2018", "'")
+    folded = _ELISION.sub("", _POSSESSIVE.sub("", folded)).replace("'", "")
+    bare = (char for char in unicodedata.normalize("NFD", folded) if unicodedata.category(char) != "Mn")
+    return unicodedata.normalize("NFC", "".join(bare))
+
+
+def split_words(text: str) -> Words:
+    """Split a prompt into normalised words; an ideograph, kana or hangul syllable is a word of its own."""
+    words: list[str] = []
+    gaps: list[str] = [""]
+    for match in _TOKEN.finditer(normalise(text)):
+        token = match[0]
+        if token[-1].isalnum() or token[-1] == "%":
+            words.append("".join(token.split()).replace("\u2044", "/"))
+            gaps.append("")
+        else:
+            gaps[-1] += token
+    return Words(tuple(words), tuple(gaps))
+
+
+def bucket(feature: str) -> int:
+    """Return the table row of a feature, 0 to `BUCKETS` - 1."""
+    return zlib.crc32(feature.encode("utf-8", "surrogatepass"), HASH_SEED) % BUCKETS
+
+
+def word_features(word: str) -> list[int]:
+    """Return the rows of a word: the word itself first, then its character n-grams."""
+    rows = [bucket("w:" + word)]
+    padded = f"<{word}>"
+    if len(word) > 2:
+        for size in NGRAM_SIZES:
+            rows.extend(bucket(padded[i : i + size]) for i in range(len(padded) - size + 1))
+    return rows
+
+
+def pair_feature(first: str, second: str, distance: int) -> int:
+    """Return the row of two words that stand `distance` (1 or 2) apart."""
+    return bucket(f"{'bs'[distance - 1]}:{first} {second}")
+
+
+def pairs(words: tuple[str, ...], distance: int) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of words that stand `distance` apart, in order."""
+    return zip(words, words[distance:], strict=False)

@@ -1,0 +1,205 @@
+"""The caption grammar: prompts made of lexicon entries, ways of asking, and things in the picture, with their labels.
+
+A sample is a prompt and, for each style, the probability that it is asked for. Everything is drawn from one seeded
+generator. `split` keeps part of the entries, templates and content aside, so that what is measured was not seen.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, NamedTuple
+
+from vivace.models.mini.styles import STYLE_KEYS
+
+NEAR = 0.25
+"""Target for the style nearest to one that we lack: well under any threshold, yet the greatest of the prompt."""
+
+HELD_OUT = 0.12
+"""Share of entries, templates and content that training does not see in the measured fit."""
+
+
+class Entry(NamedTuple):
+    """A way to name a style."""
+
+    style: str
+    kind: str
+    """`medium`, `name`, `scene`, or `unknown` for a style that the model lacks; chooses the templates that fit."""
+    text: str
+
+
+class Sample(NamedTuple):
+    """A prompt and the target probability of each style, in the order of `STYLE_KEYS`."""
+
+    text: str
+    target: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """All the material prompts are made of."""
+
+    entries: tuple[Entry, ...]
+    foreign: tuple[Entry, ...]
+    templates: dict[str, tuple[str, ...]]
+    content: tuple[str, ...]
+    chatter: tuple[str, ...]
+    lookalike: tuple[str, ...]
+    absorbs: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls) -> Grammar:
+        """Read the lexicon and the content that ship with this package."""
+        lexicon, content = _toml("lexicon.toml"), _toml("content.toml")
+        return cls(
+            entries=tuple(
+                Entry(style, kind, text) for style in STYLE_KEYS for kind, texts in lexicon[style].items() for text in texts
+            ),
+            foreign=tuple(Entry(style, "unknown", text) for style, texts in content["foreign"].items() for text in texts),
+            templates={kind: tuple(texts) for kind, texts in content["templates"].items()},
+            content=tuple(content["content"]),
+            chatter=tuple(content["chatter"]),
+            lookalike=tuple(content["lookalike"]),
+            absorbs={style: tuple(others) for style, others in content["absorbs"].items()},
+        )
+
+    def split(self, rng: random.Random) -> tuple[Grammar, Grammar]:
+        """Return the grammar to train on and the held-out one; they share no entry, template or content."""
+        parts: list[dict[str, Any]] = [{}, {}]
+        for name in ("entries", "foreign", "content", "chatter", "lookalike"):
+            for part, items in zip(parts, _halve(getattr(self, name), rng), strict=True):
+                part[name] = items
+        halves = {kind: _halve(texts, rng) for kind, texts in self.templates.items()}
+        for index, part in enumerate(parts):
+            # The bare entry is a template of both sides; without it one would never see a one-word prompt.
+            part["templates"] = {
+                kind: (*half[index], "{}") if "{}" in self.templates[kind] else half[index]
+                for kind, half in halves.items()
+            }
+        return replace(self, **parts[0]), replace(self, **parts[1])
+
+    def sample(self, rng: random.Random) -> Sample:
+        """Draw one prompt: a style, two of them, or none that we have."""
+        draw = rng.random()
+        if draw < 0.52:
+            return self._single(rng)
+        if draw < 0.68:
+            return self._pair(rng)
+        return self._none(rng)
+
+    def _entry(self, rng: random.Random, style: str, kinds: Sequence[str] = ("medium", "name", "scene")) -> Entry:
+        return rng.choice([entry for entry in self._by_style[style] if entry.kind in kinds])
+
+    @property
+    def _by_style(self) -> dict[str, list[Entry]]:
+        index = self.__dict__.get("_index")
+        if index is None:
+            index = {style: [entry for entry in self.entries if entry.style == style] for style in STYLE_KEYS}
+            object.__setattr__(self, "_index", index)
+        return index
+
+    def _single(self, rng: random.Random) -> Sample:
+        entry = self._entry(rng, rng.choice(STYLE_KEYS))
+        text = self._fill(rng, rng.choice(self.templates[entry.kind]), misspell(entry.text, rng))
+        return Sample(text, _target({entry.style: 1.0}))
+
+    def _pair(self, rng: random.Random) -> Sample:
+        first, second = (self._entry(rng, style) for style in rng.sample(STYLE_KEYS, 2))
+        if first.kind == "scene":
+            first, second = second, first
+        kind = "pair_scene" if second.kind == "scene" and first.kind != "scene" else "pair"
+        template = rng.choice(self.templates[kind])
+        texts = (misspell(first.text, rng), misspell(second.text, rng))
+        if kind == "pair_scene":
+            text = self._fill(rng, template, texts[0]).replace("{s}", texts[1])
+        else:
+            text = self._fill(rng, template, *texts)
+        target = {first.style: 1.0, second.style: 1.0}
+        if second.style in self.absorbs.get(first.style, ()):
+            del target[second.style]
+        elif first.style in self.absorbs.get(second.style, ()):
+            del target[first.style]
+        return Sample(text, _target(target))
+
+    def _none(self, rng: random.Random) -> Sample:
+        draw = rng.random()
+        if draw < 0.3:
+            entry = rng.choice(self.foreign)
+            text = self._fill(rng, rng.choice(self.templates["unknown"]), misspell(entry.text, rng))
+            return Sample(text, _target({entry.style: NEAR}))
+        if draw < 0.55:
+            text = self._fill(rng, rng.choice(self.templates["unknown"]), rng.choice(self.lookalike))
+        elif draw < 0.75:
+            text = self._fill(rng, rng.choice(self.templates["unknown"]), rng.choice(self.content))
+        elif draw < 0.9:
+            text = " ".join(rng.choice(self.chatter) for _ in range(rng.choice((1, 1, 1, 2))))
+        else:
+            text = " ".join(pseudo_word(rng) for _ in range(rng.randint(1, 3)))
+            if rng.random() < 0.5:
+                text = self._fill(rng, rng.choice(self.templates["unknown"]), text)
+        return Sample(text, _target({}))
+
+    def _fill(self, rng: random.Random, template: str, *texts: str) -> str:
+        """Put the styles and something to see into a template; `{s}` is left for the caller."""
+        seen = rng.choice(self.content)
+        while rng.random() < 0.3:
+            seen += rng.choice((" and ", " with ", " in ", " near ", " ")) + rng.choice(self.content)
+        if rng.random() < 0.15:
+            seen += " " + pseudo_word(rng)
+        head, *parts = template.replace("{c}", seen).split("{}")
+        for part, text in zip(parts, texts, strict=True):
+            head += text + part
+        return head
+
+
+def _toml(name: str) -> dict[str, Any]:
+    return tomllib.loads((resources.files("vivace.train.text") / name).read_text(encoding="utf-8"))
+
+
+def _halve(items: Sequence[Any], rng: random.Random) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    shuffled = rng.sample(list(items), len(items))
+    held_out = max(1, round(len(items) * HELD_OUT))
+    return tuple(shuffled[held_out:]), tuple(shuffled[:held_out])
+
+
+def _target(styles: dict[str, float]) -> tuple[float, ...]:
+    return tuple(styles.get(key, 0.0) for key in STYLE_KEYS)
+
+
+def misspell(text: str, rng: random.Random) -> str:
+    """Return the text, now and then with a slip of the finger in a long word or with two words run together."""
+    draw = rng.random()
+    if draw < 0.04:
+        return text.replace(" ", "", 1)
+    if draw > 0.16:
+        return text
+    words = text.split(" ")
+    long = [index for index, word in enumerate(words) if len(word) >= 5 and word.isascii() and word.isalpha()]
+    if not long:
+        return text
+    index = rng.choice(long)
+    word = words[index]
+    at = rng.randrange(1, len(word) - 1)
+    words[index] = rng.choice(
+        (
+            word[:at] + word[at + 1 :],
+            word[:at] + word[at] + word[at:],
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            word[:at] + rng.choice("abcdefghijklmnoprstuvwy") + word[at + 1 :],
+        )
+    )
+    return " ".join(words)
+
+
+_ONSETS = "b c d f g h j k l m n p qu r s t v w x z bl br ch cl cr dr fl fr gl gr pl pr sc sh sk sl sm sn sp st str sw th tr wh".split()
+_NUCLEI = "a e i o u y ai au ea ee ei ie oa oo ou".split()
+_CODAS = ["", "", "", *"b d g k l m n p r s t x ck ft lk ld ll mp nd ng nk nt rd rk rm rn rt sh sk ss st th".split()]
+
+
+def pseudo_word(rng: random.Random) -> str:
+    """Return a pronounceable word that means nothing, so that stray letters come to mean nothing."""
+    syllables = rng.choice((1, 1, 2, 2, 3))
+    return "".join(rng.choice(_ONSETS) + rng.choice(_NUCLEI) + rng.choice(_CODAS) for _ in range(syllables))
