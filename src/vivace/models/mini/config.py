@@ -1,0 +1,47 @@
+"""The shape of the embedded model, shared by its network, its state and its export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vivace.models.mini.styles import STYLE_COUNT
+from vivace.models.mini.textures import BAND_SIGMAS_PX, SCREEN_COUNT, STROKE_COUNT
+
+PATCH_PX = 16
+"""Side of a token, px of the working size."""
+POOL = 2
+"""Temporal keys and values are averaged over POOL x POOL tokens: a quarter of them."""
+WORKING_MULTIPLE_PX = PATCH_PX * POOL
+"""Working sizes are multiples of this, so that pooling comes out even."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniConfig:
+    """Widths and depths of the embedded model."""
+
+    styles: int = STYLE_COUNT
+    half: int = 48
+    """Channels at 1/2 of the working size."""
+    quarter: int = 64
+    eighth: int = 128
+    dim: int = 256
+    """Width of a token, at 1/16."""
+    heads: int = 4
+    depth: int = 5
+    temporal_blocks: tuple[int, ...] = (1, 3)
+    """Blocks that also attend to the memory."""
+    fine: int = 48
+    """Channels of the fine path, at 1/2 of the output size."""
+    sink_slots: int = 2
+    window_slots: int = 4
+    texture_channels: int = len(BAND_SIGMAS_PX) + STROKE_COUNT
+    stroke_channels: int = STROKE_COUNT
+    screen_channels: int = SCREEN_COUNT
+
+    @property
+    def slots(self) -> int:
+        return self.sink_slots + self.window_slots
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.heads

@@ -1,0 +1,385 @@
+"""The network of the embedded model, top to bottom.
+
+    x_t, source, previous output ─▶ Encoder 1/2 1/4 1/8 ─▶ Trunk 1/16 (spatial + temporal attention)
+                                        └──── skips ────▶ Decoder 1/8 1/4 1/2 ─▶ FinePath at output size
+                                                             source, screens, strokes ───────┘
+
+A coarse path works at the *working size*; the fine path renders at the *output size*, guided by the source at full
+resolution. Pictures are float `[b 3 h w]` in [-1, 1]. The network holds no state: memory comes in and goes out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivace.models.mini.config import POOL, MiniConfig
+
+
+class Memory(NamedTuple):
+    """Keys and values of past frames, as the trunk reads them."""
+
+    keys: Tensor
+    """`[b n s p d]`: temporal block, slot, pooled token, width. Without positional encoding."""
+    values: Tensor
+    """`[b n s p d]`"""
+    ages: Tensor
+    """`[b s]` float: frames since the slot was written, sinks capped; negative for an empty slot."""
+
+
+class ClipMemory(NamedTuple):
+    """A whole clip at once, as in training: every frame's past is in the same batch (frames of a clip are neighbours)."""
+
+    ages: Tensor
+    """`[b t t]` float: age of frame j seen from frame i; negative where i may not see j."""
+
+
+class Conditions(NamedTuple):
+    """What one denoising step is conditioned on."""
+
+    embeds: Tensor
+    """`[b styles]` mixture weights over the styles."""
+    t: Tensor
+    """`[b]` flow time: 1 is pure noise, 0 the picture."""
+    log_scale: Tensor
+    """`[b]` log2 of output px per working px."""
+
+
+# -- positions ---------------------------------------------------------------------------------------------------------
+
+
+def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
+    """Return 2-D rotary angles `[h*w head_dim/2]`: the first half turns with the row, the second with the column."""
+    quarter = head_dim // 4
+    frequencies = 1.0 / (64.0 ** (torch.arange(quarter, dtype=torch.float32, device=rows.device) / quarter))
+    by_row = (rows[:, None] * frequencies)[:, None, :] + torch.zeros_like(columns)[None, :, None]
+    by_column = (columns[:, None] * frequencies)[None, :, :] + torch.zeros_like(rows)[:, None, None]
+    return torch.cat([by_row, by_column], -1).flatten(0, 1)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Apply rotary positions to `[... l d]` with angles `[l d/2]` (Su et al., RoFormer, 2021)."""
+    first, second = x.chunk(2, -1)
+    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+# -- trunk -------------------------------------------------------------------------------------------------------------
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attention over `[b h l d]`, the one seam for other implementations."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+class SpatialAttention(nn.Module):
+    """Every token of a frame attends to every other of the same frame."""
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        self.heads = cfg.heads
+        self.qkv = nn.Linear(cfg.dim, 3 * cfg.dim, bias=False)
+        self.out = nn.Linear(cfg.dim, cfg.dim)
+
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        return self.out(merge_heads(attend(rotate(q, angles), rotate(k, angles), v)))
+
+
+class TemporalAttention(nn.Module):
+    """Every token attends to the pooled past: sink and window frames, a quarter of the keys and values."""
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        self.heads = cfg.heads
+        self.max_age = cfg.window_slots + 1
+        self.q = nn.Linear(cfg.dim, cfg.dim, bias=False)
+        self.kv = nn.Linear(cfg.dim, 2 * cfg.dim, bias=False)
+        self.out = nn.Linear(cfg.dim, cfg.dim)
+        # With an empty memory the softmax needs something to look at: a learned key that says "nothing yet".
+        self.nothing = nn.Parameter(torch.zeros(2, 1, 1, cfg.dim))
+        self.age_bias = nn.Parameter(torch.zeros(cfg.heads, self.max_age + 1))
+
+    def write(self, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Return this frame's pooled keys and values, `[b p d]` each, for the memory."""
+        b, _, d = x.shape
+        pooled = F.avg_pool2d(x.transpose(1, 2).reshape(b, d, height, width), POOL).flatten(2).transpose(1, 2)
+        k, v = self.kv(pooled).chunk(2, -1)
+        return k, v
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, ages: Tensor, angles: Tensor, pooled: Tensor) -> Tensor:
+        """Attend from `x [b l d]` to `keys, values [b s p d]`; positions are applied here, at read."""
+        b, s, p, d = keys.shape
+        q = rotate(split_heads(self.q(x), self.heads), angles)
+        k = rotate(split_heads(keys.reshape(b, s * p, d), self.heads), pooled.repeat(s, 1))
+        v = split_heads(values.reshape(b, s * p, d), self.heads)
+        bias = self._bias(ages, p).to(q.dtype)
+        nothing_k = split_heads(self.nothing[0].expand(b, 1, d), self.heads).to(q.dtype)
+        nothing_v = split_heads(self.nothing[1].expand(b, 1, d), self.heads).to(q.dtype)
+        k, v = torch.cat([k, nothing_k], 2), torch.cat([v, nothing_v], 2)
+        return self.out(merge_heads(attend(q, k, v, bias)))
+
+    def _bias(self, ages: Tensor, pooled_tokens: int) -> Tensor:
+        """Return the additive bias `[b h 1 s*p+1]`: a learned weight by age, minus infinity for empty slots."""
+        # Linear interpolation between whole ages by a hat function: no gather, which exports cleanly.
+        steps = torch.arange(self.max_age + 1, dtype=ages.dtype, device=ages.device)
+        hat = (1 - (ages.clamp(0, self.max_age)[..., None] - steps).abs()).clamp_min(0)
+        bias = torch.einsum("bsa,ha->bhs", hat, self.age_bias.to(hat.dtype))
+        bias = bias + torch.where(ages < 0, -1e4, 0.0)[:, None]
+        bias = bias[..., None].expand(-1, -1, -1, pooled_tokens).flatten(2)
+        return torch.cat([bias, torch.zeros_like(bias[..., :1])], -1)[:, :, None]
+
+
+class Block(nn.Module):
+    """One transformer block: spatial attention, in some blocks temporal attention, then a gated MLP."""
+
+    def __init__(self, cfg: MiniConfig, temporal: bool) -> None:
+        super().__init__()
+        self.spatial = SpatialAttention(cfg)
+        self.temporal = TemporalAttention(cfg) if temporal else None
+        self.up = nn.Linear(cfg.dim, 4 * cfg.dim)
+        self.down = nn.Linear(4 * cfg.dim, cfg.dim)
+        # One modulation is computed for all blocks (PixArt's adaLN-single); each adds its own offsets.
+        self.modulation = nn.Parameter(torch.zeros(1, 7, cfg.dim))
+
+    def forward(
+        self, x: Tensor, shared: Tensor, angles: Tensor, pooled: Tensor, memory: tuple[Tensor, Tensor, Tensor] | None
+    ) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2, gate_t = (shared + self.modulation).chunk(7, 1)
+        x = x + gate1 * self.spatial(norm(x) * (1 + scale1) + shift1, angles)
+        if self.temporal is not None and memory is not None:
+            keys, values, ages = memory
+            x = x + gate_t * self.temporal(norm(x), keys, values, ages, angles, pooled)
+        return x + gate2 * self.down(F.gelu(self.up(norm(x) * (1 + scale2) + shift2), approximate="tanh"))
+
+
+def seen_by_each_frame(x: Tensor, ages: Tensor) -> Tensor:
+    """Give each frame of a clip all frames of it as slots: `[b*t p d]` to `[b*t t p d]`; `ages` masks the future."""
+    t = ages.shape[1]
+    return x.unflatten(0, (-1, t))[:, None].expand(-1, t, -1, -1, -1).flatten(0, 1)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Layer norm without parameters; adaLN gives scale and shift."""
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)
+
+
+class Trunk(nn.Module):
+    """Transformer on tokens at 1/16: spatial and temporal attention apart."""
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.blocks = nn.ModuleList(Block(cfg, i in cfg.temporal_blocks) for i in range(cfg.depth))
+
+    def forward(
+        self, tokens: Tensor, shared: Tensor, memory: Memory | ClipMemory | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return tokens `[b d h w]` and what to remember of them: keys and values `[b n p d]`."""
+        _, _, h, w = tokens.shape
+        rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
+        columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
+        angles = rotary_angles(rows, columns, self.cfg.head_dim)
+        centre = (POOL - 1) / 2
+        pooled = rotary_angles(rows[::POOL] + centre, columns[::POOL] + centre, self.cfg.head_dim)
+        x = tokens.flatten(2).transpose(1, 2)
+        keys, values = [], []
+        for block in self.blocks:
+            past = None
+            if block.temporal is not None:
+                k, v = block.temporal.write(norm(x), h, w)
+                if isinstance(memory, Memory):
+                    n = len(keys)
+                    past = (memory.keys[:, n].to(x.dtype), memory.values[:, n].to(x.dtype), memory.ages)
+                elif memory is not None:
+                    past = (seen_by_each_frame(k, memory.ages), seen_by_each_frame(v, memory.ages), memory.ages.flatten(0, 1))
+                keys.append(k)
+                values.append(v)
+            x = block(x, shared, angles, pooled, past)
+        return x.transpose(1, 2).reshape(tokens.shape), torch.stack(keys, 1), torch.stack(values, 1)
+
+
+# -- convolutions ------------------------------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a skip, with a feature-wise scale and shift from the conditioning in between."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = nn.Linear(dim, 2 * channels)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
+        return x + self.second(F.silu(self.first(F.silu(x)) * (1 + scale) + shift))
+
+
+class Encoder(nn.Module):
+    """Pictures and textures to features at 1/2, 1/4, 1/8 and tokens at 1/16."""
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        channels = 4 * (9 + cfg.screen_channels) + cfg.texture_channels
+        self.to_half = nn.Conv2d(channels, cfg.half, 3, padding=1)
+        self.to_quarter = nn.Conv2d(cfg.half, cfg.quarter, 3, stride=2, padding=1)
+        self.quarter_res = Residual(cfg.quarter, cfg.dim)
+        self.to_eighth = nn.Conv2d(cfg.quarter, cfg.eighth, 3, stride=2, padding=1)
+        self.eighth_res = Residual(cfg.eighth, cfg.dim)
+        self.to_tokens = nn.Conv2d(cfg.eighth, cfg.dim, 2, stride=2)
+
+    def forward(
+        self, pictures: Tensor, screens: Tensor, textures: Tensor, cond: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x = torch.cat([F.pixel_unshuffle(torch.cat([pictures, screens], 1), 2), textures], 1)
+        half = self.to_half(x)
+        quarter = self.quarter_res(self.to_quarter(F.silu(half)), cond)
+        eighth = self.eighth_res(self.to_eighth(F.silu(quarter)), cond)
+        return half, quarter, eighth, self.to_tokens(F.silu(eighth))
+
+
+class Decoder(nn.Module):
+    """Tokens back to features at 1/2 of the working size, over additive skips."""
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        self.to_eighth = nn.Conv2d(cfg.dim, 4 * cfg.eighth, 1)
+        self.eighth_res = Residual(cfg.eighth, cfg.dim)
+        self.to_quarter = nn.Conv2d(cfg.eighth, 4 * cfg.quarter, 1)
+        self.quarter_res = Residual(cfg.quarter, cfg.dim)
+        self.to_half = nn.Conv2d(cfg.quarter, 4 * cfg.half, 1)
+        self.half_res = Residual(cfg.half, cfg.dim)
+
+    def forward(self, tokens: Tensor, half: Tensor, quarter: Tensor, eighth: Tensor, cond: Tensor) -> Tensor:
+        x = self.eighth_res(eighth + F.pixel_shuffle(self.to_eighth(tokens), 2), cond)
+        x = self.quarter_res(quarter + F.pixel_shuffle(self.to_quarter(x), 2), cond)
+        return self.half_res(half + F.pixel_shuffle(self.to_half(x), 2), cond)
+
+
+class FinePath(nn.Module):
+    """Coarse features to the picture at output size, guided by the source, the screens and the strokes there.
+
+    The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds
+    what a colour map cannot say. Strokes enter as a product: the features choose a direction at every place, and the
+    stroke field of that direction is laid on at full resolution.
+    """
+
+    def __init__(self, cfg: MiniConfig) -> None:
+        super().__init__()
+        self.strokes = nn.Conv2d(cfg.half, 2 * cfg.stroke_channels, 1)
+        self.enter = nn.Conv2d(cfg.half + 4 * (3 + cfg.screen_channels) + 8, cfg.fine, 3, padding=1)
+        self.film = nn.Linear(cfg.dim, 2 * cfg.fine)
+        self.hidden = nn.Conv2d(cfg.fine, 32, 3, padding=1)
+        self.leave = nn.Conv2d(32, 12, 3, padding=1)
+        self.colours = nn.Linear(cfg.dim, 3 * 10)
+
+    def forward(self, features: Tensor, source: Tensor, screens: Tensor, strokes: Tensor, cond: Tensor) -> Tensor:
+        """Render `[b 3 H W]` from features `[b c h/2 w/2]`; `strokes [b 4k H/2 W/2]` are pixel-unshuffled."""
+        guide = F.pixel_unshuffle(torch.cat([source, screens], 1), 2)
+        # Two mixtures of the directions, gated at 1/2 of the working size and laid on at full resolution.
+        gates = self.strokes(features)
+        both = F.interpolate(torch.cat([features, gates], 1), size=guide.shape[-2:], mode="nearest")
+        c = features.shape[1]
+        features, gates = both[:, :c], both[:, c:]
+        k = gates.shape[1] // 2
+        field = strokes.unflatten(1, (k, 4))
+        laid = [(gate[:, :, None] * field).sum(1) for gate in (gates[:, :k], gates[:, k:])]
+        x = self.enter(torch.cat([features, guide, *laid], 1))
+        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
+        x = self.hidden(F.silu(x * (1 + scale) + shift))
+        added = F.pixel_shuffle(self.leave(F.silu(x)), 2)
+        return self.colour_map(source, cond) + added
+
+    def colour_map(self, source: Tensor, cond: Tensor) -> Tensor:
+        """Return the prompt's colours of the source: `M [1 r g b r² g² b² rg gb br]`."""
+        one = torch.ones_like(source[:, :1])
+        terms = torch.cat([one, source, source * source, source * source.roll(-1, 1)], 1)
+        matrix = self.colours(cond).unflatten(-1, (3, 10))
+        return (matrix @ terms.flatten(2)).reshape(source.shape)
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+class MiniNet(nn.Module):
+    """One denoising step: predict the clean picture `x` from `x_t` (flow matching, x-prediction)."""
+
+    def __init__(self, cfg: MiniConfig | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg = cfg or MiniConfig()
+        self.style = nn.Linear(cfg.styles, cfg.dim, bias=False)
+        self.time = nn.Sequential(nn.Linear(32, cfg.dim), nn.SiLU(), nn.Linear(cfg.dim, cfg.dim))
+        self.cond = nn.Sequential(nn.SiLU(), nn.Linear(cfg.dim, cfg.dim), nn.SiLU())
+        self.modulation = nn.Linear(cfg.dim, 7 * cfg.dim)
+        self.encoder = Encoder(cfg)
+        self.trunk = Trunk(cfg)
+        self.decoder = Decoder(cfg)
+        self.fine = FinePath(cfg)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, Residual):
+                nn.init.zeros_(module.second.weight)
+                nn.init.zeros_(module.film.weight)
+        nn.init.normal_(self.style.weight, std=0.5)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        with torch.no_grad():
+            # Gates start open a little, so that every branch has a gradient from the first step.
+            self.modulation.bias.view(7, -1)[[2, 5, 6]] = 0.3
+            self.fine.leave.weight.mul_(0.1)
+            # The colour map starts as the identity.
+            self.fine.colours.weight.mul_(0.1)
+            self.fine.colours.bias.zero_()
+            self.fine.colours.bias.view(3, 10)[:, 1:4] = torch.eye(3)
+
+    def condition(self, conditions: Conditions) -> Tensor:
+        """Return the conditioning vector `[b d]`."""
+        frequencies = torch.exp(torch.arange(8, device=conditions.t.device) * (math.log(64.0) / 7))
+        waves = torch.stack([conditions.t, conditions.log_scale], 1)[..., None] * frequencies
+        waves = torch.cat([waves.sin(), waves.cos()], -1).flatten(1)
+        return self.cond(self.style(conditions.embeds) + self.time(waves))
+
+    def forward(
+        self,
+        pictures: Tensor,
+        screens: Tensor,
+        textures: Tensor,
+        fine_source: Tensor,
+        fine_screens: Tensor,
+        fine_strokes: Tensor,
+        conditions: Conditions,
+        memory: Memory | ClipMemory | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the picture `[b 3 H W]` and this frame's keys and values `[b n p d]`.
+
+        Args:
+            pictures: `[b 9 h w]`: x_t, the source and the previous output at the working size (zeros when dropped).
+            screens: `[b 6 h w]` at the working size.
+            textures: `[b 13 h/2 w/2]`: bands and strokes.
+            fine_source: `[b 3 H W]` the source at output size.
+            fine_screens: `[b 6 H W]`.
+            fine_strokes: `[b 32 H/2 W/2]` the stroke fields at output size, pixel-unshuffled.
+            conditions: prompt, time and scale.
+            memory: past keys and values, or None for no temporal memory.
+        """
+        cond = self.condition(conditions)
+        shared = self.modulation(cond).unflatten(-1, (7, -1))
+        half, quarter, eighth, tokens = self.encoder(pictures, screens, textures, cond)
+        tokens, keys, values = self.trunk(tokens, shared, memory)
+        features = self.decoder(tokens, half, quarter, eighth, cond)
+        return self.fine(features, fine_source, fine_screens, fine_strokes, cond), keys, values

@@ -1,0 +1,221 @@
+"""The training loop of the embedded model: flow matching with noise-coupled targets, resumable at any step.
+
+Runs in one process a device; on a CPU one process a core with averaged gradients is faster than one process with many
+threads. A run ends when its budget of minutes is used up; the learning rate follows the share of it that is spent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vivace.errors import CheckpointError
+from vivace.models.mini.graph import resize
+from vivace.models.mini.network import MiniNet
+from vivace.train.batches import Batch, BatchSource
+from vivace.train.losses import picture_loss, temporal_loss
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A run of the trainer."""
+
+    targets: Path
+    out: Path
+    budget_minutes: float = 90.0
+    clips: int = 6
+    """Clips a step and process; each is four frames."""
+    crop: int = 128
+    """Working size of most batches, px."""
+    wide_crop: int = 192
+    """Working size of some batches in the second half, so that attention meets larger grids."""
+    learning_rate: float = 1.2e-3
+    warmup_steps: int = 150
+    ema: float = 0.998
+    seed: int = 0
+    save_every_minutes: float = 4.0
+    compile: bool = True
+
+
+class Ema:
+    """An exponential moving average of the weights, which is what ships."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in net.state_dict().items():
+            self.weights[name].lerp_(value, 1 - decay)
+
+
+def rate(spent: float, step: int, cfg: TrainConfig) -> float:
+    """Return the learning rate after the share `spent` of the budget: warm-up, flat, then linear to a hundredth."""
+    flat = 0.35
+    falling = 1.0 if spent < flat else max(0.01, (1 - spent) / (1 - flat))
+    return cfg.learning_rate * min(1.0, (step + 1) / cfg.warmup_steps) * falling
+
+
+def history(net: nn.Module, batch: Batch, t: Tensor) -> Tensor:
+    """Return what stands in for the previous output of each frame at the working size, `[n 3 h w]`; zero is dropped.
+
+    History augmentation: a stream feeds on its own mistakes, so training shows the past with mistakes: noise, the look
+    of another prompt, or what the model itself made of it.
+    """
+    n = len(t)
+    size = batch.noise.shape[-2:]
+    past = batch.target
+    draw = torch.rand(n // batch.frames, device=t.device).repeat_interleave(batch.frames)
+    if torch.rand(()) < 0.25:
+        with torch.no_grad():
+            own = render(net, batch, batch.noise, torch.zeros_like(batch.noise), torch.ones_like(t))
+        past = torch.where(draw.view(-1, 1, 1, 1) < 0.6, own.clamp(-1, 1), past)
+    past = torch.where((draw > 0.92).view(-1, 1, 1, 1), batch.other, past)
+    past = resize(past, size)
+    noisy = torch.randn_like(past) * (torch.rand(n, 1, 1, 1, device=t.device) * 0.2)
+    past = torch.cat([past[:1], (past + noisy)[:-1]])
+    kept = batch.follows & (torch.rand(n, device=t.device) > 0.35)
+    return past * kept.view(-1, 1, 1, 1)
+
+
+def render(net: nn.Module, batch: Batch, x_t: Tensor, previous: Tensor, t: Tensor) -> Tensor:
+    """Run the network on a batch; returns `[n 3 H W]` float."""
+    small = resize(batch.source, batch.noise.shape[-2:])
+    pictures = torch.cat([x_t, small, previous], 1)
+    with torch.autocast(pictures.device.type, torch.bfloat16):
+        out, _, _ = net(
+            pictures, batch.screens, batch.textures, batch.source, batch.fine_screens, batch.strokes,
+            batch.conditions(t), batch.memory(),
+        )  # fmt: skip
+    return out.float()
+
+
+def loss_of(net: nn.Module, batch: Batch) -> Tensor:
+    """Flow matching: the picture from a random point of the straight path between noise and target."""
+    n = len(batch.source)
+    device = batch.source.device
+    # A stream takes one step from pure noise by default; the rest of the path serves 2 and 4 steps.
+    t = torch.where(torch.rand(n, device=device) < 0.75, 1.0, 0.2 + 0.8 * torch.rand(n, device=device))
+    clean = resize(batch.target, batch.noise.shape[-2:])
+    w = t.view(-1, 1, 1, 1)
+    x = render(net, batch, w * batch.noise + (1 - w) * clean, history(net, batch, t), t)
+    return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
+
+
+def save_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, progress: dict[str, float]) -> None:
+    partial = path.with_suffix(".partial")
+    state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.weights, "progress": progress}
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
+    """Train until the budget is spent, from `out/checkpoint.pt` if there is one.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another architecture.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(cfg.seed)
+    net = MiniNet().to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(net.parameters(), cfg.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
+    ema = Ema(net, cfg.ema)
+    progress = {"step": 0.0, "minutes": 0.0, "frames": 0.0}
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = cfg.out / "checkpoint.pt"
+    if checkpoint.exists():
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            net.load_state_dict(state["net"])
+            optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{checkpoint} does not fit this network ({error}); move it away to start afresh") from error
+        ema.weights, progress = state["ema"], state["progress"]
+    # After a resume every process draws anew, not what it drew the first time.
+    torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)
+    source = BatchSource(cfg.targets, seed=cfg.seed * 1000 + rank + int(progress["step"]) * 7)
+    fast = torch.compile(net, dynamic=False) if cfg.compile else net
+    began, saved, running = time.monotonic(), time.monotonic(), None
+    earlier_minutes = progress["minutes"]
+    log = (cfg.out / "log.jsonl").open("a") if rank == 0 else None
+    while True:
+        spent = progress["minutes"] / cfg.budget_minutes
+        if _agreed(spent >= 1, world):
+            break
+        lr = rate(spent, int(progress["step"]), cfg)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        wide = spent > 0.5 and int(progress["step"]) % 8 == 0
+        clips = max(1, cfg.clips // 2) if wide else cfg.clips
+        batch = source.draw(clips, cfg.wide_crop if wide else cfg.crop).to(device)
+        loss = loss_of(fast, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        _average_gradients(net, world)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        ema.update(net, int(progress["step"]))
+        progress["step"] += 1
+        progress["frames"] += len(batch.source) * world
+        progress["minutes"] = earlier_minutes + (time.monotonic() - began) / 60
+        value = float(loss.detach())
+        running = value if running is None else 0.98 * running + 0.02 * value
+        if log is not None and int(progress["step"]) % 25 == 0:
+            line = {**{k: round(v, 2) for k, v in progress.items()}, "loss": round(running, 4), "lr": round(lr, 6)}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+        if rank == 0 and time.monotonic() - saved > cfg.save_every_minutes * 60:
+            save_checkpoint(checkpoint, net, optimiser, ema, progress)
+            saved = time.monotonic()
+    if rank == 0:
+        save_checkpoint(checkpoint, net, optimiser, ema, progress)
+        (cfg.out / "config.json").write_text(json.dumps({k: str(v) for k, v in asdict(cfg).items()}, indent=2))
+
+
+def _agreed(stop: bool, world: int) -> bool:
+    """Return whether to stop, the same in every process: one that left early would hang the others."""
+    if world == 1:
+        return stop
+    flag = torch.tensor(float(stop))
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return bool(flag)
+
+
+def _average_gradients(net: nn.Module, world: int) -> None:
+    if world == 1:
+        return
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= world
+    at = 0
+    for g in gradients:
+        g.copy_(flat[at : at + g.numel()].view_as(g))
+        at += g.numel()
+
+
+def _worker(rank: int, world: int, cfg: TrainConfig, port: int) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    try:
+        train(cfg, rank, world)
+    finally:
+        dist.destroy_process_group()
+
+
+def train_in_processes(cfg: TrainConfig, processes: int, port: int = 29511) -> None:
+    """Train on a CPU in one single-threaded process a core, gradients averaged."""
+    if processes == 1 or torch.cuda.is_available():
+        train(cfg)
+        return
+    torch.multiprocessing.start_processes(_worker, (processes, cfg, port), nprocs=processes, start_method="spawn")
