@@ -1,0 +1,107 @@
+"""Sizes and scaling of pictures at the media boundary, `uint8 [h w 3]`."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import cast
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vivace.media.frame import Rgb
+
+Size = tuple[int, int]
+"""`(width, height)`, px."""
+
+_KEPT_SCALERS = 8
+"""A stream scales between a handful of sizes; each scaler holds some hundred KB of tables."""
+
+_local = threading.local()
+
+
+def interpolation_for(source: Size, target: Size) -> Interpolation:
+    """Return area averaging for shrinking and bicubic for enlarging, the field's usual choice."""
+    shrinks = target[0] <= source[0] and target[1] <= source[1]
+    return Interpolation.AREA if shrinks else Interpolation.BICUBIC
+
+
+def resize(rgb: Rgb, size: Size) -> Rgb:
+    """Scale `uint8 [h w 3]` to `(width, height)`, by area averaging when it shrinks and bicubic when it grows.
+
+    Uses swscale, 1.2 to 2 times as fast as Pillow. Returns the argument itself when it has that size already.
+    """
+    height, width = rgb.shape[:2]
+    if (width, height) == size:
+        return rgb
+    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), "rgb24")
+    scaled = _scaler((width, height), size).reformat(
+        frame, size[0], size[1], "rgb24", interpolation=interpolation_for((width, height), size), threads=1
+    )
+    return cast(Rgb, scaled.to_ndarray())
+
+
+def _scaler(source: Size, target: Size) -> VideoReformatter:
+    # Setting a scaler up costs as much as using it, and one must not be shared between threads.
+    scalers: OrderedDict[tuple[Size, Size], VideoReformatter] | None = getattr(_local, "scalers", None)
+    if scalers is None:
+        scalers = _local.scalers = OrderedDict()
+    scaler = scalers.pop((source, target), None) or VideoReformatter()
+    scalers[source, target] = scaler
+    if len(scalers) > _KEPT_SCALERS:
+        scalers.popitem(last=False)
+    return scaler
+
+
+def fit_size(source: Size, within: Size, *, multiple: int = 1) -> Size:
+    """Return the largest size of `source`'s shape inside `within`, each side a multiple of `multiple` px (at least one)."""
+    scale = min(within[0] / source[0], within[1] / source[1])
+    return _multiple(source[0] * scale, within[0], multiple), _multiple(source[1] * scale, within[1], multiple)
+
+
+def _multiple(side_px: float, limit_px: int, multiple: int) -> int:
+    """Round to the nearest multiple that is neither nothing nor over the limit."""
+    most = max(1, limit_px // multiple)
+    return multiple * min(most, max(1, round(side_px / multiple)))
+
+
+def cover_size(source: Size, target: Size) -> Size:
+    """Return the smallest size of `source`'s shape that covers `target`."""
+    scale = max(target[0] / source[0], target[1] / source[1])
+    return max(target[0], round(source[0] * scale)), max(target[1], round(source[1] * scale))
+
+
+def area_size(source: Size, area_px: int, *, multiple: int = 1) -> Size:
+    """Return the size nearest to `area_px` pixels of `source`'s shape, each side a multiple of `multiple` px."""
+    scale = (area_px / (source[0] * source[1])) ** 0.5
+    width, height = (max(multiple, round(side * scale / multiple) * multiple) for side in source)
+    return width, height
+
+
+def crop(rgb: Rgb, size: Size) -> Rgb:
+    """Cut the middle `(width, height)` out of a picture that is at least as large."""
+    height, width = rgb.shape[:2]
+    if (width, height) == size:
+        return rgb
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    return np.ascontiguousarray(rgb[top : top + size[1], left : left + size[0]])
+
+
+def cover(rgb: Rgb, size: Size) -> Rgb:
+    """Scale a picture, keeping its shape, until it covers `size`, and cut off evenly what is over."""
+    height, width = rgb.shape[:2]
+    return crop(resize(rgb, cover_size((width, height), size)), size)
+
+
+def letterbox(rgb: Rgb, size: Size, *, colour: tuple[int, int, int] = (0, 0, 0)) -> Rgb:
+    """Scale a picture, keeping its shape, into `size`, with bars of `colour` where it does not reach."""
+    height, width = rgb.shape[:2]
+    inner = resize(rgb, fit_size((width, height), size))
+    if inner.shape[:2] == (size[1], size[0]):
+        return inner
+    canvas = np.empty((size[1], size[0], 3), np.uint8)
+    canvas[:] = colour
+    left, top = (size[0] - inner.shape[1]) // 2, (size[1] - inner.shape[0]) // 2
+    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return canvas

@@ -1,0 +1,145 @@
+"""Live devices, read on a thread of their own: the newest picture wins."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from typing import NamedTuple
+
+import av
+
+from vivace.errors import SourceError, SourceLostError, SourceStalledError
+from vivace.media.clock import Clock, Timeline
+from vivace.media.convert import Size
+from vivace.media.frame import Frame
+from vivace.media.picture import PictureConverter
+from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.source import Source, SourceInfo
+
+class _Arrival(NamedTuple):
+    index: int
+    pts: int
+    time_s: float
+    picture: av.VideoFrame
+
+
+class DeviceSource(Source):
+    """A live device. A thread reads it; iteration takes the newest picture, and those not taken in time are lost.
+
+    `index` counts the lost ones too, and `capture_time_s` is when the picture arrived, however late it is taken.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_device: Opener,
+        *,
+        size: Size | None = None,
+        stall_timeout_s: float,
+        clock: Clock = time.monotonic,
+    ):
+        """Open the device and wait for its first picture.
+
+        Args:
+            name: for people.
+            open_device: opens the container; raises what `av.open` raises.
+            size: `(width, height)` to deliver, px; None: as captured.
+            stall_timeout_s: longest wait for a picture.
+            clock: stamps arrivals.
+
+        Raises:
+            SourceNotFoundError, SourceUnsupportedError: it cannot be opened.
+            SourceStalledError: it gave no picture in time.
+            SourceLostError: it vanished before its first picture.
+        """
+        super().__init__(SourceInfo(name=name, size=(0, 0), live=True))
+        self._clock = clock
+        self._stall_timeout_s = stall_timeout_s
+        try:
+            container = open_device()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise open_error(name, error, stall_timeout_s=stall_timeout_s) from error
+        try:
+            self._reader = VideoReader(container, name, low_delay=True, warn=self.warnings.append)
+        except BaseException:
+            container.close()
+            raise
+        self._time_base = self._reader.time_base
+        self._news = threading.Condition()
+        self._newest: _Arrival | None = None
+        self._broken: SourceError | None = None
+        # A daemon: a driver that hangs in its read must not keep the process alive.
+        self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
+        self._thread.start()
+        try:
+            self._first = self._take()
+            if self._first is None:
+                raise SourceLostError(f"{name}: vanished before its first picture")
+        except BaseException:
+            self.close()
+            raise
+        stream = self._reader.stream
+        self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
+        self._convert(self._first.picture)
+        self.info = SourceInfo(
+            name=name,
+            size=self._convert.size or (0, 0),
+            fps=self._reader.fps,
+            live=True,
+            rotation_deg=self._convert.rotation_deg,
+            codec=stream.codec_context.name,
+            pixel_format=self._first.picture.format.name,
+        )
+
+    def _capture(self) -> None:
+        timeline = Timeline(self._time_base, self._reader.step)
+        broken: SourceError = SourceLostError(f"{self.info.name}: stopped delivering; is it still plugged in?")
+        try:
+            for index, picture in enumerate(self._reader.frames()):
+                arrival_s = self._clock()
+                with self._news:
+                    self._newest = _Arrival(index, timeline.place(picture.pts), arrival_s, picture)
+                    self._news.notify()
+                if self._stopped:
+                    return
+        except SourceLostError as error:
+            broken = SourceLostError(f"{error}; is it still plugged in?")
+        except SourceError as error:
+            broken = error
+        finally:
+            self._reader.close()
+            with self._news:
+                self._broken = broken
+                self._news.notify()
+
+    def _take(self) -> _Arrival | None:
+        """Wait for a picture newer than the last one taken; None when closed meanwhile."""
+        with self._news:
+            self._news.wait_for(
+                lambda: self._newest is not None or self._broken is not None or self._stopped,
+                timeout=self._stall_timeout_s,
+            )
+            newest, self._newest = self._newest, None
+            if self._stopped:
+                return None
+            if newest is not None:
+                return newest
+            if self._broken is not None:
+                raise self._broken
+        raise SourceStalledError(
+            f"{self.info.name}: no picture for {self._stall_timeout_s:g} s; is another program using it, or its lid shut?"
+        )
+
+    def _read(self) -> Generator[Frame, None, None]:
+        taken = self._first
+        while taken is not None:
+            yield Frame(self._convert(taken.picture), taken.index, taken.pts, self._time_base, taken.time_s)
+            taken = self._take()
+
+    def close(self) -> None:
+        """Stop; a wait in progress ends at once, the device is let go after the picture being read."""
+        self._stopped = True
+        with self._news:
+            self._news.notify_all()
+        super().close()

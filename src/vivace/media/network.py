@@ -1,0 +1,198 @@
+"""Network streams, reopened when they break off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from vivace.errors import DecodeError, SourceError, SourceLostError, SourceStalledError, SourceUnsupportedError
+from vivace.media.audio import AudioTrack
+from vivace.media.clock import Clock, Sleep, Timeline
+from vivace.media.convert import Size
+from vivace.media.file import FrameLimit
+from vivace.media.frame import Frame
+from vivace.media.picture import PictureConverter
+from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.source import LIVE_SCHEMES, STALL_TIMEOUT_S, Source, SourceInfo
+
+RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""About eight seconds in all: a camera that reboots takes longer, one whose Wi-Fi hiccups does not."""
+
+TIME_BASE = Fraction(1, 90_000)
+"""RTP's clock for video. One for all, since a stream opened anew may count in another."""
+
+_OPTIONS: dict[str, dict[str, str]] = {
+    # TCP, because lost UDP packets smear; a short look at the stream, because every second of it is delay.
+    "rtsp": {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "1000000"},
+    "rtsps": {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "1000000"},
+    "rtmp": {"fflags": "nobuffer", "analyzeduration": "1000000"},
+    "rtmps": {"fflags": "nobuffer", "analyzeduration": "1000000"},
+    "udp": {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"},
+    "http": {"reconnect": "1", "reconnect_delay_max": "4"},
+    "https": {"reconnect": "1", "reconnect_delay_max": "4"},
+}
+
+
+class NetworkSource(Source):
+    """A stream from an address: live (RTSP, RTMP, UDP, endless HTTP), or a file on a web server.
+
+    A live stream that breaks off, stalls or ends is opened again, after `reconnect_delays_s`; its presentation times go
+    on, the gap included. Sound is read from web files only.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        open_url: Opener,
+        *,
+        size: Size | None = None,
+        max_fps: float | None = None,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
+        reconnect_delays_s: tuple[float, ...] = RECONNECT_DELAYS_S,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
+    ):
+        """Connect and decode the first frame.
+
+        Args:
+            url: for messages.
+            open_url: opens the container; raises what `av.open` raises.
+            size: `(width, height)` to deliver, px; None: as sent.
+            max_fps: leave out frames that come sooner.
+            stall_timeout_s: what `open_url` was given, for messages.
+            reconnect_delays_s: waits before each attempt to reconnect; a frame that arrives resets them.
+            clock: stamps `capture_time_s` on arrival.
+            sleep: waits.
+
+        Raises:
+            SourceNotFoundError, SourceUnsupportedError, SourceStalledError: nothing to see there.
+        """
+        super().__init__(SourceInfo(name=url, size=(0, 0)))
+        self.reconnects = 0
+        self._url = url
+        self._open_url = open_url
+        self._limit = FrameLimit(max_fps)
+        self._stall_timeout_s = stall_timeout_s
+        self._failures = 0
+        self._delays_s = reconnect_delays_s
+        self._clock = clock
+        self._sleep = sleep
+        self._reader = self._connect()
+        try:
+            self._start(size)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def _start(self, size: Size | None) -> None:
+        reader, stream = self._reader, self._reader.stream
+        self._pictures = reader.frames()
+        self._first = next(self._pictures, None)
+        if self._first is None:
+            raise SourceUnsupportedError(f"{self._url}: the stream ended before its first picture")
+        self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
+        self._convert(self._first)
+        duration = reader.container.duration
+        live = urlsplit(self._url).scheme.lower() in LIVE_SCHEMES or not duration or duration < 0
+        self.info = SourceInfo(
+            name=self._url,
+            size=self._convert.size or (0, 0),
+            fps=reader.fps,
+            frames=None if live else stream.frames or None,
+            duration_s=duration / 1e6 if duration and not live else None,
+            live=live,
+            has_audio=not live and bool(reader.container.streams.audio),
+            rotation_deg=self._convert.rotation_deg,
+            codec=stream.codec_context.name,
+            pixel_format=self._first.format.name,
+        )
+
+    def open_audio(self) -> AudioTrack | None:
+        """Open the sound of a web file over a connection of its own."""
+        return AudioTrack.open(self._url, self._url) if self.info.has_audio else None
+
+    def _connect(self) -> VideoReader:
+        try:
+            container = self._open_url()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise open_error(self._url, error, stall_timeout_s=self._stall_timeout_s) from error
+        try:
+            return VideoReader(container, self._url, low_delay=True, warn=self.warnings.append)
+        except BaseException:
+            container.close()
+            raise
+
+    def _read(self) -> Generator[Frame, None, None]:
+        step = max(1, round(self._reader.step * self._reader.time_base / TIME_BASE))
+        timeline = Timeline(TIME_BASE, step)
+        index = 0
+        arrival_s = self._clock()
+        resumed = False
+        while not self._stopped:
+            try:
+                for picture in self._arriving():
+                    gap_s, arrival_s = self._clock() - arrival_s, self._clock()
+                    pts = None if picture.pts is None else round(picture.pts * self._reader.time_base / TIME_BASE)
+                    if resumed:
+                        timeline.resume(pts, gap_s)
+                        resumed = False
+                    placed = timeline.place(pts)
+                    if self._limit.takes(float(placed * TIME_BASE)):
+                        yield Frame(self._convert(picture), index, placed, TIME_BASE, arrival_s)
+                    index += 1
+                if not self.info.live or self._reader.container.format.name == "hls":
+                    return
+                broken: SourceError = SourceLostError(f"{self._url}: the sender closed the stream")
+            except (SourceStalledError, SourceLostError, DecodeError) as error:
+                if not self.info.live:
+                    raise
+                broken = error
+            self._reconnect(broken)
+            resumed = True
+
+    def _arriving(self) -> Iterator[av.VideoFrame]:
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        for picture in self._pictures:
+            self._failures = 0
+            yield picture
+
+    def _reconnect(self, broken: SourceError) -> None:
+        """Open the stream again. Raises what broke it once all attempts are used up."""
+        self._reader.close()
+        while self._failures < len(self._delays_s) and not self._stopped:
+            self._sleep(self._delays_s[self._failures])
+            self._failures += 1
+            try:
+                self._reader = self._connect()
+            except SourceError as error:
+                broken = error
+                continue
+            self._pictures = self._reader.frames()
+            self.reconnects += 1
+            self.warnings.append(f"{self._url}: reconnected ({broken})")
+            return
+        if self._stopped:
+            return
+        kind = SourceStalledError if isinstance(broken, SourceStalledError) else SourceLostError
+        raise kind(f"{self._url}: lost, and not back after {self._failures} attempts to reconnect; last: {broken}")
+
+    def _release(self) -> None:
+        self._reader.close()
+
+
+def open_url(url: str, *, size: Size | None, max_fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
+    """Open a network address; see `open_source`."""
+    scheme = urlsplit(url).scheme.lower()
+    options = dict(_OPTIONS.get(scheme, {}))
+
+    def connect() -> InputContainer:
+        return av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
+
+    return NetworkSource(url, connect, size=size, max_fps=max_fps, stall_timeout_s=stall_timeout_s, clock=clock)

@@ -1,0 +1,143 @@
+"""From what a decoder gives (any format, range, aspect, orientation, alpha) to upright `uint8 [h w 3]` RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple, cast
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from vivace.media.convert import Size, cover_size, crop, interpolation_for
+from vivace.media.frame import Rgb
+
+_UNSPECIFIED_SPACE = 2
+_HD_HEIGHT_PX = 720
+"""Pictures that do not say how they encode colour use BT.709 from this height and BT.601 below, as players assume."""
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+Warn = Callable[[str], None]
+
+
+class _Orientation(NamedTuple):
+    """Quarter turns and mirrorings, as: transpose, then mirror."""
+
+    transposes: bool
+    mirrors_x: bool
+    mirrors_y: bool
+
+
+_UPRIGHT = _Orientation(False, False, False)
+
+
+class PictureConverter:
+    """Turns decoded frames into RGB pictures of one size.
+
+    Sample aspect is undone by enlarging the short direction, so that no detail is lost; the display matrix turns and
+    mirrors; alpha is laid over black. The first frame (or `size`) fixes the size delivered: later frames of another
+    size are scaled to cover it, with one warning.
+    """
+
+    def __init__(self, *, size: Size | None = None, aspect: Fraction | None = None, warn: Warn = lambda text: None):
+        """Convert to `size` (`(width, height)` px; None: the first frame's). `aspect` is the sample aspect ratio."""
+        self.size = size
+        self.rotation_deg = 0
+        self._aspect = Fraction(aspect) if aspect else Fraction(1)
+        self._warn = warn
+        self._scaler = VideoReformatter()
+        self._first: tuple[Size, str] | None = None
+        self._orientation = _UPRIGHT
+        self._has_alpha = False
+
+    def __call__(self, frame: av.VideoFrame) -> Rgb:
+        """Convert one frame to `uint8 [h w 3]` at `size`."""
+        stored = (frame.width, frame.height)
+        if self._first is None or self._first != (stored, frame.format.name):
+            self._meet(frame, stored)
+        display = self._display_size(stored)
+        upright = self._turned(display)
+        if self.size is None:
+            self.size = upright
+        covering = upright if upright == self.size else cover_size(upright, self.size)
+        rgb = self._rgb(frame, stored, self._turned(covering))
+        return crop(_oriented(rgb, self._orientation), self.size)
+
+    def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
+        if self._first is None:
+            self._orientation = _orientation_of(frame)
+            self.rotation_deg = _rotation_deg(self._orientation)
+            if transfer := _HDR_TRANSFERS.get(frame.color_trc):
+                self._warn(f"the video is HDR ({transfer}); it is shown without tone mapping, so it may look flat")
+        elif self._first[0] != stored:
+            self._warn(
+                f"the video changes size from {self._first[0][0]}x{self._first[0][1]} to {stored[0]}x{stored[1]}; "
+                f"it is scaled to the first size"
+            )
+        self._first = (stored, frame.format.name)
+        # A palette may hold transparent entries, which FFmpeg does not count as an alpha component.
+        self._has_alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
+
+    def _display_size(self, stored: Size) -> Size:
+        width, height = stored
+        if self._aspect > 1:
+            return max(1, round(width * self._aspect)), height
+        if 0 < self._aspect < 1:
+            return width, max(1, round(height / self._aspect))
+        return stored
+
+    def _turned(self, size: Size) -> Size:
+        return (size[1], size[0]) if self._orientation.transposes else size
+
+    def _rgb(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> Rgb:
+        guess_hd = frame.colorspace == _UNSPECIFIED_SPACE and not frame.format.is_rgb and frame.height >= _HD_HEIGHT_PX
+        converted = self._scaler.reformat(
+            frame,
+            scaled[0],
+            scaled[1],
+            "rgba" if self._has_alpha else "rgb24",
+            src_colorspace=Colorspace.ITU709 if guess_hd else None,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=interpolation_for(stored, scaled),
+            threads=1,
+        )
+        pixels = converted.to_ndarray()
+        return over_black(pixels) if self._has_alpha else cast(Rgb, pixels)
+
+
+def over_black(rgba: np.ndarray) -> Rgb:
+    """Lay `uint8 [h w 4]` (straight alpha) over black, giving `uint8 [h w 3]`."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    # (x * a + 127) / 255 without a division: exact for all bytes.
+    product = rgba[..., :3] * alpha + 128
+    return ((product + (product >> 8)) >> 8).astype(np.uint8)
+
+
+def _orientation_of(frame: av.VideoFrame) -> _Orientation:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return _UPRIGHT
+    # A row vector (x, y, 1) times [[a, b, u], [c, d, v], [x, y, w]], 16.16 fixed point, y down (libavutil/display.h).
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return _Orientation(True, c < 0, b < 0)
+    return _Orientation(False, a < 0, d < 0)
+
+
+def _rotation_deg(orientation: _Orientation) -> int:
+    if orientation.transposes:
+        return 270 if orientation.mirrors_x and not orientation.mirrors_y else 90 if orientation.mirrors_y else 0
+    return 180 if orientation.mirrors_x and orientation.mirrors_y else 0
+
+
+def _oriented(rgb: Rgb, orientation: _Orientation) -> Rgb:
+    if orientation == _UPRIGHT:
+        return rgb
+    view = rgb.swapaxes(0, 1) if orientation.transposes else rgb
+    if orientation.mirrors_x:
+        view = view[:, ::-1]
+    if orientation.mirrors_y:
+        view = view[::-1]
+    return np.ascontiguousarray(view)

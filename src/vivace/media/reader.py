@@ -1,0 +1,175 @@
+"""Reading decoded pictures out of an FFmpeg container, tolerating damage: shared by files, streams and devices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from vivace.errors import (
+    DecodeError,
+    SourceError,
+    SourceLostError,
+    SourceNotFoundError,
+    SourceStalledError,
+    SourceUnsupportedError,
+)
+from vivace.media.picture import Warn
+
+Opener = Callable[[], InputContainer]
+"""Opens a container; raises what `av.open` raises."""
+
+MAX_DAMAGED_IN_A_ROW = 500
+"""So many unreadable packets without one picture between them mean there is nothing more to come."""
+
+MAX_PLAUSIBLE_FPS = 1000.0
+"""Containers without a frame rate report their clock (90,000 and the like)."""
+
+
+
+def open_error(name: str, error: Exception, *, stall_timeout_s: float = 0.0) -> SourceError:
+    """Return our error for what `av.open` raised on `name`."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, av.error.ExitError):
+        return SourceStalledError(f"{name}: no answer within {stall_timeout_s:g} s; is it running and reachable?")
+    if isinstance(error, (FileNotFoundError, av.HTTPNotFoundError)):
+        return SourceNotFoundError(f"{name}: not found ({reason})")
+    if isinstance(error, PermissionError):
+        return SourceUnsupportedError(f"{name}: permission denied; check the owner and mode of the file or device")
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return SourceNotFoundError(f"{name}: cannot connect ({reason}); check address and port")
+    if isinstance(error, (av.ProtocolNotFoundError, av.DemuxerNotFoundError, av.DecoderNotFoundError)):
+        return SourceUnsupportedError(f"{name}: this FFmpeg cannot read it ({reason})")
+    if isinstance(error, OSError):
+        return SourceNotFoundError(f"{name}: cannot be opened ({reason})")
+    return SourceUnsupportedError(f"{name}: not a video that FFmpeg can read ({reason})")
+
+
+class VideoReader:
+    """Decodes the main video stream of an open container.
+
+    Damaged packets are skipped and counted, not fatal; `frames()` ends at the end of the data.
+    """
+
+    def __init__(self, container: InputContainer, name: str, *, low_delay: bool = False, warn: Warn | None = None):
+        """Choose the stream to show.
+
+        Args:
+            container: open; the reader closes it.
+            name: for messages.
+            low_delay: decode without holding frames back.
+            warn: told once about damage.
+
+        Raises:
+            SourceUnsupportedError: the container holds no moving picture.
+        """
+        self.container = container
+        self.name = name
+        self.damaged_packets = 0
+        self._warn = warn or (lambda text: None)
+        self.stream = _main_video(container, name)
+        self._decoder = self.stream.codec_context
+        if self.stream.metadata.get("alpha_mode") == "1" and self._decoder.name in ("vp8", "vp9"):
+            # FFmpeg's own VP8/VP9 decoders drop the alpha channel; libvpx keeps it.
+            library = "libvpx-vp9" if self._decoder.name == "vp9" else "libvpx"
+            self._decoder = cast(Any, av.CodecContext.create(library, "r"))
+            self._decoder.extradata = self.stream.codec_context.extradata
+        else:
+            self._decoder.thread_type = "SLICE" if low_delay else "AUTO"
+            self._decoder.thread_count = min(4, os.cpu_count() or 1)
+        if low_delay:
+            self._decoder.flags |= av.codec.context.Flags.low_delay
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per unit of a frame's pts."""
+        return Fraction(self.stream.time_base) if self.stream.time_base else Fraction(1, 90_000)
+
+    @property
+    def fps(self) -> float | None:
+        """Average frame rate as the container tells it, where plausible."""
+        for rate in (self.stream.average_rate, self.stream.guessed_rate):
+            if rate and 0 < float(rate) <= MAX_PLAUSIBLE_FPS:
+                return float(rate)
+        return None
+
+    @property
+    def step(self) -> int:
+        """A frame's usual duration in units of `time_base`."""
+        return max(1, round(1 / ((self.fps or 30.0) * float(self.time_base))))
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Yield decoded frames until the data end.
+
+        Raises:
+            SourceStalledError: nothing came within the container's read time-out.
+            SourceLostError: the device or connection broke.
+            DecodeError: too much damage in a row.
+        """
+        damaged_in_a_row = 0
+        packets = self._packets()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.InvalidDataError:
+                packets = self._packets()
+                decoded: list[av.VideoFrame] | None = None
+            else:
+                decoded = self._decode(packet)
+            if decoded is None:
+                self.damaged_packets += 1
+                damaged_in_a_row += 1
+                if self.damaged_packets == 1:
+                    self._warn(f"{self.name}: damaged data; what cannot be decoded is left out")
+                if damaged_in_a_row >= MAX_DAMAGED_IN_A_ROW:
+                    raise DecodeError(f"{self.name}: {damaged_in_a_row} packets in a row could not be decoded; giving up")
+                continue
+            for frame in decoded:
+                damaged_in_a_row = 0
+                yield frame
+
+    def _packets(self) -> Generator[Any, None, None]:
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.ExitError as error:
+            raise SourceStalledError(f"{self.name}: no data within the time-out; the sender has stopped") from error
+        except av.InvalidDataError:
+            raise
+        except (av.FFmpegError, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise SourceLostError(f"{self.name}: reading failed ({reason})") from error
+
+    def _decode(self, packet: Any) -> list[av.VideoFrame] | None:
+        """Return the frames a packet completes, None when it is damaged."""
+        if not packet.size and packet.pts is not None:
+            return []  # A picture left out by the recorder (AVI); to a decoder it would mean the end.
+        try:
+            frames: list[av.VideoFrame] = self._decoder.decode(packet if packet.size else None)
+        except av.error.EOFError:
+            return []
+        except av.FFmpegError:
+            return None
+        return frames
+
+    def close(self) -> None:
+        """Close the container."""
+        self.container.close()
+
+
+def _main_video(container: InputContainer, name: str) -> VideoStream:
+    videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not videos:
+        kinds = sorted({stream.type for stream in container.streams})
+        cover = " and a cover picture" if container.streams.video else ""
+        held = f"only {', '.join(kind for kind in kinds if kind != 'video') or 'nothing'}{cover}"
+        raise SourceUnsupportedError(f"{name}: holds no video ({held})")
+    # The default stream where one is marked, else the largest, which is what players show.
+    return max(videos, key=lambda video: (bool(video.disposition & Disposition.default), video.width * video.height))
