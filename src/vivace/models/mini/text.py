@@ -236,7 +236,7 @@ def _settle(reader: _Reader, clauses: list[Clause]) -> tuple[list[Clause], set[i
             whole = Clause(wanted[-1].stop if wanted else 0, clause.stop)
             if reader.styles(whole.start, whole.stop):
                 wanted.append(whole)
-        elif wanted and clause.joined and not (_holds(reader, wanted[-1]) and _holds(reader, clause)):
+        elif wanted and clause.joined and clause.weight is None and _belong(reader, wanted[-1], clause):
             wanted[-1] = Clause(wanted[-1].start, clause.stop, weight=wanted[-1].weight)
         else:
             wanted.append(clause)
@@ -251,6 +251,12 @@ def _settle(reader: _Reader, clauses: list[Clause]) -> tuple[list[Clause], set[i
                 refused[index] = Clause(clause.start, cut, denied=True)
     denied = {style for clause in refused for style in reader.styles(clause.start, clause.stop)}
     return wanted, denied
+
+
+def _belong(reader: _Reader, first: Clause, second: Clause) -> bool:
+    """Say whether two clauses are one: either says nothing on its own, or both say the same."""
+    said = [set(reader.styles(clause.start, clause.stop)) for clause in (first, second)]
+    return not all(said) or said[0] == said[1]
 
 
 def _holds(reader: _Reader, clause: Clause) -> bool:

@@ -6,7 +6,7 @@ clauses: `pencil` at 0.8, `watercolour` at 0.2, and `ink` denied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vivace.models.mini.text_features import Words
 
@@ -44,8 +44,9 @@ _DENIALS = _phrases(
 )
 _NOT_DENIALS = _phrases("why not, not only, not just, not bad, no doubt, without a doubt, no matter, no problem, no one")
 _SCOPE_ENDS = frozenset("but just instead rather please only sondern mais sino".split())
-_REQUESTS = frozenset("make give use want try show paint draw turn do switch render take go look".split())
-"""Verbs that open a new request; right after a denial they belong to it ("don't make it …")."""
+_REQUESTS = frozenset("make give use want try show paint draw turn do switch render take go".split())
+"""Verbs that open a new request, except close after a denial, where they belong to it ("don't ever make it …")."""
+_NEAR_DENIAL_WORDS = 3
 
 _SHARES: dict[str, float] = {
     **dict.fromkeys(("half", "a half", "one half", "halb", "moitie", "mitad", "meta", "metade"), 0.5),
@@ -73,7 +74,7 @@ _NOT_SHARES = _phrases("half tone, half tones, half time, half life, a bit map, 
 _PERCENT = frozenset("percent prozent percents procent".split())
 _MIXING = frozenset(
     "meets meet mix mixed mixing mixture blend blended blending between cross crossed crossover combination combined"
-    " combine combining fusion fused hybrid mashup equal fifty 50/50 zwischen mischung gemischt melange entre mezcla".split()
+    " combine combining fusion fused hybrid mashup equal fifty zwischen mischung gemischt melange entre mezcla".split()
 )
 """Words that announce a mixture; then every "and" may part two of its ingredients."""
 _CONNECTORS = frozenset("and with und mit et avec y con e or plus meets meet x to into mixed crossed blended while then und".split())
@@ -99,12 +100,20 @@ def _share(words: tuple[str, ...], at: int) -> tuple[float, int]:
         return (float(word), 1) if 0 < float(word) <= 2 else (0.0, 0)
     if "/" in word:
         top, bottom = (int(part) for part in word.split("/"))
-        return (top / bottom, 1) if 0 < top < bottom else (0.0, 0)
+        return (top / bottom, 1) if 0 < top < bottom and not _ratio(word) else (0.0, 0)
     if _match(_NOT_SHARES, words, at):
         return 0.0, 0
     if taken := _match(_SHARE_PHRASES, words, at):
         return _SHARES[" ".join(words[at : at + taken])], taken
     return 0.0, 0
+
+
+def _ratio(word: str) -> tuple[float, float] | None:
+    """Return the two shares of a ratio like `60/40`."""
+    first, _, second = word.partition("/")
+    if not (first.isdecimal() and second.isdecimal()) or int(first) + int(second) != 100:
+        return None
+    return int(first) / 100, int(second) / 100
 
 
 def split_clauses(prompt: Words) -> list[Clause]:
@@ -116,7 +125,8 @@ def split_clauses(prompt: Words) -> list[Clause]:
     shares = {at: share for at in range(len(words)) if (share := _share(words, at))[1]}
     last = max(shares, default=0)
     trailing = bool(shares) and last + shares[last][1] == len(words) and not words[last].isalpha() and 0 not in shares
-    mixing = bool(shares) or not _MIXING.isdisjoint(words) or "x" in words[1:-1] or any("+" in gap for gap in gaps)
+    ratio = next((parts for word in words if (parts := _ratio(word))), None)
+    mixing = bool(shares or ratio) or not _MIXING.isdisjoint(words) or "x" in words[1:-1] or any("+" in gap for gap in gaps)
 
     clauses: list[Clause] = []
     start, denied, weight, joined = 0, False, None, False
@@ -131,7 +141,8 @@ def split_clauses(prompt: Words) -> list[Clause]:
     while at < len(words):
         word = words[at]
         punctuated = at > start and bool(gaps[at].strip("&/"))
-        if denied and at > start and (punctuated or word in _SCOPE_ENDS or (word in _REQUESTS)):
+        requested = word in _REQUESTS and at - start >= _NEAR_DENIAL_WORDS
+        if denied and at > start and (punctuated or word in _SCOPE_ENDS or requested):
             close(at, at)
             denied = False
         if taken := _match(_NOT_DENIALS, words, at):
@@ -154,4 +165,9 @@ def split_clauses(prompt: Words) -> list[Clause]:
                 close(at, at, join=True)
             at += 1
     close(len(words), len(words))
+    if ratio:
+        clauses = [clause for clause in clauses if clause.stop - clause.start > 1 or not _ratio(words[clause.start])]
+        pair = [index for index, clause in enumerate(clauses) if not clause.denied][-2:]
+        for index, share in zip(pair, ratio, strict=False):
+            clauses[index] = replace(clauses[index], weight=share)
     return clauses

@@ -48,6 +48,7 @@ class Grammar:
     content: tuple[str, ...]
     chatter: tuple[str, ...]
     lookalike: tuple[str, ...]
+    tags: tuple[str, ...]
     absorbs: dict[str, tuple[str, ...]]
 
     @classmethod
@@ -63,13 +64,14 @@ class Grammar:
             content=tuple(content["content"]),
             chatter=tuple(content["chatter"]),
             lookalike=tuple(content["lookalike"]),
+            tags=tuple(content["tags"]),
             absorbs={style: tuple(others) for style, others in content["absorbs"].items()},
         )
 
     def split(self, rng: random.Random) -> tuple[Grammar, Grammar]:
         """Return the grammar to train on and the held-out one; they share no entry, template or content."""
         parts: list[dict[str, Any]] = [{}, {}]
-        for name in ("entries", "foreign", "content", "chatter", "lookalike"):
+        for name in ("entries", "foreign", "content", "chatter", "lookalike", "tags"):
             for part, items in zip(parts, _halve(getattr(self, name), rng), strict=True):
                 part[name] = items
         halves = {kind: _halve(texts, rng) for kind, texts in self.templates.items()}
@@ -118,6 +120,10 @@ class Grammar:
         else:
             text = self._fill(rng, template, *texts)
         target = {first.style: 1.0, second.style: 1.0}
+        third = self._entry(rng, rng.choice(("night", "golden", "snow")), ("scene",))
+        if rng.random() < 0.25 and third.style not in target and not any(s in self.absorbs for s in target):
+            text += " " + third.text
+            target[third.style] = 1.0
         if second.style in self.absorbs.get(first.style, ()):
             del target[second.style]
         elif first.style in self.absorbs.get(second.style, ()):
@@ -144,7 +150,7 @@ class Grammar:
 
     def _fill(self, rng: random.Random, template: str, *texts: str) -> str:
         """Put the styles and something to see into a template; `{s}` is left for the caller."""
-        seen = rng.choice(self.content)
+        seen = rng.choice(self.lookalike if rng.random() < 0.2 else self.content)
         while rng.random() < 0.3:
             seen += rng.choice((" and ", " with ", " in ", " near ", " ")) + rng.choice(self.content)
         if rng.random() < 0.15:
@@ -152,6 +158,9 @@ class Grammar:
         head, *parts = template.replace("{c}", seen).split("{}")
         for part, text in zip(parts, texts, strict=True):
             head += text + part
+        for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2))):
+            tag = rng.choice(self.tags)
+            head = f"{tag} {head}" if rng.random() < 0.2 else f"{head}, {tag}"
         return head
 
 
