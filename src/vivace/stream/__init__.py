@@ -1,0 +1,7 @@
+"""The live loop: sessions, controls, mailboxes, deadlines, latency. `Stream` is the way in."""
+
+from vivace.stream.controls import Ack, Controls
+from vivace.stream.stats import Stats
+from vivace.stream.stream import Stream
+
+__all__ = ["Ack", "Controls", "Stats", "Stream"]

@@ -1,0 +1,55 @@
+"""Checks of values that come from users, and how to name such a value in a message however large or odd it is."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+from vivace.errors import ControlError
+
+_BRIEF_CHARS = 60
+
+
+def brief(value: object) -> str:
+    """Return a value for a message: its text when short, else its beginning, else its type."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _BRIEF_CHARS else f"{value[:_BRIEF_CHARS]!r}... ({len(value):,} characters)"
+    if isinstance(value, int) and abs(value) >= 10**15:
+        # Python refuses to print integers of thousands of digits.
+        return f"{'-' if value < 0 else ''}about 10^{int(math.log10(abs(value)))}"
+    if isinstance(value, (tuple, list)):
+        shown = ", ".join(brief(item) for item in value[:4])
+        return f"({shown}{', ...' if len(value) > 4 else ''})"
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    return f"of type {type(value).__name__}"
+
+
+def number_in(name: str, value: object, low: float, high: float, remedy: str) -> float:
+    """Return a finite real number within `[low, high]`.
+
+    Raises:
+        ControlError: anything else, NaN and booleans included; names the value and the remedy.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ControlError(f"{name} is {brief(value)}, not a number; {remedy}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not low <= result <= high:  # false for NaN too
+        raise ControlError(f"{name} is {brief(value)}; {remedy}")
+    return result
+
+
+def whole_number_in(name: str, value: object, low: int, high: int, remedy: str) -> int:
+    """Return a whole number within `[low, high]`.
+
+    Raises:
+        ControlError: anything else, booleans included; names the value and the remedy.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ControlError(f"{name} is {brief(value)}, not a whole number; {remedy}")
+    if not low <= int(value) <= high:
+        raise ControlError(f"{name} is {brief(int(value))}; {remedy}")
+    return int(value)

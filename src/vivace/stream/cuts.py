@@ -1,0 +1,132 @@
+"""Find scene cuts, causally, on a thumbnail.
+
+A cut differs in layout *and* in colours, *suddenly*. Each of three measures forgives what is no cut:
+
+* **layout**: the highest correlation of the two pictures over all shifts, so that a pan stays the same scene;
+* **colours**: a histogram of colours relative to each picture's own mean and spread, so that a flash, a fade or a tint
+  stays the same scene;
+* **suddenness**: the product of both against its own recent mean, so that a shooter's fast turns do not fire at every
+  frame.
+
+A frame is also compared with the one before last, so that one odd frame does not fire again on the way back, and
+frames without a picture (black, white) are passed over: what counts is whether the scene after them is the old one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.media.frame import Rgb
+
+GRID = 32
+"""Side of the thumbnail in cells: small enough for 0.2 ms, large enough to tell rooms apart."""
+
+SAMPLES = 3
+"""Samples per cell and axis that are averaged, against noise and thin lines."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_COLOUR_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CutThresholds:
+    """When a change is a cut. Chosen on real clips: films with known cuts, games, sports, hand-held cameras."""
+
+    score: float = 0.13
+    """Least (1 - correlation) * colour distance. True cuts gave 0.14 to 0.6, everything else mostly below 0.1."""
+    rise: float = 4.0
+    """Least ratio of the score to its recent mean. True cuts gave 4.9 to 24, fast turns in games 1 to 4."""
+    luma: float = 0.08
+    """Least mean change of brightness, of 1. True cuts gave 0.1 to 0.35."""
+    contrast: float = 5.0
+    """A frame whose brightness varies less (standard deviation, of 255) holds no scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is remembered of a frame."""
+
+    spectrum: NDArray[np.complexfloating[Any, Any]]
+    energy: float
+    colours: NDArray[np.float32]
+    luma: NDArray[np.float32]
+
+
+class CutDetector:
+    """Tells whether a frame starts a new scene. One per stream; constant time and memory."""
+
+    WINDOW = 8
+    """Frames over which the recent mean is taken: a third of a second at 24 fps."""
+
+    def __init__(self, thresholds: CutThresholds | None = None) -> None:
+        self.thresholds = thresholds or CutThresholds()
+        self.score = 0.0
+        """Score of the latest frame, for the curious."""
+        self._seen: deque[_Look] = deque(maxlen=2)
+        self._scores: deque[float] = deque(maxlen=self.WINDOW)
+
+    def reset(self) -> None:
+        """Forget all frames; the next one is never a cut."""
+        self._seen.clear()
+        self._scores.clear()
+        self.score = 0.0
+
+    def is_cut(self, rgb: Rgb) -> bool:
+        """Take the next frame, `uint8 [h w 3]` of any size, and return whether it starts a new scene."""
+        thumbnail = _thumbnail(rgb)
+        luma = thumbnail @ _LUMA
+        if float(luma.std()) < self.thresholds.contrast:
+            self.score = 0.0
+            return False
+        look = _look(thumbnail, luma)
+        if not self._seen:
+            self._seen.append(look)
+            return False
+        differences = [_difference(before, look) for before in self._seen]
+        self.score = min(score for score, _ in differences)
+        change = min(luma_change for _, luma_change in differences)
+        recent = sum(self._scores) / len(self._scores) if self._scores else 0.0
+        limits = self.thresholds
+        # The constant keeps the ratio from exploding where nothing has moved at all.
+        cut = self.score >= limits.score and change >= limits.luma and self.score >= limits.rise * (recent + 0.02)
+        if cut:
+            self._scores.clear()
+        else:
+            self._scores.append(self.score)
+        self._seen.append(look)
+        return cut
+
+
+def _thumbnail(rgb: Rgb) -> NDArray[np.float32]:
+    """Return cell means `float32 [GRID GRID 3]` from a sparse grid of samples."""
+    height, width = rgb.shape[:2]
+    count = GRID * SAMPLES
+    ys = (np.arange(count) * 2 + 1) * height // (2 * count)
+    xs = (np.arange(count) * 2 + 1) * width // (2 * count)
+    samples = rgb[ys[:, None], xs].astype(np.float32)
+    means: NDArray[np.float32] = samples.reshape(GRID, SAMPLES, GRID, SAMPLES, 3).mean(axis=(1, 3))
+    return means
+
+
+def _look(thumbnail: NDArray[np.float32], luma: NDArray[np.float32]) -> _Look:
+    centred = luma - luma.mean()
+    # The floor stands for noise: two nearly flat pictures are alike, not unrelated.
+    energy = float(np.sqrt((centred * centred).sum())) + GRID * 2.0
+    relative = (thumbnail - thumbnail.mean(axis=(0, 1))) / (thumbnail.std(axis=(0, 1)) + 8.0)
+    steps = np.clip(np.floor(relative * 1.25 + 2.5), 0, _COLOUR_STEPS - 1).astype(np.int64)
+    index = (steps[..., 0] * _COLOUR_STEPS + steps[..., 1]) * _COLOUR_STEPS + steps[..., 2]
+    counts = np.bincount(index.ravel(), minlength=_COLOUR_STEPS**3)
+    return _Look(np.fft.rfft2(centred), energy, (counts / index.size).astype(np.float32), luma)
+
+
+def _difference(before: _Look, now: _Look) -> tuple[float, float]:
+    """Return the score of a change, 0 to 1, and the mean change of brightness, 0 to 1."""
+    correlation = np.fft.irfft2(before.spectrum * np.conj(now.spectrum), s=(GRID, GRID))
+    alike = max(0.0, float(correlation.max()) / (before.energy * now.energy))
+    colour_distance = 0.5 * float(np.abs(before.colours - now.colours).sum())
+    return (1.0 - alike) * colour_distance, float(np.abs(before.luma - now.luma).mean()) / 255.0

@@ -1,0 +1,114 @@
+"""Hold the frame budget: spend less when frames take too long, and come back when there is room.
+
+A pure function of the step times it is told; it neither reads a clock nor waits. Going down is quick, because a late
+frame is a dropped frame. Going up is slow, and slower each time it turns out to have been too early, so that the
+stream settles instead of swinging.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePolicy:
+    """How quickly to react; the defaults are for 10 to 60 frames a second."""
+
+    window: int = 5
+    """Frames looked at: their median decides, so two hiccups of the machine among them change nothing."""
+    headroom: float = 0.85
+    """Share of the budget that the slowest frame of the window must be expected to fit in before more is spent."""
+    patience_s: float = 2.0
+    """Time within budget before more is spent."""
+    max_patience_s: float = 60.0
+    """Patience doubles each time a rise had to be taken back, up to this."""
+    trial_s: float = 5.0
+    """A rise taken back within this time was too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One change of effort."""
+
+    frame_index: int
+    before: float
+    after: float
+    reason: str
+
+
+class DeadlineController:
+    """Chooses one of a model's efforts, frame by frame. Used by one thread; `decisions` may be read by any."""
+
+    KEPT_DECISIONS = 64
+
+    def __init__(self, efforts: Sequence[float], budget_ms: float | None, policy: DeadlinePolicy | None = None) -> None:
+        """Start at the highest effort.
+
+        Args:
+            efforts: Shares of the full work, falling from 1.0.
+            budget_ms: Time a frame may take; None never spends less.
+            policy: How quickly to react.
+        """
+        if not efforts or any(a <= b for a, b in pairwise(efforts)):
+            raise ValueError(f"efforts must fall from the full one: {tuple(efforts)}")
+        self.budget_ms = budget_ms
+        self.decisions: tuple[Decision, ...] = ()
+        self._efforts = tuple(efforts)
+        self._policy = policy or DeadlinePolicy()
+        self._level = 0
+        self._recent_ms: deque[float] = deque(maxlen=self._policy.window)
+        self._good_since_s: float | None = None
+        self._rose_s: float | None = None
+        self._patience_s = self._policy.patience_s
+
+    @property
+    def effort(self) -> float:
+        """The effort to make the next frame with."""
+        return self._efforts[self._level]
+
+    def observe(self, step_ms: float, *, time_s: float, frame_index: int = 0) -> None:
+        """Take the time a frame took at the present effort, measured at `time_s` of a monotonic clock."""
+        if self.budget_ms is None or len(self._efforts) == 1:
+            return
+        self._recent_ms.append(step_ms)
+        if len(self._recent_ms) < self._policy.window:
+            return
+        if median(self._recent_ms) > self.budget_ms:
+            self._good_since_s = None
+            self._fall(frame_index)
+            return
+        if self._good_since_s is None:
+            self._good_since_s = time_s
+        if self._rose_s is not None and time_s - self._rose_s >= self._policy.trial_s:
+            self._rose_s = None
+            self._patience_s = self._policy.patience_s
+        if self._level > 0 and time_s - self._good_since_s >= self._patience_s:
+            self._rise(time_s, frame_index)
+
+    def _fall(self, frame_index: int) -> None:
+        if self._rose_s is not None:
+            self._patience_s = min(2 * self._patience_s, self._policy.max_patience_s)
+        self._rose_s = None
+        if self._level + 1 < len(self._efforts):
+            typical_ms = median(self._recent_ms)
+            self._move(self._level + 1, frame_index, f"{typical_ms:.1f} ms a frame, budget {self.budget_ms:.1f} ms")
+
+    def _rise(self, time_s: float, frame_index: int) -> None:
+        assert self.budget_ms is not None
+        # Work that does not shrink with effort makes this an overestimate, on the careful side.
+        expected_ms = max(self._recent_ms) * self._efforts[self._level - 1] / self._efforts[self._level]
+        if expected_ms > self._policy.headroom * self.budget_ms:
+            return
+        self._rose_s = time_s
+        self._move(self._level - 1, frame_index, f"{expected_ms:.1f} ms expected, budget {self.budget_ms:.1f} ms")
+
+    def _move(self, level: int, frame_index: int, reason: str) -> None:
+        decision = Decision(frame_index, self._efforts[self._level], self._efforts[level], reason)
+        self.decisions = (*self.decisions[1 - self.KEPT_DECISIONS :], decision)
+        self._level = level
+        self._recent_ms.clear()
+        self._good_since_s = None

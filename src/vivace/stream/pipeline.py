@@ -1,0 +1,201 @@
+"""The threads of a running stream and the two mailboxes where they meet.
+
+    source ─▶ [capture thread] ─▶ box ─▶ [step thread: session.step] ─▶ box ─▶ consumer's thread
+
+Live, both boxes hold one item and the newest wins: whatever is slow makes the stream skip frames, and it never lags.
+Otherwise both are short hand-offs with back-pressure: every frame arrives, in order, while decoding, painting and the
+consumer's encoding overlap.
+
+It ends in one of four ways, and in each of them the threads end and the source is closed: the source is exhausted; the
+source or the session fails, and its error is raised after the frames that were made before it; the consumer leaves;
+or `stop` is called.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from threading import Thread, current_thread
+from typing import Protocol
+
+from vivace.media.frame import Frame
+from vivace.stream.latency import Meter
+from vivace.stream.mailbox import Handoff, Latest, Mailbox
+from vivace.stream.session import Session
+
+_log = logging.getLogger(__name__)
+
+AHEAD = 2
+"""Frames a stage may run ahead of the next when every frame counts: enough to overlap, few enough to stay small."""
+
+GRACE_S = 0.2
+"""Time in which a thread between two frames sees that it is over and closes the source itself. Only a source that is
+waiting for a picture is closed from outside."""
+
+JOIN_TIMEOUT_S = 5.0
+"""A source blocked in a device's read ends with its own time-out; nobody waits longer than this for it."""
+
+
+class SourceDescription(Protocol):
+    """What a stream needs to know of a source beforehand."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(width, height)` in px."""
+
+    @property
+    def fps(self) -> float | None:
+        """Average frame rate, if known."""
+
+    @property
+    def live(self) -> bool:
+        """Whether pictures that are not taken in time are lost."""
+
+
+class FrameSource(Protocol):
+    """What a stream takes frames from; `vivace.open_source` returns one. `close` may be called from any thread."""
+
+    @property
+    def info(self) -> SourceDescription:
+        """What is known before the first frame."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Stop; any number of times."""
+
+
+class Pipeline:
+    """One run of a source through a session. Iterate `frames()` once; `stop()` may be called from any thread."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        session: Session,
+        meter: Meter,
+        *,
+        live: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._session = session
+        self._meter = meter
+        self._clock = clock
+        self._in: Mailbox[Frame]
+        self._out: Mailbox[list[Frame]]
+        if live:
+            self._in = Latest(lambda _frame: meter.dropped("late"))
+            self._out = Latest(lambda frames: meter.dropped("unread", len(frames)))
+        else:
+            self._in, self._out = Handoff(AHEAD), Handoff(AHEAD)
+        # Daemons, so that a device that never returns cannot keep a program from ending.
+        self._threads = [
+            Thread(target=self._capture, name="vivace-capture", daemon=True),
+            Thread(target=self._step, name="vivace-step", daemon=True),
+        ]
+
+    def frames(self) -> Iterator[Frame]:
+        """Start the threads and yield the output frames.
+
+        Raises:
+            SourceError: the source failed; frames before that were yielded.
+            StepError: the model failed for good.
+        """
+        try:
+            for thread in self._threads:
+                thread.start()
+            for made in self._out:
+                for frame in made:
+                    taken_s = self._clock()
+                    self._meter.shown(frame.control_index, taken_s)
+                    yield frame
+                    done_s = self._clock()
+                    self._meter.stage("encode", (done_s - taken_s) * 1e3)
+                    self._meter.finished((done_s - frame.capture_time_s) * 1e3)
+        finally:
+            self.stop()
+
+    def stop(self) -> bool:
+        """End the run: close the boxes and the source, wait for the threads, and return whether they have ended.
+
+        May be called any number of times.
+        """
+        self._in.close(discard=True)
+        self._out.close(discard=True)
+        self._join(GRACE_S)
+        self._source.close()
+        self._join(JOIN_TIMEOUT_S)
+        ended = not any(thread.is_alive() for thread in self._threads)
+        if not ended:
+            _log.warning("%s does not answer; its thread ends when it does", self._source.info.name)
+        return ended
+
+    def _join(self, timeout_s: float) -> None:
+        for thread in self._threads:
+            if thread.ident is not None and thread is not current_thread():
+                thread.join(timeout_s)
+
+    def _capture(self) -> None:
+        """Take frames from the source for as long as anybody wants them."""
+        error: BaseException | None = None
+        try:
+            self._deliver()
+        except BaseException as failure:  # noqa: BLE001  (raised in the consumer's thread, after the frames before it)
+            error = failure
+        try:
+            self._source.close()
+        except BaseException as failure:  # noqa: BLE001  (likewise)
+            error = error or failure
+        self._in.close(error)
+
+    def _deliver(self) -> None:
+        live = self._source.info.live
+        frames = iter(self._source)
+        last_index: int | None = None
+        while True:
+            asked_s = self._clock()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            since_s = frame.capture_time_s if live else asked_s
+            self._meter.stage("capture", (self._clock() - since_s) * 1e3)
+            self._meter.received(0 if last_index is None else max(0, frame.index - last_index - 1))
+            last_index = frame.index
+            if not self._in.put(frame):
+                return
+
+    def _step(self) -> None:
+        """Paint what comes in, for as long as anybody looks."""
+        error: BaseException | None = None
+        try:
+            error = self._paint_all()
+        except BaseException as failure:  # noqa: BLE001  (raised in the consumer's thread, after the frames before it)
+            error = failure
+        self._in.close(discard=True)
+        self._out.close(error)
+
+    def _paint_all(self) -> BaseException | None:
+        """Paint until the input ends; return the error it ended with."""
+        incoming = iter(self._in)
+        error: BaseException | None = None
+        while True:
+            try:
+                frame = next(incoming, None)
+            except BaseException as failure:  # noqa: BLE001  (returned; what is inside comes out first)
+                error = failure
+                frame = None
+            if frame is None:
+                break
+            made = self._session.step(frame)
+            if made and not self._out.put(made):
+                return None
+        if self._out.closed:
+            return None
+        made = self._session.flush()
+        if made:
+            self._out.put(made)
+        return error

@@ -1,0 +1,357 @@
+"""One stream through a model: its controls, its history, and what happens when a step fails.
+
+Sessions share the model's weights and nothing else. A session is used by one thread at a time; controls reach it
+through its `ControlBoard`, numbers leave it through its `Meter`, and both of those are thread-safe.
+
+What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
+prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
+them, and the screen never goes black: frames still inside the model are brought out first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
+from vivace.media.frame import Frame, Rgb
+from vivace.models.base import Chunk, Prompt, StreamModel
+from vivace.stream.blend import FULL, Region, blend
+from vivace.stream.controls import ControlBoard, Snapshot
+from vivace.stream.cuts import CutDetector
+from vivace.stream.deadline import DeadlineController
+from vivace.stream.fade import PromptFade
+from vivace.stream.fit import Size, fit
+from vivace.stream.latency import Meter, Painting
+from vivace.stream.slot import ModelSlot
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """How a session behaves, apart from what a user steers."""
+
+    live: bool = True
+    """Live, effort follows the deadline and a cross-fade takes its time from capture times; otherwise every frame gets
+    full effort and time is the source's own, so that a file gives the same result on any machine."""
+    budget_ms: float | None = None
+    """Time a frame may take, live; None never spends less."""
+    detect_cuts: bool = True
+    max_failures: int = 3
+    """Failed steps in a row that end the session: one is a hiccup, three are a broken model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """A frame inside the model, with what it will be finished with."""
+
+    frame: Frame
+    source: Rgb
+    strength: float
+    region: Region | None
+    update_index: int
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of the painted picture would be seen."""
+        return round(self.strength * FULL) == 0 or (self.region is not None and self.region.empty)
+
+    def finish(self, rgb: Rgb, marks: dict[str, float]) -> Frame:
+        """Return the output frame, in the place of its source frame."""
+        frame = self.frame
+        all_marks = {**frame.marks, **marks}
+        return Frame(rgb, frame.index, frame.pts, frame.time_base, frame.capture_time_s, all_marks, self.update_index)
+
+
+class Session:
+    """Turns source frames into painted frames. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        model: StreamModel,
+        size: Size,
+        board: ControlBoard,
+        meter: Meter,
+        policy: SessionPolicy | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the model for one stream of `(width, height)` px, unless the controls name another size.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory; says what would fit.
+        """
+        controls = board.controls
+        self.policy = policy or SessionPolicy()
+        self._model = model
+        self._board = board
+        self._meter = meter
+        self._clock = clock
+        self._natural_size = size
+        self._slot = ModelSlot(model, controls.size or size, controls.seed)
+        self._spare: ModelSlot | None = None
+        self._prompt: Prompt | None = None
+        self._fade = PromptFade()
+        self._detector = CutDetector()
+        self._pending: list[Frame] = []
+        self._inside: deque[_Ticket | None] = deque()
+        """Frames in the model, in order; None is padding, of which nothing comes out."""
+        self._painting = False
+        self._forget_reason: str | None = None
+        self._last_chunk: Chunk | None = None
+        self._last_painted: Rgb | None = None
+        self._shown_s: float | None = None
+        self._failures = 0
+        self._ended: str | None = None
+        self.deadline = self._new_deadline()
+
+    @property
+    def size(self) -> Size:
+        """Present output `(width, height)` in px."""
+        return self._slot.size
+
+    def _new_deadline(self) -> DeadlineController:
+        return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self.policy.live else None)
+
+    def begin(self, size: Size, policy: SessionPolicy) -> None:
+        """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
+        self._pending.clear()
+        self._inside.clear()
+        self._detector.reset()
+        self._natural_size = size
+        self._shown_s = None
+        self._failures = 0
+        if self._slot.used:
+            self._forget_reason = "input"
+        if policy != self.policy:
+            self.policy = policy
+            self.deadline = self._new_deadline()
+
+    def prepare(self, size: Size, seed: int) -> None:
+        """Open the model at another size in the caller's thread, so that the change itself takes no time.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory; the stream goes on at its present size.
+        """
+        if size != self.size:
+            self._spare = ModelSlot(self._model, size, seed)
+
+    def step(self, frame: Frame) -> list[Frame]:
+        """Take the next source frame; return the output frames that are ready, in order, none to several.
+
+        Raises:
+            StepError: the model failed too often in a row; the session has ended.
+            CapacityError: memory ran out; the session has ended and its buffers are freed.
+            SessionClosedError: the session had ended before.
+        """
+        if self._ended is not None:
+            raise SessionClosedError(f"the session has ended ({self._ended}); open a new stream")
+        began_s = self._clock()
+        out: list[Frame] = []
+        if self.policy.detect_cuts and self._detector.is_cut(frame.rgb):
+            self._meter.cut()
+            out = self.flush()
+            self._forget_reason = "cut"
+        self._pending.append(frame)
+        if len(self._pending) == self._model.spec.chunk_frames:
+            out += self._advance(began_s)
+        return out
+
+    def flush(self) -> list[Frame]:
+        """Bring out every frame that is still inside: the input has ended, or another scene begins."""
+        out = self._advance(self._clock()) if self._pending else []
+        return out + self._drain()
+
+    def close(self) -> None:
+        """Free the buffers; the session takes no more frames."""
+        self._end("it was closed")
+
+    # A chunk, from boundary to blend
+
+    def _advance(self, began_s: float) -> list[Frame]:
+        """Make the pending frames under the controls of this boundary."""
+        frames, self._pending = self._pending, []
+        snapshot = self._board.cross(frames[-1].index + 1)
+        out = self._adopt(snapshot)
+        now_s = self._time_s(frames[-1])
+        look = self._fade.at(now_s)
+        self._shown_s = now_s
+        tickets = [self._ticket(frame, snapshot, look.presence) for frame in frames]
+        prepared_s = self._clock()
+        if look.embeds is None or all(ticket.untouched for ticket in tickets):
+            return out + self._drain() + self._pass(tickets, began_s, prepared_s)
+        self._painting = True
+        self._forget_if_due()
+        rgb = self._enter(tickets)
+        chunk = Chunk(rgb, look.embeds, snapshot.controls.denoising_steps, self.deadline.effort)
+        return out + self._paint(chunk, began_s, prepared_s)
+
+    def _adopt(self, snapshot: Snapshot) -> list[Frame]:
+        """Make the session fit the controls; return frames that had to come out first."""
+        controls = snapshot.controls
+        size = controls.size or self._natural_size
+        out: list[Frame] = []
+        if size != self.size:
+            out = self._drain()
+            self._reopen(size, controls.seed)
+        elif controls.seed != self._slot.seed:
+            out = self._drain()
+            self._slot.seed = controls.seed
+            self._forget_reason = "seed"
+        if controls.prompt is not self._prompt:
+            self._prompt = controls.prompt
+            embeds = None if controls.prompt is None else controls.prompt.embeds
+            self._fade.aim(embeds, from_s=self._shown_s, length_s=controls.crossfade_s)
+            if snapshot.prompt_set_s is not None:
+                self._meter.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
+        return out
+
+    def _reopen(self, size: Size, seed: int) -> None:
+        spare, self._spare = self._spare, None
+        self._last_chunk = self._last_painted = None
+        if spare is not None and (spare.size, spare.seed) == (size, seed):
+            self._slot.close()
+            self._slot = spare
+        else:
+            self._slot.close()  # first, or both would have to fit
+            try:
+                self._slot = ModelSlot(self._model, size, seed)
+            except VivaceError as error:
+                self._end(str(error))
+                raise
+        self._forget_reason = None
+        self._meter.was_reset("size")
+
+    def _ticket(self, frame: Frame, snapshot: Snapshot, presence: float) -> _Ticket:
+        controls = snapshot.controls
+        region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
+        return _Ticket(frame, fit(frame.rgb, self.size), controls.strength * presence, region, snapshot.update_index)
+
+    def _pass(self, tickets: list[_Ticket], began_s: float, prepared_s: float) -> list[Frame]:
+        """Show the source as it is; the model is not needed."""
+        if self._painting:
+            self._painting = False
+            self._forget_reason = "resumed"
+        self._meter.painted(Painting(_ms(prepared_s - began_s) / len(tickets), None, 0.0, len(tickets)))
+        marks = {"prepare": prepared_s, "refine": prepared_s}
+        return [ticket.finish(ticket.source, marks) for ticket in tickets]
+
+    def _enter(self, tickets: list[_Ticket]) -> NDArray[np.uint8]:
+        """Return the pictures of a chunk, `[t h w 3]`; a last, short chunk is filled up with its last picture."""
+        self._inside.extend(tickets)
+        if self._model.spec.chunk_frames == 1:
+            return tickets[0].source[None]
+        missing = self._model.spec.chunk_frames - len(tickets)
+        self._inside.extend([None] * missing)
+        return np.stack([ticket.source for ticket in tickets] + [tickets[-1].source] * missing)
+
+    def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
+        """Run one step of the model and finish the frames that come out of it."""
+        self._last_chunk = chunk
+        pictures = self._step_model(chunk)
+        denoised_s = self._clock()
+        leaving = [(self._inside.popleft(), picture) for picture in pictures]
+        finished = [
+            (ticket, blend(ticket.source, picture, ticket.strength, ticket.region))
+            for ticket, picture in leaving
+            if ticket is not None
+        ]
+        refined_s = self._clock()
+        marks = {"prepare": prepared_s, "denoise": denoised_s, "refine": refined_s}
+        out = [ticket.finish(rgb, marks) for ticket, rgb in finished]
+        spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
+        prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
+        self._meter.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort))
+        if out:
+            self.deadline.observe(prepare_ms + denoise_ms + refine_ms, time_s=refined_s, frame_index=out[-1].index)
+        return out
+
+    def _drain(self) -> list[Frame]:
+        """Feed the last picture again until every real frame has come out of the model."""
+        out: list[Frame] = []
+        while any(ticket is not None for ticket in self._inside):
+            last = self._last_chunk
+            assert last is not None
+            self._inside.extend([None] * len(last.rgb))
+            padding = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
+            now_s = self._clock()
+            out += self._paint(Chunk(padding, last.embeds, last.denoising_steps, last.effort), now_s, now_s)
+        return out
+
+    # What goes wrong, and what is forgotten
+
+    def _step_model(self, chunk: Chunk) -> list[Rgb]:
+        """Return the pictures the model has ready; after a failure, stand-ins for all that were inside."""
+        try:
+            pictures = self._slot.step(chunk)
+        except CapacityError as error:
+            self._end(str(error))
+            raise
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
+            self._recover(error)
+            return [self._stand_in(ticket, chunk) for ticket in self._inside]
+        self._failures = 0
+        if pictures:
+            self._last_painted = pictures[-1]
+        return pictures
+
+    def _recover(self, error: Exception) -> None:
+        """Note a failure and begin the memory anew; the last straw ends the session.
+
+        Raises:
+            StepError: the session has ended.
+        """
+        name = self._model.spec.name
+        reason = str(error) if isinstance(error, VivaceError) else f"{type(error).__name__}: {error}"
+        self._failures += 1
+        self._meter.failed(reason)
+        _log.warning("%s failed on a frame (%d in a row): %s", name, self._failures, reason)
+        if self._failures >= self.policy.max_failures:
+            self._end(reason)
+            raise StepError(f"{name} failed {self._failures} times in a row, so this stream ends: {reason}") from error
+        try:
+            self._forget("error")
+        except Exception as second:  # noqa: BLE001  (as above)
+            self._end(reason)
+            raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
+
+    def _stand_in(self, ticket: _Ticket | None, chunk: Chunk) -> Rgb:
+        """Return what to show for a picture that failed: the last good one, or else the source."""
+        if self._last_painted is not None:
+            return self._last_painted
+        return chunk.rgb[-1] if ticket is None else ticket.source
+
+    def _forget_if_due(self) -> None:
+        reason, self._forget_reason = self._forget_reason, None
+        if reason is not None:
+            self._last_painted = None  # of another scene
+            self._forget(reason)
+
+    def _forget(self, reason: str) -> None:
+        self._slot.forget()
+        self._meter.was_reset(reason)
+
+    def _end(self, reason: str) -> None:
+        """End the session and free its buffers."""
+        self._ended = self._ended or reason
+        self._slot.close()
+        self._spare = self._last_chunk = self._last_painted = None
+        self._pending.clear()
+        self._inside.clear()
+
+    def _time_s(self, frame: Frame) -> float:
+        """Time of the stream at a frame."""
+        return frame.capture_time_s if self.policy.live else frame.pts_s
+
+
+def _ms(seconds: float) -> float:
+    return seconds * 1e3

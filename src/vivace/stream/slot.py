@@ -1,0 +1,123 @@
+"""One stream's place in a model: the state, its turn at the weights, and the count of what went in and came out."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.errors import CapacityError, StepError
+from vivace.media.frame import Rgb
+from vivace.models.base import Chunk, ModelSpec, StreamModel
+from vivace.stream.fit import Size
+
+
+class _Turns:
+    """The lock with which all streams of one model take turns at it."""
+
+    _all: ClassVar[WeakValueDictionary[int, _Turns]] = WeakValueDictionary()
+    _all_lock: ClassVar[Lock] = Lock()
+
+    def __init__(self, model: StreamModel) -> None:
+        self.model = model
+        self.lock = Lock()
+
+    @classmethod
+    def of(cls, model: StreamModel) -> _Turns:
+        # By identity, because a model need not be hashable; while an entry lives it holds its model, so that no other
+        # model can have the same identity.
+        with cls._all_lock:
+            turns = cls._all.get(id(model))
+            if turns is None:
+                turns = cls._all[id(model)] = cls(model)
+            return turns
+
+
+class ModelSlot:
+    """A model opened for one stream. Used by one thread at a time; slots of one model take turns by themselves."""
+
+    def __init__(self, model: StreamModel, size: Size, seed: int) -> None:
+        """Open the model for output of `(width, height)` px; may be done in any thread.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory; says what would fit.
+        """
+        self.size = size
+        self.seed = seed
+        self._model = model
+        self._turns = _Turns.of(model)
+        try:
+            self._state: Any = model.open(size, seed=seed)
+        except MemoryError as error:
+            raise out_of_memory(model, size) from error
+        self._fed = self._given = 0
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return self._model.spec
+
+    @property
+    def used(self) -> bool:
+        """Whether there is a past to forget."""
+        return self._fed > 0
+
+    def step(self, chunk: Chunk) -> list[Rgb]:
+        """Paint one chunk; return the pictures that are ready: after `n` frames, the first `n - output_lag_frames`.
+
+        Raises:
+            CapacityError: memory ran out; says what would fit.
+            StepError: the model returned something else than it promises.
+            Exception: whatever else the model fails with; `forget` must be called before the next step.
+        """
+        self._fed += len(chunk.rgb)
+        try:
+            with self._turns.lock:
+                result = self._model.step([self._state], [chunk])
+        except MemoryError as error:
+            raise out_of_memory(self._model, self.size) from error
+        due = max(0, self._fed - self.spec.output_lag_frames) - self._given
+        wanted = (due, self.size[1], self.size[0], 3)
+        if len(result) != 1 or result[0].shape != wanted or result[0].dtype != np.uint8:
+            raise StepError(f"{self.spec.name} returned {_shapes(result)} instead of uint8 {wanted}")
+        self._given += due
+        return list(result[0])
+
+    def forget(self, seed: int | None = None) -> None:
+        """Begin the memory of this stream anew, with another seed if one is given."""
+        if seed is not None:
+            self.seed = seed
+        with self._turns.lock:
+            self._model.reset(self._state, keep="nothing", seed=self.seed)
+        self._fed = self._given = 0
+
+    def close(self) -> None:
+        """Free the buffers."""
+        self._state = None
+
+
+def out_of_memory(model: StreamModel, size: Size) -> CapacityError:
+    """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
+    spec = model.spec
+    multiple = spec.size_multiple
+    half_width, half_height = (
+        max(-(-least // multiple), side // (2 * multiple)) * multiple
+        for side, least in zip(size, spec.min_size, strict=True)
+    )
+    needs = f"{spec.name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
+    if (half_width, half_height) == size:
+        return CapacityError(f"{needs}; this is the smallest size, so close other streams or programs")
+    less = _mib(model.nbytes((half_width, half_height)))
+    return CapacityError(f"{needs}; {half_width}x{half_height} needs {less}, or close other streams")
+
+
+def _mib(nbytes: int) -> str:
+    return f"{max(1, round(nbytes / 2**20)):,} MiB"
+
+
+def _shapes(arrays: list[NDArray[np.uint8]]) -> str:
+    return ", ".join(f"{array.dtype} {array.shape}" for array in arrays) or "nothing"

@@ -1,0 +1,376 @@
+"""`Stream`: what an application holds. A model, its controls, and the frames that run through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock, RLock
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from vivace.errors import ControlError, SessionClosedError, UsageError
+from vivace.media.frame import Frame, Rgb
+from vivace.models.base import Prompt, StreamModel
+from vivace.stream.checks import brief, number_in
+from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
+from vivace.stream.fit import Size, choose_size
+from vivace.stream.latency import Meter
+from vivace.stream.pipeline import FrameSource, Pipeline
+from vivace.stream.session import Session, SessionPolicy
+from vivace.stream.stats import Stats
+
+_MICROSECOND = Fraction(1, 1_000_000)
+
+
+class Stream:
+    """Repaints a stream of pictures as a prompt says, while it runs.
+
+    `update`, `stats` and `close` may be called from any thread at any time. `run` and `push` are for one thread, and
+    for one of the two at a time.
+
+    Without a prompt the stream shows the source untouched. Any number of streams may share one model; they share
+    nothing else.
+    """
+
+    def __init__(
+        self,
+        model: str | StreamModel = "mini",
+        *,
+        prompt: str | None = None,
+        size: Size | None = None,
+        strength: float = 1.0,
+        seed: int = 0,
+        mask: object = None,
+        denoising_steps: int | None = None,
+        crossfade_s: float = 0.25,
+        fps: float | None = None,
+        deadline_ms: float | None = None,
+        detect_cuts: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Load the model, encode the prompt and check every control.
+
+        Args:
+            model: A model's name, or one that `vivace.load_model` returned.
+            prompt: How the picture should look; None shows the source untouched.
+            size: Output `(width, height)` in px; None takes the source's shape at the area the model likes best.
+            strength: 0 (the source, exactly) to 1 (all painted).
+            seed: Of the noise; the same seed and input give the same output.
+            mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
+                an array `[h w]`, or a source. Black stays the source pixel exactly.
+            denoising_steps: One of the model's step counts; None is its default.
+            crossfade_s: Time over which a new prompt blends in.
+            fps: Frame rate to hold in live mode; None takes the source's.
+            deadline_ms: Time a frame may take in live mode; None follows from `fps`.
+            detect_cuts: Whether a scene cut begins the model's memory anew.
+            clock: Monotonic seconds; the same as the sources' clock.
+
+        Raises:
+            UnknownModelError: there is no model of that name.
+            ControlError: a control that cannot be used, or a prompt that the model cannot serve.
+            SourceError: a mask file that is missing or cannot be read.
+            CapacityError: not enough memory for `size`.
+        """
+        self._clock = clock
+        self._target_ms = _budget_ms(fps, deadline_ms)
+        self._detect_cuts = bool(detect_cuts)
+        self._model: StreamModel = _load(model) if isinstance(model, str) else model
+        wanted = {
+            "prompt": prompt, "strength": strength, "seed": seed, "mask": mask, "denoising_steps": denoising_steps,
+            "crossfade_s": crossfade_s, "size": size,
+        }  # fmt: skip
+        checked = check_changes(wanted, self._model.spec, self._model.encode_prompt)
+        if (unknown := _unknown_prompt(checked)) is not None:
+            raise ControlError(_refusal(unknown))
+        self._board = ControlBoard(Controls(**checked))
+        self._meter = Meter()
+        self._session: Session | None = None
+        self._pipeline: Pipeline | None = None
+        self._closed = False
+        self._life = RLock()
+        """Guards what of `_session`, `_pipeline` and `_closed` there is; never held while a frame is made."""
+        self._pushing = Lock()
+        """Held while `push` makes a frame; taken before `_life` where both are."""
+        self._pushed = 0
+        self._push_origin_s = 0.0
+        self._push_pts = -1
+        if self._board.controls.size is not None:
+            self._open(self._board.controls.size, self._policy(live=True, source_fps=None))
+
+    # Frames
+
+    def run(self, source: FrameSource | str | Path | int, *, live: bool | None = None) -> Iterator[Frame]:
+        """Return an iterator over the repainted frames of a source.
+
+        Live, the newest frame wins: a slow model or consumer makes frames drop and never lag. Otherwise every frame is
+        painted, in order, as fast as the consumer takes them, with the same result on any machine. Frames keep the
+        index, presentation time and capture time of the source.
+
+        The run takes the source over and closes it when it ends, by itself, by an error, by `close()`, or because the
+        iteration is left.
+
+        Args:
+            source: What `vivace.open_source` returned, or its argument.
+            live: Whether pictures are lost when they are not taken in time; None asks the source. A file run live is
+                paced to its presentation times.
+
+        Raises:
+            UsageError: another run is going on.
+            SessionClosedError: the stream was closed.
+            SourceError: the source failed; the frames before that were yielded.
+            StepError: the model failed too often in a row.
+            CapacityError: memory ran out.
+        """
+        with self._life:
+            self._check_idle()
+        if isinstance(source, (str, Path, int)):
+            from vivace.media.source import open_source
+
+            source = open_source(source, clock=self._clock)
+        live = source.info.live if live is None else live
+        return self._run(source, live)
+
+    def _run(self, source: FrameSource, live: bool) -> Iterator[Frame]:
+        try:
+            pipeline = self._start(source, live)
+        except BaseException:
+            source.close()
+            raise
+        try:
+            yield from pipeline.frames()
+        finally:
+            pipeline.stop()
+            with self._life:
+                self._pipeline = None
+                self._board.rewind()
+
+    def _start(self, source: FrameSource, live: bool) -> Pipeline:
+        with self._life:
+            self._check_idle()
+            self._meter.begin(self._clock())
+            session = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
+            if live and not source.info.live:
+                source = _paced(source, self._clock)
+            self._pipeline = Pipeline(source, session, self._meter, live=live, clock=self._clock)
+            return self._pipeline
+
+    def push(self, rgb: Rgb, capture_time_s: float | None = None) -> list[Frame]:
+        """Repaint one picture of an application that has its own loop; return the frames that are ready.
+
+        For most models that is one frame, of this very picture; models that work in chunks or trail their input return
+        none to several. Where nothing is painted, the frame holds the picture itself, not a copy.
+
+        Args:
+            rgb: `uint8 [h w 3]`, RGB, of any size.
+            capture_time_s: When the picture was taken, by the stream's clock; None is now.
+
+        Raises:
+            ControlError: not such a picture or time.
+            UsageError: a run is going on.
+            SessionClosedError: the stream was closed, or its session has ended.
+            StepError: the model failed too often in a row.
+            CapacityError: memory ran out.
+        """
+        began_s = self._clock()
+        rgb = _check_rgb(rgb)
+        if capture_time_s is None:
+            captured_s = began_s
+        else:
+            captured_s = number_in("capture_time_s", capture_time_s, -1e12, 1e12, "give seconds of the stream's clock")
+        with self._pushing:
+            with self._life:
+                self._check_idle()
+                session = self._session
+                if session is None or self._pushed == 0:
+                    self._meter.begin(began_s)
+                    session = self._open((rgb.shape[1], rgb.shape[0]), self._policy(live=True, source_fps=None))
+            if self._pushed == 0:
+                self._push_origin_s = captured_s
+            # Presentation times rise even where capture times do not.
+            self._push_pts = max(self._push_pts + 1, round((captured_s - self._push_origin_s) / _MICROSECOND))
+            frame = Frame(rgb, self._pushed, self._push_pts, _MICROSECOND, captured_s)
+            self._pushed += 1
+            self._meter.received()
+            self._meter.stage("capture", (began_s - captured_s) * 1e3)
+            made = session.step(frame)
+            done_s = self._clock()
+            for result in made:
+                self._meter.shown(result.control_index, done_s)
+                self._meter.finished((done_s - result.capture_time_s) * 1e3)
+            return made
+
+    # Steering
+
+    def update(self, **controls: Any) -> Ack:
+        """Change controls, all of them at one frame boundary, and say from which frame on.
+
+        The controls are those of the constructor: `prompt, strength, seed, mask, denoising_steps, crossfade_s, size`.
+        Checking, encoding and opening happen in the caller's thread, before anything changes. A prompt blends in over
+        `crossfade_s`; another seed or size makes the model forget the past of the stream.
+
+        A prompt the model cannot serve is not applied, nor is anything else of the update: `Ack.accepted` is False,
+        `Ack.message` says why, and the running prompt stays.
+
+        Raises:
+            ControlError: an unknown control, or a value that cannot be used; nothing changes.
+            SourceError: a mask file that is missing or cannot be read; nothing changes.
+            CapacityError: not enough memory for `size`; nothing changes.
+            SessionClosedError: the stream was closed.
+        """
+        arrived_s = self._clock()
+        self._check_open()
+        checked = check_changes(controls, self._model.spec, self._model.encode_prompt)
+        if (unknown := _unknown_prompt(checked)) is not None:
+            return Ack(False, *self._board.position(), (), unknown, _refusal(unknown))
+        try:
+            self._prepare(checked)
+        except BaseException:
+            if (mask := checked.get("mask")) is not None:
+                mask.close()
+            raise
+        if not checked:
+            return Ack(True, *self._board.position(), (), None, "nothing to change")
+        with self._life:
+            self._check_open()
+            update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
+        prompt = checked.get("prompt")
+        return Ack(True, update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+
+    def _prepare(self, checked: dict[str, Any]) -> None:
+        """Do in the caller's thread what would hold up a frame, or fail at one."""
+        session = self._session
+        now = self._board.controls
+        size = checked.get("size", now.size) or (session.size if session is not None else None)
+        if size is None:
+            return
+        if session is not None:
+            session.prepare(size, checked.get("seed", now.seed))
+        mask = checked.get("mask", now.mask)
+        if mask is not None:
+            mask.prepare(size)
+
+    @property
+    def model(self) -> StreamModel:
+        """The model, e.g. to give to another stream."""
+        return self._model
+
+    @property
+    def controls(self) -> Controls:
+        """The controls in force for the next frame."""
+        return self._board.controls
+
+    def stats(self) -> Stats:
+        """Return what the stream has done so far; also after it was closed."""
+        session = self._session
+        controls = self._board.controls
+        return self._meter.stats(
+            model=self._model.spec.name,
+            runtime=self._model.runtime,
+            size=session.size if session is not None else controls.size,
+            prompt=controls.prompt.text if controls.prompt is not None else None,
+            budget_ms=session.policy.budget_ms if session is not None else self._target_ms,
+            decisions=session.deadline.decisions if session is not None else (),
+        )
+
+    # Life
+
+    def close(self) -> None:
+        """End the stream: a run in progress stops iterating, threads end, buffers are freed. Any number of times."""
+        with self._life:
+            self._closed = True
+            pipeline = self._pipeline
+        if pipeline is None or pipeline.stop():
+            with self._pushing:
+                self._free()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _free(self) -> None:
+        """Free what the session holds; nothing runs."""
+        if self._session is not None:
+            self._session.close()
+        self._board.close()
+
+    def _open(self, source_size: Size, policy: SessionPolicy) -> Session:
+        """Return the session, opened or begun anew for a source of this size."""
+        size = self._board.controls.size or choose_size(source_size, self._model.spec)
+        mask = self._board.controls.mask
+        if mask is not None:
+            mask.prepare(size)
+        if self._session is None:
+            self._session = Session(self._model, size, self._board, self._meter, policy, clock=self._clock)
+        else:
+            self._session.begin(size, policy)
+        return self._session
+
+    def _policy(self, *, live: bool, source_fps: float | None) -> SessionPolicy:
+        budget_ms = self._target_ms
+        if budget_ms is None and source_fps:
+            budget_ms = 1e3 / source_fps
+        return SessionPolicy(live=live, budget_ms=budget_ms if live else None, detect_cuts=self._detect_cuts)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosedError("the stream was closed; open a new one")
+
+    def _check_idle(self) -> None:
+        self._check_open()
+        if self._pipeline is not None:
+            raise UsageError("the stream is running a source already; use another Stream for another source")
+
+
+def _load(name: str) -> StreamModel:
+    from vivace.models import load_model
+
+    model: StreamModel = load_model(name)
+    return model
+
+
+def _paced(source: FrameSource, clock: Callable[[], float]) -> FrameSource:
+    from vivace.media.pacing import PacedSource
+    from vivace.media.source import Source
+
+    if not isinstance(source, Source):
+        raise UsageError(f"{source.info.name} is not live and cannot be paced; run it with live=False")
+    return PacedSource(source, clock=clock)
+
+
+def _budget_ms(fps: float | None, deadline_ms: float | None) -> float | None:
+    if fps is not None:
+        number_in("fps", fps, 0.01, 1000.0, "give frames a second, e.g. 30")
+    if deadline_ms is not None:
+        return number_in("deadline_ms", deadline_ms, 0.1, 60_000.0, "give milliseconds a frame may take, e.g. 33")
+    return None if fps is None else 1e3 / fps
+
+
+def _check_rgb(rgb: object) -> Rgb:
+    if not isinstance(rgb, np.ndarray):
+        raise ControlError(f"the picture is {brief(rgb)}; give a uint8 array [h w 3], RGB")
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
+    return np.ascontiguousarray(rgb)
+
+
+def _unknown_prompt(checked: dict[str, Any]) -> Prompt | None:
+    prompt: Prompt | None = checked.get("prompt")
+    return prompt if prompt is not None and not prompt.known else None
+
+
+def _refusal(prompt: Prompt) -> str:
+    return prompt.message or f"the model cannot serve the prompt {brief(prompt.text)}"
+
+
+def _message(checked: dict[str, Any], prompt: Prompt | None) -> str:
+    if prompt is not None:
+        return prompt.message
+    return "no prompt: the source is shown untouched" if "prompt" in checked else ""
