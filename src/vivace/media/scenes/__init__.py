@@ -1,0 +1,102 @@
+"""Procedural scenes: small moving worlds with depth and occlusion, the same for the same name, seed and frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from fractions import Fraction
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from vivace.errors import SourceNotFoundError
+from vivace.media.clock import Clock
+from vivace.media.convert import Size
+from vivace.media.frame import Frame, Rgb
+from vivace.media.source import Source, SourceInfo
+
+DEFAULT_SCENE = "city"
+DEFAULT_SIZE = (512, 288)
+DEFAULT_FPS = 30.0
+
+_SCENES = {
+    "city": "a skyline at dusk with traffic, seen from a moving car",
+    "road": "driving through a forest towards the hills",
+    "orbit": "textured balls circling over a checkered floor",
+    "garden": "flowers and grass in the wind, clouds, butterflies",
+    "boat": "a sailing boat on the waves at sunset",
+    "shapes": "turning shapes that pass in front of each other",
+    "gallery": "public-domain photographs under a slowly moving camera, with hard cuts",
+}
+
+
+class Scene(Protocol):
+    """A world that can be looked at, at any moment."""
+
+    def render(self, time_s: float) -> Rgb:
+        """Return the picture at `time_s` ≥ 0, `uint8 [h w 3]`, a new array. The same time gives the same picture."""
+
+
+SceneMaker = Callable[[Size, np.random.Generator], Scene]
+
+
+def scene_names() -> dict[str, str]:
+    """Return the names of all scenes, with what they show."""
+    return dict(_SCENES)
+
+
+def make_scene(name: str, size: Size, seed: int = 0) -> Scene:
+    """Build the world of that name at `(width, height)` px. Raises SourceNotFoundError for an unknown name."""
+    if name not in _SCENES:
+        raise SourceNotFoundError(f"scene:{name}: no such scene; there are {', '.join(_SCENES)}")
+    maker: SceneMaker = import_module(f"{__name__}.{name}").Scene
+    return maker(size, np.random.default_rng([seed, *name.encode()]))
+
+
+class SceneSource(Source):
+    """A procedural scene as a source; a frame depends on name, seed, size, rate and index alone."""
+
+    def __init__(
+        self,
+        name: str = DEFAULT_SCENE,
+        *,
+        size: Size = DEFAULT_SIZE,
+        fps: float = DEFAULT_FPS,
+        seed: int = 0,
+        frames: int | None = None,
+        clock: Clock = time.monotonic,
+    ):
+        """Build the scene.
+
+        Args:
+            name: one of `scene_names()`.
+            size: `(width, height)`, px.
+            fps: frames per second of the scene's own time.
+            seed: another seed gives another world of the same kind.
+            frames: how many to deliver; None: no end.
+            clock: stamps `capture_time_s` when a frame is drawn.
+
+        Raises:
+            SourceNotFoundError: no scene of that name.
+        """
+        self._scene = make_scene(name, size, seed)
+        self._time_base = 1 / Fraction(fps).limit_denominator(1001)
+        self._frames = frames
+        self._clock = clock
+        super().__init__(
+            SourceInfo(
+                name=f"scene:{name}",
+                size=size,
+                fps=float(1 / self._time_base),
+                frames=frames,
+                duration_s=None if frames is None else float(frames * self._time_base),
+            )
+        )
+
+    def _read(self) -> Generator[Frame, None, None]:
+        index = 0
+        while self._frames is None or index < self._frames:
+            rgb = self._scene.render(float(index * self._time_base))
+            yield Frame(rgb, index, index, self._time_base, self._clock())
+            index += 1
