@@ -1,0 +1,1 @@
+"""Schedules and samplers: pure functions of tensors."""

@@ -81,7 +81,8 @@ class ModelState(Protocol):
     """All buffers of one stream. Weights are never in here."""
 
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,12 @@ class StreamModel(Protocol):
     """A family's weights, ready to serve any number of sessions."""
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """What the model is."""
 
     @property
-    def runtime(self) -> RuntimeInfo: ...
+    def runtime(self) -> RuntimeInfo:
+        """Where the network runs."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes `open(size)` will allocate. `size` is `(width, height)`."""

@@ -1,0 +1,34 @@
+"""Where a network runs: OpenVINO on a CPU, eager torch as the oracle every other runtime is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class Executor(Protocol):
+    """A network bound to the buffers of one stream.
+
+    `run` reads the arrays it was opened with, so a caller writes new values into them in place.
+    """
+
+    def run(self) -> Arrays:
+        """Run once and return the outputs by name; they are overwritten by the next run."""
+
+
+class Network(Protocol):
+    """Loaded weights; makes executors for any number of streams."""
+
+    def prepare(self, inputs: Arrays) -> None:
+        """Make ready for inputs of these shapes. Slow (compiles); may be called from another thread."""
+
+    def is_ready(self, inputs: Arrays) -> bool:
+        """Tell whether `executor` for these shapes would be quick."""
+
+    def executor(self, inputs: Arrays) -> Executor:
+        """Bind the network to these arrays, which must live as long as the executor."""

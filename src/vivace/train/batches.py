@@ -53,13 +53,20 @@ class Batch:
     frames: int
 
     def to(self, device: torch.device) -> Batch:
-        moved = {n: getattr(self, n).to(device, non_blocking=True) for n in self.__slots__ if n not in ("log_scale", "frames")}
+        """Move every tensor to a device."""
+        moved = {
+            n: getattr(self, n).to(device, non_blocking=True)
+            for n in self.__slots__
+            if n not in ("log_scale", "frames")
+        }
         return Batch(**moved, log_scale=self.log_scale, frames=self.frames)
 
     def conditions(self, t: Tensor) -> Conditions:
+        """Return the conditions of a step at times `t [n]`."""
         return Conditions(self.embeds, t, torch.full_like(t, self.log_scale))
 
     def memory(self) -> ClipMemory:
+        """Return who sees whom."""
         return ClipMemory(self.ages)
 
 
@@ -96,7 +103,9 @@ class BatchSource:
         working = round(source.shape[-1] / scale)
         crop = min(crop, working, int(MAX_CROP_PX / scale))
         # Screens keep their phase only where a crop begins at a multiple of their period.
-        top, left = (int(rng.integers(0, (working - crop) // SCREEN_PERIOD_PX + 1)) * SCREEN_PERIOD_PX for _ in range(2))
+        top, left = (
+            int(rng.integers(0, (working - crop) // SCREEN_PERIOD_PX + 1)) * SCREEN_PERIOD_PX for _ in range(2)
+        )
         out, y, x = round(crop * scale), round(top * scale), round(left * scale)
         clean, first, second = (
             v[..., y : y + out, x : x + out].flatten(0, 1).float() / 127.5 - 1 for v in (source, first, second)
@@ -136,7 +145,9 @@ class BatchSource:
     def _mixture(self, first: Tensor, second: Tensor, styles: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """Blend the two styles of a clip: pure ones mostly, sometimes anything between."""
         pure = self._rng.random(len(styles)) < 0.45
-        weight = torch.from_numpy(np.where(pure, self._rng.integers(0, 2, len(styles)), self._rng.uniform(0, 1, len(styles))))
+        weight = torch.from_numpy(
+            np.where(pure, self._rng.integers(0, 2, len(styles)), self._rng.uniform(0, 1, len(styles)))
+        )
         weight = weight.float()
         one_hot = F.one_hot(styles, STYLE_COUNT).float()
         embeds = one_hot[:, 0] * (1 - weight)[:, None] + one_hot[:, 1] * weight[:, None]

@@ -48,7 +48,9 @@ def read_segments(
     """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
-        raise SourceNotFoundError(f"no video ({', '.join(sorted(VIDEO_SUFFIXES))}) under {folder}; name a folder of clips")
+        raise SourceNotFoundError(
+            f"no video ({', '.join(sorted(VIDEO_SUFFIXES))}) under {folder}; name a folder of clips"
+        )
     rng = np.random.default_rng(seed)
     segments = []
     for path in paths:

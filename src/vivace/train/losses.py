@@ -17,7 +17,8 @@ def picture_loss(x: Tensor, target: Tensor) -> Tensor:
     error = x - target
     for _ in range(2):
         loss = loss + 0.5 * GRADIENT_WEIGHT * (
-            (error[..., 1:, :] - error[..., :-1, :]).abs().mean() + (error[..., :, 1:] - error[..., :, :-1]).abs().mean()
+            (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+            + (error[..., :, 1:] - error[..., :, :-1]).abs().mean()
         )
         error = F.avg_pool2d(error, 2)
     return loss + COARSE_WEIGHT * error.abs().mean()

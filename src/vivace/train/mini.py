@@ -53,6 +53,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:
+        """Move towards the weights of `net`, faster at first."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in net.state_dict().items():
             self.weights[name].lerp_(value, 1 - decay)
@@ -111,11 +112,14 @@ def loss_of(net: nn.Module, batch: Batch) -> Tensor:
     return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
 
 
-def save_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, progress: dict[str, float]) -> None:
+def save_checkpoint(
+    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, progress: dict[str, float]
+) -> None:
+    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
     partial = path.with_suffix(".partial")
     state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.weights, "progress": progress}
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
@@ -138,7 +142,9 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{checkpoint} does not fit this network ({error}); move it away to start afresh") from error
+            raise CheckpointError(
+                f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
+            ) from error
         ema.weights, progress = state["ema"], state["progress"]
     # After a resume every process draws anew, not what it drew the first time.
     torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)

@@ -7,7 +7,6 @@ picks up new ones while it runs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,15 @@ TORUS_SEEDS = 8
 SCALES: tuple[tuple[float, int, float], ...] = ((1.0, 192, 0.45), (2.0, 256, 0.40), (1.5, 192, 0.15))
 """Output px per working px, picture side in px, share of the shards."""
 
-STYLE_WEIGHTS = {"night": 0.45, "golden": 0.45, "snow": 0.8, "noir": 0.45, "thermal": 0.4, "sepia": 0.5, "blueprint": 0.8}
+STYLE_WEIGHTS = {
+    "night": 0.45,
+    "golden": 0.45,
+    "snow": 0.8,
+    "noir": 0.45,
+    "thermal": 0.4,
+    "sepia": 0.5,
+    "blueprint": 0.8,
+}
 """What is mostly a change of colour is learned from fewer examples."""
 SECOND_STYLE_SHARE = 0.3
 """Share of clips painted in two styles, from which mixtures are blended."""
@@ -55,12 +62,15 @@ class TorusBank:
         self._fields: dict[int, Textures] = {}
 
     def window(self, seed: int, top: int, left: int, size: int) -> Textures:
+        """Return `size` x `size` px of a torus from `(top, left)`, wrapping around."""
         if seed not in self._fields:
             self._fields[seed] = make_textures(TORUS_PX, TORUS_PX, seed)
         return self._fields[seed].window(top, left, size, size)
 
 
-def bake(segments: list[Segment], folder: Path, count: int, *, report: Callable[[int], None] = lambda done: None) -> None:
+def bake(
+    segments: list[Segment], folder: Path, count: int, *, report: Callable[[int], None] = lambda _done: None
+) -> None:
     """Write shards 0 to `count` - 1 into `folder`, skipping those that exist."""
     folder.mkdir(parents=True, exist_ok=True)
     bank = TorusBank()
@@ -70,11 +80,12 @@ def bake(segments: list[Segment], folder: Path, count: int, *, report: Callable[
             # Written under another name first: a trainer never sees half a shard.
             partial = path.with_suffix(".partial")
             save_shard(partial, segments, bank, number)
-            os.replace(partial, path)
+            partial.replace(path)
         report(number + 1)
 
 
 def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int) -> None:
+    """Make and write shard `number`, which alone determines what is in it."""
     rng = np.random.default_rng([number, 2026])
     pick = float(rng.random())
     scale, size, _ = SCALES[0 if pick < SCALES[0][2] else 1 if pick < SCALES[0][2] + SCALES[1][2] else 2]
@@ -90,7 +101,9 @@ def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int
         origin = torch.from_numpy(rng.integers(0, TORUS_PX, 2))
         place = torch.cat([torch.full((CLIP_FRAMES, 1), int(rng.integers(TORUS_SEEDS))), origin + clip.shift], 1)
         textures = teacher_textures(bank, place, size, scale)
-        painted = [_bytes(TEACHERS[STYLE_KEYS[style]](clip.pictures, textures)) for style in dict.fromkeys((first, second))]
+        painted = [
+            _bytes(TEACHERS[STYLE_KEYS[style]](clip.pictures, textures)) for style in dict.fromkeys((first, second))
+        ]
         columns["source"].append(_bytes(clip.pictures))
         columns["first"].append(painted[0])
         columns["second"].append(painted[-1])
@@ -107,7 +120,9 @@ def teacher_textures(bank: TorusBank, place: Tensor, size: int, scale: float) ->
 
     def enlarged(fields: list[np.ndarray]) -> Tensor:
         stacked = torch.from_numpy(np.stack(fields))
-        return stacked if scale == 1 else F.interpolate(stacked, size=(size, size), mode="bilinear", align_corners=False)
+        return (
+            stacked if scale == 1 else F.interpolate(stacked, size=(size, size), mode="bilinear", align_corners=False)
+        )
 
     return TeacherTextures(
         enlarged([w.noise for w in windows]),

@@ -55,6 +55,7 @@ def mix(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
 
 
 def saturate(x: Tensor, gain: float) -> Tensor:
+    """Multiply the distance from grey by `gain`."""
     grey = luma(x)
     return (grey + (x - grey) * gain).clamp(0, 1)
 
@@ -144,14 +145,14 @@ def lines(x: Tensor, scale: float, sigma: float = 1.0, threshold: float = 0.010,
 
 
 def brush(strokes: Tensor, angle: Tensor) -> Tensor:
-    """Return stroke texture `[b 1 h w]` that follows `angle`: neighbours of the stroke basis, blended at unit variance."""
+    """Return stroke texture `[b 1 h w]` along `angle`: neighbours of the stroke basis, blended at unit variance."""
     directions = torch.arange(STROKE_COUNT, device=angle.device).view(1, -1, 1, 1) * (math.pi / STROKE_COUNT)
     weights = torch.cos(angle - directions).abs() ** 24
     return (weights * strokes).sum(1, keepdim=True) / torch.sqrt((weights**2).sum(1, keepdim=True) + 1e-6)
 
 
 def stroke_angle(x: Tensor, tex: TeacherTextures, sigma: float, turn: float, band: int) -> Tensor:
-    """Return the direction of brush strokes: along edges where there are some, along a smooth random field elsewhere."""
+    """Return the direction of brush strokes: along edges where there are some, elsewhere along a smooth random field."""
     angle, certain = tangent(x, sigma * tex.scale)
     free = tex.bands[:, band : band + 1] * turn
     weight = (certain * 1.5 - 0.35).clamp(0, 1)

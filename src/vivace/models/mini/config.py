@@ -40,8 +40,10 @@ class MiniConfig:
 
     @property
     def slots(self) -> int:
+        """Slots of the memory, sinks and window."""
         return self.sink_slots + self.window_slots
 
     @property
     def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.dim // self.heads

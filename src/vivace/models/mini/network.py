@@ -32,7 +32,7 @@ class Memory(NamedTuple):
 
 
 class ClipMemory(NamedTuple):
-    """A whole clip at once, as in training: every frame's past is in the same batch (frames of a clip are neighbours)."""
+    """A whole clip at once, as in training: every frame's past is in the same batch, frames of a clip being neighbours."""
 
     ages: Tensor
     """`[b t t]` float: age of frame j seen from frame i; negative where i may not see j."""
@@ -47,6 +47,11 @@ class Conditions(NamedTuple):
     """`[b]` flow time: 1 is pure noise, 0 the picture."""
     log_scale: Tensor
     """`[b]` log2 of output px per working px."""
+
+
+PARTS = ("spatial", "temporal", "pooling", "coarse", "fine", "colours", "strokes")
+"""Named parts an ablation may switch off: attention within a frame, to the past, the pooling of the past's keys and
+values, the coarse path's features, the fine path (the coarse picture is enlarged), the colour map, the strokes."""
 
 
 # -- positions ---------------------------------------------------------------------------------------------------------
@@ -86,6 +91,7 @@ class SpatialAttention(nn.Module):
         self.out = nn.Linear(cfg.dim, cfg.dim)
 
     def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        """Attend within each frame: `x [b l d]`, rotary `angles [l d/2]`."""
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
         return self.out(merge_heads(attend(rotate(q, angles), rotate(k, angles), v)))
 
@@ -104,10 +110,10 @@ class TemporalAttention(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(2, 1, 1, cfg.dim))
         self.age_bias = nn.Parameter(torch.zeros(cfg.heads, self.max_age + 1))
 
-    def write(self, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    def write(self, x: Tensor, height: int, width: int, pool: int = POOL) -> tuple[Tensor, Tensor]:
         """Return this frame's pooled keys and values, `[b p d]` each, for the memory."""
         b, _, d = x.shape
-        pooled = F.avg_pool2d(x.transpose(1, 2).reshape(b, d, height, width), POOL).flatten(2).transpose(1, 2)
+        pooled = F.avg_pool2d(x.transpose(1, 2).reshape(b, d, height, width), pool).flatten(2).transpose(1, 2)
         k, v = self.kv(pooled).chunk(2, -1)
         return k, v
 
@@ -147,11 +153,19 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.zeros(1, 7, cfg.dim))
 
     def forward(
-        self, x: Tensor, shared: Tensor, angles: Tensor, pooled: Tensor, memory: tuple[Tensor, Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        shared: Tensor,
+        angles: Tensor,
+        pooled: Tensor,
+        memory: tuple[Tensor, Tensor, Tensor] | None,
+        without: frozenset[str] = frozenset(),
     ) -> Tensor:
+        """Transform tokens `[b l d]`; `memory` holds past keys, values and ages."""
         shift1, scale1, gate1, shift2, scale2, gate2, gate_t = (shared + self.modulation).chunk(7, 1)
-        x = x + gate1 * self.spatial(norm(x) * (1 + scale1) + shift1, angles)
-        if self.temporal is not None and memory is not None:
+        if "spatial" not in without:
+            x = x + gate1 * self.spatial(norm(x) * (1 + scale1) + shift1, angles)
+        if self.temporal is not None and memory is not None and "temporal" not in without:
             keys, values, ages = memory
             x = x + gate_t * self.temporal(norm(x), keys, values, ages, angles, pooled)
         return x + gate2 * self.down(F.gelu(self.up(norm(x) * (1 + scale2) + shift2), approximate="tanh"))
@@ -169,10 +183,12 @@ def norm(x: Tensor) -> Tensor:
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Return `[b l h*d]` as `[b h l d]`."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
+    """Return `[b h l d]` as `[b l h*d]`."""
     return x.transpose(1, 2).flatten(2)
 
 
@@ -182,32 +198,39 @@ class Trunk(nn.Module):
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        self.blocks = nn.ModuleList(Block(cfg, i in cfg.temporal_blocks) for i in range(cfg.depth))
+        self.blocks = nn.ModuleList([Block(cfg, i in cfg.temporal_blocks) for i in range(cfg.depth)])
 
     def forward(
-        self, tokens: Tensor, shared: Tensor, memory: Memory | ClipMemory | None
+        self, tokens: Tensor, shared: Tensor, memory: Memory | ClipMemory | None, without: frozenset[str] = frozenset()
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens `[b d h w]` and what to remember of them: keys and values `[b n p d]`."""
         _, _, h, w = tokens.shape
         rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
         columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
         angles = rotary_angles(rows, columns, self.cfg.head_dim)
-        centre = (POOL - 1) / 2
-        pooled = rotary_angles(rows[::POOL] + centre, columns[::POOL] + centre, self.cfg.head_dim)
+        pool = 1 if "pooling" in without else POOL
+        centre = (pool - 1) / 2
+        pooled = rotary_angles(rows[::pool] + centre, columns[::pool] + centre, self.cfg.head_dim)
         x = tokens.flatten(2).transpose(1, 2)
-        keys, values = [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for block in self.blocks:
+            assert isinstance(block, Block)
             past = None
             if block.temporal is not None:
-                k, v = block.temporal.write(norm(x), h, w)
+                k, v = block.temporal.write(norm(x), h, w, pool)
                 if isinstance(memory, Memory):
                     n = len(keys)
                     past = (memory.keys[:, n].to(x.dtype), memory.values[:, n].to(x.dtype), memory.ages)
                 elif memory is not None:
-                    past = (seen_by_each_frame(k, memory.ages), seen_by_each_frame(v, memory.ages), memory.ages.flatten(0, 1))
+                    past = (
+                        seen_by_each_frame(k, memory.ages),
+                        seen_by_each_frame(v, memory.ages),
+                        memory.ages.flatten(0, 1),
+                    )
                 keys.append(k)
                 values.append(v)
-            x = block(x, shared, angles, pooled, past)
+            x = block(x, shared, angles, pooled, past, without)
         return x.transpose(1, 2).reshape(tokens.shape), torch.stack(keys, 1), torch.stack(values, 1)
 
 
@@ -224,6 +247,7 @@ class Residual(nn.Module):
         self.film = nn.Linear(dim, 2 * channels)
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Transform `[b c h w]` under the conditioning `[b d]`."""
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         return x + self.second(F.silu(self.first(F.silu(x)) * (1 + scale) + shift))
 
@@ -244,6 +268,7 @@ class Encoder(nn.Module):
     def forward(
         self, pictures: Tensor, screens: Tensor, textures: Tensor, cond: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return features at 1/2, 1/4, 1/8 and tokens `[b d h/16 w/16]`."""
         x = torch.cat([F.pixel_unshuffle(torch.cat([pictures, screens], 1), 2), textures], 1)
         half = self.to_half(x)
         quarter = self.quarter_res(self.to_quarter(F.silu(half)), cond)
@@ -264,6 +289,7 @@ class Decoder(nn.Module):
         self.half_res = Residual(cfg.half, cfg.dim)
 
     def forward(self, tokens: Tensor, half: Tensor, quarter: Tensor, eighth: Tensor, cond: Tensor) -> Tensor:
+        """Return features `[b c h/2 w/2]`."""
         x = self.eighth_res(eighth + F.pixel_shuffle(self.to_eighth(tokens), 2), cond)
         x = self.quarter_res(quarter + F.pixel_shuffle(self.to_quarter(x), 2), cond)
         return self.half_res(half + F.pixel_shuffle(self.to_half(x), 2), cond)
@@ -286,7 +312,15 @@ class FinePath(nn.Module):
         self.leave = nn.Conv2d(32, 12, 3, padding=1)
         self.colours = nn.Linear(cfg.dim, 3 * 10)
 
-    def forward(self, features: Tensor, source: Tensor, screens: Tensor, strokes: Tensor, cond: Tensor) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        source: Tensor,
+        screens: Tensor,
+        strokes: Tensor,
+        cond: Tensor,
+        without: frozenset[str] = frozenset(),
+    ) -> Tensor:
         """Render `[b 3 H W]` from features `[b c h/2 w/2]`; `strokes [b 4k H/2 W/2]` are pixel-unshuffled."""
         guide = F.pixel_unshuffle(torch.cat([source, screens], 1), 2)
         # Two mixtures of the directions, gated at 1/2 of the working size and laid on at full resolution.
@@ -296,12 +330,14 @@ class FinePath(nn.Module):
         features, gates = both[:, :c], both[:, c:]
         k = gates.shape[1] // 2
         field = strokes.unflatten(1, (k, 4))
+        if "strokes" in without:
+            field = torch.zeros_like(field)
         laid = [(gate[:, :, None] * field).sum(1) for gate in (gates[:, :k], gates[:, k:])]
         x = self.enter(torch.cat([features, guide, *laid], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         x = self.hidden(F.silu(x * (1 + scale) + shift))
         added = F.pixel_shuffle(self.leave(F.silu(x)), 2)
-        return self.colour_map(source, cond) + added
+        return added if "colours" in without else self.colour_map(source, cond) + added
 
     def colour_map(self, source: Tensor, cond: Tensor) -> Tensor:
         """Return the prompt's colours of the source: `M [1 r g b r² g² b² rg gb br]`."""
@@ -317,9 +353,13 @@ class FinePath(nn.Module):
 class MiniNet(nn.Module):
     """One denoising step: predict the clean picture `x` from `x_t` (flow matching, x-prediction)."""
 
-    def __init__(self, cfg: MiniConfig | None = None) -> None:
+    def __init__(self, cfg: MiniConfig | None = None, *, without: frozenset[str] = frozenset()) -> None:
+        """Build the network with random weights; `without` names `PARTS` to switch off, for an ablation."""
         super().__init__()
+        if not without <= set(PARTS):
+            raise ValueError(f"no parts {sorted(without - set(PARTS))}; known: {', '.join(PARTS)}")
         self.cfg = cfg = cfg or MiniConfig()
+        self.without = without
         self.style = nn.Linear(cfg.styles, cfg.dim, bias=False)
         self.time = nn.Sequential(nn.Linear(32, cfg.dim), nn.SiLU(), nn.Linear(cfg.dim, cfg.dim))
         self.cond = nn.Sequential(nn.SiLU(), nn.Linear(cfg.dim, cfg.dim), nn.SiLU())
@@ -380,6 +420,13 @@ class MiniNet(nn.Module):
         cond = self.condition(conditions)
         shared = self.modulation(cond).unflatten(-1, (7, -1))
         half, quarter, eighth, tokens = self.encoder(pictures, screens, textures, cond)
-        tokens, keys, values = self.trunk(tokens, shared, memory)
+        tokens, keys, values = self.trunk(tokens, shared, memory, self.without)
         features = self.decoder(tokens, half, quarter, eighth, cond)
-        return self.fine(features, fine_source, fine_screens, fine_strokes, cond), keys, values
+        if "coarse" in self.without:
+            features = torch.zeros_like(features)
+        guides = (fine_source, fine_screens, fine_strokes)
+        if "fine" in self.without:
+            guides = (pictures[:, 3:6], screens, F.interpolate(fine_strokes, size=features.shape[-2:], mode="bilinear"))
+            small = self.fine(features, *guides, cond, self.without)
+            return F.interpolate(small, size=fine_source.shape[-2:], mode="bilinear"), keys, values
+        return self.fine(features, *guides, cond, self.without), keys, values

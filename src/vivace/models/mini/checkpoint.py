@@ -1,0 +1,33 @@
+"""Weights of the embedded model as torch modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vivace.errors import CheckpointError
+from vivace.models.mini.network import MiniNet
+from vivace.models.mini.weights import CONSTANTS, FOLDER, read_tensors
+
+
+def load_net(path: Path = FOLDER / "mini.safetensors", *, without: frozenset[str] = frozenset()) -> MiniNet:
+    """Return the network with the weights of a shipped file, or of a training checkpoint (its moving average).
+
+    `without` names parts to switch off.
+
+    Raises:
+        CheckpointError: the file does not fit.
+    """
+    net = MiniNet(without=without)
+    if path.suffix == ".safetensors":
+        tensors, _ = read_tensors(path)
+        state = {k: torch.from_numpy(np.array(v)).float() for k, v in tensors.items() if k != CONSTANTS}
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)["ema"]
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the embedded model: {error}") from error
+    return net.eval()

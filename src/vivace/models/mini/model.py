@@ -1,0 +1,197 @@
+"""The embedded model as a stream sees it: a description and four verbs. Needs no torch."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.diffusion.flow import denoising_times, euler_step
+from vivace.errors import CapacityError, ControlError, StepError
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.state import (
+    EFFORT_SCALES,
+    MAX_AGE,
+    Canvas,
+    MiniState,
+    geometry,
+    lay_textures,
+    open_canvas,
+)
+from vivace.models.mini.styles import STYLES
+from vivace.models.mini.text import TextEncoder
+from vivace.runtime import Arrays, Executor, Network
+
+SPEC = ModelSpec(
+    name="mini",
+    family="mini",
+    summary="The embedded model: 16 styles by free text, on a laptop CPU, nothing to download.",
+    licence="Apache-2.0",
+    size_multiple=2,
+    min_size=(64, 64),
+    max_size=(2048, 2048),
+    default_area_px=512 * 512,
+    chunk_frames=1,
+    warmup_frames=2,
+    output_lag_frames=0,
+    denoising_steps=(1, 2, 4),
+    efforts=tuple(scale * scale for scale in EFFORT_SCALES),
+    conditions=("prompt",),
+    styles=tuple(style.title for style in STYLES),
+)
+PROMPTS_REMEMBERED = 256
+
+
+class MiniModel:
+    """The embedded model's weights, ready to serve any number of streams.
+
+    `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states.
+    """
+
+    def __init__(
+        self, network: Network, runtime: RuntimeInfo, text: TextEncoder, cfg: MiniConfig | None = None
+    ) -> None:
+        self._network = network
+        self._text = text
+        self._cfg = cfg or MiniConfig()
+        self._runtime = runtime
+        self._prompts: OrderedDict[str, Prompt] = OrderedDict()
+        self._prompts_lock = threading.Lock()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return SPEC
+
+    @property
+    def runtime(self) -> RuntimeInfo:
+        """Where the network runs."""
+        return self._runtime
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
+        return sum(geometry(size, scale).nbytes(self._cfg) for scale in EFFORT_SCALES)
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> MiniState:
+        """Allocate one stream's state and compile the network for its size.
+
+        Lower efforts are compiled in the background and used once they are ready.
+
+        Raises:
+            ControlError: a size that is odd, too small or too large.
+            CapacityError: not enough memory.
+        """
+        check_size(size)
+        try:
+            canvases = tuple(open_canvas(geometry(size, scale), seed, self._cfg) for scale in EFFORT_SCALES)
+        except MemoryError as error:
+            need = self.nbytes(size) / 2**20
+            raise CapacityError(
+                f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
+            ) from error
+        state = MiniState(size, seed, canvases)
+        self._executor(canvases[0])
+        rest = [canvas.inputs for canvas in canvases[1:]]
+        threading.Thread(target=self._prepare, args=(rest,), name="mini-prepare", daemon=True).start()
+        return state
+
+    def _prepare(self, shapes: Sequence[Arrays]) -> None:
+        for inputs in shapes:
+            self._network.prepare(inputs)
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt, remembering the last few hundred."""
+        with self._prompts_lock:
+            if text in self._prompts:
+                self._prompts.move_to_end(text)
+                return self._prompts[text]
+        prompt = self._text.encode(text)
+        with self._prompts_lock:
+            self._prompts[text] = prompt
+            if len(self._prompts) > PROMPTS_REMEMBERED:
+                self._prompts.popitem(last=False)
+        return prompt
+
+    def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Paint one frame of each stream; `uint8 [1 h w 3]` each."""
+        return [self._paint(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
+
+    def _paint(self, state: MiniState, chunk: Chunk) -> NDArray[np.uint8]:
+        width, height = state.size
+        if chunk.rgb.shape != (1, height, width, 3) or chunk.rgb.dtype != np.uint8:
+            raise ControlError(
+                f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
+                " resize it first"
+            )
+        canvas = self._canvas(state, chunk.effort)
+        inputs = canvas.inputs
+        inputs["source"][...] = chunk.rgb
+        inputs["embeds"][0] = chunk.embeds
+        inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
+        inputs["x_t"][...] = canvas.noise
+        executor = self._executor(canvas)
+        times = denoising_times(chunk.denoising_steps)
+        outputs: Arrays = {}
+        for t, t_next in zip(times, (*times[1:], 0.0), strict=True):
+            inputs["t"][...] = t
+            try:
+                outputs = executor.run()
+            except RuntimeError as error:
+                raise StepError(f"the embedded model failed on a frame: {error}") from error
+            if t_next > 0:
+                x_t = inputs["x_t"]
+                x_t[...] = euler_step(x_t, outputs["small"], t, t_next)
+        if not np.isfinite(outputs["small"]).all():
+            raise StepError("the embedded model gave numbers that are not finite; reset the stream")
+        canvas.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
+        inputs["previous"][...] = outputs["small"]
+        return np.array(outputs["picture"], np.uint8)
+
+    def _canvas(self, state: MiniState, effort: float) -> Canvas:
+        """Return the canvas for an effort; one that is still compiling is not waited for."""
+        wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
+        if wanted != state.level and self._network.is_ready(state.canvases[wanted].inputs):
+            state.level = wanted
+            # What another working size remembers is stale; its textures stay.
+            _forget(state.canvases[wanted], keep="nothing")
+        return state.canvases[state.level]
+
+    def _executor(self, canvas: Canvas) -> Executor:
+        if canvas.executor is None:
+            canvas.executor = self._network.executor(canvas.inputs)
+        return canvas.executor
+
+    def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream in place."""
+        for canvas in state.canvases:
+            _forget(canvas, keep=keep)
+            if seed is not None and seed != state.seed:
+                lay_textures(canvas, seed)
+        if seed is not None:
+            state.seed = seed
+
+
+def _forget(canvas: Canvas, *, keep: Keep) -> None:
+    canvas.ring.clear(keep_sinks=keep == "sinks")
+    canvas.inputs["previous"][...] = 0
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Refuse sizes the model cannot paint.
+
+    Raises:
+        ControlError: odd, too small or too large; the message names what would do.
+    """
+    width, height = size
+    low, high, multiple = SPEC.min_size, SPEC.max_size, SPEC.size_multiple
+    if not (low[0] <= width <= high[0] and low[1] <= height <= high[1]):
+        raise ControlError(f"mini paints {low[0]}x{low[1]} to {high[0]}x{high[1]} px, not {width}x{height}; set --size")
+    if width % multiple or height % multiple:
+        near = f"{width // multiple * multiple}x{height // multiple * multiple}"
+        raise ControlError(
+            f"width and height must be multiples of {multiple} px, not {width}x{height}; {near} would do"
+        )

@@ -1,0 +1,47 @@
+"""Eager torch: slow, and the oracle every other runtime is tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from vivace.models.base import RuntimeInfo
+from vivace.runtime import Arrays
+
+
+class EagerNetwork:
+    """A module run as it is written, in f32."""
+
+    def __init__(self, module: nn.Module, output_names: tuple[str, ...], *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._module = module.to(self.device).eval()
+        self._names = output_names
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
+        self.info = RuntimeInfo("eager", name, "f32")
+
+    def prepare(self, inputs: Arrays) -> None:
+        """Do nothing: eager torch takes any shape."""
+
+    def is_ready(self, inputs: Arrays) -> bool:  # noqa: ARG002
+        """Return True: there is nothing to compile."""
+        return True
+
+    def executor(self, inputs: Arrays) -> EagerExecutor:
+        """Bind to these arrays."""
+        return EagerExecutor(self._module, self._names, self.device, inputs)
+
+
+class EagerExecutor:
+    """A module over one stream's arrays."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...], device: torch.device, inputs: Arrays) -> None:
+        self._module, self._names, self._device, self._inputs = module, names, device, inputs
+
+    @torch.inference_mode()
+    def run(self) -> Arrays:
+        """Run once; outputs are new arrays."""
+        outputs = self._module(*(torch.from_numpy(np.asarray(a)).to(self._device) for a in self._inputs.values()))
+        return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}

@@ -1,0 +1,132 @@
+"""Export of the embedded model: from a training checkpoint to the two files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import warnings
+from importlib import resources
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from vivace.models.mini.config import POOL, WORKING_MULTIPLE_PX, MiniConfig
+from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
+from vivace.models.mini.network import MiniNet
+from vivace.models.mini.styles import STYLE_KEYS
+from vivace.models.mini.weights import CONSTANTS, FORMAT
+
+
+def example_inputs(
+    working: tuple[int, int], output: tuple[int, int], cfg: MiniConfig, seed: int = 0
+) -> dict[str, Tensor]:
+    """Return random inputs of the exported graph for `working` and `output` sizes `(height, width)`."""
+    generator = torch.Generator().manual_seed(seed)
+    (h, w), (height, width) = working, output
+    pooled = h * w // WORKING_MULTIPLE_PX**2
+    blocks = len(cfg.temporal_blocks)
+    assert WORKING_MULTIPLE_PX % POOL == 0
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    inputs = {
+        "source": torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8, generator=generator),
+        "x_t": normal(1, 3, h, w),
+        "previous": normal(1, 3, h, w).clamp(-1, 1),
+        "screens": normal(1, cfg.screen_channels, h, w),
+        "textures": normal(1, cfg.texture_channels, h // 2, w // 2),
+        "fine_screens": normal(1, cfg.screen_channels, height, width),
+        "fine_strokes": normal(1, 4 * cfg.stroke_channels, height // 2, width // 2),
+        "embeds": torch.eye(cfg.styles)[:1],
+        "t": torch.ones(1),
+        "log_scale": torch.zeros(1),
+        "keys": normal(1, blocks, cfg.slots, pooled, cfg.dim),
+        "values": normal(1, blocks, cfg.slots, pooled, cfg.dim),
+        "ages": torch.tensor([[5.0, 5.0, -1.0, 3.0, 2.0, 1.0]])[:, : cfg.slots],
+    }
+    assert tuple(inputs) == GRAPH_INPUTS
+    return inputs
+
+
+def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
+    """Write `mini.xml` and `mini.safetensors` into `folder` and return their sha256 by file name.
+
+    Args:
+        net: trained weights.
+        folder: where to.
+        card: what the metadata should say of the training, e.g. steps and minutes.
+    """
+    import openvino as ov
+
+    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    state = {name: value.half() for name, value in net.state_dict().items()}
+    net.load_state_dict({name: value.float() for name, value in state.items()})
+    graph = StepGraph(net).eval()
+    example = example_inputs((64, 96), (64, 96), net.cfg)
+    with warnings.catch_warnings():
+        # Tracing warns of every shape it reads; the dynamic dimensions below are tested on other sizes.
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(
+            graph,
+            example_input=tuple(example.values()),
+            input=[ov.PartialShape([1] + [-1] * (value.dim() - 1)) for value in example.values()],
+        )
+    for port, name in zip(model.inputs, GRAPH_INPUTS, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, GRAPH_OUTPUTS, strict=True):
+        port.get_tensor().set_names({name})
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        ov.save_model(model, Path(scratch) / "mini.xml", compress_to_fp16=True)
+        xml = (Path(scratch) / "mini.xml").read_bytes()
+        constants = (Path(scratch) / "mini.bin").read_bytes()
+    arrays = {name: value.contiguous().numpy() for name, value in state.items()}
+    layout, others = split_constants(xml, constants, arrays)
+    metadata = {
+        "format": FORMAT,
+        "styles": json.dumps(STYLE_KEYS),
+        "graph_layout": json.dumps(layout, separators=(",", ":")),
+        **card,
+    }
+    (folder / "mini.xml").write_bytes(xml)
+    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, folder / "mini.safetensors", metadata)
+    return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("mini.xml", "mini.safetensors")}
+
+
+def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarray]) -> tuple[dict[str, object], bytes]:
+    """Find the parameters among a graph's constants; return where each goes, and the constants that are none."""
+    by_bytes: dict[bytes, str] = {}
+    for name, value in parameters.items():
+        by_bytes.setdefault(value.tobytes(), name)
+    places: dict[int, int] = {}
+    for data in ET.fromstring(xml).iter("data"):
+        if "offset" in data.attrib:
+            places[int(data.attrib["offset"])] = int(data.attrib["size"])
+    found: list[tuple[str, int]] = []
+    rest: list[tuple[int, int]] = []
+    others = bytearray()
+    for offset, size in sorted(places.items()):
+        chunk = constants[offset : offset + size]
+        name = by_bytes.get(chunk)
+        if name is not None:
+            found.append((name, offset))
+        else:
+            rest.append((offset, size))
+            others += chunk
+    return {"size": len(constants), "parameters": found, "others": rest}, bytes(others)
+
+
+def write_profile(hashes: dict[str, str]) -> None:
+    """Put the sha256 of newly installed files into the profile of the embedded model."""
+    path = Path(str(resources.files("vivace.models") / "profiles" / "mini.toml"))
+    text = path.read_text()
+    for name, sha256 in hashes.items():
+        text = re.sub(rf'^"{re.escape(name)}" = ".*"$', f'"{name}" = "{sha256}"', text, flags=re.MULTILINE)
+    path.write_text(text)
