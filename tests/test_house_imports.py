@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
-    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime"},
+    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vivace import __version__
-from vivace.errors import BackendUnavailableError, VivaceError
+from vivace.errors import BackendUnavailableError, SinkUnsupportedError, VivaceError
 from vivace.settings import Settings
 
 State = Literal["ok", "limited", "missing"]
@@ -59,13 +59,15 @@ def examine(settings: Settings | None = None) -> list[Check]:
 
 def check_python() -> Check:
     """Python and system."""
-    return Check("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}, vivace {__version__}")
+    return Check(
+        "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}, vivace {__version__}"
+    )
 
 
 def check_cores() -> Check:
     """CPU and the cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = f"{cores} usable core{'s' if cores > 1 else ''}, {_cpu_name()}"
+    cores = usable_cores()
+    found = f"{cores} usable core{'s' if cores > 1 else ''}, {cpu_name()}"
     if cores < 2:
         return Check("cpu", "limited", found, "One core decodes, paints and encodes in turn; use `--size 256x256`.")
     return Check("cpu", "ok", found)
@@ -137,12 +139,47 @@ def check_media() -> Check:
         return Check("media", "missing", str(error), "Reinstall: pip install --force-reinstall av")
     found = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
     if "libx264" not in av.codecs_available:
-        return Check("media", "limited", f"{found}, without x264", "Use the PyAV wheel from the registry for mp4 output.")
+        return Check(
+            "media", "limited", f"{found}, without x264", "Use the PyAV wheel from the registry for mp4 output."
+        )
     return Check("media", "ok", found)
 
 
+def check_cameras() -> Check:
+    """Cameras that `vivace run camera` can open."""
+    from vivace.media.camera import list_cameras
+
+    cameras = list_cameras()
+    if not cameras:
+        return Check("cameras", "limited", "none", "Plug one in, or run a file, `screen` or `scene` instead.")
+    return Check("cameras", "ok", ", ".join(f"camera:{camera.number} {camera.name}" for camera in cameras))
+
+
+def check_display() -> Check:
+    """A display for `-o window`."""
+    from vivace.media.window import WindowSink
+
+    try:
+        WindowSink().close()
+    except SinkUnsupportedError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Check("display", "limited", found, f"For a preview window: {remedy}" if remedy else "")
+    return Check("display", "ok", "a window can be shown")
+
+
+def check_font() -> Check:
+    """The font captions are drawn with."""
+    from PIL import features
+
+    if not features.check("freetype2"):
+        return Check(
+            "font", "limited", "Pillow without FreeType", "Use the Pillow wheel from the registry for captions."
+        )
+    return Check("font", "ok", f"FreeType {features.version('freetype2')}, font included")
+
+
 def check_torch() -> Check:
-    """torch and a GPU, which only training and the GPU runtime need."""
+    """A GPU and torch, which only training and the GPU runtime need."""
     if importlib.util.find_spec("torch") is None:
         return Check("torch", "ok", "not installed (only training needs it: pip install 'vivace[train]')")
     import torch
@@ -189,7 +226,13 @@ def _print(checks: list[Check]) -> None:
     Console().print(table)
 
 
-def _cpu_name() -> str:
+def usable_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """Return the processor's name."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

@@ -66,7 +66,7 @@ def test_a_terminal_is_given_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> 
     with os.fdopen(slave, closefd=False) as stream, PromptLine(stream) as line:
         assert line.active
         assert termios.tcgetattr(slave) != before
-        os.write(master, "watercolour\n".encode())
+        os.write(master, b"watercolour\n")
         assert line.poll() == ["watercolour"]
         line.restore()
         line.restore()

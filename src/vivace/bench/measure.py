@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -36,7 +37,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def intervals_ms(times_s: Sequence[float]) -> list[float]:
     """Return the ms between neighbours of rising `times_s`."""
-    return [(after - before) * 1000.0 for before, after in zip(times_s, times_s[1:], strict=False)]
+    return [(after - before) * 1000.0 for before, after in pairwise(times_s)]
 
 
 def window_median(values: Sequence[float], centre: int, width: int) -> float:

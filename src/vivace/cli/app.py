@@ -37,10 +37,11 @@ Exit codes: 0 done, 2 wrong usage, 3 input or output failed, 4 the machine canno
 RUN_HELP = """\
 Repaint one stream.
 
-SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on the spot)
-or a URL that FFmpeg reads (rtsp, rtmp, http).
+SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on the
+spot) or a URL that FFmpeg reads (rtsp, rtmp, http).
 
-Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it runs.
+Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
+runs.
 """
 
 RUN_EXAMPLES = """\
@@ -68,8 +69,8 @@ class RunOptions:
     """The flags of `vivace run`."""
 
     output: Annotated[str | None, Parameter(alias="-o", group=OUTPUT)] = None
-    """Where the result goes: a file (mp4, mkv, webm, gif), a folder of pictures, `window` or `null`. Without it: a window
-    for a camera where there is a display, else `NAME.vivace.mp4` in the working directory."""
+    """Where the result goes: a file (mp4, mkv, webm, gif), a folder of pictures, `window`, a URL (rtmp, rtsp, udp) or
+    `null`. Without it: a window for a camera where there is a display, else `NAME.vivace.mp4` right here."""
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
@@ -113,9 +114,7 @@ def build_app(settings: Settings) -> App:
     )
 
     @app.command(help=RUN_HELP, help_epilogue=RUN_EXAMPLES)
-    def run(
-        source: Annotated[str, Parameter(help="What to repaint.")], /, *, options: RunOptions | None = None
-    ) -> int:
+    def run(source: Annotated[str, Parameter(help="What to repaint.")], /, *, options: RunOptions | None = None) -> int:
         from vivace.cli.run import run_command
 
         return run_command(source, options or RunOptions(), settings)
@@ -196,11 +195,12 @@ def _bench_app(settings: Settings) -> App:
             Write the JSON document here as well as on the last line.
         """
         from vivace.bench.command import SpeedOptions, speed_command
+        from vivace.cli.options import parse_size
 
         speed_command(
             SpeedOptions(
                 model=model or settings.model,
-                sizes=tuple(size or ("256x256", "512x512")),
+                sizes=tuple(parse_size(text) for text in size or ("256x256", "512x512")),
                 frames=frames,
                 long_frames=long,
                 threads=threads or settings.threads,

@@ -49,7 +49,7 @@ class Interrupt:
         finally:
             self._waiting = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (what the signal module calls)
         if self.requested:
             self._before_exit()
             sys.stderr.write("\nvivace: ended at once; what was written so far is kept.\n")

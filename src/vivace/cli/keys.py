@@ -16,8 +16,8 @@ ESCAPE = "\x1b"
 class PromptLine:
     """Reads what is typed on a terminal, without waiting and without echo, and yields finished lines.
 
-    The caller shows `text` wherever it shows its live line. Where standard input is not a terminal (or the system has no
-    termios) `active` is False and nothing is ever typed. Signals such as Ctrl-C work as usual.
+    The caller shows `text` wherever it shows its live line. Where standard input is not a terminal (or the system has
+    no termios) `active` is False and nothing is ever typed. Signals such as Ctrl-C work as usual.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

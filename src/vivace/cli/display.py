@@ -1,0 +1,102 @@
+"""What a person sees while a stream runs: one live line, and at the end one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from vivace.cli.keys import PromptLine
+
+if TYPE_CHECKING:
+    from vivace.stream import Stats
+
+REFRESH_S = 0.25
+"""Four times a second reads as alive and costs less than a thousandth of the time."""
+NOTICE_S = 6.0
+"""Long enough to read a sentence."""
+SHOWN_PROMPT_CHARS = 48
+
+
+class LiveLine:
+    """The line under a running stream. On something that is not a terminal it shows nothing."""
+
+    def __init__(self, keys: PromptLine, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys = keys
+        self._console = console
+        self._clock = clock
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._due_s = 0.0
+        self._notice = ""
+        self._notice_until_s = 0.0
+
+    def __enter__(self) -> LiveLine:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def notice(self, text: str) -> None:
+        """Show a sentence for a while; without a terminal, print it."""
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False, markup=False)
+            return
+        self._notice = text
+        self._notice_until_s = self._clock() + NOTICE_S
+        self._due_s = 0.0
+
+    def update(self, stats: Callable[[], Stats]) -> None:
+        """Redraw if it is time to; `stats` is only called then."""
+        now_s = self._clock()
+        if now_s < self._due_s or not self._console.is_terminal:
+            return
+        self._due_s = now_s + REFRESH_S
+        text = status_line(stats())
+        if now_s < self._notice_until_s:
+            text.append(f"\n{self._notice}", style="yellow")
+        if self._keys.active:
+            text.append("\nnew prompt: ", style="dim")
+            text.append(self._keys.text or "type and press Enter", style="" if self._keys.text else "dim")
+        self._live.update(text, refresh=True)
+
+
+def status_line(stats: Stats) -> Text:
+    """Return rate, latency, drops, effort and prompt in one line."""
+    parts = [
+        f"{stats.frames_out} frames",
+        f"{_number(stats.recent_fps)} fps",
+        f"p95 {_number(stats.latency_ms.get('p95'))} ms",
+        f"{stats.dropped} dropped",
+    ]
+    if stats.kept_token_ratio is not None:
+        parts.append(f"effort {stats.kept_token_ratio:.0%}")
+    parts.append(shorten(stats.prompt) if stats.prompt else "no prompt: the source as it is")
+    return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+def summary(stats: Stats, where: str, elapsed_s: float) -> str:
+    """Return what a run did, in one sentence."""
+    p50, p95 = (_number(stats.latency_ms.get(name)) for name in ("p50", "p95"))
+    return (
+        f"{stats.frames_out} frames to {where} in {elapsed_s:.1f} s: {_number(stats.fps)} fps, latency p50 {p50} ms, "
+        f"p95 {p95} ms, {stats.dropped} dropped ({stats.runtime.runtime} {stats.runtime.precision})"
+    )
+
+
+def shorten(prompt: str) -> str:
+    """Return a prompt that fits a line, in quotes."""
+    text = " ".join(prompt.split())
+    return f'"{text}"' if len(text) <= SHOWN_PROMPT_CHARS else f'"{text[: SHOWN_PROMPT_CHARS - 1]}…"'
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,193 @@
+"""`vivace run`: one stream from a source to a sink."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from vivace.cli.display import LiveLine, shorten, summary
+from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
+from vivace.cli.keys import PromptLine
+from vivace.cli.options import parse_size
+from vivace.errors import ControlError, SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
+from vivace.settings import Settings
+
+if TYPE_CHECKING:
+    from vivace.cli.app import RunOptions
+    from vivace.cli.compare import Comparison
+    from vivace.media.frame import Frame
+    from vivace.media.sink import Sink
+    from vivace.media.source import Source
+    from vivace.stream import Stream
+
+SUFFIX = ".vivace.mp4"
+
+
+def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
+    """Repaint one stream and return the exit code.
+
+    Raises:
+        VivaceError: whatever went wrong; the output up to there has been closed and reported.
+    """
+    from vivace.media.source import open_source
+    from vivace.models import describe, load_model
+    from vivace.stream import Stream
+
+    size = None if options.size is None else parse_size(options.size)
+    _check_options(options)
+    model_name = options.model or settings.model
+    describe(model_name)  # a mistyped name is said before a camera is opened
+    say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    began_s = time.monotonic()
+    interrupted = False
+    stream: Stream | None = None
+    failure: VivaceError | None = None
+    with open_source(spec, size=size, fps=options.fps) as source:
+        sink = open_target(options.output, spec, source)
+        live = source.info.live or sink.name == "window" if options.live is None else options.live
+        try:
+            with sink:
+                model = load_model(model_name, threads=options.threads or settings.threads)
+                stream = Stream(
+                    model,
+                    prompt=options.prompt,
+                    size=size,
+                    strength=options.strength,
+                    seed=options.seed,
+                    mask=options.mask,
+                    denoising_steps=options.steps,
+                    fps=options.fps,
+                )
+                for note in _opening_notes(stream):
+                    say.print(note)
+                with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
+                    with LiveLine(keys, say) as line:
+                        player = _Player(stream, sink, line, keys, interrupt)
+                        player.play(source, live=live, compare=options.compare, max_frames=options.max_frames)
+                    interrupted = interrupt.requested
+        except VivaceError as error:  # raised again below, once the user knows what was kept
+            failure = error
+    if stream is not None:
+        for warning in source.warnings:
+            say.print(f"note: {warning}")
+        if sink.frames_written or failure is None:
+            print(summary(stream.stats(), sink.name, time.monotonic() - began_s))
+        if options.stats is not None:
+            write_stats(options.stats, stream.stats().to_dict())
+    if failure is not None:
+        raise failure
+    return EXIT_INTERRUPTED if interrupted else 0
+
+
+@dataclass(slots=True)
+class _Player:
+    """Moves frames from a stream to a sink, and what the user types the other way."""
+
+    stream: Stream
+    sink: Sink
+    line: LiveLine
+    keys: PromptLine
+    interrupt: Interrupt
+
+    def play(self, source: Source, *, live: bool, compare: bool, max_frames: int | None) -> None:
+        """Go on until the source, the sink or the user has had enough."""
+        comparison = _compare(source) if compare else None
+        frames = iter(self.stream.run(comparison.source if comparison else source, live=live))
+        while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
+            frame = self._next(frames)
+            if frame is None:
+                return
+            self.sink.write(comparison.join(frame) if comparison else frame)
+            for prompt in self.keys.poll():
+                self._repaint(prompt)
+            self.line.update(self.stream.stats)
+
+    def _next(self, frames: Iterator[Frame]) -> Frame | None:
+        """Wait for a frame; None when there are no more or the user does not want more."""
+        try:
+            with self.interrupt.waiting():
+                return next(frames, None)
+        except KeyboardInterrupt:
+            return None
+
+    def _repaint(self, prompt: str) -> None:
+        try:
+            ack = self.stream.update(prompt=prompt)
+        except ControlError as error:  # what was typed cannot be used; the stream goes on with the old prompt
+            self.line.notice(str(error))
+        else:
+            self.line.notice(ack.message or shorten(prompt))
+
+
+def _compare(source: Source) -> Comparison:
+    from vivace.cli.compare import Comparison  # drawing is only needed here
+
+    return Comparison(source)
+
+
+def _opening_notes(stream: Stream) -> Iterator[str]:
+    """Yield what to know before the first frame: fallbacks taken, and what the prompt was taken to mean."""
+    for note in stream.model.runtime.notes:
+        yield f"note: {note}"
+    prompt = stream.controls.prompt
+    if prompt is None:
+        yield "note: no prompt, so the source passes untouched; give one with -p"
+    elif prompt.message:
+        yield f"prompt: {prompt.message}"
+
+
+def open_target(output: str | None, spec: str, source: Source) -> Sink:
+    """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
+
+    Raises:
+        SinkError: it cannot be opened.
+    """
+    from vivace.media.sink import open_sink
+
+    endless_scene = spec.partition(":")[0] == "scene" and source.info.frames is None
+    if output is None and (source.info.live or endless_scene):
+        try:
+            return open_sink("window")
+        except SinkUnsupportedError:
+            pass  # no display: a file it is, and the summary says which
+    audio_from = source if source.info.has_audio else None
+    return open_sink(output or default_file(spec), fps=source.info.fps, audio_from=audio_from)
+
+
+def default_file(spec: str) -> str:
+    """Return the file a result goes to when the user names none: `clip.mov` becomes `clip.vivace.mp4`, right here."""
+    path = Path(spec)
+    name = path.stem if path.exists() else "-".join(re.findall(r"\w+", spec))
+    return f"{name[:80] or 'stream'}{SUFFIX}"
+
+
+def write_stats(path: Path, document: dict[str, object]) -> None:
+    """Write the statistics as one JSON document.
+
+    Raises:
+        SinkWriteError: disk full, folder gone.
+    """
+    try:
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise SinkWriteError(f"{path}: the statistics cannot be written ({error.strerror})") from error
+
+
+def _check_options(options: RunOptions) -> None:
+    """Refuse what can be refused before anything is opened."""
+    if options.max_frames is not None and options.max_frames < 1:
+        raise UsageError(f"--max-frames is {options.max_frames}; give a whole number from 1, or leave it out.")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads is {options.threads}; give a whole number from 1, or leave it out.")
+    path = options.stats
+    if path is not None and not path.parent.is_dir():
+        raise SinkWriteError(f"{path}: there is no folder {path.parent}; create it first")
+    if path is not None and path.is_dir():
+        raise SinkWriteError(f"{path}: is a folder; name a file for the statistics")
