@@ -17,29 +17,101 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vivace.errors import VivaceError
+    from vivace.errors import (
+        BackendUnavailableError,
+        CapacityError,
+        CheckpointError,
+        ControlError,
+        DecodeError,
+        DeviceError,
+        MediaError,
+        SessionClosedError,
+        SinkError,
+        SinkUnsupportedError,
+        SinkWriteError,
+        SourceError,
+        SourceLostError,
+        SourceNotFoundError,
+        SourceStalledError,
+        SourceUnsupportedError,
+        StepError,
+        UnknownModelError,
+        UsageError,
+        VivaceError,
+    )
     from vivace.media.frame import Frame
     from vivace.media.sink import open_sink
     from vivace.media.source import open_source
     from vivace.models import list_models, load_model
-    from vivace.stream import Stream
+    from vivace.stream import Ack, Stats, Stream
 
 _HOMES = {
-    "Frame": "vivace.media.frame",
-    "Stream": "vivace.stream",
-    "VivaceError": "vivace.errors",
-    "list_models": "vivace.models",
-    "load_model": "vivace.models",
-    "open_sink": "vivace.media.sink",
-    "open_source": "vivace.media.source",
+    "vivace.errors": (
+        "BackendUnavailableError",
+        "CapacityError",
+        "CheckpointError",
+        "ControlError",
+        "DecodeError",
+        "DeviceError",
+        "MediaError",
+        "SessionClosedError",
+        "SinkError",
+        "SinkUnsupportedError",
+        "SinkWriteError",
+        "SourceError",
+        "SourceLostError",
+        "SourceNotFoundError",
+        "SourceStalledError",
+        "SourceUnsupportedError",
+        "StepError",
+        "UnknownModelError",
+        "UsageError",
+        "VivaceError",
+    ),
+    "vivace.media.frame": ("Frame",),
+    "vivace.media.sink": ("open_sink",),
+    "vivace.media.source": ("open_source",),
+    "vivace.models": ("list_models", "load_model"),
+    "vivace.stream": ("Ack", "Stats", "Stream"),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["Frame", "Stream", "VivaceError", "__version__", "list_models", "load_model", "open_sink", "open_source"]
+__all__ = [
+    "Ack",
+    "BackendUnavailableError",
+    "CapacityError",
+    "CheckpointError",
+    "ControlError",
+    "DecodeError",
+    "DeviceError",
+    "Frame",
+    "MediaError",
+    "SessionClosedError",
+    "SinkError",
+    "SinkUnsupportedError",
+    "SinkWriteError",
+    "SourceError",
+    "SourceLostError",
+    "SourceNotFoundError",
+    "SourceStalledError",
+    "SourceUnsupportedError",
+    "Stats",
+    "StepError",
+    "Stream",
+    "UnknownModelError",
+    "UsageError",
+    "VivaceError",
+    "__version__",
+    "list_models",
+    "load_model",
+    "open_sink",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home on first use."""
-    home = _HOMES.get(name)
+    home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'vivace' has no attribute {name!r}")
     value = getattr(import_module(home), name)

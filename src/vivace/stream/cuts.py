@@ -29,6 +29,10 @@ GRID = 32
 SAMPLES = 3
 """Samples per cell and axis that are averaged, against noise and thin lines."""
 
+CUT_WEIGHT = 0.1
+"""What a cut adds to the recent scores at most: two cuts close together are both seen, a picture that is another one at
+every frame soon counts as commotion."""
+
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _COLOUR_STEPS = 5
 
@@ -94,10 +98,7 @@ class CutDetector:
         limits = self.thresholds
         # The constant keeps the ratio from exploding where nothing has moved at all.
         cut = self.score >= limits.score and change >= limits.luma and self.score >= limits.rise * (recent + 0.02)
-        if cut:
-            self._scores.clear()
-        else:
-            self._scores.append(self.score)
+        self._scores.append(min(self.score, CUT_WEIGHT) if cut else self.score)
         self._seen.append(look)
         return cut
 

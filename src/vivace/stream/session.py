@@ -276,7 +276,7 @@ class Session:
         return out
 
     def _drain(self) -> list[Frame]:
-        """Feed the last picture again until every real frame has come out of the model."""
+        """Feed the last picture again until every real frame has come out of the model, which must then forget."""
         out: list[Frame] = []
         while any(ticket is not None for ticket in self._inside):
             last = self._last_chunk
@@ -285,6 +285,7 @@ class Session:
             padding = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
             now_s = self._clock()
             out += self._paint(Chunk(padding, last.embeds, last.denoising_steps, last.effort), now_s, now_s)
+        self._inside.clear()
         return out
 
     # What goes wrong, and what is forgotten

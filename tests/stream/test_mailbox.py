@@ -1,0 +1,114 @@
+import threading
+
+import pytest
+
+from vivace.errors import SourceLostError
+from vivace.stream.mailbox import Handoff, Latest, Mailbox
+
+
+@pytest.fixture(params=[Latest, Handoff])
+def box(request) -> Mailbox[int]:
+    return request.param()
+
+
+def test_newest_wins_and_what_was_overwritten_is_reported():
+    dropped: list[int] = []
+    box = Latest[int](dropped.append)
+    for number in range(5):
+        assert box.put(number)
+    box.close()
+    assert list(box) == [4]
+    assert dropped == [0, 1, 2, 3]
+
+
+def test_newest_wins_never_makes_the_producer_wait():
+    box = Latest[int]()
+    done = threading.Thread(target=lambda: [box.put(number) for number in range(1000)])
+    done.start()
+    done.join(10)
+    assert not done.is_alive()
+
+
+def test_handoff_delivers_everything_in_order():
+    box = Handoff[int](2)
+
+    def produce() -> None:
+        for number in range(200):
+            assert box.put(number)
+        box.close()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    assert list(box) == list(range(200))
+    producer.join(10)
+
+
+def test_handoff_holds_the_producer_back():
+    box = Handoff[int](2)
+    progress: list[int] = []
+    third_is_in = threading.Event()
+
+    def produce() -> None:
+        for number in range(3):
+            box.put(number)
+            progress.append(number)
+        third_is_in.set()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    while len(progress) < 2:
+        pass
+    assert not third_is_in.wait(0.02)
+    assert next(iter(box)) == 0
+    assert third_is_in.wait(10)
+    producer.join(10)
+
+
+def test_closing_delivers_what_is_there_and_then_ends(box):
+    box.put(1)
+    box.close()
+    assert box.closed
+    assert list(box) == [1]
+    assert list(box) == []
+
+
+def test_an_error_is_raised_after_what_came_before_it(box):
+    box.put(1)
+    box.close(SourceLostError("unplugged"))
+    items = iter(box)
+    assert next(items) == 1
+    with pytest.raises(SourceLostError, match="unplugged"):
+        next(items)
+
+
+def test_the_first_close_counts(box):
+    box.close()
+    box.close(SourceLostError("too late"))
+    assert list(box) == []
+
+
+def test_a_consumer_that_leaves_discards_and_frees_the_producer():
+    box = Handoff[int](1)
+    box.put(1)
+    answers: list[bool] = []
+    producer = threading.Thread(target=lambda: answers.append(box.put(2)))
+    producer.start()
+    box.close(discard=True)
+    producer.join(10)
+    assert answers == [False]
+    assert list(box) == []
+
+
+def test_closing_wakes_a_waiting_consumer(box):
+    got: list[list[int]] = []
+    consumer = threading.Thread(target=lambda: got.append(list(box)))
+    consumer.start()
+    box.close()
+    consumer.join(10)
+    assert got == [[]]
+
+
+def test_nothing_is_taken_after_the_end(box):
+    box.close()
+    assert not box.put(1)
+    assert list(box) == []

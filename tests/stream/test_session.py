@@ -1,0 +1,346 @@
+import numpy as np
+import pytest
+
+from fakes import EMBEDS, SIZE, FakeModel, fail_on, paint, pictures
+from vivace.errors import CapacityError, SessionClosedError, StepError
+from vivace.stream.controls import ControlBoard, Controls
+from vivace.stream.latency import Meter
+from vivace.stream.session import Session, SessionPolicy
+
+RED, GREEN = (np.array(EMBEDS[name], np.float32) for name in ("red", "green"))
+
+
+class Rig:
+    """A session with everything it needs, and a way to steer it."""
+
+    def __init__(self, model: FakeModel | None = None, *, policy: SessionPolicy | None = None, **controls) -> None:
+        self.model = model or FakeModel()
+        prompt = controls.pop("prompt", "red")
+        controls.setdefault("crossfade_s", 0.0)
+        encoded = None if prompt is None else self.model.encode_prompt(prompt)
+        self.board = ControlBoard(Controls(prompt=encoded, **controls))
+        self.meter = Meter()
+        self.session = Session(
+            self.model, SIZE, self.board, self.meter, policy or SessionPolicy(live=False, detect_cuts=False)
+        )
+
+    def update(self, **changes) -> int:
+        if isinstance(changes.get("prompt"), str):
+            changes["prompt"] = self.model.encode_prompt(changes["prompt"])
+        return self.board.submit(changes, arrived_s=0.0)[1]
+
+    def play(self, frames):
+        return [out for frame in frames for out in self.session.step(frame)]
+
+    @property
+    def stats(self):
+        return self.meter.stats(
+            model="fake", runtime=self.model.runtime, size=None, prompt=None, budget_ms=None, decisions=()
+        )
+
+
+def rgbs(frames):
+    return [frame.rgb.tolist() for frame in frames]
+
+
+def test_a_frame_keeps_its_place_and_its_history():
+    [source] = pictures(1)
+    [out] = Rig().session.step(source)
+    assert (out.index, out.pts, out.time_base, out.capture_time_s) == (0, 0, source.time_base, source.capture_time_s)
+    assert list(out.marks) == ["prepare", "denoise", "refine"]
+    assert sorted(out.marks.values()) == list(out.marks.values())
+    np.testing.assert_array_equal(out.rgb, paint(source.rgb, RED))
+
+
+def test_later_frames_never_change_earlier_output():
+    frames, others = pictures(12), [*pictures(6), *pictures(12, gaps=range(6))[::-1]]
+    assert rgbs(Rig().play(frames))[:6] == rgbs(Rig().play(others))[:6]
+
+
+def test_the_same_seed_gives_the_same_output_and_another_seed_another():
+    frames = pictures(6)
+    assert rgbs(Rig(seed=3).play(frames)) == rgbs(Rig(seed=3).play(frames))
+    assert rgbs(Rig(seed=3).play(frames)) != rgbs(Rig(seed=4).play(frames))
+
+
+def test_two_interleaved_sessions_equal_two_separate_ones():
+    one, two = pictures(8), pictures(20)[12:]
+    alone = [rgbs(Rig(prompt="red").play(one)), rgbs(Rig(prompt="blue", seed=5).play(two))]
+    model = FakeModel()
+    first, second = Rig(model, prompt="red"), Rig(model, prompt="blue", seed=5)
+    together = [[], []]
+    for a, b in zip(one, two, strict=True):
+        together[0] += rgbs(first.session.step(a))
+        together[1] += rgbs(second.session.step(b))
+    assert together == alone
+
+
+def test_no_prompt_shows_the_source_itself_and_never_calls_the_model():
+    rig = Rig(prompt=None)
+    frames = pictures(3)
+    assert all(out.rgb is frame.rgb for out, frame in zip(rig.play(frames), frames, strict=True))
+    assert rig.model.chunks == []
+    assert rig.stats.frames_untouched == 3
+
+
+def test_strength_0_is_the_source_exactly():
+    rig = Rig(strength=0.0)
+    frames = pictures(3)
+    assert all(out.rgb is frame.rgb for out, frame in zip(rig.play(frames), frames, strict=True))
+
+
+def test_painting_begins_afresh_after_a_pause():
+    rig = Rig()
+    frames = pictures(6)
+    rig.play(frames[:2])
+    rig.update(strength=0.0)
+    rig.play(frames[2:4])
+    rig.update(strength=1.0)
+    [out] = rig.play(frames[4:5])
+    np.testing.assert_array_equal(out.rgb, paint(frames[4].rgb, RED))
+    assert rig.stats.resets == {"resumed": 1}
+
+
+def test_an_update_is_in_force_at_the_frame_it_names_and_not_before():
+    rig = Rig()
+    frames = pictures(6, gaps=[3])
+    outs = rig.play(frames[:3])
+    assert rig.update(strength=0.0) == 3  # frame 3 was lost on the way: the next one is the first
+    outs += rig.play(frames[3:])
+    assert [(out.index, out.control_index) for out in outs] == [(0, 0), (1, 0), (2, 0), (4, 1), (5, 1)]
+    assert outs[3].rgb is frames[3].rgb
+
+
+def test_a_prompt_blends_in_over_time_of_the_stream_from_its_first_frame_on():
+    rig = Rig(crossfade_s=0.2)  # five frames at 25 fps
+    frames = pictures(12)
+    rig.play(frames[:4])
+    assert rig.update(prompt="green") == 4
+    rig.play(frames[4:])
+    shares = [float(chunk.embeds[1]) for chunk in rig.model.chunks]
+    assert shares == pytest.approx([0, 0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1])
+    assert rig.model.chunks[-1].embeds is not None
+    np.testing.assert_array_equal(rig.model.chunks[-1].embeds, GREEN)
+    assert rig.stats.resets == {}
+
+
+def test_a_first_prompt_fades_in_over_the_source_and_the_last_one_out():
+    rig = Rig(prompt=None, crossfade_s=0.2)
+    grey = [frame.rgb * 0 + 100 for frame in pictures(1)]
+    frames = [type(f)(grey[0], f.index, f.pts, f.time_base, f.capture_time_s) for f in pictures(16)]
+    rig.play(frames[:2])
+    rig.update(prompt="red")
+    outs = rig.play(frames[2:8])
+    reds = [int(out.rgb[0, 0, 0]) for out in outs]
+    assert reds[0] > 100
+    assert len(rig.model.chunks) == 6
+    rig.update(prompt=None)
+    outs = rig.play(frames[8:])
+    assert outs[-1].rgb is frames[-1].rgb
+    assert 0 < sum(out.rgb is not frame.rgb for out, frame in zip(outs, frames[8:], strict=True)) < 6
+
+
+def test_outside_the_mask_the_source_is_exact():
+    from vivace.stream.mask import open_mask
+
+    rig = Rig(mask=open_mask("8,4,16,8"))
+    frames = pictures(3)
+    inside = np.zeros(SIZE[::-1], bool)
+    inside[4:12, 8:24] = True
+    for frame, out in zip(frames, rig.play(frames), strict=True):
+        np.testing.assert_array_equal(out.rgb[~inside], frame.rgb[~inside])
+        assert (out.rgb[inside] != frame.rgb[inside]).any(axis=-1).all()
+
+
+def test_another_seed_forgets_the_past_and_keeps_the_prompt():
+    rig = Rig()
+    frames = pictures(4)
+    rig.play(frames[:3])
+    rig.update(seed=9)
+    [out] = rig.play(frames[3:])
+    np.testing.assert_array_equal(out.rgb, paint(frames[3].rgb, RED, seed=9))
+    assert rig.stats.resets == {"seed": 1}
+
+
+def test_another_size_is_opened_by_the_caller_and_taken_at_the_boundary():
+    rig = Rig()
+    frames = pictures(4)
+    rig.play(frames[:2])
+    rig.session.prepare((16, 8), 0)
+    assert rig.model.opened == [SIZE, (16, 8)]
+    rig.update(size=(16, 8))
+    outs = rig.play(frames[2:])
+    assert [out.size for out in outs] == [(16, 8)] * 2
+    assert rig.model.opened == [SIZE, (16, 8)]
+    assert rig.stats.resets == {"size": 1}
+
+
+def test_another_size_and_seed_at_once():
+    rig = Rig()
+    frames = pictures(2)
+    rig.play(frames[:1])
+    rig.session.prepare((16, 8), 0)  # with a seed that changes before the boundary
+    rig.update(size=(16, 8), seed=2)
+    [out] = rig.play(frames[1:])
+    from vivace.stream.fit import fit
+
+    np.testing.assert_array_equal(out.rgb, paint(fit(frames[1].rgb, (16, 8)), RED, seed=2))
+
+
+def scenes(*seeds, each=10):
+    """Frames of several scenes, without gaps."""
+    frames = pictures(each * len(seeds), SIZE)
+    out = []
+    for number, frame in enumerate(frames):
+        rng = np.random.default_rng(1000 + seeds[number // each])
+        rgb = np.kron(rng.integers(0, 256, (4, 8, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
+        out.append(type(frame)(rgb, frame.index, frame.pts, frame.time_base, frame.capture_time_s))
+    return out
+
+
+def test_nothing_of_the_old_scene_is_left_after_a_cut():
+    rig = Rig(policy=SessionPolicy(live=False))
+    frames = scenes(1, 2)
+    outs = rig.play(frames)
+    np.testing.assert_array_equal(outs[10].rgb, paint(frames[10].rgb, RED))
+    assert rig.model.resets == ["nothing"]
+    assert (rig.stats.cuts, rig.stats.resets) == (1, {"cut": 1})
+
+
+def test_cuts_can_be_ignored():
+    rig = Rig(policy=SessionPolicy(live=False, detect_cuts=False))
+    rig.play(scenes(1, 2))
+    assert rig.model.resets == []
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 0), (3, 0), (1, 2), (4, 3)])
+def test_chunks_and_lag_change_when_frames_come_and_nothing_else(chunk_frames, lag):
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
+    frames = pictures(14)
+    outs = rig.play(frames)
+    assert len(outs) == max(0, 14 // chunk_frames * chunk_frames - lag)
+    outs += rig.session.flush()
+    assert [out.index for out in outs] == list(range(14))
+    assert rgbs(outs) == rgbs(Rig().play(frames))
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(3, 0), (1, 2), (4, 3)])
+def test_a_cut_brings_out_what_is_inside_before_it_forgets(chunk_frames, lag):
+    policy = SessionPolicy(live=False)
+    frames = scenes(1, 2)
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag), policy=policy)
+    outs = rig.play(frames) + rig.session.flush()
+    assert [out.index for out in outs] == list(range(20))
+    assert rgbs(outs) == rgbs(Rig(policy=policy).play(frames))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"size": (16, 8)}, {"prompt": None}, {"strength": 0.0}])
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(3, 0), (1, 2), (4, 3)])
+def test_no_change_of_controls_loses_or_swaps_frames(chunk_frames, lag, change):
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
+    frames = pictures(17)
+    outs = rig.play(frames[:9])
+    first = rig.update(**change)
+    outs += rig.play(frames[9:]) + rig.session.flush()
+    assert [out.index for out in outs] == list(range(17))
+    assert [out.index >= first for out in outs] == [out.control_index == 1 for out in outs]
+
+
+def test_a_failed_step_shows_the_last_good_picture_and_begins_anew():
+    rig = Rig(FakeModel(on_step=fail_on(2)))
+    frames = pictures(5)
+    outs = rig.play(frames)
+    np.testing.assert_array_equal(outs[2].rgb, outs[1].rgb)
+    np.testing.assert_array_equal(outs[3].rgb, paint(frames[3].rgb, RED))
+    assert [out.index for out in outs] == list(range(5))
+    assert rig.stats.resets == {"error": 1}
+    assert rig.stats.last_error == "no more ink"
+
+
+def test_a_failed_first_step_shows_the_source():
+    rig = Rig(FakeModel(on_step=fail_on(0, error=lambda: ValueError("odd"))))
+    frames = pictures(2)
+    outs = rig.play(frames)
+    np.testing.assert_array_equal(outs[0].rgb, frames[0].rgb)
+    assert rig.stats.last_error == "ValueError: odd"
+
+
+def test_too_many_failures_end_the_session_by_name_and_no_other_session():
+    model = FakeModel()
+    broken, healthy = Rig(model), Rig(model)
+    model.on_step = fail_on(*range(100))
+    frames = pictures(6)
+    broken.play(frames[:2])
+    with pytest.raises(StepError, match="failed 3 times in a row, so this stream ends: no more ink"):
+        broken.play(frames[2:3])
+    with pytest.raises(SessionClosedError, match="no more ink"):
+        broken.play(frames[3:4])
+    model.on_step = None
+    assert len(healthy.play(frames)) == 6
+
+
+def test_failures_with_good_frames_between_them_end_nothing():
+    rig = Rig(FakeModel(on_step=fail_on(0, 1, 3, 4, 6, 7)))
+    assert len(rig.play(pictures(12))) == 12
+
+
+def test_a_failure_inside_a_lagging_model_loses_no_frame():
+    rig = Rig(FakeModel(lag=2, on_step=fail_on(4)))
+    outs = rig.play(pictures(9)) + rig.session.flush()
+    assert [out.index for out in outs] == list(range(9))
+
+
+def test_a_model_that_returns_something_else_than_promised_has_failed():
+    model = FakeModel()
+    model.step = lambda states, chunks: [np.zeros((1, 3, 3, 3), np.uint8)]
+    rig = Rig(model)
+    rig.play(pictures(1))
+    assert "returned uint8 (1, 3, 3, 3) instead of uint8 (1, 16, 32, 3)" in rig.stats.last_error
+
+
+def test_running_out_of_memory_frees_the_buffers_and_says_what_fits():
+    rig = Rig(FakeModel(on_step=fail_on(1, error=MemoryError)))
+    frames = pictures(3)
+    rig.play(frames[:1])
+    with pytest.raises(CapacityError, match=r"needs 2 MiB for a stream of 32x16 px.*16x8 needs 1 MiB"):
+        rig.play(frames[1:2])
+    assert rig.session._slot._state is None
+    with pytest.raises(SessionClosedError):
+        rig.play(frames[2:])
+
+
+def test_running_out_of_memory_at_the_smallest_size_says_so():
+    class Full(FakeModel):
+        def open(self, size, *, seed=0):
+            raise MemoryError
+
+    with pytest.raises(CapacityError, match="smallest size"):
+        Session(Full(), (8, 8), ControlBoard(Controls()), Meter())
+
+
+class SlowClock:
+    """A clock on which the model's steps take as long as they are told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.full_ms = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def step(self, chunk) -> None:
+        self.now_s += self.full_ms * chunk.effort / 1e3
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_effort_follows_the_deadline_live_and_only_live(live):
+    clock = SlowClock()
+    clock.full_ms = 50.0
+    model = FakeModel(on_step=clock.step)
+    board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
+    session = Session(model, SIZE, board, Meter(), SessionPolicy(live=live, budget_ms=33.0), clock=clock)
+    for frame in pictures(30):
+        session.step(frame)
+    efforts = {chunk.effort for chunk in model.chunks}
+    assert efforts == ({1.0, 0.75, 0.5} if live else {1.0})
+    assert bool(session.deadline.decisions) == live

@@ -1,0 +1,237 @@
+import numpy as np
+import pytest
+
+from fakes import EMBEDS, SIZE, FakeClock, FakeModel, FakeSource, fail_on, paint, picture, pictures
+from vivace.errors import ControlError, SessionClosedError, SourceNotFoundError, UnknownModelError
+from vivace.stream import Stream
+
+RED = np.array(EMBEDS["red"], np.float32)
+
+
+def stream_of(model: FakeModel | None = None, **options) -> Stream:
+    return Stream(model or FakeModel(), **{"prompt": "red", "detect_cuts": False, **options})
+
+
+def test_a_pushed_picture_comes_back_painted():
+    with stream_of() as stream:
+        [out] = stream.push(picture(0))
+    np.testing.assert_array_equal(out.rgb, paint(picture(0), RED))
+    assert out.index == 0
+
+
+def test_pushed_frames_are_timed_by_their_capture():
+    clock = FakeClock(50.0)
+    with stream_of(clock=clock) as stream:
+        outs = [stream.push(picture(0))[0]]
+        clock.advance(0.04)
+        outs += stream.push(picture(1))
+        outs += stream.push(picture(2), capture_time_s=50.1)
+        outs += stream.push(picture(3), capture_time_s=50.1)  # the same moment, or an earlier one
+        outs += stream.push(picture(4), capture_time_s=49.0)
+    assert [out.capture_time_s for out in outs] == [50.0, 50.04, 50.1, 50.1, 49.0]
+    assert [float(out.pts * out.time_base) for out in outs] == pytest.approx([0, 0.04, 0.1, 0.100001, 0.100002])
+
+
+@pytest.mark.parametrize(
+    ("rgb", "message"),
+    [
+        (None, "the picture is None"),
+        ([[1, 2, 3]], "give a uint8 array"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"uint8 \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"uint8 \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+    ],
+)
+def test_what_is_no_picture_is_refused(rgb, message):
+    with stream_of() as stream, pytest.raises(ControlError, match=message):
+        stream.push(rgb)
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), "now"])
+def test_what_is_no_time_is_refused(time_s):
+    with stream_of() as stream, pytest.raises(ControlError, match="capture_time_s"):
+        stream.push(picture(0), capture_time_s=time_s)
+
+
+def test_pictures_of_any_size_come_out_at_one_size():
+    with stream_of() as stream:
+        sizes = [stream.push(picture(0, size))[0].size for size in [(128, 96), (64, 48), (30, 200), (1, 1)]]
+    assert sizes == [(72, 56)] * 4
+    assert stream.stats().size == (72, 56)
+
+
+def test_a_size_that_is_named_is_the_size():
+    with stream_of(size=(64, 40)) as stream:
+        assert stream.push(picture(0, (128, 96)))[0].size == (64, 40)
+
+
+def test_a_prompt_the_model_does_not_know_is_refused_at_the_start():
+    with pytest.raises(ControlError, match="no idea; near is blue"):
+        stream_of(prompt="xyzzy")
+
+
+def test_a_prompt_the_model_does_not_know_changes_nothing_later():
+    with stream_of() as stream:
+        stream.push(picture(0))
+        ack = stream.update(prompt="xyzzy", strength=0.1)
+        assert not ack.accepted
+        assert ack.prompt is not None
+        assert not ack.prompt.known
+        assert "no idea" in ack.message
+        assert ack.applied == ()
+        assert (stream.controls.prompt.text, stream.controls.strength) == ("red", 1.0)
+        assert stream.push(picture(1))[0].control_index == 0
+
+
+def test_an_update_is_acknowledged_with_its_first_frame_and_what_the_model_understood():
+    with stream_of() as stream:
+        assert stream.update(strength=0.5).frame_index == 0
+        stream.push(picture(0))
+        stream.push(picture(1))
+        ack = stream.update(prompt="green", seed=3)
+        assert ack.accepted
+        assert (ack.update_index, ack.frame_index, ack.applied) == (2, 2, ("seed", "prompt"))
+        assert (ack.prompt.known, ack.prompt.confidence, ack.message) == (True, 0.9, "taken as green")
+        [out] = stream.push(picture(2))
+    assert (out.index, out.control_index) == (2, 2)
+
+
+def test_no_prompt_shows_the_source_and_says_so():
+    rgb = picture(0)
+    with stream_of(prompt=None) as stream:
+        assert stream.push(rgb)[0].rgb is rgb
+        assert stream.stats().prompt is None
+        assert stream.stats().frames_untouched == 1
+        stream.update(prompt="red")
+        assert "untouched" in stream.update(prompt=None).message
+
+
+def test_prompts_are_encoded_by_updates_and_never_by_frames():
+    model = FakeModel()
+    with stream_of(model) as stream:
+        for index in range(5):
+            stream.push(picture(index))
+        assert model.encoded == ["red"]
+        stream.update(prompt="green")
+        stream.push(picture(5))
+    assert model.encoded == ["red", "green"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"strength": 2}, {"prompt": ""}, {"nonsense": 1}, {"mask": "1,2"}, {"size": (1, 1)}]
+)
+def test_an_update_that_cannot_be_used_changes_nothing(changes):
+    with stream_of() as stream:
+        stream.push(picture(0))
+        before = stream.controls
+        with pytest.raises(ControlError):
+            stream.update(seed=5, **changes)
+        assert stream.controls is before
+
+
+def test_a_rectangle_outside_the_picture_is_refused_when_it_is_set():
+    with stream_of() as stream:
+        stream.push(picture(0))
+        with pytest.raises(ControlError, match="outside the output of 32x16"):
+            stream.update(mask="40,0,4,4")
+        stream.update(mask="24,0,4,4")
+        with pytest.raises(ControlError, match="outside the output of 16x8"):
+            stream.update(size=(16, 8))
+
+
+def test_a_mask_file_that_is_missing_is_named_and_nothing_changes(tmp_path):
+    with stream_of() as stream:
+        with pytest.raises(SourceNotFoundError, match="gone"):
+            stream.update(mask=tmp_path / "gone.png", strength=0.1)
+        assert stream.controls.strength == 1.0
+    with pytest.raises(SourceNotFoundError, match="gone"):
+        stream_of(mask=str(tmp_path / "gone.png"))
+
+
+def test_a_new_size_applies_at_the_boundary_and_can_be_given_back():
+    with stream_of() as stream:
+        stream.push(picture(0))
+        stream.update(size=(16, 8))
+        assert stream.push(picture(1))[0].size == (16, 8)
+        stream.update(size=None)
+        assert stream.push(picture(2))[0].size == SIZE
+
+
+@pytest.mark.parametrize("options", [{"fps": 0}, {"fps": float("nan")}, {"deadline_ms": -1}, {"fps": "30"}])
+def test_a_budget_that_cannot_be_is_refused(options):
+    with pytest.raises(ControlError, match="fps|deadline_ms"):
+        stream_of(**options)
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(UnknownModelError):
+        Stream("no-such-model")
+
+
+def test_a_closed_stream_takes_nothing_and_still_tells_what_it_did():
+    stream = stream_of()
+    stream.push(picture(0))
+    stream.close()
+    stream.close()
+    for use in (
+        lambda: stream.push(picture(1)),
+        lambda: stream.update(strength=0.5),
+        lambda: stream.run(FakeSource(pictures(1))),
+    ):
+        with pytest.raises(SessionClosedError, match="closed"):
+            use()
+    assert stream.stats().frames_out == 1
+
+
+def test_pushed_frames_add_up_and_latency_is_measured():
+    clock = FakeClock()
+    model = FakeModel(on_step=lambda chunk: clock.advance(0.020))
+    with stream_of(model, clock=clock) as stream:
+        for index in range(4):
+            stream.push(picture(index), capture_time_s=clock() - 0.005)
+            clock.advance(0.013)
+        stats = stream.stats()
+    assert (stats.frames_in, stats.frames_out, stats.dropped) == (4, 4, 0)
+    assert stats.latency_ms["p50"] == pytest.approx(25.0, rel=0.02)
+    assert stats.stages_ms["denoise"]["p95"] == pytest.approx(20.0, rel=0.02)
+    assert stats.stages_ms["capture"]["p50"] == pytest.approx(5.0, rel=0.02)
+    assert stats.time_to_first_frame_ms == pytest.approx(20.0)
+    assert stats.fps == pytest.approx(1 / 0.033, rel=0.01)
+
+
+def test_prompt_to_pixel_runs_from_the_update_to_the_frame():
+    clock = FakeClock()
+    with stream_of(clock=clock) as stream:
+        stream.push(picture(0))
+        clock.advance(0.010)
+        stream.update(prompt="green")
+        clock.advance(0.023)
+        stream.push(picture(1))
+        assert stream.stats().prompt_to_pixel_ms["p50"] == pytest.approx(23.0)
+
+
+def test_a_pushed_cross_fade_takes_its_time_from_capture_times():
+    model = FakeModel()
+    with stream_of(model, crossfade_s=0.1) as stream:
+        stream.push(picture(0), capture_time_s=1.0)
+        stream.update(prompt="green")
+        for time_s in (1.02, 1.05, 1.5):
+            stream.push(picture(0), capture_time_s=time_s)
+    assert [float(chunk.embeds[1]) for chunk in model.chunks] == pytest.approx([0, 0.2, 0.5, 1.0])
+
+
+def test_a_failing_stream_leaves_another_alone():
+    model = FakeModel()
+    with stream_of(model) as broken, stream_of(model) as healthy:
+        expected = [paint(picture(0), RED)]
+        model.on_step = fail_on(0)
+        broken.push(picture(0))
+        np.testing.assert_array_equal(healthy.push(picture(0))[0].rgb, expected[0])
+        assert broken.stats().last_error == "no more ink"
+        assert healthy.stats().last_error is None
+
+
+def test_a_source_may_be_named():
+    with stream_of() as stream, pytest.raises(SourceNotFoundError, match="no-such-clip"):
+        stream.run("no-such-clip.mp4")
