@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -76,7 +77,8 @@ def speed_command(options: SpeedOptions) -> None:
             )
             results.append(run_job(job, _reporter(progress, task)))
     out = Console()
-    out.print(speed_table(results))
+    out.print(cost_table(results))
+    out.print(stage_table(results))
     for result in results:
         if result.long_run is not None:
             out.print(long_table(result))
@@ -122,43 +124,44 @@ def run_job(job: Job, report: Callable[[int, int], None]) -> Speed:
     raise DeviceError(f"the measuring process ended with {process.returncode} before it was done; is memory short?")
 
 
-def speed_table(results: Sequence[Speed]) -> Table:
-    """Return the table of costs, one row a size."""
-    table = Table(title="Whole stream, decode to encode; ms a frame", title_justify="left")
-    columns = ["size", "fps", "p50", "p95", "p99", "latency p95", *STAGES, "model", "RSS MB", "first frame s"]
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+def cost_table(results: Sequence[Speed]) -> Table:
+    """Return what a frame costs, one row a size."""
+    columns = ("size", "fps", "p50", "p95", "p99", "latency", "model", "RSS MB", "first s")
+    table = _table("Whole stream, decode to encode; ms a frame", columns)
     for result in results:
-        stages = [_ms(result.stages_ms.get(stage)) for stage in STAGES]
         cost = result.frame_ms
         table.add_row(
-            f"{result.size[0]}x{result.size[1]}",
+            _size(result),
             f"{result.fps:.1f}",
-            *(_ms(value) for value in (cost.p50, cost.p95, cost.p99, result.latency_ms.get("p95"))),
-            *stages,
-            _ms(result.model_ms.p50),
-            f"{result.peak_resident_mib * 1.048576:.0f}",
+            *(
+                _ms(value)
+                for value in (cost.p50, cost.p95, cost.p99, result.latency_ms.get("p95"), result.model_ms.p50)
+            ),
+            _mb(result.peak_resident_mib),
             f"{result.first_frame_s:.2f}",
         )
     first = results[0]
     table.caption = f"{first.runtime} {first.precision} on {first.device}"
-    table.caption_justify = "left"
+    return table
+
+
+def stage_table(results: Sequence[Speed]) -> Table:
+    """Return where the time goes, one row a size."""
+    table = _table("Stages, median ms", ("size", *STAGES))
+    for result in results:
+        table.add_row(_size(result), *(_ms(result.stages_ms.get(stage)) for stage in STAGES))
     return table
 
 
 def long_table(result: Speed) -> Table:
-    """Return the table of an endless stream's early and late frames."""
+    """Return an endless stream's early and late frames."""
     run = result.long_run
     assert run is not None
-    table = Table(
-        title=f"Endless, {result.size[0]}x{result.size[1]}: median of {WINDOW_FRAMES} frames", title_justify="left"
-    )
-    for column in ("frame", "ms a frame", "RSS MB"):
-        table.add_column(column, justify="right")
-    table.add_row(f"{EARLY_FRAME}", f"{run.early_ms:.2f}", f"{run.early_mib * 1.048576:.0f}")
-    table.add_row(f"{run.frames}", f"{run.late_ms:.2f}", f"{run.late_mib * 1.048576:.0f}")
-    table.caption = f"ratio {run.ratio:.3f}, memory {(run.late_mib - run.early_mib) * 1.048576:+.1f} MB"
-    table.caption_justify = "left"
+    table = _table(f"Endless at {_size(result)}", ("frames", "median ms", "RSS MB"))
+    first = run.frames - WINDOW_FRAMES
+    table.add_row(f"{EARLY_FRAME} to {EARLY_FRAME + WINDOW_FRAMES}", f"{run.early_ms:.2f}", _mb(run.early_mib))
+    table.add_row(f"{first} to {run.frames}", f"{run.late_ms:.2f}", _mb(run.late_mib))
+    table.caption = f"ratio {run.ratio:.3f}"
     return table
 
 
@@ -180,9 +183,24 @@ def _reporter(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
     return lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
     return Progress(*columns, console=console, transient=True)
+
+
+def _size(result: Speed) -> str:
+    return f"{result.size[0]}x{result.size[1]}"
+
+
+def _mb(mib: float) -> str:
+    return f"{mib * 1.048576:.0f}"
 
 
 def _ms(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
@@ -52,6 +52,9 @@ Examples:
 - `vivace run scene:gallery -p "a moonlit night" --max-frames 300 --stats stats.json`
 - `vivace run camera -p neon --mask 100,50,300,200` repaints only the rectangle X,Y,W,H
 """
+
+TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
+TRAIN_PACKAGES = ("torch", "einops", "jaxtyping")
 
 BENCH_SPEED_EXAMPLES = """\
 Examples:
@@ -113,7 +116,7 @@ def build_app(settings: Settings) -> App:
         suppress_keyboard_interrupt=False,  # ours closes the output first
     )
 
-    @app.command(help=RUN_HELP, help_epilogue=RUN_EXAMPLES)
+    @app.command(help=RUN_HELP, help_epilogue=RUN_EXAMPLES, sort_key=1)
     def run(source: Annotated[str, Parameter(help="What to repaint.")], /, *, options: RunOptions | None = None) -> int:
         from vivace.cli.run import run_command
 
@@ -122,12 +125,9 @@ def build_app(settings: Settings) -> App:
     app.command(_models_app())
     app.command(_bench_app(settings))
 
-    @app.command(help_flags=[], version_flags=[])
-    def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> Any:
-        """Train, distil and export models (needs `pip install vivace[train]`)."""
-        return _train(tokens)
+    _add_train(app)
 
-    @app.command
+    @app.command(help_epilogue="", sort_key=3)
     def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
         """Say what this machine can run and what is missing.
 
@@ -145,7 +145,7 @@ def build_app(settings: Settings) -> App:
 
 
 def _models_app() -> App:
-    models = App(name="models", help="List the models and show what one can do.")
+    models = App(name="models", help="List the models and show what one can do.", help_epilogue="", sort_key=2)
 
     @models.command(name="list")
     def list_() -> None:
@@ -165,7 +165,7 @@ def _models_app() -> App:
 
 
 def _bench_app(settings: Settings) -> App:
-    bench = App(name="bench", help="Measure this machine.")
+    bench = App(name="bench", help="Measure this machine.", help_epilogue="", sort_key=4)
 
     @bench.command(help_epilogue=BENCH_SPEED_EXAMPLES)
     def speed(
@@ -211,12 +211,17 @@ def _bench_app(settings: Settings) -> App:
     return bench
 
 
-def _train(tokens: tuple[str, ...]) -> Any:
-    """Hand the command line to `vivace.train`, which needs torch."""
-    if importlib.util.find_spec("torch") is None:
-        raise BackendUnavailableError(
-            "Training needs torch, which the base install leaves out. Install it with: pip install 'vivace[train]'"
-        )
-    from vivace.train import app as train_app
+def _add_train(app: App) -> None:
+    """Add `vivace train`: the commands of the train extra where it is installed, else a word on how to get it."""
+    missing = [package for package in TRAIN_PACKAGES if importlib.util.find_spec(package) is None]
+    if not missing:
+        # Given as text, it is imported (and torch with it) only when it is called.
+        app.command("vivace.train.app:app", name="train", help=TRAIN_HELP, sort_key=5)
+        return
 
-    return train_app(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")
+    @app.command(help=TRAIN_HELP, sort_key=5, help_flags=[], version_flags=[])
+    def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:  # noqa: ARG001
+        raise BackendUnavailableError(
+            f"training needs {', '.join(missing)}, which the base install leaves out; "
+            "install it with: pip install 'vivace[train]'"
+        )

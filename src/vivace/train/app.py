@@ -17,7 +17,9 @@ from vivace.train.export import export, write_profile
 from vivace.train.mini import TrainConfig, train_in_processes
 from vivace.train.targets import bake
 
-app = App(name="train", help="Train the embedded model: `mini` does everything, the others are its steps.")
+app = App(
+    name="train", help="Train the embedded model: `mini` does everything, the others are its steps.", help_epilogue=""
+)
 console = Console(stderr=True)
 CORES = os.cpu_count() or 1
 
