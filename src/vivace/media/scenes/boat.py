@@ -16,8 +16,8 @@ _SUN = 0.34
 """Place of the sun, as a share of the width."""
 _ROWS = 7
 _BOAT_ROW = 3
-_FAR: Colour = (222, 150, 120)
-_NEAR: Colour = (18, 62, 92)
+_SEA: tuple[tuple[float, Colour], ...] = ((0, (226, 156, 122)), (0.3, (150, 112, 142)), (0.65, (52, 92, 134)), (1, (16, 58, 92)))
+"""Colour of the waves from far to near."""
 
 
 class Scene:
@@ -51,7 +51,7 @@ class Scene:
         crest = crest / crest.max() * unit * (0.010 + 0.035 * near)
         y = np.arange(depth, dtype=np.float32)[:, None]
         below = y - crest[None]
-        base = mix(_FAR, _NEAR, np.float32(near) ** 0.7 + 0 * below)
+        base = gradient((1, 256), _SEA)[round(255 * near), 0]
         texture = noise(rng, (span, 3 * depth), 0.16 * unit, octaves=4)[::3][:depth]
         colour = base * (0.86 + 0.3 * texture[..., None])
         foam = np.exp(-np.maximum(below, 0) / (0.004 + 0.006 * near) / unit) * (0.35 + 0.4 * (texture > 0.55))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Field, blend, gradient, mix, noise, smoothstep, to_bytes
+from vivace.media.scenes.paint import Field, Layer, blend, gradient, mix, noise, packed, picked, smoothstep, to_bytes
 
 _HORIZON = 0.40
 _EYE = 1.35
@@ -28,7 +28,8 @@ class Scene:
     def __init__(self, size: Size, rng: np.random.Generator):
         self._width, self._height = size
         self._horizon = max(1, round(_HORIZON * self._height))
-        self._sky = self._paint_sky(rng)
+        sky = self._paint_sky(rng)
+        self._sky = Layer(np.dstack([sky, np.full(sky.shape[:2], 255, np.uint8)]))
         self._floor = self._paint_floor(rng)
         rows = np.arange(self._horizon, self._height, dtype=np.float32) + 1 - self._horizon
         columns = (np.arange(self._width, dtype=np.float32) - self._width / 2)[None]
@@ -37,7 +38,7 @@ class Scene:
         self._across = columns / (_FOCAL * self._height) * self._ahead
         self._haze = np.clip(1.25 - self._ahead / 16, 0, 1).astype(np.float32)
         # What the haze adds: the colour of the horizon.
-        self._far = self._sky[self._horizon - 1].mean(axis=0, dtype=np.float32) * (1 - self._haze[..., None])
+        self._far = sky[self._horizon - 1].mean(axis=0, dtype=np.float32) * (1 - self._haze[..., None])
         palettes = rng.permutation(len(_SKINS))
         self._balls = [
             _Ball(rng, _SKINS[palettes[index]], radius, orbit, height, 2 * math.pi * index / 5, spin)
@@ -48,8 +49,9 @@ class Scene:
 
     def render(self, time_s: float) -> Rgb:
         """Return the picture at `time_s`."""
-        canvas = self._sky.copy()
         turn = 0.22 * time_s
+        canvas = np.empty((self._height, self._width, 3), np.uint8)
+        self._sky.draw(canvas, -turn * _FOCAL * self._height)
         cos, sin = math.cos(turn), math.sin(turn)
         distance = 5.2 + 0.7 * math.sin(0.4 * time_s)
         places = [ball.place(time_s) for ball in self._balls]
@@ -61,7 +63,7 @@ class Scene:
         light = self._haze.repeat(self._width, axis=1)
         for ball, (bx, by, bz) in zip(self._balls, places, strict=True):
             self._cast_shadow(light, x, z, ball.radius, (bx, by, bz))
-        floor = np.take(self._floor, cells).view(np.uint8).reshape(*cells.shape, 4)[..., :3] * light[..., None]
+        floor = picked(self._floor, cells)[..., :3] * light[..., None]
         floor += self._far
         canvas[self._horizon :] = floor
         seen = sorted(
@@ -85,10 +87,11 @@ class Scene:
         light *= 1 - 0.66 / (1 + 0.3 * by) * near
 
     def _paint_sky(self, rng: np.random.Generator) -> Rgb:
-        size = (self._width, self._height)
-        sky = gradient(size, ((0, (64, 128, 196)), (_HORIZON, (226, 226, 214)), (1, (226, 226, 214))))
-        clouds = smoothstep(0.5, 0.85, noise(rng, (self._width, 4 * self._height), 0.7 * self._height)[::4])
-        fade = np.clip(1 - np.linspace(0, 1 / _HORIZON, self._height, dtype=np.float32), 0, 1)[:, None]
+        """Paint all that is above the horizon, all around."""
+        size = (3 * self._width, self._horizon)
+        sky = gradient(size, ((0, (64, 128, 196)), (1, (226, 226, 214))))
+        clouds = smoothstep(0.46, 0.8, noise(rng, (size[0], 4 * size[1]), 0.9 * self._height, octaves=5)[::4])
+        fade = np.linspace(1, 0, size[1], dtype=np.float32)[:, None]
         sky += (np.float32((255, 250, 244)) - sky) * (clouds * fade * 0.9)[..., None]
         return to_bytes(sky)
 
@@ -103,7 +106,7 @@ class Scene:
         picture = np.where((((x // half) + (y // half)) % 2 == 0)[..., None], dark, bright)
         joint = ((x % half < 2) | (y % half < 2))[..., None]
         picture = np.where(joint, np.float32((120, 112, 108)), picture)
-        return _packed(picture)
+        return packed(picture)
 
 
 _SKINS = (
@@ -133,7 +136,7 @@ class _Ball:
         rows = _BALL // 2
         field = noise(rng, (_BALL, rows), 60)
         v, u = np.mgrid[:rows, :_BALL].astype(np.float32)
-        self._texture = _packed(mix(skin[0], skin[1], _pattern(skin[2], u / _BALL, v / rows, field)))
+        self._texture = packed(mix(skin[0], skin[1], _pattern(skin[2], u / _BALL, v / rows, field)))
 
     def place(self, time_s: float) -> tuple[float, float, float]:
         """Return where the middle is: across, up, ahead."""
@@ -158,14 +161,15 @@ class _Ball:
         longitude = np.arctan2(x, out) * (_BALL / (2 * math.pi)) + (self._spin * time_s + turn) * _BALL / 6.2832
         rows = np.minimum(latitude.astype(np.int32), _BALL // 2 - 1)
         cells = rows * _BALL + (longitude.astype(np.int32) & (_BALL - 1))
-        skin = np.take(self._texture, cells).view(np.uint8).reshape(*cells.shape, 4).astype(np.float32)
+        skin = picked(self._texture, cells).astype(np.float32)
         lit = np.clip(-0.52 * x - 0.62 * y + 0.58 * z, 0, 1)
         shade = 0.30 + 0.82 * lit + 0.10 * np.clip(y, 0, 1)
         gleam = 170 * lit**24
-        alpha = np.clip((1 - np.sqrt(square)) * radius_px + 0.5, 0, 1)[..., None]
-        skin[..., :3] = np.minimum(skin[..., :3] * shade[..., None] + gleam[..., None], 255)
-        skin[..., 3] = 255
-        blend(canvas[top:bottom, left:right], (skin * alpha).astype(np.uint8))
+        skin *= shade[..., None]
+        skin += gleam[..., None]
+        np.minimum(skin, 255, out=skin)
+        skin[..., 3] = np.clip((1 - np.sqrt(square)) * radius_px + 0.5, 0, 1) * 255
+        blend(canvas[top:bottom, left:right], skin.astype(np.uint8))
 
 
 def _pattern(kind: str, u: Field, v: Field, field: Field) -> Field:
@@ -179,9 +183,3 @@ def _pattern(kind: str, u: Field, v: Field, field: Field) -> Field:
         du, dv = (u * 12) % 1 - 0.5, (v * 6) % 1 - 0.5
         return 1 - smoothstep(0.26, 0.32, np.hypot(du, dv))
     return ((np.floor(u * 12) + np.floor(v * 6)) % 2).astype(np.float32) * (0.8 + 0.2 * field)
-
-
-def _packed(picture: NDArray[np.floating]) -> NDArray[np.uint32]:
-    height, width = picture.shape[:2]
-    packed = np.dstack([to_bytes(picture), np.full((height, width), 255, np.uint8)])
-    return np.ascontiguousarray(packed).view(np.uint32).reshape(-1)

@@ -12,6 +12,7 @@ from vivace.media.frame import Rgb
 from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, draw, mix, noise, smoothstep, to_bytes
 
 _COUNT = 7
+_SHADOW_REDUCTION = 4
 _PALETTES: tuple[tuple[Colour, Colour], ...] = (
     ((230, 83, 68), (255, 160, 122)),
     ((250, 196, 72), (255, 236, 150)),
@@ -33,11 +34,10 @@ class Scene:
         kinds, colours = rng.permutation(_KINDS), rng.permutation(len(_PALETTES))
         self._shapes = []
         for index in range(_COUNT):
-            side = round(self._height * float(rng.uniform(0.30, 0.52)))
+            side = round(self._height * float(rng.uniform(0.28, 0.46)))
             picture = _paint(rng, str(kinds[index]), _PALETTES[colours[index]], side)
-            shadow = _shadow_of(picture, max(1, side // 24))
             way = rng.uniform(0.16, 0.5, 2) * rng.choice((-1, 1), 2), rng.uniform(0, 2 * math.pi, 2)
-            self._shapes.append((Sprite(picture), Sprite(shadow), way, float(rng.uniform(-1.1, 1.1)), side))
+            self._shapes.append((Sprite(picture), _shadow_of(picture), way, float(rng.uniform(-1.1, 1.1)), side))
 
     def render(self, time_s: float) -> Rgb:
         """Return the picture at `time_s`."""
@@ -48,7 +48,7 @@ class Scene:
             y = self._height * (0.5 + 0.42 * math.sin(speed[1] * time_s + phase[1]))
             scale = 1 + 0.12 * math.sin(0.7 * time_s + phase[0])
             angle = spin * time_s + phase[1]
-            shadow.draw(canvas, (x + 0.05 * side, y + 0.07 * side), scale=scale * shadow_scale(side), angle=angle)
+            shadow.draw(canvas, (x + 0.05 * side, y + 0.07 * side), scale=scale, angle=angle)
             sprite.draw(canvas, (x, y), scale=scale, angle=angle)
         return canvas
 
@@ -58,14 +58,6 @@ class Scene:
         veins = smoothstep(0.0, 0.12, np.abs(field - 0.5))
         colour = mix((196, 176, 150), (232, 222, 204), field) * (0.84 + 0.16 * veins[..., None])
         return Layer(np.dstack([to_bytes(colour), np.full((self._height, span), 255, np.uint8)]))
-
-
-_SHADOW_REDUCTION = 4
-
-
-def shadow_scale(side: int) -> float:
-    """Return how much a shadow's sprite, stored small because it is blurred, has to grow."""
-    return side / max(1, side // _SHADOW_REDUCTION)
 
 
 def _paint(rng: np.random.Generator, kind: str, colours: tuple[Colour, Colour], side: int) -> Rgba:
@@ -110,9 +102,13 @@ def _paint(rng: np.random.Generator, kind: str, colours: tuple[Colour, Colour], 
     return np.dstack([to_bytes(colour), alpha])
 
 
-def _shadow_of(picture: Rgba, blur_px: int) -> Rgba:
-    side = max(1, picture.shape[0] // _SHADOW_REDUCTION)
-    alpha = Image.fromarray(np.ascontiguousarray(picture[..., 3])).resize((side, side), Image.Resampling.BOX)
-    soft = np.asarray(alpha.filter(ImageFilter.GaussianBlur(blur_px / _SHADOW_REDUCTION)))
-    ground = np.full((side, side, 3), (40, 30, 24), np.uint8)
-    return np.dstack([ground, (soft * 0.42).astype(np.uint8)])
+def _shadow_of(picture: Rgba) -> Sprite:
+    """Return a soft shadow, stored small because it is blurred."""
+    side = picture.shape[0]
+    small = max(1, side // _SHADOW_REDUCTION)
+    rim = max(1, small // 6)
+    alpha = Image.fromarray(np.ascontiguousarray(picture[..., 3])).resize((small, small), Image.Resampling.BOX)
+    padded = Image.fromarray(np.pad(np.asarray(alpha), rim))
+    soft = np.asarray(padded.filter(ImageFilter.GaussianBlur(rim / 2.5)))
+    ground = np.full((*soft.shape, 3), (40, 30, 24), np.uint8)
+    return Sprite(np.dstack([ground, (soft * 0.42).astype(np.uint8)]), pixel_px=side / small)
