@@ -160,7 +160,7 @@ def test_a_new_size_applies_at_the_boundary_and_can_be_given_back():
 
 @pytest.mark.parametrize("options", [{"fps": 0}, {"fps": float("nan")}, {"deadline_ms": -1}, {"fps": "30"}])
 def test_a_budget_that_cannot_be_is_refused(options):
-    with pytest.raises(ControlError, match="fps|deadline_ms"):
+    with pytest.raises(ControlError, match=r"fps|deadline_ms"):
         stream_of(**options)
 
 
