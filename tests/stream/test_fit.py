@@ -5,7 +5,7 @@ import pytest
 
 from fakes import FakeModel
 from vivace.errors import ControlError
-from vivace.stream.fit import check_size, choose_size, fit
+from vivace.stream.fit import check_size, choose_size, cover_box, fit
 
 SPEC = FakeModel().spec
 
@@ -86,3 +86,17 @@ def test_the_middle_stays_the_middle_when_a_picture_is_scaled():
     out = fit(rgb, (64, 40))
     assert out[:, :30].max() < 8
     assert out[:, 34:].min() > 190
+
+
+@pytest.mark.parametrize("output", [(64, 64), (8, 512), (512, 8), (200, 112)])
+@pytest.mark.parametrize("source", [(1920, 1080), (37, 911), (1, 1), (512, 8)])
+def test_the_part_that_is_shown_is_centred_and_has_the_outputs_aspect(source, output):
+    x, y, width, height = cover_box(source, output)
+    assert abs(x - (source[0] - x - width)) <= 1
+    assert abs(y - (source[1] - y - height)) <= 1
+    assert width == source[0] or height == source[1]
+    assert abs(width * output[1] / output[0] - height) <= max(1.0, output[1] / output[0])
+
+
+def test_an_output_of_the_sources_aspect_shows_all_of_it():
+    assert cover_box((1920, 1080), (640, 360)) == (0, 0, 1920, 1080)
