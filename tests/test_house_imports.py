@@ -26,21 +26,22 @@ ARROWS: dict[str, set[str]] = {
     "stream": {"errors", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor"},
+    "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
         *{"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
-        *{"bench", "doctor", "demo", "train"},
+        *{"bench", "doctor", "train"},
     },
 }
 
 # Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
 HEAVY: dict[str, set[str]] = {
-    "torch": {"diffusion", "memory", "models", "runtime", "train"},
+    "torch": {"diffusion", "memory", "models", "runtime", "train", "doctor"},
     "einops": {"diffusion", "memory", "models", "runtime", "train"},
     "jaxtyping": {"diffusion", "memory", "models", "runtime", "train"},
-    "openvino": {"runtime", "doctor"},
-    "av": {"media", "doctor"},
+    "openvino": {"runtime", "train", "doctor"},
+    "av": {"media", "train", "doctor"},
     "cyclopts": {"cli", "train"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
 }

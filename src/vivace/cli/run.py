@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from vivace.settings import Settings
 
 if TYPE_CHECKING:
     from vivace.cli.app import RunOptions
-    from vivace.cli.compare import Comparison
     from vivace.media.frame import Frame
     from vivace.media.sink import Sink
     from vivace.media.source import Source
@@ -98,13 +97,12 @@ class _Player:
 
     def play(self, source: Source, *, live: bool, compare: bool, max_frames: int | None) -> None:
         """Go on until the source, the sink or the user has had enough."""
-        comparison = _compare(source) if compare else None
-        frames = iter(self.stream.run(comparison.source if comparison else source, live=live))
+        frames = iter(self.stream.run(source, live=live))
         while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
             frame = self._next(frames)
             if frame is None:
                 return
-            self.sink.write(comparison.join(frame) if comparison else frame)
+            self.sink.write(_compared(frame) if compare else frame)
             for prompt in self.keys.poll():
                 self._repaint(prompt)
             self.line.update(self.stream.stats)
@@ -126,10 +124,12 @@ class _Player:
             self.line.notice(ack.message or shorten(prompt))
 
 
-def _compare(source: Source) -> Comparison:
-    from vivace.cli.compare import Comparison  # drawing is only needed here
+def _compared(frame: Frame) -> Frame:
+    """Return the frame with its source picture left of it."""
+    from vivace.media.draw import side_by_side  # brings Pillow, which is only needed here
 
-    return Comparison(source)
+    assert frame.source_rgb is not None
+    return replace(frame, rgb=side_by_side([frame.source_rgb, frame.rgb]))
 
 
 def _opening_notes(stream: Stream) -> Iterator[str]:

@@ -33,6 +33,8 @@ class Frame:
     """Monotonic time at which the frame left each stage, by stage name."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
+    source_rgb: Rgb | None = None
+    """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
 
     @property
     def pts_s(self) -> float:

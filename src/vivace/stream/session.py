@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +65,13 @@ class _Ticket:
 
     def finish(self, rgb: Rgb, marks: dict[str, float]) -> Frame:
         """Return the output frame, in the place of its source frame."""
-        frame = self.frame
-        all_marks = {**frame.marks, **marks}
-        return Frame(rgb, frame.index, frame.pts, frame.time_base, frame.capture_time_s, all_marks, self.update_index)
+        return replace(
+            self.frame,
+            rgb=rgb,
+            marks={**self.frame.marks, **marks},
+            control_index=self.update_index,
+            source_rgb=self.source,
+        )
 
 
 class Session:

@@ -1,0 +1,213 @@
+"""`make demo`: a short live run over moving scenes, through prompts that change while it runs.
+
+Writes `demo.mp4` (source and result side by side, the prompt as caption) and `demo.png` (a contact sheet).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from vivace.errors import VivaceError
+from vivace.media.draw import caption, contact_sheet, side_by_side
+from vivace.media.frame import Frame, Rgb
+from vivace.media.sink import open_sink
+from vivace.media.source import Source, SourceInfo, open_source
+from vivace.models import load_model
+from vivace.settings import Settings
+from vivace.stream import Stats, Stream
+
+SIZE = (512, 288)
+FPS = 24
+SHEET_COLUMNS = 2
+SHEET_CELL_PX = 640
+
+PROMPTS = (
+    "watercolour painting",
+    "black ink brush drawing",
+    "Van Gogh's starry night",
+    "glowing neon lines, cyberpunk",
+    "8-bit pixel art",
+    "covered in winter snow",
+    "anime cel shading",
+    "oil painting with thick brush strokes",
+)
+SCENES = ("gallery", "city", "boat", "garden")
+PROMPT_S = 2.5
+"""Long enough to see a style, short enough to stay curious."""
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """What is shown, through which prompts, for how long."""
+
+    prompts: Sequence[str] = PROMPTS
+    scenes: Sequence[str] = SCENES
+    prompt_s: float = PROMPT_S
+    size: tuple[int, int] = SIZE
+    fps: int = FPS
+
+    @property
+    def frames(self) -> int:
+        """Frames of the whole programme."""
+        return round(len(self.prompts) * self.prompt_s * self.fps)
+
+
+class SceneReel(Source):
+    """Scenes one after the other, each for the same time, with a hard cut between them."""
+
+    def __init__(self, programme: Programme) -> None:
+        """Build all scenes now, so that none is built while the stream is live."""
+        options = {"size": programme.size, "fps": float(programme.fps)}
+        self._parts = [open_source(f"scene:{name}", **options) for name in programme.scenes]  # type: ignore[arg-type]
+        self._programme = programme
+        self._each = -(-programme.frames // len(self._parts))
+        super().__init__(
+            SourceInfo(name="scenes", size=programme.size, fps=float(programme.fps), frames=programme.frames)
+        )
+
+    def _read(self) -> Generator[Frame, None, None]:
+        reel = (frame for part in self._parts for frame in islice(part, self._each))
+        for index, frame in enumerate(islice(reel, self._programme.frames)):
+            yield replace(frame, index=index, pts=index, time_base=Fraction(1, self._programme.fps))
+
+    def _release(self) -> None:
+        for part in self._parts:
+            part.close()
+
+
+@dataclass(slots=True)
+class _Show:
+    """The run while it is on: which update brought which prompt, and a picture of each."""
+
+    programme: Programme
+    stream: Stream
+    prompt_of: dict[int, str] = field(default_factory=dict)
+    pictures: dict[str, Rgb] = field(default_factory=dict)
+
+    def steer(self, frame: Frame) -> None:
+        """Change the prompt when the time of this frame says so."""
+        due = min(int(frame.pts_s / self.programme.prompt_s), len(self.programme.prompts) - 1)
+        prompt = self.programme.prompts[due]
+        if prompt not in self.prompt_of.values():
+            ack = self.stream.update(prompt=prompt)
+            self.prompt_of[ack.update_index] = prompt
+
+    def compose(self, frame: Frame) -> Frame:
+        """Put source and result side by side over the prompt, and keep one such picture of each prompt."""
+        assert frame.source_rgb is not None
+        prompt = self.prompt_of[frame.control_index]
+        rgb = caption(side_by_side([frame.source_rgb, frame.rgb]), prompt, detail="source | live result")
+        # The latest of its first two thirds: by then the prompt has faded in, and the next has not begun.
+        if frame.pts_s % self.programme.prompt_s < self.programme.prompt_s * 2 / 3 or prompt not in self.pictures:
+            self.pictures[prompt] = rgb
+        return replace(frame, rgb=rgb)
+
+
+def run_demo(folder: Path, programme: Programme | None = None, console: Console | None = None) -> Stats:
+    """Run the programme live and write `demo.mp4` and `demo.png` into `folder`; return what was measured.
+
+    Raises:
+        VivaceError: what stopped it; the video up to there is playable.
+    """
+    programme = programme or Programme()
+    console = console or Console()
+    settings = Settings.from_environment()
+    with console.status("loading the model and building the scenes ..."):
+        model = load_model(settings.model, threads=settings.threads)
+        source = SceneReel(programme)
+        stream = Stream(model, prompt=programme.prompts[0], size=programme.size)
+    show = _Show(programme, stream, prompt_of={0: programme.prompts[0]})
+    columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
+    with (
+        stream,
+        open_sink(folder / "demo.mp4", fps=programme.fps) as sink,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
+        task = progress.add_task("", total=programme.frames, rate="")
+        for frame in stream.run(source, live=True):
+            sink.write(show.compose(frame))
+            show.steer(frame)
+            _tell(progress, task, frame, show)
+    sheet = _sheet(list(show.pictures.values()))
+    Image.fromarray(sheet).save(folder / "demo.png")
+    return stream.stats()
+
+
+def _tell(progress: Progress, task: TaskID, frame: Frame, show: _Show) -> None:
+    progress.update(task, completed=frame.index + 1, description=show.prompt_of[frame.control_index])
+    if frame.index % show.programme.fps == 0:
+        progress.update(task, rate=f"{show.stream.stats().recent_fps or 0:.0f} fps")
+
+
+def _sheet(pictures: list[Rgb]) -> Rgb:
+    rows = [pictures[first : first + SHEET_COLUMNS] for first in range(0, len(pictures), SHEET_COLUMNS)]
+    return contact_sheet(rows, title="vivace: source and live result", cell_px=SHEET_CELL_PX)
+
+
+def report(stats: Stats, folder: Path, elapsed_s: float, console: Console) -> None:
+    """Print the small table, where the files are, and what to try next."""
+    latency, reaction = stats.latency_ms, stats.prompt_to_pixel_ms
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("fps", "latency p50", "latency p95", "prompt to pixel", "frames", "dropped"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_row(
+        f"{stats.fps or 0:.1f}",
+        *(_ms(value) for value in (latency["p50"], latency["p95"], reaction["p50"])),
+        str(stats.frames_out),
+        str(stats.dropped),
+    )
+    console.print(table)
+    runtime = stats.runtime
+    console.print(
+        f"{runtime.runtime} {runtime.precision} on {runtime.device}; {elapsed_s:.0f} s in all", highlight=False
+    )
+    for note in runtime.notes:
+        console.print(f"note: {note}", highlight=False)
+    console.print(
+        f"\nLook at [bold]{folder / 'demo.mp4'}[/] and [bold]{folder / 'demo.png'}[/], then try", highlight=False
+    )
+    command = Path(sys.executable).parent / "vivace"
+    shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else "vivace"
+    for rest in (
+        'run camera -p "watercolour painting"',
+        'run YOUR.mp4 -p "ink" --compare',
+        "models show mini",
+        "doctor",
+    ):
+        console.print(f"  {shown} {rest}", highlight=False, markup=False)
+
+
+def main() -> int:
+    """Run the demo in the working directory and return the exit code."""
+    console = Console()
+    began_s = time.monotonic()
+    try:
+        stats = run_demo(Path(), console=console)
+    except VivaceError as error:
+        print(f"vivace: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("vivace: interrupted; demo.mp4 holds what was painted so far", file=sys.stderr)
+        return 130
+    report(stats, Path(), time.monotonic() - began_s, console)
+    return 0
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} ms"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
