@@ -1,8 +1,8 @@
 """Everything that knows what a file or a camera is: frames, sources, sinks, pacing, conversion, drawing.
 
-    with open_source("clip.mp4") as source, open_sink("out.mp4", audio_from=source) as sink:
-        for frame in source:
-            sink.write(frame)
+with open_source("clip.mp4") as source, open_sink("out.mp4", audio_from=source) as sink:
+    for frame in source:
+        sink.write(frame)
 """
 
 from __future__ import annotations

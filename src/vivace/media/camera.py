@@ -24,6 +24,7 @@ DEFAULT_SIZE = (640, 480)
 """Every webcam has it at 30 fps, and models work below it."""
 DEFAULT_FPS = 30.0
 
+_PLATFORM: str = sys.platform
 _SYSFS = Path("/sys/class/video4linux")
 
 Options = dict[str, str]
@@ -44,7 +45,7 @@ class Camera:
 
 def list_cameras(sysfs: Path = _SYSFS) -> list[Camera]:
     """Return the cameras of this machine, in the order of their numbers. `sysfs` is where Linux lists them."""
-    if sys.platform.startswith("linux"):
+    if _PLATFORM.startswith("linux"):
         return _linux_cameras(sysfs)
     interface = _interface()
     if interface not in {name for names in av.formats_available for name in names.split(",")}:
@@ -58,11 +59,12 @@ def list_cameras(sysfs: Path = _SYSFS) -> list[Camera]:
 
 
 def _linux_cameras(sysfs: Path) -> list[Camera]:
-    cameras = []
-    for entry in sysfs.iterdir() if sysfs.is_dir() else ():
+    cameras = [
+        Camera(int(node[1]), _line(entry / "name") or entry.name, f"/dev/{entry.name}")
+        for entry in (sysfs.iterdir() if sysfs.is_dir() else ())
         # One camera has several nodes (pictures, metadata, …); pictures come from the one with index 0.
-        if (node := re.fullmatch(r"video(\d+)", entry.name)) and _line(entry / "index") in ("", "0"):
-            cameras.append(Camera(int(node[1]), _line(entry / "name") or entry.name, f"/dev/{entry.name}"))
+        if (node := re.fullmatch(r"video(\d+)", entry.name)) and _line(entry / "index") in ("", "0")
+    ]
     return sorted(cameras, key=lambda camera: camera.number)
 
 
@@ -71,7 +73,7 @@ def _line(path: Path) -> str:
 
 
 def _interface() -> str:
-    return {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "v4l2")
+    return {"darwin": "avfoundation", "win32": "dshow"}.get(_PLATFORM, "v4l2")
 
 
 def find_camera(which: str, cameras: Sequence[Camera]) -> Camera:
@@ -96,8 +98,12 @@ def find_camera(which: str, cameras: Sequence[Camera]) -> Camera:
     there = "; ".join(f"camera:{camera.number} is {camera.name}" for camera in cameras)
     raise SourceNotFoundError(
         f"camera{':' + which if which else ''}: not found; "
-        + (f"there are: {there}" if there else "this machine has no camera (in a container, pass the device in); "
-           "use a file, an address, `screen` or `scene`")
+        + (
+            f"there are: {there}"
+            if there
+            else "this machine has no camera (in a container, pass the device in); "
+            "use a file, an address, `screen` or `scene`"
+        )
     )
 
 
@@ -144,7 +150,7 @@ def open_camera(
 def _requests(size: Size, fps: float) -> list[Options]:
     """Return what to ask the driver for, best first: not every driver takes every wish, and the last is none."""
     wish = {"video_size": f"{size[0]}x{size[1]}", "framerate": f"{fps:g}"}
-    if sys.platform.startswith("linux") and size[0] * size[1] > DEFAULT_SIZE[0] * DEFAULT_SIZE[1]:
+    if _PLATFORM.startswith("linux") and size[0] * size[1] > DEFAULT_SIZE[0] * DEFAULT_SIZE[1]:
         # Uncompressed, USB 2 carries 640x480 at 30 fps and not more.
         return [{**wish, "input_format": "mjpeg"}, wish, {}]
     return [wish, {}]

@@ -55,7 +55,7 @@ def _scaler(source: Size, target: Size) -> VideoReformatter:
 
 
 def fit_size(source: Size, within: Size, *, multiple: int = 1) -> Size:
-    """Return the largest size of `source`'s shape inside `within`, each side a multiple of `multiple` px (at least one)."""
+    """Return the largest size of `source`'s shape inside `within`, sides multiples of `multiple` px (at least one)."""
     scale = min(within[0] / source[0], within[1] / source[1])
     return _multiple(source[0] * scale, within[0], multiple), _multiple(source[1] * scale, within[1], multiple)
 

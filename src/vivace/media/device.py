@@ -17,8 +17,9 @@ from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.source import Source, SourceInfo
 
+
 class _Arrival(NamedTuple):
-    index: int
+    number: int
     pts: int
     time_s: float
     picture: av.VideoFrame
@@ -101,7 +102,7 @@ class DeviceSource(Source):
                 with self._news:
                     self._newest = _Arrival(index, timeline.place(picture.pts), arrival_s, picture)
                     self._news.notify()
-                if self._stopped:
+                if self._stop.is_set():
                     return
         except SourceLostError as error:
             broken = SourceLostError(f"{error}; is it still plugged in?")
@@ -117,29 +118,29 @@ class DeviceSource(Source):
         """Wait for a picture newer than the last one taken; None when closed meanwhile."""
         with self._news:
             self._news.wait_for(
-                lambda: self._newest is not None or self._broken is not None or self._stopped,
+                lambda: self._newest is not None or self._broken is not None or self._stop.is_set(),
                 timeout=self._stall_timeout_s,
             )
             newest, self._newest = self._newest, None
-            if self._stopped:
+            if self._stop.is_set():
                 return None
             if newest is not None:
                 return newest
             if self._broken is not None:
                 raise self._broken
         raise SourceStalledError(
-            f"{self.info.name}: no picture for {self._stall_timeout_s:g} s; is another program using it, or its lid shut?"
+            f"{self.info.name}: no picture for {self._stall_timeout_s:g} s; is another program using it?"
         )
 
     def _read(self) -> Generator[Frame, None, None]:
         taken = self._first
         while taken is not None:
-            yield Frame(self._convert(taken.picture), taken.index, taken.pts, self._time_base, taken.time_s)
+            yield Frame(self._convert(taken.picture), taken.number, taken.pts, self._time_base, taken.time_s)
             taken = self._take()
 
     def close(self) -> None:
         """Stop; a wait in progress ends at once, the device is let go after the picture being read."""
-        self._stopped = True
+        self._stop.set()
         with self._news:
             self._news.notify_all()
         super().close()

@@ -31,7 +31,7 @@ def font(size_px: int) -> Font:
 def caption(rgb: Rgb, text: str, *, detail: str = "") -> Rgb:
     """Write `text` into the lower left corner on a shade that lets the picture through; `detail` to the right, dim.
 
-    Takes and returns `uint8 [h w 3]`; the argument is not changed. Text too long for the picture is cut with an ellipsis.
+    Takes and returns `uint8 [h w 3]`; the argument is not changed. Text that is too long is cut with an ellipsis.
     """
     if not text and not detail:
         return rgb
@@ -112,7 +112,9 @@ def contact_sheet(
     cell = (cell_px, max(1, round(cell_px * first.shape[0] / first.shape[1])))
     size = max(10, round(cell_px * 0.075))
     text, heading = font(size), font(round(1.5 * size))
-    label_px = min(2 * cell_px, max((round(text.getlength(label)) for label in labels), default=0) + gap_px) if labels else 0
+    label_px = (
+        min(2 * cell_px, max((round(text.getlength(label)) for label in labels), default=0) + gap_px) if labels else 0
+    )
     top = gap_px + (round(2.6 * size) if title else 0) + (round(1.8 * size) if columns else 0)
     count = max(len(row) for row in rows)
     width = gap_px + label_px + count * (cell[0] + gap_px)
@@ -120,14 +122,18 @@ def contact_sheet(
     image = Image.new("RGB", (width, height), PAPER)
     brush = ImageDraw.Draw(image)
     if title:
-        brush.text((gap_px + 2, gap_px + size), fitted(title, heading, width - 2 * gap_px), font=heading, fill=INK, anchor="lm")
+        brush.text(
+            (gap_px + 2, gap_px + size), fitted(title, heading, width - 2 * gap_px), font=heading, fill=INK, anchor="lm"
+        )
     for column, name in enumerate(columns):
         x = gap_px + label_px + column * (cell[0] + gap_px) + cell[0] / 2
         brush.text((x, top - round(0.9 * size)), fitted(name, text, cell[0]), font=text, fill=DIM, anchor="mm")
     for index, row in enumerate(rows):
         y = top + index * (cell[1] + gap_px)
         if index < len(labels):
-            brush.text((gap_px + 2, y + cell[1] / 2), fitted(labels[index], text, label_px), font=text, fill=INK, anchor="lm")
+            brush.text(
+                (gap_px + 2, y + cell[1] / 2), fitted(labels[index], text, label_px), font=text, fill=INK, anchor="lm"
+            )
         for column, picture in enumerate(row):
             x = gap_px + label_px + column * (cell[0] + gap_px)
             image.paste(Image.fromarray(cover(picture, cell)), (x, y))

@@ -150,14 +150,15 @@ class VideoSink(Sink):
             container = av.open(output, "w", format=self._format, options=options)
         except ValueError as error:
             raise SinkUnsupportedError(f"{self.name}: this FFmpeg cannot write {self._format} ({error})") from error
-        container.flags |= av.container.Flags.flush_packets.value
+        flush_packets(container)
         self._container = container
         self._stream = self._add_video(container)
         if self._track is not None:
             self._audio = AudioWriter(self._track, container)
 
     def _add_video(self, container: OutputContainer) -> Any:
-        assert self._size is not None and self._time_base is not None
+        assert self._size is not None
+        assert self._time_base is not None
         codec, options = _CODECS.get(self._format, ("libx264", _H264))
         if not isinstance(self._target, Path):
             # A stream's receiver has a limited line; a file's has not.
@@ -176,7 +177,8 @@ class VideoSink(Sink):
         return stream
 
     def _encode(self, frame: Frame) -> None:
-        assert self._container is not None and self._size is not None and self._time_base is not None
+        assert self._container is not None
+        assert self._time_base is not None
         if self._audio is not None:
             self._audio.write_until(frame.pts_s, self._start_s)
         pts = max(self._last_pts + 1, self._rescaled(frame) - self._start_pts)
@@ -228,6 +230,11 @@ def write_failure(sink: Sink, file: WholeWrites | None, error: Exception) -> Sin
     return SinkWriteError(f"{sink.name}: writing failed ({reason}); {kept}")
 
 
+def flush_packets(container: OutputContainer) -> None:
+    """Make a container hand on what it has muxed at once, instead of when a buffer is full."""
+    container.flags |= cast(int, av.container.Flags.flush_packets.value)
+
+
 def even_size(size: Size) -> Size:
     """Return `size` with odd sides made one larger."""
     return size[0] + size[0] % 2, size[1] + size[1] % 2
@@ -242,6 +249,7 @@ def pad_even(rgb: Rgb) -> Rgb:
 
 
 def open_plain(path: Path) -> BinaryIO:
+    """Open a file for writing."""
     # Unbuffered: what the muxer flushes is on its way to the disk at once.
     return cast(BinaryIO, path.open("wb", buffering=0))
 
@@ -261,6 +269,7 @@ class WholeWrites:
             self._descriptor = None  # Not on a disk.
 
     def write(self, data: bytes) -> int:
+        """Write all of `data` or raise OSError."""
         if self._error is not None:
             raise self._error
         view = memoryview(data)
@@ -276,15 +285,19 @@ class WholeWrites:
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to an offset."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """Return the offset."""
         return self._file.tell()
 
     def seekable(self) -> bool:
+        """Tell whether `seek` works."""
         return self._file.seekable()
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def check_place(self) -> None:
@@ -292,13 +305,14 @@ class WholeWrites:
         if self._descriptor is None:
             return
         try:
-            there = os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+            there = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
         except FileNotFoundError:
             there = False
         if not there:
             raise FileNotFoundError(errno.ENOENT, "the file or its folder has vanished")
 
     def close(self) -> None:
+        """Close the file; safe to call twice."""
         if not self.closed:
             self.closed = True
             self._file.close()

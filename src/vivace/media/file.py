@@ -12,7 +12,7 @@ from vivace.errors import DecodeError, SourceError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Timeline
 from vivace.media.convert import Size
-from vivace.media.frame import Frame
+from vivace.media.frame import Frame, Rgb
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import VideoReader, open_error
 from vivace.media.source import Source, SourceInfo
@@ -64,7 +64,7 @@ class FileSource(Source):
             raise SourceUnsupportedError(f"{self._path}: holds a video track without a single frame")
         self._first: av.VideoFrame | None = first
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
-        self._first_rgb = self._convert(first)
+        self._first_rgb: Rgb | None = self._convert(first)
         container = reader.container
         duration_s = float(stream.duration * reader.time_base) if stream.duration else None
         if duration_s is None and container.duration:
@@ -109,11 +109,9 @@ class FileSource(Source):
             self._first = None
         yield from self._pictures
 
-    def _rgb(self, picture: av.VideoFrame):
-        if picture is self._first and self._first_rgb is not None:
-            rgb, self._first_rgb = self._first_rgb, None
-            return rgb
-        return self._convert(picture)
+    def _rgb(self, picture: av.VideoFrame) -> Rgb:
+        rgb, self._first_rgb = self._first_rgb, None
+        return self._convert(picture) if rgb is None else rgb
 
     def _note_early_end(self, end_s: float) -> None:
         stream = self._reader.stream

@@ -11,7 +11,7 @@ import av.filter
 
 from vivace.errors import SinkWriteError
 from vivace.media.convert import cover
-from vivace.media.encode import FileOpener, WholeWrites, open_plain, write_failure
+from vivace.media.encode import FileOpener, WholeWrites, flush_packets, open_plain, write_failure
 from vivace.media.frame import Frame
 from vivace.media.sink import Sink
 
@@ -62,7 +62,7 @@ class GifSink(Sink):
         self._start_s = frame.pts_s
         self._file = WholeWrites(self._path, self._open_file(self._path))
         self._container = av.open(self._file, "w", format="gif", options={"loop": "0"})
-        self._container.flags |= av.container.Flags.flush_packets.value
+        flush_packets(self._container)
         self._stream: Any = self._container.add_stream("gif", rate=100)
         self._stream.width, self._stream.height = frame.size
         self._stream.pix_fmt = "pal8"
@@ -97,7 +97,7 @@ class GifSink(Sink):
 
 def _palette_graph(size: tuple[int, int]) -> av.filter.Graph:
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=size[0], height=size[1], format="rgb24", time_base=TIME_BASE)
+    source = graph.add_buffer(width=size[0], height=size[1], format=av.VideoFormat("rgb24"), time_base=TIME_BASE)
     split = graph.add("split", "2")
     palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -103,7 +103,7 @@ class ImagesSink(Sink):
             raise SinkUnsupportedError(f"{path}: pictures are written as .png or .jpg")
         self.name = str(path)
         self._pattern = pattern
-        self._options: dict[str, object] = (
+        self._options: dict[str, Any] = (
             {"format": "PNG", "compress_level": 1}
             if pattern.suffix.lower() == ".png"
             else {"format": "JPEG", "quality": 92}
@@ -157,7 +157,9 @@ def _find(path: Path) -> list[Path]:
         paths = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES]
         if not paths:
             known = ", ".join(PICTURE_SUFFIXES)
-            raise SourceUnsupportedError(f"{path}: a folder without pictures ({known}); name a video file in it instead")
+            raise SourceUnsupportedError(
+                f"{path}: a folder without pictures ({known}); name a video file in it instead"
+            )
     elif path.exists():
         paths = [path]
     elif _NUMBERED.search(path.name):
@@ -166,7 +168,8 @@ def _find(path: Path) -> list[Path]:
         folder = path.parent.iterdir() if path.parent.is_dir() else iter(())
         paths = [entry for entry in folder if name.fullmatch(entry.name)]
     else:
-        paths = [Path(match) for match in glob.glob(str(path))]
+        # Not Path.glob, which refuses absolute patterns.
+        paths = [Path(match) for match in glob.glob(str(path))]  # noqa: PTH207
     if not paths:
         raise SourceNotFoundError(f"{path}: no picture of that name")
     return sorted(paths, key=_natural)

@@ -133,7 +133,7 @@ class NetworkSource(Source):
         index = 0
         arrival_s = self._clock()
         resumed = False
-        while not self._stopped:
+        while not self._stop.is_set():
             try:
                 for picture in self._arriving():
                     gap_s, arrival_s = self._clock() - arrival_s, self._clock()
@@ -166,7 +166,7 @@ class NetworkSource(Source):
     def _reconnect(self, broken: SourceError) -> None:
         """Open the stream again. Raises what broke it once all attempts are used up."""
         self._reader.close()
-        while self._failures < len(self._delays_s) and not self._stopped:
+        while self._failures < len(self._delays_s) and not self._stop.is_set():
             self._sleep(self._delays_s[self._failures])
             self._failures += 1
             try:
@@ -178,7 +178,7 @@ class NetworkSource(Source):
             self.reconnects += 1
             self.warnings.append(f"{self._url}: reconnected ({broken})")
             return
-        if self._stopped:
+        if self._stop.is_set():
             return
         kind = SourceStalledError if isinstance(broken, SourceStalledError) else SourceLostError
         raise kind(f"{self._url}: lost, and not back after {self._failures} attempts to reconnect; last: {broken}")

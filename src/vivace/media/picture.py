@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -20,6 +20,11 @@ _HD_HEIGHT_PX = 720
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 Warn = Callable[[str], None]
+"""Is told, for people, what was wrong with the data."""
+
+
+def _ignore(_text: str) -> None:
+    """Warn nobody."""
 
 
 class _Orientation(NamedTuple):
@@ -41,12 +46,12 @@ class PictureConverter:
     size are scaled to cover it, with one warning.
     """
 
-    def __init__(self, *, size: Size | None = None, aspect: Fraction | None = None, warn: Warn = lambda text: None):
+    def __init__(self, *, size: Size | None = None, aspect: Fraction | None = None, warn: Warn | None = None):
         """Convert to `size` (`(width, height)` px; None: the first frame's). `aspect` is the sample aspect ratio."""
         self.size = size
         self.rotation_deg = 0
         self._aspect = Fraction(aspect) if aspect else Fraction(1)
-        self._warn = warn
+        self._warn = warn or _ignore
         self._scaler = VideoReformatter()
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
@@ -116,7 +121,7 @@ def over_black(rgba: np.ndarray) -> Rgb:
 
 
 def _orientation_of(frame: av.VideoFrame) -> _Orientation:
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data = cast(Any, frame.side_data.get("DISPLAYMATRIX"))
     if data is None:
         return _UPRIGHT
     # A row vector (x, y, 1) times [[a, b, u], [c, d, v], [x, y, w]], 16.16 fixed point, y down (libavutil/display.h).

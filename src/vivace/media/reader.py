@@ -32,7 +32,6 @@ MAX_PLAUSIBLE_FPS = 1000.0
 """Containers without a frame rate report their clock (90,000 and the like)."""
 
 
-
 def open_error(name: str, error: Exception, *, stall_timeout_s: float = 0.0) -> SourceError:
     """Return our error for what `av.open` raised on `name`."""
     reason = getattr(error, "strerror", None) or str(error)
@@ -72,7 +71,7 @@ class VideoReader:
         self.container = container
         self.name = name
         self.damaged_packets = 0
-        self._warn = warn or (lambda text: None)
+        self._warn = warn
         self.stream = _main_video(container, name)
         self._decoder = self.stream.codec_context
         if self.stream.metadata.get("alpha_mode") == "1" and self._decoder.name in ("vp8", "vp9"):
@@ -127,10 +126,12 @@ class VideoReader:
             if decoded is None:
                 self.damaged_packets += 1
                 damaged_in_a_row += 1
-                if self.damaged_packets == 1:
+                if self.damaged_packets == 1 and self._warn:
                     self._warn(f"{self.name}: damaged data; what cannot be decoded is left out")
                 if damaged_in_a_row >= MAX_DAMAGED_IN_A_ROW:
-                    raise DecodeError(f"{self.name}: {damaged_in_a_row} packets in a row could not be decoded; giving up")
+                    raise DecodeError(
+                        f"{self.name}: {damaged_in_a_row} packets in a row could not be decoded; giving up"
+                    )
                 continue
             for frame in decoded:
                 damaged_in_a_row = 0

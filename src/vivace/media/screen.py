@@ -45,15 +45,18 @@ def open_screen(
         SourceNotFoundError: there is no display.
     """
     options = {"framerate": f"{fps or DEFAULT_FPS:g}"}
-    if sys.platform == "darwin":
+    platform: str = sys.platform
+    if platform == "darwin":
         address, interface = "Capture screen 0:none", "avfoundation"
         options["capture_cursor"] = "1"
-    elif sys.platform == "win32":
+    elif platform == "win32":
         address, interface = "desktop", "gdigrab"
     else:
         address, interface = environ.get("DISPLAY", ""), "x11grab"
         if not address:
-            wayland = " (Wayland alone cannot be captured; start an X11 session)" if "WAYLAND_DISPLAY" in environ else ""
+            wayland = (
+                " (Wayland alone cannot be captured; start an X11 session)" if "WAYLAND_DISPLAY" in environ else ""
+            )
             raise SourceNotFoundError(f"screen: no display, DISPLAY is not set{wayland}; use a file, camera or scene")
     open_one = opener or _open
 

@@ -68,7 +68,7 @@ class NullSink(Sink):
 
     name = "null"
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame) -> None:  # noqa: ARG002
         """Count the frame."""
         self.frames_written += 1
 
@@ -96,7 +96,7 @@ def open_sink(
     | `null` | nowhere |
     | `rtmp://…`, `rtsp://…`, `udp://…` | a network stream |
 
-    Presentation times are kept as they are, less that of the first frame; MKV and WebM round them to 1 ms, GIF to 10 ms.
+    Presentation times are kept, less that of the first frame; MKV and WebM round them to 1 ms, GIF to 10 ms.
 
     Args:
         spec: what to open.
@@ -121,7 +121,7 @@ def open_sink(
             remedy = (
                 "there is no virtual camera yet; show a `window` and capture it with OBS"
                 if word == "virtual"
-                else "WHIP is WebRTC, which comes with `vivace serve` (extra `serve`); here use a file, rtmp or `window`"
+                else "WHIP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, rtmp or `window`"
             )
             raise SinkUnsupportedError(f"{spec}: {remedy}")
         if url := _URL.match(spec):

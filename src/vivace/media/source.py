@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
@@ -73,7 +74,7 @@ class Source(ABC):
         """What was wrong with the data and survived, for people; grows while reading."""
         self.ended = False
         """True once the source has delivered its last frame by itself."""
-        self._stopped = False
+        self._stop = threading.Event()
         self._released = False
         self._iterator: Generator[Frame, None, None] | None = None
 
@@ -91,14 +92,14 @@ class Source(ABC):
 
     def _deliver(self) -> Generator[Frame, None, None]:
         try:
-            if self._stopped:
+            if self._stop.is_set():
                 return
             with closing(self._read()) as frames:
                 for frame in frames:
-                    if self._stopped:
+                    if self._stop.is_set():
                         return
                     yield frame
-                    if self._stopped:
+                    if self._stop.is_set():
                         return
             self.ended = True
         finally:
@@ -122,12 +123,12 @@ class Source(ABC):
 
     def close(self) -> None:
         """Stop; safe to call twice and from another thread."""
-        self._stopped = True
+        self._stop.set()
         if self._iterator is not None:
             try:
                 self._iterator.close()
             except ValueError:
-                return  # Running in another thread, which notices `_stopped` after its frame and releases.
+                return  # Running in another thread, which notices `_stop` after its frame and releases.
         self._release_once()
 
     def __enter__(self) -> Self:
@@ -220,7 +221,9 @@ def _open_scene(rest: str, size: tuple[int, int] | None, fps: float | None, cloc
         seed = int(options.pop("seed", "0"))
         frames = int(options.pop("frames")) if "frames" in options else None
     except ValueError as error:
-        raise UsageError(f"scene:{rest}: seed and frames are whole numbers, as in scene:city?seed=3&frames=90") from error
+        raise UsageError(
+            f"scene:{rest}: seed and frames are whole numbers, as in scene:city?seed=3&frames=90"
+        ) from error
     if options:
         raise UsageError(f"scene:{rest}: unknown option {', '.join(options)}; known are seed and frames")
     return SceneSource(

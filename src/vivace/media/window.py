@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
@@ -29,17 +30,17 @@ class WindowSink(Sink):
             SinkUnsupportedError: no Tk or no display.
         """
         try:
-            import tkinter
+            import tkinter as tk
         except ImportError as error:
             raise SinkUnsupportedError(
                 "window: this Python has no Tk; install it (Debian: python3-tk) or write to a file with -o out.mp4"
             ) from error
-        self._tk: Any = tkinter
+        self._tk: Any = tk
         self._title = title
         self._root: Any = None
         try:
-            probe = tkinter.Tk()
-        except tkinter.TclError as error:
+            probe = tk.Tk()
+        except tk.TclError as error:
             raise SinkUnsupportedError(
                 f"window: no display ({error}); write to a file with -o out.mp4, or set DISPLAY"
             ) from error
@@ -62,7 +63,7 @@ class WindowSink(Sink):
         self._root.title(self._title)
         self._root.protocol("WM_DELETE_WINDOW", self._finish)
         for key in ("<Escape>", "q"):
-            self._root.bind(key, lambda event: self._finish())
+            self._root.bind(key, lambda _event: self._finish())
         self._label = self._tk.Label(self._root, borderwidth=0)
         self._label.pack()
 
@@ -89,8 +90,7 @@ class WindowSink(Sink):
         """Close the window."""
         self.finished = True
         if self._root is not None:
-            try:
+            # The display may have gone, and the window with it.
+            with suppress(self._tk.TclError):
                 self._root.destroy()
-            except self._tk.TclError:
-                pass  # The display has gone, and the window with it.
             self._root = None

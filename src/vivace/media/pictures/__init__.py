@@ -1,0 +1,1 @@
+"""The photographs of `scene:gallery`; CREDITS.md says whose they are."""

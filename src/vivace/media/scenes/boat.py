@@ -9,14 +9,31 @@ from PIL import ImageDraw
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, draw, gradient, mix, noise, smoothstep, to_bytes
+from vivace.media.scenes.paint import (
+    Colour,
+    Layer,
+    Rgba,
+    Sprite,
+    draw,
+    gradient,
+    mix,
+    noise,
+    smoothstep,
+    to_bytes,
+    tone,
+)
 
 _HORIZON = 0.52
 _SUN = 0.34
 """Place of the sun, as a share of the width."""
 _ROWS = 7
 _BOAT_ROW = 3
-_SEA: tuple[tuple[float, Colour], ...] = ((0, (226, 156, 122)), (0.3, (150, 112, 142)), (0.65, (52, 92, 134)), (1, (16, 58, 92)))
+_SEA: tuple[tuple[float, Colour], ...] = (
+    (0, (226, 156, 122)),
+    (0.3, (150, 112, 142)),
+    (0.65, (52, 92, 134)),
+    (1, (16, 58, 92)),
+)
 """Colour of the waves from far to near."""
 
 
@@ -25,12 +42,12 @@ class Scene:
 
     def __init__(self, size: Size, rng: np.random.Generator):
         self._width, self._height = size
-        self._sky = self._paint_sky(rng)
+        self._sky = self._paint_sky()
         self._clouds = Layer(self._paint_clouds(rng))
         self._island = Layer(self._paint_island(rng))
         self._boat = Sprite(_paint_boat(round(0.46 * self._height)))
         self._gulls = [
-            (Sprite(_paint_gull(max(4, round(0.05 * self._height)), lift)) ) for lift in (-0.5, 0.0, 0.5, 0.0)
+            (Sprite(_paint_gull(max(4, round(0.05 * self._height)), lift))) for lift in (-0.5, 0.0, 0.5, 0.0)
         ]
         self._flock = rng.uniform(0, 1, (4, 3))
         self._waves = [self._make_row(rng, row) for row in range(_ROWS)]
@@ -55,9 +72,9 @@ class Scene:
         texture = noise(rng, (span, 3 * depth), 0.16 * unit, octaves=4)[::3][:depth]
         colour = base * (0.86 + 0.3 * texture[..., None])
         foam = np.exp(-np.maximum(below, 0) / (0.004 + 0.006 * near) / unit) * (0.35 + 0.4 * (texture > 0.55))
-        colour += (np.float32((255, 236, 214)) - colour) * (0.75 * foam)[..., None]
+        colour += (tone((255, 236, 214)) - colour) * (0.75 * foam)[..., None]
         gleam = smoothstep(0.62, 0.8, texture) * (1 - 0.55 * near)
-        colour += np.float32((120, 70, 26)) * gleam[..., None]
+        colour += tone((120, 70, 26)) * gleam[..., None]
         alpha = np.clip(below + 0.5, 0, 1)
         return Layer(np.dstack([to_bytes(colour), to_bytes(255 * alpha)])), 0.03 + 0.22 * near
 
@@ -106,16 +123,23 @@ class Scene:
                 streak = canvas[int(row), left:right]
                 streak += ((255 - streak) * np.float32(0.5 * (1 - near) + 0.1)).astype(np.uint8)
 
-    def _paint_sky(self, rng: np.random.Generator) -> Rgb:
+    def _paint_sky(self) -> Rgb:
         size = (self._width, self._height)
         sky = gradient(
-            size, ((0, (58, 74, 140)), (0.22, (142, 96, 158)), (0.40, (240, 140, 112)), (_HORIZON, (255, 212, 146)), (1, (255, 212, 146)))
+            size,
+            (
+                (0, (58, 74, 140)),
+                (0.22, (142, 96, 158)),
+                (0.40, (240, 140, 112)),
+                (_HORIZON, (255, 212, 146)),
+                (1, (255, 212, 146)),
+            ),
         )
         y, x = np.mgrid[: self._height, : self._width].astype(np.float32) / self._height
         away = np.hypot(x - _SUN * self._width / self._height, y - (_HORIZON - 0.075))
-        sky += np.exp(-((away / 0.30) ** 2))[..., None] * np.float32((60, 56, 20))
+        sky += np.exp(-((away / 0.30) ** 2))[..., None] * tone((60, 56, 20))
         disc = 1 - smoothstep(0.070, 0.076, away)
-        sky += (np.float32((255, 248, 214)) - sky) * disc[..., None]
+        sky += (tone((255, 248, 214)) - sky) * disc[..., None]
         return to_bytes(sky)
 
     def _paint_clouds(self, rng: np.random.Generator) -> Rgba:
@@ -146,9 +170,16 @@ def _paint_boat(side: int) -> Rgba:
         brush.polygon(((0.46 * u, 0.07 * u), (0.46 * u, 0.28 * u), (0.353 * u, 0.28 * u)), fill=(214, 70, 58))
         brush.polygon(((0.51 * u, 0.12 * u), (0.51 * u, 0.70 * u), (0.84 * u, 0.70 * u)), fill=(236, 214, 190))
         for seam in (0.42, 0.56):
-            brush.line((0.46 * u - (seam - 0.07) * 0.5 * u, seam * u, 0.46 * u, seam * u), fill=(206, 190, 170), width=s)
-        brush.polygon(((0.08 * u, 0.76 * u), (0.92 * u, 0.76 * u), (0.78 * u, 0.97 * u), (0.22 * u, 0.97 * u)), fill=(150, 52, 44))
-        brush.polygon(((0.08 * u, 0.76 * u), (0.92 * u, 0.76 * u), (0.89 * u, 0.81 * u), (0.11 * u, 0.81 * u)), fill=(245, 226, 196))
+            brush.line(
+                (0.46 * u - (seam - 0.07) * 0.5 * u, seam * u, 0.46 * u, seam * u), fill=(206, 190, 170), width=s
+            )
+        brush.polygon(
+            ((0.08 * u, 0.76 * u), (0.92 * u, 0.76 * u), (0.78 * u, 0.97 * u), (0.22 * u, 0.97 * u)), fill=(150, 52, 44)
+        )
+        brush.polygon(
+            ((0.08 * u, 0.76 * u), (0.92 * u, 0.76 * u), (0.89 * u, 0.81 * u), (0.11 * u, 0.81 * u)),
+            fill=(245, 226, 196),
+        )
         brush.polygon(((0.475 * u, 0.04 * u), (0.475 * u, 0.09 * u), (0.59 * u, 0.065 * u)), fill=(66, 132, 190))
 
     return draw((side, side), paint)
@@ -160,7 +191,11 @@ def _paint_gull(side: int, lift: float) -> Rgba:
         tips = 0.5 - 0.38 * lift
         width = max(1, round(0.09 * u))
         for sign in (-1, 1):
-            points = [(0.5 * u, 0.56 * u), ((0.5 + sign * 0.22) * u, (0.5 * tips + 0.16) * u), ((0.5 + sign * 0.48) * u, tips * u)]
+            points = [
+                (0.5 * u, 0.56 * u),
+                ((0.5 + sign * 0.22) * u, (0.5 * tips + 0.16) * u),
+                ((0.5 + sign * 0.48) * u, tips * u),
+            ]
             brush.line(points, fill=(52, 44, 70), width=width, joint="curve")
 
     return draw((side, side), paint)

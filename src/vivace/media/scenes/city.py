@@ -9,7 +9,19 @@ from PIL import ImageDraw
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, draw, gradient, mix, noise, smoothstep, to_bytes
+from vivace.media.scenes.paint import (
+    Colour,
+    Layer,
+    Rgba,
+    Sprite,
+    draw,
+    gradient,
+    mix,
+    noise,
+    smoothstep,
+    to_bytes,
+    tone,
+)
 
 HORIZON = 0.74
 """Height of the pavement's edge, as a share of the picture."""
@@ -33,7 +45,8 @@ class Scene:
             ((48, 42, 78), 0.5, (0.08, 0.30), 0.55),
         )
         self._houses = [
-            (Layer(self._paint_houses(rng, span, colour, heights, lit)), speed) for colour, speed, heights, lit in depths
+            (Layer(self._paint_houses(rng, span, colour, heights, lit)), speed)
+            for colour, speed, heights, lit in depths
         ]
         self._street = Layer(self._paint_street(rng, span))
         self._posts = Layer(self._paint_posts(2 * self._width))
@@ -71,13 +84,15 @@ class Scene:
 
     def _paint_sky(self, rng: np.random.Generator) -> Rgb:
         size = (self._width, self._height)
-        sky = gradient(size, ((0, (38, 44, 104)), (0.35, (150, 82, 138)), (0.58, (246, 142, 108)), (0.76, (255, 214, 150))))
+        sky = gradient(
+            size, ((0, (38, 44, 104)), (0.35, (150, 82, 138)), (0.58, (246, 142, 108)), (0.76, (255, 214, 150)))
+        )
         y, x = np.mgrid[: self._height, : self._width].astype(np.float32) / self._height
         away = np.hypot(x - 0.68 * self._width / self._height, y - 0.36)
         glow = np.exp(-((away / 0.28) ** 2))[..., None]
-        sky += glow * np.float32((70, 60, 20))
+        sky += glow * tone((70, 60, 20))
         disc = 1 - smoothstep(0.082, 0.088, away)
-        sky = sky * (1 - disc[..., None]) + disc[..., None] * np.float32((255, 244, 205))
+        sky = sky * (1 - disc[..., None]) + disc[..., None] * tone((255, 244, 205))
         stars = (rng.random((self._height, self._width)) > 0.9985) & (y < 0.3)
         sky[stars] += 90
         return to_bytes(sky)
@@ -127,7 +142,9 @@ class Scene:
                 for row in range(int((base - top - 0.02 * unit) / (1.25 * step))):
                     for column in range(columns):
                         left, upper = x + margin + column * step, top + 0.02 * unit + row * 1.25 * step
-                        glass = warm[int(rng.integers(3))] if rng.random() < lit else tuple(round(0.72 * p) for p in wall)
+                        glass = (
+                            warm[int(rng.integers(3))] if rng.random() < lit else tuple(round(0.72 * p) for p in wall)
+                        )
                         brush.rectangle((left * s, upper * s, (left + pane) * s, (upper + 1.3 * pane) * s), fill=glass)
                 x += width
 
@@ -144,7 +161,9 @@ class Scene:
             count = max(1, round(span / (0.16 * unit)))
             for mark in range(count):
                 left, top = mark * span / count, 0.88 * unit
-                brush.rectangle((left * s, top * s, (left + 0.08 * unit) * s, (top + 0.008 * unit) * s), fill=(226, 210, 170))
+                brush.rectangle(
+                    (left * s, top * s, (left + 0.08 * unit) * s, (top + 0.008 * unit) * s), fill=(226, 210, 170)
+                )
             count = max(1, round(span / (0.45 * unit)))
             for tree in range(count):
                 x = (tree + 0.5) * span / count
@@ -157,7 +176,9 @@ class Scene:
 
     def _paint_tree(self, brush: ImageDraw.ImageDraw, s: int, rng: np.random.Generator, x: float, foot: float) -> None:
         unit = self._height
-        brush.rectangle(((x - 0.006 * unit) * s, (foot - 0.12 * unit) * s, (x + 0.006 * unit) * s, foot * s), fill=(40, 30, 40))
+        brush.rectangle(
+            ((x - 0.006 * unit) * s, (foot - 0.12 * unit) * s, (x + 0.006 * unit) * s, foot * s), fill=(40, 30, 40)
+        )
         for _ in range(14):
             dx, dy = rng.normal(0, 0.03) * unit, rng.normal(0, 0.03) * unit
             radius = rng.uniform(0.018, 0.036) * unit
@@ -191,8 +212,14 @@ class Scene:
             brush.polygon(
                 ((0.45 * u, 0.5 * u), (0.8 * u, 0.1 * u), (1.55 * u, 0.1 * u), (1.95 * u, 0.5 * u)), fill=colour
             )
-            brush.polygon(((0.6 * u, 0.48 * u), (0.87 * u, 0.17 * u), (1.15 * u, 0.17 * u), (1.15 * u, 0.48 * u)), fill=(60, 70, 96))
-            brush.polygon(((1.22 * u, 0.48 * u), (1.22 * u, 0.17 * u), (1.5 * u, 0.17 * u), (1.78 * u, 0.48 * u)), fill=(92, 110, 140))
+            brush.polygon(
+                ((0.6 * u, 0.48 * u), (0.87 * u, 0.17 * u), (1.15 * u, 0.17 * u), (1.15 * u, 0.48 * u)),
+                fill=(60, 70, 96),
+            )
+            brush.polygon(
+                ((1.22 * u, 0.48 * u), (1.22 * u, 0.17 * u), (1.5 * u, 0.17 * u), (1.78 * u, 0.48 * u)),
+                fill=(92, 110, 140),
+            )
             brush.rounded_rectangle((0.08 * u, 0.46 * u, 2.4 * u, 0.82 * u), radius=0.13 * u, fill=colour)
             brush.rectangle((0.12 * u, 0.68 * u, 2.36 * u, 0.8 * u), fill=dark)
             brush.ellipse((2.28 * u, 0.5 * u, 2.42 * u, 0.64 * u), fill=(255, 246, 190))

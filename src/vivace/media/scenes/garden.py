@@ -9,7 +9,20 @@ from PIL import ImageDraw
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, blend, draw, gradient, mix, noise, smoothstep, to_bytes
+from vivace.media.scenes.paint import (
+    Colour,
+    Layer,
+    Rgba,
+    Sprite,
+    blend,
+    draw,
+    gradient,
+    mix,
+    noise,
+    smoothstep,
+    to_bytes,
+    tone,
+)
 
 _PETALS: tuple[Colour, ...] = ((232, 76, 84), (250, 196, 60), (244, 244, 238), (206, 120, 210), (250, 140, 80))
 _WINGS: tuple[Colour, ...] = ((255, 150, 50), (90, 150, 240), (250, 240, 120))
@@ -38,7 +51,8 @@ class Scene:
             for height, foot, count, speed in ((0.24, 0.92, 90, 0.55), (0.38, 1.10, 60, 0.9), (0.52, 1.28, 26, 1.6))
         ]
         self._butterflies = [
-            (Sprite(_paint_butterfly(round(0.085 * self._height), colour)), rng.uniform(0, 2 * math.pi, 4)) for colour in _WINGS
+            (Sprite(_paint_butterfly(round(0.085 * self._height), colour)), rng.uniform(0, 2 * math.pi, 4))
+            for colour in _WINGS
         ]
 
     def render(self, time_s: float) -> Rgb:
@@ -56,8 +70,12 @@ class Scene:
 
     def _draw_butterflies(self, canvas: Rgb, time_s: float) -> None:
         for sprite, phase in self._butterflies:
-            x = self._width * (0.5 + 0.36 * math.sin(0.37 * time_s + phase[0]) + 0.09 * math.sin(1.3 * time_s + phase[1]))
-            y = self._height * (0.50 + 0.17 * math.sin(0.61 * time_s + phase[2]) + 0.05 * math.sin(2.9 * time_s + phase[3]))
+            x = self._width * (
+                0.5 + 0.36 * math.sin(0.37 * time_s + phase[0]) + 0.09 * math.sin(1.3 * time_s + phase[1])
+            )
+            y = self._height * (
+                0.50 + 0.17 * math.sin(0.61 * time_s + phase[2]) + 0.05 * math.sin(2.9 * time_s + phase[3])
+            )
             flap = 0.35 + 0.65 * abs(math.sin(9 * time_s + phase[0]))
             sprite.draw(canvas, (x, y), angle=0.4 * math.sin(1.1 * time_s + phase[1]), squeeze=flap)
 
@@ -77,7 +95,7 @@ class Scene:
         below = (y - top[None]) / height
         mottle = noise(rng, (span, height), 0.09 * height, octaves=4)
         light = 0.84 + 0.30 * mottle - 0.30 * np.clip(below, 0, 0.5)
-        picture = np.float32(colour) * light[..., None]
+        picture = tone(colour) * light[..., None]
         return np.dstack([to_bytes(picture), to_bytes(255 * np.clip((y - top[None]) + 0.5, 0, 1))])
 
 
@@ -120,7 +138,9 @@ def _paint_plants(rng: np.random.Generator, size: tuple[int, int], unit: int, he
         floor = rows * s
         # Between the stems it is dark, and no row shows its feet.
         for step in range(8):
-            brush.rectangle((0, (0.70 + 0.0375 * step) * floor, span * s, floor), fill=(46, 104, 44, 32 + 32 * step - (step == 7)))
+            brush.rectangle(
+                (0, (0.70 + 0.0375 * step) * floor, span * s, floor), fill=(46, 104, 44, 32 + 32 * step - (step == 7))
+            )
         for _ in range(count * 9):
             x, tall = rng.uniform(0.02, 0.98) * span, rng.uniform(0.25, 0.72) * rows
             lean, wide = rng.normal(0, 0.12) * tall, rng.uniform(0.006, 0.012) * unit * (0.7 + near)
@@ -139,7 +159,9 @@ def _paint_plants(rng: np.random.Generator, size: tuple[int, int], unit: int, he
             x, tall = rng.uniform(0.04, 0.96) * span, rng.uniform(0.55, 0.86) * rows
             stem = max(1, round(0.007 * unit * (0.7 + near) * s))
             brush.line((x * s, floor, x * s, floor - tall * s), fill=(70, 130, 60), width=stem)
-            _paint_flower(brush, x * s, floor - tall * s, rng.uniform(0.018, 0.030) * unit * (0.8 + 1.1 * near) * s, rng)
+            _paint_flower(
+                brush, x * s, floor - tall * s, rng.uniform(0.018, 0.030) * unit * (0.8 + 1.1 * near) * s, rng
+            )
 
     return draw(size, paint)
 

@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Field, Layer, blend, gradient, mix, noise, packed, picked, smoothstep, to_bytes
+from vivace.media.scenes.paint import (
+    Field,
+    Layer,
+    blend,
+    gradient,
+    mix,
+    noise,
+    packed,
+    picked,
+    smoothstep,
+    to_bytes,
+    tone,
+)
 
 _HORIZON = 0.40
 _EYE = 1.35
@@ -43,7 +55,13 @@ class Scene:
         self._balls = [
             _Ball(rng, _SKINS[palettes[index]], radius, orbit, height, 2 * math.pi * index / 5, spin)
             for index, (radius, orbit, height, spin) in enumerate(
-                ((0.62, 0.0, 0.75, 0.5), (0.42, 1.7, 0.5, -0.9), (0.34, 2.3, 0.9, 1.3), (0.5, 2.0, 0.55, 0.7), (0.3, 1.35, 1.3, -1.6))
+                (
+                    (0.62, 0.0, 0.75, 0.5),
+                    (0.42, 1.7, 0.5, -0.9),
+                    (0.34, 2.3, 0.9, 1.3),
+                    (0.5, 2.0, 0.55, 0.7),
+                    (0.3, 1.35, 1.3, -1.6),
+                )
             )
         ]
 
@@ -67,7 +85,10 @@ class Scene:
         floor += self._far
         canvas[self._horizon :] = floor
         seen = sorted(
-            ((sin * bx * -1 + cos * bz + distance, cos * bx + sin * bz, by, ball) for ball, (bx, by, bz) in zip(self._balls, places, strict=True)),
+            (
+                (sin * bx * -1 + cos * bz + distance, cos * bx + sin * bz, by, ball)
+                for ball, (bx, by, bz) in zip(self._balls, places, strict=True)
+            ),
             key=lambda entry: -entry[0],
         )
         for depth, side, up, ball in seen:
@@ -92,7 +113,7 @@ class Scene:
         sky = gradient(size, ((0, (64, 128, 196)), (1, (226, 226, 214))))
         clouds = smoothstep(0.46, 0.8, noise(rng, (size[0], 4 * size[1]), 0.9 * self._height, octaves=5)[::4])
         fade = np.linspace(1, 0, size[1], dtype=np.float32)[:, None]
-        sky += (np.float32((255, 250, 244)) - sky) * (clouds * fade * 0.9)[..., None]
+        sky += (tone((255, 250, 244)) - sky) * (clouds * fade * 0.9)[..., None]
         return to_bytes(sky)
 
     def _paint_floor(self, rng: np.random.Generator) -> NDArray[np.uint32]:
@@ -105,7 +126,7 @@ class Scene:
         bright = mix((206, 186, 160), (246, 236, 216), veins)
         picture = np.where((((x // half) + (y // half)) % 2 == 0)[..., None], dark, bright)
         joint = ((x % half < 2) | (y % half < 2))[..., None]
-        picture = np.where(joint, np.float32((120, 112, 108)), picture)
+        picture = np.where(joint, tone((120, 112, 108)), picture)
         return packed(picture)
 
 
@@ -141,7 +162,9 @@ class _Ball:
     def place(self, time_s: float) -> tuple[float, float, float]:
         """Return where the middle is: across, up, ahead."""
         angle = self._start + (0.9 / (0.6 + self._orbit)) * time_s
-        up = self.radius + self._height * abs(math.sin(1.3 * time_s + 2 * self._start)) * (0.25 if self._orbit == 0 else 1)
+        up = self.radius + self._height * abs(math.sin(1.3 * time_s + 2 * self._start)) * (
+            0.25 if self._orbit == 0 else 1
+        )
         return self._orbit * math.cos(angle), up, self._orbit * math.sin(angle)
 
     def draw(self, canvas: Rgb, centre: tuple[float, float], radius_px: float, time_s: float, turn: float) -> None:
@@ -174,7 +197,7 @@ class _Ball:
 
 def _pattern(kind: str, u: Field, v: Field, field: Field) -> Field:
     if kind == "bands":
-        return smoothstep(0.45, 0.55, 0.5 + 0.5 * np.sin(14 * np.pi * v + 1.5 * field))
+        return smoothstep(0.45, 0.55, (0.5 + 0.5 * np.sin(14 * np.pi * v + 1.5 * field)).astype(np.float32))
     if kind == "land":
         return smoothstep(0.48, 0.56, field)
     if kind == "swirl":

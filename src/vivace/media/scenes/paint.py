@@ -48,12 +48,22 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell_px: float, *, oc
         # Cut the middle out of an enlarged grid whose ends continue each other.
         box = (float(border), 0.0, float(border + columns), float(rows))
         image = Image.fromarray(wrapped)
-        total += weight * np.asarray(image.resize((width, max(height, round(rows * scale))), Image.Resampling.BICUBIC, box=box))[:height]
+        total += (
+            weight
+            * np.asarray(image.resize((width, max(height, round(rows * scale))), Image.Resampling.BICUBIC, box=box))[
+                :height
+            ]
+        )
         weight *= 0.5
         if cell <= 1:
             break
     low, high = float(total.min()), float(total.max())
     return (total - low) / max(high - low, 1e-6)
+
+
+def tone(colour: Sequence[float]) -> NDArray[np.float32]:
+    """Return a colour as `float32 [3]`, to calculate with."""
+    return np.asarray(colour, np.float32)
 
 
 def smoothstep(low: float, high: float, value: Field) -> Field:
@@ -64,10 +74,8 @@ def smoothstep(low: float, high: float, value: Field) -> Field:
 
 def mix(first: Sequence[float], second: Sequence[float], share: NDArray[np.floating]) -> NDArray[np.float32]:
     """Blend two colours by `share [h w]` (0: first), giving `float32 [h w 3]`."""
-    share = np.asarray(share, np.float32)[..., None]
-    return cast(
-        NDArray[np.float32], np.float32(first) * (1 - share) + np.float32(second) * share
-    )
+    weight = np.asarray(share, np.float32)[..., None]
+    return cast(NDArray[np.float32], tone(first) * (1 - weight) + tone(second) * weight)
 
 
 def gradient(size: tuple[int, int], stops: Sequence[tuple[float, Colour]]) -> NDArray[np.float32]:
@@ -82,7 +90,7 @@ def gradient(size: tuple[int, int], stops: Sequence[tuple[float, Colour]]) -> ND
 
 def to_bytes(picture: NDArray[np.floating]) -> Rgb:
     """Round and clip to `uint8`."""
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    return cast(Rgb, np.clip(picture + 0.5, 0, 255).astype(np.uint8))
 
 
 def draw(size: tuple[int, int], paint: Callable[[ImageDraw.ImageDraw, int], None]) -> Rgba:

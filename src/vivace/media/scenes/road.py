@@ -5,11 +5,27 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ImageDraw
 
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, draw, gradient, mix, noise, packed, picked, smoothstep, to_bytes
+from vivace.media.scenes.paint import (
+    Colour,
+    Field,
+    Layer,
+    Rgba,
+    Sprite,
+    draw,
+    gradient,
+    mix,
+    noise,
+    packed,
+    picked,
+    smoothstep,
+    to_bytes,
+    tone,
+)
 
 _HORIZON = 0.46
 _EYE = 1.1
@@ -37,13 +53,18 @@ class Scene:
         rows = np.arange(self._horizon, self._height, dtype=np.float32) + 0.5 - self._horizon
         self._ahead = (_EYE * _FOCAL * self._height / rows)[:, None]
         self._clear = np.clip(1.15 - self._ahead / (0.8 * _FAR), 0, 1).astype(np.float32)
-        self._haze = np.float32(_HAZE) * (1 - self._clear[..., None])
+        self._haze = tone(_HAZE) * (1 - self._clear[..., None])
         self._trees = [_paint_tree(rng, kind) for kind in (0, 1, 0, 1, 2)]
         self._hazy = [[_hazed(tree, share) for share in (0.0, 0.25, 0.5, 0.72, 0.88)] for tree in self._trees]
         count = 48
         sides = rng.choice((-1.0, 1.0), count)
         self._places = np.stack(
-            [np.linspace(0, _FAR, count, endpoint=False), sides * (2.9 + rng.gamma(1.5, 1.6, count)), rng.uniform(1.6, 3.4, count)], axis=1
+            [
+                np.linspace(0, _FAR, count, endpoint=False),
+                sides * (2.9 + rng.gamma(1.5, 1.6, count)),
+                rng.uniform(1.6, 3.4, count),
+            ],
+            axis=1,
         )
         self._kinds = rng.integers(len(self._trees), size=count)
 
@@ -56,7 +77,7 @@ class Scene:
         self._hills.draw(canvas, self._height * 0.55 * (1 - math.cos(0.23 * time_s)) + 0.01 * travelled)
         middle = self._width / 2 + self._bent(self._ahead, bend)
         scale = self._ahead / (_FOCAL * self._height)
-        x = (np.arange(self._width, dtype=np.float32)[None] - middle.astype(np.float32)) * scale + np.float32(sway)
+        x = (np.arange(self._width, dtype=np.float32)[None] - middle) * scale + np.float32(sway)
         columns = ((x + 8) * _TEXELS).astype(np.int32) & (_TEXTURE - 1)
         # Beyond the texture's width the meadow repeats, not the road.
         columns = np.where(np.abs(x) < 8, columns, columns | 192)
@@ -69,9 +90,9 @@ class Scene:
             self._draw_tree(canvas, int(index), float(depths[index]), bend, sway)
         return canvas
 
-    def _bent(self, ahead: np.ndarray | float, bend: float) -> np.ndarray | float:
+    def _bent(self, ahead: Field, bend: float) -> Field:
         """Return how far the road has curved aside at that distance, px."""
-        return bend * self._height * 0.012 * (ahead * ahead) / (ahead + 6)
+        return np.float32(bend * self._height * 0.012) * (ahead * ahead) / (ahead + 6)
 
     def _draw_tree(self, canvas: Rgb, index: int, depth: float, bend: float, sway: float) -> None:
         if depth < 0.9:
@@ -81,7 +102,7 @@ class Scene:
         haze = self._hazy[self._kinds[index]]
         # Trees come out of the haze at the far end.
         sprite = haze[min(len(haze) - 1, int(len(haze) * max(0.0, depth / _FAR * 1.25 - 0.15)))]
-        x = self._width / 2 + float(self._bent(depth, bend)) + (side - sway) * scale
+        x = self._width / 2 + float(self._bent(np.asarray(depth, np.float32), bend)) + (side - sway) * scale
         foot = self._horizon + _EYE * scale
         size = tall * scale / sprite.height
         sprite.draw(canvas, (x, foot - 0.48 * tall * scale), scale=size)
@@ -91,7 +112,7 @@ class Scene:
         sky = gradient(size, ((0, (84, 146, 204)), (_HORIZON, _HAZE), (1, _HAZE)))
         clouds = smoothstep(0.48, 0.8, noise(rng, (size[0], 3 * size[1]), 0.8 * self._height, octaves=5)[::3])
         fade = np.clip(1.1 - np.linspace(0, 1.1 / _HORIZON, size[1], dtype=np.float32), 0, 1)[:, None]
-        sky += (np.float32((255, 252, 244)) - sky) * (clouds * fade * 0.85)[..., None]
+        sky += (tone((255, 252, 244)) - sky) * (clouds * fade * 0.85)[..., None]
         return to_bytes(sky)
 
     def _paint_hills(self, rng: np.random.Generator) -> Rgba:
@@ -104,12 +125,14 @@ class Scene:
             top = height - self._height * rise * (0.25 + ridge)
             alpha = np.clip(y - top[None] + 0.5, 0, 1)
             mottle = 0.9 + 0.2 * noise(rng, (span, height), 0.06 * self._height)
-            picture[..., :3] = np.where(alpha[..., None] > 0.5, to_bytes(np.float32(colour) * mottle[..., None]), picture[..., :3])
+            picture[..., :3] = np.where(
+                alpha[..., None] > 0.5, to_bytes(tone(colour) * mottle[..., None]), picture[..., :3]
+            )
             picture[..., 3] = np.maximum(picture[..., 3], to_bytes(255 * alpha))
         return picture
 
 
-def _paint_ground(rng: np.random.Generator) -> np.ndarray:
+def _paint_ground(rng: np.random.Generator) -> NDArray[np.float32]:
     """Return sixteen by sixteen units of ground, `float32 [h w 3]`: meadow, verge, road with a broken line."""
     size = (_TEXTURE, _TEXTURE)
     fine, coarse = noise(rng, size, 10, octaves=3), noise(rng, size, 70)
@@ -121,7 +144,7 @@ def _paint_ground(rng: np.random.Generator) -> np.ndarray:
     picture = np.where((x < 2.45 + 0.3 * coarse)[..., None], gravel, picture)
     picture = np.where((x < 2.0)[..., None], asphalt, picture)
     paint = ((x < 0.10) & (y % 4 < 2.2)) | ((x > 1.72) & (x < 1.86))
-    return np.where(paint[..., None], np.float32((236, 230, 208)) * (0.85 + 0.15 * fine[..., None]), picture)
+    return np.where(paint[..., None], tone((236, 230, 208)) * (0.85 + 0.15 * fine[..., None]), picture)
 
 
 def _paint_tree(rng: np.random.Generator, kind: int) -> Rgba:
@@ -145,7 +168,8 @@ def _paint_tree(rng: np.random.Generator, kind: int) -> Rgba:
             radius = rng.uniform(0.05, 0.11) * w
             light = 0.72 + 0.5 * layer / 90 - 0.35 * (cy / h - 0.36) + rng.uniform(-0.08, 0.08)
             brush.ellipse(
-                (cx - radius, cy - radius, cx + radius, cy + radius), fill=tuple(min(255, round(part * light)) for part in base)
+                (cx - radius, cy - radius, cx + radius, cy + radius),
+                fill=tuple(min(255, round(part * light)) for part in base),
             )
 
     return draw((width, height), paint)

@@ -1,4 +1,4 @@
-"""Turning, textured shapes that drift and pass in front of each other, with soft shadows, over a slow marbled ground."""
+"""Turning, textured shapes that pass in front of each other, with soft shadows, over a slow marbled ground."""
 
 from __future__ import annotations
 
@@ -71,8 +71,12 @@ def _paint(rng: np.random.Generator, kind: str, colours: tuple[Colour, Colour], 
         elif kind == "square":
             brush.rounded_rectangle((0.1 * full, 0.1 * full, 0.9 * full, 0.9 * full), radius=0.08 * full, fill="white")
         elif kind == "cross":
-            brush.rounded_rectangle((0.36 * full, 0.04 * full, 0.64 * full, 0.96 * full), radius=0.05 * full, fill="white")
-            brush.rounded_rectangle((0.04 * full, 0.36 * full, 0.96 * full, 0.64 * full), radius=0.05 * full, fill="white")
+            brush.rounded_rectangle(
+                (0.36 * full, 0.04 * full, 0.64 * full, 0.96 * full), radius=0.05 * full, fill="white"
+            )
+            brush.rounded_rectangle(
+                (0.04 * full, 0.36 * full, 0.96 * full, 0.64 * full), radius=0.05 * full, fill="white"
+            )
         else:
             corners, inner = {"star": (10, 0.45), "triangle": (3, 1.0), "hexagon": (6, 1.0)}[kind]
             brush.polygon(
