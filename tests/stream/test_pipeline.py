@@ -322,6 +322,22 @@ def test_a_file_run_live_is_paced_and_stamped_when_due():
     assert gaps_s == pytest.approx([1 / 500] * len(gaps_s))
 
 
+def test_a_foreign_source_that_is_not_live_cannot_be_paced_and_says_so():
+    class Foreign:
+        def __init__(self) -> None:
+            self.inner = FakeSource(pictures(2))
+            self.info = self.inner.info
+            self.close = self.inner.close
+
+        def __iter__(self):
+            return iter(self.inner)
+
+    with stream_of() as stream:
+        with pytest.raises(UsageError, match="live=False"):
+            list(stream.run(Foreign(), live=True))
+        assert len(list(stream.run(Foreign()))) == 2
+
+
 def test_the_budget_follows_the_sources_rate_live_and_there_is_none_otherwise():
     with stream_of() as stream:
         list(stream.run(FakeSource(pictures(3), live=True, fps=25)))

@@ -50,6 +50,7 @@ def test_a_frame_keeps_its_place_and_its_history():
     assert list(out.marks) == ["prepare", "denoise", "refine"]
     assert sorted(out.marks.values()) == list(out.marks.values())
     np.testing.assert_array_equal(out.rgb, paint(source.rgb, RED))
+    assert out.source_rgb is source.rgb
 
 
 def test_later_frames_never_change_earlier_output():

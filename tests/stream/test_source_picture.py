@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import FakeModel
 
+from fakes import FakeModel
 from vivace.stream import Stream
 from vivace.stream.fit import fit
 

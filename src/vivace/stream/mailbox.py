@@ -16,6 +16,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+WAKE_S = 0.5
+"""A consumer looks up this often while nothing comes: on Windows, Ctrl-C does not interrupt a wait without end."""
+
 
 class Mailbox(Generic[T]):
     """Base of both boxes: what waits, who is woken, and how it ends. Thread-safe."""
@@ -58,7 +61,7 @@ class Mailbox(Generic[T]):
         while True:
             with self._changed:
                 while not self._items and not self._closed:
-                    self._changed.wait()
+                    self._changed.wait(WAKE_S)
                 if not self._items:
                     if self._error is not None:
                         raise self._error

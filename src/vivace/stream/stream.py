@@ -247,11 +247,11 @@ class Stream:
         size = checked.get("size", now.size) or (session.size if session is not None else None)
         if size is None:
             return
-        if session is not None:
-            session.prepare(size, checked.get("seed", now.seed))
         mask = checked.get("mask", now.mask)
         if mask is not None:
             mask.prepare(size)
+        if session is not None:
+            session.prepare(size, checked.get("seed", now.seed))
 
     @property
     def model(self) -> StreamModel:
