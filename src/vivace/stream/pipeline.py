@@ -29,8 +29,8 @@ AHEAD = 2
 """Frames a stage may run ahead of the next when every frame counts: enough to overlap, few enough to stay small."""
 
 GRACE_S = 0.2
-"""Time in which a thread between two frames sees that it is over and closes the source itself. Only a source that is
-waiting for a picture is closed from outside."""
+"""Time in which threads between two frames see that it is over. Only then is the source closed, so that no source is
+closed under the hands of a thread unless that thread waits in it for a picture."""
 
 JOIN_TIMEOUT_S = 5.0
 """A source blocked in a device's read ends with its own time-out; nobody waits longer than this for it."""
@@ -146,10 +146,6 @@ class Pipeline:
             self._deliver()
         except BaseException as failure:  # noqa: BLE001  (raised in the consumer's thread, after the frames before it)
             error = failure
-        try:
-            self._source.close()
-        except BaseException as failure:  # noqa: BLE001  (likewise)
-            error = error or failure
         self._in.close(error)
 
     def _deliver(self) -> None:
