@@ -96,7 +96,8 @@ class MiniModel:
         state = MiniState(size, seed, canvases)
         self._executor(canvases[0])
         rest = [canvas.inputs for canvas in canvases[1:]]
-        threading.Thread(target=self._prepare, args=(rest,), name="mini-prepare", daemon=True).start()
+        # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
+        threading.Thread(target=self._prepare, args=(rest,), name="mini-prepare").start()
         return state
 
     def _prepare(self, shapes: Sequence[Arrays]) -> None:
