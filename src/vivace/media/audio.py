@@ -99,7 +99,7 @@ class AudioWriter:
     """Writes a track into an output container, in step with the pictures.
 
     Packets are copied as they are where the container allows it, otherwise transcoded to AAC (WebM: Opus). Time zero of
-    the output is `start_s` of the source, the same for sound and picture; sound that ends before it is left out.
+    the output is `start_s` of the source, the same for sound and picture; sound from before it is left out.
     """
 
     def __init__(self, track: AudioTrack, container: OutputContainer):
@@ -116,8 +116,7 @@ class AudioWriter:
         if encoder == "aac" and rate not in _AAC_RATES:
             rate = 48_000
         self._stream = container.add_stream(encoder, rate=rate, bit_rate=BIT_RATE)
-        layout = source.codec_context.layout
-        self._stream.layout = layout.name if layout.nb_channels in (1, 2) else "stereo"
+        self._stream.layout = "mono" if source.codec_context.channels == 1 else "stereo"
 
     def write_until(self, time_s: float | None, start_s: float) -> None:
         """Write what begins before `time_s` (source time; None: all that is left). `start_s` is the output's zero."""
@@ -128,16 +127,13 @@ class AudioWriter:
                 self._encode(packet, start_s)
 
     def _copy(self, packet: Any, start_s: float) -> None:
-        time_base = self._track.time_base
-        shift = round(start_s / time_base)
+        shift = round(start_s / self._track.time_base)
         if packet.pts is not None:
-            if packet.pts + max(1, packet.duration or 0) <= shift:
-                return
             packet.pts -= shift
         if packet.dts is not None:
             packet.dts -= shift
         packet.stream = self._stream
-        self._container.mux(packet)
+        self._mux(packet)
 
     def _encode(self, packet: Any, start_s: float) -> None:
         try:
@@ -147,16 +143,23 @@ class AudioWriter:
             return
         for frame in frames:
             if frame.pts is not None:
-                time_base = Fraction(frame.time_base)
-                frame.pts -= round(start_s / time_base)
-                if float(frame.pts * time_base) + frame.samples / frame.sample_rate <= 0:
+                frame.pts -= round(start_s / Fraction(frame.time_base))
+                if frame.pts < 0:
                     continue
-            self._container.mux(self._stream.encode(frame))
+            for encoded in self._stream.encode(frame):
+                self._mux(encoded)
+
+    def _mux(self, packet: Any) -> None:
+        # Sound from before zero (a codec's run-up, or what comes before the first picture) would make the muxer move
+        # the pictures. It is left out, at the cost of up to one packet, some 20 ms, at the very beginning.
+        if packet.pts is None or packet.pts >= 0:
+            self._container.mux(packet)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
         if not self.copies:
-            self._container.mux(self._stream.encode(None))
+            for packet in self._stream.encode(None):
+                self._mux(packet)
 
     def close(self) -> None:
         """Close the track."""

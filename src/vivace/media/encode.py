@@ -86,6 +86,7 @@ class VideoSink(Sink):
         self._target = target
         self._format = container_format
         self._size = size
+        self._fps_known = bool(fps)
         self._fps = Fraction(fps).limit_denominator(1001) if fps else Fraction(30)
         self._time_base = time_base
         self._audio_from = audio_from
@@ -97,6 +98,7 @@ class VideoSink(Sink):
         self._reformatter = VideoReformatter()
         self._start_s = 0.0
         self._start_pts = 0
+        self._duration = 1
         self._end_s = 0.0
         self._last_pts = -1
         self._failed = False
@@ -139,6 +141,8 @@ class VideoSink(Sink):
         self._time_base = self._time_base or frame.time_base
         self._start_s = frame.pts_s
         self._start_pts = self._rescaled(frame)
+        # How long a picture is shown, which matters for the last one; the others end where the next begins.
+        self._duration = max(1, round(1 / self._fps / self._time_base))
         options = dict(_MUXER_OPTIONS[self._format])
         if isinstance(self._target, Path):
             self._file = WholeWrites(self._target, self._open_file(self._target))
@@ -182,14 +186,16 @@ class VideoSink(Sink):
         if self._audio is not None:
             self._audio.write_until(frame.pts_s, self._start_s)
         pts = max(self._last_pts + 1, self._rescaled(frame) - self._start_pts)
+        if self._last_pts >= 0 and not self._fps_known:
+            self._duration = pts - self._last_pts
         self._last_pts = pts
         picture = self._yuv(frame.rgb)
         picture.pts = pts
         picture.time_base = self._time_base
-        duration_s = float(1 / self._fps)
-        picture.duration = max(1, round(Fraction(duration_s) / self._time_base))
-        self._end_s = frame.pts_s + duration_s
-        self._container.mux(self._stream.encode(picture))
+        self._end_s = frame.pts_s + float(self._duration * self._time_base)
+        for packet in self._stream.encode(picture):
+            packet.duration = self._duration
+            self._container.mux(packet)
 
     def _rescaled(self, frame: Frame) -> int:
         assert self._time_base is not None

@@ -59,8 +59,8 @@ class FileSource(Source):
         self._pictures = reader.frames()
         first = next(self._pictures, None)
         if first is None:
-            if reader.damaged_packets:
-                raise DecodeError(f"{self._path}: damaged; not one of its pictures can be decoded")
+            if reader.damaged_packets or stream.frames or stream.duration or reader.container.duration:
+                raise DecodeError(f"{self._path}: damaged or cut short; not one of its pictures can be decoded")
             raise SourceUnsupportedError(f"{self._path}: holds a video track without a single frame")
         self._first: av.VideoFrame | None = first
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
@@ -85,7 +85,7 @@ class FileSource(Source):
 
     def open_audio(self) -> AudioTrack | None:
         """Open the file's first audio stream, to be read independently of the pictures."""
-        return AudioTrack.open(str(self._path), self._path.name) if self.info.has_audio else None
+        return AudioTrack.open(f"file:{self._path}", self._path.name) if self.info.has_audio else None
 
     def _read(self) -> Generator[Frame, None, None]:
         timeline = Timeline(self._reader.time_base, self._reader.step)
@@ -150,7 +150,8 @@ class FrameLimit:
 
 def _open(path: Path) -> av.container.InputContainer:
     try:
-        return av.open(str(path), mode="r")
+        # As a file: by FFmpeg's rules `a:b.mp4` would be an address.
+        return av.open(f"file:{path}", mode="r")
     except av.InvalidDataError as error:
         if path.stat().st_size == 0:
             raise SourceUnsupportedError(f"{path}: the file is empty") from error

@@ -28,6 +28,9 @@ Opener = Callable[[], InputContainer]
 MAX_DAMAGED_IN_A_ROW = 500
 """So many unreadable packets without one picture between them mean there is nothing more to come."""
 
+_TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
+"""FFmpeg paints any text file as a terminal would."""
+
 MAX_PLAUSIBLE_FPS = 1000.0
 """Containers without a frame rate report their clock (90,000 and the like)."""
 
@@ -170,7 +173,9 @@ def _main_video(container: InputContainer, name: str) -> VideoStream:
     if not videos:
         kinds = sorted({stream.type for stream in container.streams})
         cover = " and a cover picture" if container.streams.video else ""
-        held = f"only {', '.join(kind for kind in kinds if kind != 'video') or 'nothing'}{cover}"
-        raise SourceUnsupportedError(f"{name}: holds no video ({held})")
+        held = ", ".join(kind for kind in kinds if kind != "video") or "nothing"
+        raise SourceUnsupportedError(f"{name}: holds no video, only {held}{cover}")
+    if container.format.name in _TEXT_ART:
+        raise SourceUnsupportedError(f"{name}: a text file, not a video")
     # The default stream where one is marked, else the largest, which is what players show.
     return max(videos, key=lambda video: (bool(video.disposition & Disposition.default), video.width * video.height))

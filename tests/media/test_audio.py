@@ -1,0 +1,151 @@
+"""Sound comes along, in step with the pictures, whatever container it goes into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from vivace.media.sink import open_sink
+from vivace.media.source import open_source
+
+from .clips import beep, grey
+
+FPS = 25
+FLASH_S = 1.0
+CODECS = {"aac": "mp4", "libopus": "webm", "pcm_s16le": "mkv", "libmp3lame": "mp4"}
+
+Clip = Callable[..., Path]
+
+
+def flash_and_beep(clip: Clip, codec: str, name: str | None = None, **how: Any) -> Path:
+    """Return two seconds of black silence with a white frame and a tone at one second."""
+    pictures = [grey(235 if number == FLASH_S * FPS else 10) for number in range(2 * FPS)]
+    name = name or f"in.{CODECS[codec]}"
+    if name.endswith("webm"):
+        how = {"codec": "libvpx", "options": {"lag-in-frames": "0"}, **how}
+    return clip(name, pictures, sound=beep(2.0, FLASH_S), sound_codec=codec, **how)
+
+
+def flash_s(path: Path) -> float:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            if frame.to_ndarray(format="gray").mean() > 100:
+                return float(frame.pts * frame.time_base)
+    raise AssertionError("no flash")
+
+
+def heard(path: Path) -> tuple[float, float]:
+    """Return when the tone starts, and when the sound ends, s."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        start_s, end_s = None, 0.0
+        for frame in container.decode(stream):
+            at_s = float(frame.pts * frame.time_base)
+            samples = np.abs(frame.to_ndarray().astype(np.float32)).reshape(-1)
+            if frame.format.name.startswith("s16"):
+                samples /= 32768
+            loud = np.flatnonzero(samples > 0.3)
+            if start_s is None and loud.size:
+                start_s = at_s + loud[0] / frame.sample_rate / max(1, samples.size / frame.samples)
+            end_s = at_s + frame.samples / frame.sample_rate
+    assert start_s is not None, "no tone"
+    return start_s, end_s
+
+
+def passed_through(source_path: Path, target: Path, frames: int | None = None) -> None:
+    with open_source(source_path) as source:
+        assert source.info.has_audio
+        with open_sink(target, fps=source.info.fps, audio_from=source) as sink:
+            for number, frame in enumerate(source):
+                if number == frames:
+                    break
+                sink.write(frame)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "mov"])
+@pytest.mark.parametrize("codec", ["aac", "libopus", "pcm_s16le"])
+def test_flash_and_tone_stay_together(clip: Clip, tmp_path: Path, codec: str, kind: str) -> None:
+    path = tmp_path / f"out.{kind}"
+    passed_through(flash_and_beep(clip, codec), path)
+    start_s, end_s = heard(path)
+    assert flash_s(path) == pytest.approx(FLASH_S, abs=0.002)
+    # Half a frame of 25 fps; people notice from about 45 ms.
+    assert start_s == pytest.approx(flash_s(path), abs=0.02)
+    assert end_s == pytest.approx(2.0, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind", "kept"),
+    [("aac", "mp4", "aac"), ("aac", "mkv", "aac"), ("libopus", "webm", "opus"), ("aac", "webm", "opus"), ("pcm_s16le", "mp4", "aac")],
+)
+def test_sound_is_copied_where_the_container_takes_it(
+    clip: Clip, tmp_path: Path, codec: str, kind: str, kept: str
+) -> None:
+    original = flash_and_beep(clip, codec)
+    path = tmp_path / f"out.{kind}"
+    passed_through(original, path)
+    with av.open(str(path)) as container, av.open(str(original)) as first:
+        assert container.streams.audio[0].codec_context.name == kept
+        if first.streams.audio[0].codec_context.name == kept:
+            before = [bytes(packet) for packet in first.demux(audio=0) if packet.size]
+            after = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+            assert set(after) <= set(before)
+            assert len(after) >= len(before) - 1
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_a_source_that_does_not_start_at_zero_stays_in_step(clip: Clip, tmp_path: Path, kind: str) -> None:
+    # An MPEG transport stream starts at 1.4 s.
+    path = tmp_path / f"out.{kind}"
+    passed_through(flash_and_beep(clip, "aac", "in.ts", muxer="mpegts"), path)
+    assert flash_s(path) == pytest.approx(FLASH_S, abs=0.002)
+    assert heard(path)[0] == pytest.approx(FLASH_S, abs=0.025)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm"])
+def test_pictures_that_start_late_cut_the_sound_before_them(clip: Clip, tmp_path: Path, kind: str) -> None:
+    late = list(range(FPS // 2, FPS // 2 + 2 * FPS))
+    source = flash_and_beep(clip, "aac", pts=late, time_base=Fraction(1, FPS))
+    path = tmp_path / f"out.{kind}"
+    passed_through(source, path)
+    # The tone was half a second before the flash, and still is.
+    assert flash_s(path) == pytest.approx(FLASH_S, abs=0.002)
+    assert heard(path)[0] == pytest.approx(FLASH_S - 0.5, abs=0.025)
+
+
+def test_a_stream_stopped_early_stops_its_sound(clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    passed_through(flash_and_beep(clip, "aac"), path, frames=30)
+    assert heard(path)[1] == pytest.approx(30 / FPS, abs=0.05)
+
+
+def test_sound_longer_than_the_pictures_is_kept_whole(clip: Clip, tmp_path: Path) -> None:
+    pictures = [grey(10)] * FPS
+    path = tmp_path / "out.mp4"
+    passed_through(clip("in.mp4", pictures, sound=beep(2.0, FLASH_S)), path)
+    assert heard(path)[1] == pytest.approx(2.0, abs=0.05)
+
+
+def test_sound_cut_short_does_not_stop_the_pictures(clip: Clip, tmp_path: Path) -> None:
+    path = flash_and_beep(clip, "aac", muxer_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    out = tmp_path / "out.mp4"
+    passed_through(path, out)
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 10
+
+
+def test_a_silent_source_makes_a_silent_file(clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with open_source(clip()) as source, open_sink(path, audio_from=source) as sink:
+        assert source.open_audio() is None
+        for frame in source:
+            sink.write(frame)
+    with av.open(str(path)) as container:
+        assert not container.streams.audio
