@@ -153,7 +153,7 @@ def _tell(progress: Progress, task: TaskID, frame: Frame, show: _Show) -> None:
 
 def _sheet(pictures: list[Rgb]) -> Rgb:
     rows = [pictures[first : first + SHEET_COLUMNS] for first in range(0, len(pictures), SHEET_COLUMNS)]
-    return contact_sheet(rows, title="vivace: source and live result", cell_px=SHEET_CELL_PX)
+    return contact_sheet(rows, cell_px=SHEET_CELL_PX)
 
 
 def report(stats: Stats, folder: Path, elapsed_s: float, console: Console) -> None:

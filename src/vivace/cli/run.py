@@ -157,6 +157,9 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
             return open_sink("window")
         except SinkUnsupportedError:
             pass  # no display: a file it is, and the summary says which
+    read, written = source.info.path, Path(output or default_file(spec))
+    if read is not None and written.exists() and written.samefile(read):
+        raise SinkUnsupportedError(f"{written}: is the source itself; name another file with -o")
     audio_from = source if source.info.has_audio else None
     return open_sink(output or default_file(spec), fps=source.info.fps, audio_from=audio_from)
 

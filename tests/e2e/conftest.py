@@ -1,0 +1,66 @@
+"""A small clip, the embedded model loaded once, and the `vivace` command in this process or in one of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vivace.models
+from e2e.helpers import CLIP_FRAMES, Outcome, Vivace, write_scene
+from vivace.cli import main
+from vivace.models import load_model
+from vivace.models.base import StreamModel
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a clip of 12 frames at 96x64."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    write_scene(path, CLIP_FRAMES)
+    return path
+
+
+@pytest.fixture(scope="session")
+def embedded() -> StreamModel:
+    """Return the embedded model with its real weights."""
+    return load_model("mini")
+
+
+@pytest.fixture
+def vivace_here(
+    embedded: StreamModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Vivace:
+    """Return the command, run in this process and an empty working directory, with the model loaded only once."""
+
+    def load_once(name: str = "mini", **options: Any) -> StreamModel:
+        return embedded if name == "mini" else load_model(name, **options)
+
+    monkeypatch.setattr(vivace.models, "load_model", load_once)
+    monkeypatch.chdir(tmp_path)
+    for name in ("VIVACE_MODEL", "VIVACE_THREADS", "VIVACE_DEBUG", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*tokens: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(token) for token in tokens])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def vivace_there(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Return the command, started as a process of its own in an empty working directory."""
+
+    def start(*tokens: object, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "vivace", *map(str, tokens)]
+        settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=tmp_path, text=True, **{**settings, **options})
+
+    return start
