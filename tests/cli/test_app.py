@@ -66,6 +66,14 @@ def test_wrong_usage_is_one_message_and_2(tokens: list[str], capsys: pytest.Capt
     assert "--help" in said
 
 
+@pytest.mark.parametrize("text", ["2.5", "1e3", "nan", "0x10", "two", "9" * 5000])
+def test_a_number_that_is_not_whole_is_never_rounded(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "a", "--seed", text]) == 2
+    said = capsys.readouterr().err
+    assert "--seed" in said
+    assert len(said) < 400
+
+
 def test_a_mistyped_command_finds_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:
     main(["rnu"])
     assert 'Did you mean "run"?' in capsys.readouterr().err

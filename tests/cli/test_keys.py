@@ -56,6 +56,15 @@ def test_a_character_that_arrives_in_two_reads_is_one_character() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on Windows")
+def test_a_terminal_that_is_not_ours_is_left_alone() -> None:
+    master, slave = os.openpty()
+    with os.fdopen(slave, closefd=False) as stream, PromptLine(stream) as line:
+        assert not line.active
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on Windows")
 def test_a_terminal_is_given_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     import termios
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Group, Parameter
 
 from vivace import __version__
+from vivace.cli.options import whole
 from vivace.errors import BackendUnavailableError
 from vivace.settings import Settings
 
@@ -87,9 +88,9 @@ class RunOptions:
     """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes."""
     strength: Annotated[float, Parameter(group=PICTURE)] = 1.0
     """From 0 (the source, untouched) to 1."""
-    seed: Annotated[int, Parameter(group=PICTURE)] = 0
+    seed: Annotated[int, Parameter(group=PICTURE, converter=whole)] = 0
     """The same seed, source and prompt give the same pictures."""
-    steps: Annotated[int | None, Parameter(group=PICTURE)] = None
+    steps: Annotated[int | None, Parameter(group=PICTURE, converter=whole)] = None
     """Denoising steps a frame, one of those `vivace models show` names."""
     mask: Annotated[str | None, Parameter(group=PICTURE)] = None
     """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H`."""
@@ -98,10 +99,10 @@ class RunOptions:
     """Newest frame wins, or every frame in order. Cameras are live if not given, files every-frame."""
     fps: Annotated[float | None, Parameter(group=TIMING)] = None
     """Frames a second to ask of a camera, screen or scene and to hold in live mode."""
-    max_frames: Annotated[int | None, Parameter(group=TIMING)] = None
+    max_frames: Annotated[int | None, Parameter(group=TIMING, converter=whole)] = None
     """Stop after this many frames of output."""
 
-    threads: Annotated[int | None, Parameter(group=MACHINE)] = None
+    threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
     """CPU threads for the model; all if not given."""
 
 
@@ -172,9 +173,9 @@ def _bench_app(settings: Settings) -> App:
         *,
         model: str | None = None,
         size: Annotated[list[str] | None, Parameter(negative=())] = None,
-        frames: int = 300,
-        long: int | None = None,
-        threads: int | None = None,
+        frames: Annotated[int, Parameter(converter=whole)] = 300,
+        long: Annotated[int | None, Parameter(converter=whole)] = None,
+        threads: Annotated[int | None, Parameter(converter=whole)] = None,
         json: Path | None = None,
     ) -> None:
         """Time the whole stream, from decoding to encoding, and the model alone.

@@ -38,7 +38,7 @@ class PromptLine:
         except ImportError:  # Windows
             return self
         fd = self._stream.fileno()
-        if os.tcgetpgrp(fd) != os.getpgrp():  # in the background, touching the terminal would stop us
+        if not _in_foreground(fd):
             return self
         self._saved = termios.tcgetattr(fd)
         tty.setcbreak(fd, termios.TCSANOW)
@@ -99,3 +99,11 @@ class PromptLine:
             return text
         text, self._pending = self._pending.decode(errors="replace"), b""
         return text
+
+
+def _in_foreground(fd: int) -> bool:
+    """Whether the terminal is ours to change: touching it from the background would stop the process."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:  # a terminal that controls no process group, or another session's
+        return False

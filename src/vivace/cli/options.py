@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import Token
 
 from vivace.errors import UsageError
 
@@ -20,3 +24,17 @@ def parse_size(text: str) -> tuple[int, int]:
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         raise UsageError(f"size {shown!r} is not WxH in pixels; give for example 512x288.")
     return int(match[1]), int(match[2])
+
+
+def whole(type_: Any, tokens: Sequence[Token]) -> int:  # noqa: ARG001  (what cyclopts calls)
+    """Return a whole number. The parser's own conversion would round 2.5 to 2 without a word.
+
+    Raises:
+        ValueError: anything else; the parser names the flag.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise ValueError(f"{shown!r} is not a whole number.") from None
