@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -43,7 +44,9 @@ def grey(level: int, size: tuple[int, int] = SIZE) -> Rgb:
     return np.full((size[1], size[0], 3), level, np.uint8)
 
 
-def frames_of(pictures: Sequence[Rgb], pts: Sequence[int] | None = None, time_base: Fraction = Fraction(1, 25)) -> list[Frame]:
+def frames_of(
+    pictures: Sequence[Rgb], pts: Sequence[int] | None = None, time_base: Fraction = Fraction(1, 25)
+) -> list[Frame]:
     """Return frames as a source would deliver them."""
     times = range(len(pictures)) if pts is None else pts
     return [Frame(rgb, index, at, time_base, 0.0) for index, (rgb, at) in enumerate(zip(pictures, times, strict=True))]
@@ -68,7 +71,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     muxer: str | None = None,
     muxer_options: dict[str, str] | None = None,
-    rotation: tuple[float, bool] | None = None,
+    rotation: tuple[int, bool] | None = None,
     aspect: Fraction | None = None,
     sound: np.ndarray[Any, Any] | None = None,
     sound_codec: str = "aac",
@@ -85,10 +88,9 @@ def write_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = time_base
         stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
         if tags and "yuv" in pix_fmt:
             stream.codec_context.colorspace = stream.codec_context.color_range = 1
-        if rotation is not None:
-            stream.set_display_rotation(rotation[0], hflip=rotation[1])
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
         audio: Any = None
@@ -111,6 +113,22 @@ def write_clip(
             samples.time_base = Fraction(1, 48_000)
             container.mux(audio.encode(samples))
             container.mux(audio.encode(None))
+    if rotation is not None:
+        assert isinstance(target, Path)
+        turn_mp4(target, *rotation)
+
+
+def turn_mp4(path: Path, degrees: int, mirrored: bool) -> None:
+    """Write a display matrix into an MP4: turned counter-clockwise by quarter turns, then mirrored left to right."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), -90: (0, -1)}[degrees]
+    a, b, c, d = cos, -sin, sin, cos
+    if mirrored:
+        a, c = -a, -c
+    data = bytearray(path.read_bytes())
+    # Track header (ISO/IEC 14496-12, 8.3.2), version 0: 40 bytes of other fields before the matrix.
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
 
 
 def read_all(path: Path) -> list[av.VideoFrame]:

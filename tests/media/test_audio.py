@@ -28,7 +28,7 @@ def flash_and_beep(clip: Clip, codec: str, name: str | None = None, **how: Any) 
     pictures = [grey(235 if number == FLASH_S * FPS else 10) for number in range(2 * FPS)]
     name = name or f"in.{CODECS[codec]}"
     if name.endswith("webm"):
-        how = {"codec": "libvpx", "options": {"lag-in-frames": "0"}, **how}
+        how = {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}, **how}
     return clip(name, pictures, sound=beep(2.0, FLASH_S), sound_codec=codec, **how)
 
 
@@ -82,7 +82,13 @@ def test_flash_and_tone_stay_together(clip: Clip, tmp_path: Path, codec: str, ki
 
 @pytest.mark.parametrize(
     ("codec", "kind", "kept"),
-    [("aac", "mp4", "aac"), ("aac", "mkv", "aac"), ("libopus", "webm", "opus"), ("aac", "webm", "opus"), ("pcm_s16le", "mp4", "aac")],
+    [
+        ("aac", "mp4", "aac"),
+        ("aac", "mkv", "aac"),
+        ("libopus", "webm", "opus"),
+        ("aac", "webm", "opus"),
+        ("pcm_s16le", "mp4", "aac"),
+    ],
 )
 def test_sound_is_copied_where_the_container_takes_it(
     clip: Clip, tmp_path: Path, codec: str, kind: str, kept: str

@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_presentation_times_always_rise(clip: Clip, tmp_path: Path) -> None:
     with open_source(glued) as source:
         stamps = [frame.pts for frame in source]
     assert len(stamps) == 20
-    assert all(earlier < later for earlier, later in zip(stamps, stamps[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(stamps))
 
 
 def test_odd_sizes_are_delivered_as_they_are(clip: Clip) -> None:
@@ -71,6 +72,7 @@ def test_odd_sizes_are_delivered_as_they_are(clip: Clip) -> None:
     with open_source(path) as source:
         frames = list(source)
     assert source.info.size == frames[0].size == (35, 27)
+    assert frames[0].rgb.flags.c_contiguous
     assert corners(frames[0].rgb) == ["red", "green", "blue", "white"]
 
 
@@ -128,7 +130,9 @@ def test_the_display_matrix_is_respected(clip: Clip, turn: int, mirrored: bool, 
     ("aspect", "turn", "size"),
     [(Fraction(2), 0, (128, 48)), (Fraction(1, 2), 0, (64, 96)), (Fraction(2), 90, (48, 128))],
 )
-def test_pixels_become_square_without_losing_any(clip: Clip, aspect: Fraction, turn: int, size: tuple[int, int]) -> None:
+def test_pixels_become_square_without_losing_any(
+    clip: Clip, aspect: Fraction, turn: int, size: tuple[int, int]
+) -> None:
     path = clip(pictures=[quarters()] * 3, aspect=aspect, rotation=(turn, False))
     with open_source(path) as source:
         assert next(iter(source)).size == source.info.size == size
@@ -272,7 +276,7 @@ def test_music_is_refused(tmp_path: Path, cover: bool) -> None:
         if cover:
             video: Any = container.add_stream("mjpeg", rate=25)
             video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
-            video.disposition = av.stream.Disposition.attached_pic
+            video.disposition = av.stream.Disposition.attached_pic.value
             container.mux(video.encode(av.VideoFrame.from_ndarray(quarters()).reformat(format="yuvj420p")))
             container.mux(video.encode(None))
         samples = av.AudioFrame.from_ndarray(beep(0.5, 0.2), format="fltp", layout="mono")

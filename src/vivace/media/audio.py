@@ -9,6 +9,7 @@ from typing import Any
 import av
 from av.container import InputContainer, OutputContainer
 
+from vivace.media.clock import exact
 from vivace.media.reader import open_error
 
 COPYABLE = {
@@ -62,7 +63,7 @@ class AudioTrack:
     @property
     def time_base(self) -> Fraction:
         """Seconds per unit of a packet's pts."""
-        return Fraction(self.stream.time_base) if self.stream.time_base else Fraction(1, 48_000)
+        return exact(self.stream.time_base) if self.stream.time_base else Fraction(1, 48_000)
 
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
@@ -143,7 +144,7 @@ class AudioWriter:
             return
         for frame in frames:
             if frame.pts is not None:
-                frame.pts -= round(start_s / Fraction(frame.time_base))
+                frame.pts -= round(start_s / exact(frame.time_base))
                 if frame.pts < 0:
                     continue
             for encoded in self._stream.encode(frame):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import av.device
 from av.container import InputContainer
 
 from vivace.errors import SourceNotFoundError
@@ -47,6 +46,10 @@ def list_cameras(sysfs: Path = _SYSFS) -> list[Camera]:
     """Return the cameras of this machine, in the order of their numbers. `sysfs` is where Linux lists them."""
     if _PLATFORM.startswith("linux"):
         return _linux_cameras(sysfs)
+    try:
+        import av.device
+    except ImportError:
+        return []  # PyAV 17 cannot list; a camera can still be opened by its address.
     interface = _interface()
     if interface not in {name for names in av.formats_available for name in names.split(",")}:
         return []

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 Clock = Callable[[], float]
 """Returns seconds of a monotonic clock."""
 Sleep = Callable[[float], object]
 """Waits for so many seconds."""
 
+
 RESTART_STEPS = 10
 """A time stamp this many frame durations in the past is a clock that started over, not jitter."""
+
+
+def exact(ratio: Any) -> Fraction:
+    """Return a rational number of FFmpeg's as a Fraction; PyAV has a type of its own from version 19 on."""
+    return Fraction(ratio.numerator, ratio.denominator)
 
 
 class Timeline:

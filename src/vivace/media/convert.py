@@ -39,7 +39,8 @@ def resize(rgb: Rgb, size: Size) -> Rgb:
     scaled = _scaler((width, height), size).reformat(
         frame, size[0], size[1], "rgb24", interpolation=interpolation_for((width, height), size), threads=1
     )
-    return cast(Rgb, scaled.to_ndarray())
+    # Some widths come with padded rows.
+    return cast(Rgb, np.ascontiguousarray(scaled.to_ndarray()))
 
 
 def _scaler(source: Size, target: Size) -> VideoReformatter:

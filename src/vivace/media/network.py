@@ -169,6 +169,8 @@ class NetworkSource(Source):
         while self._failures < len(self._delays_s) and not self._stop.is_set():
             self._sleep(self._delays_s[self._failures])
             self._failures += 1
+            if self._stop.is_set():
+                return
             try:
                 self._reader = self._connect()
             except SourceError as error:

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from vivace.media.clock import exact
 from vivace.media.convert import Size, cover_size, crop, interpolation_for
 from vivace.media.frame import Rgb
 
@@ -50,7 +51,7 @@ class PictureConverter:
         """Convert to `size` (`(width, height)` px; None: the first frame's). `aspect` is the sample aspect ratio."""
         self.size = size
         self.rotation_deg = 0
-        self._aspect = Fraction(aspect) if aspect else Fraction(1)
+        self._aspect = exact(aspect) if aspect else Fraction(1)
         self._warn = warn or _ignore
         self._scaler = VideoReformatter()
         self._first: tuple[Size, str] | None = None
@@ -108,7 +109,7 @@ class PictureConverter:
             interpolation=interpolation_for(stored, scaled),
             threads=1,
         )
-        pixels = converted.to_ndarray()
+        pixels = np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
         return over_black(pixels) if self._has_alpha else cast(Rgb, pixels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
@@ -20,6 +21,7 @@ from vivace.errors import (
     SourceStalledError,
     SourceUnsupportedError,
 )
+from vivace.media.clock import exact
 from vivace.media.picture import Warn
 
 Opener = Callable[[], InputContainer]
@@ -44,6 +46,8 @@ def open_error(name: str, error: Exception, *, stall_timeout_s: float = 0.0) -> 
         return SourceNotFoundError(f"{name}: not found ({reason})")
     if isinstance(error, PermissionError):
         return SourceUnsupportedError(f"{name}: permission denied; check the owner and mode of the file or device")
+    if getattr(error, "errno", None) == errno.EBUSY:
+        return SourceUnsupportedError(f"{name}: in use by another program; close that first")
     if isinstance(error, (ConnectionError, TimeoutError)):
         return SourceNotFoundError(f"{name}: cannot connect ({reason}); check address and port")
     if isinstance(error, (av.ProtocolNotFoundError, av.DemuxerNotFoundError, av.DecoderNotFoundError)):
@@ -91,7 +95,7 @@ class VideoReader:
     @property
     def time_base(self) -> Fraction:
         """Seconds per unit of a frame's pts."""
-        return Fraction(self.stream.time_base) if self.stream.time_base else Fraction(1, 90_000)
+        return exact(self.stream.time_base) if self.stream.time_base else Fraction(1, 90_000)
 
     @property
     def fps(self) -> float | None:

@@ -57,7 +57,7 @@ class Scene:
         near = row / (_ROWS - 1)
         span = 2 * self._width
         unit = self._height
-        depth = round(unit * (0.06 + 0.26 * near))
+        depth = max(1, round(unit * (0.06 + 0.26 * near)))
         x = np.arange(span, dtype=np.float32) / span
         crest = np.zeros(span, np.float32)
         for octave in range(3):
