@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
-    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor"},
+    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor", "train"},
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
@@ -37,8 +37,8 @@ ARROWS: dict[str, set[str]] = {
 
 # Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
 HEAVY: dict[str, set[str]] = {
-    "torch": {"diffusion", "memory", "models", "runtime", "train", "doctor"},
-    "einops": {"diffusion", "memory", "models", "runtime", "train"},
+    "torch": {"diffusion", "memory", "models", "runtime", "train", "doctor", "bench"},
+    "einops": {"diffusion", "memory", "models", "runtime", "train", "bench"},
     "jaxtyping": {"diffusion", "memory", "models", "runtime", "train"},
     "openvino": {"runtime", "train", "doctor"},
     "av": {"media", "train", "doctor"},
@@ -134,6 +134,13 @@ def test_the_arrows_have_no_circles() -> None:
         assert free, f"a circle among {sorted(remaining)}"
         for room in free:
             del remaining[room]
+
+
+@pytest.mark.parametrize("module", ["vivace.demo", "vivace.doctor", "vivace.bench.command", "vivace.bench.speed"])
+def test_what_the_base_install_runs_needs_no_torch(module: str) -> None:
+    code = f"import {module}, sys; print('torch' in sys.modules, 'einops' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
 
 
 @pytest.mark.parametrize("module", LIGHT)
