@@ -55,7 +55,14 @@ Examples:
 """
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
-TRAIN_PACKAGES = ("torch", "einops", "jaxtyping")
+
+BENCH_QUALITY_EXAMPLES = """\
+Examples:
+
+- `vivace bench quality clips/ --out quality`
+- `vivace bench quality clips/ --size 512x512 --frames 8`
+- `vivace bench quality clips/ --ablations`
+"""
 
 BENCH_SPEED_EXAMPLES = """\
 Examples:
@@ -209,20 +216,56 @@ def _bench_app(settings: Settings) -> App:
             )
         )
 
+    @bench.command(help_epilogue=BENCH_QUALITY_EXAMPLES)
+    def quality(
+        clips: Path,
+        *,
+        out: Path = Path("quality"),
+        size: str = "256x256",
+        frames: Annotated[int, Parameter(converter=whole)] = 12,
+        skip: Annotated[int, Parameter(converter=whole)] = 24,
+        ablations: bool = False,
+    ) -> None:
+        """Compare the embedded model with its style teachers on a folder of clips (needs `pip install 'vivace[train]'`).
+
+        Parameters
+        ----------
+        clips
+            Folder of videos that were not trained on.
+        out
+            Folder for contact sheets (source, teacher, ours) and `quality.json`.
+        size
+            Output size WxH.
+        frames
+            Frames of each clip to stream.
+        skip
+            Frames of each clip to pass over first.
+        ablations
+            Also switch off one part of the model at a time, in eager torch; takes long.
+        """
+        _need_train_extra("this comparison")
+        from vivace.bench.quality import quality_command
+        from vivace.cli.options import parse_size
+
+        quality_command(clips, out, size=parse_size(size), frames=frames, skip=skip, ablations=ablations)
+
     return bench
 
 
 def _add_train(app: App) -> None:
     """Add `vivace train`: the commands of the train extra where it is installed, else a word on how to get it."""
-    missing = [package for package in TRAIN_PACKAGES if importlib.util.find_spec(package) is None]
-    if not missing:
+    if importlib.util.find_spec("torch") is not None:
         # Given as text, it is imported (and torch with it) only when it is called.
         app.command("vivace.train.app:app", name="train", help=TRAIN_HELP, sort_key=5)
         return
 
     @app.command(help=TRAIN_HELP, sort_key=5, help_flags=[], version_flags=[])
     def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:  # noqa: ARG001
+        _need_train_extra("training")
+
+
+def _need_train_extra(what: str) -> None:
+    if importlib.util.find_spec("torch") is None:
         raise BackendUnavailableError(
-            f"training needs {', '.join(missing)}, which the base install leaves out; "
-            "install it with: pip install 'vivace[train]'"
+            f"{what} needs torch, which the base install leaves out; install it with: pip install 'vivace[train]'"
         )

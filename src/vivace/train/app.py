@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vivace.models.mini.checkpoint import load_net
-from vivace.train.clips import read_segments
+from vivace.train.clips import read_segments, scene_segments
 from vivace.train.export import export, write_profile
 from vivace.train.mini import TrainConfig, train_in_processes
 from vivace.train.targets import bake
@@ -57,7 +57,8 @@ def targets(data: Path, *, out: Out = Path("runs/mini"), shards: Shards = 130) -
     columns = (TextColumn("baking targets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("shards", total=shards)
-        bake(read_segments(data), out / "targets", shards, report=lambda done: progress.update(task, completed=done))
+        segments = read_segments(data) + scene_segments()
+        bake(segments, out / "targets", shards, report=lambda done: progress.update(task, completed=done))
 
 
 @app.command

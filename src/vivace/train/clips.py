@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
+from vivace.media.scenes import make_scene, scene_names
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 
@@ -62,12 +63,13 @@ def read_segments(
 
 
 def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.uint8]]:
-    frames = []
+    frames: list[NDArray[np.uint8]] = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             ratio = min(1.0, max_height / frame.height)
             size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
-            frames.append(frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray())
+            rgb = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
+            frames.append(np.asarray(rgb, np.uint8))
             if len(frames) == limit:
                 break
     return frames
@@ -138,3 +140,14 @@ def _recolour(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     pictures = pictures * torch.tensor(rng.uniform(0.88, 1.12, size=3), dtype=torch.float32).view(1, 3, 1, 1)
     pictures = (pictures - 0.5) * float(rng.uniform(0.8, 1.25)) + 0.5 + float(rng.normal(0, 0.04))
     return pictures.clamp(0, 1) ** float(np.exp(rng.normal(0, 0.28)))
+
+
+def scene_segments(*, per_scene: int = 3, length: int = 26, size: tuple[int, int] = (480, 270)) -> list[Segment]:
+    """Render short runs of every built-in scene, at different moments and seeds."""
+    segments = []
+    for name in scene_names():
+        for take in range(per_scene):
+            scene = make_scene(name, size, seed=take)
+            frames = [scene.render(take * 7.0 + i / 24) for i in range(length)]
+            segments.append(Segment(f"scene-{name}", np.stack(frames)))
+    return segments

@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from vivace.models.mini.config import POOL, WORKING_MULTIPLE_PX, MiniConfig
+from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.styles import STYLE_KEYS
@@ -29,9 +29,8 @@ def example_inputs(
     """Return random inputs of the exported graph for `working` and `output` sizes `(height, width)`."""
     generator = torch.Generator().manual_seed(seed)
     (h, w), (height, width) = working, output
-    pooled = h * w // WORKING_MULTIPLE_PX**2
+    pooled = cfg.memory_tokens(h, w)
     blocks = len(cfg.temporal_blocks)
-    assert WORKING_MULTIPLE_PX % POOL == 0
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
@@ -85,7 +84,7 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         ov.save_model(model, Path(scratch) / "mini.xml", compress_to_fp16=True)
-        xml = (Path(scratch) / "mini.xml").read_bytes()
+        xml = canonical((Path(scratch) / "mini.xml").read_bytes())
         constants = (Path(scratch) / "mini.bin").read_bytes()
     arrays = {name: value.contiguous().numpy() for name, value in state.items()}
     layout, others = split_constants(xml, constants, arrays)
@@ -98,6 +97,26 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
     (folder / "mini.xml").write_bytes(xml)
     save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, folder / "mini.safetensors", metadata)
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("mini.xml", "mini.safetensors")}
+
+
+def canonical(xml: bytes) -> bytes:
+    """Return a graph whose layers are named by kind and number, without notes of the converter.
+
+    The converter counts names up per process, so that two exports of the same weights would differ.
+    """
+    root = ET.fromstring(xml)
+    root.set("name", "vivace-mini")
+    for layer in root.iter("layer"):
+        if layer.get("type") != "Parameter":
+            layer.set("name", f"{layer.get('type')}_{layer.get('id')}")
+            for port in layer.iter("port"):
+                port.attrib.pop("names", None)
+        for notes in layer.findall("rt_info"):
+            layer.remove(notes)
+    for notes in root.findall("rt_info"):
+        root.remove(notes)
+    text: bytes = ET.tostring(root, "utf-8")
+    return text
 
 
 def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarray]) -> tuple[dict[str, object], bytes]:
@@ -114,9 +133,9 @@ def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarr
     others = bytearray()
     for offset, size in sorted(places.items()):
         chunk = constants[offset : offset + size]
-        name = by_bytes.get(chunk)
-        if name is not None:
-            found.append((name, offset))
+        parameter = by_bytes.get(chunk)
+        if parameter is not None:
+            found.append((parameter, offset))
         else:
             rest.append((offset, size))
             others += chunk

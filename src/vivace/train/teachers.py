@@ -152,7 +152,7 @@ def brush(strokes: Tensor, angle: Tensor) -> Tensor:
 
 
 def stroke_angle(x: Tensor, tex: TeacherTextures, sigma: float, turn: float, band: int) -> Tensor:
-    """Return the direction of brush strokes: along edges where there are some, elsewhere along a smooth random field."""
+    """Return the direction of brush strokes: along edges where there are some, elsewhere along a random field."""
     angle, certain = tangent(x, sigma * tex.scale)
     free = tex.bands[:, band : band + 1] * turn
     weight = (certain * 1.5 - 0.35).clamp(0, 1)
@@ -402,7 +402,8 @@ def sepia(x: Tensor, tex: TeacherTextures) -> Tensor:
 TEACHERS: dict[str, Teacher] = {
     f.__name__: f
     for f in (
-        cel, ink, pencil, watercolour, oil, neon, pixel, comic, night, golden, snow, swirl, noir, blueprint, thermal, sepia,
+        cel, ink, pencil, watercolour, oil, neon, pixel, comic,
+        night, golden, snow, swirl, noir, blueprint, thermal, sepia,
     )
 }  # fmt: skip
 assert tuple(TEACHERS) == STYLE_KEYS

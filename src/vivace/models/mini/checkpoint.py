@@ -8,11 +8,17 @@ import numpy as np
 import torch
 
 from vivace.errors import CheckpointError
+from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.weights import CONSTANTS, FOLDER, read_tensors
 
 
-def load_net(path: Path = FOLDER / "mini.safetensors", *, without: frozenset[str] = frozenset()) -> MiniNet:
+def load_net(
+    path: Path = FOLDER / "mini.safetensors",
+    *,
+    cfg: MiniConfig | None = None,
+    without: frozenset[str] = frozenset(),
+) -> MiniNet:
     """Return the network with the weights of a shipped file, or of a training checkpoint (its moving average).
 
     `without` names parts to switch off.
@@ -20,7 +26,7 @@ def load_net(path: Path = FOLDER / "mini.safetensors", *, without: frozenset[str
     Raises:
         CheckpointError: the file does not fit.
     """
-    net = MiniNet(without=without)
+    net = MiniNet(cfg, without=without)
     if path.suffix == ".safetensors":
         tensors, _ = read_tensors(path)
         state = {k: torch.from_numpy(np.array(v)).float() for k, v in tensors.items() if k != CONSTANTS}

@@ -34,6 +34,8 @@ class MiniConfig:
     """Channels of the fine path, at 1/2 of the output size."""
     sink_slots: int = 2
     window_slots: int = 4
+    pool: int = POOL
+    """Tokens of the memory are means of pool x pool; the weights have none of their own for it, so 1 is an ablation."""
     texture_channels: int = len(BAND_SIGMAS_PX) + STROKE_COUNT
     stroke_channels: int = STROKE_COUNT
     screen_channels: int = SCREEN_COUNT
@@ -42,6 +44,10 @@ class MiniConfig:
     def slots(self) -> int:
         """Slots of the memory, sinks and window."""
         return self.sink_slots + self.window_slots
+
+    def memory_tokens(self, working_height: int, working_width: int) -> int:
+        """Return the tokens of one memory slot at a working size."""
+        return working_height * working_width // (PATCH_PX * self.pool) ** 2
 
     @property
     def head_dim(self) -> int:

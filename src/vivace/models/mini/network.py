@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.mini.config import POOL, MiniConfig
+from vivace.models.mini.config import MiniConfig
 
 
 class Memory(NamedTuple):
@@ -32,7 +32,7 @@ class Memory(NamedTuple):
 
 
 class ClipMemory(NamedTuple):
-    """A whole clip at once, as in training: every frame's past is in the same batch, frames of a clip being neighbours."""
+    """A whole clip at once, as in training: frames of a clip are neighbours in the batch, and each other's past."""
 
     ages: Tensor
     """`[b t t]` float: age of frame j seen from frame i; negative where i may not see j."""
@@ -49,9 +49,9 @@ class Conditions(NamedTuple):
     """`[b]` log2 of output px per working px."""
 
 
-PARTS = ("spatial", "temporal", "pooling", "coarse", "fine", "colours", "strokes")
-"""Named parts an ablation may switch off: attention within a frame, to the past, the pooling of the past's keys and
-values, the coarse path's features, the fine path (the coarse picture is enlarged), the colour map, the strokes."""
+PARTS = ("spatial", "temporal", "coarse", "fine", "colours", "strokes", "previous")
+"""Named parts an ablation may switch off: attention within a frame, attention to the past, the coarse path's features,
+the fine path (the coarse picture is enlarged instead), the colour map, the strokes, the previous output."""
 
 
 # -- positions ---------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class TemporalAttention(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(2, 1, 1, cfg.dim))
         self.age_bias = nn.Parameter(torch.zeros(cfg.heads, self.max_age + 1))
 
-    def write(self, x: Tensor, height: int, width: int, pool: int = POOL) -> tuple[Tensor, Tensor]:
+    def write(self, x: Tensor, height: int, width: int, pool: int) -> tuple[Tensor, Tensor]:
         """Return this frame's pooled keys and values, `[b p d]` each, for the memory."""
         b, _, d = x.shape
         pooled = F.avg_pool2d(x.transpose(1, 2).reshape(b, d, height, width), pool).flatten(2).transpose(1, 2)
@@ -208,7 +208,7 @@ class Trunk(nn.Module):
         rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
         columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
         angles = rotary_angles(rows, columns, self.cfg.head_dim)
-        pool = 1 if "pooling" in without else POOL
+        pool = self.cfg.pool
         centre = (pool - 1) / 2
         pooled = rotary_angles(rows[::pool] + centre, columns[::pool] + centre, self.cfg.head_dim)
         x = tokens.flatten(2).transpose(1, 2)
@@ -417,6 +417,8 @@ class MiniNet(nn.Module):
             conditions: prompt, time and scale.
             memory: past keys and values, or None for no temporal memory.
         """
+        if "previous" in self.without:
+            pictures = torch.cat([pictures[:, :6], torch.zeros_like(pictures[:, 6:])], 1)
         cond = self.condition(conditions)
         shared = self.modulation(cond).unflatten(-1, (7, -1))
         half, quarter, eighth, tokens = self.encoder(pictures, screens, textures, cond)

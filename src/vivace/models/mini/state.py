@@ -51,8 +51,7 @@ class Geometry:
     def shapes(self, cfg: MiniConfig) -> dict[str, tuple[int, ...]]:
         """Return the shape of every input of the graph, by name, in order."""
         h, w = self.working_height, self.working_width
-        pooled = h * w // WORKING_MULTIPLE_PX**2
-        memory = (1, len(cfg.temporal_blocks), cfg.slots, pooled, cfg.dim)
+        memory = (1, len(cfg.temporal_blocks), cfg.slots, cfg.memory_tokens(h, w), cfg.dim)
         return {
             "source": (1, self.height, self.width, 3),
             "x_t": (1, 3, h, w),
@@ -127,7 +126,7 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig) -> Canvas:
         blocks=len(cfg.temporal_blocks),
         sink_slots=cfg.sink_slots,
         window_slots=cfg.window_slots,
-        tokens=place.working_height * place.working_width // WORKING_MULTIPLE_PX**2,
+        tokens=cfg.memory_tokens(place.working_height, place.working_width),
         dim=cfg.dim,
     )
     shared = {"keys": ring.keys, "values": ring.values}

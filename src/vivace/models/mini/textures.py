@@ -43,6 +43,7 @@ class Textures:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all fields."""
         return self.noise.nbytes + self.bands.nbytes + self.strokes.nbytes
 
     def window(self, top: int, left: int, height: int, width: int) -> Textures:
@@ -60,15 +61,16 @@ def make_textures(height: int, width: int, seed: int) -> Textures:
     fx = np.fft.rfftfreq(width)[None, :]
 
     def filtered(channel: int, gain: NDArray[np.float64]) -> Field:
-        field = np.fft.irfft2(spectrum[channel] * gain, s=(height, width))
+        field: NDArray[np.float64] = np.fft.irfft2(spectrum[channel] * gain, s=(height, width))
         field -= field.mean()
-        return (field / (field.std() + 1e-9)).astype(np.float32)
+        return np.asarray(field / (field.std() + 1e-9), np.float32)
 
     def gaussian_gain(along: float, across: float, angle: float) -> NDArray[np.float64]:
         # The Fourier transform of a Gaussian of deviation s is exp(-2 (pi s f)^2).
         u = fx * np.cos(angle) + fy * np.sin(angle)
         v = -fx * np.sin(angle) + fy * np.cos(angle)
-        return np.exp(-2 * np.pi**2 * ((along * u) ** 2 + (across * v) ** 2))
+        gain: NDArray[np.float64] = np.exp(-2 * np.pi**2 * ((along * u) ** 2 + (across * v) ** 2))
+        return gain
 
     # Bands of one scale take different noise channels, so that they are independent.
     bands = np.stack([filtered((i + 1) % 3, gaussian_gain(s, s, 0.0)) for i, s in enumerate(BAND_SIGMAS_PX)])

@@ -1,0 +1,297 @@
+"""`vivace bench quality`: the embedded model against its style teachers, on clips it was not trained on.
+
+Every style is streamed over every clip as a session would see it, frame after frame on its own output. Reported per
+style, against the teacher painting the same frames with the same textures:
+
+* PSNR, dB, and how often the nearest of all teachers (by 8 x 8 means and by px) is the right one;
+* flicker: mean absolute change from frame to frame, over the teacher's; 1 is as steady as the teacher;
+* sharpness: mean absolute difference of neighbours, over the teacher's; below 1 is blurred, above 1 is noisy.
+
+Ablations switch off one named part at a time. The memory is tested where it has something to do: on a source with
+camera noise and flickering exposure, against the teacher of the clean source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vivace.errors import SourceNotFoundError
+from vivace.media.convert import cover
+from vivace.media.draw import contact_sheet
+from vivace.media.frame import Rgb
+from vivace.media.source import open_source
+from vivace.models import load_model
+from vivace.models.base import Chunk, StreamModel
+from vivace.models.mini.checkpoint import load_net
+from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
+from vivace.models.mini.model import MiniModel
+from vivace.models.mini.state import enlarge, geometry, textures_of
+from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
+from vivace.models.mini.text import TextEncoder
+from vivace.models.mini.textures import screens
+from vivace.runtime.eager import EagerNetwork
+from vivace.train.teachers import TEACHERS, TeacherTextures
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
+SEED = 0
+
+
+@dataclass(slots=True)
+class StyleScore:
+    """Sums over clips for one style."""
+
+    psnr_db: list[float] = field(default_factory=list)
+    recognised: list[bool] = field(default_factory=list)
+    flicker: list[float] = field(default_factory=list)
+    """Change per frame of ours, 0 to 255."""
+    teacher_flicker: list[float] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
+
+    def row(self) -> dict[str, float]:
+        """Return the means; flicker as the ratio of sums, so that still clips do not divide by nothing."""
+        return {
+            "psnr_db": float(np.mean(self.psnr_db)),
+            "recognised": float(np.mean(self.recognised)),
+            "flicker_ratio": float(np.sum(self.flicker) / max(np.sum(self.teacher_flicker), 1e-6)),
+            "sharpness_ratio": float(np.mean(self.sharpness)),
+        }
+
+
+def read_clip(path: Path, size: tuple[int, int], frames: int, skip: int) -> list[Rgb]:
+    """Return `frames` pictures after the first `skip`, cut to `size = (width, height)`."""
+    pictures: list[Rgb] = []
+    with open_source(str(path)) as source:
+        for frame in source:
+            if frame.index >= skip:
+                pictures.append(cover(frame.rgb, size))
+            if len(pictures) == frames:
+                break
+    return pictures
+
+
+def list_clips(folder: Path) -> list[Path]:
+    """Return the videos of a folder.
+
+    Raises:
+        SourceNotFoundError: there is none.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    if not paths:
+        raise SourceNotFoundError(f"no video under {folder}; name a folder of clips")
+    return paths
+
+
+def stream(model: StreamModel, frames: Sequence[Rgb], embeds: NDArray[np.float32], steps: int = 1) -> list[Rgb]:
+    """Paint frames one after the other, as a session does."""
+    height, width = frames[0].shape[:2]
+    state = model.open((width, height), seed=SEED)
+    return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0][0] for f in frames]
+
+
+class Teachers:
+    """All teachers at one output size, with the textures a stream of that size starts from."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        place = geometry(size)
+        fields = textures_of(place.working_height, place.working_width, SEED)
+        height, width = place.height, place.width
+        noise, bands, strokes = (
+            torch.from_numpy(enlarge(f, height, width))[None] for f in (fields.noise, fields.bands, fields.strokes)
+        )
+        printed = torch.from_numpy(screens(height, width, place.scale_y, place.scale_x))[None]
+        self._textures = TeacherTextures(noise, bands, strokes, printed, place.scale_y)
+
+    @torch.inference_mode()
+    def paint(self, style: str, rgb: Rgb) -> Rgb:
+        """Return what the teacher of `style` makes of a picture."""
+        x = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255
+        y = TEACHERS[style](x, self._textures)[0].clamp(0, 1)
+        return np.ascontiguousarray((y * 255 + 0.5).byte().permute(1, 2, 0).numpy())
+
+
+def psnr(a: Rgb, b: Rgb) -> float:
+    """Return the peak signal-to-noise ratio of two pictures, dB."""
+    return float(10 * np.log10(255**2 / max(1e-3, np.mean((a.astype(np.float32) - b) ** 2))))
+
+
+def change(frames: Sequence[Rgb]) -> float:
+    """Return the mean absolute change from frame to frame, 0 to 255."""
+    return float(np.mean([np.abs(b.astype(np.int16) - a).mean() for a, b in pairwise(frames)]))
+
+
+def edges(rgb: Rgb) -> float:
+    """Return the mean absolute difference of neighbouring px."""
+    x = rgb.astype(np.int16)
+    return float(np.abs(np.diff(x, axis=0)).mean() + np.abs(np.diff(x, axis=1)).mean())
+
+
+def nearest_teacher(rgb: Rgb, painted: dict[str, Rgb]) -> str:
+    """Return the style whose teacher is nearest to a picture, by coarse colour and by px."""
+
+    def coarse(x: Rgb) -> NDArray[np.float32]:
+        h, w = x.shape[0] // 8 * 8, x.shape[1] // 8 * 8
+        return np.asarray(x[:h, :w].reshape(h // 8, 8, w // 8, 8, 3).mean(axis=(1, 3)), np.float32)
+
+    def distance(other: Rgb) -> float:
+        far = np.abs(coarse(rgb) - coarse(other)).mean()
+        return float(far + np.abs(rgb.astype(np.float32) - other).mean())
+
+    return min(painted, key=lambda style: distance(painted[style]))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `measure` found."""
+
+    styles: dict[str, StyleScore]
+    sheets: dict[str, Rgb]
+    """Contact sheet by clip: source, teacher, ours, for every style."""
+
+
+def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
+    """Stream every style over every clip and compare with the teachers."""
+    teachers = Teachers(size)
+    scores = {key: StyleScore() for key in STYLE_KEYS}
+    sheets: dict[str, Rgb] = {}
+    for path in clips:
+        source = read_clip(path, size, frames, skip)
+        if len(source) < 2:
+            continue
+        last = {key: teachers.paint(key, source[-1]) for key in STYLE_KEYS}
+        cells: list[list[Rgb]] = []
+        for number, key in enumerate(STYLE_KEYS):
+            ours = stream(model, source, np.eye(STYLE_COUNT, dtype=np.float32)[number])
+            theirs = [*(teachers.paint(key, f) for f in source[:-1]), last[key]]
+            score = scores[key]
+            score.psnr_db.append(psnr(ours[-1], last[key]))
+            score.recognised.append(nearest_teacher(ours[-1], last) == key)
+            # The first frames have no past to be steady against.
+            score.flicker.append(change(ours[2:] if len(ours) > 4 else ours))
+            score.teacher_flicker.append(change(theirs[2:] if len(theirs) > 4 else theirs))
+            score.sharpness.append(edges(ours[-1]) / max(edges(last[key]), 1e-3))
+            cells.append([source[-1], last[key], ours[-1]])
+        half = (len(cells) + 1) // 2
+        rows = [[*a, *b] for a, b in zip(cells[:half], cells[half:], strict=False)]
+        labels = [f"{a.title} | {b.title}" for a, b in zip(STYLES[:half], STYLES[half:], strict=False)]
+        columns = ["source", "teacher", "ours"] * 2
+        sheets[path.stem] = contact_sheet(rows, labels, columns=columns, title=path.stem)
+    return Report(scores, sheets)
+
+
+# -- ablations ---------------------------------------------------------------------------------------------------------
+
+ABLATIONS: tuple[tuple[str, frozenset[str], int, bool], ...] = (
+    ("whole, 1 step", frozenset(), 1, False),
+    ("whole, 2 steps", frozenset(), 2, False),
+    ("whole, 4 steps", frozenset(), 4, False),
+    ("no fine path", frozenset({"fine"}), 1, False),
+    ("no coarse path", frozenset({"coarse"}), 1, False),
+    ("no colour map", frozenset({"colours"}), 1, False),
+    ("no strokes", frozenset({"strokes"}), 1, False),
+    ("no spatial attention", frozenset({"spatial"}), 1, False),
+    ("disturbed: whole", frozenset(), 1, True),
+    ("disturbed: temporal keys not pooled", frozenset({"pooling"}), 1, True),
+    ("disturbed: no temporal attention", frozenset({"temporal"}), 1, True),
+    ("disturbed: no previous output", frozenset({"previous"}), 1, True),
+    ("disturbed: neither", frozenset({"temporal", "previous"}), 1, True),
+)
+"""Row, parts switched off, denoising steps, whether the source is disturbed."""
+
+
+def disturb(frames: Sequence[Rgb], seed: int = 0) -> list[Rgb]:
+    """Add what a camera adds: noise of 8 levels and an exposure that flickers by 6 %."""
+    rng = np.random.default_rng(seed)
+    noisy = [f * (1 + 0.06 * rng.standard_normal()) + rng.normal(0, 8, f.shape) for f in frames]
+    return [np.clip(f, 0, 255).astype(np.uint8) for f in noisy]
+
+
+def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int) -> list[dict[str, float | str]]:
+    """Return a row per ablation, means over clips and styles; runs in eager torch."""
+    teachers = Teachers(size)
+    text = TextEncoder.load()
+    sources = [s for s in (read_clip(path, size, frames, skip) for path in clips) if len(s) > 1]
+    painted = [[[teachers.paint(key, f) for f in s] for key in STYLE_KEYS] for s in sources]
+    rows: list[dict[str, float | str]] = []
+    for name, without, steps, disturbed in ABLATIONS:
+        cfg = MiniConfig(pool=1) if "pooling" in without else MiniConfig()
+        network = EagerNetwork(StepGraph(load_net(cfg=cfg, without=without - {"pooling"})), GRAPH_OUTPUTS)
+        model = MiniModel(network, network.info, text, cfg)
+        score = StyleScore()
+        for source, theirs in zip(sources, painted, strict=True):
+            seen = disturb(source) if disturbed else source
+            for number in range(STYLE_COUNT):
+                ours = stream(model, seen, np.eye(STYLE_COUNT, dtype=np.float32)[number], steps)
+                score.psnr_db.append(
+                    float(np.mean([psnr(a, b) for a, b in zip(ours[2:], theirs[number][2:], strict=True)]))
+                )
+                score.flicker.append(change(ours[2:]))
+                score.teacher_flicker.append(change(theirs[number][2:]))
+                score.sharpness.append(edges(ours[-1]) / max(edges(theirs[number][-1]), 1e-3))
+        row = score.row()
+        rows.append({"row": name, **{k: row[k] for k in ("psnr_db", "flicker_ratio", "sharpness_ratio")}})
+    return rows
+
+
+# -- command -----------------------------------------------------------------------------------------------------------
+
+
+def quality_command(
+    clips: Path,
+    out: Path,
+    *,
+    size: tuple[int, int] = (256, 256),
+    frames: int = 12,
+    skip: int = 24,
+    ablations: bool = False,
+) -> None:
+    """Measure, write contact sheets and `quality.json` into `out`, print tables and one JSON line."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = list_clips(clips)
+    say = Console(stderr=True)
+    with say.status(f"streaming {STYLE_COUNT} styles over {len(paths)} clips"):
+        report = measure(load_model("mini"), paths, size, frames, skip)
+    table = Table("style", "PSNR dB", "recognised", "flicker / teacher", "sharpness / teacher", box=SIMPLE_HEAD)
+    styles = {key: score.row() for key, score in report.styles.items()}
+    total = StyleScore(
+        *(list(chain.from_iterable(getattr(s, n) for s in report.styles.values())) for n in StyleScore.__slots__)
+    ).row()
+    for key, row in {**styles, "all": total}.items():
+        table.add_row(key, *(f"{row[n]:.2f}" for n in ("psnr_db", "recognised", "flicker_ratio", "sharpness_ratio")))
+    for name, sheet in report.sheets.items():
+        Image.fromarray(sheet).save(out / f"{name}.png")
+    document: dict[str, object] = {
+        "model": "mini",
+        "size": list(size),
+        "frames": frames,
+        "clips": [p.name for p in paths],
+        "styles": styles,
+        "all": total,
+    }
+    printer = Console()
+    printer.print(table)
+    if ablations:
+        with say.status("ablations in eager torch; this takes a while"):
+            rows = ablate(paths, size, frames, skip)
+        document["ablations"] = rows
+        table = Table("ablation", "PSNR dB", "flicker / teacher", "sharpness / teacher", box=SIMPLE_HEAD)
+        for found in rows:
+            table.add_row(
+                str(found["row"]), *(f"{found[n]:.2f}" for n in ("psnr_db", "flicker_ratio", "sharpness_ratio"))
+            )
+        printer.print(table)
+    (out / "quality.json").write_text(json.dumps(document, indent=2))
+    printer.print(f"contact sheets: {out}")
+    print(json.dumps(document))
