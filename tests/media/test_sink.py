@@ -6,6 +6,11 @@ import contextlib
 import io
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -318,3 +323,36 @@ def read_bytes(data: bytes) -> list[av.VideoFrame]:
         with contextlib.suppress(av.InvalidDataError):
             frames.extend(container.decode(video=0))
         return frames
+
+
+def test_a_peer_that_hangs_up_is_a_write_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.close()
+
+        peer = threading.Thread(target=hang_up)
+        peer.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with open_sink(address) as sink, pytest.raises(SinkWriteError, match=r"reset|pipe"):
+            for frame in noisy(2000):
+                sink.write(frame)
+        peer.join(5)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_process_leaves_a_file_that_plays(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    code = (
+        "import os, signal, sys\n"
+        "from vivace.media import open_sink, open_source\n"
+        "with open_source('scene:shapes?frames=60', size=(64, 48)) as source, open_sink(sys.argv[1]) as sink:\n"
+        "    for frame in source:\n"
+        "        sink.write(frame)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert 60 - 16 <= len(read_all(path)) <= 60

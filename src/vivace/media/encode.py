@@ -25,7 +25,6 @@ FLUSH_MS = 500
 """Fragments (MP4) and clusters (Matroska) of half a second: what a crash costs, at 0.2 % of size."""
 KEYFRAME_S = 2.0
 """Usual for seeking and for viewers joining a stream."""
-NETWORK_TIMEOUT_S = 10.0
 BUSY_AREA_PX = 640 * 640
 """Above this one encoder thread takes more than a tenth of a 30 fps frame, so it gets a second."""
 
@@ -55,6 +54,9 @@ class VideoSink(Sink):
     The file is created by the first frame, so that an earlier one survives a stream that never starts. Frames of odd
     width or height get their last column or row repeated, since 4:2:0 needs even sizes. A frame of another size than
     the first is scaled to cover it.
+
+    A network peer that is there but stops reading holds `write` up until the operating system gives up on it: PyAV
+    hands no time-out to the protocols it writes to.
     """
 
     def __init__(
@@ -149,7 +151,6 @@ class VideoSink(Sink):
             output: Any = self._file
         else:
             output = self._target
-            options["rw_timeout"] = str(round(NETWORK_TIMEOUT_S * 1e6))
         try:
             container = av.open(output, "w", format=self._format, options=options)
         except ValueError as error:
