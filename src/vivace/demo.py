@@ -175,6 +175,8 @@ def report(stats: Stats, folder: Path, elapsed_s: float, console: Console) -> No
     )
     for note in runtime.notes:
         console.print(f"note: {note}", highlight=False)
+    if stats.dropped > stats.frames_out:
+        console.print("note: most frames had to be skipped; is something else keeping this machine busy?")
     console.print(
         f"\nLook at [bold]{folder / 'demo.mp4'}[/] and [bold]{folder / 'demo.png'}[/], then try", highlight=False
     )
