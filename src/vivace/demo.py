@@ -5,6 +5,7 @@ Writes `demo.mp4` (source and result side by side, the prompt as caption) and `d
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -43,7 +44,7 @@ PROMPTS = (
     "anime cel shading",
     "oil painting with thick brush strokes",
 )
-SCENES = ("gallery", "city", "boat", "garden")
+SCENES = ("gallery", "city", "gallery", "boat")
 PROMPT_S = 2.5
 """Long enough to see a style, short enough to stay curious."""
 
@@ -65,26 +66,25 @@ class Programme:
 
 
 class SceneReel(Source):
-    """Scenes one after the other, each for the same time, with a hard cut between them."""
+    """Scenes one after the other, each for the same time, with a hard cut between them; one named again goes on."""
 
     def __init__(self, programme: Programme) -> None:
         """Build all scenes now, so that none is built while the stream is live."""
-        options = {"size": programme.size, "fps": float(programme.fps)}
-        self._parts = [open_source(f"scene:{name}", **options) for name in programme.scenes]  # type: ignore[arg-type]
+        size, fps = programme.size, float(programme.fps)
+        super().__init__(SourceInfo(name="scenes", size=size, fps=fps, frames=programme.frames))
         self._programme = programme
-        self._each = -(-programme.frames // len(self._parts))
-        super().__init__(
-            SourceInfo(name="scenes", size=programme.size, fps=float(programme.fps), frames=programme.frames)
-        )
+        self._scenes = {name: open_source(f"scene:{name}", size=size, fps=fps) for name in programme.scenes}
 
     def _read(self) -> Generator[Frame, None, None]:
-        reel = (frame for part in self._parts for frame in islice(part, self._each))
-        for index, frame in enumerate(islice(reel, self._programme.frames)):
-            yield replace(frame, index=index, pts=index, time_base=Fraction(1, self._programme.fps))
+        programme = self._programme
+        each = math.ceil(programme.frames / len(programme.scenes))
+        reel = (frame for name in programme.scenes for frame in islice(self._scenes[name], each))
+        for index, frame in enumerate(islice(reel, programme.frames)):
+            yield replace(frame, index=index, pts=index, time_base=Fraction(1, programme.fps))
 
     def _release(self) -> None:
-        for part in self._parts:
-            part.close()
+        for scene in self._scenes.values():
+            scene.close()
 
 
 @dataclass(slots=True)

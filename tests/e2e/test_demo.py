@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from e2e.helpers import size_of
 from vivace.demo import PROMPTS, Programme, SceneReel, report, run_demo
+from vivace.media.source import open_source
 from vivace.models import load_model
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +45,15 @@ def test_the_reel_is_one_stream_of_the_promised_length() -> None:
         frames = list(reel)
     assert [frame.index for frame in frames] == list(range(programme.frames))
     assert [frame.pts_s for frame in frames] == [index / 5 for index in range(programme.frames)]
+
+
+def test_a_scene_named_again_goes_on() -> None:
+    programme = Programme(prompts=("a",), scenes=("shapes", "city", "shapes"), prompt_s=1.0, size=(32, 24), fps=6)
+    with SceneReel(programme) as reel, open_source("scene:shapes", size=(32, 24), fps=6) as alone:
+        frames = [frame.rgb for frame in reel]
+        expected = [frame.rgb for frame in islice(alone, 4)]
+    for shown, wanted in zip([*frames[:2], *frames[4:]], expected, strict=True):
+        assert np.array_equal(shown, wanted)
 
 
 def test_every_prompt_of_the_demo_is_understood() -> None:
