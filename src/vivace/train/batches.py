@@ -80,13 +80,18 @@ class BatchSource:
         self._shards: list[Shard] = []
         self._drawn = 0
 
-    def draw(self, clips: int, crop: int) -> Batch:
-        """Return `clips` clips of one shard at working size `crop` px (smaller where the shard holds less)."""
+    def draw(self, clips: int, crop: int, wide_crop: int | None = None) -> Batch:
+        """Return `clips` clips of one shard at working size `crop` px (smaller where the shard holds less).
+
+        With `wide_crop`, a shard at scale 1 gives a third of the clips at that size instead.
+        """
         if self._drawn % 50 == 0:
             self._shards = list_shards(self._folder)
         self._drawn += 1
         rng = self._rng
         shard = self._shards[int(rng.integers(len(self._shards)))]
+        if wide_crop is not None and shard.scale == 1:
+            clips, crop = max(1, clips // 3), wide_crop
         items = rng.choice(shard.count, clips, replace=False)
         with safe_open(shard.path, "pt") as file:
             names = ("source", "first", "second")

@@ -158,7 +158,6 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     fast = torch.compile(net, dynamic=False) if cfg.compile else net
     began, saved, running = time.monotonic(), time.monotonic(), None
     earlier_minutes = progress["minutes"]
-    log = (cfg.out / "log.jsonl").open("a") if rank == 0 else None
     while True:
         spent = progress["minutes"] / cfg.budget_minutes
         if _agreed(spent >= 1, world):
@@ -167,8 +166,7 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         for group in optimiser.param_groups:
             group["lr"] = lr
         wide = spent > 0.5 and int(progress["step"]) % 8 == 0
-        clips = max(1, cfg.clips // 2) if wide else cfg.clips
-        batch = source.draw(clips, cfg.wide_crop if wide else cfg.crop).to(device)
+        batch = source.draw(cfg.clips, cfg.crop, cfg.wide_crop if wide else None).to(device)
         loss = loss_of(fast, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -181,10 +179,10 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         progress["minutes"] = earlier_minutes + (time.monotonic() - began) / 60
         value = float(loss.detach())
         running = value if running is None else 0.98 * running + 0.02 * value
-        if log is not None and int(progress["step"]) % 25 == 0:
+        if rank == 0 and int(progress["step"]) % 25 == 0:
             line = {**{k: round(v, 2) for k, v in progress.items()}, "loss": round(running, 4), "lr": round(lr, 6)}
-            log.write(json.dumps(line) + "\n")
-            log.flush()
+            with (cfg.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
         if rank == 0 and time.monotonic() - saved > cfg.save_every_minutes * 60:
             save_checkpoint(checkpoint, net, optimiser, ema, progress)
             saved = time.monotonic()
