@@ -1,0 +1,71 @@
+"""What a person reads while a stream runs and when it is over."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fakes import FakeClock, FakeModel
+from vivace.cli.display import SHOWN_PROMPT_CHARS, LiveLine, shorten, status_line, summary
+from vivace.cli.keys import PromptLine
+from vivace.stream import Stats, Stream
+
+
+@pytest.fixture
+def stats() -> Stats:
+    with Stream(FakeModel(), prompt="red", size=(32, 16)) as stream:
+        for _ in range(3):
+            stream.push(np.zeros((16, 32, 3), np.uint8))
+        return stream.stats()
+
+
+def test_the_live_line_holds_rate_latency_drops_effort_and_prompt(stats: Stats) -> None:
+    line = status_line(stats).plain
+    for word in ("3 frames", "fps", "p95", "0 dropped", "effort 100%", '"red"'):
+        assert word in line
+
+
+def test_figures_that_do_not_exist_yet_are_dashes() -> None:
+    with Stream(FakeModel()) as stream:
+        line = status_line(stream.stats()).plain
+    assert "– fps" in line
+    assert "no prompt" in line
+
+
+def test_the_summary_says_where_it_went_and_what_made_it(stats: Stats) -> None:
+    said = summary(stats, "out.mp4", 1.25)
+    for word in ("3 frames to out.mp4", "1.2 s", "p50", "p95", "0 dropped", "fake u8"):
+        assert word in said
+
+
+def test_a_long_prompt_takes_one_short_line() -> None:
+    shown = shorten("ink\n" * 1000)
+    assert "\n" not in shown
+    assert len(shown) <= SHOWN_PROMPT_CHARS + 2
+
+
+def test_without_a_terminal_nothing_is_drawn_and_notices_are_lines(stats: Stats) -> None:
+    out = io.StringIO()
+    keys = PromptLine(io.StringIO())
+    with LiveLine(keys, Console(file=out)) as line:
+        line.update(lambda: pytest.fail("nobody looks"))
+        line.notice("[not] markup")
+    assert out.getvalue() == "[not] markup\n"
+
+
+def test_the_line_is_redrawn_in_time_and_no_sooner(stats: Stats) -> None:
+    clock = FakeClock()
+    asked = []
+
+    def ask() -> Stats:
+        asked.append(clock())
+        return stats
+
+    with LiveLine(PromptLine(io.StringIO()), Console(file=io.StringIO(), force_terminal=True), clock) as line:
+        for _ in range(10):
+            line.update(ask)
+            clock.advance(0.1)
+    assert len(asked) == 4
