@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from vivace.models.mini.graph import resize
 from vivace.models.mini.network import ClipMemory, Conditions
@@ -19,6 +22,8 @@ from vivace.train.targets import Shard, TorusBank, list_shards
 
 MAX_AGE = 5
 """Ages are capped here in training and in streams, so that positions never run out."""
+WIDE_EVERY = 8
+"""Every so many batches are of a larger crop, so that attention meets larger grids."""
 MAX_CROP_PX = 192
 """Largest crop of the output, px: a step's time goes with it."""
 
@@ -68,6 +73,21 @@ class Batch:
     def memory(self) -> ClipMemory:
         """Return who sees whom."""
         return ClipMemory(self.ages)
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Batches without end, for a DataLoader: in the trainer's process on a CPU, in workers beside a GPU."""
+
+    def __init__(self, folder: Path, *, seed: int, clips: int, crop: int, wide_crop: int) -> None:
+        self._folder, self._seed = folder, seed
+        self._clips, self._crop, self._wide_crop = clips, crop, wide_crop
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        source = BatchSource(self._folder, seed=self._seed + 1_000_003 * (worker.id + 1 if worker else 0))
+        for number in count():
+            wide = number % WIDE_EVERY == WIDE_EVERY - 1
+            yield source.draw(self._clips, self._crop, self._wide_crop if wide else None)
 
 
 class BatchSource:

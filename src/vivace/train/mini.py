@@ -18,11 +18,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import start_processes
+from torch.utils.data import DataLoader
 
 from vivace.errors import CheckpointError
 from vivace.models.mini.graph import resize
 from vivace.models.mini.network import MiniNet
-from vivace.train.batches import Batch, BatchSource
+from vivace.train.batches import Batch, BatchStream
 from vivace.train.losses import picture_loss, temporal_loss
 
 Net = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -36,12 +37,13 @@ class TrainConfig:
     targets: Path
     out: Path
     budget_minutes: float = 90.0
-    clips: int = 3
-    """Clips a step and process; each is four frames. On a CPU many small steps learn faster than few large ones."""
+    clips: int | None = None
+    """Clips a step and process, each four frames; 3 on a CPU, where many small steps learn faster than few large ones,
+    48 on a GPU."""
     crop: int = 128
     """Working size of most batches, px."""
     wide_crop: int = 192
-    """Working size of some batches in the second half, so that attention meets larger grids."""
+    """Working size of some batches, px."""
     learning_rate: float = 1.2e-3
     warmup_steps: int = 150
     ema: float = 0.998
@@ -154,7 +156,16 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         ema.weights, progress = state["ema"], state["progress"]
     # After a resume every process draws anew, not what it drew the first time.
     torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)
-    source = BatchSource(cfg.targets, seed=cfg.seed * 1000 + rank + int(progress["step"]) * 7)
+    clips = cfg.clips or (48 if device.type == "cuda" else 3)
+    stream = BatchStream(
+        cfg.targets,
+        seed=cfg.seed * 1000 + rank + int(progress["step"]) * 7,
+        clips=clips,
+        crop=cfg.crop,
+        wide_crop=cfg.wide_crop,
+    )
+    workers = max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 0
+    batches = iter(DataLoader(stream, batch_size=None, num_workers=workers))
     fast = torch.compile(net, dynamic=False) if cfg.compile else net
     began, saved, running = time.monotonic(), time.monotonic(), None
     earlier_minutes = progress["minutes"]
@@ -165,8 +176,7 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         lr = rate(spent, int(progress["step"]), cfg)
         for group in optimiser.param_groups:
             group["lr"] = lr
-        wide = spent > 0.5 and int(progress["step"]) % 8 == 0
-        batch = source.draw(cfg.clips, cfg.crop, cfg.wide_crop if wide else None).to(device)
+        batch = next(batches).to(device)
         loss = loss_of(fast, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -86,6 +86,7 @@ def bake(
 
 def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int) -> None:
     """Make and write shard `number`, which alone determines what is in it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng([number, 2026])
     pick = float(rng.random())
     scale, size, _ = SCALES[0 if pick < SCALES[0][2] else 1 if pick < SCALES[0][2] + SCALES[1][2] else 2]
@@ -100,9 +101,10 @@ def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int
             second = first
         origin = torch.from_numpy(rng.integers(0, TORUS_PX, 2))
         place = torch.cat([torch.full((CLIP_FRAMES, 1), int(rng.integers(TORUS_SEEDS))), origin + clip.shift], 1)
-        textures = teacher_textures(bank, place, size, scale)
+        textures = teacher_textures(bank, place, size, scale, device)
+        pictures = clip.pictures.to(device)
         painted = [
-            _bytes(TEACHERS[STYLE_KEYS[style]](clip.pictures, textures)) for style in dict.fromkeys((first, second))
+            _bytes(TEACHERS[STYLE_KEYS[style]](pictures, textures).cpu()) for style in dict.fromkeys((first, second))
         ]
         columns["source"].append(_bytes(clip.pictures))
         columns["first"].append(painted[0])
@@ -113,13 +115,13 @@ def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int
     save_file({k: torch.stack(v) for k, v in columns.items()}, path, {"scale": str(scale)})
 
 
-def teacher_textures(bank: TorusBank, place: Tensor, size: int, scale: float) -> TeacherTextures:
+def teacher_textures(bank: TorusBank, place: Tensor, size: int, scale: float, device: torch.device) -> TeacherTextures:
     """Return the textures of each frame, `place [t 3]` being (torus, top, left), enlarged to the picture."""
     working = round(size / scale)
     windows = [bank.window(int(s), int(y), int(x), working) for s, y, x in place.tolist()]
 
     def enlarged(fields: list[np.ndarray]) -> Tensor:
-        stacked = torch.from_numpy(np.stack(fields))
+        stacked = torch.from_numpy(np.stack(fields)).to(device)
         return (
             stacked if scale == 1 else F.interpolate(stacked, size=(size, size), mode="bilinear", align_corners=False)
         )
@@ -128,7 +130,7 @@ def teacher_textures(bank: TorusBank, place: Tensor, size: int, scale: float) ->
         enlarged([w.noise for w in windows]),
         enlarged([w.bands for w in windows]),
         enlarged([w.strokes for w in windows]),
-        torch.from_numpy(screens(size, size, scale, scale)).expand(len(windows), -1, -1, -1),
+        torch.from_numpy(screens(size, size, scale, scale)).to(device).expand(len(windows), -1, -1, -1),
         scale,
     )
 
