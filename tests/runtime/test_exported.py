@@ -46,7 +46,9 @@ def test_the_precision_a_stream_runs_in_stays_close_to_torch(files, oracle):
     inputs = example_inputs((128, 128), (128, 128), oracle.net.cfg, seed=4)
     # A picture, not noise: what rounding does to a real frame.
     ramp = torch.linspace(0, 255, 128)
-    inputs["source"] = torch.stack([ramp[None].expand(128, -1), ramp[:, None].expand(-1, 128), ramp.flip(0)[None].expand(128, -1)], -1)
+    inputs["source"] = torch.stack(
+        [ramp[None].expand(128, -1), ramp[:, None].expand(-1, 128), ramp.flip(0)[None].expand(128, -1)], -1
+    )
     inputs["source"] = inputs["source"].to(torch.uint8)[None].contiguous()
     got = run(OpenVinoNetwork(files.graph, files.constants), inputs)["picture"].astype(float)
     with torch.no_grad():

@@ -122,6 +122,12 @@ class Teachers:
         return np.ascontiguousarray((y * 255 + 0.5).byte().permute(1, 2, 0).numpy())
 
 
+def _hold_textures(model: StreamModel) -> None:
+    """Keep textures on the screen, where the teachers have them, so that the two can be compared px by px."""
+    if isinstance(model, MiniModel):
+        model.follow_camera = False
+
+
 def psnr(a: Rgb, b: Rgb) -> float:
     """Return the peak signal-to-noise ratio of two pictures, dB."""
     return float(10 * np.log10(255**2 / max(1e-3, np.mean((a.astype(np.float32) - b) ** 2))))
@@ -164,6 +170,7 @@ class Report:
 def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
     """Stream every style over every clip and compare with the teachers."""
     teachers = Teachers(size)
+    _hold_textures(model)
     scores = {key: StyleScore() for key in STYLE_KEYS}
     sheets: dict[str, Rgb] = {}
     for path in clips:
@@ -229,6 +236,7 @@ def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int)
         cfg = MiniConfig(pool=1) if "pooling" in without else MiniConfig()
         network = EagerNetwork(StepGraph(load_net(cfg=cfg, without=without - {"pooling"})), GRAPH_OUTPUTS)
         model = MiniModel(network, network.info, text, cfg)
+        _hold_textures(model)
         score = StyleScore()
         for source, theirs in zip(sources, painted, strict=True):
             seen = disturb(source) if disturbed else source

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError, UsageError
@@ -75,7 +77,22 @@ def load_model(name: str = "mini", *, runtime: str | None = None, threads: int |
         raise UsageError(f"no runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
     if profile.family != "mini":
         raise CheckpointError(f"profile {name!r} is of family {profile.family!r}, which this version cannot load")
+    _check_files(profile)
     return _load_mini(runtime or "openvino", threads)
+
+
+def _check_files(profile: Profile) -> None:
+    for name, expected in profile.files.items():
+        path = Path(profile.path) / name
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
+        if found != expected:
+            raise CheckpointError(
+                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not {expected[:12]}…); "
+                "reinstall vivace, or write your own weights with `vivace train export --install`"
+            )
 
 
 def _load_mini(runtime: str, threads: int | None) -> StreamModel:

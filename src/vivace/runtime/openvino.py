@@ -72,6 +72,8 @@ class OpenVinoNetwork:
         return _shapes(inputs) in self._compiled
 
     def _compile(self, shapes: Shapes) -> Any:
+        if shapes in self._compiled:
+            return self._compiled[shapes]
         with self._lock:
             if shapes not in self._compiled:
                 # Static shapes let the compiler choose layouts and fuse; the graph itself takes any size.

@@ -30,7 +30,10 @@ def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np
     phase = rng.uniform(0, 6, (3, 3))
     return [
         np.stack(
-            [127 + 120 * np.sin(x / (7 + 3 * c) + phase[c, 0] + i / 4) * np.cos(y / (9 + c) + phase[c, 1]) for c in range(3)],
+            [
+                127 + 120 * np.sin(x / (7 + 3 * c) + phase[c, 0] + i / 4) * np.cos(y / (9 + c) + phase[c, 1])
+                for c in range(3)
+            ],
             -1,
         ).astype(np.uint8)
         for i in range(count)
@@ -181,7 +184,9 @@ def test_the_profile_names_the_files_that_ship():
     profile = describe("mini")
     assert profile in list_models()
     for name, sha256 in profile.files.items():
-        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == sha256, f"run `vivace train export --install` for {name}"
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == sha256, (
+            f"run `vivace train export --install` for {name}"
+        )
 
 
 def test_shipped_weights_are_small_and_half_precision():

@@ -13,6 +13,7 @@ from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
 from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.motion import CameraMotion
 from vivace.models.mini.state import (
     EFFORT_SCALES,
     MAX_AGE,
@@ -20,6 +21,7 @@ from vivace.models.mini.state import (
     MiniState,
     geometry,
     lay_textures,
+    move_textures,
     open_canvas,
 )
 from vivace.models.mini.styles import STYLES
@@ -39,7 +41,7 @@ SPEC = ModelSpec(
     warmup_frames=2,
     output_lag_frames=0,
     denoising_steps=(1, 2, 4),
-    efforts=tuple(scale * scale for scale in EFFORT_SCALES),
+    efforts=tuple(round(scale * scale, 2) for scale in EFFORT_SCALES),
     conditions=("prompt",),
     styles=tuple(style.title for style in STYLES),
 )
@@ -61,6 +63,8 @@ class MiniModel:
         self._runtime = runtime
         self._prompts: OrderedDict[str, Prompt] = OrderedDict()
         self._prompts_lock = threading.Lock()
+        self.follow_camera = True
+        """Strokes and grain move with the world; off, they stay on the screen, as the teachers paint them."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -79,7 +83,7 @@ class MiniModel:
     def open(self, size: tuple[int, int], *, seed: int = 0) -> MiniState:
         """Allocate one stream's state and compile the network for its size.
 
-        Lower efforts are compiled in the background and used once they are ready.
+        Lower efforts are compiled in the background when they are first asked for.
 
         Raises:
             ControlError: a size that is odd, too small or too large.
@@ -93,16 +97,9 @@ class MiniModel:
             raise CapacityError(
                 f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
             ) from error
-        state = MiniState(size, seed, canvases)
+        state = MiniState(size, seed, canvases, CameraMotion())
         self._executor(canvases[0])
-        rest = [canvas.inputs for canvas in canvases[1:]]
-        # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
-        threading.Thread(target=self._prepare, args=(rest,), name="mini-prepare").start()
         return state
-
-    def _prepare(self, shapes: Sequence[Arrays]) -> None:
-        for inputs in shapes:
-            self._network.prepare(inputs)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt, remembering the last few hundred."""
@@ -133,6 +130,8 @@ class MiniModel:
         inputs["source"][...] = chunk.rgb
         inputs["embeds"][0] = chunk.embeds
         inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
+        if self.follow_camera:
+            move_textures(canvas, state.motion.update(chunk.rgb[0]))
         inputs["x_t"][...] = canvas.noise
         executor = self._executor(canvas)
         times = denoising_times(chunk.denoising_steps)
@@ -153,9 +152,15 @@ class MiniModel:
         return np.array(outputs["picture"], np.uint8)
 
     def _canvas(self, state: MiniState, effort: float) -> Canvas:
-        """Return the canvas for an effort; one that is still compiling is not waited for."""
+        """Return the canvas for an effort; one that is not compiled yet is not waited for."""
         wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
-        if wanted != state.level and self._network.is_ready(state.canvases[wanted].inputs):
+        inputs = state.canvases[wanted].inputs
+        if wanted != state.level and not self._network.is_ready(inputs):
+            if wanted not in state.asked_for:
+                state.asked_for.add(wanted)
+                # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
+                threading.Thread(target=self._network.prepare, args=(inputs,), name="mini-prepare").start()
+        elif wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
             _forget(state.canvases[wanted], keep="nothing")
@@ -168,6 +173,7 @@ class MiniModel:
 
     def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
+        state.motion.reset()
         for canvas in state.canvases:
             _forget(canvas, keep=keep)
             if seed is not None and seed != state.seed:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.memory.kv_ring import KvRing
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
+from vivace.models.mini.motion import CameraMotion
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.runtime import Executor
 
@@ -97,6 +99,8 @@ class Canvas:
     ring: KvRing
     executor: Executor | None = None
     """Made when the level is first used."""
+    laid: tuple[int, int] = (0, 0)
+    """How far the textures have been moved, working px (down, right)."""
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +116,10 @@ class MiniState:
     size: tuple[int, int]
     seed: int
     canvases: tuple[Canvas, ...]
+    motion: CameraMotion
     level: int = 0
+    asked_for: set[int] = field(default_factory=set)
+    """Levels whose compilation has been started."""
 
     @property
     def nbytes(self) -> int:
@@ -143,9 +150,30 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig) -> Canvas:
     return canvas
 
 
+def move_textures(canvas: Canvas, offset_px: tuple[float, float]) -> None:
+    """Move the textures of a canvas with the world, `offset_px` output px (down, right) from where they began, in place.
+
+    They are periodic, so any distance is a cyclic shift. Steps are of two working px, the grain of the coarsest field.
+    """
+    place = canvas.geometry
+    wanted = (2 * round(offset_px[0] / place.scale_y / 2), 2 * round(offset_px[1] / place.scale_x / 2))
+    if wanted == canvas.laid:
+        return
+
+    def shift(field: NDArray[Any], per_px: tuple[float, float]) -> None:
+        steps = tuple(round(a * p) - round(b * p) for a, b, p in zip(wanted, canvas.laid, per_px, strict=True))
+        field[...] = np.roll(field, steps, axis=(2, 3))
+
+    shift(canvas.noise, (1, 1))
+    shift(canvas.inputs["textures"], (0.5, 0.5))
+    shift(canvas.inputs["fine_strokes"], (place.scale_y / 2, place.scale_x / 2))
+    canvas.laid = wanted
+
+
 def lay_textures(canvas: Canvas, seed: int) -> None:
     """Fill a canvas with the texture fields of a seed, in place."""
     place = canvas.geometry
+    canvas.laid = (0, 0)
     fields = textures_of(place.working_height, place.working_width, seed)
     canvas.noise[...] = fields.noise[None]
     both = np.concatenate([fields.bands, fields.strokes])
