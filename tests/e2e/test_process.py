@@ -110,7 +110,7 @@ def test_a_run_needs_no_torch(clip: Path, tmp_path: Path) -> None:
     """What the base install leaves out is never imported on the way from a file to a file."""
     code = (
         "import sys; from vivace.cli import main; code = main(sys.argv[1:]);\n"
-        "left_out = {'torch', 'einops', 'jaxtyping', 'pytest', 'hypothesis'} & set(sys.modules)\n"
+        "left_out = {'torch', 'pytest', 'hypothesis'} & set(sys.modules)\n"
         "assert not left_out, left_out\n"
         "sys.exit(code)"
     )

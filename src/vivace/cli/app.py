@@ -55,7 +55,6 @@ Examples:
 """
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
-TRAIN_PACKAGES = ("torch", "einops", "jaxtyping")
 
 BENCH_QUALITY_EXAMPLES = """\
 Examples:
@@ -255,7 +254,7 @@ def _bench_app(settings: Settings) -> App:
 
 def _add_train(app: App) -> None:
     """Add `vivace train`: the commands of the train extra where it is installed, else a word on how to get it."""
-    if not _missing_for_training():
+    if importlib.util.find_spec("torch") is not None:
         # Given as text, it is imported (and torch with it) only when it is called.
         app.command("vivace.train.app:app", name="train", help=TRAIN_HELP, sort_key=5)
         return
@@ -265,14 +264,8 @@ def _add_train(app: App) -> None:
         _need_train_extra("training")
 
 
-def _missing_for_training() -> list[str]:
-    """Return the packages of the train extra that are not installed; many machines have torch and not the rest."""
-    return [package for package in TRAIN_PACKAGES if importlib.util.find_spec(package) is None]
-
-
 def _need_train_extra(what: str) -> None:
-    if missing := _missing_for_training():
+    if importlib.util.find_spec("torch") is None:
         raise BackendUnavailableError(
-            f"{what} needs {', '.join(missing)}, which the base install leaves out; "
-            "install it with: pip install 'vivace[train]'"
+            f"{what} needs torch, which the base install leaves out; install it with: pip install 'vivace[train]'"
         )

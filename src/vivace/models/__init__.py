@@ -90,8 +90,8 @@ def _check_files(profile: Profile) -> None:
             raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
         if found != expected:
             raise CheckpointError(
-                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not {expected[:12]}…); "
-                "reinstall vivace, or write your own weights with `vivace train export --install`"
+                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not "
+                f"{expected[:12]}…); reinstall vivace, or write your own weights with `vivace train export --install`"
             )
 
 

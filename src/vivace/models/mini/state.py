@@ -151,7 +151,7 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig) -> Canvas:
 
 
 def move_textures(canvas: Canvas, offset_px: tuple[float, float]) -> None:
-    """Move the textures of a canvas with the world, `offset_px` output px (down, right) from where they began, in place.
+    """Move the textures of a canvas with the world, in place, to `offset_px` output px (down, right) from their origin.
 
     They are periodic, so any distance is a cyclic shift. Steps are of two working px, the grain of the coarsest field.
     """
