@@ -16,14 +16,17 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from vivace.models.mini.graph import resize
 from vivace.models.mini.network import ClipMemory, Conditions
-from vivace.models.mini.styles import STYLE_COUNT
+from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.mini.textures import SCREEN_PERIOD_PX, screens
 from vivace.train.targets import Shard, TorusBank, list_shards
 
+HARD_STYLES = {"ink", "neon", "pixel", "cel", "comic", "blueprint"}
 MAX_AGE = 5
 """Ages are capped here in training and in streams, so that positions never run out."""
 WIDE_EVERY = 8
 """Every so many batches are of a larger crop, so that attention meets larger grids."""
+STYLE_NEED = np.array([{"oil": 2.2, "swirl": 2.5}.get(k, 1.7 if k in HARD_STYLES else 1.0) for k in STYLE_KEYS])
+"""How often a clip is drawn, by the style it is painted in: strokes and dots take longer to learn than light."""
 MAX_CROP_PX = 192
 """Largest crop of the output, px: a step's time goes with it."""
 
@@ -43,9 +46,9 @@ class Batch:
     noise: Tensor
     """`[n 3 h w]`"""
     textures: Tensor
-    """`[n 13 h/2 w/2]`"""
+    """`[n 15 h/2 w/2]`"""
     strokes: Tensor
-    """`[n 32 H/2 W/2]`"""
+    """`[n 40 H/2 W/2]`"""
     screens: Tensor
     fine_screens: Tensor
     embeds: Tensor
@@ -112,8 +115,9 @@ class BatchSource:
         shard = self._shards[int(rng.integers(len(self._shards)))]
         if wide_crop is not None and shard.scale == 1:
             clips, crop = max(1, clips // 3), wide_crop
-        items = rng.choice(shard.count, clips, replace=False)
         with safe_open(shard.path, "pt") as file:
+            need = STYLE_NEED[file.get_tensor("styles")[:, 0].numpy()]
+            items = rng.choice(shard.count, clips, replace=False, p=need / need.sum())
             names = ("source", "first", "second")
             source, first, second = (torch.cat([file.get_slice(n)[int(i) : int(i) + 1] for i in items]) for n in names)
             styles, times, place = (file.get_tensor(n)[torch.from_numpy(items)] for n in ("styles", "times", "place"))

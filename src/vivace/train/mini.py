@@ -108,15 +108,18 @@ def render(net: Net, batch: Batch, x_t: Tensor, previous: Tensor, t: Tensor) -> 
     return out.float()
 
 
-def loss_of(net: Net, batch: Batch) -> Tensor:
-    """Flow matching: the picture from a random point of the straight path between noise and target."""
+def loss_of(net: Net, batch: Batch, past: Net | None = None) -> Tensor:
+    """Flow matching: the picture from a random point of the straight path between noise and target.
+
+    `past` is the network that paints what the model made of the past, `net` by default.
+    """
     n = len(batch.source)
     device = batch.source.device
     # A stream takes one step from pure noise by default; the rest of the path serves 2 and 4 steps.
     t = torch.where(torch.rand(n, device=device) < 0.75, 1.0, 0.2 + 0.8 * torch.rand(n, device=device))
     clean = resize(batch.target, batch.noise.shape[-2:])
     w = t.view(-1, 1, 1, 1)
-    x = render(net, batch, w * batch.noise + (1 - w) * clean, history(net, batch, t), t)
+    x = render(net, batch, w * batch.noise + (1 - w) * clean, history(past or net, batch, t), t)
     return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
 
 
@@ -177,7 +180,9 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         for group in optimiser.param_groups:
             group["lr"] = lr
         batch = next(batches).to(device)
-        loss = loss_of(fast, batch)
+        # Compiled for the usual shapes alone: what is rare would take longer to compile than to run.
+        usual = batch.noise.shape[-1] <= cfg.crop
+        loss = loss_of(fast if usual else net, batch, past=net)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         _average_gradients(net, world)

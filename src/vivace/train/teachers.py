@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vivace.models.mini.styles import STYLE_KEYS
-from vivace.models.mini.textures import PIXEL_PX, STROKE_COUNT
+from vivace.models.mini.textures import PIXEL_PX, STROKE_COUNT, STROKE_SHARPNESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TeacherTextures:
     bands: Tensor
     """`[b 5 h w]`"""
     strokes: Tensor
-    """`[b 8 h w]`"""
+    """`[b 10 h w]`"""
     screens: Tensor
     """`[b 6 h w]`"""
     scale: float
@@ -147,8 +147,10 @@ def lines(x: Tensor, scale: float, sigma: float = 1.0, threshold: float = 0.010,
 def brush(strokes: Tensor, angle: Tensor) -> Tensor:
     """Return stroke texture `[b 1 h w]` along `angle`: neighbours of the stroke basis, blended at unit variance."""
     directions = torch.arange(STROKE_COUNT, device=angle.device).view(1, -1, 1, 1) * (math.pi / STROKE_COUNT)
-    weights = torch.cos(angle - directions).abs() ** 24
-    return (weights * strokes).sum(1, keepdim=True) / torch.sqrt((weights**2).sum(1, keepdim=True) + 1e-6)
+    weights = torch.cos(angle - directions).abs() ** STROKE_SHARPNESS
+    return (weights * strokes[:, :STROKE_COUNT]).sum(1, keepdim=True) / torch.sqrt(
+        (weights**2).sum(1, keepdim=True) + 1e-6
+    )
 
 
 def stroke_angle(x: Tensor, tex: TeacherTextures, sigma: float, turn: float, band: int) -> Tensor:

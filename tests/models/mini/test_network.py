@@ -34,7 +34,7 @@ def clip(net: MiniNet, seed: int = 0) -> dict[str, torch.Tensor]:
         "textures": normal(net.cfg.texture_channels, 32, 32),
         "fine_source": normal(3, 64, 64),
         "fine_screens": normal(6, 64, 64),
-        "fine_strokes": normal(32, 32, 32),
+        "fine_strokes": normal(4 * net.cfg.stroke_channels, 32, 32),
     }
 
 

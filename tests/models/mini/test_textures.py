@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vivace.models.mini.textures import SCREEN_PERIOD_PX, make_textures, screens
+from vivace.models.mini.textures import SCREEN_PERIOD_PX, STROKE_COUNT, STROKE_FIELDS, make_textures, screens
 
 
 def test_the_same_seed_gives_the_same_fields_and_another_seed_others():
@@ -28,7 +28,7 @@ def test_fields_wrap_around_without_a_seam():
 
 
 def test_each_stroke_field_is_smoothest_along_its_own_direction():
-    strokes = make_textures(128, 128, 2).strokes
+    strokes = make_textures(128, 128, 2).strokes[:STROKE_COUNT]
     change = [np.abs(np.roll(s, 3, axis=1) - s).mean() for s in strokes]
     assert int(np.argmin(change)) == 0  # angle 0 runs along x
     change = [np.abs(np.roll(s, 3, axis=0) - s).mean() for s in strokes]
@@ -46,3 +46,12 @@ def test_a_window_of_a_torus_wraps():
     fields = make_textures(64, 64, 0)
     window = fields.window(60, 60, 8, 8)
     np.testing.assert_array_equal(window.noise[:, 4:, 4:], fields.noise[:, :4, :4])
+
+
+def test_free_brush_work_turns_with_the_place():
+    fields = make_textures(128, 128, 2)
+    assert len(fields.strokes) == STROKE_FIELDS
+    for flow in fields.strokes[STROKE_COUNT:]:
+        # No one direction is smooth everywhere.
+        along = [np.abs(np.roll(flow, 3, axis=a) - flow).mean() for a in (0, 1)]
+        assert max(along) < 1.6 * min(along)

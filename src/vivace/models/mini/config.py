@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vivace.models.mini.styles import STYLE_COUNT
-from vivace.models.mini.textures import BAND_SIGMAS_PX, SCREEN_COUNT, STROKE_COUNT
+from vivace.models.mini.textures import BAND_SIGMAS_PX, SCREEN_COUNT, STROKE_FIELDS
 
 PATCH_PX = 16
 """Side of a token, px of the working size."""
@@ -36,8 +36,8 @@ class MiniConfig:
     window_slots: int = 4
     pool: int = POOL
     """Tokens of the memory are means of pool x pool; the weights have none of their own for it, so 1 is an ablation."""
-    texture_channels: int = len(BAND_SIGMAS_PX) + STROKE_COUNT
-    stroke_channels: int = STROKE_COUNT
+    texture_channels: int = len(BAND_SIGMAS_PX) + STROKE_FIELDS
+    stroke_channels: int = STROKE_FIELDS
     screen_channels: int = SCREEN_COUNT
 
     @property

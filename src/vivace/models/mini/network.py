@@ -410,10 +410,10 @@ class MiniNet(nn.Module):
         Args:
             pictures: `[b 9 h w]`: x_t, the source and the previous output at the working size (zeros when dropped).
             screens: `[b 6 h w]` at the working size.
-            textures: `[b 13 h/2 w/2]`: bands and strokes.
+            textures: `[b 15 h/2 w/2]`: bands and strokes.
             fine_source: `[b 3 H W]` the source at output size.
             fine_screens: `[b 6 H W]`.
-            fine_strokes: `[b 32 H/2 W/2]` the stroke fields at output size, pixel-unshuffled.
+            fine_strokes: `[b 40 H/2 W/2]` the stroke fields at output size, pixel-unshuffled.
             conditions: prompt, time and scale.
             memory: past keys and values, or None for no temporal memory.
         """

@@ -18,6 +18,12 @@ BAND_SIGMAS_PX = (1.5, 6.0, 6.0, 20.0, 20.0)
 """Grain, two for washes and blooms, two for the direction of strokes; in px of the working size."""
 STROKE_COUNT = 8
 """Orientations of the stroke basis, 22.5 degrees apart: any direction is a blend of two neighbours."""
+FLOWS: tuple[tuple[int, float], ...] = ((3, 1.1), (4, 1.6))
+"""Free brush work, where no edge says which way: strokes along a smooth random direction, by (band that is the angle,
+radians per deviation). The first turns gently, as oil is laid; the second swirls."""
+STROKE_FIELDS = STROKE_COUNT + len(FLOWS)
+STROKE_SHARPNESS = 24
+"""Exponent of the cosine that picks the neighbours: narrow enough that strokes do not blur into each other."""
 STROKE_SIGMAS_PX = (7.0, 1.0)
 """Gaussian extent of a stroke along and across its direction."""
 SCREEN_COUNT = 6
@@ -39,7 +45,7 @@ class Textures:
     bands: Field
     """`[5 h w]` low-passed noise, `BAND_SIGMAS_PX`."""
     strokes: Field
-    """`[8 h w]` noise smeared along 8 directions, angle k * pi / 8 from the x axis."""
+    """`[10 h w]` noise smeared along 8 directions, angle k * pi / 8 from the x axis; then the two `FLOWS`."""
 
     @property
     def nbytes(self) -> int:
@@ -76,7 +82,15 @@ def make_textures(height: int, width: int, seed: int) -> Textures:
     bands = np.stack([filtered((i + 1) % 3, gaussian_gain(s, s, 0.0)) for i, s in enumerate(BAND_SIGMAS_PX)])
     angles = np.arange(STROKE_COUNT) * np.pi / STROKE_COUNT
     strokes = np.stack([filtered(0, gaussian_gain(*STROKE_SIGMAS_PX, a)) for a in angles])
-    return Textures(noise, bands, strokes)
+    flows = [brush(strokes, bands[band] * turn) for band, turn in FLOWS]
+    return Textures(noise, bands, np.concatenate([strokes, np.stack(flows)]))
+
+
+def brush(strokes: Field, angle: Field) -> Field:
+    """Return stroke texture `[h w]` along `angle [h w]`: neighbours of `strokes [8 h w]`, blended at unit variance."""
+    directions = np.arange(STROKE_COUNT, dtype=np.float32)[:, None, None] * (np.pi / STROKE_COUNT)
+    weights = np.abs(np.cos(angle - directions)) ** STROKE_SHARPNESS
+    return np.asarray((weights * strokes).sum(0) / np.sqrt((weights**2).sum(0) + 1e-6), np.float32)
 
 
 def screens(height: int, width: int, scale_y: float = 1.0, scale_x: float = 1.0) -> Field:
