@@ -1,25 +1,25 @@
 """Every error Vivace raises on purpose, and the exit code each ends a command with.
 
-    VivaceError
-    ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
-    │   ├── ControlError        a prompt, strength, mask or size that cannot be used
-    │   ├── UnknownModelError   no profile of that name
-    │   └── SessionClosedError  the session has ended
-    ├── MediaError (3)          the world's mistake on the way in or out
-    │   ├── SourceError
-    │   │   ├── SourceNotFoundError     no such file, camera or address
-    │   │   ├── SourceUnsupportedError  found, but not something that can be read
-    │   │   ├── DecodeError             damaged data
-    │   │   ├── SourceStalledError      no frame within the time-out
-    │   │   └── SourceLostError         was there and vanished
-    │   └── SinkError
-    │       ├── SinkUnsupportedError    no such format, display or address
-    │       └── SinkWriteError          disk full, folder gone, peer vanished
-    └── DeviceError (4)         this machine cannot do it
-        ├── BackendUnavailableError  a runtime that is not installed or not supported
-        ├── CapacityError            too little memory; says what would fit
-        ├── CheckpointError          weights that do not fit their profile
-        └── StepError                the model failed on a frame; ends that session only
+VivaceError
+├── UsageError (2)          the caller's mistake: the message names the value and the remedy
+│   ├── ControlError        a prompt, strength, mask or size that cannot be used
+│   ├── UnknownModelError   no profile of that name
+│   └── SessionClosedError  the session has ended
+├── MediaError (3)          the world's mistake on the way in or out
+│   ├── SourceError
+│   │   ├── SourceNotFoundError     no such file, camera or address
+│   │   ├── SourceUnsupportedError  found, but not something that can be read
+│   │   ├── DecodeError             damaged data
+│   │   ├── SourceStalledError      no frame within the time-out
+│   │   └── SourceLostError         was there and vanished
+│   └── SinkError
+│       ├── SinkUnsupportedError    no such format, display or address
+│       └── SinkWriteError          disk full, folder gone, peer vanished
+└── DeviceError (4)         this machine cannot do it
+    ├── BackendUnavailableError  a runtime that is not installed or not supported
+    ├── CapacityError            too little memory; says what would fit
+    ├── CheckpointError          weights that do not fit their profile
+    └── StepError                the model failed on a frame; ends that session only
 """
 
 from __future__ import annotations

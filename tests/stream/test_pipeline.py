@@ -170,7 +170,7 @@ def test_a_source_that_fails_half_way_delivers_what_came_before_and_then_its_err
 
     def watch(stream: Stream) -> None:
         for out in stream.run(source):
-            outs.append(out.index)  # noqa: PERF401  (what came before the error counts)
+            outs.append(out.index)
 
     with stream_of() as stream:
         with pytest.raises(SourceLostError, match="unplugged"):

@@ -52,7 +52,7 @@ def paint(model, state, frames, embeds=None, **how) -> list[np.ndarray]:
 def test_later_input_never_changes_earlier_output(model):
     frames = pictures(6)
     first = paint(model, model.open(SIZE), frames)
-    second = paint(model, model.open(SIZE), frames[:5] + [255 - frames[5]])
+    second = paint(model, model.open(SIZE), [*frames[:5], 255 - frames[5]])
     for a, b in zip(first[:5], second[:5], strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first[5], second[5])
