@@ -325,19 +325,24 @@ class FinePath(nn.Module):
         guide = F.pixel_unshuffle(torch.cat([source, screens], 1), 2)
         # Two mixtures of the directions, gated at 1/2 of the working size and laid on at full resolution.
         gates = self.strokes(features)
-        both = F.interpolate(torch.cat([features, gates], 1), size=guide.shape[-2:], mode="nearest")
-        c = features.shape[1]
-        features, gates = both[:, :c], both[:, c:]
-        k = gates.shape[1] // 2
-        field = strokes.unflatten(1, (k, 4))
+        size = guide.shape[-2:]
+        gates = F.interpolate(gates, size=size, mode="nearest").unflatten(1, (2, -1))
+        field = strokes.unflatten(1, (-1, 4))
         if "strokes" in without:
             field = torch.zeros_like(field)
-        laid = [(gate[:, :, None] * field).sum(1) for gate in (gates[:, :k], gates[:, k:])]
-        x = self.enter(torch.cat([features, guide, *laid], 1))
+        laid = (gates[:, :, :, None] * field[:, None]).sum(2).flatten(1, 2)
+        x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         x = self.hidden(F.silu(x * (1 + scale) + shift))
         added = F.pixel_shuffle(self.leave(F.silu(x)), 2)
         return added if "colours" in without else self.colour_map(source, cond) + added
+
+    def _enter(self, features: Tensor, rest: Tensor) -> Tensor:
+        # One convolution of both, written as two: features keep the layout they come in, which saves a copy of the
+        # largest tensor of the network, a tenth of the whole time at 512 x 512.
+        c = features.shape[1]
+        weight = self.enter.weight
+        return F.conv2d(features, weight[:, :c], self.enter.bias, padding=1) + F.conv2d(rest, weight[:, c:], padding=1)
 
     def colour_map(self, source: Tensor, cond: Tensor) -> Tensor:
         """Return the prompt's colours of the source: `M [1 r g b r² g² b² rg gb br]`."""
