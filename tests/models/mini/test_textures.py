@@ -15,9 +15,10 @@ def test_the_same_seed_gives_the_same_fields_and_another_seed_others():
 
 def test_fields_are_normal_with_unit_variance():
     fields = make_textures(128, 128, 0)
-    for group in (fields.noise, fields.bands, fields.strokes):
-        assert np.isfinite(group).all()
+    for group in (fields.noise, fields.bands, fields.strokes[:STROKE_COUNT]):
         np.testing.assert_allclose(group.std(axis=(1, 2)), 1, atol=0.05)
+    # Neighbouring directions are alike, so blends of them come out somewhat stronger.
+    np.testing.assert_allclose(fields.strokes[STROKE_COUNT:].std(axis=(1, 2)), 1.1, atol=0.2)
 
 
 def test_fields_wrap_around_without_a_seam():

@@ -38,7 +38,7 @@ PIXEL_PX = 4
 
 @dataclass(frozen=True, slots=True)
 class Textures:
-    """Texture fields of one torus, each with zero mean and unit variance."""
+    """Texture fields of one torus, each with zero mean and (flows: about) unit variance."""
 
     noise: Field
     """`[3 h w]` white Gaussian: `x_t` at t = 1."""
