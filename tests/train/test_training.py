@@ -25,7 +25,10 @@ from vivace.train.mini import TrainConfig, rate, train
 
 def segment(count: int = 8, seed: int = 0) -> Segment:
     y, x = np.mgrid[0:200, 0:300]
-    frames = [np.stack([127 + 100 * np.sin((x + 4 * i) / (11 + c) + y / 17 + seed) for c in range(3)], -1) for i in range(count)]
+    frames = [
+        np.stack([127 + 100 * np.sin((x + 4 * i) / (11 + c) + y / 17 + seed) for c in range(3)], -1)
+        for i in range(count)
+    ]
     return Segment("waves", np.stack(frames).astype(np.uint8))
 
 
@@ -81,7 +84,10 @@ def test_baking_resumes_and_a_shard_depends_on_its_number_alone(shards, tmp_path
     before = kept.stat().st_mtime_ns
     targets.bake([segment()], again, 2)
     assert kept.stat().st_mtime_ns == before
-    with safe_open(shards / "shard-00001.safetensors", "pt") as a, safe_open(again / "shard-00001.safetensors", "pt") as b:
+    with (
+        safe_open(shards / "shard-00001.safetensors", "pt") as a,
+        safe_open(again / "shard-00001.safetensors", "pt") as b,
+    ):
         for name in ("first", "place", "styles"):
             assert torch.equal(a.get_tensor(name), b.get_tensor(name))
 
