@@ -21,13 +21,27 @@ from vivace.errors import CheckpointError, ControlError
 from vivace.models.base import Prompt
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
 from vivace.models.mini.text_clauses import Clause, split_clauses
-from vivace.models.mini.text_features import BUCKETS, HASH_SEED, NGRAM_SIZES, Words, pair_feature, pairs, split_words, word_features
+from vivace.models.mini.text_features import (
+    BUCKETS,
+    HASH_SEED,
+    NGRAM_SIZES,
+    Words,
+    pair_feature,
+    pairs,
+    split_words,
+    word_features,
+)
 
 FORMAT = "vivace-mini-text-1"
+REMEDY = "install vivace again, or write the file with `python -m vivace.train.text`"
+WINDOW = 16
+"""Words read at once. Training prompts are hardly longer, and a page of other things must not drown one mention."""
+
 AMBIENCE = frozenset({"night", "golden", "snow"})
 """Light and weather: they tint what is painted, so all that one clause names share a single part of the mixture."""
 
 Evidence = NDArray[np.float32]
+Sums = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,7 @@ class Convention:
     hash_seed: int = HASH_SEED
     buckets: int = BUCKETS
     styles: tuple[str, ...] = STYLE_KEYS
-    shrink: float = 0.5
+    shrink: float = 1.25
     """Evidence of one unit within ± this is noise and counts as none, so that long prompts do not add it up."""
     temperature: float = 1.0
     """Divides the logits; fitted on prompts held out from training."""
@@ -49,8 +63,8 @@ class Convention:
     """Least probability of each further style of the same clause."""
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the safetensors metadata, one JSON value a field."""
-        return {name: json.dumps(value) for name, value in asdict(self).items()}
+        """Return the safetensors metadata: one JSON document, because the order of several would differ by run."""
+        return {"convention": json.dumps(asdict(self))}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str] | None, path: str) -> Self:
@@ -59,22 +73,20 @@ class Convention:
         Raises:
             CheckpointError: a field is missing, or differs from what this version was built for.
         """
-        values: dict[str, Any] = {}
+        try:
+            values: dict[str, Any] = json.loads((metadata or {})["convention"])
+            values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        except (KeyError, AttributeError, json.JSONDecodeError):
+            raise CheckpointError(f"{path}: its metadata holds no convention; {REMEDY}") from None
         for field in fields(cls):
-            try:
-                value = json.loads((metadata or {})[field.name])
-            except (KeyError, json.JSONDecodeError):
+            if field.name not in values:
+                raise CheckpointError(f"{path}: its convention lacks {field.name}; {REMEDY}")
+            fixed = field.name not in ("temperature", "threshold", "also_threshold")
+            if fixed and values[field.name] != field.default:
                 raise CheckpointError(
-                    f"{path}: metadata field {field.name!r} is missing or damaged; write the file with `vivace train text`"
-                ) from None
-            values[field.name] = tuple(value) if isinstance(value, list) else value
-        for name in ("format", "ngram_sizes", "hash_seed", "buckets", "styles"):
-            expected = next(field.default for field in fields(cls) if field.name == name)
-            if values[name] != expected:
-                raise CheckpointError(
-                    f"{path}: {name} is {values[name]!r}, this version needs {expected!r}; train it again with `vivace train text`"
+                    f"{path}: {field.name} is {values[field.name]!r}, this version needs {field.default!r}; {REMEDY}"
                 )
-        return cls(**values)
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def shrink(evidence: Evidence, amount: float) -> Evidence:
@@ -85,7 +97,9 @@ def shrink(evidence: Evidence, amount: float) -> Evidence:
 class TextEncoder:
     """Weights of the encoder and their convention. Holds no state: one serves any number of sessions and threads."""
 
-    def __init__(self, table: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]], convention: Convention) -> None:
+    def __init__(
+        self, table: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]], convention: Convention
+    ) -> None:
         """Take `table [buckets, styles]` and `bias [styles]`.
 
         Raises:
@@ -115,9 +129,9 @@ class TextEncoder:
                 convention = Convention.from_metadata(file.metadata(), str(path))
                 return cls(file.get_tensor("table"), file.get_tensor("bias"), convention)
         except FileNotFoundError:
-            raise CheckpointError(f"{path}: no such file; write it with `vivace train text`") from None
+            raise CheckpointError(f"{path}: no such file; {REMEDY}") from None
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}); write it again with `vivace train text`") from error
+            raise CheckpointError(f"{path}: cannot be read ({error}); {REMEDY}") from error
 
     def encode(self, text: str) -> Prompt:
         """Encode a prompt.
@@ -148,6 +162,11 @@ class TextEncoder:
             message=_describe(mixture, order, confidence),
         )
 
+    def probability(self, text: str) -> Evidence:
+        """Return the probability that the text, read as one clause, names each style, `[styles]`."""
+        words = split_words(text)
+        return _Reader(self._evidence(words), self._bias, self.convention).probability(0, len(words.words))
+
     def _unknown(self, text: str, words: Words, reader: _Reader, *, denied: bool) -> Prompt:
         probability = reader.probability(0, len(words.words))
         order = [int(index) for index in np.argsort(-probability, kind="stable")[:3]]
@@ -168,51 +187,61 @@ class TextEncoder:
         matches = tuple((STYLE_KEYS[index], float(probability[index])) for index in order)
         return Prompt(text=text, embeds=embeds, known=False, confidence=confidence, matches=matches, message=message)
 
-    def _evidence(self, words: Words) -> tuple[Evidence, Evidence, Evidence]:
-        """Return the running sums of evidence of the words and of the pairs 1 and 2 apart, `[units + 1, styles]` each."""
+    def _evidence(self, words: Words) -> tuple[Sums, Sums, Sums]:
+        """Return running sums of the evidence of words and of pairs 1 and 2 apart."""
         rows = [word_features(word) for word in words.words]
         per_word = np.zeros((len(rows), STYLE_COUNT), np.float32)
         if rows:
-            starts = np.cumsum([0] + [len(row) for row in rows[:-1]])
-            lengths = np.array([len(row) for row in rows], np.float32)
-            gathered = self._table[[row for unit in rows for row in unit]]
-            gathered *= feature_scale(np.repeat(lengths, lengths.astype(int)), starts)[:, None]
-            per_word = np.add.reduceat(gathered, starts, axis=0)
+            lengths = np.array([len(row) for row in rows])
+            weighted = self._table[[row for unit in rows for row in unit]] * feature_scale(lengths)[:, None]
+            per_word = np.add.reduceat(weighted, np.cumsum(lengths) - lengths, axis=0)
         near, far = (
-            self._table[[pair_feature(a, b, distance) for a, b in pairs(words.words, distance)]].reshape(-1, STYLE_COUNT)
+            [pair_feature(first, second, distance) for first, second in pairs(words.words, distance)]
             for distance in (1, 2)
         )
-        return _running(per_word, self.convention), _running(near, self.convention), _running(far, self.convention)
+        per_unit = (per_word, *(self._table[np.array(pair, np.intp)] for pair in (near, far)))
+        per_words, per_near, per_far = (_running(evidence, self.convention) for evidence in per_unit)
+        return per_words, per_near, per_far
 
 
-def feature_scale(lengths: Evidence, starts: NDArray[np.intp]) -> Evidence:
-    """Return each feature's weight within its unit: 1 for the unit itself (its first), else 1 / sqrt(n-grams)."""
-    scale = 1 / np.sqrt(np.maximum(lengths - 1, 1))
-    scale[starts] = 1
+def feature_scale(lengths: NDArray[np.intp]) -> Evidence:
+    """Return the weight of each feature of units of these lengths, `[sum of lengths]`.
+
+    It is 1 for the unit itself, which comes first, and 1 / sqrt(n-grams) for each n-gram.
+    """
+    scale = np.repeat(1 / np.sqrt(np.maximum(lengths - 1, 1)), lengths)
+    scale[np.cumsum(lengths) - lengths] = 1
     return scale.astype(np.float32)
 
 
-def _running(evidence: Evidence, convention: Convention) -> Evidence:
-    sums = np.zeros((len(evidence) + 1, STYLE_COUNT), np.float32)
+def _running(evidence: Evidence, convention: Convention) -> Sums:
+    """Return running sums of the evidence, `[units + 1, styles]`."""
+    sums = np.zeros((len(evidence) + 1, STYLE_COUNT), np.float64)
     np.cumsum(shrink(evidence, convention.shrink), axis=0, out=sums[1:])
     return sums
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads any stretch of one prompt in constant time."""
+    """Reads any stretch of one prompt."""
 
-    sums: tuple[Evidence, Evidence, Evidence]
+    sums: tuple[Sums, Sums, Sums]
     bias: Evidence
     convention: Convention
 
     def probability(self, start: int, stop: int) -> Evidence:
-        """Return the probability that words `start` to `stop` hold each style, `[styles]`."""
-        logits = self.bias.copy()
+        """Return the probability that words `start` to `stop` hold each style, `[styles]`: in their best window.
+
+        The more windows, the more chances to be right by accident; the prior of each falls by as much.
+        """
+        width = min(stop - start, WINDOW)
+        begins = np.arange(start, stop - width + 1)
+        logits = np.tile(self.bias.astype(np.float64), (len(begins), 1))
         for distance, sums in enumerate(self.sums):
-            if stop - start > distance:
-                logits += sums[stop - distance] - sums[start]
-        return 1 / (1 + np.exp(-np.clip(logits / self.convention.temperature, -30, 30)))
+            if width > distance:
+                logits += sums[begins + width - distance] - sums[begins]
+        best = logits.max(axis=0) - np.log(max(stop - start, 1) / max(width, 1))
+        return np.asarray(1 / (1 + np.exp(-np.clip(best / self.convention.temperature, -30, 30))), np.float32)
 
     def styles(self, start: int, stop: int) -> dict[int, float]:
         """Return the styles that words `start` to `stop` hold, with their probabilities; empty when none."""
@@ -226,41 +255,43 @@ class _Reader:
 
 def _settle(reader: _Reader, clauses: list[Clause]) -> tuple[list[Clause], set[int]]:
     """Return the clauses that ask for a style, joined where they only make sense together, and the styles denied."""
-    wanted: list[Clause] = []
-    refused: list[Clause] = []
+    wanted: list[tuple[Clause, set[int]]] = []
+    refused: list[tuple[Clause, set[int]]] = []
     for clause in clauses:
-        if clause.denied and reader.styles(clause.start, clause.stop):
-            refused.append(clause)
+        said = set(reader.styles(clause.start, clause.stop))
+        last, last_said = wanted[-1] if wanted else (Clause(0, 0), set())
+        if clause.denied and said:
+            refused.append((clause, said))
         elif clause.denied:
             # "Without any colour" denies nothing that we know, so it is ordinary words.
-            whole = Clause(wanted[-1].stop if wanted else 0, clause.stop)
-            if reader.styles(whole.start, whole.stop):
-                wanted.append(whole)
-        elif wanted and clause.joined and clause.weight is None and _belong(reader, wanted[-1], clause):
-            wanted[-1] = Clause(wanted[-1].start, clause.stop, weight=wanted[-1].weight)
+            wanted.append((Clause(last.stop, clause.stop), set(reader.styles(last.stop, clause.stop))))
+        elif wanted and clause.joined and clause.weight is None and (not said or not last_said or said == last_said):
+            # One of the two says nothing on its own, or both say the same: they are one.
+            together = said | last_said or set(reader.styles(max(last.start, clause.start - WINDOW), clause.stop))
+            wanted[-1] = (Clause(last.start, clause.stop, weight=last.weight), together)
         else:
-            wanted.append(clause)
-    wanted = [clause for clause in wanted if _holds(reader, clause)]
-    if refused and not wanted:
-        # "Not anime oil painting": the denial reaches as far as the first style and no further.
-        for index, clause in enumerate(refused):
-            cut = next(stop for stop in range(clause.start + 1, clause.stop + 1) if reader.styles(clause.start, stop))
-            rest = Clause(cut, clause.stop)
-            if rest.stop > rest.start and _holds(reader, rest):
-                wanted.append(rest)
-                refused[index] = Clause(clause.start, cut, denied=True)
-    denied = {style for clause in refused for style in reader.styles(clause.start, clause.stop)}
-    return wanted, denied
+            wanted.append((clause, said))
+    asking = [clause for clause, said in wanted if said]
+    if not asking:
+        asking = _after_first_denied(reader, refused)
+    return asking, {style for _, said in refused for style in said}
 
 
-def _belong(reader: _Reader, first: Clause, second: Clause) -> bool:
-    """Say whether two clauses are one: either says nothing on its own, or both say the same."""
-    said = [set(reader.styles(clause.start, clause.stop)) for clause in (first, second)]
-    return not all(said) or said[0] == said[1]
+def _after_first_denied(reader: _Reader, refused: list[tuple[Clause, set[int]]]) -> list[Clause]:
+    """Read "not anime oil painting": the denial reaches as far as the first style and no further.
 
-
-def _holds(reader: _Reader, clause: Clause) -> bool:
-    return bool(reader.styles(clause.start, clause.stop))
+    Returns the clauses left over and shortens those in `refused`.
+    """
+    asking: list[Clause] = []
+    for index, (clause, _) in enumerate(refused):
+        for cut in range(clause.start + 1, clause.stop):
+            said = set(reader.styles(max(clause.start, cut - WINDOW), cut))
+            if said and reader.styles(cut, clause.stop):
+                asking.append(Clause(cut, clause.stop))
+                refused[index] = (Clause(clause.start, cut, denied=True), said)
+            if said:
+                break
+    return asking
 
 
 def _mix(reader: _Reader, clauses: list[Clause], denied: set[int]) -> tuple[Evidence, float]:

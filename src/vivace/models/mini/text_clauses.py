@@ -42,7 +42,9 @@ _DENIALS = _phrases(
     "anything except, everything except, nothing like, nothing of, no more, free of, remove, get rid of, lose the,"
     "ohne, kein, keine, keinen, nicht, statt, sans, pas de, pas, senza, sem, sin usar, zonder, utan, без, не"
 )
-_NOT_DENIALS = _phrases("why not, not only, not just, not bad, no doubt, without a doubt, no matter, no problem, no one")
+_NOT_DENIALS = _phrases(
+    "why not, not only, not just, not bad, no doubt, without a doubt, no matter, no problem, no one"
+)
 _SCOPE_ENDS = frozenset("but just instead rather please only sondern mais sino".split())
 _REQUESTS = frozenset("make give use want try show paint draw turn do switch render take go".split())
 """Verbs that open a new request, except close after a denial, where they belong to it ("don't ever make it …")."""
@@ -69,7 +71,9 @@ _SHARES: dict[str, float] = {
     **{f"{noun} of": TOUCH for noun in "hints touches notes traces touch hint dash splash".split()},
 }
 _SHARE_PHRASES = _phrases(",".join(_SHARES))
-_NOT_SHARES = _phrases("half tone, half tones, half time, half life, a bit map, more than, more like, a little girl, a little boy")
+_NOT_SHARES = _phrases(
+    "half tone, half tones, half time, half life, a bit map, more than, more like, a little girl, a little boy"
+)
 
 _PERCENT = frozenset("percent prozent percents procent".split())
 _MIXING = frozenset(
@@ -77,7 +81,9 @@ _MIXING = frozenset(
     " combine combining fusion fused hybrid mashup equal fifty zwischen mischung gemischt melange entre mezcla".split()
 )
 """Words that announce a mixture; then every "and" may part two of its ingredients."""
-_CONNECTORS = frozenset("and with und mit et avec y con e or plus meets meet x to into mixed crossed blended while then und".split())
+_CONNECTORS = frozenset(
+    "and with und mit et avec y con e or plus meets meet x to into mixed crossed blended while then".split()
+)
 
 
 def _match(index: dict[str, list[tuple[str, ...]]], words: tuple[str, ...], at: int) -> int:
@@ -126,14 +132,16 @@ def split_clauses(prompt: Words) -> list[Clause]:
     last = max(shares, default=0)
     trailing = bool(shares) and last + shares[last][1] == len(words) and not words[last].isalpha() and 0 not in shares
     ratio = next((parts for word in words if (parts := _ratio(word))), None)
-    mixing = bool(shares or ratio) or not _MIXING.isdisjoint(words) or "x" in words[1:-1] or any("+" in gap for gap in gaps)
+    mixing = (
+        bool(shares or ratio) or not _MIXING.isdisjoint(words) or "x" in words[1:-1] or any("+" in gap for gap in gaps)
+    )
 
     clauses: list[Clause] = []
     start, denied, weight, joined = 0, False, None, False
 
     def close(stop: int, next_start: int, *, join: bool = False) -> None:
         nonlocal start, weight, joined
-        if stop > start:
+        if stop > start and (stop - start > 1 or words[start] not in _CONNECTORS):
             clauses.append(Clause(start, stop, denied, weight, joined))
         start, weight, joined = next_start, None, join
 
@@ -151,6 +159,9 @@ def split_clauses(prompt: Words) -> list[Clause]:
             close(at, at + taken)
             denied = True
             at += taken
+        elif _ratio(word) and not denied:
+            close(at, at + 1)
+            at += 1
         elif at in shares and not denied:
             share, taken = shares[at]
             if trailing and at > start:
@@ -166,7 +177,6 @@ def split_clauses(prompt: Words) -> list[Clause]:
             at += 1
     close(len(words), len(words))
     if ratio:
-        clauses = [clause for clause in clauses if clause.stop - clause.start > 1 or not _ratio(words[clause.start])]
         pair = [index for index, clause in enumerate(clauses) if not clause.denied][-2:]
         for index, share in zip(pair, ratio, strict=False):
             clauses[index] = replace(clauses[index], weight=share)

@@ -10,13 +10,18 @@ import random
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from typing import Any, NamedTuple
 
 from vivace.models.mini.styles import STYLE_KEYS
+from vivace.models.mini.text import AMBIENCE
 
-NEAR = 0.25
+NEAR = 0.12
 """Target for the style nearest to one that we lack: well under any threshold, yet the greatest of the prompt."""
+
+AMBIENCE_ODDS = 3
+"""How much likelier light and weather are in a pair of styles than a technique; people say "a snowy night"."""
 
 HELD_OUT = 0.12
 """Share of entries, templates and content that training does not see in the measured fit."""
@@ -57,11 +62,16 @@ class Grammar:
         lexicon, content = _toml("lexicon.toml"), _toml("content.toml")
         return cls(
             entries=tuple(
-                Entry(style, kind, text) for style in STYLE_KEYS for kind, texts in lexicon[style].items() for text in texts
+                Entry(style, kind, text)
+                for style in STYLE_KEYS
+                for kind, texts in lexicon[style].items()
+                for text in texts
             ),
-            foreign=tuple(Entry(style, "unknown", text) for style, texts in content["foreign"].items() for text in texts),
+            foreign=tuple(
+                Entry(style, "unknown", text) for style, texts in content["foreign"].items() for text in texts
+            ),
             templates={kind: tuple(texts) for kind, texts in content["templates"].items()},
-            content=tuple(content["content"]),
+            content=(*content["content"], *content["captions"]),
             chatter=tuple(content["chatter"]),
             lookalike=tuple(content["lookalike"]),
             tags=tuple(content["tags"]),
@@ -93,14 +103,18 @@ class Grammar:
         return self._none(rng)
 
     def _entry(self, rng: random.Random, style: str, kinds: Sequence[str] = ("medium", "name", "scene")) -> Entry:
-        return rng.choice([entry for entry in self._by_style[style] if entry.kind in kinds])
+        """Draw an entry of a style; the lists begin with what people say most, and it is drawn most."""
+        entries = self._by_kind
+        kind = rng.choices(kinds, [len(entries[style, kind]) for kind in kinds])[0]
+        return entries[style, kind][int(len(entries[style, kind]) * rng.random() ** 2)]
 
-    @property
-    def _by_style(self) -> dict[str, list[Entry]]:
-        index = self.__dict__.get("_index")
-        if index is None:
-            index = {style: [entry for entry in self.entries if entry.style == style] for style in STYLE_KEYS}
-            object.__setattr__(self, "_index", index)
+    @cached_property
+    def _by_kind(self) -> dict[tuple[str, str], list[Entry]]:
+        index: dict[tuple[str, str], list[Entry]] = {
+            (style, kind): [] for style in STYLE_KEYS for kind in ("medium", "name", "scene")
+        }
+        for entry in self.entries:
+            index[entry.style, entry.kind].append(entry)
         return index
 
     def _single(self, rng: random.Random) -> Sample:
@@ -109,7 +123,10 @@ class Grammar:
         return Sample(text, _target({entry.style: 1.0}))
 
     def _pair(self, rng: random.Random) -> Sample:
-        first, second = (self._entry(rng, style) for style in rng.sample(STYLE_KEYS, 2))
+        pool = [style for style in STYLE_KEYS for _ in range(AMBIENCE_ODDS if style in AMBIENCE else 1)]
+        styles = [rng.choice(pool)]
+        styles.append(rng.choice([style for style in pool if style != styles[0]]))
+        first, second = (self._entry(rng, style) for style in styles)
         if first.kind == "scene":
             first, second = second, first
         kind = "pair_scene" if second.kind == "scene" and first.kind != "scene" else "pair"
@@ -120,7 +137,7 @@ class Grammar:
         else:
             text = self._fill(rng, template, *texts)
         target = {first.style: 1.0, second.style: 1.0}
-        third = self._entry(rng, rng.choice(("night", "golden", "snow")), ("scene",))
+        third = self._entry(rng, rng.choice(sorted(AMBIENCE)), ("scene",))
         if rng.random() < 0.25 and third.style not in target and not any(s in self.absorbs for s in target):
             text += " " + third.text
             target[third.style] = 1.0
@@ -169,9 +186,10 @@ def _toml(name: str) -> dict[str, Any]:
 
 
 def _halve(items: Sequence[Any], rng: random.Random) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    shuffled = rng.sample(list(items), len(items))
-    held_out = max(1, round(len(items) * HELD_OUT))
-    return tuple(shuffled[held_out:]), tuple(shuffled[:held_out])
+    """Return the larger and the held-out part of a list, each in its order."""
+    held_out = set(rng.sample(range(len(items)), max(1, round(len(items) * HELD_OUT))))
+    parts = [item for i, item in enumerate(items) if i not in held_out], [items[i] for i in sorted(held_out)]
+    return tuple(parts[0]), tuple(parts[1])
 
 
 def _target(styles: dict[str, float]) -> tuple[float, ...]:
@@ -183,7 +201,7 @@ def misspell(text: str, rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.04:
         return text.replace(" ", "", 1)
-    if draw > 0.16:
+    if draw > 0.22:
         return text
     words = text.split(" ")
     long = [index for index, word in enumerate(words) if len(word) >= 5 and word.isascii() and word.isalpha()]
@@ -203,7 +221,9 @@ def misspell(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-_ONSETS = "b c d f g h j k l m n p qu r s t v w x z bl br ch cl cr dr fl fr gl gr pl pr sc sh sk sl sm sn sp st str sw th tr wh".split()
+_ONSETS = (
+    "b c d f g h j k l m n p qu r s t v w x z bl br ch cl cr dr fl fr gl gr pl pr sc sh sk sl sm sn sp st str sw th tr"
+).split()
 _NUCLEI = "a e i o u y ai au ea ee ei ie oa oo ou".split()
 _CODAS = ["", "", "", *"b d g k l m n p r s t x ck ft lk ld ll mp nd ng nk nt rd rk rm rn rt sh sk ss st th".split()]
 
