@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.textures import PIXEL_PX
 
 
 class Memory(NamedTuple):
@@ -299,18 +300,21 @@ class FinePath(nn.Module):
     """Coarse features to the picture at output size, guided by the source, the screens and the strokes there.
 
     The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds
-    what a colour map cannot say. Strokes enter as a product: the features choose a direction at every place, and the
-    stroke field of that direction is laid on at full resolution.
+    what a colour map cannot say. A second such map is rounded to a few levels with ordered dither, cell by cell, as a
+    printer would. Strokes enter as a product: the features choose a direction at every place, and the stroke field of
+    that direction is laid on at full resolution.
     """
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
         self.strokes = nn.Conv2d(cfg.half, 2 * cfg.stroke_channels, 1)
-        self.enter = nn.Conv2d(cfg.half + 4 * (3 + cfg.screen_channels) + 8, cfg.fine, 3, padding=1)
+        self.enter = nn.Conv2d(cfg.half + 4 * (3 + cfg.screen_channels) + 8 + 3, cfg.fine, 3, padding=1)
         self.film = nn.Linear(cfg.dim, 2 * cfg.fine)
         self.hidden = nn.Conv2d(cfg.fine, 32, 3, padding=1)
         self.leave = nn.Conv2d(32, 12, 3, padding=1)
-        self.colours = nn.Linear(cfg.dim, 3 * 10)
+        self.colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
+        self.print_colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
+        self.print_dither = nn.Linear(cfg.dim, 3)
 
     def forward(
         self,
@@ -318,10 +322,21 @@ class FinePath(nn.Module):
         source: Tensor,
         screens: Tensor,
         strokes: Tensor,
+        cells: Tensor,
         cond: Tensor,
         without: frozenset[str] = frozenset(),
     ) -> Tensor:
-        """Render `[b 3 H W]` from features `[b c h/2 w/2]`; `strokes [b 4k H/2 W/2]` are pixel-unshuffled."""
+        """Render `[b 3 H W]`.
+
+        Args:
+            features: `[b c h/2 w/2]` of the coarse path.
+            source: `[b 3 H W]`.
+            screens: `[b 6 H W]`.
+            strokes: `[b 4k H/2 W/2]`, pixel-unshuffled.
+            cells: `[b 4 h/4 w/4]` the source's means over cells of 4 px, and the cells' dither threshold.
+            cond: `[b d]`.
+            without: parts to switch off.
+        """
         guide = F.pixel_unshuffle(torch.cat([source, screens], 1), 2)
         # Two mixtures of the directions, gated at 1/2 of the working size and laid on at full resolution.
         gates = self.strokes(features)
@@ -331,11 +346,21 @@ class FinePath(nn.Module):
         if "strokes" in without:
             field = torch.zeros_like(field)
         laid = (gates[:, :, :, None] * field[:, None]).sum(2).flatten(1, 2)
-        x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid], 1))
+        printed = F.interpolate(self.printed(cells, cond), size=size, mode="nearest")
+        x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid, printed], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         x = self.hidden(F.silu(x * (1 + scale) + shift))
         added = F.pixel_shuffle(self.leave(F.silu(x)), 2)
-        return added if "colours" in without else self.colour_map(source, cond) + added
+        return added if "colours" in without else colour_map(source, self.colours(cond)) + added
+
+    def printed(self, cells: Tensor, cond: Tensor) -> Tensor:
+        """Return the cells in a few levels a channel with ordered dither, as a printer would: `[b 3 h/4 w/4]`."""
+        level = (
+            colour_map(cells[:, :3], self.print_colours(cond)) + self.print_dither(cond)[..., None, None] * cells[:, 3:]
+        )
+        for _ in range(3):
+            level = soft_round(level)
+        return level - 2
 
     def _enter(self, features: Tensor, rest: Tensor) -> Tensor:
         # One convolution of both, written as two: features keep the layout they come in, which saves a copy of the
@@ -344,12 +369,20 @@ class FinePath(nn.Module):
         weight = self.enter.weight
         return F.conv2d(features, weight[:, :c], self.enter.bias, padding=1) + F.conv2d(rest, weight[:, c:], padding=1)
 
-    def colour_map(self, source: Tensor, cond: Tensor) -> Tensor:
-        """Return the prompt's colours of the source: `M [1 r g b r² g² b² rg gb br]`."""
-        one = torch.ones_like(source[:, :1])
-        terms = torch.cat([one, source, source * source, source * source.roll(-1, 1)], 1)
-        matrix = self.colours(cond).unflatten(-1, (3, 10))
-        return (matrix @ terms.flatten(2)).reshape(source.shape)
+
+COLOUR_TERMS = 10
+
+
+def colour_map(source: Tensor, coefficients: Tensor) -> Tensor:
+    """Return `M [1 r g b r² g² b² rg gb br]` of every px, `M` being `[b 30]` coefficients generated from the prompt."""
+    one = torch.ones_like(source[:, :1])
+    terms = torch.cat([one, source, source * source, source * source.roll(-1, 1)], 1)
+    return (coefficients.unflatten(-1, (3, COLOUR_TERMS)) @ terms.flatten(2)).reshape(source.shape)
+
+
+def soft_round(level: Tensor) -> Tensor:
+    """Move towards the nearest whole number, with a gradient everywhere but there."""
+    return level - torch.sin(2 * math.pi * level) / (2 * math.pi)
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
@@ -390,7 +423,15 @@ class MiniNet(nn.Module):
             # The colour map starts as the identity.
             self.fine.colours.weight.mul_(0.1)
             self.fine.colours.bias.zero_()
-            self.fine.colours.bias.view(3, 10)[:, 1:4] = torch.eye(3)
+            self.fine.colours.bias.view(3, COLOUR_TERMS)[:, 1:4] = torch.eye(3)
+            # The printer starts with five levels of the source and a dither of about half a level.
+            for layer in (self.fine.print_colours, self.fine.print_dither):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
+            self.fine.print_colours.bias.view(3, COLOUR_TERMS)[:, :4] = torch.cat(
+                [torch.full((3, 1), 2.0), 2 * torch.eye(3)], 1
+            )
+            self.fine.print_dither.bias.fill_(0.275)
 
     def condition(self, conditions: Conditions) -> Tensor:
         """Return the conditioning vector `[b d]`."""
@@ -431,9 +472,10 @@ class MiniNet(nn.Module):
         features = self.decoder(tokens, half, quarter, eighth, cond)
         if "coarse" in self.without:
             features = torch.zeros_like(features)
+        cells = F.avg_pool2d(torch.cat([pictures[:, 3:6], screens[:, :1]], 1), PIXEL_PX)
         guides = (fine_source, fine_screens, fine_strokes)
         if "fine" in self.without:
             guides = (pictures[:, 3:6], screens, F.interpolate(fine_strokes, size=features.shape[-2:], mode="bilinear"))
-            small = self.fine(features, *guides, cond, self.without)
+            small = self.fine(features, *guides, cells, cond, self.without)
             return F.interpolate(small, size=fine_source.shape[-2:], mode="bilinear"), keys, values
-        return self.fine(features, *guides, cond, self.without), keys, values
+        return self.fine(features, *guides, cells, cond, self.without), keys, values
