@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from vivace.models.mini.network import MiniNet
 from vivace.train.batches import Batch, BatchStream
 from vivace.train.losses import picture_loss, temporal_loss
 
+SAY_EVERY_S = 20
 Net = Callable[..., tuple[Tensor, Tensor, Tensor]]
 """`MiniNet`, compiled or not."""
 
@@ -170,7 +172,8 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     workers = max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 0
     batches = iter(DataLoader(stream, batch_size=None, num_workers=workers))
     fast = torch.compile(net, dynamic=False) if cfg.compile else net
-    began, saved, running = time.monotonic(), time.monotonic(), None
+    began = saved = said = time.monotonic()
+    running: float | None = None
     earlier_minutes = progress["minutes"]
     while True:
         spent = progress["minutes"] / cfg.budget_minutes
@@ -198,6 +201,13 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
             line = {**{k: round(v, 2) for k, v in progress.items()}, "loss": round(running, 4), "lr": round(lr, 6)}
             with (cfg.out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                print(
+                    f"{progress['minutes']:.1f} of {cfg.budget_minutes:g} min, step {line['step']:.0f},"
+                    f" {line['frames']:.0f} frames, loss {line['loss']:.3f}",
+                    file=sys.stderr,
+                )
         if rank == 0 and time.monotonic() - saved > cfg.save_every_minutes * 60:
             save_checkpoint(checkpoint, net, optimiser, ema, progress)
             saved = time.monotonic()
