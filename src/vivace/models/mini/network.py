@@ -301,8 +301,8 @@ class FinePath(nn.Module):
 
     The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds
     what a colour map cannot say. A second such map is rounded to a few levels with ordered dither, cell by cell, as a
-    printer would. Strokes enter as a product: the features choose a direction at every place, and the stroke field of
-    that direction is laid on at full resolution.
+    printer would; the prompt decides how much of it is seen. Strokes enter as a product: the features choose a
+    direction at every place, and the stroke field of that direction is laid on at full resolution.
     """
 
     def __init__(self, cfg: MiniConfig) -> None:
@@ -315,6 +315,8 @@ class FinePath(nn.Module):
         self.colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
         self.print_colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
         self.print_dither = nn.Linear(cfg.dim, 3)
+        self.print_share = nn.Linear(cfg.dim, 9)
+        self.tint = nn.Conv2d(cfg.half, 3, 1)
 
     def forward(
         self,
@@ -347,11 +349,17 @@ class FinePath(nn.Module):
             field = torch.zeros_like(field)
         laid = (gates[:, :, :, None] * field[:, None]).sum(2).flatten(1, 2)
         printed = F.interpolate(self.printed(cells, cond), size=size, mode="nearest")
+        tint = F.interpolate(self.tint(features), size=source.shape[-2:], mode="nearest")
         x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid, printed], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         x = self.hidden(F.silu(x * (1 + scale) + shift))
-        added = F.pixel_shuffle(self.leave(F.silu(x)), 2)
-        return added if "colours" in without else colour_map(source, self.colours(cond)) + added
+        # Light is a product too: what shines, drawn at full resolution, times the colour it has there.
+        added = F.pixel_shuffle(self.leave(F.silu(x)), 2) * (1 + tint)
+        if "colours" in without:
+            return added
+        share = self.print_share(cond).unflatten(-1, (3, 3)) @ printed.flatten(2)
+        share = F.interpolate(share.reshape(printed.shape), scale_factor=2, mode="nearest")
+        return colour_map(source, self.colours(cond)) + share + added
 
     def printed(self, cells: Tensor, cond: Tensor) -> Tensor:
         """Return the cells in a few levels a channel with ordered dither, as a printer would: `[b 3 h/4 w/4]`."""
@@ -432,6 +440,9 @@ class MiniNet(nn.Module):
                 [torch.full((3, 1), 2.0), 2 * torch.eye(3)], 1
             )
             self.fine.print_dither.bias.fill_(0.275)
+            for last in (self.fine.print_share, self.fine.tint):
+                last.weight.mul_(0.1)
+                last.bias.zero_()
 
     def condition(self, conditions: Conditions) -> Tensor:
         """Return the conditioning vector `[b d]`."""
