@@ -55,8 +55,10 @@ class Convention:
     styles: tuple[str, ...] = STYLE_KEYS
     shrink: float = 1.25
     """Evidence of one unit within ± this is noise and counts as none, so that long prompts do not add it up."""
+    shift: float = 0.0
+    """Added to the logits, before the temperature; both are fitted on prompts held out from training."""
     temperature: float = 1.0
-    """Divides the logits; fitted on prompts held out from training."""
+    """Divides the logits."""
     threshold: float = 0.5
     """Least probability of the best style of a clause for it to be known."""
     also_threshold: float = 0.5
@@ -81,7 +83,7 @@ class Convention:
         for field in fields(cls):
             if field.name not in values:
                 raise CheckpointError(f"{path}: its convention lacks {field.name}; {REMEDY}")
-            fixed = field.name not in ("temperature", "threshold", "also_threshold")
+            fixed = field.name not in ("shift", "temperature", "threshold", "also_threshold")
             if fixed and values[field.name] != field.default:
                 raise CheckpointError(
                     f"{path}: {field.name} is {values[field.name]!r}, this version needs {field.default!r}; {REMEDY}"
@@ -241,7 +243,8 @@ class _Reader:
             if width > distance:
                 logits += sums[begins + width - distance] - sums[begins]
         best = logits.max(axis=0) - np.log(max(stop - start, 1) / max(width, 1))
-        return np.asarray(1 / (1 + np.exp(-np.clip(best / self.convention.temperature, -30, 30))), np.float32)
+        scaled = (best + self.convention.shift) / self.convention.temperature
+        return np.asarray(1 / (1 + np.exp(-np.clip(scaled, -30, 30))), np.float32)
 
     def styles(self, start: int, stop: int) -> dict[int, float]:
         """Return the styles that words `start` to `stop` hold, with their probabilities; empty when none."""
@@ -312,7 +315,7 @@ def _mix(reader: _Reader, clauses: list[Clause], denied: set[int]) -> tuple[Evid
     if any(mixture[style] for style in range(STYLE_COUNT) if style not in denied):
         # "Anime but no outlines, oil paint" still wants some anime: a style both asked for and denied counts half.
         mixture[sorted(denied)] /= 2
-    return (mixture / mixture.sum()).astype(np.float32), min(confidence, 1.0)
+    return (mixture / mixture.sum()).astype(np.float32), min(float(confidence), 1.0)
 
 
 def _weights(clauses: list[Clause]) -> list[float]:

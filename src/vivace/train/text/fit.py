@@ -21,12 +21,15 @@ from vivace.models.mini.text_features import BUCKETS, pair_feature, pairs, split
 from vivace.train.text.grammar import Grammar, Sample
 
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 STEPS = 2000
 BATCH = 512
 POOL = 60_000
 """Distinct prompts a fit draws its batches from."""
 EPS = 1e-6
+LEAST_ALSO = 0.36
+"""Floor of `also_threshold`: a second style that nobody asked for is worse than one that must be asked for twice."""
 MEASURED = 3000
 """Held-out prompts of each kind that the calibration and the numbers rest on."""
 LEARNING_RATE = 0.1
@@ -46,6 +49,8 @@ class Report:
     """Share right where entry, template and content were all held out."""
     unseen_styles_said: float
     """Share of held-out prompts without a style of ours that are said to be unknown."""
+    calibration_error: float
+    """Mean distance between the probability of the best style and how often it is right, over ten equal bins."""
     convention: Convention
 
 
@@ -97,18 +102,21 @@ def train(out: Path, seed: int = 0, steps: int = STEPS, *, report: Callable[[str
     rng = random.Random(seed + 1)
     count = min(MEASURED, 100 * steps)
     known = replace(held_out, entries=part.entries, foreign=part.foreign)
-    seen, unseen = ([source.sample(rng) for _ in range(count)] for source in (known, held_out))
-    convention = _calibrate(table, bias, [*seen, *unseen])
-    encoder = TextEncoder(table, bias, convention)
-    result = Report(*_accuracies(encoder, seen, unseen), convention)
+    samples = [source.sample(rng) for source in (known, held_out) for _ in range(count)]
+    logits = _logits(TextEncoder(table, bias, Convention()), samples)
+    asked = np.array([sample.target for sample in samples]) > 0.5
+    result = _measure(logits, asked, np.arange(len(samples)) < count, _calibrate(logits, asked))
     say(
-        f"held out: {result.seen_entries:.1%} right with known entries, {result.unseen_entries:.1%} with unknown ones, "
-        f"{result.unseen_styles_said:.1%} of the prompts without a style said to be unknown"
+        f"held out: {result.seen_entries:.1%} right with known entries, {result.unseen_entries:.1%} with unknown ones; "
+        f"{result.unseen_styles_said:.1%} of the prompts without a style said to be unknown; "
+        f"calibration error {result.calibration_error:.3f}"
     )
     say("fit 2 of 2: the whole lexicon")
     table, bias = _fit(grammar, seed, steps, say)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"table": table.astype(np.float16), "bias": bias.astype(np.float16)}, out, convention.to_metadata())
+    save_file(
+        {"table": table.astype(np.float16), "bias": bias.astype(np.float16)}, out, result.convention.to_metadata()
+    )
     say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return result
 
@@ -174,50 +182,63 @@ class _Adam:
         self._weights[rows] -= rate * (mean / (np.sqrt(square) + 1e-6) + decay * self._weights[rows])
 
 
-def _cross_entropy(logits: Floats, targets: Floats) -> Floats:
-    return np.logaddexp(0, logits) - targets * logits
+def _calibrate(logits: Floats, asked: Bools) -> Convention:
+    """Fit shift and temperature so that the best style's probability is how often it is right, then the thresholds.
 
-
-def _calibrate(table: Floats, bias: Floats, samples: Sequence[Sample]) -> Convention:
-    """Fit the temperature to the held-out probabilities, then the thresholds to the held-out decisions.
-
-    Prompts with a style and prompts without count the same, however many there are of each: doing the wrong thing and
-    refusing the right one are equally bad.
+    For the thresholds, prompts with a style and prompts without count the same, however many there are of each: doing
+    the wrong thing and refusing the right one are equally bad.
     """
-    encoder = TextEncoder(table, bias, Convention())
-    probability = np.clip(
-        np.stack([encoder.probability(sample.text) for sample in samples], dtype=np.float64), EPS, 1 - EPS
-    )
-    logits = np.log(probability) - np.log1p(-probability)
-    targets = np.array([sample.target for sample in samples], np.float32)
-    asked = (targets > 0.5).astype(np.float32)
-    temperatures = np.geomspace(0.5, 4, 43)
-    temperature = min(temperatures, key=lambda t: float(_cross_entropy(logits / np.float32(t), asked).mean()))
-    probability = 1 / (1 + np.exp(-logits / temperature))
+    best = logits.max(axis=1)
+    right = asked[np.arange(len(asked)), logits.argmax(axis=1)]
+    settings = ((shift, temperature) for shift in np.linspace(-3, 3, 25) for temperature in np.geomspace(0.5, 8, 33))
+    shift, temperature = min(settings, key=lambda s: float(_cross_entropy((best + s[0]) / s[1], right).mean()))
+    convention = replace(Convention(), shift=round(float(shift), 4), temperature=round(float(temperature), 4))
     styled = asked.any(axis=1)
-    grid = [round(float(t), 2) for t in np.arange(0.2, 0.81, 0.02)]
+    grid = [round(float(threshold), 2) for threshold in np.arange(0.2, 0.81, 0.02)]
 
-    def right(threshold: float, also: float) -> float:
-        known = probability.max(axis=1, keepdims=True) >= threshold
-        best = probability == probability.max(axis=1, keepdims=True)
-        same = (((best | (probability >= also)) & known) == (asked > 0)).all(axis=1)
+    def worth(threshold: float, also: float) -> float:
+        decided = replace(convention, threshold=threshold, also_threshold=also)
+        same = (_decide(_probability(logits, convention), decided) == asked).all(axis=1)
         return float(same[styled].mean() + same[~styled].mean())
 
-    threshold, also = max(((a, b) for a in grid for b in grid), key=lambda pair: right(*pair))
-    return replace(Convention(), temperature=round(float(temperature), 4), threshold=threshold, also_threshold=also)
+    threshold, also = max(((a, b) for a in grid for b in grid if b >= LEAST_ALSO), key=lambda pair: worth(*pair))
+    return replace(convention, threshold=threshold, also_threshold=also)
 
 
-def _accuracies(encoder: TextEncoder, seen: Sequence[Sample], unseen: Sequence[Sample]) -> tuple[float, float, float]:
-    """Return the shares right of the styled prompts of both lists, and of the style-less prompts of both together."""
+def _measure(logits: Floats, asked: Bools, seen: Bools, convention: Convention) -> Report:
+    """Measure a fit on held-out prompts; `seen` tells those whose lexicon entry was in training."""
+    probability = _probability(logits, convention)
+    same = (_decide(probability, convention) == asked).all(axis=1)
+    styled = asked.any(axis=1)
+    best = probability.max(axis=1)
+    right = asked[np.arange(len(asked)), probability.argmax(axis=1)]
+    bins = np.array_split(np.argsort(best, kind="stable"), 10)
+    return Report(
+        seen_entries=float(same[styled & seen].mean()),
+        unseen_entries=float(same[styled & ~seen].mean()),
+        unseen_styles_said=float(same[~styled].mean()),
+        calibration_error=float(np.mean([abs(best[part].mean() - right[part].mean()) for part in bins])),
+        convention=convention,
+    )
 
-    def right(sample: Sample) -> bool:
-        prompt = encoder.encode(sample.text)
-        asked = {index for index, target in enumerate(sample.target) if target > 0.5}
-        return asked == (set(np.flatnonzero(prompt.embeds).tolist()) if prompt.known else set())
 
-    def styled(sample: Sample) -> bool:
-        return max(sample.target) > 0.5
+def _logits(encoder: TextEncoder, samples: Sequence[Sample]) -> Floats:
+    """Return the logits of prompts read as one clause; the encoder's shift is 0 and its temperature 1."""
+    probability = np.stack([encoder.probability(sample.text) for sample in samples], dtype=np.float64)
+    clipped = np.clip(probability, EPS, 1 - EPS)
+    return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
 
-    shares = [np.mean([right(sample) for sample in samples if styled(sample)]) for samples in (seen, unseen)]
-    none = np.mean([right(sample) for sample in (*seen, *unseen) if not styled(sample)])
-    return float(shares[0]), float(shares[1]), float(none)
+
+def _probability(logits: Floats, convention: Convention) -> Floats:
+    return 1 / (1 + np.exp(-(logits + np.float32(convention.shift)) / np.float32(convention.temperature)))
+
+
+def _decide(probability: Floats, convention: Convention) -> Bools:
+    """Return which styles each prompt is taken to name, as the encoder decides it."""
+    best = probability.max(axis=1, keepdims=True)
+    named = (probability == best) | (probability >= convention.also_threshold)
+    return np.asarray(named & (best >= convention.threshold))
+
+
+def _cross_entropy(logits: Floats, targets: Floats | Bools) -> Floats:
+    return np.logaddexp(0, logits) - targets * logits
