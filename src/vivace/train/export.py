@@ -95,7 +95,10 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
         **card,
     }
     (folder / "mini.xml").write_bytes(xml)
-    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, folder / "mini.safetensors", metadata)
+    weights = folder / "mini.safetensors"
+    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, metadata)
+    # safetensors writes for the owner alone; a package is read by everyone.
+    weights.chmod(0o644)
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("mini.xml", "mini.safetensors")}
 
 

@@ -117,6 +117,8 @@ def train(out: Path, seed: int = 0, steps: int = STEPS, *, report: Callable[[str
     save_file(
         {"table": table.astype(np.float16), "bias": bias.astype(np.float16)}, out, result.convention.to_metadata()
     )
+    # safetensors writes for the owner alone; a package is read by everyone.
+    out.chmod(0o644)
     say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return result
 
