@@ -86,8 +86,10 @@ def check_memory() -> Check:
 
 def check_openvino() -> Check:
     """The CPU runtime."""
+    from vivace.runtime.openvino import import_openvino
+
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         return Check("openvino", "missing", str(error), "Reinstall: pip install --force-reinstall openvino")
     devices = ", ".join(openvino.Core().available_devices)
@@ -96,8 +98,10 @@ def check_openvino() -> Check:
 
 def check_precision() -> Check:
     """Whether the processor computes in bfloat16."""
+    from vivace.runtime.openvino import import_openvino
+
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError:
         return Check("precision", "missing", "unknown without openvino", "See openvino above.")
     capabilities = list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

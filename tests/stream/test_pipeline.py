@@ -359,6 +359,16 @@ def test_every_stage_is_measured():
     assert stats.fps is not None
 
 
+def test_the_frame_at_which_the_consumer_leaves_is_measured_like_any_other():
+    with stream_of() as stream:
+        for _ in stream.run(FakeSource(pictures(20))):
+            break
+        stats = stream.stats()
+    assert stats.frames_out == 1
+    assert stats.latency_ms["p50"] is not None
+    assert stats.stages_ms["encode"]["p50"] is not None
+
+
 def test_an_endless_stream_is_accounted_for_in_constant_memory():
     import tracemalloc
 

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,15 +98,15 @@ class _Player:
 
     def play(self, source: Source, *, live: bool, compare: bool, max_frames: int | None) -> None:
         """Go on until the source, the sink or the user has had enough."""
-        frames = iter(self.stream.run(source, live=live))
-        while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
-            frame = self._next(frames)
-            if frame is None:
-                return
-            self.sink.write(_compared(frame) if compare else frame)
-            for prompt in self.keys.poll():
-                self._repaint(prompt)
-            self.line.update(self.stream.stats)
+        with closing(self.stream.run(source, live=live)) as frames:
+            while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
+                frame = self._next(frames)
+                if frame is None:
+                    return
+                self.sink.write(_compared(frame) if compare else frame)
+                for prompt in self.keys.poll():
+                    self._repaint(prompt)
+                self.line.update(self.stream.stats)
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         """Wait for a frame; None when there are no more or the user does not want more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,26 @@ from vivace.models.base import RuntimeInfo
 from vivace.runtime import Arrays
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+_REPORTER = "openvino_telemetry"
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its usage reporting: what runs here is nobody else's business.
+
+    Left alone, importing it starts a thread that reports to a web address, and writes to `~/intel`. Where the reporting
+    package is not found it uses a stub, so for the time of the import that is hidden. A program that has imported
+    OpenVINO itself, or wants the reports and has imported that package, keeps what it has.
+    """
+    hidden = _REPORTER not in sys.modules and "openvino" not in sys.modules
+    if hidden:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # what makes an import fail
+    try:
+        import openvino
+    finally:
+        if hidden:
+            del sys.modules[_REPORTER]
+    return openvino
 
 
 class OpenVinoNetwork:
@@ -34,11 +56,15 @@ class OpenVinoNetwork:
             f32: compute in f32 even where bf16 is available.
 
         Raises:
-            BackendUnavailableError: OpenVINO has no CPU device here.
+            BackendUnavailableError: OpenVINO is not installed, or has no CPU device here.
             CheckpointError: the graph and the weights do not fit.
         """
-        import openvino as ov
-
+        try:
+            ov = import_openvino()
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"OpenVINO cannot be imported ({error}); reinstall it with `pip install --force-reinstall openvino`"
+            ) from error
         self._ov = ov
         self._core = ov.Core()
         if "CPU" not in self._core.available_devices:
@@ -55,6 +81,9 @@ class OpenVinoNetwork:
         self._weights = ov.Tensor(weights, shared_memory=True)
         self._compiled: dict[Shapes, Any] = {}
         self._lock = threading.Lock()
+        # A compiler cut off by the end of the interpreter takes the process down with it. So the end waits for the one
+        # at work, whatever thread it is in, and no other begins.
+        atexit.register(self._lock.acquire)
         self._read()
 
     def _read(self) -> Any:

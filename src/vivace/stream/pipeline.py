@@ -13,8 +13,9 @@ or `stop` is called.
 
 from __future__ import annotations
 
+import atexit
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from threading import Thread, current_thread
 from typing import Protocol
 
@@ -98,13 +99,16 @@ class Pipeline:
             Thread(target=self._step, name="vivace-step", daemon=True),
         ]
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Start the threads and yield the output frames.
 
         Raises:
             SourceError: the source failed; frames before that were yielded.
             StepError: the model failed for good.
         """
+        # A program may end with this iterator half-way. A thread that the end of the interpreter cuts off inside a
+        # network takes the process down with it, so the threads end first.
+        atexit.register(self.stop)
         try:
             for thread in self._threads:
                 thread.start()
@@ -112,11 +116,14 @@ class Pipeline:
                 for frame in made:
                     taken_s = self._clock()
                     self._meter.shown(frame.control_index, taken_s)
-                    yield frame
-                    done_s = self._clock()
-                    self._meter.stage("encode", (done_s - taken_s) * 1e3)
-                    self._meter.finished((done_s - frame.capture_time_s) * 1e3)
+                    try:
+                        yield frame
+                    finally:  # a consumer that leaves is done with its last frame, too
+                        done_s = self._clock()
+                        self._meter.stage("encode", (done_s - taken_s) * 1e3)
+                        self._meter.finished((done_s - frame.capture_time_s) * 1e3)
         finally:
+            atexit.unregister(self.stop)
             self.stop()
 
     def stop(self) -> bool:

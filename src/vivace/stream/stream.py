@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, RLock
@@ -103,7 +103,7 @@ class Stream:
 
     # Frames
 
-    def run(self, source: FrameSource | str | Path | int, *, live: bool | None = None) -> Iterator[Frame]:
+    def run(self, source: FrameSource | str | Path | int, *, live: bool | None = None) -> Generator[Frame, None, None]:
         """Return an iterator over the repainted frames of a source.
 
         Live, the newest frame wins: a slow model or consumer makes frames drop and never lag. Otherwise every frame is
@@ -134,7 +134,7 @@ class Stream:
         live = source.info.live if live is None else live
         return self._run(source, live)
 
-    def _run(self, source: FrameSource, live: bool) -> Iterator[Frame]:
+    def _run(self, source: FrameSource, live: bool) -> Generator[Frame, None, None]:
         try:
             pipeline = self._start(source, live)
         except BaseException:

@@ -1,0 +1,68 @@
+"""OpenVINO as a guest: it tells nobody, it is named when it is missing, and a program that ends early ends cleanly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from vivace.errors import BackendUnavailableError
+from vivace.runtime.openvino import OpenVinoNetwork, import_openvino
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of its own to its end."""
+    environ = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+
+
+def test_importing_it_reports_to_nobody(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading\n"
+        "from vivace.runtime.openvino import import_openvino\n"
+        "import_openvino().Core()\n"
+        "import openvino.tools.ovc\n"
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]\n"
+        "assert threading.enumerate() == [threading.main_thread()], threading.enumerate()"
+    )
+    # On machines of continuous integration it would keep silent anyway.
+    environ = {name: "" for name in os.environ if "CI" in name}
+    done = run_python(code, HOME=str(tmp_path), **environ)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_wants_the_reports_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = ModuleType("openvino_telemetry")
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", theirs)
+    import_openvino()
+    assert sys.modules["openvino_telemetry"] is theirs
+
+
+def test_where_it_is_missing_that_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendUnavailableError, match="pip install"):
+        OpenVinoNetwork(b"", np.zeros(0, np.uint8))
+
+
+def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
+    """Even in a daemon thread, which Python would cut off, and the process with it."""
+    code = (
+        "import threading, time\n"
+        "from vivace.models.mini.config import MiniConfig\n"
+        "from vivace.models.mini.state import geometry, open_canvas\n"
+        "from vivace.models.mini.weights import read_files\n"
+        "from vivace.runtime.openvino import OpenVinoNetwork\n"
+        "files = read_files()\n"
+        "network = OpenVinoNetwork(files.graph, files.constants)\n"
+        "inputs = open_canvas(geometry((64, 64)), 0, MiniConfig()).inputs\n"
+        "threading.Thread(target=network.prepare, args=(inputs,), daemon=True).start()\n"
+        "while not network._lock.locked() and not network.is_ready(inputs): time.sleep(0.001)"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, (done.returncode, done.stderr)
