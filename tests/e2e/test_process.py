@@ -119,6 +119,18 @@ def test_a_run_needs_no_torch(clip: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_program_may_end_in_the_middle_of_a_run() -> None:
+    """No thread is cut off inside the network, which would take the process down."""
+    code = (
+        "import vivace\n"
+        "stream = vivace.Stream('mini', prompt='oil painting', size=(96, 64))\n"
+        "frames = stream.run(vivace.open_source('scene:shapes', size=(96, 64)))\n"
+        "next(frames)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_reader_that_goes_away_is_not_worth_words(vivace_there: Start) -> None:
     process = vivace_there("models", "list")
     assert process.stdout is not None
@@ -127,3 +139,20 @@ def test_a_reader_that_goes_away_is_not_worth_words(vivace_there: Start) -> None
     assert process.stderr is not None
     with process.stderr as errors:
         assert errors.read() == ""
+
+
+def test_output_that_nobody_holds_is_no_error(vivace_there: Start) -> None:
+    process = vivace_there("models", "list", stdout=None, preexec_fn=lambda: os.close(1))
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_is_full_is_said_once(vivace_there: Start) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = vivace_there("models", "list", stdout=full)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 3, errors
+    assert "standard output" in errors
+    assert "bug" not in errors
+    assert len(errors.splitlines()) == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
-from vivace.errors import VivaceError
+from vivace.errors import SinkWriteError, VivaceError
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         app = build_app(Settings.from_environment())
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when it was closed (`vivace … >&-`): then nobody wants to know
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         _say(str(error), "`vivace --help` lists the commands, `vivace COMMAND --help` their flags.")
@@ -43,18 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("Interrupted.")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`vivace models list | head -1`): not an error worth words. Python would
-        # complain once more when it flushes at exit, so standard output is pointed at nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away (`vivace models list | head -1`): not an error worth words.
+        _let_go_of_stdout()
         return 0
     except Exception as error:  # the last resort, so that a bug is reported as one
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _let_go_of_stdout()
+            _say(f"{error.filename or 'standard output'}: {error.strerror}.", "Free some space, or write elsewhere.")
+            return SinkWriteError.exit_code
         _say(
             f"Unexpected {type(error).__name__}: {error}",
             "This is a bug in Vivace. Please report it with what `VIVACE_DEBUG=1` shows.",
         )
         return EXIT_BUG
+
+
+def _let_go_of_stdout() -> None:
+    """Point standard output at nothing: what it still holds would fail once more when Python flushes it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str, remedy: str = "") -> None:
