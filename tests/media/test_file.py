@@ -267,6 +267,13 @@ def test_what_is_no_video_is_refused(tmp_path: Path, name: str, content: bytes) 
         open_source(path)
 
 
+def test_a_video_cut_off_before_it_began_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + b"\0\0\x08Gmoov")
+    with pytest.raises(SourceUnsupportedError, match="holds no video; was it cut off"):
+        open_source(path)
+
+
 @pytest.mark.parametrize("cover", [False, True], ids=["sound", "sound and cover picture"])
 def test_music_is_refused(tmp_path: Path, cover: bool) -> None:
     path = tmp_path / "music.mp4"

@@ -175,10 +175,10 @@ class VideoReader:
 def _main_video(container: InputContainer, name: str) -> VideoStream:
     videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not videos:
-        kinds = sorted({stream.type for stream in container.streams})
-        cover = " and a cover picture" if container.streams.video else ""
-        held = ", ".join(kind for kind in kinds if kind != "video") or "nothing"
-        raise SourceUnsupportedError(f"{name}: holds no video, only {held}{cover}")
+        held: list[str] = sorted({stream.type for stream in container.streams} - {"video"})
+        held += ["a cover picture"] if container.streams.video else []
+        only = f", only {' and '.join(held)}" if held else "; was it cut off before it began?"
+        raise SourceUnsupportedError(f"{name}: holds no video{only}")
     if container.format.name in _TEXT_ART:
         raise SourceUnsupportedError(f"{name}: a text file, not a video")
     # The default stream where one is marked, else the largest, which is what players show.

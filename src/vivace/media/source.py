@@ -179,7 +179,7 @@ def open_source(
     if size is not None and not (1 <= size[0] <= 16384 and 1 <= size[1] <= 16384):
         raise UsageError(f"size {size[0]}x{size[1]} is not between 1x1 and 16384x16384 px")
     if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"fps {fps} is not between 0 and 1000")
+        raise UsageError(f"fps is {fps:g}; give frames a second above 0, up to 1000")
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdigit() and not Path(spec).exists()):
         spec = f"camera:{spec}"
     if isinstance(spec, str):

@@ -202,7 +202,7 @@ def check_prompt_text(prompt: object, spec: ModelSpec) -> str | None:
     text = prompt.strip()
     if not text:
         raise ControlError(
-            "prompt is empty; say how the picture should look, or give None to show the source untouched"
+            "prompt is empty; say how the picture should look, or give none at all to show the source untouched"
         )
     if not any(character.isalnum() for character in text):
         raise ControlError(f"prompt is {brief(text)}, without a letter or digit; say how the picture should look")
