@@ -69,3 +69,12 @@ def test_the_line_is_redrawn_in_time_and_no_sooner(stats: Stats) -> None:
             line.update(ask)
             clock.advance(0.1)
     assert len(asked) == 4
+
+
+def test_a_long_notice_is_shown_to_its_end(stats: Stats) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60)
+    with LiveLine(PromptLine(io.StringIO()), console, FakeClock()) as line:
+        line.notice(" ".join(["word"] * 40) + " last")
+        line.update(lambda: stats)
+        assert "last" in out.getvalue()

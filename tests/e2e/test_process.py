@@ -50,7 +50,7 @@ def test_an_interrupt_finishes_the_file(vivace_there: Start, tmp_path: Path, num
     assert "Traceback" not in errors
 
 
-def test_a_prompt_typed_while_it_runs_takes_effect(vivace_there: Start, tmp_path: Path) -> None:
+def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(vivace_there: Start, tmp_path: Path) -> None:
     master, slave = os.openpty()
     process = vivace_there(
         *("run", "scene:shapes", "-p", "oil painting", "--size", "96x64", "-o", tmp_path / "out.mp4"),
@@ -64,6 +64,8 @@ def test_a_prompt_typed_while_it_runs_takes_effect(vivace_there: Start, tmp_path
         os.write(master, b"blueprinx\x7ft drawing\n")
         for _ in range(8):  # a line is redrawn after a frame, and some frames are on their way
             shown += _read_until(master, b'\xc2\xb7 "blueprint drawing"')
+        os.write(master, b"zxqv wplk\n")
+        shown += _read_until(master, b"'zxqv wplk'; the nearest style")
         os.write(master, b"\x03")
         shown += _read_until(master, None)
         assert process.wait(PATIENCE_S) == 130

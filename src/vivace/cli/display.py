@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -60,13 +60,13 @@ class LiveLine:
         if now_s < self._due_s or not self._console.is_terminal:
             return
         self._due_s = now_s + REFRESH_S
-        text = status_line(stats())
+        lines = [status_line(stats())]
         if now_s < self._notice_until_s:
-            text.append(f"\n{self._notice}", style="yellow")
+            lines.append(Text(self._notice, style="yellow"))  # wraps: it may have something to explain
         if self._keys.active:
-            text.append("\nnew prompt: ", style="dim")
-            text.append(self._keys.text or "type and press Enter", style="" if self._keys.text else "dim")
-        self._live.update(text, refresh=True)
+            hint = Text("type and press Enter", style="dim")
+            lines.append(Text.assemble(("new prompt: ", "dim"), self._keys.text or hint))
+        self._live.update(Group(*lines), refresh=True)
 
 
 def status_line(stats: Stats) -> Text:
