@@ -300,8 +300,8 @@ class FinePath(nn.Module):
     """Coarse features to the picture at output size, guided by the source, the screens and the strokes there.
 
     The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds
-    what a colour map cannot say. A second such map is rounded to a few levels with ordered dither, cell by cell, as a
-    printer would; the prompt decides how much of it is seen. Strokes enter as a product: the features choose a
+    what a colour map cannot say. The source's cells, printed in a few levels with ordered dither, are seen as much as
+    the prompt asks. Strokes enter as a product: the features choose a
     direction at every place, and the stroke field of that direction is laid on at full resolution.
     """
 
@@ -313,8 +313,6 @@ class FinePath(nn.Module):
         self.hidden = nn.Conv2d(cfg.fine, 32, 3, padding=1)
         self.leave = nn.Conv2d(32, 12, 3, padding=1)
         self.colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
-        self.print_colours = nn.Linear(cfg.dim, 3 * COLOUR_TERMS)
-        self.print_dither = nn.Linear(cfg.dim, 3)
         self.print_share = nn.Linear(cfg.dim, 9)
         self.tint = nn.Conv2d(cfg.half, 3, 1)
 
@@ -348,7 +346,7 @@ class FinePath(nn.Module):
         if "strokes" in without:
             field = torch.zeros_like(field)
         laid = (gates[:, :, :, None] * field[:, None]).sum(2).flatten(1, 2)
-        printed = F.interpolate(self.printed(cells, cond), size=size, mode="nearest")
+        printed = F.interpolate(printed_cells(cells), size=size, mode="nearest")
         tint = F.interpolate(self.tint(features), size=source.shape[-2:], mode="nearest")
         x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid, printed], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
@@ -360,15 +358,6 @@ class FinePath(nn.Module):
         share = self.print_share(cond).unflatten(-1, (3, 3)) @ printed.flatten(2)
         share = F.interpolate(share.reshape(printed.shape), scale_factor=2, mode="nearest")
         return colour_map(source, self.colours(cond)) + share + added
-
-    def printed(self, cells: Tensor, cond: Tensor) -> Tensor:
-        """Return the cells in a few levels a channel with ordered dither, as a printer would: `[b 3 h/4 w/4]`."""
-        level = (
-            colour_map(cells[:, :3], self.print_colours(cond)) + self.print_dither(cond)[..., None, None] * cells[:, 3:]
-        )
-        for _ in range(3):
-            level = soft_round(level)
-        return level - 2
 
     def _enter(self, features: Tensor, rest: Tensor) -> Tensor:
         # One convolution of both, written as two: features keep the layout they come in, which saves a copy of the
@@ -388,9 +377,27 @@ def colour_map(source: Tensor, coefficients: Tensor) -> Tensor:
     return (coefficients.unflatten(-1, (3, COLOUR_TERMS)) @ terms.flatten(2)).reshape(source.shape)
 
 
-def soft_round(level: Tensor) -> Tensor:
-    """Move towards the nearest whole number, with a gradient everywhere but there."""
-    return level - torch.sin(2 * math.pi * level) / (2 * math.pi)
+PRINT_LEVELS = 4
+PRINT_CONTRAST = 1.2
+PRINT_SATURATION = 1.5
+PRINT_DITHER = 0.275
+"""Fixed: a learned printer did not settle, as rounding misleads gradients. Learned is how much of it is seen."""
+
+
+def printed_cells(cells: Tensor) -> Tensor:
+    """Return cells in five vivid levels a channel with ordered dither, as an old console would.
+
+    Args:
+        cells: `[b 4 h w]` means of the source in [-1, 1], and the dither threshold.
+
+    Returns:
+        `[b 3 h w]` in [-1, 1].
+    """
+    colour = cells[:, :3] * PRINT_CONTRAST
+    grey = (colour * colour.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    vivid = (grey + (colour - grey) * PRINT_SATURATION).clamp(-1, 1)
+    level = (vivid + 1) * (PRINT_LEVELS / 2) + PRINT_DITHER * cells[:, 3:]
+    return level.round().clamp(0, PRINT_LEVELS) * (2 / PRINT_LEVELS) - 1
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
@@ -432,14 +439,6 @@ class MiniNet(nn.Module):
             self.fine.colours.weight.mul_(0.1)
             self.fine.colours.bias.zero_()
             self.fine.colours.bias.view(3, COLOUR_TERMS)[:, 1:4] = torch.eye(3)
-            # The printer starts with five levels of the source and a dither of about half a level.
-            for layer in (self.fine.print_colours, self.fine.print_dither):
-                layer.weight.mul_(0.1)
-                layer.bias.zero_()
-            self.fine.print_colours.bias.view(3, COLOUR_TERMS)[:, :4] = torch.cat(
-                [torch.full((3, 1), 2.0), 2 * torch.eye(3)], 1
-            )
-            self.fine.print_dither.bias.fill_(0.275)
             for last in (self.fine.print_share, self.fine.tint):
                 last.weight.mul_(0.1)
                 last.bias.zero_()
