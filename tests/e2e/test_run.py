@@ -6,10 +6,15 @@ import json
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from PIL import Image
 
-from e2e.helpers import CLIP_FRAMES, Vivace, count_frames, size_of
+from e2e.helpers import CLIP_FRAMES, CLIP_SIZE, Vivace, count_frames, size_of
+from media.clips import beep, grey, write_clip
 from vivace.cli.run import default_file
+from vivace.media.frame import Rgb
 
 pytestmark = pytest.mark.e2e
 
@@ -44,6 +49,61 @@ def test_without_a_sink_the_file_lands_here_and_is_named(vivace_here: Vivace, cl
 )
 def test_what_is_no_file_gets_a_name_that_is_one(spec: str, name: str) -> None:
     assert default_file(spec) == name
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mov", "out.webm", "out.gif"])
+def test_a_file_may_be_of_any_kind_that_is_offered(vivace_here: Vivace, clip: Path, name: str) -> None:
+    done = vivace_here("run", clip, "-p", "pencil drawing", "-o", name, "--fps", "10")
+    assert done.code == 0, done.err
+    assert count_frames(Path(name)) == int(done.out.split()[0]) > 2
+
+
+def test_the_sound_of_a_file_comes_along(vivace_here: Vivace) -> None:
+    write_clip(Path("in.mp4"), [grey(10 * n, CLIP_SIZE) for n in range(25)], sound=beep(1.0, 0.5))
+    assert vivace_here("run", "in.mp4", "-p", "pencil drawing", "-o", "out.mp4").code == 0
+    assert packets("out.mp4") == packets("in.mp4")[1:]  # without the coder's run-up, which lies before time zero
+
+
+def packets(path: str) -> list[bytes]:
+    """Return the sound of a file as it is stored."""
+    with av.open(path) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def write_noise(folder: Path) -> list[Rgb]:
+    """Write three pictures of noise, in which no two neighbours are alike, and return them."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (CLIP_SIZE[1], CLIP_SIZE[0], 3), np.uint8) for _ in range(3)]
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    return pictures
+
+
+def read_pictures(folder: Path) -> list[Rgb]:
+    """Return the numbered pictures of a folder."""
+    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+
+
+def test_strength_0_is_the_source_to_the_byte(vivace_here: Vivace) -> None:
+    sources = write_noise(Path("in"))
+    assert vivace_here("run", "in", "-p", "oil painting", "--strength", 0, "-o", "out/").code == 0
+    assert np.array_equal(read_pictures(Path("out")), sources)
+
+
+@pytest.mark.parametrize("mask", ["16,8,32,24", "mask.png", "mask.mkv"])
+def test_outside_any_mask_the_source_is_exact_to_the_byte(vivace_here: Vivace, mask: str) -> None:
+    sources = write_noise(Path("in"))
+    inside = np.zeros((CLIP_SIZE[1], CLIP_SIZE[0]), bool)
+    inside[8:32, 16:48] = True
+    white = np.repeat(np.uint8(255) * inside[..., None], 3, axis=2)
+    Image.fromarray(white).save("mask.png")
+    write_clip(Path("mask.mkv"), [white] * 3, codec="ffv1", pix_fmt="bgr0")
+    done = vivace_here("run", "in", "-p", "oil painting", "--mask", mask, "-o", "out/")
+    assert done.code == 0, done.err
+    for source, out in zip(sources, read_pictures(Path("out")), strict=True):
+        assert np.array_equal(out[~inside], source[~inside])
+        assert (out[inside] != source[inside]).any(axis=-1).mean() > 0.9
 
 
 def test_compare_puts_source_and_result_side_by_side(vivace_here: Vivace, clip: Path) -> None:
