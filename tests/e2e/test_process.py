@@ -50,7 +50,9 @@ def test_an_interrupt_finishes_the_file(vivace_there: Start, tmp_path: Path, num
     assert "Traceback" not in errors
 
 
-def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(vivace_there: Start, tmp_path: Path) -> None:
+def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(
+    vivace_there: Start, tmp_path: Path
+) -> None:
     master, slave = os.openpty()
     process = vivace_there(
         *("run", "scene:shapes", "-p", "oil painting", "--size", "96x64", "-o", tmp_path / "out.mp4"),
