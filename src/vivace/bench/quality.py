@@ -27,7 +27,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vivace.errors import SourceNotFoundError
+from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.media.convert import cover
 from vivace.media.draw import contact_sheet
 from vivace.media.frame import Rgb
@@ -43,10 +43,13 @@ from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
 from vivace.models.mini.text import TextEncoder
 from vivace.models.mini.textures import screens
 from vivace.runtime.eager import EagerNetwork
+from vivace.stream.fit import check_size
 from vivace.train.teachers import TEACHERS, TeacherTextures
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 SEED = 0
+MIN_FRAMES = 4
+"""Two to warm up on, and two to see a change between."""
 
 
 @dataclass(slots=True)
@@ -175,7 +178,7 @@ def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], fr
     sheets: dict[str, Rgb] = {}
     for path in clips:
         source = read_clip(path, size, frames, skip)
-        if len(source) < 2:
+        if len(source) < MIN_FRAMES:
             continue
         last = {key: teachers.paint(key, source[-1]) for key in STYLE_KEYS}
         cells: list[list[Rgb]] = []
@@ -186,8 +189,8 @@ def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], fr
             score.psnr_db.append(psnr(ours[-1], last[key]))
             score.recognised.append(nearest_teacher(ours[-1], last) == key)
             # The first frames have no past to be steady against.
-            score.flicker.append(change(ours[2:] if len(ours) > 4 else ours))
-            score.teacher_flicker.append(change(theirs[2:] if len(theirs) > 4 else theirs))
+            score.flicker.append(change(ours[2:]))
+            score.teacher_flicker.append(change(theirs[2:]))
             score.sharpness.append(edges(ours[-1]) / max(edges(last[key]), 1e-3))
             cells.append([source[-1], last[key], ours[-1]])
         half = (len(cells) + 1) // 2
@@ -229,7 +232,7 @@ def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int)
     """Return a row per ablation, means over clips and styles; runs in eager torch."""
     teachers = Teachers(size)
     text = TextEncoder.load()
-    sources = [s for s in (read_clip(path, size, frames, skip) for path in clips) if len(s) > 1]
+    sources = [s for s in (read_clip(path, size, frames, skip) for path in clips) if len(s) >= MIN_FRAMES]
     painted = [[[teachers.paint(key, f) for f in s] for key in STYLE_KEYS] for s in sources]
     rows: list[dict[str, float | str]] = []
     for name, without, steps, disturbed in ABLATIONS:
@@ -265,12 +268,31 @@ def quality_command(
     skip: int = 24,
     ablations: bool = False,
 ) -> None:
-    """Measure, write contact sheets and `quality.json` into `out`, print tables and one JSON line."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Measure, write contact sheets and `quality.json` into `out`, print tables and one JSON line.
+
+    Raises:
+        UsageError: too few frames to tell flicker, or a size the model cannot do.
+        SourceError: no video in the folder, or none that is long enough.
+        SinkWriteError: `out` cannot be written.
+    """
+    if frames < MIN_FRAMES or skip < 0:
+        raise UsageError(
+            f"--frames is {frames} and --skip {skip}; give at least {MIN_FRAMES} frames, and skip 0 or more"
+        )
+    model = load_model("mini")
+    check_size(size, model.spec)
     paths = list_clips(clips)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkWriteError(f"{out}: cannot be created ({error.strerror})") from error
     say = Console(stderr=True)
     with say.status(f"streaming {STYLE_COUNT} styles over {len(paths)} clips"):
-        report = measure(load_model("mini"), paths, size, frames, skip)
+        report = measure(model, paths, size, frames, skip)
+    if not report.sheets:
+        raise SourceUnsupportedError(
+            f"{clips}: no clip goes on for {frames} frames after the first {skip}; lower --frames or --skip"
+        )
     table = Table("style", "PSNR dB", "recognised", "flicker / teacher", "sharpness / teacher", box=SIMPLE_HEAD)
     styles = {key: score.row() for key, score in report.styles.items()}
     total = StyleScore(

@@ -62,6 +62,8 @@ Examples:
 - `vivace bench quality clips/ --out quality`
 - `vivace bench quality clips/ --size 512x512 --frames 8`
 - `vivace bench quality clips/ --ablations`
+
+What the columns mean is in `docs/bench.md`.
 """
 
 BENCH_SPEED_EXAMPLES = """\
@@ -175,7 +177,7 @@ def _models_app() -> App:
 def _bench_app(settings: Settings) -> App:
     bench = App(name="bench", help="Measure this machine.", help_epilogue="", sort_key=4)
 
-    @bench.command(help_epilogue=BENCH_SPEED_EXAMPLES)
+    @bench.command(help_epilogue=BENCH_SPEED_EXAMPLES, sort_key=1)
     def speed(
         *,
         model: str | None = None,
@@ -216,15 +218,16 @@ def _bench_app(settings: Settings) -> App:
             )
         )
 
-    @bench.command(help_epilogue=BENCH_QUALITY_EXAMPLES)
+    @bench.command(help_epilogue=BENCH_QUALITY_EXAMPLES, sort_key=2)
     def quality(
         clips: Path,
+        /,
         *,
         out: Path = Path("quality"),
         size: str = "256x256",
         frames: Annotated[int, Parameter(converter=whole)] = 12,
         skip: Annotated[int, Parameter(converter=whole)] = 24,
-        ablations: bool = False,
+        ablations: Annotated[bool, Parameter(negative=())] = False,
     ) -> None:
         """Compare the embedded model with its style teachers on clips (needs `pip install 'vivace[train]'`).
 
