@@ -41,6 +41,8 @@ pytestmark = pytest.mark.e2e
         (("{clip}", "--mask", "1,2,3"), "mask"),
         (("{clip}", "--model", "mimi"), "did you mean 'mini'"),
         (("scene:shapes?frames=three",), "whole numbers"),
+        (("scene:shapes?frames=-1",), "frames from 1"),
+        (("",), "source is empty"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_the_value(
@@ -63,6 +65,10 @@ def test_wrong_usage_ends_with_2_and_names_the_value(
         (("{clip}", "-o", "no/such/folder/out.mp4"), "no/such/folder"),
         (("{clip}", "-o", "window"), "-o out.mp4"),
         (("{clip}", "-o", "null", "--stats", "no/such/folder/s.json"), "no/such/folder"),
+        (("{clip}", "-o", ""), "output is empty"),
+        (("x" * 300, "-o", "out.mp4"), "too long"),
+        (("{clip}", "-o", "x" * 300 + ".mp4"), "too long"),
+        (("{clip}", "-o", "null", "--stats", "x" * 300), "too long"),
         (("empty.mp4", "-o", "out.mp4"), "empty.mp4"),
         (("text.mp4", "-o", "out.mp4"), "text.mp4"),
     ],

@@ -302,7 +302,23 @@ def test_a_missing_file_is_not_found_and_a_near_name_is_offered(clip: Clip) -> N
         open_source(path.parent / "nowhere" / "clip.mp4")
 
 
-@pytest.mark.parametrize("how", [{"size": (0, 10)}, {"size": (10**6, 10)}, {"fps": 0.0}, {"fps": float("nan")}])
+@pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "~nobody-of-that-name/a.mp4", "a\0b.mp4", "clip.mp4/inside.mp4"])
+def test_a_name_the_system_refuses_is_not_found(clip: Clip, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clip("clip.mp4").parent)
+    with pytest.raises(SourceNotFoundError) as caught:
+        open_source(name)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_no_name_is_the_callers_mistake(name: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        open_source(name)
+
+
+@pytest.mark.parametrize(
+    "how", [{"size": (0, 10)}, {"size": (10**6, 10)}, {"fps": 0.0}, {"fps": 1e-5}, {"fps": float("nan")}]
+)
 def test_absurd_wishes_are_the_callers_mistake(clip: Clip, how: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         open_source(clip(), **how)

@@ -88,7 +88,7 @@ def test_an_unknown_scene_names_the_known_ones() -> None:
         open_source("scene:atlantis")
 
 
-@pytest.mark.parametrize("options", ["seed=x", "frames=", "speed=3"])
+@pytest.mark.parametrize("options", ["seed=x", "frames=", "speed=3", "frames=0", "frames=-1", "seed=-5"])
 def test_an_option_that_is_none_is_the_callers_mistake(options: str) -> None:
     with pytest.raises(UsageError, match="seed"):
         open_source(f"scene:city?{options}")

@@ -254,6 +254,24 @@ def test_a_folder_without_permission_is_refused_before_any_work(
         open_sink(folder / "out.mp4")
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "~nobody-of-that-name/a.mp4", "a\0b.mp4"])
+def test_a_name_the_system_refuses_is_a_write_error(name: str) -> None:
+    with pytest.raises(SinkWriteError) as caught:
+        open_sink(name)
+    assert len(str(caught.value)) < 300
+
+
+def test_no_name_is_no_output() -> None:
+    with pytest.raises(SinkUnsupportedError, match="empty"):
+        open_sink(" ")
+
+
+def test_a_rate_too_low_to_say_is_no_rate(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "out.mp4", fps=1e-5) as sink:
+        sink.write(frames_of([quarters()])[0])
+    assert len(read_all(tmp_path / "out.mp4")) == 1
+
+
 def test_an_unreachable_server_is_a_write_error() -> None:
     # Port 1 is reserved and answers nobody.
     with open_sink("rtmp://127.0.0.1:1/live") as sink, pytest.raises(SinkWriteError, match="refused"):

@@ -102,6 +102,8 @@ def test_a_picture_that_is_missing_or_broken_is_named(tmp_path):
         open_mask(tmp_path / "broken.png")
     with pytest.raises(SourceNotFoundError, match="nothing"):
         open_mask(str(tmp_path / "nothing.mp4"))
+    with pytest.raises(SourceNotFoundError, match="nobody-of-that-name"):
+        open_mask("~nobody-of-that-name/mask.png")
 
 
 def mask_video(values, *, fps=25):

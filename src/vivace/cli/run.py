@@ -158,11 +158,14 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
             return open_sink("window")
         except SinkUnsupportedError:
             pass  # no display: a file it is, and the summary says which
-    read, written = source.info.path, Path(output or default_file(spec))
-    if read is not None and written.exists() and written.samefile(read):
-        raise SinkUnsupportedError(f"{written}: is the source itself; name another file with -o")
+    target = default_file(spec) if output is None else output
     audio_from = source if source.info.has_audio else None
-    return open_sink(output or default_file(spec), fps=source.info.fps, audio_from=audio_from)
+    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from)
+    read, written = source.info.path, Path(target).expanduser()
+    if read is not None and written.exists() and written.samefile(read):
+        sink.close()
+        raise SinkUnsupportedError(f"{written}: is the source itself; name another file with -o")
+    return sink
 
 
 def default_file(spec: str) -> str:
@@ -190,8 +193,15 @@ def _check_options(options: RunOptions) -> None:
         raise UsageError(f"--max-frames is {options.max_frames}; give a whole number from 1, or leave it out.")
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads is {options.threads}; give a whole number from 1, or leave it out.")
-    path = options.stats
-    if path is not None and not path.parent.is_dir():
-        raise SinkWriteError(f"{path}: there is no folder {path.parent}; create it first")
-    if path is not None and path.is_dir():
-        raise SinkWriteError(f"{path}: is a folder; name a file for the statistics")
+    if options.stats is not None:
+        _check_stats_path(options.stats)
+
+
+def _check_stats_path(stats: Path) -> None:
+    from vivace.media.paths import naming
+
+    with naming(stats, SinkWriteError) as path:
+        if path.is_dir():
+            raise SinkWriteError(f"{path}: is a folder; name a file for the statistics")
+        if not path.parent.is_dir():
+            raise SinkWriteError(f"{path}: there is no folder {path.parent}; create it first")

@@ -88,8 +88,9 @@ class VideoSink(Sink):
         self._target = target
         self._format = container_format
         self._size = size
-        self._fps_known = bool(fps)
-        self._fps = Fraction(fps).limit_denominator(1001) if fps else Fraction(30)
+        rate = Fraction(fps or 0).limit_denominator(1001)
+        self._fps_known = rate > 0
+        self._fps = rate or Fraction(30)
         self._time_base = time_base
         self._audio_from = audio_from
         self._track: AudioTrack | None = audio_from.open_audio() if audio_from is not None else None

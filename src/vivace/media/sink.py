@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.convert import Size
 from vivace.media.frame import Frame
+from vivace.media.paths import naming
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
@@ -110,6 +111,8 @@ def open_sink(
         SinkWriteError: it cannot be created there.
     """
     if isinstance(spec, str):
+        if not spec.strip():
+            raise SinkUnsupportedError("the output is empty; name a file, a folder, window or null")
         word = spec.partition(":")[0]
         if spec == "null":
             return NullSink()
@@ -127,29 +130,33 @@ def open_sink(
         if url := _URL.match(spec):
             scheme = url["scheme"].lower()
             return _open_url(spec, scheme, size=size, fps=fps, time_base=time_base, audio_from=audio_from)
-    path = Path(spec).expanduser()
-    suffix = path.suffix.lower()
-    if str(spec).endswith(("/", "\\")) or path.is_dir() or (suffix in PICTURE_SUFFIXES and _NUMBERED.search(path.name)):
-        from vivace.media.images import ImagesSink
+    with naming(spec, SinkWriteError) as path:
+        suffix = path.suffix.lower()
+        if (
+            str(spec).endswith(("/", "\\"))
+            or path.is_dir()
+            or (suffix in PICTURE_SUFFIXES and _NUMBERED.search(path.name))
+        ):
+            from vivace.media.images import ImagesSink
 
-        return ImagesSink(path)
-    if suffix in PICTURE_SUFFIXES:
-        raise SinkUnsupportedError(
-            f"{path}: one picture cannot hold a stream; write {path.stem}-%05d{path.suffix} for numbered pictures"
-        )
-    if suffix != ".gif" and suffix not in FILE_FORMATS:
-        known = ", ".join([*FILE_FORMATS, ".gif"])
-        raise SinkUnsupportedError(
-            f"{path}: unknown kind of file {suffix or '(no suffix)'}; known are {known}, and a folder when it ends in /"
-        )
-    _check_place(path, audio_from)
-    if suffix == ".gif":
-        from vivace.media.gif import GifSink
+            return ImagesSink(path)
+        if suffix in PICTURE_SUFFIXES:
+            raise SinkUnsupportedError(
+                f"{path}: one picture cannot hold a stream; write {path.stem}-%05d{path.suffix} for numbered pictures"
+            )
+        if suffix != ".gif" and suffix not in FILE_FORMATS:
+            known = ", ".join([*FILE_FORMATS, ".gif"])
+            raise SinkUnsupportedError(
+                f"{path}: unknown kind of file {suffix or '(no suffix)'}; known are {known}, and / for a folder"
+            )
+        _check_place(path, audio_from)
+        if suffix == ".gif":
+            from vivace.media.gif import GifSink
 
-        return GifSink(path)
-    from vivace.media.encode import VideoSink
+            return GifSink(path)
+        from vivace.media.encode import VideoSink
 
-    return VideoSink(path, FILE_FORMATS[suffix], size=size, fps=fps, time_base=time_base, audio_from=audio_from)
+        return VideoSink(path, FILE_FORMATS[suffix], size=size, fps=fps, time_base=time_base, audio_from=audio_from)
 
 
 def _open_url(

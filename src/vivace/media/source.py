@@ -18,12 +18,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.media.clock import Clock
 from vivace.media.frame import Frame
+from vivace.media.paths import naming
 
 if TYPE_CHECKING:
     from vivace.media.audio import AudioTrack
 
 STALL_TIMEOUT_S = 10.0
 """Cameras take up to some seconds to start and network cameras some more; beyond ten nothing is coming."""
+
+MIN_FPS, MAX_FPS = 0.01, 1000.0
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp")
 URL_SCHEMES = (*LIVE_SCHEMES, "http", "https", "hls")
@@ -171,6 +174,7 @@ def open_source(
         clock: monotonic clock that stamps `capture_time_s`.
 
     Raises:
+        UsageError: an empty text, an absurd size, rate, seed or number of frames.
         SourceNotFoundError: no such file, camera, display, scene or address.
         SourceUnsupportedError: it exists but holds no video.
         DecodeError: it holds video of which nothing can be decoded.
@@ -178,8 +182,10 @@ def open_source(
     """
     if size is not None and not (1 <= size[0] <= 16384 and 1 <= size[1] <= 16384):
         raise UsageError(f"size {size[0]}x{size[1]} is not between 1x1 and 16384x16384 px")
-    if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"fps is {fps:g}; give frames a second above 0, up to 1000")
+    if fps is not None and not MIN_FPS <= fps <= MAX_FPS:
+        raise UsageError(f"fps is {fps:g}; give {MIN_FPS:g} to {MAX_FPS:g} frames a second")
+    if isinstance(spec, str) and not spec.strip():
+        raise UsageError("the source is empty; name a file, a folder, camera, screen, scene or an address")
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdigit() and not Path(spec).exists()):
         spec = f"camera:{spec}"
     if isinstance(spec, str):
@@ -209,7 +215,8 @@ def open_source(
                 return open_url(spec, size=size, max_fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
             else:
                 raise SourceUnsupportedError(f"{spec}: unknown scheme {scheme}; known are {', '.join(URL_SCHEMES)}")
-    return _open_path(Path(spec).expanduser(), size, fps, clock)
+    with naming(spec, SourceNotFoundError) as path:
+        return _open_path(path, size, fps, clock)
 
 
 def _open_scene(rest: str, size: tuple[int, int] | None, fps: float | None, clock: Clock) -> Source:
@@ -224,6 +231,8 @@ def _open_scene(rest: str, size: tuple[int, int] | None, fps: float | None, cloc
         raise UsageError(
             f"scene:{rest}: seed and frames are whole numbers, as in scene:city?seed=3&frames=90"
         ) from error
+    if seed < 0 or (frames is not None and frames < 1):
+        raise UsageError(f"scene:{rest}: seed counts from 0 and frames from 1, as in scene:city?seed=3&frames=90")
     if options:
         raise UsageError(f"scene:{rest}: unknown option {', '.join(options)}; known are seed and frames")
     return SceneSource(

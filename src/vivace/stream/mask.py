@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vivace.errors import ControlError, SourceNotFoundError
 from vivace.media.frame import Frame, Rgb
+from vivace.media.paths import naming
 from vivace.stream.blend import Region
 from vivace.stream.checks import brief
 from vivace.stream.fit import Size, fit
@@ -218,7 +219,8 @@ def _open_file(spec: str | Path) -> Mask:
     if isinstance(spec, str) and (not spec.strip() or len(spec) > 4096 or "\0" in spec):
         raise ControlError(f"mask is {brief(spec)}; {_REMEDY}")
     if Path(spec).suffix.lower() in IMAGE_SUFFIXES and "://" not in str(spec):
-        return PictureMask.from_file(Path(spec).expanduser())
+        with naming(spec, SourceNotFoundError) as path:
+            return PictureMask.from_file(path)
     from vivace.media.source import open_source
 
     source = open_source(spec)

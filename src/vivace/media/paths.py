@@ -1,0 +1,34 @@
+"""Paths as users write them: what the system cannot even look at is an error of ours, with the name in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vivace.errors import MediaError
+
+_SHOWN_CHARS = 200
+
+
+@contextmanager
+def naming(spec: str | Path, kind: type[MediaError]) -> Iterator[Path]:
+    """Give the path of `spec`, `~` filled in, and turn what the system says of it into an error of `kind`.
+
+    Raises:
+        MediaError: of `kind`: a name that is too long or holds a NUL, a folder that may not be looked into, `~` of
+            nobody.
+    """
+    shown = str(spec)
+    if len(shown) > _SHOWN_CHARS:
+        shown = f"{shown[:_SHOWN_CHARS]}…"
+    if "\0" in shown:
+        raise kind(f"{shown!r}: a name cannot hold a NUL character")
+    try:
+        path = Path(spec).expanduser()
+    except RuntimeError as error:
+        raise kind(f"{shown}: {error}") from error
+    try:
+        yield path
+    except OSError as error:
+        raise kind(f"{shown}: cannot be opened ({error.strerror})") from error
