@@ -36,9 +36,14 @@ def test_figures_that_do_not_exist_yet_are_dashes() -> None:
 
 
 def test_the_summary_says_where_it_went_and_what_made_it(stats: Stats) -> None:
-    said = summary(stats, "out.mp4", 1.25)
+    said = summary(stats, 3, "out.mp4", 1.25)
     for word in ("3 frames to out.mp4", "1.2 s", "p50", "p95", "0 dropped", "fake u8"):
         assert word in said
+
+
+def test_the_summary_counts_what_was_written(stats: Stats) -> None:
+    """On a full disk the last frame that came out was not."""
+    assert summary(stats, 1, "out.mp4", 1.0).startswith("1 frame to out.mp4")
 
 
 def test_a_long_prompt_takes_one_short_line() -> None:

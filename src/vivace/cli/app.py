@@ -84,7 +84,7 @@ class RunOptions:
     output: Annotated[str | None, Parameter(alias="-o", group=OUTPUT)] = None
     """Where the result goes: a file (mp4, mkv, webm, gif), a folder of pictures, `window`, a URL (rtmp, rtsp, udp) or
     `null`. Without it: a window for a camera where there is a display, else `NAME.vivace.mp4` right here."""
-    compare: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
+    compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write one JSON document with what the run measured."""
@@ -102,7 +102,8 @@ class RunOptions:
     steps: Annotated[int | None, Parameter(group=PICTURE, converter=whole)] = None
     """Denoising steps a frame, one of those `vivace models show` names."""
     mask: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H`."""
+    """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H` in pixels of the output, or
+    in fractions of it."""
 
     live: Annotated[bool | None, Parameter(negative="--every-frame", group=TIMING)] = None
     """Newest frame wins, or every frame in order. Cameras are live if not given, files every-frame."""
@@ -138,7 +139,7 @@ def build_app(settings: Settings) -> App:
     _add_train(app)
 
     @app.command(help_epilogue="", sort_key=3)
-    def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    def doctor(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
         """Say what this machine can run and what is missing.
 
         Parameters
@@ -227,7 +228,7 @@ def _bench_app(settings: Settings) -> App:
         size: str = "256x256",
         frames: Annotated[int, Parameter(converter=whole)] = 12,
         skip: Annotated[int, Parameter(converter=whole)] = 24,
-        ablations: Annotated[bool, Parameter(negative=())] = False,
+        ablations: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     ) -> None:
         """Compare the embedded model with its style teachers on clips (needs `pip install 'vivace[train]'`).
 

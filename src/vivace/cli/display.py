@@ -72,7 +72,7 @@ class LiveLine:
 def status_line(stats: Stats) -> Text:
     """Return rate, latency, drops, effort and prompt in one line."""
     parts = [
-        f"{stats.frames_out} frames",
+        _frames(stats.frames_out),
         f"{_number(stats.recent_fps)} fps",
         f"p95 {_number(stats.latency_ms.get('p95'))} ms",
         f"{stats.dropped} dropped",
@@ -83,11 +83,11 @@ def status_line(stats: Stats) -> Text:
     return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
-def summary(stats: Stats, where: str, elapsed_s: float) -> str:
+def summary(stats: Stats, frames_written: int, where: str, elapsed_s: float) -> str:
     """Return what a run did, in one sentence."""
     p50, p95 = (_number(stats.latency_ms.get(name)) for name in ("p50", "p95"))
     return (
-        f"{stats.frames_out} frames to {where} in {elapsed_s:.1f} s: {_number(stats.fps)} fps, latency p50 {p50} ms, "
+        f"{_frames(frames_written)} to {where} in {elapsed_s:.1f} s: {_number(stats.fps)} fps, latency p50 {p50} ms, "
         f"p95 {p95} ms, {stats.dropped} dropped ({stats.runtime.runtime} {stats.runtime.precision})"
     )
 
@@ -96,6 +96,10 @@ def shorten(prompt: str) -> str:
     """Return a prompt that fits a line, in quotes."""
     text = " ".join(prompt.split())
     return f'"{text}"' if len(text) <= SHOWN_PROMPT_CHARS else f'"{text[: SHOWN_PROMPT_CHARS - 1]}…"'
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _number(value: float | None) -> str:

@@ -78,7 +78,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         for warning in source.warnings:
             say.print(f"note: {warning}")
         if sink.frames_written or failure is None:
-            print(summary(stream.stats(), sink.name, time.monotonic() - began_s))
+            print(summary(stream.stats(), sink.frames_written, sink.name, time.monotonic() - began_s))
         if options.stats is not None:
             write_stats(options.stats, stream.stats().to_dict())
     if failure is not None:

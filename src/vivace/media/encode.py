@@ -234,7 +234,8 @@ def write_failure(sink: Sink, file: WholeWrites | None, error: Exception) -> Sin
     if file is not None:
         file.close()
     reason = getattr(error, "strerror", None) or str(error)
-    kept = f"the {sink.frames_written} frames before it are kept" if sink.frames_written else "nothing was written"
+    frames = f"the {sink.frames_written} frames before it are kept, but for up to the last half second"
+    kept = frames if sink.frames_written else "nothing was written"
     return SinkWriteError(f"{sink.name}: writing failed ({reason}); {kept}")
 
 
