@@ -119,6 +119,12 @@ def test_frames_become_numbered_pictures(tmp_path: Path, spec: str, names: str) 
         assert corners(np.asarray(image)) == ["red", "green", "blue", "white"]
 
 
+def test_only_the_place_of_the_number_in_a_name_is_filled_in(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "100%_%03d_%d.png") as sink:
+        sink.write(frames_of([quarters()])[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["100%_000_%d.png"]
+
+
 def test_what_is_written_as_pictures_can_be_read_back_exactly(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (27, 35, 3), dtype=np.uint8) for _ in range(3)]

@@ -17,13 +17,13 @@ from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, Sou
 from vivace.media.clock import Clock
 from vivace.media.convert import Size, cover
 from vivace.media.frame import Frame, Rgb
+from vivace.media.paths import NUMBERED
 from vivace.media.picture import over_black
 from vivace.media.sink import Sink
 from vivace.media.source import PICTURE_SUFFIXES, Source, SourceInfo
 
 DEFAULT_FPS = 25.0
 
-_NUMBERED = re.compile(r"%0?\d*d")
 _DIGITS = re.compile(r"(\d+)")
 _DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
 """What Pillow raises on damaged pictures (PNG: SyntaxError)."""
@@ -98,7 +98,7 @@ class ImagesSink(Sink):
             SinkUnsupportedError: neither PNG nor JPEG.
             SinkWriteError: the folder cannot be created.
         """
-        pattern = path if _NUMBERED.search(path.name) else path / "%05d.png"
+        pattern = path if NUMBERED.search(path.name) else path / "%05d.png"
         if pattern.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise SinkUnsupportedError(f"{path}: pictures are written as .png or .jpg")
         self.name = str(path)
@@ -115,7 +115,8 @@ class ImagesSink(Sink):
 
     def write(self, frame: Frame) -> None:
         """Write one picture."""
-        path = self._pattern.with_name(self._pattern.name % self.frames_written)
+        name = NUMBERED.sub(lambda place: place[0] % self.frames_written, self._pattern.name, count=1)
+        path = self._pattern.with_name(name)
         try:
             Image.fromarray(frame.rgb).save(path, **self._options)
         except OSError as error:
@@ -162,8 +163,8 @@ def _find(path: Path) -> list[Path]:
             )
     elif path.exists():
         paths = [path]
-    elif _NUMBERED.search(path.name):
-        before, after = _NUMBERED.split(path.name, maxsplit=1)
+    elif NUMBERED.search(path.name):
+        before, after = NUMBERED.split(path.name, maxsplit=1)
         name = re.compile(re.escape(before) + r"\d+" + re.escape(after))
         folder = path.parent.iterdir() if path.parent.is_dir() else iter(())
         paths = [entry for entry in folder if name.fullmatch(entry.name)]

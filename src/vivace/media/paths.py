@@ -1,12 +1,17 @@
-"""Paths as users write them: what the system cannot even look at is an error of ours, with the name in it."""
+"""Paths and addresses as users write them; what the system cannot even look at is an error of ours, with its name."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vivace.errors import MediaError
+
+URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+NUMBERED = re.compile(r"%0?\d*d")
+"""Where the number goes in the name of numbered pictures, as in `frames/%05d.png`."""
 
 _SHOWN_CHARS = 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.convert import Size
 from vivace.media.frame import Frame
-from vivace.media.paths import naming
+from vivace.media.paths import NUMBERED, URL, naming
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 FILE_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 URL_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
-_NUMBERED = re.compile(r"%0?\d*d")
 
 
 class Sink(ABC):
@@ -127,7 +123,7 @@ def open_sink(
                 else "WHIP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, rtmp or `window`"
             )
             raise SinkUnsupportedError(f"{spec}: {remedy}")
-        if url := _URL.match(spec):
+        if url := URL.match(spec):
             scheme = url["scheme"].lower()
             return _open_url(spec, scheme, size=size, fps=fps, time_base=time_base, audio_from=audio_from)
     with naming(spec, SinkWriteError) as path:
@@ -135,7 +131,7 @@ def open_sink(
         if (
             str(spec).endswith(("/", "\\"))
             or path.is_dir()
-            or (suffix in PICTURE_SUFFIXES and _NUMBERED.search(path.name))
+            or (suffix in PICTURE_SUFFIXES and NUMBERED.search(path.name))
         ):
             from vivace.media.images import ImagesSink
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.media.clock import Clock
 from vivace.media.frame import Frame
-from vivace.media.paths import naming
+from vivace.media.paths import NUMBERED, URL, naming
 
 if TYPE_CHECKING:
     from vivace.media.audio import AudioTrack
@@ -32,9 +32,7 @@ LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp")
 URL_SCHEMES = (*LIVE_SCHEMES, "http", "https", "hls")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 
-_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _WEBRTC = re.compile(r"^(whep|whip)s?:", re.IGNORECASE)
-_NUMBERED = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ def open_source(
                 f"{spec}: WHEP is WebRTC, which comes with `vivace serve` (extra `serve`); "
                 "here use a file, camera, screen, scene, or an rtsp, rtmp, http or udp address"
             )
-        if url := _URL.match(spec):
+        if url := URL.match(spec):
             scheme = url["scheme"].lower()
             if scheme == "file":
                 spec = unquote(urlsplit(spec).path)
@@ -247,7 +245,7 @@ def _open_path(path: Path, size: tuple[int, int] | None, fps: float | None, cloc
     if path.is_dir():
         return ImagesSource(path, size=size, fps=fps, clock=clock)
     if not path.exists():
-        if any(mark in path.name for mark in "*?[") or _NUMBERED.search(path.name):
+        if any(mark in path.name for mark in "*?[") or NUMBERED.search(path.name):
             return ImagesSource(path, size=size, fps=fps, clock=clock)
         raise SourceNotFoundError(f"{path}: no such file{_near(path)}")
     if path.suffix.lower() in PICTURE_SUFFIXES and not is_animated(path):
