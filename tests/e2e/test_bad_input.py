@@ -100,6 +100,17 @@ def test_the_source_is_never_overwritten(vivace_here: Vivace, clip: Path) -> Non
     assert Path("mine.mp4").read_bytes() == clip.read_bytes()
 
 
+@pytest.mark.parametrize("target", ["in/", "./in", "in/%05d.png"])
+def test_pictures_are_never_written_over_the_ones_that_are_read(vivace_here: Vivace, clip: Path, target: str) -> None:
+    assert vivace_here("run", clip, "-o", "in/", "--max-frames", 3).code == 0
+    before = [path.read_bytes() for path in sorted(Path("in").iterdir())]
+    done = vivace_here("run", "in", "-p", "oil painting", "-o", target)
+    assert done.code == 3
+    assert "source itself" in done.err
+    assert [path.read_bytes() for path in sorted(Path("in").iterdir())] == before
+    assert vivace_here("run", "in", "-p", "oil painting", "-o", "in/painted-%05d.png").code == 0
+
+
 def test_a_mistyped_file_finds_its_neighbour(vivace_here: Vivace, clip: Path) -> None:
     done = vivace_here("run", clip.with_name("clpi.mp4"), "-o", "null")
     assert done.code == 3

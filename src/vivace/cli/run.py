@@ -161,10 +161,9 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
     target = default_file(spec) if output is None else output
     audio_from = source if source.info.has_audio else None
     sink = open_sink(target, fps=source.info.fps, audio_from=audio_from)
-    read, written = source.info.path, Path(target).expanduser()
-    if read is not None and written.exists() and written.samefile(read):
+    if any(sink.replaces(path) for path in source.files):
         sink.close()
-        raise SinkUnsupportedError(f"{written}: is the source itself; name another file with -o")
+        raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
     return sink
 
 

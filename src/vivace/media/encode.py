@@ -18,6 +18,7 @@ from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
 from vivace.media.convert import Size, cover
 from vivace.media.frame import Frame, Rgb
+from vivace.media.paths import is_same_file
 from vivace.media.sink import Sink
 from vivace.media.source import Source
 
@@ -122,6 +123,10 @@ class VideoSink(Sink):
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self.frames_written += 1
+
+    def replaces(self, path: Path) -> bool:
+        """Tell whether `path` is the file that is written."""
+        return isinstance(self._target, Path) and is_same_file(self._target, path)
 
     def close(self) -> None:
         """Finish the file: sound up to the end of the picture (all of it when the source has ended), then the index."""

@@ -13,6 +13,7 @@ from vivace.errors import SinkWriteError
 from vivace.media.convert import cover
 from vivace.media.encode import FileOpener, WholeWrites, flush_packets, open_plain, write_failure
 from vivace.media.frame import Frame
+from vivace.media.paths import is_same_file
 from vivace.media.sink import Sink
 
 TIME_BASE = Fraction(1, 100)
@@ -76,6 +77,10 @@ class GifSink(Sink):
         indexed: Any = self._graph.pull()
         indexed.pts, indexed.time_base = pts, TIME_BASE
         self._container.mux(self._stream.encode(indexed))
+
+    def replaces(self, path: Path) -> bool:
+        """Tell whether `path` is the file that is written."""
+        return is_same_file(self._path, path)
 
     def close(self) -> None:
         """Finish the file."""

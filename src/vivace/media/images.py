@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, Sou
 from vivace.media.clock import Clock
 from vivace.media.convert import Size, cover
 from vivace.media.frame import Frame, Rgb
-from vivace.media.paths import NUMBERED
+from vivace.media.paths import NUMBERED, is_numbered_as
 from vivace.media.picture import over_black
 from vivace.media.sink import Sink
 from vivace.media.source import PICTURE_SUFFIXES, Source, SourceInfo
@@ -70,6 +70,11 @@ class ImagesSource(Source):
             frames=count,
             duration_s=float(count * self._time_base),
         )
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The pictures."""
+        return self._paths
 
     def _read(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self._paths):
@@ -127,6 +132,10 @@ class ImagesSink(Sink):
             ) from error
         self.frames_written += 1
 
+    def replaces(self, path: Path) -> bool:
+        """Tell whether `path` has the name of one of the pictures."""
+        return is_numbered_as(self._pattern, path)
+
     def close(self) -> None:
         """Do nothing: every picture is complete."""
 
@@ -164,10 +173,8 @@ def _find(path: Path) -> list[Path]:
     elif path.exists():
         paths = [path]
     elif NUMBERED.search(path.name):
-        before, after = NUMBERED.split(path.name, maxsplit=1)
-        name = re.compile(re.escape(before) + r"\d+" + re.escape(after))
         folder = path.parent.iterdir() if path.parent.is_dir() else iter(())
-        paths = [entry for entry in folder if name.fullmatch(entry.name)]
+        paths = [entry for entry in folder if is_numbered_as(path, entry)]
     else:
         # Not Path.glob, which refuses absolute patterns.
         paths = [Path(match) for match in glob.glob(str(path))]  # noqa: PTH207

@@ -37,3 +37,15 @@ def naming(spec: str | Path, kind: type[MediaError]) -> Iterator[Path]:
         yield path
     except OSError as error:
         raise kind(f"{shown}: cannot be opened ({error.strerror})") from error
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one file that is there."""
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def is_numbered_as(pattern: Path, path: Path) -> bool:
+    """Tell whether `path` is one of the numbered pictures of `pattern`, such as `frames/%05d.png`."""
+    before, after = NUMBERED.split(pattern.name, maxsplit=1)
+    name = re.escape(before) + r"\d+" + re.escape(after)
+    return re.fullmatch(name, path.name) is not None and path.parent.resolve() == pattern.parent.resolve()

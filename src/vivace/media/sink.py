@@ -42,6 +42,10 @@ class Sink(ABC):
             SinkWriteError: disk full, folder gone, peer vanished.
         """
 
+    def replaces(self, path: Path) -> bool:  # noqa: ARG002
+        """Tell whether writing would replace the file at `path`."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Finish what has been written; safe to call twice. Raises SinkWriteError when finishing fails."""

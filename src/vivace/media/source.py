@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +117,11 @@ class Source(ABC):
         if not self._released:
             self._released = True
             self._release()
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that are read, which a sink must not replace; none for devices, addresses and scenes."""
+        return [] if self.info.path is None else [self.info.path]
 
     def open_audio(self) -> AudioTrack | None:
         """Open the audio that belongs to the pictures, to be read independently; None where there is none."""
