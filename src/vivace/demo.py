@@ -37,10 +37,10 @@ SHEET_CELL_PX = 640
 PROMPTS = (
     "watercolour painting",
     "black ink brush drawing",
-    "Van Gogh's starry night",
     "glowing neon lines, cyberpunk",
     "8-bit pixel art",
-    "covered in winter snow",
+    "Van Gogh's starry night",
+    "comic book with halftone dots",
     "anime cel shading",
     "oil painting with thick brush strokes",
 )

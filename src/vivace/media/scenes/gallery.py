@@ -12,7 +12,7 @@ from PIL import Image
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 
-_PICTURES = ("rocket", "cat", "coffee", "astronaut")
+_PICTURES = ("astronaut", "cat", "coffee", "rocket")
 
 SHOT_S = 6.0
 """Length of a shot."""
