@@ -67,7 +67,7 @@ class StyleScore:
         """Return the means; flicker as the ratio of sums, so that still clips do not divide by nothing."""
         return {
             "psnr_db": float(np.mean(self.psnr_db)),
-            "recognised": float(np.mean(self.recognised)),
+            "recognised": float(np.mean(self.recognised)) if self.recognised else float("nan"),
             "flicker_ratio": float(np.sum(self.flicker) / max(np.sum(self.teacher_flicker), 1e-6)),
             "sharpness_ratio": float(np.mean(self.sharpness)),
         }
