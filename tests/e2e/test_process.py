@@ -46,7 +46,7 @@ def test_an_interrupt_finishes_the_file(vivace_there: Start, tmp_path: Path, num
     written = json.loads((tmp_path / "s.json").read_text())["frames_out"]
     assert written > 0
     assert count_frames(out) == written
-    assert f"{written} frames to {out}" in printed
+    assert f"{written} frame{'s' * (written > 1)} to {out}" in printed
     assert "Traceback" not in errors
 
 

@@ -45,7 +45,7 @@ def test_a_batch_is_painted_as_its_pictures_alone(style):
     x = torch.cat([picture(seed=1), picture(seed=2)])
     both = TEACHERS[style](x, textures(64, count=2))
     for i in range(2):
-        torch.testing.assert_close(both[i : i + 1], TEACHERS[style](x[i : i + 1], textures(64)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(both[i : i + 1], TEACHERS[style](x[i : i + 1], textures(64)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("style", STYLE_KEYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 import numpy as np
@@ -85,9 +86,11 @@ def test_the_cache_is_written_in_place_and_memory_stays_flat(model):
     keys = state.canvases[0].ring.keys
     address = keys.__array_interface__["data"]
     tracemalloc.start()
-    paint(model, state, frames * 5)
-    early, _ = tracemalloc.get_traced_memory()
     paint(model, state, frames * 25)
+    gc.collect()
+    early, _ = tracemalloc.get_traced_memory()
+    paint(model, state, frames * 50)
+    gc.collect()
     late, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert state.canvases[0].ring.keys.__array_interface__["data"] == address
