@@ -440,8 +440,8 @@ class MiniNet(nn.Module):
             self.fine.colours.bias.zero_()
             self.fine.colours.bias.view(3, COLOUR_TERMS)[:, 1:4] = torch.eye(3)
             for last in (self.fine.print_share, self.fine.tint):
-                last.weight.mul_(0.1)
-                last.bias.zero_()
+                for parameter, scale in zip(last.parameters(), (0.1, 0.0), strict=True):
+                    parameter.mul_(scale)
 
     def condition(self, conditions: Conditions) -> Tensor:
         """Return the conditioning vector `[b d]`."""

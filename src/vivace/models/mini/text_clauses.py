@@ -128,7 +128,7 @@ def split_clauses(prompt: Words) -> list[Clause]:
     A prompt without shares, mixing words and denials is one clause.
     """
     words, gaps = prompt.words, prompt.gaps
-    shares = {at: share for at in range(len(words)) if (share := _share(words, at))[1]}
+    shares = {at: found for at in range(len(words)) if (found := _share(words, at))[1]}
     last = max(shares, default=0)
     trailing = bool(shares) and last + shares[last][1] == len(words) and not words[last].isalpha() and 0 not in shares
     ratio = next((parts for word in words if (parts := _ratio(word))), None)
@@ -178,6 +178,6 @@ def split_clauses(prompt: Words) -> list[Clause]:
     close(len(words), len(words))
     if ratio:
         pair = [index for index, clause in enumerate(clauses) if not clause.denied][-2:]
-        for index, share in zip(pair, ratio, strict=False):
-            clauses[index] = replace(clauses[index], weight=share)
+        for index, part in zip(pair, ratio, strict=False):
+            clauses[index] = replace(clauses[index], weight=part)
     return clauses
