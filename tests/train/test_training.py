@@ -151,3 +151,8 @@ def test_a_checkpoint_of_another_architecture_is_refused(shards, tmp_path):
 def test_the_run_writes_what_it_was_told(shards, tmp_path):
     train(TrainConfig(shards, tmp_path, budget_minutes=1e-9, compile=False))
     assert json.loads((tmp_path / "config.json").read_text())["crop"] == "128"
+
+
+def test_training_without_targets_says_how_to_make_them(tmp_path):
+    with pytest.raises(SourceNotFoundError, match="vivace train targets"):
+        BatchSource(tmp_path, seed=0).draw(1, 32)

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from vivace.errors import SourceNotFoundError
 from vivace.models.mini.graph import resize
 from vivace.models.mini.network import ClipMemory, Conditions
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
@@ -110,6 +111,8 @@ class BatchSource:
         """
         if self._drawn % 50 == 0:
             self._shards = list_shards(self._folder)
+            if not self._shards:
+                raise SourceNotFoundError(f"no baked targets in {self._folder}; make some: vivace train targets DATA")
         self._drawn += 1
         rng = self._rng
         shard = self._shards[int(rng.integers(len(self._shards)))]

@@ -21,6 +21,7 @@ from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.weights import CONSTANTS, FORMAT
+from vivace.runtime.openvino import import_openvino
 
 
 def example_inputs(
@@ -62,7 +63,7 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
         folder: where to.
         card: what the metadata should say of the training, e.g. steps and minutes.
     """
-    import openvino as ov
+    ov = import_openvino()
 
     # What ships is float16; export that, so that every runtime computes from the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}

@@ -159,7 +159,9 @@ class MiniModel:
             if wanted not in state.asked_for:
                 state.asked_for.add(wanted)
                 # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
-                threading.Thread(target=self._network.prepare, args=(inputs,), name="mini-prepare").start()
+                threading.Thread(
+                    target=self._network.prepare, args=(inputs,), name="mini-prepare", daemon=False
+                ).start()
         elif wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
