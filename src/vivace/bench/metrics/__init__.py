@@ -1,0 +1,1 @@
+"""Measures of quality, each on its own: pure functions of footage."""
