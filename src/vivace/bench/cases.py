@@ -1,0 +1,129 @@
+"""The protocol of the quality benchmark: which clip is run with which request, and what is asked of the result.
+
+A case's name is `CLIP/TASK/REQUEST`, e.g. `walkers/style/ink`. The same settings give the same cases in every run, on
+every machine and for every system; `docs/benchmark.md` says them in words.
+
+Tasks:
+
+* `style`: the whole picture in a style. Says how a stream holds together, how much of the world's structure survives,
+  and whether the style is there.
+* `region`: a style inside a mask that moves with the clip's subject. Says what happens to the rest.
+* `edit`: an instruction whose right answer was rendered. Says how near the answer is.
+* `drift`: minutes of the same few seconds over and over. Says what creeps in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vivace.bench.scenes import SceneInfo, scene_infos
+from vivace.errors import UsageError
+from vivace.models.mini.styles import STYLES
+
+Task = Literal["style", "region", "edit", "drift"]
+TASKS: tuple[Task, ...] = ("style", "region", "edit", "drift")
+
+QUICK_SCENES = ("walkers", "mover", "game")
+"""A figure under a moving camera, a still picture with one mover, and a user interface."""
+DRIFT_SCENE = "table"
+"""Much texture and colour, no cuts: what creeps in shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How much is run. `FULL` and `QUICK` are what results are quoted with."""
+
+    name: str
+    scenes: tuple[str, ...]
+    frames: int
+    """Of every case but drift."""
+    styles_a_scene: int
+    fps: float = 24.0
+    drift_minutes: float = 2.0
+    drift_fps: float = 8.0
+    drift_loop_frames: int = 16
+    """The clip runs forth and back through as many frames, so that equal phases can be compared."""
+    exact_cases: int = 3
+    """Style cases that are run again without acceleration."""
+    exact_frames: int = 12
+
+
+def full() -> Protocol:
+    """Return the protocol whose results are quoted."""
+    return Protocol("full", tuple(scene_infos()), frames=36, styles_a_scene=2)
+
+
+def quick() -> Protocol:
+    """Return the protocol that fits in a minute: for continuous integration and for a first look."""
+    return Protocol(
+        "quick",
+        QUICK_SCENES,
+        frames=12,
+        styles_a_scene=1,
+        drift_minutes=0.5,
+        drift_fps=4.0,
+        exact_cases=1,
+        exact_frames=6,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One clip with one request."""
+
+    clip: str
+    task: Task
+    request: str
+    """Key of the style or edit."""
+    prompt: str
+    style: str | None = None
+    edit: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return `CLIP/TASK/REQUEST`."""
+        return f"{self.clip}/{self.task}/{self.request}"
+
+
+def check_scenes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names if all are benchmark scenes.
+
+    Raises:
+        UsageError: one is not.
+    """
+    known = scene_infos()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{name[:80]!r} is no benchmark scene; there are {', '.join(known)}")
+    return tuple(names)
+
+
+def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None, *, masked: bool) -> list[Case]:
+    """Return the cases of the clip that is the `number`-th of the run.
+
+    Styles are dealt out in turn, so that all of them are seen over the clips.
+
+    Args:
+        clip: its name.
+        number: its place, from 0; decides which styles it gets.
+        protocol: how much is run.
+        info: what a scene is and can be edited to; None for a video.
+        masked: whether the clip says where its subject is.
+    """
+    dealt = [STYLES[(number * protocol.styles_a_scene + i) % len(STYLES)] for i in range(protocol.styles_a_scene)]
+    found = [Case(clip, "style", style.key, style.prompt, style.key) for style in dealt]
+    if masked:
+        # The style eight further on: not one that the whole picture was painted in.
+        style = STYLES[(number * protocol.styles_a_scene + len(STYLES) // 2) % len(STYLES)]
+        found.append(Case(clip, "region", style.key, style.prompt, style.key))
+    if info is not None:
+        found += [Case(clip, "edit", edit.key, edit.instruction, edit=edit.key) for edit in info.edits]
+    return found
+
+
+def drift_case(number: int) -> Case:
+    """Return the case that runs for minutes, in the `number`-th style."""
+    style = STYLES[number % len(STYLES)]
+    return Case(DRIFT_SCENE, "drift", style.key, style.prompt, style.key)
