@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
-SCHEMA_VERSION = 1
+from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError
+
+SCHEMA_VERSION: Literal[1] = 1
 """Goes up when a reader of the old document would misunderstand the new one."""
 
+DIGITS = 9
+"""Significant digits of a figure: a thousand times finer than the repeatability that is promised, half as long as the
+full binary value."""
+
 Group = Literal["speed", "latency", "quality"]
+GROUPS: tuple[Group, ...] = ("speed", "latency", "quality")
 Direction = Literal["higher", "lower", "target"]
 Role = Literal["subject", "baseline"]
 
 
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _nan_is_none(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+Figure = Annotated[float, AfterValidator(_rounded)]
+"""A finite number, kept to `DIGITS` significant digits."""
+Gap = Annotated[Figure | None, BeforeValidator(_nan_is_none)]
+"""A figure or nothing; NaN becomes None."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Machine(_Part):
@@ -49,21 +85,28 @@ class Measurement(_Part):
 
     metric: str
     case: str
-    """What was measured on: `walkers/style/ink`, `256x256`, `live/24fps`. The same in every run of the same protocol."""
-    value: float | None
+    """What was measured on: `walkers/style/ink`, `256x256`, `live/24fps`. The same in every run of a protocol."""
+    value: Gap
     """None: the metric says nothing here."""
-    blocks: list[float] = Field(default_factory=list)
-    """The same metric over consecutive stretches of the case; intervals are drawn from them."""
+    blocks: list[Gap] = Field(default_factory=list)
+    """The same metric over consecutive stretches of the case; intervals are drawn from them. None where it says nothing
+    of a stretch, so that the stretches of two runs stay side by side."""
 
 
 class Interval(_Part):
     """A metric of a row over all its cases, with the range in which 95 % of resampled runs lie."""
 
     metric: str
-    value: float
-    low: float
-    high: float
+    value: Figure
+    low: Figure
+    high: Figure
     cases: int
+    """On how many cases the metric said something."""
+
+    @property
+    def half(self) -> float:
+        """Half the width of the range."""
+        return (self.high - self.low) / 2
 
 
 class NotRun(_Part):
@@ -72,6 +115,25 @@ class NotRun(_Part):
     what: str
     reason: str
     """What is needed to take it."""
+
+
+class CaseInfo(_Part):
+    """What a case shows and asks for."""
+
+    case: str
+    about: str
+    prompt: str | None = None
+
+
+class PlantedFault(_Part):
+    """A fault put into a clean run on purpose, and whether the metric it must move has moved beyond its interval."""
+
+    fault: str
+    about: str
+    clean: Interval
+    value: Figure
+    """The same metric with the fault."""
+    caught: bool
 
 
 class Row(_Part):
@@ -86,9 +148,12 @@ class Row(_Part):
 
 
 class Document(_Part):
-    """A run of `vivace bench`."""
+    """A run of `vivace bench`.
 
-    schema_version: int = SCHEMA_VERSION
+    Names are unique where they are looked up by, and every measurement is of a metric that the document explains.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
     vivace: str
     commit: str | None
     """Of the checkout that ran, with `+changes` where it was not clean; None outside a checkout."""
@@ -97,7 +162,126 @@ class Document(_Part):
     command: list[str]
     seed: int
     settings: dict[str, JsonValue]
+    """The protocol: everything that must be the same for two documents to be compared."""
     machine: Machine
     metrics: list[MetricInfo]
+    cases: list[CaseInfo] = Field(default_factory=list)
     rows: list[Row]
+    planted_faults: list[PlantedFault] = Field(default_factory=list)
     not_run: list[NotRun]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        known = {info.key for info in self.metrics}
+        _refuse_repeats("metric", (info.key for info in self.metrics))
+        _refuse_repeats("case", (info.case for info in self.cases))
+        _refuse_repeats("system", (row.system for row in self.rows))
+        for row in self.rows:
+            _refuse_repeats(f"measurement of {row.system}", ((m.metric, m.case) for m in row.measurements))
+            _refuse_repeats(f"summary of {row.system}", (interval.metric for interval in row.summary))
+            used = {m.metric for m in row.measurements} | {interval.metric for interval in row.summary}
+            if used - known:
+                raise ValueError(f"{row.system} has metrics that `metrics` does not explain: {sorted(used - known)}")
+        return self
+
+    def metric(self, key: str) -> MetricInfo:
+        """Return how to read a metric. Raises KeyError for one that the document does not explain."""
+        for info in self.metrics:
+            if info.key == key:
+                return info
+        raise KeyError(key)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document, draft 2020-12."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Document.model_json_schema(mode="serialization"),
+    }
+
+
+def to_json(document: Document) -> str:
+    """Return the document as JSON text, one line a list of plain values. Equal documents give equal text."""
+    return dump_json(document.model_dump(mode="json"))
+
+
+def dump_json(value: Any) -> str:
+    """Return indented JSON with every list of plain values on one line.
+
+    Raises:
+        ValueError: NaN or infinity in it, which JSON does not have.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    # Inside a JSON string there is no raw line break, so what spans lines is structure.
+    return re.sub(r"\[\n[^\[\]{}]*?\n *\]", lambda found: _one_line(found[0]), text) + "\n"
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a document; a file of that name is replaced.
+
+    Raises:
+        SinkWriteError: the file cannot be written.
+    """
+    write_text(path, to_json(document))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8.
+
+    Raises:
+        SinkWriteError: the file cannot be written.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SinkWriteError(f"{path}: cannot be written ({error.strerror}); choose another path.") from error
+
+
+def read_document(path: Path) -> Document:
+    """Read what `write_document` wrote.
+
+    Raises:
+        SourceNotFoundError: no such file.
+        SourceUnsupportedError: not JSON, not a document of a benchmark, or one of another version.
+    """
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"{path}: no such file; `vivace bench` writes one with --out or --json.") from error
+    except OSError as error:
+        raise SourceUnsupportedError(f"{path}: cannot be read ({error.strerror}); give a document's path.") from error
+    except ValueError as error:
+        raise SourceUnsupportedError(f"{path}: not JSON ({error}); give a document of `vivace bench`.") from error
+    if not isinstance(fields, dict) or "schema_version" not in fields:
+        raise SourceUnsupportedError(
+            f"{path}: JSON, but no document of `vivace bench` (it has no schema_version); measure again to get one."
+        )
+    if fields["schema_version"] != SCHEMA_VERSION:
+        raise SourceUnsupportedError(
+            f"{path}: schema version {fields['schema_version']!r}, this vivace reads {SCHEMA_VERSION}; "
+            "measure again with this vivace, or read it with the one that wrote it."
+        )
+    try:
+        return Document.model_validate(fields)
+    except ValidationError as error:
+        raise SourceUnsupportedError(
+            f"{path}: not a valid document of `vivace bench`: {_first(error)}; was it edited by hand?"
+        ) from error
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    more = error.error_count() - 1
+    return f"{place or 'document'}: {problem['msg']}" + (f" (and {more} more)" if more else "")
+
+
+def _one_line(text: str) -> str:
+    parts = [line.strip() for line in text[1:-1].strip().split("\n")]
+    return f"[{' '.join(parts)}]"
+
+
+def _refuse_repeats(what: str, names: Iterable[object]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what} given more than once: {repeated}")

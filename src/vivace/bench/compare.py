@@ -1,0 +1,251 @@
+"""`vivace bench compare A B`: what got better, what got worse, what is within noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vivace.bench.document import GROUPS, Document, MetricInfo, Row, dump_json, read_document, write_text
+from vivace.bench.figures import figure, half_figure, titled
+from vivace.bench.stats import LEVEL, Change, compare_metric
+from vivace.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+BUSY_LOAD = 0.75
+"""Load per core at the start from which figures of time say more about the neighbours."""
+
+EXIT_WORSE = 1
+_STYLES = {"better": "green", "worse": "bold red", "noise": "dim", "unsure": "yellow"}
+_WORDS = {"better": "better", "worse": "worse", "noise": "within noise", "unsure": "no interval"}
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """How one system's row differs from another's."""
+
+    a: str
+    b: str
+    role: str
+    changes: tuple[Change, ...]
+    only_a: tuple[str, ...]
+    """Metrics that only the first row has."""
+    only_b: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How one document differs from another."""
+
+    rows: tuple[RowChange, ...]
+    warnings: tuple[str, ...]
+    """What makes the two hard to compare, in words."""
+    metrics: tuple[MetricInfo, ...]
+    """Those compared: both documents know them and mean the same."""
+
+    @property
+    def worse(self) -> int:
+        """In how many metrics the subjects got worse."""
+        return sum(change.verdict == "worse" for row in self.rows if row.role == "subject" for change in row.changes)
+
+
+def compare_command(
+    a: Path, b: Path, *, row: str | None = None, json_path: Path | None = None, fail_on_worse: bool = False
+) -> int:
+    """Print how B differs from A, and return 0, or 1 where `fail_on_worse` and a subject got worse.
+
+    Args:
+        a: the document to compare with.
+        b: the document in question.
+        row: a system both have, or `X=Y` for row X of A with row Y of B; None: all systems of the same name.
+        json_path: also write the comparison there.
+        fail_on_worse: for continuous integration.
+
+    Raises:
+        UsageError: no rows to compare.
+        SourceError: a document that cannot be read.
+        SinkWriteError: the comparison cannot be written.
+    """
+    from rich.console import Console
+
+    comparison = compare_documents(read_document(a), read_document(b), row=row)
+    print_comparison(comparison, Console(), names=(str(a), str(b)))
+    if json_path is not None:
+        write_text(json_path, dump_json({"a": str(a), "b": str(b), **to_fields(comparison)}))
+    return EXIT_WORSE if fail_on_worse and comparison.worse else 0
+
+
+def compare_documents(a: Document, b: Document, *, row: str | None = None) -> Comparison:
+    """Compare row by row and metric by metric, over the cases both have.
+
+    Raises:
+        UsageError: no such row, or no system that both documents have.
+    """
+    pairs = _pair_rows(a, b, row)
+    metrics, warnings = _shared_metrics(a, b)
+    rows = tuple(_compare_rows(old, new, metrics) for old, new in pairs)
+    return Comparison(rows, (*_protocol_warnings(a, b), *warnings, *_row_warnings(rows)), metrics)
+
+
+def to_fields(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison as plain JSON values."""
+    return {
+        "level": LEVEL,
+        "worse": comparison.worse,
+        "warnings": list(comparison.warnings),
+        "rows": [asdict(row) for row in comparison.rows],
+    }
+
+
+def print_comparison(comparison: Comparison, console: Console, *, names: tuple[str, str]) -> None:
+    """Print the warnings, a table a pair of rows, and the sum of it."""
+    from rich.text import Text
+
+    for warning in comparison.warnings:
+        console.print(Text(f"! {warning}", "yellow"))
+    for row in comparison.rows:
+        # A baseline is the same program in both documents: only what moved in it is news.
+        changes = [c for c in row.changes if row.role == "subject" or c.verdict in ("better", "worse")]
+        if changes:
+            console.print(_table(row, changes, comparison.metrics))
+    console.print(Text(_closing(comparison, names)))
+
+
+def _closing(comparison: Comparison, names: tuple[str, str]) -> str:
+    verdicts = [change.verdict for row in comparison.rows if row.role == "subject" for change in row.changes]
+    counts = [f"{verdicts.count(verdict)} {word}" for verdict, word in _WORDS.items() if verdict in verdicts]
+    judged = len(verdicts) - verdicts.count("unsure")
+    chance = judged * (1 - LEVEL)
+    return (
+        f"{names[1]} compared with {names[0]}: {', '.join(counts) or 'no metric of a subject in both'}. "
+        f"Of {judged} metrics, about {chance:.1f} would be called better or worse by chance alone."
+    )
+
+
+def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricInfo]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    title = row.a if row.a == row.b else f"{row.a} → {row.b}"
+    if row.role == "baseline":
+        title += " (baseline; what moved)"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("metric", overflow="fold", ratio=1, min_width=12)
+    for column in ("A", "B", "difference"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold", max_width=12)
+    by_key = {info.key: info for info in metrics}
+    group = None
+    for change in sorted(changes, key=lambda change: GROUPS.index(by_key[change.metric].group)):
+        info = by_key[change.metric]
+        if group not in (None, info.group):
+            table.add_section()
+        group = info.group
+        half = (change.high - change.low) / 2
+        around = half_figure(change.difference, half)
+        table.add_row(
+            Text(titled(info)),
+            figure(change.a, half),
+            figure(change.b, half),
+            figure(change.difference, half, sign=True) + (f" ± {around}" if around else ""),
+            Text(_WORDS[change.verdict], _STYLES[change.verdict]),
+        )
+    return table
+
+
+def _pair_rows(a: Document, b: Document, row: str | None) -> list[tuple[Row, Row]]:
+    old, new = ({found.system: found for found in document.rows} for document in (a, b))
+    if row is not None:
+        if row in old and row in new:
+            return [(old[row], new[row])]
+        name_a, _, name_b = row.partition("=")
+        if name_a in old and name_b in new:
+            return [(old[name_a], new[name_b])]
+        raise UsageError(
+            f"--row {row!r}: A has {', '.join(old)}; B has {', '.join(new)}. Give a name that both have, or X=Y."
+        )
+    pairs = [(old[name], new[name]) for name in old if name in new]
+    subjects = [[found for found in document.rows if found.role == "subject"] for document in (a, b)]
+    # Two models under two names: whoever compares one run of each means them.
+    if all(len(found) == 1 for found in subjects) and subjects[0][0].system != subjects[1][0].system:
+        pairs.insert(0, (subjects[0][0], subjects[1][0]))
+    if not pairs:
+        raise UsageError(
+            f"nothing to compare: A has {', '.join(old)}; B has {', '.join(new)}. Name two with --row X=Y."
+        )
+    return pairs
+
+
+def _compare_rows(a: Row, b: Row, metrics: Sequence[MetricInfo]) -> RowChange:
+    changes = [compare_metric(a.measurements, b.measurements, info) for info in metrics]
+    known_a, known_b = ({m.metric: None for m in row.measurements if m.value is not None} for row in (a, b))
+    return RowChange(
+        a=a.system,
+        b=b.system,
+        role=b.role,
+        changes=tuple(change for change in changes if change is not None),
+        only_a=tuple(key for key in known_a if key not in known_b),
+        only_b=tuple(key for key in known_b if key not in known_a),
+    )
+
+
+def _shared_metrics(a: Document, b: Document) -> tuple[tuple[MetricInfo, ...], list[str]]:
+    old = {info.key: info for info in a.metrics}
+    shared, warnings = [], []
+    for info in b.metrics:
+        before = old.get(info.key)
+        if before is None:
+            continue
+        if _definition(before) != _definition(info):
+            warnings.append(f"{info.key} means another thing in A than in B (unit, direction or source); not compared.")
+        else:
+            shared.append(info)
+    return tuple(shared), warnings
+
+
+def _definition(info: MetricInfo) -> tuple[object, ...]:
+    return (info.group, info.unit, info.direction, info.target, info.source)
+
+
+def _protocol_warnings(a: Document, b: Document) -> list[str]:
+    warnings = []
+    if a.seed != b.seed:
+        warnings.append(f"seeds differ ({a.seed}, {b.seed}): other pictures were measured.")
+    for key in sorted({*a.settings, *b.settings}):
+        before, after = a.settings.get(key), b.settings.get(key)
+        if before != after:
+            warnings.append(f"setting {key} differs ({before!r}, {after!r}): the figures answer different questions.")
+    timed = any(info.group != "quality" for info in a.metrics) and any(info.group != "quality" for info in b.metrics)
+    if not timed:
+        return warnings
+    for name in ("cpu", "cores", "gpu"):
+        before, after = getattr(a.machine, name), getattr(b.machine, name)
+        if before != after:
+            warnings.append(f"machines differ in {name} ({before}, {after}): speed and latency cannot be compared.")
+    for label, document in (("A", a), ("B", b)):
+        load = document.machine.load_average
+        if load is not None and load[0] > BUSY_LOAD * document.machine.cores:
+            warnings.append(
+                f"{label} was measured on a busy machine (load {load[0]:.1f} on {document.machine.cores} cores): "
+                "its speed and latency are too slow by an unknown amount."
+            )
+    return warnings
+
+
+def _row_warnings(rows: Sequence[RowChange]) -> list[str]:
+    warnings = []
+    for row in rows:
+        name = row.a if row.a == row.b else f"{row.a} → {row.b}"
+        for which, metrics in (("A", row.only_a), ("B", row.only_b)):
+            if metrics:
+                warnings.append(f"{name}: only {which} has {', '.join(metrics)}.")
+        for which, field in (("A", "only_a"), ("B", "only_b")):
+            cases = {case: None for change in row.changes for case in getattr(change, field)}
+            if cases:
+                warnings.append(f"{name}: measured in {which} only, left out: {', '.join(cases)}.")
+    return warnings

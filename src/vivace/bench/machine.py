@@ -1,0 +1,79 @@
+"""What a figure has to be read with: the machine, the commit, the moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import vivace
+from vivace.bench.document import Machine
+from vivace.bench.measure import MIB
+from vivace.doctor import cpu_name, usable_cores
+
+ASK_S = 10.0
+"""How long git or the graphics driver may take to answer; a machine that swaps is slow, not broken."""
+
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def read_machine() -> Machine:
+    """Return what this machine is, and how busy it is now."""
+    return Machine(
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        memory_mib=memory_mib(),
+        gpu=gpu_name(),
+        system=platform.platform(terse=True),
+        python=platform.python_version(),
+        load_average=os.getloadavg() if hasattr(os, "getloadavg") else None,
+    )
+
+
+def memory_mib(limit: Path = _CGROUP_LIMIT) -> float | None:
+    """Return the memory this process may use, MiB: the machine's, or the container's where that is less."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = limit.read_text("utf-8").strip() if limit.exists() else "max"
+    return (total if text == "max" else min(total, int(text))) / MIB
+
+
+def gpu_name() -> str | None:
+    """Return the names of the graphics cards that an NVIDIA driver tells of, or None."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    names = _ask(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    return ", ".join(line.strip() for line in names.splitlines()) if names else None
+
+
+def read_commit(package: Path | None = None) -> str | None:
+    """Return the commit this package was checked out from, with `+changes` where tracked files differ from it.
+
+    None for an installed package, also where it is installed inside another project's checkout.
+    """
+    package = package or Path(vivace.__file__).parent
+    if shutil.which("git") is None:
+        return None
+    git = ["git", "-C", str(package)]
+    if _ask([*git, "ls-files", "--error-unmatch", "__init__.py"]) is None:
+        return None
+    # `--exclude=*` leaves out tags: the bare commit is what can be checked out anywhere.
+    return _ask([*git, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"])
+
+
+def utc_now() -> str:
+    """Return the moment in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _ask(command: list[str]) -> str | None:
+    """Return what a program prints, or None where it refuses or does not answer."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,198 @@
+"""Intervals of a benchmark's figures, and whether two runs differ by more than their noise.
+
+The cases are the benchmark's own and always the same, so they are not drawn from: they are fixed strata. What varies is
+what a run meets inside a case, and that is resampled: the **stratified block bootstrap** (Efron and Tibshirani, *An
+Introduction to the Bootstrap*, 1993, ch. 8). Blocks are consecutive stretches of a case, long enough that neighbouring
+stretches hardly depend on each other. A resample draws as many blocks as a case has, with replacement, in every case;
+its figure is the mean over the cases of the mean over the drawn blocks.
+
+A mean of n drawn blocks varies less than a mean of n new ones, by sqrt((n - 1) / n); the deviations are stretched back.
+They are laid around the case's own value, which for a percentile is not the mean of its blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.document import Document, Interval, Measurement, MetricInfo
+
+RESAMPLES = 2000
+"""The ends of the interval then repeat to a few per cent of its width from seed to seed."""
+LEVEL = 0.95
+TOLERANCE = 1e-6
+"""Two runs of the same code and seed agree to this; a smaller difference is none, whatever the interval says."""
+
+Verdict = Literal["better", "worse", "noise", "unsure"]
+"""`noise`: within what the same system varies by. `unsure`: the figures differ and there are no blocks to judge by."""
+
+_Samples = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one metric differs between two rows, over the cases both were measured on."""
+
+    metric: str
+    a: float
+    b: float
+    difference: float
+    """b - a; where the direction is `target`, of the distances from the target."""
+    low: float
+    high: float
+    verdict: Verdict
+    """Of b, compared with a."""
+    cases: int
+    only_a: tuple[str, ...] = ()
+    only_b: tuple[str, ...] = ()
+
+
+def summarise(measurements: Iterable[Measurement], *, resamples: int = RESAMPLES, seed: int = 0) -> list[Interval]:
+    """Return every metric over its cases with its 95 % interval, in order of appearance.
+
+    Cases where a metric says nothing are left out and not counted; a metric that says nothing anywhere has no interval.
+    Without blocks the interval is the value itself. A metric's interval does not depend on which others there are.
+    """
+    by_metric: dict[str, list[Measurement]] = {}
+    for measurement in measurements:
+        if measurement.value is not None:
+            by_metric.setdefault(measurement.metric, []).append(measurement)
+    intervals = []
+    for key, group in by_metric.items():
+        rng = _rng(key, seed)
+        value = math.fsum(m.value for m in group if m.value is not None) / len(group)
+        deviation = np.mean([_deviations(_blocks(m), _draws(len(_blocks(m)), resamples, rng)) for m in group], axis=0)
+        low, high = _range(value + deviation, value)
+        intervals.append(Interval(metric=key, value=value, low=low, high=high, cases=len(group)))
+    return intervals
+
+
+def compare_metric(
+    a: Sequence[Measurement],
+    b: Sequence[Measurement],
+    info: MetricInfo,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Change | None:
+    """Return how `info`'s metric differs from `a` to `b`, or None where they share no case.
+
+    Cases are paired, and so are blocks where both have the same ones: what makes a stretch hard is hard for both and
+    drops out of the difference.
+    """
+    before = {m.case: m for m in a if m.metric == info.key and m.value is not None}
+    after = {m.case: m for m in b if m.metric == info.key and m.value is not None}
+    shared = [case for case in before if case in after]
+    if not shared:
+        return None
+    rng = _rng(info.key, seed)
+    judged = False
+    points, samples = [], []
+    for case in shared:
+        old, new = _paired_blocks(before[case], after[case])
+        judged = judged or len(old) > 1 or len(new) > 1
+        draws = _draws(len(old), resamples, rng)
+        drawn_old = _deviations(old, draws)
+        drawn_new = _deviations(new, draws if len(new) == len(old) else _draws(len(new), resamples, rng))
+        value_old, value_new = _value(before[case]), _value(after[case])
+        points.append(_cost(np.float64(value_new), info) - _cost(np.float64(value_old), info))
+        samples.append(_cost(value_new + drawn_new, info) - _cost(value_old + drawn_old, info))
+    difference = float(np.mean(points))
+    low, high = _range(np.mean(samples, axis=0), difference)
+    return Change(
+        metric=info.key,
+        a=math.fsum(_value(before[case]) for case in shared) / len(shared),
+        b=math.fsum(_value(after[case]) for case in shared) / len(shared),
+        difference=difference,
+        low=low,
+        high=high,
+        verdict=_verdict(difference, low, high, info, judged=judged),
+        cases=len(shared),
+        only_a=tuple(case for case in before if case not in after),
+        only_b=tuple(case for case in after if case not in before),
+    )
+
+
+def baseline_wins(document: Document) -> set[tuple[str, str]]:
+    """Return the `(metric, system)` in which a baseline does better than the first subject.
+
+    A metric that doing nothing wins says, by itself, nothing good about an editor.
+    """
+    subject = next((row for row in document.rows if row.role == "subject"), None)
+    wins: set[tuple[str, str]] = set()
+    if subject is None:
+        return wins
+    for row in document.rows:
+        if row.role != "baseline":
+            continue
+        for info in document.metrics:
+            change = compare_metric(subject.measurements, row.measurements, info)
+            if change is not None and (change.verdict == "better" or _is_ahead(change, info)):
+                wins.add((info.key, row.system))
+    return wins
+
+
+def _is_ahead(change: Change, info: MetricInfo) -> bool:
+    return change.verdict == "unsure" and (change.difference > 0) == (info.direction == "higher")
+
+
+def _verdict(difference: float, low: float, high: float, info: MetricInfo, *, judged: bool) -> Verdict:
+    if abs(difference) <= TOLERANCE:
+        return "noise"
+    if not judged:
+        return "unsure"
+    if low <= 0.0 <= high:
+        return "noise"
+    return "better" if (difference > 0) == (info.direction == "higher") else "worse"
+
+
+def _cost(values: _Samples | np.float64, info: MetricInfo) -> _Samples | np.float64:
+    """Return what a difference is taken of: the value, or how far it is from its target."""
+    return np.abs(values - (info.target or 0.0)) if info.direction == "target" else values
+
+
+def _value(measurement: Measurement) -> float:
+    assert measurement.value is not None
+    return measurement.value
+
+
+def _blocks(measurement: Measurement) -> _Samples:
+    return np.array([block for block in measurement.blocks if block is not None])
+
+
+def _paired_blocks(a: Measurement, b: Measurement) -> tuple[_Samples, _Samples]:
+    """Return the stretches both say something of, or each one's own where they were not cut alike."""
+    if len(a.blocks) != len(b.blocks):
+        return _blocks(a), _blocks(b)
+    pairs = [(x, y) for x, y in zip(a.blocks, b.blocks, strict=True) if x is not None and y is not None]
+    return np.array([x for x, _ in pairs]), np.array([y for _, y in pairs])
+
+
+def _rng(key: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, *key.encode()])
+
+
+def _draws(blocks: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which blocks each resample draws, `[resamples blocks]`."""
+    draws: NDArray[np.int64] = rng.integers(0, max(blocks, 1), (resamples, blocks))
+    return draws
+
+
+def _deviations(blocks: _Samples, draws: NDArray[np.int64]) -> _Samples:
+    """Return by how much the mean of each resample is off, `[resamples]`; nothing where one block or none is known."""
+    count = len(blocks)
+    if count < 2:
+        return np.zeros(len(draws))
+    deviations: _Samples = (blocks[draws].mean(axis=1) - blocks.mean()) * math.sqrt(count / (count - 1))
+    return deviations
+
+
+def _range(samples: _Samples, value: float) -> tuple[float, float]:
+    """Return the percentile interval, widened to the value where a skew has left it outside."""
+    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return min(float(low), value), max(float(high), value)
