@@ -111,7 +111,7 @@ class CommandSystem:
     def accepts(self, job: Job) -> str | None:
         """Return None: a command refuses for itself."""
         del job
-        return None  # noqa: RET501  (the answer, not the lack of one)
+        return None
 
     def run(self, job: Job, source: Frames) -> Painted:
         """Send every frame and collect the answers.

@@ -73,7 +73,7 @@ class ModelSystem:
     def accepts(self, job: Job) -> str | None:
         """Return None: a model is asked everything, and refuses for itself."""
         del job
-        return None  # noqa: RET501  (the answer, not the lack of one)
+        return None
 
     def run(self, job: Job, source: Frames) -> Painted:
         """Stream the clip, every frame, with the model's defaults."""
@@ -137,12 +137,31 @@ class Passthrough:
     def accepts(self, job: Job) -> str | None:
         """Return None: nothing can be done about everything."""
         del job
-        return None  # noqa: RET501  (the answer, not the lack of one)
+        return None
 
     def run(self, job: Job, source: Frames) -> Painted:
         """Return the source."""
         del job
         return Painted(source)
+
+
+class Once:
+    """A system that remembers what it made of its last job, for those that build on it."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.name, self.role, self.about = system.name, system.role, system.about
+        self._made: tuple[str, Painted] | None = None
+
+    def accepts(self, job: Job) -> str | None:
+        """Return what the system says."""
+        return self._system.accepts(job)
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Repaint, unless that was the last thing done."""
+        if self._made is None or self._made[0] != job.name:
+            self._made = job.name, self._system.run(job, source)
+        return self._made[1]
 
 
 class Frozen:
@@ -151,7 +170,7 @@ class Frozen:
     name = "frozen"
     role: Role = "baseline"
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: Once) -> None:
         self._system = system
         self.about = f"the first picture of {system.name}, for ever"
 
@@ -160,13 +179,12 @@ class Frozen:
         return self._system.accepts(job)
 
     def run(self, job: Job, source: Frames) -> Painted:
-        """Repaint the first frame and repeat it; what a mask keeps is kept."""
-        masks = None if job.masks is None else job.masks[:1]
-        first = self._system.run(Job(job.name, job.prompt, job.style, job.fps, job.seed, masks), source[:1])
-        still = np.broadcast_to(first.frames, source.shape)
+        """Repeat the first picture; what a mask keeps is kept."""
+        made = self._system.run(job, source)
+        still = np.broadcast_to(made.frames[0], source.shape)
         if job.masks is not None:
             still = np.where(job.masks[..., None], still, source)
-        return Painted(np.ascontiguousarray(still), first.refused)
+        return Painted(np.ascontiguousarray(still), made.refused)
 
 
 class ClassicFilter:
