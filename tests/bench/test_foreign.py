@@ -110,6 +110,7 @@ def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:
     with open_source("scene:orbit?frames=5", size=(64, 48)) as source:
         frames = list(source)
     stack = np.stack([frame.rgb for frame in frames])
+    (tmp_path / "a" / "style").mkdir(parents=True)
     with open_sink(f"{tmp_path}/a/style/ink/", fps=30) as sink:
         for frame in frames:
             sink.write(frame)
