@@ -9,6 +9,7 @@ Tasks:
   and whether the style is there.
 * `region`: a style inside a mask that moves with the clip's subject. Says what happens to the rest.
 * `edit`: an instruction whose right answer was rendered. Says how near the answer is.
+* `fidelity`: a style case again, against the same system without its acceleration.
 * `drift`: minutes of the same few seconds over and over. Says what creeps in.
 """
 
@@ -18,12 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vivace.bench.metrics.footage import Metric
 from vivace.bench.scenes import SceneInfo, scene_infos
 from vivace.errors import UsageError
 from vivace.models.mini.styles import STYLES
 
-Task = Literal["style", "region", "edit", "drift"]
-TASKS: tuple[Task, ...] = ("style", "region", "edit", "drift")
+Task = Literal["style", "region", "edit", "fidelity", "drift"]
+TASKS: tuple[Task, ...] = ("style", "region", "edit", "fidelity", "drift")
 
 QUICK_SCENES = ("walkers", "mover", "game")
 """A figure under a moving camera, a still picture with one mover, and a user interface."""
@@ -33,58 +35,45 @@ DRIFT_SCENE = "table"
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How much is run. `FULL` and `QUICK` are what results are quoted with."""
+    """How much is run. Results are quoted with the name of one of the two that this module makes."""
 
     name: str
     scenes: tuple[str, ...]
     frames: int
-    """Of every case but drift."""
+    """Of style, region and edit cases."""
     styles_a_scene: int
     fps: float = 24.0
+    fidelity_cases: int = 3
+    fidelity_frames: int = 12
     drift_minutes: float = 2.0
     drift_fps: float = 8.0
     drift_loop_frames: int = 16
     """The clip runs forth and back through as many frames, so that equal phases can be compared."""
-    exact_cases: int = 3
-    """Style cases that are run again without acceleration."""
-    exact_frames: int = 12
+
+    @property
+    def drift_frames(self) -> int:
+        """Frames of the drift case."""
+        return round(self.drift_minutes * 60 * self.drift_fps)
 
 
-def full() -> Protocol:
-    """Return the protocol whose results are quoted."""
-    return Protocol("full", tuple(scene_infos()), frames=36, styles_a_scene=2)
+def full(scenes: Sequence[str] = ()) -> Protocol:
+    """Return the protocol whose results are quoted; over some scenes only, if they are named."""
+    return Protocol("full", check_scenes(scenes) or tuple(scene_infos()), frames=36, styles_a_scene=2)
 
 
-def quick() -> Protocol:
+def quick(scenes: Sequence[str] = ()) -> Protocol:
     """Return the protocol that fits in a minute: for continuous integration and for a first look."""
     return Protocol(
         "quick",
-        QUICK_SCENES,
+        check_scenes(scenes) or QUICK_SCENES,
         frames=12,
         styles_a_scene=1,
+        fidelity_cases=1,
+        fidelity_frames=6,
         drift_minutes=0.5,
         drift_fps=4.0,
-        exact_cases=1,
-        exact_frames=6,
+        drift_loop_frames=8,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One clip with one request."""
-
-    clip: str
-    task: Task
-    request: str
-    """Key of the style or edit."""
-    prompt: str
-    style: str | None = None
-    edit: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Return `CLIP/TASK/REQUEST`."""
-        return f"{self.clip}/{self.task}/{self.request}"
 
 
 def check_scenes(names: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +86,40 @@ def check_scenes(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise UsageError(f"{name[:80]!r} is no benchmark scene; there are {', '.join(known)}")
-    return tuple(names)
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One clip with one request."""
+
+    clip: str
+    task: Task
+    request: str
+    """Key of the style or edit."""
+    prompt: str
+    frames: int
+    style: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return `CLIP/TASK/REQUEST`."""
+        return f"{self.clip}/{self.task}/{self.request}"
+
+    def judges(self, metric: Metric) -> bool:
+        """Return whether a metric is about this task; others may be computable, but answer another question."""
+        needs = set(metric.needs)
+        match self.task:
+            case "region":
+                return "mask" in needs or "style" in needs
+            case "edit":
+                return "reference" in needs
+            case "fidelity":
+                return "exact" in needs
+            case "drift":
+                return metric.key.startswith("drift")
+            case "style":
+                return not needs & {"mask", "reference", "exact"} and not metric.key.startswith("drift")
 
 
 def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None, *, masked: bool) -> list[Case]:
@@ -112,18 +134,22 @@ def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None,
         info: what a scene is and can be edited to; None for a video.
         masked: whether the clip says where its subject is.
     """
-    dealt = [STYLES[(number * protocol.styles_a_scene + i) % len(STYLES)] for i in range(protocol.styles_a_scene)]
-    found = [Case(clip, "style", style.key, style.prompt, style.key) for style in dealt]
+    first, frames = number * protocol.styles_a_scene, protocol.frames
+    dealt = [STYLES[(first + i) % len(STYLES)] for i in range(protocol.styles_a_scene)]
+    found = [Case(clip, "style", style.key, style.prompt, frames, style.key) for style in dealt]
     if masked:
         # The style eight further on: not one that the whole picture was painted in.
-        style = STYLES[(number * protocol.styles_a_scene + len(STYLES) // 2) % len(STYLES)]
-        found.append(Case(clip, "region", style.key, style.prompt, style.key))
+        style = STYLES[(first + len(STYLES) // 2) % len(STYLES)]
+        found.append(Case(clip, "region", style.key, style.prompt, frames, style.key))
     if info is not None:
-        found += [Case(clip, "edit", edit.key, edit.instruction, edit=edit.key) for edit in info.edits]
+        found += [Case(clip, "edit", edit.key, edit.instruction, frames) for edit in info.edits]
+    if number < protocol.fidelity_cases:
+        style = dealt[0]
+        found.append(Case(clip, "fidelity", style.key, style.prompt, protocol.fidelity_frames, style.key))
     return found
 
 
-def drift_case(number: int) -> Case:
-    """Return the case that runs for minutes, in the `number`-th style."""
-    style = STYLES[number % len(STYLES)]
-    return Case(DRIFT_SCENE, "drift", style.key, style.prompt, style.key)
+def drift_case(protocol: Protocol) -> Case:
+    """Return the case that runs for minutes."""
+    style = STYLES[0]
+    return Case(DRIFT_SCENE, "drift", style.key, style.prompt, protocol.drift_frames, style.key)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.bench.cases import Protocol
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.scenes import SceneClip, scene_infos
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
@@ -62,6 +63,13 @@ def render_edited(scene: str, edit: str, size: Size, fps: float, frames: int, se
     return np.stack(list(SceneClip(scene, size, fps, frames, seed, edit).pictures()))
 
 
+def loop(scene: str, size: Size, protocol: Protocol, seed: int) -> Clip:
+    """Render a few frames of a scene, shown forth and back for minutes: the same at every turn, without a cut."""
+    pictures = list(SceneClip(scene, size, protocol.drift_fps, protocol.drift_loop_frames, seed).pictures())
+    turn = [*pictures, *pictures[-2:0:-1]]
+    return Clip(scene, np.stack([turn[i % len(turn)] for i in range(protocol.drift_frames)]), protocol.drift_fps)
+
+
 def list_videos(folder: Path) -> list[Path]:
     """Return the videos of a folder and the folders below it, masks left out, sorted.
 
@@ -106,13 +114,18 @@ def read(source: Source, count: int) -> list[Rgb]:
     return [frame.rgb for frame, _ in zip(source, range(count), strict=False)]
 
 
+def find_mask(video: Path) -> Path | None:
+    """Return the mask that lies beside a video, if one does."""
+    return next(iter(sorted(video.parent.glob(f"{video.stem}{MASK_MARK}*"))), None)
+
+
 def _mask_of(path: Path, size: Size, count: int) -> NDArray[np.bool_] | None:
-    beside = sorted(path.parent.glob(f"{path.stem}{MASK_MARK}*"))
-    if not beside:
+    found = find_mask(path)
+    if found is None:
         return None
-    with open_source(beside[0], size=size) as source:
+    with open_source(found, size=size) as source:
         masks = [picture.mean(axis=2) > 127 for picture in read(source, count)]
     if not masks:
-        raise SourceUnsupportedError(f"mask {beside[0]} has no picture")
+        raise SourceUnsupportedError(f"mask {found} has no picture")
     # A mask that is shorter than its clip stays as it last was; a still picture is the shortest.
     return np.stack(masks + [masks[-1]] * (count - len(masks)))
