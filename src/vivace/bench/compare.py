@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivace.bench.document import GROUPS, Document, MetricInfo, Row, dump_json, read_document, write_text
-from vivace.bench.figures import figure, half_figure, titled
+from vivace.bench.figures import decimals, figure, half_figure, titled
 from vivace.bench.stats import LEVEL, Change, compare_metric
 from vivace.errors import UsageError
 
@@ -20,6 +20,10 @@ BUSY_LOAD = 0.75
 """Load per core at the start from which figures of time say more about the neighbours."""
 
 EXIT_WORSE = 1
+VALUES_WIDTH = 72
+"""Columns of a terminal from which both values are shown, not only their difference."""
+RANGE_WIDTH = 56
+"""Columns from which the interval of the difference is shown."""
 _STYLES = {"better": "green", "worse": "bold red", "noise": "dim", "unsure": "yellow"}
 _WORDS = {"better": "better", "worse": "worse", "noise": "within noise", "unsure": "no interval"}
 
@@ -111,7 +115,7 @@ def print_comparison(comparison: Comparison, console: Console, *, names: tuple[s
         # A baseline is the same program in both documents: only what moved in it is news.
         changes = [c for c in row.changes if row.role == "subject" or c.verdict in ("better", "worse")]
         if changes:
-            console.print(_table(row, changes, comparison.metrics))
+            console.print(_table(row, changes, comparison.metrics, console.width))
     console.print(Text(_closing(comparison, names)))
 
 
@@ -120,13 +124,16 @@ def _closing(comparison: Comparison, names: tuple[str, str]) -> str:
     counts = [f"{verdicts.count(verdict)} {word}" for verdict, word in _WORDS.items() if verdict in verdicts]
     judged = len(verdicts) - verdicts.count("unsure")
     chance = judged * (1 - LEVEL)
+    compared = {change.metric for row in comparison.rows for change in row.changes}
+    targets = any(info.direction == "target" and info.key in compared for info in comparison.metrics)
     return (
         f"{names[1]} compared with {names[0]}: {', '.join(counts) or 'no metric of a subject in both'}. "
         f"Of {judged} metrics, about {chance:.1f} would be called better or worse by chance alone."
+        + (" Where a target is given (→), the difference is of the distances from it." if targets else "")
     )
 
 
-def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricInfo]) -> Table:
+def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricInfo], width: int) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -134,11 +141,12 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
     title = row.a if row.a == row.b else f"{row.a} → {row.b}"
     if row.role == "baseline":
         title += " (baseline; what moved)"
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("metric", overflow="fold", ratio=1, min_width=12)
-    for column in ("A", "B", "difference"):
+    with_values, with_range = width >= VALUES_WIDTH, width >= RANGE_WIDTH
+    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for column in (*(("A", "B") if with_values else ()), "difference"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold", max_width=12)
+    table.add_column("")
     by_key = {info.key: info for info in metrics}
     group = None
     for change in sorted(changes, key=lambda change: GROUPS.index(by_key[change.metric].group)):
@@ -147,12 +155,12 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
             table.add_section()
         group = info.group
         half = (change.high - change.low) / 2
-        around = half_figure(change.difference, half)
+        places = max(decimals(change.a, half), decimals(change.b, half))
+        around = half_figure(change.difference, half, places=places) if with_range else ""
         table.add_row(
             Text(titled(info)),
-            figure(change.a, half),
-            figure(change.b, half),
-            figure(change.difference, half, sign=True) + (f" ± {around}" if around else ""),
+            *((figure(value, places=places) for value in (change.a, change.b)) if with_values else ()),
+            figure(change.difference, sign=True, places=places) + (f" ± {around}" if around else ""),
             Text(_WORDS[change.verdict], _STYLES[change.verdict]),
         )
     return table

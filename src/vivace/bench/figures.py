@@ -7,46 +7,57 @@ import math
 from vivace.bench.document import Interval, MetricInfo
 
 MAX_DECIMALS = 6
+MAX_DIGITS = 4
+"""Significant digits of a value that are ever worth reading, however sure they are."""
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def decimals(value: float, half: float) -> int:
-    """Return how many decimals to write: two digits of the half interval, or four of a value without one."""
-    if half > 0:
-        return max(0, min(MAX_DECIMALS, 1 - math.floor(math.log10(half))))
-    if value == 0 or float(value).is_integer():
+    """Return how many decimals to write: two digits of the half interval, and no more than four of the value."""
+    if half == 0 and float(value).is_integer():
         return 0
-    return max(0, min(MAX_DECIMALS, 3 - math.floor(math.log10(abs(value)))))
+    largest = max(abs(value), half)
+    of_value = MAX_DIGITS - 1 - math.floor(math.log10(largest))
+    of_half = 1 - math.floor(math.log10(half)) if half > 0 else of_value
+    return max(0, min(MAX_DECIMALS, of_value, of_half))
 
 
-def figure(value: float, half: float = 0.0, *, sign: bool = False) -> str:
-    """Return a value as text; `sign` also writes the plus. A minus is a minus sign, thousands are set apart."""
-    text = f"{value:{'+' if sign else ''},.{decimals(value, half)}f}"
+def figure(value: float, half: float = 0.0, *, sign: bool = False, places: int | None = None) -> str:
+    """Return a value as text. A minus is a minus sign, thousands are set apart.
+
+    Args:
+        value: what to write.
+        half: half its interval, which says how many decimals to write.
+        sign: also write a plus.
+        places: decimals to write, whatever the interval is.
+    """
+    places = decimals(value, half) if places is None else places
+    text = f"{value:{'+' if sign else ''},.{places}f}"
     if not text.strip("+-0.,"):  # rounded to nothing: no sign either
         text = text.lstrip("+-")
     return text.replace("-", "−").replace(",", " ")
 
 
-def half_figure(value: float, half: float) -> str:
-    """Return half an interval as text, with the decimals of its value; empty where there is none."""
-    text = f"{half:,.{decimals(value, half)}f}".replace(",", " ")
+def half_figure(value: float, half: float, *, places: int | None = None) -> str:
+    """Return half an interval as text, with the decimals of its value; empty where it rounds to nothing."""
+    text = figure(half, places=decimals(value, half) if places is None else places)
     return text if text.strip("0.") else ""
 
 
-def with_half(interval: Interval) -> str:
-    """Return `value ± half`, or the value alone where there is no interval."""
-    half = half_figure(interval.value, interval.half)
-    return figure(interval.value, interval.half) + (f" ± {half}" if half else "")
+def with_half(interval: Interval, *, places: int | None = None) -> str:
+    """Return `value ± half`, or the value alone where the interval is nothing."""
+    half = half_figure(interval.value, interval.half, places=places)
+    return figure(interval.value, interval.half, places=places) + (f" ± {half}" if half else "")
 
 
 def arrow(info: MetricInfo) -> str:
     """Return which way is better: ↑, ↓, or → and the best value."""
     if info.direction == "target":
-        return f"→ {figure(info.target or 0.0)}"
+        return f"→{figure(info.target or 0.0)}"
     return ARROWS[info.direction]
 
 
 def titled(info: MetricInfo) -> str:
-    """Return a metric's title, its unit and which way is better."""
+    """Return which way is better, a metric's title, and its unit."""
     unit = f", {info.unit}" if info.unit else ""
-    return f"{info.title}{unit} {arrow(info)}"
+    return f"{arrow(info)} {info.title}{unit}"
