@@ -29,7 +29,8 @@ class Footage:
     output: Frames
     fps: float
     flow_back: NDArray[np.float32] | None = None
-    """`[t h w 2]` (x, y), px: from a pixel centre of frame i to the same surface point in frame i - 1. Frame 0 unused."""
+    """`[t h w 2]` (x, y), px: from a pixel centre of frame i to the same surface point in frame i - 1. Unused in frame
+    0."""
     visible_back: NDArray[np.bool_] | None = None
     """`[t h w]`: whether that point was seen in frame i - 1. All false where frame i begins a shot."""
     depth: NDArray[np.float32] | None = None
@@ -55,13 +56,9 @@ class Footage:
         return replace(self, output=output)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A measure of quality: what it is called, how to read it, where it comes from, and how it is computed.
-
-    `measure` gets footage that has all of `needs` and returns one value a frame. A case's value is the mean over its
-    frames (NaN left out).
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A measure of quality as a reader needs it: what it is called, how to read it and where it comes from."""
 
     key: str
     title: str
@@ -73,8 +70,22 @@ class Metric:
     """Paper and section, or "ours"."""
     meaning: str
     """For people: one sentence on what a good and a bad value look like."""
-    measure: Callable[[Footage], Series]
     target: float | None = None
     """The best value where the direction is `target`."""
     low: float = -np.inf
     high: float = np.inf
+
+    def reads(self, footage: Footage) -> bool:
+        """Return whether the footage holds all it needs."""
+        return all(footage.has(need) for need in self.needs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Reading):
+    """A reading that can be taken anywhere: nothing but the footage is needed.
+
+    `measure` gets footage that has all of `needs` and returns one value a frame. A case's value is the mean over its
+    frames (NaN left out).
+    """
+
+    measure: Callable[[Footage], Series]

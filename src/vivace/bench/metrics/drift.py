@@ -1,0 +1,117 @@
+"""Does the picture change for good over minutes? Slopes of four looks of the output, relative to the source's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import theilslopes  # type: ignore[import-untyped]
+
+from vivace.bench.metrics.footage import Reading
+from vivace.bench.metrics.pixels import gradient, luma
+from vivace.media.frame import Rgb
+
+Look = Literal["brightness", "contrast", "saturation", "sharpness"]
+LOOKS: tuple[Look, ...] = get_args(Look)
+
+BLOCKS = 8
+MIN_CYCLES = 3
+"""With fewer points over time there is no slope to speak of."""
+_POINTS = 48
+"""Points over time where the source does not repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One look's drift."""
+
+    percent_per_min: float
+    blocks: list[float]
+    """The same from separate parts of the frames, each over the whole time: what an interval is drawn from."""
+
+
+def look(rgb: Rgb) -> NDArray[np.float64]:
+    """Return brightness, contrast, saturation and sharpness of a picture, `[4]` in the order of `LOOKS`.
+
+    Mean luma, 0 to 255; standard deviation of luma (RMS contrast, Peli 1990); mean of largest minus smallest channel;
+    mean slope of luma over its contrast, so that a change of contrast is none of sharpness.
+    """
+    grey = luma(rgb)
+    x, y = gradient(grey)
+    contrast = float(grey.std(dtype=np.float64))
+    colour = rgb.max(axis=2).astype(np.int16) - rgb.min(axis=2)
+    sharpness = float(np.sqrt(x * x + y * y).mean(dtype=np.float64)) / (contrast + 1)
+    return np.array([grey.mean(dtype=np.float64), contrast, colour.mean(dtype=np.float64), sharpness])
+
+
+def looks(frames: Iterable[Rgb]) -> NDArray[np.float64]:
+    """Return the looks of all frames, `[t 4]`. Takes them as they come; none is kept."""
+    return np.array([look(rgb) for rgb in frames]).reshape(-1, len(LOOKS))
+
+
+def drift(
+    source: NDArray[np.float64], output: NDArray[np.float64], fps: float, period: int | None = None
+) -> dict[str, Drift]:
+    """Return the drift of each look by its key (`drift_brightness`, …), percent per minute, target 0.
+
+    The ratio of output to source is followed over time. In a loop of `period` frames each ratio is divided by the
+    median of its phase, so that only equal pictures are compared, and the median over a cycle is one point; otherwise
+    the stretch is cut into 48 points. The slope through the points is that of Theil and Sen: the median slope of all
+    pairs, which up to 29 % of odd points do not move.
+
+    Args:
+        source: `[t 4]`, the looks of the source, frame by frame.
+        output: `[t 4]`, the looks of the output.
+        fps: frames per second of both.
+        period: after how many frames the source repeats; None: it does not.
+
+    Returns:
+        NaN and no blocks for a look that has fewer than `MIN_CYCLES` points.
+    """
+    # One level (of sharpness, a hundredth) keeps a picture without colour from having an infinite drift of colour.
+    floor = np.array([1.0, 1.0, 1.0, 0.01])
+    ratios = (output + floor) / (source + floor)
+    step = period or max(1, len(ratios) // _POINTS)
+    cycles = len(ratios) // step
+    times_min = np.arange(cycles) * step / fps / 60
+    stacked = ratios[: cycles * step].reshape(cycles, step, len(LOOKS))
+    groups = [part for part in np.array_split(np.arange(step), BLOCKS) if part.size]
+    found = {}
+    for number, name in enumerate(LOOKS):
+        if cycles < MIN_CYCLES:
+            found[f"drift_{name}"] = Drift(float("nan"), [])
+            continue
+        ratio = stacked[..., number]
+        level = np.median(ratio, axis=0, keepdims=True) if period else np.median(ratio)
+        relative = ratio / level
+        slopes = [_slope(np.median(relative[:, part], axis=1), times_min) for part in groups]
+        found[f"drift_{name}"] = Drift(_slope(np.median(relative, axis=1), times_min), slopes)
+    return found
+
+
+def _slope(values: NDArray[np.float64], times_min: NDArray[np.float64]) -> float:
+    return 100 * float(theilslopes(values, times_min).slope)
+
+
+def _reading(name: Look, meaning: str) -> Reading:
+    return Reading(
+        key=f"drift_{name}",
+        title=f"Drift of {name}",
+        unit="%/min",
+        direction="target",
+        target=0.0,
+        needs=(),
+        source="ours; Theil 1950, Sen 1968",
+        meaning=meaning,
+    )
+
+
+READINGS = (
+    _reading("brightness", "How fast the output gets brighter (+) or darker (-) than its source; 0: not at all."),
+    _reading("contrast", "How fast contrast grows (+) or fades (-) against the source; 0: not at all."),
+    _reading("saturation", "How fast colours get stronger (+) or fade (-) against the source; 0: not at all."),
+    _reading("sharpness", "How fast detail piles up (+) or washes out (-) against the source; 0: not at all."),
+)

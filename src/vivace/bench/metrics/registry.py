@@ -1,0 +1,21 @@
+"""All metrics that need nothing but the footage, and how to take those a clip allows."""
+
+from __future__ import annotations
+
+from vivace.bench.metrics import edit, fidelity, flicker, lag, motion, region, structure
+from vivace.bench.metrics.footage import Footage, Metric, Series
+
+METRICS: tuple[Metric, ...] = (
+    *motion.METRICS,
+    *flicker.METRICS,
+    *lag.METRICS,
+    *structure.METRICS,
+    *region.METRICS,
+    *edit.METRICS,
+    *fidelity.METRICS,
+)
+
+
+def measure(footage: Footage) -> dict[str, Series]:
+    """Return one value a frame for every metric whose needs the footage meets, by key."""
+    return {metric.key: metric.measure(footage) for metric in METRICS if metric.reads(footage)}
