@@ -46,7 +46,7 @@ def test_each_metric_is_judged_in_its_own_direction():
 def test_only_a_subject_that_got_worse_counts():
     baselines = document([row("mini", 1.0), row("passthrough", 1.0, role="baseline")])
     assert compare_documents(document(rows(1.0)), baselines).worse == 0
-    assert compare_documents(document(rows(0.5)), document(rows(1.0))).worse == 5
+    assert compare_documents(document(rows(0.5)), document(rows(1.0))).worse == 7
 
 
 def test_two_models_under_two_names_are_compared():
@@ -151,5 +151,5 @@ def test_the_comparison_is_written_as_json(tmp_path, capsys):
     a, b = write(tmp_path / "a.json", rows(0.5)), write(tmp_path / "b.json", rows(1.0))
     compare_command(a, b, json_path=tmp_path / "c.json")
     fields = json.loads((tmp_path / "c.json").read_text("utf-8"))
-    assert fields["worse"] == 5
+    assert fields["worse"] == 7
     assert fields["rows"][0]["changes"][0]["verdict"] == "worse"

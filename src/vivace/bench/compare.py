@@ -36,9 +36,11 @@ class RowChange:
     b: str
     role: str
     changes: tuple[Change, ...]
-    only_a: tuple[str, ...]
-    """Metrics that only the first row has."""
-    only_b: tuple[str, ...]
+    metrics_only_a: tuple[str, ...]
+    metrics_only_b: tuple[str, ...]
+    cases_only_a: tuple[str, ...]
+    """Left out, as there is nothing to compare them with."""
+    cases_only_b: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +150,13 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
     by_key = {info.key: info for info in metrics}
-    group = None
-    for change in sorted(changes, key=lambda change: GROUPS.index(by_key[change.metric].group)):
+    section = None
+    for change in sorted(changes, key=lambda change: _place(change, by_key[change.metric], changes)):
         info = by_key[change.metric]
-        if group not in (None, info.group):
+        if section != (info.group, change.case):
+            section = (info.group, change.case)
             table.add_section()
-        group = info.group
+            table.add_row(Text(f"{info.group}, {change.case}" if change.case else info.group, "dim"))
         half = (change.high - change.low) / 2
         places = max(decimals(change.a, half), decimals(change.b, half))
         around = half_figure(change.difference, half, places=places) if with_range else ""
@@ -164,6 +167,11 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
             Text(_WORDS[change.verdict], _STYLES[change.verdict]),
         )
     return table
+
+
+def _place(change: Change, info: MetricInfo, changes: Sequence[Change]) -> tuple[int, int]:
+    cases = list(dict.fromkeys(other.case for other in changes))
+    return GROUPS.index(info.group), cases.index(change.case)
 
 
 def _pair_rows(a: Document, b: Document, row: str | None) -> list[tuple[Row, Row]]:
@@ -190,15 +198,23 @@ def _pair_rows(a: Document, b: Document, row: str | None) -> list[tuple[Row, Row
 
 
 def _compare_rows(a: Row, b: Row, metrics: Sequence[MetricInfo]) -> RowChange:
-    changes = [compare_metric(a.measurements, b.measurements, info) for info in metrics]
     known_a, known_b = ({m.metric: None for m in row.measurements if m.value is not None} for row in (a, b))
+    cases_a, cases_b = ({m.case: None for m in row.measurements if m.value is not None} for row in (a, b))
+    changes = [
+        compare_metric(a.measurements, b.measurements, info, case=case)
+        for info in metrics
+        # as in the tables: quality over all cases, speed and latency case by case
+        for case in ([None] if info.group == "quality" else [case for case in cases_a if case in cases_b])
+    ]
     return RowChange(
         a=a.system,
         b=b.system,
         role=b.role,
         changes=tuple(change for change in changes if change is not None),
-        only_a=tuple(key for key in known_a if key not in known_b),
-        only_b=tuple(key for key in known_b if key not in known_a),
+        metrics_only_a=tuple(key for key in known_a if key not in known_b),
+        metrics_only_b=tuple(key for key in known_b if key not in known_a),
+        cases_only_a=tuple(case for case in cases_a if case not in cases_b),
+        cases_only_b=tuple(case for case in cases_b if case not in cases_a),
     )
 
 
@@ -249,11 +265,12 @@ def _row_warnings(rows: Sequence[RowChange]) -> list[str]:
     warnings = []
     for row in rows:
         name = row.a if row.a == row.b else f"{row.a} → {row.b}"
-        for which, metrics in (("A", row.only_a), ("B", row.only_b)):
+        for which, metrics, cases in (
+            ("A", row.metrics_only_a, row.cases_only_a),
+            ("B", row.metrics_only_b, row.cases_only_b),
+        ):
             if metrics:
                 warnings.append(f"{name}: only {which} has {', '.join(metrics)}.")
-        for which, field in (("A", "only_a"), ("B", "only_b")):
-            cases = {case: None for change in row.changes for case in getattr(change, field)}
             if cases:
                 warnings.append(f"{name}: measured in {which} only, left out: {', '.join(cases)}.")
     return warnings

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.bench.document import Document, Interval, Measurement, MetricInfo
+from vivace.bench.document import Interval, Measurement, MetricInfo
 
 RESAMPLES = 2000
 """The ends of the interval then repeat to a few per cent of its width from seed to seed."""
@@ -39,6 +39,8 @@ class Change:
     """How one metric differs between two rows, over the cases both were measured on."""
 
     metric: str
+    case: str | None
+    """What it was measured on; None: over all cases."""
     a: float
     b: float
     difference: float
@@ -77,68 +79,49 @@ def compare_metric(
     b: Sequence[Measurement],
     info: MetricInfo,
     *,
+    case: str | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Change | None:
-    """Return how `info`'s metric differs from `a` to `b`, or None where they share no case.
+    """Return how `info`'s metric differs from `a` to `b`, on one case or over all; None where they share none.
 
     Cases are paired, and so are blocks where both have the same ones: what makes a stretch hard is hard for both and
     drops out of the difference.
     """
-    before = {m.case: m for m in a if m.metric == info.key and m.value is not None}
-    after = {m.case: m for m in b if m.metric == info.key and m.value is not None}
-    shared = [case for case in before if case in after]
+    before, after = (
+        {m.case: m for m in run if m.metric == info.key and m.value is not None and case in (None, m.case)}
+        for run in (a, b)
+    )
+    shared = [name for name in before if name in after]
     if not shared:
         return None
     rng = _rng(info.key, seed)
     judged = False
     points, samples = [], []
-    for case in shared:
-        old, new = _paired_blocks(before[case], after[case])
+    for name in shared:
+        old, new = _paired_blocks(before[name], after[name])
         judged = judged or len(old) > 1 or len(new) > 1
         draws = _draws(len(old), resamples, rng)
         drawn_old = _deviations(old, draws)
         drawn_new = _deviations(new, draws if len(new) == len(old) else _draws(len(new), resamples, rng))
-        value_old, value_new = _value(before[case]), _value(after[case])
+        value_old, value_new = _value(before[name]), _value(after[name])
         points.append(_cost(np.float64(value_new), info) - _cost(np.float64(value_old), info))
         samples.append(_cost(value_new + drawn_new, info) - _cost(value_old + drawn_old, info))
     difference = float(np.mean(points))
     low, high = _range(np.mean(samples, axis=0), difference)
     return Change(
         metric=info.key,
-        a=math.fsum(_value(before[case]) for case in shared) / len(shared),
-        b=math.fsum(_value(after[case]) for case in shared) / len(shared),
+        case=case,
+        a=math.fsum(_value(before[name]) for name in shared) / len(shared),
+        b=math.fsum(_value(after[name]) for name in shared) / len(shared),
         difference=difference,
         low=low,
         high=high,
         verdict=_verdict(difference, low, high, info, judged=judged),
         cases=len(shared),
-        only_a=tuple(case for case in before if case not in after),
-        only_b=tuple(case for case in after if case not in before),
+        only_a=tuple(name for name in before if name not in after),
+        only_b=tuple(name for name in after if name not in before),
     )
-
-
-def baseline_wins(document: Document) -> set[tuple[str, str]]:
-    """Return the `(metric, system)` in which a baseline does better than the first subject.
-
-    A metric that doing nothing wins says, by itself, nothing good about an editor.
-    """
-    subject = next((row for row in document.rows if row.role == "subject"), None)
-    wins: set[tuple[str, str]] = set()
-    if subject is None:
-        return wins
-    for row in document.rows:
-        if row.role != "baseline":
-            continue
-        for info in document.metrics:
-            change = compare_metric(subject.measurements, row.measurements, info)
-            if change is not None and (change.verdict == "better" or _is_ahead(change, info)):
-                wins.add((info.key, row.system))
-    return wins
-
-
-def _is_ahead(change: Change, info: MetricInfo) -> bool:
-    return change.verdict == "unsure" and (change.difference > 0) == (info.direction == "higher")
 
 
 def _verdict(difference: float, low: float, high: float, info: MetricInfo, *, judged: bool) -> Verdict:

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from vivace.bench.document import GROUPS, Document, Group, Interval, MetricInfo, Row
+from vivace.bench.document import GROUPS, Document, Group, Row
 from vivace.bench.figures import decimals, figure, titled, with_half
-from vivace.bench.stats import baseline_wins
+from vivace.bench.lines import Block, Line, blocks, ordered_rows
 
 TITLES: dict[Group, str] = {"speed": "Speed", "latency": "Latency", "quality": "Quality"}
 WIN = " *"
@@ -28,13 +28,15 @@ def print_document(document: Document, console: Console) -> None:
 
     Where the terminal is too narrow for all systems, a group takes several tables, each with the subject in it.
     """
-    wins = baseline_wins(document)
-    rows = sorted(document.rows, key=lambda row: row.role != "subject")
+    rows = ordered_rows(document)
+    wins = False
     for group in GROUPS:
-        for table in _group_tables(document, group, rows, wins, console.width):
+        found = blocks(document, group)
+        wins = wins or any(line.wins for block in found for line in block.lines)
+        for table in _group_tables(TITLES[group], found, rows, console.width):
             console.print(table)
     if wins:
-        subject = next(row.system for row in rows if row.role == "subject")
+        subject = rows[0].system
         console.print(Text(f"{WIN.strip()} a baseline does better than {subject} on this metric", "yellow"))
     if document.planted_faults:
         console.print(faults_table(document))
@@ -64,54 +66,30 @@ def faults_table(document: Document) -> Table:
     return table
 
 
-def _group_tables(
-    document: Document, group: Group, rows: Sequence[Row], wins: set[tuple[str, str]], width: int
-) -> Iterator[Table]:
-    summaries = {row.system: {interval.metric: interval for interval in row.summary} for row in rows}
-    infos = [
-        info
-        for info in document.metrics
-        if info.group == group and any(info.key in summary for summary in summaries.values())
-    ]
-    shown = [row for row in rows if any(info.key in summaries[row.system] for info in infos)]
-    if not infos:
+def _group_tables(title: str, found: Sequence[Block], rows: Sequence[Row], width: int) -> Iterator[Table]:
+    lines = [line for block in found for line in block.lines]
+    shown = [row for row in rows if any(row.system in line.cells for line in lines)]
+    if not shown:
         return
-    cells, widths = _cells(infos, shown, summaries, wins, ranges=True)
+    cells = {row.system: [_cell(row, line, ranges=True) for line in lines] for row in shown}
+    widths = _widths(cells)
     if sum(sorted(widths.values())[-2:]) + _METRIC_COLUMNS + 2 * _GAP > width:
-        cells, widths = _cells(infos, shown, summaries, wins, ranges=False)
+        cells = {row.system: [_cell(row, line, ranges=False) for line in lines] for row in shown}
+        widths = _widths(cells)
     for number, part in enumerate(_parts([row.system for row in shown], widths, width)):
-        table = _table(TITLES[group] if number == 0 else f"{TITLES[group]}, continued")
+        table = _table(title if number == 0 else f"{title}, continued")
         table.add_column("", overflow="fold", min_width=min(_METRIC_COLUMNS, width // 3))
         for system in part:
             table.add_column(Text(system), justify="right", no_wrap=True)
-        for line, info in enumerate(infos):
-            table.add_row(Text(titled(info)), *(cells[system][line] for system in part))
+        place = 0
+        for block in found:
+            if block.case is not None:
+                table.add_section()
+                table.add_row(Text(block.case, "dim"))
+            for line in block.lines:
+                table.add_row(Text(titled(line.info)), *(cells[system][place] for system in part))
+                place += 1
         yield table
-
-
-def _cells(
-    infos: Sequence[MetricInfo],
-    rows: Sequence[Row],
-    summaries: Mapping[str, Mapping[str, Interval]],
-    wins: set[tuple[str, str]],
-    *,
-    ranges: bool,
-) -> tuple[dict[str, list[Text]], dict[str, int]]:
-    """Return each system's cells and the width of its column; without `ranges`, the values alone."""
-    cells = {
-        row.system: [_cell(info, row, summaries[row.system].get(info.key), wins, ranges=ranges) for info in infos]
-        for row in rows
-    }
-    return cells, {system: max(len(system), *(len(cell) for cell in column)) for system, column in cells.items()}
-
-
-def _cell(info: MetricInfo, row: Row, interval: Interval | None, wins: set[tuple[str, str]], *, ranges: bool) -> Text:
-    if interval is None:
-        return Text(NOTHING + " " * len(WIN), "dim")
-    text = with_half(interval) if ranges else figure(interval.value, interval.half)
-    if (info.key, row.system) in wins:
-        return Text(text + WIN, "yellow")
-    return Text(text + " " * len(WIN), "bold" if row.role == "subject" else "")
 
 
 def _parts(systems: Sequence[str], widths: dict[str, int], width: int) -> Iterator[list[str]]:
@@ -126,6 +104,21 @@ def _parts(systems: Sequence[str], widths: dict[str, int], width: int) -> Iterat
         yield part
         if not rest:
             return
+
+
+def _widths(cells: Mapping[str, Sequence[Text]]) -> dict[str, int]:
+    return {system: max(len(system), *(len(cell) for cell in column)) for system, column in cells.items()}
+
+
+def _cell(row: Row, line: Line, *, ranges: bool) -> Text:
+    """Return a figure, without its interval where there is no room for `ranges`."""
+    interval = line.cells.get(row.system)
+    if interval is None:
+        return Text(NOTHING + " " * len(WIN), "dim")
+    text = with_half(interval) if ranges else figure(interval.value, interval.half)
+    if row.system in line.wins:
+        return Text(text + WIN, "yellow")
+    return Text(text + " " * len(WIN), "bold" if row.role == "subject" else "")
 
 
 def _table(title: str) -> Table:
