@@ -1,1 +1,22 @@
-"""Measures of quality, each on its own: pure functions of footage."""
+"""Measures of quality, each on its own: pure functions of footage.
+
+`METRICS` and `measure` need the extra `bench`; what footage and a metric are (`footage`) needs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vivace.bench.metrics.registry import METRICS, measure
+
+__all__ = ["METRICS", "measure"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the metrics when they are first asked for: they bring OpenCV and scikit-image."""
+    if name in __all__:
+        from vivace.bench.metrics import registry
+
+        return getattr(registry, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""All metrics that need nothing but the footage, and how to take those a clip allows."""
+"""All metrics that can be taken anywhere, and how to take those that a clip allows."""
 
 from __future__ import annotations
 
-from vivace.bench.metrics import edit, fidelity, flicker, lag, motion, region, structure
+from vivace.bench.metrics import edit, fidelity, flicker, lag, motion, region, structure, style
 from vivace.bench.metrics.footage import Footage, Metric, Series
 
 METRICS: tuple[Metric, ...] = (
@@ -10,6 +10,7 @@ METRICS: tuple[Metric, ...] = (
     *flicker.METRICS,
     *lag.METRICS,
     *structure.METRICS,
+    *style.METRICS,
     *region.METRICS,
     *edit.METRICS,
     *fidelity.METRICS,
