@@ -114,7 +114,7 @@ def test_without_torch_training_says_how_to_get_it(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    for tokens in (["train"], ["train", "mini", "--help"], ["bench", "quality", "clips"]):
+    for tokens in (["train"], ["train", "mini", "--help"], ["train", "evaluate", "clips"]):
         assert main(tokens) == 4
         assert "pip install 'vivace[train]'" in capsys.readouterr().err
 

@@ -56,16 +56,6 @@ Examples:
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
 
-BENCH_QUALITY_EXAMPLES = """\
-Examples:
-
-- `vivace bench quality clips/ --out quality`
-- `vivace bench quality clips/ --size 512x512 --frames 8`
-- `vivace bench quality clips/ --ablations`
-
-What the columns mean is in `docs/bench.md`.
-"""
-
 BENCH_SPEED_EXAMPLES = """\
 Examples:
 
@@ -218,40 +208,6 @@ def _bench_app(settings: Settings) -> App:
                 json_path=json,
             )
         )
-
-    @bench.command(help_epilogue=BENCH_QUALITY_EXAMPLES, sort_key=2)
-    def quality(
-        clips: Path,
-        /,
-        *,
-        out: Path = Path("quality"),
-        size: str = "256x256",
-        frames: Annotated[int, Parameter(converter=whole)] = 12,
-        skip: Annotated[int, Parameter(converter=whole)] = 24,
-        ablations: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    ) -> None:
-        """Compare the embedded model with its style teachers on clips (needs `pip install 'vivace[train]'`).
-
-        Parameters
-        ----------
-        clips
-            Folder of videos that were not trained on.
-        out
-            Folder for contact sheets (source, teacher, ours) and `quality.json`.
-        size
-            Output size WxH.
-        frames
-            Frames of each clip to stream.
-        skip
-            Frames of each clip to pass over first.
-        ablations
-            Also switch off one part of the model at a time, in eager torch; takes long.
-        """
-        _need_train_extra("this comparison")
-        from vivace.bench.quality import quality_command
-        from vivace.cli.options import parse_size
-
-        quality_command(clips, out, size=parse_size(size), frames=frames, skip=skip, ablations=ablations)
 
     return bench
 

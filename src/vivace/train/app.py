@@ -108,3 +108,28 @@ def text(
     from vivace.train.text import train
 
     train(out or FOLDER / "text.safetensors")
+
+
+@app.command
+def evaluate(
+    clips: Path,
+    *,
+    out: Annotated[Path, Parameter(help="Folder for contact sheets and `evaluation.json`.")] = Path("evaluation"),
+    size: Annotated[str, Parameter(help="Output size WxH.")] = "256x256",
+    frames: Annotated[int, Parameter(help="Frames of each clip to stream.")] = 12,
+    skip: Annotated[int, Parameter(help="Frames of each clip to pass over first.")] = 24,
+    ablations: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Also switch off one part at a time; takes long.")
+    ] = False,
+) -> None:
+    """Compare the embedded model with its style teachers. What the columns mean is in `docs/models/mini.md`.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from vivace.media.size import parse_size
+    from vivace.train.evaluate import evaluate_command
+
+    evaluate_command(clips, out, size=parse_size(size), frames=frames, skip=skip, ablations=ablations)

@@ -47,11 +47,7 @@ def read_segments(
     Raises:
         SourceNotFoundError: there is no video there.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-    if not paths:
-        raise SourceNotFoundError(
-            f"no video ({', '.join(sorted(VIDEO_SUFFIXES))}) under {folder}; name a folder of clips"
-        )
+    paths = list_videos(folder)
     rng = np.random.default_rng(seed)
     segments = []
     for path in paths:
@@ -60,6 +56,26 @@ def read_segments(
             start = int(rng.integers(0, max(1, len(frames) - length + 1)))
             segments.append(Segment(path.stem, np.stack(frames[start : start + length])))
     return segments
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """Return the videos under a folder, in order.
+
+    Raises:
+        SourceNotFoundError: there is none.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    if not paths:
+        raise SourceNotFoundError(
+            f"no video ({', '.join(sorted(VIDEO_SUFFIXES))}) under {folder}; name a folder of clips"
+        )
+    return paths
+
+
+def read_evenly(path: Path, count: int, *, max_height: int = 512) -> list[NDArray[np.uint8]]:
+    """Return `count` frames of a video, `uint8 [h w 3]`, from evenly spaced moments of its first 600 frames."""
+    frames = _decode(path, max_height)
+    return [frames[round((k + 0.5) * len(frames) / count - 0.5)] for k in range(count)]
 
 
 def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.uint8]]:

@@ -20,7 +20,8 @@ from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.styles import STYLE_KEYS
-from vivace.models.mini.weights import CONSTANTS, FORMAT
+from vivace.models.mini.weights import FORMAT
+from vivace.runtime.constants import CONSTANTS
 from vivace.runtime.openvino import import_openvino
 
 
@@ -103,13 +104,13 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("mini.xml", "mini.safetensors")}
 
 
-def canonical(xml: bytes) -> bytes:
+def canonical(xml: bytes, name: str = "vivace-mini") -> bytes:
     """Return a graph whose layers are named by kind and number, without notes of the converter.
 
     The converter counts names up per process, so that two exports of the same weights would differ.
     """
     root = ET.fromstring(xml)
-    root.set("name", "vivace-mini")
+    root.set("name", name)
     for layer in root.iter("layer"):
         if layer.get("type") != "Parameter":
             layer.set("name", f"{layer.get('type')}_{layer.get('id')}")
@@ -146,9 +147,11 @@ def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarr
     return {"size": len(constants), "parameters": found, "others": rest}, bytes(others)
 
 
-def write_profile(hashes: dict[str, str]) -> None:
-    """Put the sha256 of newly installed files into the profile of the embedded model."""
-    path = Path(str(resources.files("vivace.models") / "profiles" / "mini.toml"))
+MINI_PROFILE = Path(str(resources.files("vivace.models") / "profiles" / "mini.toml"))
+
+
+def write_profile(hashes: dict[str, str], path: Path = MINI_PROFILE) -> None:
+    """Put the sha256 of newly installed files into the profile of their model."""
     text = path.read_text()
     for name, sha256 in hashes.items():
         text = re.sub(rf'^"{re.escape(name)}" = ".*"$', f'"{name}" = "{sha256}"', text, flags=re.MULTILINE)

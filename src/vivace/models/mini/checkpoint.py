@@ -10,7 +10,8 @@ import torch
 from vivace.errors import CheckpointError
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.network import MiniNet
-from vivace.models.mini.weights import CONSTANTS, FOLDER, read_tensors
+from vivace.models.mini.weights import FOLDER, read_tensors
+from vivace.runtime.constants import CONSTANTS
 
 
 def load_net(

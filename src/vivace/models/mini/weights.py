@@ -17,11 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from vivace.errors import CheckpointError
 from vivace.models.mini.styles import STYLE_KEYS
+from vivace.runtime.constants import join_constants
 
 FOLDER = Path(__file__).parent
 FORMAT = "vivace-mini-1"
-CONSTANTS = "graph.constants"
-"""Name of the tensor `uint8 [n]` with the graph's other constants, in the order of their offsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,4 @@ def read_files(folder: Path = FOLDER) -> MiniFiles:
     except OSError as error:
         raise CheckpointError(f"cannot read {graph_path} ({error.strerror}); reinstall vivace") from error
     tensors, metadata = read_tensors(folder / "mini.safetensors")
-    layout = json.loads(metadata["graph_layout"])
-    constants = np.zeros(layout["size"], np.uint8)
-    for name, offset in layout["parameters"]:
-        data = np.ascontiguousarray(tensors[name]).reshape(-1).view(np.uint8)
-        constants[offset : offset + data.size] = data
-    others = tensors[CONSTANTS].reshape(-1).view(np.uint8)
-    at = 0
-    for offset, size in layout["others"]:
-        constants[offset : offset + size] = others[at : at + size]
-        at += size
-    return MiniFiles(graph, constants)
+    return MiniFiles(graph, join_constants(tensors, metadata["graph_layout"]))

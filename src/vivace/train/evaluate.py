@@ -1,4 +1,4 @@
-"""`vivace bench quality`: the embedded model against its style teachers, on clips it was not trained on.
+"""`vivace train evaluate`: the embedded model against its style teachers, on clips it was not trained on.
 
 Every style is streamed over every clip as a session would see it, frame after frame on its own output. Reported per
 style, against the teacher painting the same frames with the same textures:
@@ -20,14 +20,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError, UsageError
+from vivace.errors import SinkWriteError, SourceUnsupportedError, UsageError
 from vivace.media.convert import cover
 from vivace.media.draw import contact_sheet
 from vivace.media.frame import Rgb
@@ -38,15 +37,12 @@ from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.model import MiniModel
-from vivace.models.mini.state import enlarge, geometry, textures_of
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
 from vivace.models.mini.text import TextEncoder
-from vivace.models.mini.textures import screens
 from vivace.runtime.eager import EagerNetwork
-from vivace.stream.fit import check_size
-from vivace.train.teachers import TEACHERS, TeacherTextures
+from vivace.train.classic import ClassicFilter
+from vivace.train.clips import list_videos
 
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 SEED = 0
 MIN_FRAMES = 4
 """Two to warm up on, and two to see a change between."""
@@ -85,44 +81,11 @@ def read_clip(path: Path, size: tuple[int, int], frames: int, skip: int) -> list
     return pictures
 
 
-def list_clips(folder: Path) -> list[Path]:
-    """Return the videos of a folder.
-
-    Raises:
-        SourceNotFoundError: there is none.
-    """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-    if not paths:
-        raise SourceNotFoundError(f"no video under {folder}; name a folder of clips")
-    return paths
-
-
 def stream(model: StreamModel, frames: Sequence[Rgb], embeds: NDArray[np.float32], steps: int = 1) -> list[Rgb]:
     """Paint frames one after the other, as a session does."""
     height, width = frames[0].shape[:2]
     state = model.open((width, height), seed=SEED)
     return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0][0] for f in frames]
-
-
-class Teachers:
-    """All teachers at one output size, with the textures a stream of that size starts from."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        place = geometry(size)
-        fields = textures_of(place.working_height, place.working_width, SEED)
-        height, width = place.height, place.width
-        noise, bands, strokes = (
-            torch.from_numpy(enlarge(f, height, width))[None] for f in (fields.noise, fields.bands, fields.strokes)
-        )
-        printed = torch.from_numpy(screens(height, width, place.scale_y, place.scale_x))[None]
-        self._textures = TeacherTextures(noise, bands, strokes, printed, place.scale_y)
-
-    @torch.inference_mode()
-    def paint(self, style: str, rgb: Rgb) -> Rgb:
-        """Return what the teacher of `style` makes of a picture."""
-        x = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255
-        y = TEACHERS[style](x, self._textures)[0].clamp(0, 1)
-        return np.ascontiguousarray((y * 255 + 0.5).byte().permute(1, 2, 0).numpy())
 
 
 def _hold_textures(model: StreamModel) -> None:
@@ -172,7 +135,7 @@ class Report:
 
 def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
     """Stream every style over every clip and compare with the teachers."""
-    teachers = Teachers(size)
+    teachers = ClassicFilter(size, SEED)
     _hold_textures(model)
     scores = {key: StyleScore() for key in STYLE_KEYS}
     sheets: dict[str, Rgb] = {}
@@ -230,7 +193,7 @@ def disturb(frames: Sequence[Rgb], seed: int = 0) -> list[Rgb]:
 
 def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int) -> list[dict[str, float | str]]:
     """Return a row per ablation, means over clips and styles; runs in eager torch."""
-    teachers = Teachers(size)
+    teachers = ClassicFilter(size, SEED)
     text = TextEncoder.load()
     sources = [s for s in (read_clip(path, size, frames, skip) for path in clips) if len(s) >= MIN_FRAMES]
     painted = [[[teachers.paint(key, f) for f in s] for key in STYLE_KEYS] for s in sources]
@@ -259,7 +222,7 @@ def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int)
 # -- command -----------------------------------------------------------------------------------------------------------
 
 
-def quality_command(
+def evaluate_command(
     clips: Path,
     out: Path,
     *,
@@ -268,7 +231,7 @@ def quality_command(
     skip: int = 24,
     ablations: bool = False,
 ) -> None:
-    """Measure, write contact sheets and `quality.json` into `out`, print tables and one JSON line.
+    """Measure, write contact sheets and `evaluation.json` into `out`, print tables and one JSON line.
 
     Raises:
         UsageError: too few frames to tell flicker, or a size the model cannot do.
@@ -280,8 +243,8 @@ def quality_command(
             f"--frames is {frames} and --skip {skip}; give at least {MIN_FRAMES} frames, and skip 0 or more"
         )
     model = load_model("mini")
-    check_size(size, model.spec)
-    paths = list_clips(clips)
+    model.open(size)  # a size it cannot do is refused before anything is read
+    paths = list_videos(clips)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -322,6 +285,6 @@ def quality_command(
                 str(found["row"]), *(f"{found[n]:.2f}" for n in ("psnr_db", "flicker_ratio", "sharpness_ratio"))
             )
         printer.print(table)
-    (out / "quality.json").write_text(json.dumps(document, indent=2))
+    (out / "evaluation.json").write_text(json.dumps(document, indent=2))
     printer.print(f"contact sheets: {out}")
     print(json.dumps(document))

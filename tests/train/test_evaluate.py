@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from e2e.helpers import write_scene
-from vivace.bench.quality import change, disturb, edges, nearest_teacher, psnr
 from vivace.cli import main
 from vivace.models.mini.styles import STYLE_KEYS
+from vivace.train.evaluate import change, disturb, edges, nearest_teacher, psnr
 
 GREY = np.full((16, 24, 3), 100, np.uint8)
 
@@ -66,10 +66,10 @@ def test_every_style_is_compared_and_the_last_line_is_the_document(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    tokens = ["bench", "quality", str(clips), "--out", str(out), "--size", "64x64", "--frames", "4", "--skip", "1"]
+    tokens = ["train", "evaluate", str(clips), "--out", str(out), "--size", "64x64", "--frames", "4", "--skip", "1"]
     assert main(tokens) == 0
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert document == json.loads((out / "quality.json").read_text("utf-8"))
+    assert document == json.loads((out / "evaluation.json").read_text("utf-8"))
     assert document["styles"].keys() == set(STYLE_KEYS)
     for row in (*document["styles"].values(), document["all"]):
         assert row.keys() == {"psnr_db", "recognised", "flicker_ratio", "sharpness_ratio"}
@@ -92,5 +92,5 @@ def test_every_style_is_compared_and_the_last_line_is_the_document(
 def test_what_cannot_be_compared_is_refused(
     clips: Path, tokens: tuple[str, ...], code: int, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "quality", *(token.replace("{clips}", str(clips)) for token in tokens)]) == code
+    assert main(["train", "evaluate", *(token.replace("{clips}", str(clips)) for token in tokens)]) == code
     assert word in capsys.readouterr().err
