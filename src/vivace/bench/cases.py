@@ -55,17 +55,28 @@ class Protocol:
         """Frames of the drift case."""
         return round(self.drift_minutes * 60 * self.drift_fps)
 
+    @property
+    def drift_period(self) -> int:
+        """Frames after which the drift case shows the same picture again, moving the same way."""
+        return 2 * self.drift_loop_frames - 2
 
-def full(scenes: Sequence[str] = ()) -> Protocol:
-    """Return the protocol whose results are quoted; over some scenes only, if they are named."""
-    return Protocol("full", check_scenes(scenes) or tuple(scene_infos()), frames=36, styles_a_scene=2)
 
+def make_protocol(scenes: Sequence[str] | None = None, *, quick: bool = False) -> Protocol:
+    """Return the protocol whose results are quoted, or the quick one, which fits in a minute.
 
-def quick(scenes: Sequence[str] = ()) -> Protocol:
-    """Return the protocol that fits in a minute: for continuous integration and for a first look."""
+    Args:
+        scenes: only these; `["none"]` leaves only the videos of a folder.
+        quick: for continuous integration and for a first look.
+
+    Raises:
+        UsageError: no such scene.
+    """
+    chosen = check_scenes(scenes) if scenes is not None else QUICK_SCENES if quick else tuple(scene_infos())
+    if not quick:
+        return Protocol("full", chosen, frames=36, styles_a_scene=2)
     return Protocol(
         "quick",
-        check_scenes(scenes) or QUICK_SCENES,
+        chosen,
         frames=12,
         styles_a_scene=1,
         fidelity_cases=1,
@@ -82,11 +93,27 @@ def check_scenes(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: one is not.
     """
+    if list(names) == ["none"]:
+        return ()
     known = scene_infos()
     for name in names:
         if name not in known:
             raise UsageError(f"{name[:80]!r} is no benchmark scene; there are {', '.join(known)}")
     return tuple(dict.fromkeys(names))
+
+
+def check_tasks(names: Sequence[str] | None) -> tuple[Task, ...]:
+    """Return the tasks of those names, all of them if none are named.
+
+    Raises:
+        UsageError: one is none.
+    """
+    if names is None:
+        return TASKS
+    for name in names:
+        if name not in TASKS:
+            raise UsageError(f"{name[:80]!r} is no task; there are {', '.join(TASKS)}")
+    return tuple(task for task in TASKS if task in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +144,9 @@ class Case:
             case "fidelity":
                 return "exact" in needs
             case "drift":
-                return metric.key.startswith("drift")
+                return False  # one slope a case, not a value a frame
             case "style":
-                return not needs & {"mask", "reference", "exact"} and not metric.key.startswith("drift")
+                return not needs & {"mask", "reference", "exact"}
 
 
 def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None, *, masked: bool) -> list[Case]:

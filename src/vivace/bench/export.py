@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 
 from vivace.bench.cases import Case
 from vivace.bench.clips import Clip
+from vivace.bench.document import write_text
+from vivace.bench.suite import progress_bar
 from vivace.errors import SinkWriteError
+
+if TYPE_CHECKING:
+    from vivace.bench.quality import QualityOptions
 
 README = """\
 Inputs of the Vivace benchmark.
@@ -27,68 +36,50 @@ of frames at the same size. Use PNG or a lossless codec: what a codec changes co
 """
 
 
-class Export:
-    """A folder of inputs, written clip by clip."""
+def export_command(folder: Path, options: QualityOptions) -> None:
+    """Write the inputs of a quality run into a folder.
 
-    def __init__(self, folder: Path, settings: str) -> None:
-        """Make the folder.
+    Drift and fidelity are left out: one is minutes of pictures, the other needs the system itself.
 
-        Args:
-            folder: where to.
-            settings: the flags with which outputs have to be measured, for the read-me.
+    Raises:
+        SinkWriteError: the folder cannot be made, the disk is full.
+        VivaceError: nothing to run, a video that cannot be read.
+    """
+    from vivace.bench.quality import plan
 
-        Raises:
-            SinkWriteError: it cannot be made.
-        """
-        self._folder = folder
-        self._settings = settings
-        self._cases: list[dict[str, object]] = []
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkWriteError(f"{folder}: cannot be created ({error.strerror})") from error
+    planned = plan(replace(options, tasks=tuple(task for task in options.tasks if task in ("style", "region", "edit"))))
+    listed: list[dict[str, object]] = []
+    with progress_bar() as report:
+        for place, entry in enumerate(planned):
+            report(place, len(planned), entry.name)
+            clip = entry.load()
+            try:
+                _write(folder / "clips" / clip.name, clip.frames)
+                if clip.subject is not None:
+                    _write(folder / "masks" / clip.name, clip.subject.astype(np.uint8) * np.uint8(255))
+            except OSError as error:
+                raise SinkWriteError(f"{folder}: cannot be written ({error.strerror})") from error
+            listed += [_entry(case, clip, options.seed) for case in entry.cases]
+    size = f"--size {options.size[0]}x{options.size[1]} --seed {options.seed}"
+    quick = " --quick" if options.protocol.name == "quick" else ""
+    write_text(folder / "cases.json", json.dumps(listed, indent=1) + "\n")
+    write_text(folder / "README.txt", README.format(settings=size + quick))
+    Console().print(f"written: {folder}, {len(planned)} clips, {len(listed)} cases; README.txt there says what to do")
 
-    def add(self, clip: Clip, cases: list[Case], frames: dict[str, int], seed: int) -> None:
-        """Write a clip with its cases.
 
-        Args:
-            clip: the clip.
-            cases: its cases.
-            frames: how many frames each case runs, by its name.
-            seed: of every case.
+def _entry(case: Case, clip: Clip, seed: int) -> dict[str, object]:
+    return {
+        "case": case.name,
+        "clip": f"clips/{clip.name}",
+        "mask": f"masks/{clip.name}" if case.task == "region" else None,
+        "prompt": case.prompt,
+        "fps": clip.fps,
+        "seed": seed,
+        "frames": case.frames,
+    }
 
-        Raises:
-            SinkWriteError: the disk is full or the folder gone.
-        """
-        try:
-            self._write("clips", clip.name, clip.frames)
-            if clip.subject is not None:
-                self._write("masks", clip.name, clip.subject.astype(np.uint8) * np.uint8(255))
-        except OSError as error:
-            raise SinkWriteError(f"{self._folder}: writing failed ({error.strerror})") from error
-        for case in cases:
-            self._cases.append(
-                {
-                    "case": case.name,
-                    "clip": f"clips/{clip.name}",
-                    "mask": f"masks/{clip.name}" if case.task == "region" else None,
-                    "prompt": case.prompt,
-                    "fps": clip.fps,
-                    "seed": seed,
-                    "frames": frames[case.name],
-                }
-            )
 
-    def _write(self, kind: str, name: str, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
-        folder = self._folder / kind / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, picture in enumerate(pictures):
-            Image.fromarray(picture).save(folder / f"{index:05d}.png", compress_level=1)
-
-    def finish(self) -> None:
-        """Write the list of cases and the read-me."""
-        try:
-            (self._folder / "cases.json").write_text(json.dumps(self._cases, indent=1) + "\n", "utf-8")
-            (self._folder / "README.txt").write_text(README.format(settings=self._settings), "utf-8")
-        except OSError as error:
-            raise SinkWriteError(f"{self._folder}: writing failed ({error.strerror})") from error
+def _write(folder: Path, pictures: NDArray[np.uint8]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{index:05d}.png", compress_level=1)

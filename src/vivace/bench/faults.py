@@ -6,15 +6,20 @@ which metric saw it; the tests hold it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vivace.bench.cases import Task
 from vivace.bench.document import Role
+from vivace.bench.engine import Engine, EngineSpec, ModelEngine
 from vivace.bench.metrics.footage import Frames
-from vivace.bench.systems import Job, Painted, System
+from vivace.bench.systems import Forwarding, Job, Painted, System
+from vivace.models import load_model
+from vivace.models.base import Chunk, StreamModel
 
 FLICKER = 0.02
 SHIFT_LEVELS = 3
@@ -40,18 +45,20 @@ class Faulty:
 
     def __init__(self, system: System, fault: Fault) -> None:
         self._system = system
-        self._fault = fault
+        self.fault = fault
         self.name = f"{system.name} + {fault.key}"
         self.about = f"{system.about}; planted: {fault.title}"
 
     def accepts(self, job: Job) -> str | None:
-        """Return what the sound system says."""
-        return self._system.accepts(job)
+        """Refuse other tasks than the one in which the fault has to be seen."""
+        return (
+            self._system.accepts(job) if job.task == self.fault.task else f"the fault shows in {self.fault.task} cases"
+        )
 
     def run(self, job: Job, source: Frames) -> Painted:
         """Repaint, then spoil."""
         sound = self._system.run(job, source)
-        return Painted(self._fault.plant(sound.frames, source, job), sound.refused)
+        return Painted(self.fault.plant(sound.frames, source, job), sound.refused)
 
 
 def _delay(output: Frames, source: Frames, job: Job) -> Frames:
@@ -88,6 +95,35 @@ def _gain(output: Frames, gains: np.ndarray[tuple[int], np.dtype[np.float64]]) -
     for index, gain in enumerate(gains):
         spoilt[index] = np.clip(output[index] * gain + dither, 0, 255)
     return spoilt
+
+
+LEAK_US = 20
+LEAK = f"every frame takes {LEAK_US} µs longer than the one before"
+
+
+def leaky_engine(model: str, threads: int | None = None) -> EngineSpec:
+    """Return the spec of a model that gets slower and slower."""
+    return EngineSpec(f"{model} + leak", "vivace.bench.faults:open_leaky", {"model": model, "threads": threads})
+
+
+def open_leaky(model: str, threads: int | None = None) -> Engine:
+    """Load a model and plant the leak. Raises what `load_model` does."""
+    return ModelEngine(LeakyModel(load_model(model, threads=threads)), about=f"{LEAK}, ")
+
+
+class LeakyModel(Forwarding):
+    """A model whose steps take longer and longer."""
+
+    def __init__(self, model: StreamModel, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(model)
+        self._sleep = sleep
+        self._steps = 0
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk, and dawdle."""
+        self._steps += 1
+        self._sleep(self._steps * LEAK_US / 1e6)
+        return self.model.step(states, chunks)
 
 
 FAULTS: tuple[Fault, ...] = (

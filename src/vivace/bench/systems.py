@@ -11,6 +11,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.bench.cases import Task
 from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
 from vivace.errors import ControlError
@@ -34,6 +35,7 @@ class Job:
     seed: int
     masks: NDArray[np.bool_] | None = None
     """`[t h w]`: where the picture may change; None: everywhere."""
+    task: Task = "style"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,43 +90,51 @@ class ModelSystem:
         return Painted(np.stack(frames))
 
 
-class PerFrame:
-    """A model whose memory is emptied before every frame: the same weights, picture by picture."""
+class Forwarding:
+    """A model that does what another does; for those that change one thing about it."""
 
     def __init__(self, model: StreamModel) -> None:
-        self._model = model
+        self.model = model
 
     @property
     def spec(self) -> ModelSpec:
         """What the model is."""
-        return self._model.spec
+        return self.model.spec
 
     @property
     def runtime(self) -> RuntimeInfo:
         """Where the network runs."""
-        return self._model.runtime
+        return self.model.runtime
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a stream of that size."""
-        return self._model.nbytes(size)
+        return self.model.nbytes(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> object:
         """Allocate the state of one stream."""
-        return self._model.open(size, seed=seed)
+        return self.model.open(size, seed=seed)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt."""
-        return self._model.encode_prompt(text)
+        return self.model.encode_prompt(text)
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk."""
+        return self.model.step(states, chunks)
+
+    def reset(self, state: object, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream."""
+        self.model.reset(state, keep=keep, seed=seed)
+
+
+class PerFrame(Forwarding):
+    """A model whose memory is emptied before every frame: the same weights, picture by picture."""
 
     def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
         """Forget, then advance each session by one chunk."""
         for state in states:
-            self._model.reset(state)
-        return self._model.step(states, chunks)
-
-    def reset(self, state: object, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream."""
-        self._model.reset(state, keep=keep, seed=seed)
+            self.model.reset(state)
+        return self.model.step(states, chunks)
 
 
 class Passthrough:

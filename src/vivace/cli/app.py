@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Group, Parameter
 
 from vivace import __version__
+from vivace.cli.bench import bench_app
 from vivace.cli.options import whole
 from vivace.errors import BackendUnavailableError
 from vivace.settings import Settings
@@ -55,16 +56,6 @@ Examples:
 """
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
-
-BENCH_SPEED_EXAMPLES = """\
-Examples:
-
-- `vivace bench speed --size 256x256 --size 512x512 --json speed.json`
-- `vivace bench speed --size 256x256 --long 20000`
-
-What each column means is in `docs/bench.md`. Machines are noisy: close other programs, run it twice.
-"""
-
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +115,7 @@ def build_app(settings: Settings) -> App:
         return run_command(source, options or RunOptions(), settings)
 
     app.command(_models_app())
-    app.command(_bench_app(settings))
+    app.command(bench_app(settings))
 
     _add_train(app)
 
@@ -163,53 +154,6 @@ def _models_app() -> App:
         print_model(name)
 
     return models
-
-
-def _bench_app(settings: Settings) -> App:
-    bench = App(name="bench", help="Measure this machine.", help_epilogue="", sort_key=4)
-
-    @bench.command(help_epilogue=BENCH_SPEED_EXAMPLES, sort_key=1)
-    def speed(
-        *,
-        model: str | None = None,
-        size: Annotated[list[str] | None, Parameter(negative=())] = None,
-        frames: Annotated[int, Parameter(converter=whole)] = 300,
-        long: Annotated[int | None, Parameter(converter=whole)] = None,
-        threads: Annotated[int | None, Parameter(converter=whole)] = None,
-        json: Path | None = None,
-    ) -> None:
-        """Time the whole stream, from decoding to encoding, and the model alone.
-
-        Parameters
-        ----------
-        model
-            A name from `vivace models list`.
-        size
-            Output size WxH; may be given several times. Default: 256x256 and 512x512.
-        frames
-            Frames to time for each size.
-        long
-            Also run this many frames at the first size and compare the cost and memory of late frames with early ones.
-        threads
-            CPU threads for the model; all if not given.
-        json
-            Write the JSON document here as well as on the last line.
-        """
-        from vivace.bench.command import SpeedOptions, speed_command
-        from vivace.cli.options import parse_size
-
-        speed_command(
-            SpeedOptions(
-                model=model or settings.model,
-                sizes=tuple(parse_size(text) for text in size or ("256x256", "512x512")),
-                frames=frames,
-                long_frames=long,
-                threads=threads or settings.threads,
-                json_path=json,
-            )
-        )
-
-    return bench
 
 
 def _add_train(app: App) -> None:

@@ -6,15 +6,18 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vivace.bench.cases import TASKS, Case, Protocol, Task, cases_of, drift_case
 from vivace.bench.clips import Clip, find_mask, list_videos, load, loop, render, render_edited
-from vivace.bench.document import Measurement, NotRun
-from vivace.bench.metrics import METRICS, measure
-from vivace.bench.metrics.footage import Footage, Frames, Series
+from vivace.bench.document import Measurement, MetricInfo, NotRun
+from vivace.bench.metrics import METRICS
+from vivace.bench.metrics.drift import READINGS as DRIFT_READINGS
+from vivace.bench.metrics.drift import drift, looks
+from vivace.bench.metrics.footage import Footage, Frames, Metric, Reading, Series
 from vivace.bench.scenes import scene_infos
 from vivace.bench.systems import ClassicFilter, Frozen, Job, ModelSystem, Once, Painted, Passthrough, PerFrame, System
 from vivace.errors import UsageError
@@ -40,6 +43,8 @@ class QualityOptions:
     clips: Path | None = None
     """Folder of videos, run after the scenes."""
     tasks: tuple[Task, ...] = TASKS
+    weights: Path | None = None
+    """Folder of pretrained networks; None looks into the hub's cache."""
 
 
 @dataclass(slots=True)
@@ -92,6 +97,45 @@ def systems_of(subject: System, model: StreamModel | None) -> tuple[list[System]
     return [*systems, Passthrough(), Frozen(first)], missing
 
 
+SERVED = Reading(
+    key="served",
+    title="Requests served",
+    unit="",
+    direction="higher",
+    needs=("prompt",),
+    source="ours",
+    meaning="Share of the cases whose prompt the system took; where it refuses, the source is shown and is measured.",
+    low=0.0,
+    high=1.0,
+)
+
+
+def all_metrics(weights: Path | None = None) -> tuple[tuple[Metric, ...], list[NotRun]]:
+    """Return every metric that can be taken here, and those that cannot, with what they need.
+
+    Args:
+        weights: folder of pretrained networks; None looks into the hub's cache.
+    """
+    return METRICS, []
+
+
+def quality_infos(metrics: Sequence[Metric]) -> list[MetricInfo]:
+    """Return how to read everything a quality run measures."""
+    return [
+        MetricInfo(
+            key=reading.key,
+            title=reading.title,
+            group="quality",
+            unit=reading.unit,
+            direction=reading.direction,
+            target=reading.target,
+            meaning=reading.meaning,
+            source=reading.source,
+        )
+        for reading in (*metrics, *DRIFT_READINGS, SERVED)
+    ]
+
+
 def plan(options: QualityOptions) -> list[Planned]:
     """Return every clip of a run with its cases.
 
@@ -110,15 +154,15 @@ def plan(options: QualityOptions) -> list[Planned]:
 
     for number, scene in enumerate(protocol.scenes):
         cases = cases_of(scene, number, protocol, infos[scene], masked=True)
-        add(scene, lambda scene=scene: render(scene, size, protocol.fps, protocol.frames, seed), cases)
+        add(scene, partial(render, scene, size, protocol.fps, protocol.frames, seed), cases)
     if options.clips is not None:
         for number, path in enumerate(list_videos(options.clips), start=len(protocol.scenes)):
             name = path.relative_to(options.clips).with_suffix("").as_posix().replace("/", "-")
             cases = cases_of(name, number, protocol, None, masked=find_mask(path) is not None)
-            add(name, lambda path=path, name=name: load(path, name, size, protocol.frames), cases)
+            add(name, partial(load, path, name, size, protocol.frames), cases)
     if protocol.scenes:
         case = drift_case(protocol)
-        add(case.clip, lambda: loop(case.clip, size, protocol, seed), [case])
+        add(case.clip, partial(loop, case.clip, size, protocol, seed), [case])
     if not found:
         raise UsageError("no case is left to run; name scenes, a folder of videos, or other tasks")
     return found
@@ -131,6 +175,7 @@ class QualityRun:
         self,
         options: QualityOptions,
         systems: Sequence[System],
+        metrics: Sequence[Metric] = METRICS,
         *,
         exact: System | None = None,
         show: Callable[[Showing], None] | None = None,
@@ -140,10 +185,12 @@ class QualityRun:
         Args:
             options: what is run.
             systems: the subject first.
+            metrics: what is measured, where it is about a case.
             exact: the subject without its acceleration; without it, fidelity is not judged.
             show: gets every case with all that was painted, as soon as it is measured; called from another thread.
         """
         self._options = options
+        self._metrics = metrics
         self._exact = exact
         self._show = show
         self._plan = plan(options)
@@ -199,7 +246,7 @@ class QualityRun:
 
     def _job(self, case: Case, clip: Clip) -> Job:
         masks = clip.subject if case.task == "region" else None
-        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, masks)
+        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, masks, case.task)
 
     def _footage(self, case: Case, clip: Clip, job: Job) -> Footage:
         """Return what is known of a case; the output is put in for each system."""
@@ -227,12 +274,15 @@ class QualityRun:
                 )
 
     def _judge(self, case: Case, footage: Footage, painted: Sequence[tuple[Judged, Painted]]) -> None:
-        keys = [metric.key for metric in METRICS if case.judges(metric)]
         series: dict[str, dict[str, Series]] = {}
         for judged, made in painted:
-            found = measure(footage.with_output(made.frames), keys)
-            series[judged.system.name] = found
-            judged.measurements += [to_measurement(key, case.name, values) for key, values in found.items()]
+            made_of = footage.with_output(made.frames)
+            if case.task == "drift":
+                judged.measurements += self._drift(case, made_of)
+            else:
+                found = {m.key: m.measure(made_of) for m in self._metrics if case.judges(m) and m.reads(made_of)}
+                series[judged.system.name] = found
+                judged.measurements += [to_measurement(key, case.name, values) for key, values in found.items()]
             served = made.refused is None
             judged.measurements.append(Measurement(metric="served", case=case.name, value=float(served)))
             if made.refused is not None and judged is self.judged[0]:
@@ -241,14 +291,26 @@ class QualityRun:
             shown = {judged.system.name: made.frames for judged, made in painted}
             self._show(Showing(case, footage.with_output(painted[0][1].frames), shown, series))
 
+    def _drift(self, case: Case, footage: Footage) -> list[Measurement]:
+        source, output = looks(footage.source), looks(footage.output)
+        found = drift(source, output, footage.fps, self._options.protocol.drift_period)
+        return [
+            Measurement(
+                metric=key,
+                case=case.name,
+                value=slope.percent_per_min,
+                blocks=list(slope.blocks),
+            )
+            for key, slope in found.items()
+        ]
+
 
 def to_measurement(metric: str, case: str, values: Series) -> Measurement:
     """Return a series as its mean and the means of its blocks; frames that are NaN are left out."""
     blocks = [values[start : start + BLOCK_FRAMES] for start in range(0, len(values), BLOCK_FRAMES)]
+    return Measurement(metric=metric, case=case, value=_mean(values), blocks=[_mean(block) for block in blocks])
+
+
+def _mean(values: Series) -> float | None:
     known = values[~np.isnan(values)]
-    return Measurement(
-        metric=metric,
-        case=case,
-        value=float(known.mean()) if len(known) else None,
-        blocks=[float(np.nanmean(block)) for block in blocks if not np.isnan(block).all()],
-    )
+    return float(known.mean()) if len(known) else None

@@ -1,0 +1,95 @@
+"""Does the benchmark notice? Faults are planted into a sound system, and each must move its metric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from vivace.bench.document import Measurement, PlantedFault
+from vivace.bench.faults import FAULTS, LEAK, Faulty, leaky_engine
+from vivace.bench.speed import SpeedOptions, measure_speed
+from vivace.bench.stats import summarise
+from vivace.bench.subject import Subject, open_system
+from vivace.bench.suite import Parts, need_bench_extra, progress_bar, publish, to_settings
+from vivace.bench.tables import faults_table
+
+if TYPE_CHECKING:
+    from vivace.bench.quality import QualityOptions
+    from vivace.bench.suite import Report
+
+LEAK_SIZE = (128, 128)
+LEAK_FRAMES = 1000
+"""Enough for a slope; the leak is found in half of it."""
+
+
+def selfcheck_command(subject: Subject, out: Path, options: QualityOptions) -> int:
+    """Plant every fault, print and write what came of it, and return how many were missed, at most 1.
+
+    Raises:
+        VivaceError: what stopped a measurement.
+    """
+    need_bench_extra("the self-check")
+    parts = Parts(options.seed, {"selfcheck": to_settings(options)})
+    with progress_bar() as report:
+        if subject.ours:
+            _time(parts, subject, options.seed, report)
+        _pictures(parts, subject, options, report)
+    document = parts.document()
+    console = Console()
+    publish(document, None, out, "selfcheck", console)
+    console.print(faults_table(document))
+    return int(not all(fault.caught for fault in document.planted_faults))
+
+
+def _pictures(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> None:
+    from vivace.bench.metrics import METRICS
+    from vivace.bench.quality import QualityRun, quality_infos
+    from vivace.bench.systems import Once
+
+    system, _ = open_system(subject)
+    once = Once(system)
+    tasks = tuple(dict.fromkeys(fault.task for fault in FAULTS))
+    watched = {fault.metric for fault in FAULTS}
+    metrics = tuple(metric for metric in METRICS if metric.key in watched)
+    run = QualityRun(replace(options, tasks=tasks), [once, *(Faulty(once, fault) for fault in FAULTS)], metrics)
+    run.run(report)
+    clean, *spoilt = run.judged
+    parts.metrics |= {info.key: info for info in quality_infos(metrics)}
+    parts.add(clean.system.name, "subject", clean.system.about, clean.measurements)
+    for fault, judged in zip(FAULTS, spoilt, strict=True):
+        parts.planted_faults.append(
+            planted(fault.key, fault.title, fault.metric, clean.measurements, judged.measurements, options.seed)
+        )
+
+
+def _time(parts: Parts, subject: Subject, seed: int, report: Report) -> None:
+    found = []
+    for engine in (subject.engine(), leaky_engine(subject.model, subject.threads)):
+        options = SpeedOptions(engine, (LEAK_SIZE,), long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
+        found.append(measure_speed(options, lambda what, done, total: report(done, total, what)))
+    clean, spoilt = found
+    parts.metrics |= {info.key: info for info in clean.metrics}
+    parts.add(subject.engine().name, "subject", clean.about, clean.measurements)
+    parts.planted_faults.append(
+        planted("leak", LEAK, "cost_growth_pct_per_1000", clean.measurements, spoilt.measurements, seed)
+    )
+
+
+def planted(
+    key: str, about: str, metric: str, clean: list[Measurement], spoilt: list[Measurement], seed: int = 0
+) -> PlantedFault:
+    """Return what a fault did to its metric; caught where its value lies beyond the clean run's interval."""
+    before, after = (
+        next(interval for interval in summarise(found, seed=seed) if interval.metric == metric)
+        for found in (clean, spoilt)
+    )
+    return PlantedFault(
+        fault=key,
+        about=about,
+        clean=before,
+        value=after.value,
+        caught=not before.low <= after.value <= before.high,
+    )

@@ -1,0 +1,80 @@
+"""What a run of the benchmark is about: one of Vivace's models, or a system made elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vivace.bench.engine import EngineSpec, command_engine, model_engine
+from vivace.errors import UsageError
+
+if TYPE_CHECKING:
+    from vivace.bench.systems import System
+    from vivace.models.base import StreamModel
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: one of ours, or a system made elsewhere."""
+
+    model: str = "mini"
+    command: str | None = None
+    outputs: Path | None = None
+    name: str | None = None
+    """What it is called in the results."""
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.command is not None and self.outputs is not None:
+            raise UsageError("--command and --outputs name two systems; give one of them")
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of Vivace's models."""
+        return self.command is None and self.outputs is None
+
+    def engine(self) -> EngineSpec:
+        """Return it as something that can be timed.
+
+        Raises:
+            UsageError: a folder of outputs cannot be.
+        """
+        if self.outputs is not None:
+            raise UsageError("--outputs is a folder: how fast it was made cannot be measured; give --command")
+        if self.command is not None:
+            return command_engine(self.command, self.name or "command")
+        engine = model_engine(self.model, self.threads)
+        return EngineSpec(self.name or engine.name, engine.opener, engine.arguments)
+
+
+def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
+    """Return the subject as something that repaints clips, and its model if it is one of ours.
+
+    Raises:
+        VivaceError: there is no such model or folder.
+    """
+    from vivace.bench.foreign import CommandSystem, FolderSystem
+    from vivace.bench.systems import ModelSystem
+    from vivace.models import load_model
+
+    if subject.outputs is not None:
+        return FolderSystem(subject.outputs, name=subject.name), None
+    if subject.command is not None:
+        return CommandSystem(subject.command, name=subject.name), None
+    model = load_model(subject.model, threads=subject.threads)
+    return ModelSystem(model, name=subject.name), model
+
+
+def open_exact(subject: Subject) -> tuple[System | None, str | None]:
+    """Return the subject without acceleration, or why there is none."""
+    if not subject.ours:
+        return None, "only for Vivace's own models, which can be run without their short cuts"
+    if importlib.util.find_spec("torch") is None:
+        return None, "needs torch, in which the exact run is done: pip install 'vivace[train]'"
+    from vivace.bench.systems import ModelSystem
+    from vivace.models import load_model
+
+    model = load_model(subject.model, runtime="eager", threads=subject.threads)
+    return ModelSystem(model, name="exact", role="baseline"), None

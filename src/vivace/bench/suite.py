@@ -1,0 +1,235 @@
+"""`vivace bench`: measures what was asked for, puts it into one document, prints it, and writes a report."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vivace import __version__
+from vivace.bench.document import (
+    CaseInfo,
+    Document,
+    Measurement,
+    MetricInfo,
+    NotRun,
+    PlantedFault,
+    Role,
+    Row,
+    write_document,
+)
+from vivace.bench.engine import passthrough_engine
+from vivace.bench.latency import LatencyOptions, measure_latency
+from vivace.bench.machine import read_commit, read_machine, utc_now
+from vivace.bench.speed import Findings, SpeedOptions, measure_speed
+from vivace.bench.stats import summarise
+from vivace.bench.subject import Subject, open_exact, open_system
+from vivace.bench.tables import print_document
+from vivace.errors import BackendUnavailableError, SinkWriteError
+
+if TYPE_CHECKING:
+    from vivace.bench.quality import QualityOptions
+    from vivace.bench.report.material import Material
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(slots=True)
+class Parts:
+    """A document while it is being measured."""
+
+    seed: int
+    settings: dict[str, Any]
+    metrics: dict[str, MetricInfo] = field(default_factory=dict)
+    cases: list[CaseInfo] = field(default_factory=list)
+    rows: dict[str, tuple[Role, str, list[Measurement]]] = field(default_factory=dict)
+    planted_faults: list[PlantedFault] = field(default_factory=list)
+    not_run: list[NotRun] = field(default_factory=list)
+
+    def add(self, system: str, role: Role, about: str, measurements: Sequence[Measurement]) -> None:
+        """Add what was measured of a system, to its row if it has one."""
+        row = self.rows.setdefault(system, (role, about, []))
+        row[2].extend(measurements)
+
+    def document(self) -> Document:
+        """Return the document, with the machine, the command and the moment."""
+        used = {m.metric for _, _, measurements in self.rows.values() for m in measurements}
+        return Document(
+            vivace=__version__,
+            commit=read_commit(),
+            created=utc_now(),
+            command=["vivace", *sys.argv[1:]],
+            seed=self.seed,
+            settings=self.settings,
+            machine=read_machine(),
+            metrics=[info for key, info in self.metrics.items() if key in used],
+            cases=self.cases,
+            rows=[
+                Row(
+                    system=system,
+                    role=role,
+                    about=about,
+                    measurements=found,
+                    summary=summarise(found, seed=self.seed),
+                )
+                for system, (role, about, found) in self.rows.items()
+                if found
+            ],
+            planted_faults=self.planted_faults,
+            not_run=self.not_run,
+        )
+
+
+def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Report) -> None:
+    """Measure the subject's speed, and that of the stream without its model."""
+    found = measure_speed(options, _told(report))
+    _take(parts, options.engine.name, "subject", found)
+    if subject.ours:
+        short = SpeedOptions(
+            passthrough_engine(subject.model), options.sizes, options.frames, None, (), seed=options.seed
+        )
+        _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
+
+
+def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report: Report) -> None:
+    """Measure the subject's latency, and that of the stream without its model."""
+    found = measure_latency(options, _told(report))
+    _take(parts, options.engine.name, "subject", found)
+    if subject.ours:
+        bare = LatencyOptions(
+            passthrough_engine(subject.model), options.cases, options.seconds, prompts=(), path=options.path
+        )
+        _take(parts, "passthrough", "baseline", measure_latency(bare, _told(report)), quiet=True)
+
+
+def _take(parts: Parts, system: str, role: Role, found: Findings, *, quiet: bool = False) -> None:
+    parts.metrics |= {info.key: info for info in found.metrics}
+    parts.add(system, role, found.about, found.measurements)
+    if not quiet:
+        parts.not_run += [entry for entry in found.not_run if entry not in parts.not_run]
+
+
+def _told(report: Report) -> Callable[[str, int, int], None]:
+    return lambda what, done, total: report(done, total, what)
+
+
+def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> Material:
+    """Measure the subject's quality beside its baselines; return the pictures for a report."""
+    need_bench_extra("measuring quality")
+    from vivace.bench.pictures import Album
+    from vivace.bench.quality import QualityRun, all_metrics, quality_infos, systems_of
+
+    system, model = open_system(subject)
+    systems, missing = systems_of(system, model)
+    exact, reason = open_exact(subject)
+    if reason is not None:
+        missing.append(NotRun(what="fidelity", reason=reason))
+    album = Album(system.name)
+    metrics, needing = all_metrics(options.weights)
+    run = QualityRun(options, systems, metrics, exact=exact, show=album.show)
+    run.run(report)
+    parts.metrics |= {info.key: info for info in quality_infos(metrics)}
+    parts.cases += album.cases
+    for judged in run.judged:
+        parts.add(judged.system.name, judged.system.role, judged.system.about, judged.measurements)
+    parts.not_run += [*missing, *needing, *run.refusals]
+    return album.material()
+
+
+def need_bench_extra(what: str) -> None:
+    """Raise BackendUnavailableError where the packages of the `bench` extra are not installed."""
+    for module in ("cv2", "skimage", "matplotlib", "jinja2"):
+        if importlib.util.find_spec(module) is None:
+            raise BackendUnavailableError(
+                f"{what} needs {module}, which the base install leaves out; "
+                "install it with: pip install 'vivace[bench]'"
+            )
+
+
+def publish(document: Document, material: Material | None, out: Path, kind: str, console: Console) -> None:
+    """Print a document, and write `KIND.json` and, where the bench extra is installed, `KIND.html` into `out`.
+
+    Raises:
+        SinkWriteError: the folder cannot be written.
+    """
+    print_document(document, console)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkWriteError(f"{out}: cannot be created ({error.strerror}); name another folder with --out") from error
+    written = [out / f"{kind}.json"]
+    write_document(written[0], document)
+    try:
+        need_bench_extra("the HTML report")
+    except BackendUnavailableError as error:
+        console.print(f"no HTML report: {error}")
+    else:
+        from vivace.bench.report import write_report
+        from vivace.bench.report.material import Material as Nothing
+
+        written.append(out / f"{kind}.html")
+        write_report(written[1], document, material or Nothing())
+    console.print(f"written: {', '.join(str(path) for path in written)}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Show a bar on standard error; gives what to report to."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda done, total, what: progress.update(task, completed=done, total=total, description=what)
+
+
+def bench_command(
+    kind: str,
+    subject: Subject,
+    out: Path,
+    seed: int,
+    *,
+    speed: SpeedOptions | None = None,
+    latency: LatencyOptions | None = None,
+    quality: QualityOptions | None = None,
+) -> None:
+    """Measure what options are given for; print tables and write the document and the report.
+
+    Raises:
+        VivaceError: what stopped a measurement.
+    """
+    settings: dict[str, Any] = {}
+    for name, options in (("speed", speed), ("latency", latency), ("quality", quality)):
+        if options is not None:
+            settings[name] = to_settings(options)
+    if quality is not None:
+        need_bench_extra("measuring quality")
+    parts = Parts(seed, settings)
+    material: Material | None = None
+    with progress_bar() as report:
+        # Time is measured first, while this process has loaded nothing that could disturb it.
+        if speed is not None:
+            speed_part(parts, subject, speed, report)
+        if latency is not None:
+            latency_part(parts, subject, latency, report)
+        if quality is not None:
+            material = quality_part(parts, subject, quality, report)
+    publish(parts.document(), material, out, kind, Console())
+
+
+def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
+    """Return what must be the same for two documents to be compared: not the system, not where files lie."""
+    fields = asdict(options)
+    for name in ("engine", "seed", "weights"):
+        fields.pop(name, None)
+    if fields.get("clips") is not None:
+        fields["clips"] = fields["clips"].name
+    plain: dict[str, JsonValue] = json.loads(json.dumps(fields))
+    return plain

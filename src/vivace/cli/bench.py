@@ -1,0 +1,340 @@
+"""The flags of `vivace bench`. What they do is in `vivace.bench.suite`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Group, Parameter
+
+from vivace.cli.options import parse_size, whole
+from vivace.errors import UsageError
+from vivace.settings import Settings
+
+if TYPE_CHECKING:
+    from vivace.bench.latency import LatencyCase, LatencyOptions
+    from vivace.bench.quality import QualityOptions
+    from vivace.bench.speed import SpeedOptions
+    from vivace.bench.subject import Subject
+
+SYSTEM = Group("What is measured", sort_key=1)
+PROTOCOL = Group("How much", sort_key=2)
+OUTPUT = Group("Output", sort_key=3)
+
+BENCH_HELP = """\
+Measure live video editing: how fast, how late, how good.
+
+Every run writes one JSON document and an HTML report that opens without a network, and measures baselines beside the
+system: a metric that doing nothing wins is shown to be one. `docs/benchmark.md` is the protocol.
+"""
+
+QUALITY_EXAMPLES = """\
+Examples:
+
+- `vivace bench quality --quick`
+- `vivace bench quality --clips clips/ --scenes walkers rain`
+- `vivace bench quality --outputs theirs/ --name theirs`
+- `vivace bench quality --command "python examples/foreign_system.py"`
+"""
+
+SPEED_EXAMPLES = """\
+Examples:
+
+- `vivace bench speed --size 256x256 --size 512x512`
+- `vivace bench speed --size 256x256 --long 20000`
+
+Machines are noisy: close other programs, run it twice, compare with `vivace bench compare`.
+"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFlags:
+    """What is measured."""
+
+    model: Annotated[str | None, Parameter(group=SYSTEM)] = None
+    """A name from `vivace models list`; the embedded `mini` if nothing is given."""
+    command: Annotated[str | None, Parameter(group=SYSTEM)] = None
+    """A system made elsewhere: a command that reads frames on stdin and writes frames on stdout."""
+    name: Annotated[str | None, Parameter(group=SYSTEM)] = None
+    """What the system is called in the results."""
+    threads: Annotated[int | None, Parameter(group=SYSTEM, converter=whole)] = None
+    """CPU threads for the model; all if not given."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFlags:
+    """Where results go."""
+
+    out: Annotated[Path, Parameter(group=OUTPUT)] = Path("vivace-bench")
+    """Folder for `KIND.json` and `KIND.html`."""
+    seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0
+    """Of scenes, noise and intervals: the same seed gives the same quality figures."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityFlags:
+    """How much quality is measured."""
+
+    quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
+    """Three scenes and few frames, under a minute: a first look, not a result to quote."""
+    scenes: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
+    """Only these scenes; see docs/scenes.md. `none` leaves only `--clips`."""
+    clips: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
+    """Also run on the videos of this folder (`walk.mask.mp4` or `.png` beside `walk.mp4` is its mask)."""
+    tasks: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
+    """Only these of style, region, edit, fidelity, drift."""
+    weights: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
+    """Folder of pretrained networks for the metrics that need some; without it the hub's cache is looked at."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedFlags:
+    """How much speed is measured."""
+
+    size: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=())] = None
+    """Output size WxH; may be given several times. Default: 256x256 and 512x512."""
+    frames: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 300
+    """Frames to time at each size, after a warm-up."""
+    long: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2000
+    """Frames of the long run at the first size, which shows whether cost or memory grows; 0 leaves it out."""
+    sessions: Annotated[
+        list[float] | None, Parameter(group=PROTOCOL, consume_multiple=True, negative="--no-sessions")
+    ] = None
+    """Frame rates at which concurrent sessions are counted at the first size. Default: 15 and 24."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFlags:
+    """How much latency is measured."""
+
+    live: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
+    """Cameras, WxH@FPS, e.g. `512x288@30`. Default: 256x256@24, 512x288@30 and an overload."""
+    seconds: Annotated[float, Parameter(group=PROTOCOL)] = 20.0
+    """Length of every take."""
+
+
+def bench_app(settings: Settings) -> App:
+    """Return `vivace bench` with its commands."""
+    bench = App(name="bench", help=BENCH_HELP, help_epilogue="", sort_key=4)
+
+    @bench.command(help_epilogue=QUALITY_EXAMPLES, sort_key=1)
+    def quality(
+        *,
+        system: SystemFlags | None = None,
+        outputs: Annotated[Path | None, Parameter(group=SYSTEM)] = None,
+        how: QualityFlags | None = None,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
+        to: OutputFlags | None = None,
+    ) -> None:
+        """Measure what the picture is worth: steadiness, structure, style, edits, what was left untouched, drift.
+
+        Parameters
+        ----------
+        outputs
+            A system made elsewhere: a folder of what it put out for the cases that `vivace bench export` writes.
+        size
+            Size WxH of clips and output.
+        """
+        from vivace.bench.suite import bench_command
+
+        to = to or OutputFlags()
+        subject = _subject(system, settings, outputs)
+        bench_command("quality", subject, to.out, to.seed, quality=_quality(how, size, to.seed))
+
+    @bench.command(help_epilogue=SPEED_EXAMPLES, sort_key=2)
+    def speed(
+        *, system: SystemFlags | None = None, how: SpeedFlags | None = None, to: OutputFlags | None = None
+    ) -> None:
+        """Time the whole stream, decode to encode, cold, warm and steady; sessions, memory, energy, growth."""
+        from vivace.bench.suite import bench_command
+
+        to = to or OutputFlags()
+        subject = _subject(system, settings)
+        bench_command("speed", subject, to.out, to.seed, speed=_speed(how, subject, to.seed))
+
+    @bench.command(sort_key=3)
+    def latency(
+        *, system: SystemFlags | None = None, how: LatencyFlags | None = None, to: OutputFlags | None = None
+    ) -> None:
+        """Measure a live session as its user sees it: camera to screen, jitter, stalls, drops, prompt to pixel."""
+        from vivace.bench.suite import bench_command
+
+        to = to or OutputFlags()
+        subject = _subject(system, settings)
+        bench_command("latency", subject, to.out, to.seed, latency=_latency(how, subject, to.seed))
+
+    @bench.command(name="all", sort_key=4)
+    def all_(
+        *,
+        system: SystemFlags | None = None,
+        how: QualityFlags | None = None,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
+        to: OutputFlags | None = None,
+    ) -> None:
+        """Measure speed, latency and quality, into one document.
+
+        Parameters
+        ----------
+        size
+            Size WxH of clips and output.
+        """
+        from vivace.bench.suite import bench_command
+
+        to = to or OutputFlags()
+        subject = _subject(system, settings)
+        quick = how is not None and how.quick
+        speed = SpeedFlags(size=[size], frames=60, long=0, sessions=[]) if quick else SpeedFlags(size=[size])
+        latency = LatencyFlags(live=[f"{size}@24"], seconds=5.0) if quick else LatencyFlags()
+        bench_command(
+            "all",
+            subject,
+            to.out,
+            to.seed,
+            speed=_speed(speed, subject, to.seed),
+            latency=_latency(latency, subject, to.seed),
+            quality=_quality(how, size, to.seed),
+        )
+
+    @bench.command(sort_key=5)
+    def compare(
+        a: Path,
+        b: Path,
+        /,
+        *,
+        row: str | None = None,
+        json: Path | None = None,
+        fail_on_worse: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    ) -> int:
+        """Say what got better, worse, or is within noise from document A to document B.
+
+        Parameters
+        ----------
+        a
+            The document to compare with.
+        b
+            The document in question.
+        row
+            A system that both have, or `X=Y` for system X of A with system Y of B.
+        json
+            Also write the comparison there.
+        fail_on_worse
+            Exit with 1 where a metric of the system got worse.
+        """
+        from vivace.bench.compare import compare_command
+
+        return compare_command(a, b, row=row, json_path=json, fail_on_worse=fail_on_worse)
+
+    @bench.command(sort_key=6)
+    def export(
+        folder: Path,
+        /,
+        *,
+        how: QualityFlags | None = None,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
+        seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0,
+    ) -> None:
+        """Write the clips, masks and cases, for a system that cannot be started as a command.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        size
+            Size WxH of the clips.
+        seed
+            Of the scenes.
+        """
+        from vivace.bench.export import export_command
+
+        export_command(folder, _quality(how, size, seed))
+
+    @bench.command(sort_key=7)
+    def selfcheck(
+        *,
+        system: SystemFlags | None = None,
+        how: QualityFlags | None = None,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
+        to: OutputFlags | None = None,
+    ) -> int:
+        """Plant faults and say which metric saw them; exits with 1 where one was missed.
+
+        Parameters
+        ----------
+        size
+            Size WxH of clips and output.
+        """
+        from vivace.bench.selfcheck import selfcheck_command
+
+        to = to or OutputFlags()
+        return selfcheck_command(_subject(system, settings), to.out, _quality(how, size, to.seed))
+
+    return bench
+
+
+def _subject(flags: SystemFlags | None, settings: Settings, outputs: Path | None = None) -> Subject:
+    from vivace.bench.subject import Subject
+
+    flags = flags or SystemFlags()
+    if flags.model is not None and (flags.command is not None or outputs is not None):
+        raise UsageError("--model and --command or --outputs name two systems; give one of them")
+    return Subject(
+        model=flags.model or settings.model,
+        command=flags.command,
+        outputs=outputs,
+        name=flags.name,
+        threads=flags.threads or settings.threads,
+    )
+
+
+def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions:
+    from vivace.bench.cases import check_tasks, make_protocol
+    from vivace.bench.quality import QualityOptions
+
+    flags = flags or QualityFlags()
+    return QualityOptions(
+        protocol=make_protocol(flags.scenes, quick=flags.quick),
+        size=parse_size(size),
+        seed=seed,
+        clips=flags.clips,
+        tasks=check_tasks(flags.tasks),
+        weights=flags.weights,
+    )
+
+
+def _speed(flags: SpeedFlags | None, subject: Subject, seed: int) -> SpeedOptions:
+    from vivace.bench.speed import SpeedOptions
+
+    flags = flags or SpeedFlags()
+    return SpeedOptions(
+        subject.engine(),
+        sizes=tuple(parse_size(text) for text in flags.size or ("256x256", "512x512")),
+        frames=flags.frames,
+        long_frames=flags.long or None,
+        session_fps=(15.0, 24.0) if flags.sessions is None else tuple(flags.sessions),
+        seed=seed,
+    )
+
+
+def _latency(flags: LatencyFlags | None, subject: Subject, seed: int) -> LatencyOptions:
+    from vivace.bench.latency import CASES, LatencyOptions
+
+    flags = flags or LatencyFlags()
+    cases = CASES if flags.live is None else tuple(_camera(text) for text in flags.live)
+    return LatencyOptions(subject.engine(), cases=cases, seconds=flags.seconds, seed=seed)
+
+
+def _camera(text: str) -> LatencyCase:
+    """Return the live session of a text such as `512x288@30`."""
+    from vivace.bench.latency import LatencyCase
+
+    size, at, fps = text.partition("@")
+    try:
+        return LatencyCase(parse_size(size), float(fps if at else "24"))
+    except ValueError:
+        raise UsageError(f"--live {text[:40]!r} is not WxH@FPS; give for example 512x288@30.") from None
