@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivace.bench.measure import intervals_ms, peak_resident_mib, resident_mib, spread, window_median
+from vivace.bench.measure import (
+    intervals_ms,
+    peak_resident_mib,
+    percentile_values,
+    resident_mib,
+    spread,
+    stretches,
+    theil_sen,
+    trend,
+    window_median,
+)
 
 numbers = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)
 
@@ -52,3 +62,40 @@ def test_a_window_is_never_filled_up() -> None:
 
 def test_peak_memory_is_at_least_what_is_resident() -> None:
     assert 0 < resident_mib() <= peak_resident_mib() + 1
+
+
+def test_theil_sen_is_the_slope_and_a_quarter_of_wild_points_cannot_move_it() -> None:
+    x = list(range(40))
+    y = [3.0 + 0.5 * place for place in x]
+    assert theil_sen(x, y) == pytest.approx(0.5)
+    wild = [1e6 if place % 5 == 0 else value for place, value in zip(x, y, strict=True)]
+    assert theil_sen(x, wild) == pytest.approx(0.5, abs=0.2)
+
+
+@given(st.floats(-5, 5), st.floats(-100, 100), st.integers(4, 400))
+def test_a_straight_line_has_its_slope_in_every_pair(slope: float, start: float, count: int) -> None:
+    x = [0.1 * place for place in range(count)]
+    found = trend(x, [start + slope * place for place in x])
+    assert found.slope == pytest.approx(slope, abs=1e-6)
+    assert found.slopes == pytest.approx([slope] * len(found.slopes), abs=1e-6)
+
+
+def test_a_trend_of_nearly_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 4"):
+        trend([1, 2, 3], [1, 2, 3])
+    with pytest.raises(ValueError, match="no slope"):
+        theil_sen([1, 1], [1, 2])
+
+
+def test_stretches_are_equal_and_long_enough_to_have_a_figure() -> None:
+    assert [len(some) for some in stretches(range(105))] == [10] * 10
+    assert [len(some) for some in stretches(range(35))] == [11] * 3
+    assert stretches(range(19)) == []
+
+
+def test_a_figure_comes_with_the_same_figure_of_every_stretch() -> None:
+    values = percentile_values("ms", "case", [float(number) for number in range(1, 101)])
+    assert [value.metric for value in values] == ["ms_p50", "ms_p95", "ms_p99"]
+    assert [value.value for value in values] == [50.0, 95.0, 99.0]
+    assert values[0].blocks == [5.0 + 10 * number for number in range(10)]
+    assert percentile_values("ms", "case", []) == []

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says, and its document reads back. What it finds is never judged here."""
+"""The benchmark measures what it says, and a leak shows. What it finds on this machine is never judged here."""
 
 from __future__ import annotations
 
@@ -7,75 +7,111 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from vivace.bench import command
-from vivace.bench.command import MIN_LONG_FRAMES, SpeedOptions, cost_table, long_table, speed_command, stage_table
-from vivace.bench.measure import Spread
-from vivace.bench.speed import Job, LongRun, Speed, to_job, to_speed
+from fakes import FakeClock, FakeModel
+from timing_fakes import SIZE, costly, job_of
+from vivace.bench import speed_run
+from vivace.bench.command import SpeedOptions, latency_tables, speed_command, speed_tables
+from vivace.bench.document import Interval, Measurement
+from vivace.bench.engine import ModelEngine, model_engine
+from vivace.bench.loops import render_clip, render_loop, there_and_back
+from vivace.bench.measure import Value
+from vivace.bench.process import Found, Job, run_job, to_found, to_job
+from vivace.bench.speed import MIN_LONG_FRAMES, Findings, measure_speed, speed_metrics
+from vivace.bench.speed import SpeedOptions as SpeedPlan
+from vivace.bench.stats import summarise
 from vivace.cli import main
-from vivace.errors import ControlError, UnknownModelError
+from vivace.errors import ControlError, StepError, UnknownModelError, UsageError
 from vivace.media.source import open_source
 
-SPEED = Speed(
-    size=(256, 256),
-    frames=300,
-    fps=41.5,
-    frame_ms=Spread(20.0, 25.0, 30.0),
-    latency_ms={"p50": 60.0, "p95": 70.0, "p99": None},
-    stages_ms={"capture": 1.0, "prepare": 2.0, "denoise": 15.0, "refine": 0.1, "encode": None},
-    model_ms=Spread(14.0, 16.0, 18.0),
-    first_frame_s=1.9,
-    peak_resident_mib=400.0,
-    runtime="openvino",
-    device="CPU",
-    precision="bf16",
-    long_run=LongRun(frames=20_000, early_ms=10.0, late_ms=10.2, early_mib=300.0, late_mib=300.0),
-)
+GUIDE = Path(__file__).parents[2] / "docs" / "bench.md"
+
+
+def ignore(*_: object) -> None:
+    pass
+
+
+def interval_of(value: Value) -> Interval:
+    (found,) = summarise([Measurement(metric=value.metric, case=value.case, value=value.value, blocks=value.blocks)])
+    return found
+
+
+def growth_of(leak_s: float, frames: int = 1000) -> dict[str, Value]:
+    """Return the growth of a stream whose steps take 10 ms, one in twenty 30 ms, noise, and a leak a step."""
+    clock = FakeClock()
+    rng = np.random.default_rng(7)
+    cost_s = 0.010 * (1 + 0.05 * rng.standard_normal(frames)) + 0.020 * (rng.random(frames) < 0.05)
+    model = costly(clock, lambda step: float(cost_s[step]) + leak_s * step)
+    job = job_of(ModelEngine(model), long_frames=frames)
+    found = speed_run.growth(job, ignore, clock=clock, cpu=lambda: clock() * 1000)
+    return {value.metric: value for value in found.values}
+
+
+def test_a_slow_leak_in_step_time_is_outside_the_interval_of_a_clean_run() -> None:
+    clean, leaking = growth_of(0.0), growth_of(20e-6)
+    metric = "cost_growth_pct_per_1000"
+    assert interval_of(clean[metric]).low < 0 < interval_of(clean[metric]).high
+    assert interval_of(leaking[metric]).low > interval_of(clean[metric]).high
+    # 20 ms in 1000 frames, on 10 ms and what had leaked by frame 145
+    assert leaking["cost_growth_pct_per_1000"].value == pytest.approx(100 * 20 / (10 + 2.9), rel=0.03)
+    assert clean["cost_growth_pct_per_1000"].value == pytest.approx(0.0, abs=3.0)
+    assert leaking["cost_late_over_early"].value == pytest.approx((10 + 0.02 * 950) / (10 + 0.02 * 150), rel=0.03)
+
+
+def test_a_leak_of_cpu_time_has_its_slope_though_threads_run_ahead() -> None:
+    uneven_ms = [(0.0, 25.0, 5.0)[step % 3] + 0.02 * step for step in range(1000)]
+    clean_ms = [(0.0, 25.0, 5.0)[step % 3] for step in range(1000)]
+    leaking, clean = speed_run.cpu_growth("s", uneven_ms), speed_run.cpu_growth("s", clean_ms)
+    assert leaking.value == pytest.approx(100 * 20 / (10 + 2.9), rel=0.03)
+    assert interval_of(leaking).low > interval_of(clean).high
+
+
+def test_a_leak_of_memory_has_its_slope() -> None:
+    cost_ms = [10.0] * 1000
+    clean = [300.0 + 0.01 * (number % 3) for number in range(50)]
+    leaking = [mib + 0.1 * number for number, mib in enumerate(clean)]
+    slopes = [speed_run.growth_values("s", cost_ms, mib)[2] for mib in (clean, leaking)]
+    assert slopes[0].value == pytest.approx(0.0, abs=0.1)
+    assert slopes[1].value == pytest.approx(5.0, abs=0.1)  # 0.1 MiB every 20 frames
+    assert interval_of(slopes[1]).low > interval_of(slopes[0]).high
+
+
+def paced(tmp_path: Path, **counters: object) -> tuple[dict[str, Value], Found]:
+    clock = FakeClock()
+    render_clip(tmp_path / "clip.mp4", SIZE, 50)
+    job = job_of(ModelEngine(costly(clock, lambda step: 0.010)), clip=str(tmp_path / "clip.mp4"), frames=20)
+    found = speed_run.pace(job, ignore, clock=clock, counters=dict(counters))
+    return {value.metric: value for value in found.values}, found
+
+
+def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: Path) -> None:
+    joules = iter(range(0, 10_000, 6))
+    values, found = paced(tmp_path, cpu_ms_per_frame=lambda: 0.0, energy_j_per_frame=lambda: float(next(joules)))
+    growth = {"cost_growth_pct_per_1000", "cpu_growth_pct_per_1000", "cost_late_over_early"}
+    elsewhere = {*growth, "memory_growth_mib_per_1000", "sessions_held", "gpu_energy_j_per_frame"}
+    assert values.keys() == speed_metrics().keys() - elsewhere
+    assert values["energy_j_per_frame"].value == pytest.approx(3.0)  # 6 J in stretches of 2 frames
+    assert len(values["energy_j_per_frame"].blocks) == 10
+    assert values["model_step_ms_p99"].value == pytest.approx(10.0)
+    assert values["stage_denoise_ms_p99"].value == pytest.approx(10.0, rel=0.02)
+    assert not found.not_run
+
+
+def test_a_system_that_leaves_frames_out_gets_no_figures(tmp_path: Path) -> None:
+    render_clip(tmp_path / "clip.mp4", SIZE, 35)
+    job = job_of(ModelEngine(FakeModel()), clip=str(tmp_path / "clip.mp4"), frames=20)
+    with pytest.raises(StepError, match="35 of 50 frames"):
+        speed_run.pace(job, ignore, counters={"cpu_ms_per_frame": lambda: 0.0})
 
 
 def test_a_job_and_a_result_survive_the_way_through_json() -> None:
-    job = Job("clip.mp4", "mini", (256, 128), 30, "ink", threads=2, long_frames=700, started_s=1.5)
+    job = Job("module:function", model_engine("mini", 2), {"size": [64, 48], "prompt": "ink"}, 1.5)
     assert to_job(json.dumps(asdict(job))) == job
-    assert to_speed(json.loads(json.dumps(asdict(SPEED)))) == SPEED
-
-
-def test_an_endless_stream_has_a_ratio_of_one() -> None:
-    assert SPEED.long_run is not None
-    assert SPEED.long_run.ratio == pytest.approx(1.02)
-
-
-def test_tables_fit_a_terminal_and_show_every_figure() -> None:
-    out = io.StringIO()
-    console = Console(file=out, width=80)
-    for table in (cost_table([SPEED]), stage_table([SPEED]), long_table(SPEED)):
-        console.print(table)
-    shown = out.getvalue()
-    for figure in ("41.5", "20.0", "25.0", "30.0", "70.0", "14.0", "419", "1.90", "15.0", "10.20", "1.020"):
-        assert figure in shown
-    assert "…" not in shown
-
-
-def test_every_column_is_explained() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "bench.md").read_text("utf-8")
-    for table in (cost_table([SPEED]), stage_table([SPEED])):
-        for column in table.columns:
-            assert f"{column.header}" in guide
-
-
-def test_a_clip_has_the_frames_and_size_that_are_measured(tmp_path: Path) -> None:
-    command.render_clip(tmp_path / "clip.mp4", (64, 48), 5)
-    with open_source(tmp_path / "clip.mp4") as source:
-        frames = list(source)
-    assert len(frames) == 5
-    assert frames[0].size == (64, 48)
-
-
-@pytest.mark.parametrize("tokens", [["--frames", "3"], ["--long", str(MIN_LONG_FRAMES - 1)], ["--size", "12"]])
-def test_too_little_to_measure_is_refused(tokens: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "speed", *tokens]) == 2
-    assert tokens[1] in capsys.readouterr().err
+    found = Found("mini", [Value("fps", "64x48", None, [1.0, 2.0])], {"energy": "no meter"})
+    assert to_found(json.loads(json.dumps(asdict(found)))) == found
 
 
 @pytest.mark.parametrize(
@@ -84,21 +120,84 @@ def test_too_little_to_measure_is_refused(tokens: list[str], capsys: pytest.Capt
 def test_an_error_in_the_measuring_process_is_raised_here(
     model: str, size: tuple[int, int], error: type[Exception], tmp_path: Path
 ) -> None:
-    command.render_clip(tmp_path / "clip.mp4", (64, 48), 3)
+    render_clip(tmp_path / "clip.mp4", SIZE, 3)
+    settings = {"size": size, "fps": 30.0, "prompt": "ink drawing", "seed": 0, "frames": 20}
+    job = Job("vivace.bench.speed_run:pace", model_engine(model), {**settings, "clip": str(tmp_path / "clip.mp4")})
     with pytest.raises(error):
-        command.run_job(Job(str(tmp_path / "clip.mp4"), model, size, 20, "ink drawing"), lambda done, total: None)
+        run_job(job, ignore)
+
+
+def test_only_the_first_size_gets_the_long_run_and_the_sessions() -> None:
+    asked: list[tuple[str, object]] = []
+
+    def run(job: Job, report: object) -> Found:
+        asked.append((job.task.partition(":")[2], job.settings["size"]))
+        return Found("fake", [Value("fps", "case", 1.0)])
+
+    plan = SpeedPlan(model_engine("mini"), sizes=((64, 48), (80, 64)), frames=20)
+    findings = measure_speed(plan, ignore, run=run)
+    assert asked == [("pace", (64, 48)), ("growth", (64, 48)), ("serve", (64, 48)), ("pace", (80, 64))]
+    assert [info.key for info in findings.metrics] == ["fps"]
+
+
+@pytest.mark.parametrize("changes", [{"frames": 3}, {"long_frames": MIN_LONG_FRAMES - 1}, {"sizes": ()}], ids=str)
+def test_what_says_nothing_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        measure_speed(SpeedPlan(model_engine("mini"), **changes), ignore)
+
+
+@pytest.mark.parametrize("tokens", [["--frames", "3"], ["--long", str(MIN_LONG_FRAMES - 1)], ["--size", "12"]])
+def test_too_little_to_measure_is_refused(tokens: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed", *tokens]) == 2
+    assert tokens[1] in capsys.readouterr().err
+
+
+def test_a_loop_has_no_cut_and_a_clip_the_frames_and_size_that_are_measured(tmp_path: Path) -> None:
+    assert [there_and_back(index, 4) for index in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert [there_and_back(index, 1) for index in range(3)] == [0, 0, 0]
+    assert np.array_equal(render_loop(SIZE, 2), render_loop(SIZE, 3)[:2])
+    render_clip(tmp_path / "clip.mp4", SIZE, 5)
+    with open_source(tmp_path / "clip.mp4") as source:
+        frames = list(source)
+    assert len(frames) == 5
+    assert frames[0].size == SIZE
+
+
+def findings_of(values: dict[str, float]) -> Findings:
+    findings = Findings()
+    findings.add(
+        Found("mini on a CPU", [Value(key, "256x256", value) for key, value in values.items()], {"x": "needs y"})
+    )
+    return findings
+
+
+def test_tables_fit_a_terminal_and_show_what_was_found() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    figures = {key: 10.0 + number for number, key in enumerate(speed_metrics()) if "gpu" not in key}
+    for table in [*speed_tables(findings_of(figures)), *latency_tables(findings_of({"jitter_ms_std": 77.7}))]:
+        console.print(table)
+    shown = out.getvalue()
+    for figure in ("10.0", f"{figures['frame_ms_p99']:.1f}", "77.7", "mini on a CPU", "not run: x: needs y"):
+        assert figure in shown
+    assert "…" not in shown
+
+
+def test_every_metric_is_explained() -> None:
+    guide = GUIDE.read_text("utf-8")
+    for key in speed_metrics():
+        stem, _, last = key.rpartition("_")
+        assert key in guide or (stem in guide and f"`_{last}`" in guide) or stem.startswith("stage_"), key
 
 
 @pytest.mark.e2e
 def test_the_command_ends_with_its_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = SpeedOptions("mini", ((64, 64),), frames=20, json_path=tmp_path / "speed.json")
-    speed_command(options)
-    last = capsys.readouterr().out.splitlines()[-1]
-    document = json.loads(last)
+    speed_command(SpeedOptions("mini", ((64, 64),), frames=20, json_path=tmp_path / "speed.json"))
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert json.loads((tmp_path / "speed.json").read_text()) == document
-    (result,) = document["results"]
-    assert result["frames"] == 20
-    assert result["size"] == [64, 64]
-    assert result["fps"] > 0
-    assert result["first_frame_s"] > 0
+    values = {entry["metric"]: entry["value"] for entry in document["measurements"]}
+    assert {entry["case"] for entry in document["measurements"]} == {"64x64"}
+    assert values["fps"] > 0
+    assert values["first_frame_cold_s"] > 0
+    assert values["first_frame_warm_s"] > 0
     assert document["machine"]["cores"] >= 1

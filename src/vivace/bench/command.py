@@ -1,36 +1,97 @@
-"""`vivace bench speed`: make a clip, measure each size in a process of its own, print tables and one JSON line."""
+"""`vivace bench speed` and `vivace bench latency` on a terminal: measure, print tables, write the document."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from vivace import __version__, errors
-from vivace.bench.speed import EARLY_FRAME, WARMUP_FRAMES, WINDOW_FRAMES, Job, Speed, to_speed
-from vivace.errors import DeviceError, SinkWriteError, UsageError
+from vivace import __version__
+from vivace.bench.engine import model_engine
+from vivace.bench.latency import LatencyOptions, measure_latency
+from vivace.bench.machine import read_machine
+from vivace.bench.measure import MIB
+from vivace.bench.speed import Findings, measure_speed
+from vivace.bench.speed import SpeedOptions as SpeedPlan
+from vivace.bench.speed_run import STAGES
+from vivace.errors import SinkWriteError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+MB_PER_MIB = MIB / 1e6
 
-CLIP_SCENE = "city"
-PROMPT = "oil painting with thick brush strokes"
-MIN_FRAMES = 20
-MIN_LONG_FRAMES = EARLY_FRAME + 2 * WINDOW_FRAMES
-STAGES = ("capture", "prepare", "denoise", "refine", "encode")
+Column = tuple[str, str, Callable[[float], str]]
+"""Head, metric, and how a figure is written."""
+
+
+def _one(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _megabytes(mib: float) -> str:
+    return f"{mib * MB_PER_MIB:.0f}"
+
+
+COST: tuple[Column, ...] = (
+    ("fps", "fps", _one),
+    ("p50", "frame_ms_p50", _one),
+    ("p95", "frame_ms_p95", _one),
+    ("p99", "frame_ms_p99", _one),
+    ("model", "model_step_ms_p50", _one),
+    ("CPU", "cpu_ms_per_frame", _one),
+)
+FIRST: tuple[Column, ...] = (
+    ("RSS MB", "peak_resident_mib", _megabytes),
+    ("cold s", "first_frame_cold_s", _two),
+    ("warm s", "first_frame_warm_s", _two),
+    ("J/frame", "energy_j_per_frame", _two),
+    ("GPU J/frame", "gpu_energy_j_per_frame", _two),
+)
+GROWTH: tuple[Column, ...] = (
+    ("cost %/1000", "cost_growth_pct_per_1000", _signed),
+    ("CPU %/1000", "cpu_growth_pct_per_1000", _signed),
+    ("late/early", "cost_late_over_early", _three),
+    ("memory MiB/1000", "memory_growth_mib_per_1000", _signed),
+)
+SESSIONS: tuple[Column, ...] = (("sessions", "sessions_held", _one),)
+LATENCY: tuple[Column, ...] = (
+    ("p50", "capture_to_present_ms_p50", _one),
+    ("p95", "capture_to_present_ms_p95", _one),
+    ("p99", "capture_to_present_ms_p99", _one),
+    ("jitter", "jitter_ms_std", _one),
+    ("prompt", "prompt_to_pixel_ms_mean", _one),
+    ("first s", "live_first_frame_s", _two),
+)
+STEADINESS: tuple[Column, ...] = (
+    ("fps", "shown_fps", _one),
+    ("late %", "deadline_miss_share", _percent),
+    ("dropped %", "dropped_share", _percent),
+    ("repeated %", "repeated_share", _percent),
+    ("stalls/min", "stalls_per_min", _one),
+    ("backlog s/min", "backlog_s_per_min", _signed),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,156 +113,122 @@ def speed_command(options: SpeedOptions) -> None:
         UsageError: too few frames to say anything.
         VivaceError: what stopped a measurement.
     """
-    if options.frames < MIN_FRAMES:
-        raise UsageError(f"--frames is {options.frames}; give at least {MIN_FRAMES}, percentiles of fewer say nothing.")
-    if options.long_frames is not None and options.long_frames < MIN_LONG_FRAMES:
-        raise UsageError(
-            f"--long is {options.long_frames}; give at least {MIN_LONG_FRAMES} to have early and late frames."
-        )
-    say = Console(stderr=True)
-    results = []
-    with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder, _progress(say) as progress:
-        for number, size in enumerate(options.sizes):
-            name = f"{size[0]}x{size[1]}"
-            task = progress.add_task(name, total=WARMUP_FRAMES + options.frames)
-            clip = Path(folder) / f"clip-{name}.mp4"
-            render_clip(clip, size, WARMUP_FRAMES + options.frames)
-            job = Job(
-                clip=str(clip),
-                model=options.model,
-                size=size,
-                frames=options.frames,
-                prompt=PROMPT,
-                threads=options.threads,
-                long_frames=options.long_frames if number == 0 else None,
-            )
-            results.append(run_job(job, _reporter(progress, task)))
+    plan = SpeedPlan(
+        engine=model_engine(options.model, options.threads),
+        sizes=options.sizes,
+        frames=options.frames,
+        long_frames=options.long_frames,
+        session_fps=(),
+    )
+    with ProgressBars(Console(stderr=True)) as bars:
+        findings = measure_speed(plan, bars.update)
     out = Console()
-    out.print(cost_table(results))
-    out.print(stage_table(results))
-    for result in results:
-        if result.long_run is not None:
-            out.print(long_table(result))
-    document = {"bench": "speed", "model": options.model, "machine": machine(), "results": [asdict(r) for r in results]}
+    for table in speed_tables(findings):
+        out.print(table)
+    _write("speed", options.model, findings, options.json_path)
+
+
+def latency_command(model: str, options: LatencyOptions, json_path: Path | None = None) -> None:
+    """Measure, print, and write the document. Raises what `speed_command` does."""
+    with ProgressBars(Console(stderr=True)) as bars:
+        findings = measure_latency(options, bars.update)
+    out = Console()
+    for table in latency_tables(findings):
+        out.print(table)
+    _write("latency", model, findings, json_path)
+
+
+def _write(bench: str, model: str, findings: Findings, path: Path | None) -> None:
+    """Print the document as the last line, and write it to a file if there is one."""
+    document: dict[str, Any] = {
+        "bench": bench,
+        "model": model,
+        "vivace": __version__,
+        "machine": read_machine().model_dump(),
+        "about": findings.about,
+        "measurements": [measurement.model_dump() for measurement in findings.measurements],
+        "metrics": [info.model_dump() for info in findings.metrics],
+        "not_run": [entry.model_dump() for entry in findings.not_run],
+    }
     line = json.dumps(document)
-    if options.json_path is not None:
+    if path is not None:
         try:
-            options.json_path.write_text(line + "\n", "utf-8")
+            path.write_text(line + "\n", "utf-8")
         except OSError as error:
-            raise SinkWriteError(f"{options.json_path}: cannot be written ({error.strerror})") from error
+            raise SinkWriteError(f"{path}: cannot be written ({error.strerror})") from error
     print(line)
 
 
-def render_clip(path: Path, size: tuple[int, int], frames: int) -> None:
-    """Write a clip of a moving scene."""
-    from vivace.media.sink import open_sink
-    from vivace.media.source import open_source
-
-    source = open_source(f"scene:{CLIP_SCENE}?frames={frames}", size=size)
-    with source, open_sink(path, fps=source.info.fps) as sink:
-        for frame in source:
-            sink.write(frame)
-
-
-def run_job(job: Job, report: Callable[[int, int], None]) -> Speed:
-    """Measure in a fresh process and return what it found.
-
-    Raises:
-        VivaceError: what the process reported.
-        DeviceError: the process died without a word.
-    """
-    fields = {**asdict(job), "started_s": time.monotonic()}
-    command = [sys.executable, "-m", "vivace.bench.speed", json.dumps(fields)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if "result" in event:
-                return to_speed(event["result"])
-            if "error" in event:
-                raise getattr(errors, event["kind"])(event["error"])
-            report(*event["progress"])
-    raise DeviceError(f"the measuring process ended with {process.returncode} before it was done; is memory short?")
+def speed_tables(findings: Findings) -> list[Table]:
+    """Return what a frame costs, where the time goes, whether it stays so, and how many sessions are served."""
+    stages = tuple((stage, f"stage_{stage}_ms_p50", _one) for stage in STAGES)
+    slow = tuple((stage, f"stage_{stage}_ms_p95", _one) for stage in STAGES)
+    tables = [
+        _table("Whole stream, decode to encode; ms a frame", "size", COST, findings),
+        _table("First frame, memory, energy", "size", FIRST, findings),
+        _table("Stages, median ms", "size", stages, findings),
+        _table("Stages, p95 ms", "size", slow, findings),
+        _table("In the long run", "size", GROWTH, findings),
+        _table("Sessions of one model in time", "case", SESSIONS, findings),
+    ]
+    return _finished(tables, findings)
 
 
-def cost_table(results: Sequence[Speed]) -> Table:
-    """Return what a frame costs, one row a size."""
-    columns = ("size", "fps", "p50", "p95", "p99", "latency", "model", "RSS MB", "first s")
-    table = _table("Whole stream, decode to encode; ms a frame", columns)
-    for result in results:
-        cost = result.frame_ms
-        table.add_row(
-            _size(result),
-            f"{result.fps:.1f}",
-            *(
-                _ms(value)
-                for value in (cost.p50, cost.p95, cost.p99, result.latency_ms.get("p95"), result.model_ms.p50)
-            ),
-            _mb(result.peak_resident_mib),
-            f"{result.first_frame_s:.2f}",
-        )
-    first = results[0]
-    table.caption = f"{first.runtime} {first.precision} on {first.device}"
-    return table
+def latency_tables(findings: Findings) -> list[Table]:
+    """Return how old the pictures are that a viewer sees, and how steadily they come."""
+    tables = [
+        _table("Capture to present, ms", "case", LATENCY, findings),
+        _table("Steadiness", "case", STEADINESS, findings),
+    ]
+    return _finished(tables, findings)
 
 
-def stage_table(results: Sequence[Speed]) -> Table:
-    """Return where the time goes, one row a size."""
-    table = _table("Stages, median ms", ("size", *STAGES))
-    for result in results:
-        table.add_row(_size(result), *(_ms(result.stages_ms.get(stage)) for stage in STAGES))
-    return table
+def _finished(tables: Sequence[Table], findings: Findings) -> list[Table]:
+    """Return the tables that have rows, the first with what was measured under it."""
+    filled = [table for table in tables if table.row_count]
+    missing = [f"not run: {entry.what}: {entry.reason}" for entry in findings.not_run]
+    if filled:
+        filled[0].caption = findings.about
+        filled[-1].caption = "\n".join([*([str(filled[-1].caption)] if filled[-1].caption else []), *missing]) or None
+    return filled
 
 
-def long_table(result: Speed) -> Table:
-    """Return an endless stream's early and late frames."""
-    run = result.long_run
-    assert run is not None
-    table = _table(f"Endless at {_size(result)}", ("frames", "median ms", "RSS MB"))
-    first = run.frames - WINDOW_FRAMES
-    table.add_row(f"{EARLY_FRAME} to {EARLY_FRAME + WINDOW_FRAMES}", f"{run.early_ms:.2f}", _mb(run.early_mib))
-    table.add_row(f"{first} to {run.frames}", f"{run.late_ms:.2f}", _mb(run.late_mib))
-    table.caption = f"ratio {run.ratio:.3f}"
-    return table
-
-
-def machine() -> dict[str, Any]:
-    """Return what a figure has to be read with."""
-    from vivace.doctor import cpu_name, usable_cores
-
-    return {
-        "cpu": cpu_name(),
-        "cores": usable_cores(),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "vivace": __version__,
-    }
-
-
-def _reporter(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
-    return lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
+def _table(title: str, first: str, columns: Sequence[Column], findings: Findings) -> Table:
+    """Return a row for every case that has one of the columns; columns of which nothing is known are left out."""
+    by_case: dict[str, Mapping[str, float | None]] = {}
+    for measurement in findings.measurements:
+        by_case.setdefault(measurement.case, {})
+        by_case[measurement.case] = {**by_case[measurement.case], measurement.metric: measurement.value}
+    shown = [column for column in columns if any(column[1] in row for row in by_case.values())]
     table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    for head in (first, *(head for head, _, _ in shown)):
+        table.add_column(head, justify="right", no_wrap=True)
+    for case, row in by_case.items():
+        if any(metric in row for _, metric, _ in shown):
+            figures = [(row.get(metric), write) for _, metric, write in shown]
+            table.add_row(case, *("–" if value is None else write(value) for value, write in figures))
     return table
 
 
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
-    return Progress(*columns, console=console, transient=True)
+class ProgressBars:
+    """A bar for everything that is measured, on a terminal. A context manager."""
 
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._tasks: dict[str, TaskID] = {}
 
-def _size(result: Speed) -> str:
-    return f"{result.size[0]}x{result.size[1]}"
+    def update(self, what: str, done: int, total: int) -> None:
+        """Show how much of something is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
 
+    def __enter__(self) -> ProgressBars:
+        self._progress.start()
+        return self
 
-def _mb(mib: float) -> str:
-    return f"{mib * 1.048576:.0f}"
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()

@@ -1,244 +1,225 @@
-"""What a frame costs on this machine, measured in a fresh process.
+"""The speed benchmark: what a frame costs, what the first one costs, and whether it stays so.
 
-Run as `python -m vivace.bench.speed JOB`, with a job as JSON; it prints one JSON event a line, `{"progress": …}` and at
-last `{"result": …}` or `{"error": …}`. A process of its own makes resident memory and the time to the first frame mean
-something.
+Each size is measured in fresh processes (`speed_run`); here is what is measured, and what the figures mean.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from vivace.bench.measure import Spread, intervals_ms, peak_resident_mib, resident_mib, spread, window_median
-from vivace.errors import VivaceError
+from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
+from vivace.bench.engine import EngineSpec
+from vivace.bench.measure import PERCENTILES
+from vivace.bench.process import Found, Job, run_job
+from vivace.bench.speed_run import EARLY_FRAME, STAGES, WARMUP_FRAMES, WINDOW_FRAMES
+from vivace.errors import UsageError
 
-if TYPE_CHECKING:
-    from vivace.media.frame import Rgb
-    from vivace.media.sink import Sink
-    from vivace.media.source import Source
-    from vivace.models.base import StreamModel
-    from vivace.stream import Stats
+PROMPT = "oil painting with thick brush strokes"
+MIN_FRAMES = 20
+MIN_LONG_FRAMES = EARLY_FRAME + 4 * WINDOW_FRAMES
+QUICK_FRAMES = 60
 
-WARMUP_FRAMES = 30
-"""Left out: caches, kernels and the memory's window fill up in the first frames."""
-MODEL_STEPS = 60
-LOOP_FRAMES = 48
-"""Pictures a long run shows over and over: decoded once, so that only the stream's own cost can change."""
-EARLY_FRAME = 200
-WINDOW_FRAMES = 200
-PROGRESS_S = 0.2
-
-Report = Callable[[int, int], None]
-"""Called with frames done and frames to do."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is measured, what of it is done and what there is to do."""
+RunJob = Callable[[Job, Callable[[int, int], None]], Found]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One size to measure."""
+class SpeedOptions:
+    """What is measured."""
 
-    clip: str
-    model: str
-    size: tuple[int, int]
-    frames: int
-    prompt: str
-    threads: int | None = None
-    long_frames: int | None = None
-    started_s: float = 0.0
-    """`time.monotonic()` when the process was started; the clock is the system's, not the process's."""
-
-
-@dataclass(frozen=True, slots=True)
-class LongRun:
-    """Early frames of an endless stream against late ones."""
-
-    frames: int
-    early_ms: float
-    """Median cost of a frame in the window around frame 200."""
-    late_ms: float
-    """The same around the last frame."""
-    early_mib: float
-    late_mib: float
-
-    @property
-    def ratio(self) -> float:
-        """Late cost over early cost: 1 for a stream that may go on forever."""
-        return self.late_ms / self.early_ms
+    engine: EngineSpec
+    sizes: tuple[tuple[int, int], ...] = ((256, 256), (512, 512))
+    """`(width, height)`, px."""
+    frames: int = 300
+    """Frames timed at each size, after a warm-up of 30."""
+    long_frames: int | None = 2000
+    """Length of the long run at the first size; None leaves it out."""
+    session_fps: tuple[float, ...] = (15.0, 24.0)
+    """Rates at which sessions are counted at the first size; none leaves it out."""
+    session_s: float = 5.0
+    """Length of one trial of the search for sessions."""
+    session_searches: int = 3
+    """How often the search is repeated."""
+    prompt: str = PROMPT
+    seed: int = 0
+    fps: float = 30.0
+    """What sessions are told; the pictures come as fast as they are taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What one size costs. Times in ms unless named otherwise; `docs/bench.md` explains each."""
+@dataclass(slots=True)
+class Findings:
+    """What a benchmark of time found; a row and its part of the document are made of it."""
 
-    size: tuple[int, int]
-    frames: int
-    fps: float
-    frame_ms: Spread
-    latency_ms: dict[str, float | None]
-    stages_ms: dict[str, float | None]
-    """Median of each stage."""
-    model_ms: Spread
-    first_frame_s: float
-    peak_resident_mib: float
-    runtime: str
-    device: str
-    precision: str
-    long_run: LongRun | None = None
+    about: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    metrics: list[MetricInfo] = field(default_factory=list)
+    not_run: list[NotRun] = field(default_factory=list)
 
+    def add(self, found: Found) -> None:
+        """Take in what a job found."""
+        self.about = self.about or found.about
+        for value in found.values:
+            self.measurements.append(
+                Measurement(metric=value.metric, case=value.case, value=value.value, blocks=list(value.blocks))
+            )
+        for what, reason in found.not_run.items():
+            entry = NotRun(what=what, reason=reason)
+            if entry not in self.not_run:
+                self.not_run.append(entry)
 
-def measure(job: Job, report: Report) -> Speed:
-    """Time the whole stream from the clip to an mp4, then the model alone, then the long run if one is wanted."""
-    from vivace.media.sink import open_sink
-    from vivace.media.source import open_source
-    from vivace.models import load_model
-
-    model = load_model(job.model, threads=job.threads)
-    total = WARMUP_FRAMES + job.frames
-    with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
-        sink = open_sink(Path(folder) / "out.mp4")
-        times_s, _, stats = _stream(model, open_source(job.clip), sink, job, lambda done: report(done, total))
-    steady_s = times_s[WARMUP_FRAMES:]
-    speed = Speed(
-        size=job.size,
-        frames=len(steady_s),
-        fps=(len(steady_s) - 1) / (steady_s[-1] - steady_s[0]),
-        frame_ms=spread(intervals_ms(steady_s)),
-        latency_ms=dict(stats.latency_ms),
-        stages_ms={name: times["p50"] for name, times in stats.stages_ms.items()},
-        model_ms=_model_alone(model, job),
-        first_frame_s=times_s[0] - job.started_s,
-        peak_resident_mib=peak_resident_mib(),
-        runtime=model.runtime.runtime,
-        device=model.runtime.device,
-        precision=model.runtime.precision,
-    )
-    if job.long_frames is None:
-        return speed
-    return replace(speed, long_run=_long_run(model, job, report))
+    def describe(self, infos: dict[str, MetricInfo]) -> None:
+        """Set `metrics` to those of `infos` that were measured, in the order of `infos`."""
+        measured = {measurement.metric for measurement in self.measurements}
+        self.metrics = [info for key, info in infos.items() if key in measured]
 
 
-def _stream(
-    model: StreamModel, source: Source, sink: Sink, job: Job, report: Callable[[int], None]
-) -> tuple[list[float], list[float], Stats]:
-    """Run a source through the model into a sink, every frame.
+def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
+    """Measure every size, then the long run and the sessions at the first.
 
-    Returns the monotonic time at which each frame was written, resident MiB at each `WINDOW_FRAMES`-th, and statistics.
+    Raises:
+        UsageError: too few frames to say anything.
+        VivaceError: what stopped a measurement.
     """
-    from vivace.stream import Stream
+    _check(options)
+    from vivace.bench.loops import render_clip
 
-    written_s: list[float] = []
-    memory_mib: list[float] = []
-    told_s = 0.0
-    with sink, Stream(model, prompt=job.prompt, size=job.size) as stream:
-        for frame in stream.run(source, live=False):
-            sink.write(frame)
-            now_s = time.monotonic()
-            written_s.append(now_s)
-            if len(written_s) % WINDOW_FRAMES == 0:
-                memory_mib.append(resident_mib())
-            if now_s - told_s > PROGRESS_S:
-                told_s = now_s
-                report(len(written_s))
-        return written_s, memory_mib, stream.stats()
-
-
-def _model_alone(model: StreamModel, job: Job) -> Spread:
-    """Time single steps on random pictures."""
-    import numpy as np
-
-    from vivace.models.base import Chunk
-
-    rng = np.random.default_rng(0)
-    state = model.open(job.size)
-    embeds = model.encode_prompt(job.prompt).embeds
-    shape = (model.spec.chunk_frames, job.size[1], job.size[0], 3)
-    times_ms = []
-    for _ in range(WARMUP_FRAMES + MODEL_STEPS):
-        chunk = Chunk(rng.integers(0, 256, shape, np.uint8), embeds, model.spec.denoising_steps[0])
-        began_s = time.perf_counter()
-        model.step([state], [chunk])
-        times_ms.append((time.perf_counter() - began_s) * 1000.0)
-    return spread(times_ms[WARMUP_FRAMES:])
+    findings = Findings()
+    settings = asdict(options)
+    del settings["engine"], settings["sizes"]
+    with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
+        for place, size in enumerate(options.sizes):
+            name = f"{size[0]}x{size[1]}"
+            clip = Path(folder) / f"{name}.mp4"
+            render_clip(clip, size, WARMUP_FRAMES + options.frames, options.seed)
+            tasks = {"pace": name}
+            if place == 0 and options.long_frames is not None:
+                tasks["growth"] = f"{name} long"
+            if place == 0 and options.session_fps:
+                tasks["serve"] = f"{name} sessions"
+            for task, title in tasks.items():
+                job = Job(
+                    f"vivace.bench.speed_run:{task}", options.engine, {**settings, "size": size, "clip": str(clip)}
+                )
+                findings.add(run(job, partial(progress, title)))
+    if options.long_frames is None:
+        findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for"))
+    findings.describe(speed_metrics())
+    return findings
 
 
-def _long_run(model: StreamModel, job: Job, report: Report) -> LongRun:
-    """Compare early frames with late ones on pictures that cost the same to deliver at any time."""
-    from vivace.media.sink import open_sink
-    from vivace.media.source import open_source
+def _check(options: SpeedOptions) -> None:
+    if options.frames < MIN_FRAMES:
+        raise UsageError(f"--frames is {options.frames}; give at least {MIN_FRAMES}, percentiles of fewer say nothing.")
+    if options.long_frames is not None and options.long_frames < MIN_LONG_FRAMES:
+        raise UsageError(
+            f"--long is {options.long_frames}; give at least {MIN_LONG_FRAMES} to have early and late frames."
+        )
+    if not options.sizes:
+        raise UsageError("no size to measure at; give --size WxH")
+    for fps in options.session_fps:
+        if not 1.0 <= fps <= 240.0:
+            raise UsageError(f"sessions at {fps:g} fps; give 1 to 240 frames a second")
 
-    assert job.long_frames is not None
-    with open_source(job.clip) as clip:
-        pictures = [frame.rgb for frame, _ in zip(clip, range(LOOP_FRAMES), strict=False)]
-    source = _looped(pictures, job.long_frames)
-    total = job.long_frames
-    times_s, memory_mib, _ = _stream(model, source, open_sink("null"), job, lambda done: report(done, total))
-    cost_ms = intervals_ms(times_s)
-    early = EARLY_FRAME + WINDOW_FRAMES // 2
-    return LongRun(
-        frames=len(times_s),
-        early_ms=window_median(cost_ms, early, WINDOW_FRAMES),
-        late_ms=window_median(cost_ms, len(cost_ms), WINDOW_FRAMES),
-        early_mib=memory_mib[early // WINDOW_FRAMES],
-        late_mib=memory_mib[-1],
+
+def speed_metrics() -> dict[str, MetricInfo]:
+    """Return how to read every metric of this benchmark, by key."""
+    found: dict[str, MetricInfo] = {}
+
+    def add(
+        key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
+    ) -> None:
+        found[key] = MetricInfo(
+            key=key,
+            title=title,
+            group="speed",
+            unit=unit,
+            direction=direction,
+            target=target,
+            meaning=meaning,
+            source="docs/bench.md",
+        )
+
+    add("fps", "Frame rate", "fps", "Output frames a second, decode to encode, every frame, after warm-up.", "higher")
+    for share in PERCENTILES:
+        meaning = f"{share} % of frames come at most this long after the one before, decode to encode."
+        add(f"frame_ms_p{share}", f"Frame cost p{share}", "ms", meaning)
+    for share in PERCENTILES:
+        meaning = f"{share} % of model steps alone take at most this, nothing else running."
+        add(f"model_step_ms_p{share}", f"Model step p{share}", "ms", meaning)
+    for stage in STAGES:
+        for share in PERCENTILES:
+            meaning = f"{share} % of frames spend at most this in the stage {stage} (right to 1 %)."
+            add(f"stage_{stage}_ms_p{share}", f"Stage {stage} p{share}", "ms", meaning)
+    add(
+        "first_frame_cold_s",
+        "First frame, cold",
+        "s",
+        "From starting a fresh process to its first frame: imports, weights, compiling, decoding. No compiled model is "
+        "cached between processes; the files may be in the system's cache.",
     )
-
-
-def _looped(pictures: Sequence[Rgb], frames: int) -> Source:
-    """Return a source that shows the same pictures over and over, `frames` in all."""
-    from fractions import Fraction
-
-    from vivace.media.frame import Frame
-    from vivace.media.source import Source, SourceInfo
-
-    class Looped(Source):
-        def _read(self) -> Generator[Frame, None, None]:
-            for index in range(frames):
-                yield Frame(pictures[index % len(pictures)], index, index, Fraction(1, 30), time.monotonic())
-
-    height, width = pictures[0].shape[:2]
-    return Looped(SourceInfo(name="loop", size=(width, height), fps=30.0, frames=frames))
-
-
-def to_job(text: str) -> Job:
-    """Return the job written by `json.dumps(asdict(job))`."""
-    fields = json.loads(text)
-    return Job(**{**fields, "size": tuple(fields["size"])})
-
-
-def to_speed(fields: dict[str, Any]) -> Speed:
-    """Return the result that came as a JSON event."""
-    long_run = fields["long_run"]
-    return Speed(
-        **{
-            **fields,
-            "size": tuple(fields["size"]),
-            "frame_ms": Spread(**fields["frame_ms"]),
-            "model_ms": Spread(**fields["model_ms"]),
-            "long_run": None if long_run is None else LongRun(**long_run),
-        }
+    add(
+        "first_frame_warm_s",
+        "First frame, warm",
+        "s",
+        "From opening a second session of that size in the same process to its first frame written.",
     )
-
-
-def main(argv: Sequence[str]) -> int:
-    """Do one job and print its events."""
-
-    def tell(**event: object) -> None:
-        print(json.dumps(event), flush=True)
-
-    try:
-        speed = measure(to_job(argv[0]), lambda done, total: tell(progress=[done, total]))
-    except VivaceError as error:
-        tell(error=str(error), kind=type(error).__name__)
-        return error.exit_code
-    tell(result=asdict(speed))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    add("resident_mib", "Resident memory", "MiB", "Held by the process at the end of the steady run.")
+    add("peak_resident_mib", "Peak memory", "MiB", "The most the process ever held.")
+    add(
+        "cpu_ms_per_frame",
+        "CPU time a frame",
+        "ms",
+        "What the process had of all cores in the steady run over its frames, encoding included; other programs hardly "
+        "change it.",
+    )
+    add(
+        "energy_j_per_frame",
+        "Energy a frame",
+        "J",
+        "What the processor packages drew in the steady run, whatever else ran on them, over its frames.",
+    )
+    add("gpu_energy_j_per_frame", "GPU energy a frame", "J", "The same of the NVIDIA cards.")
+    add(
+        "cost_growth_pct_per_1000",
+        "Cost growth",
+        "%/1000",
+        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over the medians of 20 stretches, relative to "
+        "the first tenth.",
+        "target",
+        0.0,
+    )
+    add(
+        "cpu_growth_pct_per_1000",
+        "CPU growth",
+        "%/1000",
+        "The same of the CPU time of a frame, which other programs hardly change.",
+        "target",
+        0.0,
+    )
+    add(
+        "cost_late_over_early",
+        "Cost, late over early",
+        "",
+        f"Median cost of the last {WINDOW_FRAMES} frames over that of the {WINDOW_FRAMES} from frame {EARLY_FRAME} on.",
+        "target",
+        1.0,
+    )
+    add(
+        "memory_growth_mib_per_1000",
+        "Memory growth",
+        "MiB/1000",
+        "How much more memory is resident after 1000 frames: Theil–Sen slope, as above.",
+    )
+    add(
+        "sessions_held",
+        "Sessions held",
+        "",
+        "Sessions of one model whose pictures are due at the same moment and 99 % of them painted within a period.",
+        "higher",
+    )
+    return found

@@ -1,0 +1,83 @@
+"""Energy counters: what is summed, what is not counted twice, and what is said where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fakes import FakeClock
+from vivace.bench import energy
+from vivace.bench.energy import NvmlMeter, RaplMeter, SmiMeter, open_cpu_meter
+
+
+def zone(folder: Path, number: str, name: str, microjoules: int, top: int = 1_000_000) -> Path:
+    path = folder / f"intel-rapl:{number}"
+    path.mkdir(parents=True)
+    (path / "name").write_text(f"{name}\n")
+    (path / "energy_uj").write_text(f"{microjoules}\n")
+    (path / "max_energy_range_uj").write_text(f"{top}\n")
+    return path
+
+
+def test_packages_are_summed_and_their_parts_are_not(tmp_path: Path) -> None:
+    zones = [zone(tmp_path, "0", "package-0", 100), zone(tmp_path, "1", "package-1", 500)]
+    others = [zone(tmp_path, "0:0", "core", 40), zone(tmp_path, "2", "psys", 900)]
+    meter = open_cpu_meter(tmp_path, "linux")
+    assert isinstance(meter, RaplMeter)
+    for path in (*zones, *others):
+        (path / "energy_uj").write_text("250100\n")
+    assert meter.read_j() == pytest.approx((250_000 + 249_600) / 1e6)
+
+
+def test_a_counter_that_begins_again_is_carried_on(tmp_path: Path) -> None:
+    path = zone(tmp_path, "0", "package-0", 999_000, top=999_999)
+    meter = open_cpu_meter(tmp_path, "linux")
+    assert not isinstance(meter, str)
+    (path / "energy_uj").write_text("1000")
+    assert meter.read_j() == pytest.approx(0.002)  # 1 mJ up to the wrap, and 1 after
+    (path / "energy_uj").write_text("500")
+    assert meter.read_j() == pytest.approx(1.0015)
+
+
+@pytest.mark.parametrize(("platform", "word"), [("darwin", "macOS"), ("win32", "Linux"), ("linux", "no RAPL")])
+def test_without_a_counter_it_is_said_why(platform: str, word: str, tmp_path: Path) -> None:
+    assert word in str(open_cpu_meter(tmp_path / "none", platform))
+
+
+def test_a_counter_for_root_only_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zone(tmp_path, "0", "package-0", 1)
+
+    def denied(file: Path) -> int:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(energy, "_number", denied)
+    assert "sudo chmod" in str(open_cpu_meter(tmp_path, "linux"))
+    assert str(path) in str(open_cpu_meter(tmp_path, "linux"))
+
+
+def test_the_cards_counters_are_summed() -> None:
+    energies = {0: 1000, 1: 5000}
+    nvml = SimpleNamespace(
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetTotalEnergyConsumption=lambda card: energies[card],
+        nvmlShutdown=lambda: None,
+    )
+    meter = NvmlMeter(nvml)
+    energies.update({0: 3000, 1: 5500})
+    assert meter.read_j() == pytest.approx(2.5)
+    meter.close()
+
+
+def test_sampled_power_is_summed_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "SMI_PERIOD_S", 3600.0)  # only this test samples
+    clock = FakeClock()
+    watts = iter([100.0, 300.0, 300.0])
+    meter = SmiMeter(lambda: next(watts), clock)
+    clock.advance(2.0)
+    assert meter.read_j() == pytest.approx(400.0)
+    clock.advance(1.0)
+    assert meter.read_j() == pytest.approx(700.0)
+    meter.close()
