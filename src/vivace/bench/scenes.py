@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.errors import UsageError
 from vivace.media.frame import Rgb
+from vivace.media.scenes import make_scene
+from vivace.media.scenes.stage import WORLDS, load_world
+from vivace.media.scenes.stage.render import StageScene
 from vivace.media.scenes.truth import View
 
 
@@ -38,7 +44,12 @@ class SceneInfo:
 
 def scene_infos() -> dict[str, SceneInfo]:
     """Return all benchmark scenes by name."""
-    raise NotImplementedError
+    infos = {}
+    for name in WORLDS:
+        world = load_world(name)
+        edits = tuple(Edit(change.key, change.instruction, change.subject) for change in world.changes)
+        infos[name] = SceneInfo(name, world.summary, world.challenge, world.subject, edits)
+    return infos
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,24 @@ class SceneClip:
     """Key of one of the scene's edits."""
 
     def views(self) -> Iterator[View]:
-        """Render frame after frame with its truth. An edited clip's truth is that of its own surfaces."""
-        raise NotImplementedError
+        """Render frame after frame with its truth. An edited clip's truth is that of its own surfaces.
+
+        Raises:
+            UsageError: no scene, or no edit, of that name.
+        """
+        scene, frame_s = self._scene(self.size), self._frame_s()
+        for index in range(self.frames):
+            yield scene.view(float(index * frame_s), float(frame_s))
 
     def pictures(self) -> Iterator[Rgb]:
-        """Render frame after frame without truth: faster, the same pixels."""
-        raise NotImplementedError
+        """Render frame after frame without truth: faster, the same pixels.
+
+        Raises:
+            UsageError: no scene, or no edit, of that name.
+        """
+        scene, frame_s = self._scene(self.size), self._frame_s()
+        for index in range(self.frames):
+            yield scene.render(float(index * frame_s))
 
     def mask(self, view: View, subject: str) -> NDArray[np.bool_]:
         """Return `[h w]` where an object is seen.
@@ -67,4 +90,29 @@ class SceneClip:
         Raises:
             UsageError: the scene has no object of that name.
         """
-        raise NotImplementedError
+        objects = _identities(self.scene, self.seed)
+        if subject not in objects:
+            raise UsageError(f"scene {self.scene} has no object {subject!r}; it has {', '.join(sorted(objects))}")
+        found: NDArray[np.bool_] = view.ids == objects[subject]
+        return found
+
+    def objects(self) -> dict[int, str]:
+        """Return the name of every identity that the views can show; the same with and without an edit."""
+        return {identity: name for name, identity in _identities(self.scene, self.seed).items()}
+
+    def _frame_s(self) -> Fraction:
+        # As `SceneSource` counts time, so that `scene:NAME` shows the very same frames.
+        return 1 / Fraction(self.fps).limit_denominator(1001)
+
+    def _scene(self, size: tuple[int, int]) -> StageScene:
+        if self.scene not in WORLDS:
+            raise UsageError(f"no benchmark scene {self.scene!r}; there are {', '.join(WORLDS)}")
+        scene = make_scene(self.scene, size, self.seed, edit=self.edit)
+        assert isinstance(scene, StageScene)
+        return scene
+
+
+@lru_cache(maxsize=64)
+def _identities(scene: str, seed: int) -> dict[str, int]:
+    objects = SceneClip(scene, (8, 8), seed=seed)._scene((8, 8)).objects
+    return {name: identity for identity, name in objects.items()}

@@ -236,10 +236,17 @@ def _open_scene(rest: str, size: tuple[int, int] | None, fps: float | None, cloc
         ) from error
     if seed < 0 or (frames is not None and frames < 1):
         raise UsageError(f"scene:{rest}: seed counts from 0 and frames from 1, as in scene:city?seed=3&frames=90")
+    edit = options.pop("edit", None)
     if options:
-        raise UsageError(f"scene:{rest}: unknown option {', '.join(options)}; known are seed and frames")
+        raise UsageError(f"scene:{rest}: unknown option {', '.join(options)}; known are seed, frames and edit")
     return SceneSource(
-        name or DEFAULT_SCENE, size=size or DEFAULT_SIZE, fps=fps or DEFAULT_FPS, seed=seed, frames=frames, clock=clock
+        name or DEFAULT_SCENE,
+        size=size or DEFAULT_SIZE,
+        fps=fps or DEFAULT_FPS,
+        seed=seed,
+        frames=frames,
+        edit=edit,
+        clock=clock,
     )
 
 

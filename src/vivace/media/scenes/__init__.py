@@ -10,10 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from vivace.errors import SourceNotFoundError
+from vivace.errors import SourceNotFoundError, UsageError
 from vivace.media.clock import Clock
 from vivace.media.convert import Size
 from vivace.media.frame import Frame, Rgb
+from vivace.media.scenes.stage import WORLDS
 from vivace.media.source import Source, SourceInfo
 
 DEFAULT_SCENE = "city"
@@ -42,16 +43,34 @@ SceneMaker = Callable[[Size, np.random.Generator], Scene]
 
 
 def scene_names() -> dict[str, str]:
-    """Return the names of all scenes, with what they show."""
-    return dict(_SCENES)
+    """Return the names of all scenes, with what they show: the painted ones, then those with ground truth."""
+    return _SCENES | WORLDS
 
 
-def make_scene(name: str, size: Size, seed: int = 0) -> Scene:
-    """Build the world of that name at `(width, height)` px. Raises SourceNotFoundError for an unknown name."""
+def make_scene(name: str, size: Size, seed: int = 0, *, edit: str | None = None) -> Scene:
+    """Build the world of that name at `(width, height)` px.
+
+    Args:
+        name: one of `scene_names()`.
+        size: of the pictures, px.
+        seed: another seed gives another world of the same kind.
+        edit: what is changed about it (scenes with ground truth only): a key of `vivace.bench.scenes.Edit`.
+
+    Raises:
+        SourceNotFoundError: no scene of that name.
+        UsageError: the scene has no such edit.
+    """
+    rng = np.random.default_rng([seed, *name.encode()])
+    if name in WORLDS:
+        from vivace.media.scenes.stage.render import StageScene
+
+        return StageScene(name, size, rng, edit)
     if name not in _SCENES:
-        raise SourceNotFoundError(f"scene:{name}: no such scene; there are {', '.join(_SCENES)}")
+        raise SourceNotFoundError(f"scene:{name}: no such scene; there are {', '.join(scene_names())}")
+    if edit is not None:
+        raise UsageError(f"scene:{name} cannot be edited; scenes with edits are {', '.join(WORLDS)}")
     maker: SceneMaker = import_module(f"{__name__}.{name}").Scene
-    return maker(size, np.random.default_rng([seed, *name.encode()]))
+    return maker(size, rng)
 
 
 class SceneSource(Source):
@@ -65,6 +84,7 @@ class SceneSource(Source):
         fps: float = DEFAULT_FPS,
         seed: int = 0,
         frames: int | None = None,
+        edit: str | None = None,
         clock: Clock = time.monotonic,
     ):
         """Build the scene.
@@ -75,18 +95,20 @@ class SceneSource(Source):
             fps: frames per second of the scene's own time.
             seed: another seed gives another world of the same kind.
             frames: how many to deliver; None: no end.
+            edit: what is changed about the scene, see `make_scene`.
             clock: stamps `capture_time_s` when a frame is drawn.
 
         Raises:
             SourceNotFoundError: no scene of that name.
+            UsageError: the scene has no such edit.
         """
-        self._scene = make_scene(name, size, seed)
+        self._scene = make_scene(name, size, seed, edit=edit)
         self._time_base = 1 / Fraction(fps).limit_denominator(1001)
         self._frames = frames
         self._clock = clock
         super().__init__(
             SourceInfo(
-                name=f"scene:{name}",
+                name=f"scene:{name}" if edit is None else f"scene:{name}?edit={edit}",
                 size=size,
                 fps=float(1 / self._time_base),
                 frames=frames,
