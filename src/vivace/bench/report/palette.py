@@ -1,0 +1,87 @@
+"""One colour a system, the same in every plot and table, in light and in dark.
+
+Plots are drawn in codes, which the page replaces by CSS variables: so one drawing serves both colour schemes. The hues
+keep apart for colour-blind readers, and no line or point is told by colour alone: each has its own dashes and marker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+INK, DIM, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
+SERIES = 8
+"""Colours the style sheet has for systems; more systems begin again, with other dashes."""
+STAGES = 8
+
+_VARIABLES = {
+    INK: "var(--ink)",
+    DIM: "var(--dim)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+    **{f"#0100{i:02x}": f"var(--s{i})" for i in range(SERIES)},
+    **{f"#0102{i:02x}": f"var(--t{i})" for i in range(STAGES)},
+}
+_DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = (
+    (0, None),
+    (0, (5, 2)),
+    (0, (2, 1.5)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (1, 1)),
+)
+_MARKERS = "osD^vPX*"
+_GLYPHS = "●■◆▲▼✚✖★"
+PLAIN = {"source": DIM, "reference": INK}
+"""What is no system: drawn in ink."""
+
+
+@dataclass(slots=True)
+class Palette:
+    """Which number every system has. Names that are not in the document get the next ones as they come."""
+
+    systems: Sequence[str]
+    _numbers: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = {name: number for number, name in enumerate(self.systems)}
+
+    def number(self, name: str) -> int:
+        """Return the number of a system; `mini, 512x512` has that of `mini`."""
+        if name in self._numbers:
+            return self._numbers[name]
+        prefixes = [known for known in self.systems if re.match(rf"{re.escape(known)}\b", name)]
+        if prefixes:
+            return self._numbers[max(prefixes, key=len)]
+        return self._numbers.setdefault(name, len(self._numbers))
+
+    def series(self, name: str) -> int:
+        """Return which of the style sheet's colours a system has."""
+        return self.number(name) % SERIES
+
+    def colour(self, name: str) -> str:
+        """Return the code a system is drawn in."""
+        return PLAIN.get(name) or f"#0100{self.series(name):02x}"
+
+    def marker(self, name: str) -> str:
+        """Return the marker of a system's points."""
+        return _MARKERS[self.number(name) % len(_MARKERS)]
+
+    def glyph(self, name: str) -> str:
+        """Return that marker as a character."""
+        return _GLYPHS[self.number(name) % len(_GLYPHS)]
+
+
+def dashes(place: int) -> tuple[int, tuple[float, ...] | None]:
+    """Return the dashes of the line drawn at that place in a plot."""
+    return _DASHES[place % len(_DASHES)]
+
+
+def stage_colour(place: int) -> str:
+    """Return the code of a part of a bar."""
+    return f"#0102{place % STAGES:02x}"
+
+
+def to_variables(svg: str) -> str:
+    """Replace every code by the CSS variable it stands for."""
+    return re.sub(r"#01[0-9a-f]{4}\b", lambda found: _VARIABLES.get(found[0], found[0]), svg)
