@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import moving
-from vivace.bench.metrics.flicker import flicker_ratio
+from vivace.bench.metrics.flicker import flicker_ratio, vbench_flicker
 
 
 def test_the_source_itself_flickers_as_the_source():
@@ -61,3 +61,11 @@ def test_frames_at_a_cut_are_left_out():
 
 def test_a_clip_of_which_nothing_is_seen_twice_says_nothing():
     assert np.isnan(flicker_ratio(moving.unseen(moving.footage()))).all()
+
+
+def test_vbench_flicker_is_one_less_the_mean_change_on_static_clips_alone():
+    still = moving.footage(front=None, back=(0, 0))
+    output = still.source // 2
+    output[::2] += 5
+    assert vbench_flicker(still.with_output(output))[1:] == pytest.approx(1 - 5 / 255)
+    assert np.isnan(vbench_flicker(moving.footage(back=(1, 0)))).all()

@@ -9,6 +9,8 @@ from vivace.bench.metrics.footage import Footage, Frames, Metric, Series
 from vivace.bench.metrics.pixels import Mask, moving_pairs, nothing, warp
 
 BLOCK_PX = 16
+STATIC_PX = 0.05
+"""A clip is static where the median px moves less."""
 FLOOR = 0.25
 """Levels of 255: about the rounding error of a px. What flickers less is not told from nothing."""
 
@@ -51,6 +53,20 @@ def _block_means(values: NDArray[np.float32], where: Mask) -> tuple[NDArray[np.f
     return means, counts[..., 0] >= side * side / 2
 
 
+def vbench_flicker(footage: Footage) -> Series:
+    """Return VBench's "temporal flickering" of each frame, 0 to 1, higher is better.
+
+    `(255 - mean |O_i - O_{i-1}|) / 255`, on static clips only, as VBench asks: NaN in frames where more than half of
+    the picture moves, and at cuts. Huang et al. 2024, "VBench", section 3. A frozen picture has 1.
+    """
+    values = nothing(len(footage.output))
+    for index, flow, _ in moving_pairs(footage):
+        if float(np.median(np.abs(flow).max(axis=2))) < STATIC_PX:
+            change = np.abs(footage.output[index].astype(np.int16) - footage.output[index - 1])
+            values[index] = 1 - change.mean(dtype=np.float64) / 255
+    return values
+
+
 METRICS = (
     Metric(
         key="flicker_ratio",
@@ -64,5 +80,18 @@ METRICS = (
         "because it is blank, blurred or smoothed over time.",
         measure=flicker_ratio,
         low=0.0,
+    ),
+    Metric(
+        key="vbench_flicker",
+        title="VBench temporal flickering",
+        unit="",
+        direction="higher",
+        needs=("motion",),
+        source="VBench (Huang et al. 2024), static clips only",
+        meaning="1: nothing changes from frame to frame, which a frozen or blank picture does best; read it beside "
+        "motion_explained.",
+        measure=vbench_flicker,
+        low=0.0,
+        high=1.0,
     ),
 )

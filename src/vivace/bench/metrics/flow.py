@@ -37,14 +37,15 @@ def dis_motion(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
                 back = np.asarray(search.calc(now, before, None), np.float32)  # type: ignore[call-overload]
                 forth = np.asarray(search.calc(before, now, None), np.float32)  # type: ignore[call-overload]
                 flow_back[index] = back
-                visible_back[index] = _consistent(back, forth)
+                visible_back[index] = consistent(back, forth)
             before = now
     finally:
         cv2.setNumThreads(threads)
     return flow_back, visible_back
 
 
-def _consistent(back: NDArray[np.float32], forth: NDArray[np.float32]) -> NDArray[np.bool_]:
+def consistent(back: NDArray[np.float32], forth: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where two opposite flows `[h w 2]` lead back to about where they began, inside the picture, `[h w]`."""
     height, width = back.shape[:2]
     returned = warp(forth, back)
     miss = np.square(back + returned).sum(axis=2)

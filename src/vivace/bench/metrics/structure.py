@@ -70,6 +70,7 @@ def depth_order(footage: Footage) -> Series:
     assert footage.ids is not None
     assert footage.depth is not None
     orders = nothing(len(footage.output))
+    edges = [_edges(output) for output in footage.output]
     for index, flow, visible in moving_pairs(footage):
         ids = footage.ids[index]
         near_y, near_x, far_y, far_x = occlusion_boundary(ids, footage.depth[index])
@@ -81,7 +82,7 @@ def depth_order(footage: Footage) -> Series:
         if np.count_nonzero(telling) < MIN_PIXELS:
             continue
         places = np.stack([x, y], axis=1)[telling].astype(np.float32)
-        now, before = _edges(footage.output[index]), _edges(footage.output[index - 1])
+        now, before = edges[index], edges[index - 1]
         seen = now[y[telling], x[telling]]
         moved = [np.abs(seen - _sample(before, places + way)).mean() for way in (near[telling], far[telling], 0)]
         with_near, rival = float(moved[0]), float(min(moved[1:]))

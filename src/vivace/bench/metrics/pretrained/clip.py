@@ -1,0 +1,116 @@
+"""CLIP: whether the output shows what the prompt says, and the same thing from frame to frame."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
+from vivace.bench.metrics.judge import hub_folder, missing_packages, needs, transformers
+from vivace.bench.metrics.pretrained.tensors import CLIP_MEAN, CLIP_STD, consistency, cosine, features
+from vivace.errors import BackendUnavailableError
+
+REPO = "openai/clip-vit-base-patch32"
+
+READINGS = (
+    Reading(
+        key="clip_text",
+        title="CLIP text alignment",
+        unit="",
+        direction="higher",
+        needs=("prompt",),
+        source="Radford et al. 2021, ViT-B/32; as of TGVE and StreamDiffusionV2",
+        meaning="Cosine of picture and prompt; published editors lie at 0.25 to 0.28, so a hundredth is much.",
+        low=-1.0,
+        high=1.0,
+    ),
+    Reading(
+        key="clip_consistency",
+        title="CLIP frame consistency",
+        unit="",
+        direction="higher",
+        needs=(),
+        source="Esser et al. 2023 (Gen-1), ViT-B/32; as of Live2Diff",
+        meaning="Cosine of consecutive frames; published editors lie at 0.91 to 0.98. A frozen picture has 1.",
+        low=-1.0,
+        high=1.0,
+    ),
+    Reading(
+        key="vbench_background",
+        title="VBench background consistency",
+        unit="",
+        direction="higher",
+        needs=(),
+        source="VBench (Huang et al. 2024), CLIP ViT-B/32",
+        meaning="How alike all frames are to CLIP; it never looks at the source, and a frozen picture has 1.",
+        low=0.0,
+        high=1.0,
+    ),
+)
+
+
+class Clip:
+    """CLIP ViT-B/32 through transformers, from files on this machine."""
+
+    name = "CLIP ViT-B/32"
+    readings = READINGS
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """Look for the weights in `weights/clip-vit-base-patch32` and in the hub's cache."""
+        self._weights = weights
+
+    def reason(self) -> str | None:
+        """Return what is missing."""
+        packages = missing_packages("transformers", "torch")
+        how = f"hf download {REPO}, or put a copy of it into WEIGHTS/{REPO.split('/')[1]}"
+        return needs(packages, f"CLIP ({REPO})", hub_folder(REPO, self._weights), how)
+
+    def measure(self, footage: Footage) -> dict[str, Series]:
+        """Return text alignment (with a prompt), frame consistency and VBench's background consistency.
+
+        `clip_text` is the cosine of each frame with the prompt, -1 to 1. `clip_consistency` is the cosine with the
+        frame before; pairs across cuts are left out where cuts are known. Frames are scaled to 224 px on the shorter
+        side and cut in the middle, as CLIP was trained.
+        """
+        pictures = self._pictures(footage.output)
+        found: dict[str, Series] = {}
+        if footage.prompt is not None:
+            found["clip_text"] = cosine(pictures, self._text(footage.prompt)[None])
+        steady = np.full(len(pictures), np.nan)
+        steady[1:] = cosine(pictures[1:], pictures[:-1])
+        if footage.visible_back is not None:
+            steady[~footage.visible_back.any(axis=(1, 2))] = np.nan
+        found["clip_consistency"] = steady
+        found["vbench_background"] = consistency(pictures)
+        return found
+
+    def _pictures(self, frames: Frames) -> NDArray[np.float32]:
+        model, _ = self._loaded
+        side = int(model.config.vision_config.image_size)
+
+        def network(batch: Any) -> Any:
+            return model.visual_projection(model.vision_model(batch).pooler_output)
+
+        return features(frames, network, side, CLIP_MEAN, CLIP_STD, crop=True)
+
+    def _text(self, prompt: str) -> NDArray[np.float32]:
+        import torch
+
+        model, tokenizer = self._loaded
+        longest = int(model.config.text_config.max_position_embeddings)
+        tokens = tokenizer([prompt], truncation=True, max_length=longest, return_tensors="pt")
+        with torch.inference_mode():
+            pooled = model.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
+            return np.asarray(model.text_projection(pooled)[0].float().numpy(), np.float32)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        folder = hub_folder(REPO, self._weights)
+        if (reason := self.reason()) or folder is None:
+            raise BackendUnavailableError(f"CLIP {reason}")
+        model = transformers().CLIPModel.from_pretrained(folder, local_files_only=True).eval()
+        return model, transformers().CLIPTokenizer.from_pretrained(folder, local_files_only=True)

@@ -1,0 +1,90 @@
+"""MiDaS: whether a network that guesses depth guesses the same for the output as for the source."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
+from vivace.bench.metrics.judge import hub_folder, missing_packages, needs, transformers
+from vivace.bench.metrics.pretrained.tensors import HALF, features
+from vivace.errors import BackendUnavailableError
+
+REPO = "Intel/dpt-large"
+
+READINGS = (
+    Reading(
+        key="depth_mse",
+        title="Depth error (MiDaS)",
+        unit="",
+        direction="lower",
+        needs=(),
+        source="Ranftl et al. 2021 (DPT-Large, MiDaS 3); Live2Diff, table 1, made free of scale",
+        meaning="0: the depth guessed from the output is the source's; 1: it has nothing to do with it.",
+        low=0.0,
+        high=1.0,
+    ),
+)
+
+
+class Depth:
+    """DPT-Large, the network of MiDaS 3, through transformers, from files on this machine."""
+
+    name = "MiDaS 3 (DPT-Large)"
+    readings = READINGS
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """Look for the weights in `weights/dpt-large` and in the hub's cache."""
+        self._weights = weights
+
+    def reason(self) -> str | None:
+        """Return what is missing."""
+        packages = missing_packages("transformers", "torch")
+        how = f"hf download {REPO}, or put a copy of it into WEIGHTS/{REPO.split('/')[1]}"
+        return needs(packages, f"MiDaS ({REPO})", hub_folder(REPO, self._weights), how)
+
+    def measure(self, footage: Footage) -> dict[str, Series]:
+        """Return the depth error of each frame.
+
+        Both pictures' inverse depths are guessed, the output's is fitted to the source's by a scale and a shift (least
+        squares), and the mean square error is given as a share of the source's variance. Live2Diff's figure is the
+        mean square in MiDaS' own units: the two are not to be compared.
+        """
+        pairs = zip(self._guess(footage.output), self._guess(footage.source), strict=True)
+        return {"depth_mse": np.array([aligned_error(output, source) for output, source in pairs])}
+
+    def _guess(self, frames: Frames) -> NDArray[np.float32]:
+        model = self._model
+        side = int(model.config.image_size)
+
+        def network(batch: Any) -> Any:
+            return model(batch).predicted_depth
+
+        return features(frames, network, side, HALF, HALF, crop=False)
+
+    @cached_property
+    def _model(self) -> Any:
+        folder = hub_folder(REPO, self._weights)
+        if (reason := self.reason()) or folder is None:
+            raise BackendUnavailableError(f"MiDaS {reason}")
+        model = transformers().DPTForDepthEstimation
+        return model.from_pretrained(folder, local_files_only=True).eval()
+
+
+def aligned_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Return the mean square of `wanted - (a found + b)` over the variance of `wanted`, 0 to 1, for the best a and b.
+
+    NaN where `wanted` is the same everywhere.
+    """
+    x, y = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
+    x, y = x - x.mean(), y - y.mean()
+    spread = float(y @ y)
+    if spread < 1e-9 * y.size:
+        return float("nan")
+    own = float(x @ x)
+    explained = float(x @ y) ** 2 / own if own > 1e-9 * x.size else 0.0
+    return max(0.0, 1 - explained / spread)
