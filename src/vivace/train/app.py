@@ -20,6 +20,7 @@ from vivace.train.targets import bake
 app = App(
     name="train", help="Train the embedded model: `mini` does everything, the others are its steps.", help_epilogue=""
 )
+app.command("vivace.train.classifier.commands:app", name="classifier")
 console = Console(stderr=True)
 CORES = os.cpu_count() or 1
 

@@ -1,0 +1,82 @@
+"""Export of the style classifier: from a checkpoint to the two files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
+from vivace.runtime.constants import CONSTANTS
+from vivace.runtime.openvino import import_openvino, read_bytes
+from vivace.train.classifier.network import StyleGraph, StyleNet
+from vivace.train.export import canonical, split_constants, write_profile
+
+
+def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> dict[str, str]:
+    """Write `style.xml` and `style.safetensors` into `folder` and return their sha256 by file name.
+
+    Args:
+        net: trained weights.
+        folder: where to.
+        version: what the weights will be known by; a new one whenever they change.
+        card: what the metadata should say of the training.
+    """
+    ov = import_openvino()
+    net = net.folded()
+    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    state = {name: value.half() for name, value in net.state_dict().items()}
+    net.load_state_dict({name: value.float() for name, value in state.items()})
+    graph = StyleGraph(net).eval()
+    example = (torch.zeros(1, 64, 96, 3, dtype=torch.uint8), torch.ones(1, 1, 64, 96))
+    shapes = [ov.PartialShape([1, -1, -1, 3]), ov.PartialShape([1, 1, -1, -1])]
+    with warnings.catch_warnings():
+        # Tracing warns of every shape it reads; other sizes are tested.
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(graph, example_input=example, input=shapes)
+    for port, name in zip([*model.inputs, *model.outputs], ("picture", "area", "shares"), strict=True):
+        port.get_tensor().set_names({name})
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        ov.save_model(model, Path(scratch) / "style.xml", compress_to_fp16=True)
+        xml = canonical((Path(scratch) / "style.xml").read_bytes(), "vivace-style")
+        constants = (Path(scratch) / "style.bin").read_bytes()
+    arrays = {name: value.contiguous().numpy() for name, value in state.items()}
+    layout, others = split_constants(xml, constants, arrays)
+    metadata = {
+        "format": FORMAT,
+        "version": version,
+        "classes": json.dumps(CLASSES),
+        "graph_layout": json.dumps(layout, separators=(",", ":")),
+        **card,
+    }
+    (folder / "style.xml").write_bytes(xml)
+    weights = folder / "style.safetensors"
+    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, metadata)
+    # safetensors writes for the owner alone; a package is read by everyone.
+    weights.chmod(0o644)
+    return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("style.xml", "style.safetensors")}
+
+
+def install_profile(hashes: dict[str, str], version: str) -> None:
+    """Put version and sha256 of newly installed files where the classifier looks for them."""
+    text = re.sub(r'^version = ".*"$', f'version = "{version}"', PROFILE.read_text(), flags=re.MULTILINE)
+    PROFILE.write_text(text)
+    write_profile(hashes, PROFILE)
+
+
+def load_unversioned(folder: Path) -> StyleClassifier:
+    """Return the classifier of an export that is not installed, whose sha256 nobody has written down yet.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    weights = read_bytes(folder / "style.safetensors")
+    return StyleClassifier.of(read_bytes(folder / "style.xml"), weights, str(folder / "style.safetensors"))

@@ -1,0 +1,141 @@
+"""The training loop of the style classifier: cross-entropy with shares, resumable at any step.
+
+Batches and dropout are seeded by the step, so a run that was stopped and resumed sees what one in a single go sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vivace.errors import CheckpointError
+from vivace.train.classifier.network import StyleNet
+from vivace.train.classifier.samples import SampleSource
+from vivace.train.mini import Ema
+
+LOG_EVERY = 100
+SAVE_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """A run of the trainer."""
+
+    targets: Path
+    out: Path
+    steps: int = 8000
+    batch: int = 32
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    seed: int = 0
+
+
+def rate(step: int, cfg: FitConfig) -> float:
+    """Return the learning rate of a step: warm-up, then a half cosine to a hundredth."""
+    falling = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / cfg.steps))
+    return cfg.learning_rate * min(1.0, (step + 1) / cfg.warmup_steps) * falling
+
+
+def loss_of(logits: Tensor, shares: Tensor) -> Tensor:
+    """Return the cross-entropy of `logits [b c]` with `shares [b c]`, over that of the best possible answer, nats."""
+    entropy = -torch.special.xlogy(shares, shares).sum(1)
+    return (-(shares * torch.log_softmax(logits, 1)).sum(1) - entropy).mean()
+
+
+def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -> Path:
+    """Train until all steps are done, from `out/checkpoint.pt` if there is one; returns its path.
+
+    Raises:
+        SourceNotFoundError: there are no targets.
+        CheckpointError: the checkpoint is damaged or of another network.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = SampleSource(cfg.targets, seed=cfg.seed)
+    torch.manual_seed(cfg.seed)
+    net = StyleNet().to(device)
+    optimiser = torch.optim.AdamW(net.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay)
+    ema = Ema(net, cfg.ema)
+    step = 0
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = cfg.out / "checkpoint.pt"
+    if checkpoint.exists():
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            net.load_state_dict(state["net"])
+            optimiser.load_state_dict(state["optimiser"])
+            ema.weights, step = state["ema"], int(state["step"])
+        except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            raise CheckpointError(
+                f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
+            ) from error
+    saved, running = time.monotonic(), 0.0
+    while step < cfg.steps:
+        samples = source.draw(step, cfg.batch).to(device)
+        torch.manual_seed(cfg.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, cfg)
+        loss = loss_of(net(samples.pictures, samples.areas), samples.shares)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        update_average(ema, net, step)
+        step += 1
+        running += float(loss.detach()) / LOG_EVERY
+        if step % LOG_EVERY == 0:
+            with (cfg.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": step, "loss": round(running, 4)}) + "\n")
+            running = 0.0
+            report(step)
+        if step == cfg.steps or time.monotonic() - saved > SAVE_EVERY_S:
+            save(checkpoint, net, optimiser, ema, step)
+            saved = time.monotonic()
+    return checkpoint
+
+
+@torch.no_grad()
+def update_average(ema: Ema, net: StyleNet, step: int) -> None:
+    """Average the weights; counters of the normalisation, which are whole numbers, are copied."""
+    for name, value in net.state_dict().items():
+        if not value.is_floating_point():
+            ema.weights[name].copy_(value)
+    decay = min(ema.decay, (1 + step) / (10 + step))
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            ema.weights[name].lerp_(value, 1 - decay)
+
+
+def save(path: Path, net: StyleNet, optimiser: torch.optim.Optimizer, ema: Ema, step: int) -> None:
+    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.weights, "step": step}, partial
+    )
+    partial.replace(path)
+
+
+def load(path: Path) -> tuple[StyleNet, int]:
+    """Return the averaged network of a checkpoint, ready to judge, and how many steps it was trained.
+
+    Raises:
+        CheckpointError: missing, damaged or of another network.
+    """
+    net = StyleNet()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(state["ema"])
+        return net.eval(), int(state["step"])
+    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path}: no checkpoint of the style classifier ({error}); make one: vivace train classifier fit"
+        ) from error
