@@ -1,0 +1,1 @@
+"""The style classifier: what the benchmark knows a style by."""

@@ -1,0 +1,141 @@
+"""The style classifier at work: pictures in, the share of every class out. OpenVINO in f32 on one thread.
+
+Quality numbers must be the same tomorrow, so nothing here follows the machine: the precision is f32 even where bf16
+would be faster, one thread adds up in one order, and the files are checked against the sha256 of their version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from vivace.errors import CheckpointError, ControlError
+from vivace.models.mini.styles import STYLE_KEYS
+from vivace.runtime import Executor
+from vivace.runtime.constants import join_constants
+from vivace.runtime.openvino import OpenVinoNetwork, read_bytes
+
+CLASSES: tuple[str, ...] = (*STYLE_KEYS, "none")
+"""What a picture can be; `none` is an unpainted one."""
+NONE = len(CLASSES) - 1
+FORMAT = "vivace-style-1"
+FOLDER = Path(__file__).parent
+PROFILE = FOLDER / "style.toml"
+"""Version and sha256 of the files."""
+MULTIPLE_PX = 16
+"""Sides of what is judged are multiples of this."""
+WORKING_AREA_PX = 256 * 256
+"""Larger pictures are judged at this area: brush strokes and dots are then as large as they were in training."""
+SMALLEST_PX = 64
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the `(width, height)` px that a picture of `size` is to be scaled to before it is judged.
+
+    Larger pictures shrink to about `WORKING_AREA_PX`, smaller ones keep their size to the nearest multiple.
+    """
+    scale = min(1.0, (WORKING_AREA_PX / (size[0] * size[1])) ** 0.5)
+    width, height = (max(SMALLEST_PX, round(side * scale / MULTIPLE_PX) * MULTIPLE_PX) for side in size)
+    return width, height
+
+
+class StyleClassifier:
+    """Loaded weights. Safe to use from several threads."""
+
+    def __init__(self, graph: bytes, constants: NDArray[np.uint8], version: str) -> None:
+        self.version = version
+        """Numbers of different versions are not to be compared."""
+        self._network = OpenVinoNetwork(graph, constants, threads=1, f32=True)
+        self._bound: dict[tuple[int, int], tuple[NDArray[np.uint8], NDArray[np.float32], Executor]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: Path = FOLDER, profile: Path = PROFILE) -> StyleClassifier:
+        """Read the shipped files.
+
+        Raises:
+            CheckpointError: one is missing, damaged, or not the one of this version.
+            BackendUnavailableError: OpenVINO is not there.
+        """
+        expected = tomllib.loads(read_bytes(profile).decode())
+        files = {name: read_bytes(folder / name) for name in expected["files"]}
+        for name, data in files.items():
+            if hashlib.sha256(data).hexdigest() != expected["files"][name]:
+                raise CheckpointError(
+                    f"{folder / name} is not the file of version {expected['version']} (its sha256 differs); "
+                    "reinstall vivace"
+                )
+        return cls.of(files["style.xml"], files["style.safetensors"], str(folder / "style.safetensors"))
+
+    @classmethod
+    def of(cls, graph: bytes, weights: bytes, name: str) -> StyleClassifier:
+        """Return the classifier of two files' contents; `name` is what messages call the weights.
+
+        Raises:
+            CheckpointError: damaged, or weights of something else.
+        """
+        try:
+            tensors = load_tensors(weights)
+        except SafetensorError as error:
+            raise CheckpointError(f"{name} is damaged ({error}); reinstall vivace") from error
+        metadata = read_metadata(weights)
+        if metadata.get("format") != FORMAT or tuple(json.loads(metadata["classes"])) != CLASSES:
+            raise CheckpointError(
+                f"{name} has format {metadata.get('format')!r} and classes {metadata.get('classes')}; this vivace "
+                f"reads {FORMAT!r} with its own styles"
+            )
+        return cls(graph, join_constants(tensors, metadata["graph_layout"]), metadata["version"])
+
+    def shares(
+        self, picture: NDArray[np.uint8], area: NDArray[np.floating] | NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Return how much of each class is in a picture, `[classes]`, summing to 1.
+
+        Args:
+            picture: `uint8 [h w 3]` RGB of a `working_size`.
+            area: `[h w]` in [0, 1], where to judge; everywhere if not given.
+
+        Raises:
+            ControlError: sides that are no multiples of 16 px, or an area of another size.
+        """
+        height, width = picture.shape[:2]
+        if height % MULTIPLE_PX or width % MULTIPLE_PX or (area is not None and area.shape != (height, width)):
+            raise ControlError(
+                f"the picture is {width}x{height} and the area {None if area is None else area.shape[::-1]}; scale "
+                f"both to working_size, e.g. {working_size((width, height))}"
+            )
+        with self._lock:
+            bytes_, weights, executor = self._executor(height, width)
+            bytes_[0] = picture
+            weights[0, 0] = 1 if area is None else area
+            return np.asarray(executor.run()["shares"][0], np.float64)
+
+    def _executor(self, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], Executor]:
+        if (height, width) not in self._bound:
+            picture = np.zeros((1, height, width, 3), np.uint8)
+            area = np.ones((1, 1, height, width), np.float32)
+            executor = self._network.executor({"picture": picture, "area": area})
+            self._bound[height, width] = picture, area, executor
+        return self._bound[height, width]
+
+
+@cache
+def shipped_classifier() -> StyleClassifier:
+    """Return the classifier of this installation, loaded once."""
+    return StyleClassifier.load()
+
+
+def read_metadata(weights: bytes) -> dict[str, str]:
+    """Return what a safetensors file says of itself: version, classes, how it was trained."""
+    length = int.from_bytes(weights[:8], "little")
+    metadata: dict[str, str] = json.loads(weights[8 : 8 + length]).get("__metadata__", {})
+    return metadata
