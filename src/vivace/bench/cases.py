@@ -40,8 +40,11 @@ class Protocol:
     name: str
     scenes: tuple[str, ...]
     frames: int
-    """Of style, region and edit cases."""
+    """Of style and region cases."""
     styles_a_scene: int
+    edits_a_scene: int
+    edit_frames: int
+    """Of edit cases, whose right answer has to be rendered too."""
     fps: float = 24.0
     fidelity_cases: int = 3
     fidelity_frames: int = 12
@@ -73,12 +76,14 @@ def make_protocol(scenes: Sequence[str] | None = None, *, quick: bool = False) -
     """
     chosen = check_scenes(scenes) if scenes is not None else QUICK_SCENES if quick else tuple(scene_infos())
     if not quick:
-        return Protocol("full", chosen, frames=36, styles_a_scene=2)
+        return Protocol("full", chosen, frames=36, styles_a_scene=2, edits_a_scene=3, edit_frames=18)
     return Protocol(
         "quick",
         chosen,
         frames=12,
         styles_a_scene=1,
+        edits_a_scene=1,
+        edit_frames=6,
         fidelity_cases=1,
         fidelity_frames=6,
         drift_minutes=0.5,
@@ -169,7 +174,10 @@ def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None,
         style = STYLES[(first + len(STYLES) // 2) % len(STYLES)]
         found.append(Case(clip, "region", style.key, style.prompt, frames, style.key))
     if info is not None:
-        found += [Case(clip, "edit", edit.key, edit.instruction, frames) for edit in info.edits]
+        # Dealt out in turn as well, for a protocol that runs fewer than there are.
+        turned = [info.edits[(number + i) % len(info.edits)] for i in range(len(info.edits))]
+        wanted = turned[: protocol.edits_a_scene]
+        found += [Case(clip, "edit", edit.key, edit.instruction, protocol.edit_frames) for edit in wanted]
     if number < protocol.fidelity_cases:
         style = dealt[0]
         found.append(Case(clip, "fidelity", style.key, style.prompt, protocol.fidelity_frames, style.key))

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -236,10 +237,11 @@ class QualityRun:
             case "fidelity":
                 return self.judged[:1] if self._exact is not None else []
             case "drift":
+                # Minutes of it: not for baselines that cannot drift, or that drift as their subject does.
                 return [
                     judged
                     for judged in self.judged
-                    if judged is self.judged[0] or isinstance(judged.system, Passthrough)
+                    if judged.system.role == "subject" or isinstance(judged.system, Passthrough)
                 ]
             case _:
                 return self.judged
@@ -286,7 +288,7 @@ class QualityRun:
             served = made.refused is None
             judged.measurements.append(Measurement(metric="served", case=case.name, value=float(served)))
             if made.refused is not None and judged is self.judged[0]:
-                self.refusals.append(NotRun(what=case.name, reason=made.refused))
+                self.refusals.append(NotRun(what=case.name, reason=shorten(made.refused, 120, placeholder=" …")))
         if self._show is not None:
             shown = {judged.system.name: made.frames for judged, made in painted}
             self._show(Showing(case, footage.with_output(painted[0][1].frames), shown, series))
