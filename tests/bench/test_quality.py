@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from vivace.bench.cases import make_protocol
 from vivace.bench.document import Measurement
 from vivace.bench.faults import FAULTS, Faulty
-from vivace.bench.metrics.footage import Frames
-from vivace.bench.quality import QualityOptions, QualityRun, Showing, all_metrics, plan, quality_infos, to_measurement
+from vivace.bench.metrics.footage import Footage, Frames, Series
+from vivace.bench.quality import (
+    SERVED,
+    QualityOptions,
+    QualityRun,
+    Showing,
+    open_judges,
+    plan,
+    quality_infos,
+    to_measurement,
+)
 from vivace.bench.selfcheck import planted
 from vivace.bench.systems import Frozen, Job, Once, Painted, Passthrough
 from vivace.errors import UsageError
@@ -88,15 +99,13 @@ def test_two_runs_give_the_same_figures(options: QualityOptions, done) -> None:
 
 
 def test_another_seed_is_another_run(options: QualityOptions, done) -> None:
-    import dataclasses
-
     other, _ = run(dataclasses.replace(options, seed=1, tasks=("style",)))
     before, after = by_key(done[0].judged[0].measurements), by_key(other.judged[0].measurements)
     assert any(before[key].value != m.value for key, m in after.items() if key[0] == "edge_agreement")
 
 
 def test_every_measured_metric_is_explained(done) -> None:
-    known = {info.key for info in quality_infos(all_metrics()[0])}
+    known = {info.key for info in quality_infos()}
     assert {m.metric for judged in done[0].judged for m in judged.measurements} <= known
 
 
@@ -149,3 +158,29 @@ def test_blocks_are_the_means_of_quarter_seconds() -> None:
 def test_nothing_to_run_is_said() -> None:
     with pytest.raises(UsageError, match="no case"):
         plan(QualityOptions(make_protocol(["none"])))
+
+
+def test_a_judge_that_cannot_run_is_listed_and_gives_no_figure(tmp_path) -> None:
+    ready, missing = open_judges(tmp_path)
+    assert missing
+    assert all(entry.reason.startswith("needs") for entry in missing)
+    assert not {judge.name for judge in ready} & {entry.what for entry in missing}
+
+
+def test_a_judge_is_asked_about_its_own_cases_only(options: QualityOptions) -> None:
+    class Likes:
+        name = "likes"
+        readings = (dataclasses.replace(SERVED, key="liked", needs=("reference",)),)
+
+        def reason(self) -> str | None:
+            return None
+
+        def measure(self, footage: Footage) -> dict[str, Series]:
+            assert footage.reference is not None
+            return {"liked": np.ones(len(footage.output)), "other": np.ones(len(footage.output))}
+
+    quality = QualityRun(dataclasses.replace(options, tasks=("style", "edit")), [Posterised()], judges=[Likes()])
+    quality.run(lambda *_: None)
+    found = by_key(quality.judged[0].measurements)
+    assert {case.split("/")[1] for metric, case in found if metric == "liked"} == {"edit"}
+    assert not any(metric == "other" for metric, _ in found)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vivace.bench.metrics.footage import Metric
+from vivace.bench.metrics.footage import Reading
 from vivace.bench.scenes import SceneInfo, scene_infos
 from vivace.errors import UsageError
 from vivace.models.mini.styles import STYLES
@@ -138,7 +138,7 @@ class Case:
         """Return `CLIP/TASK/REQUEST`."""
         return f"{self.clip}/{self.task}/{self.request}"
 
-    def judges(self, metric: Metric) -> bool:
+    def judges(self, metric: Reading) -> bool:
         """Return whether a metric is about this task; others may be computable, but answer another question."""
         needs = set(metric.needs)
         match self.task:

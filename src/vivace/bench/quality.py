@@ -18,7 +18,8 @@ from vivace.bench.document import Measurement, MetricInfo, NotRun
 from vivace.bench.metrics import METRICS
 from vivace.bench.metrics.drift import READINGS as DRIFT_READINGS
 from vivace.bench.metrics.drift import drift, looks
-from vivace.bench.metrics.footage import Footage, Frames, Metric, Reading, Series
+from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
+from vivace.bench.metrics.pretrained import Judge, judges
 from vivace.bench.scenes import scene_infos
 from vivace.bench.systems import ClassicFilter, Frozen, Job, ModelSystem, Once, Painted, Passthrough, PerFrame, System
 from vivace.errors import UsageError
@@ -111,17 +112,25 @@ SERVED = Reading(
 )
 
 
-def all_metrics(weights: Path | None = None) -> tuple[tuple[Metric, ...], list[NotRun]]:
-    """Return every metric that can be taken here, and those that cannot, with what they need.
+def open_judges(weights: Path | None = None) -> tuple[list[Judge], list[NotRun]]:
+    """Return the judges that can run here, and for the others what they need.
 
     Args:
-        weights: folder of pretrained networks; None looks into the hub's cache.
+        weights: folder of pretrained networks; the caches of the hubs are looked into as well.
     """
-    return METRICS, []
+    ready, missing = [], []
+    for judge in judges(weights):
+        reason = judge.reason()
+        if reason is None:
+            ready.append(judge)
+        else:
+            missing.append(NotRun(what=judge.name, reason=reason))
+    return ready, missing
 
 
-def quality_infos(metrics: Sequence[Metric]) -> list[MetricInfo]:
-    """Return how to read everything a quality run measures."""
+def quality_infos(judges: Sequence[Judge] = ()) -> list[MetricInfo]:
+    """Return how to read everything a quality run measures, what `judges` measure included."""
+    judged = [reading for judge in judges for reading in judge.readings]
     return [
         MetricInfo(
             key=reading.key,
@@ -133,7 +142,7 @@ def quality_infos(metrics: Sequence[Metric]) -> list[MetricInfo]:
             meaning=reading.meaning,
             source=reading.source,
         )
-        for reading in (*metrics, *DRIFT_READINGS, SERVED)
+        for reading in (*METRICS, *judged, *DRIFT_READINGS, SERVED)
     ]
 
 
@@ -176,8 +185,8 @@ class QualityRun:
         self,
         options: QualityOptions,
         systems: Sequence[System],
-        metrics: Sequence[Metric] = METRICS,
         *,
+        judges: Sequence[Judge] = (),
         exact: System | None = None,
         show: Callable[[Showing], None] | None = None,
     ) -> None:
@@ -186,12 +195,12 @@ class QualityRun:
         Args:
             options: what is run.
             systems: the subject first.
-            metrics: what is measured, where it is about a case.
+            judges: what measures beside the metrics that need nothing.
             exact: the subject without its acceleration; without it, fidelity is not judged.
             show: gets every case with all that was painted, as soon as it is measured; called from another thread.
         """
         self._options = options
-        self._metrics = metrics
+        self._judges = judges
         self._exact = exact
         self._show = show
         self._plan = plan(options)
@@ -282,7 +291,11 @@ class QualityRun:
             if case.task == "drift":
                 judged.measurements += self._drift(case, made_of)
             else:
-                found = {m.key: m.measure(made_of) for m in self._metrics if case.judges(m) and m.reads(made_of)}
+                found = {m.key: m.measure(made_of) for m in METRICS if case.judges(m) and m.reads(made_of)}
+                for judge in self._judges:
+                    wanted = {r.key for r in judge.readings if case.judges(r) and r.reads(made_of)}
+                    if wanted:
+                        found |= {key: values for key, values in judge.measure(made_of).items() if key in wanted}
                 series[judged.system.name] = found
                 judged.measurements += [to_measurement(key, case.name, values) for key, values in found.items()]
             served = made.refused is None

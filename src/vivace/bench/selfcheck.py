@@ -45,19 +45,16 @@ def selfcheck_command(subject: Subject, out: Path, options: QualityOptions) -> i
 
 
 def _pictures(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> None:
-    from vivace.bench.metrics import METRICS
     from vivace.bench.quality import QualityRun, quality_infos
     from vivace.bench.systems import Once
 
     system, _ = open_system(subject)
     once = Once(system)
     tasks = tuple(dict.fromkeys(fault.task for fault in FAULTS))
-    watched = {fault.metric for fault in FAULTS}
-    metrics = tuple(metric for metric in METRICS if metric.key in watched)
-    run = QualityRun(replace(options, tasks=tasks), [once, *(Faulty(once, fault) for fault in FAULTS)], metrics)
+    run = QualityRun(replace(options, tasks=tasks), [once, *(Faulty(once, fault) for fault in FAULTS)])
     run.run(report)
     clean, *spoilt = run.judged
-    parts.metrics |= {info.key: info for info in quality_infos(metrics)}
+    parts.metrics |= {info.key: info for info in quality_infos()}
     parts.add(clean.system.name, "subject", clean.system.about, clean.measurements)
     for fault, judged in zip(FAULTS, spoilt, strict=True):
         parts.planted_faults.append(

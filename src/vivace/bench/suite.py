@@ -126,7 +126,7 @@ def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report
     """Measure the subject's quality beside its baselines; return the pictures for a report."""
     need_bench_extra("measuring quality")
     from vivace.bench.pictures import Album
-    from vivace.bench.quality import QualityRun, all_metrics, quality_infos, systems_of
+    from vivace.bench.quality import QualityRun, open_judges, quality_infos, systems_of
 
     system, model = open_system(subject)
     systems, missing = systems_of(system, model)
@@ -134,10 +134,10 @@ def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report
     if reason is not None:
         missing.append(NotRun(what="fidelity", reason=reason))
     album = Album(system.name)
-    metrics, needing = all_metrics(options.weights)
-    run = QualityRun(options, systems, metrics, exact=exact, show=album.show)
+    judges, needing = open_judges(options.weights)
+    run = QualityRun(options, systems, judges=judges, exact=exact, show=album.show)
     run.run(report)
-    parts.metrics |= {info.key: info for info in quality_infos(metrics)}
+    parts.metrics |= {info.key: info for info in quality_infos(judges)}
     parts.cases += album.cases
     for judged in run.judged:
         parts.add(judged.system.name, judged.system.role, judged.system.about, judged.measurements)
@@ -173,11 +173,10 @@ def publish(document: Document, material: Material | None, out: Path, kind: str,
     except BackendUnavailableError as error:
         console.print(f"no HTML report: {error}")
     else:
-        from vivace.bench.report import write_report
-        from vivace.bench.report.material import Material as Nothing
+        from vivace.bench.report.page import write_report
 
         written.append(out / f"{kind}.html")
-        write_report(written[1], document, material or Nothing())
+        write_report(written[1], document, material)
     console.print(f"written: {', '.join(str(path) for path in written)}")
 
 
