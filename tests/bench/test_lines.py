@@ -1,5 +1,5 @@
-from bench.documents import document, row
-from vivace.bench.document import Measurement, Row
+from bench.documents import document, info, row
+from vivace.bench.document import Document, Measurement, Row
 from vivace.bench.lines import blocks, ordered_rows
 
 
@@ -45,3 +45,43 @@ def test_a_group_that_was_not_measured_has_no_block():
 def test_subjects_come_first():
     made = document([row("passthrough", 0.0, role="baseline"), row("mini", 1.0)])
     assert [found.system for found in ordered_rows(made)] == ["mini", "passthrough"]
+
+
+def percentiles(**blocks) -> Document:
+    infos = [
+        info(f"stage_ms_p{share}", "lower", title=f"Stage p{share}", group="speed", unit="ms") for share in (50, 95, 99)
+    ]
+    rows = [
+        Row(
+            system=system,
+            role="subject" if system == "mini" else "baseline",
+            about="",
+            measurements=[
+                Measurement(metric=described.key, case="256x256", value=level + place, **blocks)
+                for place, described in enumerate(infos)
+            ],
+            summary=[],
+        )
+        for system, level in (("mini", 4.0), ("passthrough", 1.0))
+    ]
+    return document(rows, metrics=infos)
+
+
+def test_percentiles_without_intervals_share_a_line():
+    ((block,),) = [blocks(percentiles(), "speed")]
+    (line,) = block.lines
+    assert line.titled == "↓ Stage p50 · p95 · p99, ms"
+    assert line.text("mini") == "4 · 5 · 6"
+    assert line.wins == {"passthrough"}
+
+
+def test_percentiles_with_intervals_have_a_line_each():
+    (block,) = blocks(percentiles(blocks=[1.0, 2.0, 3.0]), "speed")
+    assert [line.title for line in block.lines] == ["Stage p50", "Stage p95", "Stage p99"]
+    assert " ± " in block.lines[0].text("mini")
+    assert " ± " not in block.lines[0].text("mini", ranges=False)
+
+
+def test_a_system_that_was_not_measured_has_no_text():
+    (block,) = blocks(percentiles(), "speed")
+    assert block.lines[0].text("nobody") is None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from vivace.bench.document import Document, Group, Interval, MetricInfo, Row
+from vivace.bench.figures import arrow, figure, with_half
 from vivace.bench.stats import Change, compare_metric, summarise
+
+_PERCENTILE = re.compile(r"(.+) (p\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,28 @@ class Line:
     """By system; without those it was not measured of."""
     wins: frozenset[str]
     """Baselines that do better than the subject: what doing nothing wins says, by itself, nothing good of an editor."""
+    further: tuple[Line, ...] = ()
+    """Further percentiles of the same thing, shown in the same line."""
+
+    @property
+    def title(self) -> str:
+        """The metric's title; with further percentiles, theirs too."""
+        marks = [_percentile(line.info)[1] for line in self.further]
+        return " · ".join([self.info.title, *marks])
+
+    @property
+    def titled(self) -> str:
+        """Which way is better, the title, and the unit."""
+        return f"{arrow(self.info)} {self.title}" + (f", {self.info.unit}" if self.info.unit else "")
+
+    def text(self, system: str, *, ranges: bool = True) -> str | None:
+        """Return a system's figure, with half its interval where `ranges`; None where there is none."""
+        found = [line.cells[system] for line in (self, *self.further) if system in line.cells]
+        if not found:
+            return None
+        if ranges and len(found) == 1:
+            return with_half(found[0])
+        return " · ".join(figure(interval.value, interval.half) for interval in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +70,7 @@ def blocks(document: Document, group: Group) -> list[Block]:
     rows = ordered_rows(document)
     if group == "quality":
         cells = {row.system: {interval.metric: interval for interval in row.summary} for row in rows}
-        lines = tuple(_line(info, rows, cells, None) for info in infos)
+        lines = _folded(_line(info, rows, cells, None) for info in infos)
         return [Block(None, lines)] if lines else []
     keys = {info.key for info in infos}
     found = []
@@ -57,7 +83,7 @@ def blocks(document: Document, group: Group) -> list[Block]:
             for row in rows
         }
         measured = {m.metric for row in rows for m in row.measurements if m.case == case}
-        found.append(Block(case, tuple(_line(info, rows, cells, case) for info in infos if info.key in measured)))
+        found.append(Block(case, _folded(_line(info, rows, cells, case) for info in infos if info.key in measured)))
     return found
 
 
@@ -77,3 +103,28 @@ def _wins(subject: Row, baseline: Row, info: MetricInfo, case: str | None) -> bo
 def _is_ahead(change: Change, info: MetricInfo) -> bool:
     """Return whether single figures, without blocks to judge by, are on the better side."""
     return change.verdict == "unsure" and (change.difference > 0) == (info.direction == "higher")
+
+
+def _folded(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return the lines, percentiles of the same thing in one where none of them has an interval to show."""
+    folded: list[Line] = []
+    for line in lines:
+        before = folded[-1] if folded else None
+        if before is not None and _is_further(before, line):
+            folded[-1] = replace(before, further=(*before.further, line), wins=before.wins & line.wins)
+        else:
+            folded.append(line)
+    return tuple(folded)
+
+
+def _is_further(before: Line, line: Line) -> bool:
+    (stem, mark), (stem_before, mark_before) = _percentile(line.info), _percentile(before.info)
+    same = stem == stem_before and line.info.unit == before.info.unit and before.cells.keys() == line.cells.keys()
+    single = all(interval.half == 0 for found in (before, line) for interval in found.cells.values())
+    return bool(mark and mark_before) and same and single
+
+
+def _percentile(info: MetricInfo) -> tuple[str, str]:
+    """Return the title without its percentile, and the percentile, such as `p95`; empty where it is none."""
+    found = _PERCENTILE.fullmatch(info.title)
+    return (found[1], found[2]) if found else (info.title, "")

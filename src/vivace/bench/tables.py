@@ -87,7 +87,7 @@ def _group_tables(title: str, found: Sequence[Block], rows: Sequence[Row], width
                 table.add_section()
                 table.add_row(Text(block.case, "dim"))
             for line in block.lines:
-                table.add_row(Text(titled(line.info)), *(cells[system][place] for system in part))
+                table.add_row(Text(line.titled), *(cells[system][place] for system in part))
                 place += 1
         yield table
 
@@ -112,10 +112,9 @@ def _widths(cells: Mapping[str, Sequence[Text]]) -> dict[str, int]:
 
 def _cell(row: Row, line: Line, *, ranges: bool) -> Text:
     """Return a figure, without its interval where there is no room for `ranges`."""
-    interval = line.cells.get(row.system)
-    if interval is None:
+    text = line.text(row.system, ranges=ranges)
+    if text is None:
         return Text(NOTHING + " " * len(WIN), "dim")
-    text = with_half(interval) if ranges else figure(interval.value, interval.half)
     if row.system in line.wins:
         return Text(text + WIN, "yellow")
     return Text(text + " " * len(WIN), "bold" if row.role == "subject" else "")
