@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fakes import FakeClock
 from vivace.bench import energy
 from vivace.bench.energy import NvmlMeter, RaplMeter, SmiMeter, open_cpu_meter
+from vivace.errors import DeviceError
 
 
 def zone(folder: Path, number: str, name: str, microjoules: int, top: int = 1_000_000) -> Path:
@@ -71,13 +73,47 @@ def test_the_cards_counters_are_summed() -> None:
     meter.close()
 
 
-def test_sampled_power_is_summed_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy, "SMI_PERIOD_S", 3600.0)  # only this test samples
-    clock = FakeClock()
-    watts = iter([100.0, 300.0, 300.0])
-    meter = SmiMeter(lambda: next(watts), clock)
+class Smi:
+    """A process that writes what it is told to."""
+
+    def __init__(self) -> None:
+        self.stdout = self
+        self.lines: Queue[str] = Queue()
+
+    def readline(self) -> str:
+        return self.lines.get(timeout=20)
+
+    def kill(self) -> None:
+        self.lines.put("")
+
+    def wait(self) -> None:
+        pass
+
+
+def test_sampled_power_is_summed_over_time_and_cards() -> None:
+    clock, process = FakeClock(), Smi()
+    process.lines.put("0, 100.0\n")
+    meter = SmiMeter(process, clock)
     clock.advance(2.0)
-    assert meter.read_j() == pytest.approx(400.0)
+    assert meter.read_j() == pytest.approx(200.0)  # as it was told last
+    for line in ("1, 50.0\n", "0, 300.0\n"):
+        process.lines.put(line)
+    meter.close()
+    assert meter.read_j() == pytest.approx(400.0)  # the first card's mean was 200 W
     clock.advance(1.0)
-    assert meter.read_j() == pytest.approx(700.0)
+    assert meter.read_j() == pytest.approx(750.0)
+
+
+def test_a_card_that_tells_no_power_and_one_that_stops_are_said_so() -> None:
+    process = Smi()
+    process.lines.put("0, [N/A]\n")
+    with pytest.raises(DeviceError, match="no power"):
+        SmiMeter(process)
+    process = Smi()
+    process.lines.put("0, 100.0\n")
+    meter = SmiMeter(process)
+    process.lines.put("")
+    meter._thread.join(20)
+    with pytest.raises(DeviceError, match="stopped"):
+        meter.read_j()
     meter.close()

@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from vivace.errors import DeviceError
+
 POWERCAP = Path("/sys/class/powercap")
-SMI_PERIOD_S = 0.2
-ASK_S = 10.0
+SMI_PERIOD_MS = 200
 
 Clock = Callable[[], float]
 
@@ -90,47 +91,74 @@ class NvmlMeter:
 
 
 class SmiMeter:
-    """The power that `nvidia-smi` reads five times a second, summed up over time; right to some per cent."""
+    """The power that one `nvidia-smi` reports five times a second, summed up over time; right to some per cent."""
 
     name = "NVIDIA cards (nvidia-smi, sampled)"
 
-    def __init__(self, read_w: Callable[[], float], clock: Clock = time.monotonic) -> None:
-        """Begin to sample `read_w`, the watts drawn now."""
-        self._read_w = read_w
+    def __init__(self, process: subprocess.Popen[str], clock: Clock = time.monotonic) -> None:
+        """Read the lines `card, watts` that `process` writes.
+
+        Raises:
+            DeviceError: the first line says no power.
+        """
+        self._process = process
         self._clock = clock
-        self._total_j = 0.0
-        self._last_s, self._last_w = clock(), read_w()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._failure: Exception | None = None
+        self._power: dict[str, tuple[float, float]] = {}
+        """Of each card: when it was told last, and the watts."""
+        self._total_j = 0.0
+        self._closing = False
+        self._failure: DeviceError | None = None
+        if not self._take(self._line()):
+            self._end()
+            raise DeviceError("nvidia-smi tells no power of this card")
         self._thread = threading.Thread(target=self._sample, name="vivace-bench-power", daemon=True)
         self._thread.start()
 
-    def _sample(self) -> None:
-        while not self._stop.wait(SMI_PERIOD_S):
-            try:
-                self._add()
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
-                self._failure = error  # raised by the next reading
-                return
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
-    def _add(self) -> float:
+    def _take(self, line: str) -> bool:
+        card, comma, watts = line.partition(",")
+        try:
+            told_w = float(watts)
+        except ValueError:
+            return False
+        now_s = self._clock()
         with self._lock:
-            watts, now_s = self._read_w(), self._clock()
-            self._total_j += (watts + self._last_w) / 2 * (now_s - self._last_s)
-            self._last_s, self._last_w = now_s, watts
-            return self._total_j
+            since_s, last_w = self._power.get(card, (now_s, told_w))
+            self._total_j += (last_w + told_w) / 2 * (now_s - since_s)
+            self._power[card] = now_s, told_w
+        return bool(comma)
+
+    def _sample(self) -> None:
+        while self._take(self._line()):
+            pass
+        if not self._closing:
+            self._failure = DeviceError("nvidia-smi stopped telling the power; run without other users of the card")
 
     def read_j(self) -> float:
-        """Return the joules since the meter was opened."""
+        """Return the joules since the meter was opened.
+
+        Raises:
+            DeviceError: `nvidia-smi` ended meanwhile.
+        """
         if self._failure is not None:
             raise self._failure
-        return self._add()
+        now_s = self._clock()
+        with self._lock:
+            return self._total_j + sum(watts * (now_s - told_s) for told_s, watts in self._power.values())
 
     def close(self) -> None:
         """Stop sampling."""
-        self._stop.set()
+        self._closing = True
+        self._end()
         self._thread.join()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> EnergyMeter | str:
@@ -164,22 +192,12 @@ def open_gpu_meter() -> EnergyMeter | str:
             return f"the NVIDIA driver gives no energy ({error})"
     if shutil.which("nvidia-smi") is None:
         return "no NVIDIA driver here"
+    command = ["nvidia-smi", "--query-gpu=index,power.draw", "--format=csv,noheader,nounits", f"-lms={SMI_PERIOD_MS}"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        return SmiMeter(smi_watts)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return f"nvidia-smi gives no power ({error}); install nvidia-ml-py"
-
-
-def smi_watts() -> float:
-    """Return the power all NVIDIA cards draw now, W.
-
-    Raises:
-        ValueError: the driver does not say.
-        subprocess.SubprocessError: it failed or did not answer.
-    """
-    command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=True, stdin=subprocess.DEVNULL)
-    return sum(float(line) for line in done.stdout.split())
+        return SmiMeter(process)
+    except DeviceError as error:
+        return f"{error}; install nvidia-ml-py"
 
 
 def _number(path: Path) -> int:

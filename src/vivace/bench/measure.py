@@ -46,7 +46,7 @@ class Trend:
     slope: float
     """Units of y a unit of x."""
     level: float
-    """Median of y over the first tenth: what the growth started from."""
+    """Of y over the first tenth: what the growth started from."""
     slopes: list[float]
     """The same slope from independent pairs of stretches half the run apart; an interval is drawn from them."""
 
@@ -114,25 +114,26 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.median(rise[run != 0] / run[run != 0]))
 
 
-def trend(x: Sequence[float], y: Sequence[float], stretches_: int = 2 * BLOCKS) -> Trend:
+def trend(x: Sequence[float], y: Sequence[float], *, share: int = 50) -> Trend:
     """Return how fast `y` grows along rising `x`, robust against outliers.
 
-    Stretches are reduced to their medians first. The slope is Theil–Sen's over those; `slopes` are those of stretch
-    `k` against stretch `k + n/2`, each from points no other uses.
+    `y` is cut into 20 stretches, and each reduced to the value that `share` % of it do not exceed: the median, or
+    less for costs on a machine where others can only add to them. The slope is Theil–Sen's over those; `slopes` are
+    those of stretch `k` against stretch `k + n/2`, each from points no other uses.
 
     Raises:
         ValueError: fewer than 4 points.
     """
     if len(x) != len(y) or len(x) < 4:
         raise ValueError(f"{len(x)} and {len(y)} points have no trend; give at least 4 of both")
-    count = min(stretches_, len(x)) // 2 * 2
+    count = min(2 * BLOCKS, len(x)) // 2 * 2
     length = len(x) // count
     starts = [number * length for number in range(count)]
     places = [median(x[start : start + length]) for start in starts]
-    medians = [median(y[start : start + length]) for start in starts]
+    levels = [float(percentile(y[start : start + length], share)) for start in starts]
     half = count // 2
-    slopes = [(medians[k + half] - medians[k]) / (places[k + half] - places[k]) for k in range(half)]
-    return Trend(theil_sen(places, medians), median(y[: max(1, len(y) // 10)]), slopes)
+    slopes = [(levels[k + half] - levels[k]) / (places[k + half] - places[k]) for k in range(half)]
+    return Trend(theil_sen(places, levels), float(percentile(y[: max(1, len(y) // 10)], share)), slopes)
 
 
 def intervals_ms(times_s: Sequence[float]) -> list[float]:

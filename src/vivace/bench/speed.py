@@ -188,8 +188,8 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cost_growth_pct_per_1000",
         "Cost growth",
         "%/1000",
-        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over the medians of 20 stretches, relative to "
-        "the first tenth.",
+        "How much dearer a frame becomes in 1000 frames, relative to the first tenth: Theil–Sen slope over 20 "
+        "stretches, of each the cost that its cheapest 10 % stay under.",
         "target",
         0.0,
     )

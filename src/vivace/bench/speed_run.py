@@ -36,6 +36,7 @@ WARMUP_FRAMES = 30
 EARLY_FRAME = 100
 WINDOW_FRAMES = 100
 MEMORY_EVERY = 20
+QUIET_SHARE = 10
 STAGES = ("capture", "prepare", "denoise", "refine", "encode")
 PROGRESS_S = 0.2
 
@@ -79,9 +80,10 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         times_s, stages = _play(runner, _clip(settings), sink, clock, watch)
     resident = resident_mib()
     _check_frames(job, len(times_s), WARMUP_FRAMES + frames)
-    if not stages:
+    apart = not stages
+    if apart:
         del counters["cpu_ms_per_frame"]
-        found.not_run["cpu_ms_per_frame"] = f"{job.engine.name} works in a process of its own"
+        found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
         found.not_run["stages"] = f"{job.engine.name} does not say what its stages take"
     steady_ms = intervals_ms(times_s[WARMUP_FRAMES:])
 
@@ -95,14 +97,15 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
             for stage, percentiles in stages.items()
             for name, value in percentiles.items()
         ),
-        Value("resident_mib", case, resident),
         *metered.values(case),
     ]
     if engine.model is None:
         found.not_run["model_step_ms"] = f"{job.engine.name} has no model whose steps could be timed alone"
     else:
         found.values += percentile_values("model_step_ms", case, _model_alone(engine.model, opening, frames, clock))
-    found.values.append(Value("peak_resident_mib", case, peak_resident_mib()))
+    if not apart:
+        found.values.append(Value("resident_mib", case, resident))
+        found.values.append(Value("peak_resident_mib", case, peak_resident_mib()))
     report(total, total)
     return found
 
@@ -134,29 +137,31 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Call
 
     times_s, stages = _play(engine.open(opening, clock), loop, None, clock, watch)
     _check_frames(job, len(times_s), frames)
-    found.values += growth_values(case, intervals_ms(times_s), memory_mib)
+    found.values += cost_growth(case, intervals_ms(times_s))
     if stages:
         found.values.append(cpu_growth(case, [after - before for before, after in pairwise(effort_ms)]))
+        found.values.append(memory_growth(case, memory_mib))
     else:
-        found.not_run["cpu_growth_pct_per_1000"] = f"{job.engine.name} works in a process of its own"
+        found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
     report(frames, frames)
     return found
 
 
-def growth_values(case: str, cost_ms: Sequence[float], memory_mib: Sequence[float]) -> list[Value]:
-    """Return the growth of cost and memory from the frame cost and the resident memory at each `MEMORY_EVERY`-th frame.
-
-    What comes before `EARLY_FRAME` is left out of both.
-    """
-    steady_mib = memory_mib[EARLY_FRAME // MEMORY_EVERY :]
-    memory = trend([number * MEMORY_EVERY for number in range(len(steady_mib))], steady_mib)
+def cost_growth(case: str, cost_ms: Sequence[float]) -> list[Value]:
+    """Return the growth of the cost of a frame, and late frames against early ones, from `EARLY_FRAME` on."""
     early_ms = window_median(cost_ms, EARLY_FRAME + WINDOW_FRAMES // 2, WINDOW_FRAMES)
     late_ms = window_median(cost_ms, len(cost_ms), WINDOW_FRAMES)
     return [
         _growth_pct("cost_growth_pct_per_1000", case, cost_ms[EARLY_FRAME:]),
         Value("cost_late_over_early", case, late_ms / early_ms if early_ms > 0 else None),
-        Value("memory_growth_mib_per_1000", case, memory.slope * 1000.0, [slope * 1000.0 for slope in memory.slopes]),
     ]
+
+
+def memory_growth(case: str, memory_mib: Sequence[float]) -> Value:
+    """Return the growth of resident memory, MiB in 1000 frames, from its value at each `MEMORY_EVERY`-th frame."""
+    steady_mib = memory_mib[EARLY_FRAME // MEMORY_EVERY :]
+    found = trend([number * MEMORY_EVERY for number in range(len(steady_mib))], steady_mib)
+    return Value("memory_growth_mib_per_1000", case, found.slope * 1000, [slope * 1000 for slope in found.slopes])
 
 
 def cpu_growth(case: str, cpu_cost_ms: Sequence[float]) -> Value:
@@ -171,8 +176,11 @@ def cpu_growth(case: str, cpu_cost_ms: Sequence[float]) -> Value:
 
 
 def _growth_pct(metric: str, case: str, costs: Sequence[float]) -> Value:
-    """Return by how many per cent of its first level a cost grows in 1000 places."""
-    found = trend(range(len(costs)), costs)
+    """Return by how many per cent of its first level a cost grows in 1000 places.
+
+    Looks at the cheapest tenth of every stretch: other programs make frames dearer, never cheaper.
+    """
+    found = trend(range(len(costs)), costs, share=QUIET_SHARE)
     scale = 100.0 * 1000.0 / found.level if found.level > 0 else math.nan
     return Value(metric, case, found.slope * scale, [slope * scale for slope in found.slopes])
 
