@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from vivace.media.frame import Rgb
 
 Mask = NDArray[np.bool_]
+Series = Mapping[str, Mapping[str, Sequence[float]]]
+"""`[system]["KIND/CASE"]`: single values behind figures of time, in order; kinds are those of `timing.KINDS`."""
 Part = Literal["speed", "latency", "drift", "quality"]
 """The section of the report."""
 
@@ -98,3 +100,5 @@ class Material:
     curves: Sequence[Curve] = ()
     distributions: Sequence[Distribution] = ()
     stages: Sequence[Stages] = ()
+    """Beside those that are drawn from the document."""
+    series: Series = field(default_factory=dict)

@@ -18,6 +18,7 @@ from vivace.bench.report.material import Mask, Material, Part, Strip
 from vivace.bench.report.palette import Palette
 from vivace.bench.report.pictures import Picture, fitting_width, outline, picture
 from vivace.bench.report.plots import Plot, Plots, clip_means
+from vivace.bench.report.timing import curves, distributions, stages
 from vivace.bench.tables import TITLES
 from vivace.media.frame import Rgb
 
@@ -61,7 +62,7 @@ def render(document: Document, material: Material) -> str:
     palette = Palette(systems)
     found: dict[str, list[Block]] = {group: blocks(document, group) for group in TITLES}
     plots = Plots(palette)
-    drawn, by_clip = _drawn(material, plots), _by_clip(document, plots)
+    drawn, by_clip = _drawn(document, material, plots), _by_clip(document, plots)
     sections = [
         {
             "key": part,
@@ -124,12 +125,14 @@ def _wins(found: Sequence[Block]) -> dict[str, list[str]]:
     return wins
 
 
-def _drawn(material: Material, plots: Plots) -> dict[Part, list[Plot]]:
-    parts: dict[Part, list[Plot]] = {part: [] for part, _ in PARTS}
-    parts["speed"] += [plots.stages(stages) for stages in material.stages]
-    for curve in material.curves:
+def _drawn(document: Document, material: Material, plots: Plots) -> dict[Part, list[Plot]]:
+    """Return the plots of every section: out of the document, of the values behind it, and those that were given."""
+    told = stages(document)
+    parts: dict[Part, list[Plot]] = {part: [plots.stages(found) for found in told.get(part, [])] for part, _ in PARTS}
+    parts["speed"] += [plots.stages(found) for found in material.stages]
+    for curve in (*curves(material.series), *material.curves):
         parts[curve.part].append(plots.curve(curve))
-    for distribution in material.distributions:
+    for distribution in (*distributions(material.series), *material.distributions):
         parts[distribution.part].append(plots.distribution(distribution))
     return parts
 
