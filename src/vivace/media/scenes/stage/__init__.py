@@ -11,8 +11,17 @@ if TYPE_CHECKING:
 
 WORLDS = {
     "walkers": "people walking past each other on a plaza",
-    "mover": "a toy car drives around a carpet, all else stands perfectly still",
     "table": "flowers, fruit and books on a table, circled slowly",
+    "pan": "an alpine meadow with a windmill, the camera turning on the spot",
+    "zoom": "a lighthouse at dusk, the camera zooming in and out",
+    "shake": "a street market, filmed with a hand-held camera",
+    "chase": "a car chase around a wooded hill",
+    "lights": "a living room where the sun moves and a lamp is switched",
+    "columns": "people passing behind the columns of a colonnade",
+    "cuts": "hard cuts between a plaza, a table, a lamp-lit room and a colonnade",
+    "game": "a third-person adventure game with its user interface",
+    "rain": "a street at dusk in driving rain, seen by a noisy sensor",
+    "mover": "a toy car drives around a carpet, all else stands perfectly still",
 }
 """Every world by name, with what it shows; a world's module has its name."""
 

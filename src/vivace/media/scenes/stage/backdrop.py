@@ -50,7 +50,7 @@ PAINTS = {
         ((0, (228, 232, 234)), (0.3, (150, 192, 226)), (1, (52, 104, 180))),
         cover=0.35,
         rough=1.0,
-        ridges=((0.34, (246, 246, 250), (150, 166, 196)), (0.2, (122, 136, 158), (166, 182, 196)), (0.08, (66, 96, 84), (120, 146, 122))),
+        ridges=((0.40, (246, 246, 250), (128, 146, 182)), (0.22, (122, 140, 158), (150, 172, 184)), (0.09, (66, 96, 84), (120, 146, 122))),
         below=((132, 152, 116), (96, 118, 84)),
     ),
     "dusk": Paint(
@@ -139,13 +139,19 @@ def _paint(name: str) -> F32:
     picture = np.where((elevation < 0)[..., None], ground, picture)
     grain = _enlarged(noise(rng, small, 0.03 * width, octaves=5))
     for tallest, top, foot in paint.ridges:
-        line = (
-            _ring(rng, 0.11, 7) if paint.rough > 0.5 else _ring(rng, 0.16, 3) + 0.05 * paint.rough * _ring(rng, 0.01, 3)
-        )
+        if paint.rough > 0.5:
+            # Folded noise has crests: mountains.
+            line = (1 - np.abs(2 * _ring(rng, 0.075, 6) - 1)) * (0.6 + 0.4 * _ring(rng, 0.2, 3))
+        else:
+            line = _ring(rng, 0.16, 3) + 0.05 * paint.rough * _ring(rng, 0.01, 3)
         skyline = (tallest * (0.35 + 0.65 * line)).astype(np.float32)[None]
         inside = smoothstep(-0.0015, 0.0015, skyline - elevation) * (elevation > -0.004)
         depth = np.clip((skyline - elevation) / tallest, 0, 1)
-        colour = mix(top, foot, np.clip(depth * 1.3 + 0.8 * paint.rough * (grain - 0.5), 0, 1))
+        # Snow lies in patches towards the foot; hills fade smoothly.
+        share = np.clip(depth * 1.2 + 0.8 * paint.rough * (grain - 0.5), 0, 1)
+        if paint.rough > 0.5:
+            share = 0.35 * share + 0.65 * smoothstep(0.42, 0.58, (depth + 1.1 * (grain - 0.5)).astype(np.float32))
+        colour = mix(top, foot, share)
         colour *= (0.9 + 0.2 * grain)[..., None]
         picture += (colour - picture) * inside[..., None]
     for _ in range(paint.lights):

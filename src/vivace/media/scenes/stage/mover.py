@@ -39,6 +39,7 @@ def toy_car(tint: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
     paint, tyre = Material("clay", tint, 0.5, gloss=0.6), Material("clay", (0.16, 0.16, 0.18), 2)
     round_paint = Material("clay", tint, 2, gloss=0.6)
     glass = Material("plain", (0.42, 0.60, 0.72), 0.5, gloss=0.9)
+    chrome = Material("plain", (0.80, 0.82, 0.86), 1, gloss=0.9)
     wheels = [(x, z) for x in (-0.125, 0.125) for z in (-0.15, 0.15)]
     return (
         box(0.125, 0.05, 0.25, paint),
@@ -47,12 +48,16 @@ def toy_car(tint: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
         box(0.112, 0.018, 0.125, paint),
         *(tube(0.065, 0.028, tyre) for _ in wheels),
         *(tube(0.032, 0.031, Material("plain", (0.9, 0.9, 0.86), 1)) for _ in wheels),
-        ball(Material("lamp", (1, 0.95, 0.7), 1, glow=0.4), 0.028),
-        ball(Material("lamp", (1, 0.95, 0.7), 1, glow=0.4), 0.028),
+        *(ball(Material("lamp", (1, 0.95, 0.7), 1, glow=0.4), 0.028) for _ in range(2)),
+        *(box(0.022, 0.014, 0.006, Material("lamp", (0.95, 0.16, 0.10), 1, glow=0.3)) for _ in range(2)),
+        box(0.115, 0.013, 0.012, chrome),
+        box(0.115, 0.013, 0.012, chrome),
+        box(0.036, 0.013, 0.004, Material("plain", (0.95, 0.93, 0.75), 1)),
     ), stack(
         at(0, 0.115, 0), at(0, 0.15, 0.20), at(0, 0.205, -0.03), at(0, 0.27, -0.03),
         *(at(x, 0.065, z, roll=1.5708) for x, z in wheels), *(at(x, 0.065, z, roll=1.5708) for x, z in wheels),
-        at(-0.08, 0.13, 0.25), at(0.08, 0.13, 0.25),
+        at(-0.08, 0.13, 0.25), at(0.08, 0.13, 0.25), at(-0.095, 0.14, -0.25), at(0.095, 0.14, -0.25),
+        at(0, 0.08, 0.255), at(0, 0.08, -0.255), at(0, 0.115, -0.252),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -125,6 +125,30 @@ def at(x: float, y: float, z: float, *, yaw: float = 0.0, pitch: float = 0.0, ro
 def stack(*poses: Pose) -> Pose:
     """Return several poses as one array `[n 3 4]`."""
     return np.stack(poses)
+
+
+Prop = tuple[tuple[Solid, ...], Pose]
+"""Solids and their poses `[n 3 4]`, relative to the thing's own foot."""
+
+
+def built(*parts: tuple[Solid, Pose]) -> Prop:
+    """Return solids, each with its pose, as one thing."""
+    return tuple(solid for solid, _ in parts), np.stack([pose for _, pose in parts])
+
+
+def scaled(prop: Prop, factor: float) -> Prop:
+    """Return a thing larger, its textures with it."""
+    solids, poses = prop
+    larger = []
+    for solid in solids:
+        x, y, z = solid.size
+        material = solid.material
+        if solid.kind == Kind.BOX:
+            material = replace(material, scale=material.scale * factor)
+        larger.append(replace(solid, size=(x * factor, y * factor, z * factor), material=material))
+    moved = poses.copy()
+    moved[..., 3] *= factor
+    return tuple(larger), moved
 
 
 def carried(carrier: Pose, poses: Pose) -> Pose:

@@ -57,7 +57,7 @@ def _plain() -> Tile:
 
 
 def _plaster() -> Tile:
-    return _speckled(2, (196, 192, 186), (248, 246, 240), 0.4, 1.6)
+    return _speckled(2, (212, 208, 202), (248, 246, 240), 0.4, 0.7)
 
 
 def _clay() -> Tile:

@@ -1,0 +1,46 @@
+"""Hard cuts: four setups in turn, each as different from the next as can be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vivace.media.scenes.stage import columns, lights, table, walkers
+from vivace.media.scenes.stage.lens import Camera
+from vivace.media.scenes.stage.solids import Rgb01
+from vivace.media.scenes.stage.stage import Change, Stage, World
+
+SHOT_S = 1.75
+_BLUE: Rgb01 = (0.14, 0.30, 0.80)
+
+
+def build(rng: np.random.Generator) -> list[Stage]:
+    """Return a plaza, a table, a lamp-lit room, and the plaza seen closer from the side."""
+    plaza = walkers.build(rng)[0]
+    return [
+        plaza,
+        table.build(rng)[0],
+        replace(plaza, camera=_close),
+        replace(lights.build(rng)[0], light=lambda _: lights.light(5.6)),
+        replace(columns.build(rng)[0], backdrop="dusk"),
+    ]
+
+
+def _close(time_s: float) -> Camera:
+    sway = 0.1 * math.sin(0.7 * time_s)
+    return Camera((-3.4, 1.6, -0.2 + sway), (0.6, 1.15, 3.4), 1.25)
+
+
+WORLD = World(
+    summary="hard cuts between a plaza, a table, a lamp-lit room and a colonnade",
+    challenge="hard cuts: nothing may be carried over",
+    subject="red jacket",
+    changes=(
+        Change("recolour", "make the red jacket blue", "red jacket", tints=((walkers.RED, _BLUE),)),
+        Change("remove", "remove the person in the red jacket", "red jacket"),
+    ),
+    build=build,
+    shot_s=SHOT_S,
+)
