@@ -16,7 +16,7 @@ from vivace.bench.latency_run import InProcess, Script, Typist, open_path
 from vivace.bench.latency_take import Shown, Take, figures
 from vivace.bench.loops import Camera, render_loop
 from vivace.bench.measure import Value
-from vivace.bench.process import Found, Job
+from vivace.bench.process import Found, Job, run_job
 from vivace.errors import UsageError
 
 FPS = 25.0
@@ -232,7 +232,7 @@ def test_every_case_is_a_job_and_every_figure_is_explained() -> None:
         asked.append(job)
         stages = {"denoise": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
         drops = {"source": 0, "late": 0, "unread": 0}
-        take = take_of([0.01] * 100, switches=[(10.5, 0)], stages_ms=stages, drops=drops)
+        take = take_of([0.01] * 100, switches=[(10.5, 0)], stages_ms=stages, drops=drops, effort=0.75)
         return Found("fake", figures(job.settings["case"], take))
 
     findings = measure_latency(LatencyOptions(model_engine("mini"), seconds=6.0), lambda *_: None, run=run)
@@ -249,3 +249,15 @@ def test_every_case_is_a_job_and_every_figure_is_explained() -> None:
     for key in latency_metrics():
         stem, _, last = key.rpartition("_")
         assert key in guide or (stem in guide and f"`_{last}`" in guide) or stem.startswith("live_"), key
+
+
+@pytest.mark.e2e
+def test_a_live_session_of_the_embedded_model_has_every_figure_of_its_own() -> None:
+    settings = {"case": "live", "path": "in-process", "size": (64, 64), "fps": 60.0, "frames": 90, "seed": 0}
+    prompts = {"prompt": "ink drawing", "prompts": ["watercolour painting"], "prompt_every_s": 0.3}
+    found = run_job(Job("vivace.bench.latency_run:live", model_engine("mini"), settings | prompts), lambda *_: None)
+    values = {value.metric: value.value for value in found.values}
+    assert values.keys() <= latency_metrics().keys()
+    assert values["live_first_frame_s"] > 0
+    assert values["dropped_share"] < 1
+    assert "mini" in found.about

@@ -105,7 +105,7 @@ def test_a_system_that_leaves_frames_out_gets_no_figures(tmp_path: Path) -> None
 def test_a_job_and_a_result_survive_the_way_through_json() -> None:
     job = Job("module:function", model_engine("mini", 2), {"size": [64, 48], "prompt": "ink"}, 1.5)
     assert to_job(json.dumps(asdict(job))) == job
-    found = Found("mini", [Value("fps", "64x48", None, [1.0, 2.0])], {"energy": "no meter"})
+    found = Found("mini", [Value("fps", "64x48", None, [1.0, 2.0])], {"energy": "no meter"}, {"frame_ms/64x48": [1.5]})
     assert to_found(json.loads(json.dumps(asdict(found)))) == found
 
 

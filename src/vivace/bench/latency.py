@@ -121,6 +121,13 @@ def latency_metrics() -> dict[str, MetricInfo]:
         meaning = f"{share} % of pictures shown are at most this old: from the moment they were due at the camera."
         add(f"capture_to_present_ms_p{share}", f"Capture to present p{share}", "ms", meaning)
     add("shown_fps", "Shown", "fps", "Pictures a second that reached the viewer.", "higher")
+    add(
+        "effort_mean",
+        "Effort",
+        "",
+        "Mean share of the full work that the deadline controller let the model do: low latency has its price here.",
+        "higher",
+    )
     add("jitter_ms_std", "Jitter", "ms", "Standard deviation of the time from one picture shown to the next.")
     add("gap_ms_p99", "Gap p99", "ms", "99 % of pictures follow the one before within this.")
     add(

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Protocol
 
 from vivace.bench.engine import Engine, Opening, Runner
-from vivace.bench.latency_take import Shown, Take, figures
+from vivace.bench.latency_take import Shown, Take, figures, series
 from vivace.bench.loops import Camera, render_loop
 from vivace.bench.process import Found, Job, Report
 from vivace.errors import UsageError
@@ -83,6 +83,7 @@ class InProcess:
             shown=shown,
             switches=typist.sent,
             drops=drops,
+            effort=None if stats is None else stats.kept_token_ratio,
             stages_ms={} if stats is None else stats.stages_ms,
         )
 
@@ -155,6 +156,7 @@ def live(job: Job, report: Report) -> Found:
 
     take = open_path(settings["path"]).play(engine, script, watch)
     found.values = figures(settings["case"], take)
+    found.series = series(settings["case"], take)
     if not take.switches:
         found.not_run["prompt_to_pixel_ms"] = f"{job.engine.name} takes no prompt while it runs"
     if not take.stages_ms:

@@ -50,6 +50,8 @@ class Take:
     """Prompt changes: when the user sent it, and the number its pictures carry."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Pictures lost, by reason."""
+    effort: float | None = None
+    """Mean share of the full work that was done, where the session says."""
     stages_ms: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Percentiles of each stage, where the session says."""
 
@@ -65,20 +67,35 @@ class Take:
 
 def figures(case: str, take: Take) -> list[Value]:
     """Return every figure of a take; those of which it holds nothing have no value."""
-    warmup = math.ceil(WARMUP_S * take.fps)
-    steady = [one for one in take.shown if one.index >= warmup]
+    steady = _steady(take)
     return [
         *_latency(case, take, steady),
         *_rhythm(case, take, steady),
         *_losses(case, take),
         *_prompts(case, take),
         Value("live_first_frame_s", case, take.shown[0].shown_s - take.asked_s if take.shown else None),
+        *([] if take.effort is None else [Value("effort_mean", case, take.effort)]),
         *(
             Value(f"live_{stage}_ms_{name}", case, value)
             for stage, percentiles in take.stages_ms.items()
             for name, value in percentiles.items()
         ),
     ]
+
+
+def series(case: str, take: Take) -> dict[str, list[float]]:
+    """Return the age of every picture when it was shown, and the time since the one before, ms; warm-up left out."""
+    steady = _steady(take)
+    return {
+        f"capture_to_present_ms/{case}": [1000.0 * (one.shown_s - one.captured_s) for one in steady],
+        f"gap_ms/{case}": [1000.0 * (after.shown_s - before.shown_s) for before, after in pairwise(steady)],
+    }
+
+
+def _steady(take: Take) -> list[Shown]:
+    """Return what was shown after the warm-up."""
+    warmup = math.ceil(WARMUP_S * take.fps)
+    return [one for one in take.shown if one.index >= warmup]
 
 
 def _latency(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:

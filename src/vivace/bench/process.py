@@ -48,6 +48,8 @@ class Found:
     values: list[Value] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
     """What was not measured, and what is needed for it."""
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Single values behind the figures, in order, by `KIND/CASE`: for plots, not part of the document."""
 
 
 def run_job(job: Job, report: Report) -> Found:
@@ -83,7 +85,7 @@ def to_job(text: str) -> Job:
 
 def to_found(fields: dict[str, Any]) -> Found:
     """Return the result that came as a JSON event."""
-    return Found(fields["about"], [Value(**value) for value in fields["values"]], fields["not_run"])
+    return Found(fields["about"], [Value(**value) for value in fields["values"]], fields["not_run"], fields["series"])
 
 
 def _finite(value: Value) -> Value:
@@ -96,9 +98,10 @@ def _finite(value: Value) -> Value:
 
 def main(argv: Sequence[str]) -> int:
     """Do one job and print its events."""
+    events, sys.stdout = sys.stdout, sys.stderr  # what anybody else prints must not get among the events
 
     def tell(**event: object) -> None:
-        print(json.dumps(event), flush=True)
+        print(json.dumps(event), file=events, flush=True)
 
     job = to_job(argv[0])
     module, _, function = job.task.partition(":")
@@ -107,6 +110,8 @@ def main(argv: Sequence[str]) -> int:
     except VivaceError as error:
         tell(error=str(error), kind=type(error).__name__)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130  # the process that started this one was interrupted too, and says so
     found.values = [_finite(value) for value in found.values]
     tell(result=asdict(found))
     return 0

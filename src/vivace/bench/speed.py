@@ -21,7 +21,6 @@ from vivace.errors import UsageError
 PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20
 MIN_LONG_FRAMES = EARLY_FRAME + 4 * WINDOW_FRAMES
-QUICK_FRAMES = 60
 
 Progress = Callable[[str, int, int], None]
 """Called with what is measured, what of it is done and what there is to do."""
@@ -59,10 +58,13 @@ class Findings:
     measurements: list[Measurement] = field(default_factory=list)
     metrics: list[MetricInfo] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Single values for plots, by `KIND/CASE`."""
 
     def add(self, found: Found) -> None:
         """Take in what a job found."""
         self.about = self.about or found.about
+        self.series |= found.series
         for value in found.values:
             self.measurements.append(
                 Measurement(metric=value.metric, case=value.case, value=value.value, blocks=list(value.blocks))
@@ -174,8 +176,8 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cpu_ms_per_frame",
         "CPU time a frame",
         "ms",
-        "What the process had of all cores in the steady run over its frames, encoding included; other programs hardly "
-        "change it.",
+        "What the process had of all cores in the steady run over its frames, encoding included; other programs change "
+        "it less than the frame cost.",
     )
     add(
         "energy_j_per_frame",
@@ -197,7 +199,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cpu_growth_pct_per_1000",
         "CPU growth",
         "%/1000",
-        "The same of the CPU time of a frame, which other programs hardly change.",
+        "The same of the CPU time of a frame, which other programs change less.",
         "target",
         0.0,
     )
@@ -219,7 +221,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "sessions_held",
         "Sessions held",
         "",
-        "Sessions of one model whose pictures are due at the same moment and 99 % of them painted within a period.",
+        "Sessions of one model, at full effort, of whose pictures, all due at once, 99 % are painted within a period.",
         "higher",
     )
     return found

@@ -86,6 +86,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
         found.not_run["stages"] = f"{job.engine.name} does not say what its stages take"
     steady_ms = intervals_ms(times_s[WARMUP_FRAMES:])
+    found.series[f"frame_ms/{case}"] = steady_ms
 
     found.values += [
         Value("first_frame_cold_s", case, cold_s[0] - job.started_s),
@@ -137,7 +138,9 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Call
 
     times_s, stages = _play(engine.open(opening, clock), loop, None, clock, watch)
     _check_frames(job, len(times_s), frames)
-    found.values += cost_growth(case, intervals_ms(times_s))
+    cost_ms = intervals_ms(times_s)
+    found.series[f"long_frame_ms/{case}"] = cost_ms
+    found.values += cost_growth(case, cost_ms)
     if stages:
         found.values.append(cpu_growth(case, [after - before for before, after in pairwise(effort_ms)]))
         found.values.append(memory_growth(case, memory_mib))
