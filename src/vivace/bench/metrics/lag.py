@@ -13,6 +13,8 @@ from vivace.bench.metrics.pixels import nothing
 MAX_LAG = 6
 WINDOW = 3
 """Frames to either side over which agreement is averaged before its peak is sought."""
+_BLUR_PX = 1.0
+"""Fine structure makes a sharp peak, which a style that keeps only coarse edges moves less."""
 _STILL = 2e-3
 """A source whose agreement with its own past falls by less does not move."""
 _SHARE = 0.15
@@ -55,7 +57,7 @@ def _fields(frames: Frames) -> NDArray[np.complex64]:
     half = (max(1, width // 2), max(1, height // 2))
     fields = []
     for rgb in frames:
-        field = orientation(rgb)
+        field = orientation(rgb, _BLUR_PX)
         parts = [cv2.resize(part, half, interpolation=cv2.INTER_AREA) for part in (field.real, field.imag)]
         fields.append((parts[0] + 1j * parts[1]).ravel().astype(np.complex64))
     stacked = np.stack(fields)

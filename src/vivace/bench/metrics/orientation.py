@@ -11,20 +11,20 @@ from vivace.media.frame import Rgb
 Orientation = NDArray[np.complex64]
 """`[h w]`: length 0 to 1 says how much of an edge, half the angle which way the brightness changes."""
 
-_BLUR_PX = 1.5
+BLUR_PX = 1.5
 """Lets edges that are off by a px still agree."""
 _FLOOR = 1.0
 """Levels per px: weaker slopes are quantisation."""
 
 
-def orientation(rgb: Rgb) -> Orientation:
+def orientation(rgb: Rgb, blur_px: float = BLUR_PX) -> Orientation:
     """Return the orientation field of a picture.
 
     With the gradient g of the blurred luma as a complex number: `(g / |g|)² · |g|² / (|g|² + η²)`. Squaring forgets
     which side is brighter (double-angle representation, Granlund 1978); η, the picture's own mean slope, makes it
     independent of contrast (normalised gradient fields, Haber & Modersitzki 2006).
     """
-    x, y = gradient(smooth(luma(rgb), _BLUR_PX))
+    x, y = gradient(smooth(luma(rgb), blur_px))
     power = x * x + y * y
     scale = float(np.sqrt(power).mean()) ** 2 + _FLOOR**2
     field: Orientation = ((x + 1j * y) ** 2 / (power + scale)).astype(np.complex64)
