@@ -82,6 +82,7 @@ def test_documents_without_a_common_row_cannot_be_compared():
         ({"settings": {"protocol": "full", "size": [256, 256], "frames": 12}}, "setting protocol differs"),
         ({"settings": {"protocol": "quick", "size": [512, 512], "frames": 12}}, "setting size differs"),
         ({"settings": {"protocol": "quick", "size": [256, 256]}}, "setting frames differs (12, None)"),
+        ({"settings": {"speed": {"fps": 30}}}, "setting speed.fps differs (None, 30)"),
     ],
 )
 def test_what_was_measured_otherwise_is_warned_about(fields, warning):

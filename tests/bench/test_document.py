@@ -118,3 +118,8 @@ def test_a_metric_is_found_by_its_key():
     assert document().metric("warp_error").title == "Warp error"
     with pytest.raises(KeyError):
         document().metric("none")
+
+
+def test_nested_settings_can_be_read_flat():
+    made = document(settings={"speed": {"fps": 30, "sizes": [[1, 2]]}, "quick": True})
+    assert made.flat_settings() == {"speed.fps": 30, "speed.sizes": [[1, 2]], "quick": True}

@@ -240,8 +240,9 @@ def _protocol_warnings(a: Document, b: Document) -> list[str]:
     warnings = []
     if a.seed != b.seed:
         warnings.append(f"seeds differ ({a.seed}, {b.seed}): other pictures were measured.")
-    for key in sorted({*a.settings, *b.settings}):
-        before, after = a.settings.get(key), b.settings.get(key)
+    old, new = a.flat_settings(), b.flat_settings()
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
         if before != after:
             warnings.append(f"setting {key} differs ({before!r}, {after!r}): the figures answer different questions.")
     timed = any(info.group != "quality" for info in a.metrics) and any(info.group != "quality" for info in b.metrics)

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -184,6 +184,10 @@ class Document(_Part):
                 raise ValueError(f"{row.system} has metrics that `metrics` does not explain: {sorted(used - known)}")
         return self
 
+    def flat_settings(self) -> dict[str, JsonValue]:
+        """Return the settings without nesting: `{"speed": {"fps": 30}}` becomes `{"speed.fps": 30}`."""
+        return _flat(self.settings)
+
     def metric(self, key: str) -> MetricInfo:
         """Return how to read a metric. Raises KeyError for one that the document does not explain."""
         for info in self.metrics:
@@ -267,6 +271,16 @@ def read_document(path: Path) -> Document:
         raise SourceUnsupportedError(
             f"{path}: not a valid document of `vivace bench`: {_first(error)}; was it edited by hand?"
         ) from error
+
+
+def _flat(settings: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
+    flat: dict[str, JsonValue] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def _first(error: ValidationError) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from vivace import __version__
 from vivace.bench.document import (
     CaseInfo,
     Document,
+    Machine,
     Measurement,
     MetricInfo,
     NotRun,
@@ -54,6 +55,10 @@ class Parts:
     rows: dict[str, tuple[Role, str, list[Measurement]]] = field(default_factory=dict)
     planted_faults: list[PlantedFault] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
+    series: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Single values behind the figures, by system, for the report's plots."""
+    machine: Machine = field(default_factory=read_machine)
+    """As it was when the run began: how busy it is afterwards says nothing."""
 
     def add(self, system: str, role: Role, about: str, measurements: Sequence[Measurement]) -> None:
         """Add what was measured of a system, to its row if it has one."""
@@ -70,7 +75,7 @@ class Parts:
             command=["vivace", *sys.argv[1:]],
             seed=self.seed,
             settings=self.settings,
-            machine=read_machine(),
+            machine=self.machine,
             metrics=[info for key, info in self.metrics.items() if key in used],
             cases=self.cases,
             rows=[
@@ -114,6 +119,7 @@ def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report
 def _take(parts: Parts, system: str, role: Role, found: Findings, *, quiet: bool = False) -> None:
     parts.metrics |= {info.key: info for info in found.metrics}
     parts.add(system, role, found.about, found.measurements)
+    parts.series.setdefault(system, {}).update(found.series)
     if not quiet:
         parts.not_run += [entry for entry in found.not_run if entry not in parts.not_run]
 
@@ -155,7 +161,14 @@ def need_bench_extra(what: str) -> None:
             )
 
 
-def publish(document: Document, material: Material | None, out: Path, kind: str, console: Console) -> None:
+def publish(
+    document: Document,
+    material: Material | None,
+    out: Path,
+    kind: str,
+    console: Console,
+    series: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+) -> None:
     """Print a document, and write `KIND.json` and, where the bench extra is installed, `KIND.html` into `out`.
 
     Raises:
@@ -173,10 +186,11 @@ def publish(document: Document, material: Material | None, out: Path, kind: str,
     except BackendUnavailableError as error:
         console.print(f"no HTML report: {error}")
     else:
+        from vivace.bench.report.material import Material as Some
         from vivace.bench.report.page import write_report
 
         written.append(out / f"{kind}.html")
-        write_report(written[1], document, material)
+        write_report(written[1], document, replace(material or Some(), series=series or {}))
     console.print(f"written: {', '.join(str(path) for path in written)}")
 
 
@@ -220,7 +234,7 @@ def bench_command(
             latency_part(parts, subject, latency, report)
         if quality is not None:
             material = quality_part(parts, subject, quality, report)
-    publish(parts.document(), material, out, kind, Console())
+    publish(parts.document(), material, out, kind, Console(), parts.series)
 
 
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
