@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vivace.bench.metrics.footage import Footage, Metric, Series
-from vivace.bench.metrics.pixels import MIN_PIXELS, Mask, mean_where, nothing
+from vivace.bench.metrics.pixels import MIN_PIXELS, Mask, largest_channel, mean_where, nothing
 from vivace.bench.metrics.similarity import inside, ssim_map
 from vivace.media.frame import Rgb
 
@@ -60,7 +60,7 @@ def _frames(footage: Footage) -> Iterator[tuple[Rgb, Rgb, Rgb, Mask]]:
     assert footage.reference is not None
     for source, output, reference in zip(footage.source, footage.output, footage.reference, strict=True):
         difference = np.maximum(source, reference) - np.minimum(source, reference)
-        yield source, output, reference, difference.max(axis=2) > CHANGED
+        yield source, output, reference, largest_channel(difference) > CHANGED
 
 
 METRICS = (

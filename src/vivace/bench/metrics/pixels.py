@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from vivace.bench.metrics.footage import Footage, Series
 from vivace.media.frame import Rgb
 
+_Number = TypeVar("_Number", np.float32, np.uint8)
 Plane = NDArray[np.float32]
 """`[h w]`."""
 Mask = NDArray[np.bool_]
@@ -33,6 +35,11 @@ def luma(rgb: Rgb) -> Plane:
 def smooth(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     """Return a picture, `[h w]` or `[h w c]`, blurred by a Gaussian."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.float32)
+
+
+def largest_channel(values: NDArray[_Number]) -> NDArray[_Number]:
+    """Return the largest of the three channels, `[h w 3]` to `[h w]`; many times faster than `max(axis=2)`."""
+    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def gradient(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vivace.bench.metrics.footage import Footage, Metric, Series
-from vivace.bench.metrics.pixels import MIN_PIXELS, Mask, mean_where, nothing, widen
+from vivace.bench.metrics.pixels import MIN_PIXELS, Mask, largest_channel, mean_where, nothing, widen
 from vivace.bench.metrics.similarity import SSIM_REACH_PX, inside, psnr_db, ssim_map
 from vivace.media.frame import Rgb
 
@@ -46,7 +46,8 @@ def untouched_exact(footage: Footage) -> Series:
     """
     values = nothing(len(footage.output))
     for index, (source, output, mask) in enumerate(_frames(footage)):
-        values[index] = mean_where((source == output).all(axis=2).astype(np.float32), ~mask)
+        exact = largest_channel((source != output).view(np.uint8)) == 0
+        values[index] = mean_where(exact.astype(np.float32), ~mask)
     return values
 
 

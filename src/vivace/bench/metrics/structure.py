@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vivace.bench.metrics.boundary import occlusion_boundary
 from vivace.bench.metrics.footage import Footage, Metric, Series
 from vivace.bench.metrics.orientation import agreement, orientation
-from vivace.bench.metrics.pixels import MIN_PIXELS, Plane, gradient, moving_pairs, nothing, smooth
+from vivace.bench.metrics.pixels import MIN_PIXELS, Plane, gradient, largest_channel, moving_pairs, nothing, smooth
 from vivace.media.frame import Rgb
 
 EDGE_SHARE = 0.25
@@ -100,7 +100,7 @@ def depth_order(footage: Footage) -> Series:
 def _edges(rgb: Rgb, blur_px: float = 1.0) -> Plane:
     """Return the strength of edges `[h w]`: the steepest slope of any channel, levels per px."""
     x, y = gradient(smooth(rgb.astype(np.float32), blur_px))
-    steepest: Plane = np.sqrt(x * x + y * y).max(axis=2)
+    steepest: Plane = np.sqrt(largest_channel(x * x + y * y))
     return steepest
 
 
