@@ -2,6 +2,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -87,3 +88,16 @@ def test_absurdly_small_pictures_are_measured_without_harm(whole, side):
 def test_footage_is_described_without_opencv():
     script = "import sys, vivace.bench.metrics.footage; sys.exit('cv2' in sys.modules or 'skimage' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_number_of_threads_does_not_change_a_number(whole):
+    before = cv2.getNumThreads()
+    try:
+        found = []
+        for threads in (1, 4):
+            cv2.setNumThreads(threads)
+            found.append(measure(moving.with_noise(whole, 5)))
+    finally:
+        cv2.setNumThreads(before)
+    for key, values in found[0].items():
+        np.testing.assert_allclose(values, found[1][key], rtol=0, atol=1e-9)
