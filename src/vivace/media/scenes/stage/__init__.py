@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ WORLDS = {
     "rain": "a street at dusk in driving rain, seen by a noisy sensor",
     "mover": "a toy car drives around a carpet, all else stands perfectly still",
 }
-"""Every world by name, with what it shows; a world's module has its name."""
+"""Every world by name, with what it shows; its module in `worlds` has its name."""
 
 
 def load_world(name: str) -> World:
     """Return a world by name, one of `WORLDS`."""
-    found: World = import_module(f"{__name__}.{name}").WORLD
+    found: World = import_module(f"{__name__}.worlds.{name}").WORLD
     return found

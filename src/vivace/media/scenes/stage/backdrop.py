@@ -50,7 +50,11 @@ PAINTS = {
         ((0, (228, 232, 234)), (0.3, (150, 192, 226)), (1, (52, 104, 180))),
         cover=0.35,
         rough=1.0,
-        ridges=((0.40, (246, 246, 250), (128, 146, 182)), (0.22, (122, 140, 158), (150, 172, 184)), (0.09, (66, 96, 84), (120, 146, 122))),
+        ridges=(
+            (0.40, (246, 246, 250), (128, 146, 182)),
+            (0.22, (122, 140, 158), (150, 172, 184)),
+            (0.09, (66, 96, 84), (120, 146, 122)),
+        ),
         below=((132, 152, 116), (96, 118, 84)),
     ),
     "dusk": Paint(
@@ -96,21 +100,21 @@ PAINTS = {
         ridges=((0.035, (128, 156, 176), (150, 178, 194)),),
         below=((84, 148, 172), (38, 96, 130)),
     ),
-    "grey": Paint(
-        ((0, (176, 182, 190)), (0.3, (148, 156, 168)), (1, (108, 118, 136))),
-        cloud=(188, 192, 200),
-        shadow=(122, 130, 144),
-        cover=0.85,
-        ridges=((0.16, (126, 134, 148), (160, 166, 176)),),
-        rough=0.8,
-        below=((130, 132, 136), (96, 98, 104)),
+    "storm": Paint(
+        ((0, (170, 150, 150)), (0.12, (128, 126, 146)), (0.4, (84, 92, 118)), (1, (56, 62, 88))),
+        cloud=(148, 146, 162),
+        shadow=(66, 72, 96),
+        cover=0.8,
+        ridges=((0.12, (74, 80, 102), (104, 106, 124)),),
+        below=((92, 94, 108), (66, 68, 82)),
     ),
-}  # fmt: skip
+}
 
 
 def _ring(rng: np.random.Generator, cell: float, octaves: int) -> F32:
     """Return a noisy line all around, 0 to 1."""
-    return noise(rng, (_SIZE[0], 4), cell * _SIZE[0], octaves=octaves)[1]
+    line: F32 = noise(rng, (_SIZE[0], 4), cell * _SIZE[0], octaves=octaves)[1]
+    return line
 
 
 def _paint(name: str) -> F32:
@@ -180,7 +184,7 @@ def _packed(name: str) -> tuple[NDArray[np.uint32], ...]:
     for _ in range(3):
         rgba = np.dstack([to_bytes(picture), np.zeros(picture.shape[:2], np.uint8)])
         levels.append(np.ascontiguousarray(rgba).view(np.uint32)[..., 0])
-        picture = (picture[::2, ::2] + picture[1::2, ::2] + picture[::2, 1::2] + picture[1::2, 1::2]) / 4
+        picture = (picture[::2, ::2] + picture[1::2, ::2] + picture[::2, 1::2] + picture[1::2, 1::2]) * np.float32(0.25)
     return tuple(levels)
 
 

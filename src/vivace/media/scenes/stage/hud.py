@@ -1,4 +1,4 @@
-"""The user interface of a game: health, a purse, a map, things carried. Its panels stand still, what is on them moves."""
+"""The user interface of a game: health, a purse, a map, things carried. Panels stand still, what is on them moves."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Lamp:
 
     place: tuple[float, float, float]
     colour: Rgb01
-    """Linear; may exceed 1."""
+    """Linear, where `Light.shine` is 1; may exceed 1."""
     reach_m: float = 3.0
     """Where it has lost half of its light."""
 
@@ -44,7 +45,7 @@ class Light:
     haze_m: float = 120.0
     """Where the haze hides two thirds."""
     shine: float = 0.0
-    """How strongly windows and lamps shine; 0: not at all."""
+    """How strongly lamps and lit windows shine; 0: not at all."""
     exposure: float = 0.75
     snow: float = 0.0
     """How thickly it lies, 0 to 1."""
@@ -109,7 +110,8 @@ class Shade:
         upper = flat[start] * (1 - fx) + flat[start + 1] * fx
         lower = flat[start + cells] * (1 - fx) + flat[start + cells + 1] * fx
         over = np.maximum(upper * (1 - fy) + lower * fy - place[1], 0)
-        return 1 - np.float32(0.72) * over / (over + np.float32(0.45))
+        share: F32 = 1 - np.float32(0.72) * over / (over + np.float32(0.45))
+        return share
 
 
 class Shader:
@@ -143,19 +145,22 @@ class Shader:
             self._still_height = self._depths(self._above, to_world, self._skip_moving)
         depth, below = self._still[1], self._still_height
         if self._any_moving:
-            depth = np.minimum(depth, self._depths(sun, to_world, self._skip_still))
-            below = np.minimum(below, self._depths(self._above, to_world, self._skip_still))
+            depth = self._depths(sun, to_world, self._skip_still, depth)
+            below = self._depths(self._above, to_world, self._skip_still, below)
         height = np.maximum(np.float32(self._above.position[1]) - below, np.float32(reach.floor))
         return Shade(reach, towards, sun, depth, _blurred(height), self._above)
 
-    def _depths(self, lens: Lens, to_world: Pose, skip: NDArray[np.bool_]) -> F32:
-        """Return what a lens sees, as depths `[n]`."""
-        width, height = lens.size
-        columns = np.arange(width, dtype=np.float32) + np.float32(0.5)
-        rows = np.arange(height, dtype=np.float32) + np.float32(0.5)
-        x, y = lens.plane(columns, rows)
+    def _depths(self, lens: Lens, to_world: Pose, skip: NDArray[np.bool_], before: F32 | None = None) -> F32:
+        """Return what a lens sees, as depths `[n]`, in front of what stands there already."""
         tracer = Tracer(lens, self._shapes, to_world, skip)
-        return tracer.trace(tracer.pairs(), np.tile(x, height), np.repeat(y, width)).depth
+        return tracer.trace(tracer.pairs(), *_rays(lens.size[0], lens.focal_px), before).depth
+
+
+@lru_cache(maxsize=16)
+def _rays(side: int, focal_px: float) -> tuple[F32, F32]:
+    """Return where the rays of a square map start, on the lens's plane."""
+    at = (np.arange(side, dtype=np.float32) + np.float32(0.5 - side / 2)) * np.float32(1 / focal_px)
+    return np.tile(at, side), np.repeat(at, side)
 
 
 def _seen_from(lens: Lens, place: list[F32]) -> tuple[F32, F32, F32]:

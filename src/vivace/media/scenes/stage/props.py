@@ -10,6 +10,7 @@ from vivace.media.scenes.stage.solids import (
     Bodies,
     Material,
     Pose,
+    Prop,
     Rgb01,
     Solid,
     at,
@@ -31,7 +32,7 @@ def ground(bodies: Bodies, material: Material, *, half: float = 60.0, name: str 
     bodies.add(name, box(half, 0.5, half, material), at(0, level - 0.5, 0), casts=False)
 
 
-def tree(rng: np.random.Generator, *, height: float = 3.6, tint: Rgb01 = (1, 1, 1)) -> tuple[tuple[Solid, ...], Pose]:
+def tree(rng: np.random.Generator, *, height: float = 3.6, tint: Rgb01 = (1, 1, 1)) -> Prop:
     """Return a leafy tree at the origin: solids and poses."""
     leaves = Material("foliage", tint, 3)
     crown = 0.34 * height
@@ -48,7 +49,7 @@ def tree(rng: np.random.Generator, *, height: float = 3.6, tint: Rgb01 = (1, 1, 
     return tuple(solids), stack(*poses)
 
 
-def fir(*, height: float = 4.0, tint: Rgb01 = (0.62, 0.78, 0.74)) -> tuple[tuple[Solid, ...], Pose]:
+def fir(*, height: float = 4.0, tint: Rgb01 = (0.62, 0.78, 0.74)) -> Prop:
     """Return a fir at the origin."""
     needles = Material("foliage", tint, 4)
     solids: list[Solid] = [tube(0.035 * height, 0.14 * height, Material("bark", (0.9, 0.8, 0.75), 2))]
@@ -62,7 +63,7 @@ def fir(*, height: float = 4.0, tint: Rgb01 = (0.62, 0.78, 0.74)) -> tuple[tuple
 
 def house(
     width: float, height: float, depth: float, wall: Rgb01, roof: Rgb01 = (1, 1, 1), *, storey: float = 3.2
-) -> tuple[tuple[Solid, ...], Pose]:
+) -> Prop:
     """Return a house with windows on all sides and a hipped roof, its foot at the origin."""
     # Whole windows: the wall's size is a multiple of a tile of two by two.
     tile = 2 * storey / 2
@@ -75,12 +76,15 @@ def house(
         box(0.03 * wide + 0.1, 0.5, 0.03 * wide + 0.1, Material("brick", (1, 1, 1), 1.2)),
     )
     return solids, stack(
-        at(0, high / 2, 0), at(0, 0.10, 0), at(0, high + 0.08, 0), at(0, high + 0.16 + 0.16 * wide, 0),
+        at(0, high / 2, 0),
+        at(0, 0.10, 0),
+        at(0, high + 0.08, 0),
+        at(0, high + 0.16 + 0.16 * wide, 0),
         at(0.2 * wide, high + 0.2 * wide, 0.05 * deep),
-    )  # fmt: skip
+    )
 
 
-def street_lamp(height: float = 3.0) -> tuple[tuple[Solid, ...], Pose]:
+def street_lamp(height: float = 3.0) -> Prop:
     """Return a street lamp; its light is to be set to `height`."""
     return (
         tube(0.05, height / 2, IRON, taper=-0.25),
@@ -90,7 +94,7 @@ def street_lamp(height: float = 3.0) -> tuple[tuple[Solid, ...], Pose]:
     ), stack(at(0, height / 2, 0), at(0, 0.12, 0), at(0, height + 0.16, 0), at(0, height + 0.38, 0))
 
 
-def bench() -> tuple[tuple[Solid, ...], Pose]:
+def bench() -> Prop:
     """Return a wooden bench at the origin, to be sat on looking along -z."""
     wood = Material("grain", (0.95, 0.85, 0.75), 0.8)
     return (
@@ -101,7 +105,7 @@ def bench() -> tuple[tuple[Solid, ...], Pose]:
     ), stack(at(0, 0.45, 0), at(0, 0.72, 0.22, pitch=0.2), at(-0.62, 0.22, 0), at(0.62, 0.22, 0))
 
 
-def planter(tint: Rgb01, bloom: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
+def planter(tint: Rgb01, bloom: Rgb01) -> Prop:
     """Return a pot with a round bush and blossoms."""
     solids: list[Solid] = [
         tube(0.26, 0.22, Material("clay", tint, 2), taper=0.2),
@@ -115,7 +119,7 @@ def planter(tint: Rgb01, bloom: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
     return tuple(solids), stack(*poses)
 
 
-def column(height: float = 3.4, radius: float = 0.3) -> tuple[tuple[Solid, ...], Pose]:
+def column(height: float = 3.4, radius: float = 0.3) -> Prop:
     """Return a marble column with base and capital."""
     stone = Material("marble", (1.0, 0.96, 0.90), 2, gloss=0.15)
     return (
@@ -124,18 +128,16 @@ def column(height: float = 3.4, radius: float = 0.3) -> tuple[tuple[Solid, ...],
         tube(radius * 1.25, 0.08, stone, taper=-0.12),
         tube(radius * 1.2, 0.12, stone, taper=0.22),
         box(radius * 1.55, 0.08, radius * 1.55, stone),
-    ), stack(
-        at(0, height / 2, 0), at(0, 0.09, 0), at(0, 0.24, 0), at(0, height - 0.27, 0), at(0, height - 0.08, 0)
-    )  # fmt: skip
+    ), stack(at(0, height / 2, 0), at(0, 0.09, 0), at(0, 0.24, 0), at(0, height - 0.27, 0), at(0, height - 0.08, 0))
 
 
-def put(bodies: Bodies, name: str, prop: tuple[tuple[Solid, ...], Pose], place: Pose) -> None:
+def put(bodies: Bodies, name: str, prop: Prop, place: Pose) -> None:
     """Add a prop that stands still."""
     solids, poses = prop
     bodies.add(name, solids, carried(place, poses))
 
 
-def chair(tint: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
+def chair(tint: Rgb01) -> Prop:
     """Return a wooden chair at the origin, its back at -z."""
     wood = Material("grain", tint, 0.7)
     legs = [(x, z) for x in (-0.19, 0.19) for z in (-0.19, 0.19)]
@@ -146,5 +148,45 @@ def chair(tint: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
         pill(0.02, 0.26, wood),
         pill(0.02, 0.26, wood),
     ), stack(
-        at(0, 0.46, 0), at(0, 0.86, -0.21), *(at(x, 0.22, z) for x, z in legs), at(-0.2, 0.72, -0.21), at(0.2, 0.72, -0.21)
-    )  # fmt: skip
+        at(0, 0.46, 0),
+        at(0, 0.86, -0.21),
+        *(at(x, 0.22, z) for x, z in legs),
+        at(-0.2, 0.72, -0.21),
+        at(0.2, 0.72, -0.21),
+    )
+
+
+def toy_car(tint: Rgb01) -> Prop:
+    """Return a toy car at the origin, driving along z."""
+    paint, tyre = Material("clay", tint, 0.5, gloss=0.6), Material("clay", (0.16, 0.16, 0.18), 2)
+    round_paint = Material("clay", tint, 2, gloss=0.6)
+    glass = Material("plain", (0.42, 0.60, 0.72), 0.5, gloss=0.9)
+    chrome = Material("plain", (0.80, 0.82, 0.86), 1, gloss=0.9)
+    wheels = [(x, z) for x in (-0.125, 0.125) for z in (-0.15, 0.15)]
+    return (
+        box(0.125, 0.05, 0.25, paint),
+        ball(round_paint, 0.12, 0.06, 0.10),
+        box(0.105, 0.055, 0.12, glass),
+        box(0.112, 0.018, 0.125, paint),
+        *(tube(0.065, 0.028, tyre) for _ in wheels),
+        *(tube(0.032, 0.031, Material("plain", (0.9, 0.9, 0.86), 1)) for _ in wheels),
+        *(ball(Material("lamp", (1, 0.95, 0.7), 1, glow=0.4), 0.028) for _ in range(2)),
+        *(box(0.022, 0.014, 0.006, Material("lamp", (0.95, 0.16, 0.10), 1, glow=0.3)) for _ in range(2)),
+        box(0.115, 0.013, 0.012, chrome),
+        box(0.115, 0.013, 0.012, chrome),
+        box(0.036, 0.013, 0.004, Material("plain", (0.95, 0.93, 0.75), 1)),
+    ), stack(
+        at(0, 0.115, 0),
+        at(0, 0.15, 0.20),
+        at(0, 0.205, -0.03),
+        at(0, 0.27, -0.03),
+        *(at(x, 0.065, z, roll=1.5708) for x, z in wheels),
+        *(at(x, 0.065, z, roll=1.5708) for x, z in wheels),
+        at(-0.08, 0.13, 0.25),
+        at(0.08, 0.13, 0.25),
+        at(-0.095, 0.14, -0.25),
+        at(0.095, 0.14, -0.25),
+        at(0, 0.08, 0.255),
+        at(0, 0.08, -0.255),
+        at(0, 0.115, -0.252),
+    )

@@ -80,10 +80,9 @@ class _Setup:
 
     def poses(self, time_s: float) -> Pose:
         """Return `[p 3 4]`."""
-        parts = [np.eye(3, 4)[None]]
-        for body in self.stage.bodies.bodies:
-            parts.append(body.poses(time_s) if callable(body.poses) else body.poses)
-        return np.concatenate(parts)
+        bodies = self.stage.bodies.bodies
+        placed = [body.poses(time_s) if callable(body.poses) else body.poses for body in bodies]
+        return np.concatenate([np.eye(3, 4)[None], *placed])
 
 
 class StageScene:
@@ -204,9 +203,8 @@ class StageScene:
         if count:
             extra = colours[:, edge.size :].reshape(3, len(_SUBSAMPLES), count).sum(axis=1)
             picture[:, pixels] = (picture[:, pixels] + extra) * np.float32(1 / (len(_SUBSAMPLES) + 1))
-        canvas = np.empty((height * width, 3), np.uint8)
-        canvas[...] = (picture * 255 + np.float32(0.5)).T
-        canvas = canvas.reshape(height, width, 3)
+        rows = (picture * 255 + np.float32(0.5)).T.reshape(height, width, 3)
+        canvas: Rgb = np.ascontiguousarray(rows, np.uint8)
         if stage.weather is not None:
             canvas = stage.weather(canvas, np.random.default_rng([self._seed, ticks]), time_s)
         if stage.interface is not None:

@@ -93,7 +93,6 @@ def night(light: Light) -> Light:
         sun=(0.20, 0.27, 0.46),
         sky=(0.055, 0.075, 0.15),
         ground=(0.03, 0.03, 0.05),
-        lamps=tuple(replace(lamp, colour=tinted(lamp.colour, 1.3)) for lamp in light.lamps),
         haze=(0.012, 0.018, 0.04),
         shine=max(1.6, light.shine),
     )
@@ -102,9 +101,13 @@ def night(light: Light) -> Light:
 def snow(light: Light) -> Light:
     """Return the light of the same place on a bright winter day."""
     return replace(
-        light, sun=tinted(light.sun, 0.62), sky=(0.72, 0.78, 0.90), ground=(0.44, 0.46, 0.52), haze=(0.76, 0.79, 0.84),
+        light,
+        sun=tinted(light.sun, 0.62),
+        sky=(0.72, 0.78, 0.90),
+        ground=(0.44, 0.46, 0.52),
+        haze=(0.76, 0.79, 0.84),
         snow=1.0,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)

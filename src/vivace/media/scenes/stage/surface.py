@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.media.scenes.stage.atlas import Atlas
 from vivace.media.scenes.stage.backdrop import Backdrop
 from vivace.media.scenes.stage.lens import Lens
 from vivace.media.scenes.stage.light import Light, Shade
 from vivace.media.scenes.stage.solids import Kind, Pose, Solid
-from vivace.media.scenes.stage.textures import Atlas
 from vivace.media.scenes.stage.trace import Shapes, Trace
 
 F32 = NDArray[np.float32]
@@ -89,7 +89,7 @@ class Looks:
         if not order.size:
             return colours
         solid, depth = trace.solid[order], trace.depth[order]
-        ray = [plane[0][order], plane[1][order], np.float32(1)]
+        ray = [plane[0][order], plane[1][order]]
         at = [ray[0] * depth, ray[1] * depth, depth]
 
         unit_from_lens, normal_matrix = matrices
@@ -155,15 +155,15 @@ class Looks:
             gleam *= gleam
         gleam *= gloss * lit * np.float32(1.6)
         glow = self._glow[solid] + shine * np.float32(light.shine)
-        lamps = [(lamp, _lamplight(lamp.place, lamp.reach_m, place, n)) for lamp in light.lamps]
+        lamps = light.lamps if light.shine > 0 else ()
+        lit_by = [(lamp, _lamplight(lamp.place, lamp.reach_m, place, n)) for lamp in lamps]
         through = np.exp(depth * np.float32(-1 / light.haze_m))
         for channel in range(3):
             total = lit * np.float32(light.sun[channel])
             total += sky * np.float32(light.sky[channel])
             total += ground * np.float32(light.ground[channel])
-            for lamp, amount in lamps:
-                if lamp.colour[channel] > 0:
-                    total += amount * np.float32(lamp.colour[channel])
+            for lamp, amount in lit_by:
+                total += amount * np.float32(lamp.colour[channel] * light.shine)
             total *= albedo[channel]
             total += gleam * np.float32(light.sun[channel])
             total += glow * (
@@ -199,7 +199,7 @@ def _tile(solid: Solid) -> tuple[float, float]:
 
 
 def _matrices(lens: Lens, to_world: Pose) -> tuple[F32, F32]:
-    """Return `[12 p]` from the lens's coordinates to the solids' unit ones, and `[9 p]` from their normals to the world."""
+    """Return `[12 p]` from the lens's coordinates to the solids' own, and `[9 p]` from their normals to the world."""
     inverse = np.linalg.inv(to_world[..., :3])
     turn = inverse @ lens.pose[:, :3]
     shift = np.einsum("pij,pj->pi", inverse, lens.position - to_world[..., 3])

@@ -1,4 +1,4 @@
-"""Painted surfaces: tiles of 256 px, prefiltered, picked smoothly from one atlas.
+"""Painted surfaces: tiles of `SIDE` px that continue themselves.
 
 Alpha is no cover: it says which parts shine in the night (lit windows, lamps).
 """
@@ -6,8 +6,7 @@ Alpha is no cover: it says which parts shine in the night (lit windows, lamps).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,21 @@ from PIL import Image, ImageDraw
 from vivace.media.scenes.paint import Colour, Field, mix, noise, smoothstep, to_bytes, tone
 
 SIDE = 256
-LEVELS = 9
-"""Each half the size of the one before; the last is one pixel."""
-_LEVEL_START = np.array([sum((SIDE >> level) ** 2 for level in range(upto)) for upto in range(LEVELS)], np.int32)
-TEXELS = int(_LEVEL_START[-1]) + 1
 Tile = NDArray[np.float32]
 """`[SIDE SIDE 3]`, 0 to 255, or 4 channels with what shines, 0 to 255."""
+
+
+PAINTERS: dict[str, Callable[[], Tile]] = {}
+"""Every texture by name."""
+
+
+def _painter(paint: Callable[[], Tile]) -> Callable[[], Tile]:
+    PAINTERS[paint.__name__[1:]] = paint
+    return paint
+
+
+def _tile(picture: object) -> Tile:
+    return np.asarray(picture, np.float32)
 
 
 def _grid() -> tuple[Field, Field]:
@@ -52,19 +60,23 @@ def _speckled(seed: int, low: Colour, high: Colour, cell: float, rough: float) -
     return mix(low, high, field) * _relief(_cloudy(seed + 50, 0.06, 3), rough)[..., None]
 
 
+@_painter
 def _plain() -> Tile:
     return _speckled(1, (214, 214, 214), (250, 250, 250), 0.5, 0.5)
 
 
+@_painter
 def _plaster() -> Tile:
     return _speckled(2, (212, 208, 202), (248, 246, 240), 0.4, 0.7)
 
 
+@_painter
 def _clay() -> Tile:
     prints = _cloudy(3, 0.10, 3)
     return mix((206, 204, 202), (248, 246, 244), _cloudy(4, 0.3)) * _relief(prints, 2.2)[..., None]
 
 
+@_painter
 def _cloth() -> Tile:
     x, y = _grid()
     weave = 0.5 + 0.25 * np.sin(x * 48 * 2 * math.pi) + 0.25 * np.sin(y * 48 * 2 * math.pi)
@@ -72,18 +84,21 @@ def _cloth() -> Tile:
     return mix((176, 176, 178), (252, 252, 252), 0.35 * weave + 0.65 * folds)
 
 
+@_painter
 def _stripes() -> Tile:
     _, y = _grid()
     band = smoothstep(0.45, 0.55, (0.5 + 0.5 * np.sin(y * 6 * 2 * math.pi)).astype(np.float32))
     return mix((250, 246, 236), (120, 120, 126), band) * (0.88 + 0.14 * _cloudy(6, 0.1)[..., None])
 
 
+@_painter
 def _checks() -> Tile:
     x, y = _grid()
     first, second = (smoothstep(0.4, 0.6, (0.5 + 0.5 * np.sin(a * 8 * 2 * math.pi)).astype(np.float32)) for a in (x, y))
     return mix((252, 250, 244), (116, 116, 122), 0.5 * (first + second)) * (0.9 + 0.12 * _cloudy(7, 0.1)[..., None])
 
 
+@_painter
 def _dots() -> Tile:
     x, y = _grid()
     row = np.floor(y * 8)
@@ -93,10 +108,12 @@ def _dots() -> Tile:
     )
 
 
+@_painter
 def _skin() -> Tile:
     return _speckled(9, (226, 176, 146), (244, 204, 176), 0.3, 0.5)
 
 
+@_painter
 def _hair() -> Tile:
     x, _ = _grid()
     strands = _cloudy(10, 0.3, 4)
@@ -104,6 +121,7 @@ def _hair() -> Tile:
     return mix((120, 116, 112), (250, 244, 236), 0.55 * wave + 0.45 * strands)
 
 
+@_painter
 def _face() -> Tile:
     tile = _skin()
     image = Image.fromarray(to_bytes(tile))
@@ -122,6 +140,7 @@ def _face() -> Tile:
     return np.asarray(large.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.float32)
 
 
+@_painter
 def _wood() -> Tile:
     _, y = _grid()
     warp = _cloudy(11, 0.7, 4)
@@ -135,18 +154,21 @@ def _wood() -> Tile:
     return colour * (shade * gap)[..., None]
 
 
+@_painter
 def _grain() -> Tile:
     _, y = _grid()
     rings = 0.5 + 0.5 * np.sin((y * 5 + _cloudy(13, 0.8, 3) * 2.4) * 2 * math.pi)
     return mix((150, 98, 56), (206, 150, 96), 0.7 * rings + 0.3 * _cloudy(14, 0.05, 2))
 
 
+@_painter
 def _bark() -> Tile:
     x, _ = _grid()
     ridges = np.abs(np.sin((x * 8 + 0.8 * _cloudy(15, 0.25)) * 2 * math.pi)).astype(np.float32)
     return mix((66, 48, 36), (150, 116, 86), 0.7 * ridges + 0.3 * _cloudy(16, 0.08))
 
 
+@_painter
 def _marble() -> Tile:
     vein = 1 - smoothstep(0.0, 0.09, np.abs(_cloudy(17, 0.6) - 0.5))
     fine = 1 - smoothstep(0.0, 0.04, np.abs(_cloudy(18, 0.3) - 0.5))
@@ -168,36 +190,41 @@ def _courses(columns: int, rows: int, joint: float, seed: int) -> tuple[Field, F
     return 1 - smoothstep(joint * 0.6, joint, edge), value, smoothstep(0, 4 * joint, edge)
 
 
+@_painter
 def _brick() -> Tile:
     mortar, value, relief = _courses(6, 12, 0.10, 20)
     colour = mix((150, 68, 50), (206, 112, 80), value) * (0.8 + 0.3 * _cloudy(21, 0.08)[..., None])
     colour *= _relief(relief, 0.5)[..., None]
-    return colour * (1 - mortar[..., None]) + tone((196, 184, 168)) * mortar[..., None]
+    return _tile(colour * (1 - mortar[..., None]) + tone((196, 184, 168)) * mortar[..., None])
 
 
+@_painter
 def _stone() -> Tile:
     mortar, value, relief = _courses(3, 5, 0.06, 22)
     colour = mix((150, 142, 130), (206, 198, 182), value) * (0.76 + 0.4 * _cloudy(23, 0.15)[..., None])
     colour *= _relief(relief + 0.3 * _cloudy(24, 0.1), 1.0)[..., None]
-    return colour * (1 - 0.55 * mortar[..., None])
+    return _tile(colour * (1 - 0.55 * mortar[..., None]))
 
 
+@_painter
 def _paving() -> Tile:
     mortar, value, relief = _courses(4, 8, 0.08, 25)
     colour = mix((158, 146, 136), (214, 198, 180), value) * (0.82 + 0.3 * _cloudy(26, 0.2)[..., None])
     colour *= _relief(relief, 0.35)[..., None]
-    return colour * (1 - 0.42 * mortar[..., None])
+    return _tile(colour * (1 - 0.42 * mortar[..., None]))
 
 
+@_painter
 def _tiles() -> Tile:
     x, y = _grid()
     chess = (np.floor(x * 4) + np.floor(y * 4)) % 2
     across, up = (x * 4) % 1, (y * 4) % 1
     edge = np.minimum(np.minimum(across, 1 - across), np.minimum(up, 1 - up))
     colour = mix((92, 88, 96), (232, 222, 206), chess) * (0.86 + 0.2 * _cloudy(27, 0.3)[..., None])
-    return colour * (1 - 0.4 * (1 - smoothstep(0.01, 0.035, edge)))[..., None]
+    return _tile(colour * (1 - 0.4 * (1 - smoothstep(0.01, 0.035, edge)))[..., None])
 
 
+@_painter
 def _roof() -> Tile:
     x, y = _grid()
     row = np.floor(y * 10)
@@ -206,9 +233,11 @@ def _roof() -> Tile:
     numbers = np.random.default_rng(28).random((10, 10)).astype(np.float32)
     value = numbers[row.astype(int) % 10, np.floor(x * 10 + 0.5 * (row % 2)).astype(int) % 10]
     colour = mix((168, 78, 54), (218, 124, 84), value)
-    return colour * (0.62 + 0.5 * smoothstep(-0.1, 0.9, round_edge) * (1 - 0.3 * np.abs(u - 0.5)))[..., None]
+    shade = 0.62 + 0.5 * smoothstep(-0.1, 0.9, round_edge.astype(np.float32)) * (1 - 0.3 * np.abs(u - 0.5))
+    return _tile(colour * shade[..., None])
 
 
+@_painter
 def _foliage() -> Tile:
     rng = np.random.default_rng(29)
     image = Image.new("RGB", (SIDE * 2, SIDE * 2), (34, 74, 34))
@@ -237,6 +266,7 @@ def _foliage() -> Tile:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.float32)
 
 
+@_painter
 def _grass() -> Tile:
     rng = np.random.default_rng(30)
     base = to_bytes(mix((74, 106, 44), (126, 152, 66), _cloudy(31, 0.5)))
@@ -253,24 +283,29 @@ def _grass() -> Tile:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.float32)
 
 
+@_painter
 def _earth() -> Tile:
     return _speckled(32, (150, 112, 76), (206, 168, 120), 0.35, 2.0)
 
 
+@_painter
 def _sand() -> Tile:
     x, y = _grid()
     ripple = 0.5 + 0.5 * np.sin((y * 10 + 1.2 * _cloudy(33, 0.5, 3) + x) * 2 * math.pi)
     return mix((206, 174, 122), (240, 214, 164), 0.4 * ripple + 0.6 * _cloudy(34, 0.3))
 
 
+@_painter
 def _asphalt() -> Tile:
     return _speckled(35, (88, 88, 94), (122, 120, 122), 0.5, 1.4)
 
 
+@_painter
 def _water() -> Tile:
     return mix((38, 92, 120), (112, 170, 186), smoothstep(0.35, 0.8, _cloudy(36, 0.25)))
 
 
+@_painter
 def _facade() -> Tile:
     """One window and the wall around it, twice by twice; alpha: the lit panes."""
     image = Image.fromarray(to_bytes(_plaster())).resize((SIDE * 2, SIDE * 2)).convert("RGBA")
@@ -295,6 +330,7 @@ def _facade() -> Tile:
     return np.dstack([np.asarray(channel) for channel in channels]).astype(np.float32)
 
 
+@_painter
 def _books() -> Tile:
     rng = np.random.default_rng(37)
     tile = np.zeros((SIDE, SIDE, 3), np.float32)
@@ -310,6 +346,7 @@ def _books() -> Tile:
     return tile
 
 
+@_painter
 def _painting() -> Tile:
     """A small landscape in a frame."""
     x, y = _grid()
@@ -326,24 +363,26 @@ def _painting() -> Tile:
     return np.where((edge < 0.075)[..., None], frame, sky).astype(np.float32)
 
 
+@_painter
 def _carpet() -> Tile:
     x, y = _grid()
     away = np.maximum(np.abs(x - 0.5), np.abs(y - 0.5))
     diamond = np.abs(x - 0.5) + np.abs(y - 0.5)
     rings = 0.5 + 0.5 * np.sin(diamond * 60)
     tile = mix((150, 46, 48), (222, 178, 110), smoothstep(0.55, 0.7, rings.astype(np.float32)))
-    tile = np.where(
-        (away > 0.38)[..., None], mix((34, 58, 92), (210, 176, 120), (np.sin(x * 100) * np.sin(y * 100) > 0.3)), tile
-    )
+    knots = (np.sin(x * 100) * np.sin(y * 100) > 0.3).astype(np.float32)
+    tile = np.where((away > 0.38)[..., None], mix((34, 58, 92), (210, 176, 120), knots), tile)
     tile = np.where((away > 0.47)[..., None], tone((196, 164, 112)), tile)
     return (tile * (0.8 + 0.3 * _cloudy(39, 0.03, 2))[..., None]).astype(np.float32)
 
 
+@_painter
 def _rock() -> Tile:
     field = _cloudy(40, 0.4)
     return mix((104, 100, 98), (178, 170, 160), field) * _relief(_cloudy(41, 0.2), 2.6)[..., None]
 
 
+@_painter
 def _lamp() -> Tile:
     tile = np.empty((SIDE, SIDE, 4), np.float32)
     tile[..., :3] = _plain()
@@ -351,6 +390,7 @@ def _lamp() -> Tile:
     return tile
 
 
+@_painter
 def _crate() -> Tile:
     tile = _grain()
     x, y = _grid()
@@ -359,76 +399,3 @@ def _crate() -> Tile:
     bar = (edge < 0.12) | (diagonal < 0.08)
     seam = np.abs(edge - 0.12) < 0.012
     return (tile * np.where(bar, 1.12, 0.78)[..., None] * np.where(seam, 0.5, 1)[..., None]).astype(np.float32)
-
-
-_PAINTERS: dict[str, Callable[[], Tile]] = {
-    name[1:]: painter
-    for name, painter in list(globals().items())
-    if name in {
-        "_plain", "_plaster", "_clay", "_cloth", "_stripes", "_checks", "_dots", "_skin", "_hair", "_face", "_wood",
-        "_grain", "_bark", "_marble", "_brick", "_stone", "_paving", "_tiles", "_roof", "_foliage", "_grass",
-        "_earth", "_sand", "_asphalt", "_water", "_facade", "_books", "_painting", "_carpet", "_rock", "_lamp",
-        "_crate",
-    }
-}  # fmt: skip
-
-
-@lru_cache(maxsize=64)
-def prefiltered(name: str) -> NDArray[np.uint32]:
-    """Return the texture and its smaller copies, packed, `uint32 [TEXELS]`."""
-    tile = _PAINTERS[name]()
-    if tile.shape[2] == 3:
-        tile = np.dstack([tile, np.zeros((SIDE, SIDE), np.float32)])
-    levels = []
-    for _ in range(LEVELS):
-        levels.append(np.ascontiguousarray(to_bytes(tile)).view(np.uint32).reshape(-1))
-        if tile.shape[0] > 1:
-            tile = (tile[::2, ::2] + tile[1::2, ::2] + tile[::2, 1::2] + tile[1::2, 1::2]) / 4
-    return np.concatenate(levels)
-
-
-class Atlas:
-    """Several textures, to be picked from in one go."""
-
-    def __init__(self, names: Sequence[str]):
-        """Load textures by name; each `Material.texture` becomes its place in `names`."""
-        self._texels = np.concatenate([prefiltered(name) for name in names])
-
-    def pick(
-        self, texture: NDArray[np.int32], u: NDArray[np.float32], v: NDArray[np.float32], footprint: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], ...]:
-        """Return red, green, blue and shine, each `[n]`, 0 to 1.
-
-        Args:
-            texture: places in the list of names.
-            u, v: in tiles; every tile is the same.
-            footprint: how much of a tile one sample covers.
-        """
-        _, level = np.frexp(np.maximum(footprint * np.float32(1.2 * SIDE), np.float32(1)))
-        level = np.minimum(level - 1, LEVELS - 1)
-        side = np.right_shift(np.int32(SIDE), level)
-        start = _LEVEL_START[level] + texture * np.int32(TEXELS)
-        mask = side - 1
-        x, y = (u - np.floor(u)) * side - np.float32(0.5), (v - np.floor(v)) * side - np.float32(0.5)
-        left, top = np.floor(x), np.floor(y)
-        # Weights of the four nearest texels add up to 256, so that two channels share one number without mixing.
-        wx, wy = (x - left) * np.float32(16), (y - top) * np.float32(16)
-        wx, wy = wx.astype(np.uint32), wy.astype(np.uint32)
-        left, top = left.astype(np.int32), top.astype(np.int32)
-        columns = (left & mask, (left + 1) & mask)
-        rows = ((top & mask) * side + start, ((top + 1) & mask) * side + start)
-        low = high = None
-        for row, weight_y in zip(rows, (np.uint32(16) - wy, wy), strict=True):
-            for column, weight_x in zip(columns, (np.uint32(16) - wx, wx), strict=True):
-                texel = self._texels[row + column]
-                weight = weight_x * weight_y
-                even, odd = (texel & np.uint32(0xFF00FF)) * weight, ((texel >> 8) & np.uint32(0xFF00FF)) * weight
-                low = even if low is None else low + even
-                high = odd if high is None else high + odd
-        assert low is not None
-        assert high is not None
-        scale = np.float32(1 / 65280)
-        return tuple(
-            part.astype(np.float32) * scale
-            for part in (low & np.uint32(0xFFFF), high & np.uint32(0xFFFF), low >> 16, high >> 16)
-        )

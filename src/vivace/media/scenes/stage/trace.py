@@ -164,9 +164,16 @@ class Tracer:
             for first in range(top, bottom, rows)
         ]
 
-    def trace(self, pairs: list[Pairs], x: F32, y: F32) -> Trace:
-        """Return what the rays through `x, y [n]` (on the lens's plane, see `Lens.plane`) meet; `pixel` is their row."""
-        depth = np.full(len(x), _FAR, np.float32)
+    def trace(self, pairs: list[Pairs], x: F32, y: F32, before: F32 | None = None) -> Trace:
+        """Return what the rays through `x, y [n]` meet first.
+
+        Args:
+            pairs: which solids may be met by which rays: `pixel` is the row of the ray.
+            x: on the lens's plane, see `Lens.plane`.
+            y: likewise.
+            before: depths that are met already, `[n]`.
+        """
+        depth = np.full(len(x), _FAR, np.float32) if before is None else before.copy()
         solid = np.zeros(len(x), np.int32)
         for group in pairs:
             met, which = self._meet(group, x[group.pixel], y[group.pixel])

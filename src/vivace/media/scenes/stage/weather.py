@@ -22,7 +22,7 @@ def rain(canvas: Rgb, rng: np.random.Generator, _: float) -> Rgb:
         dx, dy = length * (0.10 + 0.04 * lean), length
         left, top = 2 * (x * 1.2 - 0.1) * width, 2 * (y * 1.2 - 0.1) * height
         brush.line(
-            (left, top, left + 2 * dx, top + 2 * dy), fill=int(26 + 66 * near), width=1 + int(near * height / 150)
+            (left, top, left + 2 * dx, top + 2 * dy), fill=int(20 + 60 * near), width=1 + int(near * height / 150)
         )
     cover = np.asarray(streaks.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] * np.float32(
         1 / 255

@@ -8,13 +8,12 @@ import numpy as np
 
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Light, Reach
-from vivace.media.scenes.stage.props import put
+from vivace.media.scenes.stage.props import put, toy_car
 from vivace.media.scenes.stage.solids import (
     Bodies,
     Material,
     Pose,
     Rgb01,
-    Solid,
     at,
     ball,
     box,
@@ -32,33 +31,6 @@ _BRICKS: tuple[Rgb01, ...] = (
     (0.96, 0.80, 0.26),
     (0.62, 0.36, 0.66),
 )
-
-
-def toy_car(tint: Rgb01) -> tuple[tuple[Solid, ...], Pose]:
-    """Return a toy car at the origin, driving along z."""
-    paint, tyre = Material("clay", tint, 0.5, gloss=0.6), Material("clay", (0.16, 0.16, 0.18), 2)
-    round_paint = Material("clay", tint, 2, gloss=0.6)
-    glass = Material("plain", (0.42, 0.60, 0.72), 0.5, gloss=0.9)
-    chrome = Material("plain", (0.80, 0.82, 0.86), 1, gloss=0.9)
-    wheels = [(x, z) for x in (-0.125, 0.125) for z in (-0.15, 0.15)]
-    return (
-        box(0.125, 0.05, 0.25, paint),
-        ball(round_paint, 0.12, 0.06, 0.10),
-        box(0.105, 0.055, 0.12, glass),
-        box(0.112, 0.018, 0.125, paint),
-        *(tube(0.065, 0.028, tyre) for _ in wheels),
-        *(tube(0.032, 0.031, Material("plain", (0.9, 0.9, 0.86), 1)) for _ in wheels),
-        *(ball(Material("lamp", (1, 0.95, 0.7), 1, glow=0.4), 0.028) for _ in range(2)),
-        *(box(0.022, 0.014, 0.006, Material("lamp", (0.95, 0.16, 0.10), 1, glow=0.3)) for _ in range(2)),
-        box(0.115, 0.013, 0.012, chrome),
-        box(0.115, 0.013, 0.012, chrome),
-        box(0.036, 0.013, 0.004, Material("plain", (0.95, 0.93, 0.75), 1)),
-    ), stack(
-        at(0, 0.115, 0), at(0, 0.15, 0.20), at(0, 0.205, -0.03), at(0, 0.27, -0.03),
-        *(at(x, 0.065, z, roll=1.5708) for x, z in wheels), *(at(x, 0.065, z, roll=1.5708) for x, z in wheels),
-        at(-0.08, 0.13, 0.25), at(0.08, 0.13, 0.25), at(-0.095, 0.14, -0.25), at(0.095, 0.14, -0.25),
-        at(0, 0.08, 0.255), at(0, 0.08, -0.255), at(0, 0.115, -0.252),
-    )  # fmt: skip
 
 
 def build(rng: np.random.Generator) -> list[Stage]:
@@ -101,13 +73,37 @@ def build(rng: np.random.Generator) -> list[Stage]:
     pale = Material("clay", (0.96, 0.84, 0.66), 2)
     dark = Material("plain", (0.10, 0.08, 0.08), 1, gloss=0.6)
     bear = (
-        (ball(fur, 0.20, 0.23, 0.18), ball(pale, 0.13, 0.15, 0.06), ball(fur, 0.16, 0.145, 0.145), ball(pale, 0.07, 0.055, 0.05), ball(dark, 0.024),
-         ball(dark, 0.02), ball(dark, 0.02), ball(fur, 0.06, 0.06, 0.035), ball(fur, 0.06, 0.06, 0.035),
-         ball(fur, 0.075, 0.15, 0.075), ball(fur, 0.075, 0.15, 0.075), ball(fur, 0.085, 0.085, 0.16), ball(fur, 0.085, 0.085, 0.16)),
-        stack(at(0, 0.24, 0), at(0, 0.22, 0.14), at(0, 0.56, 0.02), at(0, 0.52, 0.15), at(0, 0.55, 0.2), at(-0.06, 0.6, 0.15), at(0.06, 0.6, 0.15),
-              at(-0.12, 0.69, 0), at(0.12, 0.69, 0), at(-0.21, 0.30, 0.06, roll=-0.5), at(0.21, 0.30, 0.06, roll=0.5),
-              at(-0.13, 0.085, 0.19, yaw=-0.3), at(0.13, 0.085, 0.19, yaw=0.3)),
-    )  # fmt: skip
+        (
+            ball(fur, 0.20, 0.23, 0.18),
+            ball(pale, 0.13, 0.15, 0.06),
+            ball(fur, 0.16, 0.145, 0.145),
+            ball(pale, 0.07, 0.055, 0.05),
+            ball(dark, 0.024),
+            ball(dark, 0.02),
+            ball(dark, 0.02),
+            ball(fur, 0.06, 0.06, 0.035),
+            ball(fur, 0.06, 0.06, 0.035),
+            ball(fur, 0.075, 0.15, 0.075),
+            ball(fur, 0.075, 0.15, 0.075),
+            ball(fur, 0.085, 0.085, 0.16),
+            ball(fur, 0.085, 0.085, 0.16),
+        ),
+        stack(
+            at(0, 0.24, 0),
+            at(0, 0.22, 0.14),
+            at(0, 0.56, 0.02),
+            at(0, 0.52, 0.15),
+            at(0, 0.55, 0.2),
+            at(-0.06, 0.6, 0.15),
+            at(0.06, 0.6, 0.15),
+            at(-0.12, 0.69, 0),
+            at(0.12, 0.69, 0),
+            at(-0.21, 0.30, 0.06, roll=-0.5),
+            at(0.21, 0.30, 0.06, roll=0.5),
+            at(-0.13, 0.085, 0.19, yaw=-0.3),
+            at(0.13, 0.085, 0.19, yaw=0.3),
+        ),
+    )
     put(bodies, "bear", bear, at(0.95, 0, 1.25, yaw=3.5))
     put(
         bodies,
@@ -116,11 +112,43 @@ def build(rng: np.random.Generator) -> list[Stage]:
         at(1.55, 0, 0.55),
     )
     wood = Material("grain", (0.9, 0.82, 0.74), 0.9)
-    put(bodies, "shelf", ((box(0.55, 0.03, 0.17, wood), box(0.55, 0.03, 0.17, wood), box(0.03, 0.45, 0.17, wood), box(0.03, 0.45, 0.17, wood), box(0.55, 0.03, 0.17, wood),
-                           box(0.40, 0.15, 0.12, Material("books", (1, 1, 1), 0.3)), ball(Material("water", (1, 1, 0.9), 2, gloss=0.5), 0.14)), stack(
-        at(0, 0.9, 0), at(0, 0.47, 0), at(-0.52, 0.45, 0), at(0.52, 0.45, 0), at(0, 0.05, 0), at(-0.08, 0.65, 0), at(0.2, 0.22, 0))), at(0.35, 0, 1.78))  # fmt: skip
-    put(bodies, "plant", ((tube(0.10, 0.1, Material("clay", (0.85, 0.5, 0.35), 2), taper=0.2), ball(Material("foliage", (1, 1, 1), 2), 0.2, 0.19)), stack(
-        at(0, 0.1, 0), at(0, 0.34, 0))), at(0.62, 0.93, 1.78))  # fmt: skip
+    put(
+        bodies,
+        "shelf",
+        (
+            (
+                box(0.55, 0.03, 0.17, wood),
+                box(0.55, 0.03, 0.17, wood),
+                box(0.03, 0.45, 0.17, wood),
+                box(0.03, 0.45, 0.17, wood),
+                box(0.55, 0.03, 0.17, wood),
+                box(0.40, 0.15, 0.12, Material("books", (1, 1, 1), 0.3)),
+                ball(Material("water", (1, 1, 0.9), 2, gloss=0.5), 0.14),
+            ),
+            stack(
+                at(0, 0.9, 0),
+                at(0, 0.47, 0),
+                at(-0.52, 0.45, 0),
+                at(0.52, 0.45, 0),
+                at(0, 0.05, 0),
+                at(-0.08, 0.65, 0),
+                at(0.2, 0.22, 0),
+            ),
+        ),
+        at(0.35, 0, 1.78),
+    )
+    put(
+        bodies,
+        "plant",
+        (
+            (
+                tube(0.10, 0.1, Material("clay", (0.85, 0.5, 0.35), 2), taper=0.2),
+                ball(Material("foliage", (1, 1, 1), 2), 0.2, 0.19),
+            ),
+            stack(at(0, 0.1, 0), at(0, 0.34, 0)),
+        ),
+        at(0.62, 0.93, 1.78),
+    )
 
     solids, poses = toy_car(CAR)
     start = float(rng.uniform(0, 6.28))
@@ -146,9 +174,14 @@ def _camera(_: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.3, 1.95, 1.45), towards=(-0.70, 0.80, -0.45), sky=(0.52, 0.55, 0.62), ground=(0.36, 0.28, 0.20),
-        haze=(0.5, 0.5, 0.5), haze_m=200, exposure=0.8,
-    )  # fmt: skip
+        sun=(2.3, 1.95, 1.45),
+        towards=(-0.70, 0.80, -0.45),
+        sky=(0.52, 0.55, 0.62),
+        ground=(0.36, 0.28, 0.20),
+        haze=(0.5, 0.5, 0.5),
+        haze_m=200,
+        exposure=0.8,
+    )
 
 
 WORLD = World(

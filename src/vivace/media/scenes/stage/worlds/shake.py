@@ -13,10 +13,10 @@ from vivace.media.scenes.stage.props import ground, house, planter, put
 from vivace.media.scenes.stage.solids import (
     Bodies,
     Material,
+    Pose,
     Prop,
     Rgb01,
     Solid,
-    Pose,
     at,
     ball,
     box,
@@ -86,7 +86,16 @@ def build(rng: np.random.Generator) -> list[Stage]:
     for index, (x, z) in enumerate(((-1.4, 2.8), (4.6, 2.6))):
         put(bodies, "flowers", planter((0.5, 0.62, 0.72), ((0.95, 0.4, 0.5), (0.98, 0.85, 0.4))[index]), at(x, 0, z))
     barrel = Material("wood", (0.85, 0.75, 0.65), 2)
-    put(bodies, "barrels", built((tube(0.27, 0.36, barrel), at(0, 0.36, 0)), (tube(0.285, 0.03, Material("clay", (0.3, 0.3, 0.32))), at(0, 0.2, 0)), (tube(0.285, 0.03, Material("clay", (0.3, 0.3, 0.32))), at(0, 0.54, 0))), at(1.75, 0, 3.2))  # fmt: skip
+    put(
+        bodies,
+        "barrels",
+        built(
+            (tube(0.27, 0.36, barrel), at(0, 0.36, 0)),
+            (tube(0.285, 0.03, Material("clay", (0.3, 0.3, 0.32))), at(0, 0.2, 0)),
+            (tube(0.285, 0.03, Material("clay", (0.3, 0.3, 0.32))), at(0, 0.54, 0)),
+        ),
+        at(1.75, 0, 3.2),
+    )
     bunting = []
     for index in range(21):
         share = index / 20
@@ -145,9 +154,13 @@ def camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.6, 2.2, 1.65), towards=(0.55, 0.85, -0.6), sky=(0.48, 0.56, 0.72), ground=(0.36, 0.31, 0.25),
-        haze=(0.66, 0.70, 0.76), haze_m=90,
-    )  # fmt: skip
+        sun=(2.6, 2.2, 1.65),
+        towards=(0.55, 0.85, -0.6),
+        sky=(0.48, 0.56, 0.72),
+        ground=(0.36, 0.31, 0.25),
+        haze=(0.66, 0.70, 0.76),
+        haze_m=90,
+    )
 
 
 WORLD = World(

@@ -146,9 +146,16 @@ def _camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.6, 1.45, 0.75), towards=(-0.95, 0.42, -0.45), sky=(0.38, 0.36, 0.58), ground=(0.20, 0.16, 0.20),
-        lamps=(Lamp((2.0, 1.9, 7.9), (0.7, 0.42, 0.16), 0.8),), haze=(0.66, 0.34, 0.27), haze_m=110, shine=0.8, exposure=0.85,
-    )  # fmt: skip
+        sun=(2.6, 1.45, 0.75),
+        towards=(-0.95, 0.42, -0.45),
+        sky=(0.38, 0.36, 0.58),
+        ground=(0.20, 0.16, 0.20),
+        lamps=(Lamp((2.0, 1.9, 7.9), (0.9, 0.55, 0.2), 0.9),),
+        haze=(0.66, 0.34, 0.27),
+        haze_m=110,
+        shine=0.8,
+        exposure=0.85,
+    )
 
 
 WORLD = World(

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from vivace.media.scenes.stage import columns, lights, table, walkers
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.solids import Rgb01
 from vivace.media.scenes.stage.stage import Change, Stage, World
+from vivace.media.scenes.stage.worlds import columns, lights, table, walkers
 
 SHOT_S = 1.75
 _BLUE: Rgb01 = (0.14, 0.30, 0.80)

@@ -15,9 +15,14 @@ from vivace.media.scenes.stage.stage import Change, Stage, World
 
 RED: Rgb01 = (0.84, 0.17, 0.14)
 CLOTHES: tuple[Rgb01, ...] = (
-    (0.20, 0.42, 0.66), (0.95, 0.74, 0.26), (0.30, 0.56, 0.40), (0.92, 0.88, 0.80), (0.58, 0.32, 0.56),
-    (0.90, 0.52, 0.36), (0.34, 0.36, 0.44),
-)  # fmt: skip
+    (0.20, 0.42, 0.66),
+    (0.95, 0.74, 0.26),
+    (0.30, 0.56, 0.40),
+    (0.92, 0.88, 0.80),
+    (0.58, 0.32, 0.56),
+    (0.90, 0.52, 0.36),
+    (0.34, 0.36, 0.44),
+)
 WALLS: tuple[Rgb01, ...] = (
     (0.98, 0.84, 0.62),
     (0.90, 0.66, 0.56),
@@ -34,11 +39,11 @@ def square(bodies: Bodies, rng: np.random.Generator) -> None:
     x = -13.5
     for index in range(5):
         wide = (5.2, 4.2, 6.0, 4.6, 5.2)[index]
-        high = (7.0, 9.2, 6.4, 8.6, 7.4)[index]
+        high = (4.6, 5.9, 3.2, 5.9, 4.6)[index]
         put(
             bodies,
             "houses",
-            house(wide, high, 5, WALLS[walls[index]], storey=2.7),
+            house(wide, high, 5, WALLS[walls[index]], storey=2.6),
             at(x + wide / 2, 0, 10.5 + 0.5 * (index % 2)),
         )
         x += wide + 0.6
@@ -52,11 +57,21 @@ def square(bodies: Bodies, rng: np.random.Generator) -> None:
     for index, x in enumerate((-2.2, 2.3)):
         put(bodies, "flowers", planter((0.82, 0.46, 0.34), blooms[(index + int(rng.integers(3))) % 3]), at(x, 0, 5.2))
     stone = Material("marble", (0.95, 0.92, 0.88), 6)
-    put(bodies, "fountain", (
-        (tube(1.25, 0.24, stone, taper=0.06), tube(1.08, 0.02, Material("water", (0.9, 1, 1), 3, gloss=0.8)),
-         tube(0.16, 0.55, stone, taper=-0.3), tube(0.42, 0.07, stone, taper=0.5), ball(stone, 0.15)),
-        stack(at(0, 0.24, 0), at(0, 0.475, 0), at(0, 0.95, 0), at(0, 1.42, 0), at(0, 1.60, 0)),
-    ), at(0.2, 0, 5.4))  # fmt: skip
+    put(
+        bodies,
+        "fountain",
+        (
+            (
+                tube(1.25, 0.24, stone, taper=0.06),
+                tube(1.08, 0.02, Material("water", (0.9, 1, 1), 3, gloss=0.8)),
+                tube(0.16, 0.55, stone, taper=-0.3),
+                tube(0.42, 0.07, stone, taper=0.5),
+                ball(stone, 0.15),
+            ),
+            stack(at(0, 0.24, 0), at(0, 0.475, 0), at(0, 0.95, 0), at(0, 1.42, 0), at(0, 1.60, 0)),
+        ),
+        at(0.2, 0, 5.4),
+    )
     water = Material("water", (1, 1, 1), 2, gloss=0.8)
     drops = tuple(ball(water, 0.045, 0.055) for _ in range(10))
 
@@ -108,11 +123,40 @@ def build(rng: np.random.Generator) -> list[Stage]:
     start = float(rng.uniform(-0.6, 0.6))
     bodies.add("red jacket", figure(red), walker(red, oval((0.1, 1.6), (2.5, 0.75), 17, start=-2.2 + start)))
     people = (
-        (Outfit(CLOTHES[colours[0]], (0.85, 0.82, 0.74), hair=HAIRS[2], skin=SKINS[3], skirt=True, cloth="stripes", height_m=1.64), oval((-0.6, 3.0), (3.6, 0.7), -23, start=1.2)),
-        (Outfit(CLOTHES[colours[1]], (0.24, 0.26, 0.32), hair=HAIRS[3], skin=SKINS[2], hat=(0.80, 0.68, 0.46), height_m=1.82), oval((1.0, 3.9), (4.4, 0.6), 29, start=3.4)),
-        (Outfit(CLOTHES[colours[2]], (0.55, 0.30, 0.26), hair=HAIRS[0], skin=SKINS[1], cloth="checks", height_m=1.35), oval((0.4, 0.8), (1.9, 0.6), -13, start=0.4)),
-        (Outfit(CLOTHES[colours[3]], (0.40, 0.42, 0.40), hair=HAIRS[1], skin=SKINS[0], height_m=1.75), oval((0.0, 7.6), (6.5, 0.5), 34, start=4.6)),
-    )  # fmt: skip
+        (
+            Outfit(
+                CLOTHES[colours[0]],
+                (0.85, 0.82, 0.74),
+                hair=HAIRS[2],
+                skin=SKINS[3],
+                skirt=True,
+                cloth="stripes",
+                height_m=1.64,
+            ),
+            oval((-0.6, 3.0), (3.6, 0.7), -23, start=1.2),
+        ),
+        (
+            Outfit(
+                CLOTHES[colours[1]],
+                (0.24, 0.26, 0.32),
+                hair=HAIRS[3],
+                skin=SKINS[2],
+                hat=(0.80, 0.68, 0.46),
+                height_m=1.82,
+            ),
+            oval((1.0, 3.9), (4.4, 0.6), 29, start=3.4),
+        ),
+        (
+            Outfit(
+                CLOTHES[colours[2]], (0.55, 0.30, 0.26), hair=HAIRS[0], skin=SKINS[1], cloth="checks", height_m=1.35
+            ),
+            oval((0.4, 0.8), (1.9, 0.6), -13, start=0.4),
+        ),
+        (
+            Outfit(CLOTHES[colours[3]], (0.40, 0.42, 0.40), hair=HAIRS[1], skin=SKINS[0], height_m=1.75),
+            oval((0.0, 7.6), (6.5, 0.5), 34, start=4.6),
+        ),
+    )
     for index, (outfit, path) in enumerate(people):
         bodies.add(f"walker {index + 1}", figure(outfit), walker(outfit, path, phase=float(rng.uniform(0, 6.28))))
     waving = Outfit(CLOTHES[colours[4]], (0.30, 0.30, 0.36), hair=HAIRS[2], skin=SKINS[0], skirt=True, height_m=1.66)
@@ -124,16 +168,20 @@ def build(rng: np.random.Generator) -> list[Stage]:
 
 def _camera(time_s: float) -> Camera:
     x = 0.25 * math.sin(0.23 * time_s)
-    return Camera((x, 1.72, -3.6), (0.35 * x, 1.32, 4.0), 1.18)
+    return Camera((x, 1.70, -2.9), (0.35 * x, 1.36, 4.0), 1.15)
 
 
 def daylight(_: float) -> Light:
     """Return the light of the plaza."""
     return Light(
-        sun=(2.5, 2.2, 1.75), towards=(-0.62, 0.85, -0.62), sky=(0.46, 0.56, 0.74), ground=(0.34, 0.30, 0.25),
-        lamps=(Lamp((-3.2, 3.0, 4.2), (0.02, 0.014, 0.006), 1.6), Lamp((3.4, 3.0, 4.2), (0.02, 0.014, 0.006), 1.6)),
-        haze=(0.60, 0.70, 0.80), haze_m=90,
-    )  # fmt: skip
+        sun=(2.5, 2.2, 1.75),
+        towards=(-0.62, 0.85, -0.62),
+        sky=(0.42, 0.52, 0.70),
+        ground=(0.34, 0.30, 0.25),
+        lamps=(Lamp((-3.2, 3.0, 4.2), (1.3, 0.85, 0.4), 1.8), Lamp((3.4, 3.0, 4.2), (1.3, 0.85, 0.4), 1.8)),
+        haze=(0.60, 0.70, 0.80),
+        haze_m=140,
+    )
 
 
 WORLD = World(

@@ -22,8 +22,11 @@ def build(rng: np.random.Generator) -> list[Stage]:
     spin = float(rng.uniform(0, 6.28))
     room(bodies, rng)
     wood = Material("wood", (1.0, 0.92, 0.84), 0.9, gloss=0.25)
-    bodies.add("table", (box(0.95, 0.03, 0.62, wood), *(tube(0.045, 0.36, wood, taper=0.2) for _ in range(4))), stack(
-        at(0, _TOP - 0.03, 0), *(at(x, 0.36, z) for x in (-0.82, 0.82) for z in (-0.5, 0.5))))  # fmt: skip
+    bodies.add(
+        "table",
+        (box(0.95, 0.03, 0.62, wood), *(tube(0.045, 0.36, wood, taper=0.2) for _ in range(4))),
+        stack(at(0, _TOP - 0.03, 0), *(at(x, 0.36, z) for x in (-0.82, 0.82) for z in (-0.5, 0.5))),
+    )
 
     glaze = Material("clay", VASE, 2, gloss=0.8)
     flowers = [
@@ -46,8 +49,16 @@ def build(rng: np.random.Generator) -> list[Stage]:
             (ball(Material("clay", tint, 4), 0.055, 0.03), at(dx, 0.27 + reach, dz, yaw=math.atan2(dx, dz), pitch=0.5))
         )
         heads.append((ball(Material("clay", (0.5, 0.3, 0.14), 1), 0.022), at(dx * 1.08, 0.29 + reach, dz * 1.08)))
-    bodies.add("vase", (tube(0.075, 0.09, glaze, taper=0.35), ball(glaze, 0.105, 0.07), tube(0.062, 0.06, glaze, taper=-0.3), tube(0.058, 0.012, glaze, taper=0.2)), stack(
-        at(0, _TOP + 0.09, 0.1), at(0, _TOP + 0.165, 0.1), at(0, _TOP + 0.235, 0.1), at(0, _TOP + 0.30, 0.1)))  # fmt: skip
+    bodies.add(
+        "vase",
+        (
+            tube(0.075, 0.09, glaze, taper=0.35),
+            ball(glaze, 0.105, 0.07),
+            tube(0.062, 0.06, glaze, taper=-0.3),
+            tube(0.058, 0.012, glaze, taper=0.2),
+        ),
+        stack(at(0, _TOP + 0.09, 0.1), at(0, _TOP + 0.165, 0.1), at(0, _TOP + 0.235, 0.1), at(0, _TOP + 0.30, 0.1)),
+    )
     parts = [*stems, *heads]
     bodies.add(
         "flowers",
@@ -65,23 +76,52 @@ def build(rng: np.random.Generator) -> list[Stage]:
             stack(at(x, _TOP + 0.9 * radius, z, roll=0.3), at(x, _TOP + 1.85 * radius, z, roll=0.3)),
         )
     mug = Material("dots", (0.95, 0.45, 0.35), 2, gloss=0.5)
-    bodies.add("mug", (tube(0.062, 0.07, mug, taper=0.05), tube(0.05, 0.004, Material("earth", (0.42, 0.28, 0.2))), *(ball(mug, 0.02, 0.018) for _ in range(4))), stack(
-        at(0.30, _TOP + 0.07, -0.26), at(0.30, _TOP + 0.141, -0.26),
-        *(at(0.36 + 0.035 * math.sin(a), _TOP + 0.07 + 0.042 * math.cos(a), -0.26) for a in (0.2, 1.1, 2.0, 2.9))))  # fmt: skip
+    bodies.add(
+        "mug",
+        (
+            tube(0.062, 0.07, mug, taper=0.05),
+            tube(0.05, 0.004, Material("earth", (0.42, 0.28, 0.2))),
+            *(ball(mug, 0.02, 0.018) for _ in range(4)),
+        ),
+        stack(
+            at(0.30, _TOP + 0.07, -0.26),
+            at(0.30, _TOP + 0.141, -0.26),
+            *(at(0.36 + 0.035 * math.sin(a), _TOP + 0.07 + 0.042 * math.cos(a), -0.26) for a in (0.2, 1.1, 2.0, 2.9)),
+        ),
+    )
     for index, (tint, turn) in enumerate(
         (((0.70, 0.22, 0.20), 0.2), ((0.2, 0.4, 0.36), -0.1), ((0.86, 0.70, 0.34), 0.35))
     ):
         cover = Material("cloth", tint, 0.4)
-        bodies.add("books", (box(0.17, 0.022, 0.12, cover), box(0.165, 0.017, 0.123, Material("stripes", (1, 0.98, 0.9), 0.03))), stack(
-            at(0.55, _TOP + 0.024 + 0.048 * index, 0.12, yaw=turn), at(0.555, _TOP + 0.024 + 0.048 * index, 0.12, yaw=turn)))  # fmt: skip
+        bodies.add(
+            "books",
+            (box(0.17, 0.022, 0.12, cover), box(0.165, 0.017, 0.123, Material("stripes", (1, 0.98, 0.9), 0.03))),
+            stack(
+                at(0.55, _TOP + 0.024 + 0.048 * index, 0.12, yaw=turn),
+                at(0.555, _TOP + 0.024 + 0.048 * index, 0.12, yaw=turn),
+            ),
+        )
     bodies.add(
         "globe",
         ball(Material("water", (1, 1.0, 0.9), 2, gloss=0.6), 0.085),
         lambda t: at(0.55, _TOP + 0.24, 0.12, roll=0.35, yaw=0.9 * t)[None],
     )
     clock = Material("clay", (0.92, 0.80, 0.35), 2, gloss=0.7)
-    bodies.add("clock", (ball(clock, 0.10, 0.10, 0.05), tube(0.083, 0.012, Material("plain", (1, 1, 0.95), 1)), ball(clock, 0.03), ball(clock, 0.03)), stack(
-        at(-0.60, _TOP + 0.105, 0.18, yaw=0.3), at(-0.614, _TOP + 0.105, 0.135, yaw=0.3, pitch=1.5708), at(-0.66, _TOP + 0.21, 0.2), at(-0.54, _TOP + 0.21, 0.16)))  # fmt: skip
+    bodies.add(
+        "clock",
+        (
+            ball(clock, 0.10, 0.10, 0.05),
+            tube(0.083, 0.012, Material("plain", (1, 1, 0.95), 1)),
+            ball(clock, 0.03),
+            ball(clock, 0.03),
+        ),
+        stack(
+            at(-0.60, _TOP + 0.105, 0.18, yaw=0.3),
+            at(-0.614, _TOP + 0.105, 0.135, yaw=0.3, pitch=1.5708),
+            at(-0.66, _TOP + 0.21, 0.2),
+            at(-0.54, _TOP + 0.21, 0.16),
+        ),
+    )
     bodies.add("clock", box(0.006, 0.033, 0.004, IRON_DARK), lambda t: _hand(t, 0.35))
     bodies.add("clock", box(0.004, 0.036, 0.004, IRON_DARK), lambda t: _hand(t, 1.8))
     return [Stage(bodies, _camera, _light, "day", reach=Reach((0, 0.5, 0.2), 2.4, 448))]
@@ -121,10 +161,32 @@ def room(bodies: Bodies, rng: np.random.Generator) -> None:
     )
     bodies.add("painting", box(0.62, 0.45, 0.04, Material("painting", (1, 1, 1), 1.24)), at(0.35, 1.72, 2.87))
     wood = Material("grain", (0.75, 0.65, 0.6), 1.0)
-    put(bodies, "shelf", ((box(0.75, 0.03, 0.16, wood), box(0.68, 0.16, 0.11, Material("books", (1, 1, 1), 0.33)), box(0.75, 0.03, 0.16, wood), box(0.55, 0.15, 0.11, Material("books", (0.95, 1, 1), 0.3))), stack(
-        at(0, 0, 0), at(-0.03, 0.19, 0), at(0, 0.52, 0), at(-0.15, 0.70, 0))), at(-1.45, 1.15, 2.74))  # fmt: skip
-    put(bodies, "plant", ((tube(0.2, 0.2, Material("clay", (0.85, 0.5, 0.35), 2), taper=0.2), *(ball(Material("foliage", (0.9, 1, 0.9), 2), r, 1.2 * r) for r in (0.34, 0.28, 0.25))), stack(
-        at(0, 0.2, 0), at(0, 0.75, 0), at(0.2, 1.05, 0.05), at(-0.16, 1.15, -0.05))), at(2.2, 0, 2.2))  # fmt: skip
+    put(
+        bodies,
+        "shelf",
+        (
+            (
+                box(0.75, 0.03, 0.16, wood),
+                box(0.68, 0.16, 0.11, Material("books", (1, 1, 1), 0.33)),
+                box(0.75, 0.03, 0.16, wood),
+                box(0.55, 0.15, 0.11, Material("books", (0.95, 1, 1), 0.3)),
+            ),
+            stack(at(0, 0, 0), at(-0.03, 0.19, 0), at(0, 0.52, 0), at(-0.15, 0.70, 0)),
+        ),
+        at(-1.45, 1.15, 2.74),
+    )
+    put(
+        bodies,
+        "plant",
+        (
+            (
+                tube(0.2, 0.2, Material("clay", (0.85, 0.5, 0.35), 2), taper=0.2),
+                *(ball(Material("foliage", (0.9, 1, 0.9), 2), r, 1.2 * r) for r in (0.34, 0.28, 0.25)),
+            ),
+            stack(at(0, 0.2, 0), at(0, 0.75, 0), at(0.2, 1.05, 0.05), at(-0.16, 1.15, -0.05)),
+        ),
+        at(2.2, 0, 2.2),
+    )
 
 
 def _camera(time_s: float) -> Camera:
@@ -139,9 +201,16 @@ def _camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.3, 1.9, 1.35), towards=(-0.75, 0.95, -0.55), sky=(0.50, 0.52, 0.58), ground=(0.36, 0.27, 0.20),
-        lamps=(Lamp((1.6, 2.4, 0.2), (0.5, 0.40, 0.26), 1.6),), haze=(0.5, 0.45, 0.4), haze_m=90.0, exposure=0.82,
-    )  # fmt: skip
+        sun=(2.3, 1.9, 1.35),
+        towards=(-0.75, 0.95, -0.55),
+        sky=(0.50, 0.52, 0.58),
+        ground=(0.36, 0.27, 0.20),
+        lamps=(Lamp((1.6, 2.4, 0.2), (0.5, 0.40, 0.26), 1.6),),
+        haze=(0.5, 0.45, 0.4),
+        haze_m=90.0,
+        shine=1.0,
+        exposure=0.82,
+    )
 
 
 WORLD = World(
@@ -150,7 +219,7 @@ WORLD = World(
     subject="vase",
     changes=(
         Change("recolour", "make the blue vase red", "vase", tints=((VASE, (0.84, 0.16, 0.14)),)),
-        Change("remove", "remove the pile of books", "books"),
+        Change("remove", "remove the dotted mug", "mug"),
         Change("night", "make it night, lit by one warm lamp"),
     ),
     build=build,

@@ -9,8 +9,7 @@ import numpy as np
 from vivace.media.scenes.stage.figures import HAIRS, SKINS, Outfit, Path, figure, walker
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Lamp, Light, Reach
-from vivace.media.scenes.stage.mover import toy_car
-from vivace.media.scenes.stage.props import ground, house, put, street_lamp, tree
+from vivace.media.scenes.stage.props import ground, house, put, street_lamp, toy_car, tree
 from vivace.media.scenes.stage.solids import Bodies, Material, Pose, Rgb01, at, box, built, moving, scaled, tube
 from vivace.media.scenes.stage.stage import Change, Stage, World
 from vivace.media.scenes.stage.weather import rain
@@ -78,7 +77,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         put(
             bodies,
             "houses",
-            house(wide, 5.0 + 2.6 * ((index * 2 + 1) % 3), 5, walls[order[index % 5]], (0.62, 0.6, 0.66), storey=2.6),
+            house(wide, 3.2 + 2.6 * ((index * 2 + 1) % 3), 5, walls[order[index % 5]], (0.62, 0.6, 0.66), storey=2.6),
             at(x + wide / 2, 0, 15.5),
         )
         x += wide + 0.25
@@ -106,11 +105,48 @@ def build(rng: np.random.Generator) -> list[Stage]:
         at(-2.3, 0, 4.3),
     )
     people = (
-        ("red umbrella", Outfit((0.78, 0.68, 0.50), (0.22, 0.24, 0.32), hair=HAIRS[1], skin=SKINS[0], umbrella=UMBRELLA), _to_and_fro(2.5, 2.6, 1.05, 0.6 + float(rng.uniform(0, 2)))),
-        ("walker 1", Outfit((0.30, 0.34, 0.44), (0.2, 0.2, 0.24), hair=HAIRS[3], skin=SKINS[2], umbrella=(0.22, 0.36, 0.62), height_m=1.8), _to_and_fro(3.7, 3.4, 1.25, 6.5)),
-        ("walker 2", Outfit((0.95, 0.80, 0.25), (0.3, 0.34, 0.5), hair=HAIRS[2], skin=SKINS[3], hat=(0.95, 0.80, 0.25), height_m=1.25), _to_and_fro(1.6, 1.9, 1.35, 3.0 + float(rng.uniform(0, 2)))),
-        ("walker 3", Outfit((0.45, 0.24, 0.30), (0.5, 0.45, 0.42), hair=HAIRS[0], skin=SKINS[1], skirt=True, umbrella=(0.95, 0.85, 0.6)), _to_and_fro(10.6, 5.5, 1.1, 14.0)),
-    )  # fmt: skip
+        (
+            "red umbrella",
+            Outfit((0.78, 0.68, 0.50), (0.22, 0.24, 0.32), hair=HAIRS[1], skin=SKINS[0], umbrella=UMBRELLA),
+            _to_and_fro(2.5, 2.6, 1.05, 0.6 + float(rng.uniform(0, 2))),
+        ),
+        (
+            "walker 1",
+            Outfit(
+                (0.30, 0.34, 0.44),
+                (0.2, 0.2, 0.24),
+                hair=HAIRS[3],
+                skin=SKINS[2],
+                umbrella=(0.22, 0.36, 0.62),
+                height_m=1.8,
+            ),
+            _to_and_fro(3.7, 3.4, 1.25, 6.5),
+        ),
+        (
+            "walker 2",
+            Outfit(
+                (0.95, 0.80, 0.25),
+                (0.3, 0.34, 0.5),
+                hair=HAIRS[2],
+                skin=SKINS[3],
+                hat=(0.95, 0.80, 0.25),
+                height_m=1.25,
+            ),
+            _to_and_fro(1.6, 1.9, 1.35, 3.0 + float(rng.uniform(0, 2))),
+        ),
+        (
+            "walker 3",
+            Outfit(
+                (0.45, 0.24, 0.30),
+                (0.5, 0.45, 0.42),
+                hair=HAIRS[0],
+                skin=SKINS[1],
+                skirt=True,
+                umbrella=(0.95, 0.85, 0.6),
+            ),
+            _to_and_fro(10.6, 5.5, 1.1, 14.0),
+        ),
+    )
     for name, outfit, path in people:
         bodies.add(name, figure(outfit), walker(outfit, path))
     for index, (tint, lane, speed, start) in enumerate(
@@ -134,7 +170,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
             bodies,
             _camera,
             _light,
-            "grey",
+            "storm",
             turn=float(rng.uniform(-3, 3)),
             reach=Reach((0, 0, 5.5), 7.5, 384),
             weather=rain,
@@ -149,10 +185,16 @@ def _camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(0.30, 0.32, 0.38), towards=(-0.35, 0.9, -0.35), sky=(0.32, 0.38, 0.50), ground=(0.14, 0.15, 0.18),
-        lamps=tuple(Lamp((x, 3.1, z), (1.5, 0.98, 0.46), 1.9) for x, z in _LAMPS),
-        haze=(0.27, 0.31, 0.37), haze_m=26, shine=1.4, exposure=0.9,
-    )  # fmt: skip
+        sun=(0.30, 0.32, 0.38),
+        towards=(-0.35, 0.9, -0.35),
+        sky=(0.24, 0.30, 0.44),
+        ground=(0.14, 0.15, 0.18),
+        lamps=tuple(Lamp((x, 3.1, z), (1.9, 1.15, 0.5), 2.0) for x, z in _LAMPS),
+        haze=(0.17, 0.20, 0.27),
+        haze_m=34,
+        shine=1.4,
+        exposure=0.9,
+    )
 
 
 WORLD = World(

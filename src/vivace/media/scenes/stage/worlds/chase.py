@@ -8,8 +8,7 @@ import numpy as np
 
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Light, Reach
-from vivace.media.scenes.stage.mover import toy_car
-from vivace.media.scenes.stage.props import fir, ground, house, put, tree
+from vivace.media.scenes.stage.props import fir, ground, house, put, toy_car, tree
 from vivace.media.scenes.stage.solids import (
     Bodies,
     Material,
@@ -119,7 +118,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         shake = 0.02 * math.sin(13 * time_s)
         return Camera((x, 2.15 + shake, z), (tx, 0.95, tz), 0.95, roll=0.03 * math.cos(1.1 * time_s))
 
-    reach = Reach((0, 0, 0), _RADIUS + 12, 1536)
+    reach = Reach((0, 0, 0), _RADIUS + 12, 1024)
     return [Stage(bodies, camera, _light, "summit", turn=float(rng.uniform(-3, 3)), reach=reach)]
 
 
@@ -130,9 +129,13 @@ def _ahead(time_s: float) -> float:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.7, 2.2, 1.6), towards=(-0.6, 0.62, -0.5), sky=(0.46, 0.56, 0.78), ground=(0.28, 0.28, 0.20),
-        haze=(0.60, 0.68, 0.78), haze_m=70,
-    )  # fmt: skip
+        sun=(2.7, 2.2, 1.6),
+        towards=(-0.6, 0.62, -0.5),
+        sky=(0.46, 0.56, 0.78),
+        ground=(0.28, 0.28, 0.20),
+        haze=(0.60, 0.68, 0.78),
+        haze_m=70,
+    )
 
 
 WORLD = World(

@@ -41,11 +41,19 @@ def build(rng: np.random.Generator) -> list[Stage]:
     for index, x in enumerate((-5.3, 1.05, 5.2)):
         put(bodies, "flowers", planter((0.80, 0.46, 0.34), blooms[(index + int(rng.integers(3))) % 3]), at(x, 0, 6.4))
     statue = Material("marble", (0.92, 0.93, 0.95), 2, gloss=0.2)
-    put(bodies, "statue", built(
-        (box(0.32, 0.42, 0.32, stone), at(0, 0.42, 0)), (tube(0.19, 0.42, statue, taper=-0.25), at(0, 1.24, 0)),
-        (ball(statue, 0.21, 0.26, 0.14), at(0, 1.72, 0)), (ball(statue, 0.115, 0.14, 0.12), at(0, 2.12, 0)),
-        (tube(0.05, 0.3, statue), at(0.24, 1.78, 0.06, roll=-2.2)), (tube(0.045, 0.26, statue), at(-0.2, 1.66, 0.1, roll=0.4)),
-    ), at(-2.6, 0, 6.2, yaw=math.pi + 0.2))  # fmt: skip
+    put(
+        bodies,
+        "statue",
+        built(
+            (box(0.32, 0.42, 0.32, stone), at(0, 0.42, 0)),
+            (tube(0.19, 0.42, statue, taper=-0.25), at(0, 1.24, 0)),
+            (ball(statue, 0.21, 0.26, 0.14), at(0, 1.72, 0)),
+            (ball(statue, 0.115, 0.14, 0.12), at(0, 2.12, 0)),
+            (tube(0.05, 0.3, statue), at(0.24, 1.78, 0.06, roll=-2.2)),
+            (tube(0.045, 0.26, statue), at(-0.2, 1.66, 0.1, roll=0.4)),
+        ),
+        at(-2.6, 0, 6.2, yaw=math.pi + 0.2),
+    )
     start = float(rng.uniform(-0.4, 0.4))
     lady = Outfit(TOGA, (0.9, 0.86, 0.78), hair=HAIRS[0], skin=SKINS[1], skirt=True, height_m=1.74)
     bodies.add("woman in red", figure(lady), walker(lady, oval((0.0, 3.5), (3.1, 0.35), 15, start=3.5 + start)))
@@ -76,9 +84,14 @@ def _camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.7, 2.25, 1.6), towards=(-0.55, 0.72, -0.62), sky=(0.46, 0.58, 0.76), ground=(0.40, 0.34, 0.27),
-        haze=(0.66, 0.80, 0.86), haze_m=120, exposure=0.72,
-    )  # fmt: skip
+        sun=(2.7, 2.25, 1.6),
+        towards=(-0.55, 0.72, -0.62),
+        sky=(0.46, 0.58, 0.76),
+        ground=(0.40, 0.34, 0.27),
+        haze=(0.66, 0.80, 0.86),
+        haze_m=120,
+        exposure=0.72,
+    )
 
 
 WORLD = World(

@@ -22,8 +22,6 @@ from vivace.media.scenes.stage.solids import (
     box,
     built,
     carried,
-    moving,
-    pill,
     tube,
 )
 from vivace.media.scenes.stage.stage import Change, Stage, World
@@ -68,13 +66,24 @@ def build(rng: np.random.Generator) -> list[Stage]:
         ("grass", _RADIUS - _HALF, 0.024, Material("grass", (0.95, 1.1, 0.85), 30)),
     ):
         bodies.add(name, tube(radius, 0.5, material), at(0, level - 0.5, 0), casts=False)
-    put(bodies, "castle", built(
-        *((tube(1.6, 3.2, Material("stone", (0.95, 0.92, 0.98), 6), taper=-0.05), at(x, 3.2, z)) for x, z in ((-3, -3), (3, -3), (3, 3), (-3, 3))),
-        *((tube(1.1, 1.3, Material("roof", (0.5, 0.6, 1.1), 6), taper=-0.97), at(x, 7.6, z)) for x, z in ((-3, -3), (3, -3), (3, 3), (-3, 3))),
-        (box(3.0, 2.3, 3.0, Material("stone", (0.9, 0.88, 0.94), 2.0)), at(0, 2.3, 0)),
-        (tube(1.7, 2.4, Material("stone", (1, 0.97, 1.0), 6), taper=-0.05), at(0, 6.6, 0)),
-        (tube(1.3, 1.7, Material("roof", (0.5, 0.6, 1.1), 7), taper=-0.97), at(0, 10.6, 0)),
-    ), at(0, 0, 0))  # fmt: skip
+    put(
+        bodies,
+        "castle",
+        built(
+            *(
+                (tube(1.6, 3.2, Material("stone", (0.95, 0.92, 0.98), 6), taper=-0.05), at(x, 3.2, z))
+                for x, z in ((-3, -3), (3, -3), (3, 3), (-3, 3))
+            ),
+            *(
+                (tube(1.1, 1.3, Material("roof", (0.5, 0.6, 1.1), 6), taper=-0.97), at(x, 7.6, z))
+                for x, z in ((-3, -3), (3, -3), (3, 3), (-3, 3))
+            ),
+            (box(3.0, 2.3, 3.0, Material("stone", (0.9, 0.88, 0.94), 2.0)), at(0, 2.3, 0)),
+            (tube(1.7, 2.4, Material("stone", (1, 0.97, 1.0), 6), taper=-0.05), at(0, 6.6, 0)),
+            (tube(1.3, 1.7, Material("roof", (0.5, 0.6, 1.1), 7), taper=-0.97), at(0, 10.6, 0)),
+        ),
+        at(0, 0, 0),
+    )
     for index in range(30):
         angle = 2 * math.pi * (index + float(rng.uniform(-0.3, 0.3))) / 30
         outside = index % 3 > 0
@@ -153,9 +162,16 @@ def build(rng: np.random.Generator) -> list[Stage]:
         x, z, heading, way = path(time_s)
         wave = 0.10 * math.sin(8 * time_s)
         swing = 0.05 * math.cos(4 * math.pi * way / 1.5)
-        return carried(at(x, swing * 0.4, z, yaw=heading), np.stack([
-            at(0, 0.98, -0.30, pitch=0.46 + wave), at(0, 1.22, -0.11, pitch=0.25), at(0.1, 1.0, -0.24, roll=0.7, pitch=0.2),
-        ]))  # fmt: skip
+        return carried(
+            at(x, swing * 0.4, z, yaw=heading),
+            np.stack(
+                [
+                    at(0, 0.98, -0.30, pitch=0.46 + wave),
+                    at(0, 1.22, -0.11, pitch=0.25),
+                    at(0.1, 1.0, -0.24, roll=0.7, pitch=0.2),
+                ]
+            ),
+        )
 
     bodies.add(
         "cape",
@@ -174,17 +190,26 @@ def build(rng: np.random.Generator) -> list[Stage]:
         return Camera((x, 2.15, z), (hx, 1.22, hz), 1.02)
 
     stage = Stage(
-        bodies, camera, _light, "sea", turn=float(rng.uniform(-3, 3)), reach=Reach((0, 0, 0), _RADIUS + 9, 1280),
+        bodies,
+        camera,
+        _light,
+        "sea",
+        turn=float(rng.uniform(-3, 3)),
+        reach=Reach((0, 0, 0), _RADIUS + 9, 768),
         interface=GameInterface(_LAP_S),
-    )  # fmt: skip
+    )
     return [stage]
 
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.7, 2.35, 1.7), towards=(-0.55, 0.75, -0.5), sky=(0.48, 0.60, 0.84), ground=(0.30, 0.32, 0.22),
-        haze=(0.62, 0.78, 0.90), haze_m=75,
-    )  # fmt: skip
+        sun=(2.7, 2.35, 1.7),
+        towards=(-0.55, 0.75, -0.5),
+        sky=(0.48, 0.60, 0.84),
+        ground=(0.30, 0.32, 0.22),
+        haze=(0.62, 0.78, 0.90),
+        haze_m=75,
+    )
 
 
 WORLD = World(

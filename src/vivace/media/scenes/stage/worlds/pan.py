@@ -135,9 +135,13 @@ def _camera(time_s: float) -> Camera:
 
 def _light(_: float) -> Light:
     return Light(
-        sun=(2.6, 2.3, 1.8), towards=(-0.7, 0.75, -0.45), sky=(0.46, 0.58, 0.80), ground=(0.26, 0.30, 0.18),
-        haze=(0.60, 0.70, 0.82), haze_m=75,
-    )  # fmt: skip
+        sun=(2.6, 2.3, 1.8),
+        towards=(-0.7, 0.75, -0.45),
+        sky=(0.46, 0.58, 0.80),
+        ground=(0.26, 0.30, 0.18),
+        haze=(0.60, 0.70, 0.82),
+        haze_m=75,
+    )
 
 
 WORLD = World(

@@ -1,0 +1,1 @@
+"""One world a module; each has a `WORLD`."""
