@@ -73,6 +73,7 @@ def test_percentiles_without_intervals_share_a_line():
     assert line.titled == "↓ Stage p50 · p95 · p99, ms"
     assert line.text("mini") == "4 · 5 · 6"
     assert line.wins == {"passthrough"}
+    assert [one.titled for one in line.apart()] == ["↓ Stage p50, ms", "↓ Stage p95, ms", "↓ Stage p99, ms"]
 
 
 def test_percentiles_with_intervals_have_a_line_each():

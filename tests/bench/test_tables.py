@@ -88,3 +88,11 @@ def test_a_metric_that_a_system_has_not_is_a_dash():
 def test_text_is_not_taken_for_markup():
     made = document([row("[red]mini[/red]", 1.0)])
     assert "[red]mini[/red]" in printed(made, 120)
+
+
+def test_a_busy_machine_is_told_where_time_was_measured():
+    busy = document().machine.model_copy(update={"load_average": (3.0, 2.0, 1.0)})
+    assert "load 3.0 on 2 cores" in printed(document(machine=busy), 120)
+    assert "load" not in printed(document(), 120)
+    quality = [m for m in METRICS if m.group == "quality"]
+    assert "load" not in printed(document([row("mini", 1.0, metrics=quality)], metrics=quality, machine=busy), 120)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-BUSY_LOAD = 0.75
-"""Load per core at the start from which figures of time say more about the neighbours."""
-
 EXIT_WORSE = 1
 VALUES_WIDTH = 72
 """Columns of a terminal from which both values are shown, not only their difference."""
@@ -254,7 +251,7 @@ def _protocol_warnings(a: Document, b: Document) -> list[str]:
             warnings.append(f"machines differ in {name} ({before}, {after}): speed and latency cannot be compared.")
     for label, document in (("A", a), ("B", b)):
         load = document.machine.load_average
-        if load is not None and load[0] > BUSY_LOAD * document.machine.cores:
+        if load is not None and document.machine.busy:
             warnings.append(
                 f"{label} was measured on a busy machine (load {load[0]:.1f} on {document.machine.cores} cores): "
                 "its speed and latency are too slow by an unknown amount."

@@ -30,6 +30,9 @@ DIGITS = 9
 """Significant digits of a figure: a thousand times finer than the repeatability that is promised, half as long as the
 full binary value."""
 
+BUSY_LOAD = 0.75
+"""Load a core from which a machine is busy."""
+
 Group = Literal["speed", "latency", "quality"]
 GROUPS: tuple[Group, ...] = ("speed", "latency", "quality")
 Direction = Literal["higher", "lower", "target"]
@@ -65,6 +68,11 @@ class Machine(_Part):
     python: str
     load_average: tuple[float, float, float] | None
     """When the run began."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much was running beside the benchmark that its times say more about the neighbours."""
+        return self.load_average is not None and self.load_average[0] > BUSY_LOAD * self.cores
 
 
 class MetricInfo(_Part):

@@ -12,12 +12,12 @@ MAX_DIGITS = 4
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
-def decimals(value: float, half: float) -> int:
-    """Return how many decimals to write: two digits of the half interval, and no more than four of the value."""
+def decimals(value: float, half: float, digits: int = MAX_DIGITS) -> int:
+    """Return how many decimals to write: two digits of the half interval, and no more than `digits` of the value."""
     if half == 0 and float(value).is_integer():
         return 0
     largest = max(abs(value), half)
-    of_value = MAX_DIGITS - 1 - math.floor(math.log10(largest))
+    of_value = digits - 1 - math.floor(math.log10(largest))
     of_half = 1 - math.floor(math.log10(half)) if half > 0 else of_value
     return max(0, min(MAX_DECIMALS, of_value, of_half))
 
@@ -55,6 +55,11 @@ def arrow(info: MetricInfo) -> str:
     if info.direction == "target":
         return f"→{figure(info.target or 0.0)}"
     return ARROWS[info.direction]
+
+
+def short(value: float) -> str:
+    """Return a value as text, three digits of it: where several stand beside each other."""
+    return figure(value, places=decimals(value, 0.0, digits=3))
 
 
 def titled(info: MetricInfo) -> str:

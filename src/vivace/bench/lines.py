@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vivace.bench.document import Document, Group, Interval, MetricInfo, Row
-from vivace.bench.figures import arrow, figure, with_half
+from vivace.bench.figures import arrow, figure, short, with_half
 from vivace.bench.stats import Change, compare_metric, summarise
 
 _PERCENTILE = re.compile(r"(.+) (p\d+)$")
@@ -31,6 +31,10 @@ class Line:
         marks = [_percentile(line.info)[1] for line in self.further]
         return " · ".join([self.info.title, *marks])
 
+    def apart(self) -> tuple[Line, ...]:
+        """Return the line and its further percentiles as lines of their own, for where there is no room."""
+        return (replace(self, further=()), *self.further)
+
     @property
     def titled(self) -> str:
         """Which way is better, the title, and the unit."""
@@ -41,9 +45,9 @@ class Line:
         found = [line.cells[system] for line in (self, *self.further) if system in line.cells]
         if not found:
             return None
-        if ranges and len(found) == 1:
-            return with_half(found[0])
-        return " · ".join(figure(interval.value, interval.half) for interval in found)
+        if len(found) > 1:
+            return " · ".join(short(interval.value) for interval in found)
+        return with_half(found[0]) if ranges else figure(found[0].value, found[0].half)
 
 
 @dataclass(frozen=True, slots=True)

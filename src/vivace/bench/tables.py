@@ -21,6 +21,8 @@ NOTHING = "–"
 _METRIC_COLUMNS = 18
 """Least width of the column of titles: they fold, figures do not."""
 _GAP = 2
+_EDGE = 2
+"""Columns of a terminal between two columns of a table, and at its edges together."""
 
 
 def print_document(document: Document, console: Console) -> None:
@@ -38,6 +40,10 @@ def print_document(document: Document, console: Console) -> None:
     if wins:
         subject = rows[0].system
         console.print(Text(f"{WIN.strip()} a baseline does better than {subject} on this metric", "yellow"))
+    load = document.machine.load_average
+    if load is not None and document.machine.busy and any(info.group != "quality" for info in document.metrics):
+        words = f"! load {load[0]:.1f} on {document.machine.cores} cores when the run began: times are too slow"
+        console.print(Text(words, "yellow"))
     if document.planted_faults:
         console.print(faults_table(document))
     if document.not_run:
@@ -73,7 +79,9 @@ def _group_tables(title: str, found: Sequence[Block], rows: Sequence[Row], width
         return
     cells = {row.system: [_cell(row, line, ranges=True) for line in lines] for row in shown}
     widths = _widths(cells)
-    if sum(sorted(widths.values())[-2:]) + _METRIC_COLUMNS + 2 * _GAP > width:
+    if sum(sorted(widths.values())[-2:]) + _METRIC_COLUMNS + 2 * _GAP + _EDGE > width:
+        found = [Block(block.case, tuple(one for line in block.lines for one in line.apart())) for block in found]
+        lines = [line for block in found for line in block.lines]
         cells = {row.system: [_cell(row, line, ranges=False) for line in lines] for row in shown}
         widths = _widths(cells)
     for number, part in enumerate(_parts([row.system for row in shown], widths, width)):
@@ -95,7 +103,7 @@ def _group_tables(title: str, found: Sequence[Block], rows: Sequence[Row], width
 def _parts(systems: Sequence[str], widths: dict[str, int], width: int) -> Iterator[list[str]]:
     """Deal the systems out to tables that fit, the first system in each of them."""
     first, rest = systems[0], list(systems[1:])
-    room = width - _METRIC_COLUMNS - widths[first] - 2 * _GAP
+    room = width - _METRIC_COLUMNS - widths[first] - _GAP - _EDGE
     while True:
         part, used = [first], 0
         while rest and (len(part) == 1 or used + widths[rest[0]] + _GAP <= room):

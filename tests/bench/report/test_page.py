@@ -118,6 +118,12 @@ def test_where_a_baseline_wins_is_shown(whole):
     assert whole.count('title="does better than mini"') >= 5
 
 
+def test_a_busy_machine_is_told_beside_its_times(whole):
+    busy = document().machine.model_copy(update={"load_average": (3.0, 2.0, 1.0)})
+    assert "busy when the run began" not in whole
+    assert render(document(machine=busy), Material()).count("busy when the run began (load 3.0 on 2 cores)") == 2
+
+
 def test_every_picture_says_what_it_shows(whole):
     alts = Page(whole).alts
     assert None not in alts
