@@ -31,7 +31,7 @@ class FitConfig:
 
     targets: Path
     out: Path
-    steps: int = 8000
+    steps: int = 7500
     batch: int = 32
     learning_rate: float = 2e-3
     warmup_steps: int = 200

@@ -25,6 +25,9 @@ from vivace.train.targets import Shard, list_shards
 
 SIDES_PX = (112, 128, 160, 192)
 """Working sides of batches."""
+LATE_FROM = 5500
+LATE_SIDES_PX = (160, 192, 256)
+"""From this batch on pictures are as large as those that will be judged: with more to see there is less doubt."""
 ITEMS_PER_SHARD = 4
 RELIT_SHARE = 0.6
 """How many unpainted pictures are shown in another light than the camera's."""
@@ -79,7 +82,7 @@ class SampleSource:
         Pictures come in pairs of one crop, the second being unpainted: what differs between the two is the style.
         """
         rng = self._rng = np.random.default_rng([self._seed, number, 2027])
-        side = int(rng.choice(SIDES_PX))
+        side = int(rng.choice(SIDES_PX if number < LATE_FROM else LATE_SIDES_PX))
         samples: list[tuple[Tensor, Tensor, NDArray[np.float64]]] = []
         while len(samples) < batch:
             shard = self._shards[int(rng.integers(len(self._shards)))]
@@ -163,10 +166,10 @@ def relight(picture: Tensor, rng: np.random.Generator) -> Tensor:
         picture = grey + (picture - grey) * left
         picture = (picture - 0.5) * float(rng.uniform(0.7, 1.35)) + 0.5
     elif kind == 2:  # warm lamps, low sun
-        picture = picture * torch.tensor([rng.uniform(1.0, 1.15), 1.0, rng.uniform(0.7, 0.95)]).float().view(1, 3, 1, 1)
+        picture = picture * torch.tensor([rng.uniform(1.0, 1.08), 1.0, rng.uniform(0.8, 0.97)]).float().view(1, 3, 1, 1)
     elif kind == 3:  # overcast, snow, fog
         picture = grey + (picture - grey) * float(rng.uniform(0.3, 0.9))
-        picture = 1 - (1 - picture) * float(rng.uniform(0.35, 0.9))
+        picture = 1 - (1 - picture) * float(rng.uniform(0.55, 0.95))
     elif kind == 4:  # harsh: clipped at both ends, vivid
         picture = grey + (picture - grey) * float(rng.uniform(1.0, 1.7))
         picture = (picture - 0.5) * float(rng.uniform(1.2, 1.8)) + 0.5
