@@ -14,7 +14,7 @@ from vivace.errors import SourceNotFoundError, UsageError
 from vivace.media.clock import Clock
 from vivace.media.convert import Size
 from vivace.media.frame import Frame, Rgb
-from vivace.media.scenes.stage import WORLDS
+from vivace.media.scenes.stage import WORLDS, load_world
 from vivace.media.source import Source, SourceInfo
 
 DEFAULT_SCENE = "city"
@@ -64,7 +64,7 @@ def make_scene(name: str, size: Size, seed: int = 0, *, edit: str | None = None)
     if name in WORLDS:
         from vivace.media.scenes.stage.render import StageScene
 
-        return StageScene(name, size, rng, edit)
+        return StageScene(load_world(name), size, rng, edit)
     if name not in _SCENES:
         raise SourceNotFoundError(f"scene:{name}: no such scene; there are {', '.join(scene_names())}")
     if edit is not None:

@@ -15,7 +15,7 @@ LEVELS = 9
 """Each half the size of the one before; the last is one pixel."""
 _LEVEL_START = np.array([sum((SIDE >> level) ** 2 for level in range(upto)) for upto in range(LEVELS)], np.int32)
 TEXELS = int(_LEVEL_START[-1]) + 1
-_SOFTNESS = 1.4
+_SOFTNESS = 2.0
 """Less shows more detail, which then flickers where it moves; 1 takes the level that fits or the next finer one."""
 
 

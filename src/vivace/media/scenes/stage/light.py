@@ -139,11 +139,12 @@ class Shader:
         x, y, z = (np.asarray(reach.centre) + 4 * reach.radius_m * towards).tolist()
         side = reach.cells
         sun = Lens(looking((x, y, z), reach.centre), side / (2 * reach.radius_m), (side, side), True)
-        if self._still is None or self._still[0] != light.towards:
-            self._still = (light.towards, self._depths(sun, to_world, self._skip_moving))
-        if self._still_height is None:
-            self._still_height = self._depths(self._above, to_world, self._skip_moving)
-        depth, below = self._still[1], self._still_height
+        still, below = self._still, self._still_height
+        if still is None or still[0] != light.towards:
+            still = self._still = (light.towards, self._depths(sun, to_world, self._skip_moving))
+        if below is None:
+            below = self._still_height = self._depths(self._above, to_world, self._skip_moving)
+        depth = still[1]
         if self._any_moving:
             depth = self._depths(sun, to_world, self._skip_still, depth)
             below = self._depths(self._above, to_world, self._skip_still, below)

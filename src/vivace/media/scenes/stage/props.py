@@ -61,15 +61,19 @@ def fir(*, height: float = 4.0, tint: Rgb01 = (0.62, 0.78, 0.74)) -> Prop:
     return tuple(solids), stack(*poses)
 
 
+def house_width(width: float, storey: float = 3.2) -> float:
+    """Return how wide a house of about that width comes out, m: as wide as whole windows."""
+    return max(storey / 2, round(2 * width / storey) * storey / 2)
+
+
 def house(
     width: float, height: float, depth: float, wall: Rgb01, roof: Rgb01 = (1, 1, 1), *, storey: float = 3.2
 ) -> Prop:
     """Return a house with windows on all sides and a hipped roof, its foot at the origin."""
     # Whole windows: the wall's size is a multiple of a tile of two by two.
-    tile = 2 * storey / 2
-    wide, high, deep = (max(tile / 2, round(2 * size / tile) * tile / 2) for size in (width, height, depth))
+    wide, high, deep = (house_width(size, storey) for size in (width, height, depth))
     solids = (
-        box(wide / 2, high / 2, deep / 2, Material("facade", wall, tile)),
+        box(wide / 2, high / 2, deep / 2, Material("facade", wall, storey)),
         box(wide / 2 + 0.12, 0.16, deep / 2 + 0.12, Material("plaster", (0.93, 0.90, 0.84), 2)),
         box(wide / 2 + 0.25, 0.10, deep / 2 + 0.25, Material("plaster", (0.86, 0.82, 0.76), 2)),
         tube(0.36 * wide, 0.16 * wide, Material("roof", roof, 5), taper=-0.97, depth=0.36 * deep),

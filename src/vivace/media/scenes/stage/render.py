@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from vivace.errors import UsageError
 from vivace.media.convert import Size
 from vivace.media.frame import Rgb
-from vivace.media.scenes.stage import load_world
 from vivace.media.scenes.stage.backdrop import Backdrop
 from vivace.media.scenes.stage.lens import NEAR_M, Lens
 from vivace.media.scenes.stage.light import Shader
 from vivace.media.scenes.stage.solids import Pose, Solid
-from vivace.media.scenes.stage.stage import Stage
+from vivace.media.scenes.stage.stage import Stage, World
 from vivace.media.scenes.stage.surface import Looks, faces
 from vivace.media.scenes.stage.trace import Pairs, Shapes, Trace, Tracer
 from vivace.media.scenes.truth import BACKDROP_ID, View
@@ -88,12 +87,11 @@ class _Setup:
 class StageScene:
     """A world seen at one size; any moment can be asked for, in any order."""
 
-    def __init__(self, name: str, size: Size, rng: np.random.Generator, edit: str | None = None):
-        """Build one of `WORLDS`. Raises UsageError for an edit the world does not have."""
-        world = load_world(name)
+    def __init__(self, world: World, size: Size, rng: np.random.Generator, edit: str | None = None):
+        """Build a world. Raises UsageError for an edit it does not have."""
         changes = {change.key: change for change in world.changes}
         if edit is not None and edit not in changes:
-            raise UsageError(f"scene:{name} has no edit {edit!r}; it has {', '.join(changes)}")
+            raise UsageError(f"this scene ({world.summary}) has no edit {edit!r}; it has {', '.join(changes)}")
         self.size = size
         self._world = world
         seed = int(rng.integers(2**32))

@@ -17,8 +17,8 @@ from vivace.media.scenes.stage.trace import Shapes, Trace
 F32 = NDArray[np.float32]
 _BLOCK = 1 << 14
 """Samples shaded at a time: what fits the cache."""
-_BIAS_M = 0.03
-"""How far a point is lifted off its surface before it is looked for in the shadow map."""
+_LIFT_CELLS = 1.6
+"""How far a point is lifted off its surface before it is looked for in the shadow map, in the map's cells."""
 _SNOW = (0.86, 0.90, 0.97)
 
 
@@ -139,7 +139,8 @@ class Looks:
 
         sun = [np.float32(part) for part in shade.towards]
         lit = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
-        lifted = [place[a] + n[a] * np.float32(_BIAS_M) for a in range(3)]
+        lift = np.float32(_LIFT_CELLS / shade.sun.focal_px)
+        lifted = [place[a] + n[a] * lift for a in range(3)]
         lit = np.maximum(lit + np.float32(0.06), 0) * np.float32(1 / 1.06)
         facing_sun = np.flatnonzero(lit > 0)
         share = shade.sunlit([part[facing_sun] for part in lifted])

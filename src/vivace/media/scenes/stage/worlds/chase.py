@@ -123,8 +123,8 @@ def build(rng: np.random.Generator) -> list[Stage]:
 
 
 def _ahead(time_s: float) -> float:
-    """Return the angle of the red car, in front of the camera by 5 to 8 m."""
-    return _SPEED * time_s + 0.205 + 0.04 * math.sin(0.7 * time_s)
+    """Return the angle of the red car, in front of the camera by 6 to 9 m."""
+    return _SPEED * time_s + 0.235 + 0.04 * math.sin(0.7 * time_s)
 
 
 def _light(_: float) -> Light:

@@ -9,7 +9,7 @@ import numpy as np
 from vivace.media.scenes.stage.figures import HAIRS, SKINS, Outfit, Path, figure, walker
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Lamp, Light, Reach
-from vivace.media.scenes.stage.props import ground, house, put, street_lamp, toy_car, tree
+from vivace.media.scenes.stage.props import ground, house, house_width, put, street_lamp, toy_car, tree
 from vivace.media.scenes.stage.solids import Bodies, Material, Pose, Rgb01, at, box, built, moving, scaled, tube
 from vivace.media.scenes.stage.stage import Change, Stage, World
 from vivace.media.scenes.stage.weather import rain
@@ -71,16 +71,16 @@ def build(rng: np.random.Generator) -> list[Stage]:
         (0.72, 0.76, 0.72),
     )
     order = rng.permutation(5)
-    x = -13.0
+    x = -14.0
     for index in range(6):
-        wide = (4.2, 5.4, 3.8, 5.0, 4.4, 5.0)[index]
+        wide = house_width((4.2, 5.4, 3.8, 5.0, 4.4, 5.0)[index], 2.6)
         put(
             bodies,
             "houses",
             house(wide, 3.2 + 2.6 * ((index * 2 + 1) % 3), 5, walls[order[index % 5]], (0.62, 0.6, 0.66), storey=2.6),
             at(x + wide / 2, 0, 15.5),
         )
-        x += wide + 0.25
+        x += wide + 0.6
     glass = Material("lamp", (1.0, 0.82, 0.5), 1)
     for x in (-4.4, 1.9):
         put(

@@ -66,15 +66,15 @@ def build(rng: np.random.Generator) -> list[Stage]:
     ground(bodies, Material("stone", (0.86, 0.82, 0.78), 1.5), half=40)
     walls: tuple[Rgb01, ...] = ((0.96, 0.80, 0.58), (0.86, 0.88, 0.90), (0.90, 0.62, 0.52), (0.98, 0.92, 0.80))
     order = rng.permutation(4)
-    x = -9.0
+    x = -11.6
     for index in range(4):
         put(
             bodies,
             "houses",
             house(4.6, 5.2 + 1.3 * (index % 2), 4, walls[order[index]], storey=2.6),
-            at(x + 2.3, 0, 9.5),
+            at(x + 2.6, 0, 9.5),
         )
-        x += 4.9
+        x += 5.8
     hues = rng.permutation(3)
     for index, x in enumerate((-2.75, 0.15, 3.05)):
         put(

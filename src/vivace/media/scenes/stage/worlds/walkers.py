@@ -9,7 +9,7 @@ import numpy as np
 from vivace.media.scenes.stage.figures import HAIRS, SKINS, Outfit, figure, oval, stander, walker
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Lamp, Light, Reach
-from vivace.media.scenes.stage.props import bench, ground, house, planter, put, street_lamp, tree
+from vivace.media.scenes.stage.props import bench, ground, house, house_width, planter, put, street_lamp, tree
 from vivace.media.scenes.stage.solids import Bodies, Material, Rgb01, at, ball, carried, moving, stack, tube
 from vivace.media.scenes.stage.stage import Change, Stage, World
 
@@ -38,7 +38,7 @@ def square(bodies: Bodies, rng: np.random.Generator) -> None:
     walls = rng.permutation(len(WALLS))
     x = -13.5
     for index in range(5):
-        wide = (5.2, 4.2, 6.0, 4.6, 5.2)[index]
+        wide = house_width((5.2, 4.2, 6.0, 4.6, 5.2)[index], 2.6)
         high = (4.6, 5.9, 3.2, 5.9, 4.6)[index]
         put(
             bodies,
