@@ -42,14 +42,15 @@ class Album:
     subject: str
     strips: list[Strip] = field(default_factory=list)
     cases: list[CaseInfo] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     _worst: dict[str, WorstFrame] = field(default_factory=dict)
-    _curves: dict[str, Curve] = field(default_factory=dict)
 
     def show(self, showing: Showing) -> None:
         """Take in one case."""
         case = showing.case
         self.cases.append(CaseInfo(case=case.name, about=_about(showing), prompt=case.prompt))
         if case.task == "drift":
+            self.curves += _drift_curves(showing)
             return
         clip_strips = [strip for strip in self.strips if strip.case.split("/")[0] == case.clip]
         tasks = {strip.case.split("/")[1] for strip in clip_strips}
@@ -67,6 +68,8 @@ class Album:
             return
         badness = _badness(metric, values)
         index = int(np.nanargmax(badness))
+        if badness[index] <= _badness(metric, np.array([_best(metric)]))[0]:
+            return  # nothing to see in a frame that is as good as can be
         before = self._worst.get(metric.key)
         if before is not None and _badness(metric, np.array([before.value]))[0] >= badness[index]:
             return
@@ -94,7 +97,13 @@ class Album:
         """Return everything collected, in the order of the metrics."""
         order = [metric.key for metric in METRICS]
         worst = sorted(self._worst.values(), key=lambda found: order.index(found.metric))
-        return Material(strips=tuple(self.strips), worst=tuple(worst))
+        return Material(strips=tuple(self.strips), worst=tuple(worst), curves=tuple(self.curves))
+
+
+def _best(metric: Metric) -> float:
+    if metric.direction == "target":
+        return metric.target or 0.0
+    return metric.high if metric.direction == "higher" else metric.low
 
 
 def _badness(
@@ -103,6 +112,24 @@ def _badness(
     if metric.direction == "target":
         return np.abs(values - (metric.target or 0.0))
     return -values if metric.direction == "higher" else values
+
+
+def _drift_curves(showing: Showing) -> list[Curve]:
+    """Return how each look moved over minutes, a curve a look."""
+    looks = dict.fromkeys(key for found in showing.series.values() for key in found if key != "minutes")
+    x = max((list(found["minutes"]) for found in showing.series.values()), key=len)
+    return [
+        Curve(
+            "drift",
+            key.removeprefix("drift_").capitalize(),
+            "%",
+            "min",
+            x,
+            {system: list(found[key]) for system, found in showing.series.items()},
+            "Relative to the source's at the same moment, and to its own median.",
+        )
+        for key in looks
+    ]
 
 
 def _strip(showing: Showing) -> Strip:

@@ -17,7 +17,7 @@ from vivace.bench.clips import Clip, find_mask, list_videos, load, loop, render,
 from vivace.bench.document import Measurement, MetricInfo, NotRun
 from vivace.bench.metrics import METRICS
 from vivace.bench.metrics.drift import READINGS as DRIFT_READINGS
-from vivace.bench.metrics.drift import drift, looks
+from vivace.bench.metrics.drift import drift, follow, looks
 from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
 from vivace.bench.metrics.pretrained import Judge, judges
 from vivace.bench.scenes import scene_infos
@@ -289,7 +289,8 @@ class QualityRun:
         for judged, made in painted:
             made_of = footage.with_output(made.frames)
             if case.task == "drift":
-                judged.measurements += self._drift(case, made_of)
+                measured, series[judged.system.name] = self._drift(case, made_of)
+                judged.measurements += measured
             else:
                 found = {m.key: m.measure(made_of) for m in METRICS if case.judges(m) and m.reads(made_of)}
                 for judge in self._judges:
@@ -306,18 +307,17 @@ class QualityRun:
             shown = {judged.system.name: made.frames for judged, made in painted}
             self._show(Showing(case, footage.with_output(painted[0][1].frames), shown, series))
 
-    def _drift(self, case: Case, footage: Footage) -> list[Measurement]:
+    def _drift(self, case: Case, footage: Footage) -> tuple[list[Measurement], dict[str, Series]]:
+        """Return the drifts, and the points over time that they are the slopes of, with their times as `minutes`."""
         source, output = looks(footage.source), looks(footage.output)
-        found = drift(source, output, footage.fps, self._options.protocol.drift_period)
-        return [
-            Measurement(
-                metric=key,
-                case=case.name,
-                value=slope.percent_per_min,
-                blocks=list(slope.blocks),
-            )
+        period = self._options.protocol.drift_period
+        found = drift(source, output, footage.fps, period)
+        followed = follow(source, output, footage.fps, period)
+        measured = [
+            Measurement(metric=key, case=case.name, value=slope.percent_per_min, blocks=list(slope.blocks))
             for key, slope in found.items()
         ]
+        return measured, {"minutes": followed.times_min, **followed.percent()}
 
 
 def to_measurement(metric: str, case: str, values: Series) -> Measurement:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import moving
-from vivace.bench.metrics.drift import BLOCKS, LOOKS, READINGS, drift, look, looks
+from vivace.bench.metrics.drift import BLOCKS, LOOKS, READINGS, drift, follow, look, looks
 
 FPS, PERIOD, COUNT = 4.0, 16, 480
 
@@ -95,3 +95,17 @@ def test_looks_of_known_pictures():
     red[..., 0] = 255
     assert look(red)[2] == 255
     assert look(moving.texture(0))[3] > look(moving.blurred(moving.footage(1)).output[0])[3]
+
+
+def test_the_points_of_a_drift_show_how_it_grew(source):
+    gain = (1 + 0.01 * minutes())[:, None]
+    grown = source * np.where(np.arange(4) == 0, gain, 1.0)
+    points = follow(source, grown, FPS, PERIOD)
+    brightness = points.percent()["drift_brightness"]
+    assert len(points.times_min) == len(brightness) == COUNT // PERIOD
+    assert brightness[-1] - brightness[0] == pytest.approx(points.times_min[-1], rel=0.02)
+    assert np.abs(points.percent()["drift_saturation"]).max() < 1e-9
+
+
+def test_a_stretch_too_short_for_a_point_has_none(source):
+    assert follow(source[:3], source[:3], FPS, PERIOD).percent()["drift_contrast"].shape == (0,)

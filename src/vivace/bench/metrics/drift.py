@@ -33,6 +33,21 @@ class Drift:
     """The same from separate parts of the frames, each over the whole time: what an interval is drawn from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The looks of an output over time, relative to its source's and to its own level."""
+
+    times_min: NDArray[np.float64]
+    """`[points]`."""
+    relative: NDArray[np.float64]
+    """`[points frames 4]`: about 1; the frames that a point is the median of, look by look."""
+
+    def percent(self) -> dict[str, NDArray[np.float64]]:
+        """Return each look's points by the key of its drift, in percent of its level, `[points]`."""
+        points = 100 * (np.median(self.relative, axis=1) - 1)
+        return {f"drift_{name}": points[:, number] for number, name in enumerate(LOOKS)}
+
+
 def look(rgb: Rgb) -> NDArray[np.float64]:
     """Return brightness, contrast, saturation and sharpness of a picture, `[4]` in the order of `LOOKS`.
 
@@ -71,25 +86,31 @@ def drift(
     Returns:
         NaN and no blocks for a look that has fewer than `MIN_CYCLES` points.
     """
-    # One level (of sharpness, a hundredth) keeps a picture without colour from having an infinite drift of colour.
-    floor = np.array([1.0, 1.0, 1.0, 0.01])
-    ratios = (output + floor) / (source + floor)
-    step = period or max(1, len(ratios) // _POINTS)
-    cycles = len(ratios) // step
-    times_min = np.arange(cycles) * step / fps / 60
-    stacked = ratios[: cycles * step].reshape(cycles, step, len(LOOKS))
+    followed = follow(source, output, fps, period)
+    cycles, step = followed.relative.shape[:2]
     groups = [part for part in np.array_split(np.arange(step), BLOCKS) if part.size]
     found = {}
     for number, name in enumerate(LOOKS):
         if cycles < MIN_CYCLES:
             found[f"drift_{name}"] = Drift(float("nan"), [])
             continue
-        ratio = stacked[..., number]
-        level = np.median(ratio, axis=0, keepdims=True) if period else np.median(ratio)
-        relative = ratio / level
-        slopes = [_slope(np.median(relative[:, part], axis=1), times_min) for part in groups]
-        found[f"drift_{name}"] = Drift(_slope(np.median(relative, axis=1), times_min), slopes)
+        relative = followed.relative[..., number]
+        slopes = [_slope(np.median(relative[:, part], axis=1), followed.times_min) for part in groups]
+        found[f"drift_{name}"] = Drift(_slope(np.median(relative, axis=1), followed.times_min), slopes)
     return found
+
+
+def follow(source: NDArray[np.float64], output: NDArray[np.float64], fps: float, period: int | None = None) -> Followed:
+    """Return the points over time that the slopes of `drift` are put through; the arguments are the same."""
+    # One level (of sharpness, a hundredth) keeps a picture without colour from having an infinite drift of colour.
+    floor = np.array([1.0, 1.0, 1.0, 0.01])
+    ratios = (output + floor) / (source + floor)
+    step = period or max(1, len(ratios) // _POINTS)
+    cycles = len(ratios) // step
+    stacked = ratios[: cycles * step].reshape(cycles, step, len(LOOKS))
+    if cycles:
+        stacked = stacked / np.median(stacked, axis=0 if period else (0, 1), keepdims=True)
+    return Followed(np.arange(cycles) * step / fps / 60, stacked)
 
 
 def _slope(values: NDArray[np.float64], times_min: NDArray[np.float64]) -> float:

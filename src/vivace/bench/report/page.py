@@ -84,7 +84,6 @@ def render(document: Document, material: Material) -> str:
         titles=TITLES,
         wins=_wins(found["quality"]),
         point_keys=plots.point_keys(systems),
-        metric_count=sum(len(block.lines) for several in found.values() for block in several),
         infos={info.key: info for info in document.metrics},
         strips=list(_strips(material)),
         worst=list(_worst(document, material)),
@@ -138,9 +137,15 @@ def _drawn(document: Document, material: Material, plots: Plots) -> dict[Part, l
 
 
 def _by_clip(document: Document, plots: Plots) -> list[Plot]:
-    """Return every metric of quality clip by clip, where there is more than one clip."""
+    """Return every metric of quality clip by clip, where clips or systems differ at all."""
     found = [(info, clip_means(document, info)) for info in document.metrics if info.group == "quality"]
-    return [plots.by_clip(info, means) for info, means in found if len(set().union(*means.values())) > 1]
+    drawn = []
+    for info, means in found:
+        clips = {clip for by_clip in means.values() for clip in by_clip}
+        values = {round(value, 6) for by_clip in means.values() for value in by_clip.values()}
+        if len(clips) > 1 and len(values) > 1:
+            drawn.append(plots.by_clip(info, means))
+    return drawn
 
 
 def _strips(material: Material) -> Iterator[dict[str, Any]]:

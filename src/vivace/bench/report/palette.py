@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 INK, DIM, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
 SERIES = 8
@@ -34,6 +35,8 @@ _MARKERS = "osD^vPX*"
 _GLYPHS = "●■◆▲▼✚✖★"
 PLAIN = {"source": DIM, "reference": INK}
 """What is no system: drawn in ink."""
+FIXED = {"passthrough": 1, "per-frame": 2, "filter": 3, "frozen": 4}
+"""The baselines that are always there look the same in every report."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,9 @@ class Palette:
     _numbers: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._numbers = {name: number for number, name in enumerate(self.systems)}
+        self._numbers = {name: FIXED[name] for name in self.systems if name in FIXED}
+        for name in self.systems:
+            self._add(name)
 
     def number(self, name: str) -> int:
         """Return the number of a system; `mini, 512x512` has that of `mini`."""
@@ -53,7 +58,12 @@ class Palette:
         prefixes = [known for known in self.systems if re.match(rf"{re.escape(known)}\b", name)]
         if prefixes:
             return self._numbers[max(prefixes, key=len)]
-        return self._numbers.setdefault(name, len(self._numbers))
+        return self._add(name)
+
+    def _add(self, name: str) -> int:
+        """Give a name the first number that is free and not kept for a baseline."""
+        taken = {*self._numbers.values(), *FIXED.values()}
+        return self._numbers.setdefault(name, next(number for number in count() if number not in taken))
 
     def series(self, name: str) -> int:
         """Return which of the style sheet's colours a system has."""

@@ -163,6 +163,7 @@ class Plots:
             axes.set_yticks(range(len(labels)), [_label(label) for label in labels])
             axes.invert_yaxis()
             axes.margins(x=0.12)
+            axes.locator_params(axis="x", nbins=6)
             axes.grid(visible=False)
             axes.set_xlabel("ms")
 
@@ -192,6 +193,7 @@ class Plots:
             axes.set_yticks(range(len(clips)), [_label(clip, 18) for clip in clips])
             axes.set_ylim(len(clips) - 0.5, -0.5)
             axes.margins(x=0.06)
+            axes.locator_params(axis="x", nbins=5)
             way = (
                 f"{ARROWS[info.direction]} better"
                 if info.direction in ARROWS
