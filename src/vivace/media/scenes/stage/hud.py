@@ -63,7 +63,7 @@ class GameInterface:
         for left, top, right, bottom, radius in panels:
             box = ((left + 0.7) * unit, (top + 0.7) * unit, (right - 0.7) * unit, (bottom - 0.7) * unit)
             brush.rounded_rectangle(box, radius * unit, outline=_RIM, width=max(1, round(0.8 * unit)))
-        font = _font(max(4, round(5 * unit)))
+        font = _font(max(4, round(4 * unit)))
         self._draw_status(brush, panels[0], unit, font, time_s)
         self._draw_map(brush, panels[1], unit, time_s)
         left, top, right, bottom, _ = panels[2]
@@ -98,17 +98,17 @@ class GameInterface:
                 ((left + 3) * unit, y * unit, (left + 3 + 31 * share) * unit, (y + 0.7) * unit), fill=lighter
             )
         brush.ellipse(
-            ((left + 3) * unit, (top + 9) * unit, (left + 6.4) * unit, (top + 12.4) * unit), fill=(248, 206, 78)
+            ((left + 3) * unit, (top + 8.8) * unit, (left + 6.2) * unit, (top + 12.0) * unit), fill=(248, 206, 78)
         )
         brush.text(
-            ((left + 8) * unit, (top + 10.7) * unit),
+            ((left + 8) * unit, (top + 10.4) * unit),
             f"{int(137 + 2.5 * time_s) % 10000:04d}",
             fill="white",
             font=font,
             anchor="lm",
         )
         brush.text(
-            ((left + 34) * unit, (top + 10.7) * unit),
+            ((left + 34) * unit, (top + 10.4) * unit),
             f"LV {12 + int(time_s / 60) % 80}",
             fill=_RIM,
             font=font,

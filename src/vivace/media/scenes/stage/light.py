@@ -79,22 +79,20 @@ class Shade:
         """Return the share of the sun's light, `[n]`, that reaches points in the world."""
         x, y, depth = _seen_from(self.sun, place)
         size = self.reach.cells
-        left, top = np.floor(x - np.float32(0.5)), np.floor(y - np.float32(0.5))
-        fx, fy = x - np.float32(0.5) - left, y - np.float32(0.5) - top
+        left, top = np.floor(x), np.floor(y)
+        fx, fy = x - left, y - top
         left, top = left.astype(np.int32), top.astype(np.int32)
-        inside = (left >= 1) & (left < size - 2) & (top >= 1) & (top < size - 2)
+        inside = (left >= 1) & (left < size - 1) & (top >= 1) & (top < size - 1)
         start = np.where(inside, top * size + left, size + 1)
         # A box two cells wide around the point, smoothly moved with it.
-        weights_x = (1 - fx, None, None, fx)
         total = np.zeros(len(x), np.float32)
-        for row in range(-1, 3):
+        for row, weight_y in ((-1, 1 - fy), (0, None), (1, fy)):
             line = np.zeros(len(x), np.float32)
-            for column in range(-1, 3):
+            for column, weight_x in ((-1, 1 - fx), (0, None), (1, fx)):
                 lit = self.sun_depth[start + np.int32(row * size + column)] >= depth
-                weight = weights_x[column + 1]
-                line += lit if weight is None else lit * weight
-            total += line * (1 - fy) if row == -1 else line * fy if row == 2 else line
-        total *= np.float32(1 / 9)
+                line += lit if weight_x is None else lit * weight_x
+            total += line if weight_y is None else line * weight_y
+        total *= np.float32(1 / 4)
         return np.where(inside, total, np.float32(1))
 
     def open(self, place: list[F32]) -> F32:

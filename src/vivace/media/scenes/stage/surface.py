@@ -148,13 +148,10 @@ class Looks:
         shut = shade.open([place[a] + n[a] * np.float32(0.12) for a in range(3)])
         up = np.float32(0.5) + np.float32(0.5) * n[1]
         sky, ground = up * shut, (1 - up) * (np.float32(0.4) + np.float32(0.6) * shut)
-        gloss = self._gloss[solid]
-        half = [view[a] + sun[a] for a in range(3)]
-        scale = np.float32(1) / np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
-        gleam = np.maximum((n[0] * half[0] + n[1] * half[1] + n[2] * half[2]) * scale, 0)
-        for _ in range(5):
-            gleam *= gleam
-        gleam *= gloss * lit * np.float32(1.6)
+        gleam = np.zeros(len(solid), np.float32)
+        strength = self._gloss[solid] * lit
+        shiny = np.flatnonzero(strength > np.float32(0.001))
+        gleam[shiny] = _gleam([part[shiny] for part in n], [part[shiny] for part in view], sun) * strength[shiny]
         glow = self._glow[solid] + shine * np.float32(light.shine)
         lamps = light.lamps if light.shine > 0 else ()
         lit_by = [(lamp, _lamplight(lamp.place, lamp.reach_m, place, n)) for lamp in lamps]
@@ -180,6 +177,17 @@ class Looks:
 
 _WARM = (1.0, 0.72, 0.36)
 """Linear colour of what shines in the night."""
+
+
+def _gleam(n: list[F32], view: list[F32], sun: list[np.float32]) -> F32:
+    """Return the strength of highlights where surfaces mirror the sun (Blinn 1977, exponent 32)."""
+    half = [part + towards for part, towards in zip(view, sun, strict=True)]
+    scale = np.float32(1) / np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+    gleam: F32 = np.maximum((n[0] * half[0] + n[1] * half[1] + n[2] * half[2]) * scale, 0)
+    for _ in range(5):
+        gleam *= gleam
+    gleam *= np.float32(1.6)
+    return gleam
 
 
 def _lamplight(lamp: tuple[float, float, float], reach_m: float, place: list[F32], n: list[F32]) -> F32:
