@@ -100,6 +100,20 @@ def test_opposite_errors_do_not_cancel_to_the_target():
     assert compare_metric(two(1.0, 1.0), two(0.5, 1.5), info("m", "target")).verdict == "worse"
 
 
+def test_what_sits_on_its_target_is_no_better_than_what_sits_there_within_noise():
+    """As the source has no drift at all, and every system a little of it by measurement alone."""
+    rng = np.random.default_rng(5)
+    called = 0
+    for _ in range(100):
+        exact = [measure("m", f"c{i}", [0.0] * 8) for i in range(6)]
+        noisy = [measure("m", f"c{i}", list(rng.normal(0, 1, 8))) for i in range(6)]
+        called += compare_metric(noisy, exact, info("m", "target", target=0.0), resamples=300).verdict != "noise"
+    assert called <= 10
+    drifting = [measure("m", f"c{i}", list(rng.normal(1, 1, 8))) for i in range(6)]
+    assert compare_metric(drifting, exact, info("m", "target", target=0.0)).verdict == "better"
+    assert compare_metric(exact, drifting, info("m", "target", target=0.0)).verdict == "worse"
+
+
 def test_noise_that_both_share_drops_out():
     hard = np.random.default_rng(0).normal(0, 5, 12)
     fine = np.random.default_rng(1).normal(0, 0.05, 12)

@@ -17,6 +17,8 @@ MOMENTS = 4
 """Pictures of a strip: enough to see that things move, few enough to see them."""
 STRIPS_A_CLIP = 3
 """One of each task; more of the same say little and weigh much."""
+DRIFT_SPAN = 2.0
+"""Per cent that a plot of drift spans at least: twice what one sees."""
 FRAMES_MARGIN = 2
 """The first frames are left out of the worst: a stream that has just begun is another matter."""
 
@@ -127,6 +129,7 @@ def _drift_curves(showing: Showing) -> list[Curve]:
             x,
             {system: list(found[key]) for system, found in showing.series.items()},
             "Relative to the source's at the same moment, and to its own median.",
+            least_span=DRIFT_SPAN,
         )
         for key in looks
     ]

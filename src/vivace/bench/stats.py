@@ -97,18 +97,17 @@ def compare_metric(
         return None
     rng = _rng(info.key, seed)
     judged = False
-    points, samples = [], []
+    old, new = [], []
     for name in shared:
-        old, new = _paired_blocks(before[name], after[name])
-        judged = judged or len(old) > 1 or len(new) > 1
-        draws = _draws(len(old), resamples, rng)
-        drawn_old = _deviations(old, draws)
-        drawn_new = _deviations(new, draws if len(new) == len(old) else _draws(len(new), resamples, rng))
-        value_old, value_new = _value(before[name]), _value(after[name])
-        points.append(_cost(np.float64(value_new), info) - _cost(np.float64(value_old), info))
-        samples.append(_cost(value_new + drawn_new, info) - _cost(value_old + drawn_old, info))
-    difference = float(np.mean(points))
-    low, high = _range(np.mean(samples, axis=0), difference)
+        blocks_old, blocks_new = _paired_blocks(before[name], after[name])
+        judged = judged or len(blocks_old) > 1 or len(blocks_new) > 1
+        draws = _draws(len(blocks_old), resamples, rng)
+        same = len(blocks_new) == len(blocks_old)
+        # in front the value itself, behind it what it might have been
+        old.append(_value(before[name]) + np.append(0.0, _deviations(blocks_old, draws)))
+        drawn = draws if same else _draws(len(blocks_new), resamples, rng)
+        new.append(_value(after[name]) + np.append(0.0, _deviations(blocks_new, drawn)))
+    difference, low, high = _difference(np.array(old), np.array(new), info)
     return Change(
         metric=info.key,
         case=case,
@@ -134,9 +133,28 @@ def _verdict(difference: float, low: float, high: float, info: MetricInfo, *, ju
     return "better" if (difference > 0) == (info.direction == "higher") else "worse"
 
 
-def _cost(values: _Samples | np.float64, info: MetricInfo) -> _Samples | np.float64:
-    """Return what a difference is taken of: the value, or how far it is from its target."""
-    return np.abs(values - (info.target or 0.0)) if info.direction == "target" else values
+def _difference(old: _Samples, new: _Samples, info: MetricInfo) -> tuple[float, float, float]:
+    """Return the mean difference of `[cases 1 + resamples]` and its interval; of distances where there is a target.
+
+    Noise makes every distance larger, and most where it is small: what sits on its target would always be better than
+    what sits there within noise. The interval is therefore the reflected one (the *basic* bootstrap), which takes the
+    bias off. Of squared distances it takes off all of it, so those decide whether the interval may leave out nothing.
+    """
+    if info.direction != "target":
+        differences = (new - old).mean(axis=0)
+        return (float(differences[0]), *_range(differences[1:], float(differences[0])))
+    far_old, far_new = (np.abs(values - (info.target or 0.0)) for values in (old, new))
+    difference, low, high = _reflected((far_new - far_old).mean(axis=0))
+    _, low_squared, high_squared = _reflected((far_new**2 - far_old**2).mean(axis=0))
+    if low_squared <= 0.0 <= high_squared:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return difference, low, high
+
+
+def _reflected(differences: _Samples) -> tuple[float, float, float]:
+    value = float(differences[0])
+    low, high = _range(2 * value - differences[1:], value)
+    return value, low, high
 
 
 def _value(measurement: Measurement) -> float:

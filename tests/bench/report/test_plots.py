@@ -75,6 +75,14 @@ def test_gaps_of_a_long_line_stay_gaps_without_a_warning():
     assert np.isfinite(middle[(x < 1900) | (x > 4100)]).all()
 
 
+def test_what_is_nothing_does_not_look_like_much():
+    tiny = [0.0, 1e-6, 0.0]
+    plain = plots().curve(Curve("drift", "t", "%", "min", [0, 1, 2], {"mini": tiny})).svg
+    spanned = plots().curve(Curve("drift", "t", "%", "min", [0, 1, 2], {"mini": tiny}, least_span=2.0)).svg
+    assert "−0.5" in re.findall(r">([−\d.]+)</text>", spanned)
+    assert "−0.5" not in re.findall(r">([−\d.]+)</text>", plain)
+
+
 def test_the_words_of_a_drawing_say_what_it_shows():
     svg = plots().distribution(Distribution("latency", "Latency", "ms", {"mini": [10.0, 20.0, 30.0]})).svg
     assert 'aria-label="Latency: mini median 20, 95 % below 29 ms"' in svg

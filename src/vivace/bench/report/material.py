@@ -66,6 +66,8 @@ class Curve:
     """One value for each `x`, NaN for a gap; a line that ends early is shorter. Long lines are drawn thinned out, with
     the range that was left out as a band."""
     about: str = ""
+    least_span: float = 0.0
+    """The axis of values spans at least so much, so that what is nothing does not look like much."""
 
 
 @dataclass(frozen=True, slots=True)

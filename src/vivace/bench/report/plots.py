@@ -29,6 +29,8 @@ MAX_POINTS = 240
 SHOWN_SHARE = 0.995
 """Of a distribution; its last thousandths would press the rest against the axis."""
 LABEL_CHARS = 34
+_DODGE = 0.14
+"""Of a line, from one system's points to the next one's."""
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -107,6 +109,10 @@ class Plots:
             axes.set_xlabel(_label(curve.x_label))
             axes.set_ylabel(_label(curve.unit))
             axes.margins(x=0.01)
+            bottom, top = axes.get_ylim()
+            short = curve.least_span - (top - bottom)
+            if short > 0:
+                axes.set_ylim(bottom - short / 2, top + short / 2)
 
         svg = self._svg(draw, f"{curve.title}: {_ends(curve)}")
         return Plot(curve.title, curve.about, svg, self._line_keys(curve.lines))
@@ -177,11 +183,13 @@ class Plots:
         clips = list(dict.fromkeys(clip for found in values.values() for clip in found))
 
         def draw(axes: Axes) -> None:
-            for name, found in values.items():
+            # The first system is drawn last, on top; the others a little above or below.
+            for place, (name, found) in reversed(list(enumerate(values.items()))):
+                shift = _DODGE * (place - (len(values) - 1) / 2)
                 axes.scatter(
                     list(found.values()),
-                    [clips.index(clip) for clip in found],
-                    s=38,
+                    [clips.index(clip) + shift for clip in found],
+                    s=46 if place == 0 else 30,
                     marker=self._palette.marker(name),
                     color=self._palette.colour(name),
                     edgecolors=PAPER,
@@ -203,7 +211,7 @@ class Plots:
 
         means = (f"{name} {figure(float(np.mean(list(found.values()))))}" for name, found in values.items())
         words = f"{info.title} by clip; means: {', '.join(means)}"
-        return Plot(info.title, "", self._svg(draw, words, height_in=0.68 + 0.23 * len(clips)))
+        return Plot(info.title, "", self._svg(draw, words, height_in=0.68 + 0.27 * len(clips)))
 
     def point_keys(self, names: Iterable[str]) -> tuple[Key, ...]:
         """Return the legend of plots of points."""
