@@ -51,7 +51,7 @@ def figure(outfit: Outfit) -> tuple[Solid, ...]:
     solids = [
         tube(0.165, 0.25, jacket, taper=0.14, depth=0.115),
         ball(jacket, 0.20, 0.10, 0.125),
-        tube(0.20, 0.20, jacket, taper=-0.24, depth=0.19) if outfit.skirt else ball(trousers, 0.16, 0.13, 0.125),
+        tube(0.215, 0.23, jacket, taper=-0.28, depth=0.25) if outfit.skirt else ball(trousers, 0.16, 0.13, 0.125),
         pill(0.055, 0.05, skin),
         ball(Material("face", outfit.skin, 1), 0.125, 0.145, 0.13),
         ball(hair, 0.136, 0.13, 0.137),
@@ -118,7 +118,7 @@ def limbs(outfit: Outfit, step: float, gait: float, *, raised: float | None = No
     torso = [
         at(forward * 0.3, hip + 0.24, forward * 0.35, pitch=forward, yaw=turn, roll=-lean),
         at(0, hip + 0.44, forward * 0.8, pitch=forward, yaw=turn, roll=-lean),
-        at(0, hip - 0.20, 0, yaw=-turn) if outfit.skirt else at(0, hip, 0, yaw=-turn),
+        at(0, hip - 0.19, 0.01, yaw=-turn) if outfit.skirt else at(0, hip, 0, yaw=-turn),
         at(0, hip + 0.55, forward * 1.0, pitch=forward),
         at(0, hip + 0.70, forward * 1.2, pitch=0.5 * forward, yaw=0.4 * turn, roll=-lean),
         at(0, hip + 0.745, forward * 1.2 - 0.028, pitch=0.5 * forward, yaw=0.4 * turn, roll=-lean),

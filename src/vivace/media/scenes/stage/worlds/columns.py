@@ -54,9 +54,9 @@ def build(rng: np.random.Generator) -> list[Stage]:
         ),
         at(-2.6, 0, 6.2, yaw=math.pi + 0.2),
     )
-    start = float(rng.uniform(-0.4, 0.4))
+    start = float(rng.uniform(-0.12, 0.12))
     lady = Outfit(TOGA, (0.9, 0.86, 0.78), hair=HAIRS[0], skin=SKINS[1], skirt=True, height_m=1.74)
-    bodies.add("woman in red", figure(lady), walker(lady, oval((0.0, 3.5), (3.1, 0.35), 15, start=3.5 + start)))
+    bodies.add("woman in red", figure(lady), walker(lady, oval((0.0, 3.5), (3.1, 0.35), 15, start=3.85 + start)))
     man = Outfit(
         ((0.24, 0.42, 0.62), (0.36, 0.50, 0.36), (0.86, 0.82, 0.72))[int(rng.integers(3))],
         (0.82, 0.76, 0.66),

@@ -12,17 +12,18 @@ from vivace.media.scenes.stage.solids import Rgb01
 from vivace.media.scenes.stage.stage import Change, Stage, World
 from vivace.media.scenes.stage.worlds import columns, lights, table, walkers
 
-SHOT_S = 1.75
+SHOT_S = 0.625
+"""15 frames at 24 per second: short, so that short clips have cuts too."""
 _BLUE: Rgb01 = (0.14, 0.30, 0.80)
 
 
 def build(rng: np.random.Generator) -> list[Stage]:
-    """Return a plaza, a table, a lamp-lit room, and the plaza seen closer from the side."""
+    """Return a plaza, the same from the side, a table, a lamp-lit room, a colonnade at dusk."""
     plaza = walkers.build(rng)[0]
     return [
         plaza,
-        table.build(rng)[0],
         replace(plaza, camera=_close),
+        table.build(rng)[0],
         replace(lights.build(rng)[0], light=lambda _: lights.light(5.6)),
         replace(columns.build(rng)[0], backdrop="dusk"),
     ]

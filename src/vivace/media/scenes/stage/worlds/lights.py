@@ -151,7 +151,8 @@ def build(rng: np.random.Generator) -> list[Stage]:
         fur,
         moving(lambda t: at(0.75 + 0.05 * math.sin(0.8 * t), 0.02, -0.1, yaw=2.6 + 0.5 * math.sin(0.9 * t)), tail),
     )
-    lag = float(rng.uniform(0, 1.0))
+    # A clip that lasts but a second shows the lamp being switched on.
+    lag = 3.5 + float(rng.uniform(0.1, 0.4))
     return [Stage(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.4, 0.9), 2.5, 448))]
 
 

@@ -27,7 +27,8 @@ from vivace.media.scenes.stage.solids import (
 )
 from vivace.media.scenes.stage.stage import Change, Stage, World
 
-SAIL: Rgb01 = (0.90, 0.26, 0.20)
+BARN: Rgb01 = (0.86, 0.40, 0.34)
+_SAILS: tuple[Rgb01, ...] = ((0.90, 0.26, 0.20), (0.95, 0.90, 0.80), (0.30, 0.46, 0.72))
 _COATS: tuple[Rgb01, ...] = ((0.92, 0.90, 0.86), (0.62, 0.40, 0.26), (0.30, 0.26, 0.25))
 
 
@@ -42,9 +43,9 @@ def _mill() -> Prop:
     )
 
 
-def _sails() -> Prop:
+def _sails(tint: Rgb01) -> Prop:
     wood = Material("grain", (0.72, 0.6, 0.5), 0.8)
-    cloth = Material("cloth", SAIL, 1.2)
+    cloth = Material("cloth", tint, 1.2)
     parts = []
     for index in range(4):
         angle = index * math.pi / 2
@@ -70,8 +71,8 @@ def _cow(coat: Rgb01) -> Prop:
     )
 
 
-def _barn(rng: np.random.Generator) -> Prop:
-    planks = Material("wood", ((0.85, 0.42, 0.36), (0.75, 0.6, 0.5), (0.6, 0.66, 0.72))[int(rng.integers(3))], 1.8)
+def _barn() -> Prop:
+    planks = Material("wood", BARN, 1.8)
     roof = Material("roof", (0.78, 0.72, 0.72), 1.6)
     return built(
         (box(2.6, 1.5, 2.0, planks), at(0, 1.5, 0)),
@@ -91,10 +92,10 @@ def build(rng: np.random.Generator) -> list[Stage]:
     bodies.add("path", tube(14.2, 0.01, Material("earth", (1, 1, 1), 40)), at(0, 0.005, 18.5), casts=False)
     bodies.add("path", tube(12.6, 0.012, Material("grass", (1.0, 1.0, 0.9), 30)), at(0, 0.008, 18.5), casts=False)
     put(bodies, "mill", _mill(), at(-1.2, 0, 11.5, yaw=0.15))
-    solids, poses = _sails()
+    solids, poses = _sails(_SAILS[int(rng.integers(3))])
     hub = at(-1.03, 4.55, 9.75, yaw=0.15)
     bodies.add("mill sails", solids, moving(lambda t: carried(hub, at(0, 0, 0, roll=0.75 * t)[None])[0], poses))
-    put(bodies, "barn", _barn(rng), at(8.5, 0, 10.5, yaw=-0.5))
+    put(bodies, "barn", _barn(), at(8.5, 0, 10.5, yaw=-0.5))
     for index in range(26):
         angle = -1.9 + 3.8 * (index + float(rng.uniform(-0.4, 0.4))) / 26
         away = float(rng.uniform(15, 30))
@@ -147,11 +148,9 @@ def _light(_: float) -> Light:
 WORLD = World(
     summary="an alpine meadow with a windmill, seen by a camera that turns on the spot",
     challenge="camera pan: everything moves, nothing comes nearer",
-    subject="mill sails",
+    subject="barn",
     changes=(
-        Change(
-            "recolour", "make the red sails of the windmill blue", "mill sails", tints=((SAIL, (0.16, 0.34, 0.80)),)
-        ),
+        Change("recolour", "make the red barn blue", "barn", tints=((BARN, (0.26, 0.44, 0.86)),)),
         Change("background", "put the meadow in a desert with dunes", backdrop="desert"),
         Change("snow", "make it winter, with snow on the meadow"),
     ),

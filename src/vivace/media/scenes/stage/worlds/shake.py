@@ -26,8 +26,10 @@ from vivace.media.scenes.stage.solids import (
 )
 from vivace.media.scenes.stage.stage import Change, Stage, World
 
-APRON: Rgb01 = (0.24, 0.52, 0.36)
-AWNINGS: tuple[Rgb01, ...] = ((0.95, 0.42, 0.36), (0.42, 0.66, 0.90), (0.98, 0.80, 0.36))
+AWNING: Rgb01 = (0.98, 0.80, 0.36)
+"""Of the middle stall."""
+_JACKET: Rgb01 = (0.24, 0.52, 0.36)
+_AWNINGS: tuple[Rgb01, ...] = ((0.95, 0.42, 0.36), (0.42, 0.66, 0.90), (0.55, 0.78, 0.52))
 _FRUITS: tuple[Rgb01, ...] = (
     (0.88, 0.20, 0.15),
     (0.97, 0.60, 0.12),
@@ -79,8 +81,8 @@ def build(rng: np.random.Generator) -> list[Stage]:
     for index, x in enumerate((-2.75, 0.15, 3.05)):
         put(
             bodies,
-            f"stall {index + 1}",
-            _stall(rng, AWNINGS[hues[index]]),
+            ("left stall", "middle stall", "right stall")[index],
+            _stall(rng, AWNING if index == 1 else _AWNINGS[hues[index]]),
             at(x, 0, 3.9 + 0.25 * (index % 2), yaw=0.08 * (1 - index)),
         )
     for index, (x, z) in enumerate(((-1.4, 2.8), (4.6, 2.6))):
@@ -100,7 +102,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     for index in range(21):
         share = index / 20
         x, sag = -4.2 + 8.4 * share, 0.55 * 4 * share * (1 - share)
-        tint = (*_FRUITS, *AWNINGS)[index % 8]
+        tint = (*_FRUITS, *_AWNINGS)[index % 8]
         bunting.append((tube(0.085, 0.12, Material("cloth", tint, 2), taper=0.96, depth=0.012), at(x, 3.35 - sag, 2.9)))
     solids, hung = built(*bunting)
 
@@ -117,7 +119,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         )
 
     bodies.add("bunting", solids, flutter)
-    seller = Outfit(APRON, (0.35, 0.33, 0.32), hair=HAIRS[1], skin=SKINS[0], hat=(0.90, 0.80, 0.60), height_m=1.78)
+    seller = Outfit(_JACKET, (0.35, 0.33, 0.32), hair=HAIRS[1], skin=SKINS[0], hat=(0.90, 0.80, 0.60), height_m=1.78)
     bodies.add("seller", figure(seller), stander(seller, at(0.5, 0, 4.75, yaw=math.pi), wave_hz=0.7))
     other = Outfit((0.92, 0.88, 0.82), (0.3, 0.3, 0.4), hair=HAIRS[3], skin=SKINS[2], height_m=1.7)
     bodies.add("second seller", figure(other), stander(other, at(-2.5, 0, 4.65, yaw=2.9), phase=1.0))
@@ -166,10 +168,15 @@ def _light(_: float) -> Light:
 WORLD = World(
     summary="a street market filmed with a hand-held camera",
     challenge="camera shake: small fast motion of the whole picture",
-    subject="seller",
+    subject="middle stall",
     changes=(
-        Change("recolour", "make the seller's green jacket orange", "seller", tints=((APRON, (0.95, 0.48, 0.10)),)),
-        Change("remove", "remove the seller behind the middle stall", "seller"),
+        Change(
+            "recolour",
+            "make the yellow awning of the middle stall violet",
+            "middle stall",
+            tints=((AWNING, (0.58, 0.30, 0.78)),),
+        ),
+        Change("remove", "remove the middle stall", "middle stall"),
         Change("night", "make it night"),
     ),
     build=build,

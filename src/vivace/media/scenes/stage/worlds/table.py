@@ -190,8 +190,8 @@ def room(bodies: Bodies, rng: np.random.Generator) -> None:
 
 
 def _camera(time_s: float) -> Camera:
-    angle = 0.5 * math.sin(0.21 * time_s) + 0.08 * math.sin(0.5 * time_s)
-    distance = 1.85 + 0.12 * math.sin(0.3 * time_s)
+    angle = 0.55 * math.sin(0.36 * time_s) + 0.08 * math.sin(0.5 * time_s)
+    distance = 1.66 + 0.12 * math.sin(0.3 * time_s)
     return Camera(
         (distance * math.sin(angle), 1.42 + 0.10 * math.sin(0.26 * time_s), -distance * math.cos(angle)),
         (0.0, 0.90, 0.1),

@@ -140,7 +140,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
 
 
 def _camera(time_s: float) -> Camera:
-    near = 0.5 - 0.5 * math.cos(0.62 * time_s)
+    near = 0.5 - 0.5 * math.cos(0.8 * time_s + 0.7)
     return Camera((-2.2, 2.6, -1.5), (0.25, 2.9 + 1.1 * near, 9.6), 0.95 * 2.9**near)
 
 
