@@ -103,6 +103,14 @@ def test_another_machine_is_warned_about_where_time_was_measured():
     assert compare_documents(a, b).warnings == ()
 
 
+def test_a_benchmark_that_moved_under_its_systems_is_noticed():
+    moved = document([row("mini", 1.0), row("passthrough", 0.1, role="baseline", seed=9)])
+    warnings = compare_documents(document(rows(1.0)), moved).warnings
+    (warning,) = (line for line in warnings if "passthrough changes nothing, and yet moved" in line)
+    assert "Warp error" in warning
+    assert "Cost of a frame" not in warning  # which is the machine's affair
+
+
 def test_a_busy_machine_is_warned_about():
     busy = document().machine.model_copy(update={"load_average": (3.0, 2.0, 1.0)})
     assert any(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+UNTOUCHED = "passthrough"
+"""The baseline that depends on nothing but the clips and the metrics."""
+
 EXIT_WORSE = 1
 VALUES_WIDTH = 72
 """Columns of a terminal from which both values are shown, not only their difference."""
@@ -91,7 +94,8 @@ def compare_documents(a: Document, b: Document, *, row: str | None = None) -> Co
     pairs = _pair_rows(a, b, row)
     metrics, warnings = _shared_metrics(a, b)
     rows = tuple(_compare_rows(old, new, metrics) for old, new in pairs)
-    return Comparison(rows, (*_protocol_warnings(a, b), *warnings, *_row_warnings(rows)), metrics)
+    warnings = [*_protocol_warnings(a, b), *_footing_warnings(rows, metrics), *warnings, *_row_warnings(rows)]
+    return Comparison(rows, tuple(warnings), metrics)
 
 
 def to_fields(comparison: Comparison) -> dict[str, Any]:
@@ -257,6 +261,24 @@ def _protocol_warnings(a: Document, b: Document) -> list[str]:
                 "its speed and latency are too slow by an unknown amount."
             )
     return warnings
+
+
+def _footing_warnings(rows: Sequence[RowChange], metrics: Sequence[MetricInfo]) -> list[str]:
+    """Return a warning where what changes nothing has moved: then the benchmark has."""
+    quality = {info.key: info.title for info in metrics if info.group == "quality"}
+    moved = [
+        quality[change.metric]
+        for row in rows
+        if row.a == row.b == UNTOUCHED
+        for change in row.changes
+        if change.metric in quality and change.verdict != "noise"
+    ]
+    if not moved:
+        return []
+    return [
+        f"{UNTOUCHED} changes nothing, and yet moved in {', '.join(moved)}: clips or metrics differ between A and B, "
+        "so that no difference is a system's alone."
+    ]
 
 
 def _row_warnings(rows: Sequence[RowChange]) -> list[str]:
