@@ -164,6 +164,7 @@ def open_source(
     | `camera`, `camera:1`, `camera:NAME` | a camera by number or by (part of) its name |
     | `screen` | the main display |
     | `scene`, `scene:city`, `scene:city?seed=3&frames=90` | a procedural scene, endless unless `frames` is given |
+    | `scene:walkers?edit=night` | one of the benchmark's scenes, rendered edited |
     | `frames/`, `frames/*.png`, `frames/%05d.png` | numbered pictures |
     | `rtsp://…`, `rtmp://…`, `http://…`, `udp://…` | a network stream |
 

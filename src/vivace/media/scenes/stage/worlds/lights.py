@@ -153,7 +153,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     )
     # A clip that lasts but a second shows the lamp being switched on.
     lag = 3.5 + float(rng.uniform(0.1, 0.4))
-    return [Stage(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.4, 0.9), 2.5, 448))]
+    return [Stage(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.6, 0.9), 3.1, 512))]
 
 
 def _camera(time_s: float) -> Camera:
@@ -173,7 +173,7 @@ def light(time_s: float) -> Light:
     return Light(
         sun=sun,
         towards=(-0.85, 0.45 + 0.5 * day, -0.55 + 0.6 * angle),
-        sky=(0.10 + 0.42 * day, 0.11 + 0.42 * day, 0.20 + 0.40 * day),
+        sky=(0.17 + 0.36 * day, 0.18 + 0.36 * day, 0.27 + 0.34 * day),
         ground=(0.08 + 0.26 * day, 0.06 + 0.20 * day, 0.06 + 0.14 * day),
         lamps=(Lamp((1.45, 1.52, 1.62), (1.2, 0.8, 0.4), 1.1),),
         haze=(0.3, 0.3, 0.3),

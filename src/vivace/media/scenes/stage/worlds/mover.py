@@ -160,7 +160,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         return at(x, 0.016, z, yaw=math.atan2(-1.12 * math.sin(angle), 0.72 * math.cos(angle)))
 
     bodies.add("toy car", solids, moving(drive, poses))
-    return [Stage(bodies, _camera, _light, "day", reach=Reach((0.1, 0.3, 0.7), 2.3, 448))]
+    return [Stage(bodies, _camera, _light, "day", reach=Reach((0.1, 0.5, 0.7), 3.0, 544))]
 
 
 def _lighter(tint: Rgb01) -> Rgb01:

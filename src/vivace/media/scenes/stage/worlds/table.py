@@ -124,7 +124,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     )
     bodies.add("clock", box(0.006, 0.033, 0.004, IRON_DARK), lambda t: _hand(t, 0.35))
     bodies.add("clock", box(0.004, 0.036, 0.004, IRON_DARK), lambda t: _hand(t, 1.8))
-    return [Stage(bodies, _camera, _light, "day", reach=Reach((0, 0.5, 0.2), 2.4, 448))]
+    return [Stage(bodies, _camera, _light, "day", reach=Reach((0, 0.7, 0.8), 3.3, 576))]
 
 
 IRON_DARK = Material("plain", (0.1, 0.1, 0.12), 1)
