@@ -7,7 +7,7 @@ Tasks:
 
 * `style`: the whole picture in a style. Says how a stream holds together, how much of the world's structure survives,
   and whether the style is there.
-* `region`: a style inside a mask that moves with the clip's subject. Says what happens to the rest.
+* `region`: a style inside a mask that moves with the clip's subject, or around it. Says what happens to the rest.
 * `edit`: an instruction whose right answer was rendered. Says how near the answer is.
 * `fidelity`: a style case again, against the same system without its acceleration.
 * `drift`: minutes of the same few seconds over and over. Says what creeps in.
@@ -132,6 +132,8 @@ class Case:
     prompt: str
     frames: int
     style: str | None = None
+    around: bool = False
+    """Of a region case: whether all but the clip's subject may change, rather than the subject alone."""
 
     @property
     def name(self) -> str:
@@ -170,9 +172,10 @@ def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None,
     dealt = [STYLES[(first + i) % len(STYLES)] for i in range(protocol.styles_a_scene)]
     found = [Case(clip, "style", style.key, style.prompt, frames, style.key) for style in dealt]
     if masked:
-        # The style eight further on: not one that the whole picture was painted in.
+        # The style eight further on: not one that the whole picture was painted in. Of every two clips one keeps its
+        # subject and has its world repainted, and one the other way round.
         style = STYLES[(first + len(STYLES) // 2) % len(STYLES)]
-        found.append(Case(clip, "region", style.key, style.prompt, frames, style.key))
+        found.append(Case(clip, "region", style.key, style.prompt, frames, style.key, around=number % 2 == 0))
     if info is not None:
         # Dealt out in turn as well, for a protocol that runs fewer than there are.
         turned = [info.edits[(number + i) % len(info.edits)] for i in range(len(info.edits))]

@@ -45,7 +45,7 @@ def export_command(folder: Path, options: QualityOptions) -> None:
         SinkWriteError: the folder cannot be made, the disk is full.
         VivaceError: nothing to run, a video that cannot be read.
     """
-    from vivace.bench.quality import plan
+    from vivace.bench.quality import mask_of, plan
 
     planned = plan(replace(options, tasks=tuple(task for task in options.tasks if task in ("style", "region", "edit"))))
     listed: list[dict[str, object]] = []
@@ -55,8 +55,10 @@ def export_command(folder: Path, options: QualityOptions) -> None:
             clip = entry.load()
             try:
                 _write(folder / "clips" / clip.name, clip.frames)
-                if clip.subject is not None:
-                    _write(folder / "masks" / clip.name, clip.subject.astype(np.uint8) * np.uint8(255))
+                for case in entry.cases:
+                    mask = mask_of(case, clip)
+                    if mask is not None:
+                        _write(folder / "masks" / clip.name, mask.astype(np.uint8) * np.uint8(255))
             except OSError as error:
                 raise SinkWriteError(f"{folder}: cannot be written ({error.strerror})") from error
             listed += [_entry(case, clip, options.seed) for case in entry.cases]

@@ -155,7 +155,8 @@ def _about(showing: Showing) -> str:
         case "style":
             return f"{case.clip}: the whole picture, “{case.prompt}”"
         case "region":
-            return f"{case.clip}: “{case.prompt}” inside the outline, nothing outside it"
+            where = "around the subject, which stays as it is" if case.around else "inside the outline alone"
+            return f"{case.clip}: “{case.prompt}” {where}"
         case "edit":
             return f"{case.clip}: “{case.prompt}”"
         case "fidelity":

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vivace.bench.cases import TASKS, Case, Protocol, Task, cases_of, drift_case
 from vivace.bench.clips import Clip, find_mask, list_videos, load, loop, render, render_edited
@@ -256,8 +257,7 @@ class QualityRun:
                 return self.judged
 
     def _job(self, case: Case, clip: Clip) -> Job:
-        masks = clip.subject if case.task == "region" else None
-        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, masks, case.task)
+        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, mask_of(case, clip), case.task)
 
     def _footage(self, case: Case, clip: Clip, job: Job) -> Footage:
         """Return what is known of a case; the output is put in for each system."""
@@ -265,7 +265,7 @@ class QualityRun:
         footage = Footage(source, source, clip.fps, style=case.style, prompt=case.prompt)
         match case.task:
             case "region":
-                return replace(footage, mask=clip.subject)
+                return replace(footage, mask=mask_of(case, clip))
             case "edit":
                 options, protocol = self._options, self._options.protocol
                 edited = render_edited(case.clip, case.request, options.size, protocol.fps, case.frames, options.seed)
@@ -318,6 +318,13 @@ class QualityRun:
             for key, slope in found.items()
         ]
         return measured, {"minutes": followed.times_min, **followed.percent()}
+
+
+def mask_of(case: Case, clip: Clip) -> NDArray[np.bool_] | None:
+    """Return where a case allows the picture to change; None: everywhere."""
+    if case.task != "region" or clip.subject is None:
+        return None
+    return ~clip.subject if case.around else clip.subject
 
 
 def to_measurement(metric: str, case: str, values: Series) -> Measurement:
