@@ -169,38 +169,26 @@ class StageScene:
 
     def _picture(self, ticks: int) -> Rgb:
         geometry = self._geometry(ticks)
-        setup, lens, to_world = geometry.setup, geometry.lens, geometry.to_world
-        stage, time_s = setup.stage, ticks / _TICKS_PER_S
-        light = stage.light(time_s)
-        shade = setup.shader.shade(light, to_world)
+        setup, stage, time_s = geometry.setup, geometry.setup.stage, ticks / _TICKS_PER_S
         width, height = self.size
-
-        edge = self._edges(faces(setup.shapes, lens, to_world, geometry.trace, geometry.plane).reshape(height, width))
-        pixels = np.flatnonzero(edge)
-        count = len(pixels)
-        place = np.zeros(edge.size, np.int32)
-        place[pixels] = np.arange(count, dtype=np.int32)
-        x = np.concatenate([self._columns[pixels] + np.float32(dx) for dx, _ in _SUBSAMPLES])
-        y = np.concatenate([self._rows[pixels] + np.float32(dy) for _, dy in _SUBSAMPLES])
-        fine_plane = lens.plane(x, y)
-        on_edge = edge.reshape(-1)
-        pairs = []
-        for group in geometry.pairs:
-            kept = on_edge[group.pixel]
-            pixel, several = place[group.pixel[kept]], len(_SUBSAMPLES)
-            shifted = np.concatenate([pixel + np.int32(index * count) for index in range(several)])
-            alone = len(group.solid) == 1
-            pairs.append(Pairs(group.kind, group.solid if alone else np.tile(group.solid[kept], several), shifted))
-        fine = geometry.tracer.trace(pairs, *fine_plane)
+        surface = faces(setup.shapes, geometry.lens, geometry.to_world, geometry.trace, geometry.plane)
+        edge = self._edges(surface.reshape(height, width)).reshape(-1)
+        inner, outline = np.flatnonzero(~edge), np.flatnonzero(edge)
+        fine, fine_plane = self._outline(geometry, edge, outline)
+        # A pixel within a surface is one sample, one on an outline the mean of several.
         samples = Trace(
-            np.concatenate([geometry.trace.solid, fine.solid]), np.concatenate([geometry.trace.depth, fine.depth])
+            np.concatenate([geometry.trace.solid[inner], fine.solid]),
+            np.concatenate([geometry.trace.depth[inner], fine.depth]),
         )
-        plane = (np.concatenate([geometry.plane[0], fine_plane[0]]), np.concatenate([geometry.plane[1], fine_plane[1]]))
-        colours = setup.looks.shaded(lens, setup.shapes, to_world, samples, plane, light, shade, setup.backdrop)
-        picture = colours[:, : edge.size]
-        if count:
-            extra = colours[:, edge.size :].reshape(3, len(_SUBSAMPLES), count).sum(axis=1)
-            picture[:, pixels] = (picture[:, pixels] + extra) * np.float32(1 / (len(_SUBSAMPLES) + 1))
+        x, y = (np.concatenate([whole[inner], part]) for whole, part in zip(geometry.plane, fine_plane, strict=True))
+        light = stage.light(time_s)
+        shade = setup.shader.shade(light, geometry.to_world)
+        colours = setup.looks.shaded(
+            geometry.lens, setup.shapes, geometry.to_world, samples, (x, y), light, shade, setup.backdrop
+        )
+        picture = np.empty((3, height * width), np.float32)
+        picture[:, inner] = colours[:, : len(inner)]
+        picture[:, outline] = colours[:, len(inner) :].reshape(3, len(_SUBSAMPLES), -1).mean(axis=1)
         rows = (picture * 255 + np.float32(0.5)).T.reshape(height, width, 3)
         canvas: Rgb = np.ascontiguousarray(rows, np.uint8)
         if stage.weather is not None:
@@ -208,6 +196,26 @@ class StageScene:
         if stage.interface is not None:
             stage.interface.draw(canvas, time_s)
         return canvas
+
+    def _outline(
+        self, geometry: _Geometry, edge: NDArray[np.bool_], outline: NDArray[np.int64]
+    ) -> tuple[Trace, tuple[F32, F32]]:
+        """Return what several rays through each pixel of an outline meet, and where they pass the lens's plane."""
+        count, several = len(outline), len(_SUBSAMPLES)
+        x = np.concatenate([self._columns[outline] + np.float32(dx) for dx, _ in _SUBSAMPLES])
+        y = np.concatenate([self._rows[outline] + np.float32(dy) for _, dy in _SUBSAMPLES])
+        x, y = geometry.lens.plane(x, y)
+        place = np.zeros(edge.size, np.int32)
+        place[outline] = np.arange(count, dtype=np.int32)
+        # The rays of an outline pixel may meet what its middle may meet.
+        pairs = []
+        for group in geometry.pairs:
+            kept = edge[group.pixel]
+            pixel = place[group.pixel[kept]]
+            rays = np.concatenate([pixel + np.int32(index * count) for index in range(several)])
+            alone = len(group.solid) == 1
+            pairs.append(Pairs(group.kind, group.solid if alone else np.tile(group.solid[kept], several), rays))
+        return geometry.tracer.trace(pairs, x, y), (x, y)
 
     @staticmethod
     def _edges(surface: NDArray[np.int32]) -> NDArray[np.bool_]:
