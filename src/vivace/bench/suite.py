@@ -175,10 +175,7 @@ def publish(
         SinkWriteError: the folder cannot be written.
     """
     print_document(document, console)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkWriteError(f"{out}: cannot be created ({error.strerror}); name another folder with --out") from error
+    make_folder(out)
     written = [out / f"{kind}.json"]
     write_document(written[0], document)
     try:
@@ -192,6 +189,14 @@ def publish(
         written.append(out / f"{kind}.html")
         write_report(written[1], document, replace(material or Some(), series=series or {}))
     console.print(f"written: {', '.join(str(path) for path in written)}")
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder for results. Raises SinkWriteError where it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkWriteError(f"{out}: cannot be created ({error.strerror}); name another folder with --out") from error
 
 
 @contextmanager
@@ -233,6 +238,10 @@ def bench_command(
         if latency is not None:
             latency_part(parts, subject, latency, report)
         if quality is not None:
+            if parts.rows:
+                # Minutes of figures are not lost with what may still fail.
+                make_folder(out)
+                write_document(out / f"{kind}.json", parts.document())
             material = quality_part(parts, subject, quality, report)
     publish(parts.document(), material, out, kind, Console(), parts.series)
 

@@ -1,0 +1,205 @@
+"""What a client and the server say to each other about a session: the same messages over WebSocket and data channel.
+
+Every message is one JSON object with a `type`. A request may carry an `id`, which its answer repeats. The JSON Schema
+of both directions is `docs/schema/control-v1.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL_VERSION = 1
+
+MAX_PROMPT_CHARS = 2_000
+MAX_MASK_BYTES = 512 * 1024
+"""Of a mask as base64 text: a PNG of one bit a pixel at 1080p is a tenth of it."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# What a client says
+
+
+class Controls(_Message):
+    """What a user steers. In an update, what is left out stays as it is."""
+
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
+    """Text; an empty text shows the source untouched."""
+    strength: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+    """Up to 2^53 - 1, which is what JavaScript counts to exactly."""
+    crossfade_s: Annotated[float, Field(ge=0, le=60)] | None = None
+    denoising_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    mask: Annotated[str, Field(max_length=MAX_MASK_BYTES)] | None = None
+    """A picture as a `data:image/png;base64,…` URL: white may change, black stays the source. Empty text: no mask."""
+    reference: Annotated[str, Field(max_length=4 * 1024 * 1024)] | None = None
+    """A picture as a data URL, for models that take one; refused with the reason by those that do not."""
+    size: Annotated[tuple[int, int], Field()] | None = None
+    """Output `(width, height)`, px."""
+
+
+class Update(_Message):
+    """Change controls, all of them at one frame boundary."""
+
+    type: Literal["update"] = "update"
+    id: Annotated[str, Field(max_length=64)] | None = None
+    controls: Controls
+
+
+class Ping(_Message):
+    """I am here. Sent every few seconds; a session whose client is silent for too long is absent."""
+
+    type: Literal["ping"] = "ping"
+    id: Annotated[str, Field(max_length=64)] | None = None
+    presented: list[tuple[int, float]] = Field(default_factory=list, max_length=64)
+    """Measured glass-to-glass times of shown frames, `(frame index, ms)`, where the client can measure them."""
+
+
+class Record(_Message):
+    """Begin or end a recording of the output."""
+
+    type: Literal["record"] = "record"
+    id: Annotated[str, Field(max_length=64)] | None = None
+    on: bool
+
+
+class End(_Message):
+    """I am done."""
+
+    type: Literal["end"] = "end"
+
+
+ClientMessage = Annotated[Update | Ping | Record | End, Field(discriminator="type")]
+
+
+# What the server says
+
+
+class Waiting(_Message):
+    """There is no slot yet."""
+
+    type: Literal["waiting"] = "waiting"
+    position: int
+    """1 is next."""
+    retry_after_s: float
+    """About when it may be worth looking again."""
+
+
+class Live(_Message):
+    """The session has a slot; frames are painted as they come."""
+
+    type: Literal["live"] = "live"
+    session: str
+    model: str
+    size: tuple[int, int] | None
+    resumed: bool = False
+    """Whether this is a client that came back to its session."""
+
+
+class Ack(_Message):
+    """The answer to an update."""
+
+    type: Literal["ack"] = "ack"
+    id: str | None = None
+    accepted: bool
+    frame_index: int
+    """The first output frame that is made with it."""
+    update_index: int
+    applied: list[str]
+    message: str = ""
+    """For people: what the prompt was taken for, or why nothing was changed."""
+    matches: list[tuple[str, float]] = Field(default_factory=list)
+
+
+class Applied(_Message):
+    """The first frame made with an update has left the server."""
+
+    type: Literal["applied"] = "applied"
+    update_index: int
+    frame_index: int
+    prompt_to_pixel_ms: float
+
+
+class Stage(_Message):
+    """Times of one stage over the last seconds, ms."""
+
+    p50: float | None
+    p95: float | None
+
+
+class Stats(_Message):
+    """How the session does; twice a second."""
+
+    type: Literal["stats"] = "stats"
+    time_s: float
+    """Since the session began."""
+    frame_index: int
+    fps_in: float | None
+    fps_out: float | None
+    age_ms: float | None
+    """Age of the newest output frame when it left, since it arrived here."""
+    stages_ms: dict[str, Stage]
+    """`receive, wait, prepare, denoise, refine, encode`, and `server` for all of them."""
+    glass_to_glass_ms: Stage | None
+    """From the client's own measurements, if it sends them."""
+    drops: dict[str, int]
+    """By reason, since the beginning."""
+    effort: float | None
+    prompt_to_pixel_ms: float | None
+    """Of the last change."""
+    bitrate_kbps: float | None
+    loss: float | None
+    """Share of packets lost on the way to the client."""
+    rtt_ms: float | None
+    limit: Literal["none", "network", "device", "camera"]
+    limit_text: str
+    """One sentence for people: what limits quality now."""
+    recording: str | None
+    """Name of the recording that is being written."""
+
+
+class Recorded(_Message):
+    """A recording has begun or ended."""
+
+    type: Literal["recorded"] = "recorded"
+    id: str | None = None
+    on: bool
+    name: str
+    url: str | None = None
+    """Where it can be fetched, once it is closed."""
+    message: str = ""
+
+
+class Ended(_Message):
+    """The session is over."""
+
+    type: Literal["ended"] = "ended"
+    reason: Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
+    message: str
+    """For people, with what to do."""
+
+
+class Error(_Message):
+    """A message that could not be understood or carried out; the session goes on."""
+
+    type: Literal["error"] = "error"
+    id: str | None = None
+    code: str
+    message: str
+
+
+class Pong(_Message):
+    """Answers a ping."""
+
+    type: Literal["pong"] = "pong"
+    id: str | None = None
+    server_time_s: float
+
+
+ServerMessage = Annotated[
+    Waiting | Live | Ack | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
+]
