@@ -25,13 +25,16 @@ ARROWS: dict[str, set[str]] = {
     "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
-    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor", "train"},
+    "bench": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "runtime", "doctor", "train", "client"},
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
+    "messages": set(),
+    "client": {"errors", "messages", "media"},
+    "serve": {"errors", "settings", "messages", "media", "models.base", "models", "stream"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
         *{"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
-        *{"bench", "doctor", "train"},
+        *{"bench", "doctor", "serve", "train"},
     },
 }
 
