@@ -15,7 +15,7 @@ from vivace.media.frame import Rgb
 from vivace.media.scenes import make_scene
 from vivace.media.scenes.stage import WORLDS, load_world
 from vivace.media.scenes.stage.render import StageScene
-from vivace.media.scenes.truth import View
+from vivace.media.scenes.truth import TruthScene, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class SceneClip:
         # As `SceneSource` counts time, so that `scene:NAME` shows the very same frames.
         return 1 / Fraction(self.fps).limit_denominator(1001)
 
-    def _scene(self, size: tuple[int, int]) -> StageScene:
+    def _scene(self, size: tuple[int, int]) -> TruthScene:
         if self.scene not in WORLDS:
             raise UsageError(f"no benchmark scene {self.scene!r}; there are {', '.join(WORLDS)}")
         scene = make_scene(self.scene, size, self.seed, edit=self.edit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,7 @@ class StageScene:
             stages = [changes[edit].apply(stage) for stage in stages]
         self._names: dict[str, int] = {}
         self._setups = [_Setup(stage, np.random.default_rng([seed, 1]), self._names) for stage in stages]
-        self.objects = {identity: name for name, identity in self._names.items()}
+        self.objects: Mapping[int, str] = {identity: name for name, identity in self._names.items()}
         self._seed = seed
         width, height = size
         self._columns = np.tile(np.arange(width, dtype=np.float32) + np.float32(0.5), height)
