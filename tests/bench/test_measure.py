@@ -15,7 +15,6 @@ from vivace.bench.measure import (
     stretches,
     theil_sen,
     trend,
-    window_median,
 )
 
 numbers = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)
@@ -46,18 +45,6 @@ def test_percentiles_of_nothing_are_refused() -> None:
 def test_intervals_are_milliseconds_between_neighbours() -> None:
     assert intervals_ms([1.0, 1.5, 1.75]) == [500.0, 250.0]
     assert intervals_ms([1.0]) == []
-
-
-def test_a_window_near_the_end_stays_inside() -> None:
-    values = list(range(100))
-    assert window_median(values, 99, 10) == 94.5
-    assert window_median(values, 0, 10) == 4.5
-    assert window_median(values, 50, 10) == 49.5
-
-
-def test_a_window_is_never_filled_up() -> None:
-    with pytest.raises(ValueError, match="do not fill"):
-        window_median([1.0, 2.0], 0, 3)
 
 
 def test_peak_memory_is_at_least_what_is_resident() -> None:

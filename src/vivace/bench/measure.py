@@ -45,8 +45,6 @@ class Trend:
 
     slope: float
     """Units of y a unit of x."""
-    level: float
-    """Of y over the first tenth: what the growth started from."""
     slopes: list[float]
     """The same slope from independent pairs of stretches half the run apart; an interval is drawn from them."""
 
@@ -114,12 +112,11 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.median(rise[run != 0] / run[run != 0]))
 
 
-def trend(x: Sequence[float], y: Sequence[float], *, share: int = 50) -> Trend:
+def trend(x: Sequence[float], y: Sequence[float]) -> Trend:
     """Return how fast `y` grows along rising `x`, robust against outliers.
 
-    `y` is cut into 20 stretches, and each reduced to the value that `share` % of it do not exceed: the median, or
-    less for costs on a machine where others can only add to them. The slope is Theil–Sen's over those; `slopes` are
-    those of stretch `k` against stretch `k + n/2`, each from points no other uses.
+    The points are cut into 20 stretches, and each reduced to its medians. The slope is Theil–Sen's over those; `slopes`
+    are those of stretch `k` against stretch `k + n/2`, each from points no other uses.
 
     Raises:
         ValueError: fewer than 4 points.
@@ -130,27 +127,15 @@ def trend(x: Sequence[float], y: Sequence[float], *, share: int = 50) -> Trend:
     length = len(x) // count
     starts = [number * length for number in range(count)]
     places = [median(x[start : start + length]) for start in starts]
-    levels = [float(percentile(y[start : start + length], share)) for start in starts]
+    levels = [median(y[start : start + length]) for start in starts]
     half = count // 2
     slopes = [(levels[k + half] - levels[k]) / (places[k + half] - places[k]) for k in range(half)]
-    return Trend(theil_sen(places, levels), float(percentile(y[: max(1, len(y) // 10)], share)), slopes)
+    return Trend(theil_sen(places, levels), slopes)
 
 
 def intervals_ms(times_s: Sequence[float]) -> list[float]:
     """Return the ms between neighbours of rising `times_s`."""
     return [(after - before) * 1000.0 for before, after in pairwise(times_s)]
-
-
-def window_median(values: Sequence[float], centre: int, width: int) -> float:
-    """Return the median of `width` values around index `centre`, the window moved inward at the ends.
-
-    Raises:
-        ValueError: fewer than `width` values.
-    """
-    if len(values) < width:
-        raise ValueError(f"{len(values)} values do not fill a window of {width}")
-    first = min(max(0, centre - width // 2), len(values) - width)
-    return median(values[first : first + width])
 
 
 def resident_mib() -> float:

@@ -15,12 +15,13 @@ from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
 from vivace.bench.engine import EngineSpec
 from vivace.bench.measure import PERCENTILES
 from vivace.bench.process import Found, Job, run_job
-from vivace.bench.speed_run import EARLY_FRAME, STAGES, WARMUP_FRAMES, WINDOW_FRAMES
+from vivace.bench.speed_growth import EARLY_FRAME
+from vivace.bench.speed_growth import MIN_FRAMES as MIN_LONG_FRAMES
+from vivace.bench.speed_run import STAGES, WARMUP_FRAMES
 from vivace.errors import UsageError
 
 PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20
-MIN_LONG_FRAMES = EARLY_FRAME + 4 * WINDOW_FRAMES
 
 Progress = Callable[[str, int, int], None]
 """Called with what is measured, what of it is done and what there is to do."""
@@ -98,15 +99,13 @@ def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = ru
             name = f"{size[0]}x{size[1]}"
             clip = Path(folder) / f"{name}.mp4"
             render_clip(clip, size, WARMUP_FRAMES + options.frames, options.seed)
-            tasks = {"pace": name}
+            tasks = {"speed_run:pace": name}
             if place == 0 and options.long_frames is not None:
-                tasks["growth"] = f"{name} long"
+                tasks["speed_growth:growth"] = f"{name} long"
             if place == 0 and options.session_fps:
-                tasks["serve"] = f"{name} sessions"
+                tasks["speed_run:serve"] = f"{name} sessions"
             for task, title in tasks.items():
-                job = Job(
-                    f"vivace.bench.speed_run:{task}", options.engine, {**settings, "size": size, "clip": str(clip)}
-                )
+                job = Job(f"vivace.bench.{task}", options.engine, {**settings, "size": size, "clip": str(clip)})
                 findings.add(run(job, partial(progress, title)))
     if options.long_frames is None:
         findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for"))
@@ -190,8 +189,8 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cost_growth_pct_per_1000",
         "Cost growth",
         "%/1000",
-        "How much dearer a frame becomes in 1000 frames, relative to the first tenth: Theil–Sen slope over 20 "
-        "stretches, of each the cost that its cheapest 10 % stay under.",
+        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over 20 stretches of its cost relative to "
+        "that of a young session run in between, so that the machine's load is not in it.",
         "target",
         0.0,
     )
@@ -199,7 +198,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cpu_growth_pct_per_1000",
         "CPU growth",
         "%/1000",
-        "The same of the CPU time of a frame, which other programs change less.",
+        "The same of the CPU time of a frame.",
         "target",
         0.0,
     )
@@ -207,7 +206,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cost_late_over_early",
         "Cost, late over early",
         "",
-        f"Median cost of the last {WINDOW_FRAMES} frames over that of the {WINDOW_FRAMES} from frame {EARLY_FRAME} on.",
+        f"Cost in the last quarter over that in the first, from frame {EARLY_FRAME} on, relative to a young session's.",
         "target",
         1.0,
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +19,6 @@ from vivace.bench.measure import (
     peak_resident_mib,
     percentile_values,
     resident_mib,
-    trend,
-    window_median,
 )
 from vivace.bench.process import Found, Job, Report
 from vivace.errors import StepError
@@ -33,10 +30,6 @@ if TYPE_CHECKING:
 
 WARMUP_FRAMES = 30
 """Left out: caches, kernels and the memory's window fill up in the first frames."""
-EARLY_FRAME = 100
-WINDOW_FRAMES = 100
-MEMORY_EVERY = 20
-QUIET_SHARE = 10
 STAGES = ("capture", "prepare", "denoise", "refine", "encode")
 PROGRESS_S = 0.2
 
@@ -55,11 +48,11 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     from vivace.media.sink import NullSink
 
     settings = job.settings
-    opening = _opening(settings)
-    case = f"{opening.size[0]}x{opening.size[1]}"
+    opening = opening_of(settings)
+    case = case_of(opening)
     frames: int = settings["frames"]
     total = 2 * WARMUP_FRAMES + frames
-    tell = _throttled(report, total)
+    tell = throttled(report, total)
     engine = job.engine.open()
     found = Found(engine.about)
 
@@ -111,83 +104,6 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     return found
 
 
-def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Callable[[], float] | None = None) -> Found:
-    """Run one stream for a long time on pictures that cost the same to deliver at any time, and see what changes.
-
-    `job.settings`: `size`, `fps`, `long_frames`, `prompt`, `seed`.
-    """
-    from vivace.bench.loops import Loop, render_loop
-
-    settings = job.settings
-    opening = _opening(settings)
-    case = f"{opening.size[0]}x{opening.size[1]}"
-    frames: int = settings["long_frames"]
-    engine = job.engine.open()
-    found = Found(engine.about)
-    loop = Loop(render_loop(opening.size, seed=opening.seed), frames, clock=clock)
-    memory_mib: list[float] = []
-    effort_ms: list[float] = []
-    cpu = cpu or cpu_ms
-    tell = _throttled(report, frames)
-
-    def watch(done: int) -> None:
-        effort_ms.append(cpu())
-        if done % MEMORY_EVERY == 0:
-            memory_mib.append(resident_mib())
-        tell(done)
-
-    times_s, stages = _play(engine.open(opening, clock), loop, None, clock, watch)
-    _check_frames(job, len(times_s), frames)
-    cost_ms = intervals_ms(times_s)
-    found.series[f"long_frame_ms/{case}"] = cost_ms
-    found.values += cost_growth(case, cost_ms)
-    if stages:
-        found.values.append(cpu_growth(case, [after - before for before, after in pairwise(effort_ms)]))
-        found.values.append(memory_growth(case, memory_mib))
-    else:
-        found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
-    report(frames, frames)
-    return found
-
-
-def cost_growth(case: str, cost_ms: Sequence[float]) -> list[Value]:
-    """Return the growth of the cost of a frame, and late frames against early ones, from `EARLY_FRAME` on."""
-    early_ms = window_median(cost_ms, EARLY_FRAME + WINDOW_FRAMES // 2, WINDOW_FRAMES)
-    late_ms = window_median(cost_ms, len(cost_ms), WINDOW_FRAMES)
-    return [
-        _growth_pct("cost_growth_pct_per_1000", case, cost_ms[EARLY_FRAME:]),
-        Value("cost_late_over_early", case, late_ms / early_ms if early_ms > 0 else None),
-    ]
-
-
-def memory_growth(case: str, memory_mib: Sequence[float]) -> Value:
-    """Return the growth of resident memory, MiB in 1000 frames, from its value at each `MEMORY_EVERY`-th frame."""
-    steady_mib = memory_mib[EARLY_FRAME // MEMORY_EVERY :]
-    found = trend([number * MEMORY_EVERY for number in range(len(steady_mib))], steady_mib)
-    return Value("memory_growth_mib_per_1000", case, found.slope * 1000, [slope * 1000 for slope in found.slopes])
-
-
-def cpu_growth(case: str, cpu_cost_ms: Sequence[float]) -> Value:
-    """Return the growth of the CPU time of a frame.
-
-    Frames are taken ten by ten, since a thread that runs ahead spends one frame's time in another's interval.
-    """
-    sums = [sum(cpu_cost_ms[first : first + 10]) for first in range(EARLY_FRAME, len(cpu_cost_ms) - 9, 10)]
-    tens = _growth_pct("cpu_growth_pct_per_1000", case, sums)
-    assert tens.value is not None
-    return Value(tens.metric, case, tens.value / 10.0, [block / 10.0 for block in tens.blocks])
-
-
-def _growth_pct(metric: str, case: str, costs: Sequence[float]) -> Value:
-    """Return by how many per cent of its first level a cost grows in 1000 places.
-
-    Looks at the cheapest tenth of every stretch: other programs make frames dearer, never cheaper.
-    """
-    found = trend(range(len(costs)), costs, share=QUIET_SHARE)
-    scale = 100.0 * 1000.0 / found.level if found.level > 0 else math.nan
-    return Value(metric, case, found.slope * scale, [slope * scale for slope in found.slopes])
-
-
 def serve(job: Job, report: Report) -> Found:
     """Find how many sessions of the model hold each frame rate.
 
@@ -196,7 +112,7 @@ def serve(job: Job, report: Report) -> Found:
     from vivace.bench.sessions import sessions_held
 
     settings = job.settings
-    opening = _opening(settings)
+    opening = opening_of(settings)
     engine = job.engine.open()
     found = Found(engine.about)
     if engine.model is None:
@@ -209,29 +125,22 @@ def serve(job: Job, report: Report) -> Found:
         for search in range(searches):
             report(number * searches + search, len(rates) * searches)
             counts.append(float(sessions_held(engine.model, opening, fps, settings["session_s"])))
-        case = f"{opening.size[0]}x{opening.size[1]}/{fps:g}fps"
+        case = f"{case_of(opening)}/{fps:g}fps"
         found.values.append(Value("sessions_held", case, sum(counts) / len(counts), counts if searches > 1 else []))
     report(len(rates) * searches, len(rates) * searches)
     return found
 
 
 def _play(
-    runner: Runner, source: Source, sink: Sink | None, clock: Clock, watch: Watch, *, limit: int | None = None
+    runner: Runner, source: Source, sink: Sink, clock: Clock, watch: Watch, *, limit: int | None = None
 ) -> tuple[list[float], dict[str, dict[str, float | None]]]:
-    """Run a source through a session, every frame; return when each frame was done, and percentiles of the stages.
-
-    Done is: written to the sink. Without one it is when the last stage let go of the frame, where the session says so,
-    since only that belongs to the frame alone.
-    """
+    """Run a source through a session, every frame; return when each was written, and percentiles of the stages."""
     times_s: list[float] = []
     with closing(runner):
         with closing(runner.run(source, live=False)) as frames:
             for frame in frames:
-                if sink is not None:
-                    sink.write(frame)
-                    times_s.append(clock())
-                else:
-                    times_s.append(frame.marks.get("refine", clock()))
+                sink.write(frame)
+                times_s.append(clock())
                 watch(len(times_s))
                 if len(times_s) == limit:
                     break
@@ -310,9 +219,15 @@ def cpu_ms() -> float:
     return time.process_time() * 1000.0
 
 
-def _opening(settings: Any) -> Opening:
+def opening_of(settings: Any) -> Opening:
+    """Return how sessions are opened, from the settings of a job."""
     width, height = settings["size"]
     return Opening((width, height), settings["fps"], settings["prompt"], settings["seed"])
+
+
+def case_of(opening: Opening) -> str:
+    """Return what a case of speed is called: its size."""
+    return f"{opening.size[0]}x{opening.size[1]}"
 
 
 def _clip(settings: Any) -> Source:
@@ -327,7 +242,7 @@ def _mp4(folder: str) -> Sink:
     return open_sink(Path(folder) / "out.mp4")
 
 
-def _throttled(report: Report, total: int) -> Watch:
+def throttled(report: Report, total: int) -> Watch:
     """Return a watch that reports a few times a second, by the wall clock."""
     told_s = -PROGRESS_S
 

@@ -99,9 +99,9 @@ class StageScene:
         stages = world.build(rng)
         if edit is not None:
             stages = [changes[edit].apply(stage) for stage in stages]
-        self._names: dict[str, int] = {}
-        self._setups = [_Setup(stage, np.random.default_rng([seed, 1]), self._names) for stage in stages]
-        self.objects: Mapping[int, str] = {identity: name for name, identity in self._names.items()}
+        names: dict[str, int] = {}
+        self._setups = [_Setup(stage, np.random.default_rng([seed, 1]), names) for stage in stages]
+        self.objects: Mapping[int, str] = {identity: name for name, identity in names.items()}
         self._seed = seed
         width, height = size
         self._columns = np.tile(np.arange(width, dtype=np.float32) + np.float32(0.5), height)
