@@ -24,16 +24,6 @@ def job_of(engine: Any, **settings: Any) -> Job:
     return Job("", AtHand(engine), {**defaults, **settings})
 
 
-class Factory:
-    """Makes another engine each time it is called."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-
-    def __call__(self) -> Any:
-        return self.make()
-
-
 class AtHand(EngineSpec):
     """The spec of an engine that is there already."""
 
@@ -42,7 +32,7 @@ class AtHand(EngineSpec):
         object.__setattr__(self, "engine", engine)
 
     def open(self) -> Any:
-        return self.engine() if isinstance(self.engine, Factory) else self.engine
+        return self.engine
 
 
 def costly(clock: FakeClock, cost_s: Callable[[int], float], **options: Any) -> FakeModel:

@@ -189,8 +189,8 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cost_growth_pct_per_1000",
         "Cost growth",
         "%/1000",
-        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over 20 stretches of its cost relative to "
-        "that of a young session run in between, so that the machine's load is not in it.",
+        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over 20 stretches, of each the cost that its "
+        "cheapest 5 % stay under, relative to the first quarter of the run.",
         "target",
         0.0,
     )
@@ -198,7 +198,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cpu_growth_pct_per_1000",
         "CPU growth",
         "%/1000",
-        "The same of the CPU time of a frame.",
+        "The same of the mean CPU time of a frame.",
         "target",
         0.0,
     )
@@ -206,7 +206,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "cost_late_over_early",
         "Cost, late over early",
         "",
-        f"Cost in the last quarter over that in the first, from frame {EARLY_FRAME} on, relative to a young session's.",
+        f"The same cost in the last quarter of the run over that in the first, from frame {EARLY_FRAME} on.",
         "target",
         1.0,
     )

@@ -57,7 +57,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     found = Found(engine.about)
 
     cold_s, _ = _play(engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, limit=WARMUP_FRAMES)
-    _check_frames(job, len(cold_s), WARMUP_FRAMES)
+    check_frames(job, len(cold_s), WARMUP_FRAMES)
 
     with ExitStack() as stack:
         counters = _open_counters(found, stack) if counters is None else counters
@@ -72,7 +72,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
 
         times_s, stages = _play(runner, _clip(settings), sink, clock, watch)
     resident = resident_mib()
-    _check_frames(job, len(times_s), WARMUP_FRAMES + frames)
+    check_frames(job, len(times_s), WARMUP_FRAMES + frames)
     apart = not stages
     if apart:
         del counters["cpu_ms_per_frame"]
@@ -149,7 +149,7 @@ def _play(
     return times_s, stages
 
 
-def _check_frames(job: Job, found: int, wanted: int) -> None:
+def check_frames(job: Job, found: int, wanted: int) -> None:
     """Refuse to give figures of a system that leaves frames out: they would say that dropping is fast."""
     if found != wanted:
         raise StepError(
