@@ -56,6 +56,8 @@ HEAVY: dict[str, set[str]] = {
     "openvino": {"runtime", "train", "doctor"},
     "av": {"media", "train", "doctor"},
     "cyclopts": {"cli", "train"},
+    "aiortc": {"serve", "client"},
+    "fastapi": {"serve"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
 }
 
