@@ -1,0 +1,84 @@
+"""Settings of the server: from the command line, or from the environment as `VIVACE_SERVE_<NAME>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class IceServer(BaseModel):
+    """A STUN or TURN server, as browsers describe it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urls: list[str]
+    username: str | None = None
+    credential: SecretStr | None = None
+
+
+class ServeSettings(BaseSettings):
+    """How a server runs. Everything has a default that suits one person on one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VIVACE_SERVE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    # Where it listens
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    allowed_origins: list[str] = Field(default_factory=list)
+    """Origins of pages, besides our own, that may use the server from a browser; there is no wildcard."""
+    token_secret: SecretStr | None = None
+    """Signs tokens. Needed to listen anywhere else than on loopback."""
+    ice_servers: list[IceServer] = Field(default_factory=list)
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    # What it runs
+    models: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["mini"])
+    """Profiles to offer; the first is the default and loaded at start, the others on first use."""
+    device: str = "auto"
+    """Where models run, as in `--device`."""
+    size: tuple[Count, Count] = (256, 256)
+    """Output `(width, height)` of a session that names none, px."""
+    max_frame_px: Count = 1920 * 1088
+    """Largest frame taken from a client, width times height."""
+
+    # How much at once
+    slots: Count | None = None
+    """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""
+    budget_ms: Seconds = 40.0
+    """Time a frame may take: 25 pictures a second."""
+    memory_limit_mib: Count | None = None
+    """Of all sessions' state together; None: half of what is free at start."""
+    queue_length: Annotated[int, Field(ge=0)] = 8
+    """Sessions that may wait for a slot; more are refused."""
+    max_sessions_per_client: Count = 4
+
+    # When sessions end
+    heartbeat_s: Seconds = 10.0
+    """A client that gives no sign for so long, and has no connection, is absent."""
+    grace_s: Seconds = 20.0
+    """An absent client that comes back within this time gets its session back."""
+    idle_s: Seconds = 120.0
+    """A live session without a new frame for so long is ended."""
+    drain_s: Seconds = 10.0
+    """Time between the announcement of a shutdown and the end of the sessions."""
+
+    # Recording
+    recordings: Path | None = None
+    """Folder of recordings, created when needed; None: nobody can record."""
+    recording_max_mib: Count = 1024
+    """Of one recording."""
+    recording_max_s: Seconds = 3600.0
+    recordings_total_mib: Count = 10_240
+    """Of all recordings together; beyond it no new one begins."""
+
+    # Of one client
+    max_body_bytes: Count = 6 * 1024 * 1024
+    max_messages_per_s: Seconds = 60.0
