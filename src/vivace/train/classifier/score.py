@@ -79,9 +79,11 @@ def score(folder: Path, classifier: StyleClassifier, report: Callable[[str], Non
     report("unpainted clips and scenes")
     document: dict[str, Any] = {"version": classifier.version, "clips": sorted(clips), "size": list(SIZE)}
     document["unpainted clips"] = unpainted(judge, [f for frames in clips.values() for f in frames]).document()
-    for name in scene_names():
-        scene = make_scene(name, SIZE, seed=5)
-        document[f"unpainted scene {name}"] = unpainted(judge, [scene.render(t) for t in (0.5, 4.0, 9.0)]).document()
+    scenes = [make_scene(name, SIZE, seed=5) for name in scene_names()]
+    moments = [[scene.render(time_s) for time_s in (2.0, 7.0)] for scene in scenes]
+    document["unpainted scenes"] = unpainted(judge, [f for frames in moments for f in frames]).document()
+    report("scenes painted by the teachers")
+    document["teachers on scenes"] = painted(judge, [frames[0] for frames in moments], SIZE).document()
     report("pictures painted by the teachers")
     pictures = [f for frames in small.values() for f in frames]
     document["teachers"] = painted(judge, pictures, SIZE).document()
