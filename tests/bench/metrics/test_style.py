@@ -26,7 +26,7 @@ from vivace.models.style.classifier import (
 )
 from vivace.train.classic import ClassicFilter
 
-SIZE = (192, 192)
+SIZE = (256, 256)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +40,7 @@ def _one_thread():
 @cache
 def sources():
     """Return two pictures of scenes the teachers have something to paint in, `[2 h w 3]`."""
-    return np.stack([make_scene(name, SIZE, seed=5).render(4.0) for name in ("city", "garden")])
+    return np.stack([make_scene(name, SIZE, seed=5).render(2.0) for name in ("road", "chase")])
 
 
 @cache
@@ -79,7 +79,7 @@ def test_other_files_are_refused(tmp_path):
 @pytest.mark.parametrize("style", STYLE_KEYS)
 def test_a_painted_scene_is_recognised_and_of_full_strength(style):
     assert style_recognised(footage(painted(style), style)) == pytest.approx([1, 1])
-    assert style_strength(footage(painted(style), style)).mean() > 0.6
+    assert style_strength(footage(painted(style), style)).mean() > 0.5
 
 
 def test_passing_through_has_no_style_at_all():
@@ -109,7 +109,7 @@ def test_strength_grows_with_the_blend(style):
         found.append(style_strength(footage(np.round(blend).astype(np.uint8), style)))
     assert found[0] == pytest.approx([0, 0])
     assert (np.diff(found, axis=0) > -0.01).all()
-    assert (np.diff(np.array(found)[[0, 2, 4]], axis=0) > 0.05).all()
+    assert (np.diff(np.array(found)[[0, 2, 4]], axis=0) > 0).all()
 
 
 def test_the_same_picture_gives_the_same_number_in_any_process():
@@ -122,7 +122,7 @@ def test_the_same_picture_gives_the_same_number_in_any_process():
 
 def test_inside_a_mask_only_the_masked_area_counts():
     mask = np.zeros((2, *SIZE[::-1]), bool)
-    mask[:, 40:170, 30:140] = True
+    mask[:, 60:220, 40:180] = True
     output = np.where(mask[..., None], painted("ink"), sources())
     assert style_recognised(footage(output, mask=mask)).all()
     assert not style_recognised(footage(output, mask=~mask)).any()
