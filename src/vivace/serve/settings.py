@@ -42,8 +42,8 @@ class ServeSettings(BaseSettings):
     # What it runs
     models: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["mini"])
     """Profiles to offer; the first is the default and loaded at start, the others on first use."""
-    device: str = "auto"
-    """Where models run, as in `--device`."""
+    threads: Count | None = None
+    """CPU threads a model may use; None: all."""
     size: tuple[Count, Count] = (256, 256)
     """Output `(width, height)` of a session that names none, px."""
     max_frame_px: Count = 1920 * 1088
@@ -53,7 +53,9 @@ class ServeSettings(BaseSettings):
     slots: Count | None = None
     """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""
     budget_ms: Seconds = 40.0
-    """Time a frame may take: 25 pictures a second."""
+    """Time a frame may take: 25 pictures a second. Sessions at once share it by spending less on each."""
+    min_fps: Seconds = 10.0
+    """What everyone must be able to get at full effort: no more sessions are let in than keep this rate."""
     memory_limit_mib: Count | None = None
     """Of all sessions' state together; None: half of what is free at start."""
     queue_length: Annotated[int, Field(ge=0)] = 8

@@ -1,0 +1,167 @@
+"""Who is painted, who waits, and who is sent away: slots from measured step times and state bytes.
+
+A session that is let in keeps its slot; a machine that turns out slower lets fewer new ones in and throws nobody out.
+Pure bookkeeping: it reads no clock, starts nothing, and is called under its owner's lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+from vivace.serve.limits import RefusedError
+
+MAX_SLOTS = 256
+"""However fast a model is, sockets and encoders end somewhere."""
+HEADROOM = 0.9
+"""Share of the time that steps may take; the rest is for decoding and encoding."""
+REMEMBERED_STEPS = 120
+REMEMBERED_LIVES = 20
+FIRST_GUESS_LIFE_S = 30.0
+MIN_RETRY_S, MAX_RETRY_S = 2.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a session asks for."""
+
+    nbytes: int
+    """Of its state."""
+    weight: float
+    """Time of its step, in steps at the server's default size."""
+
+
+class Admission:
+    """Slots of one model and the queue in front of them."""
+
+    def __init__(
+        self, *, slots: int | None, frame_ms: float, memory_limit_bytes: int, queue_length: int, step_ms: float = 0.0
+    ) -> None:
+        """Start empty.
+
+        Args:
+            slots: How many sessions, by decree; None measures.
+            frame_ms: Time in which every session must get a frame.
+            memory_limit_bytes: Of all sessions' states together.
+            queue_length: Sessions that may wait.
+            step_ms: Calibrated time of a step at full effort and the default size.
+        """
+        self._decreed = slots
+        self._frame_ms = frame_ms
+        self._queue_length = queue_length
+        self._steps_ms: deque[float] = deque([step_ms], maxlen=REMEMBERED_STEPS)
+        self._lives_s: deque[float] = deque(maxlen=REMEMBERED_LIVES)
+        self._live: dict[str, Demand] = {}
+        self._waiting: dict[str, Demand] = {}  # in order
+        self.memory_limit_bytes = memory_limit_bytes
+
+    @property
+    def step_ms(self) -> float:
+        """Median time of the last steps, at full effort and the default size."""
+        return median(self._steps_ms)
+
+    @property
+    def slots(self) -> int:
+        """How many sessions of the default size are painted at once."""
+        if self._decreed is not None:
+            return self._decreed
+        return max(1, min(MAX_SLOTS, math.floor(HEADROOM * self._frame_ms / max(self.step_ms, 1e-3))))
+
+    @property
+    def live(self) -> int:
+        """How many sessions have a slot."""
+        return len(self._live)
+
+    @property
+    def waiting(self) -> int:
+        """How many sessions wait for one."""
+        return len(self._waiting)
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the sessions that have a slot."""
+        return sum(demand.nbytes for demand in self._live.values())
+
+    def observe(self, step_ms: float, weight: float) -> None:
+        """Take the time of a step at full effort of a session of this weight."""
+        self._steps_ms.append(step_ms / weight)
+
+    def enter(self, key: str, demand: Demand) -> bool:
+        """Let a session in; return whether it has a slot, or else waits.
+
+        Raises:
+            RefusedError: the queue is full, or the session would not fit if it were alone.
+        """
+        if demand.nbytes > self.memory_limit_bytes:
+            needs, has = demand.nbytes / 2**20, self.memory_limit_bytes / 2**20
+            raise RefusedError(
+                "memory", f"a session of this size needs {needs:.0f} MiB of {has:.0f}; choose a smaller one"
+            )
+        if not self._waiting and self._fits(demand):
+            self._live[key] = demand
+            return True
+        if len(self._waiting) >= self._queue_length:
+            retry_s = self.retry_after_s(len(self._waiting) + 1)
+            raise RefusedError(
+                "queue_full",
+                f"all {self.slots} slots are taken and {len(self._waiting)} sessions wait; try in {retry_s:.0f} s",
+                retry_s,
+            )
+        self._waiting[key] = demand
+        return False
+
+    def leave(self, key: str, life_s: float | None = None) -> None:
+        """Forget a session; `life_s` is how long it had its slot."""
+        if self._live.pop(key, None) is not None and life_s is not None:
+            self._lives_s.append(life_s)
+        self._waiting.pop(key, None)
+
+    def move_up(self) -> list[str]:
+        """Give free slots to those who wait, in order; return them."""
+        moved = []
+        while self._waiting:
+            key, demand = next(iter(self._waiting.items()))
+            if not self._fits(demand):
+                break
+            del self._waiting[key]
+            self._live[key] = demand
+            moved.append(key)
+        return moved
+
+    def resize(self, key: str, demand: Demand) -> bool:
+        """Change what a session asks for, if there is room; return whether it was done."""
+        if key in self._waiting:
+            self._waiting[key] = demand
+            return True
+        before = self._live.get(key)
+        if before is None:
+            return False
+        smaller = demand.nbytes <= before.nbytes and demand.weight <= before.weight
+        if not smaller and not self._fits(demand, besides=key):
+            return False
+        self._live[key] = demand
+        return True
+
+    def queue(self) -> list[str]:
+        """Return who waits, in order."""
+        return list(self._waiting)
+
+    def position(self, key: str) -> int | None:
+        """Return a session's place in the queue, 1 being next; None if it does not wait."""
+        return list(self._waiting).index(key) + 1 if key in self._waiting else None
+
+    def retry_after_s(self, position: int) -> float:
+        """Return about when a place in the queue will have become a slot, from how long sessions live."""
+        life_s = median(self._lives_s) if self._lives_s else FIRST_GUESS_LIFE_S
+        return min(MAX_RETRY_S, max(MIN_RETRY_S, position * life_s / self.slots))
+
+    def _fits(self, demand: Demand, besides: str | None = None) -> bool:
+        others = [each for key, each in self._live.items() if key != besides]
+        if sum(each.nbytes for each in others) + demand.nbytes > self.memory_limit_bytes:
+            return False
+        if self._decreed is not None:
+            return len(others) < self._decreed
+        # Alone, a session may be as slow as it likes.
+        return not others or sum(each.weight for each in others) + demand.weight <= self.slots

@@ -1,0 +1,407 @@
+"""All sessions of a server: who may open one, who gets a slot, and who has left without saying so."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock, RLock
+
+from vivace import messages
+from vivace.errors import ControlError, UnknownModelError
+from vivace.models.base import StreamModel
+from vivace.serve.limits import RefusedError
+from vivace.serve.recording import Recording, RecordingLimits, Shelf
+from vivace.serve.room import Room, open_room
+from vivace.serve.session import EndReason, LiveSession, Surroundings
+from vivace.serve.settings import ServeSettings
+from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
+from vivace.serve.steering import changes_of
+from vivace.stream.controls import Controls, check_changes
+from vivace.stream.fit import Size
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+"""Twice a second: statistics, and who is overdue."""
+OPENERS = 2
+"""Threads that open models for sessions: compiling for one size must not keep another waiting."""
+DRAIN_LOOK_S = 0.1
+CLOSE_S = 5.0
+"""Time for recordings and threads to come to their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a client has and may have."""
+
+    sessions: int
+    max_sessions: int
+    slots: int
+    """Of all loaded models."""
+    free_slots: int
+    waiting: int
+    queue_length: int
+    draining: bool
+
+
+class Hub:
+    """The sessions of one server. Thread-safe; `start`, `stop` and `drain` belong to the event loop."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        load_model: Callable[[str], StreamModel] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make a hub; nothing is loaded before `start` or the first session.
+
+        Args:
+            settings: how it runs.
+            load_model: loads a model by name; None is `vivace.models.load_model`.
+            clock: monotonic seconds, the same as of the frames' capture times.
+        """
+        self.settings = settings
+        self.clock = clock
+        self.draining = False
+        self.stages = StageTimes()
+        limits = RecordingLimits(
+            settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
+        )
+        self.shelf = None if settings.recordings is None else Shelf(settings.recordings, limits)
+        """Recordings; None if nobody can record."""
+        self._load_model = load_model or self._load
+        self._lock = RLock()
+        """Guards sessions and admissions. May be taken before a session's lock, never after."""
+        self._sessions: dict[str, LiveSession] = {}
+        self._rooms: dict[str, Room] = {}
+        self._loading = {name: Lock() for name in settings.models}
+        self._ended: Counter[EndReason] = Counter()
+        self._opened = 0
+        self._drops: Counter[str] = Counter()
+        """Of sessions that have ended."""
+        self._closing: list[Recording] = []
+        self._background = ThreadPoolExecutor(OPENERS, thread_name_prefix="vivace-open")
+        self._housekeeping: asyncio.Task[None] | None = None
+
+    def _load(self, name: str) -> StreamModel:
+        from vivace.models import load_model
+
+        model: StreamModel = load_model(name, threads=self.settings.threads)
+        return model
+
+    # Life of the server
+
+    async def start(self) -> None:
+        """Load and measure the default model, and begin housekeeping.
+
+        Raises:
+            UnknownModelError: no such profile.
+            DeviceError: this machine cannot run it.
+        """
+        await asyncio.to_thread(self._room, self.settings.models[0])
+        self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
+
+    @property
+    def ready(self) -> bool:
+        """Whether new sessions can be opened: the default model is loaded and its engine runs."""
+        room = self._rooms.get(self.settings.models[0])
+        return room is not None and room.engine.alive and not self.draining
+
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Take no new sessions, tell the running ones, wait for them to leave, and end those that did not.
+
+        Recordings are complete when this returns.
+        """
+        timeout_s = self.settings.drain_s if timeout_s is None else timeout_s
+        with self._lock:
+            self.draining = True
+        text = f"The server shuts down in {timeout_s:.0f} s. Finish and connect again in a minute."
+        for session in self.sessions():
+            if session.state == "waiting":
+                session.end("drain", "The server is shutting down. Connect again in a minute.")
+            else:
+                session.tell(messages.Error(code="draining", message=text))
+        looks = round(timeout_s / DRAIN_LOOK_S)
+        while looks > 0 and self.sessions():
+            await asyncio.sleep(DRAIN_LOOK_S)
+            looks -= 1
+        for session in self.sessions():
+            session.end("drain", "The server is shutting down. Connect again in a minute.")
+        await asyncio.to_thread(self._close_recordings)
+
+    async def stop(self) -> None:
+        """End everything: sessions, recordings, engines, threads. Any number of times."""
+        await self.drain(0.0)
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.gather(self._housekeeping, return_exceptions=True)
+            self._housekeeping = None
+        await asyncio.to_thread(self._stop_threads)
+
+    def _close_recordings(self) -> None:
+        with self._lock:
+            closing, self._closing = self._closing, []
+        for recording in closing:
+            if not recording.join(CLOSE_S):
+                _log.error(
+                    "recording %s did not close in %.0f s; it plays up to its last half second", recording.name, CLOSE_S
+                )
+
+    def _stop_threads(self) -> None:
+        self._background.shutdown(wait=True, cancel_futures=True)
+        for room in list(self._rooms.values()):
+            if not room.engine.stop(CLOSE_S):
+                _log.error("engine %s is in a step that does not end", room.name)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self.tick()
+            except Exception:  # noqa: BLE001  (the next look may do better; the log has it)
+                _log.exception("housekeeping failed; it goes on")
+
+    def tick(self) -> None:
+        """Look after everybody once: end who is overdue, move the queue up, send statistics and positions."""
+        now_s = self.clock()
+        for session in self.sessions():
+            if (due := session.overdue(now_s)) is not None:
+                session.end(*due)
+        with self._lock:
+            self._move_up()
+            self._closing = [recording for recording in self._closing if not recording.join(0.0)]
+        for session in self.sessions():
+            if session.state == "live":
+                session.tell_stats()
+
+    # Sessions
+
+    def open_session(
+        self,
+        *,
+        client: str,
+        model: str | None = None,
+        controls: messages.Controls | None = None,
+        owner: str = "",
+        resume: str | None = None,
+    ) -> LiveSession:
+        """Open a session, live or waiting; or give one back to a client that knows its secret.
+
+        May load a model and encodes the prompt, so an event loop calls it through `asyncio.to_thread`.
+
+        Args:
+            client: whom the limit on sessions counts, e.g. an address.
+            model: one of the settings' models; None is the first.
+            controls: to begin with.
+            owner: who may see it, e.g. a token's subject.
+            resume: `secret` of an earlier session. If that has ended, a new one is opened.
+
+        Raises:
+            RefusedError: the server drains, the client has enough, or the queue is full; with `code`.
+            UnknownModelError: not one of the settings' models.
+            ControlError: a control that cannot be used, or a prompt that the model cannot serve.
+        """
+        with self._lock:
+            self._check_welcome(client, resuming=resume is not None)
+            if resume is not None and (session := self._by_secret(resume, owner)) is not None:
+                session.resume()
+                return session
+        room = self._room(model or self.settings.models[0])
+        initial = self._initial(room, controls)
+        session = LiveSession(room, initial, client, owner, self._surroundings())
+        demand = room.demand(initial.size or room.default_size)
+        with self._lock:
+            self._check_welcome(client)
+            has_slot = room.admission.enter(session.id, demand)
+            self._sessions[session.id] = session
+            self._opened += 1
+            if has_slot:
+                session.go_live()
+            else:
+                self._tell_queue(room)
+        return session
+
+    def get(self, session_id: str) -> LiveSession | None:
+        """Return a session that has not ended, by its id."""
+        with self._lock:
+            return self._sessions.get(session_id)
+
+    def sessions(self) -> list[LiveSession]:
+        """Return all sessions that have not ended, the oldest first."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def end(self, session_id: str, reason: EndReason, message: str = "") -> bool:
+        """End a session; return whether there was one."""
+        session = self.get(session_id)
+        if session is None:
+            return False
+        session.end(reason, message)
+        return True
+
+    def quota(self, client: str) -> Quota:
+        """Return what a client has and may have."""
+        with self._lock:
+            rooms = [room.admission for room in self._rooms.values()]
+            return Quota(
+                sessions=self._count(client),
+                max_sessions=self.settings.max_sessions_per_client,
+                slots=sum(each.slots for each in rooms),
+                free_slots=sum(max(0, each.slots - each.live) for each in rooms),
+                waiting=sum(each.waiting for each in rooms),
+                queue_length=self.settings.queue_length,
+                draining=self.draining,
+            )
+
+    def models(self) -> dict[str, StreamModel]:
+        """Return the loaded models by name."""
+        with self._lock:
+            return {name: room.model for name, room in self._rooms.items()}
+
+    def model(self, name: str | None = None) -> StreamModel:
+        """Return a model, loading it if need be, which takes seconds.
+
+        Raises:
+            UnknownModelError: not one of the settings' models.
+        """
+        return self._room(name or self.settings.models[0]).model
+
+    def snapshot(self) -> HubSnapshot:
+        """Return everything there is to measure, at once."""
+        with self._lock:
+            now_s = self.clock()
+            sessions = list(self._sessions.values())
+            drops = self._drops.copy()
+            for session in sessions:
+                drops.update(session.vitals.drops)
+            outs = [s.vitals.newest_out_s for s in sessions if s.state == "live" and s.vitals.newest_out_s is not None]
+            return HubSnapshot(
+                draining=self.draining,
+                models=tuple(model_snapshot(room) for room in self._rooms.values()),
+                live=sum(session.state == "live" for session in sessions),
+                waiting=sum(session.state == "waiting" for session in sessions),
+                absent=sum(session.absent(now_s) for session in sessions),
+                viewers=sum(session.viewers for session in sessions),
+                recordings=sum(session.recording is not None for session in sessions),
+                opened=self._opened,
+                ended={str(reason): count for reason, count in self._ended.items()},
+                drops=dict(drops),
+                newest_frame_age_s=min((now_s - out_s for out_s in outs), default=None),
+                stages=self.stages.snapshot(),
+            )
+
+    # Under the lock
+
+    def _check_welcome(self, client: str, *, resuming: bool = False) -> None:
+        if self.draining:
+            raise RefusedError("draining", "the server is shutting down; try again in a minute", 60.0)
+        most = self.settings.max_sessions_per_client
+        if not resuming and self._count(client) >= most:
+            raise RefusedError("too_many_sessions", f"you have {most} sessions, which is all you may; end one first")
+
+    def _count(self, client: str) -> int:
+        return sum(session.client == client for session in self._sessions.values())
+
+    def _by_secret(self, secret: str, owner: str) -> LiveSession | None:
+        # All are compared, in constant time each, so that timing tells nothing about a secret.
+        matches = [
+            session
+            for session in self._sessions.values()
+            if hmac.compare_digest(session.secret.encode(), secret.encode()) and session.owner == owner
+        ]
+        return matches[0] if matches else None
+
+    def _move_up(self) -> None:
+        for room in self._rooms.values():
+            for key in room.admission.move_up():
+                self._sessions[key].go_live()
+            self._tell_queue(room)
+
+    def _tell_queue(self, room: Room) -> None:
+        for position, key in enumerate(room.admission.queue(), start=1):
+            self._sessions[key].tell_waiting(position, room.admission.retry_after_s(position))
+
+    # What sessions call
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            settings=self.settings,
+            clock=self.clock,
+            in_background=self._in_background,
+            resize=self._resize,
+            stepped=self._stepped,
+            ended=self._session_ended,
+            on_stage=self.stages.add,
+            shelf=self.shelf,
+        )
+
+    def _in_background(self, act: Callable[[], None]) -> None:
+        self._background.submit(act)
+
+    def _session_ended(self, session: LiveSession, recording: Recording | None) -> None:
+        with self._lock:
+            if recording is not None:
+                self._closing.append(recording)
+            if self._sessions.pop(session.id, None) is None:
+                return
+            room = self._rooms[session.model]
+            since_s = session.live_since_s
+            room.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
+            assert session.end_reason is not None
+            self._ended[session.end_reason] += 1
+            self._drops.update(session.vitals.drops)
+            self._move_up()
+        _log.info("session %s ended (%s): %s", session.id, session.end_reason, session.end_message)
+
+    def _resize(self, session_id: str, size: Size) -> None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return
+            room = self._rooms[session.model]
+            if not room.admission.resize(session_id, room.demand(size)):
+                raise RefusedError(
+                    "memory",
+                    f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
+                )
+            self._move_up()
+
+    def _stepped(self, session_id: str, step_ms: float) -> None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is not None and session.size is not None:
+                room = self._rooms[session.model]
+                room.admission.observe(step_ms, room.demand(session.size).weight)
+
+    # Models
+
+    def _room(self, name: str) -> Room:
+        """Return a model's room, opened at its first use."""
+        if name not in self._loading:
+            known = ", ".join(self.settings.models)
+            raise UnknownModelError(f"this server does not offer the model {name[:80]!r}; it has {known}")
+        with self._loading[name]:
+            room = self._rooms.get(name)
+            if room is None:
+                room = open_room(self.settings, name, self._load_model, self.clock)
+                with self._lock:
+                    self._rooms[name] = room
+            return room
+
+    def _initial(self, room: Room, controls: messages.Controls | None) -> Controls:
+        """Return checked controls to begin with."""
+        if controls is None:
+            return Controls(denoising_steps=room.model.spec.denoising_steps[0])
+        spec = room.model.spec
+        changes = changes_of(controls, spec, self.settings.max_frame_px)
+        checked = check_changes({"denoising_steps": None, **changes}, spec, room.model.encode_prompt)
+        prompt = checked.get("prompt")
+        if prompt is not None and not prompt.known:
+            raise ControlError(prompt.message)
+        return Controls(**checked)

@@ -1,0 +1,105 @@
+"""What a server takes from a client, and what it has to give: pictures within limits, memory, refusals with a code."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.errors import CapacityError, ControlError
+from vivace.media.frame import Rgb
+
+RefusalCode = Literal["draining", "queue_full", "too_many_sessions", "memory", "recording_off", "recording_space"]
+
+_PNG_URL = "data:image/png;base64,"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
+
+
+class RefusedError(CapacityError):
+    """The server cannot take this on now; `code` is for programs, `retry_after_s` says when to ask again."""
+
+    def __init__(self, code: RefusalCode, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code: RefusalCode = code
+        self.retry_after_s = retry_after_s
+
+
+def check_frame(rgb: Rgb, max_px: int) -> None:
+    """Refuse what is no picture, and pictures of more than `max_px` pixels.
+
+    Raises:
+        ControlError: says what was given and what may be.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ControlError(f"a frame is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
+    check_pixels("a frame", (rgb.shape[1], rgb.shape[0]), max_px)
+
+
+def check_pixels(what: str, size: tuple[int, int], max_px: int) -> None:
+    """Refuse a picture of more than `max_px` pixels, by its `(width, height)`.
+
+    Raises:
+        ControlError: names the limit.
+    """
+    if size[0] * size[1] > max_px:
+        raise ControlError(f"{what} is {size[0]}x{size[1]} px; this server takes {max_px:,} pixels: make it smaller")
+
+
+def read_mask(url: str, max_px: int) -> NDArray[np.uint8]:
+    """Return the mask in a `data:image/png;base64,…` URL as `uint8 [h w]`.
+
+    Its size is read from the header before anything is unpacked, so that a small file cannot become a huge picture.
+
+    Raises:
+        ControlError: another kind of URL, damaged data, or more than `max_px` pixels.
+    """
+    if not url.startswith(_PNG_URL):
+        raise ControlError(f"mask begins with {url[:32]!r}; give a PNG as a {_PNG_URL}… URL, or an empty text for none")
+    try:
+        data = base64.b64decode(url[len(_PNG_URL) :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ControlError(f"mask is no base64 ({error}); give a PNG as a {_PNG_URL}… URL") from error
+    if not data.startswith(_PNG_MAGIC) or len(data) < 24 or data[12:16] != b"IHDR":
+        raise ControlError(f"mask is no PNG (it begins with {data[:8].hex(' ')}); give one")
+    check_pixels("mask", struct.unpack(">II", data[16:24]), max_px)
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            flat = Image.new("RGB", picture.size)  # transparent is black is source
+            flat.paste(picture.convert("RGBA"), mask=picture.convert("RGBA").getchannel("A"))
+            return np.asarray(flat.convert("L"), np.uint8).copy()
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ControlError(f"mask is a damaged PNG ({error}); send it again") from error
+
+
+def free_memory_bytes() -> int:
+    """Return how much memory this process may still take: what the system has free, or its container allows."""
+    free = _system_free_bytes()
+    try:
+        limit, used = _CGROUP_LIMIT.read_text().strip(), _CGROUP_USED.read_text().strip()
+    except OSError:
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - int(used)))
+
+
+def _system_free_bytes() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return 4 * 2**30  # the system does not say; a modest guess

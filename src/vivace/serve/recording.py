@@ -1,0 +1,196 @@
+"""Recordings: beside the stream, in a thread of their own, playable whatever happens to the process.
+
+One frame waits in front of the thread and the newest wins, so that a slow disk costs frames of the recording and never
+of the stream. The file is fragmented MP4: what a killed process leaves behind plays up to the last half second.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from threading import Thread
+
+from vivace.errors import SinkError, VivaceError
+from vivace.media.frame import Frame
+from vivace.media.sink import Sink, open_sink
+from vivace.serve.limits import RefusedError
+from vivace.stream.mailbox import Latest
+
+_log = logging.getLogger(__name__)
+
+NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}\.mp4")
+"""Every recording's name, and nothing else: a name from outside that does not match it is no recording."""
+KEEP_FREE_BYTES = 64 * 2**20
+"""A recording ends while the disk still has room for what else the machine does."""
+LOOK_EVERY = 25
+"""Frames between two looks at the file's size."""
+
+SinkOpener = Callable[[Path], Sink]
+OnClosed = Callable[["Recording", str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """A recording on disk."""
+
+    name: str
+    size_bytes: int
+    modified_s: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLimits:
+    """Where a recording ends by itself."""
+
+    max_bytes: int
+    max_s: float
+    total_bytes: int
+
+
+class Shelf:
+    """The folder of recordings: names are made here, and only names made here are found."""
+
+    def __init__(self, folder: Path, limits: RecordingLimits) -> None:
+        self.folder = folder
+        self.limits = limits
+
+    def new_path(self) -> Path:
+        """Return where the next recording goes.
+
+        Raises:
+            RefusedError: the folder cannot be made, or it holds as much as it may.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"there is no folder for recordings ({error}); set one with --recordings"
+            raise RefusedError("recording_space", message) from error
+        used = sum(info.size_bytes for info in self.list())
+        if used >= self.limits.total_bytes:
+            message = f"the recordings take {used / 2**20:.0f} MiB, which is all they may; delete some first"
+            raise RefusedError("recording_space", message)
+        if self.free_bytes() < KEEP_FREE_BYTES:
+            raise RefusedError("recording_space", "the disk of the recordings is full; make room first")
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        return self.folder / f"{stamp}-{secrets.token_hex(4)}.mp4"
+
+    def free_bytes(self) -> int:
+        """Return the room on the folder's disk."""
+        return shutil.disk_usage(self.folder).free
+
+    def list(self) -> list[RecordingInfo]:
+        """Return all recordings, the newest first."""
+        if not self.folder.is_dir():
+            return []
+        found = []
+        for path in self.folder.iterdir():
+            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                status = path.stat()
+                found.append(RecordingInfo(path.name, status.st_size, status.st_mtime))
+        return sorted(found, key=lambda info: info.name, reverse=True)
+
+    def find(self, name: str) -> Path | None:
+        """Return the path of a recording, None if there is no such; never one outside the folder."""
+        if not NAME.fullmatch(name):
+            return None
+        path = self.folder / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+
+class Recording:
+    """One recording that is being written."""
+
+    def __init__(
+        self,
+        path: Path,
+        limits: RecordingLimits,
+        *,
+        on_closed: OnClosed,
+        on_drop: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        open_file: SinkOpener | None = None,
+        free_bytes: Callable[[], int] | None = None,
+    ) -> None:
+        """Begin; the file is created by the first frame.
+
+        Args:
+            path: of the file.
+            limits: where it ends by itself.
+            on_closed: called once, in the recording's thread, when the file is complete, with why it ended: empty if
+                because of `stop`.
+            on_drop: called for a frame that came too fast for the disk or encoder.
+            clock: monotonic seconds.
+            open_file: opens the sink (tests inject failing disks).
+            free_bytes: room on the disk.
+        """
+        self.name = path.name
+        self.frames = 0
+        self._path = path
+        self._limits = limits
+        self._on_closed = on_closed
+        self._clock = clock
+        self._open_file = open_file or _open
+        self._free_bytes = free_bytes or (lambda: shutil.disk_usage(path.parent).free)
+        self._began_s = clock()
+        self._box: Latest[Frame] = Latest(lambda _frame: on_drop())
+        self._thread = Thread(target=self._run, name=f"vivace-record-{path.stem[-8:]}", daemon=True)
+        self._thread.start()
+
+    def offer(self, frame: Frame) -> bool:
+        """Leave a frame; never waits. Returns False once the recording is over."""
+        return self._box.put(frame)
+
+    def stop(self) -> None:
+        """End after what was offered; `on_closed` follows. Any number of times, any thread."""
+        self._box.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until the file is complete; return whether it is."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        reason = ""
+        try:
+            with self._open_file(self._path) as sink:
+                for frame in self._box:
+                    sink.write(frame)
+                    self.frames += 1
+                    if reason := self._end_due():
+                        break
+        except SinkError as error:
+            # Of the message, what the disk says; the path is nobody's business.
+            reason = f"recording ended: {str(error).replace(str(self._path), self.name)}"
+        except (VivaceError, OSError, ValueError) as error:
+            _log.exception("recording %s failed", self.name)
+            reason = f"recording ended: {type(error).__name__}"
+        self._box.close(discard=True)
+        if reason:
+            _log.warning("%s: %s", self.name, reason)
+        self._on_closed(self, reason)
+
+    def _end_due(self) -> str:
+        """Return why it is enough, or nothing."""
+        if self._clock() - self._began_s >= self._limits.max_s:
+            return f"recording ended: it has reached {self._limits.max_s:g} s, the longest this server allows"
+        if self.frames % LOOK_EVERY == 0:
+            if self._path.stat().st_size >= self._limits.max_bytes:
+                return (
+                    f"recording ended: it has reached {self._limits.max_bytes >> 20} MiB, the most this server allows"
+                )
+            if self._free_bytes() < KEEP_FREE_BYTES:
+                return "recording ended: the disk is full"
+        return ""
+
+
+def _open(path: Path) -> Sink:
+    return open_sink(path, fps=30, time_base=Fraction(1, 90_000))

@@ -1,0 +1,94 @@
+"""One model on the server: its weights, the engine that runs it, and its slots."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from vivace.models.base import Chunk, ModelSpec, StreamModel
+from vivace.serve.admission import Admission, Demand
+from vivace.serve.engine import Engine
+from vivace.serve.limits import free_memory_bytes
+from vivace.serve.settings import ServeSettings
+from vivace.stream.fit import Size, check_size
+from vivace.stream.slot import ModelSlot
+
+_log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+CALIBRATION_STEPS = 5
+"""After a first one, which may compile. Few: running medians take over."""
+MEMORY_SHARE = 0.5
+"""Of what is free at start; the rest is for networks, sockets, encoders and everybody else."""
+
+
+@dataclass(slots=True)
+class Room:
+    """A loaded model with everything its sessions share."""
+
+    name: str
+    model: StreamModel
+    engine: Engine
+    admission: Admission
+    default_size: Size
+
+    @property
+    def area_px(self) -> int:
+        """Of the output where a client names no size."""
+        return self.default_size[0] * self.default_size[1]
+
+    def demand(self, size: Size) -> Demand:
+        """Return what a session of `(width, height)` px asks for."""
+        return Demand(self.model.nbytes(size), max(1.0, size[0] * size[1] / self.area_px))
+
+
+def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel], clock: Clock) -> Room:
+    """Load a model, measure it, and start its engine; takes seconds.
+
+    Raises:
+        UnknownModelError: no such profile.
+        DeviceError: this machine cannot run it.
+    """
+    model = load_model(name)
+    size = check_size(settings.size, model.spec)
+    step_ms = calibrate(model, size, clock) if settings.slots is None else 0.0
+    limit_mib = settings.memory_limit_mib
+    admission = Admission(
+        slots=settings.slots,
+        frame_ms=1e3 / settings.min_fps,
+        memory_limit_bytes=int(free_memory_bytes() * MEMORY_SHARE) if limit_mib is None else limit_mib * 2**20,
+        queue_length=settings.queue_length,
+        step_ms=step_ms,
+    )
+    engine = Engine(name, clock)
+    engine.start()
+    _log.info("%s is ready: %.1f ms a step at %dx%d, %d slots", name, step_ms, *size, admission.slots)
+    return Room(name, model, engine, admission, size)
+
+
+def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
+    """Return the median time of a step at full effort, ms; paints a few frames of noise."""
+    rng = np.random.default_rng(0)
+    slot = ModelSlot(model, size, 0)
+    chunk = Chunk(
+        rng.integers(0, 256, (model.spec.chunk_frames, size[1], size[0], 3), np.uint8),
+        model.encode_prompt(_any_prompt(model.spec)).embeds,
+        model.spec.denoising_steps[0],
+        model.spec.efforts[0],
+    )
+    times_ms = []
+    for _ in range(1 + CALIBRATION_STEPS):
+        began_s = clock()
+        slot.step(chunk)
+        times_ms.append((clock() - began_s) * 1e3)
+    slot.close()
+    return median(times_ms[1:]) / model.spec.chunk_frames
+
+
+def _any_prompt(spec: ModelSpec) -> str:
+    return spec.styles[0] if spec.styles else "painting"

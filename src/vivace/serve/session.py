@@ -1,0 +1,547 @@
+"""A live session: frames in from a transport, frames out to viewers, controls and events beside them.
+
+| who | does |
+|---|---|
+| a transport, any thread | `push`, `touch`, `report_…` |
+| the event loop | `subscribe`, `events`, `update`, `start_recording`, `end` |
+| the opener's thread | opens the model for the first frame's shape |
+| the engine's thread | `_paint` |
+
+Everything of a session hangs on this object and nothing of it on another, so that two sessions can mix nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from threading import Lock
+from typing import Any, Literal
+
+from vivace import messages
+from vivace.errors import SessionClosedError, VivaceError
+from vivace.media.frame import Frame, Rgb
+from vivace.models.base import Prompt
+from vivace.serve.engine import Seat
+from vivace.serve.fanout import Fanout, Listener, OutFrame, Subscription
+from vivace.serve.limits import RefusedError, check_frame
+from vivace.serve.recording import Recording, Shelf
+from vivace.serve.room import Room
+from vivace.serve.settings import ServeSettings
+from vivace.serve.steering import changes_of, output_size, same_aspect
+from vivace.serve.vitals import NetworkReport, StageSink, Vitals
+from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.fit import Size
+from vivace.stream.latency import Meter
+from vivace.stream.session import Session, SessionPolicy
+from vivace.stream.slot import out_of_memory
+
+_log = logging.getLogger(__name__)
+
+State = Literal["waiting", "live", "ended"]
+EndReason = Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
+
+MICROSECOND = Fraction(1, 1_000_000)
+MAX_PENDING_UPDATES = 64
+"""Updates whose first frame has not come out; of more at once only the newest matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session uses of the server around it."""
+
+    settings: ServeSettings
+    clock: Callable[[], float]
+    in_background: Callable[[Callable[[], None]], None]
+    """Runs something that takes its time in another thread."""
+    resize: Callable[[str, Size], None]
+    """Asks for room for another size; raises RefusedError."""
+    stepped: Callable[[str, float], None]
+    """Is told of a step at full effort, ms."""
+    ended: Callable[[LiveSession, Recording | None], None]
+    """Is told once, with the recording that is being closed."""
+    on_stage: StageSink | None = None
+    shelf: Shelf | None = None
+
+
+class LiveSession:
+    """One client's stream on the server. Thread-safe, but where a method says otherwise."""
+
+    def __init__(self, room: Room, controls: Controls, client: str, owner: str, around: Surroundings) -> None:
+        """Begin, waiting; `go_live` gives it its slot. The controls are checked."""
+        self.id = secrets.token_urlsafe(9)
+        self.secret = secrets.token_urlsafe(24)
+        """Who knows it gets the session back."""
+        self.client = client
+        self.owner = owner
+        self.model = room.name
+        self.created_s = around.clock()
+        self.live_since_s: float | None = None
+        self.end_reason: EndReason | None = None
+        self.end_message = ""
+        self.vitals = Vitals(around.clock, around.on_stage)
+        self._state: State = "waiting"
+        self._room = room
+        self._around = around
+        self._clock = around.clock
+        self._board = ControlBoard(controls)
+        self._policy = SessionPolicy(live=True, budget_ms=around.settings.budget_ms)
+        self._painter: Session | None = None
+        self._opening = False
+        self._seat = Seat(self._paint, self._failed, around.settings.budget_ms / 1e3)
+        self._fanout = Fanout()
+        self._lock = Lock()
+        """Guards what `push` and the end of the session touch; never held while something takes time."""
+        self._steering = Lock()
+        """One change of controls at a time; taken before `_lock`."""
+        self._seen_s = self._last_frame_s = self.created_s
+        self._attached = 0
+        self._next_index = 0
+        self._first_capture_s: float | None = None
+        self._last_pts = -1
+        self._tags: dict[int, int] = {}
+        self._source_size: Size | None = None
+        self._new_size: Size | None = None
+        self._updates: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING_UPDATES)
+        self._recording: Recording | None = None
+        self._waiting = messages.Waiting(position=1, retry_after_s=0.0)
+        self._resumed = False
+
+    # Frames
+
+    def push(self, rgb: Rgb, capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
+        """Give the newest picture; returns at once, and False when the session has ended. Any thread.
+
+        Args:
+            rgb: `uint8 [h w 3]`, which nobody changes any more.
+            capture_time_s: when it was taken or arrived, monotonic; None is now.
+            tag: comes out with what is made of it.
+
+        Raises:
+            ControlError: no picture, or one too large.
+        """
+        check_frame(rgb, self._around.settings.max_frame_px)
+        now_s = self._clock()
+        captured_s = now_s if capture_time_s is None else capture_time_s
+        with self._lock:
+            if self._state == "ended":
+                return False
+            self._last_frame_s = now_s
+            index, self._next_index = self._next_index, self._next_index + 1
+            self.vitals.arrived(now_s)
+            if self._state == "waiting":
+                self.vitals.dropped("waiting")
+                return True
+            if not self._shape_known((rgb.shape[1], rgb.shape[0])):
+                self.vitals.dropped("opening")
+                return True
+            if self._first_capture_s is None:
+                self._first_capture_s = captured_s
+            # Presentation times rise even where capture times do not.
+            self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
+            if tag is not None:
+                self._tags[index] = tag
+            frame = Frame(rgb, index, self._last_pts, MICROSECOND, captured_s, {"receive": now_s})
+            displaced = self._room.engine.offer(self._seat, frame)
+            if displaced is not None:
+                self._tags.pop(displaced.index, None)
+                self.vitals.dropped("late")
+            return True
+
+    def subscribe(self) -> Subscription:
+        """Return a new viewer's slot; iterate it on the running event loop and close it."""
+        return self._fanout.subscribe()
+
+    def _shape_known(self, source: Size) -> bool:
+        """Tell whether the model is open; have it opened, or opened anew for a source of another shape."""
+        if self._opening:
+            return self._painter is not None
+        if self._painter is None:
+            self._opening, self._source_size = True, source
+            self._around.in_background(lambda: self._open(source))
+            return False
+        assert self._source_size is not None
+        if not same_aspect(source, self._source_size):
+            self._source_size = source
+            if self._board.controls.size is None:
+                self._opening = True
+                self._around.in_background(lambda: self._reshape(source))
+        return True
+
+    def _open(self, source: Size) -> None:
+        """Open the model for the first frame's shape, in a background thread."""
+        try:
+            with self._steering:
+                size = self._board.controls.size or output_size(source, self._room.area_px, self._room.model.spec)
+                mask = self._board.controls.mask
+                if mask is not None:
+                    mask.prepare(size)
+                meter = Meter()
+                painter = Session(self._room.model, size, self._board, meter, self._policy, clock=self._clock)
+                with self._lock:
+                    self._opening = False
+                    ended = self._state == "ended"
+                    if not ended:
+                        self._painter = painter
+                        self._room.engine.sit(self._seat)
+                if ended:
+                    painter.close()
+                    return
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
+            self._failed(error)
+            return
+        self._fanout.tell(self._live_message())
+
+    def _reshape(self, source: Size) -> None:
+        """Open the model for another shape of the source, in a background thread; the stream goes on meanwhile."""
+        try:
+            with self._steering:
+                painter, controls = self._painter, self._board.controls
+                if painter is not None and controls.size is None and self._state == "live":
+                    size = output_size(source, self._room.area_px, self._room.model.spec)
+                    painter.prepare(size, controls.seed)
+                    self._new_size = size
+        except VivaceError as error:
+            # The picture is cut to the old shape instead.
+            _log.warning("session %s keeps its shape: %s", self.id, error)
+        finally:
+            self._opening = False
+
+    # In the engine's thread
+
+    def _paint(self, frame: Frame) -> None:
+        painter = self._painter
+        assert painter is not None
+        began_s = self._clock()
+        new_size, self._new_size = self._new_size, None
+        if new_size is not None:
+            painter.begin(new_size, self._policy)
+        # What one session alone may take, several share: each spends less before any of them drops frames.
+        painter.deadline.budget_ms = self._around.settings.budget_ms / max(1, self._room.engine.active())
+        effort = painter.deadline.effort
+        made = painter.step(frame.marked("wait", began_s))
+        if effort == self._room.model.spec.efforts[0] and any("denoise" in each.marks for each in made):
+            self._around.stepped(self.id, (self._clock() - began_s) * 1e3 / len(made))
+        for each in made:
+            self._publish(each)
+
+    def _publish(self, frame: Frame) -> None:
+        tag = self._tags.pop(frame.index, None)
+        out = OutFrame(frame.rgb, frame.index, tag, frame.capture_time_s, frame.marks, frame.control_index)
+        unread = self._fanout.publish(out)
+        now_s = self._clock()
+        self.vitals.left(out, now_s)
+        if unread:
+            self.vitals.dropped("unread", unread)
+        recording = self._recording
+        if recording is not None:
+            recording.offer(frame)
+        while self._updates and self._updates[0][0] <= frame.control_index:
+            update_index, arrived_s = self._updates.popleft()
+            took_ms = (now_s - arrived_s) * 1e3
+            self.vitals.prompt_to_pixel_ms = took_ms
+            self._fanout.tell(
+                messages.Applied(update_index=update_index, frame_index=frame.index, prompt_to_pixel_ms=took_ms)
+            )
+
+    def _failed(self, error: BaseException) -> None:
+        """End because of an error; the others go on."""
+        if isinstance(error, MemoryError):
+            size = self.size or self._room.default_size
+            error = out_of_memory(self._room.model, size)
+        if isinstance(error, VivaceError):
+            message = f"{error}. Open a new session; if it happens again, tell who runs this server."
+        else:
+            _log.error("session %s failed", self.id, exc_info=error)
+            message = "The server made a mistake; it is in its log. Open a new session."
+        self.end("failed", message)
+
+    # Steering
+
+    async def update(self, controls: messages.Controls, request_id: str | None = None) -> messages.Ack:
+        """Change controls, all at one frame boundary; checking and encoding happen off the event loop.
+
+        What cannot be done is refused as a whole: `Ack.accepted` is False and `message` says why.
+
+        Raises:
+            SessionClosedError: the session has ended.
+        """
+        arrived_s = self._clock()
+        return await asyncio.to_thread(self._update, controls, request_id, arrived_s)
+
+    def _update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
+        with self._steering:
+            if self._state == "ended":
+                raise SessionClosedError(f"the session has ended ({self.end_reason}); open a new one")
+            try:
+                checked = self._check(controls)
+                prompt: Prompt | None = checked.get("prompt")
+                if prompt is not None and not prompt.known:
+                    return self._answer(request_id, message=prompt.message, prompt=prompt)
+                self._make_ready(checked)
+            except VivaceError as error:
+                return self._answer(request_id, message=str(error))
+            if not checked:
+                return self._answer(request_id, accepted=True, message="nothing to change")
+            update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
+            self._updates.append((update_index, arrived_s))
+            return self._answer(
+                request_id,
+                accepted=True,
+                at=(update_index, max(frame_index, 0)),
+                applied=list(checked),
+                message="" if prompt is None else prompt.message,
+                prompt=prompt,
+            )
+
+    def _check(self, controls: messages.Controls) -> dict[str, Any]:
+        spec, encode = self._room.model.spec, self._room.model.encode_prompt
+        return check_changes(changes_of(controls, spec, self._around.settings.max_frame_px), spec, encode)
+
+    def _make_ready(self, checked: dict[str, Any]) -> None:
+        """Do now what would hold up a frame, or fail at one."""
+        now, painter = self._board.controls, self._painter
+        size: Size | None = checked.get("size", now.size) or (None if painter is None else painter.size)
+        if size is None:
+            return
+        mask = checked.get("mask", now.mask)
+        if mask is not None:
+            mask.prepare(size)
+        before = self.size
+        if "size" in checked:
+            self._around.resize(self.id, size)
+        if painter is None:
+            return
+        try:
+            painter.prepare(size, checked.get("seed", now.seed))
+        except BaseException:
+            if before is not None:
+                self._around.resize(self.id, before)
+            raise
+
+    def _answer(
+        self,
+        request_id: str | None,
+        *,
+        accepted: bool = False,
+        at: tuple[int, int] | None = None,
+        applied: Sequence[str] = (),
+        message: str = "",
+        prompt: Prompt | None = None,
+    ) -> messages.Ack:
+        update_index, frame_index = at or self._board.position()
+        return messages.Ack(
+            id=request_id,
+            accepted=accepted,
+            frame_index=frame_index,
+            update_index=update_index,
+            applied=list(applied),
+            message=message,
+            matches=[] if prompt is None else list(prompt.matches),
+        )
+
+    # Events and reports
+
+    def events(self) -> Listener:
+        """Return what happens from now on, beginning with the present state; iterate on the running event loop."""
+        with self._lock:
+            return self._fanout.listen(self._state_message())
+
+    def report_presented(self, shown: Sequence[tuple[int, float]]) -> None:
+        """Take glass-to-glass times that the client measured, `(frame index, ms)`."""
+        self.vitals.presented(shown)
+
+    def report_network(self, report: NetworkReport) -> None:
+        """Take what a transport knows of the network."""
+        self.vitals.network = report
+
+    def report_sent(self, frame: OutFrame, sent_s: float | None = None) -> None:
+        """Take the time at which a transport had a frame encoded and on its way, monotonic; None is now."""
+        self.vitals.sent(frame, self._clock() if sent_s is None else sent_s)
+
+    def tell_stats(self) -> None:
+        """Send the statistics to all listeners; the hub does it twice a second."""
+        painter, recording = self._painter, self._recording
+        self._fanout.tell(
+            self.vitals.stats(
+                effort=None if painter is None else painter.deadline.effort,
+                recording=None if recording is None else recording.name,
+            )
+        )
+
+    def tell_waiting(self, position: int, retry_after_s: float) -> None:
+        """Say where in the queue the session is."""
+        self._waiting = messages.Waiting(position=position, retry_after_s=retry_after_s)
+        self._fanout.tell(self._waiting)
+
+    def tell(self, event: messages.ServerMessage) -> None:
+        """Send something else to all listeners."""
+        self._fanout.tell(event)
+
+    def _state_message(self) -> messages.ServerMessage:
+        if self._state == "waiting":
+            return self._waiting
+        if self._state == "live":
+            return self._live_message()
+        assert self.end_reason is not None
+        return messages.Ended(reason=self.end_reason, message=self.end_message)
+
+    def _live_message(self) -> messages.Live:
+        return messages.Live(session=self.id, model=self.model, size=self.size, resumed=self._resumed)
+
+    # Recording
+
+    def start_recording(self, request_id: str | None = None) -> messages.Recorded:
+        """Begin to record the output; the answer also goes to all listeners. One at a time.
+
+        Raises:
+            RefusedError: nobody can record here, or there is no room.
+            SessionClosedError: the session has ended.
+        """
+        shelf = self._around.shelf
+        if shelf is None:
+            raise RefusedError("recording_off", "this server does not record; start it with a folder for recordings")
+        with self._lock:
+            if self._state == "ended":
+                raise SessionClosedError("the session has ended; open a new one")
+            if self._recording is None:
+                self._recording = Recording(
+                    shelf.new_path(),
+                    shelf.limits,
+                    on_closed=self._recording_closed,
+                    on_drop=lambda: self.vitals.dropped("recording"),
+                    clock=self._clock,
+                )
+            begun = messages.Recorded(id=request_id, on=True, name=self._recording.name)
+        self._fanout.tell(begun)
+        return begun
+
+    def stop_recording(self) -> str | None:
+        """End the recording and return its name, if there is one; `Recorded` follows when the file is complete."""
+        recording = self._recording
+        if recording is None:
+            return None
+        recording.stop()
+        return recording.name
+
+    @property
+    def recording(self) -> Recording | None:
+        """What is being written."""
+        return self._recording
+
+    def _recording_closed(self, recording: Recording, reason: str) -> None:
+        with self._lock:
+            if self._recording is not recording:
+                return  # the session has ended and said so
+            self._recording = None
+        self._fanout.tell(_recorded(recording.name, reason if recording.frames else f"{reason} nothing was recorded"))
+
+    # Life
+
+    @property
+    def state(self) -> State:
+        """`waiting`, `live` or `ended`."""
+        return self._state
+
+    @property
+    def size(self) -> Size | None:
+        """Present output `(width, height)`, px; None until the first frame has come."""
+        painter = self._painter
+        return self._board.controls.size if painter is None else painter.size
+
+    @property
+    def viewers(self) -> int:
+        """How many subscriptions there are."""
+        return self._fanout.viewers
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection stands."""
+        return self._attached > 0
+
+    def absent(self, now_s: float) -> bool:
+        """Tell whether the client gives no sign of life."""
+        return not self._attached and now_s - self._sign_s() >= self._around.settings.heartbeat_s
+
+    def touch(self) -> None:
+        """The client is there."""
+        self._seen_s = self._clock()
+
+    def attach(self) -> Callable[[], None]:
+        """A connection of the client's stands, which is a sign of life for as long as it does; returns its end."""
+        with self._lock:
+            self._attached += 1
+        gone = False
+
+        def detach() -> None:
+            nonlocal gone
+            with self._lock:
+                if not gone:
+                    gone = True
+                    self._attached -= 1
+                    self._seen_s = self._clock()
+
+        return detach
+
+    def _sign_s(self) -> float:
+        return max(self._seen_s, self._last_frame_s)
+
+    def overdue(self, now_s: float) -> tuple[EndReason, str] | None:
+        """Return why the session should end now, if it should."""
+        settings = self._around.settings
+        if not self._attached and now_s - self._sign_s() >= settings.heartbeat_s + settings.grace_s:
+            gone_s = now_s - self._sign_s()
+            return "absent", f"Nothing was heard from you for {gone_s:.0f} s. Connect again for a new session."
+        if self.live_since_s is not None:
+            still_s = now_s - max(self.live_since_s, self._last_frame_s)
+            if still_s >= settings.idle_s:
+                return "idle", f"No picture came for {still_s:.0f} s. Turn the camera on and connect again."
+        return None
+
+    def go_live(self) -> None:
+        """Have a slot from now on."""
+        with self._lock:
+            if self._state != "waiting":
+                return
+            self._state = "live"
+            self.live_since_s = self._clock()
+        self._fanout.tell(self._live_message())
+
+    def resume(self) -> None:
+        """The client has come back."""
+        self.touch()
+        self._resumed = True
+        with self._lock:
+            event = self._state_message()
+        self._fanout.tell(event)
+
+    def end(self, reason: EndReason, message: str = "") -> None:
+        """End: tell everybody, close the recording, free the buffers and the slot. Any thread, any number of times."""
+        with self._lock:
+            if self._state == "ended":
+                return
+            self._state = "ended"
+            self.end_reason, self.end_message = reason, message
+            recording, self._recording = self._recording, None
+            self._tags.clear()
+        if recording is not None:
+            recording.stop()
+            self._fanout.tell(_recorded(recording.name, "the session has ended"))
+        self._fanout.tell(messages.Ended(reason=reason, message=message))
+        self._fanout.finish()
+        self._room.engine.leave(self._seat, self._free)
+        self._around.ended(self, recording)
+
+    def _free(self) -> None:
+        painter, self._painter = self._painter, None
+        if painter is not None:
+            painter.close()
+        self._board.close()
+
+
+def _recorded(name: str, reason: str) -> messages.Recorded:
+    return messages.Recorded(on=False, name=name, url=f"/v1/recordings/{name}", message=reason.strip())
