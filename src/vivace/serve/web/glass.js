@@ -1,0 +1,113 @@
+/**
+ * How old a picture is when it is shown, measured in the browser that sent it.
+ *
+ * The server gives an output frame the RTP timestamp of the input frame it was made from. A transform notes when each
+ * frame left the encoder, the video element says which timestamp is on screen: the difference, and the time the encoder
+ * took, is glass-to-glass but for the camera's exposure and the panel. Where a browser has no such transform (or a
+ * server does not keep timestamps) the sum of the measured parts stands in, and `measured` is false.
+ */
+const REMEMBERED = 240;
+
+export class GlassMeter {
+  measured = false;
+
+  #worker = null; #left = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
+  #encodeMs = 0; #shown = 0;
+
+  /** Measure frames that leave through this RTCRtpSender. */
+  sender(sender) {
+    if (!("RTCRtpScriptTransform" in globalThis)) return;
+    this.#worker ??= this.#startWorker();
+    sender.transform = new RTCRtpScriptTransform(this.#worker, {});
+  }
+
+  #startWorker() {
+    const worker = new Worker(new URL("./glass-worker.js", import.meta.url));
+    worker.onmessage = ({ data: { rtp, atMs } }) => {
+      this.#left.set(rtp, atMs);
+      if (this.#left.size > REMEMBERED) this.#left.delete(this.#left.keys().next().value);
+    };
+    return worker;
+  }
+
+  /** Measure frames that this <video> presents. */
+  watch(video) {
+    if (this.#watched.has(video) || !video.requestVideoFrameCallback) return;
+    this.#watched.add(video);
+    const next = (_now, frame) => {
+      this.#shown += 1;
+      const leftMs = this.#left.get(frame.rtpTimestamp);
+      if (leftMs !== undefined) {
+        this.measured = true;
+        this.#add(performance.timeOrigin + frame.expectedDisplayTime - leftMs + this.#encodeMs);
+      }
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  }
+
+  #add(ms) {
+    if (ms < 0 || ms > 60_000) return;
+    for (const list of [this.#samples, this.#fresh]) {
+      list.push(ms);
+      if (list.length > REMEMBERED) list.shift();
+    }
+  }
+
+  /** Samples since the last call, at most `count`, newest last. */
+  take(count) {
+    return this.#fresh.splice(0).slice(-count);
+  }
+
+  /** `{p50, p95, measured}` over the last few seconds, or null. */
+  summary() {
+    if (this.#samples.length < 5) return null;
+    const sorted = [...this.#samples].sort((a, b) => a - b);
+    const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+    return { p50: at(0.5), p95: at(0.95), measured: this.measured };
+  }
+
+  reset() {
+    this.#left.clear();
+    this.#samples = [];
+    this.#fresh = [];
+    this.#before = null;
+    this.measured = false;
+  }
+
+  /** What getStats says since the last call: times per frame in ms, rates in fps. */
+  digest(report, nowMs = performance.now()) {
+    const found = {};
+    for (const part of report.values()) {
+      if (part.type === "outbound-rtp" && part.kind === "video") found.sent = part;
+      if (part.type === "inbound-rtp" && part.kind === "video") found.got = part;
+      if (part.type === "candidate-pair" && part.nominated && part.state === "succeeded") found.pair = part;
+      if (part.type === "media-source" && part.kind === "video") found.source = part;
+    }
+    const before = this.#before;
+    this.#before = { ...found, atMs: nowMs, shown: this.#shown };
+    if (!before) return null;
+    const seconds = (nowMs - before.atMs) / 1000;
+    const per = (side, total, count) => {
+      const frames = (found[side]?.[count] ?? 0) - (before[side]?.[count] ?? 0);
+      return frames > 0 ? ((found[side][total] - before[side][total]) * 1000) / frames : null;
+    };
+    const rate = (side, count) => (found[side] && before[side] ? (found[side][count] - before[side][count]) / seconds : null);
+    const encodeMs = per("sent", "totalEncodeTime", "framesEncoded");
+    if (encodeMs !== null) this.#encodeMs = encodeMs;
+    const decodeMs = per("got", "totalDecodeTime", "framesDecoded");
+    const bufferMs = per("got", "jitterBufferDelay", "jitterBufferEmittedCount");
+    const rtt = found.pair?.currentRoundTripTime;
+    return {
+      captureMs: encodeMs,
+      networkMs: rtt === undefined ? null : rtt * 500,
+      presentMs: decodeMs === null ? null : decodeMs + (bufferMs ?? 0),
+      fpsSource: found.source?.framesPerSecond ?? null,
+      fpsOut: rate("sent", "framesSent"),
+      fpsShown: before ? (this.#shown - before.shown) / seconds : null,
+      lostHere: found.got?.framesDropped ?? 0,
+      limitation: found.sent?.qualityLimitationReason ?? "none",
+      codec: report.get?.(found.got?.codecId)?.mimeType?.replace("video/", "") ?? null,
+    };
+  }
+}

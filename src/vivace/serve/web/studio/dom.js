@@ -1,0 +1,109 @@
+/** Small helpers over the page: find, make, remember. */
+export const $ = (id) => document.getElementById(id);
+
+/** Make an element: `el("button", {class: "x", onclick: f}, "text", child)`. */
+export function el(name, properties = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(svg.namespaceURI, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** What the page remembers on this machine; a browser that refuses storage remembers nothing. */
+export const memory = {
+  get(key, otherwise) {
+    try {
+      return JSON.parse(localStorage.getItem(`vivace.${key}`)) ?? otherwise;
+    } catch {
+      return otherwise;
+    }
+  },
+  set(key, value) {
+    try {
+      localStorage.setItem(`vivace.${key}`, JSON.stringify(value));
+    } catch (error) {
+      console.info("vivace: this browser does not remember settings:", error.message);
+    }
+  },
+};
+
+/** Show a short message over the picture. Bad ones stay longer. */
+export function toast(text, { bad = false, link = null, seconds = bad ? 8 : 4 } = {}) {
+  const node = el("div", { class: bad ? "toast bad" : "toast" }, el("span", {}, text), link);
+  $("toasts").append(node);
+  while ($("toasts").children.length > 3) $("toasts").firstChild.remove();
+  setTimeout(() => node.remove(), seconds * 1000);
+  return node;
+}
+
+/** A radiogroup of buttons: arrow keys move and choose, as screen readers expect. */
+export function radios(group, choose) {
+  const buttons = () => [...group.querySelectorAll('[role="radio"]')];
+  const select = (button) => {
+    for (const other of buttons()) {
+      other.setAttribute("aria-checked", String(other === button));
+      other.tabIndex = other === button ? 0 : -1;
+    }
+  };
+  group.addEventListener("click", (event) => {
+    const button = event.target.closest('[role="radio"]');
+    if (button) choose(button, select);
+  });
+  group.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = buttons();
+    const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+    next.focus();
+    choose(next, select);
+  });
+  return select;
+}
+
+/** Download a blob or an address under a name. */
+export function download(source, name) {
+  const url = typeof source === "string" ? source : URL.createObjectURL(source);
+  el("a", { href: url, download: name }).click();
+  if (typeof source !== "string") setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** A name for a file made now: `vivace-2031-05-04-12-30-09`. */
+export function stampedName() {
+  return `vivace-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, "-")}`;
+}
+
+/** Call `f` at most every `ms`, and once more at the end, with the newest arguments. */
+export function throttle(ms, f) {
+  let timer = 0;
+  let newest = null;
+  let last = -Infinity;
+  return (...given) => {
+    newest = given;
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      last = performance.now();
+      f(...newest);
+    }, Math.max(0, last + ms - performance.now()));
+  };
+}
+
+/** Paint the filled part of a range input. */
+export function fill(range) {
+  const share = (range.value - range.min) / (range.max - range.min);
+  range.style.setProperty("--fill", `calc(7px + ${share} * (100% - 14px))`);
+}

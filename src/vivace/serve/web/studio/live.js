@@ -1,0 +1,105 @@
+/** The live panel: figures, where the time goes, what limits quality now. */
+import { $, el } from "./dom.js";
+
+// Keys of the server's stages, and around them what the browser measures itself.
+const STAGES = [
+  ["capture", "Capture"], ["up", "Network up"], ["receive", "Receive"], ["wait", "Wait"], ["prepare", "Prepare"],
+  ["denoise", "Denoise"], ["refine", "Refine"], ["encode", "Encode"], ["down", "Network down"], ["present", "Present"],
+];
+const MEASURE_MS = 500;
+
+const whole = (value) => (value === null || value === undefined ? "–" : value < 9.95 ? value.toFixed(1) : Math.round(value).toString());
+
+export class LivePanel {
+  #session = null; #own = null; #timer = 0; #promptMs = null; #cells = new Map();
+
+  constructor() {
+    for (const [key, title] of STAGES) {
+      const segment = el("span", { class: `s-${key}`, title });
+      const value = el("b", {}, "–");
+      $("where").append(segment);
+      $("legend").append(el("li", {}, el("i", { class: `s-${key}`, "aria-hidden": "true" }), el("span", {}, title), value));
+      this.#cells.set(key, { segment, value });
+    }
+  }
+
+  /** Follow a session (or none). */
+  follow(session) {
+    this.#session = session;
+    clearInterval(this.#timer);
+    this.#own = this.#promptMs = null;
+    if (!session) return this.clear();
+    this.#timer = setInterval(() => this.#measure(), MEASURE_MS);
+    session.addEventListener("stats", () => this.#show());
+    session.addEventListener("applied", ({ detail }) => {
+      this.#promptMs = detail.prompt_to_pixel_ms;
+      this.#show();
+    });
+  }
+
+  clear() {
+    for (const id of ["f-glass", "f-fps", "f-prompt", "f-drops"]) $(id).textContent = "–";
+    $("meter").textContent = "";
+    this.#limit(null, "Figures appear when a stream is live.");
+    for (const { segment, value } of this.#cells.values()) {
+      segment.style.flexGrow = "0";
+      value.textContent = "–";
+    }
+  }
+
+  async #measure() {
+    const session = this.#session;
+    const own = await session.measure().catch(() => null);   // the connection was closed meanwhile
+    if (session === this.#session && own) this.#own = own;
+  }
+
+  #show() {
+    const session = this.#session;
+    const stats = session?.stats;
+    if (!stats || session.state !== "live") return;
+    const own = this.#own ?? {};
+    const parts = this.#parts(stats, own);
+    const sum = [...parts.values()].reduce((total, ms) => total + (ms ?? 0), 0);
+    const measured = session.glass.summary();
+    const glass = measured?.measured ? measured : { p50: sum, p95: null, measured: false };
+    const fps = stats.fps_out ?? own.fpsShown;
+
+    $("f-glass").replaceChildren(whole(glass.p50), el("small", {}, " ms"));
+    $("f-glass-sub").textContent = glass.measured ? `p95 ${whole(glass.p95)} ms, measured` : "sum of the parts below";
+    $("f-fps").replaceChildren(whole(fps), el("small", {}, " out"));
+    $("f-fps-sub").textContent = `${whole(stats.fps_in)} in · ${whole(own.fpsShown)} shown`;
+    const prompt = this.#promptMs ?? stats.prompt_to_pixel_ms;
+    $("f-prompt").replaceChildren(whole(prompt), el("small", {}, prompt === null ? "" : " ms"));
+    this.#drops(stats.drops, own.lostHere ?? 0);
+    for (const [key, { segment, value }] of this.#cells) {
+      segment.style.flexGrow = String(parts.get(key) ?? 0);
+      value.textContent = whole(parts.get(key));
+    }
+    $("where").setAttribute("aria-label", `Where the time goes: ${STAGES.map(([key, title]) => `${title} ${whole(parts.get(key))} ms`).join(", ")}`);
+    $("meter").textContent = `${whole(fps)} fps   ${whole(glass.p50)} ms`;
+    this.#limit(stats.limit, stats.limit_text);
+  }
+
+  #parts(stats, own) {
+    const stage = (name) => stats.stages_ms[name]?.p50 ?? null;
+    const half = stats.rtt_ms !== null && stats.rtt_ms !== undefined ? stats.rtt_ms / 2 : own.networkMs ?? null;
+    return new Map([
+      ["capture", own.captureMs ?? null], ["up", half], ["receive", stage("receive")], ["wait", stage("wait")], ["prepare", stage("prepare")],
+      ["denoise", stage("denoise")], ["refine", stage("refine")], ["encode", stage("encode")], ["down", half], ["present", own.presentMs ?? null],
+    ]);
+  }
+
+  #drops(drops, lostHere) {
+    const all = Object.entries({ ...drops, ...(lostHere ? { "in this browser": lostHere } : {}) }).filter(([, count]) => count > 0);
+    $("f-drops").textContent = all.reduce((total, [, count]) => total + count, 0).toString();
+    const why = all.sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${reason.replaceAll("_", " ")} ${count}`).join(", ");
+    $("f-drops-sub").textContent = why || "none so far";
+    $("f-drops-sub").title = why;
+  }
+
+  #limit(kind, text) {
+    $("limit").textContent = text;
+    if (kind) $("limit").dataset.limit = kind;
+    else delete $("limit").dataset.limit;
+  }
+}

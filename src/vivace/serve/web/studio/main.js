@@ -1,0 +1,321 @@
+/** The studio: puts source, session, picture and panels together, and says in which state everything is. */
+import { Api, connect } from "../vivace.js";
+import { Brush } from "./brush.js";
+import { $, el, fill, icon, memory, radios, throttle, toast } from "./dom.js";
+import { LivePanel } from "./live.js";
+import { Options } from "./options.js";
+import { Prompts } from "./prompts.js";
+import { Recorder } from "./recorder.js";
+import { installShortcuts } from "./shortcuts.js";
+import { listCameras, openSource, SOURCES } from "./sources.js";
+import { Stage } from "./stage.js";
+import { endedWords, ordinal, problemWords } from "./words.js";
+
+const SLIDER_MS = 60;
+const UNREACHABLE_RETRY_S = 3;
+const CONTROL_KEYS = ["strength", "crossfade", "seed"];
+
+class Studio {
+  source = null;
+  session = null;
+
+  #kind = null; #selectSource; #retry = 0; #count = 0; #starting = 0;
+
+  constructor() {
+    this.api = new Api({ token: takeToken() });
+    this.stage = new Stage();
+    this.live = new LivePanel();
+    this.recorder = new Recorder(this.api);
+    this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
+    this.options = new Options({ change: (controls) => this.update(controls), restart: () => this.session && this.start(), size: () => this.source?.size });
+    this.prompts = new Prompts((prompt) => this.session && this.session.update({ prompt }));
+    this.#sources();
+    this.#sliders();
+    this.#keys();
+    $("end").onclick = () => this.stop();
+    $("token-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      sessionStorage.setItem("vivace.token", $("token").value.trim());
+      location.reload();
+    });
+    // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
+    addEventListener("pagehide", () => this.session?.end());
+    addEventListener("pageshow", (event) => event.persisted && location.reload());
+    this.load();
+  }
+
+  /** Ask the server what there is. */
+  async load() {
+    try {
+      const config = await this.api.config();
+      if (config.token_needed && !this.api.token) return this.problem({ code: "no_token" });
+      const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
+      $("record").hidden = config.recording === false;
+      this.options.set(models, config.size ?? [256, 256]);
+      this.prompts.setPresets(presets, (path) => this.api.url(path));
+      this.pick();
+    } catch (error) {
+      this.problem(error, () => this.load());
+    }
+  }
+
+  // Sources
+
+  #sources() {
+    for (const { kind, title } of SOURCES) {
+      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), title));
+    }
+    $("sources").firstChild.tabIndex = 0;
+    this.#selectSource = radios($("sources"), (button) => this.use(button.dataset.kind));
+    $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
+    $("file").addEventListener("change", () => $("file").files[0] && this.start("file", { file: $("file").files[0] }));
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#cameras());
+  }
+
+  /** Begin with a source of this kind; a file is asked for first. */
+  use(kind) {
+    if (kind === "file") {
+      $("file").value = "";
+      $("file").click();
+    } else {
+      this.start(kind);
+    }
+  }
+
+  async #cameras() {
+    const cameras = await listCameras();
+    $("device-row").hidden = this.#kind !== "camera" || !cameras.length;
+    $("device").replaceChildren(...cameras.map(({ deviceId, label }, i) => el("option", { value: deviceId, selected: deviceId === this.source?.deviceId }, label || `Camera ${i + 1}`)));
+  }
+
+  /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
+  async start(kind = this.#kind ?? "camera", wishes = this.wishes ?? {}) {
+    const turn = ++this.#starting;
+    clearInterval(this.#count);
+    clearTimeout(this.#retry);
+    this.#kind = kind;
+    this.wishes = wishes;
+    const mine = $("sources").querySelector(`[data-kind="${kind}"]`);
+    this.#selectSource(mine);
+    if (!this.session) this.show("connecting", "Connecting", { title: kind === "camera" ? "Opening the camera" : "Opening the source", text: kind === "camera" ? "If the browser asks, allow it." : "" });
+    try {
+      const reopen = !(this.source?.kind === kind && this.source.wishes === wishes && this.source.stream.active);
+      const source = reopen ? { ...(await openSource(kind, wishes)), wishes } : this.source;
+      if (turn !== this.#starting) return reopen && source.stop();
+      if (reopen) this.#takeSource(source);
+      await this.#bring();
+    } catch (error) {
+      if (turn === this.#starting) this.problem(error);
+    }
+  }
+
+  #takeSource(source) {
+    this.source?.stop();
+    this.source = source;
+    source.whenEnded(() => source === this.source && this.problem({ code: "source_ended", message: "The source has ended: the camera was unplugged, or sharing was stopped." }));
+    this.stage.source(source.stream, source.size);
+    const { hint } = SOURCES.find(({ kind }) => kind === source.kind);
+    $("source-hint").textContent = `${hint[0].toUpperCase()}${hint.slice(1)}, ${source.size[0]} × ${source.size[1]}.`;
+    this.#cameras();
+  }
+
+  // Session
+
+  /** All controls as the page shows them. */
+  controls() {
+    const mask = this.brush.dataUrl();
+    return {
+      prompt: this.prompts.text, strength: $("strength").value / 100, crossfade_s: Number($("crossfade").value),
+      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), size: this.options.outputSize(), ...(mask ? { mask } : {}),
+    };
+  }
+
+  async #bring() {
+    const size = this.options.outputSize();
+    const wanted = this.options.model;
+    if (this.session && (this.session.state === "ended" || (wanted && this.session.model !== wanted))) this.#drop();
+    if (!this.session) {
+      this.show("connecting", "Connecting", { title: "Connecting", text: "" });
+      const turn = this.#starting;
+      const session = await connect({ token: this.api.token, model: wanted, controls: this.controls() });
+      if (turn !== this.#starting) return session.end();
+      this.#follow(session);
+    } else {
+      await this.update({ size });
+    }
+    await this.session.limitSize(size[0] * size[1]);
+    await this.session.publish(this.source.stream);
+  }
+
+  #follow(session) {
+    this.session = session;
+    session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
+    session.addEventListener("notice", ({ detail }) => toast(detail.message, { bad: true }));
+    session.play(this.stage.after);
+    this.live.follow(session);
+    this.recorder.follow(session);
+    $("end").hidden = false;
+  }
+
+  #state({ state, position, retryAfterS, message, reason, resumed, renewed }) {
+    clearInterval(this.#count);
+    switch (state) {
+      case "waiting":
+        return this.show("waiting", `Waiting, ${position === 1 ? "next" : `number ${position}`}`, {
+          figure: String(position), title: ordinal(position),
+          text: `Every place is taken. The stream begins by itself${retryAfterS ? `, in about ${duration(retryAfterS)}` : ""}.`,
+          actions: [["Stop waiting", "stop"]],
+        });
+      case "live":
+        return this.#whenShown(() => {
+          this.show("live", "Live");
+          if (renewed) toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
+          else if (resumed) toast("Connected again.");
+        });
+      case "reconnecting":
+        return this.show("reconnecting", "Reconnecting", { title: "Reconnecting", text: message || "The connection was lost.", actions: [["End session", "stop"]] });
+      case "ended":
+        this.#drop();
+        return this.show("ended", "Ended", endedWords(reason, message));
+    }
+  }
+
+  // "Live" is said when the first repainted picture is there to be seen.
+  #whenShown(then) {
+    const { after } = this.stage;
+    const session = this.session;
+    if (!document.body.dataset.card || document.body.dataset.state === "live") this.show("connecting", "Connecting", { title: "Waiting for the first picture", text: "" });
+    const check = () => session === this.session && session.state === "live" && then();
+    if (after.readyState >= 2 && after.srcObject?.active) check();
+    else after.addEventListener("loadeddata", check, { once: true });
+  }
+
+  /** Change controls of a session that is there; what is refused is said. */
+  async update(controls) {
+    if (!this.session) return;
+    if (controls.size) await this.session.limitSize(controls.size[0] * controls.size[1]);
+    await this.session.update(controls).catch((error) => {
+      if (error.code !== "ended" && error.code !== "lost") toast(error.message, { bad: true });
+    });
+  }
+
+  #drop() {
+    const session = this.session;
+    this.session = null;
+    this.live.follow(null);
+    this.recorder.follow(null);
+    $("end").hidden = true;
+    session?.end();
+  }
+
+  /** End the session and give the camera back. */
+  stop() {
+    this.#starting += 1;
+    this.#drop();
+    this.source?.stop();
+    this.source = null;
+    this.show("ended", "Ended", endedWords("client", ""));
+  }
+
+  // What is shown
+
+  /** The first page: choose a source. */
+  pick() {
+    this.show("idle", "Ready", { title: "Choose a source", text: "It is repainted live, as your prompt says.", tiles: true });
+  }
+
+  /** Say what went wrong and what to do; try again by oneself where waiting helps. */
+  problem(error, again = () => this.start()) {
+    if (!error.code) console.error(error);
+    this.#drop();
+    const words = problemWords(error);
+    this.again = again;
+    this.show("problem", words.title, words);
+    const waitS = error.retryAfterS ?? (error.code === "unreachable" ? UNREACHABLE_RETRY_S : null);
+    if (waitS) this.#retry = setTimeout(again, waitS * 1000);
+  }
+
+  show(state, status, words = null) {
+    const { body } = document;
+    const before = body.dataset.state;
+    body.dataset.state = state;
+    body.toggleAttribute("data-card", Boolean(words));
+    $("status-text").textContent = status;
+    document.title = state === "live" ? "● Live · Vivace" : `${status} · Vivace`;
+    if (!words) return;
+    $("card-figure").textContent = words.figure ?? "";
+    $("card-title").textContent = words.title;
+    $("card-text").textContent = words.text;
+    $("token-form").hidden = !words.token;
+    $("tiles").replaceChildren(...(words.tiles ? SOURCES.map(({ kind, title, hint }) => el("button", { type: "button", onclick: () => this.use(kind) }, icon(kind), el("span", {}, title), el("small", {}, hint))) : []));
+    const actions = { retry: () => (state === "problem" ? this.again() : this.start()), scene: () => this.start("scene", {}), pick: () => this.pick(), stop: () => this.stop() };
+    $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
+    // What needs an answer gets the focus, unless someone is typing.
+    if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
+  }
+
+  // Controls
+
+  #sliders() {
+    const send = throttle(SLIDER_MS, (controls) => this.update(controls));
+    const shown = { strength: (v) => `${v} %`, crossfade: (v) => `${Number(v).toFixed(1)} s` };
+    const value = { strength: (v) => ({ strength: v / 100 }), crossfade: (v) => ({ crossfade_s: Number(v) }), seed: (v) => ({ seed: Math.max(0, Math.floor(Number(v)) || 0) }) };
+    for (const id of CONTROL_KEYS) {
+      const input = $(id);
+      input.value = memory.get(id, input.value);
+      const paint = () => {
+        if (!shown[id]) return;
+        $(`${id}-out`).textContent = shown[id](input.value);
+        fill(input);
+      };
+      input.addEventListener(id === "seed" ? "change" : "input", () => {
+        paint();
+        memory.set(id, input.value);
+        send(value[id](input.value));
+      });
+      paint();
+    }
+    $("reseed").onclick = () => this.#nudge("seed", String(Math.floor(Math.random() * 1e6)), "change");
+  }
+
+  #nudge(id, value, event = "input") {
+    $(id).value = value;
+    $(id).dispatchEvent(new Event(event));
+  }
+
+  #keys() {
+    const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.#nudge("strength", String(Number($("strength").value) + step)));
+    installShortcuts([
+      ["/", "/", "Write a prompt", () => this.prompts.focus()],
+      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? "Presets" : "", () => this.prompts.preset(i)]),
+      ["h", "H", "Prompt history", () => this.prompts.toggleHistory()],
+      ["s", "S", "Before and after", () => this.stage.toggleSplit()],
+      ["o", "O", "Hold: see the source", () => this.stage.original(true), () => this.stage.original(false)],
+      ["m", "M", "Mirror", () => this.stage.toggleMirror()],
+      ["b", "B", "Region brush", () => this.brush.toggle()],
+      ["i", "I", "Invert the region", () => this.brush.invert()],
+      ["[", "[", "Less strength, or a smaller brush", () => size(-5)],
+      ["]", "]", "More strength, or a larger brush", () => size(5)],
+      ["x", "X", "Another seed", () => $("reseed").click()],
+      ["p", "P", "Snapshot", () => this.stage.snapshot()],
+      ["r", "R", "Record", () => this.recorder.toggle()],
+      ["f", "F", "Full screen", () => this.stage.toggleFullscreen()],
+      ["?", "?", "This list", () => $("help").showModal()],
+      ["Escape", "Esc", "Close what is open", () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
+    ]);
+  }
+}
+
+// A token may come in the address after "#", which no server sees or logs; it is kept for this tab only.
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem("vivace.token", given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem("vivace.token");
+}
+
+const duration = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} minutes`);
+
+window.studio = new Studio();   // for the console, and for tests

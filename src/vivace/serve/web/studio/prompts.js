@@ -1,0 +1,114 @@
+/** The prompt, its history, and presets as pictures. */
+import { $, el, memory } from "./dom.js";
+import { sentence } from "./words.js";
+
+const REMEMBERED = 40;
+
+export class Prompts {
+  #history = memory.get("prompts", []); #at = -1; #presets = [];
+
+  /** `apply(text)` resolves with the ack, or rejects with why not; null while there is no session. */
+  constructor(apply) {
+    this.apply = apply;
+    this.input = $("prompt");
+    this.input.value = this.#history[0] ?? "";
+    $("prompt-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.paint(this.input.value);
+    });
+    this.input.addEventListener("keydown", (event) => this.#key(event));
+    $("history-open").onclick = () => this.toggleHistory();
+    addEventListener("pointerdown", ({ target }) => {
+      if (!$("history").hidden && !target.closest("#history, #history-open")) this.toggleHistory(false);
+    });
+    $("history").addEventListener("keydown", (event) => this.#historyKey(event));
+  }
+
+  get text() {
+    return this.input.value.trim();
+  }
+
+  setPresets(presets, asset) {
+    this.#presets = presets;
+    if (!this.input.value && presets.length) this.input.value = presets[0].prompt;
+    $("presets").replaceChildren(...presets.map(({ title, prompt, thumbnail }, index) => {
+      const key = index < 9 ? ` (key ${index + 1})` : "";
+      const picture = el("img", { src: asset(thumbnail), alt: "", loading: "lazy", decoding: "async", width: 104, height: 62 });
+      return el("button", { type: "button", "aria-pressed": "false", title: prompt + key, onclick: () => this.preset(index) }, picture, el("span", {}, title));
+    }));
+    this.#mark();
+  }
+
+  preset(index) {
+    if (this.#presets[index]) this.paint(this.#presets[index].prompt);
+  }
+
+  async paint(text) {
+    this.input.value = text;
+    this.#remember(text.trim());
+    this.#mark();
+    const promise = this.apply(text.trim());
+    if (!promise) return this.say(text.trim() ? "It is painted as soon as the stream is live." : "");
+    try {
+      const ack = await promise;
+      const taken = ack.message ? `${sentence(ack.message)} ` : "";
+      this.say(text.trim() ? `${taken}From frame ${ack.frame_index}.` : "No prompt: this is your source.");
+    } catch (error) {
+      this.say(sentence(error.message), true);
+    }
+  }
+
+  say(text, bad = false) {
+    const said = $("prompt-said");
+    said.textContent = text;
+    said.classList.toggle("bad", bad);
+    this.input.setAttribute("aria-invalid", String(bad));
+  }
+
+  focus() {
+    this.input.focus();
+    this.input.select();
+  }
+
+  #mark() {
+    [...$("presets").children].forEach((button, index) => button.setAttribute("aria-pressed", String(this.#presets[index].prompt === this.text)));
+  }
+
+  #remember(text) {
+    if (!text) return;
+    this.#history = [text, ...this.#history.filter((old) => old !== text)].slice(0, REMEMBERED);
+    this.#at = -1;
+    memory.set("prompts", this.#history);
+  }
+
+  // As in a shell: up is earlier, down is later.
+  #key(event) {
+    if (event.key === "Escape") this.input.blur();
+    const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    this.#at = Math.min(this.#history.length - 1, Math.max(-1, this.#at + step));
+    this.input.value = this.#history[this.#at] ?? "";
+  }
+
+  toggleHistory(open = $("history").hidden) {
+    const items = this.#history.map((text) => el("button", { type: "button", role: "option", onclick: () => { this.toggleHistory(false); this.paint(text); } }, text));
+    $("history").replaceChildren(...(items.length ? items : [el("p", {}, "Prompts that you paint with are kept here, on this machine.")]));
+    $("history").hidden = !open;
+    $("history-open").setAttribute("aria-expanded", String(open));
+    if (open) items[0]?.focus();
+  }
+
+  #historyKey(event) {
+    const items = [...$("history").querySelectorAll("button")];
+    const at = items.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) items[(at + step + items.length) % items.length]?.focus();
+    else if (event.key === "Escape") {
+      this.toggleHistory(false);
+      $("history-open").focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

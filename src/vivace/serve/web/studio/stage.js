@@ -1,0 +1,168 @@
+/** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
+import { $, download, memory, stampedName, toast } from "./dom.js";
+
+const STILL_MS = 2_500;   // after so long without a move the tools get out of the picture's way
+
+export class Stage {
+  constructor() {
+    this.picture = $("picture");
+    this.before = $("before");
+    this.after = $("after");
+    this.mirrored = false;
+    this.split = null;
+    this.#divider();
+    this.#note();
+    this.#tools();
+    this.after.addEventListener("resize", () => this.#aspect(this.after));
+  }
+
+  /** Show a source as "before", and take its shape until there is an output. */
+  source(stream, [width, height]) {
+    this.before.srcObject = stream;
+    this.before.play().catch(() => {});   // the browser shows it once it may
+    this.picture.style.setProperty("--aspect", String(width / height));
+  }
+
+  #aspect({ videoWidth, videoHeight }) {
+    if (videoWidth && videoHeight) this.picture.style.setProperty("--aspect", String(videoWidth / videoHeight));
+  }
+
+  toggleSplit(on = this.split === null) {
+    this.split = on ? memory.get("split", 50) : null;
+    this.picture.classList.toggle("split", on);
+    for (const id of ["divider", "tag-before", "tag-after"]) $(id).hidden = !on;
+    $("split").setAttribute("aria-pressed", String(on));
+    if (on) this.#moveDivider(this.split);
+  }
+
+  #moveDivider(percent) {
+    this.split = Math.min(100, Math.max(0, percent));
+    this.picture.style.setProperty("--split", `${this.split}%`);
+    $("divider").setAttribute("aria-valuenow", String(Math.round(this.split)));
+    $("divider").setAttribute("aria-valuetext", `${Math.round(this.split)} % before`);
+    memory.set("split", this.split);
+  }
+
+  #divider() {
+    const divider = $("divider");
+    const to = (event) => {
+      const box = this.picture.getBoundingClientRect();
+      this.#moveDivider(((event.clientX - box.left) / box.width) * 100);
+    };
+    divider.addEventListener("pointerdown", (event) => {
+      divider.setPointerCapture(event.pointerId);
+      to(event);
+    });
+    divider.addEventListener("pointermove", (event) => divider.hasPointerCapture(event.pointerId) && to(event));
+    divider.addEventListener("keydown", (event) => {
+      const step = event.shiftKey ? 10 : 2;
+      const next = { ArrowLeft: this.split - step, ArrowRight: this.split + step, Home: 0, End: 100, PageUp: this.split + 10, PageDown: this.split - 10 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      this.#moveDivider(next);
+    });
+  }
+
+  toggleMirror() {
+    this.mirrored = !this.mirrored;
+    this.picture.classList.toggle("mirror", this.mirrored);
+    $("mirror").setAttribute("aria-pressed", String(this.mirrored));
+  }
+
+  /** Show the source while a key is held. */
+  original(on) {
+    this.picture.classList.toggle("original", on);
+  }
+
+  toggleFullscreen() {
+    const element = document.fullscreenElement ?? document.webkitFullscreenElement;
+    if (element) return (document.exitFullscreen ?? document.webkitExitFullscreen).call(document);
+    const request = $("stage").requestFullscreen ?? $("stage").webkitRequestFullscreen;
+    // A phone that only lets a video fill the screen shows the video.
+    if (!request) return this.after.webkitEnterFullscreen?.();
+    return request.call($("stage")).catch(() => toast("This browser does not allow full screen here."));
+  }
+
+  /** Save what is on the picture as a PNG: mirror, divider and note included. */
+  async snapshot() {
+    const { videoWidth: w, videoHeight: h } = this.after;
+    if (!w) return toast("There is no picture yet.");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [w, h];
+    const ctx = canvas.getContext("2d");
+    ctx.save();
+    if (this.mirrored) ctx.setTransform(-1, 0, 0, 1, w, 0);
+    ctx.drawImage(this.after, 0, 0, w, h);
+    ctx.restore();
+    if (this.split !== null) {
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(0, 0, (w * this.split) / 100, h);
+      ctx.clip();
+      if (this.mirrored) ctx.setTransform(-1, 0, 0, 1, w, 0);
+      const scale = Math.max(w / this.before.videoWidth, h / this.before.videoHeight);
+      const [bw, bh] = [this.before.videoWidth * scale, this.before.videoHeight * scale];
+      ctx.drawImage(this.before, (w - bw) / 2, (h - bh) / 2, bw, bh);
+      ctx.restore();
+    }
+    if (!$("note").hidden) this.#drawNote(ctx, w, h);
+    canvas.toBlob((blob) => {
+      download(blob, `${stampedName()}.png`);
+      toast("Snapshot saved.");
+    });
+  }
+
+  #drawNote(ctx, w, h) {
+    const px = Math.max(9, Math.round(h / 26));
+    ctx.font = `500 ${px}px system-ui, sans-serif`;
+    const width = ctx.measureText("AI-modified").width + px;
+    const [vertical, side] = $("note").dataset.corner.split("-");
+    const x = side === "left" ? px : w - width - px;
+    const y = vertical === "top" ? px : h - 2.7 * px;
+    ctx.fillStyle = "rgb(11 12 14 / 70%)";
+    ctx.beginPath();
+    ctx.roundRect(x, y, width, 1.7 * px, px);
+    ctx.fill();
+    ctx.fillStyle = "#fff";
+    ctx.textBaseline = "middle";
+    ctx.fillText("AI-modified", x + px / 2, y + 0.88 * px);
+  }
+
+  // The note may be moved at any time, but removed only after a question, and only until the page is opened again.
+  #note() {
+    const note = $("note");
+    const corner = $("note-corner");
+    corner.value = note.dataset.corner = memory.get("note-corner", "top-left");
+    corner.addEventListener("change", () => {
+      note.dataset.corner = corner.value;
+      memory.set("note-corner", corner.value);
+    });
+    const show = (on) => {
+      note.hidden = !on;
+      $("note-on").checked = on;
+      $("note-state").textContent = on ? "on" : "off";
+    };
+    $("note-on").addEventListener("change", () => {
+      if ($("note-on").checked) return show(true);
+      show(true);
+      $("note-dialog").showModal();
+    });
+    $("note-dialog").addEventListener("close", () => show($("note-dialog").returnValue !== "remove"));
+  }
+
+  #tools() {
+    let timer = 0;
+    const stage = $("stage");
+    const stir = () => {
+      stage.classList.remove("still");
+      clearTimeout(timer);
+      timer = setTimeout(() => stage.classList.add("still"), STILL_MS);
+    };
+    for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) stage.addEventListener(name, stir);
+    stage.addEventListener("pointerleave", () => { clearTimeout(timer); stage.classList.remove("still"); });
+    $("split").onclick = () => this.toggleSplit();
+    $("mirror").onclick = () => this.toggleMirror();
+    $("snapshot").onclick = () => this.snapshot();
+    $("fullscreen").onclick = () => this.toggleFullscreen();
+  }
+}

@@ -1,0 +1,469 @@
+/**
+ * Vivace in a browser: a session with a server, as an ES module without dependencies.
+ *
+ *   import { connect } from "/vivace.js";
+ *   const session = await connect({ controls: { prompt: "ink" } });
+ *   session.publish(await navigator.mediaDevices.getUserMedia({ video: true }));
+ *   session.play(document.querySelector("video"));
+ *   const ack = await session.update({ prompt: "watercolour" });   // ack.frame_index: the first frame made with it
+ *
+ * Documented in docs/studio.md. The messages are those of docs/schema/control-v1.json.
+ */
+import { GlassMeter } from "./glass.js";
+
+const ACK_TIMEOUT_MS = 10_000;
+const PING_MS = 3_000;
+const BACKOFF_MS = [300, 700, 1_500, 3_000];
+const ICE_GATHERING_MS = 1_500;
+
+/** What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. */
+export class VivaceError extends Error {
+  constructor(code, message, { retryAfterS = null, status = 0 } = {}) {
+    super(message);
+    this.name = "VivaceError";
+    this.code = code;
+    this.retryAfterS = retryAfterS;
+    this.status = status;
+  }
+}
+
+/** The HTTP API under `/v1`. `server` is its origin ("" for the page's own), `token` a bearer token or null. */
+export class Api {
+  constructor({ server = "", token = null } = {}) {
+    this.server = server;
+    this.token = token;
+  }
+
+  url(path) {
+    return new URL(path, this.server || location.href).href;
+  }
+
+  async request(method, path, body, headers = {}) {
+    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let answer;
+    try {
+      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
+    } catch {
+      throw new VivaceError("unreachable", "The server does not answer. Is `vivace serve` running?");
+    }
+    if (answer.ok) return answer;
+    const told = await answer.json().catch(() => ({}));
+    throw new VivaceError(told.code ?? `http_${answer.status}`, told.message ?? `The server answered ${answer.status}.`, {
+      status: answer.status,
+      retryAfterS: told.retry_after_s ?? (Number(answer.headers.get("Retry-After")) || null),
+    });
+  }
+
+  async json(method, path, body, headers) {
+    return (await this.request(method, path, body, headers)).json();
+  }
+
+  models = async () => (await this.json("GET", "/v1/models")).models;
+  presets = async () => (await this.json("GET", "/v1/presets")).presets;
+  config = () => this.json("GET", "/v1/config");
+}
+
+/** Make a session and return it connected (or waiting for a slot). Rejects with a VivaceError. */
+export async function connect({ server = "", token = null, model = null, controls = {}, codec = null } = {}) {
+  const session = new Session(new Api({ server, token }), { model, controls, codec });
+  await session.open();
+  return session;
+}
+
+/**
+ * One session: its state, its media and its controls.
+ *
+ * Events, each with the news in `event.detail`:
+ *   state     {state, reason, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
+ *   applied   the first frame made with an update has left the server
+ *   stats     twice a second, from the server; `session.stats` keeps the last
+ *   recorded  a recording has begun or ended
+ *   notice    a message that could not be carried out; the session goes on
+ */
+export class Session extends EventTarget {
+  state = "connecting";
+  info = null;
+  stats = null;
+
+  #api; #model; #controls; #codec;
+  #socket = null; #peer = null; #sender = null; #stream = null; #remote = null;
+  #videos = new Set();
+  #pending = new Map(); #queue = []; #inFlight = 0; #nextId = 1;
+  #timers = { ping: 0, retry: 0 }; #attempt = 0; #lostSince = 0; #resumed = false; #renewed = false;
+  #hasSlot = false; #maxPx = null; #negotiation = null;
+
+  constructor(api, { model, controls, codec }) {
+    super();
+    this.#api = api;
+    this.#model = model;
+    this.#controls = { ...controls };
+    this.#codec = codec;
+    this.glass = new GlassMeter();
+  }
+
+  /** Controls as they were last accepted. */
+  get controls() {
+    return { ...this.#controls };
+  }
+
+  get model() {
+    return this.info?.model ?? this.#model;
+  }
+
+  async open() {
+    this.info = await this.#create(null);
+    this.#listen();
+  }
+
+  async #create(resume) {
+    const controls = resume ? undefined : this.#controls;
+    const info = await this.#api.json("POST", "/v1/sessions", { model: this.#model ?? undefined, controls, resume: resume ?? undefined });
+    this.#renewed = Boolean(this.info) && info.id !== this.info.id;
+    return info;
+  }
+
+  // Control channel
+
+  #listen() {
+    const url = new URL(this.#api.url(this.info.control_url));
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("secret", this.info.secret);
+    if (this.#api.token) url.searchParams.set("token", this.#api.token);
+    const socket = new WebSocket(url);
+    this.#socket = socket;
+    socket.onmessage = (event) => socket === this.#socket && this.#hear(JSON.parse(event.data));
+    socket.onclose = () => socket === this.#socket && this.#lost();
+    clearInterval(this.#timers.ping);
+    this.#timers.ping = setInterval(() => this.#ping(), PING_MS);
+  }
+
+  #say(message) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  #ping() {
+    const index = this.stats?.frame_index ?? 0;
+    const presented = this.glass.take(32).map((ms) => [index, Math.round(ms * 10) / 10]);
+    this.#say({ type: "ping", presented });
+  }
+
+  #hear(message) {
+    switch (message.type) {
+      case "waiting":
+        this.#hasSlot = false;
+        this.#enter("waiting", { position: message.position, retryAfterS: message.retry_after_s });
+        break;
+      case "live":
+        this.#hasSlot = true;
+        this.#resumed = message.resumed;
+        this.#negotiate().catch((error) => this.#failed(error));
+        break;
+      case "ack":
+        this.#acknowledge(message);
+        break;
+      case "stats":
+        this.stats = message;
+        this.#emit("stats", message);
+        break;
+      case "ended":
+        this.#close("ended", { reason: message.reason, message: message.message });
+        break;
+      case "error":
+        if (message.id && this.#pending.has(message.id)) this.#refuse(message);
+        else this.#emit("notice", message);
+        break;
+      case "applied":
+      case "recorded":
+        if (message.id) this.#settle(message.id)?.resolve(message);
+        this.#emit(message.type, message);
+        break;
+    }
+  }
+
+  /**
+   * Change controls, all of them at one frame boundary. Resolves with the server's ack; rejects with a VivaceError
+   * saying why nothing was changed. While an update is under way the newest values of the same controls win.
+   */
+  update(controls) {
+    return new Promise((resolve, reject) => {
+      const last = this.#queue.at(-1);
+      const keys = Object.keys(controls).sort().join();
+      if (last && last.keys === keys) {
+        last.controls = controls;
+        last.waiters.push({ resolve, reject });
+      } else {
+        this.#queue.push({ keys, controls, waiters: [{ resolve, reject }] });
+      }
+      this.#flush();
+    });
+  }
+
+  #flush() {
+    if (this.#inFlight || !this.#queue.length || !this.#hasSlot) return;
+    const { controls, waiters } = this.#queue[0];
+    const id = this.#ask({ type: "update", controls }, {
+      resolve: (ack) => {
+        if (ack.accepted) Object.assign(this.#controls, controls);
+        const error = new VivaceError("refused", ack.message || "The model cannot do this.");
+        waiters.forEach((waiter) => (ack.accepted ? waiter.resolve(ack) : waiter.reject(error)));
+      },
+      reject: (error) => waiters.forEach((waiter) => waiter.reject(error)),
+    });
+    if (id === null) return;
+    this.#queue.shift();
+    this.#inFlight += 1;
+  }
+
+  #ask(message, waiter) {
+    const id = String(this.#nextId++);
+    if (!this.#say({ ...message, id })) return null;
+    waiter.update = message.type === "update";
+    waiter.timer = setTimeout(() => this.#refuse({ id, code: "timeout", message: "The server did not answer in time." }), ACK_TIMEOUT_MS);
+    this.#pending.set(id, waiter);
+    return id;
+  }
+
+  #settle(id) {
+    const waiter = this.#pending.get(id);
+    if (!waiter) return null;
+    this.#pending.delete(id);
+    clearTimeout(waiter.timer);
+    if (waiter.update) {
+      this.#inFlight -= 1;
+      queueMicrotask(() => this.#flush());
+    }
+    return waiter;
+  }
+
+  #acknowledge(ack) {
+    this.#settle(ack.id)?.resolve(ack);
+  }
+
+  #refuse({ id, code, message }) {
+    this.#settle(id)?.reject(new VivaceError(code, message));
+  }
+
+  /** Begin (true) or end (false) a recording of the output. Resolves with the `recorded` message. */
+  record(on) {
+    return new Promise((resolve, reject) => {
+      if (this.#ask({ type: "record", on }, { resolve, reject }) === null) {
+        reject(new VivaceError("offline", "There is no connection to the server just now."));
+      }
+    });
+  }
+
+  // Media
+
+  /** Send a MediaStream's (or a track's) picture. May be called again at any time with another source. */
+  async publish(source) {
+    const track = source instanceof MediaStream ? source.getVideoTracks()[0] : source;
+    this.#stream = track ?? null;
+    if (track && "contentHint" in track) track.contentHint = "motion";
+    if (this.#sender) {
+      await this.#sender.replaceTrack(this.#stream);
+      await this.#tuneSender();
+    } else if (this.#hasSlot) {
+      await this.#negotiate();
+    }
+  }
+
+  /** Show the output in a <video>; it stays attached over reconnects. Returns a function that detaches it. */
+  play(video) {
+    this.#videos.add(video);
+    if (this.#remote) this.#attach(video);
+    return () => this.#videos.delete(video);
+  }
+
+  /** Send no more pixels than the output has: less to encode here, to carry and to decode there. */
+  async limitSize(px) {
+    this.#maxPx = px;
+    await this.#tuneSender();
+  }
+
+  #attach(video) {
+    if (video.srcObject !== this.#remote) video.srcObject = this.#remote;
+    video.play().catch(() => {});   // refused without a gesture: the element's own state says so
+    this.glass.watch(video);
+  }
+
+  // One negotiation at a time: a second wish waits for the first.
+  #negotiate() {
+    this.#negotiation = (this.#negotiation ?? Promise.resolve()).catch(() => {}).then(() => this.#connectPeer());
+    return this.#negotiation;
+  }
+
+  async #connectPeer() {
+    if (!this.#hasSlot || this.state === "ended") return;
+    if (this.#peer?.connectionState === "connected") return this.#enterLive();
+    this.#closePeer();
+    const peer = new RTCPeerConnection({ iceServers: this.info.ice_servers ?? [], bundlePolicy: "max-bundle" });
+    this.#peer = peer;
+    peer.ontrack = ({ track, receiver }) => {
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+      this.#remote = new MediaStream([track]);
+      this.#videos.forEach((video) => this.#attach(video));
+    };
+    peer.onconnectionstatechange = () => {
+      if (peer !== this.#peer) return;
+      if (peer.connectionState === "connected") this.#enterLive();
+      if (peer.connectionState === "failed") this.#lost();
+    };
+    const transceiver = peer.addTransceiver(this.#stream ?? "video", { direction: "sendrecv" });
+    this.#sender = transceiver.sender;
+    this.#preferCodec(transceiver);
+    this.glass.sender(this.#sender);
+    await peer.setLocalDescription();
+    await gathered(peer);
+    const answer = await this.#api.json("POST", this.info.offer_url, { type: "offer", sdp: peer.localDescription.sdp }, {
+      "X-Session-Secret": this.info.secret,
+    });
+    if (peer !== this.#peer) return;
+    await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    await this.#tuneSender();
+  }
+
+  #preferCodec(transceiver) {
+    const codecs = RTCRtpReceiver.getCapabilities?.("video")?.codecs;
+    if (!this.#codec || !codecs || !transceiver.setCodecPreferences) return;
+    const wanted = (codec) => codec.mimeType.toLowerCase() === `video/${this.#codec.toLowerCase()}`;
+    transceiver.setCodecPreferences([...codecs.filter(wanted), ...codecs.filter((codec) => !wanted(codec))]);
+  }
+
+  async #tuneSender() {
+    const sender = this.#sender;
+    if (!sender?.track) return;
+    const parameters = sender.getParameters();
+    if (!parameters.encodings?.length) return;
+    const { width, height } = sender.track.getSettings();
+    const scale = this.#maxPx && width && height ? Math.max(1, Math.sqrt((width * height) / this.#maxPx)) : 1;
+    parameters.encodings[0].scaleResolutionDownBy = Math.round(scale * 1000) / 1000;
+    parameters.degradationPreference = "maintain-framerate";
+    await sender.setParameters(parameters).catch((error) => console.info("vivace: sender keeps its parameters:", error.message));
+  }
+
+  /** What the connection itself measures: `{captureMs, networkMs, presentMs, fpsOut, fpsShown}`, each null if unknown. */
+  async measure() {
+    if (!this.#peer) return null;
+    return this.glass.digest(await this.#peer.getStats());
+  }
+
+  // Life
+
+  #enterLive() {
+    if (!this.#hasSlot || this.#peer?.connectionState !== "connected") return;
+    this.#attempt = 0;
+    this.#lostSince = 0;
+    this.#enter("live", { resumed: this.#resumed, renewed: this.#renewed });
+    this.#flush();
+  }
+
+  #lost() {
+    if (this.state === "ended") return;
+    this.#closeSocket();
+    this.#lostSince ||= performance.now();
+    this.#hasSlot = false;
+    for (const id of [...this.#pending.keys()]) this.#refuse({ id, code: "lost", message: "The connection was lost." });
+    this.#enter("reconnecting", { message: "The connection was lost." });
+    this.#retry();
+  }
+
+  #retry() {
+    const wait = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
+    this.#attempt += 1;
+    clearTimeout(this.#timers.retry);
+    this.#timers.retry = setTimeout(() => this.#reconnect(), wait);
+  }
+
+  async #reconnect() {
+    const graceS = this.info.limits?.grace_s ?? 20;
+    const within = performance.now() - this.#lostSince < graceS * 1000;
+    try {
+      // Within the grace time the server keeps the session; a server that does not know it any more makes a new one.
+      const resume = within ? { id: this.info.id, secret: this.info.secret } : null;
+      this.info = await this.#create(resume).catch((error) => {
+        if (!resume || error.code === "unreachable" || error.status >= 500) throw error;
+        return this.#create(null);
+      });
+      if (this.state === "ended") return;
+      this.#closePeer();
+      this.#listen();
+    } catch (error) {
+      if (this.state === "ended") return;
+      if (error.code === "unreachable" || error.status >= 500) {
+        this.#enter("reconnecting", { message: error.message, retryAfterS: error.retryAfterS });
+        this.#retry();
+      } else {
+        this.#close("ended", { reason: error.code, message: error.message });
+      }
+    }
+  }
+
+  #failed(error) {
+    if (this.state === "ended") return;
+    if (error instanceof VivaceError && error.status >= 400 && error.status < 500) {
+      this.#close("ended", { reason: error.code, message: error.message });
+    } else {
+      console.info("vivace: negotiation failed, trying again:", error.message);
+      this.#lost();
+    }
+  }
+
+  /** End the session; the slot is free at once. */
+  end(reason = "client") {
+    if (this.state === "ended") return;
+    if (!this.#say({ type: "end" }) && this.info) {
+      this.#api.request("DELETE", `/v1/sessions/${this.info.id}`, undefined, { "X-Session-Secret": this.info.secret })
+        .catch((error) => console.info("vivace: the server frees the session by itself:", error.message));
+    }
+    this.#close("ended", { reason, message: "" });
+  }
+
+  #close(state, detail) {
+    clearTimeout(this.#timers.retry);
+    this.#closeSocket();
+    this.#closePeer();
+    const error = new VivaceError("ended", detail.message || "The session is over.");
+    for (const id of [...this.#pending.keys()]) this.#settle(id).reject(error);
+    for (const { waiters } of this.#queue.splice(0)) waiters.forEach((waiter) => waiter.reject(error));
+    this.#enter(state, detail);
+  }
+
+  #closeSocket() {
+    clearInterval(this.#timers.ping);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #closePeer() {
+    const peer = this.#peer;
+    this.#peer = this.#sender = null;
+    this.glass.reset();
+    peer?.close();
+  }
+
+  #enter(state, detail = {}) {
+    this.state = state;
+    this.#emit("state", { state, ...detail });
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+function gathered(peer) {
+  if (peer.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ICE_GATHERING_MS);
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
