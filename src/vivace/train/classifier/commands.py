@@ -15,7 +15,7 @@ from rich.table import Table
 
 from vivace.models.style.classifier import FOLDER, StyleClassifier, shipped_classifier
 from vivace.train.classifier.export import export, install_profile, load_unversioned
-from vivace.train.classifier.fit import FitConfig, load
+from vivace.train.classifier.fit import STEPS, FitConfig, load
 from vivace.train.classifier.fit import fit as fit_
 from vivace.train.classifier.score import score as score_
 
@@ -36,7 +36,7 @@ def fit(
         "runs/mini/targets"
     ),
     out: Out = Path("runs/classifier"),
-    steps: Annotated[int, Parameter(help="Steps of 32 pictures.")] = FitConfig.steps,
+    steps: Annotated[int, Parameter(help="Steps of 32 pictures.")] = STEPS,
 ) -> None:
     """Train on baked targets. Resumes where it stopped; progress goes to `log.jsonl` of the run."""
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -21,6 +21,7 @@ from vivace.train.classifier.network import StyleNet
 from vivace.train.classifier.samples import SampleSource
 from vivace.train.mini import Ema
 
+STEPS = 7500
 LOG_EVERY = 100
 SAVE_EVERY_S = 60.0
 
@@ -31,7 +32,7 @@ class FitConfig:
 
     targets: Path
     out: Path
-    steps: int = 7500
+    steps: int = STEPS
     batch: int = 32
     learning_rate: float = 2e-3
     warmup_steps: int = 200
