@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from vivace.cli import main
 from vivace.errors import CheckpointError, SourceNotFoundError, UsageError
-from vivace.models.style.classifier import CLASSES, NONE
+from vivace.models.style.classifier import CLASSES, NONE, read_metadata
 from vivace.train import targets
 from vivace.train.classic import ClassicFilter
 from vivace.train.classifier import samples as samples_module
@@ -113,6 +114,17 @@ def stopping(draw, at):
         return draw(self, number, batch)
 
     return stopped
+
+
+def test_the_commands_train_and_export(shards, tmp_path):
+    run = str(tmp_path / "run")
+    assert main(["train", "classifier", "fit", "--targets", str(shards), "--out", run, "--steps", "1"]) == 0
+    assert main(["train", "classifier", "export", "--out", run, "--version", "t"]) == 0
+    exported = tmp_path / "run" / "export"
+    assert load_unversioned(exported).version == "t"
+    metadata = read_metadata((exported / "style.safetensors").read_bytes())
+    assert metadata["trained_steps"] == "1"
+    assert main(["train", "classifier", "score", str(tmp_path), "--export", str(exported)]) == 3
 
 
 def trained_a_little() -> StyleNet:

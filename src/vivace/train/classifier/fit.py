@@ -79,6 +79,7 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
             raise CheckpointError(
                 f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
             ) from error
+    report(step)
     saved, running = time.monotonic(), 0.0
     while step < cfg.steps:
         samples = source.draw(step, cfg.batch).to(device)
