@@ -5,9 +5,9 @@ that waits in it and stays when that frame is replaced, so that a session which 
 does it get ahead: its next deadline is counted from its last one, by up to one budget, so that who sends 120 frames a
 second yields to who sends 15.
 
-Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: at 256x256 on
-2 busy cores two separate steps of the embedded model took 160 ms and one step of two took 177 ms (at 384x384: 216 and
-197), which is within the noise, because it runs one after the other inside; and the first frame would wait for both.
+Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: on 2 busy
+cores at 256x256 two separate steps of the embedded model took 160 ms and one step of two took 177 ms (at 384x384: 216
+and 197 ms), which is noise, because inside it runs one after the other; and the first frame would wait for both.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from threading import Lock, RLock
 
 from vivace import messages
-from vivace.errors import ControlError, UnknownModelError
+from vivace.errors import ControlError, SessionClosedError, UnknownModelError
 from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
+from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, Shelf
 from vivace.serve.room import Room, open_room
-from vivace.serve.session import EndReason, LiveSession, Surroundings
+from vivace.serve.session import LiveSession, Surroundings
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
 from vivace.serve.steering import changes_of
@@ -171,7 +172,7 @@ class Hub:
         """Look after everybody once: end who is overdue, move the queue up, send statistics and positions."""
         now_s = self.clock()
         for session in self.sessions():
-            if (due := session.overdue(now_s)) is not None:
+            if (due := session.presence.overdue(now_s, session.live_since_s)) is not None:
                 session.end(*due)
         with self._lock:
             self._move_up()
@@ -227,10 +228,17 @@ class Hub:
                 self._tell_queue(room)
         return session
 
-    def get(self, session_id: str) -> LiveSession | None:
-        """Return a session that has not ended, by its id."""
+    def get(self, session_id: str) -> LiveSession:
+        """Return a session that has not ended, by its id.
+
+        Raises:
+            SessionClosedError: there is none, or no more.
+        """
         with self._lock:
-            return self._sessions.get(session_id)
+            session = self._sessions.get(session_id)
+        if session is None:
+            raise SessionClosedError(f"there is no session {session_id[:40]!r} (any more); open a new one")
+        return session
 
     def sessions(self) -> list[LiveSession]:
         """Return all sessions that have not ended, the oldest first."""
@@ -239,7 +247,8 @@ class Hub:
 
     def end(self, session_id: str, reason: EndReason, message: str = "") -> bool:
         """End a session; return whether there was one."""
-        session = self.get(session_id)
+        with self._lock:
+            session = self._sessions.get(session_id)
         if session is None:
             return False
         session.end(reason, message)
@@ -286,7 +295,7 @@ class Hub:
                 models=tuple(model_snapshot(room) for room in self._rooms.values()),
                 live=sum(session.state == "live" for session in sessions),
                 waiting=sum(session.state == "waiting" for session in sessions),
-                absent=sum(session.absent(now_s) for session in sessions),
+                absent=sum(session.presence.absent(now_s) for session in sessions),
                 viewers=sum(session.viewers for session in sessions),
                 recordings=sum(session.recording is not None for session in sessions),
                 opened=self._opened,

@@ -26,7 +26,7 @@ from vivace.stream.mailbox import Latest
 
 _log = logging.getLogger(__name__)
 
-NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}\.mp4")
+NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{16}\.mp4")
 """Every recording's name, and nothing else: a name from outside that does not match it is no recording."""
 KEEP_FREE_BYTES = 64 * 2**20
 """A recording ends while the disk still has room for what else the machine does."""
@@ -81,7 +81,7 @@ class Shelf:
         if self.free_bytes() < KEEP_FREE_BYTES:
             raise RefusedError("recording_space", "the disk of the recordings is full; make room first")
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        return self.folder / f"{stamp}-{secrets.token_hex(4)}.mp4"
+        return self.folder / f"{stamp}-{secrets.token_hex(8)}.mp4"
 
     def free_bytes(self) -> int:
         """Return the room on the folder's disk."""

@@ -15,26 +15,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
 from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
-from vivace.models.base import Prompt
 from vivace.serve.engine import Seat
 from vivace.serve.fanout import Fanout, Listener, OutFrame, Subscription
 from vivace.serve.limits import RefusedError, check_frame
+from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recording, Shelf
 from vivace.serve.room import Room
 from vivace.serve.settings import ServeSettings
-from vivace.serve.steering import changes_of, output_size, same_aspect
+from vivace.serve.steering import Steering, output_size, same_aspect
 from vivace.serve.vitals import NetworkReport, StageSink, Vitals
-from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.fit import Size
 from vivace.stream.latency import Meter
 from vivace.stream.session import Session, SessionPolicy
@@ -43,11 +42,8 @@ from vivace.stream.slot import out_of_memory
 _log = logging.getLogger(__name__)
 
 State = Literal["waiting", "live", "ended"]
-EndReason = Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
 
 MICROSECOND = Fraction(1, 1_000_000)
-MAX_PENDING_UPDATES = 64
-"""Updates whose first frame has not come out; of more at once only the newest matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +69,7 @@ class LiveSession:
 
     def __init__(self, room: Room, controls: Controls, client: str, owner: str, around: Surroundings) -> None:
         """Begin, waiting; `go_live` gives it its slot. The controls are checked."""
+        settings = around.settings
         self.id = secrets.token_urlsafe(9)
         self.secret = secrets.token_urlsafe(24)
         """Who knows it gets the session back."""
@@ -89,24 +86,29 @@ class LiveSession:
         self._around = around
         self._clock = around.clock
         self._board = ControlBoard(controls)
-        self._policy = SessionPolicy(live=True, budget_ms=around.settings.budget_ms)
+        self._policy = SessionPolicy(live=True, budget_ms=settings.budget_ms)
         self._painter: Session | None = None
         self._opening = False
-        self._seat = Seat(self._paint, self._failed, around.settings.budget_ms / 1e3)
+        self._seat = Seat(self._paint, self._failed, settings.budget_ms / 1e3)
         self._fanout = Fanout()
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
-        self._steering = Lock()
-        """One change of controls at a time; taken before `_lock`."""
-        self._seen_s = self._last_frame_s = self.created_s
-        self._attached = 0
+        self._steering = Steering(
+            room,
+            self._board,
+            max_px=settings.max_frame_px,
+            painter=lambda: self._painter,
+            resize=lambda size: around.resize(self.id, size),
+        )
+        self.presence = Presence(
+            around.clock, heartbeat_s=settings.heartbeat_s, grace_s=settings.grace_s, idle_s=settings.idle_s
+        )
         self._next_index = 0
         self._first_capture_s: float | None = None
         self._last_pts = -1
         self._tags: dict[int, int] = {}
         self._source_size: Size | None = None
         self._new_size: Size | None = None
-        self._updates: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING_UPDATES)
         self._recording: Recording | None = None
         self._waiting = messages.Waiting(position=1, retry_after_s=0.0)
         self._resumed = False
@@ -130,7 +132,7 @@ class LiveSession:
         with self._lock:
             if self._state == "ended":
                 return False
-            self._last_frame_s = now_s
+            self.presence.picture(now_s)
             index, self._next_index = self._next_index, self._next_index + 1
             self.vitals.arrived(now_s)
             if self._state == "waiting":
@@ -175,7 +177,7 @@ class LiveSession:
     def _open(self, source: Size) -> None:
         """Open the model for the first frame's shape, in a background thread."""
         try:
-            with self._steering:
+            with self._steering.lock:
                 size = self._board.controls.size or output_size(source, self._room.area_px, self._room.model.spec)
                 mask = self._board.controls.mask
                 if mask is not None:
@@ -199,7 +201,7 @@ class LiveSession:
     def _reshape(self, source: Size) -> None:
         """Open the model for another shape of the source, in a background thread; the stream goes on meanwhile."""
         try:
-            with self._steering:
+            with self._steering.lock:
                 painter, controls = self._painter, self._board.controls
                 if painter is not None and controls.size is None and self._state == "live":
                     size = output_size(source, self._room.area_px, self._room.model.spec)
@@ -240,8 +242,7 @@ class LiveSession:
         recording = self._recording
         if recording is not None:
             recording.offer(frame)
-        while self._updates and self._updates[0][0] <= frame.control_index:
-            update_index, arrived_s = self._updates.popleft()
+        for update_index, arrived_s in self._steering.reached(frame.control_index):
             took_ms = (now_s - arrived_s) * 1e3
             self.vitals.prompt_to_pixel_ms = took_ms
             self._fanout.tell(
@@ -271,78 +272,9 @@ class LiveSession:
             SessionClosedError: the session has ended.
         """
         arrived_s = self._clock()
-        return await asyncio.to_thread(self._update, controls, request_id, arrived_s)
-
-    def _update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
-        with self._steering:
-            if self._state == "ended":
-                raise SessionClosedError(f"the session has ended ({self.end_reason}); open a new one")
-            try:
-                checked = self._check(controls)
-                prompt: Prompt | None = checked.get("prompt")
-                if prompt is not None and not prompt.known:
-                    return self._answer(request_id, message=prompt.message, prompt=prompt)
-                self._make_ready(checked)
-            except VivaceError as error:
-                return self._answer(request_id, message=str(error))
-            if not checked:
-                return self._answer(request_id, accepted=True, message="nothing to change")
-            update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
-            self._updates.append((update_index, arrived_s))
-            return self._answer(
-                request_id,
-                accepted=True,
-                at=(update_index, max(frame_index, 0)),
-                applied=list(checked),
-                message="" if prompt is None else prompt.message,
-                prompt=prompt,
-            )
-
-    def _check(self, controls: messages.Controls) -> dict[str, Any]:
-        spec, encode = self._room.model.spec, self._room.model.encode_prompt
-        return check_changes(changes_of(controls, spec, self._around.settings.max_frame_px), spec, encode)
-
-    def _make_ready(self, checked: dict[str, Any]) -> None:
-        """Do now what would hold up a frame, or fail at one."""
-        now, painter = self._board.controls, self._painter
-        size: Size | None = checked.get("size", now.size) or (None if painter is None else painter.size)
-        if size is None:
-            return
-        mask = checked.get("mask", now.mask)
-        if mask is not None:
-            mask.prepare(size)
-        before = self.size
-        if "size" in checked:
-            self._around.resize(self.id, size)
-        if painter is None:
-            return
-        try:
-            painter.prepare(size, checked.get("seed", now.seed))
-        except BaseException:
-            if before is not None:
-                self._around.resize(self.id, before)
-            raise
-
-    def _answer(
-        self,
-        request_id: str | None,
-        *,
-        accepted: bool = False,
-        at: tuple[int, int] | None = None,
-        applied: Sequence[str] = (),
-        message: str = "",
-        prompt: Prompt | None = None,
-    ) -> messages.Ack:
-        update_index, frame_index = at or self._board.position()
-        return messages.Ack(
-            id=request_id,
-            accepted=accepted,
-            frame_index=frame_index,
-            update_index=update_index,
-            applied=list(applied),
-            message=message,
-            matches=[] if prompt is None else list(prompt.matches),
-        )
+        if self._state == "ended":
+            raise SessionClosedError(f"the session has ended ({self.end_reason}); open a new one")
+        return await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
 
     # Events and reports
 
@@ -458,49 +390,13 @@ class LiveSession:
         """How many subscriptions there are."""
         return self._fanout.viewers
 
-    @property
-    def connected(self) -> bool:
-        """Whether a connection stands."""
-        return self._attached > 0
-
-    def absent(self, now_s: float) -> bool:
-        """Tell whether the client gives no sign of life."""
-        return not self._attached and now_s - self._sign_s() >= self._around.settings.heartbeat_s
-
     def touch(self) -> None:
-        """The client is there."""
-        self._seen_s = self._clock()
+        """The client is there; say so every few seconds where no connection stands."""
+        self.presence.touch()
 
     def attach(self) -> Callable[[], None]:
-        """A connection of the client's stands, which is a sign of life for as long as it does; returns its end."""
-        with self._lock:
-            self._attached += 1
-        gone = False
-
-        def detach() -> None:
-            nonlocal gone
-            with self._lock:
-                if not gone:
-                    gone = True
-                    self._attached -= 1
-                    self._seen_s = self._clock()
-
-        return detach
-
-    def _sign_s(self) -> float:
-        return max(self._seen_s, self._last_frame_s)
-
-    def overdue(self, now_s: float) -> tuple[EndReason, str] | None:
-        """Return why the session should end now, if it should."""
-        settings = self._around.settings
-        if not self._attached and now_s - self._sign_s() >= settings.heartbeat_s + settings.grace_s:
-            gone_s = now_s - self._sign_s()
-            return "absent", f"Nothing was heard from you for {gone_s:.0f} s. Connect again for a new session."
-        if self.live_since_s is not None:
-            still_s = now_s - max(self.live_since_s, self._last_frame_s)
-            if still_s >= settings.idle_s:
-                return "idle", f"No picture came for {still_s:.0f} s. Turn the camera on and connect again."
-        return None
+        """A connection of the client's stands, a sign of life as long as it does; call what is returned at its end."""
+        return self.presence.attach()
 
     def go_live(self) -> None:
         """Have a slot from now on."""
@@ -513,7 +409,7 @@ class LiveSession:
 
     def resume(self) -> None:
         """The client has come back."""
-        self.touch()
+        self.presence.touch()
         self._resumed = True
         with self._lock:
             event = self._state_message()

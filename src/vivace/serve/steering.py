@@ -2,17 +2,121 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import ControlError
-from vivace.models.base import ModelSpec
+from vivace.errors import ControlError, VivaceError
+from vivace.models.base import ModelSpec, Prompt
 from vivace.serve.limits import check_pixels, read_mask
+from vivace.serve.room import Room
+from vivace.stream.controls import ControlBoard, check_changes
 from vivace.stream.fit import Size, choose_size
+from vivace.stream.session import Session
 
 SAME_ASPECT = 0.03
 """Pictures whose aspect ratios differ by less keep the output size: a sender that adapts to its network rounds."""
+
+MAX_PENDING = 64
+"""Updates whose first frame has not come out; of more at once only the newest matter."""
+
+
+class Steering:
+    """Takes updates of one session, one at a time. Thread-safe."""
+
+    def __init__(
+        self,
+        room: Room,
+        board: ControlBoard,
+        *,
+        max_px: int,
+        painter: Callable[[], Session | None],
+        resize: Callable[[Size], None],
+    ) -> None:
+        """Steer what `painter` returns, if it is open yet; `resize` asks for room, and raises RefusedError."""
+        self.lock = Lock()
+        """Held while controls change; whoever opens or reshapes the model takes it too."""
+        self._room = room
+        self._board = board
+        self._max_px = max_px
+        self._painter = painter
+        self._resize = resize
+        self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
+
+    def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
+        """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
+        with self.lock:
+            try:
+                checked = self._check(controls)
+                prompt: Prompt | None = checked.get("prompt")
+                if prompt is not None and not prompt.known:
+                    return self._answer(request_id, message=prompt.message, prompt=prompt)
+                self._make_ready(checked)
+            except VivaceError as error:
+                return self._answer(request_id, message=str(error))
+            if not checked:
+                return self._answer(request_id, accepted=True, message="nothing to change")
+            # Before it is in force: the engine may make its first frame in the same moment. Nobody else submits.
+            self._pending.append((self._board.position()[0] + 1, arrived_s))
+            at = self._board.submit(checked, arrived_s=arrived_s)
+            message = "" if prompt is None else prompt.message
+            return self._answer(request_id, accepted=True, at=at, applied=list(checked), message=message, prompt=prompt)
+
+    def reached(self, control_index: int) -> list[tuple[int, float]]:
+        """Return the updates that a frame made with `control_index` is the first of: number and arrival."""
+        first = []
+        while self._pending and self._pending[0][0] <= control_index:
+            first.append(self._pending.popleft())
+        return first
+
+    def _check(self, controls: messages.Controls) -> dict[str, Any]:
+        spec = self._room.model.spec
+        return check_changes(changes_of(controls, spec, self._max_px), spec, self._room.model.encode_prompt)
+
+    def _make_ready(self, checked: dict[str, Any]) -> None:
+        """Do now what would hold up a frame, or fail at one."""
+        now, painter = self._board.controls, self._painter()
+        before = now.size if painter is None else painter.size
+        size: Size | None = checked.get("size", now.size) or before
+        if size is None:
+            return
+        mask = checked.get("mask", now.mask)
+        if mask is not None:
+            mask.prepare(size)
+        if "size" in checked:
+            self._resize(size)
+        if painter is None:
+            return
+        try:
+            painter.prepare(size, checked.get("seed", now.seed))
+        except BaseException:
+            if before is not None:
+                self._resize(before)
+            raise
+
+    def _answer(
+        self,
+        request_id: str | None,
+        *,
+        accepted: bool = False,
+        at: tuple[int, int] | None = None,
+        applied: Sequence[str] = (),
+        message: str = "",
+        prompt: Prompt | None = None,
+    ) -> messages.Ack:
+        update_index, frame_index = at or self._board.position()
+        return messages.Ack(
+            id=request_id,
+            accepted=accepted,
+            frame_index=frame_index,
+            update_index=update_index,
+            applied=list(applied),
+            message=message,
+            matches=[] if prompt is None else list(prompt.matches),
+        )
 
 
 def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dict[str, Any]:
