@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 from vivace import __version__
 from vivace.cli.bench import bench_app
 from vivace.cli.options import whole
+from vivace.cli.serve import serve_app
 from vivace.errors import BackendUnavailableError
 from vivace.settings import Settings
 
@@ -31,6 +32,7 @@ Start here:
 
 - `vivace run camera -p "watercolour painting"`
 - `vivace run holiday.mp4 -p "ink drawing" -o ink.mp4`
+- `vivace serve`
 - `vivace doctor`
 
 Exit codes: 0 done, 2 wrong usage, 3 input or output failed, 4 the machine cannot do it, 130 interrupted.
@@ -40,7 +42,7 @@ RUN_HELP = """\
 Repaint one stream.
 
 SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on the
-spot) or a URL that FFmpeg reads (rtsp, rtmp, http).
+spot; `scene:walkers?edit=night` is one of the benchmark's, edited) or a URL that FFmpeg reads (rtsp, rtmp, http).
 
 Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
 runs.
@@ -114,6 +116,7 @@ def build_app(settings: Settings) -> App:
 
         return run_command(source, options or RunOptions(), settings)
 
+    app.command(serve_app(settings))
     app.command(_models_app())
     app.command(bench_app(settings))
 

@@ -1,0 +1,125 @@
+"""`vivace bench`: flags become options, and what cannot be done is said before anything is measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vivace.bench.suite
+from vivace.bench.cases import QUICK_SCENES, TASKS
+from vivace.bench.document import read_document
+from vivace.cli import main
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Catch what a command asks the suite for."""
+    found: dict[str, Any] = {}
+
+    def bench_command(kind: str, subject: Any, out: Path, seed: int, **options: Any) -> None:
+        found.update(kind=kind, subject=subject, out=out, seed=seed, **options)
+
+    monkeypatch.setattr(vivace.bench.suite, "bench_command", bench_command)
+    return found
+
+
+def test_quality_flags_become_a_protocol(asked: dict[str, Any]) -> None:
+    flags = ["--scenes", "walkers", "rain", "--tasks", "style", "drift", "--size", "128x96", "--seed", "7"]
+    assert main(["bench", "quality", *flags]) == 0
+    assert asked["kind"] == "quality"
+    assert asked["quality"].protocol.scenes == ("walkers", "rain")
+    assert asked["quality"].tasks == ("style", "drift")
+    assert asked["quality"].size == (128, 96)
+    assert asked["seed"] == asked["quality"].seed == 7
+
+
+def test_quick_is_the_quick_protocol(asked: dict[str, Any]) -> None:
+    assert main(["bench", "quality", "--quick"]) == 0
+    assert asked["quality"].protocol.name == "quick"
+    assert asked["quality"].protocol.scenes == QUICK_SCENES
+    assert asked["quality"].tasks == TASKS
+
+
+def test_all_measures_all(asked: dict[str, Any]) -> None:
+    assert main(["bench", "all", "--quick", "--size", "128x128"]) == 0
+    assert asked["speed"].sizes == ((128, 128),)
+    assert asked["speed"].long_frames is None
+    assert [case.size for case in asked["latency"].cases] == [(128, 128)]
+    assert asked["quality"].size == (128, 128)
+
+
+def test_a_command_is_a_system(asked: dict[str, Any]) -> None:
+    assert main(["bench", "speed", "--command", "theirs --fast", "--name", "theirs", "--long", "0"]) == 0
+    assert asked["speed"].engine.name == "theirs"
+    assert asked["speed"].engine.arguments == {"command": "theirs --fast"}
+    assert main(["bench", "latency", "--live", "512x288@30"]) == 0
+    (case,) = asked["latency"].cases
+    assert (case.size, case.fps) == ((512, 288), 30.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["quality", "--scenes", "moon"], "'moon' is no benchmark scene"),
+        (["quality", "--tasks", "paint"], "'paint' is no task"),
+        (["quality", "--model", "mini", "--command", "x"], "two systems"),
+        (["latency", "--live", "wide"], "WxH"),
+        (["latency", "--live", "64x64@fast"], "WxH@FPS"),
+        (["speed", "--frames", "5"], "--frames is 5"),
+        (["quality", "--scenes", "none"], "no case is left"),
+    ],
+)
+def test_a_mistake_is_named(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_cannot_be_timed(tmp_path: Path) -> None:
+    from vivace.bench.subject import Subject
+    from vivace.errors import UsageError
+
+    with pytest.raises(UsageError, match="--command"):
+        Subject(outputs=tmp_path).engine()
+
+
+def test_without_the_extra_the_remedy_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "cv2" else real(name, *rest))
+    assert main(["bench", "quality", "--quick"]) == 4
+    assert "pip install 'vivace[bench]'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_exported_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another team's way: export, repaint elsewhere, measure the folder."""
+    flags = ["--quick", "--scenes", "mover", "--tasks", "style", "region", "edit", "--size", "64x64"]
+    assert main(["bench", "export", str(tmp_path / "in"), *flags]) == 0
+    cases = json.loads((tmp_path / "in" / "cases.json").read_text())
+    assert {entry["case"].split("/")[1] for entry in cases} == {"style", "region", "edit"}
+    for entry in cases:
+        out = tmp_path / "out" / entry["case"]
+        out.mkdir(parents=True)
+        pictures = sorted((tmp_path / "in" / entry["clip"]).iterdir())[: entry["frames"]]
+        masks = sorted((tmp_path / "in" / entry["mask"]).iterdir()) if entry["mask"] else [None] * len(pictures)
+        for picture, mask in zip(pictures, masks, strict=False):
+            source = np.asarray(Image.open(picture))
+            painted = 255 - source
+            if mask is not None:
+                painted = np.where(np.asarray(Image.open(mask))[..., None] > 127, painted, source)
+            Image.fromarray(painted).save(out / picture.name)
+    asked = ["--outputs", str(tmp_path / "out"), "--name", "negative", "--out", str(tmp_path / "result")]
+    assert main(["bench", "quality", *asked, *flags]) == 0
+    document = read_document(tmp_path / "result" / "quality.json")
+    assert [row.system for row in document.rows] == ["negative", "filter", "passthrough", "frozen"]
+    summary = {interval.metric: interval.value for interval in document.rows[0].summary}
+    assert summary["untouched_exact"] == 1
+    assert summary["edge_agreement"] > 0.9
+    assert (tmp_path / "result" / "quality.html").read_text().count("<script") == 0
+    assert "negative" in capsys.readouterr().out

@@ -1,0 +1,50 @@
+"""The benchmark as a user runs it: quick, repeatable, with a document and a report at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.helpers import Vivace
+from vivace.bench.cases import QUICK_SCENES
+from vivace.bench.document import Document, read_document
+
+pytestmark = pytest.mark.e2e
+
+
+def quality(vivace: Vivace, out: Path, *flags: str) -> Document:
+    done = vivace("bench", "quality", "--quick", "--out", out, *flags)
+    assert done.code == 0, done.err
+    return read_document(out / "quality.json")
+
+
+def test_the_quick_protocol_runs_and_says_what_the_model_is(vivace_here: Vivace, tmp_path: Path) -> None:
+    document = quality(vivace_here, tmp_path)
+    assert {case.case.split("/")[0] for case in document.cases} == {*QUICK_SCENES, "table"}
+    rows = {row.system: {interval.metric: interval.value for interval in row.summary} for row in document.rows}
+    assert list(rows) == ["mini", "per-frame", "filter", "passthrough", "frozen"]
+    assert rows["mini"]["untouched_exact"] == 1
+    assert rows["mini"]["style_strength"] > 0.5 > rows["passthrough"]["style_strength"] + 0.4
+    assert rows["mini"]["motion_explained"] > 0 > rows["frozen"]["motion_explained"]
+    assert rows["mini"]["depth_order"] > 0 > rows["frozen"]["depth_order"]
+    assert abs(rows["mini"]["content_lag"]) < 0.5 < rows["frozen"]["content_lag"]
+    assert rows["mini"]["fidelity_psnr"] > 40
+    assert abs(rows["mini"]["drift_brightness"]) < 0.5
+    assert rows["passthrough"]["edit_gain"] == 0
+    assert document.not_run
+    assert (tmp_path / "quality.html").stat().st_size < 6_000_000
+
+
+def test_two_runs_of_the_same_seed_agree(vivace_here: Vivace, tmp_path: Path) -> None:
+    flags = ("--scenes", "mover", "--tasks", "style", "region", "--size", "128x128")
+    runs = [quality(vivace_here, tmp_path / name, *flags) for name in "ab"]
+    first, second = ({(r.system, m.metric, m.case): m.value for r in d.rows for m in r.measurements} for d in runs)
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        if value is None:
+            assert second[key] is None
+        else:
+            assert second[key] == pytest.approx(value, rel=0, abs=1e-6), key
+    done = vivace_here("bench", "compare", tmp_path / "a/quality.json", tmp_path / "b/quality.json", "--fail-on-worse")
+    assert done.code == 0, done.out
