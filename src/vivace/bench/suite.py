@@ -229,6 +229,9 @@ def bench_command(
             settings[name] = to_settings(options)
     if quality is not None:
         need_bench_extra("measuring quality")
+        from vivace.bench.metrics.style import classifier_version
+
+        settings["style_classifier"] = classifier_version()
     parts = Parts(seed, settings)
     material: Material | None = None
     with progress_bar() as report:
