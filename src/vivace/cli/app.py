@@ -59,6 +59,7 @@ Examples:
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
 
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:

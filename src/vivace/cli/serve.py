@@ -1,0 +1,154 @@
+"""The flags of `vivace serve`, and its tokens. What the server does is in `vivace.serve`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from vivace.cli.options import parse_size, whole
+from vivace.errors import BackendUnavailableError, UsageError
+from vivace.settings import Settings
+
+if TYPE_CHECKING:
+    from vivace.serve.settings import ServeSettings
+
+ADDRESS = Group("Address", sort_key=1)
+WORK = Group("Work", sort_key=2)
+RECORDING = Group("Recording", sort_key=3)
+
+SERVE_HELP = """\
+Serve the studio page, WebRTC, WHIP and WHEP, and the API.
+
+Open the address it prints in a browser. Needs `pip install 'vivace[serve]'`.
+
+Every setting can also be given as `VIVACE_SERVE_NAME` in the environment; `docs/serve.md` lists them.
+"""
+
+SERVE_EXAMPLES = """\
+Examples:
+
+- `vivace serve`
+- `vivace serve --port 9000 --recordings recordings`
+- `vivace serve token --scope publish --expires 1h`
+"""
+
+NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2")
+"""What the serve extra brings."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeFlags:
+    """The flags of `vivace serve`."""
+
+    host: Annotated[str | None, Parameter(group=ADDRESS)] = None
+    """Where to listen: 127.0.0.1, only this machine, if not given. Anything else needs VIVACE_SERVE_TOKEN_SECRET."""
+    port: Annotated[int | None, Parameter(group=ADDRESS, converter=whole)] = None
+    """8787 if not given; 0 takes a free one."""
+    allow_origin: Annotated[list[str] | None, Parameter(group=ADDRESS, negative=())] = None
+    """A page of another origin that may use the server, such as `https://stage.example`; once for each."""
+    model: Annotated[list[str] | None, Parameter(group=WORK, negative=())] = None
+    """A model to offer, from `vivace models list`; once for each, the first is the default."""
+    size: Annotated[str | None, Parameter(group=WORK)] = None
+    """Output size of a session that asks for none, WxH in pixels."""
+    slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
+    """Sessions painted at once; measured if not given."""
+    recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
+    """Folder for recordings; without it nothing is recorded."""
+
+
+def serve_app(settings: Settings) -> App:
+    """Return `vivace serve` and the commands below it."""
+    app = App(name="serve", help=SERVE_HELP, help_epilogue=SERVE_EXAMPLES, sort_key=2)
+
+    @app.default
+    def serve(*, flags: ServeFlags | None = None) -> int:
+        _need_serve_extra()
+        from vivace.serve.main import serve as run
+
+        return run(serve_settings(flags or ServeFlags(), settings))
+
+    @app.command(help_epilogue="")
+    def token(
+        *,
+        scope: Annotated[list[Literal["publish", "view", "admin"]], Parameter(negative=())],
+        expires: str = "1h",
+        session: str | None = None,
+    ) -> None:
+        """Print a token for a client of a server with the same VIVACE_SERVE_TOKEN_SECRET.
+
+        Parameters
+        ----------
+        scope
+            What it may do: `publish` opens sessions and steers its own, `view` watches, `admin` may do everything.
+        expires
+            How long it is valid, such as 90s, 15m, 1h or 7d.
+        session
+            The only session it may watch.
+        """
+        from vivace.serve.auth import make_token, parse_duration_s
+
+        secret = os.environ.get("VIVACE_SERVE_TOKEN_SECRET", "")
+        if not secret:
+            raise UsageError(
+                "VIVACE_SERVE_TOKEN_SECRET is not set; give the server and this command the same: "
+                "export VIVACE_SERVE_TOKEN_SECRET=$(vivace serve secret)"
+            )
+        expires_s = parse_duration_s(expires)
+        print(make_token(secret, frozenset(scope), expires_s=expires_s, now_s=time.time(), session=session))
+
+    @app.command(help_epilogue="")
+    def secret() -> None:
+        """Print a new secret to sign tokens with."""
+        from vivace.serve.auth import make_secret
+
+        print(make_secret())
+
+    return app
+
+
+def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
+    """Return the server's settings: flags before environment before defaults.
+
+    Raises:
+        UsageError: a value that cannot be used, with its name.
+    """
+    from pydantic import ValidationError
+
+    from vivace.serve.settings import ServeSettings
+
+    given: dict[str, Any] = {
+        "host": flags.host,
+        "port": flags.port,
+        "allowed_origins": flags.allow_origin,
+        "models": flags.model,
+        "size": None if flags.size is None else parse_size(flags.size),
+        "slots": flags.slots,
+        "recordings": flags.recordings,
+    }
+    named = {name: value for name, value in given.items() if value is not None}
+    if "models" not in named and "VIVACE_SERVE_MODELS" not in os.environ:
+        named["models"] = [settings.model]
+    try:
+        return ServeSettings(**named)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = "_".join(str(part) for part in problem["loc"][:1])
+        raise UsageError(
+            f"setting {where}: {problem['msg']}; change the flag or VIVACE_SERVE_{where.upper()}"
+        ) from error
+
+
+def _need_serve_extra() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BackendUnavailableError(
+            f"the server needs {', '.join(missing)}, which the base install leaves out; install with: "
+            "pip install 'vivace[serve]'"
+        )

@@ -1,0 +1,19 @@
+"""A client of a Vivace server: open sessions, steer them, follow what happens, bring and take pictures.
+
+    import vivace.client
+
+    async with vivace.client.connect("http://127.0.0.1:8787") as client:
+        async with await client.open(prompt="ink sketch") as session:
+            ack = await session.update(prompt="watercolour", strength=0.8)   # ack.frame_index: the first frame with it
+            async for event in session.events():
+                ...
+
+Needs `pip install 'vivace[serve]'`.
+"""
+
+from __future__ import annotations
+
+from vivace.client.control import ClientSession
+from vivace.client.http import Client, ServerError, ServerUnreachableError, connect
+
+__all__ = ["Client", "ClientSession", "ServerError", "ServerUnreachableError", "connect"]

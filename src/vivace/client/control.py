@@ -1,0 +1,304 @@
+"""A session seen from its client: updates that are acknowledged, events, and a channel that finds back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from vivace.client.http import Client, ServerError, ServerUnreachableError, SessionInfo
+from vivace.errors import ControlError, SessionClosedError
+from vivace.messages import (
+    Ack,
+    ClientMessage,
+    Controls,
+    End,
+    Ended,
+    Error,
+    Live,
+    Ping,
+    Pong,
+    Record,
+    Recorded,
+    ServerMessage,
+    Stats,
+    Update,
+    Waiting,
+)
+
+_log = logging.getLogger(__name__)
+
+_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
+
+ACK_TIMEOUT_S = 15.0
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
+MAX_UNREAD_EVENTS = 1_000
+"""Events nobody reads are forgotten, oldest first; of statistics only the newest is kept anyway."""
+PERMANENT_CODES = (4401, 4403, 4404)
+"""Closed for a reason that trying again does not change."""
+
+
+class ClientSession:
+    """One session on a server, with its control channel. An async context manager: leaving it ends the session."""
+
+    def __init__(self, client: Client, info: SessionInfo) -> None:
+        self.client = client
+        self.info = info
+        self.stats: Stats | None = None
+        """The newest statistics."""
+        self.ended: Ended | None = None
+        """How the session ended, once it has."""
+        self.state: str = info.state
+        self._socket: ClientConnection | None = None
+        self._answers: dict[str, asyncio.Future[Any]] = {}
+        self._ids = itertools.count(1)
+        self._events: deque[ServerMessage] = deque(maxlen=MAX_UNREAD_EVENTS)
+        self._news = asyncio.Event()
+        self._closed = False
+        self._presented: list[tuple[int, float]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def id(self) -> str:
+        """Name of the session on the server."""
+        return self.info.id
+
+    async def connect(self) -> None:
+        """Open the control channel; `Client.open` has done so.
+
+        Raises:
+            ServerError: the server does not take it.
+            ServerUnreachableError: nobody answers.
+        """
+        self._socket = await self._dial()
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
+
+    async def update(self, controls: Controls | None = None, **changes: Any) -> Ack:
+        """Change controls, all at one frame boundary; return what the server says to it.
+
+        Args:
+            controls: what to change, or
+            changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `crossfade_s`, …
+
+        Raises:
+            ControlError: a value that cannot be used; nothing was changed.
+            SessionClosedError: the session has ended.
+            ServerError: the channel was lost before the answer came; ask again.
+        """
+        try:
+            wanted = controls or Controls.model_validate(changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ControlError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
+        assert isinstance(answer, Ack)
+        return answer
+
+    async def record(self, on: bool) -> Recorded:
+        """Begin or end a recording on the server.
+
+        Raises:
+            ServerError: it records nothing, or has no room.
+            SessionClosedError: the session has ended.
+        """
+        answer = await self._ask(lambda id_: Record(id=id_, on=on))
+        assert isinstance(answer, Recorded)
+        return answer
+
+    async def ping(self) -> float:
+        """Return the server's clock, s, and show that this client is there."""
+        answer = await self._ask(lambda id_: Ping(id=id_, presented=self._take_presented()))
+        assert isinstance(answer, Pong)
+        return answer.server_time_s
+
+    def presented(self, shown: Sequence[tuple[int, float]]) -> None:
+        """Report measured glass-to-glass times, `(frame index, ms)`, with the next ping."""
+        self._presented = [*self._presented, *shown][-64:]
+
+    async def events(self) -> AsyncIterator[ServerMessage]:
+        """Yield what the server says, in order, up to `Ended`. For one reader."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if self._closed:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    async def wait_live(self, timeout_s: float = 30.0) -> None:
+        """Wait until the session has a slot.
+
+        Raises:
+            SessionClosedError: it has ended instead.
+            TimeoutError: no slot came free.
+        """
+        async with asyncio.timeout(timeout_s):
+            while self.state == "waiting":
+                self._news.clear()
+                await self._news.wait()
+        self._check_open()
+
+    async def close(self) -> None:
+        """End the session and the channel; safe to call twice."""
+        if self._socket is not None and not self._closed:
+            try:
+                await self._send(End())
+                async with asyncio.timeout(2):
+                    await asyncio.shield(self._tasks[0])
+            except (ServerError, SessionClosedError, TimeoutError):
+                _log.debug("the session could not be told that it ends; the server finds out by itself")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._finish()
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # The channel
+
+    async def _dial(self) -> ClientConnection:
+        url = self.client.websocket_url(self.info.control_url)
+        headers = {"X-Session-Secret": self.info.secret}
+        if self.client.token is not None:
+            headers["Authorization"] = f"Bearer {self.client.token}"
+        limit = self.info.limits.max_body_bytes
+        try:
+            return await connect_websocket(url, additional_headers=headers, max_size=limit, proxy=None)
+        except (OSError, TimeoutError, InvalidHandshake) as error:
+            raise ServerUnreachableError(
+                f"the control channel of {self.client.url} cannot be opened ({error})", code="unreachable"
+            ) from error
+
+    async def _listen(self) -> None:
+        """Take messages, and find back after a lost connection, until the session has ended."""
+        socket = self._socket
+        while socket is not None:
+            try:
+                async for text in socket:
+                    self._take(_SERVER_MESSAGE.validate_json(text))
+            except ConnectionClosed as error:
+                _log.info("the control channel of session %s was lost (%s)", self.id, error)
+            self._fail_answers(ServerUnreachableError("the control channel was lost; ask again", code="lost"))
+            socket = await self._find_back(socket.close_code)
+        self._finish()
+
+    async def _find_back(self, close_code: int | None) -> ClientConnection | None:
+        """Dial again for as long as the server keeps the session; return None if it is over."""
+        if self.ended is not None or close_code in PERMANENT_CODES:
+            return None
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.info.limits.grace_s
+        for pause_s in itertools.chain(BACKOFF_S, itertools.repeat(BACKOFF_S[-1])):
+            if loop.time() + pause_s > until_s:
+                return None
+            await asyncio.sleep(pause_s)
+            try:
+                self._socket = await self._dial()
+            except ServerUnreachableError:
+                continue
+            return self._socket
+        return None
+
+    async def _beat(self) -> None:
+        while not self._closed:
+            await asyncio.sleep(self.info.limits.heartbeat_s / 3)
+            try:
+                await self._send(Ping(presented=self._take_presented()))
+            except ServerError:
+                _log.debug("no ping: the control channel is being found again")
+
+    def _take(self, message: ServerMessage) -> None:
+        match message:
+            case Ack() | Pong() | Error() if message.id is not None:
+                self._answer(message.id, message)
+                return
+            case Pong():
+                return
+            case Recorded() if message.id is not None:
+                self._answer(message.id, message)
+            case Stats():
+                self.stats = message
+                self._events = deque((e for e in self._events if not isinstance(e, Stats)), MAX_UNREAD_EVENTS)
+            case Waiting():
+                self.state = "waiting"
+            case Live():
+                self.state = "live"
+            case Ended():
+                self.ended = message
+                self.state = "ended"
+        self._events.append(message)
+        self._news.set()
+
+    # Questions and answers
+
+    async def _ask(self, make: Callable[[str], Update | Ping | Record]) -> Any:
+        self._check_open()
+        id_ = str(next(self._ids))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[id_] = future
+        try:
+            await self._send(make(id_))
+            async with asyncio.timeout(ACK_TIMEOUT_S):
+                answer = await future
+        except TimeoutError as error:
+            raise ServerError(f"no answer within {ACK_TIMEOUT_S:g} s; ask again", code="timeout") from error
+        finally:
+            self._answers.pop(id_, None)
+        if not isinstance(answer, Error):
+            return answer
+        if answer.code == "session_ended":
+            raise SessionClosedError(answer.message)
+        if answer.code == "control":
+            raise ControlError(answer.message)
+        raise ServerError(answer.message, code=answer.code)
+
+    async def _send(self, message: ClientMessage) -> None:
+        assert self._socket is not None, "connect() first"
+        try:
+            await self._socket.send(message.model_dump_json(exclude_unset=False, exclude_none=True))
+        except ConnectionClosed as error:
+            raise ServerUnreachableError("the control channel was lost; ask again", code="lost") from error
+
+    def _answer(self, id_: str, message: ServerMessage) -> None:
+        future = self._answers.get(id_)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _fail_answers(self, error: ServerError) -> None:
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def _take_presented(self) -> list[tuple[int, float]]:
+        shown, self._presented = self._presented, []
+        return shown
+
+    def _check_open(self) -> None:
+        if self.ended is not None:
+            raise SessionClosedError(f"the session has ended ({self.ended.reason}): {self.ended.message}")
+        if self._closed:
+            raise SessionClosedError("the connection to the session is closed; open a new one")
+
+    def _finish(self) -> None:
+        self._closed = True
+        if self.state != "ended":
+            self.state = "ended" if self.ended is not None else "lost"
+        self._fail_answers(ServerUnreachableError("the session is over", code="lost"))
+        self._news.set()

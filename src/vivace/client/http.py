@@ -1,0 +1,215 @@
+"""The HTTP API of a server, typed: sessions, models, presets, recordings, quota."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, Field
+
+from vivace.errors import MediaError, UsageError
+from vivace.messages import Controls
+
+if TYPE_CHECKING:
+    from vivace.client.control import ClientSession
+
+TIMEOUT_S = 30.0
+"""For any answer; loading a model for the first time is the slowest."""
+
+
+class ServerError(MediaError):
+    """The server refused: `code` is for programs, the message for people, `retry_after_s` where waiting helps."""
+
+    def __init__(
+        self, message: str, *, code: str = "server", status: int = 0, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class ServerUnreachableError(ServerError):
+    """Nobody answers at the address, or the connection was lost for longer than the server keeps a session."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)  # newer servers may say more
+
+
+class Limits(_Answer):
+    """What the server puts up with."""
+
+    max_frame_px: int
+    max_prompt_chars: int
+    max_body_bytes: int
+    messages_per_s: float
+    heartbeat_s: float
+    """A client that is silent for longer, without a media connection, is absent."""
+    grace_s: float
+    """How long a session is kept for a client that lost its connection."""
+    idle_s: float
+
+
+class IceServer(_Answer):
+    """A STUN or TURN server."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class SessionInfo(_Answer):
+    """A session, as the client that opened it sees it."""
+
+    id: str
+    secret: Annotated[str, Field(repr=False)]
+    state: Literal["waiting", "live", "ended"]
+    model: str
+    position: int | None = None
+    retry_after_s: float | None = None
+    control_url: str
+    offer_url: str
+    whip_url: str
+    whep_url: str
+    ice_servers: list[IceServer]
+    limits: Limits
+
+
+class RecordingInfo(_Answer):
+    """A recording on the server."""
+
+    name: str
+    bytes: int
+    url: str
+
+
+class Client:
+    """One server, seen from outside. Made by `connect`."""
+
+    def __init__(self, url: str, http: httpx2.AsyncClient, token: str | None) -> None:
+        self.url = url
+        self.token = token
+        self._http = http
+
+    async def open(
+        self,
+        *,
+        model: str | None = None,
+        prompt: str | None = None,
+        strength: float | None = None,
+        seed: int | None = None,
+        controls: Controls | None = None,
+    ) -> ClientSession:
+        """Open a session and its control channel.
+
+        Args:
+            model: one of `models()`; the server's default if None.
+            prompt: what the world should look like; None shows the source untouched.
+            strength: 0 to 1.
+            seed: of the noise.
+            controls: all there are, instead of the three above.
+
+        Raises:
+            ServerError: full, a control that cannot be used, a token that is missing.
+            ServerUnreachableError: nobody answers.
+        """
+        from vivace.client.control import ClientSession
+
+        given = {"prompt": prompt, "strength": strength, "seed": seed}
+        named = {name: value for name, value in given.items() if value is not None}
+        if controls is not None and named:
+            raise UsageError(f"give controls or {', '.join(named)}, not both")
+        wanted = controls or Controls.model_validate(named)
+        body = {"model": model, "controls": wanted.model_dump(exclude_unset=True, mode="json")}
+        answer = await self._json("POST", "/v1/sessions", json=body)
+        session = ClientSession(self, SessionInfo.model_validate(answer))
+        await session.connect()
+        return session
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Return the models the server offers, the default first."""
+        return list((await self._json("GET", "/v1/models"))["models"])
+
+    async def presets(self) -> list[dict[str, str]]:
+        """Return prompts to begin with."""
+        return list((await self._json("GET", "/v1/presets"))["presets"])
+
+    async def quota(self) -> dict[str, Any]:
+        """Return how many sessions may be opened and how many slots are free."""
+        return dict(await self._json("GET", "/v1/quota"))
+
+    async def recordings(self) -> list[RecordingInfo]:
+        """Return the recordings, newest first; for operators."""
+        found = (await self._json("GET", "/v1/recordings"))["recordings"]
+        return [RecordingInfo.model_validate(item) for item in found]
+
+    async def download(self, name: str) -> bytes:
+        """Return the bytes of a recording."""
+        return (await self.request("GET", f"/v1/recordings/{name}")).content
+
+    async def offer(self, session: SessionInfo, sdp: str) -> str:
+        """Return the server's answer to an SDP offer that publishes and plays in one connection."""
+        headers = {"X-Session-Secret": session.secret}
+        answer = await self._json("POST", session.offer_url, json={"sdp": sdp, "type": "offer"}, headers=headers)
+        return str(answer["sdp"])
+
+    async def request(self, method: str, path: str, **what: Any) -> httpx2.Response:
+        """Send a request to a path of the server and return the answer, if it is a good one.
+
+        Raises:
+            ServerError: it is an error.
+            ServerUnreachableError: there is none.
+        """
+        try:
+            answer = await self._http.request(method, path, **what)
+        except httpx2.TransportError as error:
+            raise ServerUnreachableError(
+                f"{self.url} does not answer ({str(error) or type(error).__name__}); is `vivace serve` running there?",
+                code="unreachable",
+            ) from error
+        if answer.is_success:
+            return answer
+        raise _refusal(answer)
+
+    def websocket_url(self, path: str, **query: str) -> str:
+        """Return the WebSocket address of a path of the server."""
+        parts = urlsplit(urljoin(self.url, path))
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        return urlunsplit((scheme, parts.netloc, parts.path, str(httpx2.QueryParams(query)), ""))
+
+    async def _json(self, method: str, path: str, **what: Any) -> Any:
+        return (await self.request(method, path, **what)).json()
+
+
+@asynccontextmanager
+async def connect(url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Client]:
+    """Talk to the server at `http(s)://host:port`.
+
+    Args:
+        url: where it listens.
+        token: from `vivace serve token`; a server that listens on loopback needs none.
+        timeout_s: for any answer.
+
+    Raises:
+        UsageError: not such an address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(f"{url[:80]!r} is no address of a server; give one like http://127.0.0.1:8787")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False) as http:
+        yield Client(url, http, token)
+
+
+def _refusal(answer: httpx2.Response) -> ServerError:
+    try:
+        told = answer.json()
+        code, message, retry_after_s = told["code"], told["message"], told.get("retry_after_s")
+    except (ValueError, KeyError, TypeError):
+        return ServerError(f"{answer.url} answered {answer.status_code} {answer.reason_phrase}; is it a Vivace server?",
+                           code="http", status=answer.status_code)  # fmt: skip
+    return ServerError(message, code=code, status=answer.status_code, retry_after_s=retry_after_s)

@@ -1,0 +1,95 @@
+"""The web application: everything that is served over HTTP and WebSocket, put together from its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from vivace.serve.http import catalog, health, recordings, sessions, whip
+from vivace.serve.http.access import Doorkeeper
+from vivace.serve.http.errors import install_errors
+from vivace.serve.http.guard import Guard, GuardRules
+from vivace.serve.http.state import Peers, Server
+from vivace.serve.hub import Hub
+from vivace.serve.numbers import Numbers
+from vivace.serve.ports import PeerFactory
+from vivace.serve.settings import ServeSettings
+from vivace.serve.thumbnails import Thumbnails
+from vivace.serve.version import VERSION
+
+_log = logging.getLogger(__name__)
+
+WEB = Path(__file__).parent / "web"
+
+SWEEP_S = 1.0
+"""How often peers of sessions that have ended are looked for."""
+
+
+def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) -> FastAPI:
+    """Return the application of a server.
+
+    Args:
+        settings: of the server.
+        hub: its sessions; started and stopped with the application.
+        peer_factory: makes peer connections.
+    """
+    secret = settings.token_secret.get_secret_value() if settings.token_secret else None
+    server = Server(
+        settings=settings,
+        hub=hub,
+        door=Doorkeeper(secret),
+        peers=Peers(peer_factory),
+        thumbnails=Thumbnails(hub.model),
+        numbers=Numbers(hub),
+    )
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await hub.start()
+        sweeper = asyncio.create_task(_sweep(server), name="vivace-sweep")
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+            await server.peers.close_all()
+            await hub.stop()
+
+    app = FastAPI(
+        title="Vivace",
+        version=VERSION,
+        summary="Live video diffusion: sessions, WHIP and WHEP, models, recordings.",
+        lifespan=life,
+        docs_url=None,  # their pages come from a CDN
+        redoc_url=None,
+    )
+    app.state.server = server
+    install_errors(app)
+    for part in (sessions, whip, catalog, recordings, health):
+        app.include_router(part.router)
+    app.mount("/", StaticFiles(directory=WEB, html=True, check_dir=False), name="studio")
+    app.add_middleware(
+        Guard,
+        rules=GuardRules(
+            max_body_bytes=settings.max_body_bytes,
+            origins=frozenset(origin.rstrip("/") for origin in settings.allowed_origins),
+            local_only=secret is None,
+        ),
+    )
+    return app
+
+
+async def _sweep(server: Server) -> None:
+    """Close the peers of sessions that have ended, for as long as the server runs."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        alive = {session.id for session in server.hub.sessions()}
+        server.made_for_whip.intersection_update(alive)
+        for peer in server.peers.take_ended(alive):
+            await peer.close()

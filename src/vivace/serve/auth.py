@@ -1,0 +1,192 @@
+"""Who may do what: signed tokens with scopes and an expiry, and which addresses may be served without one.
+
+A token is `v1.<payload>.<signature>`: JSON in base64url, signed with HMAC-SHA256. The server keeps no list of them;
+whoever knows the secret can make and check them. A new secret ends all tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from vivace.errors import UsageError
+
+Scope = Literal["publish", "view", "admin"]
+"""`publish` opens sessions and steers its own, `view` watches, `admin` may do all of it to every session."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+MIN_SECRET_CHARS = 32
+"""128 bits in hexadecimal digits: nobody guesses it, offline, from a token."""
+MAX_TOKEN_CHARS = 1_024
+MAX_EXPIRES_S = 366 * 86_400
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_IMPLIED: dict[str, frozenset[str]] = {
+    "view": frozenset({"view"}),
+    "publish": frozenset({"publish", "view"}),
+    "admin": frozenset(SCOPES),
+}
+
+
+class TokenError(UsageError):
+    """A token that is missing, damaged, expired or of another secret."""
+
+
+class SecretError(UsageError):
+    """The server needs a secret to sign tokens with, or has one that can be guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who asks, and what they may do."""
+
+    client: str
+    """What sessions are counted by: the token, or the network address."""
+    scopes: frozenset[str]
+    local: bool = False
+    """A person at this machine, whom no token was asked of: may read recordings and metrics."""
+    session: str | None = None
+    """The only session the token is for, if it is for one."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the scope is granted."""
+        return scope in self.scopes
+
+    @property
+    def operates(self) -> bool:
+        """Whether recordings, metrics and the list of sessions are for these eyes."""
+        return self.local or "admin" in self.scopes
+
+
+def make_secret() -> str:
+    """Return a new secret to sign tokens with."""
+    return secrets.token_hex(32)
+
+
+def check_secret(secret: str) -> bytes:
+    """Return the key of a secret.
+
+    Raises:
+        SecretError: it is short enough to be guessed.
+    """
+    if len(secret) < MIN_SECRET_CHARS:
+        raise SecretError(
+            f"the token secret has {len(secret)} characters; {MIN_SECRET_CHARS} or more are needed, "
+            "`vivace serve secret` makes one"
+        )
+    return secret.encode()
+
+
+def make_token(
+    secret: str, scopes: frozenset[Scope], *, expires_s: float, now_s: float, session: str | None = None
+) -> str:
+    """Return a token.
+
+    Args:
+        secret: what the server was given as `VIVACE_SERVE_TOKEN_SECRET`.
+        scopes: one or more.
+        expires_s: seconds it is valid, up to a year.
+        now_s: the time, in seconds since 1970.
+        session: the only session it is for.
+
+    Raises:
+        SecretError: a secret that is too short.
+        UsageError: no scope, or an expiry out of range.
+    """
+    key = check_secret(secret)
+    if not scopes or not scopes <= set(SCOPES):
+        raise UsageError(f"scopes are {sorted(scopes)}; give one or more of {', '.join(SCOPES)}")
+    if not 1 <= expires_s <= MAX_EXPIRES_S:
+        raise UsageError(f"a token cannot expire in {expires_s:g} s; give 1 s to {MAX_EXPIRES_S // 86_400} d")
+    claims: dict[str, object] = {
+        "id": secrets.token_hex(8),
+        "scopes": sorted(scopes),
+        "expires": int(now_s + expires_s),
+    }
+    if session is not None:
+        claims["session"] = session
+    payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
+    return f"v1.{payload}.{_encode(_sign(key, payload))}"
+
+
+def read_token(secret: str, token: str, *, now_s: float) -> Access:
+    """Return what a token grants.
+
+    Raises:
+        TokenError: it is damaged, expired or signed with another secret. The message never repeats it.
+    """
+    parts = token.split(".") if len(token) <= MAX_TOKEN_CHARS else []
+    if len(parts) != 3 or parts[0] != "v1":
+        raise TokenError("this is not a token of a Vivace server; `vivace serve token` makes one")
+    if not hmac.compare_digest(parts[2].encode(), _encode(_sign(check_secret(secret), parts[1])).encode()):
+        raise TokenError("the token was signed with another secret; make a new one with `vivace serve token`")
+    # Signed by us, so what is inside is ours.
+    claims = json.loads(_decode(parts[1]))
+    if now_s >= claims["expires"]:
+        raise TokenError("the token has expired; make a new one with `vivace serve token`")
+    scopes = frozenset[str]().union(*(_IMPLIED[scope] for scope in claims["scopes"]))
+    return Access(f"token:{claims['id']}", scopes, session=claims.get("session"))
+
+
+def parse_duration_s(text: str) -> float:
+    """Return the seconds of `90s`, `15m`, `1h` or `7d`.
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
+    if found is None:
+        raise UsageError(f"{text[:40]!r} is not a duration; write it like 90s, 15m, 1h or 7d")
+    return float(int(found[1]) * _UNITS_S[found[2]])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, without a port, can only mean this machine."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def check_listening(host: str, secret: str | None) -> None:
+    """Refuse to listen where strangers are without a secret.
+
+    Raises:
+        SecretError: the address is not loopback and there is no secret, or a weak one.
+    """
+    if secret is not None:
+        check_secret(secret)
+    elif not is_loopback(host):
+        raise SecretError(
+            f"--host {host[:80]} can be reached from other machines, so clients need tokens; make a secret and start "
+            "again:\n        export VIVACE_SERVE_TOKEN_SECRET=$(vivace serve secret)\n        vivace serve token "
+            "--scope publish --expires 1h     # for each client"
+        )
+
+
+def same_text(left: str, right: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(left.encode(), right.encode())
+
+
+def _sign(key: bytes, payload: str) -> bytes:
+    return hmac.new(key, b"vivace-token-v1." + payload.encode(), hashlib.sha256).digest()
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

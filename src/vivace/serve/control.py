@@ -1,0 +1,159 @@
+"""A client's side of the control channel, whatever carries it: reads its messages, answers, passes events on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from vivace.errors import SessionClosedError, VivaceError
+from vivace.messages import ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
+from vivace.serve.session import LiveSession
+
+_log = logging.getLogger(__name__)
+
+_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | End] = TypeAdapter(ClientMessage)
+
+FLOOD_S = 10.0
+"""A client that sends as much too much as it may send in this time is cut off: it does not listen."""
+
+
+class Rate:
+    """How many messages a client may send: so many a second on average, twice as many at once."""
+
+    def __init__(self, per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._left = 2 * per_s
+        self._seen_s = clock()
+
+    def take(self) -> bool:
+        """Return whether one more is within the limit."""
+        now_s = self._clock()
+        self._left = min(2 * self._per_s, self._left + (now_s - self._seen_s) * self._per_s)
+        self._seen_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ControlLimits:
+    """What one client may send."""
+
+    messages_per_s: float
+    max_message_bytes: int
+
+
+class Conversation:
+    """Understands what a client says to its session and answers it. Used on the event loop."""
+
+    def __init__(
+        self,
+        session: LiveSession,
+        send: Callable[[ServerMessage], Awaitable[None]],
+        limits: ControlLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._send = send
+        self._limits = limits
+        self._clock = clock
+        self._rate = Rate(limits.messages_per_s, clock=clock)
+        self._refused = 0
+        self._stopping: dict[str, str | None] = {}
+        """Recordings that were asked to end, with the request's id."""
+
+    async def take(self, text: str | bytes) -> bool:
+        """Carry out one message of the client; return False when the channel should be closed.
+
+        Whatever is wrong with a message is answered with an `error`, and the session goes on.
+        """
+        if not self._rate.take():
+            return await self._refuse_flood()
+        self._refused = 0
+        if len(text) > self._limits.max_message_bytes:
+            await self._error(
+                None,
+                "too_large",
+                f"a message of {len(text)} bytes is over the limit of {self._limits.max_message_bytes}; send less",
+            )
+            return True
+        try:
+            message = _CLIENT_MESSAGE.validate_json(text)
+        except ValidationError as error:
+            await self._error(None, "bad_message", _first_problem(error))
+            return True
+        self._session.touch()
+        try:
+            return await self._carry_out(message)
+        except SessionClosedError as error:
+            await self._error(getattr(message, "id", None), "session_ended", str(error))
+            return False
+        except VivaceError as error:
+            await self._error(getattr(message, "id", None), getattr(error, "code", "refused"), str(error))
+            return True
+
+    async def pass_events(self) -> None:
+        """Pass on what the server says, from `waiting` or `live` to `ended`; returns after that."""
+        events = self._session.events()
+        try:
+            async for event in events:
+                if isinstance(event, Recorded) and not event.on and event.name in self._stopping:
+                    event = event.model_copy(update={"id": self._stopping.pop(event.name)})
+                await self._send(event)
+        finally:
+            events.close()
+
+    async def _carry_out(self, message: Update | Ping | Record | End) -> bool:
+        match message:
+            case Update():
+                await self._send(await self._session.update(message.controls, message.id))
+            case Ping():
+                if message.presented:
+                    self._session.report_presented(message.presented)
+                await self._send(Pong(id=message.id, server_time_s=self._clock()))
+            case Record(on=True):
+                self._session.start_recording(message.id)  # the events tell of it
+            case Record():
+                await self._stop_recording(message.id)
+            case End():
+                self._session.end("client", "You ended the session.")
+        return True
+
+    async def _stop_recording(self, request_id: str | None) -> None:
+        name = self._session.stop_recording()
+        if name is None:
+            await self._error(request_id, "not_recording", "nothing is being recorded; begin with `on` true")
+        else:
+            self._stopping[name] = request_id  # the events tell when the file is complete
+
+    async def _refuse_flood(self) -> bool:
+        self._refused += 1
+        if self._refused == 1:
+            await self._error(
+                None,
+                "too_many_messages",
+                f"over {self._limits.messages_per_s:g} messages a second; this one and what follows at this pace are "
+                "left out, slow down",
+            )
+        if self._refused < FLOOD_S * self._limits.messages_per_s:
+            await asyncio.sleep(0)  # others have their turn
+            return True
+        _log.warning("session %s: a client that floods its control channel is cut off", self._session.id)
+        return False
+
+    async def _error(self, request_id: str | None, code: str, message: str) -> None:
+        await self._send(Error(id=request_id, code=code, message=message))
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}"[:500] if where else problem["msg"][:500]

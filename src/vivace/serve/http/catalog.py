@@ -1,0 +1,123 @@
+"""What there is to choose from: models, presets with their thumbnails, and how much of it is left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from vivace.messages import PROTOCOL_VERSION, Controls
+from vivace.models import describe
+from vivace.models.base import ModelSpec, StreamModel
+from vivace.serve.http.errors import ApiError
+from vivace.serve.http.sessions import limits_of
+from vivace.serve.http.state import server_of
+from vivace.serve.hub import Quota
+from vivace.serve.thumbnails import PRESETS
+from vivace.serve.version import VERSION
+
+router = APIRouter(prefix="/v1", tags=["catalog"])
+
+THUMBNAIL_MAX_AGE_S = 3_600
+
+
+@router.get("/models")
+async def models(request: Request) -> dict[str, Any]:
+    """List the models this server offers, the default first, with a schema of each model's options."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    loaded = server.hub.models()
+    return {"models": [_model(name, loaded.get(name)) for name in server.settings.models]}
+
+
+@router.get("/presets")
+async def presets(request: Request) -> dict[str, Any]:
+    """List prompts to begin with."""
+    server_of(request).door.need(request, "view")
+    return {
+        "presets": [
+            {"key": key, "title": title, "prompt": prompt, "thumbnail": f"/v1/presets/{key}.jpg"}
+            for key, title, prompt in PRESETS
+        ]
+    }
+
+
+@router.get("/presets/{key}.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def thumbnail(key: str, request: Request) -> Response:
+    """Show what a preset looks like, painted by the model itself. Needs no token: an `<img>` cannot send one."""
+    prompt = next((prompt for known, _, prompt in PRESETS if known == key), None)
+    if prompt is None:
+        raise ApiError(404, "no_preset", f"there is no preset {key[:60]!r}; /v1/presets lists them")
+    jpeg = await server_of(request).thumbnails.jpeg(key, prompt)
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": f"public, max-age={THUMBNAIL_MAX_AGE_S}"})
+
+
+@router.get("/quota")
+async def quota(request: Request) -> Quota:
+    """Say how many sessions the client may open, and how many slots are free."""
+    server = server_of(request)
+    access = server.door.need(request, "view")
+    return server.hub.quota(access.client)
+
+
+@router.get("/config")
+async def config(request: Request) -> dict[str, Any]:
+    """Say what a page needs to know before it asks for a session. Needs no token; ICE servers come with a session."""
+    server = server_of(request)
+    return {
+        "version": VERSION,
+        "protocol": PROTOCOL_VERSION,
+        "token_needed": server.door.asks_for_tokens,
+        "recording": server.settings.recordings is not None,
+        "size": list(server.settings.size),
+        "limits": limits_of(server).model_dump(),
+    }
+
+
+def _model(name: str, model: StreamModel | None) -> dict[str, Any]:
+    """Return a model as the API shows it; one that nobody has used yet is not loaded and has no spec."""
+    if model is None:
+        profile = describe(name)
+        about = {key: getattr(profile, key) for key in ("name", "family", "summary", "licence")}
+        return {**about, "loaded": False, "spec": None, "styles": [], "runtime": None, "options": options_schema(None)}
+    spec = model.spec
+    about = {key: getattr(spec, key) for key in ("family", "summary", "licence")}
+    return {
+        "name": name,
+        **about,
+        "loaded": True,
+        "spec": asdict(spec),
+        "styles": list(spec.styles),
+        "runtime": asdict(model.runtime),
+        "options": options_schema(spec),
+    }
+
+
+def options_schema(spec: ModelSpec | None) -> dict[str, Any]:
+    """Return JSON Schema of the controls as this model takes them, for a page to build its inputs from."""
+    properties: dict[str, Any] = {}
+    for name, schema in Controls.model_json_schema()["properties"].items():
+        kept = next((dict(part) for part in schema.get("anyOf", ()) if part.get("type") != "null"), dict(schema))
+        properties[name] = {"title": name.replace("_", " "), **kept, **_TEXTS.get(name, {})}
+    if spec is not None:
+        properties["denoising_steps"] |= {"enum": list(spec.denoising_steps), "default": spec.denoising_steps[0]}
+        properties["size"] |= {
+            "multiple": spec.size_multiple, "min": list(spec.min_size), "max": list(spec.max_size)
+        }  # fmt: skip
+        if "reference" not in spec.conditions:
+            properties.pop("reference")
+    return {"type": "object", "properties": properties}
+
+
+_TEXTS: dict[str, dict[str, Any]] = {
+    "prompt": {"title": "Prompt", "description": "What the world should look like; empty shows the source."},
+    "strength": {"title": "Strength", "default": 1.0, "step": 0.01, "description": "0 is the source, 1 all painted."},
+    "seed": {"title": "Seed", "default": 0, "description": "The same seed and source give the same pictures."},
+    "crossfade_s": {"title": "Crossfade", "default": 0.25, "step": 0.05, "unit": "s",
+                    "description": "Time over which a new prompt blends in."},
+    "denoising_steps": {"title": "Denoising steps", "description": "More steps, more detail, more time a frame."},
+    "mask": {"title": "Region", "contentEncoding": "data-url", "description": "White may change, black stays."},
+    "reference": {"title": "Reference picture", "contentEncoding": "data-url"},
+    "size": {"title": "Size", "unit": "px", "description": "Output width and height."},
+}  # fmt: skip

@@ -1,0 +1,165 @@
+"""What stands in front of every request: addresses, origins, sizes of bodies, and headers that protect the page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vivace.serve.auth import is_loopback
+from vivace.serve.http.errors import ApiError
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' blob: data:",
+        "media-src 'self' blob: mediastream:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "camera=(self), display-capture=(self), fullscreen=(self), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",  # addresses may carry a token
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
+ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
+EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """What the guard lets through."""
+
+    max_body_bytes: int
+    origins: Collection[str] = ()
+    """Origins of pages, besides our own, that may call from a browser."""
+    local_only: bool = False
+    """No tokens are asked for, so only requests addressed to this machine by name are served: a page of a stranger
+    that rebinds its own name to 127.0.0.1, or a proxy that was put in front, is refused."""
+
+
+class Guard:
+    """ASGI middleware that refuses what should not reach the app."""
+
+    def __init__(self, app: ASGIApp, rules: GuardRules) -> None:
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        foreign = origin is not None and not _is_own(origin, headers.get("host", ""))
+        sender = _Sender(send, origin if foreign and self._allows(origin) else None)
+        problem = self._refusal(headers, origin if foreign else None)
+        if problem is not None:
+            await problem.response()(scope, receive, sender)
+        elif scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await Response(status_code=204)(scope, receive, sender)
+        elif scope["type"] == "http":
+            await self._app(scope, _Limited(receive, self._rules.max_body_bytes), sender)
+        else:
+            await self._app(scope, receive, sender)
+
+    def _allows(self, origin: str | None) -> bool:
+        return origin is not None and origin.rstrip("/") in self._rules.origins
+
+    def _refusal(self, headers: Headers, foreign_origin: str | None) -> ApiError | None:
+        host = headers.get("host", "")
+        if self._rules.local_only and not is_loopback(_name_of(host)):
+            return ApiError(
+                421,
+                "host",
+                f"this server is only for its own machine, not for {host[:80]!r}; to serve others, set "
+                "VIVACE_SERVE_TOKEN_SECRET (make one with `vivace serve secret`) and give them tokens",
+            )
+        if foreign_origin is not None and not self._allows(foreign_origin):
+            return ApiError(
+                403,
+                "origin",
+                f"pages of {foreign_origin[:80]} may not use this server; allow them with "
+                f"--allow-origin {foreign_origin[:80]}",
+            )
+        return self._too_large(headers.get("content-length"))
+
+    def _too_large(self, length: str | None) -> ApiError | None:
+        limit = self._rules.max_body_bytes
+        if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
+            return _too_large(limit)
+        return None
+
+
+class _Sender:
+    """Adds the headers that protect the page, and those that let an allowed origin read the answer."""
+
+    def __init__(self, send: Send, allowed_origin: str | None) -> None:
+        self._send = send
+        self._allowed_origin = allowed_origin
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            message.setdefault("headers", [])
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            headers.add_vary_header("Origin")
+            if self._allowed_origin is not None:
+                headers["Access-Control-Allow-Origin"] = self._allowed_origin
+                headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+                headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+                headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+                headers["Access-Control-Max-Age"] = "600"
+                headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        await self._send(message)
+
+
+class _Limited:
+    """Counts a body as it comes, for clients that do not say its length."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, "too_large", f"the body is over the limit of {limit} bytes; send less")
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Whether a page was served by us. Only hosts are compared: TLS may end in front of us, so schemes may differ."""
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:  # half an address in brackets
+        return False
+    return bool(host) and netloc.lower() == host.lower()
+
+
+def _name_of(host: str) -> str:
+    """Return a Host header without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]

@@ -1,0 +1,294 @@
+"""Sessions over HTTP: open, look, end, connect, steer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field
+
+from vivace.errors import SessionClosedError, VivaceError
+from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, ServerMessage, Waiting
+from vivace.serve.control import ControlLimits, Conversation
+from vivace.serve.http.errors import ApiError, api_error
+from vivace.serve.http.state import Server, server_of
+from vivace.serve.session import LiveSession
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+CLOSE_NORMAL = 1000
+CLOSE_FLOOD = 1008
+CLOSE_BY_STATUS = {401: 4401, 403: 4403, 404: 4404, 410: 4404, 503: 4503}
+"""WebSocket close codes: browsers show no HTTP status, so the cause comes as an `error` message and one of these."""
+
+SEND_TIMEOUT_S = 10.0
+"""A client that takes nothing for so long is gone; its session is kept for the grace time."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Resume(_Body):
+    """A session whose connection was lost."""
+
+    id: Annotated[str, Field(max_length=100)]
+    secret: Annotated[str, Field(max_length=200)]
+
+
+class OpenBody(_Body):
+    """What a new session shall be."""
+
+    model: Annotated[str, Field(max_length=100)] | None = None
+    """One of `/v1/models`; the server's default if left out."""
+    controls: Controls | None = None
+    resume: Resume | None = None
+
+
+class Offer(_Body):
+    """An SDP offer."""
+
+    sdp: Annotated[str, Field(max_length=200_000)]
+    type: Literal["offer"] = "offer"
+
+
+class Answer(_Body):
+    """An SDP answer."""
+
+    sdp: str
+    type: Literal["answer"] = "answer"
+
+
+class Limits(_Body):
+    """What the server puts up with."""
+
+    max_frame_px: int
+    """Largest frame taken, width times height."""
+    max_prompt_chars: int
+    max_body_bytes: int
+    messages_per_s: float
+    heartbeat_s: float
+    """Send a `ping` at least this often."""
+    grace_s: float
+    """How long a session is kept for a client that lost its connection."""
+    idle_s: float
+    """A live session without a new frame for so long is ended."""
+
+
+class SessionView(_Body):
+    """A session, as anybody who may watch it sees it."""
+
+    id: str
+    state: Literal["waiting", "live", "ended"]
+    model: str
+    age_s: float
+    """How long it exists."""
+    viewers: int
+    position: int | None = None
+    """In the queue; 1 is next."""
+    retry_after_s: float | None = None
+    whep_url: str
+
+
+class OpenedSession(SessionView):
+    """A session, as the client that opened it sees it."""
+
+    secret: str
+    """Proves that it is yours; keep it."""
+    control_url: str
+    offer_url: str
+    whip_url: str
+    ice_servers: list[dict[str, Any]]
+    limits: Limits
+
+
+@router.post("", status_code=201)
+async def open_session(body: OpenBody, request: Request, response: Response) -> OpenedSession:
+    """Open a session, or take back one whose connection was lost."""
+    server = server_of(request)
+    access = server.door.need(request, "publish")
+    session = await open_for(server, access.client, body)
+    response.headers["Location"] = f"/v1/sessions/{session.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return await opened(server, session)
+
+
+@router.get("")
+async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
+    """List the sessions; for operators."""
+    server = server_of(request)
+    server.door.need_operator(request)
+    return {"sessions": [await view(session) for session in server.hub.sessions()]}
+
+
+@router.get("/{session_id}")
+async def show_session(session_id: str, request: Request) -> SessionView:
+    """Show one session."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    session = find(server, session_id)
+    server.door.need_view(request, session)
+    return await view(session)
+
+
+@router.delete("/{session_id}", status_code=204)
+async def end_session(session_id: str, request: Request) -> None:
+    """End a session; its recording is closed."""
+    server = server_of(request)
+    server.door.need(request, "publish")
+    session = find(server, session_id)
+    access = server.door.need_control(request, session)
+    if access.may("admin"):
+        server.hub.end(session.id, "admin", "the operator of the server ended the session")
+    else:
+        server.hub.end(session.id, "client", "you ended the session")
+    await server.peers.close_all(session.id)
+
+
+@router.post("/{session_id}/offer")
+async def offer(session_id: str, body: Offer, request: Request) -> Answer:
+    """Publish and play in one connection."""
+    server = server_of(request)
+    server.door.need(request, "publish")
+    session = find(server, session_id)
+    server.door.need_control(request, session)
+    _, sdp = await server.peers.answer(session, "both", body.sdp)
+    return Answer(sdp=sdp)
+
+
+@router.websocket("/{session_id}/control")
+async def control(websocket: WebSocket, session_id: str) -> None:
+    """Carry control messages both ways until the session or the client ends."""
+    server = server_of(websocket)
+    await websocket.accept()
+    try:
+        server.door.need(websocket, "publish")
+        session = find(server, session_id)
+        server.door.need_control(websocket, session)
+    except (ApiError, VivaceError) as error:
+        refusal = error if isinstance(error, ApiError) else api_error(error)
+        await websocket.send_text(Error(code=refusal.code, message=refusal.message).model_dump_json())
+        await websocket.close(CLOSE_BY_STATUS.get(refusal.status, CLOSE_FLOOD), refusal.code)
+        return
+    await _converse(websocket, server, session)
+
+
+async def _converse(websocket: WebSocket, server: Server, session: LiveSession) -> None:
+    """Run both directions; whichever ends first ends the other."""
+    sending = asyncio.Lock()
+
+    async def send(message: ServerMessage) -> None:
+        async with sending, asyncio.timeout(SEND_TIMEOUT_S):
+            await websocket.send_text(message.model_dump_json())
+
+    settings = server.settings
+    limits = ControlLimits(settings.max_messages_per_s, settings.max_body_bytes)
+    conversation = Conversation(session, send, limits)
+
+    async def listen() -> int:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return 0
+            if not await conversation.take(message.get("text") or message.get("bytes") or b""):
+                return CLOSE_FLOOD
+
+    async def speak() -> int:
+        await conversation.pass_events()
+        return CLOSE_NORMAL
+
+    detach = session.attach()  # for as long as the channel stands, the client is there
+    tasks = {asyncio.create_task(listen()), asyncio.create_task(speak())}
+    code = 0
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # the client went away while it was told
+                code = max(code, task.result())
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        detach()
+    if code:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # gone in this very moment
+            await websocket.close(code)
+
+
+# What other routes use too
+
+
+async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
+    """Open a session for a client; in a thread, because a model may have to be loaded for it.
+
+    Raises:
+        VivaceError: full, unknown model, controls that cannot be used.
+    """
+    return await asyncio.to_thread(
+        server.hub.open_session,
+        client=client,
+        model=body.model,
+        controls=body.controls,
+        resume=None if body.resume is None else body.resume.secret,
+    )
+
+
+def find(server: Server, session_id: str) -> LiveSession:
+    """Return a session.
+
+    Raises:
+        ApiError: 404, there is none of this name (any more).
+    """
+    try:
+        return server.hub.get(session_id)
+    except SessionClosedError as error:
+        raise ApiError(404, "no_session", str(error)) from error
+
+
+async def view(session: LiveSession) -> SessionView:
+    """Return a session as viewers see it."""
+    events = session.events()
+    state = await anext(events)  # they begin with the present state
+    events.close()
+    waiting = state if isinstance(state, Waiting) else None
+    return SessionView(
+        id=session.id,
+        state=session.state,
+        model=session.model,
+        age_s=round(time.monotonic() - session.created_s, 3),
+        viewers=session.viewers,
+        position=None if waiting is None else waiting.position,
+        retry_after_s=None if waiting is None else waiting.retry_after_s,
+        whep_url=f"/v1/sessions/{session.id}/whep",
+    )
+
+
+async def opened(server: Server, session: LiveSession) -> OpenedSession:
+    """Return a session as its owner sees it."""
+    base = f"/v1/sessions/{session.id}"
+    return OpenedSession(
+        **(await view(session)).model_dump(),
+        secret=session.secret,
+        control_url=f"{base}/control",
+        offer_url=f"{base}/offer",
+        whip_url=f"{base}/whip",
+        ice_servers=server.ice_servers(),
+        limits=limits_of(server),
+    )
+
+
+def limits_of(server: Server) -> Limits:
+    """Return what the server puts up with."""
+    settings = server.settings
+    return Limits(
+        max_frame_px=settings.max_frame_px,
+        max_prompt_chars=MAX_PROMPT_CHARS,
+        max_body_bytes=settings.max_body_bytes,
+        messages_per_s=settings.max_messages_per_s,
+        heartbeat_s=settings.heartbeat_s,
+        grace_s=settings.grace_s,
+        idle_s=settings.idle_s,
+    )

@@ -1,0 +1,133 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fastapi import Request
+from starlette.requests import HTTPConnection
+
+from vivace.serve.http.access import Doorkeeper
+from vivace.serve.http.errors import ApiError
+from vivace.serve.hub import Hub
+from vivace.serve.numbers import Numbers
+from vivace.serve.ports import PeerFactory, PeerPort, Role
+from vivace.serve.session import LiveSession
+from vivace.serve.settings import ServeSettings
+from vivace.serve.thumbnails import Thumbnails
+
+MAX_VIEWERS = 64
+"""Connections that watch one session: they share an encode, but each takes its bandwidth and its encryption."""
+
+
+@dataclass(slots=True)
+class Peers:
+    """The peer connections that were made over HTTP, by the address their `Location` names."""
+
+    factory: PeerFactory
+    _open: dict[str, tuple[str, Role, PeerPort]] = field(default_factory=dict)
+
+    async def answer(self, session: LiveSession, role: Role, offer_sdp: str) -> tuple[str, str]:
+        """Connect; return the name of the new peer, which nobody can guess, and the answer.
+
+        Raises:
+            ApiError: too many viewers.
+            VivaceError: an offer that cannot be used.
+        """
+        if role == "play" and len(self._of(session.id, "play")) >= MAX_VIEWERS:
+            raise ApiError(503, "viewers", f"{MAX_VIEWERS} viewers watch this session already", retry_after_s=10)
+        peer = self.factory(session, role)
+        try:
+            answer = await peer.answer(offer_sdp)
+        except BaseException:
+            await peer.close()
+            raise
+        if role != "play":  # one picture goes in: whoever comes last brings it
+            for name in [*self._of(session.id, "both"), *self._of(session.id, "publish")]:
+                await self.close(name)
+        name = secrets.token_urlsafe(16)
+        self._open[name] = (session.id, role, peer)
+        return name, answer
+
+    def get(self, session_id: str, name: str, role: Role) -> PeerPort:
+        """Return a peer.
+
+        Raises:
+            ApiError: 404.
+        """
+        found = self._open.get(name)
+        if found is None or found[:2] != (session_id, role):
+            raise ApiError(404, "no_peer", "this connection has ended or never was; make a new one")
+        return found[2]
+
+    async def close(self, name: str) -> None:
+        """Close a peer, if it is still there."""
+        found = self._open.pop(name, None)
+        if found is not None:
+            await found[2].close()
+
+    async def close_all(self, session_id: str | None = None) -> None:
+        """Close the peers of a session, or all."""
+        for name in [name for name, (owner, _, _) in self._open.items() if session_id in (None, owner)]:
+            await self.close(name)
+
+    def take_ended(self, alive: set[str]) -> list[PeerPort]:
+        """Take out the peers that have ended, or whose sessions have, and return them to be closed."""
+        gone = [name for name, (owner, _, peer) in self._open.items() if owner not in alive or peer.closed]
+        return [self._open.pop(name)[2] for name in gone]
+
+    def _of(self, session_id: str, role: Role) -> list[str]:
+        return [name for name, (owner, kind, _) in self._open.items() if (owner, kind) == (session_id, role)]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Settings, sessions, peers, and who may reach them."""
+
+    settings: ServeSettings
+    hub: Hub
+    door: Doorkeeper
+    peers: Peers
+    thumbnails: Thumbnails
+    numbers: Numbers
+    made_for_whip: set[str] = field(default_factory=set)
+    """Sessions that were made on the fly for one connection, and end with it."""
+
+    def ice_servers(self) -> list[dict[str, Any]]:
+        """Return the ICE servers as browsers want them, credentials included: only for those who may connect."""
+        return [
+            {
+                "urls": server.urls,
+                **({} if server.username is None else {"username": server.username}),
+                **({} if server.credential is None else {"credential": server.credential.get_secret_value()}),
+            }
+            for server in self.settings.ice_servers
+        ]
+
+
+def server_of(request: HTTPConnection) -> Server:
+    """Return what the routes share."""
+    return cast("Server", request.app.state.server)
+
+
+async def sdp_body(request: Request) -> str:
+    """Return the offer in the body of a WHIP or WHEP request.
+
+    Raises:
+        ApiError: another media type, no body, or one that is no text.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/sdp":
+        raise ApiError(
+            415, "media_type", f"the body is {kind[:80] or 'of no type'}; send an offer as application/sdp",
+            headers={"Accept-Post": "application/sdp"},
+        )  # fmt: skip
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "bad_offer", "the offer is no text; send SDP") from error
+    if not text.strip():
+        raise ApiError(400, "bad_offer", "the offer is empty; send SDP")
+    return text

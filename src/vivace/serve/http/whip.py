@@ -1,0 +1,156 @@
+"""WHIP (RFC 9725) and WHEP: OBS, FFmpeg and GStreamer publish, players watch, with one HTTP exchange each."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from vivace.messages import Controls
+from vivace.serve.http.errors import ApiError
+from vivace.serve.http.sessions import OpenBody, find, open_for
+from vivace.serve.http.state import Server, sdp_body, server_of
+from vivace.serve.ports import Role
+from vivace.serve.session import LiveSession
+
+router = APIRouter(tags=["whip and whep"])
+
+SDP = "application/sdp"
+SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
+_SDP_BODY = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
+_SDP_ANSWER: dict[int | str, dict[str, Any]] = {201: {"content": {SDP: {"schema": {"type": "string"}}}}}
+
+
+@router.post("/whip", status_code=201, response_class=Response, openapi_extra=_SDP_BODY, responses=_SDP_ANSWER)
+async def publish_new(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+    prompt: Annotated[str | None, Query(max_length=2_000)] = None,
+    strength: Annotated[float | None, Query(ge=0, le=1)] = None,
+) -> Response:
+    """Publish to a session made on the fly; it ends with the connection.
+
+    WHIP has no word for waiting, so a server without a free slot answers 503.
+    """
+    server = server_of(request)
+    access = server.door.need(request, "publish")
+    offer = await sdp_body(request)
+    controls = Controls(prompt=prompt, strength=strength)
+    session = await open_for(server, access.client, OpenBody(model=model, controls=controls))
+    try:
+        if session.state == "waiting":
+            raise ApiError(503, "full", "every slot is taken; try again", retry_after_s=10)
+        answer = await _connect(server, session, "publish", offer)
+    except BaseException:
+        server.hub.end(session.id, "failed", "The WHIP connection did not come about.")
+        raise
+    server.made_for_whip.add(session.id)
+    return answer
+
+
+@router.post(
+    "/v1/sessions/{session_id}/whip", status_code=201, response_class=Response, openapi_extra=_SDP_BODY,
+    responses=_SDP_ANSWER,
+)  # fmt: skip
+async def publish(session_id: str, request: Request) -> Response:
+    """Publish to a session; whoever published to it before is disconnected."""
+    server = server_of(request)
+    server.door.need(request, "publish")
+    session = find(server, session_id)
+    server.door.need_control(request, session)
+    return await _connect(server, session, "publish", await sdp_body(request))
+
+
+@router.post(
+    "/v1/sessions/{session_id}/whep", status_code=201, response_class=Response, openapi_extra=_SDP_BODY,
+    responses=_SDP_ANSWER,
+)  # fmt: skip
+async def watch(session_id: str, request: Request) -> Response:
+    """Watch a session."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    session = find(server, session_id)
+    server.door.need_view(request, session)
+    return await _connect(server, session, "play", await sdp_body(request))
+
+
+@router.options("/whip", include_in_schema=False)
+@router.options("/v1/sessions/{session_id}/whip", include_in_schema=False)
+@router.options("/v1/sessions/{session_id}/whep", include_in_schema=False)
+async def options(request: Request) -> Response:
+    """Say what may be posted, and the ICE servers to those who may connect."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    return Response(status_code=204, headers={"Accept-Post": SDP, **_ice_links(server)})
+
+
+@router.delete("/v1/sessions/{session_id}/whip/{name}")
+async def end_publishing(session_id: str, name: str, request: Request) -> Response:
+    """End a WHIP connection, and the session with it if it was made for it."""
+    server = server_of(request)
+    server.door.need(request, "publish")
+    server.peers.get(session_id, name, "publish")
+    await server.peers.close(name)
+    if session_id in server.made_for_whip:
+        server.made_for_whip.discard(session_id)
+        server.hub.end(session_id, "client", "The publisher ended the session.")
+    return Response(status_code=200)
+
+
+@router.delete("/v1/sessions/{session_id}/whep/{name}")
+async def end_watching(session_id: str, name: str, request: Request) -> Response:
+    """End a WHEP connection."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    server.peers.get(session_id, name, "play")
+    await server.peers.close(name)
+    return Response(status_code=200)
+
+
+@router.patch("/v1/sessions/{session_id}/{kind}/{name}", include_in_schema=False)
+async def trickle(session_id: str, kind: str, name: str, request: Request) -> Response:
+    """Refuse trickled candidates and ICE restarts as both RFCs ask: answers carry all candidates of the server."""
+    server = server_of(request)
+    server.door.need(request, "view")
+    roles: dict[str, Role] = {"whip": "publish", "whep": "play"}
+    if kind not in roles:
+        raise ApiError(404, "not_found", f"there is nothing at {request.url.path[:200]}")
+    server.peers.get(session_id, name, roles[kind])
+    raise ApiError(
+        405,
+        "no_trickle",
+        "this server takes no trickled candidates and no ICE restarts; send all candidates in the offer, and a new "
+        "offer to connect anew",
+        headers={"Allow": "DELETE, OPTIONS"},
+    )
+
+
+async def _connect(server: Server, session: LiveSession, role: Role, offer: str) -> Response:
+    name, answer = await server.peers.answer(session, role, offer)
+    kind = "whip" if role == "publish" else "whep"
+    headers = {
+        "Location": f"/v1/sessions/{session.id}/{kind}/{name}",
+        "ETag": f'"{hashlib.sha256(answer.encode()).hexdigest()[:32]}"',
+        "Cache-Control": "no-store",
+        **_ice_links(server),
+    }
+    return Response(answer, 201, headers, media_type=SDP)
+
+
+def _ice_links(server: Server) -> dict[str, str]:
+    """Return the `Link` header that names the ICE servers."""
+    links = []
+    for ice in server.ice_servers():
+        credential = ""
+        if "credential" in ice:
+            credential = (
+                f'; username="{_quoted(ice.get("username", ""))}"; credential="{_quoted(ice["credential"])}"; '
+                'credential-type="password"'
+            )
+        links += [f'<{url}>; rel="ice-server"{credential}' for url in ice["urls"]]
+    return {"Link": ", ".join(links)} if links else {}
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

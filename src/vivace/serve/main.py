@@ -1,0 +1,144 @@
+"""Runs the server: listens, serves until it is told to stop, then lets sessions end properly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from vivace.errors import UsageError
+from vivace.serve.app import create_app
+from vivace.serve.auth import check_listening
+from vivace.serve.hub import Hub
+from vivace.serve.rtc import make_peer_factory
+from vivace.serve.settings import ServeSettings
+
+_log = logging.getLogger(__name__)
+
+WS_QUEUE = 4
+"""Messages of a client that wait unread before its connection is not read any more."""
+WS_PING_S = 20.0
+MAX_CONNECTIONS = 512
+"""Open connections and running requests; beyond it clients get 503 rather than memory."""
+KEEP_ALIVE_S = 15
+CLOSING_S = 3
+"""Time for connections to close after sessions have ended."""
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        UsageError: the address cannot be listened on, or may not without a secret.
+    """
+    secret = settings.token_secret.get_secret_value() if settings.token_secret else None
+    check_listening(settings.host, secret)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); choose another with --host and "
+            "--port"
+        ) from error
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal, drains the hub and then stops; on the second, stops at once."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub, drain_s: float) -> None:
+        super().__init__(config)
+        self._hub = hub
+        self._drain_s = drain_s
+        self._draining: asyncio.Task[None] | None = None
+        self._signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Note a signal; what follows happens on the event loop."""
+        self._signals += 1
+        if self._signals > 1:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look every 0.1 s whether to stop."""
+        if self._signals and self._draining is None:
+            _log.info("no new sessions; those that run have %g s to end", self._drain_s)
+            self._draining = asyncio.create_task(self._hub.drain(self._drain_s))
+        if self._draining is not None and self._draining.done():
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(settings: ServeSettings) -> int:
+    """Run the server until it is told to stop; return the exit code.
+
+    Raises:
+        UsageError: it may not or cannot listen where it should.
+        DeviceError: the default model cannot be loaded.
+    """
+    _start_logging(settings.log_level)
+    listening = listen(settings)
+    with listening:
+        hub = Hub(settings)
+        hub.model()  # here, where what is wrong with it becomes a message
+        app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
+        server = DrainingServer(uvicorn_config(app, settings), hub, settings.drain_s)
+        _say_where(settings, listening.getsockname()[1])
+        server.run(sockets=[listening])
+    return 0
+
+
+def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+    """Return how connections are served."""
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
+        ws_max_queue=WS_QUEUE,
+        ws_ping_interval=WS_PING_S,
+        ws_ping_timeout=WS_PING_S,
+        ws_per_message_deflate=False,  # a small message must not unpack into a large one
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=CLOSING_S,
+        access_log=False,  # addresses may carry tokens
+        server_header=False,
+        log_config=None,
+        lifespan="on",
+    )
+
+
+class HideSecrets(logging.Filter):
+    """Takes tokens and secrets out of log lines: both may stand in addresses."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Clean one line."""
+        message = record.getMessage()
+        if "token=" in message or "secret=" in message:
+            record.msg, record.args = _SECRETS.sub(r"\1=…", message), None
+        return True
+
+
+_SECRETS = re.compile(r"\b(token|secret)=[^&\s\"']+")
+
+
+def _start_logging(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(HideSecrets())
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
+    )
+    for name in ("uvicorn.error", "aioice", "aiortc"):  # they tell of every connection
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def _say_where(settings: ServeSettings, port: int) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"Vivace is at http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+    if settings.token_secret is not None:
+        print("Clients need a token: vivace serve token --scope publish --expires 1h", flush=True)

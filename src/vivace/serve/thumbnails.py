@@ -1,0 +1,56 @@
+"""Prompts to begin with, and what each looks like, painted by the model itself."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+
+from PIL import Image
+
+from vivace.media.frame import Rgb
+from vivace.media.scenes import make_scene
+from vivace.models.base import StreamModel
+from vivace.models.mini.styles import STYLES
+from vivace.stream import Stream
+
+PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)
+"""Key, title for people, prompt."""
+
+SIZE = (320, 192)
+"""Sharp on a phone, and painted in a few tens of milliseconds."""
+SCENE = "road"
+SCENE_TIME_S = 0.6
+FRAMES = 4
+"""So that the model has a memory to build on, as in a stream."""
+JPEG_QUALITY = 85
+
+
+def render(model: StreamModel, prompt: str) -> Rgb:
+    """Return a picture of a scene as the model paints it under the prompt."""
+    scene = make_scene(SCENE, SIZE)
+    with Stream(model, prompt=prompt, size=SIZE, crossfade_s=0, detect_cuts=False) as stream:
+        for index in range(FRAMES):
+            frames = stream.push(scene.render(SCENE_TIME_S + index / 25))
+    return frames[-1].rgb
+
+
+class Thumbnails:
+    """Renders each thumbnail once, when it is first asked for, one at a time: live sessions come first."""
+
+    def __init__(self, model: Callable[[], StreamModel]) -> None:
+        self._model = model
+        self._made: dict[str, bytes] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def jpeg(self, key: str, prompt: str) -> bytes:
+        """Return the thumbnail of a preset."""
+        async with self._one_at_a_time:
+            if key not in self._made:
+                self._made[key] = await asyncio.to_thread(self._render, prompt)
+            return self._made[key]
+
+    def _render(self, prompt: str) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(render(self._model(), prompt)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+        return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""A whole server around a fake model and fake peers, for tests of what HTTP and WebSocket do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from fakes import FakeModel
+from vivace.errors import UsageError
+from vivace.serve.app import create_app
+from vivace.serve.hub import Hub
+from vivace.serve.ports import Role
+from vivace.serve.session import LiveSession
+from vivace.serve.settings import ServeSettings
+
+OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n"
+SDP_HEADERS = {"content-type": "application/sdp"}
+
+
+@dataclass
+class FakePeer:
+    """Answers any offer that looks like one."""
+
+    session: LiveSession
+    role: Role
+    closed: bool = False
+
+    async def answer(self, offer_sdp: str) -> str:
+        if not offer_sdp.startswith("v=0"):
+            raise UsageError("the offer is none; send SDP")
+        return f"v=0\r\ns=answer to {self.role}\r\n"
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class FakePeers:
+    """Makes fake peers and remembers them."""
+
+    made: list[FakePeer] = field(default_factory=list)
+
+    def __call__(self, session: LiveSession, role: Role) -> FakePeer:
+        self.made.append(FakePeer(session, role))
+        return self.made[-1]
+
+
+@dataclass
+class Running:
+    """A server that runs."""
+
+    client: TestClient
+    hub: Hub
+    peers: FakePeers
+    settings: ServeSettings
+
+    def open(self, **body: Any) -> dict[str, Any]:
+        answer = self.client.post("/v1/sessions", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def control(self, session: dict[str, Any]) -> Any:
+        return self.client.websocket_connect(session["control_url"] + "?secret=" + session["secret"])
+
+
+def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:
+    wanted: dict[str, Any] = {"models": ["fake"], "size": (32, 16), "slots": 2, "recordings": tmp_path, "drain_s": 0.1}
+    return ServeSettings(**(wanted | changes))
+
+
+@contextmanager
+def running(settings: ServeSettings | None = None, *, base_url: str = "http://localhost") -> Iterator[Running]:
+    settings = settings or settings_for()
+    hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
+    peers = FakePeers()
+    app = create_app(settings, hub, peer_factory=peers)
+    with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:
+        yield Running(client, hub, peers, settings)
