@@ -1,17 +1,17 @@
 /**
  * How old a picture is when it is shown, measured in the browser that sent it.
  *
- * The server gives an output frame the RTP timestamp of the input frame it was made from. A transform notes when each
- * frame left the encoder, the video element says which timestamp is on screen: the difference, and the time the encoder
- * took, is glass-to-glass but for the camera's exposure and the panel. Where a browser has no such transform (or a
- * server does not keep timestamps) the sum of the measured parts stands in, and `measured` is false.
+ * A transform notes when each frame left the encoder, by its RTP timestamp. The video element says which timestamp is on
+ * screen. The server says, once a second, which of its frames was made from which of ours. The difference, and the time
+ * the encoder took, is glass-to-glass but for the camera's exposure and the panel. Where a browser has no such
+ * transform the sum of the measured parts stands in, and `measured` is false.
  */
 const REMEMBERED = 240;
 
 export class GlassMeter {
   measured = false;
 
-  #worker = null; #left = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
+  #worker = null; #left = new Map(); #screen = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
   #encodeMs = 0; #shown = 0;
 
   /** Measure frames that leave through this RTCRtpSender. */
@@ -23,11 +23,19 @@ export class GlassMeter {
 
   #startWorker() {
     const worker = new Worker(new URL("./glass-worker.js", import.meta.url));
-    worker.onmessage = ({ data: { rtp, atMs } }) => {
-      this.#left.set(rtp, atMs);
-      if (this.#left.size > REMEMBERED) this.#left.delete(this.#left.keys().next().value);
-    };
+    worker.onmessage = ({ data: { rtp, atMs } }) => remember(this.#left, rtp, atMs - this.#encodeMs);
     return worker;
+  }
+
+  /** Take the server's word on which frames were made from which: `[[its timestamp, ours], …]`. */
+  match(frames) {
+    for (const [theirs, ours] of frames) {
+      const leftMs = this.#left.get(ours);
+      const shownMs = this.#screen.get(theirs);
+      if (leftMs === undefined || shownMs === undefined) continue;
+      this.measured = true;
+      this.#add(shownMs - leftMs);
+    }
   }
 
   /** Measure frames that this <video> presents. */
@@ -36,11 +44,7 @@ export class GlassMeter {
     this.#watched.add(video);
     const next = (_now, frame) => {
       this.#shown += 1;
-      const leftMs = this.#left.get(frame.rtpTimestamp);
-      if (leftMs !== undefined) {
-        this.measured = true;
-        this.#add(performance.timeOrigin + frame.expectedDisplayTime - leftMs + this.#encodeMs);
-      }
+      if (frame.rtpTimestamp !== undefined) remember(this.#screen, frame.rtpTimestamp, performance.timeOrigin + frame.expectedDisplayTime);
       video.requestVideoFrameCallback(next);
     };
     video.requestVideoFrameCallback(next);
@@ -69,6 +73,7 @@ export class GlassMeter {
 
   reset() {
     this.#left.clear();
+    this.#screen.clear();
     this.#samples = [];
     this.#fresh = [];
     this.#before = null;
@@ -110,4 +115,9 @@ export class GlassMeter {
       codec: report.get?.(found.got?.codecId)?.mimeType?.replace("video/", "") ?? null,
     };
   }
+}
+
+function remember(map, key, value) {
+  map.set(key, value);
+  if (map.size > REMEMBERED) map.delete(map.keys().next().value);
 }

@@ -168,6 +168,9 @@ export class Session extends EventTarget {
         this.stats = message;
         this.#emit("stats", message);
         break;
+      case "timing":
+        this.glass.match(message.frames);
+        break;
       case "ended":
         this.#close("ended", { reason: message.reason, message: message.message });
         break;

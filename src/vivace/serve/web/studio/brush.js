@@ -56,7 +56,7 @@ export class Brush {
     const scale = LONG_SIDE_PX / Math.max(box.width, box.height);
     this.#mask = document.createElement("canvas");
     [this.#mask.width, this.#mask.height] = [Math.round(box.width * scale), Math.round(box.height * scale)];
-    this.#ctx = this.#mask.getContext("2d");
+    this.#ctx = this.#mask.getContext("2d", { willReadFrequently: true });
     this.#ctx.lineCap = this.#ctx.lineJoin = "round";
     this.#ctx.fillStyle = this.#ctx.strokeStyle = "#fff";
     if (full) this.#ctx.fillRect(0, 0, this.#mask.width, this.#mask.height);
@@ -115,7 +115,7 @@ export class Brush {
     [canvas.width, canvas.height] = [Math.round(box.width * scale), Math.round(box.height * scale)];
     const ctx = canvas.getContext("2d");
     if (this.#mask) {
-      ctx.fillStyle = "rgb(6 7 8 / 55%)";
+      ctx.fillStyle = "rgb(6 7 8 / 45%)";
       ctx.fillRect(0, 0, canvas.width, canvas.height);
       ctx.globalCompositeOperation = "destination-out";
       ctx.drawImage(this.#mask, 0, 0, canvas.width, canvas.height);

@@ -76,7 +76,7 @@ export class LivePanel {
       value.textContent = whole(parts.get(key));
     }
     $("where").setAttribute("aria-label", `Where the time goes: ${STAGES.map(([key, title]) => `${title} ${whole(parts.get(key))} ms`).join(", ")}`);
-    $("meter").textContent = `${whole(fps)} fps   ${whole(glass.p50)} ms`;
+    $("meter").textContent = `${whole(fps)} fps  ·  ${whole(glass.p50)} ms`;
     this.#limit(stats.limit, stats.limit_text);
   }
 

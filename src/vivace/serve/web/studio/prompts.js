@@ -3,6 +3,7 @@ import { $, el, memory } from "./dom.js";
 import { sentence } from "./words.js";
 
 const REMEMBERED = 40;
+const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
   #history = memory.get("prompts", []); #at = -1; #presets = [];
@@ -51,8 +52,7 @@ export class Prompts {
     if (!promise) return this.say(text.trim() ? "It is painted as soon as the stream is live." : "");
     try {
       const ack = await promise;
-      const taken = ack.message ? `${sentence(ack.message)} ` : "";
-      this.say(text.trim() ? `${taken}From frame ${ack.frame_index}.` : "No prompt: this is your source.");
+      this.say(text.trim() ? `${understood(ack)} From frame ${ack.frame_index}.` : "No prompt: this is your source.");
     } catch (error) {
       this.say(sentence(error.message), true);
     }
@@ -111,4 +111,10 @@ export class Prompts {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+/** What the model took a prompt for: "Taken for night (80 %) and snow (20 %)." */
+function understood({ matches, message }) {
+  const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => `${name} (${Math.round(share * 100)} %)`);
+  return worth.length ? `Taken for ${worth.join(" and ")}.` : sentence(message);
 }
