@@ -1,0 +1,117 @@
+"""Slots from step times and memory, and the queue in front of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from vivace.serve.admission import Admission, Demand
+from vivace.serve.limits import RefusedError
+
+ONE = Demand(100, 1.0)
+
+
+def admission(**changes):
+    return Admission(
+        **{"slots": None, "frame_ms": 100.0, "memory_limit_bytes": 1000, "queue_length": 2, "step_ms": 30.0, **changes}
+    )
+
+
+@pytest.mark.parametrize(("step_ms", "slots"), [(30.0, 3), (45.0, 2), (90.0, 1), (500.0, 1), (0.0, 256)])
+def test_slots_are_what_fits_into_the_time_of_a_frame(step_ms, slots):
+    assert admission(step_ms=step_ms).slots == slots
+
+
+def test_slots_follow_the_running_median_and_not_a_hiccup():
+    desk = admission()
+    desk.observe(900.0, 1.0)
+    desk.observe(31.0, 1.0)
+    assert desk.slots == 2
+    for _ in range(200):
+        desk.observe(12.0, 1.0)
+    assert desk.slots == 7
+    desk.observe(900.0, 1.0)
+    assert desk.slots == 7
+
+
+def test_a_step_of_a_larger_picture_counts_as_several():
+    desk = admission()
+    for _ in range(200):
+        desk.observe(120.0, 4.0)
+    assert desk.slots == 3
+
+
+def test_a_machine_that_turns_out_slower_throws_nobody_out_and_lets_nobody_in():
+    desk = admission()
+    assert [desk.enter(name, ONE) for name in "abc"] == [True] * 3
+    for _ in range(200):
+        desk.observe(90.0, 1.0)
+    assert (desk.slots, desk.live) == (1, 3)
+    assert not desk.enter("d", ONE)
+    desk.leave("a")
+    assert desk.move_up() == []
+
+
+def test_who_waits_moves_up_in_order_and_nobody_overtakes():
+    desk = admission(slots=1, queue_length=3)
+    assert desk.enter("a", ONE)
+    assert [desk.enter(name, ONE) for name in "bcd"] == [False] * 3
+    assert [desk.position(name) for name in "abcd"] == [None, 1, 2, 3]
+    desk.leave("c")
+    assert desk.position("d") == 2
+    desk.leave("a")
+    assert not desk.enter("e", ONE)  # b is before it
+    assert desk.move_up() == ["b"]
+    assert desk.queue() == ["d", "e"]
+
+
+def test_a_full_queue_refuses_with_a_hint_when_to_come_back():
+    desk = admission(slots=2)
+    for name in "abcd":
+        desk.enter(name, ONE)
+    with pytest.raises(RefusedError, match=r"all 2 slots are taken and 2 sessions wait; try in 45 s") as caught:
+        desk.enter("e", ONE)
+    assert (caught.value.code, caught.value.retry_after_s) == ("queue_full", 45.0)
+    assert (desk.live, desk.waiting) == (2, 2)
+
+
+def test_the_hint_follows_from_how_long_sessions_live():
+    desk = admission(slots=2)
+    for name in "ab":
+        desk.enter(name, ONE)
+        desk.leave(name, 8.0)
+    assert desk.retry_after_s(1) == 4.0
+    assert desk.retry_after_s(2) == 8.0
+    assert desk.retry_after_s(1000) == 60.0
+
+
+def test_memory_limits_like_time_does():
+    desk = admission(memory_limit_bytes=250)
+    assert [desk.enter(name, ONE) for name in "abc"] == [True, True, False]
+    assert desk.state_bytes == 200
+    with pytest.raises(RefusedError, match="choose a smaller one") as caught:
+        desk.enter("d", Demand(300, 1.0))
+    assert caught.value.code == "memory"
+
+
+def test_a_large_session_takes_several_slots_but_one_alone_may_be_as_slow_as_it_likes():
+    desk = admission()
+    assert desk.enter("a", Demand(100, 50.0))
+    assert not desk.enter("b", ONE)
+    desk.leave("a")
+    assert desk.move_up() == ["b"]
+    assert not desk.enter("c", Demand(100, 2.5))
+    assert desk.resize("b", Demand(100, 2.0))
+    assert not desk.enter("d", ONE)
+
+
+def test_growing_needs_room_and_shrinking_never_does():
+    desk = admission()
+    for name in "ab":
+        desk.enter(name, ONE)
+    assert desk.resize("a", Demand(100, 2.0))
+    assert not desk.resize("a", Demand(100, 3.0))
+    assert not desk.resize("b", Demand(901, 1.0))
+    for _ in range(200):
+        desk.observe(95.0, 1.0)
+    assert desk.resize("a", Demand(100, 1.5))
+    assert not desk.resize("nobody", ONE)

@@ -1,0 +1,183 @@
+"""The engine: who is painted next, what a failing session does to others, and when a seat is free."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+
+import pytest
+
+from fakes import FakeClock, picture
+from vivace.media.frame import Frame
+from vivace.serve.engine import Engine, Seat
+
+
+def frame(index=0):
+    return Frame(picture(0), index, index, Fraction(1, 25), 100.0)
+
+
+def seat(budget_s=0.04, paint=lambda frame: None, failed=lambda error: None):
+    return Seat(paint, failed, budget_s)
+
+
+@pytest.fixture
+def engine():
+    engine = Engine("fake")
+    yield engine
+    assert engine.stop()
+
+
+def simulate(fps: list[float], step_s: float, seconds: float) -> list[int]:
+    """Serve sessions of these frame rates with steps of this time; return how often each was served."""
+    clock = FakeClock(0.0)
+    engine = Engine("fake", clock)
+    seats = [seat() for _ in fps]
+    for each in seats:
+        engine.sit(each)
+    served = [0] * len(fps)
+    arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
+    while arrivals:
+        while arrivals and arrivals[0][0] <= clock() + 1e-9:
+            due_s, which = arrivals.pop(0)
+            engine._clock = lambda due_s=due_s: due_s  # the frame came at its own time, during a step
+            engine.offer(seats[which], frame())
+            engine._clock = clock
+        if all(each.frame is None for each in seats):
+            clock.advance(max(0.0, arrivals[0][0] - clock()) if arrivals else 0.0)
+            continue
+        chosen, _ = engine._next()
+        served[seats.index(chosen)] += 1
+        clock.advance(step_s)
+    return served
+
+
+def test_the_frame_that_came_first_is_painted_first(engine):
+    painted, gate, began = [], threading.Event(), threading.Event()
+
+    def hold(_frame):
+        began.set()
+        assert gate.wait(5)
+
+    first = seat(paint=hold)
+    others = [seat(paint=lambda _frame, name=name: painted.append(name)) for name in "abc"]
+    for each in (first, *others):
+        engine.sit(each)
+    engine.start()
+    engine.offer(first, frame())
+    assert began.wait(5)
+    for which in (2, 0, 1):
+        engine.offer(others[which], frame())
+    done = threading.Event()
+    last = seat(paint=lambda _frame: done.set(), budget_s=10.0)
+    engine.sit(last)
+    engine.offer(last, frame())
+    gate.set()
+    assert done.wait(5)
+    assert painted == ["c", "a", "b"]
+
+
+def test_a_session_with_room_for_all_gets_every_frame():
+    assert simulate([15, 25], 0.01, 4) == [60, 100]
+
+
+@pytest.mark.parametrize("step_s", [0.02, 0.03, 0.05])
+def test_who_sends_120_frames_a_second_cannot_starve_who_sends_15(step_s):
+    modest, greedy = simulate([15, 120], step_s, 4)
+    fair = min(60, 4 / step_s / 2)
+    assert modest >= 0.9 * fair
+    assert greedy >= 0.5 * (4 / step_s - modest)  # nor is it starved itself
+
+
+def test_equal_sessions_that_want_too_much_get_equal_shares():
+    counts = simulate([30, 30, 30], 0.03, 6)
+    assert max(counts) - min(counts) <= 0.2 * max(counts)
+
+
+def test_the_newest_frame_wins_and_keeps_the_place_in_the_queue():
+    clock = FakeClock(0.0)
+    engine = Engine("fake", clock)
+    one, two = seat(), seat()
+    engine.sit(one)
+    engine.sit(two)
+    old = frame(0)
+    assert engine.offer(one, old) is None
+    clock.advance(0.01)
+    engine.offer(two, frame(0))
+    clock.advance(0.01)
+    assert engine.offer(one, frame(1)) is old
+    chosen, newest = engine._next()
+    assert (chosen, newest.index) == (one, 1)
+
+
+def test_a_session_that_fails_is_told_and_the_others_go_on(engine):
+    errors, painted = [], threading.Event()
+
+    def fail(_frame):
+        raise MemoryError("no room")
+
+    broken = seat(paint=fail, failed=errors.append)
+    healthy = seat(paint=lambda _frame: painted.set())
+    for each in (broken, healthy):
+        engine.sit(each)
+    engine.start()
+    engine.offer(broken, frame())
+    engine.offer(healthy, frame())
+    assert painted.wait(5)
+    assert [str(error) for error in errors] == ["no room"]
+    assert engine.alive
+
+
+def test_the_engine_survives_an_end_that_fails(engine, caplog):
+    painted = threading.Event()
+
+    def fail(_thing):
+        raise ValueError("worse")
+
+    broken, healthy = seat(paint=fail, failed=fail), seat(paint=lambda _frame: painted.set())
+    for each in (broken, healthy):
+        engine.sit(each)
+    engine.start()
+    engine.offer(broken, frame())
+    engine.offer(healthy, frame())
+    assert painted.wait(5)
+    assert "ending a session failed" in caplog.text
+
+
+def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
+    began, gate, freed = threading.Event(), threading.Event(), threading.Event()
+    order = []
+
+    def paint(_frame):
+        began.set()
+        assert gate.wait(5)
+        order.append("painted")
+
+    here = seat(paint=paint)
+    engine.sit(here)
+    engine.start()
+    engine.offer(here, frame())
+    assert began.wait(5)
+    engine.leave(here, lambda: (order.append("freed"), freed.set()))
+    engine.leave(here, lambda: order.append("freed twice"))
+    assert order == []
+    gate.set()
+    assert freed.wait(5)
+    assert order == ["painted", "freed"]
+    engine.offer(here, frame())
+    assert here.frame is None
+
+
+def test_only_sessions_that_send_share_the_budget():
+    clock = FakeClock()
+    engine = Engine("fake", clock)
+    one, two = seat(), seat()
+    for each in (one, two):
+        engine.sit(each)
+    assert engine.active() == 0
+    engine.offer(one, frame())
+    engine.offer(two, frame())
+    assert engine.active() == 2
+    clock.advance(0.9)
+    engine.offer(one, frame())
+    clock.advance(0.9)
+    assert engine.active() == 1

@@ -1,0 +1,79 @@
+"""A hub with a fake model and a fake clock, and waiting for other threads without sleeping for a guessed time."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from fakes import SIZE, FakeClock, FakeModel
+from vivace import messages
+from vivace.serve.hub import Hub
+from vivace.serve.session import LiveSession
+from vivace.serve.settings import ServeSettings
+
+PATIENCE_S = 10.0
+
+
+def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+def settings(**changes: Any) -> ServeSettings:
+    """Settings for a fake model, with two slots."""
+    return ServeSettings(**{"models": ["fake"], "size": SIZE, "slots": 2, **changes})
+
+
+@asynccontextmanager
+async def running_hub(
+    model: FakeModel | None = None, clock: Callable[[], float] | None = None, **changes: Any
+) -> AsyncIterator[Hub]:
+    """A hub that has started; its clock stands still unless told otherwise."""
+    the_model = model or FakeModel(record=False)
+    hub = Hub(settings(**changes), lambda _name: the_model, clock or FakeClock())
+    await hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.stop()
+
+
+def grey(level: int = 100, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A flat picture."""
+    return np.full((size[1], size[0], 3), level, np.uint8)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until another thread has done something; fail when it does not."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end_s, "it never happened"
+        await asyncio.sleep(0.001)
+
+
+async def opened(hub: Hub, prompt: str | None = "red", client: str = "ada", **controls: Any) -> LiveSession:
+    """A live session whose model is open."""
+    session = hub.open_session(client=client, controls=messages.Controls(prompt=prompt, crossfade_s=0, **controls))
+    session.push(grey())
+    await until(lambda: session._painter is not None)
+    return session
+
+
+async def next_of(events: Any, kind: type) -> Any:
+    """The next event of a kind."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in events:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError(f"no {kind.__name__} came")
