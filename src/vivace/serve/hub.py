@@ -386,7 +386,7 @@ class Hub:
             session = self._sessions.get(session_id)
             if session is not None and session.size is not None:
                 room = self._rooms[session.model]
-                room.admission.observe(step_ms, room.demand(session.size).weight)
+                room.admission.observe(step_ms, room.weight(session.size))
 
     # Models
 

@@ -44,7 +44,11 @@ class Room:
 
     def demand(self, size: Size) -> Demand:
         """Return what a session of `(width, height)` px asks for."""
-        return Demand(self.model.nbytes(size), max(1.0, size[0] * size[1] / self.area_px))
+        return Demand(self.model.nbytes(size), self.weight(size))
+
+    def weight(self, size: Size) -> float:
+        """Return the time of a step at `(width, height)` px, in steps at the default size; small ones count as one."""
+        return max(1.0, size[0] * size[1] / self.area_px)
 
 
 def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel], clock: Clock) -> Room:

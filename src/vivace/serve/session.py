@@ -100,6 +100,7 @@ class LiveSession:
             painter=lambda: self._painter,
             resize=lambda size: around.resize(self.id, size),
         )
+        self._one_update = asyncio.Lock()
         self.presence = Presence(
             around.clock, heartbeat_s=settings.heartbeat_s, grace_s=settings.grace_s, idle_s=settings.idle_s
         )
@@ -274,7 +275,9 @@ class LiveSession:
         arrived_s = self._clock()
         if self._state == "ended":
             raise SessionClosedError(f"the session has ended ({self.end_reason}); open a new one")
-        return await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
+        # One thread at a time for each session: a client that floods must not take those of others.
+        async with self._one_update:
+            return await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
 
     # Events and reports
 
