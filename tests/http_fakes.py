@@ -65,7 +65,10 @@ class Running:
         return answer.json()
 
     def control(self, session: dict[str, Any]) -> Any:
-        return self.client.websocket_connect(session["control_url"] + "?secret=" + session["secret"])
+        return self.websocket(session["control_url"] + "?secret=" + session["secret"])
+
+    def websocket(self, path: str, **what: Any) -> Any:
+        return self.client.websocket_connect("ws://localhost" + path, **what)
 
 
 def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:

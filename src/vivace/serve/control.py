@@ -36,7 +36,7 @@ class Rate:
         now_s = self._clock()
         self._left = min(2 * self._per_s, self._left + (now_s - self._seen_s) * self._per_s)
         self._seen_s = now_s
-        if self._left < 1:
+        if self._left < 1 - 1e-9:  # a whole one, but for rounding
             return False
         self._left -= 1
         return True

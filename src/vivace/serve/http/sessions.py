@@ -201,21 +201,30 @@ async def _converse(websocket: WebSocket, server: Server, session: LiveSession) 
         return CLOSE_NORMAL
 
     detach = session.attach()  # for as long as the channel stands, the client is there
-    tasks = {asyncio.create_task(listen()), asyncio.create_task(speak())}
-    code = 0
+    tasks = (asyncio.create_task(listen()), asyncio.create_task(speak()))
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # the client went away while it was told
-                code = max(code, task.result())
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        detach()  # first: a server that is being stopped may not let us wait
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        detach()
+        await asyncio.wait(tasks)
+    code = max(_close_code(task) for task in tasks)
     if code:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # gone in this very moment
             await websocket.close(code)
+
+
+def _close_code(task: asyncio.Task[int]) -> int:
+    """Return the code one direction ended with; 0 if the client went away or the other direction ended first."""
+    if task.cancelled():
+        return 0
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if isinstance(error, (WebSocketDisconnect, TimeoutError)):  # while it was told something
+        return 0
+    raise error
 
 
 # What other routes use too

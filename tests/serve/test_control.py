@@ -1,0 +1,284 @@
+"""The control channel: what a client says, what it is answered, what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from fakes import SIZE, FakeClock
+from http_fakes import Running, running, settings_for
+from vivace.serve.auth import make_secret
+from vivace.serve.control import FLOOD_S, ControlLimits, Conversation, Rate
+from vivace.serve.schema import control_schema
+
+PICTURE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+
+
+class Channel:
+    """A test's end of a control WebSocket; passes over statistics unless they are asked for."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+
+    def say(self, **message: Any) -> None:
+        self.socket.send_text(json.dumps(message))
+
+    def hear(self, *kinds: str) -> dict[str, Any]:
+        """Return the next message of one of these kinds."""
+        while True:
+            message = json.loads(self.socket.receive_text())
+            if message["type"] in kinds:
+                return message
+
+
+@contextmanager
+def channel(server: Running, session: dict[str, Any]) -> Iterator[Channel]:
+    with server.control(session) as socket:
+        yield Channel(socket)
+
+
+def push(server: Running, session: dict[str, Any], count: int = 1) -> None:
+    live = server.hub.get(session["id"])
+    for _ in range(count):
+        assert live.push(PICTURE)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    with running(settings_for(tmp_path, slots=1)) as made:
+        yield made
+
+
+def test_the_server_speaks_first(server: Running) -> None:
+    live, waiting = server.open(), server.open()
+    with channel(server, live) as first, channel(server, waiting) as second:
+        assert first.hear("live", "waiting")["session"] == live["id"]
+        assert second.hear("live", "waiting")["position"] == 1
+        first.say(type="end")
+        assert first.hear("ended")["reason"] == "client"
+        assert second.hear("live")["session"] == waiting["id"]
+
+
+def test_an_update_is_acknowledged_and_its_first_frame_announced(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.hear("live")
+        control.say(type="update", id="7", controls={"prompt": "red", "strength": 0.5})
+        ack = control.hear("ack")
+        assert (ack["id"], ack["accepted"], sorted(ack["applied"])) == ("7", True, ["prompt", "strength"])
+        for _ in range(100):  # until the model is open for the first frame's shape
+            push(server, session)
+            control.say(type="ping", id="p")
+            if control.hear("pong", "applied")["type"] == "applied":
+                break
+        else:
+            pytest.fail("no frame came out")
+
+
+def test_what_the_model_cannot_do_is_refused_with_the_reason(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.say(type="update", id="1", controls={"prompt": "gibberish", "strength": 0.1})
+        ack = control.hear("ack")
+        assert (ack["id"], ack["accepted"], ack["applied"]) == ("1", False, [])
+        assert "near is" in ack["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", "[" * 5_000, '{"type":"nope"}', '{"type":"ping","more":1}', "\x00", '{"type":"update"}',
+        '{"type":"update","controls":{"strength":7}}', '{"type":"update","controls":{"seed":1e400}}',
+        '{"type":"ping","presented":[[1,2,3]]}', '{"type":"update","controls":{"prompt":"' + "x" * 2_001 + '"}}',
+    ],
+)  # fmt: skip
+def test_nonsense_is_answered_and_the_session_goes_on(server: Running, text: str) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.socket.send_text(text)
+        refused = control.hear("error")
+        assert refused["code"] == "bad_message"
+        assert len(refused["message"]) <= 500
+        control.say(type="ping", id="still here")
+        assert control.hear("pong")["id"] == "still here"
+
+
+def test_binary_nonsense_too(server: Running) -> None:
+    with channel(server, server.open()) as control:
+        control.socket.send_bytes(bytes(range(256)))
+        assert control.hear("error")["code"] == "bad_message"
+
+
+def test_recording_begins_and_ends_with_the_request_s_id(server: Running, tmp_path: Path) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.say(type="record", id="off", on=False)
+        assert control.hear("error", "recorded")["code"] == "not_recording"
+        control.say(type="record", id="on", on=True)
+        begun = control.hear("recorded")
+        assert (begun["id"], begun["on"]) == ("on", True)
+        control.say(type="record", id="stop", on=False)
+        done = control.hear("recorded")
+        assert (done["id"], done["on"], done["name"]) == ("stop", False, begun["name"])
+        assert done["url"] == f"/v1/recordings/{done['name']}"
+
+
+def test_where_nothing_is_recorded_it_says_so() -> None:
+    with running(settings_for(None)) as server, channel(server, server.open()) as control:
+        control.say(type="record", id="1", on=True)
+        refused = control.hear("error")
+        assert (refused["id"], refused["code"]) == ("1", "recording_off")
+
+
+def test_a_drain_is_told_and_closes_the_channel(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.hear("live")
+        server.client.portal.call(server.hub.drain, 0.0)  # type: ignore[union-attr]
+        assert control.hear("ended")["reason"] == "drain"
+        with pytest.raises(WebSocketDisconnect) as closed:
+            control.socket.receive_text()
+        assert closed.value.code == 1000
+
+
+def test_losing_the_channel_does_not_end_the_session(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.hear("live")
+    assert server.hub.get(session["id"]).state == "live"
+    assert not server.hub.get(session["id"]).presence.connected
+    with channel(server, session) as control:
+        assert control.hear("live")["session"] == session["id"]
+        assert server.hub.get(session["id"]).presence.connected
+
+
+@pytest.mark.parametrize(("url", "code"), [("/v1/sessions/none/control?secret=x", 4404), ("{control}?secret=x", 4403)])
+def test_a_refusal_comes_as_a_message_and_a_close_code(server: Running, url: str, code: int) -> None:
+    session = server.open()
+    with server.websocket(url.format(control=session["control_url"])) as socket:
+        assert json.loads(socket.receive_text())["type"] == "error"
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert closed.value.code == code
+
+
+def test_without_a_token_the_channel_is_closed_with_4401() -> None:
+    with running(settings_for(token_secret=make_secret())) as server:
+        live = server.hub.open_session(client="a")
+        with server.websocket(f"/v1/sessions/{live.id}/control?secret={live.secret}") as socket:
+            assert json.loads(socket.receive_text())["code"] == "no_token"
+
+
+@pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"host": "evil.example"}])
+def test_foreign_pages_and_names_open_no_channel(server: Running, headers: dict[str, str]) -> None:
+    session = server.open()
+    with (
+        pytest.raises(WebSocketDisconnect) as refused,
+        server.websocket(f"{session['control_url']}?secret={session['secret']}", headers=headers),
+    ):
+        pass
+    assert refused.value.status_code in (403, 421)  # type: ignore[attr-defined]
+
+
+# Limits
+
+
+class Quiet:
+    """A session that nothing is asked of."""
+
+    id = "quiet"
+
+    def touch(self) -> None:
+        pass
+
+
+def conversation(per_s: float = 10, max_bytes: int = 1_000) -> tuple[Conversation, list[Any], FakeClock]:
+    said: list[Any] = []
+    clock = FakeClock()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    limits = ControlLimits(per_s, max_bytes)
+    return Conversation(Quiet(), send, limits, clock=clock), said, clock  # type: ignore[arg-type]
+
+
+PING = '{"type":"ping"}'
+
+
+def test_a_rate_allows_bursts_and_recovers() -> None:
+    clock = FakeClock()
+    rate = Rate(10, clock=clock)
+    assert [rate.take() for _ in range(21)] == [True] * 20 + [False]
+    clock.advance(0.1)
+    assert [rate.take() for _ in range(2)] == [True, False]
+    clock.advance(3_600)
+    assert sum(rate.take() for _ in range(50)) == 20
+
+
+def test_too_many_messages_are_answered_once_and_left_out() -> None:
+    talk, said, clock = conversation()
+    for _ in range(30):
+        assert asyncio.run(talk.take(PING))
+    assert [message.type for message in said] == ["pong"] * 20 + ["error"]
+    assert said[-1].code == "too_many_messages"
+    clock.advance(1)
+    assert asyncio.run(talk.take(PING))
+    assert said[-1].type == "pong"
+
+
+def test_a_flood_is_cut_off() -> None:
+    talk, said, _ = conversation()
+
+    async def flood() -> int:
+        taken = 0
+        while await talk.take(PING):
+            taken += 1
+        return taken
+
+    assert asyncio.run(flood()) == 20 + FLOOD_S * 10 - 1
+    assert len(said) == 21
+
+
+def test_a_message_has_a_limit_of_bytes() -> None:
+    talk, said, _ = conversation(max_bytes=100)
+    assert asyncio.run(talk.take(" " * 101))
+    assert said[-1].code == "too_large"
+
+
+def test_a_flood_over_a_socket_closes_it_and_spares_the_session() -> None:
+    with running(settings_for(max_messages_per_s=1)) as server:
+        session = server.open()
+        with pytest.raises(WebSocketDisconnect) as closed, channel(server, session) as control:
+            for _ in range(50):
+                control.say(type="ping")
+            while True:
+                control.socket.receive_text()
+        assert closed.value.code == 1008
+        assert server.hub.get(session["id"]).state == "live"
+
+
+# The schema in the docs
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "control-v1.json"
+
+
+def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
+    assert json.loads(SCHEMA.read_text("utf-8")) == control_schema(), (
+        "it is old: python -m vivace.serve.schema > docs/schema/control-v1.json"
+    )
+
+
+def test_the_schema_knows_every_message_of_both_sides() -> None:
+    client, server = control_schema()["oneOf"]
+    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "end"}
+    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong"}
+    assert told <= set(server["discriminator"]["mapping"])

@@ -1,0 +1,123 @@
+"""WHIP and WHEP, as their RFCs ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
+from vivace.serve.http import state
+from vivace.serve.settings import IceServer
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with running(settings_for(slots=2, queue_length=1)) as made:
+        yield made
+
+
+def test_publishing_to_the_server_makes_a_session_that_ends_with_it(server: Running) -> None:
+    answer = server.client.post("/whip?prompt=red&strength=0.5", content=OFFER, headers=SDP_HEADERS)
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == "application/sdp"
+    assert answer.text.startswith("v=0")
+    assert answer.headers["etag"].startswith('"')
+    (session,) = server.hub.sessions()
+    assert answer.headers["location"].startswith(f"/v1/sessions/{session.id}/whip/")
+    assert server.client.delete(answer.headers["location"]).status_code == 200
+    assert server.peers.made[-1].closed
+    assert not server.hub.sessions()
+    assert server.client.delete(answer.headers["location"]).status_code == 404
+
+
+def test_publishing_to_a_session_replaces_who_published_before(server: Running) -> None:
+    session = server.open()
+    url = session["whip_url"] + "?secret=" + session["secret"]
+    first = server.client.post(url, content=OFFER, headers=SDP_HEADERS)
+    second = server.client.post(url, content=OFFER, headers=SDP_HEADERS)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert [peer.closed for peer in server.peers.made] == [True, False]
+    server.client.delete(second.headers["location"])
+    assert server.hub.get(session["id"]).state == "live", "the session is its owner's, not the publisher's"
+
+
+def test_any_number_of_viewers_up_to_a_limit_watch(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "MAX_VIEWERS", 3)
+    session = server.open()
+    answers = [server.client.post(session["whep_url"], content=OFFER, headers=SDP_HEADERS) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 503]
+    assert not any(peer.closed for peer in server.peers.made)
+    assert server.client.delete(answers[0].headers["location"]).status_code == 200
+    assert server.client.post(session["whep_url"], content=OFFER, headers=SDP_HEADERS).status_code == 201
+
+
+def test_ending_a_session_ends_its_connections(server: Running) -> None:
+    session = server.open()
+    server.client.post(session["whep_url"], content=OFFER, headers=SDP_HEADERS)
+    server.client.delete(f"/v1/sessions/{session['id']}", headers={"x-session-secret": session["secret"]})
+    assert all(peer.closed for peer in server.peers.made)
+
+
+def test_ice_servers_come_as_links_with_their_credentials() -> None:
+    ice = [IceServer(urls=["stun:a", "turn:b?transport=udp"], username='u"x', credential="p")]  # type: ignore[arg-type]
+    with running(settings_for(ice_servers=ice)) as server:
+        link = server.client.post("/whip", content=OFFER, headers=SDP_HEADERS).headers["link"]
+        assert '<stun:a>; rel="ice-server"' in link
+        assert '<turn:b?transport=udp>; rel="ice-server"; username="u\\"x"; credential="p"' in link
+        assert server.open()["ice_servers"] == [
+            {"urls": ["stun:a", "turn:b?transport=udp"], "username": 'u"x', "credential": "p"}
+        ]
+
+
+def test_options_say_what_may_be_posted(server: Running) -> None:
+    asked = server.client.options("/whip")
+    assert asked.status_code == 204
+    assert asked.headers["accept-post"] == "application/sdp"
+
+
+def test_no_trickle_is_405_where_the_connection_is_and_404_where_none_is(server: Running) -> None:
+    location = server.client.post("/whip", content=OFFER, headers=SDP_HEADERS).headers["location"]
+    fragment = {"content-type": "application/trickle-ice-sdpfrag"}
+    refused = server.client.patch(location, content="a=candidate:1", headers=fragment)
+    assert refused.status_code == 405
+    assert "DELETE" in refused.headers["allow"]
+    assert server.client.patch(location + "x", content="", headers=fragment).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (OFFER, "application/json", 415),
+        (OFFER, "", 415),
+        ("", "application/sdp", 400),
+        ("garbage", "application/sdp", 400),
+        (b"\xff\xfe", "application/sdp", 400),
+    ],
+)
+def test_an_offer_that_is_none_leaves_nothing_behind(
+    server: Running, content: str | bytes, kind: str, status: int
+) -> None:
+    answer = server.client.post("/whip", content=content, headers={"content-type": kind})
+    assert answer.status_code == status
+    assert answer.json()["message"]
+    assert not server.hub.sessions()
+    assert all(peer.closed for peer in server.peers.made)
+
+
+def test_a_full_server_answers_503_because_whip_cannot_wait(server: Running) -> None:
+    for _ in range(2):
+        server.open()
+    refused = server.client.post("/whip", content=OFFER, headers=SDP_HEADERS)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert len(server.hub.sessions()) == 2
+
+
+def test_connections_cannot_be_ended_through_another_session(server: Running) -> None:
+    first, second = server.open(), server.open()
+    location = server.client.post(first["whep_url"], content=OFFER, headers=SDP_HEADERS).headers["location"]
+    name = location.rpartition("/")[2]
+    assert server.client.delete(f"/v1/sessions/{second['id']}/whep/{name}").status_code == 404
+    assert server.client.delete(f"/v1/sessions/{first['id']}/whip/{name}").status_code == 404
+    assert not server.peers.made[-1].closed
