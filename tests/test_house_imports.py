@@ -41,8 +41,9 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
     "messages": set(),
-    "client": {"errors", "messages", "media"},
-    "serve": {"errors", "settings", "messages", "media", "models.base", "models", "stream"},
+    "client": {"errors", "messages", "media", "rtc"},
+    "rtc": {"errors", "media"},
+    "serve": {"rtc", "errors", "settings", "messages", "media", "models.base", "models", "stream"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
         *{"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
@@ -54,9 +55,9 @@ ARROWS: dict[str, set[str]] = {
 HEAVY: dict[str, set[str]] = {
     "torch": {"diffusion", "memory", "models", "runtime", "train", "doctor", "bench"},
     "openvino": {"runtime", "train", "doctor"},
-    "av": {"media", "train", "doctor"},
+    "av": {"media", "rtc", "train", "doctor"},
     "cyclopts": {"cli", "train"},
-    "aiortc": {"serve", "client"},
+    "aiortc": {"rtc", "serve", "client"},
     "fastapi": {"serve"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
 }

@@ -1,0 +1,294 @@
+"""Pictures to and from a server over WebRTC, with the control channel beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender
+from pydantic import TypeAdapter
+
+from vivace.errors import SessionClosedError, SourceLostError, UsageError
+from vivace.media.frame import Rgb
+from vivace.messages import ClientMessage, ServerMessage
+from vivace.rtc.assemble import FrameAssembler
+from vivace.rtc.broadcast import Broadcast
+from vivace.rtc.connection import (
+    RateWatch,
+    close_connection,
+    codec_to_send,
+    look_at_line,
+    open_connection,
+    prepare_transports,
+    receive_video,
+    take_description,
+)
+from vivace.rtc.encoding import CODECS
+from vivace.rtc.feed import Feed
+from vivace.rtc.intake import Intake
+from vivace.rtc.newest import Newest
+
+_log = logging.getLogger(__name__)
+
+_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
+
+LOOK_S = 1.0
+CONNECT_S = 15.0
+MAX_UNREAD_EVENTS = 1_000
+"""Events nobody reads are forgotten, oldest first."""
+MAX_FRAME_PX = 4096 * 2304
+
+Exchange = Callable[[str], Awaitable[str]]
+"""Brings an SDP offer to the server and returns its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A picture from the server."""
+
+    rgb: Rgb
+    """`uint8 [h w 3]`."""
+    arrival_s: float
+    """When its first packet came, monotonic."""
+    ready_s: float
+    """When it was decoded."""
+    rtp_timestamp: int
+    """1/90000 s, from an origin of the server's, modulo 2^32."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    rgb: Rgb
+    index: int
+    tag: int | None = None
+
+
+class RtcSession:
+    """One WebRTC connection to a server. An async context manager; used on one event loop, but for `publish`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        publish: bool = True,
+        play: bool = True,
+        codecs: Sequence[str] = CODECS,
+        fps: float = 30.0,
+        ice_servers: Sequence[RTCIceServer] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a connection.
+
+        Args:
+            exchange: brings the offer to the server, e.g. `lambda sdp: client.offer(info, sdp)`.
+            publish: whether pictures are sent.
+            play: whether pictures are received.
+            codecs: what is offered, `H264`, `VP8` or both.
+            fps: of what is published, for the bitrate.
+            ice_servers: STUN and TURN servers; none are needed on a local network.
+            clock: monotonic.
+
+        Raises:
+            UsageError: nothing to publish or play, or a codec that we do not speak.
+        """
+        if not (publish or play):
+            raise UsageError("publish and play are both False; a connection has to carry something")
+        if not codecs or not set(codecs) <= set(CODECS):
+            raise UsageError(f"codecs are {list(codecs)}; give H264, VP8 or both")
+        self._exchange = exchange
+        self._publish = publish
+        self._play = play
+        self._codecs = codecs
+        self._fps = fps
+        self._ice_servers = ice_servers
+        self._clock = clock
+        self._connected = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._outgoing: Newest[_Outgoing] | None = None
+        self._incoming: Newest[Received] | None = None
+        self._sender: Broadcast[_Outgoing] | None = None
+        self._feed: Feed | None = None
+        self._intake: Intake | None = None
+        self._assembler: FrameAssembler | None = None
+        self._channel: RTCDataChannel | None = None
+        self._events: deque[ServerMessage] = deque(maxlen=MAX_UNREAD_EVENTS)
+        self._news = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
+        self._published = 0
+        self._closed = False
+
+    async def connect(self, timeout_s: float = CONNECT_S) -> None:
+        """Connect; pictures flow and the control channel is open when this returns. Once only.
+
+        Raises:
+            UsageError: the server's answer cannot be used.
+            SourceLostError: no connection within `timeout_s`.
+        """
+        self._connection = connection = open_connection(self._ice_servers)
+        connection.on("connectionstatechange", self._state_changed)
+        direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
+        transceiver = connection.addTransceiver("video", direction[self._publish, self._play])
+        known = RTCRtpSender.getCapabilities("video").codecs
+        wanted = [f"video/{name}".lower() for name in (*self._codecs, "rtx")]
+        transceiver.setCodecPreferences([codec for name in wanted for codec in known if codec.mimeType.lower() == name])
+        if self._publish:
+            self._channel = connection.createDataChannel("control")
+            self._channel.on("open", self._opened.set)
+            self._channel.on("message", self._take_message)
+        if self._play:
+            self._incoming = Newest()
+            self._assembler, self._intake = receive_video(
+                transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
+            )
+        try:
+            prepare_transports(connection)
+            await connection.setLocalDescription()
+            answer = await self._exchange(connection.localDescription.sdp)
+            await take_description(connection, answer, "answer")
+            if self._publish:
+                outgoing = self._outgoing = Newest()
+                self._sender = Broadcast(lambda: outgoing, fps=self._fps, clock=self._clock)
+                self._feed = self._sender.attach(codec_to_send(transceiver))
+                self._feed.connect(transceiver.sender)
+            await self._stand(timeout_s)
+        except BaseException:
+            await self.close()
+            raise
+        self._watcher = asyncio.get_running_loop().create_task(self._look_after(), name="vivace-client-rtc")
+
+    async def close(self) -> None:
+        """Close the connection; safe to call twice, and before `connect`."""
+        if self._closed or not hasattr(self, "_connection"):
+            return
+        self._closed = True
+        self._lost.set()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        if self._sender is not None:
+            await self._sender.close()
+        await close_connection(self._connection, self._intake)
+        if self._incoming is not None:
+            self._incoming.close()
+        self._news.set()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Pictures
+
+    def publish(self, rgb: Rgb) -> bool:
+        """Send the newest picture, `uint8 [h w 3]`; returns at once, and False once the connection is closed.
+
+        Any thread. A picture that nobody has sent yet makes way for this one.
+
+        Raises:
+            UsageError: this connection publishes nothing, or is not made yet.
+        """
+        if self._outgoing is None:
+            raise UsageError("this connection does not publish; open it with publish=True and await connect()")
+        self._published += 1
+        return self._outgoing.put(_Outgoing(rgb, self._published - 1))
+
+    def pictures(self) -> AsyncIterator[Received]:
+        """Yield what comes from the server until the connection ends: always the newest. For one consumer.
+
+        Raises:
+            UsageError: this connection plays nothing, or is not made yet.
+        """
+        if self._incoming is None:
+            raise UsageError("this connection does not play; open it with play=True and await connect()")
+        return aiter(self._incoming)
+
+    @property
+    def unread(self) -> int:
+        """Pictures that were decoded, but made way for newer ones before they were taken."""
+        return 0 if self._incoming is None else self._incoming.dropped
+
+    @property
+    def lost(self) -> int:
+        """Frames of which packets were lost, or that build on such."""
+        return 0 if self._assembler is None else self._assembler.lost
+
+    @property
+    def encode_ms(self) -> float | None:
+        """Of the last picture sent."""
+        return None if self._sender is None else self._sender.encode_ms
+
+    def _take_picture(self, rgb: Rgb, arrival_s: float, rtp_timestamp: int) -> None:
+        assert self._incoming is not None
+        if not self._incoming.put(Received(rgb, arrival_s, self._clock(), rtp_timestamp)):
+            raise SessionClosedError("the connection is closed")
+
+    # Control
+
+    def send(self, message: ClientMessage) -> None:
+        """Send a control message; answers are among the events.
+
+        Raises:
+            SessionClosedError: the channel is not open.
+        """
+        if self._channel is None or self._channel.readyState != "open":
+            raise SessionClosedError("the control channel is not open; connect with publish=True first")
+        self._channel.send(message.model_dump_json())
+
+    async def events(self) -> AsyncIterator[ServerMessage]:
+        """Yield what the server says over the control channel until the connection ends. For one consumer."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if self._lost.is_set():
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    def _take_message(self, text: str | bytes) -> None:
+        self._events.append(_SERVER_MESSAGE.validate_json(text))
+        self._news.set()
+
+    # The connection
+
+    async def _stand(self, timeout_s: float) -> None:
+        """Wait until everything is through, or nothing will ever be."""
+        needed = [self._connected.wait(), *([self._opened.wait()] if self._channel is not None else [])]
+        ready: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*needed))
+        lost: asyncio.Future[object] = asyncio.ensure_future(self._lost.wait())
+        waiters = ready, lost
+        await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        stands = ready.done()
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        if not stands:
+            raise SourceLostError(
+                f"no WebRTC connection within {timeout_s:g} s; is UDP let through, or is a TURN server needed?"
+            )
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected":
+            self._connected.set()
+        elif state in ("failed", "closed"):
+            self._lost.set()
+            self._news.set()
+            if self._incoming is not None:
+                self._incoming.close()
+
+    async def _look_after(self) -> None:
+        watch = RateWatch(self._clock)
+        while not self._lost.is_set():
+            await asyncio.sleep(LOOK_S)
+            watch.observe(await look_at_line(self._connection), self._feed)

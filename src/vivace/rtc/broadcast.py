@@ -1,0 +1,235 @@
+"""One picture, encoded once for all who watch it in the same format and bitrate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
+
+import av
+
+from vivace.errors import SinkWriteError, VivaceError
+from vivace.media.frame import Rgb
+from vivace.rtc.encoding import LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
+from vivace.rtc.feed import Feed, Lane, Sent
+from vivace.rtc.rates import RUNGS
+
+_log = logging.getLogger(__name__)
+
+KEYFRAMES = 3
+KEYFRAMES_WITHIN_S = 1.0
+"""No more of them are made on request in this time, however many viewers ask: they cost ten times an ordinary frame."""
+MAX_FAILURES = 3
+"""Pictures in a row that no encoder took."""
+
+
+class Picture(Protocol):
+    """What is sent."""
+
+    @property
+    def rgb(self) -> Rgb:
+        """Pixels `uint8 [h w 3]`."""
+
+    @property
+    def index(self) -> int:
+        """Place in its stream."""
+
+    @property
+    def tag(self) -> int | None:
+        """What came with the picture it was made of."""
+
+
+P = TypeVar("P", bound=Picture, covariant=True)
+
+
+class Pictures(Protocol[P]):
+    """Where pictures come from: always the newest, however long the last one took."""
+
+    def __aiter__(self) -> AsyncIterator[P]:
+        """Yield pictures until there are no more."""
+
+    def close(self) -> None:
+        """Want no more pictures."""
+
+
+class _Encoders:
+    """The encoders of one run: in the encoder's thread."""
+
+    def __init__(self, fps: float, clock: Callable[[], float]) -> None:
+        self.full_bps = full_bitrate((512, 512), fps)
+        self.encode_ms: float | None = None
+        self._fps = fps
+        self._clock = clock
+        self._converter = YuvConverter()
+        self._encoders: dict[Lane, LiveEncoder] = {}
+        self._failures = 0
+
+    def encode(self, rgb: Rgb, pts: int, lanes: dict[Lane, bool]) -> dict[Lane, VideoPacket]:
+        """Encode a picture for every lane, as a keyframe where the lane says so.
+
+        Raises:
+            SinkWriteError: nothing could be encoded, several times in a row.
+        """
+        began_s = self._clock()
+        picture = self._converter.convert(rgb)
+        self.full_bps = full_bitrate((picture.width, picture.height), self._fps)
+        for gone in self._encoders.keys() - lanes.keys():
+            del self._encoders[gone]
+        packets: dict[Lane, VideoPacket] = {}
+        for lane, keyframe in lanes.items():
+            try:
+                packet = self._encoder(lane, (picture.width, picture.height)).encode(picture, pts, keyframe=keyframe)
+            except av.FFmpegError as error:
+                self._fail(lane, error)
+                continue
+            self._failures = 0
+            if packet is not None:
+                packets[lane] = packet
+        self.encode_ms = 1000.0 * (self._clock() - began_s)
+        return packets
+
+    def _encoder(self, lane: Lane, size: tuple[int, int]) -> LiveEncoder:
+        encoder = self._encoders.get(lane)
+        if encoder is None or encoder.size != size:
+            codec, rung = lane
+            encoder = LiveEncoder(codec, size, round(self.full_bps * RUNGS[rung]), fps=self._fps)
+            self._encoders[lane] = encoder
+        return encoder
+
+    def _fail(self, lane: Lane, error: av.FFmpegError) -> None:
+        self._encoders.pop(lane, None)
+        self._failures += 1
+        _log.warning("the %s encoder failed, and is opened again: %s", lane[0], error)
+        if self._failures >= MAX_FAILURES:
+            raise SinkWriteError(
+                f"the {lane[0]} encoder failed {self._failures} times in a row ({error}); "
+                "connect again, or offer the other codec"
+            ) from error
+
+
+class Broadcast(Generic[P]):
+    """Encodes a stream of pictures for any number of feeds; without a feed it does nothing. Used on the event loop."""
+
+    def __init__(
+        self,
+        subscribe: Callable[[], Pictures[P]],
+        *,
+        on_sent: Callable[[P], None] | None = None,
+        fps: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Encode what `subscribe` gives, which is called when the first viewer comes, again if all had left.
+
+        `on_sent` is told of every picture that has been encoded and handed to the connections.
+        """
+        self.encode_ms: float | None = None
+        """Of the last picture: conversion and every encoder."""
+        self.pictures = 0
+        self.encoded = 0
+        """Packets made; over `pictures`, how many formats there are."""
+        self.error: VivaceError | None = None
+        """What ended it."""
+        self._subscribe = subscribe
+        self._on_sent = on_sent
+        self._fps = fps
+        self._clock = clock
+        self._full_bps = full_bitrate((512, 512), fps)
+        self._feeds: list[Feed] = []
+        self._keyframes_s: dict[Lane, deque[float]] = {}
+        self._last_pts = -1
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def viewers(self) -> int:
+        """How many feeds there are."""
+        return len(self._feeds)
+
+    def attach(self, codec: str) -> Feed:
+        """Return a new feed of packets of `codec`, `H264` or `VP8`."""
+        feed = Feed(codec, self._full_bps, clock=self._clock)
+        self._feeds.append(feed)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="vivace-rtc-broadcast")
+        return feed
+
+    async def detach(self, feed: Feed) -> None:
+        """Stop a feed; with the last one, encoding ends. Safe to call twice."""
+        feed.stop()
+        if feed in self._feeds:
+            self._feeds.remove(feed)
+        if not self._feeds:
+            await self._halt()
+
+    async def close(self) -> None:
+        """Stop every feed."""
+        self._stop_feeds()
+        await self._halt()
+
+    async def _halt(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        """Encode until pictures or viewers end; the viewers are told by the end of their feeds."""
+        pictures = self._subscribe()
+        encoders = _Encoders(self._fps, self._clock)
+        executor = ThreadPoolExecutor(1, thread_name_prefix="vivace-rtc-encode")
+        loop = asyncio.get_running_loop()
+        try:
+            async for picture in pictures:
+                lanes, pts = self._lanes(), self._pts()
+                packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, lanes)
+                self.pictures += 1
+                self.encoded += len(packets)
+                self.encode_ms, self._full_bps = encoders.encode_ms, encoders.full_bps
+                self._hand_out(packets, Sent(pts, picture.index, picture.tag))
+                if self._on_sent is not None:
+                    self._on_sent(picture)
+            self._stop_feeds()
+        except VivaceError as error:
+            _log.warning("nothing is sent any more: %s", error)
+            self.error = error
+            self._stop_feeds()
+        finally:
+            pictures.close()
+            executor.shutdown()  # waits for at most one picture
+
+    def _stop_feeds(self) -> None:
+        for feed in self._feeds:
+            feed.stop()
+        self._feeds.clear()
+
+    def _pts(self) -> int:
+        """Return the time of sending as RTP timestamp.
+
+        Not the time of capture: a browser takes the difference for jitter of the line, and holds pictures back for it.
+        """
+        self._last_pts = max(self._last_pts + 1, rtp_time(self._clock()))
+        return self._last_pts
+
+    def _lanes(self) -> dict[Lane, bool]:
+        """Return what has to be encoded, and of that, what has to be a keyframe."""
+        lanes: dict[Lane, bool] = {}
+        for feed in self._feeds:
+            feed.settle()
+            lanes[feed.lane] = lanes.get(feed.lane, False) or feed.wants_keyframe
+        now_s = self._clock()
+        for lane, wanted in lanes.items():
+            made_s = self._keyframes_s.setdefault(lane, deque(maxlen=KEYFRAMES))
+            lanes[lane] = wanted and (len(made_s) < KEYFRAMES or now_s - made_s[0] > KEYFRAMES_WITHIN_S)
+            if lanes[lane]:
+                made_s.append(now_s)
+        return lanes
+
+    def _hand_out(self, packets: dict[Lane, VideoPacket], sent: Sent) -> None:
+        for feed in self._feeds:
+            feed.rates.resize(self._full_bps)
+            packet = packets.get(feed.lane)
+            if packet is not None:
+                feed.put(packet, sent)

@@ -1,0 +1,168 @@
+"""What both ends of a connection do the same: open it, read descriptions, count what passes, and close it for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.sdp import SessionDescription
+from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
+
+from vivace.errors import UsageError
+from vivace.rtc.assemble import FrameAssembler
+from vivace.rtc.encoding import CODECS
+from vivace.rtc.feed import Feed
+from vivace.rtc.intake import Intake, OnPicture
+from vivace.rtc.seams import agreed_codecs, codec_name, gather_loopback_too, replace_jitter_buffer
+
+_log = logging.getLogger(__name__)
+
+MAX_SDP_CHARS = 64 * 1024
+"""A browser's offer has a tenth of it."""
+MAX_SECTIONS = 8
+
+
+def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
+    """Return a new connection; without servers it finds its way on the local network only."""
+    return RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+
+
+async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -> None:
+    """Take the other side's description, `offer` or `answer`.
+
+    Raises:
+        UsageError: it is none, or there is nothing in it that we speak.
+    """
+    if len(sdp) > MAX_SDP_CHARS:
+        raise UsageError(f"the {kind} has {len(sdp)} characters, more than {MAX_SDP_CHARS}; offer video and data only")
+    if not sdp.startswith("v=0"):
+        raise UsageError(f"the {kind} is not SDP: it begins with {sdp[:20]!r}; send what createOffer made, from v=0 on")
+    sections = sdp.count("\nm=")
+    if not 1 <= sections <= MAX_SECTIONS:
+        raise UsageError(
+            f"the {kind} has {sections} media sections; offer 1 to {MAX_SECTIONS}: a video, a data channel"
+        )
+    try:
+        for section in SessionDescription.parse(sdp).media:
+            if section.dtls is None or not section.dtls.fingerprints:
+                raise ValueError("a section without fingerprint or setup")
+        await connection.setRemoteDescription(RTCSessionDescription(_without_mdns(sdp), kind))
+    except Exception as error:  # aiortc's parser lets any of Python's errors out
+        problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise UsageError(
+            f"the {kind} cannot be used ({problem[:200]}); offer H.264 or VP8 video with ICE, DTLS and rtcp-mux, "
+            "as a browser does"
+        ) from error
+
+
+def _without_mdns(sdp: str) -> str:
+    """Leave out candidates with hidden names: whoever hides its address reaches us first, and is known by that.
+
+    To look the names up needs multicast, and takes a second where there is none.
+    """
+    lines = sdp.splitlines()
+    kept = [line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)]
+    if len(kept) < len(lines):
+        # More may come: with this line, checks would end before the other side has begun.
+        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def prepare_transports(connection: RTCPeerConnection) -> None:
+    """Let a connection work without a network; before the local description is set."""
+    for transport in {id(found): found for found in _dtls_transports(connection)}.values():
+        gather_loopback_too(transport.transport)
+
+
+def _dtls_transports(connection: RTCPeerConnection) -> list[Any]:
+    found = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
+    return found + ([connection.sctp.transport] if connection.sctp is not None else [])
+
+
+def receive_video(
+    receiver: RTCRtpReceiver,
+    on_picture: OnPicture,
+    *,
+    max_frame_px: int,
+    clock: Callable[[], float],
+) -> tuple[FrameAssembler, Intake]:
+    """Let a receiver's packets become pictures; close the intake when the connection is closed."""
+
+    def ask() -> None:
+        assembler.ask_for_keyframe()
+
+    intake = Intake(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
+    assembler = FrameAssembler(intake.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
+    replace_jitter_buffer(receiver, assembler)
+    return assembler, intake
+
+
+def codec_to_send(transceiver: RTCRtpTransceiver) -> str:
+    """Return the codec that was agreed on for sending."""
+    return next(codec for codec in agreed_codecs(transceiver) if codec in CODECS)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is known of the line to the other side."""
+
+    received_bytes: int
+    sent_bytes: int
+    rtt_ms: float | None
+    loss: float | None
+    """Share of packets lost on the way there since the last report, 0 to 1."""
+
+
+async def look_at_line(connection: RTCPeerConnection) -> Line:
+    """Return counts and what the other side reports."""
+    received = sent = 0
+    rtt_ms = loss = None
+    for report in (await connection.getStats()).values():
+        if isinstance(report, RTCTransportStats):
+            received, sent = report.bytesReceived, report.bytesSent
+        elif isinstance(report, RTCRemoteInboundRtpStreamStats):
+            loss = report.fractionLost / 256
+            rtt_s: float | None = report.roundTripTime  # unknown until a report has come back
+            rtt_ms = None if rtt_s is None else 1000.0 * rtt_s
+    return Line(received, sent, rtt_ms, loss)
+
+
+class RateWatch:
+    """Looks at the line every second or so, and lets a feed choose its rung."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.sent_bps = 0.0
+        self.received_bps = 0.0
+        self._clock = clock
+        self._before: tuple[float, Line] | None = None
+
+    def observe(self, line: Line, feed: Feed | None) -> None:
+        """Take one look."""
+        now_s = self._clock()
+        if self._before is not None:
+            then_s, before = self._before
+            span_s = max(1e-3, now_s - then_s)
+            self.sent_bps = 8 * (line.sent_bytes - before.sent_bytes) / span_s
+            self.received_bps = 8 * (line.received_bytes - before.received_bytes) / span_s
+            if feed is not None:
+                feed.rates.observe(now_s, sent_bps=self.sent_bps, loss=line.loss)
+        self._before = now_s, line
+
+
+async def close_connection(connection: RTCPeerConnection, intake: Intake | None) -> None:
+    """Close a connection in whatever state it is, and end its threads."""
+    await connection.close()
+    if intake is not None:
+        await asyncio.to_thread(intake.close)

@@ -1,0 +1,129 @@
+"""The way of encoded packets to one viewer: a track that a connection sends, and what it hears back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc.mediastreams import MediaStreamError
+
+from vivace.rtc.encoding import VideoPacket
+from vivace.rtc.rates import RateControl
+from vivace.rtc.seams import on_keyframe_request, replace_encoder, sent_timestamp
+
+MAX_WAITING = 4
+"""Packets that may wait for a connection that is busy; they build on each other, so beyond this all are given up."""
+
+MAX_REMEMBERED = 128
+"""Of what was handed over: two seconds at 60 pictures a second."""
+
+
+Lane = tuple[str, int]
+"""Codec and rung: what all its viewers get the same packets of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Which picture a packet holds."""
+
+    pts: int
+    """RTP timestamp before the random origin."""
+    index: int
+    tag: int | None
+
+
+class Feed(MediaStreamTrack):
+    """Encoded packets for one connection, newest first. Used on the event loop."""
+
+    kind = "video"
+
+    def __init__(self, codec: str, full_bps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Feed packets of `codec`, beginning at `full_bps` bit/s."""
+        super().__init__()
+        self.codec = codec
+        self.rates = RateControl(full_bps, clock())
+        self.wants_keyframe = True
+        """Nothing but a keyframe makes sense to the viewer."""
+        self.sent_packets = 0
+        self.sent_bytes = 0
+        self.dropped = 0
+        self.last: Sent | None = None
+        """What was handed to the connection last."""
+        self._handed: deque[Sent] = deque(maxlen=MAX_REMEMBERED)
+        self._sender: RTCRtpSender | None = None
+        self.lane: Lane = codec, self.rates.rung
+        """Whose packets it gets now."""
+        self._clock = clock
+        self._packets: deque[tuple[VideoPacket, Sent]] = deque()
+        self._changed = asyncio.Event()
+
+    def connect(self, sender: RTCRtpSender) -> None:
+        """Send this feed through `sender`, and listen to what its receiver asks for."""
+        self._sender = sender
+        sender.replaceTrack(self)
+        replace_encoder(sender, self.codec, self._take_estimate)
+        on_keyframe_request(sender, self.ask_for_keyframe)
+
+    def ask_for_keyframe(self) -> None:
+        """Let the next packet be a keyframe."""
+        self.wants_keyframe = True
+
+    def settle(self) -> None:
+        """Change over to the rung that the line carries by now; another encoder's packets begin with a keyframe."""
+        if self.lane[1] != self.rates.rung:
+            self.lane = self.codec, self.rates.rung
+            self.wants_keyframe = True
+
+    def put(self, packet: VideoPacket, sent: Sent) -> None:
+        """Hand over a packet; one that the viewer could not decode is dropped. Never waits."""
+        if self.readyState != "live":
+            return
+        if len(self._packets) >= MAX_WAITING:
+            self.dropped += len(self._packets)
+            self._packets.clear()
+            self.wants_keyframe = True
+        if self.wants_keyframe and not packet.is_keyframe:
+            self.dropped += 1
+            return
+        self.wants_keyframe = False
+        self._packets.append((packet, sent))
+        self._changed.set()
+
+    async def recv(self) -> VideoPacket:
+        """Return the next packet, for aiortc's sender.
+
+        Raises:
+            MediaStreamError: the feed has stopped.
+        """
+        while not self._packets:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._changed.clear()
+            await self._changed.wait()
+        packet, self.last = self._packets.popleft()
+        self._handed.append(self.last)
+        self.sent_packets += 1
+        self.sent_bytes += packet.size
+        return packet
+
+    def take_timing(self) -> list[tuple[int, int]]:
+        """Return `(RTP timestamp on the wire, tag)` of what was sent since the last call, 128 at most, oldest first."""
+        if self._sender is None or self.last is None:
+            return []
+        origin = sent_timestamp(self._sender) - self.last.pts
+        timing = [((origin + sent.pts) & 0xFFFFFFFF, sent.tag) for sent in self._handed if sent.tag is not None]
+        self._handed.clear()
+        return timing
+
+    def stop(self) -> None:
+        """End the feed; safe to call twice."""
+        super().stop()
+        self._packets.clear()
+        self._changed.set()
+
+    def _take_estimate(self, bitrate_bps: int) -> None:
+        self.rates.estimate_bps = bitrate_bps

@@ -1,0 +1,131 @@
+"""Encoded frames become pictures, in a thread of their own; when pictures come faster than that, the newest counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.reformatter import VideoReformatter
+
+from vivace.errors import SessionClosedError
+from vivace.media.frame import Rgb
+from vivace.rtc.assemble import EncodedFrame
+
+_log = logging.getLogger(__name__)
+
+MAX_WAITING = 8
+"""Encoded frames that may wait. Every one is decoded, as later ones build on it; beyond this all are given up."""
+_DECODERS = {"H264": "h264", "VP8": "libvpx"}
+
+OnPicture = Callable[[Rgb, float, int], None]
+"""Called in the intake's thread with `uint8 [h w 3]`, the arrival in monotonic seconds, and the RTP timestamp."""
+
+
+class Intake:
+    """Decodes one video stream. `put` never waits; `close` ends the thread."""
+
+    def __init__(
+        self,
+        on_picture: OnPicture,
+        ask_for_keyframe: Callable[[], None],
+        *,
+        max_frame_px: int = 1920 * 1088,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the thread; frames of more than `max_frame_px` pixels are refused before memory is spent on them."""
+        self.pictures = 0
+        self.skipped = 0
+        """Frames decoded but never made a picture, as a newer one was there."""
+        self.damaged = 0
+        self.overflows = 0
+        self.codec: str | None = None
+        self.size: tuple[int, int] | None = None
+        """`(width, height)` of the last picture, px."""
+        self.decode_ms = 0.0
+        """Of the last picture, conversion to RGB included."""
+        self._on_picture = on_picture
+        self._ask_for_keyframe = ask_for_keyframe
+        self._max_frame_px = max_frame_px
+        self._clock = clock
+        self._frames: deque[EncodedFrame] = deque()
+        self._changed = Condition()
+        self._closed = False
+        self._thread = Thread(target=self._run, name="vivace-rtc-intake", daemon=True)
+        self._thread.start()
+
+    def put(self, frame: EncodedFrame) -> None:
+        """Hand over the next frame."""
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._frames) >= MAX_WAITING:
+                self._frames.clear()
+                self.overflows += 1
+                if not frame.key:
+                    self._ask_for_keyframe()
+                    return
+            self._frames.append(frame)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop, and wait for the frame in hand; safe to call twice."""
+        with self._changed:
+            self._closed = True
+            self._frames.clear()
+            self._changed.notify()
+        self._thread.join()
+
+    def _next(self) -> EncodedFrame | None:
+        with self._changed:
+            while not self._frames and not self._closed:
+                self._changed.wait()
+            return None if self._closed else self._frames.popleft()
+
+    def _run(self) -> None:
+        decoder: Any = None
+        to_rgb = VideoReformatter()
+        while (frame := self._next()) is not None:
+            began_s = self._clock()
+            try:
+                if decoder is None or self.codec != frame.codec:
+                    self.codec, decoder = frame.codec, self._decoder(frame.codec)
+                pictures = decoder.decode(av.Packet(frame.data))
+            except av.FFmpegError as error:
+                _log.debug("a frame of %d bytes could not be decoded: %s", len(frame.data), error)
+                self.damaged += 1
+                decoder = None
+                self._ask_for_keyframe()
+                continue
+            if not pictures:
+                continue
+            if self._frames:
+                self.skipped += 1
+                continue
+            rgb = _rgb(to_rgb, pictures[-1])
+            self.size = rgb.shape[1], rgb.shape[0]
+            self.decode_ms = 1000.0 * (self._clock() - began_s)
+            self.pictures += 1
+            try:
+                self._on_picture(rgb, frame.arrival_s, frame.rtp_timestamp)
+            except SessionClosedError:
+                return  # whoever owns the connection sees that the session has ended, and closes it
+
+    def _decoder(self, codec: str) -> Any:
+        # Without LOW_DELAY, a decoder may hold pictures back in case they come out of order; over WebRTC none do.
+        decoder = cast(Any, av.CodecContext.create(_DECODERS[codec], "r"))
+        decoder.options = {"max_pixels": str(self._max_frame_px)}
+        decoder.thread_count = 1
+        decoder.flags |= Flags.low_delay
+        return decoder
+
+
+def _rgb(reformatter: VideoReformatter, picture: av.VideoFrame) -> Rgb:
+    converted = reformatter.reformat(picture, format="rgb24", threads=1)
+    return np.ascontiguousarray(cast(Rgb, converted.to_ndarray()))

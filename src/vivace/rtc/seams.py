@@ -1,0 +1,140 @@
+"""Everything we use of aiortc that it does not promise: one function for each, and the reason.
+
+`tests/rtc/test_seams.py` fails when a new aiortc has renamed or changed one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtp import RtpPacket
+
+OnEstimate = Callable[[int], None]
+"""Called with the bitrate that a receiver believes its line can carry, bit/s."""
+
+_JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_RECEIVER_CODECS = "_RTCRtpReceiver__codecs"
+_SENDER_ENCODER = "_RTCRtpSender__encoder"
+_SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
+_SEND_KEYFRAME = "_send_keyframe"
+_CONNECTION = "_connection"
+_GET_CANDIDATES = "get_component_candidates"
+
+
+class PacketBuffer(Protocol):
+    """What a receiver hands its packets to."""
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """Take a packet; return whether a keyframe should be asked for, and no frame: frames go their own way."""
+
+
+def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> None:
+    """Let `buffer` put frames together.
+
+    aiortc's own gives a frame away when the next one begins, which costs a frame of latency; gives away one frame for
+    each packet that comes, so that what a lost packet held up stays late; and leads into two queues without end.
+    """
+    _replace(receiver, _JITTER_BUFFER, buffer)
+
+
+def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:
+    """Return the codec of a payload type, `H264` or `VP8`; known once the receiver runs."""
+    return str(getattr(receiver, _RECEIVER_CODECS)[payload_type].name).upper()
+
+
+def agreed_codecs(transceiver: RTCRtpTransceiver) -> list[str]:
+    """Return the codecs both sides speak, the one that is sent first; known once the descriptions are."""
+    return [codec.name.upper() for codec in transceiver._codecs]
+
+
+def prefer_codecs(transceiver: RTCRtpTransceiver, order: Sequence[str]) -> None:
+    """Answer with the codecs in our order, after the offer is taken: aiortc keeps the other side's."""
+    places = {name: place for place, name in enumerate(order)}
+    codecs = transceiver._codecs
+    transceiver._codecs = sorted(codecs, key=lambda codec: places.get(codec.name.upper(), len(places)))
+
+
+def possible_direction(transceiver: RTCRtpTransceiver) -> str:
+    """Return what the offer lets us do, e.g. `recvonly` where the other side only sends."""
+    return str(transceiver._offerDirection)
+
+
+def payload_of(packet: RtpPacket) -> bytes:
+    """Return the codec's own bytes in a packet, which the receiver has taken out of their wrapping."""
+    data: bytes = packet._data  # type: ignore[attr-defined]
+    return data
+
+
+def replace_encoder(sender: RTCRtpSender, codec: str, on_estimate: OnEstimate) -> None:
+    """Let a sender cut encoded packets into RTP payloads, and say what REMB messages say.
+
+    A sender makes an encoder when its first frame comes, and sets `target_bitrate` on it when a REMB arrives. One that
+    is there already is kept.
+    """
+    packers: dict[str, type[_H264Packer] | type[_Vp8Packer]] = {"H264": _H264Packer, "VP8": _Vp8Packer}
+    _replace(sender, _SENDER_ENCODER, packers[codec](on_estimate))
+
+
+def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
+    """Call `callback` when the receiver asks for a keyframe (PLI or FIR); aiortc only tells its own encoder."""
+    _replace(sender, _SEND_KEYFRAME, callback)
+
+
+def sent_timestamp(sender: RTCRtpSender) -> int:
+    """Return the RTP timestamp of the last packet sent: aiortc adds a random origin to ours, known from this only."""
+    return int(getattr(sender, _SENDER_TIMESTAMP))
+
+
+def gather_loopback_too(ice_transport: Any) -> None:
+    """Offer 127.0.0.1 as well: aioice leaves it out, and a machine without a network would have no address at all."""
+    connection = getattr(ice_transport, _CONNECTION)
+    gather = getattr(connection, _GET_CANDIDATES)
+
+    async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
+        return await gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout)
+
+    setattr(connection, _GET_CANDIDATES, with_loopback)
+
+
+class _H264Packer(H264Encoder):
+    """Cuts access units into payloads; encodes nothing."""
+
+    def __init__(self, on_estimate: OnEstimate) -> None:
+        super().__init__()
+        self._on_estimate = on_estimate
+
+    @property
+    def target_bitrate(self) -> int:
+        """What REMB last said is not kept here."""
+        return 0
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._on_estimate(bitrate)
+
+
+class _Vp8Packer(Vp8Encoder):
+    """Cuts VP8 frames into payloads; encodes nothing."""
+
+    def __init__(self, on_estimate: OnEstimate) -> None:
+        super().__init__()
+        self._on_estimate = on_estimate
+
+    @property
+    def target_bitrate(self) -> int:
+        """What REMB last said is not kept here."""
+        return 0
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._on_estimate(bitrate)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    if not hasattr(owner, name):
+        raise AttributeError(f"this aiortc's {type(owner).__name__} has no {name}; see vivace.rtc.seams")
+    setattr(owner, name, value)

@@ -1,0 +1,341 @@
+"""One WebRTC connection of a session: pictures in, pictures out, and control beside them, in any combination."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiortc import RTCDataChannel, RTCIceServer, RTCRtpTransceiver
+
+from vivace.errors import ControlError, SessionClosedError, UsageError
+from vivace.media.frame import Rgb
+from vivace.messages import ServerMessage, Timing
+from vivace.rtc.assemble import FrameAssembler
+from vivace.rtc.broadcast import Broadcast
+from vivace.rtc.connection import (
+    RateWatch,
+    close_connection,
+    codec_to_send,
+    look_at_line,
+    open_connection,
+    prepare_transports,
+    receive_video,
+    take_description,
+)
+from vivace.rtc.encoding import CODECS
+from vivace.rtc.feed import Feed
+from vivace.rtc.intake import Intake
+from vivace.rtc.seams import possible_direction, prefer_codecs
+from vivace.serve.control import ControlLimits
+from vivace.serve.ports import Role
+from vivace.serve.rtc.channel import ControlChannel
+from vivace.serve.vitals import NetworkReport
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""Between two looks at the line."""
+CONTROL_LABEL = "control"
+
+
+class PeerSession(Protocol):
+    """What a peer needs of a session, see `serve.session.LiveSession`."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def state(self) -> str: ...  # noqa: D102
+
+    def push(self, rgb: Rgb, capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
+        """Give the newest picture; False when the session has ended."""
+
+    def attach(self) -> Callable[[], None]:
+        """A connection stands; returns its end."""
+
+    def report_network(self, report: NetworkReport) -> None:
+        """Take what is known of the line."""
+
+    def tell(self, event: ServerMessage) -> None:
+        """Say something to the session's client."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What one connection may do."""
+
+    max_frame_px: int
+    control: ControlLimits
+    connect_s: float = 20.0
+    """A connection that does not stand by then is closed."""
+    silence_s: float = 10.0
+    """One of which nothing has been heard for so long is closed, though it was sent something."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """How a connection does."""
+
+    state: str
+    """`new`, `connecting`, `connected`, `failed` or `closed`."""
+    codec_in: str | None
+    codec_out: str | None
+    pictures_in: int
+    size_in: tuple[int, int] | None
+    lost_in: int
+    """Frames that could not be used, since packets before them were lost."""
+    skipped_in: int
+    """Frames that were decoded but made way for newer ones."""
+    decode_ms: float | None
+    packets_out: int
+    dropped_out: int
+    encode_ms: float | None
+    viewers: int
+    """Who share the encoder."""
+    sent_kbps: float
+    received_kbps: float
+    target_kbps: float | None
+    rtt_ms: float | None
+    loss: float | None
+
+
+class Peer:
+    """One connection of a session. Used on the event loop.
+
+    `answer` is called once. From then on the peer looks after itself: it closes when the session ends, when the other
+    side leaves or falls silent, or by `close`.
+    """
+
+    def __init__(
+        self,
+        session: PeerSession,
+        role: Role,
+        broadcast: Callable[[], Broadcast[Any]],
+        limits: PeerLimits,
+        *,
+        ice_servers: Sequence[RTCIceServer] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a connection; `broadcast` returns what sends the session's pictures."""
+        self.session = session
+        self.role = role
+        self.closed_reason: str | None = None
+        """Why the connection was closed, in words; None while it stands."""
+        self._limits = limits
+        self._open_broadcast = broadcast
+        self._clock = clock
+        self._connection = open_connection(ice_servers)
+        self._broadcast: Broadcast[Any] | None = None
+        self._feed: Feed | None = None
+        self._intake: Intake | None = None
+        self._assembler: FrameAssembler | None = None
+        self._channel: ControlChannel | None = None
+        self._detach: Callable[[], None] | None = None
+        self._watch = RateWatch(clock)
+        self._watcher: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._rtt_ms: float | None = None
+        self._loss: float | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.closed_reason is not None
+
+    @property
+    def state(self) -> str:
+        """State of the connection, as in a browser's `connectionState`."""
+        return str(self._connection.connectionState)
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Return the answer to an offer; the connection is made as soon as the other side has it.
+
+        Raises:
+            UsageError: the offer is none, or asks for nothing that this connection may carry.
+            SessionClosedError: the session has ended.
+        """
+        if self._watcher is not None or self.closed:
+            raise UsageError("this connection has had its offer; open another one for a new offer")
+        if self.session.state == "ended":
+            raise SessionClosedError("the session has ended; open a new one")
+        connection = self._connection
+        connection.on("connectionstatechange", self._state_changed)
+        if self.role != "play":
+            connection.on("datachannel", self._take_channel)
+        await take_description(connection, offer_sdp, "offer")
+        publisher, viewer = self._give_roles(connection.getTransceivers())
+        prepare_transports(connection)
+        if publisher is not None:
+            self._assembler, self._intake = receive_video(
+                publisher.receiver, self._push, max_frame_px=self._limits.max_frame_px, clock=self._clock
+            )
+        if viewer is not None:
+            self._broadcast = self._open_broadcast()
+            self._feed = self._broadcast.attach(codec_to_send(viewer))
+            self._feed.connect(viewer.sender)
+        await connection.setLocalDescription()
+        if self.closed:
+            raise SessionClosedError(f"the connection was closed while it was made: {self.closed_reason}")
+        if self.role != "play":
+            self._detach = self.session.attach()
+        self._watcher = asyncio.get_running_loop().create_task(self._look_after(), name="vivace-rtc-peer")
+        return str(connection.localDescription.sdp)
+
+    async def close(self, reason: str = "closed by the server") -> None:
+        """Close the connection in whatever state it is; safe to call twice, and returns when all has ended."""
+        if self._closing is None:
+            self.closed_reason = reason
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="vivace-rtc-close")
+        await asyncio.shield(self._closing)
+
+    def stats(self) -> PeerStats:
+        """Return how the connection does."""
+        feed, intake, broadcast = self._feed, self._intake, self._broadcast
+        return PeerStats(
+            state=self.state,
+            codec_in=None if intake is None else intake.codec,
+            codec_out=None if feed is None else feed.codec,
+            pictures_in=0 if intake is None else intake.pictures,
+            size_in=None if intake is None else intake.size,
+            lost_in=0 if self._assembler is None else self._assembler.lost,
+            skipped_in=0 if intake is None else intake.skipped,
+            decode_ms=None if intake is None else intake.decode_ms,
+            packets_out=0 if feed is None else feed.sent_packets,
+            dropped_out=0 if feed is None else feed.dropped,
+            encode_ms=None if broadcast is None else broadcast.encode_ms,
+            viewers=0 if broadcast is None else broadcast.viewers,
+            sent_kbps=self._watch.sent_bps / 1000,
+            received_kbps=self._watch.received_bps / 1000,
+            target_kbps=None if feed is None else feed.rates.bitrate_bps / 1000,
+            rtt_ms=self._rtt_ms,
+            loss=self._loss,
+        )
+
+    def _give_roles(
+        self, transceivers: Sequence[RTCRtpTransceiver]
+    ) -> tuple[RTCRtpTransceiver | None, RTCRtpTransceiver | None]:
+        """Decide which video comes in and which goes out; nothing else is taken, sound neither.
+
+        Raises:
+            UsageError: the offer has no video in the direction that is needed.
+        """
+        publisher = viewer = None
+        for transceiver in transceivers:
+            possible = possible_direction(transceiver) if transceiver.kind == "video" else "inactive"
+            takes = publisher is None and self.role != "play" and possible in ("recvonly", "sendrecv")
+            gives = viewer is None and self.role != "publish" and possible in ("sendonly", "sendrecv")
+            if takes:
+                publisher = transceiver
+            if gives:
+                viewer = transceiver
+            transceiver.direction = _DIRECTION[takes, gives]
+            if takes or gives:
+                prefer_codecs(transceiver, CODECS)
+        if self.role == "publish" and publisher is None:
+            raise UsageError("the offer sends no video; offer one with sendonly or sendrecv, in H.264 or VP8")
+        if self.role == "play" and viewer is None:
+            raise UsageError("the offer receives no video; offer one with recvonly or sendrecv, in H.264 or VP8")
+        if publisher is None and viewer is None:
+            raise UsageError("the offer has no video that is sent or received; offer one in H.264 or VP8")
+        return publisher, viewer
+
+    def _push(self, rgb: Rgb, arrival_s: float, rtp_timestamp: int) -> None:
+        """Give the session a picture; in the intake's thread."""
+        try:
+            taken = self.session.push(rgb, arrival_s, tag=rtp_timestamp)
+        except ControlError as error:
+            _log.warning("session %s: a picture was refused: %s", self.session.id, error)
+            return
+        if not taken:
+            raise SessionClosedError("the session has ended")
+
+    def _take_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != CONTROL_LABEL or self._channel is not None:
+            channel.close()
+            return
+        self._channel = ControlChannel(channel, self.session, self._limits.control)
+
+    def _state_changed(self) -> None:
+        if self.state in ("failed", "closed"):
+            self._end("the other side has gone" if self.state == "closed" else "the connection failed")
+
+    def _end(self, reason: str) -> None:
+        """Close soon; from where nobody can wait."""
+        if self._closing is None:
+            self.closed_reason = reason
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="vivace-rtc-close")
+
+    async def _look_after(self) -> None:
+        """Close a connection that never stands or falls silent, and tell the session about the line."""
+        began_s = heard_s = self._clock()
+        received_bytes = sent_packets = 0
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now_s = self._clock()
+            if self.session.state == "ended" or (self._feed is not None and self._feed.readyState == "ended"):
+                error = None if self._broadcast is None else self._broadcast.error
+                self._end("the session has ended" if error is None else str(error))
+                return
+            if self.state != "connected":
+                if now_s - began_s > self._limits.connect_s:
+                    self._end(f"no connection within {self._limits.connect_s:g} s; is UDP let through?")
+                    return
+                continue
+            line = await look_at_line(self._connection)
+            self._watch.observe(line, self._feed)
+            self._rtt_ms, self._loss = line.rtt_ms, line.loss
+            expected = self._expects_something(sent_packets)
+            if line.received_bytes != received_bytes or not expected:
+                heard_s = now_s
+            received_bytes, sent_packets = line.received_bytes, 0 if self._feed is None else self._feed.sent_packets
+            if now_s - heard_s > self._limits.silence_s:
+                self._end(f"nothing was heard for {self._limits.silence_s:g} s")
+                return
+            if self._feed is not None and self.role == "both":
+                self._report(self._feed)
+
+    def _expects_something(self, sent_packets: int) -> bool:
+        """Tell whether the other side should be heard: it sends pictures, or reports on those it gets."""
+        if self._intake is not None and self._intake.pictures:
+            return True
+        return self._feed is not None and self._feed.sent_packets > sent_packets
+
+    def _report(self, feed: Feed) -> None:
+        estimate_bps = feed.rates.estimate_bps
+        self.session.report_network(
+            NetworkReport(
+                rtt_ms=self._rtt_ms,
+                loss=self._loss,
+                bitrate_kbps=self._watch.sent_bps / 1000,
+                available_kbps=None if estimate_bps is None else estimate_bps / 1000,
+            )
+        )
+        timing = feed.take_timing()
+        if timing:
+            self.session.tell(Timing(frames=timing))
+
+    async def _close(self) -> None:
+        _log.info("session %s: a %s connection ends: %s", self.session.id, self.role, self.closed_reason)
+        watcher = self._watcher
+        if watcher is not None and not watcher.done():
+            watcher.cancel()
+            await asyncio.wait([watcher])
+        if self._channel is not None:
+            await self._channel.close()
+        if self._broadcast is not None and self._feed is not None:
+            await self._broadcast.detach(self._feed)
+        await close_connection(self._connection, self._intake)
+        if self._detach is not None:
+            self._detach()
+
+
+_DIRECTION = {
+    (True, True): "sendrecv",
+    (True, False): "recvonly",
+    (False, True): "sendonly",
+    (False, False): "inactive",
+}
+"""By whether pictures are taken and given."""

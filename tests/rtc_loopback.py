@@ -1,0 +1,144 @@
+"""Both ends of a connection in one process, with a session that repaints nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.client.rtc import Received, RtcSession
+from vivace.messages import Ack, Controls, Live, ServerMessage
+from vivace.rtc.newest import Newest
+from vivace.serve.rtc import Peer, PeerFactory
+from vivace.serve.settings import ServeSettings
+
+
+@dataclass(frozen=True)
+class FakeOut:
+    rgb: NDArray[np.uint8]
+    index: int
+    tag: int | None
+    capture_time_s: float
+
+
+class FakeSession:
+    """A session whose every picture comes out as it went in, unless `hold` keeps it."""
+
+    def __init__(self, name: str = "s") -> None:
+        self.id = name
+        self.state = "live"
+        self.pushed: list[FakeOut] = []
+        self.subscriptions: list[Newest[FakeOut]] = []
+        self.attached = 0
+        self.updates: list[Controls] = []
+        self.network: list[Any] = []
+        self.told: list[Any] = []
+        self.sent: list[FakeOut] = []
+        self.touched = 0
+        self.on_push: Callable[[FakeOut], None] = self.publish
+        self._events: Newest[ServerMessage] | None = None
+
+    def push(self, rgb: NDArray[np.uint8], capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
+        if self.state == "ended":
+            return False
+        out = FakeOut(rgb, len(self.pushed), tag, capture_time_s or time.monotonic())
+        self.pushed.append(out)
+        self.on_push(out)
+        return True
+
+    def publish(self, out: FakeOut) -> None:
+        for subscription in self.subscriptions:
+            subscription.put(out)
+
+    def subscribe(self) -> Newest[FakeOut]:
+        subscription: Newest[FakeOut] = Newest()
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def end(self, reason: str, message: str = "") -> None:
+        self.state = "ended"
+        for subscription in self.subscriptions:
+            subscription.close()
+
+    def attach(self) -> Callable[[], None]:
+        self.attached += 1
+
+        def detach() -> None:
+            self.attached -= 1
+
+        return detach
+
+    def report_network(self, report: Any) -> None:
+        self.network.append(report)
+
+    def tell(self, event: Any) -> None:
+        self.told.append(event)
+
+    def report_sent(self, frame: FakeOut, sent_s: float | None = None) -> None:
+        self.sent.append(frame)
+
+    def touch(self) -> None:
+        self.touched += 1
+
+    def report_presented(self, presented: Any) -> None: ...
+
+    async def update(self, controls: Controls) -> Ack:
+        self.updates.append(controls)
+        return Ack(accepted=True, frame_index=len(self.pushed), update_index=len(self.updates), applied=["prompt"])
+
+    async def events(self) -> AsyncIterator[ServerMessage]:
+        yield Live(session=self.id, model="fake", size=(64, 64))
+        await asyncio.Event().wait()
+
+
+@dataclass
+class Pair:
+    session: FakeSession
+    client: RtcSession
+    peer: Peer
+    factory: PeerFactory
+    extra: list[Any] = field(default_factory=list)
+
+
+def peer_factory() -> PeerFactory:
+    return PeerFactory(ServeSettings())
+
+
+@asynccontextmanager
+async def connected(
+    session: FakeSession | None = None,
+    *,
+    factory: PeerFactory | None = None,
+    role: Any = "both",
+    through: Callable[[str], str] = lambda sdp: sdp,
+    back: Callable[[str], str] = lambda sdp: sdp,
+    **client: Any,
+) -> AsyncIterator[Pair]:
+    """Connect a client to a peer of `session`; descriptions go `through` and `back`."""
+    session = session or FakeSession()
+    factory = factory or peer_factory()
+    peer = factory(session, role)
+
+    async def exchange(offer: str) -> str:
+        return back(await peer.answer(through(offer)))
+
+    try:
+        async with RtcSession(exchange, **client) as rtc:
+            yield Pair(session, rtc, peer, factory)
+    finally:
+        await peer.close()
+
+
+async def next_picture(pictures: AsyncIterator[Received], timeout_s: float = 5.0) -> Received:
+    async with asyncio.timeout(timeout_s):
+        return await anext(pictures)
+
+
+def plain(level: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
+    return np.full((size[1], size[0], 3), level, np.uint8)
