@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,7 @@ class FakeSession:
         self.sent: list[FakeOut] = []
         self.touched = 0
         self.on_push: Callable[[FakeOut], None] = self.publish
-        self._events: Newest[ServerMessage] | None = None
+        self.fails: Exception | None = None
 
     def push(self, rgb: NDArray[np.uint8], capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
         if self.state == "ended":
@@ -88,13 +88,27 @@ class FakeSession:
 
     def report_presented(self, presented: Any) -> None: ...
 
-    async def update(self, controls: Controls) -> Ack:
+    async def update(self, controls: Controls, request_id: str | None = None) -> Ack:
         self.updates.append(controls)
-        return Ack(accepted=True, frame_index=len(self.pushed), update_index=len(self.updates), applied=["prompt"])
+        if self.fails is not None:
+            raise self.fails
+        index = len(self.updates)
+        return Ack(id=request_id, accepted=True, frame_index=len(self.pushed), update_index=index, applied=["prompt"])
 
-    async def events(self) -> AsyncIterator[ServerMessage]:
-        yield Live(session=self.id, model="fake", size=(64, 64))
-        await asyncio.Event().wait()
+    def events(self) -> Newest[ServerMessage]:
+        events: Newest[ServerMessage] = Newest()
+        events.put(Live(session=self.id, model="fake", size=(64, 64)))
+        return events
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]], timeout_s: float = 20.0) -> None:
+    """Run a test on a loop of its own, which a mistake cannot hold up for ever."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(timeout_s):
+            await test()  # in this task, so that no other is there when all is closed
+
+    asyncio.run(limited())
 
 
 @dataclass

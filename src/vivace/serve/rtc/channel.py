@@ -32,8 +32,10 @@ class ControlChannel:
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._answer(), name="vivace-rtc-control"),
-            loop.create_task(self._pass_events(), name="vivace-rtc-events"),
+            loop.create_task(self._conversation.pass_events(), name="vivace-rtc-events"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Close the channel and end what runs for it; safe to call twice."""
@@ -54,9 +56,6 @@ class ControlChannel:
             pass
         self._hang_up()
 
-    async def _pass_events(self) -> None:
-        await self._conversation.pass_events()
-
     async def _send(self, message: ServerMessage) -> None:
         if self._channel.bufferedAmount > MAX_UNSENT_BYTES:
             _log.warning("a client that reads nothing from its control channel is cut off")
@@ -66,6 +65,11 @@ class ControlChannel:
             self._channel.send(message.model_dump_json())
         except InvalidStateError:
             self._hang_up()  # the other side closed it between two messages
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a control channel is closed after a mistake of ours", exc_info=error)
+            self._hang_up()
 
     def _hang_up(self) -> None:
         for task in self._tasks:

@@ -1,0 +1,328 @@
+"""A peer brings pictures both ways, soon, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from rtc_loopback import FakeSession, connected, next_picture, peer_factory, plain, run
+from vivace.client.rtc import RtcSession
+from vivace.errors import SessionClosedError, SourceLostError, UsageError
+from vivace.messages import Controls, Ping, Pong, Update
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No thread and no coroutine outlives a connection."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()  # a coroutine nobody awaited says so now
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    # asyncio's own pool ends with the loop; it is not waited for
+    assert not {name for name in left if "vivace" in name or "decoder" in name}
+
+
+async def tasks_left() -> set[str]:
+    """Return what still runs, after the moment that aiortc needs to see that it has been closed."""
+    left: set[str] = set()
+    for _ in range(100):
+        left = {str(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        if not left:
+            return set()
+        await asyncio.sleep(0.01)
+    return left
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_a_picture_comes_back_as_it_went(codec: str) -> None:
+    async def scene() -> None:
+        async with connected(codecs=[codec]) as pair:
+            picture = plain(200)
+            picture[:, :32] = (200, 40, 90)
+            pictures = pair.client.pictures()
+            for _ in range(3):
+                pair.client.publish(picture)
+                received = await next_picture(pictures)
+            assert received.rgb.shape == picture.shape
+            error = np.abs(received.rgb.astype(int) - picture)
+            assert error[:, :24].mean() < 4
+            assert error[:, 40:].mean() < 4
+            assert pair.session.sent  # the time of the encoder is counted
+            stats = pair.peer.stats()
+            assert (stats.codec_in, stats.codec_out, stats.state) == (codec, codec, "connected")
+        assert not await tasks_left()
+        assert pair.session.attached == 0
+
+    run(scene)
+
+
+def test_a_picture_of_odd_size_and_then_another_size_arrives() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pictures = pair.client.pictures()
+            shapes = []
+            for size in ((65, 49), (96, 32)):
+                for _ in range(3):
+                    pair.client.publish(plain(100, size))
+                    received = await next_picture(pictures)
+                shapes.append(received.rgb.shape[:2])
+            assert shapes == [(50, 66), (32, 96)]
+
+    run(scene)
+
+
+def test_pictures_carry_the_timestamp_they_were_sent_with() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pictures = pair.client.pictures()
+            for level in (50, 100, 150):
+                pair.client.publish(plain(level))
+                await next_picture(pictures)
+            tags = [out.tag for out in pair.session.pushed]
+            assert all(tag is not None for tag in tags)
+            assert len(set(tags)) == len(tags)
+            assert [out.tag for out in pair.session.sent] == tags[-len(pair.session.sent) :]
+
+    run(scene)
+
+
+def test_a_viewer_that_sleeps_gets_the_newest_picture() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pictures = pair.client.pictures()
+            pair.client.publish(plain(10))
+            await next_picture(pictures)
+            for level in range(20, 220, 20):
+                pair.client.publish(plain(level))
+                while len(pair.session.sent) == 0 or abs(int(pair.session.pushed[-1].rgb.mean()) - level) > 6:
+                    await asyncio.sleep(0.002)
+            await asyncio.sleep(0.1)  # everything is on this side by now
+            received = await next_picture(pictures)
+            assert abs(received.rgb.mean() - 200) < 6
+            assert pair.client.unread >= 5
+
+    run(scene)
+
+
+def test_two_viewers_of_one_format_share_an_encode() -> None:
+    async def scene() -> None:
+        factory = peer_factory()
+        session = FakeSession()
+        async with connected(session, factory=factory) as studio:
+            watching = connected(session, factory=factory, role="play", publish=False)
+            async with watching as viewer:
+                mine, theirs = studio.client.pictures(), viewer.client.pictures()
+                for _ in range(5):
+                    studio.client.publish(plain(120))
+                    await next_picture(mine)
+                studio.client.publish(plain(180))
+                received = await next_picture(theirs)
+                while abs(received.rgb.mean() - 180) > 6:
+                    received = await next_picture(theirs)
+                broadcast = factory._broadcast(session)
+                assert broadcast.viewers == 2
+                assert broadcast.encoded == broadcast.pictures
+
+            assert factory._broadcast(session).viewers == 1
+        assert len(session.subscriptions) == 1
+
+    run(scene)
+
+
+def test_whip_publishes_and_nothing_comes_back() -> None:
+    async def scene() -> None:
+        async with connected(role="publish", play=False) as pair:
+            for _ in range(3):
+                pair.client.publish(plain(90))
+                await asyncio.sleep(0.05)
+            assert pair.session.pushed
+            assert not pair.session.subscriptions
+
+    run(scene)
+
+
+def test_control_goes_over_the_data_channel() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            events = pair.client.events()
+            assert (await anext(events)).type == "live"
+            pair.client.send(Update(id="1", controls=Controls(prompt="ink")))
+            ack = await anext(events)
+            assert (ack.type, ack.id, ack.accepted) == ("ack", "1", True)  # type: ignore[union-attr]
+            assert pair.session.updates == [Controls(prompt="ink")]
+            pair.client.send(Ping(id="2"))
+            assert isinstance(await anext(events), Pong)
+
+    run(scene)
+
+
+def test_a_failure_behind_the_control_channel_is_logged_and_closes_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pair.session.fails = ZeroDivisionError("a mistake of ours")
+            pair.client.send(Update(id="1", controls=Controls(prompt="ink")))
+            while pair.client._channel.readyState != "closed":  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)
+        assert "a mistake of ours" in caplog.text
+
+    run(scene)
+
+
+GARBAGE = [
+    "",
+    "hello",
+    "v=0\r\n",
+    "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n",
+    "v=0\r\nm=video x\r\n",
+    "v=0\r\n" + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 500,
+    "v=0\r\n" + "a" * 200_000,
+    "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\na=sctp-port:5000\r\n",
+]
+
+
+@pytest.mark.parametrize("offer", GARBAGE)
+def test_garbage_is_refused_with_the_remedy(offer: str) -> None:
+    async def scene() -> None:
+        peer = peer_factory()(FakeSession(), "both")
+        with pytest.raises(UsageError, match="offer|send"):
+            await peer.answer(offer)
+        await peer.close()
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def spoil(kind: str, offer: str) -> str:
+    lines = offer.splitlines()
+    if kind == "no fingerprint":
+        lines = [line for line in lines if not line.startswith("a=fingerprint")]
+    elif kind == "no codec of ours":
+        lines = [line.replace("VP8/", "VP7/").replace("H264/", "H263/") for line in lines]
+    elif kind == "cut off":
+        lines = lines[: len(lines) // 2]
+    elif kind == "no ice":
+        lines = [line for line in lines if not line.startswith("a=ice-")]
+    elif kind == "odd number":
+        lines = [line.replace("a=rtpmap:", "a=rtpmap:x") for line in lines]
+    return "\r\n".join(lines) + "\r\n"
+
+
+@pytest.mark.parametrize("kind", ["no fingerprint", "no codec of ours", "cut off", "no ice", "odd number"])
+def test_a_damaged_offer_is_refused_and_leaves_nothing(kind: str) -> None:
+    async def scene() -> None:
+        with pytest.raises(UsageError, match="offer"):
+            async with connected(through=lambda offer: spoil(kind, offer)):
+                pass
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_an_offer_in_the_wrong_direction_is_refused() -> None:
+    async def scene() -> None:
+        with pytest.raises(UsageError, match="sends no video"):
+            async with connected(role="publish", publish=False):
+                pass
+        with pytest.raises(UsageError, match="receives no video"):
+            async with connected(role="play", play=False):
+                pass
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_a_peer_closes_in_every_state() -> None:
+    async def scene() -> None:
+        factory = peer_factory()
+        fresh = factory(FakeSession(), "both")
+        await fresh.close()
+        await fresh.close()
+        with pytest.raises(UsageError):
+            await fresh.answer("v=0")
+
+        answered = factory(FakeSession(), "both")
+
+        async def exchange(offer: str) -> str:
+            await answered.answer(offer)
+            await answered.close()
+            raise RuntimeError("and nobody hears of it")
+
+        with pytest.raises(RuntimeError):
+            await RtcSession(exchange).connect()
+        assert answered.session.attached == 0  # type: ignore[attr-defined]
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def nowhere(sdp: str) -> str:
+    """Name an address at which nobody is."""
+    lines = []
+    for line in sdp.splitlines():
+        parts = line.split()
+        if line.startswith("a=candidate"):
+            parts[4], parts[5] = "127.0.0.1", "9"
+        lines.append(" ".join(parts))
+    return "\r\n".join(lines) + "\r\n"
+
+
+def test_a_connection_that_finds_no_way_is_given_up_on_both_sides() -> None:
+    async def scene() -> None:
+        factory = peer_factory()
+        peer = factory(FakeSession(), "both")
+
+        async def exchange(offer: str) -> str:
+            return nowhere(await peer.answer(nowhere(offer)))
+
+        with pytest.raises(SourceLostError, match="UDP"):
+            await RtcSession(exchange).connect(timeout_s=0.3)
+        assert peer.state == "connecting"
+        await peer.close()
+        assert peer.session.attached == 0  # type: ignore[attr-defined]
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_a_session_that_ends_closes_its_peers() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pair.client.publish(plain(10))
+            await next_picture(pair.client.pictures())
+            pair.session.end("admin")
+            async with asyncio.timeout(5):
+                while not pair.peer.closed:
+                    await asyncio.sleep(0.05)
+            assert "session has ended" in (pair.peer.closed_reason or "")
+
+    run(scene)
+
+
+def test_an_ended_session_takes_no_offer() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        session.end("idle")
+        with pytest.raises(SessionClosedError):
+            async with connected(session):
+                pass
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_a_client_that_leaves_is_noticed() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            await pair.client.close()
+            async with asyncio.timeout(5):
+                while not pair.peer.closed:
+                    await asyncio.sleep(0.02)
+            await pair.peer.close()
+            assert pair.session.attached == 0
+
+    run(scene)
