@@ -167,17 +167,40 @@ def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
     assert here.frame is None
 
 
-def test_only_sessions_that_send_share_the_budget():
+def shared(fps: list[float], seconds: float = 4.0) -> float:
+    """The time there is for a frame, ms, after these sessions have sent for so long."""
+    clock = FakeClock(0.0)
+    engine = Engine("fake", clock)
+    seats = [seat() for _ in fps]
+    for each in seats:
+        engine.sit(each)
+    arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
+    for due_s, which in arrivals:
+        clock.advance(due_s - clock())
+        engine.offer(seats[which], frame())
+    return engine.share_s() * 1e3
+
+
+@pytest.mark.parametrize(
+    ("fps", "share_ms"), [([15], 66.7), ([30], 40), ([30, 30], 20), ([15, 15, 15], 22.2), ([15, 120], 25)]
+)
+def test_there_is_time_for_the_frames_that_come_and_a_greedy_session_counts_up_to_its_budget(fps, share_ms):
+    assert shared(fps) == pytest.approx(share_ms, rel=0.05)
+
+
+def test_only_sessions_that_send_share():
     clock = FakeClock()
     engine = Engine("fake", clock)
     one, two = seat(), seat()
     for each in (one, two):
         engine.sit(each)
-    assert engine.active() == 0
-    engine.offer(one, frame())
-    engine.offer(two, frame())
-    assert engine.active() == 2
-    clock.advance(0.9)
-    engine.offer(one, frame())
-    clock.advance(0.9)
-    assert engine.active() == 1
+    assert engine.share_s() == float("inf")
+    for _ in range(100):
+        clock.advance(0.04)
+        engine.offer(one, frame())
+        engine.offer(two, frame())
+    assert engine.share_s() == pytest.approx(0.02, rel=0.05)
+    for _ in range(50):
+        clock.advance(0.04)
+        engine.offer(one, frame())
+    assert engine.share_s() == pytest.approx(0.04, rel=0.05)

@@ -364,14 +364,18 @@ async def test_a_picture_that_is_too_large_is_refused():
 
 @in_loop
 async def test_sessions_that_run_at_once_share_the_budget():
-    model = FakeModel(record=False)
-    async with running_hub(model, budget_ms=40.0) as hub:
+    clock = FakeClock()
+    async with running_hub(clock=clock, budget_ms=40.0) as hub:
         one, two = await opened(hub), await opened(hub)
-        viewer = one.subscribe()
-        one.push(grey())
-        await shown(viewer)
-        assert one._painter.deadline.budget_ms == 40.0
-        two.push(grey())
-        one.push(grey())
-        await shown(viewer)
-        assert one._painter.deadline.budget_ms == 20.0
+        viewer, other = one.subscribe(), two.subscribe()
+        for _ in range(60):
+            clock.advance(0.04)
+            one.push(grey())
+            await shown(viewer)
+        assert one._painter.deadline.budget_ms == pytest.approx(40, rel=0.05)
+        for _ in range(60):
+            clock.advance(0.04)
+            for session, each in ((one, viewer), (two, other)):
+                session.push(grey())
+                await shown(each)
+        assert one._painter.deadline.budget_ms == pytest.approx(20, rel=0.05)

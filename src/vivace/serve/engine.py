@@ -5,9 +5,9 @@ that waits in it and stays when that frame is replaced, so that a session which 
 does it get ahead: its next deadline is counted from its last one, by up to one budget, so that who sends 120 frames a
 second yields to who sends 15.
 
-Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: on 2 busy
-cores at 256x256 two separate steps of the embedded model took 160 ms and one step of two took 177 ms (at 384x384: 216
-and 197 ms), which is noise, because inside it runs one after the other; and the first frame would wait for both.
+Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: of the
+embedded model on 2 cores, two separate steps at 256x256 take 38.5 ms and one step of two takes 38.8 ms (47.7 and 47.4
+at 384x384), because inside it runs one after the other; and the frame that is served first would wait for both.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 ACTIVE_S = 1.0
 """A session that sent a frame within this time takes its share of the frame budget."""
+INTERVAL_GAIN = 0.1
 
 
 @dataclass(eq=False, slots=True)
@@ -38,6 +39,8 @@ class Seat:
     frame: Frame | None = None
     deadline_s: float = 0.0
     offered_s: float = float("-inf")
+    interval_s: float = 0.0
+    """Between frames, on average over the last ten."""
     gone: bool = False
     last_act: Callable[[], None] | None = None
 
@@ -70,11 +73,13 @@ class Engine:
         with self._changed:
             return 0.0 if self._current is None else self._clock() - self._current_since_s
 
-    def active(self) -> int:
-        """Return how many sessions have sent a frame lately."""
+    def share_s(self) -> float:
+        """Return the time there is for one frame: that of all frames that come, a seat's counted up to its budget."""
         with self._changed:
             since_s = self._clock() - ACTIVE_S
-            return sum(seat.offered_s >= since_s for seat in self._seats)
+            active = [seat for seat in self._seats if seat.offered_s >= since_s]
+            per_s = sum(1 / max(seat.interval_s, seat.budget_s) for seat in active)
+        return 1 / per_s if active else float("inf")
 
     def sit(self, seat: Seat) -> None:
         """Take a session in."""
@@ -86,6 +91,8 @@ class Engine:
         now_s = self._clock()
         with self._changed:
             displaced, seat.frame = seat.frame, frame
+            interval_s = min(ACTIVE_S, now_s - seat.offered_s)
+            seat.interval_s += (interval_s - seat.interval_s) * INTERVAL_GAIN
             seat.offered_s = now_s
             if seat.gone:
                 seat.frame = None

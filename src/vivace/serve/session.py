@@ -224,7 +224,7 @@ class LiveSession:
         if new_size is not None:
             painter.begin(new_size, self._policy)
         # What one session alone may take, several share: each spends less before any of them drops frames.
-        painter.deadline.budget_ms = self._around.settings.budget_ms / max(1, self._room.engine.active())
+        painter.deadline.budget_ms = min(self._around.settings.budget_ms, self._room.engine.share_s() * 1e3)
         effort = painter.deadline.effort
         made = painter.step(frame.marked("wait", began_s))
         if effort == self._room.model.spec.efforts[0] and any("denoise" in each.marks for each in made):

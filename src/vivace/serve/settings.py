@@ -54,7 +54,7 @@ class ServeSettings(BaseSettings):
     """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""
     budget_ms: Seconds = 40.0
     """Time a frame may take: 25 pictures a second. Sessions at once share it by spending less on each."""
-    min_fps: Seconds = 10.0
+    min_fps: Seconds = 15.0
     """What everyone must be able to get at full effort: no more sessions are let in than keep this rate."""
     memory_limit_mib: Count | None = None
     """Of all sessions' state together; None: half of what is free at start."""
