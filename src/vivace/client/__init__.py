@@ -5,8 +5,10 @@
     async with vivace.client.connect("http://127.0.0.1:8787") as client:
         async with await client.open(prompt="ink sketch") as session:
             ack = await session.update(prompt="watercolour", strength=0.8)   # ack.frame_index: the first frame with it
-            async for event in session.events():
-                ...
+            async with session.media() as media:                             # WebRTC
+                media.publish(rgb)                                           # uint8 [h w 3]
+                async for picture in media.pictures():                       # always the newest
+                    show(picture.rgb)
 
 Needs `pip install 'vivace[serve]'`.
 """

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection
@@ -34,6 +34,9 @@ from vivace.messages import (
     Update,
     Waiting,
 )
+
+if TYPE_CHECKING:
+    from vivace.client.rtc import RtcSession
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +122,23 @@ class ClientSession:
         answer = await self._ask(lambda id_: Ping(id=id_, presented=self._take_presented()))
         assert isinstance(answer, Pong)
         return answer.server_time_s
+
+    def media(self, *, publish: bool = True, play: bool = True, fps: float = 30.0) -> RtcSession:
+        """Return a connection for pictures to and from the session, to be entered with `async with`.
+
+        Args:
+            publish: whether pictures are sent.
+            play: whether what is made of them is received.
+            fps: of what is published.
+        """
+        from aiortc import RTCIceServer
+
+        from vivace.client.rtc import RtcSession
+
+        servers = [RTCIceServer(ice.urls, ice.username, ice.credential) for ice in self.info.ice_servers]
+        return RtcSession(
+            lambda sdp: self.client.offer(self.info, sdp), publish=publish, play=play, fps=fps, ice_servers=servers
+        )
 
     def presented(self, shown: Sequence[tuple[int, float]]) -> None:
         """Report measured glass-to-glass times, `(frame index, ms)`, with the next ping."""

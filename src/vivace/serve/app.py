@@ -86,9 +86,12 @@ def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) 
 
 
 async def _sweep(server: Server) -> None:
-    """Close the peers of sessions that have ended, for as long as the server runs."""
+    """Look after connections for as long as the server runs: those that have ended, and those whose session has."""
     while True:
         await asyncio.sleep(SWEEP_S)
+        for session_id in server.made_for_whip - server.peers.published():
+            server.made_for_whip.discard(session_id)
+            server.hub.end(session_id, "client", "The publisher has gone.")
         alive = {session.id for session in server.hub.sessions()}
         server.made_for_whip.intersection_update(alive)
         for peer in server.peers.take_ended(alive):

@@ -78,6 +78,10 @@ class Peers:
         gone = [name for name, (owner, _, peer) in self._open.items() if owner not in alive or peer.closed]
         return [self._open.pop(name)[2] for name in gone]
 
+    def published(self) -> set[str]:
+        """Return the sessions that a connection brings pictures to."""
+        return {owner for owner, role, peer in self._open.values() if role != "play" and not peer.closed}
+
     def _of(self, session_id: str, role: Role) -> list[str]:
         return [name for name, (owner, kind, _) in self._open.items() if (owner, kind) == (session_id, role)]
 

@@ -18,11 +18,16 @@ router = APIRouter(tags=["whip and whep"])
 
 SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
-_SDP_BODY = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
-_SDP_ANSWER: dict[int | str, dict[str, Any]] = {201: {"content": {SDP: {"schema": {"type": "string"}}}}}
+_SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}
+_TAKES_AN_OFFER: dict[str, Any] = {
+    "status_code": 201,
+    "response_class": Response,
+    "openapi_extra": {"requestBody": {"required": True, **_SDP_TEXT}},
+    "responses": {201: _SDP_TEXT},
+}
 
 
-@router.post("/whip", status_code=201, response_class=Response, openapi_extra=_SDP_BODY, responses=_SDP_ANSWER)
+@router.post("/whip", **_TAKES_AN_OFFER)
 async def publish_new(
     request: Request,
     model: Annotated[str | None, Query(max_length=100)] = None,
@@ -49,10 +54,7 @@ async def publish_new(
     return answer
 
 
-@router.post(
-    "/v1/sessions/{session_id}/whip", status_code=201, response_class=Response, openapi_extra=_SDP_BODY,
-    responses=_SDP_ANSWER,
-)  # fmt: skip
+@router.post("/v1/sessions/{session_id}/whip", **_TAKES_AN_OFFER)
 async def publish(session_id: str, request: Request) -> Response:
     """Publish to a session; whoever published to it before is disconnected."""
     server = server_of(request)
@@ -62,10 +64,7 @@ async def publish(session_id: str, request: Request) -> Response:
     return await _connect(server, session, "publish", await sdp_body(request))
 
 
-@router.post(
-    "/v1/sessions/{session_id}/whep", status_code=201, response_class=Response, openapi_extra=_SDP_BODY,
-    responses=_SDP_ANSWER,
-)  # fmt: skip
+@router.post("/v1/sessions/{session_id}/whep", **_TAKES_AN_OFFER)
 async def watch(session_id: str, request: Request) -> Response:
     """Watch a session."""
     server = server_of(request)

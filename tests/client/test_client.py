@@ -1,0 +1,199 @@
+"""The typed client against a server on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vivace.client
+from http_fakes import OFFER, settings_for
+from live_server import LiveServer, live_server
+from vivace.client import ServerError, ServerUnreachableError
+from vivace.errors import ControlError, SessionClosedError, UsageError
+from vivace.messages import Ended, Live, Waiting
+from vivace.serve.auth import make_secret, make_token
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder: Path = tmp_path_factory.mktemp("recordings")
+    with live_server(settings_for(folder, slots=1)) as made:
+        yield made
+
+
+def test_a_session_is_opened_steered_and_ended(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client:
+            session = await client.open(prompt="red", strength=0.5)
+            async with session:
+                await session.wait_live()
+                ack = await session.update(prompt="blue", seed=3)
+                assert ack.accepted
+                assert sorted(ack.applied) == ["prompt", "seed"]
+                refused = await session.update(prompt="gibberish")
+                assert not refused.accepted
+                assert refused.message
+                assert await session.ping() > 0
+            kinds = [type(event) async for event in session.events()]
+            assert kinds[0] is Live
+            assert kinds[-1] is Ended
+            assert session.ended is not None
+            assert session.ended.reason == "client"
+            with pytest.raises(SessionClosedError):
+                await session.update(strength=1)
+
+    asyncio.run(use())
+    assert not server.hub.sessions()
+
+
+def test_a_value_that_cannot_be_used_is_refused_before_it_is_sent(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open() as session:
+            with pytest.raises(ControlError, match="strength"):
+                await session.update(strength=3)
+            with pytest.raises(ControlError, match="strenght"):
+                await session.update(strenght=1)
+
+    asyncio.run(use())
+
+
+def test_waiting_is_told_and_ends_when_a_slot_comes_free(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client:
+            first, second = await client.open(), await client.open()
+            assert (first.info.state, second.info.state, second.info.position) == ("live", "waiting", 1)
+            waiting = asyncio.create_task(second.wait_live())
+            await first.close()
+            await waiting
+            assert second.state == "live"
+            seen = [type(event) async for event in _until_live(second)]
+            assert Waiting in seen
+            await second.close()
+
+    asyncio.run(use())
+
+
+async def _until_live(session):  # type: ignore[no-untyped-def]
+    async for event in session.events():
+        yield event
+        if isinstance(event, Live):
+            return
+
+
+def test_recording_is_asked_for_and_answered(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open() as session:
+            begun = await session.record(True)
+            done = await session.record(False)
+            assert (begun.on, done.on, done.name) == (True, False, begun.name)
+            with pytest.raises(ServerError) as refused:
+                await session.record(False)
+            assert refused.value.code == "not_recording"
+
+    asyncio.run(use())
+
+
+def test_refusals_are_errors_with_code_and_status(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client:
+            with pytest.raises(ServerError) as refused:
+                await client.open(model="nope")
+            assert (refused.value.code, refused.value.status) == ("unknown_model", 404)
+            with pytest.raises(ServerError) as refused:
+                await client.download("nothing.mp4")
+            assert refused.value.code == "no_recording"
+            session = await client.open()
+            assert (await client.offer(session.info, OFFER)).startswith("v=0")
+            await session.close()
+
+    asyncio.run(use())
+
+
+def test_what_the_server_has_is_listed(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client:
+            assert (await client.models())[0]["name"] == "fake"
+            assert (await client.presets())[0]["prompt"]
+            assert (await client.quota())["slots"] == 1
+            assert isinstance(await client.recordings(), list)
+
+    asyncio.run(use())
+
+
+def test_many_updates_at_once_each_get_their_own_answer(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open() as session:
+            seeds = [session.update(seed=seed) for seed in range(20)]
+            numbers = [ack.update_index for ack in await asyncio.gather(*seeds)]
+            assert numbers == list(range(1, 21))
+
+    asyncio.run(use())
+
+
+def test_a_token_opens_what_is_closed_without() -> None:
+    secret = make_secret()
+    with live_server(settings_for(token_secret=secret)) as server:
+        token = make_token(secret, frozenset(["publish"]), expires_s=60, now_s=time.time())
+
+        async def use(with_token: str | None) -> None:
+            async with vivace.client.connect(server.url, token=with_token) as client, await client.open() as session:
+                assert (await session.update(prompt="red")).accepted
+
+        asyncio.run(use(token))
+        with pytest.raises(ServerError) as refused:
+            asyncio.run(use(None))
+        assert refused.value.code == "no_token"
+
+
+def test_a_lost_channel_is_found_again_and_the_session_is_the_same(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open(prompt="red") as session:
+            assert session._socket is not None
+            session._socket.transport.abort()
+            async with asyncio.timeout(10):
+                while True:
+                    try:
+                        ack = await session.update(prompt="blue")
+                    except ServerUnreachableError:
+                        await asyncio.sleep(0.02)
+                    else:
+                        break
+            assert ack.accepted
+            assert [live.id for live in server.hub.sessions()] == [session.id]
+
+    asyncio.run(use())
+
+
+def test_a_server_that_is_gone_for_good_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(server: LiveServer) -> None:
+        async with vivace.client.connect(server.url) as client:
+            session = await client.open()
+            await asyncio.to_thread(server.hub.end, session.id, "admin", "The operator ended it.")
+            events = [event async for event in session.events()]
+            assert isinstance(events[-1], Ended)
+            assert events[-1].reason == "admin"
+            await session.close()
+
+    with live_server() as server:
+        asyncio.run(use(server))
+
+    async def knock() -> None:
+        async with vivace.client.connect(server.url) as client:
+            with pytest.raises(ServerUnreachableError, match="vivace serve"):
+                await client.models()
+
+    asyncio.run(knock())
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8787", "ftp://x", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(url):
+            pass
+
+    with pytest.raises(UsageError, match="http"):
+        asyncio.run(use())

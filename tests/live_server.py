@@ -1,0 +1,53 @@
+"""A server on a real socket of this machine, around a fake model: for tests of clients."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from fakes import FakeModel
+from http_fakes import FakePeers, settings_for
+from vivace.serve.app import create_app
+from vivace.serve.hub import Hub
+from vivace.serve.main import uvicorn_config
+from vivace.serve.ports import PeerFactory
+from vivace.serve.settings import ServeSettings
+
+
+@dataclass
+class LiveServer:
+    """A server that listens."""
+
+    url: str
+    hub: Hub
+    settings: ServeSettings
+
+
+@contextmanager
+def live_server(
+    settings: ServeSettings | None = None, *, port: int = 0, peers: PeerFactory | None = None
+) -> Iterator[LiveServer]:
+    """Serve until the block is left; the port may be given to come back where a server was before."""
+    settings = settings or settings_for()
+    hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
+    app = create_app(settings, hub, peer_factory=peers or FakePeers())
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        server = uvicorn.Server(uvicorn_config(app, settings))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="live-server")
+        thread.start()
+        try:
+            until_s = time.monotonic() + 30
+            while not server.started and thread.is_alive() and time.monotonic() < until_s:
+                time.sleep(0.01)
+            assert server.started
+            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", hub, settings)
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive()
