@@ -25,6 +25,7 @@ class FakeOut:
     index: int
     tag: int | None
     capture_time_s: float
+    control_index: int = 0
 
 
 class FakeSession:

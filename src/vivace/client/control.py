@@ -123,13 +123,14 @@ class ClientSession:
         assert isinstance(answer, Pong)
         return answer.server_time_s
 
-    def media(self, *, publish: bool = True, play: bool = True, fps: float = 30.0) -> RtcSession:
+    def media(self, *, publish: bool = True, play: bool = True, fps: float = 30.0, notes: bool = False) -> RtcSession:
         """Return a connection for pictures to and from the session, to be entered with `async with`.
 
         Args:
             publish: whether pictures are sent.
             play: whether what is made of them is received.
             fps: of what is published.
+            notes: whether the server says what each picture was made of, see `RtcSession.note`.
         """
         from aiortc import RTCIceServer
 
@@ -137,7 +138,13 @@ class ClientSession:
 
         servers = [RTCIceServer(ice.urls, ice.username, ice.credential) for ice in self.info.ice_servers]
         return RtcSession(
-            lambda sdp: self.client.offer(self.info, sdp), publish=publish, play=play, fps=fps, ice_servers=servers
+            lambda sdp: self.client.offer(self.info, sdp),
+            publish=publish,
+            play=play,
+            fps=fps,
+            control=False,  # there is one already
+            notes=notes,
+            ice_servers=servers,
         )
 
     def presented(self, shown: Sequence[tuple[int, float]]) -> None:

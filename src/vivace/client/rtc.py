@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,6 +43,7 @@ LOOK_S = 1.0
 CONNECT_S = 15.0
 MAX_UNREAD_EVENTS = 1_000
 """Events nobody reads are forgotten, oldest first."""
+MAX_NOTES = 256
 MAX_FRAME_PX = 4096 * 2304
 
 Exchange = Callable[[str], Awaitable[str]]
@@ -67,6 +69,17 @@ class _Outgoing:
     rgb: Rgb
     index: int
     tag: int | None = None
+    control_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the server says of one picture it sent."""
+
+    index: int
+    """Counts the pictures that reached the session."""
+    control_index: int
+    """Number of the last update it was made with, as `Ack.update_index`."""
 
 
 class RtcSession:
@@ -80,6 +93,8 @@ class RtcSession:
         play: bool = True,
         codecs: Sequence[str] = CODECS,
         fps: float = 30.0,
+        control: bool = True,
+        notes: bool = False,
         ice_servers: Sequence[RTCIceServer] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,6 +106,8 @@ class RtcSession:
             play: whether pictures are received.
             codecs: what is offered, `H264`, `VP8` or both.
             fps: of what is published, for the bitrate.
+            control: whether a control channel is opened beside the pictures; only with `publish`.
+            notes: whether the server says what each picture was made of, see `note`.
             ice_servers: STUN and TURN servers; none are needed on a local network.
             clock: monotonic.
 
@@ -106,6 +123,9 @@ class RtcSession:
         self._play = play
         self._codecs = codecs
         self._fps = fps
+        self._control = control and publish
+        self._wants_notes = notes and publish and play
+        self._notes: OrderedDict[int, Note] = OrderedDict()
         self._ice_servers = ice_servers
         self._clock = clock
         self._connected = asyncio.Event()
@@ -138,7 +158,10 @@ class RtcSession:
         known = RTCRtpSender.getCapabilities("video").codecs
         wanted = [f"video/{name}".lower() for name in (*self._codecs, "rtx")]
         transceiver.setCodecPreferences([codec for name in wanted for codec in known if codec.mimeType.lower() == name])
-        if self._publish:
+        if self._wants_notes:
+            notes = connection.createDataChannel("frames", ordered=False, maxRetransmits=0)
+            notes.on("message", self._take_note)
+        if self._control:
             self._channel = connection.createDataChannel("control")
             self._channel.on("open", self._opened.set)
             self._channel.on("message", self._take_message)
@@ -212,6 +235,16 @@ class RtcSession:
         if self._incoming is None:
             raise UsageError("this connection does not play; open it with play=True and await connect()")
         return aiter(self._incoming)
+
+    def note(self, rtp_timestamp: int) -> Note | None:
+        """Return what a picture was made of; None if the server has not said, or it was long ago."""
+        return self._notes.get(rtp_timestamp)
+
+    def _take_note(self, text: str | bytes) -> None:
+        rtp_timestamp, index, _, control_index = json.loads(text)
+        self._notes[rtp_timestamp] = Note(index, control_index)
+        if len(self._notes) > MAX_NOTES:
+            self._notes.popitem(last=False)
 
     @property
     def unread(self) -> int:

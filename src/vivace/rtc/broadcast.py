@@ -42,6 +42,10 @@ class Picture(Protocol):
     def tag(self) -> int | None:
         """What came with the picture it was made of."""
 
+    @property
+    def control_index(self) -> int:
+        """Number of the change of controls it was made with."""
+
 
 P = TypeVar("P", bound=Picture, covariant=True)
 
@@ -188,7 +192,7 @@ class Broadcast(Generic[P]):
                 self.pictures += 1
                 self.encoded += len(packets)
                 self.encode_ms, self._full_bps = encoders.encode_ms, encoders.full_bps
-                self._hand_out(packets, Sent(pts, picture.index, picture.tag))
+                self._hand_out(packets, Sent(pts, picture.index, picture.tag, picture.control_index))
                 if self._on_sent is not None:
                     self._on_sent(picture)
             self._stop_feeds()

@@ -13,7 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from vivace.rtc.encoding import VideoPacket
 from vivace.rtc.rates import RateControl
-from vivace.rtc.seams import on_keyframe_request, replace_encoder, sent_timestamp
+from vivace.rtc.seams import on_keyframe_request, replace_encoder, sent_timestamp, sent_timestamp
 
 MAX_WAITING = 4
 """Packets that may wait for a connection that is busy; they build on each other, so beyond this all are given up."""
@@ -34,6 +34,11 @@ class Sent:
     """RTP timestamp before the random origin."""
     index: int
     tag: int | None
+    control_index: int
+
+
+OnNote = Callable[[int, Sent], None]
+"""Called with the RTP timestamp on the line and what the packets with it hold."""
 
 
 class Feed(MediaStreamTrack):
@@ -57,12 +62,18 @@ class Feed(MediaStreamTrack):
         self._sender: RTCRtpSender | None = None
         self.lane: Lane = codec, self.rates.rung
         """Whose packets it gets now."""
+        self.on_note: OnNote | None = None
+        """Is told of every packet but the first, as it is sent."""
         self._clock = clock
+        self._sender: RTCRtpSender | None = None
+        self._origin: int | None = None
+        """Of RTP timestamps; random, and known from the first packet that was sent."""
         self._packets: deque[tuple[VideoPacket, Sent]] = deque()
         self._changed = asyncio.Event()
 
     def connect(self, sender: RTCRtpSender) -> None:
         """Send this feed through `sender`, and listen to what its receiver asks for."""
+        self._sender = sender
         self._sender = sender
         sender.replaceTrack(self)
         replace_encoder(sender, self.codec, self._take_estimate)
@@ -104,7 +115,11 @@ class Feed(MediaStreamTrack):
                 raise MediaStreamError
             self._changed.clear()
             await self._changed.wait()
+        if self._origin is None and self.last is not None and self._sender is not None:
+            self._origin = sent_timestamp(self._sender) - self.last.pts
         packet, self.last = self._packets.popleft()
+        if self._origin is not None and self.on_note is not None:
+            self.on_note((self._origin + self.last.pts) % 2**32, self.last)
         self._handed.append(self.last)
         self.sent_packets += 1
         self.sent_bytes += packet.size

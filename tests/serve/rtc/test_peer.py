@@ -189,7 +189,7 @@ GARBAGE = [
 def test_garbage_is_refused_with_the_remedy(offer: str) -> None:
     async def scene() -> None:
         peer = peer_factory()(FakeSession(), "both")
-        with pytest.raises(UsageError, match="offer|send"):
+        with pytest.raises(UsageError, match=r"offer|send"):
             await peer.answer(offer)
         await peer.close()
         assert not await tasks_left()

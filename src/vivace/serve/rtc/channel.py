@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -10,14 +11,27 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from vivace.messages import ServerMessage
+from vivace.rtc.feed import Sent
 from vivace.serve.control import ControlLimits, Conversation
 
 _log = logging.getLogger(__name__)
 
 MAX_UNREAD = 64
 """Messages of a client that wait their turn; one that sends more is cut off, as it cannot be told to wait."""
+MAX_UNSENT_NOTES_BYTES = 4 * 1024
+"""Notes beyond this are left out: they are of pictures that have been shown long since."""
 MAX_UNSENT_BYTES = 512 * 1024
 """What a client may leave unread; statistics alone would take minutes to reach it."""
+
+
+def send_note(channel: RTCDataChannel, rtp_timestamp: int, sent: Sent) -> None:
+    """Say what the packets with an RTP timestamp hold, so that a client can match what it shows with what it sent.
+
+    A client asks for it with a data channel `frames` (unordered, no retransmission); each note is a JSON array of RTP
+    timestamp out, frame index, RTP timestamp in (null if it did not come over WebRTC) and control index.
+    """
+    if channel.readyState == "open" and channel.bufferedAmount < MAX_UNSENT_NOTES_BYTES:
+        channel.send(json.dumps([rtp_timestamp, sent.index, sent.tag, sent.control_index]))
 
 
 class ControlChannel:

@@ -32,7 +32,7 @@ from vivace.rtc.intake import Intake
 from vivace.rtc.seams import possible_direction, prefer_codecs
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
-from vivace.serve.rtc.channel import ControlChannel
+from vivace.serve.rtc.channel import ControlChannel, send_note
 from vivace.serve.vitals import NetworkReport
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 LOOK_S = 1.0
 """Between two looks at the line."""
 CONTROL_LABEL = "control"
+NOTES_LABEL = "frames"
 
 
 class PeerSession(Protocol):
@@ -253,10 +254,12 @@ class Peer:
             raise SessionClosedError("the session has ended")
 
     def _take_channel(self, channel: RTCDataChannel) -> None:
-        if channel.label != CONTROL_LABEL or self._channel is not None:
+        if channel.label == CONTROL_LABEL and self._channel is None:
+            self._channel = ControlChannel(channel, self.session, self._limits.control)
+        elif channel.label == NOTES_LABEL and self._feed is not None:
+            self._feed.on_note = lambda timestamp, sent: send_note(channel, timestamp, sent)
+        else:
             channel.close()
-            return
-        self._channel = ControlChannel(channel, self.session, self._limits.control)
 
     def _state_changed(self) -> None:
         if self.state in ("failed", "closed"):
