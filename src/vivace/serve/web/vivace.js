@@ -43,7 +43,8 @@ export class Api {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let answer;
     try {
-      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
+      const keepalive = method === "DELETE";   // outlives a page that is being closed
+      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store", keepalive });
     } catch {
       throw new VivaceError("unreachable", "The server does not answer. Is `vivace serve` running?");
     }
@@ -117,8 +118,9 @@ export class Session extends EventTarget {
   }
 
   async #create(resume) {
-    const controls = resume ? undefined : this.#controls;
-    const info = await this.#api.json("POST", "/v1/sessions", { model: this.#model ?? undefined, controls, resume: resume ?? undefined });
+    // With the controls in any case: a server that does not know the session any more opens a new one with them.
+    const wish = { model: this.#model ?? undefined, controls: this.#controls, resume: resume ?? undefined };
+    const info = await this.#api.json("POST", "/v1/sessions", wish);
     this.#renewed = Boolean(this.info) && info.id !== this.info.id;
     return info;
   }
@@ -415,14 +417,15 @@ export class Session extends EventTarget {
     }
   }
 
-  /** End the session; the slot is free at once. */
-  end(reason = "client") {
+  /** End the session; the slot is free at once. `leaving`: the page is being closed, so it is said in every way. */
+  end({ leaving = false } = {}) {
     if (this.state === "ended") return;
-    if (!this.#say({ type: "end" }) && this.info) {
+    const said = this.#say({ type: "end" });
+    if (this.info && (!said || leaving)) {
       this.#api.request("DELETE", `/v1/sessions/${this.info.id}`, undefined, { "X-Session-Secret": this.info.secret })
         .catch((error) => console.info("vivace: the server frees the session by itself:", error.message));
     }
-    this.#close("ended", { reason, message: "" });
+    this.#close("ended", { reason: "client", message: "" });
   }
 
   #close(state, detail) {

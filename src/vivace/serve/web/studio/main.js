@@ -12,14 +12,15 @@ import { Stage } from "./stage.js";
 import { endedWords, ordinal, problemWords } from "./words.js";
 
 const SLIDER_MS = 60;
-const UNREACHABLE_RETRY_S = 3;
+const SERVER_LOOK_MS = 1_500;   // between two looks whether a server that went away is back
+const GONE = new Set(["unreachable", "draining"]);
 const CONTROL_KEYS = ["strength", "crossfade", "seed"];
 
 class Studio {
   source = null;
   session = null;
 
-  #kind = null; #selectSource; #retry = 0; #count = 0; #starting = 0;
+  #kind = null; #selectSource; #retry = 0; #starting = 0;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -39,7 +40,7 @@ class Studio {
       location.reload();
     });
     // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
-    addEventListener("pagehide", () => this.session?.end());
+    addEventListener("pagehide", () => this.session?.end({ leaving: true }));
     addEventListener("pageshow", (event) => event.persisted && location.reload());
     this.load();
   }
@@ -91,7 +92,6 @@ class Studio {
   /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
   async start(kind = this.#kind ?? "camera", wishes = this.wishes ?? {}) {
     const turn = ++this.#starting;
-    clearInterval(this.#count);
     clearTimeout(this.#retry);
     this.#kind = kind;
     this.wishes = wishes;
@@ -158,7 +158,6 @@ class Studio {
   }
 
   #state({ state, position, retryAfterS, message, reason, resumed, renewed }) {
-    clearInterval(this.#count);
     switch (state) {
       case "waiting":
         return this.show("waiting", `Waiting, ${position === 1 ? "next" : `number ${position}`}`, {
@@ -176,7 +175,9 @@ class Studio {
         return this.show("reconnecting", "Reconnecting", { title: "Reconnecting", text: message || "The connection was lost.", actions: [["End session", "stop"]] });
       case "ended":
         this.#drop();
-        return this.show("ended", "Ended", endedWords(reason, message));
+        this.show("ended", "Ended", endedWords(reason, message));
+        if (reason === "drain") this.#whenBack(() => this.start());
+        return;
     }
   }
 
@@ -231,11 +232,17 @@ class Studio {
     const words = problemWords(error);
     this.again = again;
     this.show("problem", words.title, words);
-    const waitS = error.retryAfterS ?? (error.code === "unreachable" ? UNREACHABLE_RETRY_S : null);
-    if (waitS) this.#retry = setTimeout(again, waitS * 1000);
+    if (GONE.has(error.code)) this.#whenBack(again);
+    else if (error.retryAfterS) this.#retry = setTimeout(again, error.retryAfterS * 1000);
+  }
+
+  // A server that went away is looked for quietly; what is shown stays until it is back.
+  #whenBack(then) {
+    this.#retry = setTimeout(() => this.api.request("GET", "/readyz").then(then, () => this.#whenBack(then)), SERVER_LOOK_MS);
   }
 
   show(state, status, words = null) {
+    clearTimeout(this.#retry);
     const { body } = document;
     const before = body.dataset.state;
     body.dataset.state = state;

@@ -21,12 +21,10 @@ export function problemWords(error) {
     case "file_unreadable":
       return { title: "This file cannot be played", text: `${text} Try an MP4 (H.264) or WebM file.`, actions: [PICK] };
     case "full":
-    case "capacity":
+    case "memory":
     case "queue_full":
       return { title: "The server is full", text: retryText(error) + " Every place is taken, and so is the queue.", actions: [RETRY] };
-    case "quota":
     case "too_many_sessions":
-    case "client_limit":
       return { title: "Too many sessions", text: `${text} Close another tab of the studio, then try again.`, actions: [RETRY] };
     case "unknown_model":
     case "model_broken":
@@ -36,6 +34,8 @@ export function problemWords(error) {
     case "bad_token":
     case "scope":
       return { title: "This server asks for a token", text: "Its operator makes one with `vivace serve token --scope publish`.", actions: [], token: true };
+    case "draining":
+      return { title: "The server is shutting down", text: "It takes no new sessions. This page connects as soon as it is back.", actions: [RETRY] };
     case "unreachable":
       return { title: "The server does not answer", text: "Start it with `vivace serve`. This page connects as soon as it is there.", actions: [RETRY] };
     default:
@@ -63,7 +63,7 @@ export function endedWords(reason, message) {
     case "absent":
       return { title: "Ended: connection lost", text: `The server has not heard from this page in time.${told}`, actions: [again] };
     case "drain":
-      return { title: "The server is shutting down", text: `It was stopped or is being updated.${told} Start again when it is back.`, actions: [again] };
+      return { title: "The server is shutting down", text: `It was stopped or is being updated.${told} This page connects as soon as it is back.`, actions: [again] };
     case "replaced":
       return { title: "Opened elsewhere", text: `This session goes on in another tab or window.${told}`, actions: [["Start a new one", "retry"]] };
     case "limit":

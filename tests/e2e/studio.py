@@ -1,0 +1,194 @@
+"""A server of its own process and a real browser whose camera is a clip, for the tests of the studio."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.media.scenes import make_scene
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+CAMERA_SIZE = (320, 180)
+CAMERA_FPS = 20
+CAMERA_FRAMES = 40
+POLL_MS = 50
+START_S = 60.0
+"""Loading a model and measuring its step on a machine that others use too."""
+
+Colour = NDArray[np.float64]
+"""Mean red, green and blue of a part of a picture, 0 to 255."""
+
+FLAGS = (
+    "--no-sandbox",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-dev-shm-usage",
+)
+
+PROBE = """
+// Mean colour of a part of a video as it is on the page: [left, top, right, bottom] as shares.
+window.colourOf = (id, [left, top, right, bottom]) => {
+  const video = document.getElementById(id);
+  if (!video.videoWidth) return null;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [64, 36];
+  const ctx = canvas.getContext("2d", { willReadFrequently: true });
+  ctx.drawImage(video, 0, 0, 64, 36);
+  const box = [64 * left, 36 * top, 64 * (right - left), 36 * (bottom - top)].map(Math.round);
+  const { data } = ctx.getImageData(...box);
+  const sum = [0, 0, 0];
+  for (let i = 0; i < data.length; i += 4) for (let c = 0; c < 3; c += 1) sum[c] += data[i + c];
+  return sum.map((value) => (4 * value) / data.length);
+};
+"""
+
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
+
+
+def write_camera_clip(path: Path) -> None:
+    """Write what the browser's camera sees: a road, slowly, there and back, as raw video that Chromium plays in a loop."""
+    scene = make_scene("road", CAMERA_SIZE)
+    half = [scene.render(1.0 + index / 100) for index in range(CAMERA_FRAMES // 2)]
+    width, height = CAMERA_SIZE
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F{CAMERA_FPS}:1 Ip A1:1 C420jpeg\n".encode())
+        for rgb in [*half, *reversed(half)]:
+            file.write(b"FRAME\n" + _yuv420(rgb))
+
+
+def _yuv420(rgb: NDArray[np.uint8]) -> bytes:
+    red, green, blue = np.moveaxis(rgb.astype(np.float32), -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    planes = [luma]
+    for colour, scale in ((blue, 0.564), (red, 0.713)):
+        full = 128 + scale * (colour - luma)
+        planes.append(full.reshape(full.shape[0] // 2, 2, full.shape[1] // 2, 2).mean(axis=(1, 3)))
+    return b"".join(np.clip(plane + 0.5, 0, 255).astype(np.uint8).tobytes() for plane in planes)
+
+
+@dataclass
+class Serving:
+    """`vivace serve` in a process of its own, always on the same port."""
+
+    folder: Path
+    slots: int
+    port: int = 0
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where the studio is."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it, and wait until it takes sessions."""
+        if not self.port:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
+        recordings = self.folder / "recordings"
+        flags = ["--port", str(self.port), "--slots", str(self.slots), "--recordings", str(recordings)]
+        environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1"}
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vivace", "serve", *flags], stdout=log, stderr=log, env=environ
+            )
+        deadline_s = time.monotonic() + START_S
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise AssertionError(f"the server did not start:\n{self.log()}")
+            time.sleep(0.1)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal and wait for the end; does nothing if it does not run."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def log(self) -> str:
+        """Return what it has said."""
+        return (self.folder / "server.log").read_text()
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+
+class Studio:
+    """The page in a browser window of its own."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.context = browser.new_context(viewport={"width": 1100, "height": 720}, accept_downloads=True)
+        self.context.add_init_script(PROBE)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.url = url
+
+    def open(self, prompt: str | None = None) -> Studio:
+        """Open the page, with a prompt written but nothing started."""
+        self.page.goto(self.url)
+        self.wait_state("idle")
+        if prompt is not None:
+            self.page.fill("#prompt", prompt)
+        return self
+
+    def start_camera(self) -> None:
+        """Choose the camera, as a person would."""
+        self.page.click("#tiles button:first-child")
+
+    def wait_state(self, state: str, timeout_s: float = 20) -> None:
+        """Wait until the page says that it is in a state."""
+        self.page.wait_for_selector(f'body[data-state="{state}"]', timeout=timeout_s * 1000)
+
+    def paint(self, prompt: str) -> None:
+        """Write a prompt and press Enter."""
+        self.page.fill("#prompt", prompt)
+        self.page.press("#prompt", "Enter")
+
+    def wait_until(self, expression: str, timeout_s: float = 20) -> None:
+        """Wait until an expression of the page is true. (Playwright's own way is forbidden by the page's policy.)"""
+        deadline_s = time.monotonic() + timeout_s
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline_s, f"{expression} did not come true; output is {self.colour()}"
+            self.page.wait_for_timeout(POLL_MS)
+
+    def wait_colour(self, condition: str, box: tuple[float, ...] = EVERYWHERE) -> None:
+        """Wait until the output's mean colour fulfils a condition on r, g and b."""
+        self.wait_until(f"(() => {{ const [r, g, b] = colourOf('after', {list(box)}) ?? []; return {condition}; }})()")
+
+    def colour(self, which: str = "after", box: tuple[float, ...] = EVERYWHERE) -> Colour:
+        """Return the mean colour of the source (`before`) or the output (`after`)."""
+        return np.array(self.page.evaluate("([id, box]) => colourOf(id, box)", [which, list(box)]))
+
+    def session_id(self) -> str:
+        """Return the name of the page's session."""
+        return str(self.page.evaluate("studio.session.info.id"))
+
+    def close(self) -> None:
+        """Close the tab as a person does."""
+        with self.page.expect_event("close"):
+            self.page.close(run_before_unload=True)
+        self.context.close()

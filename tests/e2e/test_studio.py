@@ -1,0 +1,230 @@
+"""The studio in a real Chromium, with a clip for a camera, against `vivace serve` and the embedded model."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from e2e.helpers import count_frames
+from e2e.studio import CHROMIUM, FLAGS, Serving, Studio, write_camera_clip
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+pytest.importorskip("aiortc", reason="needs the serve extra")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
+
+BLUEPRINT = "white lines on a blueprint"
+SEPIA = "faded sepia photograph from 1900"
+IS_BLUE = "b > r + 50"
+IS_SEPIA = "r > g + 4 && g > b + 12"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a server with two places."""
+    serving = Serving(tmp_path_factory.mktemp("serve"), slots=2)
+    serving.start()
+    yield serving
+    serving.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a browser whose camera is our clip."""
+    clip = tmp_path_factory.mktemp("camera") / "road.y4m"
+    write_camera_clip(clip)
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(autouse=True)
+def tell_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Say how long each test took; how long it may take is no law."""
+    began_s = time.monotonic()
+    yield
+    print(f"{request.node.name}: {time.monotonic() - began_s:.1f} s")
+
+
+@pytest.fixture(scope="module")
+def live(server: Serving, browser: Any) -> Iterator[Studio]:
+    """Return a page that is live from the camera, painting blueprints."""
+    studio = Studio(browser, server.url).open(BLUEPRINT)
+    studio.start_camera()
+    studio.wait_state("live")
+    yield studio
+    studio.close()
+
+
+def quota(server: Serving) -> dict[str, int]:
+    """Return what the server says of its places."""
+    with urllib.request.urlopen(f"{server.url}v1/quota") as answer:
+        found: dict[str, int] = json.load(answer)
+    return found
+
+
+def test_the_page_goes_live_and_the_output_is_what_the_prompt_says(live: Studio) -> None:
+    live.wait_colour(IS_BLUE)
+    red, _, blue = live.colour("before")
+    assert blue < red + 50, "the source itself is no blueprint"
+    assert live.page.inner_text("#note").strip() == "AI-modified"
+    live.wait_until("document.getElementById('f-glass').textContent.includes('ms')")
+    assert live.errors == []
+
+
+def test_a_prompt_change_is_acknowledged_and_shows_without_a_flash_of_black(live: Studio) -> None:
+    live.page.evaluate(
+        """() => {
+          window.darkest = 255;
+          const look = () => { const c = colourOf("after", [0, 0, 1, 1]); window.darkest = Math.min(window.darkest, Math.max(...c));
+            document.getElementById("after").requestVideoFrameCallback(look); };
+          document.getElementById("after").requestVideoFrameCallback(look);
+        }"""
+    )
+    live.paint(SEPIA)
+    live.wait_until("/From frame \\d+/.test(document.getElementById('prompt-said').textContent)")
+    live.wait_colour(IS_SEPIA)
+    assert live.page.evaluate("darkest") > 40
+    live.wait_until("document.getElementById('f-prompt').textContent.includes('ms')")
+
+
+def test_a_prompt_the_model_cannot_serve_is_refused_in_words_and_changes_nothing(live: Studio) -> None:
+    live.wait_colour(IS_SEPIA)
+    live.paint("qqqq zzzz xxyy")
+    live.page.wait_for_selector("#prompt-said.bad")
+    assert len(live.page.inner_text("#prompt-said")) > 10
+    live.wait_colour(IS_SEPIA)
+
+
+def test_the_brush_keeps_the_outside_untouched(live: Studio) -> None:
+    live.paint(BLUEPRINT)
+    live.wait_colour(IS_BLUE)
+    page = live.page
+    page.click("#region")
+    page.locator("#brush-size").fill("40")
+    box = page.locator("#brush").bounding_box()
+    assert box is not None
+    x, top, bottom = box["x"] + 0.2 * box["width"], box["y"] + 2, box["y"] + box["height"] - 2
+    page.mouse.move(x, top)
+    page.mouse.down()
+    page.mouse.move(x, bottom, steps=6)
+    page.mouse.up()
+    inside, outside = (0.05, 0.1, 0.3, 0.9), (0.5, 0.1, 0.95, 0.9)
+    live.wait_colour("Math.abs(b - r) < 50", outside)
+    live.wait_colour(IS_BLUE, inside)
+    untouched = np.abs(live.colour("after", outside) - live.colour("before", outside)).max()
+    assert untouched < 12, "what is left of coding and of a moment's motion"
+
+    page.click("#brush-invert")
+    live.wait_colour(IS_BLUE, outside)
+    live.wait_colour("Math.abs(b - r) < 60", inside)
+    page.click("#brush-clear")
+    live.wait_colour(IS_BLUE, inside)
+    page.keyboard.press("Escape")
+    assert page.locator("#brush").is_hidden()
+
+
+def test_a_recording_downloads_and_plays(live: Studio, tmp_path: Path) -> None:
+    page = live.page
+    page.click("#record")
+    page.wait_for_selector('#record[aria-pressed="true"]')
+    live.wait_until("document.getElementById('record-time').textContent >= '0:01'")
+    page.click("#record")
+    with page.expect_download() as download:
+        page.click("#toasts a")
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert re.fullmatch(r"[\w-]+\.mp4", path.name)
+    assert count_frames(path) >= 3
+
+
+def test_a_lost_control_connection_is_taken_up_again_within_the_grace_time(server: Serving, browser: Any) -> None:
+    with closing(Studio(browser, server.url)) as studio:
+        sockets: list[Any] = []
+
+        def relay(socket: Any) -> None:
+            socket.connect_to_server()
+            sockets.append(socket)
+
+        studio.page.route_web_socket(re.compile("/control"), relay)
+        studio.open(BLUEPRINT).start_camera()
+        studio.wait_state("live")
+        session = studio.session_id()
+        sockets[0].close()
+        studio.wait_until("document.getElementById('toasts').textContent.includes('Connected again')")
+        studio.wait_state("live")
+        assert studio.session_id() == session
+        assert len(sockets) == 2
+
+
+def test_two_browsers_never_mix_and_a_closed_tab_frees_its_place_for_who_waits(
+    server: Serving, browser: Any, live: Studio
+) -> None:
+    live.paint(BLUEPRINT)
+    other = Studio(browser, server.url).open(SEPIA)
+    other.start_camera()
+    other.wait_state("live")
+    live.wait_colour(IS_BLUE)
+    other.wait_colour(IS_SEPIA)
+    for _ in range(10):
+        red, _, blue = live.colour()
+        assert blue > red + 50
+        red, _, blue = other.colour()
+        assert red > blue + 12
+
+    with closing(Studio(browser, server.url)) as third:
+        third.open(SEPIA).start_camera()
+        third.wait_state("waiting")
+        assert third.page.inner_text("#card-title") == "You are next"
+        other.close()
+        third.wait_state("live")
+        third.wait_colour(IS_SEPIA)
+        live.wait_colour(IS_BLUE)
+    assert quota(server)["sessions"] >= 1
+
+
+def test_a_blocked_camera_says_what_to_do(server: Serving, browser: Any) -> None:
+    with closing(Studio(browser, server.url)) as studio:
+        refuse = (
+            "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); }"
+        )
+        studio.context.add_init_script(refuse)
+        studio.open().start_camera()
+        studio.wait_state("problem")
+        assert studio.page.inner_text("#card-title") == "The camera is blocked"
+        assert "Allow" in studio.page.inner_text("#card-text")
+        assert studio.page.evaluate("document.activeElement.id") == "card"
+
+
+def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Serving, live: Studio) -> None:
+    live.wait_state("live")
+    server.stop(signal.SIGTERM)
+    live.wait_state("ended")
+    assert "shutting down" in live.page.inner_text("#card-title")
+    server.start()
+    live.wait_state("live")
+    live.wait_colour(IS_BLUE)
+
+    before = live.session_id()
+    server.stop(signal.SIGKILL)
+    live.wait_state("reconnecting")
+    server.start()
+    live.wait_state("live")
+    live.wait_colour(IS_BLUE)
+    assert live.session_id() != before
+    assert live.errors == []
