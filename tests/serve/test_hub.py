@@ -229,13 +229,16 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
 
     class Slow(FakeModel):
         def open(self, size, *, seed=0):
+            if not hubs:
+                return super().open(size, seed=seed)
             began.set()
             assert gate.wait(5)
             states.append(weakref.ref(state := super().open(size, seed=seed)))
             return state
 
-    states = []
+    states, hubs = [], []
     async with running_hub(Slow(record=False)) as hub:
+        hubs.append(hub)
         session = hub.open_session(client="ada", controls=messages.Controls(prompt="red"))
         session.push(grey())
         await until(began.is_set)

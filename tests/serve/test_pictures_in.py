@@ -15,7 +15,7 @@ from fakes import FakeModel
 from vivace import messages
 from vivace.errors import ControlError
 from vivace.serve.limits import free_memory_bytes, read_mask
-from vivace.serve.steering import changes_of, output_size, same_aspect
+from vivace.serve.steering import changes_of
 
 
 def url(data: bytes) -> str:
@@ -79,25 +79,6 @@ def test_what_is_left_out_stays_and_what_is_empty_goes():
         "mask": None,
     }
     assert changes_of(messages.Controls(seed=3, strength=0), spec, 1000) == {"seed": 3, "strength": 0.0}
-
-
-@pytest.mark.parametrize("source", [(640, 480), (160, 120), (1920, 1440), (4, 3)])
-def test_the_output_size_depends_on_the_shape_alone(source):
-    assert output_size(source, 64 * 64, FakeModel().spec) == (72, 56)
-
-
-@pytest.mark.parametrize("source", [(1920, 1080), (1080, 1920), (1, 5000), (5000, 1)])
-def test_the_output_size_is_one_the_model_can_do(source):
-    spec = FakeModel().spec
-    size = output_size(source, 64 * 64, spec)
-    assert all(low <= side <= high for side, low, high in zip(size, spec.min_size, spec.max_size, strict=True))
-    assert all(side % 8 == 0 for side in size)
-
-
-def test_rounding_is_no_other_shape():
-    assert same_aspect((640, 360), (426, 240))
-    assert not same_aspect((640, 360), (640, 480))
-    assert not same_aspect((640, 480), (480, 640))
 
 
 def test_memory_is_known():

@@ -132,7 +132,7 @@ class Listener(_Inbox[messages.ServerMessage]):
         with self._lock:
             if self._closed:
                 return
-            if isinstance(event, (messages.Stats, messages.Timing, messages.Waiting)):
+            if isinstance(event, (messages.Stats, messages.Waiting)):
                 kept = [e for e in self._events if type(e) is not type(event)]
                 self._events = deque(kept)
             self._events.append(event)

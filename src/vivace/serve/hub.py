@@ -215,6 +215,8 @@ class Hub:
                 return session
         room = self._room(model or self.settings.models[0])
         initial = self._initial(room, controls)
+        if initial.size is not None:
+            room.sizes.allow(initial.size)
         session = LiveSession(room, initial, client, owner, self._surroundings())
         demand = room.demand(initial.size or room.default_size)
         with self._lock:
@@ -374,6 +376,7 @@ class Hub:
             if session is None:
                 return
             room = self._rooms[session.model]
+            room.sizes.allow(size)
             if not room.admission.resize(session_id, room.demand(size)):
                 raise RefusedError(
                     "memory",

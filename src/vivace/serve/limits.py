@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from vivace.errors import CapacityError, ControlError
 from vivace.media.frame import Rgb
 
-RefusalCode = Literal["draining", "queue_full", "too_many_sessions", "memory", "recording_off", "recording_space"]
+RefusalCode = Literal[
+    "draining", "queue_full", "too_many_sessions", "memory", "sizes", "recording_off", "recording_space"
+]
 
 _PNG_URL = "data:image/png;base64,"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -14,6 +14,7 @@ from vivace.serve.admission import Admission, Demand
 from vivace.serve.engine import Engine
 from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
+from vivace.serve.shape import USUAL, SizeList, output_size
 from vivace.stream.fit import Size, check_size
 from vivace.stream.slot import ModelSlot
 
@@ -36,6 +37,7 @@ class Room:
     engine: Engine
     admission: Admission
     default_size: Size
+    sizes: SizeList
 
     @property
     def area_px(self) -> int:
@@ -60,7 +62,13 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     """
     model = load_model(name)
     size = check_size(settings.size, model.spec)
-    step_ms = calibrate(model, size, clock) if settings.slots is None else 0.0
+    sizes = SizeList(max(settings.max_output_px, size[0] * size[1]))
+    sizes.allow(size)
+    step_ms = calibrate(model, size, clock)
+    for aspect in USUAL:
+        usual = output_size(aspect, size[0] * size[1], model.spec)
+        sizes.allow(usual)
+        ModelSlot(model, usual, 0).close()
     limit_mib = settings.memory_limit_mib
     admission = Admission(
         slots=settings.slots,
@@ -72,7 +80,7 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     engine = Engine(name, clock)
     engine.start()
     _log.info("%s is ready: %.1f ms a step at %dx%d, %d slots", name, step_ms, *size, admission.slots)
-    return Room(name, model, engine, admission, size)
+    return Room(name, model, engine, admission, size, sizes)
 
 
 def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
@@ -90,6 +98,9 @@ def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
         began_s = clock()
         slot.step(chunk)
         times_ms.append((clock() - began_s) * 1e3)
+    # Lower efforts are compiled when they are first asked for, which is better now than when time is short.
+    for effort in model.spec.efforts[1:]:
+        slot.step(replace(chunk, effort=effort))
     slot.close()
     return median(times_ms[1:]) / model.spec.chunk_frames
 

@@ -31,7 +31,8 @@ from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recording, Shelf
 from vivace.serve.room import Room
 from vivace.serve.settings import ServeSettings
-from vivace.serve.steering import Steering, output_size, same_aspect
+from vivace.serve.shape import output_size
+from vivace.serve.steering import Steering
 from vivace.serve.vitals import NetworkReport, StageSink, Vitals
 from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.fit import Size
@@ -167,19 +168,22 @@ class LiveSession:
             self._opening, self._source_size = True, source
             self._around.in_background(lambda: self._open(source))
             return False
-        assert self._source_size is not None
-        if not same_aspect(source, self._source_size):
+        if source != self._source_size:
             self._source_size = source
-            if self._board.controls.size is None:
+            if self._board.controls.size is None and self._natural_size(source) != self._painter.size:
                 self._opening = True
                 self._around.in_background(lambda: self._reshape(source))
         return True
+
+    def _natural_size(self, source: Size) -> Size:
+        return output_size(source, self._room.area_px, self._room.model.spec)
 
     def _open(self, source: Size) -> None:
         """Open the model for the first frame's shape, in a background thread."""
         try:
             with self._steering.lock:
-                size = self._board.controls.size or output_size(source, self._room.area_px, self._room.model.spec)
+                size = self._board.controls.size or self._natural_size(source)
+                self._room.sizes.allow(size)
                 mask = self._board.controls.mask
                 if mask is not None:
                     mask.prepare(size)
@@ -205,7 +209,8 @@ class LiveSession:
             with self._steering.lock:
                 painter, controls = self._painter, self._board.controls
                 if painter is not None and controls.size is None and self._state == "live":
-                    size = output_size(source, self._room.area_px, self._room.model.spec)
+                    size = self._natural_size(source)
+                    self._room.sizes.allow(size)
                     painter.prepare(size, controls.seed)
                     self._new_size = size
         except VivaceError as error:
@@ -235,8 +240,8 @@ class LiveSession:
     def _publish(self, frame: Frame) -> None:
         tag = self._tags.pop(frame.index, None)
         out = OutFrame(frame.rgb, frame.index, tag, frame.capture_time_s, frame.marks, frame.control_index)
-        unread = self._fanout.publish(out)
         now_s = self._clock()
+        unread = self._fanout.publish(out)  # before the accounts: somebody is waiting for it
         self.vitals.left(out, now_s)
         if unread:
             self.vitals.dropped("unread", unread)
@@ -429,11 +434,13 @@ class LiveSession:
             self._tags.clear()
         if recording is not None:
             recording.stop()
+        # Who hears of the end finds the slot free.
+        self._room.engine.leave(self._seat, self._free)
+        self._around.ended(self, recording)
+        if recording is not None:
             self._fanout.tell(_recorded(recording.name, "the session has ended"))
         self._fanout.tell(messages.Ended(reason=reason, message=message))
         self._fanout.finish()
-        self._room.engine.leave(self._seat, self._free)
-        self._around.ended(self, recording)
 
     def _free(self) -> None:
         painter, self._painter = self._painter, None

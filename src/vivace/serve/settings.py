@@ -46,6 +46,8 @@ class ServeSettings(BaseSettings):
     """CPU threads a model may use; None: all."""
     size: tuple[Count, Count] = (256, 256)
     """Output `(width, height)` of a session that names none, px."""
+    max_output_px: Count = 512 * 512
+    """Largest output a client may ask for, width times height; a network is compiled for each size, and kept."""
     max_frame_px: Count = 1920 * 1088
     """Largest frame taken from a client, width times height."""
 
