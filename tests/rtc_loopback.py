@@ -39,7 +39,6 @@ class FakeSession:
         self.attached = 0
         self.updates: list[Controls] = []
         self.network: list[Any] = []
-        self.told: list[Any] = []
         self.sent: list[FakeOut] = []
         self.touched = 0
         self.on_push: Callable[[FakeOut], None] = self.publish
@@ -77,9 +76,6 @@ class FakeSession:
 
     def report_network(self, report: Any) -> None:
         self.network.append(report)
-
-    def tell(self, event: Any) -> None:
-        self.told.append(event)
 
     def report_sent(self, frame: FakeOut, sent_s: float | None = None) -> None:
         self.sent.append(frame)

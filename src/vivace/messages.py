@@ -162,17 +162,6 @@ class Stats(_Message):
     """Name of the recording that is being written."""
 
 
-class Timing(_Message):
-    """Which sent picture was made of which received one; once a second, to a client that sends and watches.
-
-    With it a client measures glass-to-glass itself: it knows when it sent the one and when it showed the other.
-    """
-
-    type: Literal["timing"] = "timing"
-    frames: Annotated[list[tuple[int, int]], Field(max_length=128)]
-    """RTP timestamps on the wire, `(sent by the server, sent by the client)`."""
-
-
 class Recorded(_Message):
     """A recording has begun or ended."""
 
@@ -212,5 +201,5 @@ class Pong(_Message):
 
 
 ServerMessage = Annotated[
-    Waiting | Live | Ack | Applied | Stats | Timing | Recorded | Ended | Error | Pong, Field(discriminator="type")
+    Waiting | Live | Ack | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
 ]

@@ -13,13 +13,10 @@ from aiortc.mediastreams import MediaStreamError
 
 from vivace.rtc.encoding import VideoPacket
 from vivace.rtc.rates import RateControl
-from vivace.rtc.seams import on_keyframe_request, replace_encoder, sent_timestamp, sent_timestamp
+from vivace.rtc.seams import on_keyframe_request, replace_encoder, sent_timestamp
 
 MAX_WAITING = 4
 """Packets that may wait for a connection that is busy; they build on each other, so beyond this all are given up."""
-
-MAX_REMEMBERED = 128
-"""Of what was handed over: two seconds at 60 pictures a second."""
 
 
 Lane = tuple[str, int]
@@ -58,8 +55,6 @@ class Feed(MediaStreamTrack):
         self.dropped = 0
         self.last: Sent | None = None
         """What was handed to the connection last."""
-        self._handed: deque[Sent] = deque(maxlen=MAX_REMEMBERED)
-        self._sender: RTCRtpSender | None = None
         self.lane: Lane = codec, self.rates.rung
         """Whose packets it gets now."""
         self.on_note: OnNote | None = None
@@ -73,7 +68,6 @@ class Feed(MediaStreamTrack):
 
     def connect(self, sender: RTCRtpSender) -> None:
         """Send this feed through `sender`, and listen to what its receiver asks for."""
-        self._sender = sender
         self._sender = sender
         sender.replaceTrack(self)
         replace_encoder(sender, self.codec, self._take_estimate)
@@ -120,19 +114,9 @@ class Feed(MediaStreamTrack):
         packet, self.last = self._packets.popleft()
         if self._origin is not None and self.on_note is not None:
             self.on_note((self._origin + self.last.pts) % 2**32, self.last)
-        self._handed.append(self.last)
         self.sent_packets += 1
         self.sent_bytes += packet.size
         return packet
-
-    def take_timing(self) -> list[tuple[int, int]]:
-        """Return `(RTP timestamp on the wire, tag)` of what was sent since the last call, 128 at most, oldest first."""
-        if self._sender is None or self.last is None:
-            return []
-        origin = sent_timestamp(self._sender) - self.last.pts
-        timing = [((origin + sent.pts) & 0xFFFFFFFF, sent.tag) for sent in self._handed if sent.tag is not None]
-        self._handed.clear()
-        return timing
 
     def stop(self) -> None:
         """End the feed; safe to call twice."""

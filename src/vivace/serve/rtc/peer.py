@@ -13,7 +13,6 @@ from aiortc import RTCDataChannel, RTCIceServer, RTCRtpTransceiver
 
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Rgb
-from vivace.messages import ServerMessage, Timing
 from vivace.rtc.assemble import FrameAssembler
 from vivace.rtc.broadcast import Broadcast
 from vivace.rtc.connection import (
@@ -59,9 +58,6 @@ class PeerSession(Protocol):
 
     def report_network(self, report: NetworkReport) -> None:
         """Take what is known of the line."""
-
-    def tell(self, event: ServerMessage) -> None:
-        """Say something to the session's client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,9 +312,6 @@ class Peer:
                 available_kbps=None if estimate_bps is None else estimate_bps / 1000,
             )
         )
-        timing = feed.take_timing()
-        if timing:
-            self.session.tell(Timing(frames=timing))
 
     async def _close(self) -> None:
         _log.info("session %s: a %s connection ends: %s", self.session.id, self.role, self.closed_reason)

@@ -2,9 +2,10 @@
  * How old a picture is when it is shown, measured in the browser that sent it.
  *
  * A transform notes when each frame left the encoder, by its RTP timestamp. The video element says which timestamp is on
- * screen. The server says, once a second, which of its frames was made from which of ours. The difference, and the time
- * the encoder took, is glass-to-glass but for the camera's exposure and the panel. Where a browser has no such
- * transform the sum of the measured parts stands in, and `measured` is false.
+ * screen. The server says over a data channel which of its frames was made from which of ours. The difference, and the
+ * time the encoder took, is glass-to-glass but for the camera's exposure and the panel. Where a browser has no such
+ * transform the sum of the measured parts stands in, and `measured` is false. The server's notes also name the last
+ * update a frame was made with, so prompt-to-pixel ends on the screen as well.
  */
 const REMEMBERED = 240;
 
@@ -12,7 +13,7 @@ export class GlassMeter {
   measured = false;
 
   #worker = null; #left = new Map(); #screen = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
-  #encodeMs = 0; #shown = 0;
+  #encodeMs = 0; #shown = 0; #notes = new Map(); #expected = [];
 
   /** Measure frames that leave through this RTCRtpSender. */
   sender(sender) {
@@ -27,15 +28,37 @@ export class GlassMeter {
     return worker;
   }
 
-  /** Take the server's word on which frames were made from which: `[[its timestamp, ours], …]`. */
-  match(frames) {
-    for (const [theirs, ours] of frames) {
-      const leftMs = this.#left.get(ours);
-      const shownMs = this.#screen.get(theirs);
-      if (leftMs === undefined || shownMs === undefined) continue;
+  /** Take the server's notes on its frames from this data channel: `[its timestamp, index, our timestamp, update]`. */
+  listen(channel) {
+    channel.onmessage = ({ data }) => {
+      const [theirs, index, ours, update] = JSON.parse(data);
+      remember(this.#notes, theirs, { index, ours, update });
+      this.#match(theirs);
+    };
+  }
+
+  /** Resolves with the time until a frame made with an update is on screen, ms since `sinceMs` of the page's clock. */
+  until(update, sinceMs) {
+    return new Promise((resolve) => this.#expected.push({ update, sinceMs, resolve }));
+  }
+
+  // A note may come before its frame is shown, or after.
+  #match(theirs) {
+    const note = this.#notes.get(theirs);
+    const shownMs = this.#screen.get(theirs);
+    if (!note || shownMs === undefined) return;
+    this.#notes.delete(theirs);
+    this.#screen.delete(theirs);
+    const leftMs = this.#left.get(note.ours);
+    if (leftMs !== undefined) {
       this.measured = true;
-      this.#add(shownMs - leftMs);
+      this.#add(note.index, shownMs - leftMs);
     }
+    this.#expected = this.#expected.filter(({ update, sinceMs, resolve }) => {
+      if (note.update < update) return true;
+      resolve(shownMs - performance.timeOrigin - sinceMs);
+      return false;
+    });
   }
 
   /** Measure frames that this <video> presents. */
@@ -44,21 +67,24 @@ export class GlassMeter {
     this.#watched.add(video);
     const next = (_now, frame) => {
       this.#shown += 1;
-      if (frame.rtpTimestamp !== undefined) remember(this.#screen, frame.rtpTimestamp, performance.timeOrigin + frame.expectedDisplayTime);
+      if (frame.rtpTimestamp !== undefined) {
+        remember(this.#screen, frame.rtpTimestamp, performance.timeOrigin + frame.expectedDisplayTime);
+        this.#match(frame.rtpTimestamp);
+      }
       video.requestVideoFrameCallback(next);
     };
     video.requestVideoFrameCallback(next);
   }
 
-  #add(ms) {
+  #add(index, ms) {
     if (ms < 0 || ms > 60_000) return;
-    for (const list of [this.#samples, this.#fresh]) {
-      list.push(ms);
-      if (list.length > REMEMBERED) list.shift();
-    }
+    this.#samples.push(ms);
+    this.#fresh.push([index, Math.round(ms * 10) / 10]);
+    if (this.#samples.length > REMEMBERED) this.#samples.shift();
+    if (this.#fresh.length > REMEMBERED) this.#fresh.shift();
   }
 
-  /** Samples since the last call, at most `count`, newest last. */
+  /** `[frame index, ms]` since the last call, at most `count`, newest last. */
   take(count) {
     return this.#fresh.splice(0).slice(-count);
   }
@@ -74,6 +100,8 @@ export class GlassMeter {
   reset() {
     this.#left.clear();
     this.#screen.clear();
+    this.#notes.clear();
+    this.#expected = [];
     this.#samples = [];
     this.#fresh = [];
     this.#before = null;

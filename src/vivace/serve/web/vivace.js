@@ -15,6 +15,7 @@ const ACK_TIMEOUT_MS = 10_000;
 const PING_MS = 3_000;
 const BACKOFF_MS = [300, 700, 1_500, 3_000];
 const ICE_GATHERING_MS = 1_500;
+const MAX_PRESENTED = 64;
 
 /** What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. */
 export class VivaceError extends Error {
@@ -78,6 +79,7 @@ export async function connect({ server = "", token = null, model = null, control
  * Events, each with the news in `event.detail`:
  *   state     {state, reason, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
  *   applied   the first frame made with an update has left the server
+ *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
  *   stats     twice a second, from the server; `session.stats` keeps the last
  *   recorded  a recording has begun or ended
  *   notice    a message that could not be carried out; the session goes on
@@ -147,9 +149,7 @@ export class Session extends EventTarget {
   }
 
   #ping() {
-    const index = this.stats?.frame_index ?? 0;
-    const presented = this.glass.take(32).map((ms) => [index, Math.round(ms * 10) / 10]);
-    this.#say({ type: "ping", presented });
+    this.#say({ type: "ping", presented: this.glass.take(MAX_PRESENTED) });
   }
 
   #hear(message) {
@@ -169,9 +169,6 @@ export class Session extends EventTarget {
       case "stats":
         this.stats = message;
         this.#emit("stats", message);
-        break;
-      case "timing":
-        this.glass.match(message.frames);
         break;
       case "ended":
         this.#close("ended", { reason: message.reason, message: message.message });
@@ -200,7 +197,7 @@ export class Session extends EventTarget {
         last.controls = controls;
         last.waiters.push({ resolve, reject });
       } else {
-        this.#queue.push({ keys, controls, waiters: [{ resolve, reject }] });
+        this.#queue.push({ keys, controls, waiters: [{ resolve, reject }], sinceMs: performance.now() });
       }
       this.#flush();
     });
@@ -208,10 +205,11 @@ export class Session extends EventTarget {
 
   #flush() {
     if (this.#inFlight || !this.#queue.length || !this.#hasSlot) return;
-    const { controls, waiters } = this.#queue[0];
+    const { controls, waiters, sinceMs } = this.#queue[0];
     const id = this.#ask({ type: "update", controls }, {
       resolve: (ack) => {
         if (ack.accepted) Object.assign(this.#controls, controls);
+        if (ack.accepted && "prompt" in controls) this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
         const error = new VivaceError("refused", ack.message || "The model cannot do this.");
         waiters.forEach((waiter) => (ack.accepted ? waiter.resolve(ack) : waiter.reject(error)));
       },
@@ -321,6 +319,7 @@ export class Session extends EventTarget {
     this.#sender = transceiver.sender;
     this.#preferCodec(transceiver);
     this.glass.sender(this.#sender);
+    this.glass.listen(peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 }));
     await peer.setLocalDescription();
     await gathered(peer);
     const answer = await this.#api.json("POST", this.info.offer_url, { type: "offer", sdp: peer.localDescription.sdp }, {

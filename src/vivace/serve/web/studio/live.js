@@ -31,8 +31,8 @@ export class LivePanel {
     if (!session) return this.clear();
     this.#timer = setInterval(() => this.#measure(), MEASURE_MS);
     session.addEventListener("stats", () => this.#show());
-    session.addEventListener("applied", ({ detail }) => {
-      this.#promptMs = detail.prompt_to_pixel_ms;
+    session.addEventListener("shown", ({ detail }) => {
+      this.#promptMs = detail.ms;
       this.#show();
     });
   }
