@@ -40,6 +40,16 @@ def test_a_step_of_a_larger_picture_counts_as_several():
     assert desk.slots == 3
 
 
+def test_steps_at_lower_effort_can_show_a_machine_to_be_faster_but_not_slower():
+    desk = admission(step_ms=90.0)
+    for _ in range(200):
+        desk.observe(80.0, 1.0, 0.5)
+    assert desk.slots == 1
+    for _ in range(200):
+        desk.observe(15.0, 1.0, 0.5)
+    assert desk.slots == 3
+
+
 def test_a_machine_that_turns_out_slower_throws_nobody_out_and_lets_nobody_in():
     desk = admission()
     assert [desk.enter(name, ONE) for name in "abc"] == [True] * 3

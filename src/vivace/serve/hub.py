@@ -384,12 +384,12 @@ class Hub:
                 )
             self._move_up()
 
-    def _stepped(self, session_id: str, step_ms: float) -> None:
+    def _stepped(self, session_id: str, step_ms: float, effort: float) -> None:
         with self._lock:
             session = self._sessions.get(session_id)
             if session is not None and session.size is not None:
                 room = self._rooms[session.model]
-                room.admission.observe(step_ms, room.weight(session.size))
+                room.admission.observe(step_ms, room.weight(session.size), effort)
 
     # Models
 

@@ -57,8 +57,8 @@ class Surroundings:
     """Runs something that takes its time in another thread."""
     resize: Callable[[str, Size], None]
     """Asks for room for another size; raises RefusedError."""
-    stepped: Callable[[str, float], None]
-    """Is told of a step at full effort, ms."""
+    stepped: Callable[[str, float, float], None]
+    """Is told of a step: ms, and effort."""
     ended: Callable[[LiveSession, Recording | None], None]
     """Is told once, with the recording that is being closed."""
     on_stage: StageSink | None = None
@@ -232,8 +232,8 @@ class LiveSession:
         painter.deadline.budget_ms = min(self._around.settings.budget_ms, self._room.engine.share_s() * 1e3)
         effort = painter.deadline.effort
         made = painter.step(frame.marked("wait", began_s))
-        if effort == self._room.model.spec.efforts[0] and any("denoise" in each.marks for each in made):
-            self._around.stepped(self.id, (self._clock() - began_s) * 1e3 / len(made))
+        if any("denoise" in each.marks for each in made):
+            self._around.stepped(self.id, (self._clock() - began_s) * 1e3 / len(made), effort)
         for each in made:
             self._publish(each)
 
