@@ -37,6 +37,8 @@ ARROWS: dict[str, set[str]] = {
         "doctor",
         "train",
         "client",
+        "messages",
+        "serve",  # a server with a model of the benchmark's own
     },
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},

@@ -211,10 +211,10 @@ def test_a_camera_loses_what_is_not_taken_in_its_period() -> None:
 
 
 def test_an_unknown_path_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="webrtc"):
-        open_path("webrtc")
-    with pytest.raises(UsageError, match="webrtc"):
-        measure_latency(LatencyOptions(model_engine("mini"), path="webrtc"), lambda *_: None)
+    with pytest.raises(UsageError, match="pigeon"):
+        open_path("pigeon")
+    with pytest.raises(UsageError, match="pigeon"):
+        measure_latency(LatencyOptions(model_engine("mini"), path="pigeon"), lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from functools import partial
 
 from vivace.bench.document import Direction, MetricInfo
 from vivace.bench.engine import EngineSpec
-from vivace.bench.latency_run import PATHS, open_path
+from vivace.bench.latency_run import PATHS
 from vivace.bench.latency_take import STALL_PERIODS, WARMUP_S
 from vivace.bench.measure import PERCENTILES
 from vivace.bench.process import Job, run_job
@@ -38,6 +38,13 @@ class LatencyCase:
         """The case's name in the document."""
         return f"live/{self.fps:g}fps/{self.size[0]}x{self.size[1]}"
 
+    def extra(self) -> dict[str, float | int | None]:
+        """Return settings that only some cases have."""
+        return {}
+
+
+TASKS = {PATHS[0]: "vivace.bench.latency_run:live", PATHS[1]: "vivace.bench.webrtc_run:live"}
+"""What measures each path."""
 
 CASES = (
     LatencyCase((256, 256), 24.0),
@@ -78,16 +85,18 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     changes = options.prompt_changes if options.prompts else 0
     settings["prompts"] = [options.prompts[number % len(options.prompts)] for number in range(changes)]
     settings["prompt_every_s"] = options.seconds / (changes + 1)
+    task = TASKS[options.path]
     for case in options.cases:
         own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
-        job = Job("vivace.bench.latency_run:live", options.engine, {**settings, **own})
+        job = Job(task, options.engine, {**settings, **case.extra(), **own})
         findings.add(run(job, partial(progress, case.name)))
-    findings.describe(latency_metrics())
+    findings.describe({**latency_metrics(), **webrtc_metrics()})
     return findings
 
 
 def _check(options: LatencyOptions) -> None:
-    open_path(options.path)
+    if options.path not in TASKS:
+        raise UsageError(f"--path {options.path!r}: latency is measured {' or '.join(TASKS)}")
     if options.seconds < MIN_S:
         raise UsageError(f"--seconds is {options.seconds:g}; give at least {MIN_S:g}, the first one is warm-up")
     if not options.cases:
@@ -184,3 +193,28 @@ def latency_metrics() -> dict[str, MetricInfo]:
             )
             add(f"live_{stage}_ms_p{share}", f"Live {stage} p{share}", "ms", meaning)
     return found
+
+
+def webrtc_metrics() -> dict[str, MetricInfo]:
+    """Return how to read what only this path measures."""
+    made: dict[str, MetricInfo] = {}
+
+    def add(key: str, title: str, unit: str, meaning: str) -> None:
+        made[key] = MetricInfo(
+            key=key, title=title, group="latency", unit=unit, direction="lower", meaning=meaning, source="docs/bench.md"
+        )
+
+    add("capture_to_present_ms_max", "Oldest picture shown", "ms", "Age of the oldest picture shown after the warm-up.")
+    add(
+        "prompt_to_pixel_ms_p95",
+        "Prompt to pixel p95",
+        "ms",
+        "95 % of prompt changes are on the client's screen, where their cross-fade begins, within this.",
+    )
+    add(
+        "misread_share",
+        "Misread",
+        "",
+        "Share of received pictures whose number could not be read; they count as never shown.",
+    )
+    return made

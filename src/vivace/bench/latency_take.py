@@ -67,7 +67,7 @@ class Take:
 
 def figures(case: str, take: Take) -> list[Value]:
     """Return every figure of a take; those of which it holds nothing have no value."""
-    steady = _steady(take)
+    steady = after_warmup(take)
     return [
         *_latency(case, take, steady),
         *_rhythm(case, take, steady),
@@ -85,14 +85,14 @@ def figures(case: str, take: Take) -> list[Value]:
 
 def series(case: str, take: Take) -> dict[str, list[float]]:
     """Return the age of every picture when it was shown, and the time since the one before, ms; warm-up left out."""
-    steady = _steady(take)
+    steady = after_warmup(take)
     return {
         f"capture_to_present_ms/{case}": [1000.0 * (one.shown_s - one.captured_s) for one in steady],
         f"gap_ms/{case}": [1000.0 * (after.shown_s - before.shown_s) for before, after in pairwise(steady)],
     }
 
 
-def _steady(take: Take) -> list[Shown]:
+def after_warmup(take: Take) -> list[Shown]:
     """Return what was shown after the warm-up."""
     warmup = math.ceil(WARMUP_S * take.fps)
     return [one for one in take.shown if one.index >= warmup]

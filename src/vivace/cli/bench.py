@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -114,9 +114,12 @@ class LatencyFlags:
     """How much latency is measured."""
 
     live: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
-    """Cameras, WxH@FPS, e.g. `512x288@30`. Default: 256x256@24, 512x288@30 and an overload."""
+    """Cameras, WxH@FPS, e.g. `512x288@30`. Default: 256x256@24, 512x288@30 and an overload; over WebRTC 256x256@30 and
+    512x288@30, two sessions, and a model slowed down to 100 ms."""
     seconds: Annotated[float, Parameter(group=PROTOCOL)] = 20.0
     """Length of every take."""
+    path: Annotated[Literal["in-process", "webrtc"], Parameter(group=PROTOCOL)] = "in-process"
+    """The way from camera to screen: within one process, or through `vivace serve` and back over WebRTC."""
 
 
 def bench_app(settings: Settings) -> App:
@@ -322,11 +325,24 @@ def _speed(flags: SpeedFlags | None, subject: Subject, seed: int) -> SpeedOption
 
 
 def _latency(flags: LatencyFlags | None, subject: Subject, seed: int) -> LatencyOptions:
+    from vivace.bench import webrtc
     from vivace.bench.latency import CASES, LatencyOptions
 
     flags = flags or LatencyFlags()
-    cases = CASES if flags.live is None else tuple(_camera(text) for text in flags.live)
-    return LatencyOptions(subject.engine(), cases=cases, seconds=flags.seconds, seed=seed)
+    given = None if flags.live is None else tuple(_camera(text) for text in flags.live)
+    if flags.path == "in-process":
+        return LatencyOptions(subject.engine(), cases=given or CASES, seconds=flags.seconds, seed=seed)
+    cases: tuple[LatencyCase, ...] = webrtc.CASES
+    if given is not None:
+        cases = tuple(webrtc.WebRtcCase(case.size, case.fps) for case in given)
+    return LatencyOptions(
+        subject.engine(),
+        cases=cases,
+        seconds=flags.seconds,
+        prompt_changes=webrtc.PROMPT_CHANGES,
+        path=flags.path,
+        seed=seed,
+    )
 
 
 def _camera(text: str) -> LatencyCase:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import re
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from vivace.errors import UsageError
+from vivace.models.base import StreamModel
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
 from vivace.serve.hub import Hub
@@ -74,8 +76,12 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(settings: ServeSettings) -> int:
+def serve(settings: ServeSettings, *, load_model: Callable[[str], StreamModel] | None = None) -> int:
     """Run the server until it is told to stop; return the exit code.
+
+    Args:
+        settings: how it runs.
+        load_model: loads a model by name; None is `vivace.models.load_model`.
 
     Raises:
         UsageError: it may not or cannot listen where it should.
@@ -84,7 +90,7 @@ def serve(settings: ServeSettings) -> int:
     _start_logging(settings.log_level)
     listening = listen(settings)
     with listening:
-        hub = Hub(settings)
+        hub = Hub(settings, load_model)
         hub.model()  # here, where what is wrong with it becomes a message
         app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
         server = DrainingServer(uvicorn_config(app, settings), hub, settings.drain_s)
