@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,3 +72,12 @@ def test_drops_are_counted_by_reason() -> None:
         waiting = server.hub.get(server.open()["id"])
         waiting.push(np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
         assert samples(server)["vivace_frames_dropped_total", "waiting"] == 1
+
+
+def test_the_docs_name_every_metric() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+    with running() as server:
+        families = text_string_to_metric_families(server.client.get("/metrics").text)
+        names = {family.name for family in families if family.name.startswith("vivace_")} - {"vivace_info"}
+    for name in names:
+        assert name in text, f"docs/serve.md does not tell of {name}"

@@ -38,6 +38,8 @@ Examples:
 - `vivace serve token --scope publish --expires 1h`
 """
 
+LOCAL_RECORDINGS = Path("vivace-recordings")
+
 NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2")
 """What the serve extra brings."""
 
@@ -60,7 +62,8 @@ class ServeFlags:
     slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
     """Sessions painted at once; measured if not given."""
     recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
-    """Folder for recordings; without it nothing is recorded."""
+    """Folder for recordings, made when it is needed. On loopback `vivace-recordings` right here, if not given;
+    elsewhere nothing is recorded without it."""
 
 
 def serve_app(settings: Settings) -> App:
@@ -136,7 +139,10 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
     if "models" not in named and "VIVACE_SERVE_MODELS" not in os.environ:
         named["models"] = [settings.model]
     try:
-        return ServeSettings(**named)
+        wanted = ServeSettings(**named)
+        if wanted.recordings is None and wanted.token_secret is None:  # one person, at this machine
+            wanted = wanted.model_copy(update={"recordings": LOCAL_RECORDINGS})
+        return wanted
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = "_".join(str(part) for part in problem["loc"][:1])

@@ -69,7 +69,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look every 0.1 s whether to stop."""
         if self._signals and self._draining is None:
-            _log.info("no new sessions; those that run have %g s to end", self._drain_s)
+            _log.info("no new sessions; those that run have %g s to end (a second signal stops at once)", self._drain_s)
             self._draining = asyncio.create_task(self._hub.drain(self._drain_s))
         if self._draining is not None and self._draining.done():
             self.should_exit = True

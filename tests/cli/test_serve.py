@@ -1,0 +1,113 @@
+"""The commands `vivace serve`, `serve token` and `serve secret`, up to where the server begins."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import pytest
+
+from vivace.cli import main
+from vivace.cli.serve import LOCAL_RECORDINGS, ServeFlags, serve_settings
+from vivace.errors import UsageError
+from vivace.serve.auth import make_secret, read_token
+from vivace.settings import Settings
+
+SECRET = make_secret()
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN_SECRET", "PORT", "MODELS", "RECORDINGS"):
+        monkeypatch.delenv(f"VIVACE_SERVE_{name}", raising=False)
+
+
+def test_help_names_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in ("--host", "--port", "--allow-origin", "--model", "--slots", "--recordings", "token", "secret"):
+        assert flag in shown
+
+
+def test_flags_go_before_the_environment_and_that_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert serve_settings(ServeFlags(), Settings()).port == 8787
+    monkeypatch.setenv("VIVACE_SERVE_PORT", "9000")
+    assert serve_settings(ServeFlags(), Settings()).port == 9000
+    assert serve_settings(ServeFlags(port=9001), Settings()).port == 9001
+
+
+def test_the_models_are_those_of_the_flag_or_the_usual_one() -> None:
+    assert serve_settings(ServeFlags(), Settings(model="other")).models == ["other"]
+    assert serve_settings(ServeFlags(model=["a", "b"]), Settings()).models == ["a", "b"]
+
+
+def test_only_one_person_at_this_machine_records_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert serve_settings(ServeFlags(), Settings()).recordings == LOCAL_RECORDINGS
+    assert serve_settings(ServeFlags(recordings=Path("x")), Settings()).recordings == Path("x")
+    monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", SECRET)
+    assert serve_settings(ServeFlags(), Settings()).recordings is None
+
+
+@pytest.mark.parametrize("flags", [ServeFlags(port=70_000), ServeFlags(slots=0), ServeFlags(size="0x0")])
+def test_a_value_that_cannot_be_used_is_refused_by_name(flags: ServeFlags) -> None:
+    with pytest.raises(UsageError):
+        serve_settings(flags, Settings())
+
+
+def test_a_bad_secret_in_the_environment_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_PORT", "not a port")
+    monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", SECRET)
+    with pytest.raises(UsageError, match="VIVACE_SERVE_PORT") as caught:
+        serve_settings(ServeFlags(), Settings())
+    assert SECRET not in str(caught.value)
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aiortc" else find(name))
+    assert main(["serve"]) == 4
+    assert "pip install 'vivace[serve]'" in capsys.readouterr().err
+
+
+def test_a_token_is_printed_that_the_server_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", SECRET)
+    assert main(["serve", "token", "--scope", "view", "--expires", "15m", "--session", "abc"]) == 0
+    access = read_token(SECRET, capsys.readouterr().out.strip(), now_s=time.time() + 800)
+    assert (access.scopes, access.session) == ({"view"}, "abc")
+
+
+def test_a_token_needs_the_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "token", "--scope", "view"]) == 2
+    assert "vivace serve secret" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [],
+        ["--scope", "everything"],
+        ["--scope", "view", "--expires", "soon"],
+        ["--scope", "view", "--expires", "9999d"],
+    ],
+)
+def test_a_wrong_token_command_is_2(tokens: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", SECRET)
+    assert main(["serve", "token", *tokens]) == 2
+
+
+def test_a_secret_is_new_every_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "secret"]) == 0
+    assert main(["serve", "secret"]) == 0
+    first, second = capsys.readouterr().out.split()
+    assert first != second
+    assert len(first) >= 32
+
+
+def test_other_addresses_than_loopback_are_refused_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "0.0.0.0", "--port", "0"]) == 2
+    assert "vivace serve secret" in capsys.readouterr().err

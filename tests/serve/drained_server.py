@@ -1,0 +1,75 @@
+"""A program for a test: serves a fake model, records, is sent a signal, and says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import av
+import numpy as np
+
+import vivace.client
+from fakes import FakeModel
+from http_fakes import FakePeers, settings_for
+from vivace.client import ServerError
+from vivace.messages import Ended
+from vivace.serve.app import create_app
+from vivace.serve.hub import Hub
+from vivace.serve.main import DrainingServer, listen, uvicorn_config
+
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+
+
+async def use(url: str, hub: Hub, sign: signal.Signals) -> None:
+    async with vivace.client.connect(url) as client:
+        session = await client.open(prompt="red")
+        await session.wait_live()
+        print(session.state)
+        await session.record(True)
+        live = hub.get(session.id)
+        pushing = asyncio.create_task(push(live))
+        await asyncio.sleep(0.5)
+        os.kill(os.getpid(), sign)
+        while not hub.draining:
+            await asyncio.sleep(0.02)
+        try:
+            await client.open()
+        except ServerError as error:
+            print(f"refused:{error.code}")
+        events = [event async for event in session.events()]
+        ended = next(event for event in events if isinstance(event, Ended))
+        print(f"ended:{ended.reason}")
+        pushing.cancel()
+        await session.close()
+
+
+async def push(session) -> None:  # type: ignore[no-untyped-def]
+    while session.push(PICTURE):
+        await asyncio.sleep(0.03)
+
+
+def main(sign: signal.Signals, folder: Path) -> None:
+    settings = settings_for(folder, port=0, size=(64, 48), drain_s=0.5)
+    with listen(settings) as listening:
+        hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
+        server = DrainingServer(uvicorn_config(create_app(settings, hub, peer_factory=FakePeers()), settings), hub, 0.5)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        using = threading.Thread(target=lambda: asyncio.run(use(url, hub, sign)))
+        using.start()
+        server.run(sockets=[listening])
+        using.join(20)
+    (path,) = folder.glob("*.mp4")
+    with av.open(path) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    print("frames:ok" if frames > 3 else f"frames:{frames}")
+    print("stopped")
+
+
+if __name__ == "__main__":
+    main(signal.Signals[sys.argv[1]], Path(sys.argv[2]))

@@ -1,0 +1,55 @@
+"""How the server begins and ends: sockets, logs, signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from http_fakes import settings_for
+from vivace.errors import UsageError
+from vivace.serve.main import HideSecrets, listen
+from vivace.serve.settings import ServeSettings
+
+DOCS = Path(__file__).parents[2] / "docs" / "serve.md"
+PROGRAM = Path(__file__).parent / "drained_server.py"
+
+
+def test_a_port_that_is_taken_is_told_with_the_remedy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"{port}.*--port"):
+            listen(settings_for(port=port))
+
+
+def test_an_address_that_is_none_is_told() -> None:
+    with pytest.raises(UsageError, match="--host"):
+        listen(settings_for(host="203.0.113.7", token_secret="x" * 40, port=0))
+
+
+@pytest.mark.parametrize("name", ["token", "secret"])
+def test_secrets_in_addresses_stay_out_of_the_log(name: str) -> None:
+    record = logging.LogRecord("x", 20, "", 0, '"WebSocket %s" [accepted]', (f"/c?a=1&{name}=v1.abc&b=2",), None)
+    assert HideSecrets().filter(record)
+    assert record.getMessage() == f'"WebSocket /c?a=1&{name}=…&b=2" [accepted]'
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_tells_clients_and_closes_recordings(sign: signal.Signals, tmp_path: Path) -> None:
+    """A real process: a client records, the server is told to stop, the client hears why and the file plays."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", PROGRAM, sign.name, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["live", "refused:draining", "ended:drain", "frames:ok", "stopped"], done.stderr
+
+
+def test_the_docs_name_every_setting() -> None:
+    text = DOCS.read_text("utf-8")
+    for name in ServeSettings.model_fields:
+        assert f"`{name}`" in text, f"docs/serve.md does not tell of {name}"
