@@ -221,6 +221,33 @@ async def test_a_session_records_its_output(tmp_path):
 
 
 @in_loop
+async def test_a_new_recording_can_begin_while_the_last_one_is_closed(tmp_path, monkeypatch):
+    gate = threading.Event()
+
+    class Slow(NullSink):
+        def close(self):
+            assert gate.wait(5)
+
+    monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Slow())
+    async with running_hub(recordings=tmp_path) as hub:
+        session = await opened(hub)
+        events = session.events()
+        first = session.start_recording()
+        session.stop_recording()
+        second = session.start_recording()
+        assert first.name != second.name
+        session.end("client")
+        told = [event async for event in events if event.type == "recorded"]
+        assert [(each.name, each.on) for each in told] == [
+            (first.name, True),
+            (second.name, True),
+            (first.name, False),
+            (second.name, False),
+        ]
+        gate.set()
+
+
+@in_loop
 async def test_a_session_outlives_its_recording(tmp_path, monkeypatch):
     class Broken(NullSink):
         def write(self, frame):

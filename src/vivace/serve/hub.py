@@ -355,10 +355,9 @@ class Hub:
     def _in_background(self, act: Callable[[], None]) -> None:
         self._background.submit(act)
 
-    def _session_ended(self, session: LiveSession, recording: Recording | None) -> None:
+    def _session_ended(self, session: LiveSession, recordings: tuple[Recording, ...]) -> None:
         with self._lock:
-            if recording is not None:
-                self._closing.append(recording)
+            self._closing += recordings
             if self._sessions.pop(session.id, None) is None:
                 return
             room = self._rooms[session.model]

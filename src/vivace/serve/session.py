@@ -59,8 +59,8 @@ class Surroundings:
     """Asks for room for another size; raises RefusedError."""
     stepped: Callable[[str, float, float], None]
     """Is told of a step: ms, and effort."""
-    ended: Callable[[LiveSession, Recording | None], None]
-    """Is told once, with the recording that is being closed."""
+    ended: Callable[[LiveSession, tuple[Recording, ...]], None]
+    """Is told once, with the recordings that are being closed."""
     on_stage: StageSink | None = None
     shelf: Shelf | None = None
 
@@ -112,6 +112,8 @@ class LiveSession:
         self._source_size: Size | None = None
         self._new_size: Size | None = None
         self._recording: Recording | None = None
+        self._written: list[Recording] = []
+        """Recordings whose files are not complete, the present one included."""
         self._waiting = messages.Waiting(position=1, retry_after_s=0.0)
         self._resumed = False
 
@@ -345,24 +347,27 @@ class LiveSession:
         shelf = self._around.shelf
         if shelf is None:
             raise RefusedError("recording_off", "this server does not record; start it with a folder for recordings")
+        path = shelf.new_path()  # before the lock, since a disk may be slow
         with self._lock:
             if self._state == "ended":
                 raise SessionClosedError("the session has ended; open a new one")
             if self._recording is None:
                 self._recording = Recording(
-                    shelf.new_path(),
+                    path,
                     shelf.limits,
                     on_closed=self._recording_closed,
                     on_drop=lambda: self.vitals.dropped("recording"),
                     clock=self._clock,
                 )
+                self._written.append(self._recording)
             begun = messages.Recorded(id=request_id, on=True, name=self._recording.name)
         self._fanout.tell(begun)
         return begun
 
     def stop_recording(self) -> str | None:
         """End the recording and return its name, if there is one; `Recorded` follows when the file is complete."""
-        recording = self._recording
+        with self._lock:
+            recording, self._recording = self._recording, None
         if recording is None:
             return None
         recording.stop()
@@ -375,9 +380,11 @@ class LiveSession:
 
     def _recording_closed(self, recording: Recording, reason: str) -> None:
         with self._lock:
-            if self._recording is not recording:
-                return  # the session has ended and said so
-            self._recording = None
+            if self._recording is recording:
+                self._recording = None
+            if self._state == "ended":
+                return  # the end has said so
+            self._written.remove(recording)
         self._fanout.tell(_recorded(recording.name, reason if recording.frames else f"{reason} nothing was recorded"))
 
     # Life
@@ -430,14 +437,14 @@ class LiveSession:
                 return
             self._state = "ended"
             self.end_reason, self.end_message = reason, message
-            recording, self._recording = self._recording, None
+            self._recording = None
             self._tags.clear()
-        if recording is not None:
+        for recording in self._written:
             recording.stop()
         # Who hears of the end finds the slot free.
         self._room.engine.leave(self._seat, self._free)
-        self._around.ended(self, recording)
-        if recording is not None:
+        self._around.ended(self, tuple(self._written))
+        for recording in self._written:
             self._fanout.tell(_recorded(recording.name, "the session has ended"))
         self._fanout.tell(messages.Ended(reason=reason, message=message))
         self._fanout.finish()
