@@ -1,0 +1,87 @@
+"""What we use of aiortc's inside is still there. If one of these fails after an update, see `vivace.rtc.seams`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from vivace.rtc import seams
+
+
+def connection_parts() -> tuple[RTCPeerConnection, RTCRtpReceiver, RTCRtpSender]:
+    connection = RTCPeerConnection()
+    transceiver = connection.addTransceiver("video")
+    return connection, transceiver.receiver, transceiver.sender
+
+
+def test_every_private_name_is_there() -> None:
+    async def scene() -> None:
+        connection, receiver, sender = connection_parts()
+        assert isinstance(getattr(receiver, seams._JITTER_BUFFER), JitterBuffer)
+        assert getattr(receiver, seams._RECEIVER_CODECS) == {}
+        assert getattr(sender, seams._SENDER_ENCODER) is None
+        assert isinstance(getattr(sender, seams._SENDER_TIMESTAMP), int)
+        assert callable(getattr(sender, seams._SEND_KEYFRAME))
+        ice = getattr(receiver.transport.transport, seams._CONNECTION)
+        parameters = inspect.signature(getattr(ice, seams._GET_CANDIDATES)).parameters
+        assert list(parameters) == ["component", "addresses", "timeout"]
+        transceiver = connection.getTransceivers()[0]
+        assert transceiver._codecs == []
+        assert transceiver._offerDirection is None
+        await connection.close()
+
+    asyncio.run(scene())
+
+
+def test_aiortc_still_uses_them_as_we_expect() -> None:
+    receiver = inspect.getsource(RTCRtpReceiver)
+    assert "pli_flag, encoded_frame = self.__jitter_buffer.add(packet)" in receiver
+    assert "packet._data = depayload(codec, packet.payload)" in receiver
+    sender = inspect.getsource(RTCRtpSender)
+    assert "if self.__encoder is None:" in sender
+    assert "payloads, timestamp = self.__encoder.pack(data)" in sender
+    assert "self.__encoder.target_bitrate = bitrate" in sender
+    assert "self._send_keyframe()" in sender
+    assert "self.__rtp_timestamp = packet.timestamp" in sender
+
+
+def test_a_renamed_seam_is_a_loud_failure() -> None:
+    with pytest.raises(AttributeError, match=r"vivace\.rtc\.seams"):
+        seams._replace(object(), "_gone", None)
+
+
+@pytest.mark.parametrize(("codec", "base"), [("H264", H264Encoder), ("VP8", Vp8Encoder)])
+def test_what_a_receiver_estimates_is_passed_on_without_aiortcs_caps(codec: str, base: type) -> None:
+    async def scene() -> None:
+        connection, _, sender = connection_parts()
+        told: list[int] = []
+        seams.replace_encoder(sender, codec, told.append)
+        encoder = getattr(sender, seams._SENDER_ENCODER)
+        assert isinstance(encoder, base)
+        encoder.target_bitrate = 9_000_000
+        assert told == [9_000_000]
+        await connection.close()
+
+    asyncio.run(scene())
+
+
+def test_codecs_are_answered_in_our_order() -> None:
+    async def scene() -> None:
+        connection, _, _ = connection_parts()
+        transceiver = connection.getTransceivers()[0]
+        transceiver._codecs = [
+            RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=90000, payloadType=number)
+            for number, name in enumerate(("VP8", "rtx", "H264"), 96)
+        ]
+        seams.prefer_codecs(transceiver, ("H264", "VP8"))
+        assert seams.agreed_codecs(transceiver) == ["H264", "VP8", "RTX"]
+        await connection.close()
+
+    asyncio.run(scene())

@@ -1,0 +1,55 @@
+"""10 % loss and reordering: pictures still come, in order and recent, and the line is used less."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from rtc_loopback import connected, run
+from rtc_relay import BadLine
+from vivace.bench.webrtc_code import Code
+
+SIZE = (128, 96)
+FRAMES = 90
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_pictures_come_through_a_bad_line(codec: str) -> None:
+    code = Code(SIZE)
+    noise = np.random.default_rng(0).integers(0, 255, (8, SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    seen: list[int] = []
+
+    async def scene() -> None:
+        async with (
+            BadLine(loss=0.1, reorder=0.05) as line,
+            connected(through=line.offer, back=line.answer, codecs=[codec], control=False) as pair,
+        ):
+
+            async def look() -> None:
+                async for picture in pair.client.pictures():
+                    number = code.read(picture.rgb)
+                    if number is not None:
+                        seen.append(number)
+
+            eye = asyncio.create_task(look())
+            for number in range(FRAMES):
+                pair.client.publish(code.draw(noise[number % 8], number))
+                await asyncio.sleep(0.012)
+            for _ in range(200):  # the last picture again, until it is through
+                if seen and seen[-1] == FRAMES - 1:
+                    break
+                pair.client.publish(code.draw(noise[0], FRAMES - 1))
+                await asyncio.sleep(0.02)
+            eye.cancel()
+            assert line.lost > 20
+            assert line.reordered > 10
+            stats = pair.peer.stats()
+            assert stats.state == "connected"
+            assert stats.lost_in + pair.client.lost > 0 or len(seen) > FRAMES / 2
+
+    run(scene)
+    assert seen[-1] == FRAMES - 1
+    assert seen == sorted(seen)
+    assert len(set(seen)) >= FRAMES / 6
