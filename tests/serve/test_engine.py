@@ -27,28 +27,34 @@ def engine():
     assert engine.stop()
 
 
-def simulate(fps: list[float], step_s: float, seconds: float) -> list[int]:
-    """Serve sessions of these frame rates with steps of this time; return how often each was served."""
+def simulate(fps: list[float], step_s: float, seconds: float) -> tuple[list[int], list[float]]:
+    """Serve sessions of these frame rates with steps of this time.
+
+    Return how often each was served, and how long its newest frame had waited then, ms on average.
+    """
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
     seats = [seat() for _ in fps]
     for each in seats:
         engine.sit(each)
-    served = [0] * len(fps)
+    served, waited_s, came_s = [0] * len(fps), [0.0] * len(fps), [0.0] * len(fps)
     arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
     while arrivals:
         while arrivals and arrivals[0][0] <= clock() + 1e-9:
             due_s, which = arrivals.pop(0)
             engine._clock = lambda due_s=due_s: due_s  # the frame came at its own time, during a step
             engine.offer(seats[which], frame())
-            engine._clock = clock
+            engine._clock, came_s[which] = clock, due_s
         if all(each.frame is None for each in seats):
             clock.advance(max(0.0, arrivals[0][0] - clock()) if arrivals else 0.0)
             continue
         chosen, _ = engine._next()
-        served[seats.index(chosen)] += 1
+        which = seats.index(chosen)
+        served[which] += 1
+        waited_s[which] += clock() - came_s[which]
         clock.advance(step_s)
-    return served
+        engine._step_over()
+    return served, [1e3 * total_s / count for total_s, count in zip(waited_s, served, strict=True)]
 
 
 def test_the_frame_that_came_first_is_painted_first(engine):
@@ -77,19 +83,27 @@ def test_the_frame_that_came_first_is_painted_first(engine):
 
 
 def test_a_session_with_room_for_all_gets_every_frame():
-    assert simulate([15, 25], 0.01, 4) == [60, 100]
+    assert simulate([15, 25], 0.01, 4)[0] == [60, 100]
 
 
 @pytest.mark.parametrize("step_s", [0.02, 0.03, 0.05])
 def test_who_sends_120_frames_a_second_cannot_starve_who_sends_15(step_s):
-    modest, greedy = simulate([15, 120], step_s, 4)
+    (modest, greedy), _ = simulate([15, 120], step_s, 4)
     fair = min(60, 4 / step_s / 2)
     assert modest >= 0.9 * fair
     assert greedy >= 0.5 * (4 / step_s - modest)  # nor is it starved itself
 
 
-def test_equal_sessions_that_want_too_much_get_equal_shares():
-    counts = simulate([30, 30, 30], 0.03, 6)
+@pytest.mark.parametrize("fps", [[15, 120], [10, 120, 120], [8, 60, 60, 60]])
+def test_a_modest_session_waits_for_the_step_in_progress_and_hardly_more(fps):
+    step_s = 0.02
+    _, waited_ms = simulate([fps[0] * 0.97, *fps[1:]], step_s, 8)  # of no common beat
+    assert waited_ms[0] < 1e3 * step_s
+
+
+@pytest.mark.parametrize("fps", [[30, 30, 30], [30, 30, 120], [20, 60, 120]])
+def test_sessions_that_want_too_much_get_equal_shares(fps):
+    counts, _ = simulate(fps, 0.03, 6)
     assert max(counts) - min(counts) <= 0.2 * max(counts)
 
 

@@ -250,6 +250,19 @@ async def test_running_out_of_memory_ends_with_what_would_fit_and_the_engine_liv
 
 
 @in_loop
+async def test_memory_that_runs_out_beside_the_model_says_what_would_fit_too():
+    def fail(_frame):
+        raise MemoryError
+
+    async with running_hub() as hub:
+        session = await opened(hub)
+        events = session.events()
+        session._painter.step = fail
+        session.push(grey())
+        assert "16x8 needs 1 MiB" in (await next_of(events, messages.Ended)).message
+
+
+@in_loop
 async def test_a_model_that_cannot_be_opened_ends_the_session_with_the_reason():
     def fail(size, *, seed=0):
         raise MemoryError
