@@ -28,6 +28,17 @@ pytestmark = [
 
 BLUEPRINT = "white lines on a blueprint"
 SEPIA = "faded sepia photograph from 1900"
+WATCH_DARKEST = """() => {
+  window.darkest = 255;
+  const after = document.getElementById("after");
+  const look = () => {
+    window.darkest = Math.min(window.darkest, Math.max(...colourOf("after", [0, 0, 1, 1])));
+    after.requestVideoFrameCallback(look);
+  };
+  after.requestVideoFrameCallback(look);
+}"""
+"""Notes the darkest picture that is shown from now on."""
+
 IS_BLUE = "b > r + 50"
 IS_SEPIA = "r > g + 4 && g > b + 12"
 
@@ -88,14 +99,7 @@ def test_the_page_goes_live_and_the_output_is_what_the_prompt_says(live: Studio)
 
 
 def test_a_prompt_change_is_acknowledged_and_shows_without_a_flash_of_black(live: Studio) -> None:
-    live.page.evaluate(
-        """() => {
-          window.darkest = 255;
-          const look = () => { const c = colourOf("after", [0, 0, 1, 1]); window.darkest = Math.min(window.darkest, Math.max(...c));
-            document.getElementById("after").requestVideoFrameCallback(look); };
-          document.getElementById("after").requestVideoFrameCallback(look);
-        }"""
-    )
+    live.page.evaluate(WATCH_DARKEST)
     live.paint(SEPIA)
     live.wait_until("/From frame \\d+/.test(document.getElementById('prompt-said').textContent)")
     live.wait_colour(IS_SEPIA)

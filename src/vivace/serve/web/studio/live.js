@@ -39,6 +39,7 @@ export class LivePanel {
 
   clear() {
     for (const id of ["f-glass", "f-fps", "f-prompt", "f-drops"]) $(id).textContent = "–";
+    for (const id of ["f-glass-sub", "f-fps-sub", "f-drops-sub"]) $(id).textContent = "\u00a0";
     $("meter").textContent = "";
     this.#limit(null, "Figures appear when a stream is live.");
     for (const { segment, value } of this.#cells.values()) {

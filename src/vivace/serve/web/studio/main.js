@@ -95,6 +95,7 @@ class Studio {
     clearTimeout(this.#retry);
     this.#kind = kind;
     this.wishes = wishes;
+    if (this.source?.kind !== kind) $("source-hint").textContent = "";
     const mine = $("sources").querySelector(`[data-kind="${kind}"]`);
     this.#selectSource(mine);
     if (!this.session) this.show("connecting", "Connecting", { title: kind === "camera" ? "Opening the camera" : "Opening the source", text: kind === "camera" ? "If the browser asks, allow it." : "" });
@@ -126,7 +127,7 @@ class Studio {
     const mask = this.brush.dataUrl();
     return {
       prompt: this.prompts.text, strength: $("strength").value / 100, crossfade_s: Number($("crossfade").value),
-      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), size: this.options.outputSize(), ...(mask ? { mask } : {}),
+      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), ...this.options.sizeControl(), ...(mask ? { mask } : {}),
     };
   }
 
@@ -141,7 +142,8 @@ class Studio {
       if (turn !== this.#starting) return session.end();
       this.#follow(session);
     } else {
-      await this.update({ size });
+      const control = this.options.sizeControl();
+      if (control.size) await this.update(control);
     }
     await this.session.limitSize(size[0] * size[1]);
     await this.session.publish(this.source.stream);

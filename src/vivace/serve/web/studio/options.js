@@ -3,7 +3,9 @@ import { $, el, fill } from "./dom.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
-const DETAILS = [["Fastest", 192], ["Fast", 256], ["Balanced", 320], ["Fine", 448], ["Finest", 640]];
+const DETAILS = [["Fine", 384], ["Finest", 512]];   // side of a square of as many pixels, beyond the server's own choice
+// A server paints in few shapes, as it compiles a network for each.
+const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
 
 export class Options {
   #models = []; #defaultSide = 256;
@@ -44,9 +46,11 @@ export class Options {
   outputSize() {
     const schema = this.#models.find(({ name }) => name === this.model)?.options?.properties?.size;
     const side = Number($("detail")?.value ?? this.#defaultSide);
-    const [width, height] = this.sourceSize() ?? [1, 1];
+    const [width, height] = this.sourceSize() ?? [16, 9];
     const multiple = schema?.multiple ?? 2;
-    const aspect = width / height;
+    const off = ([w, h]) => Math.abs(Math.log((w * height) / (h * width)));
+    const [w, h] = SHAPES.reduce((best, shape) => (off(shape) < off(best) ? shape : best));
+    const aspect = w / h;
     const fit = (value, axis) => {
       const least = Math.ceil((schema?.min?.[axis] ?? multiple) / multiple) * multiple;
       return Math.max(least, Math.min(schema?.max?.[axis] ?? 4096, Math.round(value / multiple) * multiple));
@@ -54,8 +58,13 @@ export class Options {
     return [fit(side * Math.sqrt(aspect), 0), fit(side / Math.sqrt(aspect), 1)];
   }
 
+  /** The control that asks for that size; none where the server's own choice is wanted. */
+  sizeControl() {
+    return Number($("detail")?.value ?? this.#defaultSide) === this.#defaultSide ? {} : { size: this.outputSize() };
+  }
+
   #detail() {
-    const sides = DETAILS.some(([, side]) => side === this.#defaultSide) ? DETAILS : [["Server's choice", this.#defaultSide], ...DETAILS];
+    const sides = [["Standard", this.#defaultSide], ...DETAILS.filter(([, side]) => side > this.#defaultSide)];
     const select = el("select", { id: "detail" }, ...sides.map(([title, side]) => el("option", { value: side, selected: side === this.#defaultSide }, title)));
     select.addEventListener("change", () => this.change({ size: this.outputSize() }));
     return el("div", { class: "row" }, el("label", { for: "detail" }, "Detail"), select);

@@ -18,6 +18,7 @@ export class Prompts {
       this.paint(this.input.value);
     });
     this.input.addEventListener("keydown", (event) => this.#key(event));
+    this.input.addEventListener("input", () => this.#mark());
     $("history-open").onclick = () => this.toggleHistory();
     addEventListener("pointerdown", ({ target }) => {
       if (!$("history").hidden && !target.closest("#history, #history-open")) this.toggleHistory(false);
@@ -71,7 +72,11 @@ export class Prompts {
   }
 
   #mark() {
-    [...$("presets").children].forEach((button, index) => button.setAttribute("aria-pressed", String(this.#presets[index].prompt === this.text)));
+    for (const [index, button] of [...$("presets").children].entries()) {
+      const chosen = this.#presets[index].prompt === this.text;
+      button.setAttribute("aria-pressed", String(chosen));
+      if (chosen) reveal(button, $("presets"));
+    }
   }
 
   #remember(text) {
@@ -117,4 +122,11 @@ export class Prompts {
 function understood({ matches, message }) {
   const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => `${name} (${Math.round(share * 100)} %)`);
   return worth.length ? `Taken for ${worth.join(" and ")}.` : sentence(message);
+}
+
+/** Scroll a row sideways until a button of it is in sight, without moving the page. */
+function reveal(button, row) {
+  const left = button.offsetLeft - row.offsetLeft;
+  const seen = left >= row.scrollLeft && left + button.offsetWidth <= row.scrollLeft + row.clientWidth - 40;
+  if (!seen) row.scrollTo({ left: left - (row.clientWidth - button.offsetWidth) / 2, behavior: "smooth" });
 }

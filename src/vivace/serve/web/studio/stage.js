@@ -20,11 +20,11 @@ export class Stage {
   source(stream, [width, height]) {
     this.before.srcObject = stream;
     this.before.play().catch(() => {});   // the browser shows it once it may
-    this.picture.style.setProperty("--aspect", String(width / height));
+    document.documentElement.style.setProperty("--aspect", String(width / height));
   }
 
   #aspect({ videoWidth, videoHeight }) {
-    if (videoWidth && videoHeight) this.picture.style.setProperty("--aspect", String(videoWidth / videoHeight));
+    if (videoWidth && videoHeight) document.documentElement.style.setProperty("--aspect", String(videoWidth / videoHeight));
   }
 
   toggleSplit(on = this.split === null) {
