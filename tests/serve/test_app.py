@@ -226,6 +226,8 @@ def test_the_api_describes_itself(server: Running) -> None:
     paths = server.client.get("/openapi.json").json()["paths"]
     for path in ("/v1/sessions", "/whip", "/v1/sessions/{session_id}/whep", "/v1/models", "/v1/quota", "/metrics"):
         assert path in paths
+    refused = paths["/v1/sessions"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
+    assert refused["$ref"].endswith("/ErrorBody")
     assert error(server.client.get("/docs"))[0] == 404, "its page would come from a CDN"
 
 

@@ -93,6 +93,7 @@ def test_no_trickle_is_405_where_the_connection_is_and_404_where_none_is(server:
         ("", "application/sdp", 400),
         ("garbage", "application/sdp", 400),
         (b"\xff\xfe", "application/sdp", 400),
+        ("v=0" + "x" * 70_000, "application/sdp", 413),
     ],
 )
 def test_an_offer_that_is_none_leaves_nothing_behind(

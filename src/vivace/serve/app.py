@@ -7,13 +7,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from vivace.serve.http import catalog, health, recordings, sessions, whip
 from vivace.serve.http.access import Doorkeeper
-from vivace.serve.http.errors import install_errors
+from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
 from vivace.serve.http.state import Peers, Server
 from vivace.serve.hub import Hub
@@ -26,6 +27,8 @@ from vivace.serve.version import VERSION
 _log = logging.getLogger(__name__)
 
 WEB = Path(__file__).parent / "web"
+
+_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "Anything that went wrong, by its status."}
 
 SWEEP_S = 1.0
 """How often peers of sessions that have ended are looked for."""
@@ -68,6 +71,7 @@ def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) 
         lifespan=life,
         docs_url=None,  # their pages come from a CDN
         redoc_url=None,
+        responses={422: _ERROR, "default": _ERROR},
     )
     app.state.server = server
     install_errors(app)

@@ -103,6 +103,7 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
     """Return how connections are served."""
     return uvicorn.Config(
         app,
+        http="h11",  # the same on every machine, whatever else is installed
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         ws_max_queue=WS_QUEUE,

@@ -14,7 +14,7 @@ from vivace.errors import SessionClosedError, VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, ServerMessage, Waiting
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
-from vivace.serve.http.state import Server, server_of
+from vivace.serve.http.state import MAX_SDP_BYTES, Server, server_of
 from vivace.serve.session import LiveSession
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -51,7 +51,7 @@ class OpenBody(_Body):
 class Offer(_Body):
     """An SDP offer."""
 
-    sdp: Annotated[str, Field(max_length=200_000)]
+    sdp: Annotated[str, Field(max_length=MAX_SDP_BYTES)]
     type: Literal["offer"] = "offer"
 
 

@@ -18,6 +18,9 @@ from vivace.serve.session import LiveSession
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import Thumbnails
 
+MAX_SDP_BYTES = 64 * 1024
+"""Ten times what browsers write; parsing more would hold up everybody."""
+
 MAX_VIEWERS = 64
 """Connections that watch one session: they share an encode, but each takes its bandwidth and its encryption."""
 
@@ -128,8 +131,11 @@ async def sdp_body(request: Request) -> str:
             415, "media_type", f"the body is {kind[:80] or 'of no type'}; send an offer as application/sdp",
             headers={"Accept-Post": "application/sdp"},
         )  # fmt: skip
+    body = await request.body()
+    if len(body) > MAX_SDP_BYTES:
+        raise ApiError(413, "too_large", f"the offer has {len(body)} bytes; {MAX_SDP_BYTES} are the limit, send less")
     try:
-        text = (await request.body()).decode()
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise ApiError(400, "bad_offer", "the offer is no text; send SDP") from error
     if not text.strip():
