@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeClock
-from vivace.rtc.assemble import ASK_AGAIN_S, PATIENCE_S, EncodedFrame, FrameAssembler, is_keyframe
+from vivace.rtc.assemble import (
+    ASK_AGAIN_S,
+    PATIENCE_S,
+    REQUEST_AGAIN_S,
+    EncodedFrame,
+    FrameAssembler,
+    Requests,
+    is_keyframe,
+)
 
 KEY = b"\x00\x00\x00\x01\x67sps\x00\x00\x00\x01\x65picture"
 DELTA = b"\x00\x00\x00\x01\x41change"
@@ -151,6 +159,22 @@ def test_memory_is_bounded_though_a_packet_is_missing() -> None:
     bench.add(*some)  # in no time at all
     assert len(bench.assembler._waiting) < 2100
     assert bench.numbers[-1] == 2999
+
+
+def test_missing_packets_are_asked_for_again_while_they_are_of_use() -> None:
+    bench = Bench()
+    requests = Requests(bench.assembler, clock=bench.clock)
+    some = packets(40)
+    lost = some.pop(4)
+    asked = []
+    for number, packet in enumerate(some):
+        if requests.add(packet):
+            asked.append((number, set(requests.missing)))
+        bench.add(packet)
+        bench.clock.advance(REQUEST_AGAIN_S / 4)
+    assert [number for number, _ in asked][:3] == [4, 8, 12]
+    assert len(asked) <= PATIENCE_S / REQUEST_AGAIN_S + 1
+    assert all(missing == {lost.sequence_number} for _, missing in asked)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpreceiver import NackGenerator
 
 from vivace.rtc import seams
 
@@ -25,6 +26,7 @@ def test_every_private_name_is_there() -> None:
     async def scene() -> None:
         connection, receiver, sender = connection_parts()
         assert isinstance(getattr(receiver, seams._JITTER_BUFFER), JitterBuffer)
+        assert isinstance(getattr(receiver, seams._REQUESTS), NackGenerator)
         assert getattr(receiver, seams._RECEIVER_CODECS) == {}
         assert getattr(sender, seams._SENDER_ENCODER) is None
         assert isinstance(getattr(sender, seams._SENDER_TIMESTAMP), int)
@@ -43,6 +45,8 @@ def test_every_private_name_is_there() -> None:
 def test_aiortc_still_uses_them_as_we_expect() -> None:
     receiver = inspect.getsource(RTCRtpReceiver)
     assert "pli_flag, encoded_frame = self.__jitter_buffer.add(packet)" in receiver
+    assert "self.__nack_generator.add(packet)" in receiver
+    assert "sorted(self.__nack_generator.missing)" in receiver
     assert "packet._data = depayload(codec, packet.payload)" in receiver
     sender = inspect.getsource(RTCRtpSender)
     assert "if self.__encoder is None:" in sender

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import RtpPacket
 
 from vivace.rtc.seams import payload_of
 
 PATIENCE_S = 0.12
 """For a missing packet: time for two requests over an ordinary line."""
+REQUEST_AGAIN_S = 0.04
+"""Between two requests for the same missing packets."""
 ASK_AGAIN_S = 0.3
 """Between two requests for a keyframe."""
 CAPACITY = 2048
@@ -44,6 +47,29 @@ class EncodedFrame:
 class _Waiting:
     packet: RtpPacket
     arrival_s: float
+
+
+class Requests(NackGenerator):
+    """Which packets are asked for again, in place of aiortc's: more than once, and only while they are of use.
+
+    aiortc asks again only when another packet is found missing; on a quiet line that may be too late.
+    """
+
+    def __init__(self, assembler: FrameAssembler, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._assembler = assembler
+        self._clock = clock
+        self._asked_s = 0.0
+
+    def add(self, packet: RtpPacket) -> bool:
+        """Note that a packet has come; return whether the missing ones should be asked for."""
+        found = bool(super().add(packet))
+        now_s = self._clock()
+        if not found and (not self.missing or now_s - self._asked_s < REQUEST_AGAIN_S):
+            return False
+        self.missing = {number for number in self.missing if self._assembler.waits_for(number)}
+        self._asked_s = now_s
+        return bool(self.missing)
 
 
 class FrameAssembler:
@@ -89,6 +115,11 @@ class FrameAssembler:
             self._give_up()
             self._release(now_s)
         return self._wants_keyframe(now_s), None
+
+    def waits_for(self, sequence_number: int) -> bool:
+        """Tell whether a packet that has not come would still be of use."""
+        distance = ((sequence_number - self._highest + 0x8000) & 0xFFFF) - 0x8000
+        return self._next <= self._highest + distance
 
     def _place(self, packet: RtpPacket) -> int:
         """Return the packet's number without wrapping; begin anew with a sender that has."""

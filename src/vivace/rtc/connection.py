@@ -21,11 +21,11 @@ from aiortc.sdp import SessionDescription
 from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
 
 from vivace.errors import UsageError
-from vivace.rtc.assemble import FrameAssembler
+from vivace.rtc.assemble import FrameAssembler, Requests
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Intake, OnPicture
-from vivace.rtc.seams import agreed_codecs, codec_name, gather_loopback_too, replace_jitter_buffer
+from vivace.rtc.seams import agreed_codecs, codec_name, gather_loopback_too, replace_jitter_buffer, replace_requests
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ def receive_video(
     intake = Intake(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
     assembler = FrameAssembler(intake.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
     replace_jitter_buffer(receiver, assembler)
+    replace_requests(receiver, Requests(assembler, clock=clock))
     return assembler, intake
 
 

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import RtpPacket
 
 OnEstimate = Callable[[int], None]
 """Called with the bitrate that a receiver believes its line can carry, bit/s."""
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_REQUESTS = "_RTCRtpReceiver__nack_generator"
 _RECEIVER_CODECS = "_RTCRtpReceiver__codecs"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
@@ -39,6 +41,11 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> Non
     each packet that comes, so that what a lost packet held up stays late; and leads into two queues without end.
     """
     _replace(receiver, _JITTER_BUFFER, buffer)
+
+
+def replace_requests(receiver: RTCRtpReceiver, requests: NackGenerator) -> None:
+    """Let `requests` decide when missing packets are asked for: aiortc asks once, unless others go missing too."""
+    _replace(receiver, _REQUESTS, requests)
 
 
 def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:
