@@ -250,6 +250,20 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
 
 
 @in_loop
+async def test_how_a_session_ended_is_known_to_who_was_away():
+    async with running_hub() as hub:
+        session = hub.open_session(client="ada")
+        assert hub.how_ended(session.id) is None
+        session.end("admin", "The operator ended it.")
+        assert hub.how_ended(session.id) == messages.Ended(reason="admin", message="The operator ended it.")
+        with pytest.raises(SessionClosedError, match=r"has ended \(admin\): The operator"):
+            hub.get(session.id)
+        for _ in range(300):
+            hub.open_session(client="ada").end("client")
+        assert hub.how_ended(session.id) is None
+
+
+@in_loop
 async def test_the_snapshot_counts_what_happened():
     model = FakeModel(record=False)
     async with running_hub(model) as hub:

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ TICK_S = 0.5
 OPENERS = 2
 """Threads that open models for sessions: compiling for one size must not keep another waiting."""
 DRAIN_LOOK_S = 0.1
+KNOWN_ENDS = 256
+"""Ended sessions of which the reason is still known."""
 CLOSE_S = 5.0
 """Time for recordings and threads to come to their end."""
 
@@ -83,6 +85,7 @@ class Hub:
         self._rooms: dict[str, Room] = {}
         self._loading = {name: Lock() for name in settings.models}
         self._ended: Counter[EndReason] = Counter()
+        self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
         self._opened = 0
         self._drops: Counter[str] = Counter()
         """Of sessions that have ended."""
@@ -239,8 +242,15 @@ class Hub:
         with self._lock:
             session = self._sessions.get(session_id)
         if session is None:
+            if (end := self.how_ended(session_id)) is not None:
+                raise SessionClosedError(f"the session has ended ({end.reason}): {end.message or 'open a new one'}")
             raise SessionClosedError(f"there is no session {session_id[:40]!r} (any more); open a new one")
         return session
+
+    def how_ended(self, session_id: str) -> messages.Ended | None:
+        """Return how a session ended, for a client that was away when it was told; the last few hundred are known."""
+        with self._lock:
+            return self._ends.get(session_id)
 
     def sessions(self) -> list[LiveSession]:
         """Return all sessions that have not ended, the oldest first."""
@@ -365,6 +375,9 @@ class Hub:
             room.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
             assert session.end_reason is not None
             self._ended[session.end_reason] += 1
+            self._ends[session.id] = messages.Ended(reason=session.end_reason, message=session.end_message)
+            if len(self._ends) > KNOWN_ENDS:
+                self._ends.popitem(last=False)
             self._drops.update(session.vitals.drops)
             self._move_up()
         _log.info("session %s ended (%s): %s", session.id, session.end_reason, session.end_message)
