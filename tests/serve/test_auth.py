@@ -39,6 +39,12 @@ def test_a_token_may_be_for_one_session() -> None:
     assert read_token(SECRET, token("view", session="abc"), now_s=NOW_S).session == "abc"
 
 
+@pytest.mark.parametrize("scopes", [("publish",), ("admin",), ("view", "publish")])
+def test_a_token_for_one_session_only_watches(scopes: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="view"):
+        token(*scopes, session="abc")
+
+
 def test_a_token_is_valid_up_to_its_expiry_and_not_at_it() -> None:
     one = token("view", expires_s=60)
     read_token(SECRET, one, now_s=NOW_S + 59)

@@ -95,15 +95,17 @@ def make_token(
         scopes: one or more.
         expires_s: seconds it is valid, up to a year.
         now_s: the time, in seconds since 1970.
-        session: the only session it is for.
+        session: the only session it may watch; for the scope `view` alone.
 
     Raises:
         SecretError: a secret that is too short.
-        UsageError: no scope, or an expiry out of range.
+        UsageError: no scope, one that does not go with a session, or an expiry out of range.
     """
     key = check_secret(secret)
     if not scopes or not scopes <= set(SCOPES):
         raise UsageError(f"scopes are {sorted(scopes)}; give one or more of {', '.join(SCOPES)}")
+    if session is not None and scopes != {"view"}:
+        raise UsageError(f"a token for one session watches it, so its scope is view, not {', '.join(sorted(scopes))}")
     if not 1 <= expires_s <= MAX_EXPIRES_S:
         raise UsageError(f"a token cannot expire in {expires_s:g} s; give 1 s to {MAX_EXPIRES_S // 86_400} d")
     claims: dict[str, object] = {

@@ -17,12 +17,12 @@ from vivace.stream import Stream
 PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)
 """Key, title for people, prompt."""
 
-SIZE = (320, 192)
-"""Sharp on a phone, and painted in a few tens of milliseconds."""
+SIZE = (256, 144)
+"""Twice what the page shows, and painted in a few tens of milliseconds."""
 SCENE = "road"
 SCENE_TIME_S = 0.6
-FRAMES = 4
-"""So that the model has a memory to build on, as in a stream."""
+FRAMES = 2
+"""So that the model has a memory to build on, as in a stream, and live sessions hardly wait."""
 JPEG_QUALITY = 85
 
 
@@ -36,7 +36,7 @@ def render(model: StreamModel, prompt: str) -> Rgb:
 
 
 class Thumbnails:
-    """Renders each thumbnail once, when it is first asked for, one at a time: live sessions come first."""
+    """Renders each thumbnail once, when it is first asked for, one at a time."""
 
     def __init__(self, model: Callable[[], StreamModel]) -> None:
         self._model = model
