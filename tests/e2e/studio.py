@@ -99,7 +99,7 @@ class Serving:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        """Start it, and wait until it takes sessions."""
+        """Start it; `wait` says when it takes sessions."""
         if not self.port:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self.port = free.getsockname()[1]
@@ -110,9 +110,12 @@ class Serving:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vivace", "serve", *flags], stdout=log, stderr=log, env=environ
             )
+
+    def wait(self) -> None:
+        """Wait until it takes sessions."""
         deadline_s = time.monotonic() + START_S
         while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline_s:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise AssertionError(f"the server did not start:\n{self.log()}")
             time.sleep(0.1)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from e2e.helpers import count_frames
-from e2e.studio import CHROMIUM, FLAGS, Serving, Studio, write_camera_clip
+from e2e.studio import CHROMIUM, FLAGS, START_S, Serving, Studio, write_camera_clip
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")
@@ -75,6 +75,7 @@ def tell_time(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def live(server: Serving, browser: Any) -> Iterator[Studio]:
     """Return a page that is live from the camera, painting blueprints."""
+    server.wait()
     studio = Studio(browser, server.url).open(BLUEPRINT)
     studio.start_camera()
     studio.wait_state("live")
@@ -221,14 +222,14 @@ def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Se
     live.wait_state("ended")
     assert "shutting down" in live.page.inner_text("#card-title")
     server.start()
-    live.wait_state("live")
+    live.wait_state("live", START_S)
     live.wait_colour(IS_BLUE)
 
     before = live.session_id()
     server.stop(signal.SIGKILL)
     live.wait_state("reconnecting")
     server.start()
-    live.wait_state("live")
+    live.wait_state("live", START_S)
     live.wait_colour(IS_BLUE)
     assert live.session_id() != before
     assert live.errors == []

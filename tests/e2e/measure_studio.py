@@ -1,0 +1,130 @@
+"""Measure glass-to-glass and prompt-to-pixel in a real Chromium: `python tests/e2e/measure_studio.py [seconds]`.
+
+A page of its own uses `vivace.js` as any application would. Each frame it sends carries its number in a strip of black
+and white squares that the mask leaves untouched; the number is read again from the picture on screen. So the studio's
+own figure, which comes from timestamps, is checked by one that looks at pixels. Nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from e2e.studio import CHROMIUM, FLAGS, Serving
+
+SECONDS = 20.0
+
+MEASURE = """
+async ({ seconds, prompts }) => {
+  const { connect } = await import("/vivace.js");
+  const { drawScene, SCENE_SIZE: [w, h] } = await import("/studio/scene.js");
+  const BITS = 12, SQUARE = w / BITS, STRIP = 2 * Math.round(SQUARE / 2);
+  const canvas = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const ctx = canvas.getContext("2d", { alpha: false });
+
+  // Number in the upper half of the strip, its complement in the lower.
+  const drawnMs = new Map();
+  let number = 0;
+  const draw = () => {
+    number = (number + 1) % (1 << BITS);
+    drawScene(ctx, performance.now() / 1000);
+    for (let bit = 0; bit < BITS; bit += 1) {
+      const on = (number >> bit) & 1;
+      ctx.fillStyle = on ? "#fff" : "#000";
+      ctx.fillRect(bit * SQUARE, 0, SQUARE, STRIP / 2);
+      ctx.fillStyle = on ? "#000" : "#fff";
+      ctx.fillRect(bit * SQUARE, STRIP / 2, SQUARE, STRIP / 2);
+    }
+    drawnMs.set(number, performance.now());
+  };
+  const timer = setInterval(draw, 1000 / 30);
+  draw();
+
+  const mask = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const maskCtx = mask.getContext("2d");
+  maskCtx.fillRect(0, 0, w, h);
+  maskCtx.fillStyle = "#fff";
+  maskCtx.fillRect(0, STRIP, w, h - STRIP);
+
+  const controls = { prompt: prompts[0], crossfade_s: 0, mask: mask.toDataURL("image/png") };
+  const session = await connect({ controls });
+  const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, width: w, height: h });
+  document.body.replaceChildren(video);
+  const live = new Promise((resolve) => {
+    session.addEventListener("state", ({ detail }) => detail.state === "live" && resolve());
+  });
+  session.play(video);
+  await session.limitSize(342 * 192);
+  await session.publish(canvas.captureStream(30));
+  await live;
+
+  const look = new OffscreenCanvas(BITS, 2).getContext("2d", { willReadFrequently: true });
+  const glassMs = [];
+  let unread = 0;
+  const next = (_now, { expectedDisplayTime }) => {
+    let read = 0, sure = true;
+    for (let bit = 0; bit < BITS; bit += 1) {
+      const x = ((bit + 0.25) * SQUARE * video.videoWidth) / w, half = (STRIP / 2 / h) * video.videoHeight;
+      look.drawImage(video, x, half * 0.25, (SQUARE / 2 / w) * video.videoWidth, half / 2, 0, 0, 1, 1);
+      look.drawImage(video, x, half * 1.25, (SQUARE / 2 / w) * video.videoWidth, half / 2, 0, 1, 1, 1);
+      const { data } = look.getImageData(0, 0, 1, 2);
+      if (Math.abs(data[0] - data[4]) < 60) sure = false;
+      if (data[0] > data[4]) read |= 1 << bit;
+    }
+    if (sure && drawnMs.has(read)) glassMs.push(expectedDisplayTime - drawnMs.get(read));
+    else unread += 1;
+    video.requestVideoFrameCallback(next);
+  };
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  await wait(2000);
+  video.requestVideoFrameCallback(next);
+
+  const promptMs = [];
+  session.addEventListener("shown", ({ detail }) => promptMs.push(detail.ms));
+  for (let turn = 1; turn <= seconds; turn += 1) {
+    await wait(1000);
+    await session.update({ prompt: prompts[turn % prompts.length] });
+  }
+  await wait(500);
+  const own = session.glass.summary(), { fps_out, drops, stages_ms } = session.stats;
+  clearInterval(timer);
+  session.end();
+  return { glassMs, promptMs, own, unread, fps_out, drops, server_p50_ms: stages_ms.server?.p50 };
+}
+"""
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return how many, and percentiles in ms."""
+    p50, p95, p99 = np.percentile(values, [50, 95, 99]).round(1)
+    return {"n": len(values), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+
+
+def main(seconds: float) -> None:
+    """Measure, and print one JSON document."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Serving(Path(folder), slots=1)
+        server.start()
+        try:
+            server.wait()
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS])
+            page = browser.new_page()
+            page.goto(server.url)
+            found = page.evaluate(MEASURE, {"seconds": seconds, "prompts": ["ink", "a moonlit night", "watercolour"]})
+            browser.close()
+        finally:
+            server.stop(signal.SIGKILL)
+    glass, prompts = found.pop("glassMs"), found.pop("promptMs")
+    print(json.dumps({"glass_to_glass": summary(glass), "prompt_to_pixel": summary(prompts), **found}, indent=1))
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
