@@ -170,6 +170,13 @@ def test_a_refusal_comes_as_a_message_and_a_close_code(server: Running, url: str
     assert closed.value.code == code
 
 
+def test_a_client_that_was_away_is_told_how_its_session_ended(server: Running) -> None:
+    session = server.open()
+    server.hub.end(session["id"], "idle", "No picture came.")
+    with channel(server, session) as control:
+        assert control.hear("ended", "error") == {"type": "ended", "reason": "idle", "message": "No picture came."}
+
+
 def test_without_a_token_the_channel_is_closed_with_4401() -> None:
     with running(settings_for(token_secret=make_secret())) as server:
         live = server.hub.open_session(client="a")

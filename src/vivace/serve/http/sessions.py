@@ -170,7 +170,9 @@ async def control(websocket: WebSocket, session_id: str) -> None:
         server.door.need_control(websocket, session)
     except (ApiError, VivaceError) as error:
         refusal = error if isinstance(error, ApiError) else api_error(error)
-        await websocket.send_text(Error(code=refusal.code, message=refusal.message).model_dump_json())
+        how = server.hub.how_ended(session_id) if refusal.status == 404 else None
+        said = how or Error(code=refusal.code, message=refusal.message)
+        await websocket.send_text(said.model_dump_json())
         await websocket.close(CLOSE_BY_STATUS.get(refusal.status, CLOSE_FLOOD), refusal.code)
         return
     await _converse(websocket, server, session)
