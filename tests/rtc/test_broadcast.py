@@ -1,0 +1,197 @@
+"""One encode for all who watch in the same format; a viewer's troubles are its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
+
+from fakes import FakeClock
+from rtc_loopback import run
+from vivace.rtc.broadcast import KEYFRAMES, Broadcast
+from vivace.rtc.feed import MAX_WAITING, Feed
+from vivace.rtc.newest import Newest
+
+
+@dataclass(frozen=True)
+class Picture:
+    rgb: NDArray[np.uint8]
+    index: int
+    tag: int | None = None
+    control_index: int = 0
+
+
+class Studio:
+    """A broadcast and the pictures it sends, one at a time."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.opened = 0
+        self.index = 0
+        self.sent: list[int] = []
+        self.broadcast: Broadcast[Picture] = Broadcast(
+            self._subscribe, on_sent=lambda picture: self.sent.append(picture.index), clock=self.clock
+        )
+
+    def _subscribe(self) -> Newest[Picture]:
+        self.opened += 1
+        self.pictures: Newest[Picture] = Newest()
+        return self.pictures
+
+    async def show(self, size: tuple[int, int] = (64, 48)) -> None:
+        """Send a picture and wait until it is encoded."""
+        await asyncio.sleep(0)
+        rgb = np.random.default_rng(self.index).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+        assert self.pictures.put(Picture(rgb, self.index))
+        while self.index not in self.sent:
+            await asyncio.sleep(0.001)
+        self.index += 1
+        self.clock.advance(1 / 30)
+
+
+async def keys(feed: Feed, count: int) -> list[bool]:
+    return [bool((await feed.recv()).is_keyframe) for _ in range(count)]
+
+
+def test_viewers_of_one_codec_share_their_packets() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feeds = [studio.broadcast.attach("VP8") for _ in range(3)]
+        for _ in range(3):
+            await studio.show()
+            first, *others = [await feed.recv() for feed in feeds]
+            assert all(packet is first for packet in others)
+        assert studio.broadcast.encoded == studio.broadcast.pictures == 3
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_viewers_of_two_codecs_take_two_encodes_and_the_second_ends_with_its_last_viewer() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        one, other = studio.broadcast.attach("VP8"), studio.broadcast.attach("H264")
+        await studio.show()
+        assert studio.broadcast.encoded == 2
+        assert await keys(one, 1) == await keys(other, 1) == [True]
+        await studio.broadcast.detach(other)
+        await studio.show()
+        assert studio.broadcast.encoded == 3
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_who_joins_late_begins_with_a_keyframe() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        early = studio.broadcast.attach("H264")
+        await studio.show()
+        await studio.show()
+        late = studio.broadcast.attach("H264")
+        await studio.show()
+        assert await keys(early, 3) == [True, False, True]
+        assert await keys(late, 1) == [True]
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_storm_of_requests_makes_few_keyframes() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        found = []
+        for _ in range(25):
+            feed.ask_for_keyframe()
+            await studio.show()
+            if feed._packets:
+                found += await keys(feed, 1)
+        assert found.count(True) == KEYFRAMES
+        studio.clock.advance(1.0)
+        feed.ask_for_keyframe()
+        await studio.show()
+        assert await keys(feed, 1) == [True]
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_viewer_on_a_bad_line_gets_an_encode_of_its_own_and_the_others_keep_theirs() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        good, bad = studio.broadcast.attach("H264"), studio.broadcast.attach("H264")
+        await studio.show()
+        bad.rates.rung = 3
+        await studio.show()
+        await studio.show()
+        assert await keys(good, 3) == [True, False, False]
+        assert await keys(bad, 3) == [True, True, False]
+        assert studio.broadcast.encoded == 1 + 2 + 2
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_viewer_that_takes_nothing_holds_little_and_goes_on_with_a_keyframe() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        for _ in range(3 * MAX_WAITING):
+            await studio.show()
+            assert len(feed._packets) <= MAX_WAITING
+        assert feed.dropped >= MAX_WAITING
+        assert (await keys(feed, 1)) == [True]
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_nothing_is_encoded_for_nobody_and_a_new_viewer_starts_it_again() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        assert studio.opened == 0
+        feed = studio.broadcast.attach("VP8")
+        await studio.show()
+        await studio.broadcast.detach(feed)
+        assert not studio.pictures.put(Picture(np.zeros((48, 64, 3), np.uint8), 99))
+        again = studio.broadcast.attach("VP8")
+        await studio.show()
+        assert await keys(again, 1) == [True]
+        assert studio.opened == 2
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_another_size_begins_with_a_keyframe() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        await studio.show()
+        await studio.show((96, 64))
+        assert await keys(feed, 2) == [True, True]
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_the_end_of_the_pictures_is_the_end_of_the_feeds() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        await studio.show()
+        await feed.recv()
+        waiting = asyncio.create_task(feed.recv())
+        await asyncio.sleep(0)
+        studio.pictures.close()
+        with pytest.raises(MediaStreamError):
+            await waiting
+        assert feed.readyState == "ended"
+        await studio.broadcast.close()
+
+    run(scene)
