@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
+from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http import state
 from vivace.serve.settings import IceServer
 
@@ -122,3 +124,16 @@ def test_connections_cannot_be_ended_through_another_session(server: Running) ->
     assert server.client.delete(f"/v1/sessions/{second['id']}/whep/{name}").status_code == 404
     assert server.client.delete(f"/v1/sessions/{first['id']}/whip/{name}").status_code == 404
     assert not server.peers.made[-1].closed
+
+
+def test_who_published_with_a_token_in_the_address_ends_without_one() -> None:
+    """Programs that can set no header take the `Location` as it is."""
+    secret = make_secret()
+    token = make_token(secret, frozenset(["publish"]), expires_s=60, now_s=time.time())
+    with running(settings_for(token_secret=secret)) as server:
+        assert server.client.post("/whip", content=OFFER, headers=SDP_HEADERS).status_code == 401
+        made = server.client.post(f"/whip?token={token}", content=OFFER, headers=SDP_HEADERS)
+        assert made.status_code == 201
+        assert token not in made.headers["location"]
+        assert server.client.delete(made.headers["location"]).status_code == 200
+        assert not server.hub.sessions()

@@ -17,6 +17,7 @@ from vivace.models.base import StreamModel
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
 from vivace.serve.hub import Hub
+from vivace.serve.patience import patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.settings import ServeSettings
 
@@ -103,7 +104,7 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
     """Return how connections are served."""
     return uvicorn.Config(
         app,
-        http="h11",  # the same on every machine, whatever else is installed
+        http=patient_protocol(settings.request_s),
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         ws_max_queue=WS_QUEUE,
@@ -113,6 +114,7 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSING_S,
+        proxy_headers=False,  # behind a proxy clients are told apart by their tokens; nobody may claim an address
         access_log=False,  # addresses may carry tokens
         server_header=False,
         log_config=None,
