@@ -11,7 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import vivace.runtime.openvino
 from vivace.errors import BackendUnavailableError
+from vivace.models.style.classifier import StyleClassifier
 from vivace.runtime.openvino import OpenVinoNetwork, import_openvino
 
 
@@ -66,3 +68,25 @@ def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
     )
     done = run_python(code)
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def test_networks_of_sizes_long_past_are_let_go_and_those_in_use_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vivace.runtime.openvino, "KEPT_SHAPES", 2)
+    network = StyleClassifier.load()._network
+
+    def inputs(side: int) -> dict[str, np.ndarray]:
+        return {"picture": np.full((1, side, side, 3), 90, np.uint8), "area": np.ones((1, 1, side, side), np.float32)}
+
+    small = inputs(32)
+    executor = network.executor(small)
+    before = executor.run()["shares"].copy()
+    network.prepare(inputs(48))
+    assert network.is_ready(small)  # asked about, so the latest used
+    network.prepare(inputs(64))
+    assert network.is_ready(small)
+    assert not network.is_ready(inputs(48))
+    network.prepare(inputs(80))
+    network.prepare(inputs(96))
+    assert not network.is_ready(small)
+    assert np.array_equal(executor.run()["shares"], before)
+    assert np.array_equal(network.executor(inputs(32)).run()["shares"], before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from vivace.runtime import Arrays
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 _REPORTER = "openvino_telemetry"
+
+KEPT_SHAPES = 24
+"""Compiled networks kept for streams to come: eight sizes at three efforts. The embedded model takes 20 to 100 MiB for
+each, so a server whose clients ask for ever new sizes must let some go."""
 
 
 def import_openvino() -> Any:
@@ -79,7 +84,9 @@ class OpenVinoNetwork:
         self._graph = graph
         # OpenVINO refers to this memory, so it must live as long as the network.
         self._weights = ov.Tensor(weights, shared_memory=True)
-        self._compiled: dict[Shapes, Any] = {}
+        self._compiled: OrderedDict[Shapes, Any] = OrderedDict()
+        self._table = threading.Lock()
+        """Guards `_compiled`, for a moment; `_lock` is held while something compiles."""
         self._lock = threading.Lock()
         # A compiler cut off by the end of the interpreter takes the process down with it. So the end waits for the one
         # at work, whatever thread it is in, and no other begins.
@@ -98,18 +105,31 @@ class OpenVinoNetwork:
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Tell whether these shapes are compiled."""
-        return _shapes(inputs) in self._compiled
+        return self._known(_shapes(inputs)) is not None
+
+    def _known(self, shapes: Shapes) -> Any:
+        with self._table:
+            if shapes in self._compiled:
+                self._compiled.move_to_end(shapes)
+            return self._compiled.get(shapes)
 
     def _compile(self, shapes: Shapes) -> Any:
-        if shapes in self._compiled:
-            return self._compiled[shapes]
+        compiled = self._known(shapes)
+        if compiled is not None:
+            return compiled
         with self._lock:
-            if shapes not in self._compiled:
+            compiled = self._known(shapes)
+            if compiled is None:
                 # Static shapes let the compiler choose layouts and fuse; the graph itself takes any size.
                 model = self._read()
                 model.reshape({name: list(shape) for name, shape in shapes})
-                self._compiled[shapes] = self._core.compile_model(model, "CPU", self._config)
-            return self._compiled[shapes]
+                compiled = self._core.compile_model(model, "CPU", self._config)
+                with self._table:
+                    self._compiled[shapes] = compiled
+                    if len(self._compiled) > KEPT_SHAPES:
+                        # Streams that run at these shapes keep what they use; it goes with the last of them.
+                        self._compiled.popitem(last=False)
+            return compiled
 
     def executor(self, inputs: Arrays) -> OpenVinoExecutor:
         """Bind to these arrays without copying them."""
