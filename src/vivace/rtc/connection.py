@@ -17,11 +17,11 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.sdp import SessionDescription
 from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
 
 from vivace.errors import UsageError
 from vivace.rtc.assemble import FrameAssembler, Requests
+from vivace.rtc.descriptions import check_sections, usable_candidates
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Intake, OnPicture
@@ -55,29 +55,14 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
             f"the {kind} has {sections} media sections; offer 1 to {MAX_SECTIONS}: a video, a data channel"
         )
     try:
-        for section in SessionDescription.parse(sdp).media:
-            if section.dtls is None or not section.dtls.fingerprints:
-                raise ValueError("a section without fingerprint or setup")
-        await connection.setRemoteDescription(RTCSessionDescription(_without_mdns(sdp), kind))
+        check_sections(sdp)
+        await connection.setRemoteDescription(RTCSessionDescription(usable_candidates(sdp), kind))
     except Exception as error:  # aiortc's parser lets any of Python's errors out
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
             f"the {kind} cannot be used ({problem[:200]}); offer H.264 or VP8 video with ICE, DTLS and rtcp-mux, "
             "as a browser does"
         ) from error
-
-
-def _without_mdns(sdp: str) -> str:
-    """Leave out candidates with hidden names: whoever hides its address reaches us first, and is known by that.
-
-    To look the names up needs multicast, and takes a second where there is none.
-    """
-    lines = sdp.splitlines()
-    kept = [line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)]
-    if len(kept) < len(lines):
-        # More may come: with this line, checks would end before the other side has begun.
-        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
-    return "\r\n".join(kept) + "\r\n"
 
 
 def prepare_transports(connection: RTCPeerConnection) -> None:
@@ -164,6 +149,8 @@ class RateWatch:
 
 async def close_connection(connection: RTCPeerConnection, intake: Intake | None) -> None:
     """Close a connection in whatever state it is, and end its threads."""
-    await connection.close()
-    if intake is not None:
-        await asyncio.to_thread(intake.close)
+    try:
+        await connection.close()
+    finally:
+        if intake is not None:
+            await asyncio.to_thread(intake.close)

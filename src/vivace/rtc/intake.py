@@ -93,6 +93,12 @@ class Intake:
         to_rgb = VideoReformatter()
         while (frame := self._next()) is not None:
             began_s = self._clock()
+            if (size := vp8_size(frame)) is not None and size[0] * size[1] > self._max_frame_px:
+                # Refused here: libvpx takes the memory before FFmpeg compares sizes.
+                _log.debug("a frame of %dx%d px is too large", *size)
+                self.damaged += 1
+                self._ask_for_keyframe()
+                continue
             try:
                 if decoder is None or self.codec != frame.codec:
                     self.codec, decoder = frame.codec, self._decoder(frame.codec)
@@ -124,6 +130,13 @@ class Intake:
         decoder.thread_count = 1
         decoder.flags |= Flags.low_delay
         return decoder
+
+
+def vp8_size(frame: EncodedFrame) -> tuple[int, int] | None:
+    """Return the `(width, height)` that a VP8 keyframe says it has (RFC 6386, 9.1), px; None for other frames."""
+    if frame.codec != "VP8" or len(frame.data) < 10 or frame.data[0] & 1:
+        return None
+    return int.from_bytes(frame.data[6:8], "little") & 0x3FFF, int.from_bytes(frame.data[8:10], "little") & 0x3FFF
 
 
 def _rgb(reformatter: VideoReformatter, picture: av.VideoFrame) -> Rgb:

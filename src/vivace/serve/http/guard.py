@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -44,6 +45,8 @@ class GuardRules:
     """What the guard lets through."""
 
     max_body_bytes: int
+    body_s: float = 20.0
+    """Time for a body to arrive."""
     origins: Collection[str] = ()
     """Origins of pages, besides our own, that may call from a browser."""
     local_only: bool = False
@@ -73,7 +76,7 @@ class Guard:
         elif scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await Response(status_code=204)(scope, receive, sender)
         elif scope["type"] == "http":
-            await self._app(scope, _Limited(receive, self._rules.max_body_bytes), sender)
+            await self._app(scope, _Limited(receive, self._rules), sender)
         else:
             await self._app(scope, receive, sender)
 
@@ -130,18 +133,30 @@ class _Sender:
 
 
 class _Limited:
-    """Counts a body as it comes, for clients that do not say its length."""
+    """Counts a body as it comes, for clients that do not say its length, and waits for it so long and no longer."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, rules: GuardRules) -> None:
         self._receive = receive
-        self._limit = limit
+        self._rules = rules
         self._seen = 0
+        self._more = True
+        self._until_s: float | None = None
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if not self._more:  # what comes now is only that the client goes
+            return await self._receive()
+        if self._until_s is None:
+            self._until_s = asyncio.get_running_loop().time() + self._rules.body_s
+        try:
+            async with asyncio.timeout_at(self._until_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            text = f"the body did not arrive within {self._rules.body_s:g} s; send it again"
+            raise ApiError(408, "slow", text, headers={"Connection": "close"}) from error
         self._seen += len(message.get("body", b""))
-        if self._seen > self._limit:
-            raise _too_large(self._limit)
+        self._more = message.get("more_body", False)
+        if self._seen > self._rules.max_body_bytes:
+            raise _too_large(self._rules.max_body_bytes)
         return message
 
 

@@ -1,0 +1,52 @@
+"""HTTP connections that say nothing, or half a request: waited for so long and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+
+def patient_protocol(head_s: float) -> type[H11Protocol]:
+    """Return uvicorn's protocol, which closes a connection when the head of a request takes longer than `head_s`."""
+
+    class PatientProtocol(H11Protocol):
+        """Uvicorn itself waits without end, and a few hundred half requests would take every connection there is."""
+
+        _head_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._wait_for_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if not self._expects_head():
+                self._forget()
+            elif self._head_timer is None:
+                self._wait_for_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _expects_head(self) -> bool:
+            upgraded = self.transport.get_protocol() is not self  # to a WebSocket, which has its own pings
+            cycle: RequestResponseCycle | None = self.cycle
+            return not upgraded and (cycle is None or cycle.response_complete)
+
+        def _wait_for_head(self) -> None:
+            self._head_timer = self.loop.call_later(head_s, self._give_up)
+
+        def _forget(self) -> None:
+            timer, self._head_timer = self._head_timer, None
+            if timer is not None:
+                timer.cancel()
+
+        def _give_up(self) -> None:
+            self._head_timer = None
+            if self._expects_head():
+                self.transport.close()
+
+    return PatientProtocol
