@@ -67,6 +67,8 @@ class Limits(_Body):
 
     max_frame_px: int
     """Largest frame taken, width times height."""
+    max_output_px: int
+    """Largest output, width times height."""
     max_prompt_chars: int
     max_body_bytes: int
     messages_per_s: float
@@ -296,6 +298,7 @@ def limits_of(server: Server) -> Limits:
     settings = server.settings
     return Limits(
         max_frame_px=settings.max_frame_px,
+        max_output_px=settings.max_output_px,
         max_prompt_chars=MAX_PROMPT_CHARS,
         max_body_bytes=settings.max_body_bytes,
         messages_per_s=settings.max_messages_per_s,
