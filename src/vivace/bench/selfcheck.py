@@ -14,7 +14,6 @@ from vivace.bench.speed import SpeedOptions, measure_speed
 from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject, open_system
 from vivace.bench.suite import Parts, need_bench_extra, progress_bar, publish, to_settings
-from vivace.bench.tables import faults_table
 
 if TYPE_CHECKING:
     from vivace.bench.quality import QualityOptions
@@ -38,9 +37,7 @@ def selfcheck_command(subject: Subject, out: Path, options: QualityOptions) -> i
             _time(parts, subject, options.seed, report)
         _pictures(parts, subject, options, report)
     document = parts.document()
-    console = Console()
-    publish(document, None, out, "selfcheck", console)
-    console.print(faults_table(document))
+    publish(document, None, out, "selfcheck", Console())
     return int(not all(fault.caught for fault in document.planted_faults))
 
 
