@@ -17,7 +17,9 @@ export class GlassMeter {
 
   /** Measure frames that leave through this RTCRtpSender. */
   sender(sender) {
-    if (!("RTCRtpScriptTransform" in globalThis)) return;
+    // A page of another origin may not start our worker; there the sum of the parts stands in.
+    const ours = new URL(import.meta.url).origin === location.origin;
+    if (!ours || !("RTCRtpScriptTransform" in globalThis)) return;
     this.#worker ??= this.#startWorker();
     sender.transform = new RTCRtpScriptTransform(this.#worker, {});
   }

@@ -28,7 +28,7 @@ export class VivaceError extends Error {
   }
 }
 
-/** The HTTP API under `/v1`. `server` is its origin ("" for the page's own), `token` a bearer token or null. */
+/** The HTTP API under `/v1`. `server` is its origin ("" for the one this module came from), `token` a bearer token or null. */
 export class Api {
   constructor({ server = "", token = null } = {}) {
     this.server = server;
@@ -36,7 +36,7 @@ export class Api {
   }
 
   url(path) {
-    return new URL(path, this.server || location.href).href;
+    return new URL(path, this.server || import.meta.url).href;
   }
 
   async request(method, path, body, headers = {}) {

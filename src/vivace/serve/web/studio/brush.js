@@ -147,7 +147,8 @@ export class Brush {
       this.#stroke(this.#at, this.#at);
     });
     canvas.addEventListener("pointermove", (event) => {
-      for (const part of event.getCoalescedEvents?.() ?? [event]) {
+      const parts = event.getCoalescedEvents?.() ?? [];
+      for (const part of parts.length ? parts : [event]) {
         const from = this.#at;
         this.#at = this.#where(part);
         if (this.#painting && from) this.#stroke(from, this.#at);

@@ -71,6 +71,7 @@ class Studio {
     $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
     $("file").addEventListener("change", () => $("file").files[0] && this.start("file", { file: $("file").files[0] }));
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#cameras());
+    this.stage.before.addEventListener("resize", () => this.#reshaped());
   }
 
   /** Begin with a source of this kind; a file is asked for first. */
@@ -115,9 +116,25 @@ class Studio {
     this.source = source;
     source.whenEnded(() => source === this.source && this.problem({ code: "source_ended", message: "The source has ended: the camera was unplugged, or sharing was stopped." }));
     this.stage.source(source.stream, source.size);
-    const { hint } = SOURCES.find(({ kind }) => kind === source.kind);
-    $("source-hint").textContent = `${hint[0].toUpperCase()}${hint.slice(1)}, ${source.size[0]} × ${source.size[1]}.`;
+    this.#describeSource();
     this.#cameras();
+  }
+
+  #describeSource() {
+    const { kind, size: [width, height] } = this.source;
+    const { hint } = SOURCES.find((known) => known.kind === kind);
+    $("source-hint").textContent = `${hint[0].toUpperCase()}${hint.slice(1)}, ${width} × ${height}.`;
+  }
+
+  // A shared window changes its shape, and tells its real one only with its first picture.
+  #reshaped() {
+    const { videoWidth, videoHeight } = this.stage.before;
+    if (!this.source || !videoWidth || (this.source.size[0] === videoWidth && this.source.size[1] === videoHeight)) return;
+    this.source.size = [videoWidth, videoHeight];
+    this.#describeSource();
+    const control = this.options.sizeControl();
+    if (control.size) this.update(control);
+    else this.session?.limitSize(this.options.outputSize().reduce((a, b) => a * b));
   }
 
   // Session
