@@ -255,6 +255,19 @@ def test_a_flood_is_cut_off() -> None:
     assert len(said) == 21
 
 
+def test_a_flood_that_lasts_is_cut_off_although_some_of_it_is_within_the_limit() -> None:
+    talk, said, clock = conversation()
+
+    async def flood() -> float:
+        began_s = clock()
+        while await talk.take(PING):
+            clock.advance(0.01)  # 100 a second, where 10 are allowed
+        return clock() - began_s
+
+    assert asyncio.run(flood()) < 2 * FLOOD_S
+    assert [message.type for message in said].count("error") == 1
+
+
 def test_a_message_has_a_limit_of_bytes() -> None:
     talk, said, _ = conversation(max_bytes=100)
     assert asyncio.run(talk.take(" " * 101))

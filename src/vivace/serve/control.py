@@ -77,7 +77,7 @@ class Conversation:
         """
         if not self._rate.take():
             return await self._refuse_flood()
-        self._refused = 0
+        self._refused = max(0, self._refused - 1)  # who floods has some let through too, and is no better for it
         if len(text) > self._limits.max_message_bytes:
             await self._error(
                 None,
