@@ -393,7 +393,8 @@ export class Session extends EventTarget {
         return this.#create(null);
       });
       if (this.state === "ended") return;
-      this.#closePeer();
+      // Where only the control channel was lost, the pictures have gone on all the while.
+      if (this.#renewed || this.#peer?.connectionState !== "connected") this.#closePeer();
       this.#listen();
     } catch (error) {
       if (this.state === "ended") return;

@@ -20,7 +20,7 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #selectSource; #retry = 0; #starting = 0;
+  #kind = null; #selectSource; #retry = 0; #starting = 0; #awake = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -42,6 +42,7 @@ class Studio {
     // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
     addEventListener("pagehide", () => this.session?.end({ leaving: true }));
     addEventListener("pageshow", (event) => event.persisted && location.reload());
+    addEventListener("visibilitychange", () => this.#keepAwake(document.body.dataset.state === "live"));
     this.load();
   }
 
@@ -268,7 +269,12 @@ class Studio {
     body.toggleAttribute("data-card", Boolean(words));
     $("status-text").textContent = status;
     document.title = state === "live" ? "● Live · Vivace" : `${status} · Vivace`;
-    if (!words) return;
+    this.#keepAwake(state === "live");
+    if (!words) {
+      // What had the focus may be gone with the card; the next Tab leads to the picture's tools.
+      if (document.activeElement === body || $("card").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
+      return;
+    }
     $("card-figure").textContent = words.figure ?? "";
     $("card-title").textContent = words.title;
     $("card-text").textContent = words.text;
@@ -278,6 +284,17 @@ class Studio {
     $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
     // What needs an answer gets the focus, unless someone is typing.
     if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
+  }
+
+  // A screen that goes dark in the middle of a show is no help. Browsers let go by themselves when the tab is hidden.
+  async #keepAwake(on) {
+    if (!on) return this.#awake?.release();
+    if (!navigator.wakeLock || document.hidden) return;
+    try {
+      this.#awake = await navigator.wakeLock.request("screen");
+    } catch (error) {
+      console.info("vivace: the screen may go dark:", error.message);
+    }
   }
 
   // Controls
