@@ -188,6 +188,7 @@ class Studio {
       case "live":
         return this.#whenShown(() => {
           this.show("live", "Live");
+          this.prompts.refreshPictures();
           if (renewed) toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
           else if (resumed) toast("Connected again.");
         });

@@ -35,10 +35,16 @@ export class Prompts {
     if (!this.input.value && presets.length) this.input.value = presets[0].prompt;
     $("presets").replaceChildren(...presets.map(({ title, prompt, thumbnail }, index) => {
       const key = index < 9 ? ` (key ${index + 1})` : "";
-      const picture = el("img", { src: asset(thumbnail), alt: "", loading: "lazy", decoding: "async", width: 104, height: 62 });
+      const picture = el("img", { src: asset(thumbnail), alt: "", loading: "lazy", decoding: "async", width: 104, height: 62, onerror: () => picture.removeAttribute("src") });
+      picture.dataset.src = asset(thumbnail);
       return el("button", { type: "button", "aria-pressed": "false", title: prompt + key, onclick: () => this.preset(index) }, picture, el("span", {}, title));
     }));
     this.#mark();
+  }
+
+  /** Ask again for pictures that could not be had while the server was away. */
+  refreshPictures() {
+    for (const picture of $("presets").querySelectorAll("img:not([src])")) picture.src = picture.dataset.src;
   }
 
   preset(index) {
