@@ -41,6 +41,12 @@ ANSWER_TIMEOUT_S = 120.0
 MAX_HEADER_BYTES = 4096
 
 
+def command_name(command: str) -> str:
+    """Return what a command is called where nobody has named it: its program."""
+    words = shlex.split(command)
+    return Path(words[0]).name if words else "command"
+
+
 class FolderSystem:
     """Outputs that lie in a folder.
 
@@ -105,7 +111,7 @@ class CommandSystem:
     def __init__(self, command: str, *, name: str | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._command = command
         self._timeout_s = timeout_s
-        self.name = name or Path(shlex.split(command)[0]).name
+        self.name = name or command_name(command)
         self.about = f"the command {command}"
 
     def accepts(self, job: Job) -> str | None:

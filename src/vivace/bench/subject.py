@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vivace.bench.engine import EngineSpec, command_engine, model_engine
+from vivace.bench.foreign import command_name
 from vivace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Subject:
         if self.outputs is not None:
             raise UsageError("--outputs is a folder: how fast it was made cannot be measured; give --command")
         if self.command is not None:
-            return command_engine(self.command, self.name or "command")
+            return command_engine(self.command, self.name or command_name(self.command))
         engine = model_engine(self.model, self.threads)
         return EngineSpec(self.name or engine.name, engine.opener, engine.arguments)
 
