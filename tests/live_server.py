@@ -31,11 +31,15 @@ class LiveServer:
 
 @contextmanager
 def live_server(
-    settings: ServeSettings | None = None, *, port: int = 0, peers: PeerFactory | None = None
+    settings: ServeSettings | None = None,
+    *,
+    port: int = 0,
+    peers: PeerFactory | None = None,
+    model: FakeModel | None = None,
 ) -> Iterator[LiveServer]:
     """Serve until the block is left; the port may be given to come back where a server was before."""
     settings = settings or settings_for()
-    hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
+    hub = Hub(settings, load_model=lambda _: model or FakeModel(record=False))
     app = create_app(settings, hub, peer_factory=peers or FakePeers())
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(uvicorn_config(app, settings))

@@ -1,0 +1,227 @@
+"""Connections that carry rubbish, break off, or come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from aiortc.rtp import RtpPacket
+
+import vivace.client
+from serve.faults.process import PATIENCE_S, Served
+from serve.faults.relay import Relay, through
+from serve.faults.rough import Amount
+from serve.faults.visitor import PROMPT, live, see_painted, sending
+from vivace.client.rtc import RtcSession
+
+BOMB_MIB = 300
+"""A frame that says it is 16383x16383 px would take more than a gigabyte."""
+
+
+def transport_of(media: RtcSession) -> Any:
+    """The connection below the pictures, where anything can be sent."""
+    return media._connection.getTransceivers()[0].sender.transport
+
+
+def payload_types(media: RtcSession) -> dict[str, int]:
+    codecs = media._connection.getTransceivers()[0]._codecs
+    return {codec.name.upper(): codec.payloadType for codec in codecs}
+
+
+async def rtp(media: RtcSession, payload: bytes, payload_type: int, number: int, ssrc: int, *, marker: int = 1) -> None:
+    """Send one packet as if it were of a picture."""
+    packet = RtpPacket(
+        payload_type=payload_type, marker=marker, sequence_number=number & 0xFFFF, timestamp=number * 3000, ssrc=ssrc
+    )
+    packet.payload = payload
+    await transport_of(media)._send_rtp(packet.serialize())
+
+
+async def random_media(server: Served, amount: Amount) -> None:
+    """Random payloads, cut packets, wrong types and sources: pictures go on, or the connection is given up."""
+    chance = random.Random(3)
+    async with live(server) as (session, media):
+        types = [*payload_types(media).values(), 0, 13, 63, 127]
+        try:
+            for number in range(amount.packets):
+                body = chance.randbytes(chance.choice([0, 1, 2, 3, 12, 60, 1_100]))
+                ssrc = chance.choice([1, 2, chance.getrandbits(32)])
+                await rtp(media, body, chance.choice(types), number, ssrc, marker=chance.getrandbits(1))
+                if number % 3 == 0:  # not even encrypted: like STUN, DTLS, RTP, or nothing
+                    first = bytes([chance.choice([0, 1, 20, 22, 63, 64, 127, 128, 144, 200, 255])])
+                    await transport_of(media).transport._send(
+                        first + chance.randbytes(chance.choice([0, 1, 11, 40, 1_400]))
+                    )
+                if number % 50 == 0:
+                    await asyncio.sleep(0.005)
+        except ConnectionError:
+            pass  # the server has hung up
+        assert (await session.ping()) > 0  # the session and its other connection stand
+
+
+def tiny_vp8(size: tuple[int, int]) -> bytes:
+    """A keyframe of 64x64 px that says it has another size."""
+    encoder = av.CodecContext.create("libvpx", "w")
+    encoder.width = encoder.height = 64
+    encoder.pix_fmt = "yuv420p"
+    encoder.framerate = 25
+    picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+    packets = [*encoder.encode(picture), *encoder.encode(None)]
+    data = bytearray(bytes(packets[0]))
+    data[6:10] = size[0].to_bytes(2, "little") + size[1].to_bytes(2, "little")
+    return bytes(data)
+
+
+def large_h264(size: tuple[int, int]) -> bytes:
+    """A black keyframe of that size, which is small as bytes."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="h264") as container:
+        stream = container.add_stream("libx264", 25, options={"preset": "ultrafast", "tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        picture = av.VideoFrame(*size, "yuv420p")
+        for plane in picture.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def vp8_payloads(data: bytes) -> list[bytes]:
+    pieces = [data[at : at + 1_000] for at in range(0, len(data), 1_000)]
+    return [(b"\x10" if number == 0 else b"\x00") + piece for number, piece in enumerate(pieces)]
+
+
+def h264_payloads(data: bytes) -> list[bytes]:
+    from aiortc.codecs.h264 import H264Encoder
+
+    return list(H264Encoder._packetize(H264Encoder._split_bitstream(data)))
+
+
+async def decoder_bombs(server: Served, amount: Amount) -> None:
+    """A small frame that unpacks into a huge picture is refused before memory is spent on it."""
+    bombs = {"VP8": vp8_payloads(tiny_vp8((16_383, 16_383))), "H264": h264_payloads(large_h264((4_096, 2_304)))}
+    for codec, payloads in bombs.items():
+        async with (
+            vivace.client.connect(server.url, token=server.token("publish")) as client,
+            await client.open(prompt=PROMPT) as session,
+            session.media() as media,
+        ):
+            before_mib = server.hold().rss_mib
+            server.forget_peak()
+            for burst in range(5):
+                for number, payload in enumerate(payloads):
+                    last = number == len(payloads) - 1
+                    sequence = burst * len(payloads) + number
+                    await rtp(media, payload, payload_types(media)[codec], sequence, 7, marker=int(last))
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.1)
+            grown_mib = server.peak_mib() - before_mib
+            assert grown_mib < BOMB_MIB, f"{codec}: {grown_mib:.0f} MiB were spent on a picture nobody wants"
+            await session.ping()
+
+
+async def large_channel_messages(server: Served, amount: Amount) -> None:
+    """A data channel that is flooded, or sends messages without end, takes no more than it may."""
+    async with (
+        vivace.client.connect(server.url, token=server.token("publish")) as client,
+        await client.open(prompt=PROMPT) as session,
+    ):
+        sdp = client.offer
+        media = RtcSession(lambda offer: sdp(session.info, offer))
+        async with media, sending(media):
+            await see_painted(media, 1)
+            channel = media._channel
+            assert channel is not None
+            media._connection.sctp._remote_max_message_size = 0  # a rough client keeps to no limit
+            for _ in range(2):
+                channel.send(b"\x00" * (700 * amount.packets))
+            for _ in range(amount.messages // 10):
+                channel.send('{"type": "ping"}')
+            async with asyncio.timeout(PATIENCE_S):
+                while channel.readyState == "open" and channel.bufferedAmount:
+                    await asyncio.sleep(0.02)
+        await session.ping()
+
+
+@asynccontextmanager
+async def _publisher(server: Served) -> Any:
+    command = [sys.executable, str(Path(__file__).with_name("publisher.py")), server.url, server.token("publish")]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def killed_publishers(server: Served, amount: Amount) -> None:
+    """A client that is killed in the middle of a frame is found to be gone, and its slot is freed."""
+    absent = 'vivace_sessions_ended_total{reason="absent"}'
+    before = server.metrics().get(absent, 0)
+    count = 1 if amount.cycles < 50 else 3
+    for _ in range(count):
+        async with _publisher(server) as process:
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await process.stdout.readline()).strip() == b"painted"
+    async with asyncio.timeout(PATIENCE_S):
+        while server.metrics().get(absent, 0) < before + count:
+            await asyncio.sleep(0.1)
+
+
+async def cycles(server: Served, amount: Amount) -> None:
+    """Come and go: politely, without a word, and before the connection stands."""
+    token = server.token("publish")
+    async with vivace.client.connect(server.url, token=token) as client:
+        for number in range(amount.cycles):
+            session = await client.open(prompt=PROMPT)
+            try:
+                match number % 4:
+                    case 0:
+                        async with session.media() as media, sending(media):
+                            await see_painted(media, 1)
+                    case 1:
+                        async with session.media() as media, sending(media):
+                            await asyncio.sleep(0.02)
+                    case 2:
+                        connecting = asyncio.create_task(session.media().connect())
+                        await asyncio.sleep(0.01 * (number % 7))
+                        connecting.cancel()
+                        await asyncio.wait([connecting])
+                    case 3:
+                        async with session.media(play=False), session.media(publish=False):
+                            pass
+            finally:
+                await session.close()
+
+
+async def lossy_line(server: Served, amount: Amount) -> None:
+    """With a tenth of all packets lost, and others late, pictures still come, painted."""
+    relay = Relay(loss=0.1, reorder=0.1, seed=4)
+    async with (
+        relay,
+        vivace.client.connect(server.url, token=server.token("publish")) as client,
+        await client.open(prompt=PROMPT) as session,
+    ):
+
+        async def exchange(sdp: str) -> str:
+            return through(relay, await client.offer(session.info, sdp))
+
+        # What the client offers leads nowhere, so that everything takes the way through the relay.
+        media = RtcSession(lambda sdp: exchange(_without_candidates(sdp)), control=False)
+        async with media, sending(media):
+            await see_painted(media, 20)
+    assert relay.lost, "nothing was lost, so nothing was shown"
+    assert relay.late
+
+
+def _without_candidates(sdp: str) -> str:
+    return "".join(line + "\r\n" for line in sdp.splitlines() if not line.startswith(("a=candidate:", "a=end-of-")))

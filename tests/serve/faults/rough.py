@@ -1,0 +1,69 @@
+"""What rough clients share: sessions over plain HTTP, and a look at every answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from serve.faults.process import PATIENCE_S, Served
+
+ScopeName = Any
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of everything: little in continuous integration, more by hand."""
+
+    cycles: int
+    """Of connecting and leaving."""
+    offers: int
+    """That were good before something was changed in them."""
+    packets: int
+    messages: int
+    connections: int
+    """That say nothing more, or half a thing."""
+    warm_rounds: int
+    """Until then memory is still being taken for the first time: arenas of threads, codecs, caches."""
+    rounds: int
+    """At least so many in all."""
+
+
+SHORT = Amount(cycles=8, offers=25, packets=600, messages=1_500, connections=60, warm_rounds=1, rounds=2)
+LONG = Amount(cycles=200, offers=300, packets=5_000, messages=20_000, connections=400, warm_rounds=2, rounds=4)
+
+
+@asynccontextmanager
+async def http_client(
+    server: Served, *scopes: ScopeName, token: str | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client with a token of its own, or the one given; empty for none."""
+    token = server.token(*scopes) if token is None else token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE_S, trust_env=False) as http:
+        yield http
+
+
+@asynccontextmanager
+async def raw_session(http: httpx2.AsyncClient, **body: Any) -> AsyncIterator[dict[str, Any]]:
+    """A session that is ended at the end, if it still is there."""
+    answer = await http.post("/v1/sessions", json=body)
+    assert answer.status_code == 201, answer.text
+    session: dict[str, Any] = answer.json()
+    try:
+        yield session
+    finally:
+        headers = {"X-Session-Secret": session["secret"]}
+        answer = await http.delete(f"/v1/sessions/{session['id']}", headers=headers)
+        assert answer.status_code in (204, 404), answer.text
+
+
+def refused(answer: httpx2.Response, *statuses: int) -> None:
+    """Check that a request was refused as every refusal is: by status, with a code and a message for people."""
+    assert answer.status_code in statuses, f"{answer.request.url} {answer.status_code}: {answer.text[:500]}"
+    told = answer.json()
+    assert told["code"], told
+    assert 10 < len(told["message"]) < 1_000, told
