@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
@@ -51,6 +54,34 @@ def test_half_a_body_is_answered_with_408(server: LiveServer) -> None:
     said = answer_to(server, head + b"v=0")
     assert said.startswith(b"HTTP/1.1 408")
     assert b'"slow"' in said
+
+
+def test_a_body_that_is_no_http_is_answered_once_and_no_mistake_of_ours(
+    server: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /whip HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    said = answer_to(server, head + b"no number\r\n")
+    assert said.startswith(b"HTTP/1.1 400")
+    assert said.count(b"HTTP/1.1") == 1
+    assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_an_answer_does_not_wait_for_the_client_to_confirm_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up: list[int] = []
+    real = H11Protocol.connection_made
+
+    def made(self: H11Protocol, transport: Any) -> None:
+        real(self, transport)
+        line = transport.get_extra_info("socket")
+        asyncio.get_running_loop().call_soon(
+            lambda: set_up.append(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        )
+
+    monkeypatch.setattr(H11Protocol, "connection_made", made)
+    with live_server(settings_for()) as server:
+        assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    assert [nodelay != 0 for nodelay in set_up] == [True]
 
 
 def test_a_client_that_leaves_within_a_body_is_no_mistake_of_ours(

@@ -300,11 +300,13 @@ class RtcSession:
         ready: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*needed))
         lost: asyncio.Future[object] = asyncio.ensure_future(self._lost.wait())
         waiters = ready, lost
-        await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        stands = ready.done()
-        for waiter in waiters:
-            waiter.cancel()
-        await asyncio.gather(*waiters, return_exceptions=True)
+        try:
+            await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            stands = ready.done()
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+            await asyncio.gather(*waiters, return_exceptions=True)
         if not stands:
             raise SourceLostError(
                 f"no WebRTC connection within {timeout_s:g} s; is UDP let through, or is a TURN server needed?"
