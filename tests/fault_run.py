@@ -47,6 +47,8 @@ FAULTS: tuple[Fault, ...] = (
     media.random_media,
     media.decoder_bombs,
     media.large_channel_messages,
+    media.endless_message,
+    media.many_sources,
     media.lossy_line,
     media.cycles,
 )

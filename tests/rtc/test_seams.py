@@ -27,6 +27,9 @@ def test_every_private_name_is_there() -> None:
         connection, receiver, sender = connection_parts()
         assert isinstance(getattr(receiver, seams._JITTER_BUFFER), JitterBuffer)
         assert isinstance(getattr(receiver, seams._REQUESTS), NackGenerator)
+        assert seams.sources_heard(receiver) == 0
+        connection.createDataChannel("any")
+        assert seams.window_left(connection.sctp) > 2**16
         assert getattr(receiver, seams._RECEIVER_CODECS) == {}
         assert getattr(sender, seams._SENDER_ENCODER) is None
         assert isinstance(getattr(sender, seams._SENDER_TIMESTAMP), int)

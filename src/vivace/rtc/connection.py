@@ -25,13 +25,25 @@ from vivace.rtc.descriptions import check_sections, usable_candidates
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Intake, OnPicture
-from vivace.rtc.seams import agreed_codecs, codec_name, gather_loopback_too, replace_jitter_buffer, replace_requests
+from vivace.rtc.seams import (
+    agreed_codecs,
+    codec_name,
+    gather_loopback_too,
+    replace_jitter_buffer,
+    replace_requests,
+    sources_heard,
+    window_left,
+)
 
 _log = logging.getLogger(__name__)
 
 MAX_SDP_CHARS = 64 * 1024
 """A browser's offer has a tenth of it."""
 MAX_SECTIONS = 8
+MAX_SOURCES = 32
+"""A browser has two, and new ones when its camera changes."""
+MAX_BEYOND_WINDOW = 128 * 1024
+"""What the other side may send over data channels beyond what it was told it may, bytes: what is on its way."""
 
 
 def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
@@ -123,6 +135,16 @@ async def look_at_line(connection: RTCPeerConnection) -> Line:
             rtt_s: float | None = report.roundTripTime  # unknown until a report has come back
             rtt_ms = None if rtt_s is None else 1000.0 * rtt_s
     return Line(received, sent, rtt_ms, loss)
+
+
+def overdone(connection: RTCPeerConnection) -> str | None:
+    """Return what the other side sends too much of, None while it keeps within limits."""
+    heard = max((sources_heard(each.receiver) for each in connection.getTransceivers()), default=0)
+    if heard > MAX_SOURCES:
+        return f"pictures of {heard} sources came, where {MAX_SOURCES} may"
+    if connection.sctp is not None and (beyond := -window_left(connection.sctp)) > MAX_BEYOND_WINDOW:
+        return f"messages without end came, {beyond} bytes beyond what was announced"
+    return None
 
 
 class RateWatch:

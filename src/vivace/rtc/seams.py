@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpreceiver import NackGenerator
@@ -19,6 +19,8 @@ OnEstimate = Callable[[int], None]
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _REQUESTS = "_RTCRtpReceiver__nack_generator"
+_SOURCES = "_RTCRtpReceiver__remote_streams"
+_WINDOW = "_advertised_rwnd"
 _RECEIVER_CODECS = "_RTCRtpReceiver__codecs"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
@@ -46,6 +48,19 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> Non
 def replace_requests(receiver: RTCRtpReceiver, requests: NackGenerator) -> None:
     """Let `requests` decide when missing packets are asked for: aiortc asks once, unless others go missing too."""
     _replace(receiver, _REQUESTS, requests)
+
+
+def sources_heard(receiver: RTCRtpReceiver) -> int:
+    """Return how many sources (SSRCs) a receiver has heard: aiortc remembers every one as long as it lives."""
+    return len(getattr(receiver, _SOURCES))
+
+
+def window_left(sctp: RTCSctpTransport) -> int:
+    """Return how many bytes the other side may still send over data channels, as it was told.
+
+    aiortc takes more all the same, and joins what belongs together in quadratic time.
+    """
+    return int(getattr(sctp, _WINDOW))
 
 
 def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import random
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from aiortc import RTCDataChannel
 from aiortc.rtp import RtpPacket
 
 import vivace.client
@@ -20,6 +23,7 @@ from serve.faults.process import PATIENCE_S, Served
 from serve.faults.relay import Relay, through
 from serve.faults.rough import Amount
 from serve.faults.visitor import PROMPT, live, see_painted, sending
+from vivace.client.control import ClientSession
 from vivace.client.rtc import RtcSession
 
 BOMB_MIB = 300
@@ -129,26 +133,54 @@ async def decoder_bombs(server: Served, amount: Amount) -> None:
 
 
 async def large_channel_messages(server: Served, amount: Amount) -> None:
-    """A data channel that is flooded, or sends messages without end, takes no more than it may."""
+    """A data channel that is flooded, or sends messages beyond every limit, takes no more than it may."""
+    async with _with_channel(server) as (session, _, channel):
+        channel.send(b"\x00" * 700_000)
+        for _ in range(amount.messages // 10):
+            channel.send('{"type": "ping"}')
+        async with asyncio.timeout(PATIENCE_S):
+            while channel.readyState == "open" and channel.bufferedAmount:
+                await asyncio.sleep(0.02)
+        await session.ping()
+
+
+async def endless_message(server: Served, amount: Amount) -> None:
+    """A message that never ends is not waited for: the connection is closed."""
+    async with _with_channel(server) as (session, media, channel):
+        channel.send(b"\x00" * 30_000_000)
+        async with asyncio.timeout(PATIENCE_S):
+            await media._lost.wait()
+        await session.ping()
+
+
+async def many_sources(server: Served, amount: Amount) -> None:
+    """Who pretends to be a crowd is sent away: each source would be remembered."""
+    async with live(server) as (session, media):
+        video = payload_types(media)["VP8"]
+        before = server.log().count("sources came")
+        async with asyncio.timeout(PATIENCE_S):
+            number = 0
+            while server.log().count("sources came") == before:
+                with contextlib.suppress(ConnectionError):
+                    await rtp(media, bytes(20), video, number, 1_000 + number)
+                number += 1
+                await asyncio.sleep(0.005)
+        await session.ping()
+
+
+@asynccontextmanager
+async def _with_channel(server: Served) -> AsyncIterator[tuple[ClientSession, RtcSession, RTCDataChannel]]:
+    """A session that is painted, over a connection with a control channel of its own that keeps to no limit."""
     async with (
         vivace.client.connect(server.url, token=server.token("publish")) as client,
         await client.open(prompt=PROMPT) as session,
+        RtcSession(lambda offer: client.offer(session.info, offer)) as media,
+        sending(media),
     ):
-        sdp = client.offer
-        media = RtcSession(lambda offer: sdp(session.info, offer))
-        async with media, sending(media):
-            await see_painted(media, 1)
-            channel = media._channel
-            assert channel is not None
-            media._connection.sctp._remote_max_message_size = 0  # a rough client keeps to no limit
-            for _ in range(2):
-                channel.send(b"\x00" * (700 * amount.packets))
-            for _ in range(amount.messages // 10):
-                channel.send('{"type": "ping"}')
-            async with asyncio.timeout(PATIENCE_S):
-                while channel.readyState == "open" and channel.bufferedAmount:
-                    await asyncio.sleep(0.02)
-        await session.ping()
+        await see_painted(media, 1)
+        assert media._channel is not None
+        media._connection.sctp._remote_max_message_size = 0
+        yield session, media, media._channel
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from vivace.rtc.connection import (
     codec_to_send,
     look_at_line,
     open_connection,
+    overdone,
     prepare_transports,
     receive_video,
     take_description,
@@ -284,6 +285,9 @@ class Peer:
                     return
                 continue
             line = await look_at_line(self._connection)
+            if (problem := overdone(self._connection)) is not None:
+                self._end(problem)
+                return
             self._watch.observe(line, self._feed)
             self._rtt_ms, self._loss = line.rtt_ms, line.loss
             expected = self._expects_something(sent_packets)
