@@ -27,7 +27,7 @@ def test_every_private_name_is_there() -> None:
         connection, receiver, sender = connection_parts()
         assert isinstance(getattr(receiver, seams._JITTER_BUFFER), JitterBuffer)
         assert isinstance(getattr(receiver, seams._REQUESTS), NackGenerator)
-        assert seams.sources_heard(receiver) == 0
+        assert getattr(receiver, seams._SOURCES) == {}
         connection.createDataChannel("any")
         assert seams.window_left(connection.sctp) > 2**16
         assert getattr(receiver, seams._RECEIVER_CODECS) == {}
@@ -89,6 +89,21 @@ def test_codecs_are_answered_in_our_order() -> None:
         ]
         seams.prefer_codecs(transceiver, ("H264", "VP8"))
         assert seams.agreed_codecs(transceiver) == ["H264", "VP8", "RTX"]
+        await connection.close()
+
+    asyncio.run(scene())
+
+
+def test_a_crowd_of_sources_is_counted_and_forgotten() -> None:
+    async def scene() -> None:
+        connection, receiver, _ = connection_parts()
+        seams.remember_few_sources(receiver)
+        sources = getattr(receiver, seams._SOURCES)
+        for ssrc in range(1_000):
+            sources[ssrc] = object()
+            sources[ssrc] = object()
+        assert seams.sources_heard(receiver) == 1_000
+        assert list(sources) == list(range(1_000 - seams.MAX_REPORTED, 1_000))
         await connection.close()
 
     asyncio.run(scene())

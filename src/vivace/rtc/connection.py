@@ -29,6 +29,7 @@ from vivace.rtc.seams import (
     agreed_codecs,
     codec_name,
     gather_loopback_too,
+    remember_few_sources,
     replace_jitter_buffer,
     replace_requests,
     sources_heard,
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 MAX_SDP_CHARS = 64 * 1024
 """A browser's offer has a tenth of it."""
 MAX_SECTIONS = 8
+CLOSE_S = 5.0
 MAX_SOURCES = 32
 """A browser has two, and new ones when its camera changes."""
 MAX_BEYOND_WINDOW = 128 * 1024
@@ -103,6 +105,7 @@ def receive_video(
     intake = Intake(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
     assembler = FrameAssembler(intake.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
     replace_jitter_buffer(receiver, assembler)
+    remember_few_sources(receiver)
     replace_requests(receiver, Requests(assembler, clock=clock))
     return assembler, intake
 
@@ -172,7 +175,14 @@ class RateWatch:
 async def close_connection(connection: RTCPeerConnection, intake: Intake | None) -> None:
     """Close a connection in whatever state it is, and end its threads."""
     try:
-        await connection.close()
+        async with asyncio.timeout(CLOSE_S):
+            await connection.close()
+    except TimeoutError:
+        # aiortc waits for tasks of its own, and some mistake has ended one of them. What holds memory is stopped here.
+        _log.exception("a connection did not close within %g s; its transports are stopped", CLOSE_S)
+        for transport in {id(found): found for found in _dtls_transports(connection)}.values():
+            await transport.stop()
+            await transport.transport.stop()
     finally:
         if intake is not None:
             await asyncio.to_thread(intake.close)

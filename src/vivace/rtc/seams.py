@@ -29,6 +29,10 @@ _CONNECTION = "_connection"
 _GET_CANDIDATES = "get_component_candidates"
 
 
+MAX_REPORTED = 16
+"""Sources in one report; 31 is what the packet can hold."""
+
+
 class PacketBuffer(Protocol):
     """What a receiver hands its packets to."""
 
@@ -50,9 +54,32 @@ def replace_requests(receiver: RTCRtpReceiver, requests: NackGenerator) -> None:
     _replace(receiver, _REQUESTS, requests)
 
 
+class _Sources(dict[int, Any]):
+    """The sources a receiver has heard, the newest few of them."""
+
+    heard = 0
+
+    def __setitem__(self, ssrc: int, statistics: Any) -> None:
+        if ssrc not in self:
+            self.heard += 1
+            if len(self) >= MAX_REPORTED:
+                del self[next(iter(self))]
+        super().__setitem__(ssrc, statistics)
+
+
+def remember_few_sources(receiver: RTCRtpReceiver) -> None:
+    """Let a receiver report on few sources (SSRCs).
+
+    aiortc remembers every one, and its reports on more than fit into a packet end the task that sends them; whoever
+    closes the receiver then waits for that task for ever.
+    """
+    _replace(receiver, _SOURCES, _Sources())
+
+
 def sources_heard(receiver: RTCRtpReceiver) -> int:
-    """Return how many sources (SSRCs) a receiver has heard: aiortc remembers every one as long as it lives."""
-    return len(getattr(receiver, _SOURCES))
+    """Return how many sources a receiver has heard that remembers few."""
+    sources = getattr(receiver, _SOURCES)
+    return sources.heard if isinstance(sources, _Sources) else 0
 
 
 def window_left(sctp: RTCSctpTransport) -> int:

@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 
 def hold() -> dict[str, object]:
@@ -21,7 +22,7 @@ def hold() -> dict[str, object]:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     try:
-        tasks = sorted(task.get_name() for task in asyncio.all_tasks(asyncio.get_running_loop()))
+        tasks = sorted(map(_where, asyncio.all_tasks(asyncio.get_running_loop())))
     except RuntimeError:  # no loop runs yet, or any more
         tasks = []
     resident = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
@@ -29,9 +30,18 @@ def hold() -> dict[str, object]:
     return {
         "rss_mib": int(resident[1]) / 1024,
         "threads": sorted(thread.name for thread in threading.enumerate()),
-        "tasks": [re.sub(r"\d+", "N", name) for name in tasks],
+        "tasks": tasks,
         "files": len(list(Path("/proc/self/fd").iterdir())),
     }
+
+
+def _where(task: asyncio.Task[object]) -> str:
+    """Return a task's name and what it waits in."""
+    inner: Any = task.get_coro()
+    while getattr(inner, "cr_await", None) is not None and hasattr(inner.cr_await, "cr_code"):
+        inner = inner.cr_await
+    frame = getattr(inner, "cr_frame", None)
+    return f"{task.get_name()} in {getattr(inner, '__qualname__', inner)}:{frame.f_lineno if frame else '?'}"
 
 
 def _answer(number: int, frame: FrameType | None) -> None:

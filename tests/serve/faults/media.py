@@ -164,7 +164,7 @@ async def many_sources(server: Served, amount: Amount) -> None:
                 with contextlib.suppress(ConnectionError):
                     await rtp(media, bytes(20), video, number, 1_000 + number)
                 number += 1
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.001)
         await session.ping()
 
 
