@@ -1,0 +1,92 @@
+"""Depth of a frame, made ready for the depth encoder.
+
+A detector gives inverse depth of unknown scale. It is stretched to [0, 1], repeated to a grey picture in [-1, 1] of the
+frame's size, and goes through the autoencoder like any picture. The reference stretches every call by its own extremes,
+so that the scale pumps when something near enters; running bounds follow slowly instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Detector = Callable[[Tensor], Tensor]
+"""From pictures `[f 3 a b]` in [-1, 1] to inverse depth `[f a b]`, larger is nearer."""
+
+DETECTOR_SIDE_PX = 384
+"""Side of the square the published detector (MiDaS DPT-Hybrid) was trained on."""
+DETECTOR_MULTIPLE_PX = 32
+"""The detector takes any size that is a multiple of this."""
+FLAT = 1e-6
+"""A span below this share of the depth itself is a wall: stretching it would show the rounding error."""
+WALL = 0.5
+"""Where a constant depth lies in [0, 1]; grey after all."""
+
+
+@dataclass(slots=True)
+class RunningBounds:
+    """Extremes of a stream's depth that follow the picture slowly; part of a stream's state."""
+
+    inertia: float = 0.9
+    """Share of the old bounds that stays at each frame: about ten frames to follow."""
+    low: Tensor | None = None
+    high: Tensor | None = None
+
+    def follow(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Move towards a frame's extremes and return the bounds to use; the first frame sets them."""
+        if self.low is None or self.high is None:
+            self.low, self.high = low, high
+        else:
+            self.low = torch.lerp(low, self.low, self.inertia)
+            self.high = torch.lerp(high, self.high, self.inertia)
+        return self.low, self.high
+
+    def reset(self) -> None:
+        """Forget the past, as after a cut."""
+        self.low = self.high = None
+
+
+def normalise_depth(depth: Tensor, bounds: RunningBounds | None = None) -> Tensor:
+    """Stretch `depth [f h w]` to [0, 1] by the extremes of all its frames, or by running bounds.
+
+    A constant depth, which has no scale, becomes 0.5 everywhere.
+    """
+    low, high = depth.amin(), depth.amax()
+    if bounds is not None:
+        low, high = bounds.follow(low, high)
+    span = high - low
+    flat = span <= FLAT * torch.maximum(low.abs(), high.abs())
+    stretched = (depth - low) / torch.where(flat, torch.ones_like(span), span)
+    stretched = torch.where(flat, torch.full_like(stretched, WALL), stretched)
+    return stretched if bounds is None else stretched.clamp(0, 1)
+
+
+def detector_size(height: int, width: int, *, keep_aspect: bool = True) -> tuple[int, int]:
+    """Return the height and width a detector is given: about as many pixels as its square, or the square itself."""
+    if not keep_aspect:
+        return DETECTOR_SIDE_PX, DETECTOR_SIDE_PX
+    scale = DETECTOR_SIDE_PX / (height * width) ** 0.5
+    sides = (max(round(side * scale / DETECTOR_MULTIPLE_PX), 1) * DETECTOR_MULTIPLE_PX for side in (height, width))
+    return next(sides), next(sides)
+
+
+def resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize `[f c h w]` bilinearly, without smoothing when it shrinks, as the reference does."""
+    return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+
+
+def depth_pictures(
+    pictures: Tensor, detector: Detector, *, bounds: RunningBounds | None = None, keep_aspect: bool = True
+) -> Tensor:
+    """Return grey depth pictures `[f 3 h w]` in [-1, 1] of `pictures [f 3 h w]` in [-1, 1].
+
+    The reference squashes every picture to a square: `keep_aspect=False`.
+    """
+    height, width = pictures.shape[-2:]
+    depth = detector(resize(pictures, detector_size(height, width, keep_aspect=keep_aspect)))
+    grey = normalise_depth(depth, bounds)[:, None].expand(-1, 3, -1, -1) * 2 - 1
+    return resize(grey, (height, width))

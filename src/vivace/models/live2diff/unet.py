@@ -1,0 +1,322 @@
+"""The UNet of Stable Diffusion 1.5 with a depth encoder and motion modules, top to bottom.
+
+    latents ─▶ conv_in ─▶ (+) ─▶ down blocks ─▶ mid block ─▶ up blocks ─▶ conv_out ─▶ noise
+    depth ─▶ depth encoder ┘        └── skips ──────────────────┘
+
+Frames are rows of the batch, `[(r f) c h w]`, for everything but the motion modules, which alone look at other frames.
+Attribute names are the keys of the public checkpoints: 686 tensors of Stable Diffusion 1.5 as the diffusers library
+stores it, 560 of the motion modules, 16 of the depth encoder (`flow_conv_in`: the name says flow, it takes depth).
+The network holds no state: caches come in with the context and are written in place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivace.models.live2diff.motion import Context, FeedForward, KvCache, MotionModule, TemporalAttention
+from vivace.models.live2diff.window import SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """Widths and depths; the defaults are Stable Diffusion 1.5."""
+
+    channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    """Of each level, each at half the size of the one before; all but the last attend within a frame."""
+    layers: int = 2
+    """Residual blocks of a level on the way down; one more on the way up."""
+    groups: int = 32
+    heads: int = 8
+    text_channels: int = 768
+    latent_channels: int = 4
+    depth_channels: tuple[int, ...] = (16, 32, 96, 256)
+    """Hidden widths of the depth encoder."""
+
+    @property
+    def time_channels(self) -> int:
+        """Width of the time embedding."""
+        return 4 * self.channels[0]
+
+
+def time_vector(timesteps: Tensor, channels: int) -> Tensor:
+    """Return sinusoids `[r c]` of `timesteps [r]`, float32, cosines first (Ho et al., DDPM, 2020)."""
+    half = channels // 2
+    frequency = torch.exp(torch.arange(half, device=timesteps.device) * (-math.log(10000.0) / half))
+    angle = timesteps.float()[:, None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+class TimeEmbedding(nn.Module):
+    """Two linear layers on the time vector."""
+
+    def __init__(self, cfg: UNetConfig) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(cfg.channels[0], cfg.time_channels)
+        self.linear_2 = nn.Linear(cfg.time_channels, cfg.time_channels)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """Embed `[r c]`."""
+        return self.linear_2(F.silu(self.linear_1(vector)))
+
+
+class DepthEncoder(nn.Module):
+    """Plain convolutions at full latent size, from depth latents to what is added to the first features."""
+
+    def __init__(self, cfg: UNetConfig) -> None:
+        super().__init__()
+        widths = cfg.depth_channels
+        self.conv_in = nn.Conv2d(cfg.latent_channels, widths[0], 3, padding=1)
+        blocks: list[nn.Module] = []
+        for width, wider in itertools.pairwise(widths):
+            blocks += [nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, wider, 3, padding=1)]
+        self.blocks = nn.ModuleList(blocks)
+        self.conv_out = nn.Conv2d(widths[-1], cfg.channels[0], 3, padding=1)
+
+    def forward(self, depth: Tensor) -> Tensor:
+        """Encode `depth [b 4 h w]`."""
+        x = F.silu(self.conv_in(depth))
+        for conv in self.blocks:
+            x = F.silu(conv(x))
+        return self.conv_out(x)
+
+
+class ResnetBlock(nn.Module):
+    """Two convolutions with the time in between, added to the input."""
+
+    def __init__(self, cfg: UNetConfig, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(cfg.groups, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(cfg.time_channels, channels)
+        self.norm2 = nn.GroupNorm(cfg.groups, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        if channels_in != channels:
+            self.conv_shortcut = nn.Conv2d(channels_in, channels, 1)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Transform `x [b c h w]` with `time [b d]`."""
+        y = self.conv1(F.silu(self.norm1(x)))
+        y = y + self.time_emb_proj(F.silu(time))[:, :, None, None]
+        y = self.conv2(F.silu(self.norm2(y)))
+        return y + (self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x)
+
+
+class Attention(nn.Module):
+    """Attention within a frame, to itself or to the text."""
+
+    def __init__(self, channels: int, source_channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(source_channels, channels, bias=False)
+        self.to_v = nn.Linear(source_channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """Attend from `x [b l c]` to `source [b m d]`."""
+        parts = (self.to_q(x), self.to_k(source), self.to_v(source))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return self.to_out[0](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class SpatialBlock(nn.Module):
+    """Attention within the frame, attention to the text, feed-forward."""
+
+    def __init__(self, cfg: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, channels, cfg.heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, cfg.text_channels, cfg.heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Transform `x [b l c]` with `text [b m d]`."""
+        normed = self.norm1(x)
+        x = x + self.attn1(normed, normed)
+        x = x + self.attn2(self.norm2(x), text)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """A spatial block between 1x1 convolutions, added to its input."""
+
+    def __init__(self, cfg: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(cfg.groups, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([SpatialBlock(cfg, channels)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Transform `x [b c h w]`."""
+        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, text)
+        return x + self.proj_out(tokens.transpose(1, 2).unflatten(2, x.shape[-2:]))
+
+
+class Resample(nn.Module):
+    """The convolution after (up) or with (down) a change of size."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `x [b c h w]`."""
+        return self.conv(x)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What every block is given besides its features; a row a frame."""
+
+    time: Tensor
+    """`[b d]`"""
+    text: Tensor
+    """`[b m d]`"""
+    context: Context
+
+
+class Level(nn.Module):
+    """Layers of one size: residual block, attention within the frame, motion module."""
+
+    def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList([ResnetBlock(cfg, width, channels) for width in widths_in])
+        if attends:
+            self.attentions = nn.ModuleList([SpatialTransformer(cfg, channels) for _ in widths_in])
+        self.motion_modules = nn.ModuleList([MotionModule(channels) for _ in widths_in])
+
+    def layer(self, index: int, x: Tensor, inputs: Inputs) -> Tensor:
+        """Run one layer on `x [b c h w]`."""
+        x = self.resnets[index](x, inputs.time)
+        if hasattr(self, "attentions"):
+            x = self.attentions[index](x, inputs.text)
+        return self.motion_modules[index](x, inputs.context)
+
+
+class DownLevel(Level):
+    """A level on the way down; every layer's result is kept for the way up."""
+
+    def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
+        super().__init__(cfg, widths_in, channels, attends=attends)
+        self.downsamplers = nn.ModuleList([Resample(channels, 2)] if resamples else [])
+
+    def forward(self, x: Tensor, inputs: Inputs, skips: list[Tensor]) -> Tensor:
+        """Transform `x [b c h w]` and append to `skips`."""
+        for index in range(len(self.resnets)):
+            x = self.layer(index, x, inputs)
+            skips.append(x)
+        for downsampler in self.downsamplers:
+            x = downsampler(x)
+            skips.append(x)
+        return x
+
+
+class UpLevel(Level):
+    """A level on the way up; every layer takes one skip."""
+
+    def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
+        super().__init__(cfg, widths_in, channels, attends=attends)
+        self.upsamplers = nn.ModuleList([Resample(channels, 1)] if resamples else [])
+
+    def forward(self, x: Tensor, inputs: Inputs, skips: list[Tensor]) -> Tensor:
+        """Transform `x [b c h w]`, taking from the end of `skips`."""
+        for index in range(len(self.resnets)):
+            x = self.layer(index, torch.cat([x, skips.pop()], 1), inputs)
+        for upsampler in self.upsamplers:
+            # Halving rounds up, so an odd size is found again in the skip and not by doubling.
+            x = upsampler(F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest"))
+        return x
+
+
+class MidLevel(nn.Module):
+    """The smallest size: two residual blocks around attention within the frame."""
+
+    def __init__(self, cfg: UNetConfig) -> None:
+        super().__init__()
+        channels = cfg.channels[-1]
+        self.resnets = nn.ModuleList([ResnetBlock(cfg, channels, channels) for _ in range(2)])
+        self.attentions = nn.ModuleList([SpatialTransformer(cfg, channels)])
+
+    def forward(self, x: Tensor, inputs: Inputs) -> Tensor:
+        """Transform `x [b c h w]`."""
+        x = self.attentions[0](self.resnets[0](x, inputs.time), inputs.text)
+        return self.resnets[1](x, inputs.time)
+
+
+class Live2DiffUNet(nn.Module):
+    """Predicts the noise in latents, frame by frame, with the frames before in mind."""
+
+    def __init__(self, cfg: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg = cfg or UNetConfig()
+        first, last = cfg.channels[0], len(cfg.channels) - 1
+        self.conv_in = nn.Conv2d(cfg.latent_channels, first, 3, padding=1)
+        self.flow_conv_in = DepthEncoder(cfg)
+        self.time_embedding = TimeEmbedding(cfg)
+        self.down_blocks = nn.ModuleList()
+        width, skips = first, [first]
+        for level, channels in enumerate(cfg.channels):
+            widths_in = [width, *[channels] * (cfg.layers - 1)]
+            down = DownLevel(cfg, widths_in, channels, attends=level < last, resamples=level < last)
+            self.down_blocks.append(down)
+            skips += [channels] * (cfg.layers + (level < last))
+            width = channels
+        self.mid_block = MidLevel(cfg)
+        self.up_blocks = nn.ModuleList()
+        for level, channels in reversed(list(enumerate(cfg.channels))):
+            widths_in = [before + skips.pop() for before in (width, *[channels] * cfg.layers)]
+            self.up_blocks.append(UpLevel(cfg, widths_in, channels, attends=level < last, resamples=level > 0))
+            width = channels
+        self.conv_norm_out = nn.GroupNorm(cfg.groups, first)
+        self.conv_out = nn.Conv2d(first, cfg.latent_channels, 3, padding=1)
+        for index, attention in enumerate(self.temporal_attentions()):
+            attention.layer = index
+
+    def temporal_attentions(self) -> list[TemporalAttention]:
+        """Return the temporal attention layers in the order of a cache: down, then up."""
+        levels = [*self.down_blocks, *self.up_blocks]
+        return [found for level in levels for found in level.modules() if isinstance(found, TemporalAttention)]
+
+    def cache_shapes(self, rows: int, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
+        """Return the shape `[t 2 p 16 c]` of every layer's cache for latents of `height` x `width`."""
+        sizes = [(height, width)]
+        for _ in self.cfg.channels[1:]:
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+        levels = list(zip(sizes, self.cfg.channels, strict=True))
+        layers = [level for level in levels for _ in range(2 * self.cfg.layers)]
+        layers += [level for level in reversed(levels) for _ in range(2 * self.cfg.layers + 2)]
+        return [(rows, 2, size[0] * size[1], SLOTS, channels) for size, channels in layers]
+
+    def open_cache(self, rows: int, height: int, width: int) -> KvCache:
+        """Allocate an empty cache in the type and on the device of the weights."""
+        like = self.conv_in.weight
+        shapes = self.cache_shapes(rows, height, width)
+        return KvCache(tuple(torch.zeros(shape, dtype=like.dtype, device=like.device) for shape in shapes))
+
+    def forward(self, latents: Tensor, depth: Tensor, timesteps: Tensor, text: Tensor, context: Context) -> Tensor:
+        """Return the noise `[(r f) 4 h w]` in `latents`, given `depth` of the same shape.
+
+        `timesteps [r]` and `text [r m d]` are shared by the frames of a row.
+        """
+        frames = context.frames
+        time = self.time_embedding(time_vector(timesteps, self.cfg.channels[0]).to(latents.dtype))
+        inputs = Inputs(time.repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), context)
+        x = self.conv_in(latents) + self.flow_conv_in(depth)
+        skips = [x]
+        for level in self.down_blocks:
+            x = level(x, inputs, skips)
+        x = self.mid_block(x, inputs)
+        for level in self.up_blocks:
+            x = level(x, inputs, skips)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))

@@ -1,0 +1,98 @@
+"""The window schedule: which slots of the KV ring a denoising row sees, at which positions, and which it writes.
+
+A row has 16 slots: 8 sinks, filled by the warm-up frames and never given up, and 8 that roll. The first eight streamed
+frames fill the rolling slots in order. After that each frame overwrites the oldest, and positions turn instead of
+slots: the written slot always has position 15, the one before it 14, and so on, so that nothing is ever moved and
+positions never run out. Everything here is a closed form of how many frames a row has handled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SINKS = 8
+"""Warm-up frames; the published weights are trained for them."""
+ROLLING = 8
+SLOTS = SINKS + ROLLING
+IDLE_SLOT = SLOTS - 1
+"""Where a row that has no frame yet may write: it is overwritten by the row's eighth frame, just before it is seen."""
+
+
+class Window(NamedTuple):
+    """What one call of the streaming network sees; rows of several streams may stand under each other."""
+
+    visible: Tensor
+    """`[r 16]` bool: slots the row may attend to, its own new one included."""
+    positions: Tensor
+    """`[r 16]` int64: position of each slot; the query has that of the written slot."""
+    slots: Tensor
+    """`[r]` int64: the slot the row writes before it attends."""
+
+    def to(self, device: torch.device | str) -> Window:
+        """Return the tables on a device."""
+        return Window(self.visible.to(device), self.positions.to(device), self.slots.to(device))
+
+
+def row_window(frame: int) -> tuple[list[bool], list[int], int]:
+    """Return the visible slots, positions and written slot of a row at its `frame`-th streamed frame, from 0.
+
+    A negative frame means that the row has none yet: it sees the sinks alone and writes where nobody looks.
+    """
+    if frame < 0:
+        return [slot < SINKS for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
+    written = SINKS + frame % ROLLING
+    if frame < ROLLING:
+        return [slot <= written for slot in range(SLOTS)], list(range(SLOTS)), written
+    ages = [(written - slot) % ROLLING for slot in range(SINKS, SLOTS)]
+    return [True] * SLOTS, [*range(SINKS), *(SLOTS - 1 - age for age in ages)], written
+
+
+def window_at(call: int, rows: int) -> Window:
+    """Return the tables of all rows of one stream at its `call`-th call, from 0.
+
+    Row r handles streamed frame `call - r`. Rows that have no frame yet are kept apart, so that what stood in the
+    buffers before the first frame is never attended to.
+    """
+    _check(call, rows)
+    return _stack([row_window(call - row) for row in range(rows)])
+
+
+def reference_window_at(call: int, rows: int) -> Window:
+    """Return the tables of the published reference implementation: the same for up to two rows.
+
+    It counts every row but the first from call 1, so that row r >= 2 attends to r - 1 frames that never were, until
+    their slots are overwritten. Kept to reproduce its pictures.
+    """
+    _check(call, rows)
+    tables = []
+    for row in range(rows):
+        visible, positions, slot = row_window(call if row == 0 else call - 1)
+        if row and call == 0:
+            slot = SINKS + 1 if row == 1 else SINKS
+        tables.append((visible, positions, slot))
+    return _stack(tables)
+
+
+def clip_visibility(frames: int) -> Tensor:
+    """Return `[f f]` bool, the mask of training: sinks see each other, later frames see the sinks and the past."""
+    frame = torch.arange(frames)
+    return (frame[None, :] <= frame[:, None]) | ((frame[None, :] < SINKS) & (frame[:, None] < SINKS))
+
+
+def join_windows(windows: Sequence[Window]) -> Window:
+    """Put the rows of several streams under each other, for one call of the network."""
+    return Window(*(torch.cat(parts) for parts in zip(*windows, strict=True)))
+
+
+def _check(call: int, rows: int) -> None:
+    if call < 0 or rows < 1:
+        raise ValueError(f"a window needs a call from 0 and at least one row, not call {call} of {rows} rows")
+
+
+def _stack(tables: list[tuple[list[bool], list[int], int]]) -> Window:
+    visible, positions, slots = zip(*tables, strict=True)
+    return Window(torch.tensor(visible), torch.tensor(positions), torch.tensor(slots))

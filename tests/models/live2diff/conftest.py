@@ -1,0 +1,64 @@
+"""The recorded runs of the reference, and a tiny network for the laws.
+
+`VIVACE_LIVE2DIFF_GOLDEN` names another folder of recordings to hold the same tests against.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
+
+Case = dict[str, Tensor]
+DEFAULT = Path(__file__).parents[2] / "golden" / "live2diff"
+
+RECORDED = UNetConfig(channels=(32, 64, 96, 96), groups=8, text_channels=32)
+TINY = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=8, depth_channels=(4, 8))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors lose time to threads, and results stay the same on any machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    return Path(os.environ.get("VIVACE_LIVE2DIFF_GOLDEN") or DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def golden(golden_folder: Path) -> Callable[[str], Case]:
+    """Return a recording by name; what was stored small is float32 again, as the reference ran on it."""
+
+    def load(name: str) -> Case:
+        tensors = load_file(golden_folder / f"{name}.safetensors")
+        return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def recorded_unet(golden: Callable[[str], Case]) -> Live2DiffUNet:
+    """The network of the recordings; no test changes it."""
+    unet = Live2DiffUNet(RECORDED)
+    unet.load_state_dict(golden("unet_weights"))
+    return unet.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_unet() -> Live2DiffUNet:
+    """A network of two levels with random weights, in which every part has a say; no test changes it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return Live2DiffUNet(TINY).eval()
