@@ -61,10 +61,10 @@ class LcmSchedule:
     def __len__(self) -> int:
         return len(self.timesteps)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> LcmSchedule:
-        """Return the schedule on a device, its constants in `dtype`."""
-        constants = (self.sqrt_alpha, self.sqrt_beta, self.c_skip, self.c_out)
-        return LcmSchedule(self.timesteps.to(device), *(value.to(device, dtype) for value in constants))
+    def to(self, device: torch.device | str) -> LcmSchedule:
+        """Return the schedule on a device."""
+        parts = (self.timesteps, self.sqrt_alpha, self.sqrt_beta, self.c_skip, self.c_out)
+        return LcmSchedule(*(value.to(device) for value in parts))
 
 
 def schedule_at(timesteps: Sequence[int]) -> LcmSchedule:

@@ -49,11 +49,21 @@ def golden(golden_folder: Path) -> Callable[[str], Case]:
 
 
 @pytest.fixture(scope="session")
-def recorded_unet(golden: Callable[[str], Case]) -> Live2DiffUNet:
+def make_recorded_unet(golden: Callable[[str], Case]) -> Callable[[], Live2DiffUNet]:
+    """The network of the recordings, for tests that change it."""
+
+    def make() -> Live2DiffUNet:
+        unet = Live2DiffUNet(RECORDED)
+        unet.load_state_dict(golden("unet_weights"))
+        return unet.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recorded_unet(make_recorded_unet: Callable[[], Live2DiffUNet]) -> Live2DiffUNet:
     """The network of the recordings; no test changes it."""
-    unet = Live2DiffUNet(RECORDED)
-    unet.load_state_dict(golden("unet_weights"))
-    return unet.eval()
+    return make_recorded_unet()
 
 
 @pytest.fixture(scope="session")

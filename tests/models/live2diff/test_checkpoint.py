@@ -154,6 +154,7 @@ def test_truncated_files_are_refused(base: Path, motion: Path) -> None:
         path.write_bytes(content)
     motion.write_bytes(b"")
     assert "damaged" in refusal(base, motion)
+    assert "cannot be read" in refusal(base.parent, motion) or "damaged" in refusal(base.parent, motion)
     motion.unlink()
     assert f"{motion} is missing" in refusal(base, motion)
 
@@ -232,6 +233,10 @@ def test_lora_weights_change_live_without_a_trace(weights: Tensors) -> None:
     stack.set_weights({"first": 0})
     assert torch.equal(target, original)
     assert target.data_ptr() == place
+    stack.add("first", parse_lora(lora(ONE.replace("to_q", "to_k"), 2, (32, 32))))
+    assert torch.equal(target, original), "what the replaced LoRA changed is as it was"
+    stack.remove("first")
+    assert all(torch.equal(value, weights[key]) for key, value in unet.state_dict().items())
     with pytest.raises(ValueError, match="no LoRA is called 'third'"):
         stack.set_weights({"third": 1})
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
-from vivace.errors import StepError
+from vivace.errors import ControlError, StepError
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.stream import Denoised, LatentFrame, LiveState, StreamBatch
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
@@ -202,11 +202,13 @@ def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatc
     batch.warm_up(state, *clip[:, :SINKS], prompt())
     (plain,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt())])
     (prompted,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt(1))])
-    state.schedule = schedule_by_index([20, 40])
+    batch.set_schedule(state, schedule_by_index([20, 40]))
     (stronger,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt(1))])
     assert not torch.equal(plain.x0[0], prompted.x0[0])
     assert stronger.x0[0].isfinite().all()
     assert not torch.equal(prompted.x0[0], stronger.x0[0])
+    with pytest.raises(ControlError, match="denoises in 2 steps"):
+        batch.set_schedule(state, schedule_by_index([20]))
 
 
 def test_odd_sizes_work(batch: StreamBatch) -> None:

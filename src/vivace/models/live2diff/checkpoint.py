@@ -74,6 +74,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is missing") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
     if isinstance(wrapped := content.get("state_dict"), dict):
         content = wrapped
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}

@@ -90,7 +90,9 @@ class LoraStack:
     def add(
         self, name: str, layers: Mapping[str, LoraLayer], *, weight: float = 1.0, scaling: Scaling = "alpha"
     ) -> None:
-        """Add a LoRA under a name; layers of the other prefix are left to the other module's stack.
+        """Add a LoRA under a name, or replace the one of that name.
+
+        Layers of the other prefix are left to the other module's stack.
 
         Raises:
             CheckpointError: a layer that this module does not have, or of another shape.
@@ -107,17 +109,31 @@ class LoraStack:
                 )
         for key in own:
             self._originals.setdefault(key, self._targets[key].detach().clone())
+        replaced = self._loras.get(name, ({}, scaling))[0]
         self._loras[name] = (own, scaling)
-        self.set_weights({name: weight})
+        self._weights[name] = weight
+        self._merge(own.keys() | replaced.keys())
 
-    @torch.no_grad()
+    def remove(self, name: str) -> None:
+        """Take a LoRA out again, without a trace."""
+        self._check(name)
+        self.set_weights({name: 0.0})
+        del self._loras[name], self._weights[name]
+
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Give LoRAs other weights; those not named keep theirs. Zero is exactly the original."""
-        if unknown := weights.keys() - self._loras.keys():
-            raise ValueError(f"no LoRA is called {min(unknown)!r}; there are {sorted(self._loras)}")
+        for name in weights:
+            self._check(name)
         self._weights.update(weights)
-        touched = {key for name in weights for key in self._loras[name][0]}
-        for key in touched:
+        self._merge({key for name in weights for key in self._loras[name][0]})
+
+    def _check(self, name: str) -> None:
+        if name not in self._loras:
+            raise ValueError(f"no LoRA is called {name!r}; there are {sorted(self._loras)}")
+
+    @torch.no_grad()
+    def _merge(self, keys: set[str]) -> None:
+        for key in keys:
             merged = self._originals[key].float()
             for name, (layers, scaling) in self._loras.items():
                 if key in layers and self._weights[name]:

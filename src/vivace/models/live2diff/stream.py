@@ -20,18 +20,21 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.lcm import LcmSchedule, add_noise, join_schedules, predict_x0, rows_of
-from vivace.errors import StepError
-from vivace.models.live2diff.motion import Clip, KvCache, Live
+from vivace.errors import ControlError, StepError
+from vivace.models.live2diff.motion import Clip, Context, KvCache, Live
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import SINKS, join_windows, reference_window_at, window_at
 
 
 @dataclass(slots=True)
 class LiveState:
-    """All that one stream remembers; allocated once, written in place."""
+    """All that one stream remembers; allocated once, written in place.
+
+    Latents and noise are float32 whatever the weights are: a step's small differences would drown in half precision.
+    """
 
     schedule: LcmSchedule
-    """Timesteps of the rows. May be replaced by one of as many rows at any time, which changes the strength."""
+    """Timesteps of the rows."""
     noise: Tensor
     """`[t 4 h w]`: what row r's frames are noised with, the same for every frame, so that texture stands still."""
     latents: Tensor
@@ -100,17 +103,26 @@ class StreamBatch:
 
     def nbytes(self, schedule: LcmSchedule, height: int, width: int) -> int:
         """Return the bytes `open` will allocate for latents of `height` x `width`."""
-        rows, size = len(schedule), self.unet.conv_in.weight.element_size()
+        rows, dtype = len(schedule), self.unet.conv_in.weight.dtype
         cached = sum(math.prod(shape) for shape in self.unet.cache_shapes(rows, height, width))
-        return size * (cached + 3 * rows * 4 * height * width)
+        return dtype.itemsize * cached + torch.float32.itemsize * 3 * rows * 4 * height * width
 
     def open(self, schedule: LcmSchedule, height: int, width: int, *, seed: int = 0) -> LiveState:
         """Allocate a stream's state for latents of `height` x `width`; it must be warmed up before it is stepped."""
-        like, rows = self.unet.conv_in.weight, len(schedule)
-        noise = draw_noise(seed, rows, height, width).to(like.device, like.dtype)
+        device, rows = self.unet.conv_in.weight.device, len(schedule)
+        noise = draw_noise(seed, rows, height, width).to(device)
         cache = self.unet.open_cache(rows, height, width)
-        schedule = schedule.to(like.device, like.dtype)
-        return LiveState(schedule, noise, torch.zeros_like(noise), torch.zeros_like(noise), cache)
+        return LiveState(schedule.to(device), noise, torch.zeros_like(noise), torch.zeros_like(noise), cache)
+
+    def set_schedule(self, state: LiveState, schedule: LcmSchedule) -> None:
+        """Change the timesteps, and with them the strength, from the next call on; frames in the rows go on with it.
+
+        Raises:
+            ControlError: another number of rows, which takes a new state.
+        """
+        if len(schedule) != state.rows:
+            raise ControlError(f"this stream denoises in {state.rows} steps; open another one for {len(schedule)}")
+        state.schedule = schedule.to(state.latents.device)
 
     def reset(self, state: LiveState, *, seed: int | None = None) -> None:
         """Forget every frame, and draw other noise if a seed is given. Nothing is allocated anew."""
@@ -142,7 +154,7 @@ class StreamBatch:
             level = rows_of(state.schedule, row, row + 1)
             x_t = add_noise(x0, noise[row].expand_as(x0), level)
             context = Clip(SINKS, cache=state.cache, row=row)
-            x0 = predict_x0(x_t, self.unet(x_t, depth, level.timesteps, text, context), level)
+            x0 = predict_x0(x_t, self._predict(x_t, depth, level.timesteps, text, context), level)
         state.warm = True
         return x0[:given]
 
@@ -165,7 +177,7 @@ class StreamBatch:
         x_t = torch.cat([state.latents for state in states])
         depth = torch.cat([state.depth for state in states])
         text = torch.cat([f.text.expand(s.rows, -1, -1) for s, f in zip(states, frames, strict=True)])
-        predicted = self.unet(x_t, depth, schedule.timesteps, text, self._context(states))
+        predicted = self._predict(x_t, depth, schedule.timesteps, text, self._context(states))
         x0 = predict_x0(x_t, predicted, schedule)
 
         results, start = [], 0
@@ -179,6 +191,10 @@ class StreamBatch:
             state.calls += 1
             start = own.stop
         return results
+
+    def _predict(self, x_t: Tensor, depth: Tensor, timesteps: Tensor, text: Tensor, context: Context) -> Tensor:
+        dtype = self.unet.conv_in.weight.dtype
+        return self.unet(x_t.to(dtype), depth.to(dtype), timesteps, text.to(dtype), context).float()
 
     def _context(self, states: Sequence[LiveState]) -> Live:
         windows = [(reference_window_at if s.follow_reference else window_at)(s.calls, s.rows) for s in states]
