@@ -224,10 +224,12 @@ async def cycles(server: Served, amount: Amount) -> None:
                         async with session.media() as media, sending(media):
                             await asyncio.sleep(0.02)
                     case 2:
-                        connecting = asyncio.create_task(session.media().connect())
+                        media = session.media()
+                        connecting = asyncio.create_task(media.connect())
                         await asyncio.sleep(0.01 * (number % 7))
                         connecting.cancel()
                         await asyncio.wait([connecting])
+                        await media.close()  # it may have been connected by then
                     case 3:
                         async with session.media(play=False), session.media(publish=False):
                             pass
