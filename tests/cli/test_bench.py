@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,26 @@ def test_a_folder_cannot_be_timed(tmp_path: Path) -> None:
         Subject(outputs=tmp_path).engine()
 
 
-def test_without_the_extra_the_remedy_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "cv2" else real(name, *rest))
-    assert main(["bench", "quality", "--quick"]) == 4
-    assert "pip install 'vivace[bench]'" in " ".join(capsys.readouterr().err.split())
+BARE = "import sys; sys.modules |= dict.fromkeys(('cv2', 'skimage', 'scipy', 'matplotlib', 'jinja2', 'torch'))"
+"""Begins a program that has none of these packages, as the base install."""
+
+
+@pytest.mark.parametrize("arguments", [["quality", "--quick"], ["all", "--quick"], ["selfcheck"], ["export", "x"]])
+def test_without_the_extra_the_remedy_is_said(arguments: list[str]) -> None:
+    code = f"{BARE}; from vivace.cli import main; sys.exit(main(['bench', *{arguments}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "pip install 'vivace[bench]'" in " ".join(done.stderr.split())
+
+
+def test_time_is_measured_without_the_extra(tmp_path: Path) -> None:
+    flags = ["--size", "64x64", "--frames", "20", "--long", "0", "--no-sessions", "--out", str(tmp_path)]
+    code = f"{BARE}; from vivace.cli import main; sys.exit(main(['bench', 'speed', *{flags}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'vivace[bench]'" in " ".join(done.stdout.split())
+    assert read_document(tmp_path / "speed.json").rows[0].system == "mini"
+    assert not (tmp_path / "speed.html").exists()
 
 
 def test_what_is_exported_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,14 +181,14 @@ def publish(
     try:
         need_bench_extra("the HTML report")
     except BackendUnavailableError as error:
-        console.print(f"no HTML report: {error}")
+        console.print(f"no HTML report: {error}", markup=False)
     else:
         from vivace.bench.report.material import Material as Some
         from vivace.bench.report.page import write_report
 
         written.append(out / f"{kind}.html")
         write_report(written[1], document, replace(material or Some(), series=series or {}))
-    console.print(f"written: {', '.join(str(path) for path in written)}")
+    console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
 
 
 def make_folder(out: Path) -> None:

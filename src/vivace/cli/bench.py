@@ -296,6 +296,9 @@ def _subject(flags: SystemFlags | None, settings: Settings, outputs: Path | None
 
 
 def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions:
+    from vivace.bench.suite import need_bench_extra
+
+    need_bench_extra("measuring quality")  # before anything that imports it
     from vivace.bench.cases import check_tasks, make_protocol
     from vivace.bench.quality import QualityOptions
 
