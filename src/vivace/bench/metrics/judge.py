@@ -6,9 +6,10 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from vivace.bench.metrics.footage import Footage, Reading, Series
+from vivace.errors import BackendUnavailableError
 
 
 class Judge(Protocol):
@@ -73,6 +74,36 @@ def hub_folder(repo: str, weights: Path | None) -> Path | None:
     config = try_to_load_from_cache(repo, "config.json")
     folder = Path(config).parent if isinstance(config, str) else None
     return folder if folder is not None and _is_whole(folder) else None
+
+
+class HubJudge:
+    """What judges share that run a network of the Hugging Face hub through transformers, from files on this machine."""
+
+    repo: ClassVar[str]
+    """E.g. `openai/clip-vit-base-patch32`."""
+    short: ClassVar[str]
+    """What people call it, e.g. `CLIP`."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """Look for the network in `weights`, in a folder of the name of the repository, and in the hub's cache."""
+        self._weights = weights
+
+    def reason(self) -> str | None:
+        """Return what is missing."""
+        packages = missing_packages("transformers", "torch")
+        how = f"hf download {self.repo}, or put a copy of it into WEIGHTS/{self.repo.split('/')[1]}"
+        return needs(packages, f"{self.short} ({self.repo})", hub_folder(self.repo, self._weights), how)
+
+    def folder(self) -> Path:
+        """Return where the network is.
+
+        Raises:
+            BackendUnavailableError: it is not here, or what runs it is not.
+        """
+        folder = hub_folder(self.repo, self._weights)
+        if (reason := self.reason()) or folder is None:
+            raise BackendUnavailableError(f"{self.short} {reason}")
+        return folder
 
 
 def transformers() -> Any:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
-from vivace.bench.metrics.judge import hub_folder, missing_packages, needs, transformers
+from vivace.bench.metrics.judge import HubJudge, transformers
 from vivace.bench.metrics.pretrained.tensors import CLIP_MEAN, CLIP_STD, consistency, cosine, features
-from vivace.errors import BackendUnavailableError
-
-REPO = "openai/clip-vit-base-patch32"
 
 READINGS = (
     Reading(
@@ -53,21 +49,13 @@ READINGS = (
 )
 
 
-class Clip:
+class Clip(HubJudge):
     """CLIP ViT-B/32 through transformers, from files on this machine."""
 
     name = "CLIP ViT-B/32"
     readings = READINGS
-
-    def __init__(self, weights: Path | None = None) -> None:
-        """Look for the weights in `weights/clip-vit-base-patch32` and in the hub's cache."""
-        self._weights = weights
-
-    def reason(self) -> str | None:
-        """Return what is missing."""
-        packages = missing_packages("transformers", "torch")
-        how = f"hf download {REPO}, or put a copy of it into WEIGHTS/{REPO.split('/')[1]}"
-        return needs(packages, f"CLIP ({REPO})", hub_folder(REPO, self._weights), how)
+    repo = "openai/clip-vit-base-patch32"
+    short = "CLIP"
 
     def measure(self, footage: Footage) -> dict[str, Series]:
         """Return text alignment (with a prompt), frame consistency and VBench's background consistency.
@@ -109,8 +97,6 @@ class Clip:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        folder = hub_folder(REPO, self._weights)
-        if (reason := self.reason()) or folder is None:
-            raise BackendUnavailableError(f"CLIP {reason}")
+        folder = self.folder()
         model = transformers().CLIPModel.from_pretrained(folder, local_files_only=True).eval()
         return model, transformers().CLIPTokenizer.from_pretrained(folder, local_files_only=True)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
-from vivace.bench.metrics.judge import hub_folder, missing_packages, needs, transformers
+from vivace.bench.metrics.judge import HubJudge, transformers
 from vivace.bench.metrics.pretrained.tensors import HALF, features
-from vivace.errors import BackendUnavailableError
-
-REPO = "Intel/dpt-large"
 
 READINGS = (
     Reading(
@@ -31,21 +27,13 @@ READINGS = (
 )
 
 
-class Depth:
+class Depth(HubJudge):
     """DPT-Large, the network of MiDaS 3, through transformers, from files on this machine."""
 
     name = "MiDaS 3 (DPT-Large)"
     readings = READINGS
-
-    def __init__(self, weights: Path | None = None) -> None:
-        """Look for the weights in `weights/dpt-large` and in the hub's cache."""
-        self._weights = weights
-
-    def reason(self) -> str | None:
-        """Return what is missing."""
-        packages = missing_packages("transformers", "torch")
-        how = f"hf download {REPO}, or put a copy of it into WEIGHTS/{REPO.split('/')[1]}"
-        return needs(packages, f"MiDaS ({REPO})", hub_folder(REPO, self._weights), how)
+    repo = "Intel/dpt-large"
+    short = "MiDaS"
 
     def measure(self, footage: Footage) -> dict[str, Series]:
         """Return the depth error of each frame.
@@ -68,9 +56,7 @@ class Depth:
 
     @cached_property
     def _model(self) -> Any:
-        folder = hub_folder(REPO, self._weights)
-        if (reason := self.reason()) or folder is None:
-            raise BackendUnavailableError(f"MiDaS {reason}")
+        folder = self.folder()
         model = transformers().DPTForDepthEstimation
         return model.from_pretrained(folder, local_files_only=True).eval()
 

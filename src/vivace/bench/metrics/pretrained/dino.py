@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
-from vivace.bench.metrics.judge import hub_folder, missing_packages, needs, transformers
+from vivace.bench.metrics.judge import HubJudge, transformers
 from vivace.bench.metrics.pretrained.tensors import IMAGENET_MEAN, IMAGENET_STD, consistency, features
-from vivace.errors import BackendUnavailableError
-
-REPO = "facebook/dino-vitb16"
 
 READINGS = (
     Reading(
@@ -42,21 +38,13 @@ READINGS = (
 )
 
 
-class Dino:
+class Dino(HubJudge):
     """DINO ViT-B/16 through transformers, from files on this machine."""
 
     name = "DINO ViT-B/16"
     readings = READINGS
-
-    def __init__(self, weights: Path | None = None) -> None:
-        """Look for the weights in `weights/dino-vitb16` and in the hub's cache."""
-        self._weights = weights
-
-    def reason(self) -> str | None:
-        """Return what is missing."""
-        packages = missing_packages("transformers", "torch")
-        how = f"hf download {REPO}, or put a copy of it into WEIGHTS/{REPO.split('/')[1]}"
-        return needs(packages, f"DINO ({REPO})", hub_folder(REPO, self._weights), how)
+    repo = "facebook/dino-vitb16"
+    short = "DINO"
 
     def measure(self, footage: Footage) -> dict[str, Series]:
         """Return structure distance and VBench's subject consistency.
@@ -89,9 +77,7 @@ class Dino:
 
     @cached_property
     def _model(self) -> Any:
-        folder = hub_folder(REPO, self._weights)
-        if (reason := self.reason()) or folder is None:
-            raise BackendUnavailableError(f"DINO {reason}")
+        folder = self.folder()
         model = transformers().ViTModel
         return model.from_pretrained(folder, local_files_only=True, add_pooling_layer=False).eval()
 
