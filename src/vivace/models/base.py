@@ -6,15 +6,34 @@ OpenVINO inside the compiled graph), because moving bytes is four times cheaper 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Keep = Literal["nothing", "sinks"]
-"""What survives a reset: `nothing` starts afresh, `sinks` keeps the permanent warm-up slots."""
+Keep = Literal["nothing", "sinks", "inside"]
+"""What survives a reset.
+
+`nothing` starts afresh; `sinks` keeps the permanent warm-up slots; `inside` starts afresh for the frames to come, while
+those inside the model come out as they would have (only where `spec.resets_in_flight`).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOption:
+    """A number of a family's own that may change at any frame, e.g. how often depth is looked at."""
+
+    name: str
+    summary: str
+    default: float
+    low: float
+    high: float
+    whole: bool = False
+    """Whether only whole numbers make sense."""
+    shared: bool = False
+    """Whether it changes the weights, and with them every stream of the model; a server keeps it from its clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +61,16 @@ class ModelSpec:
     efforts: tuple[float, ...]
     """Shares of the full work the deadline controller may choose from, falling from 1.0."""
     conditions: tuple[str, ...]
-    """Controls that reach the model, e.g. `("prompt",)`."""
+    """Controls that reach the model: `prompt`, `negative_prompt`, `strength`. A strength that reaches the model is its
+    own affair, and nothing is blended but at 0, which is the source exactly."""
     styles: tuple[str, ...] = ()
     """Names of what the model knows to do, where it is a closed set."""
+    default_strength: float = 1.0
+    """Strength of a stream whose user names none."""
+    resets_in_flight: bool = False
+    """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
+    options: tuple[ModelOption, ...] = ()
+    """Numbers of its own that a stream may set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +79,7 @@ class Prompt:
 
     text: str
     embeds: NDArray[np.float32]
-    """`[d]`; embeddings may be interpolated, which is how a prompt change cross-fades."""
+    """`[d]` or `[m d]`; embeddings may be interpolated, which is how a prompt change cross-fades."""
     known: bool
     """False when the model cannot serve the prompt; `message` then says so."""
     confidence: float
@@ -71,10 +97,16 @@ class Chunk:
     rgb: NDArray[np.uint8]
     """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with."""
     embeds: NDArray[np.float32]
-    """`[d]` prompt embedding to paint with (already cross-faded)."""
+    """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`."""
     denoising_steps: int = 1
     effort: float = 1.0
     """One of `spec.efforts`."""
+    strength: float = 1.0
+    """Above 0 to 1; for families with `strength` among their conditions."""
+    negative_embeds: NDArray[np.float32] | None = None
+    """Embedding of what shall not be seen; for families with `negative_prompt` among their conditions."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """What the user set of `spec.options`, by name; the rest is at its default."""
 
 
 class ModelState(Protocol):
