@@ -62,6 +62,9 @@ HEAVY: dict[str, set[str]] = {
     "aiortc": {"rtc", "serve", "client"},
     "fastapi": {"serve"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
+    "diffusers": {"models"},
+    "huggingface_hub": {"models"},
+    "transformers": {"models", "bench"},
 }
 
 # These stand above everything and must cost nothing to import.
