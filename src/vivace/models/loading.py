@@ -1,0 +1,87 @@
+"""What may be chosen when a model is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from vivace.errors import UsageError
+
+Precision = Literal["f32", "bf16", "f16"]
+AutoencoderKind = Literal["tiny", "full"]
+Guidance = Literal["none", "self", "initialize"]
+LoraScaling = Literal["alpha", "reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """Choices about a model's weights and where they run; what is left out is the profile's or the machine's own.
+
+    Plain values only, so that it travels to another process as JSON (`to_dict`, `from_dict`). Raises UsageError where a
+    value is not among those that exist; whether a family knows an option at all is said when it is loaded.
+    """
+
+    style: str | None = None
+    """A style of the profile; its default if left out."""
+    steps: int | None = None
+    """Denoising steps a frame; the style's own if left out."""
+    device: str | None = None
+    """`cpu`, `cuda` or `cuda:N`; a CUDA device where there is one if left out."""
+    precision: Precision | None = None
+    """What the weights are kept in; what the device is fast at if left out."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Paths by role, in place of the profile's files."""
+    loras: Mapping[str, float] = field(default_factory=dict)
+    """Weights by path, on top of the style's own LoRAs."""
+    autoencoder: AutoencoderKind = "tiny"
+    """The tiny autoencoder, or the full one of Stable Diffusion."""
+    guidance: Guidance = "none"
+    """How a prompt is pushed beyond itself, see `vivace.models.live2diff.parts`."""
+    lora_scaling: LoraScaling = "alpha"
+    """Whether a LoRA's own `alpha / rank` counts, or is ignored as the reference does."""
+    clip_skip: int | None = None
+    """Last layers of the text encoder to leave out; the style's own if left out."""
+    random_weights: bool = False
+    """No files at all: the network at full size with random weights, to measure speed with."""
+    seed: int = 0
+    """Of the random weights."""
+
+    def __post_init__(self) -> None:
+        choices = {
+            "precision": (None, *get_args(Precision)),
+            "autoencoder": get_args(AutoencoderKind),
+            "guidance": get_args(Guidance),
+            "lora_scaling": get_args(LoraScaling),
+        }
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"no {name} {value!r}; known: {', '.join(str(one) for one in known if one)}")
+        if self.device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"no device {self.device!r}; known: cpu, cuda, cuda:N")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"steps must be at least 1, not {self.steps}")
+        if self.clip_skip is not None and self.clip_skip < 0:
+            raise UsageError(f"clip_skip must be at least 0, not {self.clip_skip}")
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are not at their defaults."""
+        plain = LoadOptions()
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if value != getattr(plain, name)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold: the options that are not at their defaults."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in self.given().items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LoadOptions:
+        """Return the options that `to_dict` wrote.
+
+        Raises:
+            UsageError: an option that does not exist.
+        """
+        if unknown := values.keys() - {one.name for one in fields(cls)}:
+            raise UsageError(f"no option {min(unknown)!r} for loading a model")
+        return cls(**values)
