@@ -63,7 +63,7 @@ HEAVY: dict[str, set[str]] = {
     "fastapi": {"serve"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
     "diffusers": {"models"},
-    "huggingface_hub": {"models"},
+    "huggingface_hub": {"models", "bench"},
     "transformers": {"models", "bench"},
 }
 
