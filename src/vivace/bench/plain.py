@@ -1,0 +1,59 @@
+"""Live2Diff as the published implementation runs it without TensorRT: eager, layer by layer, nothing fused.
+
+The same weights, the same window, the same numbers; what differs is how temporal attention gets its keys and values.
+There, position terms are added to all sixteen cached keys and values of every pixel and the sums are stored, and heads
+are moved in front by copying, at every layer and frame. It is the baseline that a speed-up is measured against.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivace.models.live2diff.motion import HEADS, Context, Live, TemporalAttention, hide
+
+
+class PlainTemporalAttention(TemporalAttention):
+    """Temporal attention with positions added to what is cached, before it is used."""
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Attend over frames: `x [r p f c]`."""
+        if not isinstance(context, Live):
+            return super().forward(x, context)
+        visible, positions, slots = context.window
+        q = self.to_q(x) + self.q_table[positions.gather(1, slots[:, None])][:, :, None]
+        k, v = self.to_k(x)[:, :, 0], self.to_v(x)[:, :, 0]
+        cached, start = [], 0
+        for cache in context.caches:
+            layer = cache.layers[self.layer]
+            rows = slice(start, start + len(layer))
+            own = torch.arange(len(layer), device=layer.device)
+            layer[own, 0, :, slots[rows]] = k[rows]
+            layer[own, 1, :, slots[rows]] = v[rows]
+            cached.append(layer)
+            start = rows.stop
+        layers = torch.cat(cached) if len(cached) > 1 else cached[0]
+        keys = layers[:, 0] + self.k_table[positions][:, None]
+        values = layers[:, 1] + self.v_table[positions][:, None]
+        bias = hide(visible, q.dtype)[:, None, None, None].expand(-1, q.shape[1], -1, -1, -1)
+        mixed = F.scaled_dot_product_attention(
+            _heads_first(q), _heads_first(keys), _heads_first(values), attn_mask=bias.flatten(0, 1)
+        )
+        result: Tensor = self.to_out[0](mixed.transpose(1, 2).reshape(x.shape))
+        return result
+
+
+def _heads_first(tokens: Tensor) -> Tensor:
+    """Return `[r p s (h d)]` as `[(r p) h s d]`, copied."""
+    _, _, slots, channels = tokens.shape
+    return tokens.reshape(-1, slots, HEADS, channels // HEADS).transpose(1, 2).contiguous()
+
+
+def make_plain(network: nn.Module) -> None:
+    """Turn a network's temporal attentions into the plain form, in place, and its layout into the plain one."""
+    for module in network.modules():
+        if type(module) is TemporalAttention:
+            module.__class__ = PlainTemporalAttention
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()  # convolutions may have come with their channels last
