@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError, StepError
 from vivace.media.frame import Frame
 from vivace.media.source import Source, SourceInfo
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo
 
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
@@ -65,6 +65,10 @@ class FakeModel:
         chunk_frames: int = 1,
         lag: int = 0,
         efforts: tuple[float, ...] = (1.0, 0.75, 0.5),
+        conditions: tuple[str, ...] = ("prompt",),
+        options: tuple[ModelOption, ...] = (),
+        default_strength: float = 1.0,
+        resets_in_flight: bool = False,
         on_step: Callable[[Chunk], None] | None = None,
         record: bool = True,
     ) -> None:
@@ -82,8 +86,11 @@ class FakeModel:
             output_lag_frames=lag,
             denoising_steps=(1, 2, 4),
             efforts=efforts,
-            conditions=("prompt",),
+            conditions=conditions,
             styles=tuple(EMBEDS),
+            default_strength=default_strength,
+            resets_in_flight=resets_in_flight,
+            options=options,
         )
         self.runtime = RuntimeInfo("fake", "CPU: none", "u8")
         self.on_step = on_step
@@ -109,6 +116,9 @@ class FakeModel:
             return Prompt(text, np.zeros(3, np.float32), False, 0.0, message=f"no idea; near is {min(EMBEDS)}")
         return Prompt(text, np.array(EMBEDS[text], np.float32), True, 0.9, ((text, 1.0),), f"taken as {text}")
 
+    def encode_negative(self, text: str) -> Prompt:
+        return self.encode_prompt(text)
+
     def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
         assert self._stepping.acquire(blocking=False), "two steps of one model at the same time"
         try:
@@ -127,18 +137,24 @@ class FakeModel:
             state.must_reset = True
             self.on_step(chunk)
             state.must_reset = False
+        # What a frame is painted with is settled as it goes in, and travels with it.
+        embeds = chunk.embeds * chunk.strength
+        if chunk.negative_embeds is not None:
+            embeds = embeds - chunk.negative_embeds / 2
         for rgb in chunk.rgb:
-            state.waiting.append(paint(rgb, chunk.embeds, state.seed, state.memory))
+            state.waiting.append(paint(rgb, embeds, state.seed, state.memory))
             state.memory = (state.memory // 2 + rgb // 2).astype(np.uint8)
         ready = max(0, len(state.waiting) - self.spec.output_lag_frames)
         out, state.waiting = state.waiting[:ready], state.waiting[ready:]
         return np.array(out, np.uint8).reshape(ready, height, width, 3)
 
     def reset(self, state: FakeState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        assert keep != "inside" or self.spec.resets_in_flight
         self.resets.append(keep)
         state.must_reset = False
         state.memory[:] = 0
-        state.waiting.clear()
+        if keep != "inside":
+            state.waiting.clear()
         if seed is not None:
             state.seed = seed
 

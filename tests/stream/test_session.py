@@ -251,6 +251,153 @@ def test_chunks_and_lag_change_nothing_about_a_change_of_controls(chunk_frames, 
     assert rgbs(outs) == rgbs(expected + plain.play(frames[first:]))
 
 
+@pytest.mark.parametrize("lag", [1, 2, 3])
+def test_what_a_frame_is_painted_with_travels_with_it_through_the_lag(lag):
+    conditions = ("prompt", "strength", "negative_prompt")
+    rig, plain = (Rig(FakeModel(lag=each, conditions=conditions)) for each in (lag, 0))
+    frames = pictures(20)
+    outs, expected, firsts = [], [], []
+    changes = [{"prompt": "green"}, {"strength": 0.5}, {"negative_prompt": rig.model.encode_prompt("red")}, {"seed": 3}]
+    for number, change in enumerate([*changes, {}]):
+        outs += rig.play(frames[4 * number : 4 * number + 4])
+        expected += plain.play(frames[4 * number : 4 * number + 4])
+        firsts.append(rig.update(**change))
+        plain.update(**change)
+    outs += rig.session.flush()
+    assert firsts == [4, 8, 12, 16, 20]
+    assert [out.control_index for out in outs] == [number for number in range(5) for _ in range(4)]
+    assert rgbs(outs) == rgbs(expected)
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 1), (1, 3), (4, 3)])
+def test_a_model_that_resets_in_flight_is_not_drained_at_a_cut(chunk_frames, lag):
+    policy = SessionPolicy(live=False)
+    frames = scenes(1, 2, 3)
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag, resets_in_flight=True), policy=policy)
+    outs = rig.play(frames)
+    assert rig.model.resets == ["inside", "inside"]
+    assert len(rig.model.chunks) == sum(-(-10 // chunk_frames) for _ in range(2)) + 10 // chunk_frames
+    outs += rig.session.flush()
+    assert [out.index for out in outs] == list(range(30))
+    assert rgbs(outs) == rgbs(Rig(policy=policy).play(frames))
+
+
+def test_one_frame_in_gives_one_frame_out_across_cuts_and_seeds_where_the_model_resets_in_flight():
+    rig = Rig(FakeModel(lag=2, resets_in_flight=True), policy=SessionPolicy(live=False))
+    frames = scenes(1, 2)
+    given = []
+    for frame in frames:
+        given.append(len(rig.session.step(frame)))
+        if frame.index == 14:
+            rig.update(seed=4)
+    assert given == [0, 0] + [1] * 18
+    assert rig.stats.resets == {"cut": 1, "seed": 1}
+    assert len(rig.session.flush()) == 2
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"size": (16, 8)}, {"prompt": None}, {"strength": 0.0}])
+@pytest.mark.parametrize("lag", [1, 3])
+def test_resetting_in_flight_changes_nothing_about_a_change_of_controls(lag, change):
+    rig, plain = Rig(FakeModel(lag=lag, resets_in_flight=True)), Rig()
+    frames = pictures(17)
+    outs, expected = rig.play(frames[:9]), plain.play(frames[:9])
+    assert rig.update(**change) == plain.update(**change) == 9
+    outs, expected = outs + rig.play(frames[9:]), expected + plain.play(frames[9:])
+    for each in (rig, plain):
+        each.update(prompt="blue", strength=1.0)
+    outs += rig.play(pictures(24)[17:]) + rig.session.flush()
+    assert rgbs(outs) == rgbs(expected + plain.play(pictures(24)[17:]))
+
+
+def test_after_another_input_nothing_inside_is_kept():
+    rig = Rig(FakeModel(lag=2, resets_in_flight=True))
+    rig.play(pictures(5))
+    rig.session.begin(SIZE, rig.session.policy)
+    outs = rig.play(pictures(5)) + rig.session.flush()
+    assert rig.model.resets == ["nothing"]
+    assert rgbs(outs) == rgbs(Rig().play(pictures(5)))
+
+
+def test_a_failure_soon_after_a_cut_in_flight_shows_nothing_of_the_old_scene_in_the_new_one():
+    policy = SessionPolicy(live=False)
+    rig = Rig(FakeModel(lag=3, resets_in_flight=True, on_step=fail_on(11)), policy=policy)
+    frames = scenes(1, 2)
+    outs = rig.play(frames) + rig.session.flush()
+    assert [out.index for out in outs] == list(range(20))
+    assert rig.model.resets == ["inside", "nothing"]
+    for index in (8, 9):  # old pictures that were inside, and shown by the last good one
+        np.testing.assert_array_equal(outs[index].rgb, outs[7].rgb)
+    for index in (10, 11):
+        np.testing.assert_array_equal(outs[index].rgb, frames[index].rgb)
+
+
+def test_time_inside_the_model_is_no_time_of_preparation():
+    clock = SlowClock()
+    model = FakeModel(lag=2, on_step=clock.step)
+    clock.full_ms = 50.0
+    board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
+    session = Session(model, SIZE, board, Meter(), SessionPolicy(live=False), clock=clock)
+    *_, out = [out for frame in pictures(4) for out in session.step(frame)]
+    assert out.marks["denoise"] - out.marks["prepare"] == pytest.approx(0.15)  # its own step and two more
+
+
+def test_a_strength_that_reaches_the_model_is_not_blended_but_at_0():
+    rig = Rig(FakeModel(conditions=("prompt", "strength")), strength=0.25)
+    frames = pictures(4)
+    outs = rig.play(frames[:2])
+    np.testing.assert_array_equal(outs[0].rgb, paint(frames[0].rgb, RED * 0.25))
+    rig.update(strength=0.001)  # would be nothing, if it were blended
+    rig.play(frames[2:3])
+    assert [chunk.strength for chunk in rig.model.chunks] == [0.25, 0.25, 0.001]
+    rig.update(strength=0.0)
+    assert rig.play(frames[3:])[0].rgb is frames[3].rgb
+    assert len(rig.model.chunks) == 3
+
+
+def test_a_model_without_strength_is_always_asked_for_all_of_it():
+    rig = Rig(strength=0.5)
+    rig.play(pictures(1))
+    assert rig.model.chunks[0].strength == 1.0
+
+
+def test_masks_and_the_presence_of_a_prompt_blend_where_the_strength_is_the_models():
+    from vivace.stream.mask import open_mask
+
+    rig = Rig(FakeModel(conditions=("prompt", "strength")), strength=0.5, mask=open_mask("0,0,16,16"), crossfade_s=0.2)
+    frames = pictures(12)
+    [out] = rig.play(frames[:1])
+    np.testing.assert_array_equal(out.rgb[:, :16], paint(frames[0].rgb, RED * 0.5)[:, :16])
+    np.testing.assert_array_equal(out.rgb[:, 16:], frames[0].rgb[:, 16:])
+    rig.play(frames[1:3])
+    rig.update(prompt=None)
+    outs = rig.play(frames[3:])
+    assert {chunk.strength for chunk in rig.model.chunks} == {0.5}
+    assert 4 <= len(rig.model.chunks) - 3 <= 5  # while it fades
+    assert outs[-1].rgb is frames[-1].rgb
+
+
+def test_options_and_the_negative_prompt_reach_the_model_with_their_frame():
+    rig = Rig(FakeModel(conditions=("prompt", "negative_prompt")))
+    frames = pictures(3)
+    rig.play(frames[:1])
+    rig.update(options={"depth_every": 2.0})
+    rig.play(frames[1:2])
+    rig.update(negative_prompt=rig.model.encode_prompt("green"), options={"depth_every": None, "anchor": 1.0})
+    rig.play(frames[2:])
+    first, second, third = rig.model.chunks
+    assert [chunk.options for chunk in rig.model.chunks] == [{}, {"depth_every": 2.0}, {"anchor": 1.0}]
+    assert first.negative_embeds is second.negative_embeds is None
+    np.testing.assert_array_equal(third.negative_embeds, GREEN)
+
+
+def test_what_drains_a_model_is_its_last_chunk_in_all_but_the_picture():
+    rig = Rig(FakeModel(lag=1, conditions=("prompt", "strength")), strength=0.5, options={"anchor": 2.0})
+    rig.play(pictures(2))
+    rig.session.flush()
+    *_, last, padding = rig.model.chunks
+    assert (padding.strength, padding.options) == (last.strength, last.options) == (0.5, {"anchor": 2.0})
+
+
 def test_a_failed_step_shows_the_last_good_picture_and_begins_anew():
     rig = Rig(FakeModel(on_step=fail_on(2)))
     frames = pictures(5)

@@ -420,12 +420,9 @@ class Hub:
 
     def _initial(self, room: Room, controls: messages.Controls | None) -> Controls:
         """Return checked controls to begin with."""
-        if controls is None:
-            return Controls(denoising_steps=room.model.spec.denoising_steps[0])
-        spec = room.model.spec
-        changes = changes_of(controls, spec, self.settings.max_frame_px)
-        checked = check_changes({"denoising_steps": None, **changes}, spec, room.model.encode_prompt)
+        changes = changes_of(controls or messages.Controls(), room.model.spec, self.settings.max_frame_px)
+        checked = check_changes({"denoising_steps": None, "strength": None, **changes}, room.model)
         prompt = checked.get("prompt")
         if prompt is not None and not prompt.known:
             raise ControlError(prompt.message)
-        return Controls(**checked)
+        return Controls().changed(checked)

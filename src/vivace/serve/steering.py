@@ -70,7 +70,7 @@ class Steering:
 
     def _check(self, controls: messages.Controls) -> dict[str, Any]:
         spec = self._room.model.spec
-        return check_changes(changes_of(controls, spec, self._max_px), spec, self._room.model.encode_prompt)
+        return check_changes(changes_of(controls, spec, self._max_px), self._room.model)
 
     def _make_ready(self, checked: dict[str, Any]) -> None:
         """Do now what would hold up a frame, or fail at one."""

@@ -9,16 +9,17 @@ is given: frames from `Ack.frame_index` on are made with it, frames below are no
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol, cast
 
 from vivace.errors import ControlError
-from vivace.models.base import ModelSpec, Prompt
+from vivace.models.base import ModelSpec, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in, whole_number_in
 from vivace.stream.fit import Size, check_size
 from vivace.stream.mask import Mask, open_mask
+from vivace.stream.options import check_options, merge_options
 
 MAX_PROMPT_CHARS = 2_000
 """Ten times what people write; beyond it is a mistake (a file instead of a sentence)."""
@@ -33,8 +34,11 @@ class Controls:
 
     prompt: Prompt | None = None
     """None shows the source untouched."""
+    negative_prompt: Prompt | None = None
+    """What shall not be seen, for models that take one; it changes at once."""
     strength: float = 1.0
-    """0 (the source, exactly) to 1 (all painted)."""
+    """0 (the source, exactly) to 1 (all painted). What lies between is the model's own where it has `strength` among
+    its conditions, else a blend of both pictures."""
     seed: int = 0
     """Of the noise. A change forgets the past of the stream; the prompt stays."""
     mask: Mask | None = None
@@ -45,6 +49,21 @@ class Controls:
     """Time of the stream over which a prompt change blends; 0 changes at once."""
     size: Size | None = None
     """Output `(width, height)` in px; None takes the source's shape. A change forgets the past of the stream."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """What was set of `spec.options`, by name; the rest is at its default."""
+
+    def changed(self, changes: Mapping[str, Any]) -> Controls:
+        """Return these controls with what `check_changes` returned; options merge into those set before."""
+        if "options" in changes:
+            changes = {**changes, "options": merge_options(self.options, changes["options"])}
+        return replace(self, **changes)
+
+
+class NegativeEncoder(Protocol):
+    """What a model with `negative_prompt` among its conditions has besides."""
+
+    def encode_negative(self, text: str) -> Prompt:
+        """Encode what shall not be seen; cached by text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,7 @@ class ControlBoard:
         with self._lock:
             before = self._now.controls
             prompt_set_s = arrived_s if "prompt" in changes else self._now.prompt_set_s
-            self._now = Snapshot(replace(before, **changes), self._now.update_index + 1, prompt_set_s)
+            self._now = Snapshot(before.changed(changes), self._now.update_index + 1, prompt_set_s)
             if before.mask is not None and before.mask is not self._now.controls.mask:
                 self._retired.append(before.mask)
             return self._now.update_index, self._next_index
@@ -134,10 +153,8 @@ class ControlBoard:
                 mask.close()
 
 
-def check_changes(
-    changes: Mapping[str, object], spec: ModelSpec, encode_prompt: Callable[[str], Prompt]
-) -> dict[str, Any]:
-    """Return the changes as values of `Controls`; may encode a prompt and read a mask, so it takes its time.
+def check_changes(changes: Mapping[str, object], model: StreamModel) -> dict[str, Any]:
+    """Return the changes for `Controls.changed`; may encode a prompt and read a mask, so it takes its time.
 
     With a prompt the model does not know, only `{"prompt": …}` is returned, for the caller to refuse.
 
@@ -153,22 +170,26 @@ def check_changes(
             raise ControlError(f"there is no control {brief(name)}; {hint}")
     checked: dict[str, Any] = {}
     for name, value in changes.items():
-        # The mask last: it may open a file, which an error in another control would leave open.
-        if name not in ("mask", "prompt"):
-            checked[name] = _check_value(name, value, spec)
+        if name not in ("mask", "prompt", "negative_prompt"):
+            checked[name] = _check_value(name, value, model.spec)
+    if "negative_prompt" in changes:
+        checked["negative_prompt"] = _encode_negative(changes["negative_prompt"], model)
     if "prompt" in changes:
-        text = check_prompt_text(changes["prompt"], spec)
-        prompt = None if text is None else encode_prompt(text)
+        prompt = _encode_prompt(changes["prompt"], model)
         if prompt is not None and not prompt.known:
             return {"prompt": prompt}
         checked["prompt"] = prompt
-    if "mask" in changes:
+    if "mask" in changes:  # last: it may open a file, which an error in another control would leave open
         checked["mask"] = open_mask(changes["mask"])
     return checked
 
 
-def _check_value(name: str, value: object, spec: ModelSpec) -> float | int | Size | None:
+def _check_value(name: str, value: object, spec: ModelSpec) -> object:
+    if name == "options":
+        return check_options(value, spec)
     if name == "strength":
+        if value is None:
+            return spec.default_strength
         return number_in(name, value, 0.0, 1.0, "give 0 (the source) to 1 (all painted)")
     if name == "crossfade_s":
         return number_in(name, value, 0.0, MAX_CROSSFADE_S, f"give 0 to {MAX_CROSSFADE_S:g} seconds")
@@ -187,29 +208,50 @@ def _check_value(name: str, value: object, spec: ModelSpec) -> float | int | Siz
     raise AssertionError(f"control {name} has no check")
 
 
-def check_prompt_text(prompt: object, spec: ModelSpec) -> str | None:
-    """Return a prompt's text without the space around it; None for no prompt.
-
-    Raises:
-        ControlError: not text, empty, over `MAX_PROMPT_CHARS`, not encodable, or for a model that takes no prompt.
-    """
+def _encode_prompt(prompt: object, model: StreamModel) -> Prompt | None:
     if prompt is None:
         return None
     if not isinstance(prompt, str):
         raise ControlError(f"prompt is {brief(prompt)}; give text, or None to show the source untouched")
-    if len(prompt) > MAX_PROMPT_CHARS:
-        raise ControlError(f"prompt has {len(prompt):,} characters; the limit is {MAX_PROMPT_CHARS:,}: say it shorter")
-    text = prompt.strip()
-    if not text:
+    if not prompt.strip():
         raise ControlError(
             "prompt is empty; say how the picture should look, or give none at all to show the source untouched"
         )
+    text = check_text("prompt", prompt, "say how the picture should look")
+    if "prompt" not in model.spec.conditions:
+        raise ControlError(f"{model.spec.name} takes no prompt; leave it out")
+    return model.encode_prompt(text)
+
+
+def _encode_negative(prompt: object, model: StreamModel) -> Prompt | None:
+    if prompt is None:
+        return None
+    if not isinstance(prompt, str):
+        raise ControlError(f"negative_prompt is {brief(prompt)}; give text, or None for none")
+    if not prompt.strip():
+        return None
+    text = check_text("negative_prompt", prompt, "say what shall not be seen, or give None for none")
+    if "negative_prompt" not in model.spec.conditions:
+        raise ControlError(f"{model.spec.name} takes no negative prompt; leave it out")
+    encoded = cast(NegativeEncoder, model).encode_negative(text)
+    if not encoded.known:
+        raise ControlError(f"negative_prompt: {encoded.message or 'the model cannot serve it'}")
+    return encoded
+
+
+def check_text(name: str, text: str, remedy: str) -> str:
+    """Return a prompt's text without the space around it.
+
+    Raises:
+        ControlError: over `MAX_PROMPT_CHARS`, without a letter or digit, or not encodable.
+    """
+    if len(text) > MAX_PROMPT_CHARS:
+        raise ControlError(f"{name} has {len(text):,} characters; the limit is {MAX_PROMPT_CHARS:,}: say it shorter")
+    text = text.strip()
     if not any(character.isalnum() for character in text):
-        raise ControlError(f"prompt is {brief(text)}, without a letter or digit; say how the picture should look")
+        raise ControlError(f"{name} is {brief(text)}, without a letter or digit; {remedy}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ControlError(f"prompt has a character that is no text at position {error.start}; remove it") from error
-    if "prompt" not in spec.conditions:
-        raise ControlError(f"{spec.name} takes no prompt; leave it out")
+        raise ControlError(f"{name} has a character that is no text at position {error.start}; remove it") from error
     return text

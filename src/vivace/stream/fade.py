@@ -17,7 +17,7 @@ class Look(NamedTuple):
     """What to paint with at a moment."""
 
     embeds: Embeds | None
-    """`[d]`; None only while there has never been a prompt."""
+    """As `Prompt.embeds`; None only while there has never been a prompt."""
     presence: float
     """0 (the source alone) to 1 (as strong as `strength` says)."""
 

@@ -5,7 +5,8 @@ through its `ControlBoard`, numbers leave it through its `Meter`, and both of th
 
 What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
 prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
-them, and the screen never goes black: frames still inside the model are brought out first.
+them, and the screen never goes black: frames still inside the model are brought out first, or, after a cut or a seed
+change of a model that resets in flight, come out as the new ones go in.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
 from vivace.media.frame import Frame, Rgb
-from vivace.models.base import Chunk, Prompt, StreamModel
+from vivace.models.base import Chunk, Keep, Prompt, StreamModel
 from vivace.stream.blend import FULL, Region, blend
-from vivace.stream.controls import ControlBoard, Snapshot
+from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
@@ -54,21 +55,25 @@ class _Ticket:
 
     frame: Frame
     source: Rgb
-    strength: float
+    opacity: float
+    """Of the painted picture over the source."""
     region: Region | None
     update_index: int
+    past: int
+    """Number of the past the frame belongs to; pictures of another one shall not stand in for it."""
+    prepared_s: float
 
     @property
     def untouched(self) -> bool:
         """Whether nothing of the painted picture would be seen."""
-        return round(self.strength * FULL) == 0 or (self.region is not None and self.region.empty)
+        return round(self.opacity * FULL) == 0 or (self.region is not None and self.region.empty)
 
     def finish(self, rgb: Rgb, marks: dict[str, float]) -> Frame:
         """Return the output frame, in the place of its source frame."""
         return replace(
             self.frame,
             rgb=rgb,
-            marks={**self.frame.marks, **marks},
+            marks={**self.frame.marks, "prepare": self.prepared_s, **marks},
             control_index=self.update_index,
             source_rgb=self.source,
         )
@@ -96,6 +101,7 @@ class Session:
         controls = board.controls
         self.policy = policy or SessionPolicy()
         self._model = model
+        self._steers_strength = "strength" in model.spec.conditions
         self._board = board
         self._meter = meter
         self._clock = clock
@@ -110,8 +116,11 @@ class Session:
         """Frames in the model, in order; None is padding, of which nothing comes out."""
         self._painting = False
         self._forget_reason: str | None = None
+        self._past = 0
+        """Counts how often the past was to be forgotten."""
         self._last_chunk: Chunk | None = None
-        self._last_painted: Rgb | None = None
+        self._last_painted: tuple[int, Rgb] | None = None
+        """The newest good picture, and the past it belongs to."""
         self._shown_s: float | None = None
         self._failures = 0
         self._ended: str | None = None
@@ -134,7 +143,7 @@ class Session:
         self._shown_s = None
         self._failures = 0
         if self._slot.used:
-            self._forget_reason = "input"
+            self._forget_later("input")
         if policy != self.policy:
             self.policy = policy
             self.deadline = self._new_deadline()
@@ -163,8 +172,7 @@ class Session:
         out: list[Frame] = []
         if self.policy.detect_cuts and self._detector.is_cut(frame.rgb):
             self._meter.cut()
-            out = self.flush()
-            self._forget_reason = "cut"
+            out = self._begin_anew("cut")
         self._pending.append(frame)
         if len(self._pending) == self._model.spec.chunk_frames:
             out += self._advance(began_s)
@@ -190,14 +198,25 @@ class Session:
         look = self._fade.at(now_s)
         self._shown_s = now_s
         tickets = [self._ticket(frame, snapshot, look.presence) for frame in frames]
-        prepared_s = self._clock()
+        prepared_s = tickets[-1].prepared_s
         if look.embeds is None or all(ticket.untouched for ticket in tickets):
             return out + self._drain() + self._pass(tickets, began_s, prepared_s)
         self._painting = True
         self._forget_if_due()
-        rgb = self._enter(tickets)
-        chunk = Chunk(rgb, look.embeds, snapshot.controls.denoising_steps, self.deadline.effort)
+        chunk = self._chunk(self._enter(tickets), look.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
+
+    def _chunk(self, rgb: NDArray[np.uint8], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+        negative = controls.negative_prompt
+        return Chunk(
+            rgb,
+            embeds,
+            controls.denoising_steps,
+            self.deadline.effort,
+            strength=controls.strength if self._steers_strength else 1.0,
+            negative_embeds=None if negative is None else negative.embeds,
+            options=controls.options,
+        )
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
         """Make the session fit the controls; return frames that had to come out first."""
@@ -208,9 +227,8 @@ class Session:
             out = self._drain()
             self._reopen(size, controls.seed)
         elif controls.seed != self._slot.seed:
-            out = self._drain()
+            out = self._begin_anew("seed")
             self._slot.seed = controls.seed
-            self._forget_reason = "seed"
         if controls.prompt is not self._prompt:
             self._prompt = controls.prompt
             embeds = None if controls.prompt is None else controls.prompt.embeds
@@ -238,15 +256,20 @@ class Session:
     def _ticket(self, frame: Frame, snapshot: Snapshot, presence: float) -> _Ticket:
         controls = snapshot.controls
         region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
-        return _Ticket(frame, fit(frame.rgb, self.size), controls.strength * presence, region, snapshot.update_index)
+        # What a model makes of a strength above 0 is all shown.
+        strength = float(controls.strength > 0) if self._steers_strength else controls.strength
+        source = fit(frame.rgb, self.size)
+        return _Ticket(
+            frame, source, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
+        )
 
     def _pass(self, tickets: list[_Ticket], began_s: float, prepared_s: float) -> list[Frame]:
         """Show the source as it is; the model is not needed."""
         if self._painting:
             self._painting = False
-            self._forget_reason = "resumed"
+            self._forget_later("resumed")
         self._meter.painted(Painting(_ms(prepared_s - began_s) / len(tickets), None, 0.0, len(tickets)))
-        marks = {"prepare": prepared_s, "refine": prepared_s}
+        marks = {"refine": prepared_s}
         return [ticket.finish(ticket.source, marks) for ticket in tickets]
 
     def _enter(self, tickets: list[_Ticket]) -> NDArray[np.uint8]:
@@ -265,12 +288,12 @@ class Session:
         denoised_s = self._clock()
         leaving = [(self._inside.popleft(), picture) for picture in pictures]
         finished = [
-            (ticket, blend(ticket.source, picture, ticket.strength, ticket.region))
+            (ticket, blend(ticket.source, picture, ticket.opacity, ticket.region))
             for ticket, picture in leaving
             if ticket is not None
         ]
         refined_s = self._clock()
-        marks = {"prepare": prepared_s, "denoise": denoised_s, "refine": refined_s}
+        marks = {"denoise": denoised_s, "refine": refined_s}
         out = [ticket.finish(rgb, marks) for ticket, rgb in finished]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
@@ -288,7 +311,7 @@ class Session:
             self._inside.extend([None] * len(last.rgb))
             padding = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
             now_s = self._clock()
-            out += self._paint(Chunk(padding, last.embeds, last.denoising_steps, last.effort), now_s, now_s)
+            out += self._paint(replace(last, rgb=padding), now_s, now_s)
         self._inside.clear()
         return out
 
@@ -305,8 +328,9 @@ class Session:
             self._recover(error)
             return [self._stand_in(ticket, chunk) for ticket in self._inside]
         self._failures = 0
-        if pictures:
-            self._last_painted = pictures[-1]
+        for ticket, rgb in zip(self._inside, pictures, strict=False):  # those that leave
+            if ticket is not None:
+                self._last_painted = ticket.past, rgb
         return pictures
 
     def _recover(self, error: Exception) -> None:
@@ -330,19 +354,34 @@ class Session:
             raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
 
     def _stand_in(self, ticket: _Ticket | None, chunk: Chunk) -> Rgb:
-        """Return what to show for a picture that failed: the last good one, or else the source."""
-        if self._last_painted is not None:
-            return self._last_painted
-        return chunk.rgb[-1] if ticket is None else ticket.source
+        """Return what to show for a picture that failed: the last good one of the same past, or else the source."""
+        if ticket is None:
+            padding: Rgb = chunk.rgb[-1]
+            return padding
+        if self._last_painted is not None and self._last_painted[0] == ticket.past:
+            return self._last_painted[1]
+        return ticket.source
+
+    def _begin_anew(self, reason: str) -> list[Frame]:
+        """Have the model forget when painting goes on; return frames that had to come out before that."""
+        out = self._advance(self._clock()) if self._pending else []
+        if not self._model.spec.resets_in_flight:
+            out += self._drain()
+        self._forget_later(reason)
+        return out
+
+    def _forget_later(self, reason: str) -> None:
+        self._forget_reason = reason
+        self._past += 1
 
     def _forget_if_due(self) -> None:
         reason, self._forget_reason = self._forget_reason, None
         if reason is not None:
-            self._last_painted = None  # of another scene
-            self._forget(reason)
+            # What was not drained comes out yet; padding that was left by draining does not.
+            self._forget(reason, keep="inside" if self._inside else "nothing")
 
-    def _forget(self, reason: str) -> None:
-        self._slot.forget()
+    def _forget(self, reason: str, keep: Keep = "nothing") -> None:
+        self._slot.forget(keep)
         self._meter.was_reset(reason)
 
     def _end(self, reason: str) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, StepError
 from vivace.media.frame import Rgb
-from vivace.models.base import Chunk, ModelSpec, StreamModel
+from vivace.models.base import Chunk, Keep, ModelSpec, StreamModel
 from vivace.stream.fit import Size
 
 
@@ -48,6 +48,7 @@ class ModelSlot:
         """
         self.size = size
         self.seed = seed
+        """Of the noise; another one counts from the next `forget` on."""
         self._model = model
         self._turns = _Turns.of(model)
         try:
@@ -87,13 +88,15 @@ class ModelSlot:
         self._given += due
         return list(result[0])
 
-    def forget(self, seed: int | None = None) -> None:
-        """Begin the memory of this stream anew, with another seed if one is given."""
-        if seed is not None:
-            self.seed = seed
+    def forget(self, keep: Keep = "nothing") -> None:
+        """Begin the memory of this stream anew, with the present `seed`.
+
+        With `inside`, the pictures in the model still come out, and the count of what went in goes on.
+        """
         with self._turns.lock:
-            self._model.reset(self._state, keep="nothing", seed=self.seed)
-        self._fed = self._given = 0
+            self._model.reset(self._state, keep=keep, seed=self.seed)
+        if keep != "inside":
+            self._fed = self._given = 0
 
     def close(self) -> None:
         """Free the buffers."""

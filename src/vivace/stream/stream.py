@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, RLock
@@ -19,6 +19,7 @@ from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.fit import Size, choose_size
 from vivace.stream.latency import Meter
+from vivace.stream.options import next_anchor
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.stats import Stats
@@ -41,11 +42,13 @@ class Stream:
         model: str | StreamModel = "mini",
         *,
         prompt: str | None = None,
+        negative_prompt: str | None = None,
         size: Size | None = None,
-        strength: float = 1.0,
+        strength: float | None = None,
         seed: int = 0,
         mask: object = None,
         denoising_steps: int | None = None,
+        options: Mapping[str, float] | None = None,
         crossfade_s: float = 0.25,
         fps: float | None = None,
         deadline_ms: float | None = None,
@@ -57,12 +60,14 @@ class Stream:
         Args:
             model: A model's name, or one that `vivace.load_model` returned.
             prompt: How the picture should look; None shows the source untouched.
+            negative_prompt: What shall not be seen, for models that take one (`negative_prompt` in `spec.conditions`).
             size: Output `(width, height)` in px; None takes the source's shape at the area the model likes best.
-            strength: 0 (the source, exactly) to 1 (all painted).
+            strength: 0 (the source, exactly) to 1 (all painted); None is the model's default.
             seed: Of the noise; the same seed and input give the same output.
             mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
                 an array `[h w]`, or a source. Black stays the source pixel exactly.
             denoising_steps: One of the model's step counts; None is its default.
+            options: Numbers of the model's own by name, see `spec.options`; the rest is at its default.
             crossfade_s: Time over which a new prompt blends in.
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
@@ -80,13 +85,13 @@ class Stream:
         self._detect_cuts = bool(detect_cuts)
         self._model: StreamModel = _load(model) if isinstance(model, str) else model
         wanted = {
-            "prompt": prompt, "strength": strength, "seed": seed, "mask": mask, "denoising_steps": denoising_steps,
-            "crossfade_s": crossfade_s, "size": size,
+            "prompt": prompt, "negative_prompt": negative_prompt, "strength": strength, "seed": seed, "mask": mask,
+            "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
         }  # fmt: skip
-        checked = check_changes(wanted, self._model.spec, self._model.encode_prompt)
+        checked = check_changes(wanted, self._model)
         if (unknown := _unknown_prompt(checked)) is not None:
             raise ControlError(_refusal(unknown))
-        self._board = ControlBoard(Controls(**checked))
+        self._board = ControlBoard(Controls().changed(checked))
         self._meter = Meter()
         self._session: Session | None = None
         self._pipeline: Pipeline | None = None
@@ -208,9 +213,10 @@ class Stream:
     def update(self, **controls: Any) -> Ack:
         """Change controls, all of them at one frame boundary, and say from which frame on.
 
-        The controls are those of the constructor: `prompt, strength, seed, mask, denoising_steps, crossfade_s, size`.
-        Checking, encoding and opening happen in the caller's thread, before anything changes. A prompt blends in over
-        `crossfade_s`; another seed or size makes the model forget the past of the stream.
+        The controls are those of the constructor: `prompt, negative_prompt, strength, seed, mask, denoising_steps,
+        options, crossfade_s, size`. Checking, encoding and opening happen in the caller's thread, before anything
+        changes. A prompt blends in over `crossfade_s`; another seed or size makes the model forget the past of the
+        stream. Options merge into those set before; None for one of them is its default again.
 
         A prompt the model cannot serve is not applied, nor is anything else of the update: `Ack.accepted` is False,
         `Ack.message` says why, and the running prompt stays.
@@ -223,7 +229,7 @@ class Stream:
         """
         arrived_s = self._clock()
         self._check_open()
-        checked = check_changes(controls, self._model.spec, self._model.encode_prompt)
+        checked = check_changes(controls, self._model)
         if (unknown := _unknown_prompt(checked)) is not None:
             return Ack(False, *self._board.position(), (), unknown, _refusal(unknown))
         try:
@@ -239,6 +245,15 @@ class Stream:
             update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
         prompt = checked.get("prompt")
         return Ack(True, update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+
+    def reanchor(self) -> Ack:
+        """Have the model anchor its memory on the frames to come; what it shows goes on.
+
+        Raises:
+            ControlError: the model has no option `anchor`.
+            SessionClosedError: the stream was closed.
+        """
+        return self.update(options=next_anchor(self.controls.options, self._model.spec))
 
     def _prepare(self, checked: dict[str, Any]) -> None:
         """Do in the caller's thread what would hold up a frame, or fail at one."""
