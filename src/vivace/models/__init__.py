@@ -1,131 +1,83 @@
-"""Model families, and the profiles that name their checkpoints."""
+"""Model families behind one interface, each from a profile.
+
+What is imported here is light: a family is imported when one of its models is loaded.
+"""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import tomllib
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any
+import importlib
+from typing import Protocol
 
-from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError, UsageError
+from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
+from vivace.models.loading import LoadOptions
+from vivace.models.profile import Profile, describe, list_models
 
-__all__ = ["Chunk", "ModelSpec", "Profile", "Prompt", "StreamModel", "describe", "list_models", "load_model"]
+__all__ = [
+    "Chunk",
+    "LoadOptions",
+    "ModelSpec",
+    "Profile",
+    "Prompt",
+    "StreamModel",
+    "describe",
+    "list_models",
+    "load_model",
+    "runtimes",
+]
 
-RUNTIMES = ("openvino", "eager")
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a checkpoint is, where its files come from, and every convention that is silently wrong when guessed."""
-
-    name: str
-    family: str
-    summary: str
-    licence: str
-    files: dict[str, str]
-    """sha256 by file name."""
-    conventions: dict[str, Any]
-    path: str
-    """Folder the files are in."""
-
-
-def list_models() -> list[Profile]:
-    """Return the profiles of all models, by name."""
-    folder = resources.files("vivace.models") / "profiles"
-    return [
-        _parse(tomllib.loads(p.read_text()))
-        for p in sorted(folder.iterdir(), key=lambda p: p.name)
-        if p.name.endswith(".toml")
-    ]
+_RUNTIMES = {"mini": ("openvino", "eager"), "live2diff": ("eager", "compiled")}
+"""By family, the default first."""
 
 
-def describe(name: str) -> Profile:
-    """Return the profile of a model.
-
-    Raises:
-        UnknownModelError: there is none; the message names the nearest.
-    """
-    profiles = {profile.name: profile for profile in list_models()}
-    if name not in profiles:
-        near = difflib.get_close_matches(name, profiles, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UnknownModelError(
-            f"no model {name[:80]!r}; {hint}known: {', '.join(profiles)} (see `vivace models list`)"
-        )
-    return profiles[name]
+class _Loader(Protocol):
+    def load(self, profile: Profile, *, runtime: str, threads: int | None, options: LoadOptions) -> StreamModel: ...
 
 
-def load_model(name: str = "mini", *, runtime: str | None = None, threads: int | None = None) -> StreamModel:
-    """Load a model.
-
-    Args:
-        name: a profile, see `list_models`.
-        runtime: `openvino` (the default on a CPU) or `eager` (needs the `train` extra).
-        threads: CPU threads; all by default.
+def runtimes(name: str) -> tuple[str, ...]:
+    """Return the runtimes a model can be loaded with, the default first.
 
     Raises:
         UnknownModelError: no such profile.
+        CheckpointError: of a family this version does not have.
+    """
+    profile = describe(name)
+    if profile.family not in _RUNTIMES:
+        raise CheckpointError(f"profile {name!r} is of family {profile.family!r}, which this version cannot load")
+    return _RUNTIMES[profile.family]
+
+
+def load_model(
+    name: str = "mini",
+    *,
+    runtime: str | None = None,
+    threads: int | None = None,
+    options: LoadOptions | None = None,
+) -> StreamModel:
+    """Load a model.
+
+    Args:
+        name: a profile, see `list_models`, or the path of a profile's own `.toml` file.
+        runtime: one of the family's, see `runtimes`; its default if left out.
+        threads: CPU threads; all by default.
+        options: choices about weights and device.
+
+    Raises:
+        UnknownModelError: no such profile.
+        UsageError: a runtime or an option that the model does not have.
         CheckpointError: its files are missing or do not fit.
         BackendUnavailableError: the runtime is not installed.
     """
+    known = runtimes(name)
+    if runtime is not None and runtime not in known:
+        raise UsageError(f"no runtime {runtime!r} for model {name!r}; known: {', '.join(known)}")
     profile = describe(name)
-    if runtime is not None and runtime not in RUNTIMES:
-        raise UsageError(f"no runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
-    if profile.family != "mini":
-        raise CheckpointError(f"profile {name!r} is of family {profile.family!r}, which this version cannot load")
-    _check_files(profile)
-    return _load_mini(runtime or "openvino", threads)
-
-
-def _check_files(profile: Profile) -> None:
-    for name, expected in profile.files.items():
-        path = Path(profile.path) / name
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
-        if found != expected:
-            raise CheckpointError(
-                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not "
-                f"{expected[:12]}…); reinstall vivace, or write your own weights with `vivace train export --install`"
-            )
-
-
-def _load_mini(runtime: str, threads: int | None) -> StreamModel:
-    from vivace.models.mini.model import MiniModel
-    from vivace.models.mini.text import TextEncoder
-    from vivace.models.mini.weights import read_files
-
-    if runtime == "openvino":
-        from vivace.runtime.openvino import OpenVinoNetwork
-
-        files = read_files()
-        network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
-        return MiniModel(network, network.info, TextEncoder.load())
     try:
-        from vivace.models.mini.checkpoint import load_net
-        from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
-        from vivace.runtime.eager import EagerNetwork
+        family: _Loader = importlib.import_module(f"vivace.models.{profile.family}.load")
     except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "vivace":
+            raise
         raise BackendUnavailableError(
-            f"the eager runtime needs {error.name}; install it with `pip install 'vivace[train]'`"
+            f"model {name!r} needs {error.name}; install it with `pip install 'vivace[gpu]'`"
         ) from error
-    oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
-    return MiniModel(oracle, oracle.info, TextEncoder.load())
-
-
-def _parse(table: dict[str, Any]) -> Profile:
-    folder = resources.files("vivace.models") / table["family"]
-    return Profile(
-        name=table["name"],
-        family=table["family"],
-        summary=table["summary"],
-        licence=table["licence"],
-        files=dict(table["files"]),
-        conventions=dict(table["conventions"]),
-        path=str(folder),
-    )
+    return family.load(profile, runtime=runtime or known[0], threads=threads, options=options or LoadOptions())

@@ -186,8 +186,8 @@ def test_the_profile_names_the_files_that_ship():
 
     profile = describe("mini")
     assert profile in list_models()
-    for name, sha256 in profile.files.items():
-        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == sha256, (
+    for name, spec in profile.files.items():
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == spec.usual.sha256, (
             f"run `vivace train export --install` for {name}"
         )
 

@@ -45,6 +45,11 @@ class MiniConfig:
         """Slots of the memory, sinks and window."""
         return self.sink_slots + self.window_slots
 
+    @property
+    def max_age(self) -> int:
+        """Age in frames from which a slot of the memory counts as long ago."""
+        return self.window_slots + 1
+
     def memory_tokens(self, working_height: int, working_width: int) -> int:
         """Return the tokens of one memory slot at a working size."""
         return working_height * working_width // (PATCH_PX * self.pool) ** 2

@@ -103,7 +103,7 @@ class TemporalAttention(nn.Module):
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
         self.heads = cfg.heads
-        self.max_age = cfg.window_slots + 1
+        self.max_age = cfg.max_age
         self.q = nn.Linear(cfg.dim, cfg.dim, bias=False)
         self.kv = nn.Linear(cfg.dim, 2 * cfg.dim, bias=False)
         self.out = nn.Linear(cfg.dim, cfg.dim)

@@ -1,0 +1,142 @@
+"""Where a model's files are on this machine.
+
+A file is looked for under its role in what the user named, then in a folder of models, then in the cache of the
+Hugging Face hub, which other programs share. A folder of models has the hub's layout, `owner/name/path`; what has no
+repository lies at its path. Nothing is opened here and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vivace.errors import CheckpointError, UsageError
+from vivace.models.profile import FileSpec, Profile, Source, Style
+
+
+def models_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of models: `VIVACE_MODELS_DIR`, or one in the user's cache."""
+    if chosen := environ.get("VIVACE_MODELS_DIR", "").strip():
+        return Path(chosen).expanduser()
+    return _user_cache(environ) / "vivace" / "models"
+
+
+def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the cache of the Hugging Face hub, by the same rules as its own library."""
+    if chosen := environ.get("HF_HUB_CACHE", "").strip():
+        return Path(chosen).expanduser()
+    home = environ.get("HF_HOME", "").strip()
+    return (Path(home).expanduser() if home else _user_cache(environ) / "huggingface") / "hub"
+
+
+def _user_cache(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CACHE_HOME", "").strip() or Path.home() / ".cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there."""
+
+    spec: FileSpec
+    source: Source | None
+    """Which of its forms; None for what the user named."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where files are looked for."""
+
+    folder: Path
+    """Folder of models."""
+    cache: Path
+    """Cache of the hub."""
+
+    @classmethod
+    def of_this_machine(cls) -> Places:
+        """Return the places the environment names."""
+        return cls(models_folder(), hub_cache())
+
+    def find(self, spec: FileSpec, profile: Profile) -> Found | None:
+        """Return a file in the first of its forms that is there, the usual one before the others."""
+        for source in spec.sources:
+            for path in self.candidates(source, profile):
+                if path.is_file():
+                    return Found(spec, source, path)
+        return None
+
+    def candidates(self, source: Source, profile: Profile) -> list[Path]:
+        """Return the paths at which a form of a file would be found, best first."""
+        if source.repo is None:
+            return [Path(profile.path) / source.path, self.folder / source.path]
+        cached = self.cached(source)
+        return [self.folder / source.repo / source.path, *([cached] if cached else [])]
+
+    def cached(self, source: Source) -> Path | None:
+        """Return the path of a file in the hub's cache, in the revision the cache has as its newest."""
+        if source.repo is None:
+            return None
+        repo = self.cache / f"models--{source.repo.replace('/', '--')}"
+        try:
+            revision = (repo / "refs" / "main").read_text("utf-8").strip()
+        except OSError:  # the cache has nothing of that repository
+            return None
+        return repo / "snapshots" / revision / source.path
+
+
+def locate(
+    profile: Profile,
+    style: Style | None = None,
+    *,
+    given: Mapping[str, str] | None = None,
+    also: Iterable[str] = (),
+    places: Places | None = None,
+) -> dict[str, Path]:
+    """Return the path of every file a model needs in a style, by role.
+
+    Args:
+        profile: the model.
+        style: one of its styles.
+        given: paths by role that go before everything else.
+        also: roles of optional files that are needed this time.
+        places: where to look; this machine's places by default.
+
+    Raises:
+        CheckpointError: files are missing; the message names each, and how to get them.
+        UsageError: a role in `given` that the model does not have.
+    """
+    places = places or Places.of_this_machine()
+    given = given or {}
+    known = {*profile.files, *(spec.role for spec in (style.files if style else ())), "base"}
+    if unknown := given.keys() - known:
+        raise UsageError(f"model {profile.name!r} has no file {min(unknown)!r}; known: {', '.join(sorted(known))}")
+    paths = {role: Path(path) for role, path in given.items()}
+    for role, path in paths.items():
+        if not path.exists():
+            raise CheckpointError(f"{path}, given as {role}, does not exist")
+    missing = []
+    wanted = [*profile.needed(style, given=frozenset(given))]
+    wanted += [profile.files[role] for role in also if role not in given]
+    for spec in wanted:
+        found = places.find(spec, profile)
+        if found is None:
+            missing.append(spec)
+        else:
+            paths[spec.role] = found.path
+    if missing:
+        raise CheckpointError(_how_to_get(profile, style, missing, places))
+    return paths
+
+
+def _how_to_get(profile: Profile, style: Style | None, missing: list[FileSpec], places: Places) -> str:
+    lines = [f"{len(missing)} files of model {profile.name!r} are missing:"]
+    lines += [f"  {spec.role}: {spec.usual.name}" + (f" ({spec.obtain})" if spec.obtain else "") for spec in missing]
+    if any(spec.usual.repo for spec in missing):
+        more = "" if style is None or style is profile.style() else f" --style {style.name}"
+        more += " --all" if any(spec.optional for spec in missing) else ""
+        lines.append(f"fetch them with `vivace models pull {profile.name}{more}`")
+    if any(not spec.usual.repo for spec in missing):
+        lines.append(f"what has no owner/name belongs into {places.folder}, under the path shown")
+    return "\n".join(lines)
