@@ -8,13 +8,13 @@ import torch
 from vivace.diffusion.lcm import (
     add_noise,
     alphas_cumprod,
-    join_schedules,
     lcm_timesteps,
     predict_x0,
     rows_of,
     schedule_at,
     schedule_by_index,
     schedule_by_strength,
+    t_index_at,
 )
 
 
@@ -55,11 +55,22 @@ def test_variance_is_kept_at_every_timestep() -> None:
 def test_rows_are_alone_what_they_are_together() -> None:
     schedule = schedule_by_strength(8, 0.5)
     parts = [rows_of(schedule, row, row + 1) for row in range(len(schedule))]
-    joined = join_schedules(parts)
-    assert joined.timesteps.tolist() == schedule.timesteps.tolist()
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
     alone = torch.cat([add_noise(x[i, None], x[i, None], part) for i, part in enumerate(parts)])
     assert torch.equal(alone, add_noise(x, x, schedule))
+
+
+@pytest.mark.parametrize("t_index", [[30, 40], [30, 36, 42], [25, 31, 37, 43], [35], [35, 40, 45]])
+def test_steps_move_with_the_strength(t_index: list[int]) -> None:
+    own = 1 - t_index[0] / 50
+    assert t_index_at(t_index, own) == t_index
+    for strength in [hundredth / 100 for hundredth in range(101)]:
+        moved = t_index_at(t_index, strength)
+        assert len(schedule_by_index(moved)) == len(t_index), "rising, and within the fifty"
+        assert abs(moved[0] - 50 * (1 - strength)) <= max(0.5, len(t_index))
+    assert t_index_at(t_index, 1.0)[0] == 0
+    with pytest.raises(ValueError, match="strength"):
+        t_index_at(t_index, 1.1)
 
 
 def test_strength_zero_is_still_one_step() -> None:

@@ -106,6 +106,29 @@ def schedule_by_strength(steps: int, strength: float) -> LcmSchedule:
     return schedule_at(lcm_timesteps(steps)[-max(int(steps * strength), 1) :])
 
 
+def t_index_at(t_index: Sequence[int], strength: float) -> list[int]:
+    """Return `t_index` moved to begin at another strength, which is `1 - t_index[0] / 50`; as many, spread likewise.
+
+    Each index keeps its share of the way from the first to the cleanest timestep; the strength it came with gives back
+    the very same indices.
+
+    Raises:
+        ValueError: a strength outside 0 to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be within 0 to 1, not {strength}")
+    steps, first = len(t_index), t_index[0]
+    start = min(round(ORIGINAL_STEPS * (1 - strength)), ORIGINAL_STEPS - steps)
+    moved: list[int] = []
+    for step, index in enumerate(t_index):
+        share = (index - first) / (ORIGINAL_STEPS - first)
+        wanted = start + round(share * (ORIGINAL_STEPS - start))
+        # Rising, with room for those to come.
+        least = moved[-1] + 1 if moved else start
+        moved.append(min(max(wanted, least), ORIGINAL_STEPS - steps + step))
+    return moved
+
+
 def _per_row(value: Tensor, like: Tensor) -> Tensor:
     """Shape `value [t]` so that it multiplies `like [t ...]` row by row."""
     return value.reshape(-1, *[1] * (like.ndim - 1))
@@ -133,9 +156,3 @@ def rows_of(schedule: LcmSchedule, start: int, stop: int) -> LcmSchedule:
         schedule.c_skip[part],
         schedule.c_out[part],
     )
-
-
-def join_schedules(schedules: Sequence[LcmSchedule]) -> LcmSchedule:
-    """Put the rows of several schedules under each other, for one call of the network."""
-    parts = ((s.timesteps, s.sqrt_alpha, s.sqrt_beta, s.c_skip, s.c_out) for s in schedules)
-    return LcmSchedule(*(torch.cat(values) for values in zip(*parts, strict=True)))

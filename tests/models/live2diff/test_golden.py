@@ -160,7 +160,7 @@ def test_the_streaming_network_predicts_the_recorded_noise(golden: Golden, recor
 
 
 def warmed_up(case: Case, batch: StreamBatch, t_index: list[int], *, follow_reference: bool) -> LiveState:
-    state = batch.open(schedule_by_index(t_index), 8, 24)
+    state = batch.open(schedule_by_index(t_index), 8, 24, tokens=len(case["text"][0]))
     state.follow_reference = follow_reference
     again = case["warmup.renoise"][:, 0].transpose(1, 2)
     noise = torch.cat([case["warmup.noise"][None], again])

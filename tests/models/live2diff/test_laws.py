@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
-from vivace.errors import ControlError, StepError
+from vivace.errors import ControlError
 from vivace.models.live2diff.motion import Clip
-from vivace.models.live2diff.stream import Denoised, LatentFrame, LiveState, StreamBatch
+from vivace.models.live2diff.parts import Guidance
+from vivace.models.live2diff.stream import Denoised, LatentFrame, StreamBatch
+from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import SINKS, SLOTS, clip_visibility, row_window, window_at
 
@@ -27,8 +29,8 @@ def prompt(seed: int = 0) -> Tensor:
     return torch.randn((5, 8), generator=torch.Generator().manual_seed(100 + seed))
 
 
-def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0) -> LiveState:
-    return batch.open(schedule_by_index(T_INDEX[rows]), H, W, seed=seed)
+def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidance = "none") -> LiveState:
+    return batch.open(schedule_by_index(T_INDEX[rows]), H, W, seed=seed, guidance=guidance, tokens=5)
 
 
 def play(batch: StreamBatch, state: LiveState, clip: Tensor, text: Tensor) -> list[Tensor]:
@@ -72,8 +74,8 @@ def test_streaming_equals_offline(batch: StreamBatch, tiny_unet: Live2DiffUNet, 
     streamed = play(batch, state, clip, text)
     x0, depth = clip[0, :SLOTS], clip[1, :SLOTS]
     for row in range(rows):
-        level = rows_of(state.schedule, row, row + 1)
-        x_t = add_noise(x0, state.noise[row].expand_as(x0), level)
+        level = rows_of(state.settings.schedule, row, row + 1)
+        x_t = add_noise(x0, state.settings.noise.row(row).expand_as(x0), level)
         noise = tiny_unet(x_t, depth, level.timesteps, text[None], Clip(SLOTS, visible=clip_visibility(SLOTS)))
         x0 = predict_x0(x_t, noise, level)
     assert len(streamed) == SLOTS
@@ -109,17 +111,17 @@ def test_a_stream_is_endless() -> None:
         torch.manual_seed(6)
         smallest = UNetConfig(channels=(32,), layers=1, groups=8, text_channels=8, depth_channels=(4,))
         batch = StreamBatch(Live2DiffUNet(smallest).eval())
-    state = batch.open(schedule_by_index(T_INDEX[2]), 2, 2)
+    state = batch.open(schedule_by_index(T_INDEX[2]), 2, 2, tokens=5)
     clip, text = torch.randn((2, 64, 4, 2, 2), generator=torch.Generator().manual_seed(0)), prompt()
     batch.warm_up(state, *clip[:, :SINKS], text)
     places = [layer.data_ptr() for layer in state.cache.layers]
-    assert state.nbytes == batch.nbytes(state.schedule, 2, 2)
+    assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
     spread = []
     for n in range(1008):
         (done,) = batch.step([state], [LatentFrame(*clip[:, n % 64], text)])
         spread.append(float(done.x0[-1].std()))
     assert [layer.data_ptr() for layer in state.cache.layers] == places
-    assert state.nbytes == batch.nbytes(state.schedule, 2, 2)
+    assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
     # The clip is repeated, so the window of the last turn holds what that of the second held.
     assert spread[-48:] == pytest.approx(spread[64:112], rel=1e-3)
 
@@ -180,15 +182,12 @@ def test_a_reset_may_change_the_seed(batch: StreamBatch) -> None:
 # -- what changes while it runs ----------------------------------------------------------------------------------------
 
 
-def test_a_stream_must_be_warm(batch: StreamBatch) -> None:
-    with pytest.raises(StepError, match="warm-up"):
-        batch.step([opened(batch)], [LatentFrame(*video(1)[:, 0], prompt())])
+def test_warm_up_takes_one_to_eight_frames(batch: StreamBatch) -> None:
     with pytest.raises(ValueError, match="1 to 8"):
         batch.warm_up(opened(batch), *video(9), prompt())
 
 
-def test_one_frame_is_enough_to_begin(batch: StreamBatch) -> None:
-    """A short warm-up is one with its last frame repeated, so that output starts with the first frame."""
+def test_a_short_warm_up_repeats_its_last_frame(batch: StreamBatch) -> None:
     clip, text = video(3), prompt()
     short, full = opened(batch), opened(batch)
     x0 = batch.warm_up(short, *clip, text)
@@ -213,7 +212,7 @@ def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatc
 
 def test_odd_sizes_work(batch: StreamBatch) -> None:
     """Latents of any size: pictures need a multiple of 8 px, and not of 64."""
-    state = batch.open(schedule_by_index(T_INDEX[2]), 5, 7)
+    state = batch.open(schedule_by_index(T_INDEX[2]), 5, 7, tokens=5)
     frames = torch.randn((2, SINKS + 2, 4, 5, 7), generator=torch.Generator().manual_seed(1))
     done = play(batch, state, frames, prompt())
     assert [each.shape for each in done] == [(4, 5, 7)] * (SINKS + 1)

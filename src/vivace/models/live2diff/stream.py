@@ -1,62 +1,42 @@
 """The stream batch: frames at every noise level in one call of the network (Kodaira et al., StreamDiffusion, 2023).
 
-Row r of a call handles the frame that came r calls ago, at the r-th timestep. A frame enters as row 0, moves down one
+Row r of a call handles the frame that came r calls ago, at its r-th timestep. A frame enters as row 0, moves down one
 row a call, and leaves as the last row's picture, `rows - 1` calls later. Each row has its own cache, so that a frame
 attends to its neighbours at its own noise level.
 
-Warm-up takes the first eight frames through all timesteps together and leaves their keys and values in the sinks.
+What belongs to a frame moves down with it: timesteps, noise, prompt, guidance, the number in its scene. So a change of
+any of them begins with one frame, which is the first and the last to be half of each, and a cut restarts one row after
+the other without losing what is inside.
+
 Weights and state are apart: one `StreamBatch` serves any number of `LiveState`, several of the same size in one call.
-Latents are `[4 h w]` a frame, an eighth of the picture's size.
+Between `enter` and `advance`, which are bookkeeping, `denoise` is tensors alone, from the buffers of the state into the
+buffers of the state, so that it can be recorded once and replayed. Latents are `[4 h w]` a frame, an eighth of the
+picture's size.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vivace.diffusion.lcm import LcmSchedule, add_noise, join_schedules, predict_x0, rows_of
-from vivace.errors import ControlError, StepError
-from vivace.models.live2diff.motion import Clip, Context, KvCache, Live
+from vivace.diffusion.lcm import LcmSchedule, add_noise, predict_x0, rows_of
+from vivace.errors import ControlError
+from vivace.models.live2diff.anchors import SinkClip, SinkCopy
+from vivace.models.live2diff.guidance import guide, residual_noise
+from vivace.models.live2diff.motion import Context, KvCache, Live
+from vivace.models.live2diff.noise import Noise, Shift, draw_noise
+from vivace.models.live2diff.parts import Guidance
+from vivace.models.live2diff.state import Level, LiveState, Passenger, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.live2diff.window import SINKS, join_windows, reference_window_at, window_at
+from vivace.models.live2diff.window import SINKS, SLOTS, Window, join_windows, reference_window_at, scene_window
 
-
-@dataclass(slots=True)
-class LiveState:
-    """All that one stream remembers; allocated once, written in place.
-
-    Latents and noise are float32 whatever the weights are: a step's small differences would drown in half precision.
-    """
-
-    schedule: LcmSchedule
-    """Timesteps of the rows."""
-    noise: Tensor
-    """`[t 4 h w]`: what row r's frames are noised with, the same for every frame, so that texture stands still."""
-    latents: Tensor
-    """`[t 4 h w]`: noisy latents the rows take at the next call; row 0 is filled by the new frame."""
-    depth: Tensor
-    """`[t 4 h w]`: depth latents of the frames in the rows."""
-    cache: KvCache
-    follow_reference: bool = False
-    """Use the reference's window schedule, which shows rows from the third on frames that never were."""
-    calls: int = 0
-    """Calls since the warm-up."""
-    warm: bool = False
-
-    @property
-    def rows(self) -> int:
-        """Denoising rows."""
-        return len(self.latents)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        return self.cache.nbytes + self.noise.nbytes + self.latents.nbytes + self.depth.nbytes
+TOKENS = 77
+"""Length of a prompt's embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +50,7 @@ class LatentFrame:
     text: Tensor
     """`[m d]` embedding of the prompt, which may change from frame to frame."""
     noise: Tensor | None = None
-    """`[t 4 h w]` to use in this call in place of the state's."""
+    """`[t 4 h w]` to use in this call, whatever frames are in the rows."""
 
 
 class Denoised(NamedTuple):
@@ -89,49 +69,96 @@ class Denoised(NamedTuple):
         return self.x0[-1] if self.ready else None
 
 
-def draw_noise(seed: int, rows: int, height: int, width: int) -> Tensor:
-    """Return `[t 4 h w]` standard normal noise, the same on every device and in every process."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn((rows, 4, height, width), generator=generator)
-
-
 class StreamBatch:
     """The network in the stream batch loop. Holds no state of a stream."""
 
     def __init__(self, unet: Live2DiffUNet) -> None:
         self.unet = unet
 
-    def nbytes(self, schedule: LcmSchedule, height: int, width: int) -> int:
-        """Return the bytes `open` will allocate for latents of `height` x `width`."""
-        rows, dtype = len(schedule), self.unet.conv_in.weight.dtype
-        cached = sum(math.prod(shape) for shape in self.unet.cache_shapes(rows, height, width))
-        return dtype.itemsize * cached + torch.float32.itemsize * 3 * rows * 4 * height * width
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.unet.conv_in.weight.device
 
-    def open(self, schedule: LcmSchedule, height: int, width: int, *, seed: int = 0) -> LiveState:
-        """Allocate a stream's state for latents of `height` x `width`; it must be warmed up before it is stepped."""
-        device, rows = self.unet.conv_in.weight.device, len(schedule)
-        noise = draw_noise(seed, rows, height, width).to(device)
-        cache = self.unet.open_cache(rows, height, width)
-        return LiveState(schedule.to(device), noise, torch.zeros_like(noise), torch.zeros_like(noise), cache)
+    # -- a stream's life -----------------------------------------------------------------------------------------------
+
+    def nbytes(
+        self, schedule: LcmSchedule, height: int, width: int, *, guidance: Guidance = "none", tokens: int = TOKENS
+    ) -> int:
+        """Return the bytes `open` will allocate for latents of `height` x `width`."""
+        shapes = self.unet.cache_shapes(len(schedule) + (guidance == "initialize"), height, width)
+        dtype = self.unet.conv_in.weight.dtype
+        with torch.device("meta"):
+            cache = KvCache(tuple(torch.empty(shape, dtype=dtype) for shape in shapes))
+            settings = Settings(schedule, levels_of(schedule), Noise(torch.empty(len(schedule), 4, height, width)))
+            text = (tokens, self.unet.cfg.text_channels)
+            return LiveState.allocate(settings, guidance, cache, height, width, text).nbytes
+
+    def open(
+        self,
+        schedule: LcmSchedule,
+        height: int,
+        width: int,
+        *,
+        seed: int = 0,
+        guidance: Guidance = "none",
+        tokens: int = TOKENS,
+    ) -> LiveState:
+        """Allocate a stream's state for latents of `height` x `width` and prompts of `tokens`."""
+        rows = len(schedule)
+        cache = self.unet.open_cache(rows + (guidance == "initialize"), height, width)
+        noise = Noise(draw_noise(seed, rows, height, width).to(self.device))
+        settings = Settings(schedule, levels_of(schedule), noise)
+        with self.device:
+            text = (tokens, self.unet.cfg.text_channels)
+            state = LiveState.allocate(settings, guidance, cache, height, width, text)
+        self.reset(state)
+        return state
 
     def set_schedule(self, state: LiveState, schedule: LcmSchedule) -> None:
-        """Change the timesteps, and with them the strength, from the next call on; frames in the rows go on with it.
+        """Change the timesteps, and with them the strength, for the frames to come.
 
         Raises:
             ControlError: another number of rows, which takes a new state.
         """
         if len(schedule) != state.rows:
             raise ControlError(f"this stream denoises in {state.rows} steps; open another one for {len(schedule)}")
-        state.schedule = schedule.to(state.latents.device)
+        state.settings = replace(state.settings, schedule=schedule, levels=levels_of(schedule))
+
+    def set_seed(self, state: LiveState, seed: int) -> None:
+        """Draw other noise for the frames to come."""
+        noise = Noise(draw_noise(seed, *state.noise.shape[:1], *state.noise.shape[-2:]).to(self.device))
+        state.settings = replace(state.settings, noise=noise)
+
+    def set_guidance(self, state: LiveState, scale: float, delta: float, negative: Tensor | None = None) -> None:
+        """Change guidance for the frames to come; `negative [m d]` takes effect at once."""
+        state.settings = replace(state.settings, guidance=(scale, delta))
+        if negative is not None:
+            state.negative.copy_(negative)
+            state.text_version += 1
+
+    def shift_noise(self, state: LiveState, shift: Shift) -> None:
+        """Move the noise of the frames to come, in latents down and right from where it was drawn."""
+        state.settings = replace(state.settings, shift=shift)
+
+    def begin_scene(self, state: LiveState) -> None:
+        """Forget the past for the frames to come; those inside go on as if nothing had happened."""
+        state.next_number = 0
+        state.sinks = None
+        state.clock.begin_scene()
 
     def reset(self, state: LiveState, *, seed: int | None = None) -> None:
-        """Forget every frame, and draw other noise if a seed is given. Nothing is allocated anew."""
+        """Forget every frame, and draw other noise if a seed is given. No buffer is allocated anew."""
+        self.begin_scene(state)
         state.cache.clear()
-        state.latents.zero_()
-        state.depth.zero_()
-        state.calls, state.warm = 0, False
+        for buffer in state.buffers:
+            # Not the negative prompt, which is no frame's.
+            if buffer is not state.negative:
+                buffer.zero_()
+        state.inside = deque([None] * state.rows, maxlen=state.rows)
+        state.calls = 0
         if seed is not None:
-            state.noise.copy_(draw_noise(seed, state.rows, *state.noise.shape[-2:]))
+            self.set_seed(state, seed)
 
     @torch.inference_mode()
     def warm_up(
@@ -139,63 +166,183 @@ class StreamBatch:
     ) -> Tensor:
         """Forget the past, denoise 1 to 8 frames together and make them the sinks; return their `[f 4 h w]`.
 
-        Fewer than eight are filled up with the last one, so that one frame is enough to begin. `latents`, `depth`:
-        `[f 4 h w]`; `text [m d]`; `noise [t 8 4 h w]` or `[t 1 4 h w]` replaces the state's.
+        For footage that is there as a whole; a live stream begins with its first frame and needs none of this. Fewer
+        than eight frames are filled up with the last one. `latents`, `depth`: `[f 4 h w]`; `text [m d]`;
+        `noise [t 8 4 h w]` or `[t 1 4 h w]` replaces the state's.
         """
         given = len(latents)
         if not 1 <= given <= SINKS:
             raise ValueError(f"warm-up takes 1 to {SINKS} frames, not {given}")
         self.reset(state)
         fill = [*range(given), *[given - 1] * (SINKS - given)]
-        depth, text = depth[fill], text[None]
-        noise = state.noise[:, None] if noise is None else noise
-        x0 = latents[fill]
-        for row in range(state.rows):
-            level = rows_of(state.schedule, row, row + 1)
-            x_t = add_noise(x0, noise[row].expand_as(x0), level)
-            context = Clip(SINKS, cache=state.cache, row=row)
-            x0 = predict_x0(x_t, self._predict(x_t, depth, level.timesteps, text, context), level)
-        state.warm = True
-        return x0[:given]
+        noise = state.settings.noise.values[:, None] if noise is None else noise
+        clip = self._clip(state, latents[fill], depth[fill], text, noise)
+        while not clip.done:
+            clip.advance(self._predict, state.cache)
+        state.text[:] = text
+        state.recent[0], state.recent[1] = latents[fill], depth[fill]
+        state.next_number = SINKS
+        state.clock.due(SINKS, self._look(state))
+        return clip.latents[:given]
+
+    # -- a call --------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def step(self, states: Sequence[LiveState], frames: Sequence[LatentFrame]) -> list[Denoised]:
-        """Take one new frame of each stream; all streams have latents of one size.
-
-        Raises:
-            StepError: a stream was not warmed up.
-        """
-        if not all(state.warm for state in states):
-            raise StepError("a stream was stepped before its warm-up; give it its first frames first")
-        noises = []
+        """Take one new frame of each stream; all streams have latents of one size."""
         for state, frame in zip(states, frames, strict=True):
-            noise = state.noise if frame.noise is None else frame.noise
-            state.latents[0] = add_noise(frame.latents[None], noise[:1], rows_of(state.schedule, 0, 1))[0]
-            state.depth[0] = frame.depth
-            noises.append(noise)
-        schedule = join_schedules([state.schedule for state in states])
-        x_t = torch.cat([state.latents for state in states])
-        depth = torch.cat([state.depth for state in states])
-        text = torch.cat([f.text.expand(s.rows, -1, -1) for s, f in zip(states, frames, strict=True)])
-        predicted = self._predict(x_t, depth, schedule.timesteps, text, self._context(states))
-        x0 = predict_x0(x_t, predicted, schedule)
+            state.entering[0], state.entering[1] = frame.latents, frame.depth
+            self.enter(state, frame.text)
+            if frame.noise is not None:
+                state.noise.copy_(frame.noise)
+        results = self.denoise(states)
+        ready = [state.ready for state in states]
+        for state in states:
+            self.advance(state)
+        return [Denoised(*result, is_ready) for result, is_ready in zip(results, ready, strict=True)]
 
+    def enter(self, state: LiveState, text: Tensor | None = None) -> None:
+        """Take in the frame whose latents and depth are in `entering`; `text [m d]` if it is another than before.
+
+        Sets the sinks of one row anew, if that is due, and fills the tables.
+        """
+        if text is not None:
+            state.text[0] = text
+            state.text_version += 1
+        number = state.next_number
+        if state.clock.due(number, self._look(state)):
+            state.sinks = self._new_sinks(state, number)
+        if state.sinks is not None:
+            state.sinks.advance(self._predict, state.cache)
+            if state.sinks.done:
+                state.sinks = None
+        state.recent[:, number % SINKS] = state.entering
+        state.recent_shifts[number % SINKS] = state.settings.shift
+        state.inside.appendleft(Passenger(number, state.settings))
+        state.next_number += 1
+        self._fill_tables(state)
+
+    def denoise(self, states: Sequence[LiveState]) -> list[tuple[Tensor, Tensor]]:
+        """Run the network on all rows; return predicted noise and pictures, `[t 4 h w]` each, of every stream.
+
+        Reads and writes buffers of the states alone: no bookkeeping, no question to the device.
+        """
+        for state in states:
+            first = rows_of(_levels(state), 0, 1)
+            state.latents[:1] = add_noise(state.entering[:1], state.noise[:1], first)
+            state.depth[0] = state.entering[1]
+        timesteps = torch.cat([_levels(state).timesteps for state in states])
+        x_t = torch.cat([_extra(state.latents, state) for state in states])
+        depth = torch.cat([_extra(state.depth, state) for state in states])
+        text = torch.cat([_prompts(state) for state in states])
+        context = Live([state.cache for state in states], join_windows([_window(state) for state in states]))
+        predicted = self._predict(x_t, depth, timesteps, text, context)
         results, start = [], 0
-        for state, noise in zip(states, noises, strict=True):
-            own = slice(start, start + state.rows)
-            results.append(Denoised(predicted[own], x0[own], state.calls >= state.rows - 1))
-            if state.rows > 1:
-                lower = rows_of(state.schedule, 1, state.rows)
-                state.latents[1:] = add_noise(x0[own][:-1], noise[1:], lower)
-                state.depth[1:] = state.depth[:-1].clone()
-            state.calls += 1
-            start = own.stop
+        for state in states:
+            stop = start + len(state.levels)
+            results.append(_move_down(state, predicted[start:stop]))
+            start = stop
         return results
+
+    def advance(self, state: LiveState) -> None:
+        """Close a call: the frame in the last row has left."""
+        state.calls += 1
+
+    # -- within --------------------------------------------------------------------------------------------------------
 
     def _predict(self, x_t: Tensor, depth: Tensor, timesteps: Tensor, text: Tensor, context: Context) -> Tensor:
         dtype = self.unet.conv_in.weight.dtype
         return self.unet(x_t.to(dtype), depth.to(dtype), timesteps, text.to(dtype), context).float()
 
-    def _context(self, states: Sequence[LiveState]) -> Live:
-        windows = [(reference_window_at if s.follow_reference else window_at)(s.calls, s.rows) for s in states]
-        return Live([state.cache for state in states], join_windows(windows).to(self.unet.conv_in.weight.device))
+    def _look(self, state: LiveState) -> Hashable:
+        """Return what must stay the same for sinks to stay good; noise that moves with the world stays the same."""
+        settings = state.settings
+        return state.text_version, state.weights_version, settings.levels, settings.noise, settings.guidance
+
+    def _clip(self, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, noise: Tensor) -> SinkClip:
+        guided = state.guidance != "none"
+        return SinkClip(
+            latents,
+            depth,
+            text.clone(),
+            noise,
+            state.settings.schedule.to(self.device),
+            state.settings.guidance if guided else None,
+            state.negative if state.guidance == "initialize" else None,
+        )
+
+    def _new_sinks(self, state: LiveState, number: int) -> SinkClip | SinkCopy:
+        if not state.clock.joint:
+            return SinkCopy(number - 1, state.rows, state.guidance == "initialize")
+        order = [frame % SINKS for frame in range(number - SINKS, number)]
+        latents, depth = state.recent[:, order]
+        drawn, shifts = state.settings.noise, [state.recent_shifts[place] for place in order]
+        if len(set(shifts)) == 1:
+            noise = torch.stack([drawn.row(row, shifts[0])[None] for row in range(state.rows)])
+        else:
+            noise = torch.stack([torch.stack([drawn.row(row, shift) for shift in shifts]) for row in range(state.rows)])
+        return self._clip(state, latents, depth, state.text[0], noise)
+
+    def _fill_tables(self, state: LiveState) -> None:
+        """Write what the rows are about to do into the state's tables."""
+        rows = state.rows
+        settings = [state.settings if one is None else one.settings for one in state.inside]
+        levels = []
+        for row, own in enumerate(settings):
+            below = own.levels[min(row + 1, rows - 1)]
+            levels.append([*own.levels[row], below.sqrt_alpha, below.sqrt_beta, *own.guidance])
+        if state.follow_reference:
+            reference = reference_window_at(state.calls, rows)
+            windows = list(zip(*(part.tolist() for part in reference), strict=True))
+        else:
+            windows = [scene_window(None if one is None else one.number) for one in state.inside]
+        tables = [[*map(int, visible), *positions, slot] for visible, positions, slot in windows]
+        if len(state.levels) > rows:
+            levels.append(levels[0])
+            tables.append(tables[0])
+        state.levels.copy_(torch.tensor(levels, dtype=torch.float32))
+        state.tables.copy_(torch.tensor(tables))
+        for row in range(rows):
+            # Row r's frame is noised as it moves in, which for all but the first is at the end of this call.
+            mover = settings[max(row - 1, 0)]
+            state.noise[row] = mover.noise.row(row, mover.shift)
+
+
+def _levels(state: LiveState) -> LcmSchedule:
+    """Return the levels of the table's rows."""
+    return LcmSchedule(*(state.levels[:, column] for column in range(len(Level._fields))))
+
+
+def _extra(rows: Tensor, state: LiveState) -> Tensor:
+    """Return `[t ...]` with row 0 once more at the end, if it is also predicted under the negative prompt."""
+    return rows if len(state.levels) == state.rows else torch.cat([rows, rows[:1]])
+
+
+def _prompts(state: LiveState) -> Tensor:
+    return state.text if len(state.levels) == state.rows else torch.cat([state.text, state.negative[None]])
+
+
+def _window(state: LiveState) -> Window:
+    tables = state.tables
+    return Window(tables[:, :SLOTS].bool(), tables[:, SLOTS : 2 * SLOTS], tables[:, 2 * SLOTS])
+
+
+def _move_down(state: LiveState, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn predictions into pictures, noise those that have rows before them, and move everything down by one."""
+    rows, x_t, noise = state.rows, state.latents, predicted[: state.rows]
+    schedule = rows_of(_levels(state), 0, rows)
+    sqrt_alpha, sqrt_beta, scale, delta = state.levels[:rows, len(Level._fields) :, None, None, None].unbind(1)
+    if state.guidance != "none":
+        if state.guidance == "initialize":
+            state.origin[:1] = predict_x0(x_t[:1], predicted[rows:], rows_of(schedule, 0, 1))
+        else:
+            state.origin[:1] = state.entering[:1]
+        a, b = (column[:, None, None, None] for column in (schedule.sqrt_alpha, schedule.sqrt_beta))
+        noise = guide(noise, residual_noise(x_t, state.origin, a, b), scale, delta)
+    x0 = predict_x0(x_t, noise, schedule)
+    state.finished.copy_(x0[-1])
+    if rows > 1:
+        state.latents[1:] = sqrt_alpha[:-1] * x0[:-1] + sqrt_beta[:-1] * state.noise[1:]
+        for moved in (state.depth, state.origin, state.text):
+            moved[1:] = moved[:-1].clone()
+    return noise, x0

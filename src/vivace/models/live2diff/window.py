@@ -51,6 +51,25 @@ def row_window(frame: int) -> tuple[list[bool], list[int], int]:
     return [True] * SLOTS, [*range(SINKS), *(SLOTS - 1 - age for age in ages)], written
 
 
+def scene_window(number: int | None) -> tuple[list[bool], list[int], int]:
+    """Return the tables of a row at frame `number` of a scene, from 0, whose first frames become the sinks themselves.
+
+    So nothing need be known before the first frame: the window grows from one slot to sixteen. A row without a frame
+    (`None`) sees nothing but the slot it writes, where nobody looks.
+    """
+    if number is None:
+        return [slot == IDLE_SLOT for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
+    if number < SINKS:
+        return [slot <= number for slot in range(SLOTS)], list(range(SLOTS)), number
+    return row_window(number - SINKS)
+
+
+def rolling_slots(number: int) -> list[int]:
+    """Return the eight slots that roll, oldest first, once frame `number` of a scene, at least 15, was written."""
+    _, positions, _ = scene_window(number)
+    return sorted(range(SINKS, SLOTS), key=positions.__getitem__)
+
+
 def window_at(call: int, rows: int) -> Window:
     """Return the tables of all rows of one stream at its `call`-th call, from 0.
 
