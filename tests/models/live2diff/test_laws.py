@@ -9,11 +9,11 @@ from torch import Tensor
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.errors import ControlError
 from vivace.models.live2diff.motion import Clip
-from vivace.models.live2diff.parts import Guidance
-from vivace.models.live2diff.stream import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.state import LiveState
+from vivace.models.live2diff.stream import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import SINKS, SLOTS, clip_visibility, row_window, window_at
+from vivace.models.loading import Guidance
 
 H, W = 4, 6
 TOLERANCE = 2e-5

@@ -8,7 +8,6 @@ so that the scale pumps when something near enters; running bounds follow slowly
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,27 +26,31 @@ WALL = 0.5
 """Where a constant depth lies in [0, 1]; grey after all."""
 
 
-@dataclass(slots=True)
 class RunningBounds:
-    """Extremes of a stream's depth that follow the picture slowly; part of a stream's state."""
+    """Extremes of a stream's depth that follow the picture slowly; part of a stream's state.
 
-    inertia: float = 0.9
-    """Share of the old bounds that stays at each frame: about ten frames to follow."""
-    low: Tensor | None = None
-    high: Tensor | None = None
+    Tensors on the device, moved without a question to it, so that a step can be recorded and replayed.
+    """
+
+    def __init__(self, *, inertia: float = 0.9, device: torch.device | str = "cpu") -> None:
+        """Begin without a past. `inertia` is the share of the old bounds that stays: 0.9 takes about ten frames."""
+        self.inertia = inertia
+        self.low = torch.zeros((), device=device)
+        self.high = torch.zeros((), device=device)
+        self._weight = torch.zeros((), device=device)
+        """Inertia in force at the next frame; none at the first."""
 
     def follow(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Move towards a frame's extremes and return the bounds to use; the first frame sets them."""
-        if self.low is None or self.high is None:
-            self.low, self.high = low, high
-        else:
-            self.low = torch.lerp(low, self.low, self.inertia)
-            self.high = torch.lerp(high, self.high, self.inertia)
+        self.low.copy_(torch.lerp(low.float(), self.low, self._weight))
+        self.high.copy_(torch.lerp(high.float(), self.high, self._weight))
+        self._weight.fill_(self.inertia)
         return self.low, self.high
 
     def reset(self) -> None:
         """Forget the past, as after a cut."""
-        self.low = self.high = None
+        for tensor in (self.low, self.high, self._weight):
+            tensor.zero_()
 
 
 def normalise_depth(depth: Tensor, bounds: RunningBounds | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -11,10 +11,7 @@ from vivace.models.base import Prompt
 from vivace.models.live2diff.depth import Detector
 from vivace.models.live2diff.lora import LoraStack
 from vivace.models.live2diff.unet import Live2DiffUNet
-
-Guidance = Literal["none", "self", "initialize"]
-"""How a prompt is pushed beyond itself: not at all, or by residual guidance (Kodaira et al., StreamDiffusion, 2023)
-against the frame's own noise (`self`) or against one prediction under the negative prompt (`initialize`)."""
+from vivace.models.loading import Guidance
 
 
 class Autoencoder(Protocol):

@@ -13,8 +13,8 @@ from vivace.diffusion.lcm import LcmSchedule
 from vivace.models.live2diff.anchors import AnchorClock, SinkClip, SinkCopy
 from vivace.models.live2diff.motion import KvCache
 from vivace.models.live2diff.noise import Noise, Shift
-from vivace.models.live2diff.parts import Guidance
 from vivace.models.live2diff.window import SINKS, SLOTS
+from vivace.models.loading import Guidance
 
 NO_GUIDANCE = (1.0, 1.0)
 _WINDOW_COLUMNS = 2 * SLOTS + 1

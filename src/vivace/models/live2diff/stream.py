@@ -30,10 +30,10 @@ from vivace.models.live2diff.anchors import SinkClip, SinkCopy
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
-from vivace.models.live2diff.parts import Guidance
 from vivace.models.live2diff.state import Level, LiveState, Passenger, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import SINKS, SLOTS, Window, join_windows, reference_window_at, scene_window
+from vivace.models.loading import Guidance
 
 TOKENS = 77
 """Length of a prompt's embedding."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
-from vivace.models.mini.motion import CameraMotion
 from vivace.models.mini.state import (
     EFFORT_SCALES,
     MAX_AGE,

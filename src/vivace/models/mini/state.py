@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.memory.kv_ring import KvRing
+from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
-from vivace.models.mini.motion import CameraMotion
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.runtime import Executor
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 
 from vivace.models import load_model
 from vivace.models.base import Chunk
+from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
-from vivace.models.mini.motion import CameraMotion
 from vivace.models.mini.state import geometry, move_textures, open_canvas
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 
