@@ -62,22 +62,32 @@ def describe(keys: Mapping[str, object]) -> str:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file or of a pickle, whose `state_dict` is unwrapped.
+def read_content(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file or a pickle holds by name: tensors, and in a pickle also plain values.
 
     Raises:
-        CheckpointError: missing, damaged, or holding something else than tensors.
+        CheckpointError: missing, damaged, or holding something that is opened only by running its code.
     """
     try:
-        content: dict[str, Any] = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        return load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error})") from error
-    if isinstance(wrapped := content.get("state_dict"), dict):
-        content = wrapped
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file or of a pickle, whose `state_dict` or `model` is unwrapped.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding something else than tensors.
+    """
+    content = read_content(path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(wrapped := content.get(wrapper), dict):
+            content = wrapped
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors")
