@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from vivace import __version__
 from vivace.cli.bench import bench_app
+from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
 from vivace.errors import BackendUnavailableError
@@ -19,7 +20,6 @@ from vivace.settings import Settings
 OUTPUT = Group("Output", sort_key=1)
 PICTURE = Group("Picture", sort_key=2)
 TIMING = Group("Timing", sort_key=3)
-MACHINE = Group("Machine", sort_key=4)
 
 TOP_HELP = """\
 Repaint live video with diffusion.
@@ -45,7 +45,7 @@ SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[
 spot; `scene:walkers?edit=night` is one of the benchmark's, edited) or a URL that FFmpeg reads (rtsp, rtmp, http).
 
 Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
-runs.
+runs, or `/strength 0.5`, `/seed 3`, `/steps 2`, `/negative blurry`, `/set NAME=VALUE`, `/anchor`.
 """
 
 RUN_EXAMPLES = """\
@@ -55,6 +55,7 @@ Examples:
 - `vivace run holiday.mp4 -p "anime" --size 512x288 --compare -o anime.mp4`
 - `vivace run scene:gallery -p "a moonlit night" --max-frames 300 --stats stats.json`
 - `vivace run camera -p neon --mask 100,50,300,200` repaints only the rectangle X,Y,W,H
+- `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
 
 TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
@@ -79,12 +80,10 @@ class RunOptions:
     """A name from `vivace models list`; the embedded `mini` if not given."""
     size: Annotated[str | None, Parameter(group=PICTURE)] = None
     """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes."""
-    strength: Annotated[float, Parameter(group=PICTURE)] = 1.0
-    """From 0 (the source, untouched) to 1."""
+    strength: Annotated[float | None, Parameter(group=PICTURE)] = None
+    """From 0 (the source, untouched) to 1; the model's default if not given."""
     seed: Annotated[int, Parameter(group=PICTURE, converter=whole)] = 0
     """The same seed, source and prompt give the same pictures."""
-    steps: Annotated[int | None, Parameter(group=PICTURE, converter=whole)] = None
-    """Denoising steps a frame, one of those `vivace models show` names."""
     mask: Annotated[str | None, Parameter(group=PICTURE)] = None
     """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H` in pixels of the output, or
     in fractions of it."""
@@ -95,6 +94,14 @@ class RunOptions:
     """Frames a second to ask of a camera, screen or scene and to hold in live mode."""
     max_frames: Annotated[int | None, Parameter(group=TIMING, converter=whole)] = None
     """Stop after this many frames of output."""
+
+    loading: LoadFlags = field(default_factory=LoadFlags)
+    steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
+    """Denoising steps a frame, as many as `vivace models show` says are possible."""
+    negative_prompt: Annotated[str | None, Parameter(group=MODEL)] = None
+    """What shall not be seen."""
+    set: Annotated[list[str] | None, Parameter(group=MODEL, negative=())] = None
+    """A number of the model's own, as NAME=VALUE; `vivace models show` names them. Once for each."""
 
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
     """CPU threads for the model; all if not given."""

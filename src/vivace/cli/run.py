@@ -16,8 +16,10 @@ from rich.console import Console
 from vivace.cli.display import LiveLine, shorten, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
+from vivace.cli.loading import numbers_by_name
 from vivace.cli.options import parse_size
-from vivace.errors import ControlError, SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
+from vivace.cli.steer import steer
+from vivace.errors import SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +45,12 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     size = None if options.size is None else parse_size(options.size)
     _check_options(options)
     model_name = options.model or settings.model
-    describe(model_name)  # a mistyped name is said before a camera is opened
+    profile = describe(model_name)  # what is mistyped is said before a camera is opened
+    if options.loading.style is not None and profile.styles:
+        profile.style(options.loading.style)
+    steps_built_in = bool(profile.styles)
+    loading = options.loading.load_options(steps=options.steps if steps_built_in else None)
+    model_options = numbers_by_name("--set", options.set or ())
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
     interrupted = False
@@ -54,15 +61,22 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         live = source.info.live or sink.name == "window" if options.live is None else options.live
         try:
             with sink:
-                model = load_model(model_name, threads=options.threads or settings.threads)
+                model = load_model(
+                    model_name,
+                    runtime=options.loading.runtime,
+                    threads=options.threads or settings.threads,
+                    options=loading,
+                )
                 stream = Stream(
                     model,
                     prompt=options.prompt,
+                    negative_prompt=options.negative_prompt,
                     size=size,
                     strength=options.strength,
                     seed=options.seed,
                     mask=options.mask,
-                    denoising_steps=options.steps,
+                    denoising_steps=None if steps_built_in else options.steps,
+                    options=model_options or None,
                     fps=options.fps,
                 )
                 for note in _opening_notes(stream):
@@ -104,8 +118,8 @@ class _Player:
                 if frame is None:
                     return
                 self.sink.write(_compared(frame) if compare else frame)
-                for prompt in self.keys.poll():
-                    self._repaint(prompt)
+                for line in self.keys.poll():
+                    self._steer(line)
                 self.line.update(self.stream.stats)
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
@@ -116,13 +130,13 @@ class _Player:
         except KeyboardInterrupt:
             return None
 
-    def _repaint(self, prompt: str) -> None:
+    def _steer(self, line: str) -> None:
         try:
-            ack = self.stream.update(prompt=prompt)
-        except ControlError as error:  # what was typed cannot be used; the stream goes on with the old prompt
+            ack = steer(self.stream, line)
+        except UsageError as error:  # what was typed cannot be used; the stream goes on as it was
             self.line.notice(str(error))
         else:
-            self.line.notice(ack.message or shorten(prompt))
+            self.line.notice(ack.message or shorten(line))
 
 
 def _compared(frame: Frame) -> Frame:

@@ -1,0 +1,102 @@
+"""Flags that say how a model is loaded, the same for every command that loads one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from cyclopts import Group, Parameter
+
+from vivace.errors import UsageError
+
+if TYPE_CHECKING:
+    from vivace.models.loading import LoadOptions
+
+MODEL = Group("Model", sort_key=4)
+FILES = Group("Files", sort_key=5)
+MACHINE = Group("Machine", sort_key=6)
+
+T = TypeVar("T")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFlags:
+    """The flags."""
+
+    style: Annotated[str | None, Parameter(group=MODEL)] = None
+    """A style of the model, one of those `vivace models show` names; its default if not given."""
+    guidance: Annotated[Literal["none", "self", "initialize"] | None, Parameter(group=MODEL)] = None
+    """Whether a prompt is pushed beyond itself: away from the frame's own noise, or from the negative prompt."""
+
+    lora: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
+    """A LoRA on top of the style's, as PATH or PATH=WEIGHT; once for each."""
+    file: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
+    """A file of your own for one of the model's, as ROLE=PATH; `vivace models show` names the roles. Once for each."""
+    autoencoder: Annotated[Literal["tiny", "full"] | None, Parameter(group=FILES)] = None
+    """The tiny autoencoder, which is fast and the default, or the full one."""
+
+    device: Annotated[str | None, Parameter(group=MACHINE)] = None
+    """`cpu`, `cuda` or `cuda:N`; a GPU where there is one and the model can use it, if not given."""
+    runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
+    """What runs the network, one of those `vivace models show` names; the fastest there is if not given."""
+    precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
+    """Of the weights; what the device is fast at if not given."""
+
+    def load_options(self, *, steps: int | None = None) -> LoadOptions:
+        """Return the options these flags are; `steps` is for models whose steps are settled when they are loaded.
+
+        Raises:
+            UsageError: a value that cannot be used, with its flag.
+        """
+        from vivace.models.loading import LoadOptions
+
+        given = {
+            "style": self.style,
+            "steps": steps,
+            "device": self.device,
+            "precision": self.precision,
+            "files": _by_name("--file", "ROLE=PATH", self.file or (), _path),
+            "loras": dict(_lora(text) for text in self.lora or ()),
+            "autoencoder": self.autoencoder,
+            "guidance": self.guidance,
+        }
+        return LoadOptions.from_dict({name: value for name, value in given.items() if value is not None})
+
+
+def numbers_by_name(flag: str, pairs: Iterable[str]) -> dict[str, float]:
+    """Return what `NAME=VALUE` pairs say.
+
+    Raises:
+        UsageError: another form, or a value that is no number.
+    """
+    return _by_name(flag, "NAME=VALUE", pairs, lambda _name, text: float(text))
+
+
+def _by_name(flag: str, form: str, pairs: Iterable[str], read: Callable[[str, str], T]) -> dict[str, T]:
+    values: dict[str, T] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (equals and name.strip() and text.strip()):
+            raise UsageError(f"{flag} {pair[:80]!r}: give {form}")
+        try:
+            values[name.strip()] = read(name, text.strip())
+        except ValueError as error:
+            raise UsageError(f"{flag} {pair[:80]!r}: {text[:40]!r} is not a number; give {form}") from error
+    return values
+
+
+def _path(_role: str, text: str) -> str:
+    return text
+
+
+def _lora(text: str) -> tuple[str, float]:
+    """Return a path and its weight; what stands after the last `=` is a weight if it is a number."""
+    path, equals, weight = text.rpartition("=")
+    if equals and path:
+        try:
+            return path, float(weight)
+        except ValueError:
+            pass  # the sign belongs to the path
+    return text, 1.0

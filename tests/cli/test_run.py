@@ -1,0 +1,179 @@
+"""The flags of `vivace run` about models, and what may be typed while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cyclopts import App
+
+import vivace.models
+from fakes import FakeModel
+from vivace.cli import main
+from vivace.cli.app import RunOptions, build_app
+from vivace.cli.loading import LoadFlags, numbers_by_name
+from vivace.cli.steer import steer
+from vivace.errors import UsageError
+from vivace.models.base import ModelOption
+from vivace.models.loading import LoadOptions
+from vivace.settings import Settings
+from vivace.stream import Stream
+
+OPTIONS = (
+    ModelOption("warp", "how much of the noise moves", 0.0, 0.0, 1.0),
+    ModelOption("anchor", "a change anchors anew", 0, 0, 2**31, whole=True),
+)
+CONDITIONS = ("prompt", "strength", "negative_prompt")
+
+
+@pytest.fixture
+def app() -> App:
+    return build_app(Settings())
+
+
+def parsed(app: App, line: str) -> RunOptions:
+    _, bound, _ = app.parse_args(line, exit_on_error=False, print_error=False)
+    options: RunOptions = bound.arguments["options"]
+    return options
+
+
+def test_flags_become_options_for_loading(app: App) -> None:
+    flags = (
+        "--style felted --lora a.safetensors --lora b=c.safetensors=0.5 --lora d=e --file motion=x=y.ckpt "
+        "--file vae=v --device cuda:1 --precision f16 --autoencoder full --guidance self"
+    )
+    assert parsed(app, f"run a {flags}").loading.load_options(steps=3) == LoadOptions(
+        style="felted",
+        steps=3,
+        loras={"a.safetensors": 1.0, "b=c.safetensors": 0.5, "d=e": 1.0},
+        files={"motion": "x=y.ckpt", "vae": "v"},
+        device="cuda:1",
+        precision="f16",
+        autoencoder="full",
+        guidance="self",
+    )
+
+
+def test_without_flags_nothing_is_asked_for(app: App) -> None:
+    assert LoadFlags().load_options() == LoadOptions()
+    assert parsed(app, "run a --seed 1").strength is None
+
+
+@pytest.mark.parametrize("pair", ["motion", "=x", "motion=", " =x"])
+def test_a_file_without_its_role_is_refused(pair: str) -> None:
+    with pytest.raises(UsageError, match=r"--file .*give ROLE=PATH"):
+        LoadFlags(file=[pair]).load_options()
+
+
+def test_numbers_by_name_are_numbers() -> None:
+    assert numbers_by_name("--set", ["a=1", " b = 0.5", "c=1e3"]) == {"a": 1.0, "b": 0.5, "c": 1000.0}
+    with pytest.raises(UsageError, match="--set 'a=much': 'much' is not a number"):
+        numbers_by_name("--set", ["a=much"])
+    with pytest.raises(UsageError, match="--set 'a': give NAME=VALUE"):
+        numbers_by_name("--set", ["a"])
+
+
+class Loads:
+    """Stands in for `load_model` and notes what it is asked for."""
+
+    def __init__(self, model: FakeModel) -> None:
+        self.model = model
+        self.asked: dict[str, Any] = {}
+
+    def __call__(self, name: str, **asked: Any) -> FakeModel:
+        self.asked = {"name": name, **asked}
+        return self.model
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    loads = Loads(FakeModel(conditions=CONDITIONS, options=OPTIONS, default_strength=0.5))
+    monkeypatch.setattr(vivace.models, "load_model", loads)
+    return loads
+
+
+RUN = ["run", "scene:gallery", "--size", "32x16", "--max-frames", "3", "-o", "null", "-p", "red"]
+
+
+def test_a_run_steers_the_models_own_controls(loads: Loads) -> None:
+    flags = ["--steps", "2", "--negative-prompt", "green", "--set", "warp=0.5", "--runtime", "eager", "--threads", "1"]
+    assert main([*RUN, *flags]) == 0
+    assert loads.asked == {"name": "mini", "runtime": "eager", "threads": 1, "options": LoadOptions()}
+    chunk = loads.model.chunks[0]
+    assert (chunk.strength, chunk.denoising_steps, chunk.options) == (0.5, 2, {"warp": 0.5})
+    assert chunk.negative_embeds is not None
+
+
+def test_steps_that_a_style_settles_are_asked_for_when_the_model_is_loaded(loads: Loads) -> None:
+    assert main([*RUN, "--model", "live2diff", "--style", "felted", "--steps", "4", "--strength", "1"]) == 0
+    assert loads.asked["options"] == LoadOptions(style="felted", steps=4)
+    assert loads.model.chunks[0].strength == 1.0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--model", "live2diff", "--style", "feltd"], "did you mean 'felted'"),
+        (["--set", "warp"], "give NAME=VALUE"),
+        (["--device", "gpu"], "no device 'gpu'"),
+        (["--precision", "f8"], "--precision"),
+    ],
+)
+def test_what_is_mistyped_is_said_before_anything_is_opened(
+    flags: list[str], said: str, loads: Loads, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "no-such-file.mp4", *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert loads.asked == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "wanted"),
+    [
+        ("/strength 0.25", "strength", 0.25),
+        ("/strength", "strength", 0.5),
+        ("/seed 7", "seed", 7),
+        ("/steps 4", "denoising_steps", 4),
+        ("/set warp=0.5", "options", {"warp": 0.5}),
+        ("/anchor", "options", {"anchor": 1.0}),
+    ],
+)
+def test_a_line_after_a_slash_sets_a_control(line: str, name: str, wanted: object) -> None:
+    model = FakeModel(conditions=CONDITIONS, options=OPTIONS, default_strength=0.5)
+    with Stream(model, prompt="red", strength=1.0) as stream:
+        assert steer(stream, line).accepted
+        assert getattr(stream.controls, name) == wanted
+        assert stream.controls.prompt is not None
+        assert stream.controls.prompt.text == "red"
+
+
+def test_prompts_may_be_typed_and_negative_ones_too() -> None:
+    with Stream(FakeModel(conditions=CONDITIONS), prompt="red") as stream:
+        steer(stream, "blue")
+        steer(stream, "/negative green")
+        controls = stream.controls
+        assert controls.prompt is not None
+        assert controls.negative_prompt is not None
+        assert (controls.prompt.text, controls.negative_prompt.text) == ("blue", "green")
+        steer(stream, "/negative")
+        assert stream.controls.negative_prompt is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/strenth 1", "there is no /strenth; there are /strength, /seed"),
+        ("/strength much", "/strength 'much' is not a number"),
+        ("/seed 1.5", "/seed '1.5' is not a whole number"),
+        ("/seed", "/seed '' is not a whole number"),
+        ("/set warp", "/set 'warp': give NAME=VALUE"),
+        ("/set wrap=1", "did you mean warp"),
+        ("/", "there is no /"),
+    ],
+)
+def test_a_typed_line_that_cannot_be_used_changes_nothing(line: str, said: str) -> None:
+    with Stream(FakeModel(conditions=CONDITIONS, options=OPTIONS), prompt="red") as stream:
+        before = stream.controls
+        with pytest.raises(UsageError, match=said):
+            steer(stream, line)
+        assert stream.controls is before
