@@ -87,6 +87,11 @@ class LoraStack:
         self._weights: dict[str, float] = {}
         self._originals: dict[str, Tensor] = {}
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of every LoRA, by name."""
+        return dict(self._weights)
+
     def add(
         self, name: str, layers: Mapping[str, LoraLayer], *, weight: float = 1.0, scaling: Scaling = "alpha"
     ) -> None:

@@ -33,6 +33,9 @@ class PromptEncoder(Protocol):
     def encode_negative(self, text: str) -> Prompt:
         """Return a prompt without the style's template; an empty text is fine."""
 
+    def forget(self) -> None:
+        """Drop what was encoded, since weights have changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
