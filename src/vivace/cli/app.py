@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 from vivace import __version__
 from vivace.cli.bench import bench_app
 from vivace.cli.loading import MACHINE, MODEL, LoadFlags
+from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
 from vivace.errors import BackendUnavailableError
@@ -125,7 +126,7 @@ def build_app(settings: Settings) -> App:
         return run_command(source, options or RunOptions(), settings)
 
     app.command(serve_app(settings))
-    app.command(_models_app())
+    app.command(models_app())
     app.command(bench_app(settings))
 
     _add_train(app)
@@ -145,26 +146,6 @@ def build_app(settings: Settings) -> App:
 
     app.register_install_completion_command(help="Install completion for your shell, then exit.")
     return app
-
-
-def _models_app() -> App:
-    models = App(name="models", help="List the models and show what one can do.", help_epilogue="", sort_key=2)
-
-    @models.command(name="list")
-    def list_() -> None:
-        """List the models."""
-        from vivace.cli.models import print_models
-
-        print_models()
-
-    @models.command
-    def show(name: Annotated[str, Parameter(help="A name from `vivace models list`.")], /) -> None:
-        """Show one model: its styles, sizes, files and licence."""
-        from vivace.cli.models import print_model
-
-        print_model(name)
-
-    return models
 
 
 def _add_train(app: App) -> None:

@@ -1,57 +1,289 @@
-"""`vivace models`: what there is, and what one of them can do."""
+"""`vivace models`: what there is, what one of them can do, and fetching and checking its files."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App, Parameter
 
-from vivace.models import Profile, describe, list_models, load_model
-from vivace.models.base import ModelSpec
+from vivace.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vivace.models.hub import Plan
+    from vivace.models.profile import FileSpec, Profile
+
+MODEL = Parameter(help="A name from `vivace models list`, or the path of a profile's .toml file.")
+VARIANT = Parameter(help="Form of the files, where they have it: `fp16` is half as large.")
+ALL = Parameter(negative=(), show_default=False, help="Also what the model runs without: the full autoencoder.")
+MIRROR = Parameter(
+    help="Where to fetch from instead of the hub: `file:///folder`, laid out as owner/name/path, or another hub."
+)
+STYLE = Parameter(help="A style of the model; its default one if not given.")
 
 
-def print_models() -> None:
-    """Print a table of all models."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "family", "licence", "what it is"):
-        table.add_column(column, no_wrap=column == "name")
+def models_app() -> App:
+    """Return the `models` command."""
+    models = App(name="models", help="List the models, fetch and check their files.", help_epilogue="", sort_key=2)
+
+    @models.command(name="list")
+    def list_() -> None:
+        """List the models."""
+        _print_models()
+
+    @models.command
+    def show(name: Annotated[str, MODEL], /) -> None:
+        """Show one model: its styles, sizes, files and licences."""
+        _print_model(name)
+
+    @models.command
+    def pull(
+        name: Annotated[str, MODEL],
+        /,
+        *,
+        style: Annotated[str | None, STYLE] = None,
+        variant: Annotated[str | None, VARIANT] = None,
+        all: Annotated[bool, ALL] = False,  # noqa: A002 (the flag's name)
+        mirror: Annotated[str | None, MIRROR] = None,
+        yes: Annotated[bool, Parameter(alias="-y", negative=(), show_default=False, help="Do not ask.")] = False,
+    ) -> int:
+        """Fetch what is missing of a model, after saying what, how much and under which licences."""
+        return _pull(name, style=style, variant=variant, optional=all, mirror=mirror, yes=yes)
+
+    @models.command
+    def check(name: Annotated[str, MODEL], /, *, style: Annotated[str | None, STYLE] = None) -> int:
+        """Open every file of a model and hold it against its profile and the network."""
+        return _check(name, style)
+
+    return models
+
+
+# -- list and show -----------------------------------------------------------------------------------------------------
+
+
+def _table(*columns: str, header: bool = True) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=header)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold", style="" if header or index else "bold")
+    return table
+
+
+def _print_models() -> None:
+    from rich.console import Console
+
+    from vivace.models import list_models
+
+    table = _table("name", "family", "licence", "what it is")
     for profile in list_models():
         table.add_row(profile.name, profile.family, profile.licence, profile.summary)
     Console().print(table)
 
 
-def print_model(name: str) -> None:
-    """Print everything about one model; loads it, so that what is printed is what it says of itself.
+def _print_model(name: str) -> None:
+    """Print everything about one model.
 
-    Raises:
-        UnknownModelError: no model of that name.
-        CheckpointError: its files are missing or do not fit their profile.
+    The embedded model is loaded, so that what is printed is what it says of itself; of one whose files are fetched,
+    what its profile says.
     """
+    from rich.console import Console
+
+    from vivace.models import describe
+
     profile = describe(name)
-    model = load_model(name)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column("what", style="bold", no_wrap=True)
-    table.add_column("value")
-    for what, value in [*_about(profile, model.spec), ("runs", f"{model.runtime.device}, {model.runtime.precision}")]:
+    about = _about_loaded(profile) if not any(_fetched(profile.files.values())) else _about_profile(profile)
+    table = _table("what", "value", header=False)
+    for what, value in about:
         table.add_row(what, value)
     Console().print(table)
+    if any(_fetched(profile.files.values())):
+        _print_files(profile)
 
 
-def _about(profile: Profile, spec: ModelSpec) -> list[tuple[str, str]]:
+def _fetched(specs: Iterable[FileSpec]) -> list[FileSpec]:
+    return [spec for spec in specs if spec.usual.repo]
+
+
+def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
+    from vivace.models import load_model
+
+    model = load_model(profile.name)
+    spec = model.spec
     sizes = (
         f"{spec.min_size[0]}x{spec.min_size[1]} to {spec.max_size[0]}x{spec.max_size[1]} px, "
         f"multiples of {spec.size_multiple}"
     )
-    files = [f"{name} ({(Path(profile.path) / name).stat().st_size / 1e6:.1f} MB)" for name in sorted(profile.files)]
+    paths = [Path(profile.path) / file.usual.path for file in profile.files.values()]
     return [
-        ("name", f"{profile.name} ({profile.family})"),
-        ("what", profile.summary),
-        ("licence", profile.licence),
+        *_heading(profile),
         ("sizes", sizes),
         ("steps", ", ".join(str(steps) for steps in spec.denoising_steps)),
         ("warm-up", f"{spec.warmup_frames} frames"),
         ("controls", ", ".join(spec.conditions)),
         ("styles", ", ".join(spec.styles) or "whatever the prompt says"),
-        ("files", "\n".join(files)),
+        ("files", "\n".join(f"{path.name} ({_bytes(path.stat().st_size)})" for path in sorted(paths))),
+        ("runs", f"{model.runtime.device}, {model.runtime.precision}"),
     ]
+
+
+def _heading(profile: Profile) -> list[tuple[str, str]]:
+    return [
+        ("name", f"{profile.name} ({profile.family})"),
+        ("what", profile.summary),
+        ("licence", profile.licence),
+    ]
+
+
+def _about_profile(profile: Profile) -> list[tuple[str, str]]:
+    from vivace.models import runtimes
+
+    styles = [
+        f"{style.name}: {style.summary} {len(style.t_index)} steps"
+        + (f", {', '.join(spec.usual.path for spec in style.files)}" if style.files else "")
+        for style in profile.styles.values()
+    ]
+    return [
+        *_heading(profile),
+        ("runtimes", ", ".join(runtimes(profile.name))),
+        ("styles", "\n".join(styles)),
+    ]
+
+
+def _print_files(profile: Profile) -> None:
+    from rich.console import Console
+
+    from vivace.models.files import Places
+
+    places = Places.of_this_machine()
+    style_files = {spec.usual.path: spec for style in profile.styles.values() for spec in style.files}
+    console = Console(soft_wrap=True, highlight=False)
+    for spec in [*profile.files.values(), *style_files.values()]:
+        found = places.find(spec, profile)
+        size = found.path.stat().st_size if found else spec.usual.size
+        state = "[green]there[/]" if found else "[dim]absent[/]" if spec.optional else "[yellow]missing[/]"
+        if not found and spec.obtain:
+            state = "[dim]by hand[/]"
+        console.print(f"\n{state} [bold]{spec.role}[/]: {spec.why or 'of a style'}")
+        console.print(f"    {found.path if found else spec.usual.name}", markup=False)
+        console.print(f"    {_bytes(size)}, {spec.licence}{f'; {spec.obtain}' if spec.obtain else ''}", markup=False)
+    console.print(f"\nfolder of models: {places.folder}\ncache of the hub: {places.cache}")
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+# -- pull --------------------------------------------------------------------------------------------------------------
+
+
+def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, mirror: str | None, yes: bool) -> int:
+    from rich.console import Console
+
+    from vivace.models import describe
+    from vivace.models.hub import plan, pull
+
+    console = Console()
+    profile = describe(name)
+    to_do = plan(profile, style=style, variant=variant, optional=optional, mirror=mirror)
+    table = _table("for", "from", "size", "licence", "state")
+    for item in to_do.items:
+        table.add_row(item.spec.role, item.source.name, _bytes(item.size), item.spec.licence, item.state)
+    console.print(table)
+    if to_do.to_fetch:
+        console.print(
+            f"\n{len(to_do.to_fetch)} files, {_bytes(to_do.bytes)} to {to_do.target} ({_bytes(to_do.free)} free)",
+            highlight=False,
+        )
+        if not yes and not _agreed():
+            console.print("Nothing was fetched.")
+            return 0
+        with _Bar() as bar:
+            try:
+                pull(to_do, bar.show)
+            except KeyboardInterrupt:
+                console.print("Interrupted; what has come is kept, and pulling again goes on from there.")
+                raise
+        console.print("All of it is there and is what it should be.")
+    if to_do.out_of_reach:
+        names = "\n".join(f"  {item.source.name}: {item.state}" for item in to_do.out_of_reach)
+        raise CheckpointError(f"these files are still missing:\n{names}\n{_where(to_do)}")
+    if not to_do.to_fetch:
+        console.print("\nEverything is there.")
+    return 0
+
+
+def _where(to_do: Plan) -> str:
+    return f"what is got by hand belongs into {to_do.places.folder}, under the path shown"
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is here to agree to the licences; read them, then say --yes")
+    return input("Do you accept these licences, and fetch? [y/N] ").strip().lower() in ("y", "yes")
+
+
+class _Bar:
+    """One progress bar for what is copied and checked; downloads show their own."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._progress = Progress(*columns, disable=not sys.stdout.isatty(), transient=True)
+        self._task: int | None = None
+        self._what = ""
+
+    def __enter__(self) -> _Bar:
+        if not sys.stderr.isatty():
+            _quiet_downloads()
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, what: str, done: int, of: int) -> None:
+        """Show how far something is."""
+        from rich.progress import TaskID
+
+        if what != self._what:
+            if self._task is not None:
+                self._progress.remove_task(TaskID(self._task))
+            self._what, self._task = what, self._progress.add_task(what, total=of)
+        self._progress.update(TaskID(self._task or 0), completed=done)
+
+
+def _quiet_downloads() -> None:
+    """Keep progress bars out of logs."""
+    try:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+    except ModuleNotFoundError:  # then nothing is downloaded either
+        return
+    disable_progress_bars()
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def _check(name: str, style: str | None) -> int:
+    from rich.console import Console
+
+    from vivace.models import describe
+    from vivace.models.check import check_files
+
+    profile = describe(name)
+    wrong = False
+    console = Console(soft_wrap=True, highlight=False)
+    for line in check_files(profile, style):
+        mark = {"ok": "[green]ok[/]", "absent": "[dim]absent[/]", "wrong": "[red]wrong[/]"}[line.state]
+        console.print(f"{mark} {line.role}: ", end="")
+        console.print(line.words, markup=False)
+        wrong |= line.state == "wrong"
+    return CheckpointError.exit_code if wrong else 0

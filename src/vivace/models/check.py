@@ -1,0 +1,95 @@
+"""Holding a model's files against its profile and its network, one by one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.models.files import Found, Places
+from vivace.models.hub import locked, sha256_of
+from vivace.models.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of one file."""
+
+    role: str
+    state: Literal["ok", "absent", "wrong"]
+    """`absent` is a file the model runs without."""
+    words: str
+
+
+class Inspector(Protocol):
+    """What a family knows of its files."""
+
+    def inspect(self, role: str, path: Path) -> str:
+        """Open a file and return what it holds, in words.
+
+        Raises:
+            CheckpointError: it is not what the role asks for.
+        """
+
+
+def check_files(profile: Profile, style: str | None = None, places: Places | None = None) -> Iterator[Verdict]:
+    """Check every file of a model in a style: there, of the right size and sha256, and what the network expects.
+
+    Raises:
+        UsageError: no such style.
+        BackendUnavailableError: the network's library is not installed.
+    """
+    places = places or Places.of_this_machine()
+    chosen = profile.style(style) if profile.styles or style else None
+    inspector = _inspector(profile)
+    needed = {spec.role for spec in profile.needed(chosen)}
+    specs = [*profile.files.values(), *(chosen.files if chosen else ())]
+    for spec in specs:
+        found = places.find(spec, profile)
+        if found is None:
+            absent = spec.role not in needed
+            words = "not there, and not needed" if absent else f"missing: {spec.usual.name}"
+            yield Verdict(spec.role, "absent" if absent else "wrong", words)
+        else:
+            yield _check(found, profile, places, inspector)
+
+
+def _check(found: Found, profile: Profile, places: Places, inspector: Inspector | None) -> Verdict:
+    role = found.spec.role
+    path, notes = found.path, []
+    try:
+        known = locked(places.folder, profile, found.source) if found.source else None
+        if known and known.size not in (None, path.stat().st_size):
+            raise CheckpointError(f"{path} has {path.stat().st_size} bytes, not {known.size}; remove it and pull again")
+        if known and known.sha256:
+            if (sha256 := sha256_of(path)) != known.sha256:
+                raise CheckpointError(
+                    f"{path} has sha256 {sha256[:12]}…, not {known.sha256[:12]}…; remove it and pull again"
+                )
+            notes.append("sha256 as it should be")
+        if inspector is not None:
+            notes.append(inspector.inspect(role, path))
+    except (CheckpointError, OSError) as error:
+        return Verdict(role, "wrong", str(error))
+    return Verdict(role, "ok", f"{path}: {', '.join(notes)}")
+
+
+def _inspector(profile: Profile) -> Inspector | None:
+    """Return the family's inspector; the embedded model's files are theirs by sha256 alone."""
+    if profile.family == "mini":
+        return None
+    try:
+        family = importlib.import_module(f"vivace.models.{profile.family}.inspect")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "vivace":
+            raise CheckpointError(
+                f"profile {profile.name!r} is of family {profile.family!r}, which this version does not know"
+            ) from error
+        raise BackendUnavailableError(
+            f"checking model {profile.name!r} needs {error.name}; install it with `pip install 'vivace[gpu]'`"
+        ) from error
+    inspector: Inspector = family.Inspector(profile)
+    return inspector
