@@ -22,7 +22,7 @@ from vivace.errors import CheckpointError
 from vivace.models.live2diff.checkpoint import fit, read_tensors
 
 FULL = "the autoencoder of Stable Diffusion 1.5"
-TINY = "its tiny distillation (TAESD)"
+TINY = "the tiny autoencoder for Stable Diffusion 1.5 (TAESD)"
 LDM_AUTOENCODER = "first_stage_model."
 LATENT_CHANNELS = 4
 SCALING = 0.18215
@@ -139,8 +139,8 @@ def load_tiny(path: Path, cfg: TinyConfig | None = None) -> TinyAutoencoder:
     with torch.device("meta"):
         autoencoder = TinyAutoencoder(cfg)
     path = _file(path, TINY)
-    _check_scaling(path, 1.0, TINY)
     found = fit(read_tensors(path), autoencoder.net.state_dict(), TINY, path)
+    _check_scaling(path, 1.0, TINY)
     autoencoder.net.load_state_dict(found, assign=True)
     return autoencoder.place("cpu", torch.float32)
 
@@ -154,7 +154,6 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
     with torch.device("meta"):
         autoencoder = FullAutoencoder(cfg)
     path = _file(path, FULL)
-    _check_scaling(path, SCALING, FULL)
     expected = autoencoder.net.state_dict()
     found = read_tensors(path)
     if any(key.startswith(LDM_AUTOENCODER) for key in found):
@@ -170,6 +169,7 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
         names = {key: key for key in expected}
     wanted = {name: _stored(expected[key], found.get(name)) for key, name in names.items()}
     fitted = fit(found, wanted, FULL, path)
+    _check_scaling(path, SCALING, FULL)
     autoencoder.net.load_state_dict(
         {key: fitted[name].reshape(expected[key].shape) for key, name in names.items()}, assign=True
     )
@@ -207,6 +207,7 @@ def _stored(wanted: Tensor, found: Tensor | None) -> Tensor:
 # -- names -------------------------------------------------------------------------------------------------------------
 
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+_LDM_OTHER = {"conv_norm_out": "norm_out", "conv_shortcut": "nin_shortcut"}
 _LDM_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
@@ -234,6 +235,3 @@ def ldm_autoencoder_name(key: str, *, levels: int = 4) -> str:
         part = f"block.{match[5]}" if match[4] == "resnets" else f"{match[2]}sample"
         return f"{match[1]}.{match[2]}.{level}.{part}.{match[6]}"
     return key
-
-
-_LDM_OTHER = {"conv_norm_out": "norm_out", "conv_shortcut": "nin_shortcut"}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,6 +95,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+# What torch raises on damaged pickles: whatever the first wrong byte led to.
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
 def _read_pickle(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -103,7 +118,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is damaged, or holds more than tensors and is not opened, since that would run its code"
         ) from error
-    except (EOFError, OSError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")

@@ -57,7 +57,11 @@ class ClipTokenizer:
 
     def __init__(self, folder: Path) -> None:
         vocabulary = _read_vocabulary(folder / "vocab.json")
-        merges = _read_merges(folder / "merges.txt")
+        path = folder / "merges.txt"
+        merges = _read_merges(path)
+        for left, right in merges:
+            if left not in vocabulary or right not in vocabulary or left + right not in vocabulary:
+                raise CheckpointError(f"{path} is not the merges of CLIP: {left + ' ' + right!r} is not in vocab.json")
         self._backend: Backend = CLIPTokenizer(vocabulary, merges).backend_tokenizer  # type: ignore[arg-type]
         self.size = len(vocabulary)
         self.start, self.end = vocabulary[START], vocabulary[END]
@@ -253,7 +257,7 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
     if not isinstance(vocabulary, dict) or not {START, END} <= vocabulary.keys():
         raise CheckpointError(f"{path} is not the vocabulary of CLIP: it has no {START} and {END}")
-    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+    if set(vocabulary.values()) != set(range(len(vocabulary))):
         raise CheckpointError(f"{path} is not the vocabulary of CLIP: its numbers are not 0 to {len(vocabulary) - 1}")
     return vocabulary
 
@@ -265,7 +269,12 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
         raise CheckpointError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); download it again") from error
-    pairs = [line.split(" ") for line in lines if line.strip() and not line.startswith("#version")]
-    if any(len(pair) != 2 for pair in pairs):
-        raise CheckpointError(f"{path} is not the merges of CLIP: a line is no pair")
-    return [(left, right) for left, right in pairs]
+    merges = []
+    for index, line in enumerate(lines):
+        if not line.strip() or line.startswith("#version"):
+            continue
+        left, _, right = line.rstrip("\r").partition(" ")
+        if not left or not right or " " in right:
+            raise CheckpointError(f"{path} is not the merges of CLIP: line {index + 1} is no pair")
+        merges.append((left, right))
+    return merges
