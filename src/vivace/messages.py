@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 PROTOCOL_VERSION = 1
 
 MAX_PROMPT_CHARS = 2_000
+MAX_OPTIONS = 64
 MAX_MASK_BYTES = 512 * 1024
 """Of a mask as base64 text: a PNG of one bit a pixel at 1080p is a tenth of it."""
+
+OptionName = Annotated[str, Field(max_length=100)]
 
 
 class _Message(BaseModel):
@@ -29,6 +32,8 @@ class Controls(_Message):
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
     """Text; an empty text shows the source untouched."""
+    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
+    """What shall not be seen, for models that take it; an empty text is none."""
     strength: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
     """Up to 2^53 - 1, which is what JavaScript counts to exactly."""
@@ -40,6 +45,8 @@ class Controls(_Message):
     """A picture as a data URL, for models that take one; refused with the reason by those that do not."""
     size: Annotated[tuple[int, int], Field()] | None = None
     """Output `(width, height)`, px."""
+    options: Annotated[dict[OptionName, float | None], Field(max_length=MAX_OPTIONS)] | None = None
+    """Numbers of the model's own by name, merged into those set before; null is an option's default."""
 
 
 class Update(_Message):
@@ -112,6 +119,8 @@ class Ack(_Message):
     applied: list[str]
     message: str = ""
     """For people: what the prompt was taken for, or why nothing was changed."""
+    code: str = ""
+    """For programs: why nothing was changed, e.g. `control`, `unknown_prompt`, `shared_option`, `memory`."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from vivace.cli import main
+from vivace.cli.loading import LoadFlags
 from vivace.cli.serve import LOCAL_RECORDINGS, ServeFlags, serve_settings
 from vivace.errors import UsageError
+from vivace.models.loading import LoadOptions
 from vivace.serve.auth import make_secret, read_token
 from vivace.settings import Settings
 
@@ -26,7 +28,17 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_names_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--help"]) == 0
     shown = capsys.readouterr().out
-    for flag in ("--host", "--port", "--allow-origin", "--model", "--slots", "--recordings", "token", "secret"):
+    for flag in (
+        "--host",
+        "--port",
+        "--allow-origin",
+        "--model",
+        "--slots",
+        "--recordings",
+        "--style",
+        "token",
+        "secret",
+    ):
         assert flag in shown
 
 
@@ -40,6 +52,15 @@ def test_flags_go_before_the_environment_and_that_before_defaults(monkeypatch: p
 def test_the_models_are_those_of_the_flag_or_the_usual_one() -> None:
     assert serve_settings(ServeFlags(), Settings(model="other")).models == ["other"]
     assert serve_settings(ServeFlags(model=["a", "b"]), Settings()).models == ["a", "b"]
+
+
+def test_how_the_first_model_is_loaded_is_said_by_the_flags_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ServeFlags(steps=3, loading=LoadFlags(style="felted", lora=["a=0.5"], runtime="eager"))
+    found = serve_settings(flags, Settings())
+    assert found.runtime == "eager"
+    assert found.loading == LoadOptions(style="felted", steps=3, loras={"a": 0.5})
+    monkeypatch.setenv("VIVACE_SERVE_LOADING__STYLE", "pixar")
+    assert serve_settings(ServeFlags(), Settings()).loading == LoadOptions(style="pixar")
 
 
 def test_only_one_person_at_this_machine_records_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 import vivace.client
+from fakes import FakeModel
 from http_fakes import OFFER, settings_for
 from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.messages import Ended, Live, Waiting
+from vivace.models.base import ModelOption
 from vivace.serve.auth import make_secret, make_token
 
 
@@ -48,6 +50,29 @@ def test_a_session_is_opened_steered_and_ended(server: LiveServer) -> None:
 
     asyncio.run(use())
     assert not server.hub.sessions()
+
+
+def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
+    option = ModelOption("depth_every", "frames between two looks at depth", 1, 1, 8, whole=True)
+    model = FakeModel(conditions=("prompt", "negative_prompt"), options=(option,), record=False)
+
+    async def use(url: str, server: LiveServer) -> None:
+        async with vivace.client.connect(url) as client:
+            session = await client.open(prompt="red", negative_prompt="green", options={"depth_every": 2})
+            async with session:
+                await session.wait_live()
+                controls = server.hub.get(session.id)._board.controls
+                assert controls.negative_prompt is not None
+                assert controls.options == {"depth_every": 2.0}
+                ack = await session.update(options={"depth_every": None}, negative_prompt="")
+                assert sorted(ack.applied) == ["negative_prompt", "options"]
+                controls = server.hub.get(session.id)._board.controls
+                assert (controls.negative_prompt, controls.options) == (None, {})
+                refused = await session.update(options={"depth_evry": 2})
+                assert (refused.accepted, refused.code) == (False, "control")
+
+    with live_server(model=model) as made:
+        asyncio.run(use(made.url, made))
 
 
 def test_a_value_that_cannot_be_used_is_refused_before_it_is_sent(server: LiveServer) -> None:

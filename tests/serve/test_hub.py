@@ -73,9 +73,10 @@ async def test_what_cannot_be_opened_is_refused_by_name():
             hub.open_session(client="ada", model="maxi")
         with pytest.raises(ControlError, match="no idea"):
             hub.open_session(client="ada", controls=messages.Controls(prompt="purple"))
-        with pytest.raises(RefusedError, match="choose a smaller one"):
-            hub._rooms["fake"].admission.memory_limit_bytes = 1000
-            hub.open_session(client="ada", controls=messages.Controls(size=(512, 512)))
+        for limit, choice in ((64 * 2**20, "choose 128x128"), (1000, "fits at no size")):
+            hub._rooms["fake"].admission.memory_limit_bytes = limit
+            with pytest.raises(RefusedError, match=f"needs 768 MiB .*{choice}"):
+                hub.open_session(client="ada", controls=messages.Controls(size=(512, 512)))
         with pytest.raises(SessionClosedError, match="there is no session"):
             hub.get("nobody")
         assert hub.sessions() == []

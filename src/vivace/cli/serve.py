@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
+from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.options import parse_size, whole
 from vivace.errors import BackendUnavailableError, UsageError
 from vivace.settings import Settings
@@ -35,6 +36,7 @@ Examples:
 
 - `vivace serve`
 - `vivace serve --port 9000 --recordings recordings`
+- `vivace serve --model live2diff --style felted --size 512x512`
 - `vivace serve token --scope publish --expires 1h`
 """
 
@@ -61,6 +63,10 @@ class ServeFlags:
     """Output size of a session that asks for none, WxH in pixels."""
     slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
     """Sessions painted at once; measured if not given."""
+    loading: LoadFlags = field(default_factory=LoadFlags)
+    steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
+    """Denoising steps a frame, where a model has as many built in."""
+
     recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
     """Folder for recordings, made when it is needed. On loopback `vivace-recordings` right here, if not given;
     elsewhere nothing is recorded without it."""
@@ -126,6 +132,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
 
     from vivace.serve.settings import ServeSettings
 
+    loading = flags.loading.load_options(steps=flags.steps)
     given: dict[str, Any] = {
         "host": flags.host,
         "port": flags.port,
@@ -133,6 +140,8 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "models": flags.model,
         "size": None if flags.size is None else parse_size(flags.size),
         "slots": flags.slots,
+        "runtime": flags.loading.runtime,
+        "loading": loading if loading.given() else None,
         "recordings": flags.recordings,
     }
     named = {name: value for name, value in given.items() if value is not None}

@@ -90,7 +90,7 @@ class ClientSession:
 
         Args:
             controls: what to change, or
-            changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `crossfade_s`, …
+            changes: the same by name: `prompt`, `negative_prompt`, `strength`, `seed`, `mask`, `options`, …
 
         Raises:
             ControlError: a value that cannot be used; nothing was changed.

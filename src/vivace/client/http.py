@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -100,8 +100,10 @@ class Client:
         *,
         model: str | None = None,
         prompt: str | None = None,
+        negative_prompt: str | None = None,
         strength: float | None = None,
         seed: int | None = None,
+        options: Mapping[str, float] | None = None,
         controls: Controls | None = None,
     ) -> ClientSession:
         """Open a session and its control channel.
@@ -109,9 +111,11 @@ class Client:
         Args:
             model: one of `models()`; the server's default if None.
             prompt: what the world should look like; None shows the source untouched.
-            strength: 0 to 1.
+            negative_prompt: what shall not be seen, for models that take it.
+            strength: 0 to 1; None is the model's default.
             seed: of the noise.
-            controls: all there are, instead of the three above.
+            options: numbers of the model's own by name, see `models()`.
+            controls: all there are, instead of the five above.
 
         Raises:
             ServerError: full, a control that cannot be used, a token that is missing.
@@ -119,7 +123,9 @@ class Client:
         """
         from vivace.client.control import ClientSession
 
-        given = {"prompt": prompt, "strength": strength, "seed": seed}
+        given = {
+            "prompt": prompt, "negative_prompt": negative_prompt, "strength": strength, "seed": seed, "options": options
+        }  # fmt: skip
         named = {name: value for name, value in given.items() if value is not None}
         if controls is not None and named:
             raise UsageError(f"give controls or {', '.join(named)}, not both")

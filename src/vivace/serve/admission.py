@@ -31,6 +31,8 @@ class Demand:
     """Of its state."""
     weight: float
     """Time of its step, in steps at the server's default size."""
+    instead: str = "a smaller one"
+    """Size to choose where this one can never be had."""
 
 
 class Admission:
@@ -103,7 +105,7 @@ class Admission:
         if demand.nbytes > self.memory_limit_bytes:
             needs, has = demand.nbytes / 2**20, self.memory_limit_bytes / 2**20
             raise RefusedError(
-                "memory", f"a session of this size needs {needs:.0f} MiB of {has:.0f}; choose a smaller one"
+                "memory", f"a session of this size needs {needs:.0f} MiB of {has:.0f}; choose {demand.instead}"
             )
         if not self._waiting and self._fits(demand):
             self._live[key] = demand

@@ -48,7 +48,7 @@ def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) 
         hub=hub,
         door=Doorkeeper(secret),
         peers=Peers(peer_factory),
-        thumbnails=Thumbnails(hub.model),
+        thumbnails=Thumbnails(hub.model, hub.step_ms),
         numbers=Numbers(hub),
     )
 

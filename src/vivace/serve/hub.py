@@ -96,8 +96,10 @@ class Hub:
     def _load(self, name: str) -> StreamModel:
         from vivace.models import load_model
 
-        model: StreamModel = load_model(name, threads=self.settings.threads)
-        return model
+        settings = self.settings
+        if name != settings.models[0]:
+            return load_model(name, threads=settings.threads)
+        return load_model(name, runtime=settings.runtime, threads=settings.threads, options=settings.loading)
 
     # Life of the server
 
@@ -292,6 +294,10 @@ class Hub:
             UnknownModelError: not one of the settings' models.
         """
         return self._room(name or self.settings.models[0]).model
+
+    def step_ms(self) -> float:
+        """Return how long the default model takes for a frame of the default size."""
+        return self._room(self.settings.models[0]).admission.step_ms
 
     def snapshot(self) -> HubSnapshot:
         """Return everything there is to measure, at once."""

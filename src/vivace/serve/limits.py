@@ -8,7 +8,7 @@ import io
 import os
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ class RefusedError(CapacityError):
         super().__init__(message)
         self.code: RefusalCode = code
         self.retry_after_s = retry_after_s
+
+
+class SharedOptionError(ControlError):
+    """A client wants to set what would change the pictures of all others, too."""
+
+    code: ClassVar[str] = "shared_option"
 
 
 def check_frame(rgb: Rgb, max_px: int) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import USUAL, SizeList, output_size
 from vivace.stream.fit import Size, check_size
-from vivace.stream.slot import ModelSlot
+from vivace.stream.slot import ModelSlot, half_size
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,15 @@ class Room:
 
     def demand(self, size: Size) -> Demand:
         """Return what a session of `(width, height)` px asks for."""
-        return Demand(self.model.nbytes(size), self.weight(size))
+        return Demand(self.model.nbytes(size), self.weight(size), self._instead(size))
+
+    def _instead(self, size: Size) -> str:
+        limit = self.admission.memory_limit_bytes
+        while self.model.nbytes(size) > limit:
+            size, before = half_size(size, self.model.spec), size
+            if size == before:
+                return "another model, since this one fits at no size"
+        return f"{size[0]}x{size[1]}"
 
     def weight(self, size: Size) -> float:
         """Return the time of a step at `(width, height)` px, in steps at the default size; small ones count as one."""
@@ -73,7 +82,7 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     admission = Admission(
         slots=settings.slots,
         frame_ms=1e3 / settings.min_fps,
-        memory_limit_bytes=int(free_memory_bytes() * MEMORY_SHARE) if limit_mib is None else limit_mib * 2**20,
+        memory_limit_bytes=int(free_bytes(model) * MEMORY_SHARE) if limit_mib is None else limit_mib * 2**20,
         queue_length=settings.queue_length,
         step_ms=step_ms,
     )
@@ -81,6 +90,19 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     engine.start()
     _log.info("%s is ready: %.1f ms a step at %dx%d, %d slots", name, step_ms, *size, admission.slots)
     return Room(name, model, engine, admission, size, sizes)
+
+
+@runtime_checkable
+class HasDeviceMemory(Protocol):
+    """A model whose streams live in a memory of their device's own."""
+
+    def free_bytes(self) -> int:
+        """Return how much of it is free."""
+
+
+def free_bytes(model: StreamModel) -> int:
+    """Return how much memory there is for the streams of a model: its device's, or this machine's."""
+    return model.free_bytes() if isinstance(model, HasDeviceMemory) else free_memory_bytes()
 
 
 def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
@@ -92,6 +114,7 @@ def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
         model.encode_prompt(_any_prompt(model.spec)).embeds,
         model.spec.denoising_steps[0],
         model.spec.efforts[0],
+        strength=model.spec.default_strength,
     )
     times_ms = []
     for _ in range(1 + CALIBRATION_STEPS):

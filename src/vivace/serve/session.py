@@ -38,7 +38,7 @@ from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.fit import Size
 from vivace.stream.latency import Meter
 from vivace.stream.session import Session, SessionPolicy
-from vivace.stream.slot import out_of_memory
+from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
 _log = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class LiveSession:
 
     def _failed(self, error: BaseException) -> None:
         """End because of an error; the others go on."""
-        if isinstance(error, MemoryError):
+        if ran_out_of_memory(error):
             size = self.size or self._room.default_size
             error = out_of_memory(self._room.model, size)
         if isinstance(error, VivaceError):

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vivace.models.loading import LoadOptions
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -42,6 +44,10 @@ class ServeSettings(BaseSettings):
     # What it runs
     models: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["mini"])
     """Profiles to offer; the first is the default and loaded at start, the others on first use."""
+    runtime: str | None = None
+    """What runs the first model's network; None: the fastest there is."""
+    loading: LoadOptions = Field(default_factory=LoadOptions)
+    """Style, files, device and so on of the first model; the others are loaded as their profiles say."""
     threads: Count | None = None
     """CPU threads a model may use; None: all."""
     size: tuple[Count, Count] = (256, 256)

@@ -10,7 +10,7 @@ from typing import Any
 from vivace import messages
 from vivace.errors import ControlError, VivaceError
 from vivace.models.base import ModelSpec, Prompt
-from vivace.serve.limits import read_mask
+from vivace.serve.limits import SharedOptionError, read_mask
 from vivace.serve.room import Room
 from vivace.stream.controls import ControlBoard, check_changes
 from vivace.stream.fit import Size
@@ -49,10 +49,11 @@ class Steering:
                 checked = self._check(controls)
                 prompt: Prompt | None = checked.get("prompt")
                 if prompt is not None and not prompt.known:
-                    return self._answer(request_id, message=prompt.message, prompt=prompt)
+                    return self._answer(request_id, message=prompt.message, code="unknown_prompt", prompt=prompt)
                 self._make_ready(checked)
             except VivaceError as error:
-                return self._answer(request_id, message=str(error))
+                code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
+                return self._answer(request_id, message=str(error), code=code)
             if not checked:
                 return self._answer(request_id, accepted=True, message="nothing to change")
             # Before it is in force: the engine may make its first frame in the same moment. Nobody else submits.
@@ -101,6 +102,7 @@ class Steering:
         at: tuple[int, int] | None = None,
         applied: Sequence[str] = (),
         message: str = "",
+        code: str = "",
         prompt: Prompt | None = None,
     ) -> messages.Ack:
         update_index, frame_index = at or self._board.position()
@@ -111,6 +113,7 @@ class Steering:
             update_index=update_index,
             applied=list(applied),
             message=message,
+            code=code,
             matches=[] if prompt is None else list(prompt.matches),
         )
 
@@ -120,6 +123,7 @@ def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dic
 
     Raises:
         ControlError: a picture beyond `max_px` pixels, or one this model has no use for.
+        SharedOptionError: an option that is not for one client to set.
     """
     given = {name: value for name in type(controls).model_fields if (value := getattr(controls, name)) is not None}
     if (prompt := given.get("prompt")) is not None and not prompt.strip():
@@ -128,4 +132,10 @@ def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dic
         given["mask"] = read_mask(mask, max_px) if mask else None
     if given.pop("reference", ""):
         raise ControlError(f"{spec.name} takes no reference picture; describe the look in the prompt")
+    for option in spec.options:
+        if option.shared and option.name in given.get("options", ()):
+            raise SharedOptionError(
+                f"option {option.name} changes {spec.name} for everybody on this server; it is settled when the server "
+                "starts, so ask who runs it, or leave it out"
+            )
     return given

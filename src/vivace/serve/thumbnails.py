@@ -10,27 +10,36 @@ from PIL import Image
 
 from vivace.media.frame import Rgb
 from vivace.media.scenes import make_scene
-from vivace.models.base import StreamModel
+from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.mini.styles import STYLES
+from vivace.serve.shape import output_size
 from vivace.stream import Stream
 
 PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)
 """Key, title for people, prompt."""
 
 SIZE = (256, 144)
-"""Twice what the page shows, and painted in a few tens of milliseconds."""
+"""Twice what the page shows, and painted by the embedded model in a few tens of milliseconds."""
 SCENE = "road"
 SCENE_TIME_S = 0.6
 FRAMES = 2
 """So that the model has a memory to build on, as in a stream, and live sessions hardly wait."""
 JPEG_QUALITY = 85
+MAX_MS = 2_000.0
+"""Of one thumbnail. A slower model's time belongs to the sessions."""
+
+
+def frames_needed(spec: ModelSpec) -> int:
+    """Return how many frames go into a model before the wanted one comes out."""
+    return -(-(FRAMES + spec.output_lag_frames) // spec.chunk_frames) * spec.chunk_frames
 
 
 def render(model: StreamModel, prompt: str) -> Rgb:
     """Return a picture of a scene as the model paints it under the prompt."""
-    scene = make_scene(SCENE, SIZE)
-    with Stream(model, prompt=prompt, size=SIZE, crossfade_s=0, detect_cuts=False) as stream:
-        for index in range(FRAMES):
+    size = output_size(SIZE, SIZE[0] * SIZE[1], model.spec)
+    scene = make_scene(SCENE, size)
+    with Stream(model, prompt=prompt, size=size, crossfade_s=0, detect_cuts=False) as stream:
+        for index in range(frames_needed(model.spec)):
             frames = stream.push(scene.render(SCENE_TIME_S + index / 25))
     return frames[-1].rgb
 
@@ -38,15 +47,19 @@ def render(model: StreamModel, prompt: str) -> Rgb:
 class Thumbnails:
     """Renders each thumbnail once, when it is first asked for, one at a time."""
 
-    def __init__(self, model: Callable[[], StreamModel]) -> None:
+    def __init__(self, model: Callable[[], StreamModel], step_ms: Callable[[], float]) -> None:
+        """`step_ms` says how long the model takes for a frame."""
         self._model = model
+        self._step_ms = step_ms
         self._made: dict[str, bytes] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def jpeg(self, key: str, prompt: str) -> bytes:
-        """Return the thumbnail of a preset."""
+    async def jpeg(self, key: str, prompt: str) -> bytes | None:
+        """Return the thumbnail of a preset; None if the model is too slow for such things."""
         async with self._one_at_a_time:
             if key not in self._made:
+                if self._step_ms() * frames_needed(self._model().spec) > MAX_MS:
+                    return None
                 self._made[key] = await asyncio.to_thread(self._render, prompt)
             return self._made[key]
 

@@ -53,8 +53,10 @@ class ModelSlot:
         self._turns = _Turns.of(model)
         try:
             self._state: Any = model.open(size, seed=seed)
-        except MemoryError as error:
-            raise out_of_memory(model, size) from error
+        except Exception as error:
+            if ran_out_of_memory(error):
+                raise out_of_memory(model, size) from error
+            raise
         self._fed = self._given = 0
 
     @property
@@ -79,8 +81,10 @@ class ModelSlot:
         try:
             with self._turns.lock:
                 result = self._model.step([self._state], [chunk])
-        except MemoryError as error:
-            raise out_of_memory(self._model, self.size) from error
+        except Exception as error:
+            if ran_out_of_memory(error):
+                raise out_of_memory(self._model, self.size) from error
+            raise
         due = max(0, self._fed - self.spec.output_lag_frames) - self._given
         wanted = (due, self.size[1], self.size[0], 3)
         if len(result) != 1 or result[0].shape != wanted or result[0].dtype != np.uint8:
@@ -103,19 +107,31 @@ class ModelSlot:
         self._state = None
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means too little memory: Python's own, or torch's on a device or on the CPU."""
+    # By name, since torch is not imported here.
+    on_device = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return on_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def out_of_memory(model: StreamModel, size: Size) -> CapacityError:
     """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
-    spec = model.spec
+    name = model.spec.name
+    needs = f"{name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
+    half = half_size(size, model.spec)
+    if half == size:
+        return CapacityError(f"{needs}; this is the smallest size, so close other streams or programs")
+    return CapacityError(f"{needs}; {half[0]}x{half[1]} needs {_mib(model.nbytes(half))}, or close other streams")
+
+
+def half_size(size: Size, spec: ModelSpec) -> Size:
+    """Return about half of each side, as the model can do it; the same size if there is none smaller."""
     multiple = spec.size_multiple
-    half_width, half_height = (
+    width, height = (
         max(-(-least // multiple), side // (2 * multiple)) * multiple
         for side, least in zip(size, spec.min_size, strict=True)
     )
-    needs = f"{spec.name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
-    if (half_width, half_height) == size:
-        return CapacityError(f"{needs}; this is the smallest size, so close other streams or programs")
-    less = _mib(model.nbytes((half_width, half_height)))
-    return CapacityError(f"{needs}; {half_width}x{half_height} needs {less}, or close other streams")
+    return width, height
 
 
 def _mib(nbytes: int) -> str:

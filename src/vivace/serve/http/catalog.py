@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request, Response
 
 from vivace.messages import PROTOCOL_VERSION, Controls
 from vivace.models import describe
-from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.base import ModelOption, ModelSpec, StreamModel
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import limits_of
 from vivace.serve.http.state import server_of
 from vivace.serve.hub import Quota
 from vivace.serve.thumbnails import PRESETS
 from vivace.serve.version import VERSION
+from vivace.stream.options import ANCHOR
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
@@ -50,6 +51,8 @@ async def thumbnail(key: str, request: Request) -> Response:
     if prompt is None:
         raise ApiError(404, "no_preset", f"there is no preset {key[:60]!r}; /v1/presets lists them")
     jpeg = await server_of(request).thumbnails.jpeg(key, prompt)
+    if jpeg is None:
+        raise ApiError(404, "no_thumbnail", "the model is too slow to paint thumbnails beside its sessions")
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": f"public, max-age={THUMBNAIL_MAX_AGE_S}"})
 
 
@@ -105,13 +108,38 @@ def options_schema(spec: ModelSpec | None) -> dict[str, Any]:
         properties["size"] |= {
             "multiple": spec.size_multiple, "min": list(spec.min_size), "max": list(spec.max_size)
         }  # fmt: skip
-        if "reference" not in spec.conditions:
-            properties.pop("reference")
+        properties["strength"]["default"] = spec.default_strength
+        for name in ("reference", "negative_prompt"):
+            if name not in spec.conditions:
+                properties.pop(name)
+        properties["options"] = _own_options(spec)
+    if not properties["options"].get("properties"):
+        properties.pop("options")
     return {"type": "object", "properties": properties}
+
+
+def _own_options(spec: ModelSpec) -> dict[str, Any]:
+    """Return JSON Schema of the model's own options, but for those that would change other clients' pictures."""
+    own = {option.name: _option(option) for option in spec.options if not option.shared}
+    return {"title": "Options", "type": "object", "properties": own, "additionalProperties": False}
+
+
+def _option(option: ModelOption) -> dict[str, Any]:
+    schema = {
+        "title": option.name.replace("_", " ").capitalize(),
+        "description": option.summary,
+        "type": "integer" if option.whole else "number",
+        "minimum": option.low,
+        "maximum": option.high,
+        "default": option.default,
+    }
+    # A page shows a button, for any change of it asks for the same.
+    return {**schema, "counter": True} if option.name == ANCHOR else schema
 
 
 _TEXTS: dict[str, dict[str, Any]] = {
     "prompt": {"title": "Prompt", "description": "What the world should look like; empty shows the source."},
+    "negative_prompt": {"title": "Negative prompt", "description": "What shall not be seen."},
     "strength": {"title": "Strength", "default": 1.0, "step": 0.01, "description": "0 is the source, 1 all painted."},
     "seed": {"title": "Seed", "default": 0, "description": "The same seed and source give the same pictures."},
     "crossfade_s": {"title": "Crossfade", "default": 0.25, "step": 0.05, "unit": "s",

@@ -1,0 +1,217 @@
+"""Controls of a model's own on the server: strength, negative prompt, options, and what no client may set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vivace.models
+from fakes import EMBEDS, SIZE, FakeModel, fail_on
+from http_fakes import Running, running, settings_for
+from serve_rig import grey, in_loop, next_of, opened, running_hub, until
+from vivace import messages
+from vivace.errors import CapacityError, UsageError
+from vivace.models.base import ModelOption
+from vivace.models.loading import LoadOptions
+from vivace.serve.hub import Hub
+from vivace.serve.limits import SharedOptionError
+from vivace.serve.room import free_bytes
+from vivace.serve.settings import ServeSettings
+from vivace.serve.thumbnails import frames_needed, render
+from vivace.stream.slot import ModelSlot
+
+OPTIONS = (
+    ModelOption("depth_every", "frames between two looks at depth", 1, 1, 8, whole=True),
+    ModelOption("anchor", "a change anchors anew", 0, 0, 2**31, whole=True),
+    ModelOption("lora ink", "weight of a LoRA", 1.0, 0.0, 2.0, shared=True),
+)
+CONDITIONS = ("prompt", "strength", "negative_prompt")
+
+
+def steered(**changes: Any) -> FakeModel:
+    """A model with controls of its own."""
+    return FakeModel(conditions=CONDITIONS, options=OPTIONS, default_strength=0.5, **changes)
+
+
+@in_loop
+async def test_controls_of_its_own_reach_the_model() -> None:
+    model = steered()
+    async with running_hub(model) as hub:
+        session = await opened(hub, negative_prompt="green", options={"depth_every": 2})
+        before = len(model.chunks)
+        session.push(grey())
+        await until(lambda: len(model.chunks) == before + 1)
+        assert (await session.update(messages.Controls(options={"anchor": 1}))).applied == ["options"]
+        session.push(grey())
+        await until(lambda: len(model.chunks) == before + 2)
+        ack = await session.update(messages.Controls(options={"depth_every": None}, negative_prompt="", strength=0.75))
+        assert ack.accepted
+        session.push(grey())
+        await until(lambda: len(model.chunks) == before + 3)
+        first, second, third = model.chunks[before:]
+        assert (first.options, second.options) == ({"depth_every": 2.0}, {"depth_every": 2.0, "anchor": 1.0})
+        assert third.options == {"anchor": 1.0}
+        assert [chunk.strength for chunk in (first, second, third)] == [0.5, 0.5, 0.75]
+        np.testing.assert_array_equal(first.negative_embeds, EMBEDS["green"])
+        assert third.negative_embeds is None
+
+
+@pytest.mark.parametrize(
+    ("controls", "code", "reason"),
+    [
+        ({"options": {"lora ink": 0.5}}, "shared_option", "changes fake for everybody.*ask who runs it"),
+        ({"options": {"lora ink": None, "depth_every": 2}}, "shared_option", "leave it out"),
+        ({"options": {"depth_evry": 2}}, "control", "did you mean depth_every"),
+        ({"options": {"depth_every": 2.5}}, "control", "not a whole number"),
+        ({"negative_prompt": "purple"}, "control", "negative_prompt: no idea"),
+        ({"prompt": "purple"}, "unknown_prompt", "no idea"),
+    ],
+)
+@in_loop
+async def test_a_refused_update_has_a_code_and_changes_nothing(controls: Any, code: str, reason: str) -> None:
+    async with running_hub(steered(record=False)) as hub:
+        session = await opened(hub)
+        before = session._board.controls
+        ack = await session.update(messages.Controls(**controls))
+        assert (ack.accepted, ack.code) == (False, code)
+        with pytest.raises(AssertionError, match=reason):
+            raise AssertionError(ack.message)
+        assert session._board.controls is before
+
+
+@in_loop
+async def test_a_session_does_not_begin_with_a_shared_option_either() -> None:
+    async with running_hub(steered(record=False)) as hub:
+        with pytest.raises(SharedOptionError, match="lora ink"):
+            hub.open_session(client="ada", controls=messages.Controls(options={"lora ink": 1.0}))
+        assert hub.sessions() == []
+
+
+@pytest.fixture(scope="module")
+def server() -> Any:
+    with running(model=steered(record=False)) as made:
+        yield made
+
+
+def test_a_shared_option_is_refused_over_http_with_its_code(server: Running) -> None:
+    answer = server.client.post("/v1/sessions", json={"controls": {"options": {"lora ink": 0.5}}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "shared_option")
+
+
+def test_a_page_can_build_inputs_for_what_a_client_may_set(server: Running) -> None:
+    (model,) = server.client.get("/v1/models").json()["models"]
+    properties = model["options"]["properties"]
+    assert model["spec"]["default_strength"] == properties["strength"]["default"] == 0.5
+    assert properties["negative_prompt"]["title"] == "Negative prompt"
+    own = properties["options"]["properties"]
+    assert own["depth_every"] == {
+        "title": "Depth every", "description": "frames between two looks at depth",
+        "type": "integer", "minimum": 1, "maximum": 8, "default": 1,
+    }  # fmt: skip
+    assert own["anchor"]["counter"] is True
+    assert set(own) == {"depth_every", "anchor"}
+    assert [option["name"] for option in model["spec"]["options"] if option["shared"]] == ["lora ink"]
+
+
+def test_a_model_without_them_shows_none_of_them() -> None:
+    with running() as plain:
+        (model,) = plain.client.get("/v1/models").json()["models"]
+    assert not {"options", "negative_prompt"} & set(model["options"]["properties"])
+    assert model["options"]["properties"]["strength"]["default"] == 1.0
+
+
+# Loading
+
+
+def test_only_the_first_model_is_loaded_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def load(name: str, **options: Any) -> FakeModel:
+        asked[name] = options
+        return FakeModel(record=False)
+
+    monkeypatch.setattr(vivace.models, "load_model", load)
+    loading = LoadOptions(style="felted", steps=2)
+    hub = Hub(ServeSettings(models=["live2diff", "mini"], size=SIZE, runtime="eager", loading=loading, threads=1))
+    hub.model("live2diff")
+    hub.model("mini")
+    assert asked["live2diff"] == {"runtime": "eager", "threads": 1, "options": loading}
+    assert asked["mini"] == {"threads": 1}
+    for room in hub._rooms.values():
+        room.engine.stop()
+
+
+def test_how_a_model_is_loaded_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_LOADING", '{"style": "felted", "loras": {"a.safetensors": 0.5}}')
+    monkeypatch.setenv("VIVACE_SERVE_LOADING__STEPS", "3")
+    assert settings_for().loading == LoadOptions(style="felted", loras={"a.safetensors": 0.5}, steps=3)
+    monkeypatch.setenv("VIVACE_SERVE_LOADING__DEVICE", "gpu")
+    with pytest.raises(UsageError, match="no device 'gpu'"):
+        settings_for()
+
+
+# Memory
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough")]
+)
+def test_too_little_memory_of_a_device_is_told_with_what_would_fit(error: Exception) -> None:
+    model = steered(record=False)
+
+    def fail(size: tuple[int, int], *, seed: int = 0) -> None:
+        raise error
+
+    model.open = fail  # type: ignore[method-assign, assignment]
+    with pytest.raises(CapacityError, match=r"needs 2 MiB for a stream of 32x16 px.*16x8 needs 1 MiB"):
+        ModelSlot(model, SIZE, 0)
+
+
+@in_loop
+async def test_a_device_that_runs_out_in_a_step_ends_that_session_with_what_would_fit() -> None:
+    model = steered(record=False)
+    async with running_hub(model) as hub:
+        session = await opened(hub)
+        events = session.events()
+        model.on_step = fail_on(0, error=lambda: OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+        session.push(grey())
+        assert "16x8 needs 1 MiB" in (await next_of(events, messages.Ended)).message
+        assert hub.ready
+
+
+@in_loop
+async def test_sessions_share_the_memory_of_the_device_their_model_is_on() -> None:
+    class OnDevice(FakeModel):
+        def free_bytes(self) -> int:
+            return 4 * 2**20
+
+    async with running_hub(OnDevice(record=False)) as hub:
+        assert hub.snapshot().models[0].memory_limit_bytes == 2 * 2**20
+    assert free_bytes(FakeModel()) > 2**20
+
+
+# Thumbnails
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 0), (1, 3), (4, 1), (4, 3)])
+def test_a_thumbnail_is_the_second_picture_however_late_a_model_gives_it(chunk_frames: int, lag: int) -> None:
+    plain = render(FakeModel(), "red")
+    model = FakeModel(chunk_frames=chunk_frames, lag=lag)
+    picture = render(model, "red")
+    assert picture.shape == plain.shape == (144, 256, 3)
+    assert sum(len(chunk.rgb) for chunk in model.chunks) == frames_needed(model.spec)
+    if chunk_frames == 1:
+        np.testing.assert_array_equal(picture, plain)
+
+
+def test_a_model_that_takes_seconds_paints_no_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vivace.serve.room.calibrate", lambda *_: 3_000.0)
+    with running() as slow:
+        answer = slow.client.get(slow.client.get("/v1/presets").json()["presets"][0]["thumbnail"])
+        assert (answer.status_code, answer.json()["code"]) == (404, "no_thumbnail")
