@@ -1,0 +1,181 @@
+"""The way of a picture through the parts: encode, look at its depth, denoise, decode.
+
+    rgb ─▶ encode ─▶ latents ─┐
+     └───▶ depth ──▶ encode ──┴─▶ stream batch ─▶ decode ─▶ rgb, t - 1 frames later
+
+Each of the four is a function without arguments over buffers that stay where they are, so that it can be recorded once
+and replayed (`runtime.graphs`). Encoding and depth need not wait for each other and run side by side on a GPU. Nothing
+asks the device anything until the finished picture is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vivace.errors import StepError
+from vivace.models.camera_motion import CameraMotion
+from vivace.models.live2diff.depth import RunningBounds, depth_pictures
+from vivace.models.live2diff.noise import LATENT_PX
+from vivace.models.live2diff.parts import Parts
+from vivace.models.live2diff.state import LiveState
+from vivace.models.live2diff.stream import StreamBatch
+from vivace.runtime.graphs import Mode, Program
+from vivace.runtime.stages import StageTimer
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What a stream was last told, so that only what changes is sent to the device."""
+
+    embeds: NDArray[np.float32] | None = None
+    negative: NDArray[np.float32] | None = None
+    strength: float | None = None
+    anchor: float | None = None
+    loras: Mapping[str, float] = field(default_factory=dict)
+
+
+class Canvas:
+    """One stream: its memory, the buffers of its pictures, and the recorded steps between them."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        batch: StreamBatch,
+        live: LiveState,
+        size: tuple[int, int],
+        *,
+        mode: Mode,
+        timer: StageTimer,
+    ) -> None:
+        """Paint pictures of `(width, height)` px with the memory `live`."""
+        device = batch.device
+        width, height = size
+        pinned = device.type == "cuda"
+        self.size = size
+        self.live = live
+        self.bounds = RunningBounds(device=device)
+        self.motion = CameraMotion()
+        self.wishes = Wishes()
+        self.seed = 0
+        self.mode = mode
+        self._frames_with_depth = 0
+        self._parts, self._batch, self._timer = parts, batch, timer
+        self._device = device
+        self._rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=device)
+        self._painted = torch.zeros_like(self._rgb)
+        self._finite = torch.ones((), dtype=torch.bool, device=device)
+        self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
+        self._side = torch.cuda.Stream(device) if pinned else None
+        self._encode = Program(self._run_encode, device=device, mode=mode)
+        self._depth = Program(self._run_depth, device=device, mode=mode)
+        self._denoise = Program(lambda: self._batch.denoise([self.live]), device=device, mode=mode)
+        self._decode = Program(self._run_decode, device=device, mode=mode)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return self.live.nbytes + picture_nbytes(self.size)
+
+    # -- a frame -------------------------------------------------------------------------------------------------------
+
+    def take_in(self, rgb: Picture, *, look_at_depth: bool) -> None:
+        """Encode a picture `uint8 [h w 3]`, and its depth unless the last one shall do."""
+        self._given.numpy()[...] = rgb
+        # Waits for the copy, which the next picture would otherwise overtake.
+        self._rgb.copy_(self._given)
+        if not look_at_depth:
+            with self._timer("encode"):
+                self._encode()
+            return
+        if self._side is None:
+            with self._timer("encode"):
+                self._encode()
+            with self._timer("depth"):
+                self._depth()
+            return
+        here = torch.cuda.current_stream(self._device)
+        self._side.wait_stream(here)
+        with torch.cuda.stream(self._side), self._timer("depth"):
+            self._depth()
+        with self._timer("encode"):
+            self._encode()
+        here.wait_stream(self._side)
+
+    def denoise(self) -> None:
+        """Run the stream batch on this stream alone."""
+        with self._timer("unet"):
+            self._denoise()
+
+    def show(self) -> Picture:
+        """Return the picture of the frame that left the last row, `uint8 [h w 3]`; waits for the device.
+
+        Raises:
+            StepError: numbers that are not finite.
+        """
+        with self._timer("decode"):
+            self._decode()
+        picture: Picture = self._painted.cpu().numpy()
+        if not bool(self._finite):
+            raise StepError("the network gave numbers that are not finite; the stream begins anew")
+        # On a CPU the buffer itself would be given away.
+        return picture.copy() if self._device.type == "cpu" else picture
+
+    # -- what is recorded ----------------------------------------------------------------------------------------------
+
+    def _pictures(self) -> Tensor:
+        return self._rgb.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def _run_encode(self) -> None:
+        self.live.entering[0].copy_(self._parts.autoencoder.encode(self._pictures())[0])
+
+    def _run_depth(self) -> None:
+        grey = depth_pictures(self._pictures(), self._parts.detector, bounds=self.bounds)
+        self.live.entering[1].copy_(self._parts.autoencoder.encode(grey)[0])
+
+    def _run_decode(self) -> None:
+        finished = self.live.finished
+        picture = self._parts.autoencoder.decode(finished[None])[0].float()
+        self._finite.copy_(torch.isfinite(picture).all())
+        self._painted.copy_(((picture.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0))
+
+    # -- what is forgotten ---------------------------------------------------------------------------------------------
+
+    def begin_scene(self) -> None:
+        """Forget the past for the frames to come; those inside go on."""
+        self._batch.begin_scene(self.live)
+        self._forget_sight()
+
+    def reset(self) -> None:
+        """Forget every frame."""
+        self._batch.reset(self.live)
+        self.wishes.embeds = None  # the buffers of the rows are empty again
+        self._forget_sight()
+
+    def wants_depth(self, every: int) -> bool:
+        """Count a frame; return whether its depth is due, which is looked at in every `every`-th frame of a scene."""
+        due = self._frames_with_depth % every == 0
+        self._frames_with_depth += 1
+        return due
+
+    def _forget_sight(self) -> None:
+        self.bounds.reset()
+        self.motion.reset()
+        self._frames_with_depth = 0
+
+
+def picture_nbytes(size: tuple[int, int]) -> int:
+    """Return the bytes of a canvas's own buffers: given, on the device, painted."""
+    return 3 * 3 * size[0] * size[1]
+
+
+def latent_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width in latents of a picture of `(width, height)` px."""
+    return size[1] // LATENT_PX, size[0] // LATENT_PX

@@ -1,0 +1,284 @@
+"""The Live2Diff family as a stream sees it: a description and four verbs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
+from vivace.errors import CapacityError, ControlError
+from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
+from vivace.models.live2diff.noise import shift_of
+from vivace.models.live2diff.parts import Parts
+from vivace.models.live2diff.stream import StreamBatch
+from vivace.models.live2diff.window import SINKS
+from vivace.runtime.graphs import Mode
+from vivace.runtime.stages import StageTimer
+
+SIZE_MULTIPLE_PX = 8
+MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
+LORA_OPTION = "lora_"
+
+OPTIONS = (
+    ModelOption("anchor", "Another number sets the anchors anew from the last eight frames.", 0, 0, 2**31, whole=True),
+    # Twenty seconds at 30 fps: often enough for a camera that wanders, rare enough to cost next to nothing.
+    ModelOption("anchor_every", "Frames after which anchors are set anew; 0 never.", 600, 0, 10**6, whole=True),
+    ModelOption(
+        "anchor_joint", "1 denoises anchors together, as trained; 0 copies them, for free.", 1, 0, 1, whole=True
+    ),
+    ModelOption("depth_every", "Depth is looked at in every n-th frame.", 1, 1, 60, whole=True),
+    ModelOption(
+        "follow_camera", "1 moves the noise with the camera, so that texture stays on the world.", 0, 0, 1, whole=True
+    ),
+)
+GUIDANCE_OPTIONS = (
+    ModelOption("guidance_scale", "How far the prompt is pushed beyond itself; 1 not at all.", 1.4, 1, 10),
+    ModelOption("guidance_delta", "How much of the residual counts.", 0.5, 0, 1),
+)
+
+
+class Live2DiffModel:
+    """One set of weights, ready to serve any number of streams.
+
+    `encode_prompt`, `encode_negative`, `open` and `nbytes` are safe from any thread; `step` and `reset` take turns.
+    """
+
+    def __init__(self, parts: Parts, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
+        """Serve `parts`; `mode` is how their steps are run."""
+        self._parts = parts
+        self._batch = StreamBatch(parts.unet)
+        self._mode = mode
+        self._info = info
+        self._lora_weights = {name: weight for stack in parts.loras for name, weight in stack.weights.items()}
+        self._lora_defaults = dict(self._lora_weights)
+        self._weights_version = 0
+        self._turn = threading.Lock()
+        self._tokens = len(self.encode_negative("").embeds)
+        self.timer = StageTimer(self._batch.device)
+        """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
+        self._spec = self._describe()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return self._spec
+
+    @property
+    def runtime(self) -> RuntimeInfo:
+        """Where the network runs."""
+        return self._info
+
+    @property
+    def parts(self) -> Parts:
+        """The weights."""
+        return self._parts
+
+    def _describe(self) -> ModelSpec:
+        look = self._parts.look
+        steps = len(look.t_index)
+        options = OPTIONS if look.guidance == "none" else OPTIONS + GUIDANCE_OPTIONS
+        loras = (
+            ModelOption(f"{LORA_OPTION}{name}", f"Weight of the LoRA {name}.", weight, -2.0, 2.0, shared=True)
+            for name, weight in self._lora_defaults.items()
+        )
+        negative = ("negative_prompt",) if look.guidance == "initialize" else ()
+        return ModelSpec(
+            name=look.name,
+            family="live2diff",
+            summary=look.summary,
+            licence=look.licence,
+            size_multiple=SIZE_MULTIPLE_PX,
+            min_size=(MIN_SIDE_PX, MIN_SIDE_PX),
+            max_size=(MAX_SIDE_PX, MAX_SIDE_PX),
+            default_area_px=512 * 512,
+            chunk_frames=1,
+            warmup_frames=SINKS,
+            output_lag_frames=steps - 1,
+            denoising_steps=(steps,),
+            efforts=(1.0,),
+            conditions=("prompt", "strength", *negative),
+            default_strength=1 - look.t_index[0] / ORIGINAL_STEPS,
+            resets_in_flight=True,
+            options=(*options, *loras),
+        )
+
+    # -- the four verbs ------------------------------------------------------------------------------------------------
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
+        guidance = self._parts.look.guidance
+        live = self._batch.nbytes(self._schedule(None), *latent_size(size), guidance=guidance, tokens=self._tokens)
+        return live + picture_nbytes(size)
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> Canvas:
+        """Allocate one stream's state.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory on the device.
+        """
+        self._check_size(size)
+        height, width = latent_size(size)
+        guidance = self._parts.look.guidance
+        try:
+            live = self._batch.open(
+                self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
+            )
+            canvas = Canvas(self._parts, self._batch, live, size, mode=self._mode, timer=self.timer)
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            raise self._too_large(size) from error
+        except RuntimeError as error:
+            # On a CPU torch says it in words only.
+            if "memory" in str(error).lower():
+                raise self._too_large(size) from error
+            raise
+        canvas.seed = seed
+        if guidance == "initialize":
+            self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
+        return canvas
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt under the style's template; cached."""
+        return self._parts.prompts.encode(text)
+
+    def encode_negative(self, text: str) -> Prompt:
+        """Encode what shall not be seen; may be empty."""
+        return self._parts.prompts.encode_negative(text)
+
+    @torch.inference_mode()
+    def step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each stream by one frame; `uint8 [n h w 3]` each, n being 0 while the first frame is inside.
+
+        Raises:
+            StepError: numbers that are not finite; the state must be reset.
+            CapacityError: the device ran out of memory.
+        """
+        with self._turn:
+            try:
+                return self._step(states, chunks)
+            except torch.cuda.OutOfMemoryError as error:
+                raise self._too_large(states[0].size) from error
+
+    def reset(self, state: Canvas, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream in place, for the frames to come or for all."""
+        with self._turn:
+            if keep == "inside":
+                state.begin_scene()
+            elif keep == "nothing":
+                state.reset()
+            else:
+                raise ControlError(f"live2diff cannot keep {keep!r} in a reset; it keeps 'nothing' or 'inside'")
+            if seed is not None and seed != state.seed:
+                self._batch.set_seed(state.live, seed)
+                state.seed = seed
+
+    # -- a step --------------------------------------------------------------------------------------------------------
+
+    def _step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        for state, chunk in zip(states, chunks, strict=True):
+            self._enter(state, chunk)
+        if self._mode == "eager" and len(states) > 1 and len({state.size for state in states}) == 1:
+            with self.timer("unet"):
+                self._batch.denoise([state.live for state in states])
+        else:
+            for state in states:
+                state.denoise()
+        pictures = []
+        for state in states:
+            ready = state.live.ready
+            self._batch.advance(state.live)
+            width, height = state.size
+            pictures.append(state.show()[None] if ready else np.zeros((0, height, width, 3), np.uint8))
+        return pictures
+
+    def _enter(self, state: Canvas, chunk: Chunk) -> None:
+        width, height = state.size
+        if chunk.rgb.shape != (1, height, width, 3) or chunk.rgb.dtype != np.uint8:
+            raise ControlError(
+                f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
+                " resize it first"
+            )
+        options = {option.name: chunk.options.get(option.name, option.default) for option in self._spec.options}
+        self._weigh_loras(state, chunk.options)
+        text = self._steer(state, chunk, options)
+        state.take_in(chunk.rgb[0], look_at_depth=state.wants_depth(int(options["depth_every"])))
+        self._batch.enter(state.live, text)
+
+    def _steer(self, state: Canvas, chunk: Chunk, options: Mapping[str, float]) -> torch.Tensor | None:
+        """Send to the device what has changed; return the prompt's embedding if it has."""
+        live, wishes = state.live, state.wishes
+        live.weights_version = self._weights_version
+        live.clock.every = int(options["anchor_every"])
+        live.clock.joint = bool(options["anchor_joint"])
+        if wishes.anchor is not None and options["anchor"] != wishes.anchor:
+            live.clock.ask()
+        wishes.anchor = options["anchor"]
+        if chunk.strength != wishes.strength:
+            self._batch.set_schedule(live, self._schedule(chunk.strength))
+            wishes.strength = chunk.strength
+        if live.guidance != "none":
+            self._guide(state, chunk, options)
+        offset_px = state.motion.update(chunk.rgb[0]) if options["follow_camera"] else (0.0, 0.0)
+        self._batch.shift_noise(live, shift_of(offset_px))
+        if wishes.embeds is chunk.embeds:
+            return None
+        same = wishes.embeds is not None and np.array_equal(wishes.embeds, chunk.embeds)
+        wishes.embeds = chunk.embeds
+        return None if same else self._to_device(chunk.embeds)
+
+    def _guide(self, state: Canvas, chunk: Chunk, options: Mapping[str, float]) -> None:
+        wishes, negative = state.wishes, None
+        if chunk.negative_embeds is not None and chunk.negative_embeds is not wishes.negative:
+            wishes.negative = chunk.negative_embeds
+            negative = self._to_device(chunk.negative_embeds)
+        self._batch.set_guidance(state.live, options["guidance_scale"], options["guidance_delta"], negative)
+
+    def _weigh_loras(self, state: Canvas, options: Mapping[str, float]) -> None:
+        """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
+        asked = {name: value for name, value in options.items() if name.startswith(LORA_OPTION)}
+        before, state.wishes.loras = state.wishes.loras, asked
+        for name, default in self._lora_defaults.items():
+            option = f"{LORA_OPTION}{name}"
+            weight = asked.get(option, default)
+            if weight == before.get(option, default) or weight == self._lora_weights[name]:
+                continue
+            for stack in self._parts.loras:
+                if name in stack.weights:
+                    stack.set_weights({name: weight})
+            self._lora_weights[name] = weight
+            self._weights_version += 1
+            self._parts.prompts.forget()
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._batch.device
+
+    def _to_device(self, embeds: NDArray[np.float32]) -> torch.Tensor:
+        return torch.tensor(embeds, device=self.device)
+
+    def _schedule(self, strength: float | None) -> LcmSchedule:
+        t_index = self._parts.look.t_index
+        return schedule_by_index(t_index if strength is None else t_index_at(t_index, strength))
+
+    def _check_size(self, size: tuple[int, int]) -> None:
+        width, height = size
+        if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in size) or any(s % SIZE_MULTIPLE_PX for s in size):
+            raise ControlError(
+                f"{self._spec.name} paints multiples of {SIZE_MULTIPLE_PX} px from {MIN_SIDE_PX} to {MAX_SIDE_PX} a "
+                f"side, not {width}x{height}; set another size"
+            )
+
+    def _too_large(self, size: tuple[int, int]) -> CapacityError:
+        need = self.nbytes(size) / 2**20
+        return CapacityError(
+            f"a stream of {size[0]}x{size[1]} px in {self._spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
+            f"{self._info.device} beside the weights; choose a smaller size or fewer steps"
+        )

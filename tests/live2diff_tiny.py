@@ -1,0 +1,63 @@
+"""A whole model with tiny random weights, in a second and without files."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vivace.models.base import RuntimeInfo
+from vivace.models.live2diff.lora import UNET_PREFIX, LoraLayer, LoraStack
+from vivace.models.live2diff.model import Live2DiffModel
+from vivace.models.live2diff.parts import Look, Parts
+from vivace.models.live2diff.prompts import ClipPrompts, HashTokenizer
+from vivace.models.live2diff.text import ClipText, TextConfig
+from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
+from vivace.models.loading import Guidance
+
+UNET = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=16, depth_channels=(4, 8))
+TEXT = TextConfig(vocabulary=200, width=16, inner=32, layers=1, heads=2, tokens=9)
+
+
+class Shrink:
+    """An autoencoder without weights: means of 8 x 8 px, and their colours spread out again."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        means = F.avg_pool2d(pictures, 8)
+        return torch.cat([means, means.mean(1, keepdim=True)], 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return F.interpolate(latents[:, :3], scale_factor=8.0, mode="nearest").tanh()
+
+
+def brightness(pictures: Tensor) -> Tensor:
+    """A detector without weights: bright is near."""
+    return pictures.mean(1) + 1
+
+
+def tiny_parts(
+    t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
+) -> Parts:
+    """Return parts whose every weight has a say."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        unet, text = Live2DiffUNet(UNET).eval(), ClipText(TEXT).eval()
+    loras: tuple[LoraStack, ...] = ()
+    if lora_weight is not None:
+        generator = torch.Generator().manual_seed(8)
+        down, up = (torch.randn(shape, generator=generator) for shape in ((4, 32), (32, 4)))
+        name = f"{UNET_PREFIX}down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+        stack = LoraStack(unet, UNET_PREFIX)
+        stack.add("felt", {name: LoraLayer(down, up, None)}, weight=lora_weight)
+        loras = (stack,)
+    prompts = ClipPrompts(HashTokenizer(TEXT.vocabulary), text)
+    look = Look("tiny", "A tiny random network.", "none", t_index, guidance)
+    return Parts(unet, Shrink(), brightness, prompts, look, loras)
+
+
+def tiny_model(
+    t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
+) -> Live2DiffModel:
+    """Return a model of `tiny_parts`, run as it is written."""
+    parts = tiny_parts(t_index, guidance=guidance, lora_weight=lora_weight)
+    return Live2DiffModel(parts, info=RuntimeInfo("eager", "CPU", "f32"))
