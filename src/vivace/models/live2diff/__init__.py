@@ -1,10 +1,16 @@
 """The Live2Diff family (Xing et al., 2024): Stable Diffusion 1.5 that repaints a live video frame by frame.
 
-What is here: the exact core. The network with its motion modules and depth encoder (`unet`, `motion`), the window
-schedule (`window`), the stream batch (`stream`), depth preparation (`depth`), LoRA merging (`lora`), the text encoder
-(`text`) and the reading of the public files (`checkpoint`). Recorded runs of the reference hold it in the tests.
+From the outside in:
 
-What is not here yet: the frame on its way in and out (autoencoder, depth detector, tokenizer), the family as a
-`StreamModel` with profiles and downloads, guidance, and everything that makes it fast. The family cannot be chosen as a
-model until then.
+| module | what it is |
+|---|---|
+| `model` | the family as a stream sees it: a description and four verbs |
+| `canvas` | one stream: the way of a picture through encode, depth, denoise and decode |
+| `stream`, `state`, `anchors` | the stream batch: frames at every noise level in one call; what it remembers; its sinks |
+| `window`, `noise`, `guidance` | which slots a row sees; what frames are noised with; residual guidance |
+| `unet`, `motion`, `ring`, `layers`, `kernels` | the network, its motion modules, the KV ring they attend to |
+| `autoencoder`, `detector`, `depth`, `prompts`, `text` | pictures, depth and prompts in and out |
+| `load`, `checkpoint`, `lora`, `parts` | from the public files to a model that runs |
+
+Recorded runs of the reference hold the network, the loop and the files' conventions in the tests.
 """
