@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from torch import Tensor
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.checkpoint import (
     LDM_TEXT,
-    convert_pickle,
+    fill,
+    find_motion,
+    find_text,
+    find_unet,
     is_added,
     ldm_name,
-    load_text,
-    load_unet,
-    read_tensors,
 )
-from vivace.models.live2diff.lora import LoraStack, parse_lora
+from vivace.models.live2diff.lora import LoraStack, Merge, parse_lora
+from vivace.models.live2diff.tensors import convert, open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 
@@ -76,8 +78,15 @@ def test_the_full_network_has_the_public_names_and_sizes() -> None:
     assert 2 * sum(torch.Size(shape).numel() for shape in shapes) == pytest.approx(1.416 * 2**30, rel=1e-3)
 
 
+def load_unet(base: Path, motion: Path, merges: Sequence[Merge] = ()) -> Live2DiffUNet:
+    unet = Live2DiffUNet(SMALL)
+    stored = find_unet(open_tensors(base), unet) | find_motion(open_tensors(motion), unet)
+    fill(unet, stored, merges=merges, prefix="lora_unet_")
+    return unet
+
+
 def test_the_public_files_are_read_exactly(base: Path, motion: Path, weights: Tensors) -> None:
-    unet = load_unet(Live2DiffUNet(SMALL), base, motion)
+    unet = load_unet(base, motion)
     assert all(torch.equal(value, weights[key]) for key, value in unet.state_dict().items())
     attention = unet.temporal_attentions()[-1]
     table = attention.to_k(attention.pos_encoder.pe[0, :16])
@@ -90,7 +99,7 @@ def test_a_style_in_one_file_is_read_exactly(tmp_path: Path, motion: Path, weigh
     key = ldm_name("mid_block.attentions.0.proj_in.weight")
     ldm[key] = ldm[key][..., 0, 0].clone()  # as some tools store it
     save_file({**ldm, "first_stage_model.quant_conv.bias": torch.zeros(8)}, path)
-    unet = load_unet(Live2DiffUNet(SMALL), path, motion)
+    unet = load_unet(path, motion)
     assert all(torch.equal(value, weights[key]) for key, value in unet.state_dict().items())
 
 
@@ -119,13 +128,18 @@ def test_names_of_whole_models_are_known(ours: str, theirs: str) -> None:
     assert ldm_name(ours) == f"model.diffusion_model.{theirs}"
 
 
-def test_the_text_encoder_is_read_from_either_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("prefix", "inner"), [("", "text_model."), (LDM_TEXT, "text_model."), (LDM_TEXT, "")])
+def test_the_text_encoder_is_read_from_every_file(tmp_path: Path, prefix: str, inner: str) -> None:
+    """transformers' file, a whole model, and a whole model saved with an old transformers."""
     state = ClipText(SMALL_TEXT).state_dict()
-    for name, prefix in (("model.safetensors", ""), ("style.safetensors", LDM_TEXT)):
-        numbers = {f"{prefix}text_model.embeddings.position_ids": torch.arange(77)[None]}
-        save_file({**{prefix + key: value for key, value in state.items()}, **numbers}, tmp_path / name)
-        loaded = load_text(ClipText(SMALL_TEXT), tmp_path / name)
-        assert all(torch.equal(value, state[key]) for key, value in loaded.state_dict().items())
+    named = {prefix + inner + key.removeprefix("text_model."): value for key, value in state.items()}
+    named[f"{prefix}{inner}embeddings.position_ids"] = torch.arange(77)[None]
+    if prefix:
+        named["model.diffusion_model.out.2.bias"] = torch.ones(4)
+    save_file(named, tmp_path / "text.safetensors")
+    loaded = ClipText(SMALL_TEXT)
+    fill(loaded, find_text(open_tensors(tmp_path / "text.safetensors"), loaded))
+    assert all(torch.equal(value, state[key]) for key, value in loaded.state_dict().items())
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -133,7 +147,7 @@ def test_the_text_encoder_is_read_from_either_file(tmp_path: Path) -> None:
 
 def refusal(base: Path, motion: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        load_unet(Live2DiffUNet(SMALL), base, motion)
+        load_unet(base, motion)
     return str(caught.value)
 
 
@@ -192,7 +206,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, base: Path) -> 
 
 def test_pickles_become_safetensors_once(motion: Path, tmp_path: Path) -> None:
     target = tmp_path / "live2diff.safetensors"
-    convert_pickle(motion, target)
+    convert(motion, target)
     before, after = read_tensors(motion), read_tensors(target)
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())

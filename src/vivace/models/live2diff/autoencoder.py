@@ -19,7 +19,8 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
 from vivace.errors import CheckpointError
-from vivace.models.live2diff.checkpoint import fit, read_tensors
+from vivace.models.live2diff.checkpoint import fit
+from vivace.models.live2diff.tensors import read_tensors
 
 FULL = "the autoencoder of Stable Diffusion 1.5"
 TINY = "the tiny autoencoder for Stable Diffusion 1.5 (TAESD)"

@@ -6,40 +6,49 @@
 | a whole Stable Diffusion 1.5 in one file (LDM naming), as styles are published | the same 686, renamed |
 | `live2diff.ckpt` | 560 of the motion modules and 16 of the depth encoder, none of the UNet itself |
 
-Every file must fit exactly: names, shapes, and nothing left over in the part that is read. Pickles are opened for
-tensors alone, which runs no code of theirs, and can be turned into safetensors once.
+Every file must fit exactly: names, shapes, and nothing left over in the part that is read. That is settled before
+anything is read; then a network is filled one tensor after the other, LoRAs that stay merged on the way.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vivace.errors import CheckpointError
-from vivace.models.live2diff.text import ClipText
-from vivace.models.live2diff.unet import Live2DiffUNet
+from vivace.models.live2diff.lora import Merge, merged
+from vivace.models.live2diff.motion import TemporalAttention
+from vivace.models.live2diff.tensors import Stored, TensorFile
 
 UNET = "the UNet of Stable Diffusion 1.5"
 MOTION = "Live2Diff's motion modules and depth encoder (live2diff.ckpt)"
 TEXT = "the text encoder of Stable Diffusion 1.5"
 LDM_UNET = "model.diffusion_model."
 LDM_TEXT = "cond_stage_model.transformer."
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class Shaped(Protocol):
+    """Anything with a shape: a tensor, or one that is still in its file."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Its shape."""
+
+
+ShapedT = TypeVar("ShapedT", bound=Shaped)
 
 # The first pattern that any key matches says what a file is.
 _KINDS = (
+    (r"lora_te[12]_", "a LoRA for Stable Diffusion XL"),
     (r"lora_(unet|te)_", "a LoRA in kohya's naming"),
     (r"(.*\.)?lora_[AB]\.|.*\.lora\.(up|down)\.", "a LoRA in another naming than kohya's"),
     (r"conditioner\.embedders\.", "a Stable Diffusion XL model"),
+    (r"cond_stage_model\.model\.", "a whole Stable Diffusion 2 model in one file"),
     (rf"{re.escape(LDM_UNET)}", "a whole Stable Diffusion model in one file"),
     (r".*flow_conv_in\.", "live2diff.ckpt"),
     (r".*motion_modules\.", "a motion module of another family (AnimateDiff)"),
@@ -52,82 +61,13 @@ _KINDS = (
 )
 
 
-def describe(keys: Mapping[str, object]) -> str:
+def describe(keys: Iterable[str]) -> str:
     """Say in words what a file with these keys seems to be."""
+    keys = list(keys)
     for pattern, words in _KINDS:
         if any(re.match(pattern, key) for key in keys):
             return words
     return "no kind of file known here"
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """Return what a safetensors file or a pickle holds by name: tensors, and in a pickle also plain values.
-
-    Raises:
-        CheckpointError: missing, damaged, or holding something that is opened only by running its code.
-    """
-    try:
-        return load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error})") from error
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file or of a pickle, whose `state_dict` or `model` is unwrapped.
-
-    Raises:
-        CheckpointError: missing, damaged, or holding something else than tensors.
-    """
-    content = read_content(path)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(wrapped := content.get(wrapper), dict):
-            content = wrapped
-    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise CheckpointError(f"{path} holds no tensors")
-    return tensors
-
-
-# What torch raises on damaged pickles: whatever the first wrong byte led to.
-_DAMAGE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
-
-def _read_pickle(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is damaged, or holds more than tensors and is not opened, since that would run its code"
-        ) from error
-    except _DAMAGE as error:
-        raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")
-    return content
-
-
-def convert_pickle(path: Path, target: Path) -> None:
-    """Write the tensors of a pickle to a safetensors file, once and for all."""
-    save_file({key: value.contiguous().clone() for key, value in read_tensors(path).items()}, target)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -136,11 +76,6 @@ def convert_pickle(path: Path, target: Path) -> None:
 def is_added(key: str) -> bool:
     """Tell whether a key of the network comes from live2diff.ckpt and not from Stable Diffusion."""
     return ".motion_modules." in key or key.startswith("flow_conv_in.")
-
-
-def motion_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return live2diff.ckpt under the network's names: training wrapped it, and left grids in it."""
-    return {key.replace("module.", ""): value for key, value in tensors.items() if "grid" not in key}
 
 
 _LDM_RESNET = {
@@ -193,67 +128,101 @@ def ldm_name(key: str, *, layers: int = 2) -> str:
 # -- fitting -----------------------------------------------------------------------------------------------------------
 
 
-def fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str, path: Path) -> dict[str, Tensor]:
-    """Return `tensors` if they are exactly those expected, by name and shape.
+def fit(found: Mapping[str, ShapedT], expected: Mapping[str, Shaped], what: str, path: Path) -> dict[str, ShapedT]:
+    """Return `found` if it is exactly what is expected, by name and shape.
 
     Raises:
         CheckpointError: naming what was expected, what the file seems to be, and the first difference.
     """
-    missing = [key for key in expected if key not in tensors]
-    extra = [key for key in tensors if key not in expected]
-    shaped = [key for key in expected if key in tensors and tensors[key].shape != expected[key].shape]
+    missing = [key for key in expected if key not in found]
+    extra = [key for key in found if key not in expected]
+    shaped = [key for key in expected if key in found and found[key].shape != expected[key].shape]
     if missing:
         problem = f"{len(missing)} of {len(expected)} tensors are missing, the first being {missing[0]}"
     elif extra:
         problem = f"{len(extra)} tensors do not belong to it, the first being {extra[0]}"
     elif shaped:
-        found, wanted = list(tensors[shaped[0]].shape), list(expected[shaped[0]].shape)
-        problem = f"{len(shaped)} tensors have another shape, the first being {shaped[0]} with {found}, not {wanted}"
+        has, wanted = list(found[shaped[0]].shape), list(expected[shaped[0]].shape)
+        problem = f"{len(shaped)} tensors have another shape, the first being {shaped[0]} with {has}, not {wanted}"
     else:
-        return dict(tensors)
-    raise CheckpointError(f"{path} is not {what}: {problem}; it looks like {describe(tensors)}")
+        return dict(found)
+    raise CheckpointError(f"{path} is not {what}: {problem}; it looks like {describe(found)}")
 
 
-def load_unet(unet: Live2DiffUNet, base: Path, motion: Path) -> Live2DiffUNet:
-    """Fill the network from a Stable Diffusion 1.5 UNet (or a whole model in one file) and live2diff.ckpt.
+def find_unet(file: TensorFile, unet: nn.Module, *, layers: int = 2) -> dict[str, Stored]:
+    """Return where the tensors of Stable Diffusion's UNet are, in diffusers' naming or in a whole model's.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or not what it should be.
+        CheckpointError: the file is something else.
     """
-    state = unet.state_dict()
-    wanted = {key: value for key, value in state.items() if not is_added(key)}
-    found = read_tensors(base)
-    if any(key.startswith(LDM_UNET) for key in found):
-        names = {ldm_name(key, layers=unet.cfg.layers): key for key in wanted}
-        ldm = {key: value for key, value in found.items() if key.startswith(LDM_UNET)}
-        fit(ldm, {name: _as_ldm(wanted[key], ldm.get(name)) for name, key in names.items()}, UNET, base)
-        found = {key: ldm[name].reshape(wanted[key].shape) for name, key in names.items()}
-    found = fit(found, wanted, UNET, base)
-    added = {key: value for key, value in state.items() if is_added(key)}
-    found |= fit(motion_names(read_tensors(motion)), added, MOTION, motion)
-    return _fill(unet, found)
+    wanted = {key: value for key, value in unet.state_dict().items() if not is_added(key)}
+    found = {name: Stored(file, name) for name in file.shapes}
+    if not any(name.startswith(LDM_UNET) for name in found):
+        return fit(found, wanted, UNET, file.path)
+    names = {ldm_name(key, layers=layers): key for key in wanted}
+    ldm = {name: stored for name, stored in found.items() if name.startswith(LDM_UNET)}
+    expected = {name: _as_ldm(wanted[key], ldm.get(name)) for name, key in names.items()}
+    return {names[name]: stored for name, stored in fit(ldm, expected, UNET, file.path).items()}
 
 
-def _as_ldm(wanted: Tensor, found: Tensor | None) -> Tensor:
+def _as_ldm(wanted: Tensor, found: Stored | None) -> Tensor:
     """Return the expected tensor; some tools store 1x1 convolutions as matrices, which is the same."""
     matrix = wanted.ndim == 4 and wanted.shape[-2:] == (1, 1)
-    return wanted[..., 0, 0] if matrix and found is not None and found.ndim == 2 else wanted
+    return wanted[..., 0, 0] if matrix and found is not None and len(found.shape) == 2 else wanted
 
 
-def load_text(encoder: ClipText, path: Path) -> ClipText:
-    """Fill the text encoder from a transformers file, or from a whole model in one file.
+def find_motion(file: TensorFile, unet: nn.Module) -> dict[str, Stored]:
+    """Return where the tensors of live2diff.ckpt are: training wrapped their names, and left grids in the file.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or not what it should be.
+        CheckpointError: the file is something else.
     """
-    found = read_tensors(path)
-    if any(key.startswith(LDM_TEXT) for key in found):
-        found = {key.removeprefix(LDM_TEXT): value for key, value in found.items() if key.startswith(LDM_TEXT)}
+    wanted = {key: value for key, value in unet.state_dict().items() if is_added(key)}
+    found = {name.replace("module.", ""): Stored(file, name) for name in file.shapes if "grid" not in name}
+    return fit(found, wanted, MOTION, file.path)
+
+
+def has_text(file: TensorFile) -> bool:
+    """Tell whether a whole model in one file brings a text encoder."""
+    return any(name.startswith(LDM_TEXT) for name in file.shapes)
+
+
+def find_text(file: TensorFile, encoder: nn.Module) -> dict[str, Stored]:
+    """Return where the tensors of the text encoder are, in transformers' naming or in a whole model's.
+
+    Raises:
+        CheckpointError: the file is something else.
+    """
+    prefix = LDM_TEXT if has_text(file) else ""
+    found = {name.removeprefix(prefix): Stored(file, name) for name in file.shapes if name.startswith(prefix)}
+    if found and not any(name.startswith("text_model.") for name in found):
+        found = {f"text_model.{name}": stored for name, stored in found.items()}  # of transformers before 4
     # Old files carry the numbers 0 to 76, from which positions were once looked up.
     found.pop("text_model.embeddings.position_ids", None)
-    return _fill(encoder, fit(found, encoder.state_dict(), TEXT, path))
+    return fit(found, encoder.state_dict(), TEXT, file.path)
 
 
-def _fill(module: ModuleT, tensors: dict[str, Tensor]) -> ModuleT:
-    module.load_state_dict(tensors)
-    return module.eval()
+# -- filling -----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def fill(module: nn.Module, stored: Mapping[str, Stored], *, merges: Sequence[Merge] = (), prefix: str = "") -> None:
+    """Read every tensor into its place in the network, in the network's own type and on its device.
+
+    Args:
+        module: with memory of its own, whatever is in it.
+        stored: a tensor for each of its keys.
+        merges: LoRAs that stay, added in float32 before the type is changed.
+        prefix: of the module's layers in LoRA files.
+    """
+    for key, target in module.state_dict().items():
+        value = merged(stored[key].read().reshape(target.shape), key, merges, prefix)
+        target.copy_(value)
+    refresh(module)
+
+
+def refresh(module: nn.Module) -> None:
+    """Compute anew what is derived from weights."""
+    for attention in module.modules():
+        if isinstance(attention, TemporalAttention):
+            attention.refresh_tables()

@@ -2,23 +2,23 @@
 
 A layer's change is `weight * (alpha / rank) * up @ down`. The reference ignores `alpha / rank` for style LoRAs; its
 pictures are had with `scaling="reference"`. A stack keeps the original of every weight it touches, so that weights of
-LoRAs change while a stream runs, to exactly what a fresh merge would give, and into the same memory.
+LoRAs change while a stream runs, to exactly what a fresh merge would give, and into the same memory. Originals wait in
+main memory, where there is more room than on a GPU. LoRAs that never change are merged as the weights are read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.motion import TemporalAttention
+from vivace.models.loading import LoraScaling as Scaling
 
-Scaling = Literal["alpha", "reference"]
 UNET_PREFIX = "lora_unet_"
 TEXT_PREFIX = "lora_te_"
 _KEY = re.compile(r"(?P<layer>.+)\.(?P<part>lora_down\.weight|lora_up\.weight|alpha)")
@@ -36,7 +36,8 @@ class LoraLayer:
 
     def change(self, weight: Tensor, scaling: Scaling) -> Tensor:
         """Return what is added to `weight` at full strength, in its shape, float32."""
-        product = self.up.flatten(1).float() @ self.down.flatten(1).float()
+        up, down = (part.to(weight.device).flatten(1).float() for part in (self.up, self.down))
+        product = up @ down
         if scaling == "alpha" and self.alpha is not None:
             product = product * (self.alpha / len(self.down))
         return product.reshape(weight.shape)
@@ -72,17 +73,62 @@ def parse_lora(tensors: Mapping[str, Tensor], name: str = "the file") -> dict[st
     return layers
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A LoRA that is added to the weights as they are read, and stays."""
+
+    name: str
+    layers: Mapping[str, LoraLayer]
+    weight: float = 1.0
+    scaling: Scaling = "alpha"
+
+
+def merged(value: Tensor, key: str, merges: Sequence[Merge], prefix: str) -> Tensor:
+    """Return the weight of a network's `key` with all LoRAs in it, in float32 where there are any."""
+    layer = prefix + key.removesuffix(".weight").replace(".", "_")
+    for merge in merges:
+        if key.endswith(".weight") and layer in merge.layers and merge.weight:
+            value = value.float() + merge.weight * merge.layers[layer].change(value, merge.scaling)
+    return value
+
+
+def lora_targets(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Return the weights that LoRAs may change, by the layers' names in LoRA files."""
+    return {
+        prefix + name.replace(".", "_"): child.weight
+        for name, child in module.named_modules()
+        if isinstance(child, (nn.Linear, nn.Conv2d))
+    }
+
+
+def own_layers(
+    layers: Mapping[str, LoraLayer], targets: Mapping[str, Tensor], prefix: str, name: str
+) -> dict[str, LoraLayer]:
+    """Return the layers of a LoRA that are a module's own; those of another prefix are another module's.
+
+    Raises:
+        CheckpointError: a layer that the module does not have, or of another shape.
+    """
+    own = {key: layer for key, layer in layers.items() if key.startswith(prefix)}
+    for key, layer in own.items():
+        target = targets.get(key)
+        if target is None:
+            raise CheckpointError(f"LoRA {name!r} was made for another model: this one has no layer {key}")
+        if not layer.fits(target):
+            raise CheckpointError(
+                f"LoRA {name!r} was made for another model: {key} changes {[len(layer.up), *layer.down.shape[1:]]},"
+                f" not {list(target.shape)}"
+            )
+    return own
+
+
 class LoraStack:
     """Any number of LoRAs on one module, each with a weight that may change at any time between two calls."""
 
     def __init__(self, module: nn.Module, prefix: str) -> None:
         self._module = module
         self._prefix = prefix
-        self._targets = {
-            prefix + name.replace(".", "_"): child.weight
-            for name, child in module.named_modules()
-            if isinstance(child, (nn.Linear, nn.Conv2d))
-        }
+        self._targets = lora_targets(module, prefix)
         self._loras: dict[str, tuple[dict[str, LoraLayer], Scaling]] = {}
         self._weights: dict[str, float] = {}
         self._originals: dict[str, Tensor] = {}
@@ -102,18 +148,9 @@ class LoraStack:
         Raises:
             CheckpointError: a layer that this module does not have, or of another shape.
         """
-        own = {key: layer for key, layer in layers.items() if key.startswith(self._prefix)}
-        for key, layer in own.items():
-            target = self._targets.get(key)
-            if target is None:
-                raise CheckpointError(f"LoRA {name!r} was made for another model: this one has no layer {key}")
-            if not layer.fits(target):
-                raise CheckpointError(
-                    f"LoRA {name!r} was made for another model: {key} changes {[len(layer.up), *layer.down.shape[1:]]},"
-                    f" not {list(target.shape)}"
-                )
+        own = own_layers(layers, self._targets, self._prefix, name)
         for key in own:
-            self._originals.setdefault(key, self._targets[key].detach().clone())
+            self._originals.setdefault(key, self._targets[key].detach().to("cpu", copy=True))
         replaced = self._loras.get(name, ({}, scaling))[0]
         self._loras[name] = (own, scaling)
         self._weights[name] = weight
@@ -139,12 +176,12 @@ class LoraStack:
     @torch.no_grad()
     def _merge(self, keys: set[str]) -> None:
         for key in keys:
-            merged = self._originals[key].float()
+            target = self._targets[key]
+            weight = self._originals[key].to(target.device).float()
             for name, (layers, scaling) in self._loras.items():
                 if key in layers and self._weights[name]:
-                    change = layers[key].change(merged, scaling).to(merged.device)
-                    merged = merged + self._weights[name] * change
-            self._targets[key].copy_(merged)
+                    weight = weight + self._weights[name] * layers[key].change(weight, scaling)
+            target.copy_(weight)
         for attention in self._module.modules():
             if isinstance(attention, TemporalAttention):
                 attention.refresh_tables()

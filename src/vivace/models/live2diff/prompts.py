@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import Prompt
-from vivace.models.live2diff.checkpoint import read_content
+from vivace.models.live2diff.tensors import read_content
 from vivace.models.live2diff.text import ClipText
 
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -1,0 +1,196 @@
+"""Files of tensors: opened, looked at and read one tensor at a time, so that no file is ever in memory as a whole.
+
+safetensors files are read with plain reads and not by mapping them: mapped pages count as the program's memory, and a
+network that is filled from several gigabytes would seem to need them. Pickles are opened for tensors alone, which runs
+no code of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vivace.errors import CheckpointError
+
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+# What torch raises on damaged pickles: whatever the first wrong byte led to.
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_WRAPPERS = ("state_dict", "model")
+"""Names under which training programs keep the tensors, beside their own notes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """An open file of tensors."""
+
+    path: Path
+    shapes: Mapping[str, torch.Size]
+    """Of every tensor, by name."""
+    read: Callable[[str], Tensor]
+    """Reads one tensor, in the type it is stored in."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Read all."""
+        return {name: self.read(name) for name in self.shapes}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One tensor of a file, not read yet."""
+
+    file: TensorFile
+    name: str
+
+    @property
+    def shape(self) -> torch.Size:
+        """Its shape in the file."""
+        return self.file.shapes[self.name]
+
+    def read(self) -> Tensor:
+        """Read it."""
+        return self.file.read(self.name)
+
+
+def open_tensors(path: Path) -> TensorFile:
+    """Open a safetensors file, or a pickle whose `state_dict` or `model` is unwrapped.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding something else than tensors.
+    """
+    if path.suffix == ".safetensors":
+        file = _explaining(path, _open_safetensors)
+    else:
+        tensors = _tensors_in(read_content(path))
+        file = TensorFile(path, {name: value.shape for name, value in tensors.items()}, tensors.__getitem__)
+    if not file.shapes:
+        raise CheckpointError(f"{path} holds no tensors")
+    return file
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return all tensors of a file, see `open_tensors`."""
+    return open_tensors(path).tensors()
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file or a pickle holds by name: tensors, and in a pickle also plain values.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding something that is opened only by running its code.
+    """
+    return _explaining(path, load_file if path.suffix == ".safetensors" else _read_pickle)
+
+
+def _explaining(path: Path, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+
+
+def _tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    for wrapper in _WRAPPERS:
+        if isinstance(wrapped := content.get(wrapper), dict):
+            content = wrapped
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _read_pickle(path: Path) -> dict[str, Any]:
+    try:
+        # Only the newer of torch's two formats can be mapped.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except FileNotFoundError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than tensors and is not opened, since that would run its code"
+        ) from error
+    except _DAMAGE as error:
+        raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")
+    return content
+
+
+# -- safetensors -------------------------------------------------------------------------------------------------------
+
+
+def _open_safetensors(path: Path) -> TensorFile:
+    with safe_open(path, "pt"):  # checks the header against the file
+        pass
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    unknown = {entry["dtype"] for entry in header.values()} - _DTYPES.keys()
+    if unknown:
+        raise CheckpointError(f"{path} has tensors of type {min(unknown)}, which is not read here")
+
+    def read(name: str) -> Tensor:
+        entry = header[name]
+        begin, end = entry["data_offsets"]
+        flat = torch.empty(end - begin, dtype=torch.uint8)
+        with path.open("rb") as file:
+            file.seek(8 + length + begin)
+            if file.readinto(flat.numpy().data) != end - begin:
+                raise CheckpointError(f"{path} has become shorter while it was read")
+        return flat.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+    return TensorFile(path, {name: torch.Size(entry["shape"]) for name, entry in header.items()}, read)
+
+
+def convert(path: Path, target: Path) -> None:
+    """Write the tensors of a file as safetensors, one after the other.
+
+    The target appears when it is complete.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds types that cannot be written.
+    """
+    file = open_tensors(path)
+    header, begin = {}, 0
+    for name, shape in file.shapes.items():
+        dtype = file.read(name).dtype
+        if dtype not in _CODES:
+            raise CheckpointError(f"{path} holds {name} as {dtype}, which safetensors files do not have")
+        end = begin + shape.numel() * dtype.itemsize
+        header[name] = {"dtype": _CODES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    part = target.with_name(f"{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for name in file.shapes:
+            out.write(file.read(name).contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    part.replace(target)
