@@ -91,6 +91,8 @@ class Serving:
     folder: Path
     slots: int
     port: int = 0
+    program: str = ""
+    """Of the tests, that takes a port and serves something else."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -105,11 +107,10 @@ class Serving:
                 self.port = free.getsockname()[1]
         recordings = self.folder / "recordings"
         flags = ["--port", str(self.port), "--slots", str(self.slots), "--recordings", str(recordings)]
+        command = [self.program, str(self.port)] if self.program else ["-m", "vivace", "serve", *flags]
         environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1"}
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "vivace", "serve", *flags], stdout=log, stderr=log, env=environ
-            )
+            self._process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environ)
 
     def wait(self) -> None:
         """Wait until it takes sessions."""

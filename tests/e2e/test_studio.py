@@ -203,6 +203,40 @@ def test_two_browsers_never_mix_and_a_closed_tab_frees_its_place_for_who_waits(
     assert quota(server)["sessions"] >= 1
 
 
+def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, browser: Any) -> None:
+    serving = Serving(tmp_path, slots=2, program=str(Path(__file__).with_name("steered_server.py")))
+    serving.start()
+    try:
+        serving.wait()
+        studio = Studio(browser, serving.url).open("red")
+        studio.start_camera()
+        studio.wait_state("live")
+        page = studio.page
+        assert page.input_value("#strength") == "50"
+        page.click("#model-panel summary")
+        assert page.locator("#option-lora-ink").count() == 0
+        for option, value in (("depth_every", 3), ("warp", 0.4)):
+            slide = f"(input) => {{ input.value = {value}; input.dispatchEvent(new Event('input')); }}"
+            page.locator(f"#option-{option}").evaluate(slide)
+        page.fill("#option-negative_prompt", "green")
+        page.press("#option-negative_prompt", "Enter")
+        page.click("#option-anchor")
+        studio.wait_until("studio.session.controls.options?.anchor === 1")
+        studio.wait_until("studio.session.controls.options.warp === 0.4")
+        accepted = page.evaluate("studio.session.controls")
+        assert accepted["options"] == {"depth_every": 3, "warp": 0.4, "anchor": 1}
+        assert (accepted["strength"], accepted["negative_prompt"]) == (0.5, "green")
+        assert page.evaluate("studio.controls().options") == accepted["options"]
+        page.select_option("#model", "mini")
+        studio.wait_until("studio.session?.state === 'live' && studio.session.model === 'mini'")
+        assert page.locator("#option-warp").count() == 0
+        assert page.input_value("#strength") == "100"
+        assert studio.errors == []
+        studio.close()
+    finally:
+        serving.stop()
+
+
 def test_a_blocked_camera_says_what_to_do(server: Serving, browser: Any) -> None:
     with closing(Studio(browser, server.url)) as studio:
         refuse = (

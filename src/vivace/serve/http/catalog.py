@@ -113,6 +113,8 @@ def options_schema(spec: ModelSpec | None) -> dict[str, Any]:
             if name not in spec.conditions:
                 properties.pop(name)
         properties["options"] = _own_options(spec)
+    else:
+        properties["strength"].pop("default")  # which only the model knows
     if not properties["options"].get("properties"):
         properties.pop("options")
     return {"type": "object", "properties": properties}
@@ -133,8 +135,8 @@ def _option(option: ModelOption) -> dict[str, Any]:
         "maximum": option.high,
         "default": option.default,
     }
-    # A page shows a button, for any change of it asks for the same.
-    return {**schema, "counter": True} if option.name == ANCHOR else schema
+    # Of which a page makes a button, for any change asks for the same.
+    return {**schema, "title": "Anchor anew", "counter": True} if option.name == ANCHOR else schema
 
 
 _TEXTS: dict[str, dict[str, Any]] = {

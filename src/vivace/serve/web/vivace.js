@@ -192,7 +192,7 @@ export class Session extends EventTarget {
   update(controls) {
     return new Promise((resolve, reject) => {
       const last = this.#queue.at(-1);
-      const keys = Object.keys(controls).sort().join();
+      const keys = Object.entries(controls).map(([key, value]) => (key === "options" ? `${key} ${Object.keys(value).sort()}` : key)).sort().join();
       if (last && last.keys === keys) {
         last.controls = controls;
         last.waiters.push({ resolve, reject });
@@ -208,7 +208,7 @@ export class Session extends EventTarget {
     const { controls, waiters, sinceMs } = this.#queue[0];
     const id = this.#ask({ type: "update", controls }, {
       resolve: (ack) => {
-        if (ack.accepted) Object.assign(this.#controls, controls);
+        if (ack.accepted) this.#note(controls);
         if (ack.accepted && "prompt" in controls) this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
         const error = new VivaceError("refused", ack.message || "The model cannot do this.");
         waiters.forEach((waiter) => (ack.accepted ? waiter.resolve(ack) : waiter.reject(error)));
@@ -218,6 +218,12 @@ export class Session extends EventTarget {
     if (id === null) return;
     this.#queue.shift();
     this.#inFlight += 1;
+  }
+
+  // Options merge into those set before, as on the server.
+  #note(controls) {
+    const options = { ...this.#controls.options, ...controls.options };
+    Object.assign(this.#controls, controls, "options" in controls ? { options } : {});
   }
 
   #ask(message, waiter) {

@@ -28,7 +28,7 @@ class Studio {
     this.live = new LivePanel();
     this.recorder = new Recorder(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
-    this.options = new Options({ change: (controls) => this.update(controls), restart: () => this.session && this.start(), size: () => this.source?.size });
+    this.options = new Options({ change: (controls) => this.update(controls), restart: () => this.session && this.start(), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
     this.prompts = new Prompts((prompt) => this.session && this.session.update({ prompt }));
     this.#sources();
     this.#sliders();
@@ -143,9 +143,10 @@ class Studio {
   /** All controls as the page shows them. */
   controls() {
     const mask = this.brush.dataUrl();
+    const strength = this.options.loaded || this.#strengthChosen() ? { strength: $("strength").value / 100 } : {};
     return {
-      prompt: this.prompts.text, strength: $("strength").value / 100, crossfade_s: Number($("crossfade").value),
-      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), ...this.options.sizeControl(), ...(mask ? { mask } : {}),
+      prompt: this.prompts.text, ...strength, crossfade_s: Number($("crossfade").value),
+      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), ...this.options.controls(), ...(mask ? { mask } : {}),
     };
   }
 
@@ -159,6 +160,7 @@ class Studio {
       const session = await connect({ token: this.api.token, model: wanted, controls: this.controls() });
       if (turn !== this.#starting) return session.end();
       this.#follow(session);
+      if (!this.options.loaded) this.options.set(await this.api.models());   // now its options are known
     } else {
       const control = this.options.sizeControl();
       if (control.size) await this.update(control);
@@ -306,20 +308,35 @@ class Studio {
     const value = { strength: (v) => ({ strength: v / 100 }), crossfade: (v) => ({ crossfade_s: Number(v) }), seed: (v) => ({ seed: Math.max(0, Math.floor(Number(v)) || 0) }) };
     for (const id of CONTROL_KEYS) {
       const input = $(id);
-      input.value = memory.get(id, input.value);
+      if (id !== "strength") input.value = memory.get(id, input.value);
       const paint = () => {
         if (!shown[id]) return;
         $(`${id}-out`).textContent = shown[id](input.value);
         fill(input);
       };
+      input.addEventListener("paint", paint);
       input.addEventListener(id === "seed" ? "change" : "input", () => {
         paint();
-        memory.set(id, input.value);
+        memory.set(id === "strength" ? this.#strengthKey() : id, input.value);
         send(value[id](input.value));
       });
       paint();
     }
     $("reseed").onclick = () => this.#nudge("seed", String(Math.floor(Math.random() * 1e6)), "change");
+  }
+
+  // What is a good strength differs from model to model, so each has its own.
+  #strengthKey() {
+    return `strength.${this.options.model}`;
+  }
+
+  #strengthChosen() {
+    return memory.get(this.#strengthKey(), null) !== null;
+  }
+
+  #strengthOf(model) {
+    const { default: usual = 1 } = model.options.properties.strength;
+    this.#nudge("strength", memory.get(this.#strengthKey(), Math.round(100 * usual)), "paint");
   }
 
   #nudge(id, value, event = "input") {

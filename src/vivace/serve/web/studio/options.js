@@ -1,19 +1,22 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
-import { $, el, fill } from "./dom.js";
+import { $, el, fill, throttle } from "./dom.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
 const DETAILS = [["Fine", 384], ["Finest", 512]];   // side of a square of as many pixels, beyond the server's own choice
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
+const SLIDER_MS = 60;
+const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
 export class Options {
-  #models = []; #defaultSide = 256;
+  #models = []; #defaultSide = 256; #chosen = {}; #shown = null;
 
-  /** `change` gets controls to set, `restart` is called when another model was chosen. */
-  constructor({ change, restart, size }) {
+  /** `change` gets controls to set, `restart` is called when another model was chosen, `shown` with each model that is shown. */
+  constructor({ change, restart, size, shown }) {
     this.change = change;
     this.sourceSize = size;
+    this.shown = shown;
     $("model").addEventListener("change", () => {
       this.#build();
       restart();
@@ -24,9 +27,14 @@ export class Options {
     return $("model").value || null;
   }
 
-  set(models, defaultSize) {
+  /** Whether the server has the model loaded, and so knows its options. */
+  get loaded() {
+    return this.#models.find(({ name }) => name === this.model)?.loaded ?? true;
+  }
+
+  set(models, defaultSize = null) {
     this.#models = models;
-    this.#defaultSide = Math.sqrt(defaultSize[0] * defaultSize[1]);
+    if (defaultSize) this.#defaultSide = Math.sqrt(defaultSize[0] * defaultSize[1]);
     const chosen = this.model;
     $("model").replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
     if (models.some(({ name }) => name === chosen)) $("model").value = chosen;
@@ -37,9 +45,23 @@ export class Options {
     const model = this.#models.find(({ name }) => name === this.model);
     $("model-state").textContent = model?.name ?? "";
     $("model-hint").textContent = model ? `${model.summary} Licence: ${model.licence}.` : "";
-    const properties = model?.options?.properties ?? {};
-    const rows = Object.entries(properties).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema));
-    $("options").replaceChildren(...(properties.size ? [this.#detail(properties.size)] : []), ...rows.filter(Boolean));
+    if (model?.name !== this.#shown) this.#chosen = {};
+    this.#shown = model?.name;
+    const { options: own, ...common } = model?.options?.properties ?? {};
+    const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
+    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } })));
+    $("options").replaceChildren(...(common.size ? [this.#detail(common.size)] : []), ...[...rows, ...ownRows].filter(Boolean));
+    if (model) this.shown(model);
+  }
+
+  #choose(controls) {
+    this.#chosen = { ...this.#chosen, ...controls, ...(controls.options ? { options: { ...this.#chosen.options, ...controls.options } } : {}) };
+    this.change(controls);
+  }
+
+  /** Controls that were chosen here, for a new session. */
+  controls() {
+    return { ...this.#chosen, ...this.sizeControl() };
   }
 
   /** Output size for the source's shape at the chosen detail, `[width, height]` px. */
@@ -70,11 +92,16 @@ export class Options {
     return el("div", { class: "row" }, el("label", { for: "detail" }, "Detail"), select);
   }
 
-  #row(name, schema) {
-    const id = `option-${name}`;
+  #row(name, schema, send) {
+    const id = `option-${name.replaceAll(/\W/g, "-")}`;
     const title = schema.title ?? name.replaceAll("_", " ");
     const label = el("label", { for: id, title: schema.description }, title);
-    const send = (value) => this.change({ [name]: value });
+    if (schema.counter) {   // any change of it asks for the same
+      let count = this.#chosen.options?.[name] ?? schema.default;
+      const ask = () => send(count = count < schema.maximum ? count + 1 : schema.minimum);
+      return el("div", { class: "buttons" }, el("button", { id, type: "button", title: schema.description, onclick: ask }, title));
+    }
+    if (schema.enum?.length === 1) return null;   // there is nothing to choose
     if (schema.enum) {
       const select = el("select", { id }, ...schema.enum.map((value) => el("option", { value: JSON.stringify(value), selected: value === schema.default }, String(value))));
       select.addEventListener("change", () => send(JSON.parse(select.value)));
@@ -92,25 +119,37 @@ export class Options {
     }
     if (schema.type === "number" || schema.type === "integer") return this.#number(id, label, schema, send);
     if (schema.type !== "string") return null;   // a shape this page has no input for
-    const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default });
+    const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default, autocomplete: "off", spellcheck: "false" });
     input.addEventListener("change", () => send(input.value));
-    return el("div", { class: "row" }, label, input);
+    return el("div", { class: "row wide" }, label, input);
   }
 
   #number(id, label, schema, send) {
     const { minimum, maximum, default: value } = schema;
-    const step = schema.step ?? (schema.type === "integer" ? 1 : "any");
-    const bounded = minimum !== undefined && maximum !== undefined && maximum - minimum <= 100;
+    const whole = schema.type === "integer";
+    const bounded = minimum !== undefined && maximum !== undefined && maximum - minimum <= SLIDER_SPAN;
+    const step = schema.step ?? (whole ? 1 : bounded ? niceStep(maximum - minimum) : "any");
     const input = el("input", { id, type: bounded ? "range" : "number", min: minimum, max: maximum, step, value: value ?? minimum ?? 0 });
+    if (!bounded) {
+      input.addEventListener("change", () => send(Number(input.value)));
+      return el("div", { class: "row" }, label, input);
+    }
     const output = el("output", { for: id }, input.value);
+    const sendSoon = throttle(SLIDER_MS, () => send(Number(input.value)));
     input.addEventListener("input", () => {
       output.textContent = input.value;
-      if (bounded) fill(input);
+      fill(input);
+      sendSoon();
     });
-    input.addEventListener("change", () => send(Number(input.value)));
-    if (bounded) fill(input);
-    return bounded ? el("div", { class: "row slider" }, label, output, input) : el("div", { class: "row" }, label, input);
+    fill(input);
+    return el("div", { class: "row slider" }, label, output, input);
   }
+}
+
+// About a hundred steps of 1, 2 or 5 times a power of ten.
+function niceStep(span) {
+  const ten = 10 ** Math.floor(Math.log10(span / 100));
+  return [1, 2, 5, 10].map((times) => times * ten).find((step) => span / step <= 100.5);
 }
 
 function dataUrl(file) {
