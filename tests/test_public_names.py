@@ -8,7 +8,7 @@ import vivace.errors
 
 PINNED = {
     "Ack", "BackendUnavailableError", "CapacityError", "CheckpointError", "ControlError", "DecodeError", "DeviceError",
-    "Frame", "MediaError", "SessionClosedError", "SinkError", "SinkUnsupportedError", "SinkWriteError", "SourceError",
+    "Frame", "LoadOptions", "MediaError", "SessionClosedError", "SinkError", "SinkUnsupportedError", "SinkWriteError", "SourceError",
     "SourceLostError", "SourceNotFoundError", "SourceStalledError", "SourceUnsupportedError", "Stats", "StepError",
     "Stream", "UnknownModelError", "UsageError", "VivaceError", "__version__", "list_models", "load_model", "open_sink",
     "open_source",

@@ -6,6 +6,13 @@
     for frame in stream.run(vivace.open_source("camera")):
         show(frame.rgb)  # uint8 [h, w, 3]
 
+A model of files, in a style, with what else it can be told:
+
+    model = vivace.load_model("live2diff", options=vivace.LoadOptions(style="felted"))
+    stream = vivace.Stream(model, prompt="a felt puppet dancing", options={"depth_every": 2})
+    stream.update(strength=0.4)  # its own way between the source and the prompt
+    stream.reanchor()
+
 The names below are imported when they are first used, so that `import vivace` costs nothing.
 """
 
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
     from vivace.media.frame import Frame
     from vivace.media.sink import open_sink
     from vivace.media.source import open_source
-    from vivace.models import list_models, load_model
+    from vivace.models import LoadOptions, list_models, load_model
     from vivace.stream import Ack, Stats, Stream
 
 _HOMES = {
@@ -71,7 +78,7 @@ _HOMES = {
     "vivace.media.frame": ("Frame",),
     "vivace.media.sink": ("open_sink",),
     "vivace.media.source": ("open_source",),
-    "vivace.models": ("list_models", "load_model"),
+    "vivace.models": ("LoadOptions", "list_models", "load_model"),
     "vivace.stream": ("Ack", "Stats", "Stream"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -85,6 +92,7 @@ __all__ = [
     "DecodeError",
     "DeviceError",
     "Frame",
+    "LoadOptions",
     "MediaError",
     "SessionClosedError",
     "SinkError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +104,16 @@ def test_a_run_steers_the_models_own_controls(loads: Loads) -> None:
     chunk = loads.model.chunks[0]
     assert (chunk.strength, chunk.denoising_steps, chunk.options) == (0.5, 2, {"warp": 0.5})
     assert chunk.negative_embeds is not None
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+def test_a_lagging_model_gives_as_many_frames_as_were_asked_for(
+    lag: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(vivace.models, "load_model", Loads(FakeModel(lag=lag)))
+    stats = tmp_path / "stats.json"
+    assert main([*RUN, "--stats", str(stats)]) == 0
+    assert json.loads(stats.read_text())["frames_out"] == 3
 
 
 def test_steps_that_a_style_settles_are_asked_for_when_the_model_is_loaded(loads: Loads) -> None:

@@ -15,6 +15,8 @@ from vivace.serve.settings import ServeSettings
 OPTIONS = (
     ModelOption("depth_every", "Frames between two looks at depth", 1, 1, 8, whole=True),
     ModelOption("warp", "How much of the noise moves with the source", 0.0, 0.0, 1.0),
+    ModelOption("follow_camera", "1 moves the noise with the camera", 0, 0, 1, whole=True),
+    ModelOption("anchor_every", "Frames after which anchors are set anew; 0 never", 600, 0, 10**6, whole=True),
     ModelOption("anchor", "Anchor the memory on the pictures to come", 0, 0, 2**31, whole=True),
     ModelOption("lora ink", "Weight of a LoRA", 1.0, 0.0, 2.0, shared=True),
 )

@@ -220,11 +220,15 @@ def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, brow
             page.locator(f"#option-{option}").evaluate(slide)
         page.fill("#option-negative_prompt", "green")
         page.press("#option-negative_prompt", "Enter")
+        page.check("#option-follow_camera")
+        page.fill("#option-anchor_every", "50")
         page.click("#option-anchor")
         studio.wait_until("studio.session.controls.options?.anchor === 1")
         studio.wait_until("studio.session.controls.options.warp === 0.4")
         accepted = page.evaluate("studio.session.controls")
-        assert accepted["options"] == {"depth_every": 3, "warp": 0.4, "anchor": 1}
+        assert accepted["options"] == {
+            "depth_every": 3, "warp": 0.4, "follow_camera": 1, "anchor_every": 50, "anchor": 1
+        }  # fmt: skip
         assert (accepted["strength"], accepted["negative_prompt"]) == (0.5, "green")
         assert page.evaluate("studio.controls().options") == accepted["options"]
         page.select_option("#model", "mini")

@@ -32,6 +32,33 @@ def test_pushed_frames_are_timed_by_their_capture():
     assert [float(out.pts * out.time_base) for out in outs] == pytest.approx([0, 0.04, 0.1, 0.100001, 0.100002])
 
 
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 2), (4, 3)])
+def test_the_last_pushed_pictures_come_out_and_another_input_begins(chunk_frames, lag):
+    clock = FakeClock(50.0)
+    with stream_of(FakeModel(chunk_frames=chunk_frames, lag=lag), clock=clock) as stream, stream_of() as plain:
+        assert stream.flush() == []
+        for _ in range(2):
+            outs = [out for index in range(6) for out in stream.push(picture(index))] + stream.flush()
+            expected = [out for index in range(6) for out in plain.push(picture(index))] + plain.flush()
+            assert [out.index for out in outs] == list(range(6))
+            assert [out.rgb.tolist() for out in outs] == [out.rgb.tolist() for out in expected]
+        assert stream.flush() == []
+        assert stream.stats().frames_out == stream.stats().frames_in == 12
+        assert stream.stats().resets == {"input": 1}
+    with pytest.raises(SessionClosedError):
+        stream.flush()
+
+
+def test_the_time_a_frame_spends_inside_a_lagging_model_is_latency():
+    clock = FakeClock(50.0)
+    with stream_of(FakeModel(lag=2), clock=clock) as stream:
+        for index in range(8):
+            stream.push(picture(index))
+            clock.advance(0.1)
+        latency = stream.stats().latency_ms
+    assert [latency["p50"], latency["p99"]] == pytest.approx([200, 200], rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("rgb", "message"),
     [

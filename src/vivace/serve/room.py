@@ -94,15 +94,16 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
 
 @runtime_checkable
 class HasDeviceMemory(Protocol):
-    """A model whose streams live in a memory of their device's own."""
+    """A model whose streams may live in a memory of their device's own."""
 
-    def free_bytes(self) -> int:
-        """Return how much of it is free."""
+    def free_bytes(self) -> int | None:
+        """Return how much of it is free; None if it is this machine's after all."""
 
 
 def free_bytes(model: StreamModel) -> int:
     """Return how much memory there is for the streams of a model: its device's, or this machine's."""
-    return model.free_bytes() if isinstance(model, HasDeviceMemory) else free_memory_bytes()
+    of_device = model.free_bytes() if isinstance(model, HasDeviceMemory) else None
+    return free_memory_bytes() if of_device is None else of_device
 
 
 def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:

@@ -167,7 +167,7 @@ class Stream:
         """Repaint one picture of an application that has its own loop; return the frames that are ready.
 
         For most models that is one frame, of this very picture; models that work in chunks or trail their input return
-        none to several. Where nothing is painted, the frame holds the picture itself, not a copy.
+        none to several, and `flush` the last ones. Where nothing is painted, the frame holds the picture itself, not a copy.
 
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
@@ -201,12 +201,35 @@ class Stream:
             self._pushed += 1
             self._meter.received()
             self._meter.stage("capture", (began_s - captured_s) * 1e3)
-            made = session.step(frame)
-            done_s = self._clock()
-            for result in made:
-                self._meter.shown(result.control_index, done_s)
-                self._meter.finished((done_s - result.capture_time_s) * 1e3)
+            return self._handed_over(session.step(frame))
+
+    def flush(self) -> list[Frame]:
+        """Bring out the frames of earlier `push` calls that are still inside the model; the input has ended.
+
+        The next `push` begins another input, counted from 0.
+
+        Raises:
+            UsageError: a run is going on.
+            SessionClosedError: the stream was closed.
+            StepError: the model failed too often in a row.
+            CapacityError: memory ran out.
+        """
+        with self._pushing:
+            with self._life:
+                self._check_idle()
+            if self._session is None or self._pushed == 0:
+                return []
+            made = self._handed_over(self._session.flush())
+            self._pushed, self._push_pts = 0, -1
+            self._board.rewind()
             return made
+
+    def _handed_over(self, made: list[Frame]) -> list[Frame]:
+        done_s = self._clock()
+        for frame in made:
+            self._meter.shown(frame.control_index, done_s)
+            self._meter.finished((done_s - frame.capture_time_s) * 1e3)
+        return made
 
     # Steering
 

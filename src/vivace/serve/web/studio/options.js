@@ -107,9 +107,10 @@ export class Options {
       select.addEventListener("change", () => send(JSON.parse(select.value)));
       return el("div", { class: "row" }, label, select);
     }
-    if (schema.type === "boolean") {
-      const input = el("input", { id, type: "checkbox", class: "switch", role: "switch", checked: schema.default });
-      input.addEventListener("change", () => send(input.checked));
+    const binary = schema.type === "integer" && schema.minimum === 0 && schema.maximum === 1;
+    if (schema.type === "boolean" || binary) {
+      const input = el("input", { id, type: "checkbox", class: "switch", role: "switch", checked: Boolean(schema.default) });
+      input.addEventListener("change", () => send(binary ? Number(input.checked) : input.checked));
       return el("div", { class: "row" }, label, input);
     }
     if (schema.contentEncoding === "data-url") {
