@@ -7,11 +7,11 @@ import vivace
 import vivace.errors
 
 PINNED = {
-    "Ack", "BackendUnavailableError", "CapacityError", "CheckpointError", "ControlError", "DecodeError", "DeviceError",
-    "Frame", "LoadOptions", "MediaError", "SessionClosedError", "SinkError", "SinkUnsupportedError", "SinkWriteError", "SourceError",
-    "SourceLostError", "SourceNotFoundError", "SourceStalledError", "SourceUnsupportedError", "Stats", "StepError",
-    "Stream", "UnknownModelError", "UsageError", "VivaceError", "__version__", "list_models", "load_model", "open_sink",
-    "open_source",
+    "Ack", "BackendUnavailableError", "CapacityError", "CheckpointError", "ControlError", "DecodeError",
+    "DeviceError", "Frame", "LoadOptions", "MediaError", "SessionClosedError", "SinkError", "SinkUnsupportedError",
+    "SinkWriteError", "SourceError", "SourceLostError", "SourceNotFoundError", "SourceStalledError",
+    "SourceUnsupportedError", "Stats", "StepError", "Stream", "UnknownModelError", "UsageError", "VivaceError",
+    "__version__", "list_models", "load_model", "open_sink", "open_source",
 }  # fmt: skip
 
 
