@@ -1,12 +1,16 @@
-"""How a step over static buffers is run: as it is written, compiled, or recorded once and replayed.
+"""Programs: functions without arguments over static buffers, run as they are, compiled, or recorded as a CUDA graph.
 
-(First form by the lead so that others can go on; N extends it.)
+A program reads and writes tensors that live as long as it does, at addresses that never change. Every call does the
+function's work exactly once, in every mode, so that a program may change a stream's state.
+
+Streams: a call queues its work on the device's current stream and does not wait for it. Threads: any thread may call,
+one at a time. While a graph is being recorded, other threads may use the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -14,21 +18,103 @@ from vivace.errors import BackendUnavailableError
 
 Mode = Literal["eager", "compiled", "graph"]
 
+WARM_UP_CALLS = 2
+"""Ordinary calls before a graph is recorded: the first compiles, and lets libraries make their choices and allocate
+their workspaces, which a recording may not; the second finds all of it done."""
+
+
+class GraphPool:
+    """Device memory for what graphs hold between their first and last kernel.
+
+    Programs that never run at the same time, as those of one model on one stream, may share a pool, and with it all
+    of that memory. They must leave results in buffers of their own: the next program writes over the rest.
+    """
+
+    def __init__(self) -> None:
+        self.handle: Any = torch.cuda.graph_pool_handle()
+
 
 class Program:
-    """A function without arguments that reads and writes buffers which stay where they are."""
+    """A function that is called over and over on the same tensors.
 
-    def __init__(self, function: Callable[[], object], *, device: torch.device, mode: Mode = "eager") -> None:
-        """Run `function` on `device` in `mode`.
+    * `eager`: called as it is.
+    * `compiled`: by `torch.compile`, for these shapes alone. The first call compiles, which may take minutes.
+    * `graph`: compiled, and from the third call on replayed as one CUDA graph. The third call records; what the
+      function launches later must not depend on what Python would decide by then.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], object],
+        *,
+        device: torch.device,
+        mode: Mode = "eager",
+        pool: GraphPool | None = None,
+    ) -> None:
+        """Wrap a function.
+
+        Args:
+            function: reads and writes tensors it closes over; nothing it returns is kept.
+            device: of the tensors.
+            mode: see above.
+            pool: of the graph; one of its own if left out.
 
         Raises:
-            BackendUnavailableError: a mode this device does not have.
+            BackendUnavailableError: a graph of another device than CUDA.
         """
-        if mode != "eager":
-            raise BackendUnavailableError(f"mode {mode!r} is not here yet")
-        del device
-        self._function = function
+        if mode == "graph" and device.type != "cuda":
+            raise BackendUnavailableError(
+                f"only a CUDA device records graphs, not {str(device)!r}; choose mode 'compiled' or 'eager'"
+            )
+        self._device, self._mode = device, mode
+        # One graph or an error: a part that is left to Python would be slow, and silent.
+        self._run = function if mode == "eager" else torch.compile(function, dynamic=False, fullgraph=True)
+        self._pool = pool
+        self._calls_to_warm_up = WARM_UP_CALLS if mode == "graph" else 0
+        self._side: torch.cuda.Stream | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
 
+    @property
+    def recorded(self) -> bool:
+        """Whether calls replay a graph."""
+        return self._graph is not None
+
+    @torch.inference_mode()
     def __call__(self) -> None:
-        """Run once."""
-        self._function()
+        """Do the function's work once.
+
+        Raises:
+            BackendUnavailableError: the function cannot be recorded, since it waits for the device or allocates
+                outside torch.
+        """
+        if self._mode != "graph":
+            self._run()
+        elif self._calls_to_warm_up:
+            self._calls_to_warm_up -= 1
+            self._warm_up()
+        else:
+            if self._graph is None:
+                self._graph = self._record()
+            self._graph.replay()
+
+    def _warm_up(self) -> None:
+        # Not on the default stream, where libraries would keep workspaces that a recording cannot use.
+        if self._side is None:
+            self._side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream(self._device)
+        self._side.wait_stream(current)
+        with torch.cuda.stream(self._side):
+            self._run()
+        current.wait_stream(self._side)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        pool = None if self._pool is None else self._pool.handle
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"):
+                self._run()
+        except RuntimeError as error:
+            raise BackendUnavailableError(
+                f"this program cannot be recorded as a CUDA graph ({error}); choose mode 'compiled'"
+            ) from error
+        return graph

@@ -4,10 +4,8 @@ One set of weights serves two ways of running. A *clip* is a few frames at once,
 other. *Live*, every row brings one new frame, writes its keys and values into one slot of its cache, in place, and
 attends to the slots it may see.
 
-Positions are not stored. Position vectors are added to the normed features before the projections, which have no bias,
-so `W (x + pe) = W x + W pe`: the cache holds `W x`, and `W pe` is a table of 16 entries. A score is then
-`q . k_j + q . k_table[position_j]`, the result `sum p_j v_j + sum p_j v_table[position_j]`, and positions move while
-the cache stays where it is. Shapes: r rows (streams x denoising rows), p pixels, f frames, s slots, c channels.
+Keys and values are stored without positions, which are added through tables (see `ring`). Shapes: r rows (streams x
+denoising rows), p pixels, f frames, c channels.
 """
 
 from __future__ import annotations
@@ -20,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vivace.models.live2diff.layers import FeedForward, Projections, features_of, tokens_of
+from vivace.models.live2diff.ring import HEADS, ring_attention
 from vivace.models.live2diff.window import SLOTS, Window
 
-HEADS = 8
 POSITION_ENTRIES = 24
 """Positions in the checkpoint's tables; the window uses the first 16."""
 MOTION_GROUPS = 32
@@ -85,26 +84,6 @@ def position_vectors(entries: int, channels: int) -> Tensor:
     return torch.stack([torch.sin(position * frequency), torch.cos(position * frequency)], -1).flatten(1)[None]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, k_table: Tensor, v_table: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the attention of `q [r p f c]` over `k, v [r p s c]` with positions from `tables [r s c]`.
-
-    `bias [r f s]` is added to the scores. The tables are shared by all pixels, so `k + k_table` never exists.
-    """
-    q, k, v, k_table, v_table = (part.unflatten(-1, (HEADS, -1)) for part in (q, k, v, k_table, v_table))
-    scores = torch.einsum("rpfhd,rpshd->rphfs", q, k) + torch.einsum("rpfhd,rshd->rphfs", q, k_table)
-    scores = scores * q.shape[-1] ** -0.5
-    if bias is not None:
-        scores = scores + bias[:, None, None]
-    weights = scores.softmax(-1)
-    mixed = torch.einsum("rphfs,rpshd->rpfhd", weights, v) + torch.einsum("rphfs,rshd->rpfhd", weights, v_table)
-    return mixed.flatten(-2)
-
-
-def hide(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the score bias of a bool mask: 0 where visible, minus infinity elsewhere."""
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -math.inf)
-
-
 class Positions(nn.Module):
     """Holds the position vectors under the checkpoint's name."""
 
@@ -115,12 +94,11 @@ class Positions(nn.Module):
         self.register_buffer("pe", position_vectors(POSITION_ENTRIES, channels))
 
 
-class TemporalAttention(nn.Module):
+class TemporalAttention(Projections):
     """Attention over frames, separately at each pixel."""
 
-    q_table: Tensor
-    k_table: Tensor
-    v_table: Tensor
+    tables: Tensor
+    """`[16 3c]`: queries, keys and values of the positions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,79 +109,60 @@ class TemporalAttention(nn.Module):
         self.to_v = nn.Linear(channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
         self.pos_encoder = Positions(channels)
-        for name in ("q_table", "k_table", "v_table"):
-            self.register_buffer(name, torch.empty(SLOTS, channels), persistent=False)
+        self.fuse("to_q", "to_k", "to_v")
+        self.register_buffer("tables", torch.empty(SLOTS, 3 * channels), persistent=False)
         self.refresh_tables()
         self.register_load_state_dict_post_hook(lambda module, _: module.refresh_tables())
 
+    @property
+    def q_table(self) -> Tensor:
+        """`[16 c]`: what a query at each position has added."""
+        return self.tables.chunk(3, -1)[0]
+
+    @property
+    def k_table(self) -> Tensor:
+        """`[16 c]`: likewise keys."""
+        return self.tables.chunk(3, -1)[1]
+
+    @property
+    def v_table(self) -> Tensor:
+        """`[16 c]`: likewise values."""
+        return self.tables.chunk(3, -1)[2]
+
     @torch.no_grad()
     def refresh_tables(self) -> None:
-        """Project the position vectors anew, `[16 c]` each; needed whenever the projections have changed."""
-        positions = self.pos_encoder.pe[0, :SLOTS].to(self.to_q.weight.dtype)
-        self.q_table = self.to_q(positions)
-        self.k_table = self.to_k(positions)
-        self.v_table = self.to_v(positions)
+        """Project the position vectors anew, in place; needed whenever the projections have changed."""
+        tables = F.linear(self.pos_encoder.pe[0, :SLOTS].to(self.fused.dtype), self.fused)
+        if self.tables.device == tables.device and self.tables.dtype == tables.dtype:
+            self.tables.copy_(tables)
+        else:
+            self.tables = tables
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Attend over frames: `x [r p f c]`."""
-        q, k, v = self.to_q(x), self.to_k(x), self.to_v(x)
-        mixed = self._clip(q, k, v, context) if isinstance(context, Clip) else self._live(q, k, v, context)
+        qkv = F.linear(x, self.fused)
+        mixed = self._clip(qkv, context) if isinstance(context, Clip) else self._live(qkv, context)
         return self.to_out[0](mixed)
 
-    def _clip(self, q: Tensor, k: Tensor, v: Tensor, clip: Clip) -> Tensor:
+    def _clip(self, qkv: Tensor, clip: Clip) -> Tensor:
         frames = clip.frames
         if clip.cache is not None:
-            row = clip.cache.layers[self.layer][clip.row]
-            row[0, :, :frames] = k[0].detach()
-            row[1, :, :frames] = v[0].detach()
-        bias = None if clip.visible is None else hide(clip.visible, q.dtype)[None]
-        k_table = self.k_table[None, :frames].expand(len(q), -1, -1)
-        v_table = self.v_table[None, :frames].expand(len(q), -1, -1)
-        return attend(q + self.q_table[:frames], k, v, k_table, v_table, bias)
+            ring, (_, k, v) = clip.cache.layers[self.layer][clip.row], qkv[0].chunk(3, -1)
+            ring[0, :, :frames] = k
+            ring[1, :, :frames] = v
+        heads = (qkv + self.tables[:frames]).unflatten(-1, (3, HEADS, -1)).movedim(-2, 2)
+        q, k, v = heads.unbind(-2)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=clip.visible).transpose(2, 3).flatten(-2)
 
-    def _live(self, q: Tensor, k: Tensor, v: Tensor, live: Live) -> Tensor:
-        visible, positions, slots = live.window
-        q = q + self.q_table[positions.gather(1, slots[:, None])][:, :, None]
-        bias = hide(visible, q.dtype)[:, None]
-        k_table, v_table = self.k_table[positions], self.v_table[positions]
+    def _live(self, qkv: Tensor, live: Live) -> Tensor:
         mixed, start = [], 0
         for cache in live.caches:
-            layer = cache.layers[self.layer]
-            rows = slice(start, start + len(layer))
-            own = torch.arange(len(layer), device=layer.device)
-            layer[own, 0, :, slots[rows]] = k[rows, :, 0].detach()
-            layer[own, 1, :, slots[rows]] = v[rows, :, 0].detach()
-            mixed.append(attend(q[rows], layer[:, 0], layer[:, 1], k_table[rows], v_table[rows], bias[rows]))
-            start = rows.stop
-        return torch.cat(mixed)
-
-
-class Gate(nn.Module):
-    """GELU-gated linear unit (Shazeer, 2020)."""
-
-    def __init__(self, channels: int, inner: int) -> None:
-        super().__init__()
-        self.proj = nn.Linear(channels, 2 * inner)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the first half of the projection, gated by the second: `[... c]` to `[... inner]`."""
-        value, gate = self.proj(x).chunk(2, -1)
-        return value * F.gelu(gate)
-
-
-class FeedForward(nn.Module):
-    """Two linear layers around a gate, four times as wide inside."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        # The checkpoint counts a dropout layer between the two.
-        self.net = nn.ModuleList([Gate(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform every token of `x [... c]` alone."""
-        for layer in self.net:
-            x = layer(x)
-        return x
+            ring = cache.layers[self.layer]
+            own = slice(start, start + len(ring))
+            window = Window(*(table[own] for table in live.window))
+            mixed.append(ring_attention(qkv[own, :, 0], ring, self.tables, window))
+            start = own.stop
+        return torch.cat(mixed)[:, :, None]
 
 
 class TemporalBlock(nn.Module):
@@ -235,13 +194,12 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Transform `x [(r f) c h w]`; the norm's statistics are a frame's own."""
-        height, width = x.shape[-2:]
-        tokens = self.norm(x).flatten(2).unflatten(0, (-1, context.frames)).permute(0, 3, 1, 2)
+        tokens = tokens_of(self.norm(x)).unflatten(0, (-1, context.frames)).transpose(1, 2)
         tokens = self.proj_in(tokens)
         for block in self.transformer_blocks:
             tokens = block(tokens, context)
-        tokens = self.proj_out(tokens).permute(0, 2, 3, 1)
-        return x + tokens.flatten(0, 1).unflatten(2, (height, width))
+        tokens = self.proj_out(tokens).transpose(1, 2).flatten(0, 1)
+        return x + features_of(tokens, *x.shape[-2:])
 
 
 class MotionModule(nn.Module):

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.live2diff.motion import Context, FeedForward, KvCache, MotionModule, TemporalAttention
+from vivace.models.live2diff.layers import Conv, FeedForward, Projections, features_of, tokens_of
+from vivace.models.live2diff.motion import Context, KvCache, MotionModule, TemporalAttention
 from vivace.models.live2diff.window import SLOTS
 
 
@@ -71,12 +72,12 @@ class DepthEncoder(nn.Module):
     def __init__(self, cfg: UNetConfig) -> None:
         super().__init__()
         widths = cfg.depth_channels
-        self.conv_in = nn.Conv2d(cfg.latent_channels, widths[0], 3, padding=1)
+        self.conv_in = Conv(cfg.latent_channels, widths[0])
         blocks: list[nn.Module] = []
         for width, wider in itertools.pairwise(widths):
-            blocks += [nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, wider, 3, padding=1)]
+            blocks += [Conv(width, width), Conv(width, wider)]
         self.blocks = nn.ModuleList(blocks)
-        self.conv_out = nn.Conv2d(widths[-1], cfg.channels[0], 3, padding=1)
+        self.conv_out = Conv(widths[-1], cfg.channels[0])
 
     def forward(self, depth: Tensor) -> Tensor:
         """Encode `depth [b 4 h w]`."""
@@ -92,22 +93,22 @@ class ResnetBlock(nn.Module):
     def __init__(self, cfg: UNetConfig, channels_in: int, channels: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(cfg.groups, channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.conv1 = Conv(channels_in, channels)
         self.time_emb_proj = nn.Linear(cfg.time_channels, channels)
         self.norm2 = nn.GroupNorm(cfg.groups, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = Conv(channels, channels)
         if channels_in != channels:
             self.conv_shortcut = nn.Conv2d(channels_in, channels, 1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Transform `x [b c h w]` with `time [b d]`."""
+        """Transform `x [b c h w]` with `time [b d]`, the activated embedding."""
         y = self.conv1(F.silu(self.norm1(x)))
-        y = y + self.time_emb_proj(F.silu(time))[:, :, None, None]
+        y = y + self.time_emb_proj(time)[:, :, None, None]
         y = self.conv2(F.silu(self.norm2(y)))
         return y + (self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x)
 
 
-class Attention(nn.Module):
+class Attention(Projections):
     """Attention within a frame, to itself or to the text."""
 
     def __init__(self, channels: int, source_channels: int, heads: int) -> None:
@@ -118,11 +119,34 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(source_channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
-    def forward(self, x: Tensor, source: Tensor) -> Tensor:
-        """Attend from `x [b l c]` to `source [b m d]`."""
-        parts = (self.to_q(x), self.to_k(source), self.to_v(source))
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+    def attend(self, *projected: Tensor) -> Tensor:
+        """Attend with queries, keys and values `[b l c]`."""
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected)
         return self.to_out[0](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class SelfAttention(Attention):
+    """Attention of a frame's tokens to each other."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__(channels, channels, heads)
+        self.fuse("to_q", "to_k", "to_v")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within `x [b l c]`."""
+        return self.attend(*F.linear(x, self.fused).chunk(3, -1))
+
+
+class TextAttention(Attention):
+    """Attention of a frame's tokens to the text."""
+
+    def __init__(self, channels: int, text_channels: int, heads: int) -> None:
+        super().__init__(channels, text_channels, heads)
+        self.fuse("to_k", "to_v")
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Attend from `x [b l c]` to `text [b m d]`."""
+        return self.attend(self.to_q(x), *F.linear(text, self.fused).chunk(2, -1))
 
 
 class SpatialBlock(nn.Module):
@@ -131,18 +155,22 @@ class SpatialBlock(nn.Module):
     def __init__(self, cfg: UNetConfig, channels: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, channels, cfg.heads)
+        self.attn1 = SelfAttention(channels, cfg.heads)
         self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = Attention(channels, cfg.text_channels, cfg.heads)
+        self.attn2 = TextAttention(channels, cfg.text_channels, cfg.heads)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Transform `x [b l c]` with `text [b m d]`."""
-        normed = self.norm1(x)
-        x = x + self.attn1(normed, normed)
+        x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), text)
         return x + self.ff(self.norm3(x))
+
+
+def per_pixel(conv: nn.Conv2d, tokens: Tensor) -> Tensor:
+    """Apply a 1x1 convolution to `tokens [b l c]`."""
+    return F.linear(tokens, conv.weight.flatten(1), conv.bias)
 
 
 class SpatialTransformer(nn.Module):
@@ -157,10 +185,10 @@ class SpatialTransformer(nn.Module):
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Transform `x [b c h w]`."""
-        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
+        tokens = per_pixel(self.proj_in, tokens_of(self.norm(x)))
         for block in self.transformer_blocks:
             tokens = block(tokens, text)
-        return x + self.proj_out(tokens.transpose(1, 2).unflatten(2, x.shape[-2:]))
+        return x + features_of(per_pixel(self.proj_out, tokens), *x.shape[-2:])
 
 
 class Resample(nn.Module):
@@ -168,7 +196,7 @@ class Resample(nn.Module):
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=stride, padding=1)
+        self.conv = Conv(channels, channels, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x [b c h w]`."""
@@ -180,7 +208,7 @@ class Inputs:
     """What every block is given besides its features; a row a frame."""
 
     time: Tensor
-    """`[b d]`"""
+    """`[b d]`, activated."""
     text: Tensor
     """`[b m d]`"""
     context: Context
@@ -261,7 +289,7 @@ class Live2DiffUNet(nn.Module):
         super().__init__()
         self.cfg = cfg = cfg or UNetConfig()
         first, last = cfg.channels[0], len(cfg.channels) - 1
-        self.conv_in = nn.Conv2d(cfg.latent_channels, first, 3, padding=1)
+        self.conv_in = Conv(cfg.latent_channels, first)
         self.flow_conv_in = DepthEncoder(cfg)
         self.time_embedding = TimeEmbedding(cfg)
         self.down_blocks = nn.ModuleList()
@@ -279,7 +307,7 @@ class Live2DiffUNet(nn.Module):
             self.up_blocks.append(UpLevel(cfg, widths_in, channels, attends=level < last, resamples=level > 0))
             width = channels
         self.conv_norm_out = nn.GroupNorm(cfg.groups, first)
-        self.conv_out = nn.Conv2d(first, cfg.latent_channels, 3, padding=1)
+        self.conv_out = Conv(first, cfg.latent_channels)
         for index, attention in enumerate(self.temporal_attentions()):
             attention.layer = index
 
@@ -311,7 +339,7 @@ class Live2DiffUNet(nn.Module):
         """
         frames = context.frames
         time = self.time_embedding(time_vector(timesteps, self.cfg.channels[0]).to(latents.dtype))
-        inputs = Inputs(time.repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), context)
+        inputs = Inputs(F.silu(time).repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), context)
         x = self.conv_in(latents) + self.flow_conv_in(depth)
         skips = [x]
         for level in self.down_blocks:
