@@ -20,15 +20,16 @@ LIMIT_S = 20.0
 
 def job_of(engine: Any, **settings: Any) -> Job:
     """Return a job whose engine is at hand."""
-    defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0}
+    defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "budget_s": None}
+    defaults["steps_alone"] = True
     return Job("", AtHand(engine), {**defaults, **settings})
 
 
 class AtHand(EngineSpec):
     """The spec of an engine that is there already."""
 
-    def __init__(self, engine: Any) -> None:
-        super().__init__("fake")
+    def __init__(self, engine: Any, name: str = "fake") -> None:
+        super().__init__(name)
         object.__setattr__(self, "engine", engine)
 
     def open(self) -> Any:

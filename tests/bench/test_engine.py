@@ -19,7 +19,6 @@ from vivace.bench.engine import (
     ProcessorRunner,
     command_engine,
     model_engine,
-    passthrough_engine,
     per_frame_engine,
 )
 from vivace.bench.loops import render_clip
@@ -158,7 +157,7 @@ def test_a_stream_without_a_prompt_is_the_baseline_and_paints_nothing() -> None:
     runner.close()
 
 
-@pytest.mark.parametrize("spec", [model_engine("nimi"), per_frame_engine("nimi"), passthrough_engine("nimi")])
+@pytest.mark.parametrize("spec", [model_engine("nimi"), per_frame_engine("nimi")])
 def test_an_engine_of_no_model_is_refused_by_name(spec: Any) -> None:
     with pytest.raises(UnknownModelError, match="nimi"):
         spec.open()

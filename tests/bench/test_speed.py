@@ -24,7 +24,17 @@ from vivace.bench.stats import summarise
 from vivace.cli import main
 from vivace.errors import ControlError, StepError, UnknownModelError, UsageError
 from vivace.media.source import open_source
+from vivace.models import LoadOptions
 
+SETTINGS = {
+    "fps": 30.0,
+    "prompt": "ink drawing",
+    "seed": 0,
+    "frames": 20,
+    "warmup_frames": 30,
+    "budget_s": None,
+    "steps_alone": True,
+}
 GUIDE = Path(__file__).parents[2] / "docs" / "bench.md"
 
 
@@ -98,7 +108,9 @@ def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: P
     joules = iter(range(0, 10_000, 6))
     values, found = paced(tmp_path, cpu_ms_per_frame=lambda: 0.0, energy_j_per_frame=lambda: float(next(joules)))
     growth = {"cost_growth_pct_per_1000", "cpu_growth_pct_per_1000", "cost_late_over_early"}
-    elsewhere = {*growth, "memory_growth_mib_per_1000", "sessions_held", "gpu_energy_j_per_frame"}
+    network = {key for key in speed_metrics() if key.startswith(("model_", "unet_")) and "step" not in key}
+    gpu = {"gpu_peak_allocated_mib", "gpu_peak_reserved_mib", "gpu_energy_j_per_frame"}
+    elsewhere = {*growth, *network, *gpu, "times_plain", "matrix_tflops", "memory_growth_mib_per_1000", "sessions_held"}
     assert values.keys() == speed_metrics().keys() - elsewhere
     assert values["energy_j_per_frame"].value == pytest.approx(3.0)  # 6 J in stretches of 2 frames
     assert len(values["energy_j_per_frame"].blocks) == 10
@@ -114,10 +126,26 @@ def test_a_system_that_leaves_frames_out_gets_no_figures(tmp_path: Path) -> None
         speed_run.pace(job, ignore, counters={"cpu_ms_per_frame": lambda: 0.0})
 
 
+def test_frames_that_take_too_long_are_not_all_waited_for(tmp_path: Path) -> None:
+    clock = FakeClock()
+    render_clip(tmp_path / "clip.mp4", SIZE, 80)
+    settings = {"clip": str(tmp_path / "clip.mp4"), "frames": 75, "warmup_frames": 5, "steps_alone": False}
+    engine = ModelEngine(costly(clock, lambda step: 1.0))
+    job = job_of(engine, budget_s=12.0, **settings)
+    found = speed_run.pace(job, ignore, clock=clock, counters={"cpu_ms_per_frame": lambda: clock() * 500.0})
+    values = {value.metric: value for value in found.values}
+    assert 9 <= len(found.series["frame_ms/64x48"]) <= 20  # some are inside when it is enough
+    assert values["cpu_ms_per_frame"].value == pytest.approx(500.0, rel=0.2)
+    assert "model_step_ms_p50" not in values
+
+
 def test_a_job_and_a_result_survive_the_way_through_json() -> None:
-    job = Job("module:function", model_engine("mini", 2), {"size": [64, 48], "prompt": "ink"}, 1.5)
-    assert to_job(json.dumps(asdict(job))) == job
+    engine = model_engine("mini", 2, runtime="eager", options=LoadOptions(style="felted", loras={"a": 0.5}))
+    for plain in (None, model_engine("mini")):
+        job = Job("module:function", engine, {"size": [64, 48], "prompt": "ink"}, 1.5, plain)
+        assert to_job(json.dumps(asdict(job))) == job
     found = Found("mini", [Value("fps", "64x48", None, [1.0, 2.0])], {"energy": "no meter"}, {"frame_ms/64x48": [1.5]})
+    found.beside["plain"] = Found("mini, plainly", [Value("fps", "64x48", 1.0)])
     assert to_found(json.loads(json.dumps(asdict(found)))) == found
 
 
@@ -128,7 +156,7 @@ def test_an_error_in_the_measuring_process_is_raised_here(
     model: str, size: tuple[int, int], error: type[Exception], tmp_path: Path
 ) -> None:
     render_clip(tmp_path / "clip.mp4", SIZE, 3)
-    settings = {"size": size, "fps": 30.0, "prompt": "ink drawing", "seed": 0, "frames": 20}
+    settings = {**SETTINGS, "size": size}
     job = Job("vivace.bench.speed_run:pace", model_engine(model), {**settings, "clip": str(tmp_path / "clip.mp4")})
     with pytest.raises(error):
         run_job(job, ignore)
@@ -180,7 +208,7 @@ def test_every_metric_is_explained() -> None:
 @pytest.mark.e2e
 def test_the_embedded_model_gets_every_figure_that_needs_no_special_machine(tmp_path: Path) -> None:
     render_clip(tmp_path / "clip.mp4", (64, 64), 50)
-    settings = {"size": (64, 64), "fps": 30.0, "prompt": "ink drawing", "seed": 0, "frames": 20}
+    settings = {**SETTINGS, "size": (64, 64)}
     job = Job("vivace.bench.speed_run:pace", model_engine("mini"), {**settings, "clip": str(tmp_path / "clip.mp4")})
     found = run_job(job, ignore)
     values = {value.metric: value.value for value in found.values}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vivace.media.frame import Frame, Rgb
     from vivace.media.source import Source
     from vivace.models.base import StreamModel
+    from vivace.models.loading import LoadOptions
     from vivace.stream import Stats, Stream
 
 Clock = Callable[[], float]
@@ -92,19 +93,29 @@ class EngineSpec:
         return engine
 
 
-def model_engine(model: str, threads: int | None = None) -> EngineSpec:
-    """Return the spec of one of Vivace's models."""
-    return EngineSpec(model, arguments={"model": model, "threads": threads})
+def model_engine(
+    model: str, threads: int | None = None, *, runtime: str | None = None, options: LoadOptions | None = None
+) -> EngineSpec:
+    """Return the spec of one of Vivace's models, loaded with `options`."""
+    return EngineSpec(model, arguments=model_arguments(model, threads, runtime=runtime, options=options))
+
+
+def model_arguments(
+    model: str, threads: int | None, *, runtime: str | None = None, options: LoadOptions | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `open_model`, as JSON has them: those that are not given are left out."""
+    given = {"threads": threads, "runtime": runtime, "options": options.to_dict() if options else None}
+    return {"model": model, **{name: value for name, value in given.items() if value}}
 
 
 def per_frame_engine(model: str, threads: int | None = None) -> EngineSpec:
     """Return the spec of a model whose memory is emptied before every frame."""
-    return EngineSpec("per-frame", "vivace.bench.engine:open_per_frame", {"model": model, "threads": threads})
+    return EngineSpec("per-frame", "vivace.bench.engine:open_per_frame", model_arguments(model, threads))
 
 
-def passthrough_engine(model: str) -> EngineSpec:
+def passthrough_engine() -> EngineSpec:
     """Return the spec of a stream that paints nothing: what all but the model costs."""
-    return EngineSpec("passthrough", "vivace.bench.engine:open_passthrough", {"model": model})
+    return EngineSpec("passthrough", "vivace.bench.engine:open_passthrough")
 
 
 def command_engine(command: str, name: str) -> EngineSpec:
@@ -112,15 +123,18 @@ def command_engine(command: str, name: str) -> EngineSpec:
     return EngineSpec(name, "vivace.bench.engine:open_command", {"command": command})
 
 
-def open_model(model: str, threads: int | None = None) -> Engine:
-    """Load one of Vivace's models.
+def open_model(
+    model: str, threads: int | None = None, runtime: str | None = None, options: Mapping[str, Any] | None = None
+) -> Engine:
+    """Load one of Vivace's models; `options` are those of `LoadOptions`.
 
     Raises:
         UnknownModelError, CheckpointError, BackendUnavailableError: it cannot be loaded.
     """
-    from vivace.models import load_model
+    from vivace.models import LoadOptions, load_model
 
-    return ModelEngine(load_model(model, threads=threads))
+    chosen = LoadOptions.from_dict(options or {})
+    return ModelEngine(load_model(model, runtime=runtime, threads=threads, options=chosen))
 
 
 def open_per_frame(model: str, threads: int | None = None) -> Engine:
@@ -131,11 +145,11 @@ def open_per_frame(model: str, threads: int | None = None) -> Engine:
     return ModelEngine(PerFrame(load_model(model, threads=threads)), about="memory emptied before every frame, ")
 
 
-def open_passthrough(model: str) -> Engine:
-    """Load a model and never ask it for anything. Raises what `open_model` does."""
+def open_passthrough() -> Engine:
+    """Load the embedded model, which a stream has to have, and never ask it for anything."""
     from vivace.models import load_model
 
-    return ModelEngine(load_model(model), paints=False)
+    return ModelEngine(load_model(), paints=False)
 
 
 def open_command(command: str) -> Engine:

@@ -7,11 +7,20 @@ are moved in front by copying, at every layer and frame. It is the baseline that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.live2diff.motion import HEADS, Context, Live, TemporalAttention, hide
+from vivace.bench.engine import Engine, ModelEngine
+from vivace.models import LoadOptions, load_model
+from vivace.models.live2diff.motion import HEADS, Context, Live, TemporalAttention
+
+if TYPE_CHECKING:
+    from vivace.bench.speed_network import DiffusionModel
 
 
 class PlainTemporalAttention(TemporalAttention):
@@ -36,9 +45,9 @@ class PlainTemporalAttention(TemporalAttention):
         layers = torch.cat(cached) if len(cached) > 1 else cached[0]
         keys = layers[:, 0] + self.k_table[positions][:, None]
         values = layers[:, 1] + self.v_table[positions][:, None]
-        bias = hide(visible, q.dtype)[:, None, None, None].expand(-1, q.shape[1], -1, -1, -1)
+        shown = visible[:, None, None, None].expand(-1, q.shape[1], -1, -1, -1).flatten(0, 1)
         mixed = F.scaled_dot_product_attention(
-            _heads_first(q), _heads_first(keys), _heads_first(values), attn_mask=bias.flatten(0, 1)
+            _heads_first(q), _heads_first(keys), _heads_first(values), attn_mask=shown
         )
         result: Tensor = self.to_out[0](mixed.transpose(1, 2).reshape(x.shape))
         return result
@@ -48,6 +57,25 @@ def _heads_first(tokens: Tensor) -> Tensor:
     """Return `[r p s (h d)]` as `[(r p) h s d]`, copied."""
     _, _, slots, channels = tokens.shape
     return tokens.reshape(-1, slots, HEADS, channels // HEADS).transpose(1, 2).contiguous()
+
+
+def open_plain(
+    model: str, threads: int | None = None, runtime: str | None = None, options: Mapping[str, Any] | None = None
+) -> Engine:
+    """Load a Live2Diff model and make it plain: eager, in f16 on a GPU and in f32 elsewhere.
+
+    Raises:
+        UnknownModelError, CheckpointError, BackendUnavailableError: it cannot be loaded.
+    """
+    del runtime  # there is one plain form
+    chosen = LoadOptions.from_dict(options or {})
+    on_gpu = torch.cuda.is_available() if chosen.device is None else chosen.device != "cpu"
+    chosen = replace(chosen, precision="f16" if on_gpu else "f32")
+    loaded = cast("DiffusionModel", load_model(model, runtime="eager", threads=threads, options=chosen))
+    for part in (loaded.parts.unet, loaded.parts.autoencoder, loaded.parts.detector):
+        if isinstance(part, nn.Module):
+            make_plain(part)
+    return ModelEngine(loaded, about="as published without TensorRT, ")
 
 
 def make_plain(network: nn.Module) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +37,8 @@ class Job:
     """JSON values."""
     started_s: float = 0.0
     """`time.monotonic()` when the process was started; the clock is the system's, not the process's."""
+    plain: EngineSpec | None = None
+    """The same model in its plain form, for tasks that compare the two."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Found:
     """What was not measured, and what is needed for it."""
     series: dict[str, list[float]] = field(default_factory=dict)
     """Single values behind the figures, in order, by `KIND/CASE`: for plots, not part of the document."""
+    beside: dict[str, Found] = field(default_factory=dict)
+    """What was measured of other systems in the same run, by system."""
 
 
 def run_job(job: Job, report: Report) -> Found:
@@ -80,12 +84,25 @@ def run_job(job: Job, report: Report) -> Found:
 def to_job(text: str) -> Job:
     """Return the job written by `json.dumps(asdict(job))`."""
     fields = json.loads(text)
-    return Job(**{**fields, "engine": EngineSpec(**fields["engine"])})
+    engines = {name: EngineSpec(**fields[name]) for name in ("engine", "plain") if fields[name] is not None}
+    return Job(**{**fields, **engines})
 
 
 def to_found(fields: dict[str, Any]) -> Found:
     """Return the result that came as a JSON event."""
-    return Found(fields["about"], [Value(**value) for value in fields["values"]], fields["not_run"], fields["series"])
+    return Found(
+        fields["about"],
+        [Value(**value) for value in fields["values"]],
+        fields["not_run"],
+        fields["series"],
+        {system: to_found(found) for system, found in fields["beside"].items()},
+    )
+
+
+def _made_finite(found: Found) -> Found:
+    """Return the result as JSON can hold it."""
+    beside = {system: _made_finite(other) for system, other in found.beside.items()}
+    return replace(found, values=[_finite(value) for value in found.values], beside=beside)
 
 
 def _finite(value: Value) -> Value:
@@ -112,8 +129,7 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130  # the process that started this one was interrupted too, and says so
-    found.values = [_finite(value) for value in found.values]
-    tell(result=asdict(found))
+    tell(result=asdict(_made_finite(found)))
     return 0
 
 

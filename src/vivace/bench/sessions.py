@@ -8,7 +8,7 @@ is never painted: it is late without costing anything, as live streams drop what
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,8 +31,15 @@ Clock = Callable[[], float]
 class Session:
     """A model's state and the pictures it is shown."""
 
-    def __init__(self, model: StreamModel, opening: Opening, pictures: Sequence[Rgb], seed: int = 0) -> None:
-        """Open the model; `pictures` are shown there and back.
+    def __init__(
+        self,
+        model: StreamModel,
+        opening: Opening,
+        pictures: Sequence[Rgb],
+        seed: int = 0,
+        options: Mapping[str, float] | None = None,
+    ) -> None:
+        """Open the model; `pictures` are shown there and back, with the model's own `options`.
 
         Raises:
             ControlError, CapacityError: the size cannot be served.
@@ -41,13 +48,20 @@ class Session:
         self._spec = model.spec
         self._embeds = model.encode_prompt(opening.prompt).embeds
         self._pictures = pictures
+        self._options = options or {}
 
     def chunk(self, number: int) -> Chunk:
         """Return the `number`-th chunk of pictures."""
         first = number * self._spec.chunk_frames
         indices = range(first, first + self._spec.chunk_frames)
         rgb = np.stack([self._pictures[there_and_back(index, len(self._pictures))] for index in indices])
-        return Chunk(rgb, self._embeds, self._spec.denoising_steps[0])
+        return Chunk(
+            rgb,
+            self._embeds,
+            self._spec.denoising_steps[0],
+            strength=self._spec.default_strength,
+            options=self._options,
+        )
 
 
 class Server(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,16 @@ from vivace.bench.measure import PERCENTILES
 from vivace.bench.process import Found, Job, run_job
 from vivace.bench.speed_growth import EARLY_FRAME
 from vivace.bench.speed_growth import MIN_FRAMES as MIN_LONG_FRAMES
-from vivace.bench.speed_run import STAGES, WARMUP_FRAMES
+from vivace.bench.speed_network import MODEL_STAGES
+from vivace.bench.speed_run import LEAST_FRAMES, STAGES, WARMUP_FRAMES
 from vivace.errors import UsageError
 
 PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20
+HEAVY_WARMUP_FRAMES = 20
+"""Until a window of sixteen frames is full and its anchors are set in every row."""
+HEAVY_BUDGET_S = 60.0
+"""For the frames of the whole stream, and again for the steps of the model and its plain form."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is measured, what of it is done and what there is to do."""
@@ -49,6 +54,25 @@ class SpeedOptions:
     seed: int = 0
     fps: float = 30.0
     """What sessions are told; the pictures come as fast as they are taken."""
+    warmup_frames: int = WARMUP_FRAMES
+    """Frames left out at the beginning of every run."""
+    budget_s: float | None = None
+    """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
+    plain: EngineSpec | None = None
+    """The same model in its plain form, to take turns with; with it, the network is looked into."""
+
+
+def heavy_options(options: SpeedOptions, plain: EngineSpec | None) -> SpeedOptions:
+    """Return the options for a model so large that thousands of frames would take hours on a slow machine."""
+    return replace(
+        options,
+        sizes=((512, 512),),
+        long_frames=None,
+        session_fps=(),
+        warmup_frames=HEAVY_WARMUP_FRAMES,
+        budget_s=HEAVY_BUDGET_S,
+        plain=plain,
+    )
 
 
 @dataclass(slots=True)
@@ -57,6 +81,8 @@ class Findings:
 
     about: str = ""
     measurements: list[Measurement] = field(default_factory=list)
+    beside: dict[str, Findings] = field(default_factory=dict)
+    """What was measured of other systems in the same run, by system."""
     metrics: list[MetricInfo] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
     series: dict[str, list[float]] = field(default_factory=dict)
@@ -74,11 +100,15 @@ class Findings:
             entry = NotRun(what=what, reason=reason)
             if entry not in self.not_run:
                 self.not_run.append(entry)
+        for system, other in found.beside.items():
+            self.beside.setdefault(system, Findings()).add(other)
 
     def describe(self, infos: dict[str, MetricInfo]) -> None:
         """Set `metrics` to those of `infos` that were measured, in the order of `infos`."""
         measured = {measurement.metric for measurement in self.measurements}
         self.metrics = [info for key, info in infos.items() if key in measured]
+        for other in self.beside.values():
+            other.describe(infos)
 
 
 def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
@@ -92,30 +122,37 @@ def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = ru
     from vivace.bench.loops import render_clip
 
     findings = Findings()
-    settings = asdict(options)
-    del settings["engine"], settings["sizes"]
+    settings = {**asdict(options), "steps_alone": options.plain is None}
+    for name in ("engine", "sizes", "plain"):
+        del settings[name]
     with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
         for place, size in enumerate(options.sizes):
             name = f"{size[0]}x{size[1]}"
             clip = Path(folder) / f"{name}.mp4"
-            render_clip(clip, size, WARMUP_FRAMES + options.frames, options.seed)
+            render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
             tasks = {"speed_run:pace": name}
+            if options.plain is not None:
+                tasks["speed_network:network"] = f"{name} network"
             if place == 0 and options.long_frames is not None:
                 tasks["speed_growth:growth"] = f"{name} long"
             if place == 0 and options.session_fps:
                 tasks["speed_run:serve"] = f"{name} sessions"
             for task, title in tasks.items():
-                job = Job(f"vivace.bench.{task}", options.engine, {**settings, "size": size, "clip": str(clip)})
+                given = {**settings, "size": size, "clip": str(clip)}
+                job = Job(f"vivace.bench.{task}", options.engine, given, plain=options.plain)
                 findings.add(run(job, partial(progress, title)))
     if options.long_frames is None:
-        findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for"))
+        findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
+    if not options.session_fps:
+        findings.not_run.append(NotRun(what="sessions", reason="no rate was asked for; give --sessions FPS"))
     findings.describe(speed_metrics())
     return findings
 
 
 def _check(options: SpeedOptions) -> None:
-    if options.frames < MIN_FRAMES:
-        raise UsageError(f"--frames is {options.frames}; give at least {MIN_FRAMES}, percentiles of fewer say nothing.")
+    least = MIN_FRAMES if options.budget_s is None else LEAST_FRAMES
+    if options.frames < least:
+        raise UsageError(f"--frames is {options.frames}; give at least {least}, percentiles of fewer say nothing.")
     if options.long_frames is not None and options.long_frames < MIN_LONG_FRAMES:
         raise UsageError(
             f"--long is {options.long_frames}; give at least {MIN_LONG_FRAMES} to have early and late frames."
@@ -152,6 +189,33 @@ def speed_metrics() -> dict[str, MetricInfo]:
     for share in PERCENTILES:
         meaning = f"{share} % of model steps alone take at most this, nothing else running."
         add(f"model_step_ms_p{share}", f"Model step p{share}", "ms", meaning)
+    for stage in MODEL_STAGES:
+        for share in PERCENTILES:
+            meaning = f"{share} % of model steps spend at most this of the device's time in {stage}."
+            add(f"model_{stage}_ms_p{share}", f"Model {stage} p{share}", "ms", meaning)
+    add(
+        "times_plain",
+        "Times as fast as plain",
+        "x",
+        "Median step of the plain eager form over that of this one, taking turns in one process.",
+        "higher",
+    )
+    add("unet_times_plain", "UNet, times as fast as plain", "x", "The same of the UNet's stage alone.", "higher")
+    add(
+        "unet_tflop",
+        "UNet work",
+        "TFLOP",
+        "Floating-point operations the UNet is defined to do for a frame, all rows, an addition counted for itself.",
+    )
+    add("unet_tflops", "UNet rate", "TFLOP/s", "That work over the median time of the UNet's stage.", "higher")
+    add(
+        "matrix_tflops",
+        "Matrix rate",
+        "TFLOP/s",
+        "The fastest of many products of large square matrices, same device and precision, same process.",
+        "higher",
+    )
+    add("unet_matrix_share", "UNet of matrix rate", "", "UNet rate over matrix rate.", "higher")
     for stage in STAGES:
         for share in PERCENTILES:
             meaning = f"{share} % of frames spend at most this in the stage {stage} (right to 1 %)."
@@ -163,6 +227,13 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "From starting a fresh process to its first frame: imports, weights, compiling, decoding. No compiled model is "
         "cached between processes; the files may be in the system's cache.",
     )
+    add("start_load_s", "Start: loading", "s", "Of that: from starting the process to the model loaded.")
+    add(
+        "start_prepare_s",
+        "Start: preparing",
+        "s",
+        "Of that: from the model loaded to the first frame: buffers, compiling, capturing, decoding.",
+    )
     add(
         "first_frame_warm_s",
         "First frame, warm",
@@ -171,6 +242,18 @@ def speed_metrics() -> dict[str, MetricInfo]:
     )
     add("resident_mib", "Resident memory", "MiB", "Held by the process at the end of the steady run.")
     add("peak_resident_mib", "Peak memory", "MiB", "The most the process ever held.")
+    add(
+        "gpu_peak_allocated_mib",
+        "Peak GPU memory, used",
+        "MiB",
+        "The most of the GPU's memory that tensors of the process took, one session open.",
+    )
+    add(
+        "gpu_peak_reserved_mib",
+        "Peak GPU memory, held",
+        "MiB",
+        "The most of it that the process held, with what it kept for tensors to come.",
+    )
     add(
         "cpu_ms_per_frame",
         "CPU time a frame",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 WARMUP_FRAMES = 30
 """Left out: caches, kernels and the memory's window fill up in the first frames."""
+LEAST_FRAMES = 10
+"""Timed in any case, however long they take."""
 STAGES = ("capture", "prepare", "denoise", "refine", "encode")
 PROGRESS_S = 0.2
 
@@ -43,46 +46,53 @@ Counters = dict[str, Callable[[], float]]
 def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: Counters | None = None) -> Found:
     """Time the whole stream from a clip to an mp4, cold, warm and steady, then the model alone.
 
-    `job.settings`: `clip` (path), `size`, `fps`, `frames`, `prompt`, `seed`.
+    `job.settings`: `clip` (path), `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `steps_alone`, `prompt` and
+    `seed`.
     """
     from vivace.media.sink import NullSink
 
     settings = job.settings
     opening = opening_of(settings)
     case = case_of(opening)
-    frames: int = settings["frames"]
-    total = 2 * WARMUP_FRAMES + frames
+    frames, warmup = settings["frames"], settings["warmup_frames"]
+    total = 2 * warmup + frames
     tell = throttled(report, total)
     engine = job.engine.open()
+    loaded_s = clock()
     found = Found(engine.about)
 
-    cold_s, _ = _play(engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, limit=WARMUP_FRAMES)
-    check_frames(job, len(cold_s), WARMUP_FRAMES)
+    cold_s, _ = _play(
+        engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, lambda done: done == warmup
+    )
+    check_frames(job, len(cold_s), warmup)
 
     with ExitStack() as stack:
         counters = _open_counters(found, stack) if counters is None else counters
-        metered = _Metered(counters, WARMUP_FRAMES, frames)
+        metered = _Metered(counters, warmup, frames, settings["budget_s"], clock)
         sink = stack.enter_context(_mp4(stack.enter_context(tempfile.TemporaryDirectory(prefix="vivace-bench-"))))
         opened_s = clock()
         runner = engine.open(opening, clock)
+        enough = _Enough(warmup, settings["budget_s"], clock)
 
         def watch(done: int) -> None:
             metered.at(done)
-            tell(WARMUP_FRAMES + done)
+            tell(warmup + done)
 
-        times_s, stages = _play(runner, _clip(settings), sink, clock, watch)
+        times_s, stages = _play(runner, _clip(settings), sink, clock, watch, enough)
     resident = resident_mib()
-    check_frames(job, len(times_s), WARMUP_FRAMES + frames)
+    check_frames(job, len(times_s), enough.at or warmup + frames)
     apart = not stages
     if apart:
         del counters["cpu_ms_per_frame"]
         found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
         found.not_run["stages"] = f"{job.engine.name} does not say what its stages take"
-    steady_ms = intervals_ms(times_s[WARMUP_FRAMES:])
+    steady_ms = intervals_ms(times_s[warmup:])
     found.series[f"frame_ms/{case}"] = steady_ms
 
     found.values += [
         Value("first_frame_cold_s", case, cold_s[0] - job.started_s),
+        Value("start_load_s", case, loaded_s - job.started_s),
+        Value("start_prepare_s", case, cold_s[0] - loaded_s),
         Value("first_frame_warm_s", case, times_s[0] - opened_s),
         over_blocks("fps", case, steady_ms, lambda some: 1000.0 * len(some) / sum(some) if sum(some) > 0 else 0.0),
         *percentile_values("frame_ms", case, steady_ms),
@@ -95,7 +105,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     ]
     if engine.model is None:
         found.not_run["model_step_ms"] = f"{job.engine.name} has no model whose steps could be timed alone"
-    else:
+    elif settings["steps_alone"]:
         found.values += percentile_values("model_step_ms", case, _model_alone(engine.model, opening, frames, clock))
     if not apart:
         found.values.append(Value("resident_mib", case, resident))
@@ -131,10 +141,32 @@ def serve(job: Job, report: Report) -> Found:
     return found
 
 
+class _Enough:
+    """Says when frames have been timed for so long that the rest is not worth the wait."""
+
+    def __init__(self, warmup: int, budget_s: float | None, clock: Clock) -> None:
+        """Allow `budget_s` for what comes after `warmup` frames; None allows any time."""
+        self.at: int | None = None
+        """How many frames were enough, warm-up included; None while there was time for all."""
+        self._warmup, self._budget_s, self._clock = warmup, budget_s, clock
+        self._began_s = 0.0
+
+    def __call__(self, done: int) -> bool:
+        if done == self._warmup:
+            self._began_s = self._clock()
+        late = self._budget_s is not None and self._clock() - self._began_s > self._budget_s
+        if late and done >= self._warmup + LEAST_FRAMES:
+            self.at = done
+        return self.at is not None
+
+
 def _play(
-    runner: Runner, source: Source, sink: Sink, clock: Clock, watch: Watch, *, limit: int | None = None
+    runner: Runner, source: Source, sink: Sink, clock: Clock, watch: Watch, enough: Callable[[int], bool]
 ) -> tuple[list[float], dict[str, dict[str, float | None]]]:
-    """Run a source through a session, every frame; return when each was written, and percentiles of the stages."""
+    """Run a source through a session, every frame, until there are `enough`.
+
+    Returns when each was written, and percentiles of the stages.
+    """
     times_s: list[float] = []
     with closing(runner):
         with closing(runner.run(source, live=False)) as frames:
@@ -142,7 +174,7 @@ def _play(
                 sink.write(frame)
                 times_s.append(clock())
                 watch(len(times_s))
-                if len(times_s) == limit:
+                if enough(len(times_s)):
                     break
         stats = runner.stats()
     stages = {} if stats is None else {stage: dict(stats.stages_ms[stage]) for stage in STAGES}
@@ -177,26 +209,35 @@ def _model_alone(model: StreamModel, opening: Opening, steps: int, clock: Clock)
 class _Metered:
     """Counters read at the ends of every stretch of a run."""
 
-    def __init__(self, counters: Counters, first: int, frames: int) -> None:
-        """Read `counters` at frame `first` and at the end of each of `BLOCKS` stretches of the `frames` that follow."""
+    def __init__(self, counters: Counters, first: int, frames: int, budget_s: float | None, clock: Clock) -> None:
+        """Read `counters` at frame `first`, and then after every tenth of `frames` or of `budget_s`."""
         self._counters = counters
+        self._first = first
         self._length = max(1, frames // BLOCKS)
-        self._at = {first + number * self._length for number in range(min(BLOCKS, frames) + 1)}
-        self._readings: list[dict[str, float]] = []
+        self._length_s = math.inf if budget_s is None else budget_s / BLOCKS
+        self._clock = clock
+        self._read_s = 0.0
+        self._readings: list[tuple[int, dict[str, float]]] = []
 
     def at(self, done: int) -> None:
         """Read the counters if it is time to."""
-        if done in self._at:
-            self._readings.append({metric: read() for metric, read in self._counters.items()})
+        if self._readings:
+            due = done - self._readings[-1][0] >= self._length or self._clock() - self._read_s >= self._length_s
+        else:
+            due = done == self._first
+        if due:
+            self._read_s = self._clock()
+            self._readings.append((done, {metric: read() for metric, read in self._counters.items()}))
 
     def values(self, case: str) -> list[Value]:
         """Return what every counter advanced by in a frame."""
+        if len(self._readings) < 2:
+            return []
+        (first, before), (last, after) = self._readings[0], self._readings[-1]
         values = []
         for metric in self._counters:
-            steps = [after[metric] - before[metric] for before, after in pairwise(self._readings)]
-            blocks = [step / self._length for step in steps]
-            if blocks:
-                values.append(Value(metric, case, sum(blocks) / len(blocks), blocks))
+            blocks = [(b[metric] - a[metric]) / (end - start) for (start, a), (end, b) in pairwise(self._readings)]
+            values.append(Value(metric, case, (after[metric] - before[metric]) / (last - first), blocks))
         return values
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vivace.bench.engine import EngineSpec, command_engine, model_engine
+from vivace.bench.engine import EngineSpec, command_engine, model_arguments, model_engine
 from vivace.bench.foreign import command_name
 from vivace.errors import UsageError
+from vivace.models.loading import LoadOptions
 
 if TYPE_CHECKING:
     from vivace.bench.systems import System
@@ -26,6 +27,10 @@ class Subject:
     name: str | None = None
     """What it is called in the results."""
     threads: int | None = None
+    runtime: str | None = None
+    """What runs the model; its default if not given."""
+    loading: LoadOptions = field(default_factory=LoadOptions)
+    """How the model is loaded."""
 
     def __post_init__(self) -> None:
         if self.command is not None and self.outputs is not None:
@@ -35,6 +40,26 @@ class Subject:
     def ours(self) -> bool:
         """Whether it is one of Vivace's models."""
         return self.command is None and self.outputs is None
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is a network of another size than the embedded one: minutes then buy few frames.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        from vivace.models import describe
+
+        return self.ours and describe(self.model).family != "mini"
+
+    def plain_engine(self) -> EngineSpec | None:
+        """Return the model in the plain form that a speed-up is measured against, where it has one."""
+        from vivace.models import describe
+
+        if not self.ours or describe(self.model).family != "live2diff":
+            return None
+        arguments = model_arguments(self.model, self.threads, options=self.loading)
+        return EngineSpec("plain eager", "vivace.bench.plain:open_plain", arguments)
 
     def engine(self) -> EngineSpec:
         """Return it as something that can be timed.
@@ -46,7 +71,7 @@ class Subject:
             raise UsageError("--outputs is a folder: how fast it was made cannot be measured; give --command")
         if self.command is not None:
             return command_engine(self.command, self.name or command_name(self.command))
-        engine = model_engine(self.model, self.threads)
+        engine = model_engine(self.model, self.threads, runtime=self.runtime, options=self.loading)
         return EngineSpec(self.name or engine.name, engine.opener, engine.arguments)
 
 
@@ -64,7 +89,7 @@ def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
         return FolderSystem(subject.outputs, name=subject.name), None
     if subject.command is not None:
         return CommandSystem(subject.command, name=subject.name), None
-    model = load_model(subject.model, threads=subject.threads)
+    model = load_model(subject.model, runtime=subject.runtime, threads=subject.threads, options=subject.loading)
     return ModelSystem(model, name=subject.name), model
 
 
@@ -77,5 +102,7 @@ def open_exact(subject: Subject) -> tuple[System | None, str | None]:
     from vivace.bench.systems import ModelSystem
     from vivace.models import load_model
 
-    model = load_model(subject.model, runtime="eager", threads=subject.threads)
+    # The embedded model has one precision of every runtime, and knows no other.
+    exact = replace(subject.loading, precision="f32") if subject.heavy else subject.loading
+    model = load_model(subject.model, runtime="eager", threads=subject.threads, options=exact)
     return ModelSystem(model, name="exact", role="baseline"), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from vivace.bench.report.material import Material
 
 Report = Callable[[int, int, str], None]
+LINE_S = 10.0
+"""Between two lines of progress in a log."""
 
 
 @dataclass(slots=True)
@@ -98,10 +101,10 @@ def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Re
     """Measure the subject's speed, and that of the stream without its model."""
     found = measure_speed(options, _told(report))
     _take(parts, options.engine.name, "subject", found)
+    for system, beside in found.beside.items():
+        _take(parts, system, "baseline", beside)
     if subject.ours:
-        short = SpeedOptions(
-            passthrough_engine(subject.model), options.sizes, options.frames, None, (), seed=options.seed
-        )
+        short = replace(options, engine=passthrough_engine(), plain=None, long_frames=None, session_fps=())
         _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
 
 
@@ -110,9 +113,7 @@ def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report
     found = measure_latency(options, _told(report))
     _take(parts, options.engine.name, "subject", found)
     if subject.ours:
-        bare = LatencyOptions(
-            passthrough_engine(subject.model), options.cases, options.seconds, prompts=(), path=options.path
-        )
+        bare = LatencyOptions(passthrough_engine(), options.cases, options.seconds, prompts=(), path=options.path)
         _take(parts, "passthrough", "baseline", measure_latency(bare, _told(report)), quiet=True)
 
 
@@ -201,11 +202,31 @@ def make_folder(out: Path) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Show a bar on standard error; gives what to report to."""
+    """Show a bar on standard error, or a line now and then where that is no terminal; gives what to report to."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None)
         yield lambda done, total, what: progress.update(task, completed=done, total=total, description=what)
+
+
+class _Lines:
+    """Progress as lines of a log: one when something begins, and one every few seconds while it goes on."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began_s = self._told_s = time.monotonic()
+        self._what: str | None = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        now_s = time.monotonic()
+        if what == self._what and now_s - self._told_s < LINE_S:
+            return
+        self._what, self._told_s = what, now_s
+        self._console.print(f"{now_s - self._began_s:4.0f} s  {what}: {done} of {total}", highlight=False, markup=False)
 
 
 def bench_command(
@@ -214,11 +235,12 @@ def bench_command(
     out: Path,
     seed: int,
     *,
+    also: Path | None = None,
     speed: SpeedOptions | None = None,
     latency: LatencyOptions | None = None,
     quality: QualityOptions | None = None,
 ) -> None:
-    """Measure what options are given for; print tables and write the document and the report.
+    """Measure what options are given for; print tables and write the document and the report, and a copy to `also`.
 
     Raises:
         VivaceError: what stopped a measurement.
@@ -246,13 +268,16 @@ def bench_command(
                 make_folder(out)
                 write_document(out / f"{kind}.json", parts.document())
             material = quality_part(parts, subject, quality, report)
-    publish(parts.document(), material, out, kind, Console(), parts.series)
+    document = parts.document()
+    publish(document, material, out, kind, Console(), parts.series)
+    if also is not None:
+        write_document(also, document)
 
 
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
     """Return what must be the same for two documents to be compared: not the system, not where files lie."""
     fields = asdict(options)
-    for name in ("engine", "seed", "weights"):
+    for name in ("engine", "plain", "seed", "weights"):
         fields.pop(name, None)
     if fields.get("clips") is not None:
         fields["clips"] = fields["clips"].name

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
+from vivace.cli.loading import LoadFlags
 from vivace.cli.options import parse_size, whole
 from vivace.errors import UsageError
 from vivace.settings import Settings
@@ -43,6 +44,7 @@ Examples:
 
 - `vivace bench speed --size 256x256 --size 512x512`
 - `vivace bench speed --size 256x256 --long 20000`
+- `vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2`
 
 Machines are noisy: close other programs, run it twice, compare with `vivace bench compare`.
 """
@@ -61,6 +63,10 @@ class SystemFlags:
     """What the system is called in the results."""
     threads: Annotated[int | None, Parameter(group=SYSTEM, converter=whole)] = None
     """CPU threads for the model; all if not given."""
+    steps: Annotated[int | None, Parameter(group=SYSTEM, converter=whole)] = None
+    """Denoising steps, of a model whose steps are settled when it is loaded; its style's own if not given."""
+    random_weights: Annotated[bool, Parameter(group=SYSTEM, negative=(), show_default=False)] = False
+    """The network at full size with random weights and no files: for figures of time, not for pictures."""
 
 
 @Parameter(name="*")
@@ -70,6 +76,8 @@ class OutputFlags:
 
     out: Annotated[Path, Parameter(group=OUTPUT)] = Path("vivace-bench")
     """Folder for `KIND.json` and `KIND.html`."""
+    json: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    """Also write the document there."""
     seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0
     """Of scenes, noise and intervals: the same seed gives the same quality figures."""
 
@@ -97,15 +105,17 @@ class SpeedFlags:
     """How much speed is measured."""
 
     size: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=())] = None
-    """Output size WxH; may be given several times. Default: 256x256 and 512x512."""
+    """Output size WxH; may be given several times. Default: 256x256 and 512x512; of a large model 512x512 alone."""
     frames: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 300
-    """Frames to time at each size, after a warm-up."""
-    long: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2000
-    """Frames of the long run at the first size, which shows whether cost or memory grows; 0 leaves it out."""
+    """Frames to time at each size, after a warm-up; of a large model as many of them as a minute gives."""
+    long: Annotated[int | None, Parameter(group=PROTOCOL, converter=whole)] = None
+    """Frames of the long run at the first size, which shows whether cost or memory grows; 0 leaves it out. Default:
+    2000; of a large model none."""
     sessions: Annotated[
         list[float] | None, Parameter(group=PROTOCOL, consume_multiple=True, negative="--no-sessions")
     ] = None
-    """Frame rates at which concurrent sessions are counted at the first size. Default: 15 and 24."""
+    """Frame rates at which concurrent sessions are counted at the first size. Default: 15 and 24; of a large model
+    none."""
 
 
 @Parameter(name="*")
@@ -130,6 +140,7 @@ def bench_app(settings: Settings) -> App:
     def quality(
         *,
         system: SystemFlags | None = None,
+        loading: LoadFlags | None = None,
         outputs: Annotated[Path | None, Parameter(group=SYSTEM)] = None,
         how: QualityFlags | None = None,
         size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
@@ -147,35 +158,44 @@ def bench_app(settings: Settings) -> App:
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, settings, outputs)
-        bench_command("quality", subject, to.out, to.seed, quality=_quality(how, size, to.seed))
+        subject = _subject(system, loading, settings, outputs)
+        bench_command("quality", subject, to.out, to.seed, also=to.json, quality=_quality(how, size, to.seed))
 
     @bench.command(help_epilogue=SPEED_EXAMPLES, sort_key=2)
     def speed(
-        *, system: SystemFlags | None = None, how: SpeedFlags | None = None, to: OutputFlags | None = None
+        *,
+        system: SystemFlags | None = None,
+        loading: LoadFlags | None = None,
+        how: SpeedFlags | None = None,
+        to: OutputFlags | None = None,
     ) -> None:
         """Time the whole stream, decode to encode, cold, warm and steady; sessions, memory, energy, growth."""
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, settings)
-        bench_command("speed", subject, to.out, to.seed, speed=_speed(how, subject, to.seed))
+        subject = _subject(system, loading, settings)
+        bench_command("speed", subject, to.out, to.seed, also=to.json, speed=_speed(how, subject, to.seed))
 
     @bench.command(sort_key=3)
     def latency(
-        *, system: SystemFlags | None = None, how: LatencyFlags | None = None, to: OutputFlags | None = None
+        *,
+        system: SystemFlags | None = None,
+        loading: LoadFlags | None = None,
+        how: LatencyFlags | None = None,
+        to: OutputFlags | None = None,
     ) -> None:
         """Measure a live session as its user sees it: camera to screen, jitter, stalls, drops, prompt to pixel."""
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, settings)
-        bench_command("latency", subject, to.out, to.seed, latency=_latency(how, subject, to.seed))
+        subject = _subject(system, loading, settings)
+        bench_command("latency", subject, to.out, to.seed, also=to.json, latency=_latency(how, subject, to.seed))
 
     @bench.command(name="all", sort_key=4)
     def all_(
         *,
         system: SystemFlags | None = None,
+        loading: LoadFlags | None = None,
         how: QualityFlags | None = None,
         size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         to: OutputFlags | None = None,
@@ -190,7 +210,7 @@ def bench_app(settings: Settings) -> App:
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, settings)
+        subject = _subject(system, loading, settings)
         quick = how is not None and how.quick
         speed = SpeedFlags(size=[size], frames=60, long=0, sessions=[]) if quick else SpeedFlags(size=[size])
         latency = LatencyFlags(live=[f"{size}@24"], seconds=5.0) if quick else LatencyFlags()
@@ -199,6 +219,7 @@ def bench_app(settings: Settings) -> App:
             subject,
             to.out,
             to.seed,
+            also=to.json,
             speed=_speed(speed, subject, to.seed),
             latency=_latency(latency, subject, to.seed),
             quality=_quality(how, size, to.seed),
@@ -261,6 +282,7 @@ def bench_app(settings: Settings) -> App:
     def selfcheck(
         *,
         system: SystemFlags | None = None,
+        loading: LoadFlags | None = None,
         how: QualityFlags | None = None,
         size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         to: OutputFlags | None = None,
@@ -275,15 +297,20 @@ def bench_app(settings: Settings) -> App:
         from vivace.bench.selfcheck import selfcheck_command
 
         to = to or OutputFlags()
-        return selfcheck_command(_subject(system, settings), to.out, _quality(how, size, to.seed))
+        return selfcheck_command(_subject(system, loading, settings), to.out, _quality(how, size, to.seed))
 
     return bench
 
 
-def _subject(flags: SystemFlags | None, settings: Settings, outputs: Path | None = None) -> Subject:
+def _subject(
+    flags: SystemFlags | None, loading: LoadFlags | None, settings: Settings, outputs: Path | None = None
+) -> Subject:
     from vivace.bench.subject import Subject
 
-    flags = flags or SystemFlags()
+    flags, loading = flags or SystemFlags(), loading or LoadFlags()
+    options = replace(loading.load_options(steps=flags.steps), random_weights=flags.random_weights)
+    if (flags.command is not None or outputs is not None) and (options.given() or loading.runtime):
+        raise UsageError("how a model is loaded says nothing of --command or --outputs; leave those flags out")
     if flags.model is not None and (flags.command is not None or outputs is not None):
         raise UsageError("--model and --command or --outputs name two systems; give one of them")
     return Subject(
@@ -292,6 +319,8 @@ def _subject(flags: SystemFlags | None, settings: Settings, outputs: Path | None
         outputs=outputs,
         name=flags.name,
         threads=flags.threads or settings.threads,
+        runtime=loading.runtime,
+        loading=options,
     )
 
 
@@ -314,17 +343,19 @@ def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions
 
 
 def _speed(flags: SpeedFlags | None, subject: Subject, seed: int) -> SpeedOptions:
-    from vivace.bench.speed import SpeedOptions
+    from vivace.bench.speed import SpeedOptions, heavy_options
 
     flags = flags or SpeedFlags()
-    return SpeedOptions(
-        subject.engine(),
-        sizes=tuple(parse_size(text) for text in flags.size or ("256x256", "512x512")),
-        frames=flags.frames,
-        long_frames=flags.long or None,
-        session_fps=(15.0, 24.0) if flags.sessions is None else tuple(flags.sessions),
-        seed=seed,
-    )
+    options = SpeedOptions(subject.engine(), frames=flags.frames, seed=seed)
+    if subject.heavy:
+        options = heavy_options(options, subject.plain_engine())
+    if flags.size is not None:
+        options = replace(options, sizes=tuple(parse_size(text) for text in flags.size))
+    if flags.long is not None:
+        options = replace(options, long_frames=flags.long or None)
+    if flags.sessions is not None:
+        options = replace(options, session_fps=tuple(flags.sessions))
+    return options
 
 
 def _latency(flags: LatencyFlags | None, subject: Subject, seed: int) -> LatencyOptions:
