@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vivace.models.hub import Plan
-    from vivace.models.profile import FileSpec, Profile
+    from vivace.models.profile import Profile
 
 MODEL = Parameter(help="A name from `vivace models list`, or the path of a profile's .toml file.")
 VARIANT = Parameter(help="Form of the files, where they have it: `fp16` is half as large.")
@@ -96,17 +95,18 @@ def _print_model(name: str) -> None:
     from vivace.models import describe
 
     profile = describe(name)
-    about = _about_loaded(profile) if not any(_fetched(profile.files.values())) else _about_profile(profile)
+    about = _about_profile(profile) if _fetched(profile) else _about_loaded(profile)
     table = _table("what", "value", header=False)
     for what, value in about:
         table.add_row(what, value)
     Console().print(table)
-    if any(_fetched(profile.files.values())):
+    if _fetched(profile):
         _print_files(profile)
 
 
-def _fetched(specs: Iterable[FileSpec]) -> list[FileSpec]:
-    return [spec for spec in specs if spec.usual.repo]
+def _fetched(profile: Profile) -> bool:
+    """Tell whether a model's files are fetched, and not part of the package."""
+    return any(spec.usual.repo for spec in profile.files.values())
 
 
 def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
@@ -149,7 +149,7 @@ def _about_profile(profile: Profile) -> list[tuple[str, str]]:
     ]
     return [
         *_heading(profile),
-        ("runtimes", ", ".join(runtimes(profile.name))),
+        ("runtimes", ", ".join(runtimes(profile.called))),
         ("styles", "\n".join(styles)),
     ]
 
@@ -192,9 +192,10 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
     console = Console()
     profile = describe(name)
     to_do = plan(profile, style=style, variant=variant, optional=optional, mirror=mirror)
-    table = _table("for", "from", "size", "licence", "state")
+    table = _table("state", "size", "file, part and licence")
     for item in to_do.items:
-        table.add_row(item.spec.role, item.source.name, _bytes(item.size), item.spec.licence, item.state)
+        about = f"{item.spec.role}{f': {item.spec.why}' if item.spec.why else ''}; {item.spec.licence}"
+        table.add_row(item.state.partition(":")[0], _bytes(item.size), f"{item.source.name}\n[dim]{about}[/]")
     console.print(table)
     if to_do.to_fetch:
         console.print(

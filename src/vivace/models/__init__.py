@@ -27,15 +27,17 @@ __all__ = [
 ]
 
 _RUNTIMES = {"mini": ("openvino", "eager"), "live2diff": ("eager", "compiled")}
-"""By family, the default first."""
+"""By family."""
 
 
 class _Loader(Protocol):
-    def load(self, profile: Profile, *, runtime: str, threads: int | None, options: LoadOptions) -> StreamModel: ...
+    def load(
+        self, profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
+    ) -> StreamModel: ...
 
 
 def runtimes(name: str) -> tuple[str, ...]:
-    """Return the runtimes a model can be loaded with, the default first.
+    """Return the runtimes a model can be loaded with.
 
     Raises:
         UnknownModelError: no such profile.
@@ -58,7 +60,7 @@ def load_model(
 
     Args:
         name: a profile, see `list_models`, or the path of a profile's own `.toml` file.
-        runtime: one of the family's, see `runtimes`; its default if left out.
+        runtime: one of the family's, see `runtimes`; the fastest that works here if left out.
         threads: CPU threads; all by default.
         options: choices about weights and device.
 
@@ -80,4 +82,4 @@ def load_model(
         raise BackendUnavailableError(
             f"model {name!r} needs {error.name}; install it with `pip install 'vivace[gpu]'`"
         ) from error
-    return family.load(profile, runtime=runtime or known[0], threads=threads, options=options or LoadOptions())
+    return family.load(profile, runtime=runtime, threads=threads, options=options or LoadOptions())

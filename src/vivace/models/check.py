@@ -82,7 +82,7 @@ def _inspector(profile: Profile) -> Inspector | None:
     if profile.family == "mini":
         return None
     try:
-        family = importlib.import_module(f"vivace.models.{profile.family}.inspect")
+        family = importlib.import_module(f"vivace.models.{profile.family}.inspection")
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "vivace":
             raise CheckpointError(

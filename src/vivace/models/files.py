@@ -136,7 +136,7 @@ def _how_to_get(profile: Profile, style: Style | None, missing: list[FileSpec], 
     if any(spec.usual.repo for spec in missing):
         more = "" if style is None or style is profile.style() else f" --style {style.name}"
         more += " --all" if any(spec.optional for spec in missing) else ""
-        lines.append(f"fetch them with `vivace models pull {profile.name}{more}`")
+        lines.append(f"fetch them with `vivace models pull {profile.called}{more}`")
     if any(not spec.usual.repo for spec in missing):
         lines.append(f"what has no owner/name belongs into {places.folder}, under the path shown")
     return "\n".join(lines)

@@ -104,6 +104,8 @@ class Profile:
     """What the weights were trained with; held against the code when the model is loaded."""
     path: str
     """Folder of the files that have no repository: the package's own, or the profile's."""
+    called: str
+    """What a user names it by: its name, or the path of its file."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Widths and depths, by part."""
     styles: Mapping[str, Style] = field(default_factory=dict)
@@ -234,6 +236,7 @@ def _read(text: str, name: str, folder: Path | None) -> Profile:
         files={role: _file(role, value, f"{name}, files.{role}", licence) for role, value in files.items()},
         conventions=table.take("conventions", dict, {}),
         path=str(folder if folder is not None else resources.files("vivace.models") / family),
+        called=name if folder is not None else Path(name).stem,
         network=table.tables("network"),
         styles={key: _style(key, value, f"{name}, styles.{key}") for key, value in table.tables("styles").items()},
     )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.checkpoint import fit
-from vivace.models.live2diff.tensors import read_tensors
+from vivace.models.live2diff.tensors import Stored, open_tensors, read_tensors
 
 FULL = "the autoencoder of Stable Diffusion 1.5"
 TINY = "the tiny autoencoder for Stable Diffusion 1.5 (TAESD)"
@@ -156,24 +156,24 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
         autoencoder = FullAutoencoder(cfg)
     path = _file(path, FULL)
     expected = autoencoder.net.state_dict()
-    found = read_tensors(path)
-    if any(key.startswith(LDM_AUTOENCODER) for key in found):
-        found = {k.removeprefix(LDM_AUTOENCODER): v for k, v in found.items() if k.startswith(LDM_AUTOENCODER)}
-    if any(re.match(r"(encoder|decoder)\.mid\.", key) for key in found):
-        # Files of the autoencoder alone may still have its training losses and the state of a running average.
-        found = {key: value for key, value in found.items() if not key.startswith(("loss.", "model_ema."))}
+    file = open_tensors(path)
+    whole = any(name.startswith(LDM_AUTOENCODER) for name in file.shapes)
+    prefix = LDM_AUTOENCODER if whole else ""
+    # Files of the autoencoder alone may still have its training losses and the state of a running average.
+    left = ("loss.", "model_ema.")
+    found = {name.removeprefix(prefix): Stored(file, name) for name in file.shapes if name.startswith(prefix)}
+    found = {name: stored for name, stored in found.items() if not name.startswith(left)}
+    if any(re.match(r"(encoder|decoder)\.mid\.", name) for name in found):
         levels = len(autoencoder.net.config["block_out_channels"])
         names = {key: ldm_autoencoder_name(key, levels=levels) for key in expected}
-    elif any(".attentions.0.query." in key for key in found):
+    elif any(".attentions.0.query." in name for name in found):
         names = {key: old_autoencoder_name(key) for key in expected}
     else:
         names = {key: key for key in expected}
-    wanted = {name: _stored(expected[key], found.get(name)) for key, name in names.items()}
-    fitted = fit(found, wanted, FULL, path)
+    fitted = fit(found, {name: _as_stored(expected[key], found.get(name)) for key, name in names.items()}, FULL, path)
     _check_scaling(path, SCALING, FULL)
-    autoencoder.net.load_state_dict(
-        {key: fitted[name].reshape(expected[key].shape) for key, name in names.items()}, assign=True
-    )
+    tensors = {key: fitted[name].read().reshape(expected[key].shape) for key, name in names.items()}
+    autoencoder.net.load_state_dict(tensors, assign=True)
     return autoencoder.place("cpu", torch.float32)
 
 
@@ -199,9 +199,9 @@ def _check_scaling(path: Path, scaling: float, what: str) -> None:
         raise CheckpointError(f"{path} is not {what}: its latents are scaled by {told}, not {scaling}")
 
 
-def _stored(wanted: Tensor, found: Tensor | None) -> Tensor:
+def _as_stored(wanted: Tensor, found: Stored | None) -> Tensor:
     """Return the expected tensor; attention is stored as matrices or as 1x1 convolutions, which is the same."""
-    convolution = wanted.ndim == 2 and found is not None and found.ndim == 4
+    convolution = wanted.ndim == 2 and found is not None and len(found.shape) == 4
     return wanted[..., None, None] if convolution else wanted
 
 

@@ -14,7 +14,7 @@ from vivace.models.mini.weights import read_files
 from vivace.models.profile import Profile, check_conventions
 
 
-def load(profile: Profile, *, runtime: str, threads: int | None, options: LoadOptions) -> MiniModel:
+def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> MiniModel:
     """Load the embedded model.
 
     Raises:
@@ -33,7 +33,7 @@ def load(profile: Profile, *, runtime: str, threads: int | None, options: LoadOp
         "working_multiple_px": WORKING_MULTIPLE_PX,
     }
     check_conventions(profile, computed)
-    if runtime == "openvino":
+    if runtime in (None, "openvino"):
         from vivace.runtime.openvino import OpenVinoNetwork
 
         files = read_files()

@@ -1,0 +1,429 @@
+"""From a profile and files to a model that is ready to run.
+
+The UNet comes from Stable Diffusion 1.5 (diffusers' file, or a whole model in one file, as DreamBooth styles are
+published), its motion modules from live2diff.ckpt. LCM-LoRA is merged for good while the weights are read; the LoRAs of
+a style and of the user can be weighed anew at any time. Weights go straight to their device and type.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from vivace.diffusion import lcm
+from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
+from vivace.models.base import RuntimeInfo
+from vivace.models.files import Places, locate
+from vivace.models.live2diff import autoencoder as autoencoders
+from vivace.models.live2diff import motion, window
+from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
+from vivace.models.live2diff.checkpoint import fill, find_motion, find_text, find_unet, has_text
+from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
+from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
+from vivace.models.live2diff.lora import (
+    TEXT_PREFIX,
+    UNET_PREFIX,
+    LoraStack,
+    Merge,
+    lora_targets,
+    own_layers,
+    parse_lora,
+)
+from vivace.models.live2diff.model import Live2DiffModel
+from vivace.models.live2diff.parts import Look, Parts
+from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
+from vivace.models.live2diff.randomise import randomise
+from vivace.models.live2diff.tensors import TensorFile, convert, open_tensors, read_tensors
+from vivace.models.live2diff.text import ClipText, TextConfig
+from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
+from vivace.models.loading import LoadOptions, LoraScaling
+from vivace.models.profile import Profile, Style, check_conventions
+from vivace.runtime.compiled import compiler_problem
+from vivace.runtime.graphs import Mode
+
+_log = logging.getLogger(__name__)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ConfigT = TypeVar("ConfigT")
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+COMPUTED: dict[str, Any] = {
+    "beta_schedule": "linear",
+    "beta_start": lcm.BETA_START,
+    "beta_end": lcm.BETA_END,
+    "train_timesteps": lcm.TRAIN_TIMESTEPS,
+    "lcm_steps": lcm.ORIGINAL_STEPS,
+    "timestep_scaling": lcm.TIMESTEP_SCALING,
+    "sigma_data": lcm.SIGMA_DATA,
+    "sinks": window.SINKS,
+    "rolling": window.ROLLING,
+    "position_entries": motion.POSITION_ENTRIES,
+    "motion_groups": motion.MOTION_GROUPS,
+    "motion_heads": motion.HEADS,  # type: ignore[attr-defined] # lives in ring.py
+    "latent_scaling": autoencoders.SCALING,
+    "detector_side_px": DETECTOR_SIDE_PX,
+}
+"""Conventions this version computes with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Widths and depths of every part; the defaults are those of the published files."""
+
+    unet: UNetConfig
+    text: TextConfig
+    tiny: TinyConfig
+    full: FullConfig
+    detector: DetectorConfig
+
+    @classmethod
+    def of(cls, profile: Profile) -> Widths:
+        """Read a profile's `[network]` tables.
+
+        Raises:
+            UsageError: a part or a width that does not exist.
+        """
+        parts = {"unet": UNetConfig, "text": TextConfig, "tiny": TinyConfig, "full": FullConfig}
+        parts |= {"detector": DetectorConfig}
+        if unknown := profile.network.keys() - parts.keys():
+            raise UsageError(f"profile {profile.name!r}: network has no part {min(unknown)!r}")
+        return cls(**{name: _config(kind, profile, name) for name, kind in parts.items()})
+
+
+def _config(kind: type[ConfigT], profile: Profile, part: str) -> ConfigT:
+    table: Mapping[str, Any] = profile.network.get(part, {})
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    except TypeError as error:
+        raise UsageError(f"profile {profile.name!r}, network.{part}: {error}") from error
+
+
+# -- the family --------------------------------------------------------------------------------------------------------
+
+
+def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> Live2DiffModel:
+    """Load a model of this family.
+
+    Raises:
+        UsageError: a style, a role or a number of steps that does not exist.
+        CheckpointError: a file is missing, damaged, or not what it should be; or the profile is of another model.
+        BackendUnavailableError: the device is not there.
+    """
+    check_conventions(profile, COMPUTED)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = choose_device(options.device)
+    precision = options.precision or choose_precision(device)
+    parts = load_parts(profile, options, device, DTYPES[precision])
+    mode, notes = choose_mode(runtime, device)
+    info = RuntimeInfo("eager" if mode == "eager" else "compiled", _device_name(device), precision, notes)
+    return Live2DiffModel(parts, info=info, mode=mode)
+
+
+def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[str, ...]]:
+    """Return how a runtime runs programs on a device, and notes for people.
+
+    Raises:
+        BackendUnavailableError: compiling was asked for and does not work here.
+    """
+    if runtime == "eager" or (runtime is None and device.type == "cpu"):
+        return "eager", ()
+    if problem := compiler_problem(device.type):
+        if runtime is not None:
+            raise BackendUnavailableError(f"{problem}; the runtime eager needs no compiler")
+        return "eager", (problem,)
+    return ("graph" if device.type == "cuda" else "compiled"), ()
+
+
+def choose_device(wanted: str | None) -> torch.device:
+    """Return the device to run on: the one asked for, else a GPU, else the CPU.
+
+    Raises:
+        BackendUnavailableError: it is not there.
+    """
+    device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = device.index or 0
+        if index >= count:
+            raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
+        device = torch.device("cuda", index)
+    return device
+
+
+def choose_precision(device: torch.device) -> str:
+    """Return what the device is fast at: f16 on a GPU, as published; bf16 on a CPU that computes in it, else f32."""
+    if device.type == "cuda":
+        return "f16"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else "f32"
+
+
+def _native_bf16() -> bool:
+    """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"GPU: {torch.cuda.get_device_name(device)}"
+    return f"CPU: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def load_parts(
+    profile: Profile,
+    options: LoadOptions,
+    device: torch.device,
+    dtype: torch.dtype,
+    places: Places | None = None,
+) -> Parts:
+    """Load the weights of a model onto a device.
+
+    Raises:
+        UsageError: a style, a role or a number of steps that does not exist.
+        CheckpointError: a file is missing, damaged, or not what it should be.
+    """
+    style = profile.style(options.style)
+    widths = Widths.of(profile)
+    if options.random_weights:
+        return _random_parts(profile, style, options, widths, device, dtype)
+    places = places or Places.of_this_machine()
+    given, words = _given(options)
+    also = ["autoencoder"] if options.autoencoder == "full" and not (style.base or "base" in given) else []
+    paths = locate(profile, style, given=given, also=also, places=places)
+    words |= {word: paths[spec.role] for word, spec in style.words.items()}
+
+    base = open_tensors(paths["base"]) if "base" in paths else None
+    if "unet_config" in paths:
+        check_config(paths["unet_config"], widths.unet)
+    unet = empty(Live2DiffUNet, widths.unet, device, dtype)
+    stored = find_unet(base or open_tensors(paths["unet"]), unet, layers=widths.unet.layers)
+    stored |= find_motion(open_tensors(converted(paths["motion"], places)), unet)
+    lcm_lora = _lora(paths["lcm_lora"])
+    own_layers(lcm_lora, lora_targets(unet, UNET_PREFIX), UNET_PREFIX, paths["lcm_lora"].name)
+    merges = [Merge(paths["lcm_lora"].name, lcm_lora)]
+    fill(unet, stored, merges=merges, prefix=UNET_PREFIX)
+
+    # float32: a prompt is encoded once, and its rounding would be in every frame.
+    encoder = empty(ClipText, widths.text, device, torch.float32)
+    fill(encoder, find_text(_text_file(base, paths, profile), encoder))
+    stacks = (LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX))
+    for path, weight, scaling in _loras(style, options, paths):
+        for stack in stacks:
+            stack.add(path.stem, _lora(path), weight=weight, scaling=scaling)
+
+    prompts = ClipPrompts(
+        ClipTokenizer(_tokenizer_folder(paths)),
+        encoder.eval(),
+        template=style.template,
+        clip_skip=style.clip_skip if options.clip_skip is None else options.clip_skip,
+        inversions={word: read_inversion(path)[1] for word, path in words.items()},
+    )
+    return Parts(
+        unet=unet,
+        autoencoder=_autoencoder(paths, options, widths).place(device, dtype),
+        detector=load_detector(paths["detector"], widths.detector).place(device, dtype),
+        prompts=prompts,
+        look=_look(profile, style, options),
+        loras=stacks,
+    )
+
+
+def _random_parts(
+    profile: Profile,
+    style: Style,
+    options: LoadOptions,
+    widths: Widths,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Parts:
+    """Return parts of full size with random weights: as fast as the real ones, and good for nothing else."""
+    unet = randomise(empty(Live2DiffUNet, widths.unet, device, dtype), options.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        encoder = ClipText(widths.text).to(device).requires_grad_(False).eval()
+        full = options.autoencoder == "full"
+        autoencoder = autoencoders.FullAutoencoder(widths.full) if full else autoencoders.TinyAutoencoder(widths.tiny)
+        detector = DepthDetector(widths.detector)
+    return Parts(
+        unet=unet,
+        autoencoder=autoencoder.place(device, dtype),
+        detector=detector.place(device, dtype),
+        prompts=ClipPrompts(HashTokenizer(widths.text.vocabulary), encoder, template=style.template),
+        look=_look(profile, style, options),
+        loras=(LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX)),
+    )
+
+
+def empty(kind: type[ModuleT], cfg: Any, device: torch.device, dtype: torch.dtype) -> ModuleT:
+    """Return a network with memory of its own on its device and in its type, and nothing in it yet.
+
+    Never is there a second copy of the weights, in another type or elsewhere.
+    """
+    with torch.device("meta"):
+        module = kind(cfg)
+    module = module.to(dtype=dtype).to_empty(device=device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.requires_grad_(False).eval()
+
+
+# -- choices -----------------------------------------------------------------------------------------------------------
+
+
+def _look(profile: Profile, style: Style, options: LoadOptions) -> Look:
+    return Look(
+        name=f"{profile.name}/{style.name}",
+        summary=style.summary,
+        licence=profile.licence,
+        t_index=steps_of(style, options.steps),
+        guidance=options.guidance,
+    )
+
+
+def steps_of(style: Style, steps: int | None) -> tuple[int, ...]:
+    """Return the timestep indices of a style in as many steps, at the style's own strength.
+
+    Raises:
+        UsageError: more steps than there are timesteps left at that strength.
+    """
+    if steps in (None, len(style.t_index)):
+        return style.t_index
+    first, left = style.t_index[0], lcm.ORIGINAL_STEPS - style.t_index[0]
+    if not 1 <= steps <= left:
+        raise UsageError(f"style {style.name!r} has 1 to {left} steps at its strength, not {steps}")
+    return tuple(first + step * left // steps for step in range(steps))
+
+
+def _given(options: LoadOptions) -> tuple[dict[str, str], dict[str, Path]]:
+    """Return the user's files by role, those of a folder among them, and the words learned."""
+    words = {role.removeprefix("word:"): Path(path) for role, path in options.files.items() if role.startswith("word:")}
+    given = {role: path for role, path in options.files.items() if not role.startswith("word:")}
+    if (base := given.get("base")) is not None and Path(base).is_dir():
+        del given["base"]
+        given = folder_files(Path(base)) | given
+    return given, words
+
+
+_FOLDER = {
+    "unet_config": ("unet/config.json",),
+    "unet": tuple(f"unet/diffusion_pytorch_model{end}" for end in (".safetensors", ".fp16.safetensors", ".bin")),
+    "text_encoder": tuple(
+        f"text_encoder/{name}" for name in ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")
+    ),
+    "autoencoder": tuple(f"vae/diffusion_pytorch_model{end}" for end in (".safetensors", ".fp16.safetensors", ".bin")),
+    "vocabulary": ("tokenizer/vocab.json",),
+    "merges": ("tokenizer/merges.txt",),
+}
+
+
+def folder_files(folder: Path) -> dict[str, str]:
+    """Return the files of a diffusers folder by role.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    found = {
+        role: str(folder / name)
+        for role, names in _FOLDER.items()
+        for name in reversed(names)
+        if (folder / name).is_file()
+    }
+    if "unet" not in found:
+        raise CheckpointError(
+            f"{folder} is not a Stable Diffusion 1.5 folder: it has none of {', '.join(_FOLDER['unet'])}"
+        )
+    return found
+
+
+def check_config(path: Path, cfg: UNetConfig) -> None:
+    """Refuse the description of another UNet, by name.
+
+    Raises:
+        CheckpointError: not Stable Diffusion 1.5, or not to be read.
+    """
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        width, channels = told["cross_attention_dim"], tuple(told["block_out_channels"])
+        inputs = told.get("in_channels", cfg.latent_channels)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not the description of a UNet ({error!r})") from error
+    if (width, channels, inputs) == (cfg.text_channels, cfg.channels, cfg.latent_channels):
+        return
+    if told.get("addition_embed_type") or width in (1280, 2048):
+        name = "Stable Diffusion XL"
+    elif width == 1024:
+        name = "Stable Diffusion 2"
+    elif inputs == 9:
+        name = "an inpainting model"
+    else:
+        name = f"a UNet of widths {list(channels)} for text of width {width} and {inputs} channels"
+    raise CheckpointError(f"{path} describes {name}, not Stable Diffusion 1.5")
+
+
+def _tokenizer_folder(paths: Mapping[str, Path]) -> Path:
+    vocabulary, merges = paths["vocabulary"], paths["merges"]
+    if vocabulary.parent != merges.parent or (vocabulary.name, merges.name) != ("vocab.json", "merges.txt"):
+        raise UsageError(f"the tokenizer is a folder with vocab.json and merges.txt, not {vocabulary} and {merges}")
+    return vocabulary.parent
+
+
+def _text_file(base: TensorFile | None, paths: Mapping[str, Path], profile: Profile) -> TensorFile:
+    """Return the file with the text encoder: a whole model's own, if it has one."""
+    if base is not None and has_text(base):
+        return base
+    if "text_encoder" not in paths:
+        known = Places.of_this_machine().find(profile.files["text_encoder"], profile)
+        if known is None:
+            raise CheckpointError(
+                f"{base.path if base else ''} has no text encoder, and that of Stable Diffusion 1.5 is not here; "
+                f"`vivace models pull {profile.called}` fetches it"
+            )
+        return open_tensors(known.path)
+    return open_tensors(paths["text_encoder"])
+
+
+def _autoencoder(
+    paths: Mapping[str, Path], options: LoadOptions, widths: Widths
+) -> autoencoders.TinyAutoencoder | autoencoders.FullAutoencoder:
+    if options.autoencoder == "tiny":
+        return load_tiny(paths["tiny_autoencoder"], widths.tiny)
+    return load_full(paths["autoencoder"] if "autoencoder" in paths else paths["base"], widths.full)
+
+
+def _lora(path: Path) -> Any:
+    return parse_lora(read_tensors(path), str(path))
+
+
+def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float, LoraScaling]]:
+    """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
+    chosen = {paths[spec.role].stem: (paths[spec.role], weight) for spec, weight in style.loras}
+    for name, weight in options.loras.items():
+        if not Path(name).is_file():
+            raise CheckpointError(f"the LoRA {name} does not exist")
+        chosen[Path(name).stem] = (Path(name), weight)
+    return [(path, weight, options.lora_scaling) for path, weight in chosen.values()]
+
+
+def converted(path: Path, places: Places) -> Path:
+    """Return a file as safetensors, which is read faster: converted once, into the folder of models.
+
+    Where there is no room for that, the file is read as it is.
+    """
+    if path.suffix == ".safetensors":
+        return path
+    stat = path.stat()
+    target = places.folder / "converted" / f"{path.stem}-{stat.st_size}-{stat.st_mtime_ns}.safetensors"
+    if not target.is_file():
+        try:
+            convert(path, target)
+        except OSError as error:
+            _log.warning(
+                "%s could not be kept as safetensors (%s); it is read as it is, which takes longer", path, error
+            )
+            return path
+    return target
