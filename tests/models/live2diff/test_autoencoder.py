@@ -132,6 +132,29 @@ def test_the_tiny_one_runs_in_float16() -> None:
     assert {parameter.dtype for parameter in half.parameters()} == {torch.float16}
 
 
+def test_no_pass_waits_for_its_own_numbers() -> None:
+    """On a device without numbers any look at them fails; looking would stop a recorded graph."""
+    for autoencoder in (FullAutoencoder(FULL), TinyAutoencoder(TINY)):
+        autoencoder.place("meta", torch.bfloat16)
+        latents = autoencoder.encode(torch.empty(1, 3, 40, 24, device="meta"))
+        assert autoencoder.decode(latents).shape == (1, 3, 40, 24)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["full", "tiny"])
+def test_a_gpu_gives_the_same(kind: str, pictures: Tensor, request: pytest.FixtureRequest) -> None:
+    here = request.getfixturevalue(kind)
+    latents = here.encode(pictures)
+    there = type(here)(FULL if kind == "full" else TINY)
+    there.load_state_dict(here.state_dict())
+    for dtype, share in ((torch.float32, 1e-2), (torch.float16, 0.1)):
+        there.place("cuda", dtype)
+        found = there.encode(pictures.cuda()).cpu()
+        assert (found - latents).abs().max() < share * latents.abs().max()
+        pictured = there.decode(latents.cuda()).cpu() - here.decode(latents)
+        assert pictured.abs().max() < share
+
+
 def test_nothing_is_left_to_train(full: FullAutoencoder, pictures: Tensor) -> None:
     assert not full.training
     assert not full.encode(pictures).requires_grad

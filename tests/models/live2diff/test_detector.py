@@ -130,6 +130,19 @@ def test_depth_stays_fine_in_a_half_format(trained: DepthDetector, pictures: Ten
     assert len(depth.unique()) > len(depth.bfloat16().unique())
 
 
+def test_no_pass_waits_for_its_own_numbers() -> None:
+    """On a device without numbers any look at them fails; looking would stop a recorded graph."""
+    detector = make().place("meta", torch.bfloat16)
+    assert detector(torch.empty(1, 3, 64, 96, device="meta")).shape == (1, 64, 96)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-2), (torch.float16, 0.1)])
+def test_a_gpu_gives_the_same(dtype: torch.dtype, share: float, placed: DepthDetector, pictures: Tensor) -> None:
+    found = make().place("cuda", dtype)(pictures.cuda()).cpu()
+    assert apart(found, placed(pictures)) < share
+
+
 def test_placing_again_changes_nothing(pictures: Tensor) -> None:
     detector = make().place("cpu", torch.float32)
     before = detector(pictures)
