@@ -1,0 +1,133 @@
+"""Profiles: what ships is complete and true, what a user writes is read or refused by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vivace.errors import CheckpointError, UnknownModelError, UsageError
+from vivace.models import describe, list_models
+from vivace.models.loading import LoadOptions
+from vivace.models.profile import check_conventions
+
+LEAST = 'name = "mine"\nfamily = "live2diff"\nsummary = "s"\nlicence = "MIT"\n'
+
+
+def read(tmp_path: Path, text: str) -> object:
+    path = tmp_path / "mine.toml"
+    path.write_text(LEAST + text, "utf-8")
+    return describe(str(path))
+
+
+def test_every_file_that_is_fetched_says_from_where_under_which_licence_and_what_for() -> None:
+    for profile in list_models():
+        for spec in profile.files.values():
+            if spec.usual.repo:
+                assert spec.licence
+                assert spec.why
+                assert spec.usual.size or spec.role == "detector"
+        for style in profile.styles.values():
+            assert style.t_index
+            for spec in style.files:
+                assert "Civitai" in spec.obtain
+                assert "unknown" in spec.licence
+
+
+def test_a_style_with_a_base_needs_no_other_base() -> None:
+    profile = describe("live2diff")
+    plain = {spec.role for spec in profile.needed(profile.style())}
+    felted = {spec.role for spec in profile.needed(profile.style("felted"))}
+    assert plain - felted == {"unet", "unet_config", "text_encoder"}
+    assert felted - plain == {"base", "lora:kFeltedReV"}
+    assert "autoencoder" not in plain
+    given = {spec.role for spec in profile.needed(profile.style(), given=frozenset({"base", "motion"}))}
+    assert given == plain - {"unet", "unet_config", "text_encoder", "motion"}
+
+
+def test_a_mistyped_name_finds_its_neighbour() -> None:
+    with pytest.raises(UnknownModelError, match="did you mean 'live2diff'"):
+        describe("live2dif")
+    with pytest.raises(UsageError, match="did you mean 'felted'"):
+        describe("live2diff").style("feltd")
+    with pytest.raises(UsageError, match="known: none"):
+        describe("mini").style("felted")
+
+
+def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
+    profile = read(tmp_path, '[files.unet]\nrepo = "a/b"\npath = "c/d"\nvariants.fp16 = { path = "e", repo = "a/b" }\n')
+    assert profile.name == "mine"
+    assert profile.called == str(tmp_path / "mine.toml")
+    spec = profile.files["unet"]
+    assert spec.usual.name == "a/b/c/d"
+    assert spec.source("fp16").path == "e"
+    assert spec.source("other") is spec.usual
+    with pytest.raises(UnknownModelError, match="cannot be read"):
+        describe(str(tmp_path / "other.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 1", "no key 'colour' is known here"),
+        ("[files.unet]\nrepo = 'a/b'", "path is missing"),
+        ("[files.unet]\nrepo = 'a'\npath = 'b'", "repo must be owner/name"),
+        ("[files.unet]\npath = '../b'", "inside its folder"),
+        ("[files.unet]\npath = '/b'", "inside its folder"),
+        ("[files.unet]\npath = 'b'\nsize = 'large'", "size must be int, not 'large'"),
+        ("[files.unet]\npath = 'b'\nsha256 = 'abc'", "64 hexadecimal digits"),
+        ("[files.unet]\npath = 'b'\nsite = 'x'", "no key 'site' is known here"),
+        ("[files]\nunet = 3", "must be a table or a sha256"),
+        ("[styles.one]\nsummary = 's'\nprompt = 'no place'", "one {} where the user's words go"),
+        ("[styles.one]\nsummary = 's'\nbase = 3", "base must be dict"),
+        ("[styles]\none = 3", "styles.one must be a table"),
+        ("[files", "no TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_profile_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text)
+    assert words in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+
+
+def test_conventions_must_be_exactly_those_computed_with() -> None:
+    profile = describe("mini")
+    told = dict(profile.conventions)
+    check_conventions(profile, told)
+    for computed in ({**told, "max_age": 6}, {**told, "sigma": 1}, {key: told[key] for key in list(told)[1:]}):
+        with pytest.raises(CheckpointError, match="conventions of profile 'mini' are of another model"):
+            check_conventions(profile, computed)
+
+
+def test_load_options_travel_as_plain_values() -> None:
+    options = LoadOptions(style="felted", loras={"a.safetensors": 0.5}, precision="bf16", random_weights=True)
+    assert LoadOptions.from_dict(options.to_dict()) == options
+    assert options.given().keys() == {"style", "loras", "precision", "random_weights"}
+    assert LoadOptions().to_dict() == {}
+    with pytest.raises(UsageError, match="no option 'colour'"):
+        LoadOptions.from_dict({"colour": 1})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"precision": "f8"}, {"autoencoder": "huge"}, {"guidance": "full"}, {"lora_scaling": "none"}),
+        *({"device": "tpu"}, {"device": "cuda:x"}, {"steps": 0}, {"clip_skip": -1}),
+    ],
+)
+def test_load_options_that_do_not_exist_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        LoadOptions(**wrong)
+
+
+def test_profiles_are_read_without_torch_or_the_hub() -> None:
+    code = (
+        "import sys, vivace.models, vivace.models.hub, vivace.models.check, vivace.cli.models\n"
+        "vivace.models.list_models()\n"
+        "print([name for name in ('torch', 'huggingface_hub', 'rich', 'openvino') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
