@@ -78,10 +78,14 @@ def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:
 
 @contextmanager
 def running(
-    settings: ServeSettings | None = None, *, base_url: str = "http://localhost", model: FakeModel | None = None
+    settings: ServeSettings | None = None,
+    *,
+    base_url: str = "http://localhost",
+    model: FakeModel | None = None,
+    fake: bool = True,
 ) -> Iterator[Running]:
     settings = settings or settings_for()
-    hub = Hub(settings, load_model=lambda _: model or FakeModel(record=False))
+    hub = Hub(settings, load_model=(lambda _: model or FakeModel(record=False)) if fake else None)
     peers = FakePeers()
     app = create_app(settings, hub, peer_factory=peers)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:

@@ -143,6 +143,22 @@ def test_only_the_first_model_is_loaded_as_the_settings_say(monkeypatch: pytest.
         room.engine.stop()
 
 
+def test_clients_learn_a_profiles_name_and_not_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(name: str, **_: Any) -> FakeModel:
+        asked.append(name)
+        return FakeModel(record=False)
+
+    monkeypatch.setattr(vivace.models, "load_model", load)
+    settings = settings_for(models=["/srv/secret/house.toml", "mini"])
+    with running(settings, fake=False) as served:
+        assert [model["name"] for model in served.client.get("/v1/models").json()["models"]] == ["house", "mini"]
+        assert served.open(model="house")["model"] == "house"
+        assert "secret" not in served.client.get("/v1/models").text
+    assert asked == ["/srv/secret/house.toml"]
+
+
 def test_how_a_model_is_loaded_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIVACE_SERVE_LOADING", '{"style": "felted", "loras": {"a.safetensors": 0.5}}')
     monkeypatch.setenv("VIVACE_SERVE_LOADING__STEPS", "3")

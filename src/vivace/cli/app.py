@@ -100,7 +100,7 @@ class RunOptions:
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, as many as `vivace models show` says are possible."""
     negative_prompt: Annotated[str | None, Parameter(group=MODEL)] = None
-    """What shall not be seen."""
+    """What shall not be seen; live2diff needs `--guidance initialize` for it."""
     set: Annotated[list[str] | None, Parameter(group=MODEL, negative=())] = None
     """A number of the model's own, as NAME=VALUE; `vivace models show` names them. Once for each."""
 

@@ -83,7 +83,7 @@ class Hub:
         """Guards sessions and admissions. May be taken before a session's lock, never after."""
         self._sessions: dict[str, LiveSession] = {}
         self._rooms: dict[str, Room] = {}
-        self._loading = {name: Lock() for name in settings.models}
+        self._loading = {name: Lock() for name in settings.offered}
         self._ended: Counter[EndReason] = Counter()
         self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
         self._opened = 0
@@ -97,9 +97,10 @@ class Hub:
         from vivace.models import load_model
 
         settings = self.settings
-        if name != settings.models[0]:
-            return load_model(name, threads=settings.threads)
-        return load_model(name, runtime=settings.runtime, threads=settings.threads, options=settings.loading)
+        profile = settings.offered[name]
+        if name != settings.default_model:
+            return load_model(profile, threads=settings.threads)
+        return load_model(profile, runtime=settings.runtime, threads=settings.threads, options=settings.loading)
 
     # Life of the server
 
@@ -110,13 +111,13 @@ class Hub:
             UnknownModelError: no such profile.
             DeviceError: this machine cannot run it.
         """
-        await asyncio.to_thread(self._room, self.settings.models[0])
+        await asyncio.to_thread(self._room, self.settings.default_model)
         self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
 
     @property
     def ready(self) -> bool:
         """Whether new sessions can be opened: the default model is loaded and its engine runs."""
-        room = self._rooms.get(self.settings.models[0])
+        room = self._rooms.get(self.settings.default_model)
         return room is not None and room.engine.alive and not self.draining
 
     async def drain(self, timeout_s: float | None = None) -> None:
@@ -218,7 +219,7 @@ class Hub:
             if resume is not None and (session := self._by_secret(resume, owner)) is not None:
                 session.resume()
                 return session
-        room = self._room(model or self.settings.models[0])
+        room = self._room(model or self.settings.default_model)
         initial = self._initial(room, controls)
         if initial.size is not None:
             room.sizes.allow(initial.size)
@@ -293,11 +294,11 @@ class Hub:
         Raises:
             UnknownModelError: not one of the settings' models.
         """
-        return self._room(name or self.settings.models[0]).model
+        return self._room(name or self.settings.default_model).model
 
     def step_ms(self) -> float:
         """Return how long the default model takes for a frame of the default size."""
-        return self._room(self.settings.models[0]).admission.step_ms
+        return self._room(self.settings.default_model).admission.step_ms
 
     def snapshot(self) -> HubSnapshot:
         """Return everything there is to measure, at once."""
@@ -414,7 +415,7 @@ class Hub:
     def _room(self, name: str) -> Room:
         """Return a model's room, opened at its first use."""
         if name not in self._loading:
-            known = ", ".join(self.settings.models)
+            known = ", ".join(self.settings.offered)
             raise UnknownModelError(f"this server does not offer the model {name[:80]!r}; it has {known}")
         with self._loading[name]:
             room = self._rooms.get(name)

@@ -43,7 +43,9 @@ class ServeSettings(BaseSettings):
 
     # What it runs
     models: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["mini"])
-    """Profiles to offer; the first is the default and loaded at start, the others on first use."""
+    """Profiles to offer, by name or as their own `.toml` files.
+
+    The first is the default and loaded at start, the others on first use."""
     runtime: str | None = None
     """What runs the first model's network; None: the fastest there is."""
     loading: LoadOptions = Field(default_factory=LoadOptions)
@@ -94,3 +96,13 @@ class ServeSettings(BaseSettings):
     request_s: Seconds = 20.0
     """Time for a request to arrive: its head, and then its body."""
     max_messages_per_s: Seconds = 60.0
+
+    @property
+    def offered(self) -> dict[str, str]:
+        """Profiles by the name that clients know them by: of a file they learn no more than what it is called."""
+        return {Path(model).stem if model.endswith(".toml") else model: model for model in self.models}
+
+    @property
+    def default_model(self) -> str:
+        """Name of the first."""
+        return next(iter(self.offered))

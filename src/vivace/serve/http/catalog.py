@@ -29,7 +29,7 @@ async def models(request: Request) -> dict[str, Any]:
     server = server_of(request)
     server.door.need(request, "view")
     loaded = server.hub.models()
-    return {"models": [_model(name, loaded.get(name)) for name in server.settings.models]}
+    return {"models": [_model(name, profile, loaded.get(name)) for name, profile in server.settings.offered.items()]}
 
 
 @router.get("/presets")
@@ -78,12 +78,20 @@ async def config(request: Request) -> dict[str, Any]:
     }
 
 
-def _model(name: str, model: StreamModel | None) -> dict[str, Any]:
+def _model(name: str, profile_name: str, model: StreamModel | None) -> dict[str, Any]:
     """Return a model as the API shows it; one that nobody has used yet is not loaded and has no spec."""
     if model is None:
-        profile = describe(name)
-        about = {key: getattr(profile, key) for key in ("name", "family", "summary", "licence")}
-        return {**about, "loaded": False, "spec": None, "styles": [], "runtime": None, "options": options_schema(None)}
+        profile = describe(profile_name)
+        about = {key: getattr(profile, key) for key in ("family", "summary", "licence")}
+        return {
+            "name": name,
+            **about,
+            "loaded": False,
+            "spec": None,
+            "styles": [],
+            "runtime": None,
+            "options": options_schema(None),
+        }
     spec = model.spec
     about = {key: getattr(spec, key) for key in ("family", "summary", "licence")}
     return {
