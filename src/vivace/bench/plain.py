@@ -1,8 +1,9 @@
 """Live2Diff as the published implementation runs it without TensorRT: eager, layer by layer, nothing fused.
 
-The same weights, the same window, the same numbers; what differs is how temporal attention gets its keys and values.
-There, position terms are added to all sixteen cached keys and values of every pixel and the sums are stored, and heads
-are moved in front by copying, at every layer and frame. It is the baseline that a speed-up is measured against.
+The same weights, the same window, the same numbers; what differs is what is done with them. Position terms are added to
+all sixteen cached keys and values of every pixel and the sums are stored, and heads are moved in front by copying, at
+every layer and frame. Each projection is a product of its own, channels come first, and projections of pixels are
+convolutions. It is the baseline that a speed-up is measured against.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 
 from vivace.bench.engine import Engine, ModelEngine
 from vivace.models import LoadOptions, load_model
-from vivace.models.live2diff.motion import HEADS, Context, Live, TemporalAttention
+from vivace.models.live2diff.motion import Context, Live, TemporalAttention
+from vivace.models.live2diff.ring import HEADS
+from vivace.models.live2diff.unet import SelfAttention, SpatialTransformer, TextAttention
 
 if TYPE_CHECKING:
     from vivace.bench.speed_network import DiffusionModel
@@ -53,6 +56,43 @@ class PlainTemporalAttention(TemporalAttention):
         return result
 
 
+class PlainSelfAttention(SelfAttention):
+    """Attention of a frame's tokens to each other, with three projections."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within `x [b l c]`."""
+        return self.attend(self.to_q(x), self.to_k(x), self.to_v(x))
+
+
+class PlainTextAttention(TextAttention):
+    """Attention of a frame's tokens to the text, with three projections."""
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Attend from `x [b l c]` to `text [b m d]`."""
+        return self.attend(self.to_q(x), self.to_k(text), self.to_v(text))
+
+
+class PlainSpatialTransformer(SpatialTransformer):
+    """A spatial block between convolutions of one pixel."""
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Transform `x [b c h w]`."""
+        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, text)
+        features = tokens.transpose(1, 2).reshape(x.shape)
+        result: Tensor = x + self.proj_out(features)
+        return result
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    TemporalAttention: PlainTemporalAttention,
+    SelfAttention: PlainSelfAttention,
+    TextAttention: PlainTextAttention,
+    SpatialTransformer: PlainSpatialTransformer,
+}
+
+
 def _heads_first(tokens: Tensor) -> Tensor:
     """Return `[r p s (h d)]` as `[(r p) h s d]`, copied."""
     _, _, slots, channels = tokens.shape
@@ -79,9 +119,8 @@ def open_plain(
 
 
 def make_plain(network: nn.Module) -> None:
-    """Turn a network's temporal attentions into the plain form, in place, and its layout into the plain one."""
+    """Turn a network's layers and its layout into the plain form, in place."""
     for module in network.modules():
-        if type(module) is TemporalAttention:
-            module.__class__ = PlainTemporalAttention
+        module.__class__ = PLAIN.get(type(module), type(module))
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()  # convolutions may have come with their channels last
