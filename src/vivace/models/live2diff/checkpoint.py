@@ -13,7 +13,7 @@ anything is read; then a network is filled one tensor after the other, LoRAs tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.lora import Merge, merged
 from vivace.models.live2diff.motion import TemporalAttention
-from vivace.models.live2diff.tensors import Stored, TensorFile
+from vivace.models.live2diff.tensors import LDM_UNET, Stored, TensorFile, describe
 
 UNET = "the UNet of Stable Diffusion 1.5"
 MOTION = "Live2Diff's motion modules and depth encoder (live2diff.ckpt)"
 TEXT = "the text encoder of Stable Diffusion 1.5"
-LDM_UNET = "model.diffusion_model."
 LDM_TEXT = "cond_stage_model.transformer."
 
 
@@ -41,34 +40,6 @@ class Shaped(Protocol):
 
 
 ShapedT = TypeVar("ShapedT", bound=Shaped)
-
-# The first pattern that any key matches says what a file is.
-_KINDS = (
-    (r"lora_te[12]_", "a LoRA for Stable Diffusion XL"),
-    (r"lora_(unet|te)_", "a LoRA in kohya's naming"),
-    (r"(.*\.)?lora_[AB]\.|.*\.lora\.(up|down)\.", "a LoRA in another naming than kohya's"),
-    (r"conditioner\.embedders\.", "a Stable Diffusion XL model"),
-    (r"cond_stage_model\.model\.", "a whole Stable Diffusion 2 model in one file"),
-    (rf"{re.escape(LDM_UNET)}", "a whole Stable Diffusion model in one file"),
-    (r".*flow_conv_in\.", "live2diff.ckpt"),
-    (r".*motion_modules\.", "a motion module of another family (AnimateDiff)"),
-    (r"add_embedding\.", "the UNet of Stable Diffusion XL"),
-    (r"controlnet_|input_hint_block\.", "a ControlNet"),
-    (r"time_embedding\.linear_1\.", "the UNet of a Stable Diffusion model"),
-    (r"(text_model\.)?embeddings\.token_embedding\.", "a CLIP text encoder"),
-    (r"pretrained\.model\.|dpt\.", "a depth detector (MiDaS)"),
-    (r"(encoder\.(conv_in|down_blocks|layers)|decoder\.(conv_in|up_blocks|layers))\.", "an autoencoder"),
-)
-
-
-def describe(keys: Iterable[str]) -> str:
-    """Say in words what a file with these keys seems to be."""
-    keys = list(keys)
-    for pattern, words in _KINDS:
-        if any(re.match(pattern, key) for key in keys):
-            return words
-    return "no kind of file known here"
-
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
@@ -195,7 +166,7 @@ def find_text(file: TensorFile, encoder: nn.Module) -> dict[str, Stored]:
     """
     prefix = LDM_TEXT if has_text(file) else ""
     found = {name.removeprefix(prefix): Stored(file, name) for name in file.shapes if name.startswith(prefix)}
-    if found and not any(name.startswith("text_model.") for name in found):
+    if any(name.startswith("embeddings.token_embedding.") for name in found):
         found = {f"text_model.{name}": stored for name, stored in found.items()}  # of transformers before 4
     # Old files carry the numbers 0 to 76, from which positions were once looked up.
     found.pop("text_model.embeddings.position_ids", None)

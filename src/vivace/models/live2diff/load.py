@@ -11,7 +11,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,8 @@ from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.randomise import randomise
-from vivace.models.live2diff.tensors import TensorFile, convert, open_tensors, read_tensors
+from vivace.models.live2diff.ring import HEADS
+from vivace.models.live2diff.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions, LoraScaling
@@ -65,7 +66,7 @@ COMPUTED: dict[str, Any] = {
     "rolling": window.ROLLING,
     "position_entries": motion.POSITION_ENTRIES,
     "motion_groups": motion.MOTION_GROUPS,
-    "motion_heads": motion.HEADS,  # type: ignore[attr-defined] # lives in ring.py
+    "motion_heads": HEADS,
     "latent_scaling": autoencoders.SCALING,
     "detector_side_px": DETECTOR_SIDE_PX,
 }
@@ -194,6 +195,8 @@ def load_parts(
         return _random_parts(profile, style, options, widths, device, dtype)
     places = places or Places.of_this_machine()
     given, words = _given(options)
+    if "unet" in given:
+        style = replace(style, base=None)  # a folder of the user's own, or a file, in place of the style's base
     also = ["autoencoder"] if options.autoencoder == "full" and not (style.base or "base" in given) else []
     paths = locate(profile, style, given=given, also=also, places=places)
     words |= {word: paths[spec.role] for word, spec in style.words.items()}
@@ -203,7 +206,7 @@ def load_parts(
         check_config(paths["unet_config"], widths.unet)
     unet = empty(Live2DiffUNet, widths.unet, device, dtype)
     stored = find_unet(base or open_tensors(paths["unet"]), unet, layers=widths.unet.layers)
-    stored |= find_motion(open_tensors(converted(paths["motion"], places)), unet)
+    stored |= open_motion(paths["motion"], unet, places)
     lcm_lora = _lora(paths["lcm_lora"])
     own_layers(lcm_lora, lora_targets(unet, UNET_PREFIX), UNET_PREFIX, paths["lcm_lora"].name)
     merges = [Merge(paths["lcm_lora"].name, lcm_lora)]
@@ -211,7 +214,7 @@ def load_parts(
 
     # float32: a prompt is encoded once, and its rounding would be in every frame.
     encoder = empty(ClipText, widths.text, device, torch.float32)
-    fill(encoder, find_text(_text_file(base, paths, profile), encoder))
+    fill(encoder, find_text(_text_file(base, paths, profile, places), encoder))
     stacks = (LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX))
     for path, weight, scaling in _loras(style, options, paths):
         for stack in stacks:
@@ -372,12 +375,12 @@ def _tokenizer_folder(paths: Mapping[str, Path]) -> Path:
     return vocabulary.parent
 
 
-def _text_file(base: TensorFile | None, paths: Mapping[str, Path], profile: Profile) -> TensorFile:
+def _text_file(base: TensorFile | None, paths: Mapping[str, Path], profile: Profile, places: Places) -> TensorFile:
     """Return the file with the text encoder: a whole model's own, if it has one."""
     if base is not None and has_text(base):
         return base
     if "text_encoder" not in paths:
-        known = Places.of_this_machine().find(profile.files["text_encoder"], profile)
+        known = places.find(profile.files["text_encoder"], profile)
         if known is None:
             raise CheckpointError(
                 f"{base.path if base else ''} has no text encoder, and that of Stable Diffusion 1.5 is not here; "
@@ -409,21 +412,24 @@ def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> lis
     return [(path, weight, options.lora_scaling) for path, weight in chosen.values()]
 
 
-def converted(path: Path, places: Places) -> Path:
-    """Return a file as safetensors, which is read faster: converted once, into the folder of models.
+def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, Stored]:
+    """Return where the tensors of live2diff.ckpt are.
 
-    Where there is no room for that, the file is read as it is.
+    A pickle is kept as safetensors in the folder of models, from where it is read faster and in less memory. Where
+    there is no room for that, it is read as it is.
+
+    Raises:
+        CheckpointError: the file is damaged or something else.
     """
     if path.suffix == ".safetensors":
-        return path
+        return find_motion(open_tensors(path), unet)
     stat = path.stat()
-    target = places.folder / "converted" / f"{path.stem}-{stat.st_size}-{stat.st_mtime_ns}.safetensors"
-    if not target.is_file():
+    kept = places.folder / "converted" / f"{path.stem}-{stat.st_size}-{stat.st_mtime_ns}.safetensors"
+    if not kept.is_file():
+        found = find_motion(open_tensors(path), unet)
         try:
-            convert(path, target)
+            convert(path, kept)
         except OSError as error:
-            _log.warning(
-                "%s could not be kept as safetensors (%s); it is read as it is, which takes longer", path, error
-            )
-            return path
-    return target
+            _log.warning("%s is not kept as safetensors (%s) but read as it is, which takes longer", path, error)
+            return found
+    return find_motion(replace(open_tensors(kept), path=path), unet)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.motion import TemporalAttention
+from vivace.models.live2diff.tensors import describe
 from vivace.models.loading import LoraScaling as Scaling
 
 UNET_PREFIX = "lora_unet_"
@@ -60,7 +61,9 @@ def parse_lora(tensors: Mapping[str, Tensor], name: str = "the file") -> dict[st
     for key, tensor in tensors.items():
         match = _KEY.fullmatch(key)
         if not match or not match["layer"].startswith((UNET_PREFIX, TEXT_PREFIX)):
-            raise CheckpointError(f"{name} is not a LoRA in kohya's naming: it has {key!r}")
+            raise CheckpointError(
+                f"{name} is not a LoRA in kohya's naming: it has {key!r}; it looks like {describe(tensors)}"
+            )
         parts.setdefault(match["layer"], {})[match["part"]] = tensor
     if not parts:
         raise CheckpointError(f"{name} is not a LoRA in kohya's naming: it is empty")

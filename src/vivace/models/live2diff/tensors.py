@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,37 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
+LDM_UNET = "model.diffusion_model."
 _WRAPPERS = ("state_dict", "model")
 """Names under which training programs keep the tensors, beside their own notes."""
+
+
+# The first pattern that any key matches says what a file is.
+_KINDS = (
+    (r"lora_te[12]_", "a LoRA for Stable Diffusion XL"),
+    (r"lora_(unet|te)_", "a LoRA in kohya's naming"),
+    (r"(.*\.)?lora_[AB]\.|.*\.lora\.(up|down)\.", "a LoRA in another naming than kohya's"),
+    (r"conditioner\.embedders\.", "a Stable Diffusion XL model"),
+    (r"cond_stage_model\.model\.", "a whole Stable Diffusion 2 model in one file"),
+    (rf"{re.escape(LDM_UNET)}", "a whole Stable Diffusion model in one file"),
+    (r".*flow_conv_in\.", "live2diff.ckpt"),
+    (r".*motion_modules\.", "a motion module of another family (AnimateDiff)"),
+    (r"add_embedding\.", "the UNet of Stable Diffusion XL"),
+    (r"controlnet_|input_hint_block\.", "a ControlNet"),
+    (r"time_embedding\.linear_1\.", "the UNet of a Stable Diffusion model"),
+    (r"(text_model\.)?embeddings\.token_embedding\.", "a CLIP text encoder"),
+    (r"pretrained\.model\.|dpt\.", "a depth detector (MiDaS)"),
+    (r"(encoder\.(conv_in|down_blocks|layers)|decoder\.(conv_in|up_blocks|layers))\.", "an autoencoder"),
+)
+
+
+def describe(keys: Iterable[str]) -> str:
+    """Say in words what a file with these keys seems to be."""
+    keys = list(keys)
+    for pattern, words in _KINDS:
+        if any(re.match(pattern, key) for key in keys):
+            return words
+    return "no kind of file known here"
 
 
 @dataclass(frozen=True, slots=True)
