@@ -11,6 +11,7 @@ asks the device anything until the finished picture is read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +26,7 @@ from vivace.models.live2diff.noise import LATENT_PX
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.stream import StreamBatch
-from vivace.runtime.graphs import Mode, Program
+from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
 from vivace.runtime.stages import StageTimer
 
 Picture = NDArray[np.uint8]
@@ -54,8 +55,9 @@ class Canvas:
         *,
         mode: Mode,
         timer: StageTimer,
+        pools: tuple[GraphPool, GraphPool] | None = None,
     ) -> None:
-        """Paint pictures of `(width, height)` px with the memory `live`."""
+        """Paint pictures of `(width, height)` px with the memory `live`; `pools` are those of recorded steps."""
         device = batch.device
         width, height = size
         pinned = device.type == "cuda"
@@ -74,15 +76,35 @@ class Canvas:
         self._finite = torch.ones((), dtype=torch.bool, device=device)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
         self._side = torch.cuda.Stream(device) if pinned else None
-        self._encode = Program(self._run_encode, device=device, mode=mode)
-        self._depth = Program(self._run_depth, device=device, mode=mode)
-        self._denoise = Program(lambda: self._batch.denoise([self.live]), device=device, mode=mode)
-        self._decode = Program(self._run_decode, device=device, mode=mode)
+        # Depth runs beside the others and must not share their memory.
+        main_pool, side_pool = pools or (None, None)
+        self._encode = Program(self._run_encode, device=device, mode=mode, pool=main_pool)
+        self._depth = Program(self._run_depth, device=device, mode=mode, pool=side_pool)
+        self._denoise = Program(self._run_denoise, device=device, mode=mode, pool=main_pool)
+        self._decode = Program(self._run_decode, device=device, mode=mode, pool=main_pool)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
         return self.live.nbytes + picture_nbytes(self.size)
+
+    @torch.inference_mode()
+    def prepare(self, turn: AbstractContextManager[object]) -> None:
+        """Compile and record what can be, so that the first frame does not wait for it; forgets every frame.
+
+        May take minutes for a size that is new to the process. Only the recording takes the model's `turn`: what is
+        recorded shares its memory with other streams.
+        """
+        if self.mode == "eager":
+            return
+        programs = (self._encode, self._depth, self._denoise, self._decode)
+        for _ in range(WARM_UP_CALLS):
+            for program in programs:
+                program()
+        with turn:
+            for program in programs:
+                program()
+            self.reset()
 
     # -- a frame -------------------------------------------------------------------------------------------------------
 
@@ -139,6 +161,9 @@ class Canvas:
     def _run_depth(self) -> None:
         grey = depth_pictures(self._pictures(), self._parts.detector, bounds=self.bounds)
         self.live.entering[1].copy_(self._parts.autoencoder.encode(grey)[0])
+
+    def _run_denoise(self) -> None:
+        self._batch.denoise([self.live])
 
     def _run_decode(self) -> None:
         finished = self.live.finished

@@ -17,7 +17,7 @@ from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream import StreamBatch
 from vivace.models.live2diff.window import SINKS
-from vivace.runtime.graphs import Mode
+from vivace.runtime.graphs import GraphPool, Mode
 from vivace.runtime.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
@@ -58,6 +58,7 @@ class Live2DiffModel:
         self._lora_defaults = dict(self._lora_weights)
         self._weights_version = 0
         self._turn = threading.Lock()
+        self._pools = (GraphPool(), GraphPool()) if mode == "graph" else None
         self._tokens = len(self.encode_negative("").embeds)
         self.timer = StageTimer(self._batch.device)
         """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
@@ -116,7 +117,7 @@ class Live2DiffModel:
         return live + picture_nbytes(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> Canvas:
-        """Allocate one stream's state.
+        """Allocate one stream's state; compiles and records its steps, where they are.
 
         Raises:
             ControlError: a size the model cannot do.
@@ -129,7 +130,8 @@ class Live2DiffModel:
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
-            canvas = Canvas(self._parts, self._batch, live, size, mode=self._mode, timer=self.timer)
+            canvas = Canvas(self._parts, self._batch, live, size, mode=self._mode, timer=self.timer, pools=self._pools)
+            canvas.prepare(self._turn)
         except (MemoryError, torch.cuda.OutOfMemoryError) as error:
             raise self._too_large(size) from error
         except RuntimeError as error:
