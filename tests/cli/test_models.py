@@ -1,0 +1,154 @@
+"""`vivace models`: what is shown, asked, fetched and checked, with the exit codes that go with it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import live2diff_mirror as toy
+from vivace.cli import main
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    toy.write(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of its own, with nothing on it."""
+    monkeypatch.setenv("VIVACE_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def models(made: Path, capsys: pytest.CaptureFixture[str]):
+    """Run `vivace models COMMAND profile …` and return its exit code and everything it said."""
+
+    def run(command: str, *tokens: str, name: str | None = None) -> tuple[int, str]:
+        code = main(["models", command, name or str(made / "tiny.toml"), *tokens])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+def mirror(made: Path) -> tuple[str, str]:
+    return "--mirror", (made / "mirror").as_uri()
+
+
+def test_the_list_has_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    said = capsys.readouterr().out
+    assert "mini" in said
+    assert "live2diff" in said
+
+
+def test_licences_and_sizes_are_said_before_anything_is_fetched(models, made: Path, tmp_path: Path) -> None:
+    code, said = models("pull", *mirror(made))
+    assert code == 2, "nobody is there to agree"
+    assert "--yes" in said
+    for words in ("Apache-2.0", "CreativeML Open RAIL-M", "OpenRAIL++", "MIT", "9 files, 2.9 MB to", "free)"):
+        assert words in said, words
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(("answer", "fetched"), [("y", True), ("n", False), ("", False)])
+def test_on_a_terminal_it_asks(
+    models, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, fetched: bool
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    code, said = models("pull", *mirror(made))
+    assert code == 0
+    assert ("Nothing was fetched" in said) is not fetched
+    assert (tmp_path / "models" / toy.SD).exists() is fetched
+
+
+def test_pull_show_and_check_agree(models, made: Path, tmp_path: Path) -> None:
+    _, said = models("show")
+    assert len(re.findall(r"^missing ", said, re.MULTILINE)) == 9
+    assert len(re.findall(r"^absent ", said, re.MULTILINE)) == 1
+    assert len(re.findall(r"^by hand ", said, re.MULTILINE)) == 3
+    assert "painted: Another base, a LoRA and a learned word. 3 steps" in said
+    code, said = models("check")
+    assert code == 4
+    assert said.count("wrong ") == 9
+
+    code, said = models("pull", "--yes", *mirror(made))
+    assert code == 0
+    assert "All of it is there" in said
+    code, said = models("check")
+    assert code == 0
+    assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 9
+    assert "206 tensors of the UNet" in said
+    assert "sha256 as it should be" in said
+    _, said = models("show")
+    assert len(re.findall(r"^there ", said, re.MULTILINE)) == 9
+    code, said = models("pull")
+    assert code == 0
+    assert "Everything is there" in said
+
+
+def test_what_no_program_may_fetch_is_asked_for_by_name(models, made: Path, tmp_path: Path) -> None:
+    models("pull", "--yes", *mirror(made))
+    code, said = models("pull", "--style", "painted")
+    assert code == 4
+    assert f"{toy.STYLE_BASE}: to get by hand: a friend" in said
+    assert str(tmp_path / "models") in said
+    code, said = models("pull", "--style", "painted", "--yes", *mirror(made))
+    assert code == 0
+    code, said = models("check", "--style", "painted")
+    assert code == 0
+    assert "206 tensors of the UNet, 52 of the text encoder, the autoencoder" in said
+    assert "2 vectors, written for 'sks'" in said
+
+
+def test_a_wrong_file_ends_a_check_with_4_and_is_named(models, made: Path, tmp_path: Path) -> None:
+    models("pull", "--yes", *mirror(made))
+    folder = tmp_path / "models"
+    shutil.copy(folder / toy.SD / "text_encoder/model.safetensors", folder / "Intel/dpt-hybrid-midas/model.safetensors")
+    code, said = models("check")
+    assert code == 4
+    assert said.count("wrong ") == 1
+    assert "sha256" in said or "bytes" in said
+    (folder / "tiny.lock.json").unlink()
+    code, said = models("check")
+    assert code == 4
+    assert "is not the depth detector MiDaS DPT-Hybrid" in said
+    assert "it looks like a CLIP text encoder" in said
+
+
+def test_an_interrupted_pull_says_that_it_goes_on(models, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vivace.models.hub._fetch", interrupted)
+    code, said = models("pull", "--yes", *mirror(made))
+    assert code == 130
+    assert "pulling again goes on" in said
+
+
+def test_the_large_model_is_shown_without_its_files(models) -> None:
+    code, said = models("show", name="live2diff")
+    assert code == 0
+    for words in ("felted", "Leoxing/Live2Diff/live2diff.ckpt", "1.68 GB", "Civitai, model version 86725", "compiled"):
+        assert words in said
+
+
+def test_the_embedded_model_is_shown_and_checked(models) -> None:
+    code, said = models("show", name="mini")
+    assert code == 0
+    assert "mini.safetensors (13.3 MB)" in said
+    code, said = models("check", name="mini")
+    assert code == 0
+    assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 2
+    code, said = models("pull", name="mini")
+    assert code == 0
