@@ -20,8 +20,8 @@ LIMIT_S = 20.0
 
 def job_of(engine: Any, **settings: Any) -> Job:
     """Return a job whose engine is at hand."""
-    defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "budget_s": None}
-    defaults["steps_alone"] = True
+    defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "cold_frames": 30}
+    defaults |= {"budget_s": None, "steps_alone": True}
     return Job("", AtHand(engine), {**defaults, **settings})
 
 

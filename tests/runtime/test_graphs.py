@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vivace.errors import BackendUnavailableError
 from vivace.runtime.compiled import compiler_problem
-from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
+from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program, spent_s
 
 CPU = torch.device("cpu")
 
@@ -112,3 +112,20 @@ def test_what_waits_for_the_device_is_not_recorded() -> None:
     with pytest.raises(BackendUnavailableError, match="cannot be recorded"):
         for _ in range(WARM_UP_CALLS + 1):
             program()
+
+
+def test_what_compiling_takes_is_counted_once() -> None:
+    counter = Counter()
+    program = Program(counter.add, device=CPU)
+    before = spent_s()
+    program()
+    assert spent_s() == before, "what is called as it is compiles nothing"
+    if compiler_problem("cpu"):
+        pytest.skip("no compiler")
+    program = Program(counter.add, device=CPU, mode="compiled")
+    program()
+    after = spent_s()
+    assert after["compile"] > before["compile"]
+    assert after["record"] == before["record"]
+    program()
+    assert spent_s() == after

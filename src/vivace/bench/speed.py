@@ -25,6 +25,8 @@ PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20
 HEAVY_WARMUP_FRAMES = 20
 """Until a window of sixteen frames is full and its anchors are set in every row."""
+HEAVY_COLD_FRAMES = 3
+"""As many as it takes until a program is recorded."""
 HEAVY_BUDGET_S = 60.0
 """For the frames of the whole stream, and again for the steps of the model and its plain form."""
 
@@ -56,6 +58,8 @@ class SpeedOptions:
     """What sessions are told; the pictures come as fast as they are taken."""
     warmup_frames: int = WARMUP_FRAMES
     """Frames left out at the beginning of every run."""
+    cold_frames: int = WARMUP_FRAMES
+    """Frames of the cold session."""
     budget_s: float | None = None
     """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
     plain: EngineSpec | None = None
@@ -70,6 +74,7 @@ def heavy_options(options: SpeedOptions, plain: EngineSpec | None) -> SpeedOptio
         long_frames=None,
         session_fps=(),
         warmup_frames=HEAVY_WARMUP_FRAMES,
+        cold_frames=HEAVY_COLD_FRAMES,
         budget_s=HEAVY_BUDGET_S,
         plain=plain,
     )
@@ -234,6 +239,13 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "s",
         "Of that: from the model loaded to the first frame: buffers, compiling, capturing, decoding.",
     )
+    add(
+        "start_compile_s",
+        "Start: compiling",
+        "s",
+        "First calls of the programs that are compiled, in both sessions.",
+    )
+    add("start_record_s", "Start: capturing", "s", "Recording CUDA graphs, in both sessions.")
     add(
         "first_frame_warm_s",
         "First frame, warm",

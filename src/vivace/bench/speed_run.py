@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,25 +47,24 @@ Counters = dict[str, Callable[[], float]]
 def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: Counters | None = None) -> Found:
     """Time the whole stream from a clip to an mp4, cold, warm and steady, then the model alone.
 
-    `job.settings`: `clip` (path), `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `steps_alone`, `prompt` and
-    `seed`.
+    `job.settings`: `clip` (path), `size`, `fps`, `frames`, `warmup_frames`, `cold_frames`, `budget_s`, `steps_alone`,
+    `prompt` and `seed`.
     """
     from vivace.media.sink import NullSink
 
     settings = job.settings
     opening = opening_of(settings)
     case = case_of(opening)
-    frames, warmup = settings["frames"], settings["warmup_frames"]
-    total = 2 * warmup + frames
+    frames, warmup, cold = (settings[name] for name in ("frames", "warmup_frames", "cold_frames"))
+    total = cold + warmup + frames
     tell = throttled(report, total)
+    programs = _Programs()
     engine = job.engine.open()
     loaded_s = clock()
     found = Found(engine.about)
 
-    cold_s, _ = _play(
-        engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, lambda done: done == warmup
-    )
-    check_frames(job, len(cold_s), warmup)
+    cold_s, _ = _play(engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, lambda done: done == cold)
+    check_frames(job, len(cold_s), cold)
 
     with ExitStack() as stack:
         counters = _open_counters(found, stack) if counters is None else counters
@@ -76,7 +76,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
 
         def watch(done: int) -> None:
             metered.at(done)
-            tell(warmup + done)
+            tell(cold + done)
 
         times_s, stages = _play(runner, _clip(settings), sink, clock, watch, enough)
     resident = resident_mib()
@@ -93,6 +93,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         Value("first_frame_cold_s", case, cold_s[0] - job.started_s),
         Value("start_load_s", case, loaded_s - job.started_s),
         Value("start_prepare_s", case, cold_s[0] - loaded_s),
+        *(Value(f"start_{what}_s", case, spent_s) for what, spent_s in programs.spent_s().items()),
         Value("first_frame_warm_s", case, times_s[0] - opened_s),
         over_blocks("fps", case, steady_ms, lambda some: 1000.0 * len(some) / sum(some) if sum(some) > 0 else 0.0),
         *percentile_values("frame_ms", case, steady_ms),
@@ -239,6 +240,22 @@ class _Metered:
             blocks = [(b[metric] - a[metric]) / (end - start) for (start, a), (end, b) in pairwise(self._readings)]
             values.append(Value(metric, case, (after[metric] - before[metric]) / (last - first), blocks))
         return values
+
+
+class _Programs:
+    """What compiling and recording programs takes."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+
+    def spent_s(self) -> dict[str, float]:
+        """Return seconds by what they were spent on, from when this was made; nothing where none were."""
+        spent = {what: now_s - self._before.get(what, 0.0) for what, now_s in self._now().items()}
+        return {what: s for what, s in spent.items() if s > 0}
+
+    def _now(self) -> dict[str, float]:
+        graphs = sys.modules.get("vivace.runtime.graphs")  # of a runtime that has no programs it is not loaded
+        return {} if graphs is None else graphs.spent_s()
 
 
 def _open_counters(found: Found, stack: ExitStack) -> Counters:

@@ -9,7 +9,9 @@ one at a time. While a graph is being recorded, other threads may use the device
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,6 +19,21 @@ import torch
 from vivace.errors import BackendUnavailableError
 
 Mode = Literal["eager", "compiled", "graph"]
+
+_SPENT_S = {"compile": 0.0, "record": 0.0}
+
+
+def spent_s() -> dict[str, float]:
+    """Return seconds that this process has spent so far on first calls, which `compile`, and to `record` graphs."""
+    return dict(_SPENT_S)
+
+
+@contextmanager
+def _counted(what: str) -> Iterator[None]:
+    began_s = time.perf_counter()
+    yield
+    _SPENT_S[what] += time.perf_counter() - began_s
+
 
 WARM_UP_CALLS = 2
 """Ordinary calls before a graph is recorded: the first compiles, and lets libraries make their choices and allocate
@@ -69,6 +86,7 @@ class Program:
         self._device, self._mode = device, mode
         # One graph or an error: a part that is left to Python would be slow, and silent.
         self._run = function if mode == "eager" else torch.compile(function, dynamic=False, fullgraph=True)
+        self._compiled = mode == "eager"
         self._pool = pool
         self._calls_to_warm_up = WARM_UP_CALLS if mode == "graph" else 0
         self._side: torch.cuda.Stream | None = None
@@ -88,7 +106,7 @@ class Program:
                 outside torch.
         """
         if self._mode != "graph":
-            self._run()
+            self._work()
         elif self._calls_to_warm_up:
             self._calls_to_warm_up -= 1
             self._warm_up()
@@ -97,6 +115,11 @@ class Program:
                 self._graph = self._record()
             self._graph.replay()
 
+    def _work(self) -> None:
+        with nullcontext() if self._compiled else _counted("compile"):
+            self._run()
+        self._compiled = True
+
     def _warm_up(self) -> None:
         # Not on the default stream, where libraries would keep workspaces that a recording cannot use.
         if self._side is None:
@@ -104,14 +127,17 @@ class Program:
         current = torch.cuda.current_stream(self._device)
         self._side.wait_stream(current)
         with torch.cuda.stream(self._side):
-            self._run()
+            self._work()
         current.wait_stream(self._side)
 
     def _record(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         pool = None if self._pool is None else self._pool.handle
         try:
-            with torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"):
+            with (
+                _counted("record"),
+                torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"),
+            ):
                 self._run()
         except RuntimeError as error:
             raise BackendUnavailableError(
