@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fakes import FakeModel
+from live2diff_tiny import tiny_model
 from vivace.bench.faults import FAULTS, Faulty
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.systems import ClassicFilter, Frozen, Job, ModelSystem, Once, Painted, Passthrough, PerFrame
@@ -109,3 +111,29 @@ def test_a_planted_fault_is_small_and_there(fault, source: Frames, masks: np.nda
         assert np.array_equal(spoilt[1:], source[:-1])
     else:
         assert np.abs(spoilt.astype(int) - source).max() <= 7
+
+
+def test_pictures_of_a_model_that_trails_lie_beside_those_they_were_made_of(source: Frames) -> None:
+    red = Job("clip/edit", "red", None, 24.0, 0)
+    at_once = ModelSystem(FakeModel(lag=0)).run(red, source[:, :64, :96]).frames
+    trailing = ModelSystem(FakeModel(lag=3)).run(red, source[:, :64, :96]).frames
+    assert np.array_equal(trailing, at_once)
+    # In a network nothing can be recognised, but what changes when a frame does.
+    system = ModelSystem(tiny_model((25, 34, 43)))
+    changed = source.copy()
+    changed[2] = 255 - changed[2]
+    before, after = (system.run(JOB, frames).frames for frames in (source, changed))
+    assert [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)][:3] == [False, False, True]
+
+
+def test_per_frame_of_a_model_that_trails_is_that_of_one_that_does_not(source: Frames) -> None:
+    red = Job("clip/edit", "red", None, 24.0, 0)
+    for chunk_frames, lag in ((1, 2), (2, 3)):
+        models = (
+            PerFrame(FakeModel(chunk_frames=chunk_frames, lag=lag)),
+            PerFrame(FakeModel(chunk_frames=chunk_frames)),
+        )
+        trailing, at_once = (ModelSystem(model).run(red, source).frames for model in models)
+        assert np.array_equal(trailing, at_once)
+    painted = ModelSystem(PerFrame(tiny_model())).run(JOB, np.repeat(source[:1], 3, axis=0)).frames
+    assert all(np.array_equal(painted[0], frame) for frame in painted[1:])

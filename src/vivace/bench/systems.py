@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -128,13 +128,26 @@ class Forwarding:
 
 
 class PerFrame(Forwarding):
-    """A model whose memory is emptied before every frame: the same weights, picture by picture."""
+    """A model whose memory is emptied before every frame: the same weights, picture by picture.
+
+    A model whose pictures trail is shown the same ones again until they have come out.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is; nothing trails."""
+        return replace(self.model.spec, output_lag_frames=0)
 
     def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
         """Forget, then advance each session by one chunk."""
+        spec = self.model.spec
         for state in states:
             self.model.reset(state)
-        return self.model.step(states, chunks)
+        made = self.model.step(states, chunks)
+        for _ in range(-(-spec.output_lag_frames // spec.chunk_frames)):
+            further = self.model.step(states, chunks)
+            made = [np.concatenate(parts) for parts in zip(made, further, strict=True)]
+        return [frames[: spec.chunk_frames] for frames in made]
 
 
 class Passthrough:
