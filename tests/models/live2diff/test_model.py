@@ -116,6 +116,10 @@ def test_bytes_are_known_before_they_are_allocated() -> None:
         assert model.nbytes((192, 128)) > 3 * model.nbytes(SIZE)
 
 
+def test_on_a_cpu_the_memory_for_streams_is_the_machines(model: Live2DiffModel) -> None:
+    assert model.free_bytes() is None
+
+
 def test_a_reset_leaves_no_trace(model: Live2DiffModel) -> None:
     state, pictures = model.open(SIZE, seed=2), clip(12)
     clean = play(model, state, pictures)
@@ -133,6 +137,17 @@ def test_a_cut_brings_out_what_is_inside_and_begins_afresh(model: Live2DiffModel
     out += play(model, state, after)
     assert same(out[:10], play(model, model.open(SIZE), before))
     assert same(out[11:], play(model, model.open(SIZE), after))
+
+
+@pytest.mark.parametrize("cut", [5, 8, 9, 10, 11, 14])
+def test_frames_inside_at_a_cut_come_out_as_if_there_were_none(cut: int) -> None:
+    # At 9 and 10 the first sinks are on their way through the rows.
+    model, before = tiny_model((30, 36, 42)), clip(17)
+    state = model.open(SIZE)
+    out = play(model, state, before[:cut])
+    model.reset(state, keep="inside")
+    out += play(model, state, clip(2, seed=4))
+    assert same(out[:cut], play(model, model.open(SIZE), before[: cut + 2])[:cut])
 
 
 def test_only_what_it_can_keep_is_kept(model: Live2DiffModel) -> None:
@@ -220,6 +235,16 @@ def test_a_negative_prompt_reaches_the_picture() -> None:
     empty = play(model, model.open(SIZE), pictures, options=options, negative_embeds=model.encode_negative("").embeds)
     assert same(plain, empty), "no negative prompt is an empty one"
     assert not same(plain, against)
+
+
+def test_without_a_negative_prompt_again_it_is_the_empty_one_again() -> None:
+    model, pictures = tiny_model(guidance="initialize"), clip(6)
+    options = {"guidance_scale": 3.0}
+    state = model.open(SIZE)
+    embeds = model.encode_negative("blurry fog").embeds
+    play(model, state, pictures[:1], options=options, negative_embeds=embeds)
+    model.reset(state)
+    assert same(play(model, state, pictures, options=options), play(model, model.open(SIZE), pictures, options=options))
 
 
 def test_a_lora_changes_its_weight_while_the_stream_runs() -> None:

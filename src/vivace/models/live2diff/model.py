@@ -235,9 +235,9 @@ class Live2DiffModel:
 
     def _guide(self, state: Canvas, chunk: Chunk, options: Mapping[str, float]) -> None:
         wishes, negative = state.wishes, None
-        if chunk.negative_embeds is not None and chunk.negative_embeds is not wishes.negative:
-            wishes.negative = chunk.negative_embeds
-            negative = self._to_device(chunk.negative_embeds)
+        if (wished := chunk.negative_embeds) is not wishes.negative:
+            wishes.negative = wished
+            negative = self._to_device(self.encode_negative("").embeds if wished is None else wished)
         self._batch.set_guidance(state.live, options["guidance_scale"], options["guidance_delta"], negative)
 
     def _weigh_loras(self, state: Canvas, options: Mapping[str, float]) -> None:
@@ -262,6 +262,10 @@ class Live2DiffModel:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._batch.device
+
+    def free_bytes(self) -> int | None:
+        """Return how much memory there is for streams on the device; None on a CPU, where it is the machine's."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
 
     def _to_device(self, embeds: NDArray[np.float32]) -> torch.Tensor:
         return torch.tensor(embeds, device=self.device)

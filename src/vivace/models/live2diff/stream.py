@@ -142,14 +142,17 @@ class StreamBatch:
         state.settings = replace(state.settings, shift=shift)
 
     def begin_scene(self, state: LiveState) -> None:
-        """Forget the past for the frames to come; those inside go on as if nothing had happened."""
+        """Forget the past for the frames to come; those inside go on as if nothing had happened.
+
+        Sinks that are on their way go on, too: they run ahead of the new scene, which sees none of them.
+        """
         state.next_number = 0
-        state.sinks = None
         state.clock.begin_scene()
 
     def reset(self, state: LiveState, *, seed: int | None = None) -> None:
         """Forget every frame, and draw other noise if a seed is given. No buffer is allocated anew."""
         self.begin_scene(state)
+        state.sinks = None
         state.cache.clear()
         for buffer in state.buffers:
             # Not the negative prompt, which is no frame's.
