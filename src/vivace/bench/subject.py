@@ -42,6 +42,17 @@ class Subject:
         return self.command is None and self.outputs is None
 
     @property
+    def title(self) -> str:
+        """What one of Vivace's models is called in the results.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        from vivace.models import describe
+
+        return self.name or describe(self.model).name
+
+    @property
     def heavy(self) -> bool:
         """Whether it is a network of another size than the embedded one: minutes then buy few frames.
 
@@ -72,7 +83,7 @@ class Subject:
         if self.command is not None:
             return command_engine(self.command, self.name or command_name(self.command))
         engine = model_engine(self.model, self.threads, runtime=self.runtime, options=self.loading)
-        return EngineSpec(self.name or engine.name, engine.opener, engine.arguments)
+        return replace(engine, name=self.title)
 
 
 def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
@@ -90,7 +101,7 @@ def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
     if subject.command is not None:
         return CommandSystem(subject.command, name=subject.name), None
     model = load_model(subject.model, runtime=subject.runtime, threads=subject.threads, options=subject.loading)
-    return ModelSystem(model, name=subject.name), model
+    return ModelSystem(model, name=subject.title), model
 
 
 def open_exact(subject: Subject) -> tuple[System | None, str | None]:
