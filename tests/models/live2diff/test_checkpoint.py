@@ -206,7 +206,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, base: Path) -> 
 
 def test_pickles_become_safetensors_once(motion: Path, tmp_path: Path) -> None:
     target = tmp_path / "live2diff.safetensors"
-    convert(motion, target)
+    convert(open_tensors(motion), target)
     before, after = read_tensors(motion), read_tensors(target)
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())

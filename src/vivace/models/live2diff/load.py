@@ -426,9 +426,10 @@ def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, St
     stat = path.stat()
     kept = places.folder / "converted" / f"{path.stem}-{stat.st_size}-{stat.st_mtime_ns}.safetensors"
     if not kept.is_file():
-        found = find_motion(open_tensors(path), unet)
+        file = open_tensors(path)
+        found = find_motion(file, unet)
         try:
-            convert(path, kept)
+            convert(file, kept)
         except OSError as error:
             _log.warning("%s is not kept as safetensors (%s) but read as it is, which takes longer", path, error)
             return found

@@ -198,20 +198,18 @@ def _open_safetensors(path: Path) -> TensorFile:
     return TensorFile(path, {name: torch.Size(entry["shape"]) for name, entry in header.items()}, read)
 
 
-def convert(path: Path, target: Path) -> None:
-    """Write the tensors of a file as safetensors, one after the other.
-
-    The target appears when it is complete.
+def convert(file: TensorFile, target: Path) -> None:
+    """Write the tensors of a file as safetensors, one after the other; the target appears when it is complete.
 
     Raises:
-        CheckpointError: the file cannot be read, or holds types that cannot be written.
+        CheckpointError: the file holds types that cannot be written.
+        OSError: no room, or no right to write there; nothing is left of the target.
     """
-    file = open_tensors(path)
     header, begin = {}, 0
     for name, shape in file.shapes.items():
         dtype = file.read(name).dtype
         if dtype not in _CODES:
-            raise CheckpointError(f"{path} holds {name} as {dtype}, which safetensors files do not have")
+            raise CheckpointError(f"{file.path} holds {name} as {dtype}, which safetensors files do not have")
         end = begin + shape.numel() * dtype.itemsize
         header[name] = {"dtype": _CODES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
         begin = end
@@ -219,8 +217,11 @@ def convert(path: Path, target: Path) -> None:
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
     part = target.with_name(f"{target.name}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("wb") as out:
-        out.write(len(text).to_bytes(8, "little") + text)
-        for name in file.shapes:
-            out.write(file.read(name).contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    part.replace(target)
+    try:
+        with part.open("wb") as out:
+            out.write(len(text).to_bytes(8, "little") + text)
+            for name in file.shapes:
+                out.write(file.read(name).contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
