@@ -176,7 +176,13 @@ class OutOfMemoryError(RuntimeError):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough")]
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough"),
+        CapacityError("choose a smaller size"),
+    ],
 )
 def test_too_little_memory_of_a_device_is_told_with_what_would_fit(error: Exception) -> None:
     model = steered(record=False)

@@ -54,7 +54,7 @@ class ModelSlot:
         try:
             self._state: Any = model.open(size, seed=seed)
         except Exception as error:
-            if ran_out_of_memory(error):
+            if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(model, size) from error
             raise
         self._fed = self._given = 0
@@ -82,7 +82,7 @@ class ModelSlot:
             with self._turns.lock:
                 result = self._model.step([self._state], [chunk])
         except Exception as error:
-            if ran_out_of_memory(error):
+            if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(self._model, self.size) from error
             raise
         due = max(0, self._fed - self.spec.output_lag_frames) - self._given
