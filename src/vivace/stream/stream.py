@@ -167,7 +167,8 @@ class Stream:
         """Repaint one picture of an application that has its own loop; return the frames that are ready.
 
         For most models that is one frame, of this very picture; models that work in chunks or trail their input return
-        none to several, and `flush` the last ones. Where nothing is painted, the frame holds the picture itself, not a copy.
+        none to several, and `flush` the last ones. Where nothing is painted, the frame holds the picture itself, not a
+        copy.
 
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
