@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from live2diff_tiny import tiny_model
 from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk
 from vivace.models.live2diff.canvas import Canvas
 from vivace.models.live2diff.model import Live2DiffModel
+from vivace.models.live2diff.stream import StreamBatch
 
 SIZE = (96, 64)
 Pictures = NDArray[np.uint8]
@@ -153,6 +156,27 @@ def test_frames_inside_at_a_cut_come_out_as_if_there_were_none(cut: int) -> None
 def test_only_what_it_can_keep_is_kept(model: Live2DiffModel) -> None:
     with pytest.raises(ControlError, match="'nothing' or 'inside'"):
         model.reset(model.open(SIZE), keep="sinks")
+
+
+@pytest.mark.parametrize("t_index", [(35,), (30, 36, 42)])
+def test_a_perfect_prediction_gives_every_picture_back(
+    t_index: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of the pixels: if the network knew the very noise, each picture would come out as it went in."""
+    model, pictures = tiny_model(t_index), clip(12)
+    state = model.open(SIZE)
+
+    def know(batch: StreamBatch, x_t: Tensor, *_: object) -> Tensor:
+        del batch
+        drawn = state.live.settings.noise.values
+        return drawn if len(x_t) == len(drawn) else drawn[:1].expand_as(x_t)
+
+    monkeypatch.setattr(StreamBatch, "_predict", know)
+    out = play(model, state, pictures)
+    seen = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    expected = (model.parts.autoencoder.decode(model.parts.autoencoder.encode(seen)) + 1) * 127.5
+    differences = np.stack(out).astype(float) - expected.permute(0, 2, 3, 1).numpy()[: len(out)]
+    assert np.abs(differences).max() <= 1.0
 
 
 # -- what a user steers ------------------------------------------------------------------------------------------------
