@@ -6,6 +6,7 @@ import builtins
 import json
 import shutil
 from collections import namedtuple
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +92,18 @@ def test_what_is_missing_ends_with_4(monkeypatch: pytest.MonkeyPatch, capsys: py
     shown = capsys.readouterr().out
     assert "missing" in shown
     assert "pip install openvino" in shown
+
+
+def test_large_models_say_what_is_there_and_how_to_get_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VIVACE_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    check = doctor.check_large_models()
+    assert check.state == "ok", "the embedded model runs without them"
+    assert "live2diff: 0 of 9 files" in check.found
+    assert "`vivace models pull live2diff`" in check.remedy
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "diffusers" else name)
+    check = doctor.check_large_models()
+    assert "not installed: diffusers" in check.found
+    assert "vivace[gpu]" in check.found

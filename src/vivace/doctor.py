@@ -26,6 +26,9 @@ MIN_DISK_MB = 500
 MIN_MEMORY_MB = 1500
 """The embedded model stays under 1 GB resident; the rest is for the system beside it."""
 
+GPU_LIBRARIES = ("diffusers", "transformers", "huggingface_hub")
+"""What the extra `gpu` adds to torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -52,6 +55,7 @@ def examine(settings: Settings | None = None) -> list[Check]:
         check_display,
         check_font,
         check_torch,
+        check_large_models,
         check_disk,
     ]
     return [look() for look in looks]
@@ -183,15 +187,36 @@ def check_font() -> Check:
 
 
 def check_torch() -> Check:
-    """A GPU and torch, which only training and the GPU runtime need."""
+    """A GPU and torch, which only training and the large models need."""
     if importlib.util.find_spec("torch") is None:
-        return Check("torch", "ok", "not installed (only training needs it: pip install 'vivace[train]')")
+        return Check("torch", "ok", "not installed (only training and large models need it: see the extras)")
     import torch
 
     if not torch.cuda.is_available():
         return Check("torch", "ok", f"{torch.__version__}, no CUDA device")
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
     return Check("torch", "ok", f"{torch.__version__}, {names}")
+
+
+def check_large_models() -> Check:
+    """What the models need whose files are fetched: libraries, and which of them are complete."""
+    from vivace.models import list_models
+    from vivace.models.files import Places
+
+    lacking = [name for name in ("torch", *GPU_LIBRARIES) if importlib.util.find_spec(name) is None]
+    if lacking:
+        return Check("large models", "ok", f"not installed: {', '.join(lacking)} (pip install 'vivace[gpu]')")
+    places, said, missing = Places.of_this_machine(), [], []
+    for profile in list_models():
+        needed = profile.needed(profile.style() if profile.styles else None)
+        if not any(spec.usual.repo for spec in needed):
+            continue
+        found = sum(places.find(spec, profile) is not None for spec in needed)
+        said.append(f"{profile.name}: {found} of {len(needed)} files")
+        if found < len(needed):
+            missing.append(profile.name)
+    remedy = f"To get the rest: {', '.join(f'`vivace models pull {name}`' for name in missing)}" if missing else ""
+    return Check("large models", "ok", f"{', '.join(said)}, in {places.folder} and {places.cache}", remedy)
 
 
 def check_disk() -> Check:

@@ -187,7 +187,7 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
     from rich.console import Console
 
     from vivace.models import describe
-    from vivace.models.hub import plan, pull
+    from vivace.models.hub import plan, pull, quiet_downloads
 
     console = Console()
     profile = describe(name)
@@ -205,6 +205,8 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
         if not yes and not _agreed():
             console.print("Nothing was fetched.")
             return 0
+        if not sys.stderr.isatty():
+            quiet_downloads()
         with _Bar() as bar:
             try:
                 pull(to_do, bar.show)
@@ -242,8 +244,6 @@ class _Bar:
         self._what = ""
 
     def __enter__(self) -> _Bar:
-        if not sys.stderr.isatty():
-            _quiet_downloads()
         self._progress.start()
         return self
 
@@ -259,15 +259,6 @@ class _Bar:
                 self._progress.remove_task(TaskID(self._task))
             self._what, self._task = what, self._progress.add_task(what, total=of)
         self._progress.update(TaskID(self._task or 0), completed=done)
-
-
-def _quiet_downloads() -> None:
-    """Keep progress bars out of logs."""
-    try:
-        from huggingface_hub.utils.tqdm import disable_progress_bars
-    except ModuleNotFoundError:  # then nothing is downloaded either
-        return
-    disable_progress_bars()
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -372,3 +373,11 @@ def _explain(error: Exception, source: Source) -> Exception:
     else:
         words = f"{source.name} could not be fetched ({error}); pull again, which goes on where it stopped"
     return CheckpointError(words)
+
+
+def quiet_downloads() -> None:
+    """Keep the progress bars of downloads out of logs."""
+    if importlib.util.find_spec("huggingface_hub") is not None:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
