@@ -136,7 +136,7 @@ class _Player:
         except UsageError as error:  # what was typed cannot be used; the stream goes on as it was
             self.line.notice(str(error))
         else:
-            self.line.notice(ack.message or shorten(line))
+            self.line.notice(ack.message or (line[1:] if line.startswith("/") else shorten(line)))
 
 
 def _compared(frame: Frame) -> Frame:
