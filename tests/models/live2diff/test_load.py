@@ -17,10 +17,12 @@ from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
 from vivace.models import describe, load_model
 from vivace.models.files import Places
 from vivace.models.hub import plan, pull
+from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
+from vivace.models.live2diff.choose import choose_device, choose_mode, steps_of
 from vivace.models.live2diff.detector import DETECTOR
-from vivace.models.live2diff.load import choose_device, choose_mode, load_parts, steps_of
+from vivace.models.live2diff.load import load_parts
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
@@ -260,11 +262,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_runtimes_say_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_mode("eager", CPU) == ("eager", ())
-    monkeypatch.setattr(module, "compiler_problem", lambda _: "")
+    monkeypatch.setattr(choose, "compiler_problem", lambda _: "")
     assert choose_mode("compiled", CPU) == ("compiled", ())
     assert choose_mode("compiled", torch.device("cuda")) == ("graph", ())
     assert choose_mode(None, torch.device("cuda")) == ("graph", ())
-    monkeypatch.setattr(module, "compiler_problem", lambda _: "no compiler here")
+    monkeypatch.setattr(choose, "compiler_problem", lambda _: "no compiler here")
     assert choose_mode(None, torch.device("cuda")) == ("eager", ("no compiler here",))
     with pytest.raises(BackendUnavailableError, match="no compiler here"):
         choose_mode("compiled", CPU)
@@ -358,6 +360,21 @@ def test_other_models_are_refused_by_name(
     config.write_text("[]")
     with pytest.raises(CheckpointError, match="not the description of a UNet"):
         load(files={"base": str(folder)})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"files": {"autoencoder": "x"}},
+        {"files": {"tiny_autoencoder": "x"}, "autoencoder": "full"},
+        {"files": {"base": "x", "unet": "y"}},
+        {"random_weights": True, "files": {"base": "x"}},
+        {"random_weights": True, "loras": {"x": 1.0}},
+    ],
+)
+def test_what_would_have_no_effect_is_refused(load: Load, options: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        load(**options)
 
 
 def test_a_folder_that_is_no_model_is_refused(load: Load, tmp_path: Path) -> None:

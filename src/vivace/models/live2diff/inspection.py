@@ -10,7 +10,8 @@ from vivace.errors import CheckpointError
 from vivace.models.live2diff.autoencoder import LDM_AUTOENCODER, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.detector import load_detector
-from vivace.models.live2diff.load import Widths, check_config
+from vivace.models.live2diff.folder import check_config
+from vivace.models.live2diff.load import Widths
 from vivace.models.live2diff.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, parse_lora
 from vivace.models.live2diff.prompts import ClipTokenizer, read_inversion
 from vivace.models.live2diff.tensors import open_tensors, read_tensors

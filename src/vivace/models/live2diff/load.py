@@ -7,9 +7,7 @@ a style and of the user can be weighed anew at any time. Weights go straight to 
 
 from __future__ import annotations
 
-import json
 import logging
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,18 +17,21 @@ import torch
 from torch import nn
 
 from vivace.diffusion import lcm
-from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
+from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import RuntimeInfo
 from vivace.models.files import Places, locate
 from vivace.models.live2diff import autoencoder as autoencoders
 from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import fill, find_motion, find_text, find_unet, has_text
+from vivace.models.live2diff.choose import choose_device, choose_mode, choose_precision, device_name, steps_of
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
+from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.lora import (
     TEXT_PREFIX,
     UNET_PREFIX,
+    LoraLayer,
     LoraStack,
     Merge,
     lora_targets,
@@ -45,10 +46,8 @@ from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
-from vivace.models.loading import LoadOptions, LoraScaling
+from vivace.models.loading import LoadOptions
 from vivace.models.profile import Profile, Style, check_conventions
-from vivace.runtime.compiled import compiler_problem
-from vivace.runtime.graphs import Mode
 
 _log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -123,57 +122,8 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     precision = options.precision or choose_precision(device)
     parts = load_parts(profile, options, device, DTYPES[precision])
     mode, notes = choose_mode(runtime, device)
-    info = RuntimeInfo("eager" if mode == "eager" else "compiled", _device_name(device), precision, notes)
+    info = RuntimeInfo("eager" if mode == "eager" else "compiled", device_name(device), precision, notes)
     return Live2DiffModel(parts, info=info, mode=mode)
-
-
-def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[str, ...]]:
-    """Return how a runtime runs programs on a device, and notes for people.
-
-    Raises:
-        BackendUnavailableError: compiling was asked for and does not work here.
-    """
-    if runtime == "eager" or (runtime is None and device.type == "cpu"):
-        return "eager", ()
-    if problem := compiler_problem(device.type):
-        if runtime is not None:
-            raise BackendUnavailableError(f"{problem}; the runtime eager needs no compiler")
-        return "eager", (problem,)
-    return ("graph" if device.type == "cuda" else "compiled"), ()
-
-
-def choose_device(wanted: str | None) -> torch.device:
-    """Return the device to run on: the one asked for, else a GPU, else the CPU.
-
-    Raises:
-        BackendUnavailableError: it is not there.
-    """
-    device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = device.index or 0
-        if index >= count:
-            raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
-        device = torch.device("cuda", index)
-    return device
-
-
-def choose_precision(device: torch.device) -> str:
-    """Return what the device is fast at: f16 on a GPU, as published; bf16 on a CPU that computes in it, else f32."""
-    if device.type == "cuda":
-        return "f16"
-    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else "f32"
-
-
-def _native_bf16() -> bool:
-    """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"GPU: {torch.cuda.get_device_name(device)}"
-    return f"CPU: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def load_parts(
@@ -191,6 +141,7 @@ def load_parts(
     """
     style = profile.style(options.style)
     widths = Widths.of(profile)
+    _check_options(options)
     if options.random_weights:
         return _random_parts(profile, style, options, widths, device, dtype)
     places = places or Places.of_this_machine()
@@ -216,9 +167,10 @@ def load_parts(
     encoder = empty(ClipText, widths.text, device, torch.float32)
     fill(encoder, find_text(_text_file(base, paths, profile, places), encoder))
     stacks = (LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX))
-    for path, weight, scaling in _loras(style, options, paths):
+    for path, weight in _loras(style, options, paths):
+        layers = _lora(path)
         for stack in stacks:
-            stack.add(path.stem, _lora(path), weight=weight, scaling=scaling)
+            stack.add(path.stem, layers, weight=weight, scaling=options.lora_scaling)
 
     prompts = ClipPrompts(
         ClipTokenizer(_tokenizer_folder(paths)),
@@ -288,18 +240,15 @@ def _look(profile: Profile, style: Style, options: LoadOptions) -> Look:
     )
 
 
-def steps_of(style: Style, steps: int | None) -> tuple[int, ...]:
-    """Return the timestep indices of a style in as many steps, at the style's own strength.
-
-    Raises:
-        UsageError: more steps than there are timesteps left at that strength.
-    """
-    if steps in (None, len(style.t_index)):
-        return style.t_index
-    first, left = style.t_index[0], lcm.ORIGINAL_STEPS - style.t_index[0]
-    if not 1 <= steps <= left:
-        raise UsageError(f"style {style.name!r} has 1 to {left} steps at its strength, not {steps}")
-    return tuple(first + step * left // steps for step in range(steps))
+def _check_options(options: LoadOptions) -> None:
+    """Refuse what would have no effect."""
+    if options.random_weights and (options.files or options.loras):
+        raise UsageError("random weights take no files and no LoRAs")
+    unused = "autoencoder" if options.autoencoder == "tiny" else "tiny_autoencoder"
+    if unused in options.files:
+        raise UsageError(f"a file is given as {unused}, and the {options.autoencoder} autoencoder is chosen")
+    if {"base", "unet"} <= options.files.keys():
+        raise UsageError("files are given as base and as unet; either takes the place of the other")
 
 
 def _given(options: LoadOptions) -> tuple[dict[str, str], dict[str, Path]]:
@@ -310,62 +259,6 @@ def _given(options: LoadOptions) -> tuple[dict[str, str], dict[str, Path]]:
         del given["base"]
         given = folder_files(Path(base)) | given
     return given, words
-
-
-_FOLDER = {
-    "unet_config": ("unet/config.json",),
-    "unet": tuple(f"unet/diffusion_pytorch_model{end}" for end in (".safetensors", ".fp16.safetensors", ".bin")),
-    "text_encoder": tuple(
-        f"text_encoder/{name}" for name in ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")
-    ),
-    "autoencoder": tuple(f"vae/diffusion_pytorch_model{end}" for end in (".safetensors", ".fp16.safetensors", ".bin")),
-    "vocabulary": ("tokenizer/vocab.json",),
-    "merges": ("tokenizer/merges.txt",),
-}
-
-
-def folder_files(folder: Path) -> dict[str, str]:
-    """Return the files of a diffusers folder by role.
-
-    Raises:
-        CheckpointError: it is none.
-    """
-    found = {
-        role: str(folder / name)
-        for role, names in _FOLDER.items()
-        for name in reversed(names)
-        if (folder / name).is_file()
-    }
-    if "unet" not in found:
-        raise CheckpointError(
-            f"{folder} is not a Stable Diffusion 1.5 folder: it has none of {', '.join(_FOLDER['unet'])}"
-        )
-    return found
-
-
-def check_config(path: Path, cfg: UNetConfig) -> None:
-    """Refuse the description of another UNet, by name.
-
-    Raises:
-        CheckpointError: not Stable Diffusion 1.5, or not to be read.
-    """
-    try:
-        told = json.loads(path.read_text("utf-8"))
-        width, channels = told["cross_attention_dim"], tuple(told["block_out_channels"])
-        inputs = told.get("in_channels", cfg.latent_channels)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not the description of a UNet ({error!r})") from error
-    if (width, channels, inputs) == (cfg.text_channels, cfg.channels, cfg.latent_channels):
-        return
-    if told.get("addition_embed_type") or width in (1280, 2048):
-        name = "Stable Diffusion XL"
-    elif width == 1024:
-        name = "Stable Diffusion 2"
-    elif inputs == 9:
-        name = "an inpainting model"
-    else:
-        name = f"a UNet of widths {list(channels)} for text of width {width} and {inputs} channels"
-    raise CheckpointError(f"{path} describes {name}, not Stable Diffusion 1.5")
 
 
 def _tokenizer_folder(paths: Mapping[str, Path]) -> Path:
@@ -398,18 +291,18 @@ def _autoencoder(
     return load_full(paths["autoencoder"] if "autoencoder" in paths else paths["base"], widths.full)
 
 
-def _lora(path: Path) -> Any:
+def _lora(path: Path) -> dict[str, LoraLayer]:
     return parse_lora(read_tensors(path), str(path))
 
 
-def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float, LoraScaling]]:
+def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float]]:
     """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
     chosen = {paths[spec.role].stem: (paths[spec.role], weight) for spec, weight in style.loras}
     for name, weight in options.loras.items():
         if not Path(name).is_file():
             raise CheckpointError(f"the LoRA {name} does not exist")
         chosen[Path(name).stem] = (Path(name), weight)
-    return [(path, weight, options.lora_scaling) for path, weight in chosen.values()]
+    return list(chosen.values())
 
 
 def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, Stored]:

@@ -1,0 +1,77 @@
+"""Choices that depend on the machine and the style: device, precision, how programs run, and how many steps."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from vivace.diffusion.lcm import ORIGINAL_STEPS
+from vivace.errors import BackendUnavailableError, UsageError
+from vivace.models.profile import Style
+from vivace.runtime.compiled import compiler_problem
+from vivace.runtime.graphs import Mode
+
+
+def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[str, ...]]:
+    """Return how a runtime runs programs on a device, and notes for people.
+
+    Raises:
+        BackendUnavailableError: compiling was asked for and does not work here.
+    """
+    if runtime == "eager" or (runtime is None and device.type == "cpu"):
+        return "eager", ()
+    if problem := compiler_problem(device.type):
+        if runtime is not None:
+            raise BackendUnavailableError(f"{problem}; the runtime eager needs no compiler")
+        return "eager", (problem,)
+    return ("graph" if device.type == "cuda" else "compiled"), ()
+
+
+def choose_device(wanted: str | None) -> torch.device:
+    """Return the device to run on: the one asked for, else a GPU, else the CPU.
+
+    Raises:
+        BackendUnavailableError: it is not there.
+    """
+    device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = device.index or 0
+        if index >= count:
+            raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
+        device = torch.device("cuda", index)
+    return device
+
+
+def choose_precision(device: torch.device) -> str:
+    """Return what the device is fast at: f16 on a GPU, as published; bf16 on a CPU that computes in it, else f32."""
+    if device.type == "cuda":
+        return "f16"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else "f32"
+
+
+def _native_bf16() -> bool:
+    """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def device_name(device: torch.device) -> str:
+    """Return what people know a device by."""
+    if device.type == "cuda":
+        return f"GPU: {torch.cuda.get_device_name(device)}"
+    return f"CPU: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def steps_of(style: Style, steps: int | None) -> tuple[int, ...]:
+    """Return the timestep indices of a style in as many steps, at the style's own strength.
+
+    Raises:
+        UsageError: more steps than there are timesteps left at that strength.
+    """
+    if steps in (None, len(style.t_index)):
+        return style.t_index
+    first, left = style.t_index[0], ORIGINAL_STEPS - style.t_index[0]
+    if not 1 <= steps <= left:
+        raise UsageError(f"style {style.name!r} has 1 to {left} steps at its strength, not {steps}")
+    return tuple(first + step * left // steps for step in range(steps))
