@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from vivace.bench.engine import Engine, ModelEngine
 from vivace.models import LoadOptions, load_model
+from vivace.models.live2diff.layers import Gate
 from vivace.models.live2diff.motion import Context, Live, TemporalAttention
 from vivace.models.live2diff.ring import HEADS
-from vivace.models.live2diff.unet import SelfAttention, SpatialTransformer, TextAttention
+from vivace.models.live2diff.unet import Attention, SelfAttention, SpatialTransformer, TextAttention
 
 if TYPE_CHECKING:
     from vivace.bench.speed_network import DiffusionModel
@@ -61,7 +62,7 @@ class PlainSelfAttention(SelfAttention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within `x [b l c]`."""
-        return self.attend(self.to_q(x), self.to_k(x), self.to_v(x))
+        return _attend(self, self.to_q(x), self.to_k(x), self.to_v(x))
 
 
 class PlainTextAttention(TextAttention):
@@ -69,7 +70,17 @@ class PlainTextAttention(TextAttention):
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Attend from `x [b l c]` to `text [b m d]`."""
-        return self.attend(self.to_q(x), self.to_k(text), self.to_v(text))
+        return _attend(self, self.to_q(x), self.to_k(text), self.to_v(text))
+
+
+class PlainGate(Gate):
+    """GELU-gated linear unit that makes a tensor of every operation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the first half of the projection, gated by the second: `[... c]` to `[... inner]`."""
+        value, gate = self.proj(x).chunk(2, -1)
+        result: Tensor = value * F.gelu(gate)
+        return result
 
 
 class PlainSpatialTransformer(SpatialTransformer):
@@ -90,7 +101,16 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     SelfAttention: PlainSelfAttention,
     TextAttention: PlainTextAttention,
     SpatialTransformer: PlainSpatialTransformer,
+    Gate: PlainGate,
 }
+
+
+def _attend(layer: Attention, *projected: Tensor) -> Tensor:
+    """Attend with queries, keys and values `[b l c]`, as torch does it by itself."""
+    q, k, v = (part.reshape(*part.shape[:2], layer.heads, -1).transpose(1, 2) for part in projected)
+    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    result: Tensor = layer.to_out[0](mixed)
+    return result
 
 
 def _heads_first(tokens: Tensor) -> Tensor:
