@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,6 +142,32 @@ def test_the_large_model_is_shown_without_its_files(models) -> None:
     assert code == 0
     for words in ("felted", "Leoxing/Live2Diff/live2diff.ckpt", "1.68 GB", "Civitai, model version 86725", "compiled"):
         assert words in said
+
+
+BARE = """
+import sys
+for name in ("torch", "diffusers", "transformers", "huggingface_hub"):
+    sys.modules[name] = None
+from vivace.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (("show",), 0, "missing motion"),
+        (("check",), 4, "pip install 'vivace[gpu]'"),
+        (("pull", "--yes"), 4, "pip install 'vivace[gpu]'"),
+    ],
+)
+def test_without_the_extra_it_is_shown_and_the_rest_says_what_is_missing(
+    command: tuple[str, ...], code: int, words: str
+) -> None:
+    tokens = ("models", command[0], "live2diff", *command[1:])
+    done = subprocess.run([sys.executable, "-c", BARE, *tokens], capture_output=True, text=True)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
 
 
 def test_the_embedded_model_is_shown_and_checked(models) -> None:

@@ -187,8 +187,8 @@ def fill(module: nn.Module, stored: Mapping[str, Stored], *, merges: Sequence[Me
         prefix: of the module's layers in LoRA files.
     """
     for key, target in module.state_dict().items():
-        value = merged(stored[key].read().reshape(target.shape), key, merges, prefix)
-        target.copy_(value)
+        value = stored[key].read().reshape(target.shape).to(target.device)
+        target.copy_(merged(value, key, merges, prefix))
     refresh(module)
 
 
