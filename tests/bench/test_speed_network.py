@@ -18,9 +18,10 @@ from vivace.bench.loops import render_loop
 from vivace.bench.plain import make_plain
 from vivace.bench.process import Found
 from vivace.bench.speed import speed_metrics
-from vivace.bench.speed_network import MODEL_STAGES, Runs, network, ratio, take_turns
+from vivace.bench.speed_network import ANCHOR_NOW, MODEL_STAGES, Runs, network, ratio, take_turns
 from vivace.bench.speed_run import opening_of
 from vivace.errors import UsageError
+from vivace.models.live2diff.motion import Clip
 
 SIZE = (64, 64)
 
@@ -49,7 +50,15 @@ def test_every_figure_is_there_finite_and_positive() -> None:
         for name in ("model_step", *(f"model_{s}" for s in MODEL_STAGES))
         for share in (50, 95, 99)
     ]
-    rates = ["unet_tflop", "unet_tflops", "matrix_tflops", "unet_matrix_share", "times_plain", "unet_times_plain"]
+    rates = [
+        "anchor_step_ms",
+        "unet_tflop",
+        "unet_tflops",
+        "matrix_tflops",
+        "unet_matrix_share",
+        "times_plain",
+        "unet_times_plain",
+    ]
     assert values.keys() == {*shares, *rates}
     assert values.keys() <= speed_metrics().keys()
     (plain,) = found.beside.values()
@@ -102,3 +111,17 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
 def test_what_has_no_plain_form_is_refused() -> None:
     with pytest.raises(UsageError, match="no plain form"):
         network(job_of(ModelEngine(tiny_model())), lambda *_: None)
+
+
+def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
+    model = tiny_model((25, 34, 43))
+    opening = opening_of(job_of(None, size=SIZE).settings)
+    runs = Runs(ModelEngine(model), opening, render_loop(SIZE, 4), FakeClock())
+    runs.warm_up(14, lambda done: None)
+    clips: list[int] = []
+    handle = model.parts.unet.register_forward_pre_hook(
+        lambda _, inputs: clips.append(len(inputs[0])) if isinstance(inputs[4], Clip) else None
+    )
+    runs.dearest_ms(ANCHOR_NOW, runs.lag + 2)
+    handle.remove()
+    assert clips == [8, 8, 8], "every row, once"

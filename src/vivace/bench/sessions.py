@@ -48,7 +48,7 @@ class Session:
         self._spec = model.spec
         self._embeds = model.encode_prompt(opening.prompt).embeds
         self._pictures = pictures
-        self._options = options or {}
+        self.options = options or {}
 
     def chunk(self, number: int) -> Chunk:
         """Return the `number`-th chunk of pictures."""
@@ -60,7 +60,7 @@ class Session:
             self._embeds,
             self._spec.denoising_steps[0],
             strength=self._spec.default_strength,
-            options=self._options,
+            options=self.options,
         )
 
 

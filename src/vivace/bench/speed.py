@@ -199,6 +199,12 @@ def speed_metrics() -> dict[str, MetricInfo]:
             meaning = f"{share} % of model steps spend at most this of the device's time in {stage}."
             add(f"model_{stage}_ms_p{share}", f"Model {stage} p{share}", "ms", meaning)
     add(
+        "anchor_step_ms",
+        "Model step that sets anchors",
+        "ms",
+        "The dearest step while the window's anchors are set anew.",
+    )
+    add(
         "times_plain",
         "Times as fast as plain",
         "x",
