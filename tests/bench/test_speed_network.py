@@ -98,11 +98,14 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
         return Runs(ModelEngine(model), opening, render_loop(SIZE, 4), clock)
 
     ours, plain = runs("ours", 0.5), runs("plain", 3.0)
-    take_turns(ours, plain, 1000, 40.0, lambda done: None)  # 2 s a turn
-    assert order == (["ours"] * 4 + ["plain"]) * 10
+    take_turns(ours, plain, 1000, 40.0, lambda done: None)  # 2 s a turn, and 5 s for both
+    assert order == (["ours"] * 4 + ["plain"]) * 9
     found = ratio("times_plain", "case", plain.rounds, ours.rounds, "step")
     assert found.value == pytest.approx(6.0)
-    assert found.blocks == pytest.approx([6.0] * 10)
+    assert found.blocks == pytest.approx([6.0] * 9)
+    order.clear()
+    take_turns(ours, plain, 1000, 1.0, lambda done: None)
+    assert order == ["ours", "plain"] * 4
     order.clear()
     take_turns(ours, plain, 20, None, lambda done: None)
     assert order == (["ours"] * 2 + ["plain"] * 2) * 10

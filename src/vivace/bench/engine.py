@@ -170,11 +170,13 @@ class ModelEngine:
 
     @property
     def about(self) -> str:
-        """Model, runtime, precision, device."""
+        """Model, runtime, precision, device; denoising steps where there are several, and fallbacks that were taken."""
         if not self._paints:
             return "a stream without a prompt: the source, untouched"
-        runtime = self._model.runtime
-        return f"{self._about}{self._model.spec.name}: {runtime.runtime} {runtime.precision} on {runtime.device}"
+        spec, runtime = self._model.spec, self._model.runtime
+        steps = f", {spec.denoising_steps[0]} steps" if spec.denoising_steps[0] > 1 else ""
+        notes = "".join(f"; {note}" for note in runtime.notes)
+        return f"{self._about}{spec.name}: {runtime.runtime} {runtime.precision} on {runtime.device}{steps}{notes}"
 
     @property
     def model(self) -> StreamModel | None:

@@ -57,6 +57,28 @@ class Loop(Source):
             yield Frame(rgb, index, index, Fraction(1, 30), self._clock())
 
 
+class Cuttable(Source):
+    """Another source, which ends by itself once somebody has had enough."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.info)
+        self._source = source
+        self._enough = False
+
+    def end(self) -> None:
+        """Let the frame that is being read be the last; from any thread."""
+        self._enough = True
+
+    def _read(self) -> Generator[Frame, None, None]:
+        for frame in self._source:
+            yield frame
+            if self._enough:
+                return
+
+    def _release(self) -> None:
+        self._source.close()
+
+
 class Camera(Source):
     """A camera by script: picture `k` exists from `start + k / fps` on, and only until the next one.
 

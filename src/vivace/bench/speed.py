@@ -27,7 +27,7 @@ HEAVY_WARMUP_FRAMES = 20
 """Until a window of sixteen frames is full and its anchors are set in every row."""
 HEAVY_COLD_FRAMES = 3
 """As many as it takes until a program is recorded."""
-HEAVY_BUDGET_S = 60.0
+HEAVY_BUDGET_S = 40.0
 """For the frames of the whole stream, and again for the steps of the model and its plain form."""
 
 Progress = Callable[[str, int, int], None]

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
 PLAIN_OPTIONS = {"anchor_joint": 0.0}
 """The plain form takes its anchors as they come: what it is timed on costs the same, and its warm-up far less."""
+LEAST_TURNS = 4
+"""Of each form, however long they take."""
 ANCHOR_NOW = {"anchor": 1.0}
 """Asks for anchors anew, which are set in the steps that follow, one row in each."""
 PLAIN_WARMUP_STEPS = 2
@@ -123,7 +125,7 @@ class Runs:
         self.rounds: list[Times] = []
         """What was timed, a turn each."""
         self._session = Session(self.model, opening, pictures, options=given)
-        self._clock = clock
+        self.clock = clock
         self._number = 0
 
     def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
@@ -136,8 +138,8 @@ class Runs:
         """Time steps for so long, at least one and at most so many."""
         self.model.timer.enabled = True
         times: list[float] = []
-        began_s = self._clock()
-        while len(times) < most and (not times or self._clock() - began_s < seconds):
+        began_s = self.clock()
+        while len(times) < most and (not times or self.clock() - began_s < seconds):
             times.append(self._step())
         self.model.timer.enabled = False
         self.rounds.append({"step": times, **self.model.timer.take()})
@@ -161,9 +163,9 @@ class Runs:
     def _step(self) -> float:
         chunk = self._session.chunk(self._number)
         self._number += 1
-        began_s = self._clock()
+        began_s = self.clock()
         self.model.step([self._session.state], [chunk])
-        return (self._clock() - began_s) * 1000.0
+        return (self.clock() - began_s) * 1000.0
 
 
 class SeenCall:
@@ -195,10 +197,13 @@ class SeenCall:
 
 
 def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tell: Callable[[int], object]) -> None:
-    """Let the two time steps in turns, until ours has so many, or the time is over."""
+    """Let the two time steps in turns, until ours has so many, or the time is over and a few turns are taken."""
     turn_s = math.inf if budget_s is None else budget_s / (2 * BLOCKS)
     each = max(1, frames // BLOCKS)
-    for _ in range(BLOCKS):
+    began_s = ours.clock()
+    for turn in range(BLOCKS):
+        if budget_s is not None and turn >= LEAST_TURNS and ours.clock() - began_s > budget_s:
+            return
         ours.take_turn(turn_s, each)
         plain.take_turn(turn_s, each)
         tell(len(ours.stage_ms("step")))

@@ -26,8 +26,8 @@ from vivace.bench.process import Found, Job, Report
 from vivace.errors import StepError
 
 if TYPE_CHECKING:
+    from vivace.bench.loops import Cuttable
     from vivace.media.sink import Sink
-    from vivace.media.source import Source
     from vivace.models.base import StreamModel
 
 WARMUP_FRAMES = 30
@@ -163,7 +163,7 @@ class _Enough:
 
 
 def _play(
-    runner: Runner, source: Source, sink: Sink, clock: Clock, watch: Watch, enough: Callable[[int], bool]
+    runner: Runner, source: Cuttable, sink: Sink, clock: Clock, watch: Watch, enough: Callable[[int], bool]
 ) -> tuple[list[float], dict[str, dict[str, float | None]]]:
     """Run a source through a session, every frame; end it when there are `enough`, which lets a few more come out.
 
@@ -177,7 +177,7 @@ def _play(
                 times_s.append(clock())
                 watch(len(times_s))
                 if enough(len(times_s)):
-                    source.close()  # what is inside comes out: a step left behind would run beside what is timed next
+                    source.end()  # what is inside comes out: a step left behind would run beside what is timed next
         stats = runner.stats()
     stages = {} if stats is None else {stage: dict(stats.stages_ms[stage]) for stage in STAGES}
     return times_s, stages
@@ -289,10 +289,11 @@ def case_of(opening: Opening) -> str:
     return f"{opening.size[0]}x{opening.size[1]}"
 
 
-def _clip(settings: Any) -> Source:
+def _clip(settings: Any) -> Cuttable:
+    from vivace.bench.loops import Cuttable
     from vivace.media.source import open_source
 
-    return open_source(settings["clip"])
+    return Cuttable(open_source(settings["clip"]))
 
 
 def _mp4(folder: str) -> Sink:

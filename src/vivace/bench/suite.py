@@ -279,6 +279,11 @@ def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict
     fields = asdict(options)
     for name in ("engine", "plain", "seed", "weights"):
         fields.pop(name, None)
+    if isinstance(options, SpeedOptions):
+        # What was always so until large models came is not written, so that older documents compare.
+        for name in ("warmup_frames", "cold_frames", "budget_s"):
+            if fields[name] == SpeedOptions.__dataclass_fields__[name].default:
+                del fields[name]
     if fields.get("clips") is not None:
         fields["clips"] = fields["clips"].name
     plain: dict[str, JsonValue] = json.loads(json.dumps(fields))

@@ -107,7 +107,7 @@ class SpeedFlags:
     size: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=())] = None
     """Output size WxH; may be given several times. Default: 256x256 and 512x512; of a large model 512x512 alone."""
     frames: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 300
-    """Frames to time at each size, after a warm-up; of a large model as many of them as a minute gives."""
+    """Frames to time at each size, after a warm-up; of a large model as many of them as 40 s allow."""
     long: Annotated[int | None, Parameter(group=PROTOCOL, converter=whole)] = None
     """Frames of the long run at the first size, which shows whether cost or memory grows; 0 leaves it out. Default:
     2000; of a large model none."""
