@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+import live2diff_mirror
 from fakes import FakeClock
 from live2diff_tiny import tiny_model
 from timing_fakes import AtHand, job_of
@@ -16,11 +18,13 @@ from vivace.bench.engine import ModelEngine
 from vivace.bench.flops import Call, unet_flops
 from vivace.bench.loops import render_loop
 from vivace.bench.plain import make_plain
-from vivace.bench.process import Found
+from vivace.bench.process import Found, Job, run_job
 from vivace.bench.speed import speed_metrics
 from vivace.bench.speed_network import ANCHOR_NOW, MODEL_STAGES, Runs, network, ratio, take_turns
 from vivace.bench.speed_run import opening_of
+from vivace.bench.subject import Subject
 from vivace.errors import UsageError
+from vivace.models import LoadOptions
 from vivace.models.live2diff.motion import Clip
 
 SIZE = (64, 64)
@@ -128,3 +132,23 @@ def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
     runs.dearest_ms(ANCHOR_NOW, runs.lag + 2)
     handle.remove()
     assert clips == [8, 8, 8], "every row, once"
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_its_memory_is_told_and_stages_are_timed_there(tmp_path: Path) -> None:
+    live2diff_mirror.write(tmp_path)
+    subject = Subject(str(tmp_path / "tiny.toml"), loading=LoadOptions(random_weights=True, device="cuda"))
+    settings = {
+        "size": SIZE,
+        "fps": 30.0,
+        "prompt": "ink",
+        "seed": 0,
+        "frames": 20,
+        "warmup_frames": 20,
+        "budget_s": 9.0,
+    }
+    job = Job("vivace.bench.speed_network:network", subject.engine(), settings, plain=subject.plain_engine())
+    values = {value.metric: value.value for value in run_job(job, lambda *_: None).values}
+    assert values["gpu_peak_reserved_mib"] >= values["gpu_peak_allocated_mib"] > 0
+    assert all(value is not None and value > 0 for value in values.values())
+    assert values["matrix_tflops"] > 1

@@ -145,6 +145,7 @@ def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = ru
             for task, title in tasks.items():
                 given = {**settings, "size": size, "clip": str(clip)}
                 job = Job(f"vivace.bench.{task}", options.engine, given, plain=options.plain)
+                progress(f"{title}, starting", 0, options.frames)
                 findings.add(run(job, partial(progress, title)))
     if options.long_frames is None:
         findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
