@@ -127,6 +127,7 @@ def test_a_style_brings_base_lora_words_and_steps(load: Load, made: Path) -> Non
         toy.seeded(ClipText, toy.TEXT, 2).state_dict()["text_model.encoder.layers.1.mlp.fc1.weight"],
     )
     assert parts.look.t_index == (25, 34, 43)
+    assert parts.look.licence == "Apache-2.0; files of the style: unknown: read it where you get the file"
     known, other = parts.prompts.encode_negative("sks"), parts.prompts.encode_negative("ska")
     assert not torch.equal(torch.from_numpy(known.embeds), torch.from_numpy(other.embeds))
 
@@ -222,6 +223,8 @@ def test_random_weights_need_no_files_and_follow_the_seed(profile: Profile, tmp_
     assert not torch.equal(weight(one), weight(other))
     assert (one.prompts.encode("ink").embeds == again.prompts.encode("ink").embeds).all()
     assert len(parts(1, steps=4).look.t_index) == 4
+    skipping, whole = (parts(1, clip_skip=skip).prompts.encode("ink").embeds for skip in (2, 0))
+    assert (skipping != whole).any()
     assert type(parts(1, autoencoder="full").autoencoder).__name__ == "FullAutoencoder"
 
 

@@ -120,8 +120,8 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         torch.set_num_threads(threads)
     device = choose_device(options.device)
     precision = options.precision or choose_precision(device)
-    parts = load_parts(profile, options, device, DTYPES[precision])
     mode, notes = choose_mode(runtime, device)
+    parts = load_parts(profile, options, device, DTYPES[precision])
     info = RuntimeInfo("eager" if mode == "eager" else "compiled", device_name(device), precision, notes)
     return Live2DiffModel(parts, info=info, mode=mode)
 
@@ -176,7 +176,7 @@ def load_parts(
         ClipTokenizer(_tokenizer_folder(paths)),
         encoder.eval(),
         template=style.template,
-        clip_skip=style.clip_skip if options.clip_skip is None else options.clip_skip,
+        clip_skip=_clip_skip(style, options),
         inversions={word: read_inversion(path)[1] for word, path in words.items()},
     )
     return Parts(
@@ -209,7 +209,12 @@ def _random_parts(
         unet=unet,
         autoencoder=autoencoder.place(device, dtype),
         detector=detector.place(device, dtype),
-        prompts=ClipPrompts(HashTokenizer(widths.text.vocabulary), encoder, template=style.template),
+        prompts=ClipPrompts(
+            HashTokenizer(widths.text.vocabulary),
+            encoder,
+            template=style.template,
+            clip_skip=_clip_skip(style, options),
+        ),
         look=_look(profile, style, options),
         loras=(LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX)),
     )
@@ -234,10 +239,14 @@ def _look(profile: Profile, style: Style, options: LoadOptions) -> Look:
     return Look(
         name=f"{profile.name}/{style.name}",
         summary=style.summary,
-        licence=profile.licence,
+        licence="; ".join([profile.licence, *sorted({f"files of the style: {spec.licence}" for spec in style.files})]),
         t_index=steps_of(style, options.steps),
         guidance=options.guidance,
     )
+
+
+def _clip_skip(style: Style, options: LoadOptions) -> int:
+    return style.clip_skip if options.clip_skip is None else options.clip_skip
 
 
 def _check_options(options: LoadOptions) -> None:
