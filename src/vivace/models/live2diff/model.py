@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from vivace.runtime.stages import StageTimer
 SIZE_MULTIPLE_PX = 8
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 LORA_OPTION = "lora_"
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch says on a GPU, on Windows, and elsewhere on a CPU."""
 
 OPTIONS = (
     ModelOption("anchor", "Another number sets the anchors anew from the last eight frames.", 0, 0, 2**31, whole=True),
@@ -126,22 +129,15 @@ class Live2DiffModel:
         self._check_size(size)
         height, width = latent_size(size)
         guidance = self._parts.look.guidance
-        try:
+        with self._on_device(size):
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
             canvas = Canvas(self._parts, self._batch, live, size, mode=self._mode, timer=self.timer, pools=self._pools)
             canvas.prepare(self._turn)
-        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-            raise self._too_large(size) from error
-        except RuntimeError as error:
-            # On a CPU torch says it in words only.
-            if "memory" in str(error).lower():
-                raise self._too_large(size) from error
-            raise
-        canvas.seed = seed
-        if guidance == "initialize":
-            self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
+            canvas.seed = seed
+            if guidance == "initialize":
+                self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
         return canvas
 
     def encode_prompt(self, text: str) -> Prompt:
@@ -160,11 +156,8 @@ class Live2DiffModel:
             StepError: numbers that are not finite; the state must be reset.
             CapacityError: the device ran out of memory.
         """
-        with self._turn:
-            try:
-                return self._step(states, chunks)
-            except torch.cuda.OutOfMemoryError as error:
-                raise self._too_large(states[0].size) from error
+        with self._turn, self._on_device(states[0].size):
+            return self._step(states, chunks)
 
     def reset(self, state: Canvas, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place, for the frames to come or for all."""
@@ -282,9 +275,18 @@ class Live2DiffModel:
                 f"side, not {width}x{height}; set another size"
             )
 
-    def _too_large(self, size: tuple[int, int]) -> CapacityError:
-        need = self.nbytes(size) / 2**20
-        return CapacityError(
-            f"a stream of {size[0]}x{size[1]} px in {self._spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
-            f"{self._info.device} beside the weights; choose a smaller size or fewer steps"
-        )
+    @contextmanager
+    def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
+        """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
+        try:
+            with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+                yield
+        except (MemoryError, RuntimeError) as error:
+            said = str(error).lower()
+            if not isinstance(error, MemoryError) and not any(words in said for words in OUT_OF_MEMORY):
+                raise
+            need = self.nbytes(size) / 2**20
+            raise CapacityError(
+                f"a stream of {size[0]}x{size[1]} px in {self._spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
+                f"{self._info.device} beside the weights; choose a smaller size or fewer steps"
+            ) from error
