@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from vivace.bench.engine import ModelEngine, model_engine
 from vivace.bench.loops import render_clip, render_loop, there_and_back
 from vivace.bench.measure import Value
 from vivace.bench.process import Found, Job, run_job, to_found, to_job
-from vivace.bench.speed import MIN_LONG_FRAMES, SpeedOptions, measure_speed, speed_metrics
+from vivace.bench.speed import MIN_LONG_FRAMES, SpeedOptions, heavy_options, measure_speed, speed_metrics
 from vivace.bench.speed_growth import cost_growth, cpu_growth, growth, memory_growth
 from vivace.bench.stats import summarise
+from vivace.bench.subject import Subject
 from vivace.cli import main
 from vivace.errors import ControlError, StepError, UnknownModelError, UsageError
 from vivace.media.source import open_source
@@ -194,6 +195,42 @@ def test_what_says_nothing_is_refused(changes: dict[str, object]) -> None:
 def test_too_little_to_measure_is_refused(tokens: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "speed", *tokens]) == 2
     assert tokens[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "named"),
+    [
+        (["--command", "cat", "--precision", "f16"], "--command"),
+        (["--model", "live2diff", "--random-weights", "--frames", "3"], "--frames"),
+        (["--model", "live2diff", "--random-weights", "--steps", "0"], "steps"),
+        (["--model", "nimi"], "nimi"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(
+    tokens: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "speed", *tokens]) != 0
+    err = capsys.readouterr().err
+    assert named in err
+    assert "starting" not in err
+
+
+def test_of_a_large_model_only_what_minutes_allow_is_measured_unless_asked_for() -> None:
+    asked: list[tuple[str, object]] = []
+
+    def run(job: Job, report: object) -> Found:
+        asked.append((job.task.partition(":")[2], job.plain and job.plain.name))
+        return Found("fake", [Value("fps", "case", 1.0)])
+
+    subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
+    plan = heavy_options(SpeedOptions(subject.engine(), frames=20), subject.plain_engine())
+    findings = measure_speed(replace(plan, sizes=((64, 48),)), ignore, run=run)
+    assert asked == [("pace", "plain eager"), ("network", "plain eager")]
+    assert {entry.what for entry in findings.not_run} == {"cost growth", "sessions"}
+    asked.clear()
+    plan = replace(plan, sizes=((64, 48),), long_frames=MIN_LONG_FRAMES, session_fps=(10.0,))
+    assert not measure_speed(plan, ignore, run=run).not_run
+    assert [task for task, _ in asked] == ["pace", "network", "growth", "serve"]
 
 
 def test_a_loop_has_no_cut_and_a_clip_the_frames_and_size_that_are_measured(tmp_path: Path) -> None:
