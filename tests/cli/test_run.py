@@ -42,7 +42,8 @@ def parsed(app: App, line: str) -> RunOptions:
 def test_flags_become_options_for_loading(app: App) -> None:
     flags = (
         "--style felted --lora a.safetensors --lora b=c.safetensors=0.5 --lora d=e --file motion=x=y.ckpt "
-        "--file vae=v --device cuda:1 --precision f16 --autoencoder full --guidance self"
+        "--file vae=v --device cuda:1 --precision f16 --autoencoder full --guidance self "
+        "--lora-scaling reference --clip-skip 2"
     )
     assert parsed(app, f"run a {flags}").loading.load_options(steps=3) == LoadOptions(
         style="felted",
@@ -52,6 +53,8 @@ def test_flags_become_options_for_loading(app: App) -> None:
         device="cuda:1",
         precision="f16",
         autoencoder="full",
+        lora_scaling="reference",
+        clip_skip=2,
         guidance="self",
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
+from vivace.cli.options import whole
 from vivace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class LoadFlags:
 
     lora: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
     """A LoRA on top of the style's, as PATH or PATH=WEIGHT; once for each."""
+    lora_scaling: Annotated[Literal["alpha", "reference"] | None, Parameter(group=FILES)] = None
+    """Whether a LoRA's own alpha / rank counts, which is the default, or is ignored, as the published Live2Diff does."""
+    clip_skip: Annotated[int | None, Parameter(group=FILES, converter=whole)] = None
+    """Last layers of the text encoder to leave out; the style's own if not given."""
     file: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
     """A file of your own for one of the model's, as ROLE=PATH; `vivace models show` names the roles. Once for each."""
     autoencoder: Annotated[Literal["tiny", "full"] | None, Parameter(group=FILES)] = None
@@ -59,6 +64,8 @@ class LoadFlags:
             "precision": self.precision,
             "files": _by_name("--file", "ROLE=PATH", self.file or (), _path),
             "loras": dict(_lora(text) for text in self.lora or ()),
+            "lora_scaling": self.lora_scaling,
+            "clip_skip": self.clip_skip,
             "autoencoder": self.autoencoder,
             "guidance": self.guidance,
         }
