@@ -34,7 +34,7 @@ class LoadFlags:
     lora: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
     """A LoRA on top of the style's, as PATH or PATH=WEIGHT; once for each."""
     lora_scaling: Annotated[Literal["alpha", "reference"] | None, Parameter(group=FILES)] = None
-    """Whether a LoRA's own alpha / rank counts, which is the default, or is ignored, as the published Live2Diff does."""
+    """Whether a LoRA's own alpha / rank counts, which is the default, or is ignored, as the reference does."""
     clip_skip: Annotated[int | None, Parameter(group=FILES, converter=whole)] = None
     """Last layers of the text encoder to leave out; the style's own if not given."""
     file: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
