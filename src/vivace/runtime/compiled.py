@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 
 import torch
 
@@ -24,7 +25,8 @@ def compiler_problem(device_type: str) -> str:
 
     x = torch.ones(8, 32, device=device_type)
     try:
-        with torch.inference_mode():
+        # The compiler imports what torch has deprecated, and says so.
+        with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
             torch.compile(probe, dynamic=False, fullgraph=True)(x)
     except (RuntimeError, ImportError, OSError) as error:
         # What follows the first paragraph is advice for torch's developers.

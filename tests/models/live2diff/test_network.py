@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vivace.models.live2diff import layers
 from vivace.models.live2diff.layers import Conv, Projections
 from vivace.models.live2diff.lora import UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff.motion import Clip, KvCache, Live, TemporalAttention
-from vivace.models.live2diff.ring import HEADS, ring_attention
+from vivace.models.live2diff.ring import (
+    HEADS,
+    compiled_ring_attention,
+    one_pass_ring_attention,
+    plain_ring_attention,
+    ring_attention,
+)
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import SLOTS, Window, join_windows, window_at
 
@@ -186,7 +194,70 @@ def test_a_row_may_see_its_own_slot_alone() -> None:
     assert (found - qkv[..., 32:]).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_forms_of_ring_attention_agree(dtype: torch.dtype) -> None:
+    """The one of products, and the one that is meant for a compiler."""
+    generator = torch.Generator().manual_seed(0)
+    ring = torch.randn((3, 2, 5, SLOTS, 64), generator=generator).to(dtype)
+    qkv, tables = (torch.randn(shape, generator=generator).to(dtype) for shape in ((3, 5, 192), (SLOTS, 192)))
+    rings, window = [ring.clone(), ring.clone()], window_at(9, 3)
+    found = plain_ring_attention(qkv, rings[0], tables, window)
+    expected = one_pass_ring_attention(qkv, rings[1], tables, window)
+    assert torch.equal(*rings)
+    assert (found.float() - expected.float()).abs().max() <= 64 * torch.finfo(dtype).eps
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Compiling without a compiler: functions are traced, and graphs run as they are; return their sizes."""
+    graphs: list[int] = []
+
+    def record(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
+        graphs.append(len(graph.graph.nodes))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=record))
+    compiled_ring_attention.cache_clear()
+    torch._dynamo.reset()
+    yield graphs
+    compiled_ring_attention.cache_clear()
+    torch._dynamo.reset()
+
+
+@torch.inference_mode()
+def test_a_compiled_ring_is_the_ring_for_any_number_of_rows_and_pixels(
+    make_recorded_unet: MakeUNet, recorder: list[int]
+) -> None:
+    """One graph a width: the widths of the network are 32, 64 and 96."""
+    unet = make_recorded_unet()
+    cases = [(inputs(rows, 32), window_at(20, rows)) for rows in (2, 3, 4)]
+    expected = [unet(*given, Live([filled_cache(unet, len(given[2]))], window)) for given, window in cases]
+    unet.compile_ring()
+    for (given, window), noise in zip(cases, expected, strict=True):
+        cache = filled_cache(unet, len(given[2]))
+        places = [layer.data_ptr() for layer in cache.layers]
+        assert (unet(*given, Live([cache], window)) - noise).abs().max() <= ROUNDING
+        assert [layer.data_ptr() for layer in cache.layers] == places
+    # The smallest level has one pixel, a size that no other shares.
+    assert len(recorder) == 4
+
+
 # -- layouts and precision ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [7, 40])
+@torch.inference_mode()
+def test_attention_in_half_precision_on_a_cpu_is_attention(monkeypatch: pytest.MonkeyPatch, keys: int) -> None:
+    """By products, in one piece and in several."""
+    generator = torch.Generator().manual_seed(2)
+    q, k, v = (torch.randn((2, 3, n, 8), generator=generator) for n in (24, keys, keys))
+    expected = F.scaled_dot_product_attention(q, k, v)
+    halved = [part.bfloat16() for part in (q, k, v)]
+    whole = layers.attend(*halved)
+    monkeypatch.setattr(layers, "SCORES_BYTES", 2 * 2 * 3 * keys * 5)
+    assert torch.equal(layers.attend(*halved), whole)
+    assert (whole.float() - expected).abs().max() <= 0.03
+    assert torch.equal(layers.attend(q, k, v), expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

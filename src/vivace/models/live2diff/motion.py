@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivace.models.live2diff.layers import FeedForward, Projections, features_of, tokens_of
-from vivace.models.live2diff.ring import HEADS, ring_attention
+from vivace.models.live2diff.ring import HEADS, RingAttention, ring_attention
 from vivace.models.live2diff.window import SLOTS, Window
 
 POSITION_ENTRIES = 24
@@ -104,6 +104,7 @@ class TemporalAttention(Projections):
         super().__init__()
         self.layer = 0
         """Which tensor of a cache belongs to this layer; set by the network."""
+        self.ring_attention: RingAttention = ring_attention
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -160,7 +161,7 @@ class TemporalAttention(Projections):
             ring = cache.layers[self.layer]
             own = slice(start, start + len(ring))
             window = Window(*(table[own] for table in live.window))
-            mixed.append(ring_attention(qkv[own, :, 0], ring, self.tables, window))
+            mixed.append(self.ring_attention(qkv[own, :, 0], ring, self.tables, window))
             start = own.stop
         return torch.cat(mixed)[:, :, None]
 

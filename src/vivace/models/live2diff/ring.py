@@ -8,7 +8,9 @@ the ring stays where it is. Shapes: r rows (streams x denoising rows), p pixels,
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from vivace.errors import BackendUnavailableError
 from vivace.models.live2diff.window import Window
 
 HEADS = 8
+RingAttention = Callable[[Tensor, Tensor, Tensor, Window], Tensor]
 
 
 def ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
@@ -32,30 +35,76 @@ def ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) ->
     """
     if qkv.is_cuda:
         return _on_cuda(qkv, ring, tables, window.visible, window.positions, window.slots)
+    if torch.compiler.is_compiling():
+        return one_pass_ring_attention(qkv, ring, tables, window)
     return plain_ring_attention(qkv, ring, tables, window)
 
 
 def plain_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
-    """Do what `ring_attention` does, on any device; scores are normalised in float32."""
-    visible, positions, slots = window
+    """Do what `ring_attention` does, with products alone; scores are normalised in float32."""
     rows, channels = len(qkv), ring.shape[-1]
-    own = torch.arange(rows, device=qkv.device)
-    ring[own, :, :, slots] = qkv[..., channels:].unflatten(-1, (2, channels)).transpose(1, 2)
-    q_table, k_table, v_table = tables[positions].chunk(3, -1)
-    q = (qkv[..., :channels] + q_table[own, slots][:, None]) * (channels // HEADS) ** -0.5
-    # The query is laid out once a head, with zeros for the other heads, so that a pixel's scores are one small product
-    # with its keys as they lie in memory. Eight times the arithmetic, and still quicker than to copy the ring.
-    heads = torch.eye(HEADS, dtype=q.dtype, device=q.device).repeat_interleave(channels // HEADS, 1)
-    q = q[:, :, None] * heads
-    hidden = torch.zeros_like(visible, dtype=q.dtype).masked_fill(~visible, -math.inf)
+    q, k_table, v_table = _write(qkv, ring, tables, window)
+    # A pixel's scores are one small product with its keys as they lie in memory, if the query is laid out once a head
+    # with zeros for the others: eight times the arithmetic, and still several times quicker than to copy the ring.
+    apart = torch.eye(HEADS, dtype=q.dtype, device=q.device).repeat_interleave(channels // HEADS, 1)
+    hidden = torch.zeros_like(window.visible, dtype=q.dtype).masked_fill(~window.visible, -math.inf)
     mixed = []
     for row in range(rows):
         keys, values = ring[row]
-        scores = q[row] @ keys.transpose(1, 2) + q[row] @ k_table[row].T + hidden[row]
-        weights = scores.float().softmax(-1).to(q.dtype)
-        both = weights @ values + weights @ v_table[row]
-        mixed.append(both.unflatten(-1, (HEADS, -1)).diagonal(dim1=1, dim2=2).transpose(1, 2).flatten(1))
+        scores = (q[row, :, None] * apart) @ keys.transpose(1, 2)
+        scores += (_by_head(q[row]) @ _by_head(k_table[row]).mT).transpose(0, 1) + hidden[row]
+        weights = scores.softmax(-1, torch.float32).to(q.dtype)
+        both = (weights @ values).unflatten(-1, (HEADS, -1)).diagonal(dim1=1, dim2=2).permute(2, 0, 1)
+        both = both + weights.transpose(0, 1) @ _by_head(v_table[row])
+        mixed.append(both.transpose(0, 1).flatten(1))
     return torch.stack(mixed)
+
+
+def one_pass_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
+    """Do what `ring_attention` does, in float32, in a form that a compiler turns into one pass over the ring.
+
+    Without a compiler this would hold the ring several times over.
+    """
+    q, k_table, v_table = (x.float().unflatten(-1, (HEADS, -1)) for x in _write(qkv, ring, tables, window))
+    keys, values = ring.float().unflatten(-1, (HEADS, -1)).unbind(1)
+    scores = (q[:, :, None] * (keys + k_table[:, None])).sum(-1)
+    weights = scores.masked_fill(~window.visible[:, None, :, None], -math.inf).softmax(2)
+    return (weights[..., None] * (values + v_table[:, None])).sum(2).flatten(2).to(qkv.dtype)
+
+
+@functools.cache
+def compiled_ring_attention() -> RingAttention:
+    """Return `ring_attention` for a CPU with a compiler, which compiles once for each width of the network.
+
+    That takes seconds, on the first call of a width; numbers of rows and pixels share what is compiled.
+    """
+    # One for each width, for one row and for several, for one pixel and for several: more than torch allows by default.
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, 32)
+    compiled = torch.compile(one_pass_ring_attention, dynamic=False, fullgraph=True)
+
+    def attend(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
+        torch._dynamo.maybe_mark_dynamic(qkv, (0, 1))
+        torch._dynamo.maybe_mark_dynamic(ring, (0, 2))
+        for table in window:
+            torch._dynamo.maybe_mark_dynamic(table, 0)
+        return compiled(qkv, ring, tables, window)
+
+    return attend
+
+
+def _write(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+    """Write every row's slot; return scaled queries `[r p c]` with positions, and the rows' tables `[r 16 c]`."""
+    channels, own = ring.shape[-1], torch.arange(len(qkv), device=qkv.device)
+    ring[own, :, :, window.slots] = qkv[..., channels:].unflatten(-1, (2, channels)).transpose(1, 2)
+    q_table, k_table, v_table = tables[window.positions].chunk(3, -1)
+    q = (qkv[..., :channels] + q_table[own, window.slots][:, None]) * (channels // HEADS) ** -0.5
+    return q, k_table, v_table
+
+
+def _by_head(x: Tensor) -> Tensor:
+    """Return `x [n c]` as `[8 n d]`."""
+    return x.unflatten(-1, (HEADS, -1)).transpose(0, 1)
 
 
 @torch.library.custom_op("vivace::ring_attention", mutates_args=("ring",), device_types="cuda")

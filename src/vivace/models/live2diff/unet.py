@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.live2diff.layers import Conv, FeedForward, Projections, features_of, tokens_of
+from vivace.models.live2diff.layers import Conv, FeedForward, Projections, attend, features_of, tokens_of
 from vivace.models.live2diff.motion import Context, KvCache, MotionModule, TemporalAttention
+from vivace.models.live2diff.ring import compiled_ring_attention
 from vivace.models.live2diff.window import SLOTS
 
 
@@ -119,10 +120,10 @@ class Attention(Projections):
         self.to_v = nn.Linear(source_channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
-    def attend(self, *projected: Tensor) -> Tensor:
+    def mix(self, *projected: Tensor) -> Tensor:
         """Attend with queries, keys and values `[b l c]`."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected)
-        return self.to_out[0](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.to_out[0](attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class SelfAttention(Attention):
@@ -134,7 +135,7 @@ class SelfAttention(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within `x [b l c]`."""
-        return self.attend(*F.linear(x, self.fused).chunk(3, -1))
+        return self.mix(*F.linear(x, self.fused).chunk(3, -1))
 
 
 class TextAttention(Attention):
@@ -146,7 +147,7 @@ class TextAttention(Attention):
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Attend from `x [b l c]` to `text [b m d]`."""
-        return self.attend(self.to_q(x), *F.linear(text, self.fused).chunk(2, -1))
+        return self.mix(self.to_q(x), *F.linear(text, self.fused).chunk(2, -1))
 
 
 class SpatialBlock(nn.Module):
@@ -315,6 +316,14 @@ class Live2DiffUNet(nn.Module):
         """Return the temporal attention layers in the order of a cache: down, then up."""
         levels = [*self.down_blocks, *self.up_blocks]
         return [found for level in levels for found in level.modules() if isinstance(found, TemporalAttention)]
+
+    def compile_ring(self) -> None:
+        """Compile, on a CPU, the one part that torch has no quick operation for: attention to the ring.
+
+        Takes seconds on the first frame, of the first stream; see `compiled_ring_attention`.
+        """
+        for attention in self.temporal_attentions():
+            attention.ring_attention = compiled_ring_attention()
 
     def cache_shapes(self, rows: int, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
         """Return the shape `[t 2 p 16 c]` of every layer's cache for latents of `height` x `width`."""
