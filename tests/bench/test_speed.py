@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 
 from fakes import FakeClock, FakeModel
 from timing_fakes import SIZE, costly, job_of
-from vivace.bench import speed_run
-from vivace.bench.document import Interval, Measurement
+from vivace.bench import speed_run, suite
+from vivace.bench.document import Interval, Measurement, read_document
 from vivace.bench.engine import ModelEngine, model_engine
 from vivace.bench.loops import render_clip, render_loop, there_and_back
 from vivace.bench.measure import Value
@@ -23,7 +24,7 @@ from vivace.bench.speed_growth import cost_growth, cpu_growth, growth, memory_gr
 from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject
 from vivace.cli import main
-from vivace.errors import ControlError, StepError, UnknownModelError, UsageError
+from vivace.errors import ControlError, DeviceError, StepError, UnknownModelError, UsageError
 from vivace.media.source import open_source
 from vivace.models import LoadOptions
 
@@ -231,6 +232,21 @@ def test_of_a_large_model_only_what_minutes_allow_is_measured_unless_asked_for()
     plan = replace(plan, sizes=((64, 48),), long_frames=MIN_LONG_FRAMES, session_fps=(10.0,))
     assert not measure_speed(plan, ignore, run=run).not_run
     assert [task for task, _ in asked] == ["pace", "network", "growth", "serve"]
+
+
+def test_what_was_measured_is_kept_when_the_rest_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(job: Job, report: object) -> Found:
+        if job.task.endswith("network"):
+            raise DeviceError("the measuring process ended with -9 before it was done; is memory short?")
+        return Found("fake", [Value("fps", "64x48", 12.0)])
+
+    monkeypatch.setattr(suite, "measure_speed", partial(measure_speed, run=run))
+    subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
+    plan = replace(heavy_options(SpeedOptions(subject.engine()), subject.plain_engine()), sizes=((64, 48),), frames=20)
+    with pytest.raises(DeviceError, match="-9"):
+        suite.bench_command("speed", subject, tmp_path, 0, speed=plan)
+    (row,) = read_document(tmp_path / "speed.json").rows
+    assert [(m.metric, m.value) for m in row.measurements] == [("fps", 12.0)]
 
 
 def test_a_loop_has_no_cut_and_a_clip_the_frames_and_size_that_are_measured(tmp_path: Path) -> None:

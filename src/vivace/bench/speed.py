@@ -116,17 +116,29 @@ class Findings:
             other.describe(infos)
 
 
-def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
+def measure_speed(
+    options: SpeedOptions, progress: Progress, *, run: RunJob = run_job, into: Findings | None = None
+) -> Findings:
     """Measure every size, then the long run and the sessions at the first.
+
+    `into` has, whatever stops a measurement, what was found before.
 
     Raises:
         UsageError: too few frames to say anything.
         VivaceError: what stopped a measurement.
     """
     _check(options)
+    findings = Findings() if into is None else into
+    try:
+        _measure(options, progress, run, findings)
+    finally:
+        findings.describe(speed_metrics())
+    return findings
+
+
+def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: Findings) -> None:
     from vivace.bench.loops import render_clip
 
-    findings = Findings()
     settings = {**asdict(options), "steps_alone": options.plain is None}
     for name in ("engine", "sizes", "plain"):
         del settings[name]
@@ -151,8 +163,6 @@ def measure_speed(options: SpeedOptions, progress: Progress, *, run: RunJob = ru
         findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
     if not options.session_fps:
         findings.not_run.append(NotRun(what="sessions", reason="no rate was asked for; give --sessions FPS"))
-    findings.describe(speed_metrics())
-    return findings
 
 
 def _check(options: SpeedOptions) -> None:

@@ -99,10 +99,13 @@ class Parts:
 
 def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Report) -> None:
     """Measure the subject's speed, and that of the stream without its model."""
-    found = measure_speed(options, _told(report))
-    _take(parts, options.engine.name, "subject", found)
-    for system, beside in found.beside.items():
-        _take(parts, system, "baseline", beside)
+    found = Findings()
+    try:
+        measure_speed(options, _told(report), into=found)
+    finally:
+        _take(parts, options.engine.name, "subject", found)
+        for system, beside in found.beside.items():
+            _take(parts, system, "baseline", beside)
     if subject.ours:
         short = replace(options, engine=passthrough_engine(), plain=None, long_frames=None, session_fps=())
         _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
@@ -256,7 +259,7 @@ def bench_command(
         settings["style_classifier"] = classifier_version()
     parts = Parts(seed, settings)
     material: Material | None = None
-    with progress_bar() as report:
+    with _kept(parts, out / f"{kind}.json"), progress_bar() as report:
         # Time is measured first, while this process has loaded nothing that could disturb it.
         if speed is not None:
             speed_part(parts, subject, speed, report)
@@ -264,7 +267,7 @@ def bench_command(
             latency_part(parts, subject, latency, report)
         if quality is not None:
             if parts.rows:
-                # Minutes of figures are not lost with what may still fail.
+                # Nor with a process that is killed for the memory that pictures take.
                 make_folder(out)
                 write_document(out / f"{kind}.json", parts.document())
             material = quality_part(parts, subject, quality, report)
@@ -272,6 +275,19 @@ def bench_command(
     publish(document, material, out, kind, Console(), parts.series)
     if also is not None:
         write_document(also, document)
+
+
+@contextmanager
+def _kept(parts: Parts, path: Path) -> Iterator[None]:
+    """Write what was measured, should something stop the rest: minutes of figures are not lost with it."""
+    try:
+        yield
+    except BaseException:
+        if any(measurements for _, _, measurements in parts.rows.values()):
+            make_folder(path.parent)
+            write_document(path, parts.document())
+            Console(stderr=True).print(f"what was measured until then is in {path}", markup=False, highlight=False)
+        raise
 
 
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
