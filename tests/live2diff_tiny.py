@@ -19,6 +19,24 @@ UNET = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=16, depth
 TEXT = TextConfig(vocabulary=200, width=16, inner=32, layers=1, heads=2, tokens=9)
 
 
+H, W = 4, 6
+"""Size of the latents of `video`."""
+TOLERANCE = 2e-5
+"""Of float32, between two ways of the same work."""
+T_INDEX = {1: [35], 2: [30, 40], 3: [30, 36, 42]}
+"""Steps, by how many."""
+
+
+def video(frames: int, seed: int = 0) -> Tensor:
+    """Latents and depth of a clip, `[2 f 4 h w]`."""
+    return torch.randn((2, frames, 4, H, W), generator=torch.Generator().manual_seed(seed))
+
+
+def prompt(seed: int = 0) -> Tensor:
+    """An embedding `[5 8]`."""
+    return torch.randn((5, 8), generator=torch.Generator().manual_seed(100 + seed))
+
+
 class Shrink:
     """An autoencoder without weights: means of 8 x 8 px, and their colours spread out again."""
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.errors import ControlError
 from vivace.models.live2diff.motion import Clip
@@ -14,19 +15,6 @@ from vivace.models.live2diff.stream import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import SINKS, SLOTS, clip_visibility, row_window, window_at
 from vivace.models.loading import Guidance
-
-H, W = 4, 6
-TOLERANCE = 2e-5
-T_INDEX = {1: [35], 2: [30, 40], 3: [30, 36, 42]}
-
-
-def video(frames: int, seed: int = 0) -> Tensor:
-    """Latents and depth of a clip, `[2 f 4 h w]`."""
-    return torch.randn((2, frames, 4, H, W), generator=torch.Generator().manual_seed(seed))
-
-
-def prompt(seed: int = 0) -> Tensor:
-    return torch.randn((5, 8), generator=torch.Generator().manual_seed(100 + seed))
 
 
 def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidance = "none") -> LiveState:

@@ -20,7 +20,7 @@ from vivace.models.hub import plan, pull
 from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
-from vivace.models.live2diff.choose import choose_device, choose_mode, steps_of
+from vivace.models.live2diff.choose import COMPILES, choose_device, choose_mode, steps_of
 from vivace.models.live2diff.detector import DETECTOR
 from vivace.models.live2diff.load import load_parts
 from vivace.models.live2diff.parts import Parts
@@ -266,8 +266,8 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 def test_runtimes_say_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_mode("eager", CPU) == ("eager", ())
     monkeypatch.setattr(choose, "compiler_problem", lambda _: "")
-    assert choose_mode("compiled", CPU) == ("compiled", ())
-    assert choose_mode("compiled", torch.device("cuda")) == ("graph", ())
+    assert choose_mode("compiled", CPU) == ("compiled", (COMPILES,))
+    assert choose_mode("compiled", torch.device("cuda")) == ("graph", (COMPILES,))
     assert choose_mode(None, torch.device("cuda")) == ("graph", ())
     monkeypatch.setattr(choose, "compiler_problem", lambda _: "no compiler here")
     assert choose_mode(None, torch.device("cuda")) == ("eager", ("no compiler here",))

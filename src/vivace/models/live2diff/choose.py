@@ -12,6 +12,8 @@ from vivace.models.profile import Style
 from vivace.runtime.compiled import compiler_problem
 from vivace.runtime.graphs import Mode
 
+COMPILES = "every size is compiled when a stream of it is opened; the first time on a machine that takes minutes"
+
 
 def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[str, ...]]:
     """Return how a runtime runs programs on a device, and notes for people.
@@ -25,7 +27,7 @@ def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[
         if runtime is not None:
             raise BackendUnavailableError(f"{problem}; the runtime eager needs no compiler")
         return "eager", (problem,)
-    return ("graph" if device.type == "cuda" else "compiled"), ()
+    return ("graph" if device.type == "cuda" else "compiled"), (COMPILES,)
 
 
 def choose_device(wanted: str | None) -> torch.device:
