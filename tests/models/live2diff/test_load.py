@@ -268,7 +268,7 @@ def test_runtimes_say_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "compiler_problem", lambda _: "")
     assert choose_mode("compiled", CPU) == ("compiled", (COMPILES,))
     assert choose_mode("compiled", torch.device("cuda")) == ("graph", (COMPILES,))
-    assert choose_mode(None, torch.device("cuda")) == ("graph", ())
+    assert choose_mode(None, torch.device("cuda")) == ("graph", (COMPILES,))
     monkeypatch.setattr(choose, "compiler_problem", lambda _: "no compiler here")
     assert choose_mode(None, torch.device("cuda")) == ("eager", ("no compiler here",))
     with pytest.raises(BackendUnavailableError, match="no compiler here"):
