@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -340,3 +342,15 @@ def test_stages_are_timed_when_asked(model: Live2DiffModel) -> None:
     finally:
         model.timer.enabled = False
     assert {stage: len(values) for stage, values in times.items()} == {"encode": 3, "depth": 3, "unet": 3, "decode": 3}
+
+
+def test_the_memory_of_a_closed_stream_is_free_at_once(model: Live2DiffModel) -> None:
+    state = model.open(SIZE)
+    play(model, state, clip(3))
+    gone = weakref.ref(state)
+    gc.disable()
+    try:
+        del state
+        assert gone() is None
+    finally:
+        gc.enable()

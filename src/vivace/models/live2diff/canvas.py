@@ -43,6 +43,47 @@ class Wishes:
     loras: Mapping[str, float] = field(default_factory=dict)
 
 
+class Easel:
+    """What is recorded, and the buffers it reads and writes.
+
+    Apart from the canvas, whose programs hold it: they would hold each other, and a closed stream would keep its memory
+    until Python looks for such circles.
+    """
+
+    def __init__(self, parts: Parts, batch: StreamBatch, live: LiveState, size: tuple[int, int]) -> None:
+        """Allocate the buffers for pictures of `(width, height)` px."""
+        width, height = size
+        self.live = live
+        self.bounds = RunningBounds(device=batch.device)
+        self.rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=batch.device)
+        self.painted = torch.zeros_like(self.rgb)
+        self.finite = torch.ones((), dtype=torch.bool, device=batch.device)
+        self._parts, self._batch = parts, batch
+
+    def _pictures(self) -> Tensor:
+        return self.rgb.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def encode(self) -> None:
+        """Encode the picture."""
+        self.live.entering[0].copy_(self._parts.autoencoder.encode(self._pictures())[0])
+
+    def depth(self) -> None:
+        """Look at the picture's depth, and encode that."""
+        grey = depth_pictures(self._pictures(), self._parts.detector, bounds=self.bounds)
+        self.live.entering[1].copy_(self._parts.autoencoder.encode(grey)[0])
+
+    def denoise(self) -> None:
+        """Run the stream batch."""
+        self._batch.denoise([self.live])
+
+    def decode(self) -> None:
+        """Decode the frame that left the last row."""
+        finished = self.live.finished
+        picture = self._parts.autoencoder.decode(finished[None])[0].float()
+        self.finite.copy_(torch.isfinite(picture).all())
+        self.painted.copy_(((picture.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0))
+
+
 class Canvas:
     """One stream: its memory, the buffers of its pictures, and the recorded steps between them."""
 
@@ -63,25 +104,22 @@ class Canvas:
         pinned = device.type == "cuda"
         self.size = size
         self.live = live
-        self.bounds = RunningBounds(device=device)
         self.motion = CameraMotion()
         self.wishes = Wishes()
         self.seed = 0
         self.mode = mode
         self._frames_with_depth = 0
-        self._parts, self._batch, self._timer = parts, batch, timer
+        self._batch, self._timer = batch, timer
         self._device = device
-        self._rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=device)
-        self._painted = torch.zeros_like(self._rgb)
-        self._finite = torch.ones((), dtype=torch.bool, device=device)
+        self._easel = easel = Easel(parts, batch, live, size)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
         self._side = torch.cuda.Stream(device) if pinned else None
         # Depth runs beside the others and must not share their memory.
         main_pool, side_pool = pools or (None, None)
-        self._encode = Program(self._run_encode, device=device, mode=mode, pool=main_pool)
-        self._depth = Program(self._run_depth, device=device, mode=mode, pool=side_pool)
-        self._denoise = Program(self._run_denoise, device=device, mode=mode, pool=main_pool)
-        self._decode = Program(self._run_decode, device=device, mode=mode, pool=main_pool)
+        self._encode = Program(easel.encode, device=device, mode=mode, pool=main_pool)
+        self._depth = Program(easel.depth, device=device, mode=mode, pool=side_pool)
+        self._denoise = Program(easel.denoise, device=device, mode=mode, pool=main_pool)
+        self._decode = Program(easel.decode, device=device, mode=mode, pool=main_pool)
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +150,7 @@ class Canvas:
         """Encode a picture `uint8 [h w 3]`, and its depth unless the last one shall do."""
         self._given.numpy()[...] = rgb
         # Waits for the copy, which the next picture would otherwise overtake.
-        self._rgb.copy_(self._given)
+        self._easel.rgb.copy_(self._given)
         if not look_at_depth:
             with self._timer("encode"):
                 self._encode()
@@ -144,32 +182,11 @@ class Canvas:
         """
         with self._timer("decode"):
             self._decode()
-        picture: Picture = self._painted.cpu().numpy()
-        if not bool(self._finite):
+        picture: Picture = self._easel.painted.cpu().numpy()
+        if not bool(self._easel.finite):
             raise StepError("the network gave numbers that are not finite; the stream begins anew")
         # On a CPU the buffer itself would be given away.
         return picture.copy() if self._device.type == "cpu" else picture
-
-    # -- what is recorded ----------------------------------------------------------------------------------------------
-
-    def _pictures(self) -> Tensor:
-        return self._rgb.permute(2, 0, 1)[None].float() / 127.5 - 1
-
-    def _run_encode(self) -> None:
-        self.live.entering[0].copy_(self._parts.autoencoder.encode(self._pictures())[0])
-
-    def _run_depth(self) -> None:
-        grey = depth_pictures(self._pictures(), self._parts.detector, bounds=self.bounds)
-        self.live.entering[1].copy_(self._parts.autoencoder.encode(grey)[0])
-
-    def _run_denoise(self) -> None:
-        self._batch.denoise([self.live])
-
-    def _run_decode(self) -> None:
-        finished = self.live.finished
-        picture = self._parts.autoencoder.decode(finished[None])[0].float()
-        self._finite.copy_(torch.isfinite(picture).all())
-        self._painted.copy_(((picture.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0))
 
     # -- what is forgotten ---------------------------------------------------------------------------------------------
 
@@ -191,7 +208,7 @@ class Canvas:
         return due
 
     def _forget_sight(self) -> None:
-        self.bounds.reset()
+        self._easel.bounds.reset()
         self.motion.reset()
         self._frames_with_depth = 0
 
