@@ -233,6 +233,7 @@ def test_a_compiled_ring_is_the_ring_for_any_number_of_rows_and_pixels(
     cases = [(inputs(rows, 32), window_at(20, rows)) for rows in (2, 3, 4)]
     expected = [unet(*given, Live([filled_cache(unet, len(given[2]))], window)) for given, window in cases]
     unet.compile_ring()
+    assert len(recorder) == 3
     for (given, window), noise in zip(cases, expected, strict=True):
         cache = filled_cache(unet, len(given[2]))
         places = [layer.data_ptr() for layer in cache.layers]

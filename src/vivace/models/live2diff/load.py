@@ -123,6 +123,10 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     mode, notes = choose_mode(runtime, device)
     parts = load_parts(profile, options, device, DTYPES[precision])
     info = RuntimeInfo("eager" if mode == "eager" else "compiled", device_name(device), precision, notes)
+    if mode == "compiled":
+        # On a CPU a compiler takes minutes for whole steps, and gains with one part alone.
+        parts.unet.compile_ring()
+        mode = "eager"
     return Live2DiffModel(parts, info=info, mode=mode)
 
 

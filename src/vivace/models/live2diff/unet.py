@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vivace.models.live2diff.layers import Conv, FeedForward, Projections, attend, features_of, tokens_of
 from vivace.models.live2diff.motion import Context, KvCache, MotionModule, TemporalAttention
 from vivace.models.live2diff.ring import compiled_ring_attention
-from vivace.models.live2diff.window import SLOTS
+from vivace.models.live2diff.window import SLOTS, window_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +320,18 @@ class Live2DiffUNet(nn.Module):
     def compile_ring(self) -> None:
         """Compile, on a CPU, the one part that torch has no quick operation for: attention to the ring.
 
-        Takes seconds on the first frame, of the first stream; see `compiled_ring_attention`.
+        Takes seconds for each width; see `compiled_ring_attention`. The rest gains nothing from a compiler there.
         """
+        like = self.conv_in.weight
+        attend = compiled_ring_attention()
         for attention in self.temporal_attentions():
-            attention.ring_attention = compiled_ring_attention()
+            attention.ring_attention = attend
+        rows, pixels = 3, 5  # any that differ from each other and from the fixed sizes
+        for channels in sorted(set(self.cfg.channels)):
+            # What is compiled depends on which tensors have been made for inference alone: state and weights are not.
+            ring, tables = like.new_zeros(rows, 2, pixels, SLOTS, channels), like.new_zeros(SLOTS, 3 * channels)
+            with torch.inference_mode():
+                attend(like.new_zeros(rows, pixels, 3 * channels), ring, tables, window_at(0, rows))
 
     def cache_shapes(self, rows: int, height: int, width: int) -> list[tuple[int, int, int, int, int]]:
         """Return the shape `[t 2 p 16 c]` of every layer's cache for latents of `height` x `width`."""
