@@ -63,6 +63,29 @@ class SourceInfo:
     """FFmpeg's name of the stored pixel format, empty where there is none."""
 
 
+class _Delivery(Iterator[Frame]):
+    """A generator that one thread may close while another reads it."""
+
+    def __init__(self, frames: Generator[Frame, None, None]) -> None:
+        self._frames = frames
+        self._running = threading.Lock()
+
+    def __next__(self) -> Frame:
+        # Waits while another thread closes, and then finds the end.
+        with self._running:
+            return next(self._frames)
+
+    def close(self) -> bool:
+        """End the frames; return False if one is being read, which only its reader can end."""
+        if not self._running.acquire(blocking=False):
+            return False
+        try:
+            self._frames.close()
+        finally:
+            self._running.release()
+        return True
+
+
 class Source(ABC):
     """Frames in order, once. A context manager; iterate it for `Frame`s.
 
@@ -77,7 +100,7 @@ class Source(ABC):
         """True once the source has delivered its last frame by itself."""
         self._stop = threading.Event()
         self._released = False
-        self._iterator: Generator[Frame, None, None] | None = None
+        self._iterator: _Delivery | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Return the one iterator over the frames that are left.
@@ -88,7 +111,7 @@ class Source(ABC):
             DecodeError: damaged beyond going on.
         """
         if self._iterator is None:
-            self._iterator = self._deliver()
+            self._iterator = _Delivery(self._deliver())
         return self._iterator
 
     def _deliver(self) -> Generator[Frame, None, None]:
@@ -130,11 +153,8 @@ class Source(ABC):
     def close(self) -> None:
         """Stop; safe to call twice and from another thread."""
         self._stop.set()
-        if self._iterator is not None:
-            try:
-                self._iterator.close()
-            except ValueError:
-                return  # Running in another thread, which notices `_stop` after its frame and releases.
+        if self._iterator is not None and not self._iterator.close():
+            return  # Running in another thread, which notices `_stop` after its frame and releases.
         self._release_once()
 
     def __enter__(self) -> Self:
