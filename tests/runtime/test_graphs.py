@@ -59,6 +59,19 @@ def test_a_compiled_program_does_its_work_once_a_call() -> None:
     check(counter, Program(counter.add, device=CPU, mode="compiled"))
 
 
+@pytest.mark.usefixtures("no_compiler_needed")
+def test_programs_of_any_number_of_sizes_are_compiled() -> None:
+    """Torch by itself gives up at the ninth."""
+
+    def double(buffer: Tensor) -> None:
+        buffer.mul_(2)
+
+    for size in range(2, 16):
+        buffer = torch.ones(size)
+        Program(functools.partial(double, buffer), device=CPU, mode="compiled")()
+        assert torch.equal(buffer, torch.full((size,), 2.0))
+
+
 def test_a_cpu_records_no_graph() -> None:
     with pytest.raises(BackendUnavailableError, match="only a CUDA device records graphs, not 'cpu'"):
         Program(Counter().add, device=CPU, mode="graph")

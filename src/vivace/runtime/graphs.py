@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 from vivace.errors import BackendUnavailableError
+from vivace.runtime.compiled import compile_static
 
 Mode = Literal["eager", "compiled", "graph"]
 
@@ -84,8 +85,7 @@ class Program:
                 f"only a CUDA device records graphs, not {str(device)!r}; choose mode 'compiled' or 'eager'"
             )
         self._device, self._mode = device, mode
-        # One graph or an error: a part that is left to Python would be slow, and silent.
-        self._run = function if mode == "eager" else torch.compile(function, dynamic=False, fullgraph=True)
+        self._run = function if mode == "eager" else compile_static(function)
         self._compiled = mode == "eager"
         self._pool = pool
         self._calls_to_warm_up = WARM_UP_CALLS if mode == "graph" else 0

@@ -112,22 +112,23 @@ def ring_attention(
         pixels_each //= 2
     out = qkv.new_empty(rows, pixels, channels)
     grid = (triton.cdiv(pixels, pixels_each), rows, head_groups)
-    _ring_attention[grid](
-        qkv.contiguous(),
-        ring,
-        tables.contiguous(),
-        visible.contiguous().view(torch.uint8),
-        positions.contiguous(),
-        slots.contiguous(),
-        out,
-        pixels,
-        dim**-0.5,
-        CHANNELS=channels,
-        DIM=dim,
-        DIM_PADDED=dim_padded,
-        HEADS_EACH=heads_each,
-        PIXELS_EACH=pixels_each,
-        SLOTS=SLOTS,
-        num_warps=8,
-    )
+    with torch.cuda.device_of(qkv):  # Triton launches on the current device
+        _ring_attention[grid](
+            qkv.contiguous(),
+            ring,
+            tables.contiguous(),
+            visible.contiguous().view(torch.uint8),
+            positions.contiguous(),
+            slots.contiguous(),
+            out,
+            pixels,
+            dim**-0.5,
+            CHANNELS=channels,
+            DIM=dim,
+            DIM_PADDED=dim_padded,
+            HEADS_EACH=heads_each,
+            PIXELS_EACH=pixels_each,
+            SLOTS=SLOTS,
+            num_warps=8,
+        )
     return out

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vivace.errors import BackendUnavailableError
 from vivace.models.live2diff.window import Window
+from vivace.runtime.compiled import compile_static
 
 HEADS = 8
 RingAttention = Callable[[Tensor, Tensor, Tensor, Window], Tensor]
@@ -78,10 +79,7 @@ def compiled_ring_attention() -> RingAttention:
 
     That takes seconds, on the first call of a width; numbers of rows and pixels share what is compiled.
     """
-    # One for each width, for one row and for several, for one pixel and for several: more than torch allows by default.
-    config = torch._dynamo.config
-    config.recompile_limit = max(config.recompile_limit, 32)
-    compiled = torch.compile(one_pass_ring_attention, dynamic=False, fullgraph=True)
+    compiled = compile_static(one_pass_ring_attention)
 
     def attend(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
         torch._dynamo.maybe_mark_dynamic(qkv, (0, 1))
