@@ -17,8 +17,9 @@ from torch import Tensor
 from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.window import SLOTS
 
-LANES = 512
-"""Padded channels of one program: keys of 16 slots are then 8192 numbers, 32 a thread of eight warps."""
+LANES = 256
+"""Padded channels of one program: keys of 16 slots are then 4096 numbers, 16 a thread of eight warps. With twice as
+many a program takes 180 registers a thread instead of 105, and no two fit on a multiprocessor at once."""
 PIXELS = 4
 """Pixels of one program, which share what it reads of the tables; fewer where there would be too few programs."""
 ENOUGH_PROGRAMS = 1024
