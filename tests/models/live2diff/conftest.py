@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
+from vivace.runtime.one_thread import cpu_thread, right_here
 
 Case = dict[str, Tensor]
 DEFAULT = Path(__file__).parents[2] / "golden" / "live2diff"
@@ -27,9 +28,11 @@ TINY = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=8, depth_
 def one_thread() -> Iterator[None]:
     """Tiny tensors lose time to threads, and results stay the same on any machine."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    for call in (right_here, cpu_thread()):
+        call(torch.set_num_threads, 1)
     yield
-    torch.set_num_threads(before)
+    for call in (right_here, cpu_thread()):
+        call(torch.set_num_threads, before)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
 from vivace.models.profile import Profile, Style, check_conventions
+from vivace.runtime.one_thread import Caller, cpu_thread, right_here
 
 _log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -116,9 +117,16 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         BackendUnavailableError: the device is not there.
     """
     check_conventions(profile, COMPUTED)
+    device = choose_device(options.device)
+    call: Caller = cpu_thread() if device.type == "cpu" else right_here
+    return call(_load, profile, runtime, threads, options, device)
+
+
+def _load(
+    profile: Profile, runtime: str | None, threads: int | None, options: LoadOptions, device: torch.device
+) -> Live2DiffModel:
     if threads is not None:
         torch.set_num_threads(threads)
-    device = choose_device(options.device)
     precision = options.precision or choose_precision(device)
     mode, notes = choose_mode(runtime, device)
     parts = load_parts(profile, options, device, DTYPES[precision])

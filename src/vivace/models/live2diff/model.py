@@ -19,6 +19,7 @@ from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream import StreamBatch
 from vivace.models.live2diff.window import SINKS
 from vivace.runtime.graphs import GraphPool, Mode
+from vivace.runtime.one_thread import Caller, cpu_thread, right_here
 from vivace.runtime.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
@@ -49,12 +50,14 @@ class Live2DiffModel:
     """One set of weights, ready to serve any number of streams.
 
     `encode_prompt`, `encode_negative`, `open` and `nbytes` are safe from any thread; `step` and `reset` take turns.
+    On a CPU all of it happens in one thread, whoever asks.
     """
 
     def __init__(self, parts: Parts, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
         """Serve `parts`; `mode` is how their steps are run."""
         self._parts = parts
         self._batch = StreamBatch(parts.unet)
+        self._call: Caller = cpu_thread() if self._batch.device.type == "cpu" else right_here
         self._mode = mode
         self._info = info
         self._lora_weights = {name: weight for stack in parts.loras for name, weight in stack.weights.items()}
@@ -126,6 +129,9 @@ class Live2DiffModel:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory on the device.
         """
+        return self._call(self._open, size, seed)
+
+    def _open(self, size: tuple[int, int], seed: int) -> Canvas:
         self._check_size(size)
         height, width = latent_size(size)
         guidance = self._parts.look.guidance
@@ -142,13 +148,12 @@ class Live2DiffModel:
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
-        return self._parts.prompts.encode(text)
+        return self._call(self._parts.prompts.encode, text)
 
     def encode_negative(self, text: str) -> Prompt:
         """Encode what shall not be seen; may be empty."""
-        return self._parts.prompts.encode_negative(text)
+        return self._call(self._parts.prompts.encode_negative, text)
 
-    @torch.inference_mode()
     def step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
         """Advance each stream by one frame; `uint8 [n h w 3]` each, n being 0 while the first frame is inside.
 
@@ -156,12 +161,14 @@ class Live2DiffModel:
             StepError: numbers that are not finite; the state must be reset.
             CapacityError: the device ran out of memory.
         """
-        with self._turn, self._on_device(states[0].size):
-            return self._step(states, chunks)
+        return self._call(self._step, states, chunks)
 
     def reset(self, state: Canvas, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place, for the frames to come or for all."""
-        with self._turn:
+        self._call(self._reset, state, keep, seed)
+
+    def _reset(self, state: Canvas, keep: Keep, seed: int | None) -> None:
+        with self._turn, self._on_device(state.size):
             if keep == "inside":
                 state.begin_scene()
             elif keep == "nothing":
@@ -174,7 +181,12 @@ class Live2DiffModel:
 
     # -- a step --------------------------------------------------------------------------------------------------------
 
+    @torch.inference_mode()
     def _step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        with self._turn, self._on_device(states[0].size):
+            return self._advance(states, chunks)
+
+    def _advance(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
         for state, chunk in zip(states, chunks, strict=True):
             self._enter(state, chunk)
         if self._mode == "eager" and len(states) > 1 and len({state.size for state in states}) == 1:
