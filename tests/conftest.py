@@ -1,18 +1,46 @@
-"""What all tests share: the folder of the fakes on the path, since tests are imported one by one."""
+"""What all tests share: the folder of the fakes on the path, and what fails whichever test it happens in."""
 
+import logging
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+_unlogged: list[str] = []
+"""Log lines that a handler could not write, with where they came from; `logging` itself only prints `Logging error`."""
+
+
+def _note_logging_error(handler: logging.Handler, record: logging.LogRecord) -> None:
+    where = "".join(traceback.format_stack()[-8:-2])
+    _unlogged.append(f"{handler} could not write {record.getMessage()!r}:\n{traceback.format_exc()}\nfrom\n{where}")
+
+
+logging.Handler.handleError = _note_logging_error  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _every_log_line_is_written() -> Iterator[None]:
+    """Fail the test in which a log line was lost, such as to a stream that has been closed."""
+    yield
+    lost = list(_unlogged)
+    _unlogged.clear()
+    assert not lost, "\n".join(lost)
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Count a skipped test as failed where everything must run: a missing package is no pass."""
+    """Count a skipped test as failed where everything must run, and what a thread could not log after its test."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped") if reporter is not None else None
+    if reporter is None:
+        return
+    problems = [f"logging error: {text}" for text in _unlogged]
+    skipped = reporter.stats.get("skipped")
     if skipped and os.environ.get("VIVACE_TEST_NO_SKIPS", "") not in ("", "0"):
-        reporter.write_line(f"{len(skipped)} skipped, which VIVACE_TEST_NO_SKIPS forbids", red=True)
+        problems.append(f"{len(skipped)} skipped, which VIVACE_TEST_NO_SKIPS forbids")
+    for problem in problems:
+        reporter.write_line(problem, red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -13,7 +13,7 @@ import pytest
 
 from http_fakes import settings_for
 from vivace.errors import UsageError
-from vivace.serve.main import HideSecrets, listen
+from vivace.serve.main import HideSecrets, listen, serve
 from vivace.serve.settings import ServeSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "serve.md"
@@ -37,6 +37,15 @@ def test_secrets_in_addresses_stay_out_of_the_log(name: str) -> None:
     record = logging.LogRecord("x", 20, "", 0, '"WebSocket %s" [accepted]', (f"/c?a=1&{name}=v1.abc&b=2",), None)
     assert HideSecrets().filter(record)
     assert record.getMessage() == f'"WebSocket /c?a=1&{name}=…&b=2" [accepted]'
+
+
+def test_a_server_that_has_ended_leaves_no_handler_behind() -> None:
+    """Its stream may be closed by then, and every later line of the process would be a `Logging error`."""
+    root = logging.getLogger()
+    before = [*root.handlers], root.level, logging.getLogger("aiortc").level
+    with pytest.raises(UsageError):
+        serve(settings_for(host="0.0.0.0", port=0, log_level="debug"))
+    assert ([*root.handlers], root.level, logging.getLogger("aiortc").level) == before
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

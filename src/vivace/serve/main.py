@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -31,6 +32,8 @@ MAX_CONNECTIONS = 512
 KEEP_ALIVE_S = 15
 CLOSING_S = 3
 """Time for connections to close after sessions have ended."""
+TALKATIVE = ("uvicorn.error", "aioice", "aiortc")
+"""Loggers that tell of every connection; of theirs only warnings are shown."""
 
 
 def listen(settings: ServeSettings) -> socket.socket:
@@ -88,9 +91,7 @@ def serve(settings: ServeSettings, *, load_model: Callable[[str], StreamModel] |
         UsageError: it may not or cannot listen where it should.
         DeviceError: the default model cannot be loaded.
     """
-    _start_logging(settings.log_level)
-    listening = listen(settings)
-    with listening:
+    with _logging_to_stderr(settings.log_level), listen(settings) as listening:
         hub = Hub(settings, load_model)
         hub.model()  # here, where what is wrong with it becomes a message
         app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
@@ -136,14 +137,27 @@ class HideSecrets(logging.Filter):
 _SECRETS = re.compile(r"\b(token|secret)=[^&\s\"']+")
 
 
-def _start_logging(level: str) -> None:
+@contextlib.contextmanager
+def _logging_to_stderr(level: str) -> Iterator[None]:
+    """Show log lines on standard error while a server runs, and leave logging as it was.
+
+    A handler holds on to the stream of its day: one that stayed would write to it after the process has closed it.
+    """
     handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(HideSecrets())
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
-    )
-    for name in ("uvicorn.error", "aioice", "aiortc"):  # they tell of every connection
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    root, wanted = logging.getLogger(), logging.getLevelName(level.upper())
+    levels = {root: wanted, **{logging.getLogger(name): max(logging.WARNING, wanted) for name in TALKATIVE}}
+    before = {logger: logger.level for logger in levels}
+    root.addHandler(handler)
+    for logger, value in levels.items():
+        logger.setLevel(value)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        for logger, value in before.items():
+            logger.setLevel(value)
 
 
 def _say_where(settings: ServeSettings, port: int) -> None:
