@@ -21,7 +21,7 @@ LIMIT_S = 20.0
 def job_of(engine: Any, **settings: Any) -> Job:
     """Return a job whose engine is at hand."""
     defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "cold_frames": 30}
-    defaults |= {"budget_s": None, "steps_alone": True}
+    defaults |= {"budget_s": None, "steps_alone": True, "masked": False, "case": f"{SIZE[0]}x{SIZE[1]}"}
     return Job("", AtHand(engine), {**defaults, **settings})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +15,13 @@ import pytest
 
 from fakes import FakeClock, FakeModel
 from timing_fakes import SIZE, costly, job_of
-from vivace.bench import speed_run, suite
+from vivace.bench import process, speed_run, suite
 from vivace.bench.document import Interval, Measurement, read_document
-from vivace.bench.engine import ModelEngine, model_engine
+from vivace.bench.engine import ModelEngine, Opening, model_engine, soft_mask
 from vivace.bench.loops import render_clip, render_loop, there_and_back
 from vivace.bench.measure import Value
-from vivace.bench.process import Found, Job, run_job, to_found, to_job
-from vivace.bench.speed import MIN_LONG_FRAMES, SpeedOptions, heavy_options, measure_speed, speed_metrics
+from vivace.bench.process import Found, Job, merged, run_job, to_found, to_job
+from vivace.bench.speed import MIN_LONG_FRAMES, SpeedCase, SpeedOptions, heavy_options, measure_speed, speed_metrics
 from vivace.bench.speed_growth import cost_growth, cpu_growth, growth, memory_growth
 from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject
@@ -29,6 +31,8 @@ from vivace.media.source import open_source
 from vivace.models import LoadOptions
 
 SETTINGS = {
+    "case": "64x64",
+    "masked": False,
     "fps": 30.0,
     "prompt": "ink drawing",
     "seed": 0,
@@ -115,7 +119,7 @@ def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: P
     gpu = {"gpu_peak_allocated_mib", "gpu_peak_reserved_mib", "gpu_energy_j_per_frame"}
     compiled = {"start_compile_s", "start_record_s"}
     elsewhere = {*growth, *network, *gpu, *compiled, "anchor_step_ms", "times_plain", "matrix_tflops", "sessions_held"}
-    elsewhere.add("memory_growth_mib_per_1000")
+    elsewhere |= {"memory_growth_mib_per_1000", "overhead_ms_per_frame"}
     assert values.keys() == speed_metrics().keys() - elsewhere
     assert values["energy_j_per_frame"].value == pytest.approx(3.0)  # 6 J in stretches of 2 frames
     assert len(values["energy_j_per_frame"].blocks) == 10
@@ -173,20 +177,108 @@ def test_an_error_in_the_measuring_process_is_raised_here(
         run_job(job, ignore)
 
 
-def test_only_the_first_size_gets_the_long_run_and_the_sessions() -> None:
+def test_only_the_first_case_gets_the_long_run_and_the_sessions() -> None:
     asked: list[tuple[str, object]] = []
 
     def run(job: Job, report: object) -> Found:
         asked.append((job.task.partition(":")[2], job.settings["size"]))
         return Found("fake", [Value("fps", "case", 1.0)])
 
-    plan = SpeedOptions(model_engine("mini"), sizes=((64, 48), (80, 64)), frames=20)
+    plan = SpeedOptions(model_engine("mini"), (SpeedCase((64, 48)), SpeedCase((80, 64))), frames=20)
     findings = measure_speed(plan, ignore, run=run)
     assert asked == [("pace", (64, 48)), ("growth", (64, 48)), ("serve", (64, 48)), ("pace", (80, 64))]
     assert [info.key for info in findings.metrics] == ["fps"]
 
 
-@pytest.mark.parametrize("changes", [{"frames": 3}, {"long_frames": MIN_LONG_FRAMES - 1}, {"sizes": ()}], ids=str)
+def test_a_case_has_its_own_source_and_mask_and_is_named_by_them() -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def run(job: Job, report: object) -> Found:
+        with open_source(job.settings["clip"]) as source:
+            pictures = source.info.size
+        seen.append((job.settings["case"], job.settings["size"], pictures, job.settings["masked"]))
+        assert job.settings["steps_alone"] is (job.settings["case"] == "64x48")
+        return Found("fake", [Value("fps", job.settings["case"], 1.0)])
+
+    cases = (SpeedCase((64, 48)), SpeedCase((64, 48), source=(96, 80), masked=True))
+    measure_speed(SpeedOptions(model_engine("mini"), cases, 20, long_frames=None, session_fps=()), ignore, run=run)
+    assert seen == [
+        ("64x48", (64, 48), (64, 48), False),
+        ("64x48 masked of 96x80", (64, 48), (96, 80), True),
+    ]
+
+
+def test_a_masked_case_mixes_every_pixel_and_a_source_of_another_size_is_fitted(tmp_path: Path) -> None:
+    model = FakeModel(record=True)
+    render_clip(tmp_path / "clip.mp4", (96, 80), 4)
+    opening = Opening(SIZE, 30.0, "red", masked=True)
+    with closing(ModelEngine(model).open(opening)) as runner, open_source(tmp_path / "clip.mp4") as source:
+        frames = list(runner.run(source, live=False))
+    mask = soft_mask(SIZE)
+    assert mask.shape == (SIZE[1], SIZE[0])
+    assert 0 < mask.min() < mask.max() < 255
+    assert [frame.size for frame in frames] == [SIZE] * 4
+    assert {chunk.rgb.shape for chunk in model.chunks} == {(1, SIZE[1], SIZE[0], 3)}
+    assert frames[0].source_rgb is not None
+    changed = np.abs(frames[0].rgb.astype(int) - frames[0].source_rgb).mean(axis=(0, 2))
+    assert changed[:8].mean() < 0.2 * changed[-8:].mean()
+
+
+def test_two_versions_take_turns_and_stand_side_by_side() -> None:
+    order: list[str] = []
+
+    def run(job: Job, report: object) -> Found:
+        order.append(job.engine.name)
+        return Found(job.engine.name, [Value("fps", "64x48", float(len(order)))])
+
+    other = replace(model_engine("mini"), name="old", code="elsewhere")
+    plan = SpeedOptions(model_engine("mini"), (SpeedCase((64, 48)),), 20, None, (), against=other, turns=3)
+    findings = measure_speed(plan, ignore, run=run)
+    assert order == ["old", "mini"] * 3
+    (own,), (old,) = findings.measurements, findings.beside["old"].measurements
+    assert (old.value, own.value) == (3.0, 4.0)  # medians of 1 3 5 and of 2 4 6
+    assert own.blocks == [2.0, 4.0, 6.0]
+    assert [info.key for info in findings.beside["old"].metrics] == ["fps"]
+
+
+def test_takes_become_one_with_the_blocks_of_all() -> None:
+    takes = [
+        Found("mini", [Value("fps", "a", 1.0, [1.0, 2.0])], {}, {"frame_ms/a": [1.0]}),
+        Found(
+            "mini", [Value("fps", "a", 4.0, [3.0]), Value("fps", "b", None)], {"energy": "no"}, {"frame_ms/a": [2.0]}
+        ),
+    ]
+    whole = merged(takes)
+    assert whole.values == [Value("fps", "a", 2.5, [1.0, 2.0, 3.0]), Value("fps", "b", None)]
+    assert whole.series == {"frame_ms/a": [1.0, 2.0]}
+    assert whole.not_run == {"energy": "no"}
+
+
+def test_another_checkout_is_measured_with_this_benchmark(tmp_path: Path) -> None:
+    package = tmp_path / "vivace"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    kinds = "VivaceError(Exception): exit_code = 1", "DeviceError(VivaceError): pass", "UsageError(VivaceError): pass"
+    (package / "errors.py").write_text("\n".join(f"class {kind}" for kind in kinds))
+    (package / "thing.py").write_text(
+        "import vivace.bench.process as process\n"
+        "def task(job, report):\n"
+        "    return process.Found('made there', not_run={'bench': process.__file__})\n"
+    )
+    engine = replace(model_engine("mini"), code=str(tmp_path))
+    found = run_job(Job("vivace.thing:task", engine, {}), ignore)
+    assert found.about == "made there"
+    assert found.not_run == {"bench": process.__file__}
+
+
+def test_a_folder_without_vivace_is_no_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed", "--against", str(tmp_path)]) == 2
+    assert "no src/vivace in there" in capsys.readouterr().err
+    assert main(["bench", "latency", "--command", "cat", "--against", str(tmp_path)]) == 2
+    assert "--against" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{"frames": 3}, {"long_frames": MIN_LONG_FRAMES - 1}, {"cases": ()}], ids=str)
 def test_what_says_nothing_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         measure_speed(SpeedOptions(model_engine("mini"), **changes), ignore)
@@ -225,11 +317,11 @@ def test_of_a_large_model_only_what_minutes_allow_is_measured_unless_asked_for()
 
     subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
     plan = heavy_options(SpeedOptions(subject.engine(), frames=20), subject.plain_engine())
-    findings = measure_speed(replace(plan, sizes=((64, 48),)), ignore, run=run)
+    findings = measure_speed(replace(plan, cases=(SpeedCase((64, 48)),)), ignore, run=run)
     assert asked == [("pace", "plain eager"), ("network", "plain eager")]
     assert {entry.what for entry in findings.not_run} == {"cost growth", "sessions"}
     asked.clear()
-    plan = replace(plan, sizes=((64, 48),), long_frames=MIN_LONG_FRAMES, session_fps=(10.0,))
+    plan = replace(plan, cases=(SpeedCase((64, 48)),), long_frames=MIN_LONG_FRAMES, session_fps=(10.0,))
     assert not measure_speed(plan, ignore, run=run).not_run
     assert [task for task, _ in asked] == ["pace", "network", "growth", "serve"]
 
@@ -242,7 +334,8 @@ def test_what_was_measured_is_kept_when_the_rest_fails(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(suite, "measure_speed", partial(measure_speed, run=run))
     subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
-    plan = replace(heavy_options(SpeedOptions(subject.engine()), subject.plain_engine()), sizes=((64, 48),), frames=20)
+    plan = heavy_options(SpeedOptions(subject.engine()), subject.plain_engine())
+    plan = replace(plan, cases=(SpeedCase((64, 48)),), frames=20)
     with pytest.raises(DeviceError, match="-9"):
         suite.bench_command("speed", subject, tmp_path, 0, speed=plan)
     (row,) = read_document(tmp_path / "speed.json").rows
@@ -277,5 +370,7 @@ def test_the_embedded_model_gets_every_figure_that_needs_no_special_machine(tmp_
     assert values.keys() <= speed_metrics().keys()
     for metric in ("fps", "first_frame_cold_s", "first_frame_warm_s", "cpu_ms_per_frame", "model_step_ms_p99"):
         assert values[metric] > 0, metric
+    if sys.platform == "linux":
+        assert 0 < values["overhead_ms_per_frame"] < values["cpu_ms_per_frame"]
     assert values["peak_resident_mib"] >= values["resident_mib"] > 0
     assert len(found.series["frame_ms/64x64"]) == 19

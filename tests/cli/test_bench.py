@@ -15,6 +15,7 @@ from PIL import Image
 import vivace.bench.suite
 from vivace.bench.cases import QUICK_SCENES, TASKS
 from vivace.bench.document import read_document
+from vivace.bench.speed import CASES, SpeedCase
 from vivace.cli import main
 
 
@@ -49,10 +50,33 @@ def test_quick_is_the_quick_protocol(asked: dict[str, Any]) -> None:
 
 def test_all_measures_all(asked: dict[str, Any]) -> None:
     assert main(["bench", "all", "--quick", "--size", "128x128"]) == 0
-    assert asked["speed"].sizes == ((128, 128),)
+    assert asked["speed"].cases == (SpeedCase((128, 128)),)
     assert asked["speed"].long_frames is None
     assert [case.size for case in asked["latency"].cases] == [(128, 128)]
     assert asked["quality"].size == (128, 128)
+
+
+def test_a_mask_and_a_source_go_with_every_size(asked: dict[str, Any]) -> None:
+    flags = ["--size", "128x96", "--size", "64x64", "--source", "256x192", "--mask"]
+    assert main(["bench", "speed", *flags]) == 0
+    sizes = (128, 96), (64, 64)
+    assert asked["speed"].cases == tuple(SpeedCase(size, (256, 192), masked=True) for size in sizes)
+    assert main(["bench", "speed", "--mask"]) == 0
+    assert asked["speed"].cases == (SpeedCase((256, 256), masked=True), SpeedCase((512, 512), masked=True))
+    assert main(["bench", "speed"]) == 0
+    assert asked["speed"].cases == CASES
+
+
+def test_another_checkout_is_the_same_model_with_other_code(asked: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "src" / "vivace").mkdir(parents=True)
+    (tmp_path / "src" / "vivace" / "__init__.py").write_text("")
+    for kind in ("speed", "latency"):
+        assert main(["bench", kind, "--threads", "1", "--against", str(tmp_path), "--turns", "4"]) == 0
+        other, own = asked[kind].against, asked[kind].engine
+        assert other.code == str(tmp_path / "src")
+        assert other.arguments == own.arguments
+        assert other.name == f"{own.name} at {tmp_path.name}"
+        assert asked[kind].turns == 4
 
 
 def test_a_command_is_a_system(asked: dict[str, Any]) -> None:
@@ -73,6 +97,8 @@ def test_a_command_is_a_system(asked: dict[str, Any]) -> None:
         (["latency", "--live", "wide"], "WxH"),
         (["latency", "--live", "64x64@fast"], "WxH@FPS"),
         (["speed", "--frames", "5"], "--frames is 5"),
+        (["speed", "--command", "x", "--mask"], "no mask"),
+        (["speed", "--turns", "0"], "--turns is 0"),
         (["quality", "--scenes", "none"], "no case is left"),
     ],
 )

@@ -21,7 +21,7 @@ UNTOUCHED = "passthrough"
 
 EXIT_WORSE = 1
 VALUES_WIDTH = 72
-"""Columns of a terminal from which both values are shown, not only their difference."""
+"""Columns of a terminal from which both values and their ratio are shown, not only their difference."""
 RANGE_WIDTH = 56
 """Columns from which the interval of the difference is shown."""
 _STYLES = {"better": "green", "worse": "bold red", "noise": "dim", "unsure": "yellow"}
@@ -147,7 +147,7 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
     with_values, with_range = width >= VALUES_WIDTH, width >= RANGE_WIDTH
     table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", overflow="fold")
-    for column in (*(("A", "B") if with_values else ()), "difference"):
+    for column in (*(("A", "B", "B/A") if with_values else ()), "difference"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
     by_key = {info.key: info for info in metrics}
@@ -163,11 +163,20 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
         around = half_figure(change.difference, half, places=places) if with_range else ""
         table.add_row(
             Text(titled(info)),
-            *((figure(value, places=places) for value in (change.a, change.b)) if with_values else ()),
+            *(
+                (*(figure(value, places=places) for value in (change.a, change.b)), _ratio(change, info))
+                if with_values
+                else ()
+            ),
             figure(change.difference, sign=True, places=places) + (f" ± {around}" if around else ""),
             Text(_WORDS[change.verdict], _STYLES[change.verdict]),
         )
     return table
+
+
+def _ratio(change: Change, info: MetricInfo) -> str:
+    """Return B in times of A, of times and rates; of other things it says nothing."""
+    return f"{change.b / change.a:.2f}" if info.group != "quality" and change.a > 0 and info.target is None else ""
 
 
 def _place(change: Change, info: MetricInfo, changes: Sequence[Change]) -> tuple[int, int]:

@@ -14,6 +14,9 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vivace.media.frame import Frame, Rgb
     from vivace.media.source import Source
     from vivace.models.base import StreamModel
@@ -39,6 +42,8 @@ class Opening:
     fps: float
     prompt: str
     seed: int = 0
+    masked: bool = False
+    """With a mask over all of the picture, see `soft_mask`."""
 
 
 class Runner(Protocol):
@@ -81,6 +86,8 @@ class EngineSpec:
     """`module:function`, called with the arguments; returns an `Engine`."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
+    code: str | None = None
+    """Folder of the `vivace` package that is measured, that of another checkout; None: this one's."""
 
     def open(self) -> Engine:
         """Load the engine.
@@ -192,7 +199,21 @@ class ModelEngine:
         from vivace.stream import Stream
 
         prompt = opening.prompt if self._paints else None
-        return StreamRunner(Stream(self._model, prompt=prompt, size=opening.size, seed=opening.seed, clock=clock))
+        mask = soft_mask(opening.size) if opening.masked else None
+        stream = Stream(self._model, prompt=prompt, size=opening.size, seed=opening.seed, mask=mask, clock=clock)
+        return StreamRunner(stream)
+
+
+def soft_mask(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a mask `uint8 [h w]` that lets the source through everywhere, less and less from left to right.
+
+    Every pixel has to be mixed: the dearest mask there is.
+    """
+    import numpy as np
+
+    width, height = size
+    row = np.linspace(1, 254, width).astype(np.uint8)
+    return np.tile(row, (height, 1))
 
 
 class StreamRunner:

@@ -13,7 +13,7 @@ from vivace.bench.engine import EngineSpec
 from vivace.bench.latency_run import PATHS
 from vivace.bench.latency_take import STALL_PERIODS, WARMUP_S
 from vivace.bench.measure import PERCENTILES
-from vivace.bench.process import Job, run_job
+from vivace.bench.process import TURNS, Job, run_job, take_turns
 from vivace.bench.speed import PROMPT, Findings, Progress, RunJob
 from vivace.bench.speed_run import STAGES
 from vivace.errors import UsageError
@@ -68,6 +68,10 @@ class LatencyOptions:
     path: str = PATHS[0]
     prompt: str = PROMPT
     seed: int = 0
+    against: EngineSpec | None = None
+    """Another engine that is measured in turn with this one, as a system beside it."""
+    turns: int = TURNS
+    """Takes of each of the two."""
 
 
 def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
@@ -80,7 +84,7 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     _check(options)
     findings = Findings()
     settings = asdict(options)
-    for name in ("engine", "cases", "prompts"):
+    for name in ("engine", "cases", "prompts", "against", "turns"):
         del settings[name]
     changes = options.prompt_changes if options.prompts else 0
     settings["prompts"] = [options.prompts[number % len(options.prompts)] for number in range(changes)]
@@ -89,7 +93,8 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     for case in options.cases:
         own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
         job = Job(task, options.engine, {**settings, **case.extra(), **own})
-        findings.add(run(job, partial(progress, case.name)))
+        report = partial(progress, case.name)
+        findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
     findings.describe({**latency_metrics(), **webrtc_metrics()})
     return findings
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from vivace import errors
@@ -24,6 +27,9 @@ from vivace.errors import DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
 """Called with what is done and what there is to do, in frames."""
+
+TURNS = 2
+"""Takes of each of two engines that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,11 @@ def run_job(job: Job, report: Report) -> Found:
         DeviceError: the process died without a word.
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
-    command = [sys.executable, "-m", "vivace.bench.process", json.dumps(fields)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    code = job.engine.code
+    program = ["-m", "vivace.bench.process"] if code is None else ["-P", str(Path(__file__).with_name("borrow.py"))]
+    environment = None if code is None else {**os.environ, "PYTHONPATH": _first_on(code, os.environ.get("PYTHONPATH"))}
+    command = [sys.executable, *program, json.dumps(fields)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -79,6 +88,53 @@ def run_job(job: Job, report: Report) -> Found:
             process.kill()  # an interrupted benchmark leaves nobody computing
             raise
     raise DeviceError(f"the measuring process ended with {process.returncode} before it was done; is memory short?")
+
+
+def _first_on(folder: str, path: str | None) -> str:
+    return os.pathsep.join([folder, path] if path else [folder])
+
+
+def take_turns(
+    job: Job,
+    other: EngineSpec | None,
+    report: Report,
+    *,
+    turns: int = TURNS,
+    run: Callable[[Job, Report], Found] = run_job,
+) -> Found:
+    """Measure a job; with `other`, that engine beside it, in turn and `turns` times each: other, own, other, own.
+
+    Whatever else the machine does then meets both alike. Raises what `run` raises.
+    """
+    if other is None:
+        return run(job, report)
+    owns, others = [], []
+    for _ in range(turns):
+        others.append(run(replace(job, engine=other), report))
+        owns.append(run(job, report))
+    found = merged(owns)
+    found.beside[other.name] = merged(others)
+    return found
+
+
+def merged(takes: Sequence[Found]) -> Found:
+    """Return what several takes of one job found as one: medians of figures, blocks and series one after the other."""
+    whole = Found(takes[0].about)
+    by_place: dict[tuple[str, str], list[Value]] = {}
+    for take in takes:
+        for value in take.values:
+            by_place.setdefault((value.metric, value.case), []).append(value)
+        for name, series in take.series.items():
+            whole.series.setdefault(name, []).extend(series)
+        whole.not_run |= take.not_run
+    for (metric, case), values in by_place.items():
+        known = [value.value for value in values if value.value is not None]
+        blocks = [block for value in values for block in value.blocks]
+        # A figure that has no blocks within a take has the takes.
+        whole.values.append(Value(metric, case, median(known) if known else None, blocks or known))
+    for system in dict.fromkeys(system for take in takes for system in take.beside):
+        whole.beside[system] = merged([take.beside[system] for take in takes if system in take.beside])
+    return whole
 
 
 def to_job(text: str) -> Job:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vivace.bench.document import Measurement, PlantedFault
 from vivace.bench.faults import FAULTS, LEAK, Faulty, leaky_engine
-from vivace.bench.speed import SpeedOptions, measure_speed
+from vivace.bench.speed import SpeedCase, SpeedOptions, measure_speed
 from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject, open_system
 from vivace.bench.suite import Parts, need_bench_extra, progress_bar, publish, to_settings
@@ -62,7 +62,7 @@ def _pictures(parts: Parts, subject: Subject, options: QualityOptions, report: R
 def _time(parts: Parts, subject: Subject, seed: int, report: Report) -> None:
     found = []
     for engine in (subject.engine(), leaky_engine(subject.model, subject.threads)):
-        options = SpeedOptions(engine, (LEAK_SIZE,), long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
+        options = SpeedOptions(engine, (SpeedCase(LEAK_SIZE),), long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
         found.append(measure_speed(options, lambda what, done, total: report(done, total, what)))
     clean, spoilt = found
     parts.metrics |= {info.key: info for info in clean.metrics}

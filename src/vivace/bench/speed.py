@@ -14,11 +14,11 @@ from pathlib import Path
 from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
 from vivace.bench.engine import EngineSpec
 from vivace.bench.measure import PERCENTILES
-from vivace.bench.process import Found, Job, run_job
+from vivace.bench.process import TURNS, Found, Job, run_job, take_turns
 from vivace.bench.speed_growth import EARLY_FRAME
 from vivace.bench.speed_growth import MIN_FRAMES as MIN_LONG_FRAMES
 from vivace.bench.speed_network import MODEL_STAGES
-from vivace.bench.speed_run import LEAST_FRAMES, STAGES, WARMUP_FRAMES
+from vivace.bench.speed_run import LEAST_FRAMES, OVERHEAD, STAGES, WARMUP_FRAMES
 from vivace.errors import UsageError
 
 PROMPT = "oil painting with thick brush strokes"
@@ -36,18 +36,52 @@ RunJob = Callable[[Job, Callable[[int, int], None]], Found]
 
 
 @dataclass(frozen=True, slots=True)
+class SpeedCase:
+    """What a stream is asked for."""
+
+    size: tuple[int, int]
+    """Of the output, `(width, height)` px."""
+    source: tuple[int, int] | None = None
+    """Of the pictures that come; None: that of the output."""
+    masked: bool = False
+    """With a mask over all of the picture."""
+
+    @property
+    def name(self) -> str:
+        """The case's name in the document."""
+        mask = " masked" if self.masked else ""
+        source = "" if self.source is None else f" of {_times(self.source)}"
+        return f"{_times(self.size)}{mask}{source}"
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but pictures of one size."""
+        return self.source is None and not self.masked
+
+
+SIZES = (SpeedCase((256, 256)), SpeedCase((512, 512)))
+CASES = (
+    *SIZES,
+    SpeedCase((512, 512), masked=True),
+    SpeedCase((512, 288), source=(1280, 720)),
+    SpeedCase((1280, 720)),
+    SpeedCase((1280, 720), source=(1920, 1080), masked=True),
+)
+"""Two ordinary sizes, a mask, a camera's picture made smaller, a large picture, and all of that at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeedOptions:
     """What is measured."""
 
     engine: EngineSpec
-    sizes: tuple[tuple[int, int], ...] = ((256, 256), (512, 512))
-    """`(width, height)`, px."""
+    cases: tuple[SpeedCase, ...] = CASES
     frames: int = 300
-    """Frames timed at each size, after a warm-up of 30."""
+    """Frames timed of each case, after a warm-up of 30."""
     long_frames: int | None = 2000
-    """Length of the long run at the first size; None leaves it out."""
+    """Length of the long run of the first case; None leaves it out."""
     session_fps: tuple[float, ...] = (15.0, 24.0)
-    """Rates at which sessions are counted at the first size; none leaves it out."""
+    """Rates at which sessions are counted of the first case; none leaves it out."""
     session_s: float = 5.0
     """Length of one trial of the search for sessions."""
     session_searches: int = 3
@@ -64,13 +98,17 @@ class SpeedOptions:
     """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
     plain: EngineSpec | None = None
     """The same model in its plain form, to take turns with; with it, the network is looked into."""
+    against: EngineSpec | None = None
+    """Another engine that is measured in turn with this one, as a system beside it."""
+    turns: int = TURNS
+    """Takes of each of the two."""
 
 
 def heavy_options(options: SpeedOptions, plain: EngineSpec | None) -> SpeedOptions:
     """Return the options for a model so large that thousands of frames would take hours on a slow machine."""
     return replace(
         options,
-        sizes=((512, 512),),
+        cases=(SpeedCase((512, 512)),),
         long_frames=None,
         session_fps=(),
         warmup_frames=HEAVY_WARMUP_FRAMES,
@@ -119,7 +157,7 @@ class Findings:
 def measure_speed(
     options: SpeedOptions, progress: Progress, *, run: RunJob = run_job, into: Findings | None = None
 ) -> Findings:
-    """Measure every size, then the long run and the sessions at the first.
+    """Measure every case, and the long run and the sessions of the first.
 
     `into` has, whatever stops a measurement, what was found before.
 
@@ -139,14 +177,16 @@ def measure_speed(
 def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: Findings) -> None:
     from vivace.bench.loops import render_clip
 
-    settings = {**asdict(options), "steps_alone": options.plain is None}
-    for name in ("engine", "sizes", "plain"):
+    settings = asdict(options)
+    for name in ("engine", "cases", "plain", "against", "turns"):
         del settings[name]
     with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
-        for place, size in enumerate(options.sizes):
-            name = f"{size[0]}x{size[1]}"
-            clip = Path(folder) / f"{name}.mp4"
-            render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
+        for place, case in enumerate(options.cases):
+            name, size = case.name, case.source or case.size
+            clip = Path(folder) / f"{_times(size)}.mp4"
+            if not clip.exists():
+                progress(f"a clip of {_times(size)}", 0, 1)
+                render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
             tasks = {"speed_run:pace": name}
             if options.plain is not None:
                 tasks["speed_network:network"] = f"{name} network"
@@ -155,10 +195,13 @@ def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: F
             if place == 0 and options.session_fps:
                 tasks["speed_run:serve"] = f"{name} sessions"
             for task, title in tasks.items():
-                given = {**settings, "size": size, "clip": str(clip)}
-                job = Job(f"vivace.bench.{task}", options.engine, given, plain=options.plain)
+                # What a step costs alone depends on neither the source's size nor a mask.
+                alone = options.plain is None and case.plain
+                own = {"case": name, "size": case.size, "masked": case.masked, "steps_alone": alone, "clip": str(clip)}
+                job = Job(f"vivace.bench.{task}", options.engine, {**settings, **own}, plain=options.plain)
                 progress(f"{title}, starting", 0, options.frames)
-                findings.add(run(job, partial(progress, title)))
+                report = partial(progress, title)
+                findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
     if options.long_frames is None:
         findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
     if not options.session_fps:
@@ -173,11 +216,15 @@ def _check(options: SpeedOptions) -> None:
         raise UsageError(
             f"--long is {options.long_frames}; give at least {MIN_LONG_FRAMES} to have early and late frames."
         )
-    if not options.sizes:
+    if not options.cases:
         raise UsageError("no size to measure at; give --size WxH")
     for fps in options.session_fps:
         if not 1.0 <= fps <= 240.0:
             raise UsageError(f"sessions at {fps:g} fps; give 1 to 240 frames a second")
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def speed_metrics() -> dict[str, MetricInfo]:
@@ -289,6 +336,13 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "ms",
         "What the process had of all cores in the steady run over its frames, encoding included; other programs change "
         "it less than the frame cost.",
+    )
+    add(
+        OVERHEAD,
+        "Overhead a frame",
+        "ms",
+        "Of that, what threads that run Python had outside the calls of the network and of the codecs: conversions, "
+        "scaling, copies, masks, textures, cuts, locks.",
     )
     add(
         "energy_j_per_frame",

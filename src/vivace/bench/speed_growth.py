@@ -17,7 +17,7 @@ from vivace.bench.engine import Runner
 from vivace.bench.loops import Loop, render_loop
 from vivace.bench.measure import BLOCKS, Value, intervals_ms, percentile, resident_mib, trend
 from vivace.bench.process import Found, Job, Report
-from vivace.bench.speed_run import case_of, check_frames, cpu_ms, opening_of, throttled
+from vivace.bench.speed_run import check_frames, cpu_ms, opening_of, throttled
 
 EARLY_FRAME = 100
 """Where the comparison begins."""
@@ -33,10 +33,10 @@ Clock = Callable[[], float]
 def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Clock = cpu_ms) -> Found:
     """Run one session for a long time and see what changes.
 
-    `job.settings`: `size`, `fps`, `long_frames`, `prompt`, `seed`.
+    `job.settings`: `case`, `size`, `fps`, `long_frames`, `prompt`, `seed`.
     """
     opening = opening_of(job.settings)
-    case = case_of(opening)
+    case: str = job.settings["case"]
     frames: int = job.settings["long_frames"]
     engine = job.engine.open()
     found = Found(engine.about)

@@ -16,7 +16,7 @@ from vivace.bench.loops import render_loop
 from vivace.bench.measure import BLOCKS, Value, percentile, percentile_values
 from vivace.bench.process import Found, Job, Report
 from vivace.bench.sessions import Session
-from vivace.bench.speed_run import case_of, opening_of
+from vivace.bench.speed_run import opening_of
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
 from vivace.models.base import StreamModel
@@ -60,13 +60,13 @@ class DiffusionModel(StreamModel, Protocol):
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:
     """Time steps and stages of a model and of its plain form, in turns; relate the UNet to what the device can do.
 
-    `job.settings`: `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `prompt`, `seed`.
+    `job.settings`: `case`, `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `prompt`, `seed`.
     """
     from vivace.bench.device import gpu_peak_mib, matrix_tflops
 
     if job.plain is None:
         raise UsageError(f"{job.engine.name} has no plain form to be compared with")
-    opening, case = opening_of(job.settings), case_of(opening_of(job.settings))
+    opening, case = opening_of(job.settings), job.settings["case"]
     frames, warmup, budget_s = (job.settings[name] for name in ("frames", "warmup_frames", "budget_s"))
     total = warmup + frames
     pictures = render_loop(opening.size, seed=opening.seed)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
+from threading import current_thread
 from typing import TYPE_CHECKING, Any
 
 from vivace.bench.engine import Opening, Runner
@@ -27,6 +28,7 @@ from vivace.errors import StepError
 
 if TYPE_CHECKING:
     from vivace.bench.loops import Cuttable
+    from vivace.bench.overhead import OverheadMeter
     from vivace.media.sink import Sink
     from vivace.models.base import StreamModel
 
@@ -34,6 +36,7 @@ WARMUP_FRAMES = 30
 """Left out: caches, kernels and the memory's window fill up in the first frames."""
 LEAST_FRAMES = 10
 """Timed in any case, however long they take."""
+OVERHEAD = "overhead_ms_per_frame"
 STAGES = ("capture", "prepare", "denoise", "refine", "encode")
 PROGRESS_S = 0.2
 
@@ -47,14 +50,14 @@ Counters = dict[str, Callable[[], float]]
 def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: Counters | None = None) -> Found:
     """Time the whole stream from a clip to an mp4, cold, warm and steady, then the model alone.
 
-    `job.settings`: `clip` (path), `size`, `fps`, `frames`, `warmup_frames`, `cold_frames`, `budget_s`, `steps_alone`,
-    `prompt` and `seed`.
+    `job.settings`: `case`, `clip` (path), `size`, `fps`, `frames`, `warmup_frames`, `cold_frames`, `budget_s`,
+    `steps_alone`, `masked`, `prompt` and `seed`.
     """
     from vivace.media.sink import NullSink
 
     settings = job.settings
     opening = opening_of(settings)
-    case = case_of(opening)
+    case: str = settings["case"]
     frames, warmup, cold = (settings[name] for name in ("frames", "warmup_frames", "cold_frames"))
     total = cold + warmup + frames
     tell = throttled(report, total)
@@ -67,7 +70,10 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     check_frames(job, min(len(cold_s), cold), cold)
 
     with ExitStack() as stack:
+        overhead = None if counters is not None else _open_overhead(found, stack)
         counters = _open_counters(found, stack) if counters is None else counters
+        if overhead is not None:
+            counters[OVERHEAD] = overhead.read_ms
         metered = _Metered(counters, warmup, frames, settings["budget_s"], clock)
         sink = stack.enter_context(_mp4(stack.enter_context(tempfile.TemporaryDirectory(prefix="vivace-bench-"))))
         opened_s = clock()
@@ -75,6 +81,8 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         enough = _Enough(warmup, settings["budget_s"], clock)
 
         def watch(done: int) -> None:
+            if overhead is not None:
+                overhead.read_ms()  # before a thread ends, whose clock ends with it
             metered.at(done)
             tell(cold + done)
 
@@ -83,8 +91,12 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     times_s = times_s[: enough.at]
     check_frames(job, len(times_s), enough.at or warmup + frames)
     apart = not stages
+    if overhead is not None and engine.model is not None and not overhead.network_calls and not apart:
+        del counters[OVERHEAD]
+        found.not_run[OVERHEAD] = f"it is told from the network where OpenVINO runs that, not of {engine.about}"
     if apart:
-        del counters["cpu_ms_per_frame"]
+        for metric in ("cpu_ms_per_frame", OVERHEAD):
+            counters.pop(metric, None)
         found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
         found.not_run["stages"] = f"{job.engine.name} does not say what its stages take"
     steady_ms = intervals_ms(times_s[warmup:])
@@ -119,12 +131,12 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
 def serve(job: Job, report: Report) -> Found:
     """Find how many sessions of the model hold each frame rate.
 
-    `job.settings`: `size`, `session_fps`, `session_s`, `session_searches`, `prompt`, `seed`.
+    `job.settings`: `case`, `size`, `session_fps`, `session_s`, `session_searches`, `prompt`, `seed`.
     """
     from vivace.bench.sessions import sessions_held
 
     settings = job.settings
-    opening = opening_of(settings)
+    opening, size = opening_of(settings), settings["case"]
     engine = job.engine.open()
     found = Found(engine.about)
     if engine.model is None:
@@ -137,7 +149,7 @@ def serve(job: Job, report: Report) -> Found:
         for search in range(searches):
             report(number * searches + search, len(rates) * searches)
             counts.append(float(sessions_held(engine.model, opening, fps, settings["session_s"])))
-        case = f"{case_of(opening)}/{fps:g}fps"
+        case = f"{size}/{fps:g}fps"
         found.values.append(Value("sessions_held", case, sum(counts) / len(counts), counts if searches > 1 else []))
     report(len(rates) * searches, len(rates) * searches)
     return found
@@ -273,6 +285,18 @@ def _open_counters(found: Found, stack: ExitStack) -> Counters:
     return counters
 
 
+def _open_overhead(found: Found, stack: ExitStack) -> OverheadMeter | None:
+    """Open what counts the overhead, to be closed with `stack`; note why where it cannot be counted."""
+    from vivace.bench.overhead import OverheadMeter, thread_cpu_s
+
+    try:
+        thread_cpu_s(current_thread())
+    except OSError as error:
+        found.not_run[OVERHEAD] = str(error)
+        return None
+    return stack.enter_context(OverheadMeter())
+
+
 def cpu_ms() -> float:
     """Return the CPU time this process has had on all cores, ms."""
     return time.process_time() * 1000.0
@@ -281,12 +305,7 @@ def cpu_ms() -> float:
 def opening_of(settings: Any) -> Opening:
     """Return how sessions are opened, from the settings of a job."""
     width, height = settings["size"]
-    return Opening((width, height), settings["fps"], settings["prompt"], settings["seed"])
-
-
-def case_of(opening: Opening) -> str:
-    """Return what a case of speed is called: its size."""
-    return f"{opening.size[0]}x{opening.size[1]}"
+    return Opening((width, height), settings["fps"], settings["prompt"], settings["seed"], settings["masked"])
 
 
 def _clip(settings: Any) -> Cuttable:

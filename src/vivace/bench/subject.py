@@ -31,10 +31,14 @@ class Subject:
     """What runs the model; its default if not given."""
     loading: LoadOptions = field(default_factory=LoadOptions)
     """How the model is loaded."""
+    against: Path | None = None
+    """Another checkout of Vivace, whose code is measured in turn with this one's."""
 
     def __post_init__(self) -> None:
         if self.command is not None and self.outputs is not None:
             raise UsageError("--command and --outputs name two systems; give one of them")
+        if self.against is not None and not self.ours:
+            raise UsageError("--against is another checkout of Vivace; it says nothing of --command or --outputs")
 
     @property
     def ours(self) -> bool:
@@ -84,6 +88,23 @@ class Subject:
             return command_engine(self.command, self.name or command_name(self.command))
         engine = model_engine(self.model, self.threads, runtime=self.runtime, options=self.loading)
         return replace(engine, name=self.title)
+
+    def against_engine(self) -> EngineSpec | None:
+        """Return the same model as the other checkout's code runs it, if there is one.
+
+        Raises:
+            UsageError: the folder holds no `vivace`.
+        """
+        from vivace.bench.machine import read_commit
+
+        if self.against is None:
+            return None
+        for code in (self.against / "src", self.against):
+            if (code / "vivace" / "__init__.py").is_file():
+                commit = read_commit(code / "vivace")
+                name = f"{self.title} at {commit or self.against.resolve().name}"
+                return replace(self.engine(), name=name, code=str(code.resolve()))
+        raise UsageError(f"--against {self.against}: no src/vivace in there; give the folder of a checkout of Vivace")
 
 
 def open_system(subject: Subject) -> tuple[System, StreamModel | None]:

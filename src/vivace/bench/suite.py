@@ -98,7 +98,7 @@ class Parts:
 
 
 def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Report) -> None:
-    """Measure the subject's speed, and that of the stream without its model."""
+    """Measure the subject's speed, and that of the other version, or else of the stream without its model."""
     found = Findings()
     try:
         measure_speed(options, _told(report), into=found)
@@ -106,16 +106,18 @@ def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Re
         _take(parts, options.engine.name, "subject", found)
         for system, beside in found.beside.items():
             _take(parts, system, "baseline", beside)
-    if subject.ours:
+    if subject.ours and options.against is None:
         short = replace(options, engine=passthrough_engine(), plain=None, long_frames=None, session_fps=())
         _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
 
 
 def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report: Report) -> None:
-    """Measure the subject's latency, and that of the stream without its model."""
+    """Measure the subject's latency, and that of the other version, or else of the stream without its model."""
     found = measure_latency(options, _told(report))
     _take(parts, options.engine.name, "subject", found)
-    if subject.ours:
+    for system, beside in found.beside.items():
+        _take(parts, system, "baseline", beside)
+    if subject.ours and options.against is None:
         bare = LatencyOptions(passthrough_engine(), options.cases, options.seconds, prompts=(), path=options.path)
         _take(parts, "passthrough", "baseline", measure_latency(bare, _told(report)), quiet=True)
 
@@ -273,8 +275,18 @@ def bench_command(
             material = quality_part(parts, subject, quality, report)
     document = parts.document()
     publish(document, material, out, kind, Console(), parts.series)
+    against = subject.against_engine()
+    if against is not None:
+        print_versions(document, against.name, subject.engine().name, Console())
     if also is not None:
         write_document(also, document)
+
+
+def print_versions(document: Document, old: str, new: str, console: Console) -> None:
+    """Print what differs between two systems of one document."""
+    from vivace.bench.compare import compare_documents, print_comparison
+
+    print_comparison(compare_documents(document, document, row=f"{old}={new}"), console, names=(old, new))
 
 
 @contextmanager
@@ -293,7 +305,7 @@ def _kept(parts: Parts, path: Path) -> Iterator[None]:
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
     """Return what must be the same for two documents to be compared: not the system, not where files lie."""
     fields = asdict(options)
-    for name in ("engine", "plain", "seed", "weights"):
+    for name in ("engine", "plain", "against", "turns", "seed", "weights"):
         fields.pop(name, None)
     if isinstance(options, SpeedOptions):
         # What was always so until large models came is not written, so that older documents compare.

@@ -71,6 +71,17 @@ class SystemFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgainstFlags:
+    """What is measured beside it."""
+
+    against: Annotated[Path | None, Parameter(group=SYSTEM)] = None
+    """Another checkout of Vivace: this benchmark measures its code too, in turn, and prints what differs."""
+    turns: Annotated[int, Parameter(group=SYSTEM, converter=whole)] = 2
+    """Takes of each of the two; figures are their medians."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFlags:
     """Where results go."""
 
@@ -105,7 +116,12 @@ class SpeedFlags:
     """How much speed is measured."""
 
     size: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=())] = None
-    """Output size WxH; may be given several times. Default: 256x256 and 512x512; of a large model 512x512 alone."""
+    """Output size WxH; may be given several times. Default: 256x256, 512x512, 1280x720 and some with a mask or a
+    source of another size; of a large model 512x512 alone."""
+    source: Annotated[str | None, Parameter(group=PROTOCOL)] = None
+    """Size WxH of the pictures that come; that of the output if not given."""
+    mask: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
+    """With a mask over all of the picture."""
     frames: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 300
     """Frames to time at each size, after a warm-up; of a large model as many of them as 40 s allow."""
     long: Annotated[int | None, Parameter(group=PROTOCOL, converter=whole)] = None
@@ -167,14 +183,16 @@ def bench_app(settings: Settings) -> App:
         system: SystemFlags | None = None,
         loading: LoadFlags | None = None,
         how: SpeedFlags | None = None,
+        beside: AgainstFlags | None = None,
         to: OutputFlags | None = None,
     ) -> None:
         """Time the whole stream, decode to encode, cold, warm and steady; sessions, memory, energy, growth."""
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, loading, settings)
-        bench_command("speed", subject, to.out, to.seed, also=to.json, speed=_speed(how, subject, to.seed))
+        subject = _subject(system, loading, settings, beside=beside)
+        options = _speed(how, subject, to.seed, beside)
+        bench_command("speed", subject, to.out, to.seed, also=to.json, speed=options)
 
     @bench.command(sort_key=3)
     def latency(
@@ -182,14 +200,16 @@ def bench_app(settings: Settings) -> App:
         system: SystemFlags | None = None,
         loading: LoadFlags | None = None,
         how: LatencyFlags | None = None,
+        beside: AgainstFlags | None = None,
         to: OutputFlags | None = None,
     ) -> None:
         """Measure a live session as its user sees it: camera to screen, jitter, stalls, drops, prompt to pixel."""
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
-        subject = _subject(system, loading, settings)
-        bench_command("latency", subject, to.out, to.seed, also=to.json, latency=_latency(how, subject, to.seed))
+        subject = _subject(system, loading, settings, beside=beside)
+        options = _latency(how, subject, to.seed, beside)
+        bench_command("latency", subject, to.out, to.seed, also=to.json, latency=options)
 
     @bench.command(name="all", sort_key=4)
     def all_(
@@ -303,7 +323,11 @@ def bench_app(settings: Settings) -> App:
 
 
 def _subject(
-    flags: SystemFlags | None, loading: LoadFlags | None, settings: Settings, outputs: Path | None = None
+    flags: SystemFlags | None,
+    loading: LoadFlags | None,
+    settings: Settings,
+    outputs: Path | None = None,
+    beside: AgainstFlags | None = None,
 ) -> Subject:
     from vivace.bench.subject import Subject
 
@@ -321,6 +345,7 @@ def _subject(
         threads=flags.threads or settings.threads,
         runtime=loading.runtime,
         loading=options,
+        against=None if beside is None else beside.against,
     )
 
 
@@ -342,15 +367,28 @@ def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions
     )
 
 
-def _speed(flags: SpeedFlags | None, subject: Subject, seed: int) -> SpeedOptions:
-    from vivace.bench.speed import SpeedOptions, heavy_options
+def _speed(flags: SpeedFlags | None, subject: Subject, seed: int, beside: AgainstFlags | None = None) -> SpeedOptions:
+    from vivace.bench.speed import CASES, SIZES, SpeedCase, SpeedOptions, heavy_options
 
-    flags = flags or SpeedFlags()
-    options = SpeedOptions(subject.engine(), frames=flags.frames, seed=seed)
+    flags, beside = flags or SpeedFlags(), beside or AgainstFlags()
+    source = None if flags.source is None else parse_size(flags.source)
+    if not subject.ours and (flags.mask or source is not None):
+        raise UsageError("a command gets pictures of the output's size and no mask; leave out --source and --mask")
+    options = SpeedOptions(
+        subject.engine(),
+        CASES if subject.ours else SIZES,
+        frames=flags.frames,
+        seed=seed,
+        against=subject.against_engine(),
+        turns=_turns(beside),
+    )
     if subject.heavy:
         options = heavy_options(options, subject.plain_engine())
     if flags.size is not None:
-        options = replace(options, sizes=tuple(parse_size(text) for text in flags.size))
+        options = replace(options, cases=tuple(SpeedCase(parse_size(text)) for text in flags.size))
+    if flags.mask or source is not None:
+        sizes = dict.fromkeys(case.size for case in (options.cases if flags.size or subject.heavy else SIZES))
+        options = replace(options, cases=tuple(SpeedCase(size, source, flags.mask) for size in sizes))
     if flags.long is not None:
         options = replace(options, long_frames=flags.long or None)
     if flags.sessions is not None:
@@ -358,14 +396,25 @@ def _speed(flags: SpeedFlags | None, subject: Subject, seed: int) -> SpeedOption
     return options
 
 
-def _latency(flags: LatencyFlags | None, subject: Subject, seed: int) -> LatencyOptions:
+def _turns(beside: AgainstFlags) -> int:
+    if beside.turns < 1:
+        raise UsageError(f"--turns is {beside.turns}; give at least 1")
+    return beside.turns
+
+
+def _latency(
+    flags: LatencyFlags | None, subject: Subject, seed: int, beside: AgainstFlags | None = None
+) -> LatencyOptions:
     from vivace.bench import webrtc
     from vivace.bench.latency import CASES, LatencyOptions
 
-    flags = flags or LatencyFlags()
+    flags, beside = flags or LatencyFlags(), beside or AgainstFlags()
+    against, turns = subject.against_engine(), _turns(beside)
     given = None if flags.live is None else tuple(_camera(text) for text in flags.live)
     if flags.path == "in-process":
-        return LatencyOptions(subject.engine(), cases=given or CASES, seconds=flags.seconds, seed=seed)
+        return LatencyOptions(
+            subject.engine(), given or CASES, seconds=flags.seconds, seed=seed, against=against, turns=turns
+        )
     cases: tuple[LatencyCase, ...] = webrtc.CASES
     if given is not None:
         cases = tuple(webrtc.WebRtcCase(case.size, case.fps) for case in given)
@@ -376,6 +425,8 @@ def _latency(flags: LatencyFlags | None, subject: Subject, seed: int) -> Latency
         prompt_changes=webrtc.PROMPT_CHANGES,
         path=flags.path,
         seed=seed,
+        against=against,
+        turns=turns,
     )
 
 

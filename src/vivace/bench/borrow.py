@@ -1,0 +1,34 @@
+"""Run this benchmark on the package of another checkout: `python -P borrow.py JOB`, that package first on the path.
+
+Everything under `vivace.bench` comes from here and everything else of `vivace` from there, so that two versions are
+measured with one ruler. A program of its own, which imports nothing of the benchmark before it is in place.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import vivace
+
+
+def main() -> int:
+    """Put this benchmark in the place of the other package's, then do the job."""
+    folder = Path(__file__).parent
+    spec = importlib.util.spec_from_file_location(
+        "vivace.bench", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench
+    vivace.bench = bench
+    spec.loader.exec_module(bench)
+    from vivace.bench import process
+
+    return process.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
