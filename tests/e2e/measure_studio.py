@@ -18,7 +18,8 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from e2e.studio import CHROMIUM, FLAGS, Serving
+from e2e.browsers import CHROMIUM
+from e2e.studio import FLAGS, Serving
 
 SECONDS = 20.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,9 +19,6 @@ from numpy.typing import NDArray
 
 from vivace.media.scenes import make_scene
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 CAMERA_SIZE = (320, 180)
 CAMERA_FPS = 20
 CAMERA_FRAMES = 40

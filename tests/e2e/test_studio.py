@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from e2e.browsers import CHROMIUM
 from e2e.helpers import count_frames
-from e2e.studio import CHROMIUM, FLAGS, START_S, Serving, Studio, write_camera_clip
+from e2e.studio import FLAGS, START_S, Serving, Studio, write_camera_clip
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")

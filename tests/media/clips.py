@@ -75,6 +75,7 @@ def write_clip(
     aspect: Fraction | None = None,
     sound: np.ndarray[Any, Any] | None = None,
     sound_codec: str = "aac",
+    sound_at_s: float = 0.0,
     gop: int = 10,
     tags: bool = True,
 ) -> None:
@@ -109,7 +110,7 @@ def write_clip(
         if audio is not None and sound is not None:
             samples = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
             samples.sample_rate = 48_000
-            samples.pts = 0
+            samples.pts = round(sound_at_s * 48_000)
             samples.time_base = Fraction(1, 48_000)
             container.mux(audio.encode(samples))
             container.mux(audio.encode(None))

@@ -125,6 +125,15 @@ def test_pictures_that_start_late_cut_the_sound_before_them(clip: Clip, tmp_path
     assert heard(path)[0] == pytest.approx(FLASH_S - 0.5, abs=0.025)
 
 
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "webm"])
+def test_sound_that_starts_late_stays_late(clip: Clip, tmp_path: Path, kind: str) -> None:
+    pictures = [grey(10)] * FPS
+    source = clip("in.mkv", pictures, sound=beep(0.5, 0.2), sound_at_s=0.4, sound_codec="aac")
+    path = tmp_path / f"out.{kind}"
+    passed_through(source, path)
+    assert heard(path)[0] == pytest.approx(0.6, abs=0.025)
+
+
 def test_a_stream_stopped_early_stops_its_sound(clip: Clip, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     passed_through(flash_and_beep(clip, "aac"), path, frames=30)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 
 from vivace.media.clock import exact
@@ -110,8 +111,12 @@ class AudioWriter:
         self.copies = track.codec in COPYABLE.get(container.format.name, ())
         source = track.stream
         self._stream: Any
+        self._unframe: BitStreamFilterContext | None = None
         if self.copies:
             self._stream = container.add_stream_from_template(source)
+            if container.format.name == "mp4" and track.codec == "aac" and not source.codec_context.extradata:
+                # An MPEG transport stream has AAC in ADTS frames, which FFmpeg removes by itself elsewhere.
+                self._unframe = BitStreamFilterContext("aac_adtstoasc", source)
             return
         encoder, rate = TRANSCODED.get(container.format.name, ("aac", source.rate))
         if encoder == "aac" and rate not in _AAC_RATES:
@@ -133,8 +138,9 @@ class AudioWriter:
             packet.pts -= shift
         if packet.dts is not None:
             packet.dts -= shift
-        packet.stream = self._stream
-        self._mux(packet)
+        for copied in [packet] if self._unframe is None else self._unframe.filter(packet):
+            copied.stream = self._stream
+            self._mux(copied)
 
     def _encode(self, packet: Any, start_s: float) -> None:
         try:

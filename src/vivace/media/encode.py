@@ -35,10 +35,17 @@ _H264 = {"preset": "superfast", "tune": "zerolatency", "crf": "18"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1", "crf": "24", "b": "0"}
 _CODECS = {"webm": ("libvpx-vp9", _VP9)}
 
+# Written in fragments, so that it plays at any moment, and turned into an ordinary file by closing. Each fragment has
+# its own tables: with those of the first in the file's head (no empty_moov), Firefox plays the first fragment only. The
+# head is written with the first fragment (delay_moov), when what describes the sound is known.
+_FRAGMENTS = {
+    "movflags": "hybrid_fragmented+empty_moov+delay_moov+default_base_moof",
+    "frag_duration": str(FLUSH_MS * 1000),
+}
+
 _MUXER_OPTIONS: dict[str, dict[str, str]] = {
-    # Written in fragments, so that it plays at any moment, and turned into an ordinary file by closing.
-    "mp4": {"movflags": "hybrid_fragmented", "frag_duration": str(FLUSH_MS * 1000)},
-    "mov": {"movflags": "hybrid_fragmented", "frag_duration": str(FLUSH_MS * 1000)},
+    "mp4": _FRAGMENTS,
+    "mov": _FRAGMENTS,
     "matroska": {"cluster_time_limit": str(FLUSH_MS)},
     "webm": {"cluster_time_limit": str(FLUSH_MS)},
     "flv": {"flvflags": "no_duration_filesize"},
