@@ -43,8 +43,16 @@ class FakeSession:
         self.touched = 0
         self.on_push: Callable[[FakeOut], None] = self.publish
         self.fails: Exception | None = None
+        self.next_size: tuple[int, int] | None = None
 
-    def push(self, rgb: NDArray[np.uint8], capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
+    def push(
+        self,
+        rgb: NDArray[np.uint8],
+        capture_time_s: float | None = None,
+        *,
+        tag: int | None = None,
+        source_size: tuple[int, int] | None = None,
+    ) -> bool:
         if self.state == "ended":
             return False
         out = FakeOut(rgb, len(self.pushed), tag, capture_time_s or time.monotonic())

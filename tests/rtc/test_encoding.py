@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vivace.errors import SessionClosedError
 from vivace.rtc.assemble import EncodedFrame, is_keyframe
 from vivace.rtc.encoding import CODECS, LiveEncoder, YuvConverter, full_bitrate
-from vivace.rtc.intake import MAX_WAITING, Intake
+from vivace.rtc.intake import MAX_WAITING, Arrival, Intake
 
 SIZE = (96, 64)
 
@@ -45,9 +45,9 @@ class Eye:
         self.may_go.set()
         self.came = threading.Semaphore(0)
 
-    def see(self, rgb: NDArray[np.uint8], arrival_s: float, rtp_timestamp: int) -> None:
-        self.last = rgb
-        self.stamps.append(rtp_timestamp)
+    def see(self, picture: Arrival) -> None:
+        self.last = picture.rgb
+        self.stamps.append(picture.rtp_timestamp)
         self.came.release()
         assert self.may_go.wait(10)
 

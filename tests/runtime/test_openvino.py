@@ -62,7 +62,8 @@ def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
         "from vivace.runtime.openvino import OpenVinoNetwork\n"
         "files = read_files()\n"
         "network = OpenVinoNetwork(files.graph, files.constants)\n"
-        "inputs = open_canvas(geometry((64, 64)), 0, MiniConfig()).inputs\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "inputs = open_canvas(geometry((64, 64)), 0, MiniConfig(), ThreadPoolExecutor(1)).inputs\n"
         "threading.Thread(target=network.prepare, args=(inputs,), daemon=True).start()\n"
         "while not network._lock.locked() and not network.is_ready(inputs): time.sleep(0.001)"
     )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from vivace.media.size import Box
 from vivace.stream.blend import Region, blend
-from vivace.stream.fit import Box
 
 RNG = np.random.default_rng(1)
 SOURCE = RNG.integers(0, 256, (40, 64, 3), dtype=np.uint8)
@@ -30,14 +30,14 @@ def test_equal_pictures_stay_equal_at_any_strength():
 def test_outside_the_mask_the_source_is_exact_and_inside_the_painting(strength):
     alpha = np.zeros((40, 64), np.uint8)
     alpha[10:20, 5:30] = 255
-    out = blend(SOURCE, PAINTED, strength, Region.from_alpha(alpha))
+    out = blend(SOURCE, PAINTED, strength, Region(alpha))
     np.testing.assert_array_equal(out[alpha == 0], SOURCE[alpha == 0])
     np.testing.assert_array_equal(out[alpha == 255], blend(SOURCE, PAINTED, strength)[alpha == 255])
 
 
 def test_soft_edges_blend():
     alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (40, 1))
-    out = blend(np.zeros_like(SOURCE), np.full_like(SOURCE, 200), 1.0, Region.from_alpha(alpha))
+    out = blend(np.zeros_like(SOURCE), np.full_like(SOURCE, 200), 1.0, Region(alpha))
     assert (np.diff(out[0, :, 0].astype(int)) >= 0).all()
     assert out[0, 0, 0] == 0
     assert out[0, -1, 0] == 200
@@ -45,14 +45,14 @@ def test_soft_edges_blend():
 
 def test_a_blend_changes_neither_picture():
     source, painted = SOURCE.copy(), PAINTED.copy()
-    blend(source, painted, 0.5, Region.from_alpha(np.full((40, 64), 99, np.uint8)))
+    blend(source, painted, 0.5, Region(np.full((40, 64), 99, np.uint8)))
     np.testing.assert_array_equal(source, SOURCE)
     np.testing.assert_array_equal(painted, PAINTED)
 
 
 def test_a_region_knows_its_box():
     alpha = np.zeros((40, 64), np.uint8)
-    assert Region.from_alpha(alpha).empty
-    assert blend(SOURCE, PAINTED, 1.0, Region.from_alpha(alpha)) is SOURCE
+    assert Region(alpha).empty
+    assert blend(SOURCE, PAINTED, 1.0, Region(alpha)) is SOURCE
     alpha[3:7, 60:64] = 1
-    assert Region.from_alpha(alpha).box == Box(60, 3, 4, 4)
+    assert Region(alpha).box == Box(60, 3, 4, 4)

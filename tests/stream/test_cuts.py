@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vivace.models.thumbnail import thumbnail
 from vivace.stream.cuts import CutDetector, CutThresholds
 
 
@@ -23,7 +24,7 @@ def view(image: np.ndarray, x: int, width: int = 320) -> np.ndarray:
 
 def cuts_in(frames, **limits) -> list[int]:
     detector = CutDetector(CutThresholds(**limits))
-    return [index for index, frame in enumerate(frames) if detector.is_cut(frame)]
+    return [index for index, frame in enumerate(frames) if detector.is_cut(thumbnail(frame))]
 
 
 def test_a_cut_is_seen_at_its_first_frame():
@@ -83,9 +84,9 @@ def test_what_counts_as_a_cut_can_be_set():
 
 def test_the_first_frame_after_a_reset_is_no_cut():
     detector = CutDetector()
-    assert not detector.is_cut(view(scene(1), 0))
+    assert not detector.is_cut(thumbnail(view(scene(1), 0)))
     detector.reset()
-    assert not detector.is_cut(view(scene(2), 0))
+    assert not detector.is_cut(thumbnail(view(scene(2), 0)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (7, 3, 3)])

@@ -5,7 +5,8 @@ import pytest
 
 from fakes import FakeModel
 from vivace.errors import ControlError
-from vivace.stream.fit import check_size, choose_size, cover_box, fit
+from vivace.media.size import cover_box
+from vivace.stream.fit import check_size, choose_size, fit
 
 SPEC = FakeModel().spec
 

@@ -244,7 +244,7 @@ class _FrameMask:
         """Return the region of the frame at that time."""
         del size  # the clip's own, which is what the stream was opened with
         index = min(round(time_s * self._fps), len(self._masks) - 1)
-        return Region.from_alpha(self._masks[index].astype(np.uint8) * np.uint8(255))
+        return Region(self._masks[index].astype(np.uint8) * np.uint8(255))
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Do nothing: the masks are drawn."""

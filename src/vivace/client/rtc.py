@@ -32,7 +32,7 @@ from vivace.rtc.connection import (
 )
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
-from vivace.rtc.intake import Intake
+from vivace.rtc.intake import Arrival, Intake
 from vivace.rtc.newest import Newest
 
 _log = logging.getLogger(__name__)
@@ -261,9 +261,10 @@ class RtcSession:
         """Of the last picture sent."""
         return None if self._sender is None else self._sender.encode_ms
 
-    def _take_picture(self, rgb: Rgb, arrival_s: float, rtp_timestamp: int) -> None:
+    def _take_picture(self, picture: Arrival) -> None:
         assert self._incoming is not None
-        if not self._incoming.put(Received(rgb, arrival_s, self._clock(), rtp_timestamp)):
+        received = Received(picture.rgb, picture.arrival_s, self._clock(), picture.rtp_timestamp)
+        if not self._incoming.put(received):
             raise SessionClosedError("the connection is closed")
 
     # Control

@@ -11,9 +11,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vivace.media.frame import Rgb
-
-Size = tuple[int, int]
-"""`(width, height)`, px."""
+from vivace.media.size import Size, cover_box
 
 _KEPT_SCALERS = 8
 """A stream scales between a handful of sizes; each scaler holds some hundred KB of tables."""
@@ -34,7 +32,7 @@ def resize(rgb: Rgb, size: Size) -> Rgb:
     """
     height, width = rgb.shape[:2]
     if (width, height) == size:
-        return rgb
+        return np.ascontiguousarray(rgb)  # the argument itself, unless it is a part of another picture
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), "rgb24")
     scaled = _scaler((width, height), size).reformat(
         frame, size[0], size[1], "rgb24", interpolation=interpolation_for((width, height), size), threads=1
@@ -90,9 +88,15 @@ def crop(rgb: Rgb, size: Size) -> Rgb:
 
 
 def cover(rgb: Rgb, size: Size) -> Rgb:
-    """Scale a picture, keeping its shape, until it covers `size`, and cut off evenly what is over."""
+    """Return a picture scaled, keeping its shape, until it covers `size`, what is over cut off evenly.
+
+    Cut first, so that what is not seen is not scaled. The very same array if nothing is to be done.
+    """
     height, width = rgb.shape[:2]
-    return crop(resize(rgb, cover_size((width, height), size)), size)
+    if (width, height) == size:
+        return rgb
+    box = cover_box((width, height), size)
+    return resize(rgb[box.y : box.y + box.height, box.x : box.x + box.width], size)
 
 
 def letterbox(rgb: Rgb, size: Size, *, colour: tuple[int, int, int] = (0, 0, 0)) -> Rgb:

@@ -11,10 +11,10 @@ import av
 
 from vivace.errors import SourceError, SourceLostError, SourceStalledError
 from vivace.media.clock import Clock, Timeline
-from vivace.media.convert import Size
 from vivace.media.frame import Frame
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
 
 
@@ -92,6 +92,10 @@ class DeviceSource(Source):
             codec=stream.codec_context.name,
             pixel_format=self._first.picture.format.name,
         )
+
+    def deliver_at(self, size: Size) -> None:
+        """Convert to `(width, height)` px from the next frame on."""
+        self._convert.size = size
 
     def _capture(self) -> None:
         timeline = Timeline(self._time_base, self._reader.step)

@@ -16,10 +16,11 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
-from vivace.media.convert import Size, cover
+from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import is_same_file
 from vivace.media.sink import Sink
+from vivace.media.size import Size
 from vivace.media.source import Source
 
 FLUSH_MS = 500

@@ -11,10 +11,10 @@ import av
 from vivace.errors import DecodeError, SourceError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Timeline
-from vivace.media.convert import Size
 from vivace.media.frame import Frame, Rgb
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import VideoReader, open_error
+from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
 
 EARLY_END_S = 0.25
@@ -82,6 +82,10 @@ class FileSource(Source):
             codec=stream.codec_context.name,
             pixel_format=first.format.name,
         )
+
+    def deliver_at(self, size: Size) -> None:
+        """Convert to `(width, height)` px from the next frame on."""
+        self._convert.size = size
 
     def open_audio(self) -> AudioTrack | None:
         """Open the file's first audio stream, to be read independently of the pictures."""

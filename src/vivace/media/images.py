@@ -15,11 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
 from vivace.media.clock import Clock
-from vivace.media.convert import Size, cover
+from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import NUMBERED, is_numbered_as
 from vivace.media.picture import over_black
 from vivace.media.sink import Sink
+from vivace.media.size import Size
 from vivace.media.source import PICTURE_SUFFIXES, Source, SourceInfo
 
 DEFAULT_FPS = 25.0

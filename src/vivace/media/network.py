@@ -13,11 +13,11 @@ from av.container import InputContainer
 from vivace.errors import DecodeError, SourceError, SourceLostError, SourceStalledError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Sleep, Timeline
-from vivace.media.convert import Size
 from vivace.media.file import FrameLimit
 from vivace.media.frame import Frame
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.size import Size
 from vivace.media.source import LIVE_SCHEMES, STALL_TIMEOUT_S, Source, SourceInfo
 
 RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -111,6 +111,10 @@ class NetworkSource(Source):
             codec=stream.codec_context.name,
             pixel_format=self._first.format.name,
         )
+
+    def deliver_at(self, size: Size) -> None:
+        """Convert to `(width, height)` px from the next frame on."""
+        self._convert.size = size
 
     def open_audio(self) -> AudioTrack | None:
         """Open the sound of a web file over a connection of its own."""

@@ -34,6 +34,10 @@ class PacedSource(Source):
         self._woken = threading.Event()
         self._sleep: Sleep = sleep if sleep is not None else self._woken.wait
 
+    def deliver_at(self, size: tuple[int, int]) -> None:
+        """Ask the inner source."""
+        self._source.deliver_at(size)
+
     def open_audio(self) -> AudioTrack | None:
         """Return the inner source's audio."""
         return self._source.open_audio()

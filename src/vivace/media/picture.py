@@ -11,8 +11,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from vivace.media.clock import exact
-from vivace.media.convert import Size, cover_size, crop, interpolation_for
+from vivace.media.convert import cover, cover_size, crop, interpolation_for
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 
 _UNSPECIFIED_SPACE = 2
 _HD_HEIGHT_PX = 720
@@ -44,15 +45,35 @@ class PictureConverter:
 
     Sample aspect is undone by enlarging the short direction, so that no detail is lost; the display matrix turns and
     mirrors; alpha is laid over black. The first frame (or `size`) fixes the size delivered: later frames of another
-    size are scaled to cover it, with one warning.
+    size are scaled to cover it, with one warning. Colours and size change in one pass, so `size` is best what is needed
+    in the end; it may be set between frames, from any thread.
     """
 
-    def __init__(self, *, size: Size | None = None, aspect: Fraction | None = None, warn: Warn | None = None):
-        """Convert to `size` (`(width, height)` px; None: the first frame's). `aspect` is the sample aspect ratio."""
+    def __init__(
+        self,
+        *,
+        size: Size | None = None,
+        aspect: Fraction | None = None,
+        warn: Warn | None = None,
+        unmarked_hd_is_bt709: bool = True,
+    ):
+        """Convert to one size.
+
+        Args:
+            size: `(width, height)` px; None: the first frame's.
+            aspect: the sample aspect ratio.
+            warn: told what is wrong with the data.
+            unmarked_hd_is_bt709: what large pictures are taken for that do not say how they encode colour. Files mean
+                BT.709; over WebRTC cameras are encoded in BT.601 at any size.
+        """
         self.size = size
+        """`(width, height)` of the pictures delivered, px."""
+        self.source_size = (0, 0)
+        """`(width, height)` of the last frame as it would be shown: upright, with square pixels, px."""
         self.rotation_deg = 0
         self._aspect = exact(aspect) if aspect else Fraction(1)
         self._warn = warn or _ignore
+        self._unmarked_hd_is_bt709 = unmarked_hd_is_bt709
         self._scaler = VideoReformatter()
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
@@ -63,13 +84,15 @@ class PictureConverter:
         stored = (frame.width, frame.height)
         if self._first is None or self._first != (stored, frame.format.name):
             self._meet(frame, stored)
-        display = self._display_size(stored)
-        upright = self._turned(display)
-        if self.size is None:
-            self.size = upright
-        covering = upright if upright == self.size else cover_size(upright, self.size)
-        rgb = self._rgb(frame, stored, self._turned(covering))
-        return crop(_oriented(rgb, self._orientation), self.size)
+        self.source_size = upright = self._turned(self._display_size(stored))
+        wanted = self.size
+        if wanted is None:
+            wanted = self.size = upright
+        covering = upright if upright == wanted else cover_size(upright, wanted)
+        if _area(covering) > max(_area(upright), 2 * _area(wanted)):
+            # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
+            return cover(_oriented(self._rgb(frame, stored, self._turned(upright)), self._orientation), wanted)
+        return crop(_oriented(self._rgb(frame, stored, self._turned(covering)), self._orientation), wanted)
 
     def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
         if self._first is None:
@@ -98,7 +121,12 @@ class PictureConverter:
         return (size[1], size[0]) if self._orientation.transposes else size
 
     def _rgb(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> Rgb:
-        guess_hd = frame.colorspace == _UNSPECIFIED_SPACE and not frame.format.is_rgb and frame.height >= _HD_HEIGHT_PX
+        guess_hd = (
+            self._unmarked_hd_is_bt709
+            and frame.colorspace == _UNSPECIFIED_SPACE
+            and not frame.format.is_rgb
+            and frame.height >= _HD_HEIGHT_PX
+        )
         converted = self._scaler.reformat(
             frame,
             scaled[0],
@@ -111,6 +139,10 @@ class PictureConverter:
         )
         pixels = np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
         return over_black(pixels) if self._has_alpha else cast(Rgb, pixels)
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]
 
 
 def over_black(rgba: np.ndarray) -> Rgb:

@@ -12,8 +12,8 @@ from av.container import InputContainer
 
 from vivace.errors import SourceNotFoundError
 from vivace.media.clock import Clock
-from vivace.media.convert import Size
 from vivace.media.device import DeviceSource
+from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S
 
 DEFAULT_FPS = 30.0

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
-from vivace.media.convert import Size
 from vivace.media.frame import Frame
 from vivace.media.paths import NUMBERED, URL, naming
+from vivace.media.size import Size
 
 if TYPE_CHECKING:
     from vivace.media.source import Source

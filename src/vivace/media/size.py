@@ -1,10 +1,14 @@
-"""Sizes of pictures as people write them."""
+"""Sizes of pictures: as people write them, and which part of one covers another."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from vivace.errors import UsageError
+
+Size = tuple[int, int]
+"""`(width, height)`, px."""
 
 _SIZE = re.compile(r"(\d{1,6})[xX×](\d{1,6})")
 
@@ -20,3 +24,25 @@ def parse_size(text: str) -> tuple[int, int]:
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         raise UsageError(f"size {shown!r} is not WxH in pixels; give for example 512x288.")
     return int(match[1]), int(match[2])
+
+
+class Box(NamedTuple):
+    """A rectangle in px: left, top, width, height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def cover_box(source: Size, output: Size) -> Box:
+    """Return the centred part of a picture of `source` px that has the output's aspect ratio, to the nearest px."""
+    source_w, source_h = source
+    output_w, output_h = output
+    # Whole numbers throughout: an output of the source's own aspect takes all of it, exactly.
+    if source_w * output_h >= source_h * output_w:
+        width, height = (source_h * output_w + output_h // 2) // output_h, source_h
+    else:
+        width, height = source_w, (source_w * output_h + output_w // 2) // output_w
+    width, height = min(max(1, width), source_w), min(max(1, height), source_h)
+    return Box((source_w - width) // 2, (source_h - height) // 2, width, height)

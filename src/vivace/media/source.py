@@ -141,6 +141,13 @@ class Source(ABC):
             self._released = True
             self._release()
 
+    def deliver_at(self, size: tuple[int, int]) -> None:  # noqa: B027 - delivering as before is a fine default
+        """Be asked for frames of `(width, height)` px from the next one on; any thread.
+
+        A source that converts pictures anyway converts them to this size at once, covering it as `size` of
+        `open_source` does. Others go on as before, so whoever asks scales what comes otherwise.
+        """
+
     @property
     def files(self) -> Sequence[Path]:
         """The files that are read, which a sink must not replace; none for devices, addresses and scenes."""

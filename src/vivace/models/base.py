@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.models.thumbnail import Thumbnail, thumbnail
+
 Keep = Literal["nothing", "sinks", "inside"]
 """What survives a reset.
 
@@ -105,8 +107,14 @@ class Chunk:
     """Above 0 to 1; for families with `strength` among their conditions."""
     negative_embeds: NDArray[np.float32] | None = None
     """Embedding of what shall not be seen; for families with `negative_prompt` among their conditions."""
+    thumbnails: tuple[Thumbnail, ...] = ()
+    """Of each picture, where they have been made."""
     options: Mapping[str, float] = field(default_factory=dict)
     """What the user set of `spec.options`, by name; the rest is at its default."""
+
+    def thumbnail(self, index: int) -> Thumbnail:
+        """Return the thumbnail of a picture, made now unless it was given."""
+        return self.thumbnails[index] if self.thumbnails else thumbnail(self.rgb[index])
 
 
 class ModelState(Protocol):
@@ -143,7 +151,7 @@ class StreamModel(Protocol):
         """Where the network runs."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
-        """Return the bytes `open(size)` will allocate. `size` is `(width, height)`."""
+        """Return the most bytes that the state of a stream of `size = (width, height)` takes."""
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> Any:
         """Allocate the state of one stream of `(width, height)` px.

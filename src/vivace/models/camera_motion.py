@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-GRID = 96
-"""Frames are compared at about this many cells a side: enough for a third of a px, in about a millisecond."""
+from vivace.models.thumbnail import Thumbnail
+
 LEAST_GAIN = 0.7
 """A shift is believed when it leaves at most this share of the difference that standing still leaves,"""
 LEAST_AGREEING = 0.7
@@ -45,13 +45,16 @@ class CameraMotion:
         self._reference = None
         self._base = self._offset = (0.0, 0.0)
 
-    def update(self, rgb: NDArray[np.uint8]) -> tuple[float, float]:
-        """Return where the world of the first frame now is in the picture `uint8 [h w 3]`: `(down, right)` px.
+    def update(self, thumbnail: Thumbnail, cell: int) -> tuple[float, float]:
+        """Return where the world of the first frame now is in the picture: `(down, right)` px.
 
         Where no single translation explains the picture, the last answer stands.
+
+        Args:
+            thumbnail: of the picture, `float32 [h w 3]`; its green, which is most of luma, is what is compared.
+            cell: side of a cell of the thumbnail, px of the picture.
         """
-        cell = max(1, min(rgb.shape[:2]) // GRID)
-        luma = thumbnail(rgb, cell)
+        luma = np.ascontiguousarray(thumbnail[..., 1])
         if self._reference is None or self._reference.shape != luma.shape:
             self._refer(luma)
             return self._offset
@@ -97,13 +100,6 @@ class CameraMotion:
             # Sensor noise moves the vertex this far; a still camera must be still.
             return 0.0, 0.0
         return float(down), float(right)
-
-
-def thumbnail(rgb: NDArray[np.uint8], cell: int) -> Luma:
-    """Return means of `cell x cell` px of the green channel, which is most of luma, `[h/cell w/cell]`."""
-    h, w = rgb.shape[0] // cell, rgb.shape[1] // cell
-    green = rgb[: h * cell, : w * cell, 1]
-    return np.asarray(green.reshape(h, cell, w, cell).mean(axis=(1, 3)), np.float32)
 
 
 def explains(luma: Luma, reference: Luma, shift: tuple[float, float]) -> bool:

@@ -7,15 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import av
-import numpy as np
 from av.codec.context import Flags
-from av.video.reformatter import VideoReformatter
 
 from vivace.errors import SessionClosedError
 from vivace.media.frame import Rgb
+from vivace.media.picture import PictureConverter
+from vivace.media.size import Size
 from vivace.rtc.assemble import EncodedFrame
 
 _log = logging.getLogger(__name__)
@@ -24,8 +24,21 @@ MAX_WAITING = 8
 """Encoded frames that may wait. Every one is decoded, as later ones build on it; beyond this all are given up."""
 _DECODERS = {"H264": "h264", "VP8": "libvpx"}
 
-OnPicture = Callable[[Rgb, float, int], None]
-"""Called in the intake's thread with `uint8 [h w 3]`, the arrival in monotonic seconds, and the RTP timestamp."""
+
+class Arrival(NamedTuple):
+    """A picture that has come and is decoded."""
+
+    rgb: Rgb
+    """`uint8 [h w 3]`, at `Intake.deliver_at`'s size or as it was sent."""
+    source_size: Size
+    """`(width, height)` as it was sent, px."""
+    arrival_s: float
+    """When its first packet came, monotonic."""
+    rtp_timestamp: int
+
+
+OnPicture = Callable[[Arrival], None]
+"""Called in the intake's thread."""
 
 
 class Intake:
@@ -46,10 +59,11 @@ class Intake:
         self.damaged = 0
         self.overflows = 0
         self.codec: str | None = None
-        self.size: tuple[int, int] | None = None
-        """`(width, height)` of the last picture, px."""
+        self.size: Size | None = None
+        """`(width, height)` of the last picture as it was sent, px."""
         self.decode_ms = 0.0
         """Of the last picture, conversion to RGB included."""
+        self._wanted_size: Size | None = None
         self._on_picture = on_picture
         self._ask_for_keyframe = ask_for_keyframe
         self._max_frame_px = max_frame_px
@@ -59,6 +73,10 @@ class Intake:
         self._closed = False
         self._thread = Thread(target=self._run, name="vivace-rtc-intake", daemon=True)
         self._thread.start()
+
+    def deliver_at(self, size: Size | None) -> None:
+        """Convert to `(width, height)` px from the next picture on, None: as it is sent. Any thread."""
+        self._wanted_size = size
 
     def put(self, frame: EncodedFrame) -> None:
         """Hand over the next frame."""
@@ -90,7 +108,7 @@ class Intake:
 
     def _run(self) -> None:
         decoder: Any = None
-        to_rgb = VideoReformatter()
+        convert = PictureConverter(unmarked_hd_is_bt709=False)
         while (frame := self._next()) is not None:
             began_s = self._clock()
             if (size := vp8_size(frame)) is not None and size[0] * size[1] > self._max_frame_px:
@@ -114,12 +132,13 @@ class Intake:
             if self._frames:
                 self.skipped += 1
                 continue
-            rgb = _rgb(to_rgb, pictures[-1])
-            self.size = rgb.shape[1], rgb.shape[0]
+            convert.size = self._wanted_size
+            rgb = convert(pictures[-1])
+            self.size = convert.source_size
             self.decode_ms = 1000.0 * (self._clock() - began_s)
             self.pictures += 1
             try:
-                self._on_picture(rgb, frame.arrival_s, frame.rtp_timestamp)
+                self._on_picture(Arrival(rgb, convert.source_size, frame.arrival_s, frame.rtp_timestamp))
             except SessionClosedError:
                 return  # whoever owns the connection sees that the session has ended, and closes it
 
@@ -137,8 +156,3 @@ def vp8_size(frame: EncodedFrame) -> tuple[int, int] | None:
     if frame.codec != "VP8" or len(frame.data) < 10 or frame.data[0] & 1:
         return None
     return int.from_bytes(frame.data[6:8], "little") & 0x3FFF, int.from_bytes(frame.data[8:10], "little") & 0x3FFF
-
-
-def _rgb(reformatter: VideoReformatter, picture: av.VideoFrame) -> Rgb:
-    converted = reformatter.reformat(picture, format="rgb24", threads=1)
-    return np.ascontiguousarray(cast(Rgb, converted.to_ndarray()))

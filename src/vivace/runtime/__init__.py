@@ -20,6 +20,9 @@ class Executor(Protocol):
     def run(self) -> Arrays:
         """Run once and return the outputs by name; they are overwritten by the next run."""
 
+    def bind(self, name: str, array: NDArray[np.generic]) -> None:
+        """Read an input from another array of the same shape from now on."""
+
 
 class Network(Protocol):
     """Loaded weights; makes executors for any number of streams."""

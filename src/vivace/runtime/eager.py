@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from vivace.models.base import RuntimeInfo
@@ -38,7 +39,11 @@ class EagerExecutor:
     """A module over one stream's arrays."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...], device: torch.device, inputs: Arrays) -> None:
-        self._module, self._names, self._device, self._inputs = module, names, device, inputs
+        self._module, self._names, self._device, self._inputs = module, names, device, dict(inputs)
+
+    def bind(self, name: str, array: NDArray[np.generic]) -> None:
+        """Read an input from another array from now on."""
+        self._inputs[name] = array
 
     @torch.inference_mode()
     def run(self) -> Arrays:

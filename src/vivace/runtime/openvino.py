@@ -134,18 +134,25 @@ class OpenVinoNetwork:
     def executor(self, inputs: Arrays) -> OpenVinoExecutor:
         """Bind to these arrays without copying them."""
         request = self._compile(_shapes(inputs)).create_infer_request()
-        for name, array in inputs.items():
-            request.set_tensor(name, self._ov.Tensor(array, shared_memory=True))
-        return OpenVinoExecutor(request, inputs)
+        return OpenVinoExecutor(self._ov.Tensor, request, inputs)
 
 
 class OpenVinoExecutor:
     """One infer request over one stream's arrays."""
 
-    def __init__(self, request: Any, inputs: Arrays) -> None:
+    def __init__(self, tensor: Any, request: Any, inputs: Arrays) -> None:
+        self._tensor = tensor
         self._request = request
-        self._inputs = inputs
+        self._inputs = dict(inputs)
+        """Kept alive: the request only points at them."""
+        for name, array in inputs.items():
+            self.bind(name, array)
         self._outputs = {o.get_any_name(): request.get_output_tensor(i) for i, o in enumerate(request.model_outputs)}
+
+    def bind(self, name: str, array: NDArray[np.generic]) -> None:
+        """Read an input from another array of the same shape from now on, without copying it."""
+        self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+        self._inputs[name] = array
 
     def run(self) -> Arrays:
         """Run once; outputs are overwritten by the next run."""

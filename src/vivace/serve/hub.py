@@ -14,6 +14,7 @@ from threading import Lock, RLock
 
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UnknownModelError
+from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
 from vivace.serve.presence import EndReason
@@ -24,7 +25,6 @@ from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
 from vivace.serve.steering import changes_of
 from vivace.stream.controls import Controls, check_changes
-from vivace.stream.fit import Size
 
 _log = logging.getLogger(__name__)
 
@@ -347,6 +347,7 @@ class Hub:
 
     def _move_up(self) -> None:
         for room in self._rooms.values():
+            room.tell_admission()
             for key in room.admission.move_up():
                 self._sessions[key].go_live()
             self._tell_queue(room)
@@ -363,7 +364,6 @@ class Hub:
             clock=self.clock,
             in_background=self._in_background,
             resize=self._resize,
-            stepped=self._stepped,
             ended=self._session_ended,
             on_stage=self.stages.add,
             shelf=self.shelf,
@@ -402,13 +402,6 @@ class Hub:
                     f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
                 )
             self._move_up()
-
-    def _stepped(self, session_id: str, step_ms: float, effort: float) -> None:
-        with self._lock:
-            session = self._sessions.get(session_id)
-            if session is not None and session.size is not None:
-                room = self._rooms[session.model]
-                room.admission.observe(step_ms, room.weight(session.size), effort)
 
     # Models
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from vivace.media.size import Size
 from vivace.models.base import Chunk, ModelSpec, StreamModel
-from vivace.serve.admission import Admission, Demand
+from vivace.serve.admission import REMEMBERED_STEPS, Admission, Demand
 from vivace.serve.engine import Engine
 from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import USUAL, SizeList, output_size
-from vivace.stream.fit import Size, check_size
+from vivace.stream.fit import check_size
 from vivace.stream.slot import ModelSlot, half_size
 
 _log = logging.getLogger(__name__)
@@ -29,6 +31,15 @@ MEMORY_SHARE = 0.5
 """Of what is free at start; the rest is for networks, sockets, encoders and everybody else."""
 
 
+class StepTime(NamedTuple):
+    """What a step took."""
+
+    ms: float
+    weight: float
+    """Of its session, see `Room.weight`."""
+    effort: float
+
+
 @dataclass(slots=True)
 class Room:
     """A loaded model with everything its sessions share."""
@@ -39,6 +50,13 @@ class Room:
     admission: Admission
     default_size: Size
     sizes: SizeList
+    steps: deque[StepTime] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
+    """Those that admission has not heard of. The engine's thread adds to it, and waits for no lock."""
+
+    def tell_admission(self) -> None:
+        """Let admission know how long steps take; under the hub's lock."""
+        while self.steps:
+            self.admission.observe(*self.steps.popleft())
 
     @property
     def area_px(self) -> int:

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from threading import Lock
 from typing import Literal
@@ -24,19 +24,20 @@ from typing import Literal
 from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
+from vivace.media.size import Size
 from vivace.serve.engine import Seat
 from vivace.serve.fanout import Fanout, Listener, OutFrame, Subscription
 from vivace.serve.limits import RefusedError, check_frame
 from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recording, Shelf
-from vivace.serve.room import Room
+from vivace.serve.room import Room, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
 from vivace.serve.steering import Steering
 from vivace.serve.vitals import NetworkReport, StageSink, Vitals
 from vivace.stream.controls import ControlBoard, Controls
-from vivace.stream.fit import Size
-from vivace.stream.latency import Meter
+from vivace.stream.fit import prepared
+from vivace.stream.latency import SessionObserver
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
@@ -57,8 +58,6 @@ class Surroundings:
     """Runs something that takes its time in another thread."""
     resize: Callable[[str, Size], None]
     """Asks for room for another size; raises RefusedError."""
-    stepped: Callable[[str, float, float], None]
-    """Is told of a step: ms, and effort."""
     ended: Callable[[LiveSession, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     on_stage: StageSink | None = None
@@ -119,13 +118,24 @@ class LiveSession:
 
     # Frames
 
-    def push(self, rgb: Rgb, capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
-        """Give the newest picture; returns at once, and False when the session has ended. Any thread.
+    def push(
+        self,
+        rgb: Rgb,
+        capture_time_s: float | None = None,
+        *,
+        tag: int | None = None,
+        source_size: Size | None = None,
+    ) -> bool:
+        """Give the newest picture; returns soon, and False when the session has ended. Any thread.
+
+        What can be done to it before its turn is done here, in the caller's thread: it is scaled, unless it is of
+        `next_size` already.
 
         Args:
             rgb: `uint8 [h w 3]`, which nobody changes any more.
             capture_time_s: when it was taken or arrived, monotonic; None is now.
             tag: comes out with what is made of it.
+            source_size: `(width, height)` px of the picture that `rgb` was scaled from; None is its own.
 
         Raises:
             ControlError: no picture, or one too large.
@@ -133,6 +143,10 @@ class LiveSession:
         check_frame(rgb, self._around.settings.max_frame_px)
         now_s = self._clock()
         captured_s = now_s if capture_time_s is None else capture_time_s
+        frame = Frame(rgb, 0, 0, MICROSECOND, captured_s, {"receive": now_s})
+        size = self.next_size
+        if size is not None:
+            frame = prepared(frame, size)
         with self._lock:
             if self._state == "ended":
                 return False
@@ -142,7 +156,7 @@ class LiveSession:
             if self._state == "waiting":
                 self.vitals.dropped("waiting")
                 return True
-            if not self._shape_known((rgb.shape[1], rgb.shape[0])):
+            if not self._shape_known(source_size or (rgb.shape[1], rgb.shape[0])):
                 self.vitals.dropped("opening")
                 return True
             if self._first_capture_s is None:
@@ -151,12 +165,18 @@ class LiveSession:
             self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
             if tag is not None:
                 self._tags[index] = tag
-            frame = Frame(rgb, index, self._last_pts, MICROSECOND, captured_s, {"receive": now_s})
+            frame = replace(frame, index=index, pts=self._last_pts)
             displaced = self._room.engine.offer(self._seat, frame)
             if displaced is not None:
                 self._tags.pop(displaced.index, None)
                 self.vitals.dropped("late")
             return True
+
+    @property
+    def next_size(self) -> Size | None:
+        """`(width, height)` px that pictures are best pushed at; None before the first one has told the shape."""
+        painter = self._painter
+        return None if painter is None else painter.next_size
 
     def subscribe(self) -> Subscription:
         """Return a new viewer's slot; iterate it on the running event loop and close it."""
@@ -189,8 +209,10 @@ class LiveSession:
                 mask = self._board.controls.mask
                 if mask is not None:
                     mask.prepare(size)
-                meter = Meter()
-                painter = Session(self._room.model, size, self._board, meter, self._policy, clock=self._clock)
+                # What a client and the operator are told of a session is in its vitals.
+                painter = Session(
+                    self._room.model, size, self._board, SessionObserver(), self._policy, clock=self._clock
+                )
                 with self._lock:
                     self._opening = False
                     ended = self._state == "ended"
@@ -235,7 +257,8 @@ class LiveSession:
         effort = painter.deadline.effort
         made = painter.step(frame.marked("wait", began_s))
         if any("denoise" in each.marks for each in made):
-            self._around.stepped(self.id, (self._clock() - began_s) * 1e3 / len(made), effort)
+            step_ms = (self._clock() - began_s) * 1e3 / len(made)
+            self._room.steps.append(StepTime(step_ms, self._room.weight(painter.size), effort))
         for each in made:
             self._publish(each)
 

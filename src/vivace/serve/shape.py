@@ -11,9 +11,10 @@ import math
 from dataclasses import replace
 from threading import Lock
 
+from vivace.media.size import Size
 from vivace.models.base import ModelSpec
 from vivace.serve.limits import RefusedError, check_pixels
-from vivace.stream.fit import Size, choose_size
+from vivace.stream.fit import choose_size
 
 ASPECTS: tuple[Size, ...] = ((1, 1), (4, 3), (16, 9), (3, 4), (9, 16))
 """Cameras, screens and phones. What does not fit is cut evenly on both sides."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from vivace import messages
 from vivace.errors import ControlError, VivaceError
+from vivace.media.size import Size
 from vivace.models.base import ModelSpec, Prompt
 from vivace.serve.limits import SharedOptionError, read_mask
 from vivace.serve.room import Room
 from vivace.stream.controls import ControlBoard, check_changes
-from vivace.stream.fit import Size
 from vivace.stream.session import Session
 
 MAX_PENDING = 64

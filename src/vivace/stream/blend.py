@@ -1,18 +1,20 @@
 """Lay the painted picture over the source, in whole numbers, so that nothing and everything are exact.
 
 Weights run from 0 to 256: at 0 the source's bytes come out, at 256 the painted picture's, and between them the
-nearest byte. A picture is blended in bands of rows that stay in the processor's cache.
+nearest byte. A picture is blended in bands of rows that stay in the processor's cache. A mask's weights are stored once
+a colour channel, as pixels are: broadcasting them over a last axis of 3 costs five times as much.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
-from vivace.stream.fit import Box
+from vivace.media.size import Box
+
+_Bytes = NDArray[np.uint8]
+"""Rows of bytes of a picture, `[h 3w]`."""
 
 FULL = 256
 """Weight at which only the painted picture is seen; a power of two, so that dividing is a shift."""
@@ -21,31 +23,43 @@ _BAND_BYTES = 96 * 1024
 """Size of a band of the picture; with its 16-bit products it stays within a second-level cache."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """Where a picture may change: weights, and the box outside which they are all 0."""
+    """Where a picture may change: a weight for every byte, and the box outside which they are all 0."""
 
-    weights: NDArray[np.uint16]
-    """`[h w]`, 0 (the source stays) to 256 (all painted)."""
-    box: Box
-
-    @classmethod
-    def from_alpha(cls, alpha: NDArray[np.uint8]) -> Region:
-        """Return the region of a mask `uint8 [h w]`, 0 (the source stays) to 255 (all painted)."""
+    def __init__(self, alpha: NDArray[np.uint8]) -> None:
+        """Take a mask `uint8 [h w]`, 0 (the source stays) to 255 (all painted)."""
         rows = np.flatnonzero(alpha.any(axis=1))
         columns = np.flatnonzero(alpha.any(axis=0))
         if rows.size == 0:
-            box = Box(0, 0, 0, 0)
+            self.box = Box(0, 0, 0, 0)
         else:
             top, left = int(rows[0]), int(columns[0])
-            box = Box(left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
-        wide = alpha.astype(np.uint16)
-        return cls(wide + (wide >> 7), box)  # 255 becomes 256, 0 stays 0
+            self.box = Box(left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
+        x, y, width, height = self.box
+        wide = alpha[y : y + height, x : x + width].astype(np.uint16)
+        wide += wide >> 7  # 255 becomes 256, 0 stays 0
+        self._weights = np.repeat(wide, 3, axis=1)
+        self._faded: tuple[int, NDArray[np.uint16]] = FULL, self._weights
 
     @property
     def empty(self) -> bool:
         """Whether nothing may change."""
         return self.box.width == 0
+
+    def weights(self, opacity: int) -> NDArray[np.uint16]:
+        """Return the weights inside the box at an opacity of 0 to 256, `[h 3w]`, 0 (the source stays) to 256.
+
+        Those of the last opacity are kept, since it rarely changes.
+        """
+        kept, weights = self._faded
+        if kept != opacity:
+            product = self._weights.astype(np.uint32)
+            product *= np.uint32(opacity)
+            product += np.uint32(FULL // 2)
+            product >>= np.uint32(8)
+            weights = product.astype(np.uint16)
+            self._faded = opacity, weights
+        return weights
 
 
 def blend(source: Rgb, painted: Rgb, strength: float, region: Region | None = None) -> Rgb:
@@ -64,22 +78,24 @@ def blend(source: Rgb, painted: Rgb, strength: float, region: Region | None = No
         if weight >= FULL:
             return painted
         out = np.empty_like(source)
-        _mix(source, painted, np.uint16(weight), out)
+        _mix(_flat(source), _flat(painted), np.uint16(weight), _flat(out))
         return out
     x, y, width, height = region.box
-    inside = np.s_[y : y + height, x : x + width]
-    weights = region.weights[inside]
-    if weight < FULL:
-        weights = ((weights.astype(np.uint32) * weight + FULL // 2) // FULL).astype(np.uint16)
-    out = source.copy()
-    _mix(source[inside], painted[inside], weights[..., None], out[inside])
+    out = np.empty_like(source) if source.shape[:2] == (height, width) else source.copy()
+    rows, columns = slice(y, y + height), slice(3 * x, 3 * (x + width))
+    _mix(_flat(source)[rows, columns], _flat(painted)[rows, columns], region.weights(weight), _flat(out)[rows, columns])
     return out
 
 
-def _mix(source: Rgb, painted: Rgb, weights: NDArray[np.uint16] | np.uint16, out: Rgb) -> None:
-    """Write `source + (painted - source) * weights / 256`, rounded, to `out`."""
-    height, width = source.shape[:2]
-    rows = max(1, _BAND_BYTES // max(1, width * 3))
+def _flat(rgb: Rgb) -> _Bytes:
+    """Return a picture as rows of bytes."""
+    return rgb.reshape(rgb.shape[0], -1)
+
+
+def _mix(source: _Bytes, painted: _Bytes, weights: NDArray[np.uint16] | np.uint16, out: _Bytes) -> None:
+    """Write `source + (painted - source) * weights / 256`, rounded, to `out`; all `[h 3w]`."""
+    height, width = source.shape
+    rows = max(1, _BAND_BYTES // max(1, width))
     for top in range(0, height, rows):
         band = np.s_[top : top + rows]
         here = weights if isinstance(weights, np.uint16) else weights[band]

@@ -15,9 +15,10 @@ from threading import Lock
 from typing import Any, Protocol, cast
 
 from vivace.errors import ControlError
+from vivace.media.size import Size
 from vivace.models.base import ModelSpec, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in, whole_number_in
-from vivace.stream.fit import Size, check_size
+from vivace.stream.fit import check_size
 from vivace.stream.mask import Mask, open_mask
 from vivace.stream.options import check_options, merge_options
 

@@ -1,4 +1,4 @@
-"""Find scene cuts, causally, on a thumbnail.
+"""Find scene cuts, causally, on thumbnails.
 
 A cut differs in layout *and* in colours, *suddenly*. Each of three measures forgives what is no cut:
 
@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.frame import Rgb
+from vivace.models.thumbnail import Thumbnail
 
 GRID = 32
-"""Side of the thumbnail in cells: small enough for 0.2 ms, large enough to tell rooms apart."""
+"""Side of the grid in cells: small enough for 0.2 ms, large enough to tell rooms apart."""
 
 SAMPLES = 3
-"""Samples per cell and axis that are averaged, against noise and thin lines."""
+"""Samples per cell and axis that are averaged, so that pictures of any shape are compared alike."""
 
 CUT_WEIGHT = 0.1
 """What a cut adds to the recent scores at most: two cuts close together are both seen, a picture that is another one at
@@ -80,14 +80,14 @@ class CutDetector:
         self._scores.clear()
         self.score = 0.0
 
-    def is_cut(self, rgb: Rgb) -> bool:
-        """Take the next frame, `uint8 [h w 3]` of any size, and return whether it starts a new scene."""
-        thumbnail = _thumbnail(rgb)
-        luma = thumbnail @ _LUMA
+    def is_cut(self, thumbnail: Thumbnail) -> bool:
+        """Take the next frame's thumbnail, `float32 [h w 3]` of any size, and return whether it starts a new scene."""
+        grid = _grid(thumbnail)
+        luma = grid @ _LUMA
         if float(luma.std()) < self.thresholds.contrast:
             self.score = 0.0
             return False
-        look = _look(thumbnail, luma)
+        look = _look(grid, luma)
         if not self._seen:
             self._seen.append(look)
             return False
@@ -103,22 +103,22 @@ class CutDetector:
         return cut
 
 
-def _thumbnail(rgb: Rgb) -> NDArray[np.float32]:
-    """Return cell means `float32 [GRID GRID 3]` from a sparse grid of samples."""
-    height, width = rgb.shape[:2]
+def _grid(thumbnail: Thumbnail) -> NDArray[np.float32]:
+    """Return cell means `float32 [GRID GRID 3]` from an even grid of samples."""
+    height, width = thumbnail.shape[:2]
     count = GRID * SAMPLES
     ys = (np.arange(count) * 2 + 1) * height // (2 * count)
     xs = (np.arange(count) * 2 + 1) * width // (2 * count)
-    samples = rgb[ys[:, None], xs].astype(np.float32)
+    samples = thumbnail[ys[:, None], xs]
     means: NDArray[np.float32] = samples.reshape(GRID, SAMPLES, GRID, SAMPLES, 3).mean(axis=(1, 3))
     return means
 
 
-def _look(thumbnail: NDArray[np.float32], luma: NDArray[np.float32]) -> _Look:
+def _look(grid: NDArray[np.float32], luma: NDArray[np.float32]) -> _Look:
     centred = luma - luma.mean()
     # The floor stands for noise: two nearly flat pictures are alike, not unrelated.
     energy = float(np.sqrt((centred * centred).sum())) + GRID * 2.0
-    relative = (thumbnail - thumbnail.mean(axis=(0, 1))) / (thumbnail.std(axis=(0, 1)) + 8.0)
+    relative = (grid - grid.mean(axis=(0, 1))) / (grid.std(axis=(0, 1)) + 8.0)
     steps = np.clip(np.floor(relative * 1.25 + 2.5), 0, _COLOUR_STEPS - 1).astype(np.int64)
     index = (steps[..., 0] * _COLOUR_STEPS + steps[..., 1]) * _COLOUR_STEPS + steps[..., 2]
     counts = np.bincount(index.ravel(), minlength=_COLOUR_STEPS**3)

@@ -8,26 +8,16 @@ is what the two aspect ratios differ by. Nothing is ever stretched.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
 from vivace.errors import ControlError
-from vivace.media.frame import Rgb
+from vivace.media.frame import Frame, Rgb
+from vivace.media.size import Size
 from vivace.models.base import ModelSpec
+from vivace.models.thumbnail import thumbnail
 from vivace.stream.checks import brief
-
-Size = tuple[int, int]
-"""`(width, height)` in px."""
-
-
-class Box(NamedTuple):
-    """A rectangle in px: left, top, width, height."""
-
-    x: int
-    y: int
-    width: int
-    height: int
 
 
 def choose_size(source: Size, spec: ModelSpec) -> Size:
@@ -83,22 +73,6 @@ def check_size(size: object, spec: ModelSpec) -> Size:
     return width, height
 
 
-def cover_box(source: Size, output: Size) -> Box:
-    """Return the centred part of a source that has the output's aspect ratio, to the nearest px.
-
-    Cutting before scaling instead of after saves scaling what is cut off.
-    """
-    source_w, source_h = source
-    output_w, output_h = output
-    # Whole numbers throughout: an output of the source's own aspect takes all of it, exactly.
-    if source_w * output_h >= source_h * output_w:
-        width, height = (source_h * output_w + output_h // 2) // output_h, source_h
-    else:
-        width, height = source_w, (source_w * output_h + output_w // 2) // output_w
-    width, height = min(max(1, width), source_w), min(max(1, height), source_h)
-    return Box((source_w - width) // 2, (source_h - height) // 2, width, height)
-
-
 def fit(rgb: Rgb, output: Size) -> Rgb:
     """Return a picture scaled to cover `output` and centre-cropped; the very same array if nothing is to be done.
 
@@ -108,11 +82,19 @@ def fit(rgb: Rgb, output: Size) -> Rgb:
     """
     if (rgb.shape[1], rgb.shape[0]) == output:
         return rgb
-    box = cover_box((rgb.shape[1], rgb.shape[0]), output)
-    part = np.ascontiguousarray(rgb[box.y : box.y + box.height, box.x : box.x + box.width])
-    if (box.width, box.height) == output:
-        return part
     # Imported here: the converter brings PyAV, which an application that pushes pictures of the right size never needs.
-    from vivace.media.convert import resize
+    from vivace.media.convert import cover
 
-    return resize(part, output)
+    return cover(rgb, output)
+
+
+def prepared(frame: Frame, output: Size) -> Frame:
+    """Return a source frame at the output's size and with its thumbnail, as `Session.step` works on it.
+
+    Done in the thread that receives frames, so that the thread that steps the model need not; the very same frame if
+    nothing is to be done.
+    """
+    rgb = fit(frame.rgb, output)
+    if rgb is frame.rgb and frame.thumbnail is not None:
+        return frame
+    return replace(frame, rgb=rgb, thumbnail=thumbnail(rgb))

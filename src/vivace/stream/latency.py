@@ -5,8 +5,8 @@ a stream of a second, and a percentile is right to about 1 %.
 
 | time | from | to |
 |---|---|---|
-| `capture` | the frame is asked of a file, or arrives at a camera | it is handed over |
-| `prepare` | the session takes it | it has the output's size and the cut check is done |
+| `capture` | the frame is asked of a file, or arrives at a camera | it is handed over, at the output's size |
+| `prepare` | the session takes it | the cut check is done, controls are read |
 | `denoise` | | the model has painted it |
 | `refine` | | strength and mask are applied |
 | `encode` | the consumer takes the output frame | it comes back for the next one |
@@ -82,6 +82,25 @@ class Painting:
     effort: float = 1.0
 
 
+class SessionObserver:
+    """Is told what a session does; this one does not listen."""
+
+    def painted(self, painting: Painting) -> None:
+        """Frames were made."""
+
+    def prompt_taken(self, update_index: int, arrived_s: float) -> None:
+        """Frames from now on are made with the prompt of this update."""
+
+    def cut(self) -> None:
+        """A scene cut was seen."""
+
+    def was_reset(self, reason: str) -> None:
+        """The memory was begun anew."""
+
+    def failed(self, error: str) -> None:
+        """The model failed on a frame."""
+
+
 @dataclass(slots=True)
 class _Counts:
     frames_in: int = 0
@@ -94,7 +113,7 @@ class _Counts:
     last_error: str | None = None
 
 
-class Meter:
+class Meter(SessionObserver):
     """Collects what `Stats` reports. Thread-safe; constant time per call and constant memory."""
 
     RECENT = 64

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError, SourceNotFoundError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import naming
+from vivace.media.size import Size
 from vivace.stream.blend import Region
 from vivace.stream.checks import brief
-from vivace.stream.fit import Size, fit
+from vivace.stream.fit import fit
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
@@ -85,7 +86,7 @@ class RectangleMask:
             )
         alpha = np.zeros((size[1], size[0]), np.uint8)
         alpha[top : max(bottom, top + 1), left : max(right, left + 1)] = 255
-        return Region.from_alpha(alpha)
+        return Region(alpha)
 
     def prepare(self, size: Size) -> None:
         """Draw the region for an output of `(width, height)` px."""
@@ -121,7 +122,7 @@ class PictureMask:
     def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (a still picture)
         """Return the region for an output of `(width, height)` px."""
         if self._known is None or self._known[0] != size:
-            self._known = size, Region.from_alpha(_fit_alpha(self._alpha, size))
+            self._known = size, Region(_fit_alpha(self._alpha, size))
         return self._known[1]
 
     def prepare(self, size: Size) -> None:
@@ -164,7 +165,7 @@ class VideoMask:
             alpha = _luma(fit(self._current.rgb, size))
             alpha[alpha <= VIDEO_SNAP] = 0
             alpha[alpha >= 255 - VIDEO_SNAP] = 255
-            self._known = size, self._current, Region.from_alpha(alpha)
+            self._known = size, self._current, Region(alpha)
         return self._known[2]
 
     def prepare(self, size: Size) -> None:

@@ -17,9 +17,11 @@ import atexit
 import logging
 from collections.abc import Callable, Generator, Iterator
 from threading import Thread, current_thread
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vivace.media.frame import Frame
+from vivace.media.size import Size
+from vivace.stream.fit import prepared
 from vivace.stream.latency import Meter
 from vivace.stream.mailbox import Handoff, Latest, Mailbox
 from vivace.stream.session import Session
@@ -68,6 +70,14 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Stop; any number of times."""
+
+
+@runtime_checkable
+class ScalingSource(Protocol):
+    """A source that can be asked for frames of a size, so that they are converted and scaled in one pass."""
+
+    def deliver_at(self, size: Size) -> None:
+        """Be asked for frames of `(width, height)` px from the next one on."""
 
 
 class Pipeline:
@@ -158,12 +168,17 @@ class Pipeline:
     def _deliver(self) -> None:
         live = self._source.info.live
         frames = iter(self._source)
+        scaling = self._source if isinstance(self._source, ScalingSource) else None
         last_index: int | None = None
         while True:
             asked_s = self._clock()
+            size = self._session.next_size
+            if scaling is not None:
+                scaling.deliver_at(size)
             frame = next(frames, None)
             if frame is None:
                 return
+            frame = prepared(frame, size)
             since_s = frame.capture_time_s if live else asked_s
             self._meter.stage("capture", (self._clock() - since_s) * 1e3)
             self._meter.received(0 if last_index is None else max(0, frame.index - last_index - 1))

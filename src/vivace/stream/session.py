@@ -1,7 +1,8 @@
 """One stream through a model: its controls, its history, and what happens when a step fails.
 
 Sessions share the model's weights and nothing else. A session is used by one thread at a time; controls reach it
-through its `ControlBoard`, numbers leave it through its `Meter`, and both of those are thread-safe.
+through its `ControlBoard`, numbers leave it through its observer (a `Meter`, or who does not listen), and both of those
+are thread-safe.
 
 What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
 prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
@@ -22,14 +23,15 @@ from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
 from vivace.media.frame import Frame, Rgb
+from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Prompt, StreamModel
 from vivace.stream.blend import FULL, Region, blend
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
-from vivace.stream.fit import Size, fit
-from vivace.stream.latency import Meter, Painting
+from vivace.stream.fit import prepared
+from vivace.stream.latency import Painting, SessionObserver
 from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,6 @@ class _Ticket:
     """A frame inside the model, with what it will be finished with."""
 
     frame: Frame
-    source: Rgb
     opacity: float
     """Of the painted picture over the source."""
     region: Region | None
@@ -62,6 +63,11 @@ class _Ticket:
     past: int
     """Number of the past the frame belongs to; pictures of another one shall not stand in for it."""
     prepared_s: float
+
+    @property
+    def source(self) -> Rgb:
+        """The source picture at the output's size."""
+        return self.frame.rgb
 
     @property
     def untouched(self) -> bool:
@@ -73,6 +79,7 @@ class _Ticket:
         return replace(
             self.frame,
             rgb=rgb,
+            thumbnail=None,
             marks={**self.frame.marks, "prepare": self.prepared_s, **marks},
             control_index=self.update_index,
             source_rgb=self.source,
@@ -87,7 +94,7 @@ class Session:
         model: StreamModel,
         size: Size,
         board: ControlBoard,
-        meter: Meter,
+        observer: SessionObserver,
         policy: SessionPolicy | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -103,7 +110,7 @@ class Session:
         self._model = model
         self._steers_strength = "strength" in model.spec.conditions
         self._board = board
-        self._meter = meter
+        self._observer = observer
         self._clock = clock
         self._natural_size = size
         self._slot = ModelSlot(model, controls.size or size, controls.seed)
@@ -130,6 +137,11 @@ class Session:
     def size(self) -> Size:
         """Present output `(width, height)` in px."""
         return self._slot.size
+
+    @property
+    def next_size(self) -> Size:
+        """`(width, height)` in px that the next frame will have; what frames are best prepared at."""
+        return self._board.controls.size or self._natural_size
 
     def _new_deadline(self) -> DeadlineController:
         return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self.policy.live else None)
@@ -169,9 +181,11 @@ class Session:
         if self._ended is not None:
             raise SessionClosedError(f"the session has ended ({self._ended}); open a new stream")
         began_s = self._clock()
+        frame = prepared(frame, self.next_size)
+        assert frame.thumbnail is not None
         out: list[Frame] = []
-        if self.policy.detect_cuts and self._detector.is_cut(frame.rgb):
-            self._meter.cut()
+        if self.policy.detect_cuts and self._detector.is_cut(frame.thumbnail):
+            self._observer.cut()
             out = self._begin_anew("cut")
         self._pending.append(frame)
         if len(self._pending) == self._model.spec.chunk_frames:
@@ -203,19 +217,26 @@ class Session:
             return out + self._drain() + self._pass(tickets, began_s, prepared_s)
         self._painting = True
         self._forget_if_due()
-        chunk = self._chunk(self._enter(tickets), look.embeds, snapshot.controls)
+        chunk = self._chunk(tickets, look.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
 
-    def _chunk(self, rgb: NDArray[np.uint8], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+    def _chunk(self, tickets: list[_Ticket], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+        """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
+        missing = self._model.spec.chunk_frames - len(tickets)
+        self._inside.extend(tickets)
+        self._inside.extend([None] * missing)
+        frames = [ticket.frame for ticket in tickets]
+        frames += frames[-1:] * missing
         negative = controls.negative_prompt
         return Chunk(
-            rgb,
+            frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames]),
             embeds,
             controls.denoising_steps,
             self.deadline.effort,
             strength=controls.strength if self._steers_strength else 1.0,
             negative_embeds=None if negative is None else negative.embeds,
             options=controls.options,
+            thumbnails=tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None),
         )
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
@@ -234,7 +255,7 @@ class Session:
             embeds = None if controls.prompt is None else controls.prompt.embeds
             self._fade.aim(embeds, from_s=self._shown_s, length_s=controls.crossfade_s)
             if snapshot.prompt_set_s is not None:
-                self._meter.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
+                self._observer.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
         return out
 
     def _reopen(self, size: Size, seed: int) -> None:
@@ -251,35 +272,24 @@ class Session:
                 self._end(str(error))
                 raise
         self._forget_reason = None
-        self._meter.was_reset("size")
+        self._observer.was_reset("size")
 
     def _ticket(self, frame: Frame, snapshot: Snapshot, presence: float) -> _Ticket:
         controls = snapshot.controls
         region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
         # What a model makes of a strength above 0 is all shown.
         strength = float(controls.strength > 0) if self._steers_strength else controls.strength
-        source = fit(frame.rgb, self.size)
-        return _Ticket(
-            frame, source, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
-        )
+        frame = prepared(frame, self.size)  # another one may have been asked for since
+        return _Ticket(frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock())
 
     def _pass(self, tickets: list[_Ticket], began_s: float, prepared_s: float) -> list[Frame]:
         """Show the source as it is; the model is not needed."""
         if self._painting:
             self._painting = False
             self._forget_later("resumed")
-        self._meter.painted(Painting(_ms(prepared_s - began_s) / len(tickets), None, 0.0, len(tickets)))
+        self._observer.painted(Painting(_ms(prepared_s - began_s) / len(tickets), None, 0.0, len(tickets)))
         marks = {"refine": prepared_s}
         return [ticket.finish(ticket.source, marks) for ticket in tickets]
-
-    def _enter(self, tickets: list[_Ticket]) -> NDArray[np.uint8]:
-        """Return the pictures of a chunk, `[t h w 3]`; a last, short chunk is filled up with its last picture."""
-        self._inside.extend(tickets)
-        if self._model.spec.chunk_frames == 1:
-            return tickets[0].source[None]
-        missing = self._model.spec.chunk_frames - len(tickets)
-        self._inside.extend([None] * missing)
-        return np.stack([ticket.source for ticket in tickets] + [tickets[-1].source] * missing)
 
     def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
         """Run one step of the model and finish the frames that come out of it."""
@@ -297,7 +307,7 @@ class Session:
         out = [ticket.finish(rgb, marks) for ticket, rgb in finished]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
-        self._meter.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort))
+        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort))
         if out:
             self.deadline.observe(prepare_ms + denoise_ms + refine_ms, time_s=refined_s, frame_index=out[-1].index)
         return out
@@ -309,9 +319,10 @@ class Session:
             last = self._last_chunk
             assert last is not None
             self._inside.extend([None] * len(last.rgb))
-            padding = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
+            rgb = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
+            padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb))
             now_s = self._clock()
-            out += self._paint(replace(last, rgb=padding), now_s, now_s)
+            out += self._paint(padding, now_s, now_s)
         self._inside.clear()
         return out
 
@@ -342,7 +353,7 @@ class Session:
         name = self._model.spec.name
         reason = str(error) if isinstance(error, VivaceError) else f"{type(error).__name__}: {error}"
         self._failures += 1
-        self._meter.failed(reason)
+        self._observer.failed(reason)
         _log.warning("%s failed on a frame (%d in a row): %s", name, self._failures, reason)
         if self._failures >= self.policy.max_failures:
             self._end(reason)
@@ -382,7 +393,7 @@ class Session:
 
     def _forget(self, reason: str, keep: Keep = "nothing") -> None:
         self._slot.forget(keep)
-        self._meter.was_reset(reason)
+        self._observer.was_reset(reason)
 
     def _end(self, reason: str) -> None:
         """End the session and free its buffers."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, StepError
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, ModelSpec, StreamModel
-from vivace.stream.fit import Size
 
 
 class _Turns:

@@ -14,10 +14,11 @@ import numpy as np
 
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Frame, Rgb
+from vivace.media.size import Size
 from vivace.models.base import Prompt, StreamModel
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
-from vivace.stream.fit import Size, choose_size
+from vivace.stream.fit import choose_size
 from vivace.stream.latency import Meter
 from vivace.stream.options import next_anchor
 from vivace.stream.pipeline import FrameSource, Pipeline

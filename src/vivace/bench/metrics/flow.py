@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.metrics.pixels import warp
+from vivace.models.thumbnail import thumbnail
 from vivace.stream.cuts import CutDetector
 
 ALPHA, BETA = 0.01, 0.5
@@ -34,7 +35,7 @@ def dis_motion(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         before: NDArray[np.uint8] | None = None
         for index, rgb in enumerate(frames):
             now = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-            cut = cuts.is_cut(rgb)
+            cut = cuts.is_cut(thumbnail(rgb))
             if before is not None and not cut:
                 back = np.asarray(search.calc(now, before, None), np.float32)  # type: ignore[call-overload]
                 forth = np.asarray(search.calc(before, now, None), np.float32)  # type: ignore[call-overload]

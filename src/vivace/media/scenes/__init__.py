@@ -12,9 +12,9 @@ import numpy as np
 
 from vivace.errors import SourceNotFoundError, UsageError
 from vivace.media.clock import Clock
-from vivace.media.convert import Size
 from vivace.media.frame import Frame, Rgb
 from vivace.media.scenes.stage import WORLDS, load_world
+from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
 
 DEFAULT_SCENE = "city"

@@ -9,8 +9,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 
 _PICTURES = ("astronaut", "cat", "coffee", "rocket")
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from PIL import ImageDraw
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.paint import (
     Colour,
@@ -23,6 +22,7 @@ from vivace.media.scenes.paint import (
     to_bytes,
     tone,
 )
+from vivace.media.size import Size
 
 _PETALS: tuple[Colour, ...] = ((232, 76, 84), (250, 196, 60), (244, 244, 238), (206, 120, 210), (250, 140, 80))
 _WINGS: tuple[Colour, ...] = ((255, 150, 50), (90, 150, 240), (250, 240, 120))

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.paint import (
     Field,
@@ -22,6 +21,7 @@ from vivace.media.scenes.paint import (
     to_bytes,
     tone,
 )
+from vivace.media.size import Size
 
 _HORIZON = 0.40
 _EYE = 1.35

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageDraw
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.paint import (
     Colour,
@@ -26,6 +25,7 @@ from vivace.media.scenes.paint import (
     to_bytes,
     tone,
 )
+from vivace.media.size import Size
 
 _HORIZON = 0.46
 _EYE = 1.1

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.paint import Colour, Layer, Rgba, Sprite, draw, mix, noise, smoothstep, to_bytes
+from vivace.media.size import Size
 
 _COUNT = 7
 _SHADOW_REDUCTION = 4

@@ -18,6 +18,7 @@ from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream import StreamBatch
 from vivace.models.live2diff.window import SINKS
+from vivace.models.thumbnail import cell_px
 from vivace.runtime.graphs import GraphPool, Mode
 from vivace.runtime.one_thread import Caller, cpu_thread, right_here
 from vivace.runtime.stages import StageTimer
@@ -230,7 +231,9 @@ class Live2DiffModel:
             wishes.strength = chunk.strength
         if live.guidance != "none":
             self._guide(state, chunk, options)
-        offset_px = state.motion.update(chunk.rgb[0]) if options["follow_camera"] else (0.0, 0.0)
+        offset_px = (0.0, 0.0)
+        if options["follow_camera"]:
+            offset_px = state.motion.update(chunk.thumbnail(0), cell_px(state.size))
         self._batch.shift_noise(live, shift_of(offset_px))
         if wishes.embeds is chunk.embeds:
             return None

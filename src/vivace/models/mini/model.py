@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +15,19 @@ from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.moving import MovingTextures
 from vivace.models.mini.state import (
     EFFORT_SCALES,
     MAX_AGE,
     Canvas,
     MiniState,
     geometry,
-    lay_textures,
-    move_textures,
     open_canvas,
+    textures_at_rest,
 )
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
+from vivace.models.thumbnail import cell_px
 from vivace.runtime import Arrays, Executor, Network
 
 SPEC = ModelSpec(
@@ -63,6 +65,7 @@ class MiniModel:
         self._runtime = runtime
         self._prompts: OrderedDict[str, Prompt] = OrderedDict()
         self._prompts_lock = threading.Lock()
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="mini-textures")
         self.follow_camera = True
         """Strokes and grain move with the world; off, they stay on the screen, as the teachers paint them."""
 
@@ -77,7 +80,7 @@ class MiniModel:
         return self._runtime
 
     def nbytes(self, size: tuple[int, int]) -> int:
-        """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
+        """Return the most bytes that a stream of `size = (width, height)` takes: those of one whose camera moves."""
         return sum(geometry(size, scale).nbytes(self._cfg) for scale in EFFORT_SCALES)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> MiniState:
@@ -91,7 +94,9 @@ class MiniModel:
         """
         check_size(size)
         try:
-            canvases = tuple(open_canvas(geometry(size, scale), seed, self._cfg) for scale in EFFORT_SCALES)
+            canvases = tuple(
+                open_canvas(geometry(size, scale), seed, self._cfg, self._ahead) for scale in EFFORT_SCALES
+            )
         except MemoryError as error:
             need = self.nbytes(size) / 2**20
             raise CapacityError(
@@ -131,7 +136,7 @@ class MiniModel:
         inputs["embeds"][0] = chunk.embeds
         inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
         if self.follow_camera:
-            move_textures(canvas, state.motion.update(chunk.rgb[0]))
+            canvas.move_textures(state.motion.update(chunk.thumbnail(0), cell_px(state.size)))
         inputs["x_t"][...] = canvas.noise
         executor = self._executor(canvas)
         times = denoising_times(chunk.denoising_steps)
@@ -149,6 +154,7 @@ class MiniModel:
             raise StepError("the embedded model gave numbers that are not finite; reset the stream")
         canvas.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
         inputs["previous"][...] = outputs["small"]
+        canvas.textures.look_ahead()
         return np.array(outputs["picture"], np.uint8)
 
     def _canvas(self, state: MiniState, effort: float) -> Canvas:
@@ -179,7 +185,7 @@ class MiniModel:
         for canvas in state.canvases:
             _forget(canvas, keep=keep)
             if seed is not None and seed != state.seed:
-                lay_textures(canvas, seed)
+                canvas.change_textures(MovingTextures(textures_at_rest(canvas.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
 

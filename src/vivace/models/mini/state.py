@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from threading import Lock
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from vivace.memory.kv_ring import KvRing
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
+from vivace.models.mini.moving import Fields, MovingTextures, Rest
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.runtime import Executor
 
@@ -22,6 +25,8 @@ MAX_SCALE = 2.0
 """Most output px per working px the fine path was trained for."""
 EFFORT_SCALES = (1.0, 0.8, 0.6)
 """Working side by effort level."""
+MOVING = ("textures", "fine_strokes")
+"""Inputs that move with the camera, beside the noise that `x_t` begins as."""
 MAX_AGE = 5
 """Ages of memory slots are capped here, as in training, so that positions never run out."""
 
@@ -71,10 +76,12 @@ class Geometry:
         }
 
     def nbytes(self, cfg: MiniConfig) -> int:
-        """Return the bytes of the buffers of these shapes, the noise they start from included."""
+        """Return the bytes of the buffers of these shapes, and of those that moving textures take beside them."""
         shapes = self.shapes(cfg)
         elements = sum(math.prod(shape) for name, shape in shapes.items() if name != "source")
-        return 4 * (elements + math.prod(shapes["x_t"])) + math.prod(shapes["source"]) + 8 * cfg.slots
+        # The moving fields are there up to three times: at rest, as they lie, and as they will lie.
+        moving = 3 * math.prod(shapes["x_t"]) + 2 * sum(math.prod(shapes[name]) for name in MOVING)
+        return 4 * (elements + moving) + math.prod(shapes["source"]) + 8 * cfg.slots
 
 
 def geometry(size: tuple[int, int], effort_scale: float = 1.0) -> Geometry:
@@ -94,19 +101,43 @@ class Canvas:
 
     geometry: Geometry
     inputs: dict[str, NDArray[np.generic]]
-    noise: NDArray[np.float32]
-    """`[1 3 h w]`"""
+    textures: MovingTextures
     ring: KvRing
     executor: Executor | None = None
     """Made when the level is first used."""
-    laid: tuple[int, int] = (0, 0)
-    """How far the textures have been moved, working px (down, right)."""
+
+    @property
+    def noise(self) -> NDArray[np.float32]:
+        """What a frame starts from, `[1 3 h w]`."""
+        return self.textures.fields["noise"]
+
+    def move_textures(self, offset_px: tuple[float, float]) -> None:
+        """Move the textures with the world, to `offset_px` output px (down, right) from where they began.
+
+        Steps are of two working px, the grain of the coarsest field.
+        """
+        place = self.geometry
+        to = (2 * round(offset_px[0] / place.scale_y / 2), 2 * round(offset_px[1] / place.scale_x / 2))
+        if self.textures.move(to):
+            self._bind_textures()
+
+    def change_textures(self, textures: MovingTextures) -> None:
+        """Take others, e.g. those of another seed."""
+        self.textures = textures
+        self._bind_textures()
+
+    def _bind_textures(self) -> None:
+        for name in MOVING:
+            self.inputs[name] = self.textures.fields[name]
+            if self.executor is not None:
+                self.executor.bind(name, self.inputs[name])
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-        memory = {"keys", "values"}
-        return sum(a.nbytes for n, a in self.inputs.items() if n not in memory) + self.noise.nbytes + self.ring.nbytes
+        elsewhere = {"keys", "values", *MOVING}
+        inputs = sum(array.nbytes for name, array in self.inputs.items() if name not in elsewhere)
+        return inputs + self.textures.nbytes + self.ring.nbytes
 
 
 @dataclass(slots=True)
@@ -127,8 +158,8 @@ class MiniState:
         return sum(canvas.nbytes for canvas in self.canvases)
 
 
-def open_canvas(place: Geometry, seed: int, cfg: MiniConfig) -> Canvas:
-    """Allocate and fill the buffers of one effort level."""
+def open_canvas(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> Canvas:
+    """Allocate and fill the buffers of one effort level; `ahead` lays textures that are foreseen."""
     ring = KvRing(
         blocks=len(cfg.temporal_blocks),
         sink_slots=cfg.sink_slots,
@@ -136,55 +167,47 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig) -> Canvas:
         tokens=cfg.memory_tokens(place.working_height, place.working_width),
         dim=cfg.dim,
     )
-    shared = {"keys": ring.keys, "values": ring.values}
-    inputs: dict[str, NDArray[np.generic]] = {
-        name: shared[name] if name in shared else np.zeros(shape, np.uint8 if name == "source" else np.float32)
+    textures = MovingTextures(textures_at_rest(place, seed), ahead)
+    given: dict[str, NDArray[np.generic]] = {"keys": ring.keys, "values": ring.values}
+    given |= {name: textures.fields[name] for name in MOVING}
+    inputs = {
+        name: given[name] if name in given else np.zeros(shape, np.uint8 if name == "source" else np.float32)
         for name, shape in place.shapes(cfg).items()
     }
-    h, w = place.working_height, place.working_width
-    inputs["screens"][...] = screens(h, w)[None]
+    inputs["screens"][...] = screens(place.working_height, place.working_width)[None]
     inputs["fine_screens"][...] = screens(place.height, place.width, place.scale_y, place.scale_x)[None]
     inputs["log_scale"][...] = place.log_scale
-    canvas = Canvas(place, inputs, np.zeros((1, 3, h, w), np.float32), ring)
-    lay_textures(canvas, seed)
-    return canvas
+    return Canvas(place, inputs, textures, ring)
 
 
-def move_textures(canvas: Canvas, offset_px: tuple[float, float]) -> None:
-    """Move the textures of a canvas with the world, in place, to `offset_px` output px (down, right) from their origin.
-
-    They are periodic, so any distance is a cyclic shift. Steps are of two working px, the grain of the coarsest field.
-    """
-    place = canvas.geometry
-    wanted = (2 * round(offset_px[0] / place.scale_y / 2), 2 * round(offset_px[1] / place.scale_x / 2))
-    if wanted == canvas.laid:
-        return
-
-    def shift(field: NDArray[Any], per_px: tuple[float, float]) -> None:
-        steps = tuple(round(a * p) - round(b * p) for a, b, p in zip(wanted, canvas.laid, per_px, strict=True))
-        field[...] = np.roll(field, steps, axis=(2, 3))
-
-    shift(canvas.noise, (1, 1))
-    shift(canvas.inputs["textures"], (0.5, 0.5))
-    shift(canvas.inputs["fine_strokes"], (place.scale_y / 2, place.scale_x / 2))
-    canvas.laid = wanted
+_at_rest: WeakValueDictionary[tuple[Geometry, int], Rest] = WeakValueDictionary()
+_at_rest_lock = Lock()
 
 
-def lay_textures(canvas: Canvas, seed: int) -> None:
-    """Fill a canvas with the texture fields of a seed, in place."""
-    place = canvas.geometry
-    canvas.laid = (0, 0)
-    fields = textures_of(place.working_height, place.working_width, seed)
-    canvas.noise[...] = fields.noise[None]
-    both = np.concatenate([fields.bands, fields.strokes])
+def textures_at_rest(place: Geometry, seed: int) -> Rest:
+    """Return the texture inputs of a geometry and seed; streams that use the same ones share them."""
+    with _at_rest_lock:
+        rest = _at_rest.get((place, seed))
+        if rest is None:
+            rest = _at_rest[place, seed] = _make_rest(place, seed)
+        return rest
+
+
+def _make_rest(place: Geometry, seed: int) -> Rest:
+    made = textures_of(place.working_height, place.working_width, seed)
+    both = np.concatenate([made.bands, made.strokes])
     # Means of 2 x 2: the network reads textures at 1/2 of the working size.
-    canvas.inputs["textures"][0] = 0.25 * (
-        both[:, ::2, ::2] + both[:, 1::2, ::2] + both[:, ::2, 1::2] + both[:, 1::2, 1::2]
-    )
-    fine = enlarge(fields.strokes, place.height, place.width)
+    halved = 0.25 * (both[:, ::2, ::2] + both[:, 1::2, ::2] + both[:, ::2, 1::2] + both[:, 1::2, 1::2])
+    fine = enlarge(made.strokes, place.height, place.width)
     k = len(fine)
     unshuffled = fine.reshape(k, place.height // 2, 2, place.width // 2, 2).transpose(0, 2, 4, 1, 3)
-    canvas.inputs["fine_strokes"][0] = unshuffled.reshape(4 * k, place.height // 2, place.width // 2)
+    fields: Fields = {
+        "noise": made.noise[None],
+        "textures": halved[None],
+        "fine_strokes": unshuffled.reshape(1, 4 * k, place.height // 2, place.width // 2),
+    }
+    per_px = {"noise": (1.0, 1.0), "textures": (0.5, 0.5), "fine_strokes": (place.scale_y / 2, place.scale_x / 2)}
+    return Rest(fields, per_px)
 
 
 @lru_cache(maxsize=4)

@@ -13,6 +13,7 @@ from aiortc import RTCDataChannel, RTCIceServer, RTCRtpTransceiver
 
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 from vivace.rtc.assemble import FrameAssembler
 from vivace.rtc.broadcast import Broadcast
 from vivace.rtc.connection import (
@@ -28,7 +29,7 @@ from vivace.rtc.connection import (
 )
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
-from vivace.rtc.intake import Intake
+from vivace.rtc.intake import Arrival, Intake
 from vivace.rtc.seams import possible_direction, prefer_codecs
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
@@ -51,7 +52,17 @@ class PeerSession(Protocol):
     @property
     def state(self) -> str: ...  # noqa: D102
 
-    def push(self, rgb: Rgb, capture_time_s: float | None = None, *, tag: int | None = None) -> bool:
+    @property
+    def next_size(self) -> Size | None: ...  # noqa: D102
+
+    def push(
+        self,
+        rgb: Rgb,
+        capture_time_s: float | None = None,
+        *,
+        tag: int | None = None,
+        source_size: Size | None = None,
+    ) -> bool:
         """Give the newest picture; False when the session has ended."""
 
     def attach(self) -> Callable[[], None]:
@@ -240,15 +251,19 @@ class Peer:
             raise UsageError("the offer has no video that is sent or received; offer one in H.264 or VP8")
         return publisher, viewer
 
-    def _push(self, rgb: Rgb, arrival_s: float, rtp_timestamp: int) -> None:
+    def _push(self, picture: Arrival) -> None:
         """Give the session a picture; in the intake's thread."""
         try:
-            taken = self.session.push(rgb, arrival_s, tag=rtp_timestamp)
+            taken = self.session.push(
+                picture.rgb, picture.arrival_s, tag=picture.rtp_timestamp, source_size=picture.source_size
+            )
         except ControlError as error:
             _log.warning("session %s: a picture was refused: %s", self.session.id, error)
             return
         if not taken:
             raise SessionClosedError("the session has ended")
+        if self._intake is not None:
+            self._intake.deliver_at(self.session.next_size)
 
     def _take_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == CONTROL_LABEL and self._channel is None:

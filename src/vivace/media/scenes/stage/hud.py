@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 
 _FINE = 2
 """Drawn this many times too large."""

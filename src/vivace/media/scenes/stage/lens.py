@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.convert import Size
 from vivace.media.scenes.stage.solids import Pose
+from vivace.media.size import Size
 
 NEAR_M = 0.05
 

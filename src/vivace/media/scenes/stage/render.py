@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import UsageError
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.stage.backdrop import Backdrop
 from vivace.media.scenes.stage.lens import NEAR_M, Lens
@@ -20,6 +19,7 @@ from vivace.media.scenes.stage.stage import Stage, World
 from vivace.media.scenes.stage.surface import Looks, faces
 from vivace.media.scenes.stage.trace import Pairs, Shapes, Trace, Tracer
 from vivace.media.scenes.truth import BACKDROP_ID, View
+from vivace.media.size import Size
 
 F32 = NDArray[np.float32]
 _TICKS_PER_S = 1_000_000

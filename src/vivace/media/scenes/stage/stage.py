@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.convert import Size
 from vivace.media.frame import Rgb
 from vivace.media.scenes.stage.lens import Camera
 from vivace.media.scenes.stage.light import Lamp, Light, Reach, tinted
 from vivace.media.scenes.stage.solids import Bodies, Body, Rgb01
+from vivace.media.size import Size
 
 
 class Interface(Protocol):
