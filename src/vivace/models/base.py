@@ -13,8 +13,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.thumbnail import Thumbnail, thumbnail
-
 Keep = Literal["nothing", "sinks", "inside"]
 """What survives a reset.
 
@@ -107,14 +105,10 @@ class Chunk:
     """Above 0 to 1; for families with `strength` among their conditions."""
     negative_embeds: NDArray[np.float32] | None = None
     """Embedding of what shall not be seen; for families with `negative_prompt` among their conditions."""
-    thumbnails: tuple[Thumbnail, ...] = ()
-    """Of each picture, where they have been made."""
+    thumbnails: tuple[NDArray[np.float32], ...] = ()
+    """Of each picture, where they have been made, see `vivace.models.thumbnail`."""
     options: Mapping[str, float] = field(default_factory=dict)
     """What the user set of `spec.options`, by name; the rest is at its default."""
-
-    def thumbnail(self, index: int) -> Thumbnail:
-        """Return the thumbnail of a picture, made now unless it was given."""
-        return self.thumbnails[index] if self.thumbnails else thumbnail(self.rgb[index])
 
 
 class ModelState(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.models.base import Chunk
+
 GRID = 96
 """Cells along the shorter side, about: enough for a third of a px of camera motion, and to tell rooms apart."""
 
@@ -35,3 +37,8 @@ def thumbnail(rgb: NDArray[np.uint8]) -> Thumbnail:
     for column in range(1, cell):
         sums += columns[:, :, column]
     return np.asarray(sums / (cell * cell), np.float32)
+
+
+def thumbnail_of(chunk: Chunk, index: int) -> Thumbnail:
+    """Return the thumbnail of a picture of a chunk, made now unless it was given."""
+    return chunk.thumbnails[index] if chunk.thumbnails else thumbnail(chunk.rgb[index])

@@ -18,7 +18,7 @@ from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream import StreamBatch
 from vivace.models.live2diff.window import SINKS
-from vivace.models.thumbnail import cell_px
+from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.graphs import GraphPool, Mode
 from vivace.runtime.one_thread import Caller, cpu_thread, right_here
 from vivace.runtime.stages import StageTimer
@@ -233,7 +233,7 @@ class Live2DiffModel:
             self._guide(state, chunk, options)
         offset_px = (0.0, 0.0)
         if options["follow_camera"]:
-            offset_px = state.motion.update(chunk.thumbnail(0), cell_px(state.size))
+            offset_px = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
         self._batch.shift_noise(live, shift_of(offset_px))
         if wishes.embeds is chunk.embeds:
             return None

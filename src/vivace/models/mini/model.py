@@ -27,7 +27,7 @@ from vivace.models.mini.state import (
 )
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
-from vivace.models.thumbnail import cell_px
+from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime import Arrays, Executor, Network
 
 SPEC = ModelSpec(
@@ -136,7 +136,7 @@ class MiniModel:
         inputs["embeds"][0] = chunk.embeds
         inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
         if self.follow_camera:
-            canvas.move_textures(state.motion.update(chunk.thumbnail(0), cell_px(state.size)))
+            canvas.move_textures(state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size)))
         inputs["x_t"][...] = canvas.noise
         executor = self._executor(canvas)
         times = denoising_times(chunk.denoising_steps)
