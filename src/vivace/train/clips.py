@@ -79,6 +79,24 @@ def read_evenly(path: Path, count: int, *, max_height: int = 512) -> list[NDArra
     return [frames[round((k + 0.5) * len(frames) / count - 0.5)] for k in range(count)]
 
 
+def read_run(path: Path, rng: np.random.Generator, *, frames: int, max_side_px: int) -> NDArray[np.uint8]:
+    """Return up to `frames` consecutive frames of a video from a random moment, `uint8 [t h w 3]`."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        total = stream.frames or 1
+        begin = int(rng.integers(0, max(1, total - frames + 1)))
+        run: list[NDArray[np.uint8]] = []
+        for number, frame in enumerate(container.decode(stream)):
+            if number < begin:
+                continue
+            ratio = min(1.0, max_side_px / max(frame.width, frame.height))
+            size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
+            run.append(np.asarray(frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray(), np.uint8))
+            if len(run) == frames:
+                break
+    return np.stack(run)
+
+
 def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.uint8]]:
     frames: list[NDArray[np.uint8]] = []
     with av.open(str(path)) as container:

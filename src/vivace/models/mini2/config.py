@@ -1,0 +1,43 @@
+"""The shape of the next embedded model, shared by its network, its buffers and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BLOCK_PX = 4
+"""Side of a block: pictures enter and leave as `[h w 48]`, a block's px and colours side by side."""
+PICTURE_CHANNELS = 3 * BLOCK_PX**2
+TEXTURE_CHANNELS = 32
+INPUT_CHANNELS = 2 * PICTURE_CHANNELS + TEXTURE_CHANNELS
+"""Source, estimate (the previous output, or what an earlier step made of this frame), textures: 128 bytes a block, which
+is a whole number of the matrix units' rows."""
+TOKEN_PX = 32
+"""Side of a token, px of the picture. Pictures are padded to multiples of it."""
+CODE_DIM = 64
+"""Numbers of a look's code."""
+STEP_NUMBERS = 4
+"""Numbers that describe a step beside its look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mini2Config:
+    """Widths and depths. Grids: 1/4 of the picture (fine), 1/8, 1/16, tokens at 1/32."""
+
+    eighth: int = 96
+    sixteenth: int = 128
+    dim: int = 256
+    """Width of a token, and of the conditioning."""
+    heads: int = 4
+    depth: int = 4
+    memory_blocks: tuple[int, ...] = (1, 3)
+    """Blocks of the trunk that can also attend to a memory."""
+    pool: int = 2
+    """Tokens of the memory are means of pool x pool."""
+    fine: int = 64
+    regions: int = 8
+    """Channels of the region maps, at 1/8."""
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.dim // self.heads

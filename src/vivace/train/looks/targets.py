@@ -1,0 +1,231 @@
+"""Baked targets of the looks: shards of clean pairs of frames, each painted in a few looks.
+
+Teachers cost more than a training step, so each pair is painted once and used several times. A shard is one safetensors
+file whose pictures are JPEG (quality 95, full colour): a tenth of their bytes. Shards are numbered and made from their
+number alone, so that baking can stop and resume at any of them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from vivace.models.mini.textures import Textures, make_textures, screens
+from vivace.models.mini2.looks import LOOKS, Look
+from vivace.models.mini2.textures import Cells, block_textures, make_cells
+from vivace.train.clips import Segment, sample_clip
+from vivace.train.looks.computed import COMPUTED, LookTextures
+from vivace.train.looks.material import Material, draw_segments, draw_style_picture
+from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
+from vivace.train.looks.steady import filter_along_motion
+from vivace.train.teachers import TeacherTextures
+
+SIDE_PX = 256
+FRAMES = 2
+"""A pair: a frame and the one before it."""
+FILTERED_FRAMES = 4
+"""What a restless teacher paints for a pair: the filter needs a past."""
+ITEMS = 32
+LOOKS_PER_ITEM = 5
+SCALES = (1, 2)
+"""Picture px per working px, equally often."""
+PICTURE = "picture"
+"""The look of a picture, by its code; it has no name of its own."""
+PICTURE_NEED = 7.0
+"""How often a pair is painted like a picture, a named look being 1."""
+NEURAL_NEED = 1.5
+TORUS_PX = 512
+TORUS_SEEDS = 8
+_PLACE_PX = 16
+"""Windows of the torus begin at multiples of this, so that screens, which begin at the picture, agree with it."""
+_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a frame's textures lie on a torus, working px."""
+
+    seed: int
+    top: int
+    left: int
+
+
+@lru_cache(maxsize=TORUS_SEEDS)
+def torus(seed: int) -> tuple[Textures, Cells]:
+    """Return the texture fields of training, made once a seed."""
+    return make_textures(TORUS_PX, TORUS_PX, seed), make_cells(TORUS_PX, TORUS_PX, seed)
+
+
+def window(place: Place, side_px: int, scale: int) -> tuple[Textures, Cells]:
+    """Return the fields behind a picture of `side_px` px."""
+    fields, cells = torus(place.seed)
+    side = side_px // scale
+    return fields.window(place.top, place.left, side, side), cells.window(place.top, place.left, side, side)
+
+
+def teacher_textures(places: list[Place], side_px: int, scale: int) -> LookTextures:
+    """Return the textures of frames at the resolution of the picture."""
+    windows = [window(place, side_px, scale) for place in places]
+
+    def enlarged(fields: list[NDArray[np.float32]]) -> Tensor:
+        stacked = torch.from_numpy(np.stack(fields))
+        if scale == 1:
+            return stacked
+        return F.interpolate(stacked, size=(side_px, side_px), mode="bilinear", align_corners=False)
+
+    numbers = torch.from_numpy(np.stack([c.number for _, c in windows]))
+    base = TeacherTextures(
+        enlarged([f.noise for f, _ in windows]),
+        enlarged([f.bands for f, _ in windows]),
+        enlarged([f.strokes for f, _ in windows]),
+        torch.from_numpy(screens(side_px, side_px, scale, scale)).expand(len(windows), -1, -1, -1),
+        scale,
+    )
+    return LookTextures(
+        base,
+        numbers.repeat_interleave(scale, 1).repeat_interleave(scale, 2),
+        enlarged([c.offset for _, c in windows]),
+        enlarged([c.edge[None] for _, c in windows]),
+    )
+
+
+class Painter:
+    """All teachers."""
+
+    def __init__(self, neural: NeuralTeachers) -> None:
+        self.neural = neural
+
+    @torch.no_grad()
+    def paint(
+        self, look: str, pictures: Tensor, textures: LookTextures, code: NDArray[np.float32] | None = None
+    ) -> Tensor:
+        """Return a pair `[2 3 h w]` in [0, 1] painted; `pictures [4 3 h w]` end with it, and so do `textures`."""
+        if look in COMPUTED:
+            return COMPUTED[look](pictures[-FRAMES:], textures).clamp(0, 1)
+        scale = int(textures.scale)
+        found = _BY_KEY.get(look)
+        if found is None:
+            if code is None:
+                raise ValueError("painting like a picture needs the picture's code")
+            painted = self.neural.picture(pictures, code)
+        elif found.kind == "anime":
+            painted = self.neural.anime(pictures, scale)
+        else:
+            painted = self.neural.painting(pictures, found.painting, scale)
+        sources = [np.ascontiguousarray(x) for x in _bytes(pictures).permute(0, 2, 3, 1).numpy()]
+        steady = filter_along_motion(sources, [np.ascontiguousarray(x) for x in painted.permute(0, 2, 3, 1).numpy()])
+        return torch.from_numpy(np.stack(steady[-FRAMES:])).permute(0, 3, 1, 2).clamp(0, 1)
+
+
+_BY_KEY: dict[str, Look] = {look.key: look for look in LOOKS}
+
+
+def needs() -> dict[str, float]:
+    """Return how often a look is painted, relative to the others."""
+    table = {look.key: 1.0 if look.kind == "computed" else NEURAL_NEED for look in LOOKS if look.kind != "source"}
+    return {**table, PICTURE: PICTURE_NEED}
+
+
+def bake(
+    material: Material,
+    painter: Painter,
+    folder: Path,
+    numbers: range,
+    *,
+    report: Callable[[int], None] = lambda _n: None,
+) -> None:
+    """Write the shards of these numbers into `folder`, skipping those that exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        path = shard_path(folder, number)
+        if not path.exists():
+            # Written under another name first: a trainer never sees half a shard.
+            partial = path.with_suffix(".partial")
+            save_shard(partial, material, painter, number)
+            partial.replace(path)
+        report(number)
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where a shard lies."""
+    return folder / f"looks-{number:05d}.safetensors"
+
+
+def save_shard(path: Path, material: Material, painter: Painter, number: int, items: int = ITEMS) -> None:
+    """Make and write shard `number`, which alone determines what is in it."""
+    rng = np.random.default_rng([number, 11])
+    torch.manual_seed(number)
+    table = needs()
+    names = list(table)
+    share = np.array(list(table.values())) / sum(table.values())
+    jpegs: list[bytes] = []
+    looks: list[list[str]] = []
+    codes: list[NDArray[np.float32]] = []
+    scales: list[int] = []
+    textures: list[NDArray[np.uint8]] = []
+    for segment in draw_segments(material, rng, items):
+        scale = SCALES[int(rng.integers(len(SCALES)))]
+        pictures, places = sample_pair(segment, rng, scale)
+        basis = teacher_textures(places, SIDE_PX, scale)
+        code = painter.neural.code(draw_style_picture(material, rng))
+        chosen = [str(n) for n in rng.choice(names, LOOKS_PER_ITEM, replace=False, p=share)]
+        jpegs.append(_jpeg(pictures[-FRAMES:]))
+        jpegs.extend(_jpeg(painter.paint(look, pictures, basis, code)) for look in chosen)
+        looks.append(chosen)
+        codes.append(code)
+        scales.append(scale)
+        fields = [window(place, SIDE_PX, scale) for place in places]
+        # A byte a block: most of a shard, and what a trainer would otherwise spend its time on.
+        textures.append(np.stack([block_textures(f, c, scale) for f, c in fields]))
+    ends = np.cumsum([len(j) for j in jpegs])
+    save_file(
+        {
+            "jpeg": np.frombuffer(b"".join(jpegs), np.uint8),
+            "ends": ends.reshape(items, 1 + LOOKS_PER_ITEM),
+            "codes": np.stack(codes).astype(np.float32).reshape(items, CODE_NUMBERS),
+            "scales": np.array(scales),
+            "textures": np.stack(textures),
+        },
+        path,
+        {"looks": json.dumps(looks)},
+    )
+
+
+def sample_pair(segment: Segment, rng: np.random.Generator, scale: int) -> tuple[Tensor, list[Place]]:
+    """Return frames `[4 3 h w]` in [0, 1] and where the textures of the last two lie."""
+    clip = sample_clip(segment, rng, frames=FILTERED_FRAMES, size=SIDE_PX, scale=scale)
+    seed = int(rng.integers(TORUS_SEEDS))
+    top, left = (int(v) * _PLACE_PX for v in rng.integers(0, TORUS_PX // _PLACE_PX, 2))
+    places = [Place(seed, top + int(dy), left + int(dx)) for dy, dx in clip.shift[-FRAMES:].tolist()]
+    return clip.pictures, places
+
+
+def _bytes(pictures: Tensor) -> Tensor:
+    return (pictures.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+
+
+def _jpeg(pictures: Tensor) -> bytes:
+    """Return frames `[t 3 h w]`, one below the other, as a JPEG."""
+    stacked = _bytes(pictures).permute(0, 2, 3, 1).flatten(0, 1).numpy()
+    file = io.BytesIO()
+    Image.fromarray(stacked).save(file, "jpeg", quality=_QUALITY, subsampling=0)
+    return file.getvalue()
+
+
+def read_jpeg(data: bytes) -> Tensor:
+    """Return what `_jpeg` wrote: `uint8 [t 3 h w]`."""
+    with Image.open(io.BytesIO(data)) as image:
+        stacked = torch.from_numpy(np.array(image))
+    return stacked.unflatten(0, (-1, SIDE_PX)).permute(0, 3, 1, 2)
