@@ -21,6 +21,7 @@ app = App(
     name="train", help="Train the embedded model: `mini` does everything, the others are its steps.", help_epilogue=""
 )
 app.command("vivace.train.classifier.commands:app", name="classifier")
+app.command("vivace.train.looks.commands:app", name="looks")
 console = Console(stderr=True)
 CORES = os.cpu_count() or 1
 

@@ -188,7 +188,7 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
         loss = loss_of(fast if usual else net, batch, past=net)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        _average_gradients(net, world)
+        average_gradients(net, world)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         ema.update(net, int(progress["step"]))
@@ -225,7 +225,8 @@ def _agreed(stop: bool, world: int) -> bool:
     return bool(flag)
 
 
-def _average_gradients(net: nn.Module, world: int) -> None:
+def average_gradients(net: nn.Module, world: int) -> None:
+    """Average the gradients of all processes, in place."""
     if world == 1:
         return
     gradients = [p.grad for p in net.parameters() if p.grad is not None]

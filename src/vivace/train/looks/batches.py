@@ -1,0 +1,130 @@
+"""Batches of the looks: baked pairs, cropped, mixed, disturbed, with the look's code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from vivace.errors import SourceNotFoundError
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.train.looks.neural import CODE_NUMBERS
+from vivace.train.looks.targets import LOOKS_PER_ITEM, PICTURE, SIDE_PX, read_jpeg
+
+STEP_PX = 32
+"""Crops begin at multiples of this: blocks, tokens and screens keep their phase at either scale."""
+MIXTURE_SHARE = 0.15
+SOURCE_SHARE = 0.03
+"""How often the look is none, so that strength has something to fade to."""
+SHARDS_A_BATCH = 2
+
+
+@dataclass(slots=True)
+class Batch:
+    """Pairs of frames; pictures are `[b 2 3 h w]`, a byte `v` as `v / 128 - 1`."""
+
+    clean: Tensor
+    """The source before disturbance."""
+    source: Tensor
+    """What the network sees."""
+    target: Tensor
+    other: Tensor
+    """The first frame in another look `[b 3 h w]`: history from before a change of the prompt."""
+    textures: Tensor
+    """`[b 2 32 h/4 w/4]`"""
+    index: Tensor
+    """`[b 2]` the named looks that are mixed, -1 for the picture's."""
+    codes: Tensor
+    """`[b 100]` of the picture."""
+    weight: Tensor
+    """`[b]` of the first of the two looks."""
+    log_scale: Tensor
+    """`[b]`"""
+
+    def to(self, device: torch.device) -> Batch:
+        """Move every tensor to a device."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
+
+
+class BatchSource:
+    """Draws batches from a folder of shards; sees shards that appear later."""
+
+    def __init__(self, folder: Path, rng: np.random.Generator) -> None:
+        self._folder = folder
+        self.rng = rng
+        self._paths: list[Path] = []
+        self._drawn = 0
+
+    def draw(self, pairs: int, crop: int) -> Batch:
+        """Return `pairs` pairs of `crop` px square, a multiple of 32 of at most 256.
+
+        Raises:
+            SourceNotFoundError: there is no shard.
+        """
+        if self._drawn % 50 == 0:
+            self._paths = sorted(self._folder.glob("looks-*.safetensors"))
+            if not self._paths:
+                raise SourceNotFoundError(f"no baked targets in {self._folder}")
+        self._drawn += 1
+        chosen = self.rng.integers(len(self._paths), size=min(SHARDS_A_BATCH, pairs))
+        share = np.array_split(np.arange(pairs), len(chosen))
+        parts = [self._from_shard(self._paths[int(i)], len(n), crop) for i, n in zip(chosen, share, strict=True)]
+        return Batch(*(torch.cat([getattr(p, name) for p in parts]) for name in Batch.__slots__))
+
+    def _from_shard(self, path: Path, count: int, crop: int) -> Batch:
+        rng = self.rng
+        columns: dict[str, list[Tensor]] = {name: [] for name in Batch.__slots__}
+        with safe_open(path, "np") as file:
+            looks = json.loads(file.metadata()["looks"])
+            ends = np.concatenate([[0], file.get_tensor("ends").ravel()])
+            codes, scales = file.get_tensor("codes"), file.get_tensor("scales")
+            jpeg, textures = file.get_slice("jpeg"), file.get_slice("textures")
+            for item in rng.choice(len(looks), count, replace=len(looks) < count):
+                top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
+
+                def picture(number: int) -> Tensor:
+                    at = int(item) * (1 + LOOKS_PER_ITEM) + number  # noqa: B023 (used in this turn alone)
+                    whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())  # noqa: B023
+                    return whole[..., top : top + crop, left : left + crop].float() / 128 - 1  # noqa: B023
+
+                first, second, other = (int(v) for v in rng.permutation(LOOKS_PER_ITEM)[:3])
+                clean, target = picture(0), picture(1 + first)
+                index = [_index(looks[int(item)][k]) for k in (first, second)]
+                weight = 1.0
+                pick = rng.random()
+                if pick < SOURCE_SHARE:
+                    target, index[0] = clean, LOOK_KEYS.index("source")
+                elif pick < SOURCE_SHARE + MIXTURE_SHARE:
+                    weight = float(rng.uniform(0.2, 0.8))
+                    target = weight * target + (1 - weight) * picture(1 + second)
+                y, x, side = top // 4, left // 4, crop // 4
+                block = textures[int(item) : int(item) + 1, :, y : y + side, x : x + side][0]
+                columns["clean"].append(clean)
+                columns["source"].append(self._disturb(clean))
+                columns["target"].append(target)
+                columns["other"].append(picture(1 + other)[0] if rng.random() < 0.15 else clean[0])
+                columns["textures"].append(torch.from_numpy(block).permute(0, 3, 1, 2).float() / 128 - 1)
+                columns["index"].append(torch.tensor(index))
+                columns["codes"].append(torch.from_numpy(codes[int(item)]).view(CODE_NUMBERS))
+                columns["weight"].append(torch.tensor(weight))
+                columns["log_scale"].append(torch.tensor(float(np.log2(scales[int(item)]))))
+        return Batch(*(torch.stack(columns[name]) for name in Batch.__slots__))
+
+    def _disturb(self, clean: Tensor) -> Tensor:
+        """Add what a camera adds: noise and flickering exposure. Targets stay clean."""
+        rng = self.rng
+        sigma = float(rng.uniform(0, 0.06)) if rng.random() < 0.5 else 0.0
+        gain = 1 + rng.standard_normal(2) * (0.06 if rng.random() < 0.35 else 0.0)
+        noisy = (clean + 1) * torch.from_numpy(gain).float().view(2, 1, 1, 1) - 1
+        if sigma:
+            noisy = noisy + torch.from_numpy(rng.standard_normal(clean.shape, np.float32)) * sigma
+        return noisy.clamp(-1, 1)
+
+
+def _index(look: str) -> int:
+    return -1 if look == PICTURE else LOOK_KEYS.index(look)

@@ -1,0 +1,144 @@
+"""The commands of `vivace train looks`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import App, Parameter
+from rich.console import Console
+from torch import distributed
+from torch.multiprocessing.spawn import start_processes
+
+from vivace.errors import UsageError
+from vivace.train.looks.fit import FitConfig, fit, read_weights, write_weights
+from vivace.train.looks.material import read_material
+from vivace.train.looks.neural import NeuralTeachers
+from vivace.train.looks.targets import Painter, shard_path
+from vivace.train.looks.targets import bake as bake_shards
+
+app = App(
+    name="looks",
+    help="Train the next embedded model: any look by a code. `run` does everything and resumes; the others are its parts.",
+    help_epilogue="",
+)
+console = Console(stderr=True)
+RECOVERY = Path(__file__).parents[4] / "training" / "mini2-recovery.safetensors"
+"""Where the repository keeps the last weights, for a machine on which the run's folder is gone."""
+FIRST_SHARDS = 8
+"""Training begins when so many shards are baked; the others come beside it."""
+
+Out = Annotated[Path, Parameter(help="Folder of the run: targets, checkpoint, logs.")]
+Teachers = Annotated[Path, Parameter(help="Folder with the packages of the neural teachers; a missing one is named.")]
+Shards = Annotated[int, Parameter(help="How many shards of targets to bake; existing ones are kept.")]
+Start = Annotated[
+    Path | None,
+    Parameter(help="Weights to begin from where the run has no checkpoint. Default: the repository's, if any."),
+]
+
+
+@app.command
+def run(
+    data: Path,
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    shards: Shards = 400,
+    start: Start = None,
+    processes: Annotated[int, Parameter(help="Training processes on a CPU, a thread each; a GPU uses one.")] = 1,
+    steps: Annotated[
+        int | None, Parameter(help="Stop at this step; by default it goes on until it is told to.")
+    ] = None,
+    pairs: Annotated[int, Parameter(help="Pairs of frames a step and process.")] = 8,
+    learning_rate: Annotated[float, Parameter(help="Of AdamW, after the warm-up.")] = 8e-4,
+) -> None:
+    """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
+
+    Baking goes on beside training, in a process of its own with one thread. SIGTERM and Ctrl-C save and end both.
+
+    Parameters
+    ----------
+    data
+        Folder with a MANIFEST.csv that says which file may be used.
+    """
+    if processes < 1 or pairs < 1 or shards < 1:
+        raise UsageError("--processes, --pairs and --shards are at least 1")
+    first = min(FIRST_SHARDS, shards)
+    bake(data, teachers=teachers, out=out, shards=first)
+    baker = None
+    if any(not shard_path(out / "targets", n).exists() for n in range(shards)):
+        words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
+        baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
+    begin = start if start is not None or not RECOVERY.is_file() else RECOVERY
+    cfg = FitConfig(out, teachers, start=begin, steps=steps, pairs=pairs, learning_rate=learning_rate)
+    try:
+        train_in_processes(cfg, processes)
+    finally:
+        if baker is not None:
+            baker.terminate()
+            baker.wait()
+
+
+@app.command
+def bake(data: Path, *, teachers: Teachers, out: Out = Path("runs/mini2"), shards: Shards = 400) -> None:
+    """Bake targets: cut pairs of frames out of the material and have the teachers paint them.
+
+    Parameters
+    ----------
+    data
+        Folder with a MANIFEST.csv that says which file may be used.
+    """
+    missing = [n for n in range(shards) if not shard_path(out / "targets", n).exists()]
+    if not missing:
+        return
+    torch.set_num_threads(1)
+    material = read_material(data)
+    painter = Painter(NeuralTeachers(teachers))
+    console.print(f"baking {len(missing)} shards into {out / 'targets'}")
+    for number in missing:
+        bake_shards(material, painter, out / "targets", range(number, number + 1))
+
+
+@app.command
+def pack(
+    *,
+    out: Out = Path("runs/mini2"),
+    to: Annotated[Path, Parameter(help="The file to write.")] = RECOVERY,
+) -> None:
+    """Write a run's averaged weights as a small file (bf16) that `run` can begin from."""
+    write_weights(out / "checkpoint.pt", to)
+    _, metadata = read_weights(to)
+    console.print(f"{to}  {to.stat().st_size / 2**20:.1f} MiB, step {metadata['step']}")
+
+
+def train_in_processes(cfg: FitConfig, processes: int) -> None:
+    """Train in single-threaded processes on a CPU, gradients averaged; on a GPU in this one."""
+    torch.set_num_threads(1)
+    if processes == 1 or torch.cuda.is_available():
+        fit(cfg)
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    workers = start_processes(_worker, (processes, cfg, port), nprocs=processes, join=False, start_method="spawn")
+    assert workers is not None
+    # Each saves and ends by itself when it is told to.
+    signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in workers.processes])
+    while not workers.join():
+        pass
+
+
+def _worker(rank: int, world: int, cfg: FitConfig, port: int) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    distributed.init_process_group("gloo", rank=rank, world_size=world)
+    try:
+        fit(cfg, rank, world)
+    finally:
+        distributed.destroy_process_group()

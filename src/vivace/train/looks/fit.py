@@ -1,0 +1,353 @@
+"""The training loop of the looks: regression to teachers, on the network's own history, resumable at any step.
+
+A run is a folder: `targets/` (shards), `checkpoint.pt`, `log.csv` (a line every few steps), `segments.csv` (a line each time
+it was started: commit, step, machine). The same command starts and continues it; SIGTERM and Ctrl-C save and end it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vivace.errors import CheckpointError
+from vivace.models.mini2.codes import grow_table
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.train.looks.batches import Batch, BatchSource
+from vivace.train.looks.features import Features, load_features
+from vivace.train.looks.losses import Losses, feature_losses, picture_loss, temporal_loss
+from vivace.train.looks.student import Student, step_numbers
+from vivace.train.mini import Ema, average_gradients
+
+SAY_EVERY_STEPS = 20
+TABLE = "codes.table"
+WIDE_EVERY = 6
+"""Every so many batches are whole pictures, so that attention meets larger grids."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """A run of the trainer."""
+
+    out: Path
+    packages: Path
+    """Where the perceptual loss finds its network."""
+    start: Path | None = None
+    """Weights to begin from where the run has no checkpoint."""
+    steps: int | None = None
+    """Where to stop; None goes on until it is told to."""
+    pairs: int = 8
+    """Pairs of frames a step and process."""
+    crop: int = 192
+    wide_crop: int = 256
+    learning_rate: float = 8e-4
+    warmup_steps: int = 200
+    ema: float = 0.999
+    seed: int = 0
+    save_every_minutes: float = 4.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    pictures: int = 0
+    """Painted in training, by all processes."""
+    minutes: float = 0.0
+
+
+def train_step(student: Student, features: Features | None, batch: Batch, rng: np.random.Generator) -> Losses:
+    """Return the losses of one batch: both frames of each pair, the second on what the network made of the first.
+
+    History augmentation: a stream feeds on its own mistakes, so the previous output is its own, the target with noise,
+    another look, or nothing. Now and then a frame is painted once more over its own estimate: steps 2 and 4.
+    """
+    b = len(batch.source)
+    device = batch.source.device
+
+    def draw(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.random(shape, np.float32)).to(device)
+
+    code = student.code(batch.index, batch.codes, batch.weight)
+    count = draw(b)
+    steps = torch.where(count < 0.7, 1.0, torch.where(count < 0.88, 2.0, 4.0))
+    zero, one = torch.zeros(b, device=device), torch.ones(b, device=device)
+
+    def paint(frame: int, estimate: Tensor, done: Tensor, known: Tensor) -> Tensor:
+        numbers = step_numbers(done, steps, batch.log_scale, known)
+        estimate = estimate.clamp(-1, 1) * known.view(-1, 1, 1, 1)
+        return student(batch.source[:, frame], estimate, batch.textures[:, frame], code, numbers)
+
+    first = paint(0, batch.other, zero, (draw(b) < 0.15).float())
+    kind = draw(b)[:, None, None, None]
+    noisy = batch.target[:, 0] + torch.from_numpy(rng.standard_normal(first.shape, np.float32)).to(device) * (
+        0.15 * draw(b, 1, 1, 1)
+    )
+    past = torch.where(kind < 0.5, first.detach(), torch.where(kind < 0.7, noisy, batch.other))
+    known = (kind.flatten() < 0.85).float()
+    second = paint(1, past, zero, known)
+    target, clean = batch.target, batch.clean
+    picture = 0.5 * (picture_loss(first, target[:, 0], clean[:, 0]) + picture_loss(second, target[:, 1], clean[:, 1]))
+    # A change of the look is no flicker: only what comes after the same look has to be steady.
+    steady = (kind < 0.7).to(first.dtype)
+    temporal = temporal_loss(first * steady, second * steady, target[:, 0] * steady, target[:, 1] * steady)
+    if rng.random() < 0.15:
+        steps = steps.clamp_min(2.0)
+        done = (draw(b) * (steps - 1)).floor().add(1).minimum(steps - 1) / steps
+        again = paint(1, second.detach(), done, one)
+        picture = 0.67 * picture + 0.33 * picture_loss(again, target[:, 1], clean[:, 1])
+    if features is None:
+        return Losses(picture, zero.sum(), zero.sum(), temporal)
+    same, gram = feature_losses(features, second, target[:, 1])
+    return Losses(picture, same, gram, temporal)
+
+
+class Stop:
+    """Whether the run was told to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.asked = True
+
+
+def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
+    """Train until told to stop, from `out/checkpoint.pt` if there is one, else from `start`, else from the beginning.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another architecture.
+    """
+    stop = Stop()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(cfg.seed)
+    student = Student().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    features = load_features(cfg.packages).to(device)
+    optimiser = torch.optim.AdamW(student.parameters(), cfg.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    rng = np.random.default_rng([cfg.seed, rank])
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    progress, ema = restore(cfg, student, optimiser, rng if rank == 0 else None)
+    if rank:
+        rng = np.random.default_rng([cfg.seed, rank, progress.step])
+    source = BatchSource(cfg.out / "targets", rng)
+    if rank == 0:
+        log_segment(cfg, progress, world)
+    running: dict[str, float] = {}
+    began = said = saved = time.monotonic()
+    earlier, said_pictures = progress.minutes, progress.pictures
+    while not agreed(stop.asked or (cfg.steps is not None and progress.step >= cfg.steps), world):
+        wide = progress.step % WIDE_EVERY == WIDE_EVERY - 1
+        batch = source.draw(max(1, cfg.pairs // 2) if wide else cfg.pairs, cfg.wide_crop if wide else cfg.crop)
+        for group in optimiser.param_groups:
+            group["lr"] = cfg.learning_rate * min(1.0, (progress.step + 1) / cfg.warmup_steps)
+        losses = train_step(student, features, batch.to(device), rng)
+        optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        average_gradients(student, world)
+        norm = float(nn.utils.clip_grad_norm_(student.parameters(), 1.0))
+        if not np.isfinite(norm):
+            raise CheckpointError(f"the loss is not finite at step {progress.step}; go back to an earlier checkpoint")
+        optimiser.step()
+        ema.update(student, progress.step)
+        progress.step += 1
+        progress.pictures += 2 * len(batch.source) * world
+        progress.minutes = earlier + (time.monotonic() - began) / 60
+        for name, value in {"loss": losses.total, **losses._asdict()}.items():
+            running[name] = 0.98 * running.get(name, float(value)) + 0.02 * float(value)
+        if rank == 0 and progress.step % SAY_EVERY_STEPS == 0:
+            now = time.monotonic()
+            speed = (progress.pictures - said_pictures) / (now - said)
+            said, said_pictures = now, progress.pictures
+            log_line(cfg.out / "log.csv", progress, running, speed)
+        if rank == 0 and time.monotonic() - saved > 60 * cfg.save_every_minutes:
+            save(cfg.out / "checkpoint.pt", student, optimiser, ema, progress, rng)
+            saved = time.monotonic()
+    if rank == 0:
+        save(cfg.out / "checkpoint.pt", student, optimiser, ema, progress, rng)
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def save(
+    path: Path,
+    student: Student,
+    optimiser: torch.optim.Optimizer,
+    ema: Ema,
+    progress: Progress,
+    rng: np.random.Generator,
+) -> None:
+    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
+    state = {
+        "student": student.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "ema": ema.weights,
+        "progress": {"step": progress.step, "pictures": progress.pictures, "minutes": progress.minutes},
+        "looks": list(student.codes.keys),
+        "rng": {"numpy": rng.bit_generator.state, "torch": torch.get_rng_state()},
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def restore(
+    cfg: FitConfig, student: Student, optimiser: torch.optim.Optimizer, rng: np.random.Generator | None
+) -> tuple[Progress, Ema]:
+    """Put a run's state, or the weights to begin from, in place; return how far it is and the moving average."""
+    path = cfg.out / "checkpoint.pt"
+    ema = Ema(student, cfg.ema)
+    if path.exists():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            looks = tuple(state["looks"])
+            if looks != LOOK_KEYS:
+                _grow(state, looks)
+            student.load_state_dict(state["student"])
+            optimiser.load_state_dict(state["optimiser"])
+            ema.weights = state["ema"]
+            progress = Progress(**state["progress"])
+            if rng is not None:
+                rng.bit_generator.state = state["rng"]["numpy"]
+                torch.set_rng_state(state["rng"]["torch"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} does not fit this network ({error}); move it away to start afresh"
+            ) from error
+        return progress, ema
+    if cfg.start is not None:
+        weights, metadata = read_weights(cfg.start)
+        student.load_state_dict(weights)
+        # The optimiser's moments are not kept in such a file: a warm-up lets them settle.
+        return Progress(0, int(metadata["pictures"]), float(metadata["minutes"])), Ema(student, cfg.ema)
+    return Progress(), ema
+
+
+def _grow(state: dict[str, Any], old: tuple[str, ...]) -> None:
+    """Make room for looks that were added since a checkpoint was written."""
+    for part in ("student", "ema"):
+        grow_table(state[part], TABLE, old, LOOK_KEYS)
+    # The moments of the table are found by the place of its parameter.
+    place = list(state["student"]).index(TABLE)
+    moments = state["optimiser"]["state"][place]
+    for name in ("exp_avg", "exp_avg_sq"):
+        grow_table(moments, name, old, LOOK_KEYS)
+        for i, key in enumerate(LOOK_KEYS):
+            if key not in old:
+                moments[name][i] = 0
+
+
+def write_weights(checkpoint: Path, path: Path) -> None:
+    """Write a checkpoint's moving average as bf16 safetensors: small, and enough to go on from."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"cannot read {checkpoint} ({error}); name the checkpoint.pt of a run") from error
+    progress = state["progress"]
+    metadata = {name: str(value) for name, value in progress.items()} | {"looks": "\n".join(state["looks"])}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.to(torch.bfloat16).contiguous() for k, v in state["ema"].items()}, path, metadata)
+    path.chmod(0o644)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return what `write_weights` wrote, in float32, with the rows of today's looks.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+        weights = {k: v.float() for k, v in load_file(path).items()}
+        looks = tuple(metadata["looks"].split("\n"))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(f"cannot read {path} as weights of this network ({error})") from error
+    if looks != LOOK_KEYS:
+        grow_table(weights, TABLE, looks, LOOK_KEYS)
+    return weights, metadata
+
+
+# -- logs --------------------------------------------------------------------------------------------------------------
+
+
+def log_line(path: Path, progress: Progress, running: dict[str, float], speed: float) -> None:
+    """Append a line to the log: running means of the losses, pictures a second."""
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "step": progress.step,
+        "pictures": progress.pictures,
+        "minutes": round(progress.minutes, 2),
+        "pictures_a_second": round(speed, 1),
+        **{name: round(value, 5) for name, value in running.items()},
+    }
+    _append(path, row)
+    print(f"step {row['step']}, {row['pictures']} pictures, loss {row['loss']:.4f}, {speed:.1f}/s", file=sys.stderr)
+
+
+def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
+    """Append what this start of the run is made of."""
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit_of(Path(__file__).parent),
+        "step": progress.step,
+        "processes": world,
+        "pairs": cfg.pairs,
+        "crop": cfg.crop,
+        "learning_rate": cfg.learning_rate,
+        "ema": cfg.ema,
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, cuda {torch.cuda.is_available()}",
+    }
+    _append(cfg.out / "segments.csv", row)
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit of a source folder, with a `+` where something in it was changed since."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + (
+            "+" if git("status", "--porcelain", "--", str(folder)).strip() else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def agreed(stop: bool, world: int) -> bool:
+    """Return whether any process wants to stop, the same in all: one that left early would hang the others."""
+    if world == 1:
+        return stop
+    flag = torch.tensor(float(stop))
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return bool(flag)

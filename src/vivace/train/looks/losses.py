@@ -1,0 +1,88 @@
+"""Losses between painted pictures and their targets; all on `[n 3 h w]` in [-1, 1]."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vivace.train.looks.features import Features
+
+SQUARE_WEIGHT = 0.5
+GRADIENT_WEIGHT = 0.6
+COARSE_WEIGHT = 0.3
+TEMPORAL_WEIGHT = 0.3
+FEATURE_WEIGHT = 0.12
+GRAM_WEIGHT = 0.25
+"""Features say that the right strokes are in the right place, their correlations that there are strokes at all: what a
+network cannot know (a brush's mood) it may then invent instead of averaging it away."""
+
+
+class Losses(NamedTuple):
+    """The terms of a step's loss, weighted."""
+
+    picture: Tensor
+    features: Tensor
+    gram: Tensor
+    temporal: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Their sum."""
+        return self.picture + self.features + self.gram + self.temporal
+
+
+def change_weights(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights by px `[n 1 h w]` (mean about 1) and by sample `[n 1 1 1]`.
+
+    What a look changes counts more than what it leaves: anime differs from its source in thin lines alone, which a plain mean
+    hardly sees.
+    """
+    change = (target - source).abs().mean(1, keepdim=True)
+    mean = change.mean((2, 3), keepdim=True)
+    by_px = (0.5 + 0.5 * change / (mean + 0.02)).clamp(max=4.0)
+    return by_px, (0.3 / (mean + 0.06)).sqrt().clamp(0.7, 2.2)
+
+
+def picture_loss(x: Tensor, target: Tensor, source: Tensor) -> Tensor:
+    """L1 and L2 on px, L1 on neighbour differences at two scales and on 4 x 4 means, weighted by what changes."""
+    by_px, by_sample = change_weights(target, source)
+    error = (x - target) * by_sample
+    loss = (error.abs() * by_px).mean() + SQUARE_WEIGHT * (error * error).mean()
+    for level in range(2):
+        down = (error[..., 1:, :] - error[..., :-1, :]).abs()
+        right = (error[..., :, 1:] - error[..., :, :-1]).abs()
+        if level == 0:
+            down, right = down * by_px[..., 1:, :], right * by_px[..., :, 1:]
+        loss = loss + 0.5 * GRADIENT_WEIGHT * (down.mean() + right.mean())
+        error = F.avg_pool2d(error, 2)
+    return loss + COARSE_WEIGHT * error.abs().mean()
+
+
+def temporal_loss(first: Tensor, second: Tensor, target_first: Tensor, target_second: Tensor) -> Tensor:
+    """L1 between the changes from frame to frame."""
+    return TEMPORAL_WEIGHT * ((second - first) - (target_second - target_first)).abs().mean()
+
+
+def feature_losses(features: Features, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the perceptual loss and the loss on the features' correlations (Gram), weighted."""
+    with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.no_grad():
+            wanted = features(target)
+        found = features(x)
+    same, gram = x.new_zeros(()), x.new_zeros(())
+    for f, t in zip(found, wanted, strict=True):
+        f, t = f.float(), t.float()
+        size = t.std((0, 2, 3), keepdim=True)
+        size = size + 0.1 * size.mean()
+        f, t = f / size, t / size
+        same = same + (f - t).abs().mean()
+        gram = gram + (_gram(f) - _gram(t)).abs().mean()
+    return FEATURE_WEIGHT / len(found) * same, GRAM_WEIGHT / len(found) * gram
+
+
+def _gram(f: Tensor) -> Tensor:
+    flat = f.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[-1]

@@ -1,0 +1,52 @@
+"""The network and its codes as one module, and how a step of it is run on pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vivace.models.mini2.codes import LookCodes
+from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, Mini2Config
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.network import Conditions, Mini2Net
+
+
+class Student(nn.Module):
+    """What is trained."""
+
+    def __init__(self, cfg: Mini2Config | None = None, keys: tuple[str, ...] = LOOK_KEYS) -> None:
+        super().__init__()
+        self.net = Mini2Net(cfg)
+        self.codes = LookCodes(keys)
+
+    def forward(self, source: Tensor, estimate: Tensor, textures: Tensor, code: Tensor, step: Tensor) -> Tensor:
+        """Return the picture `[n 3 h w]` of sources `[n 3 h w]`, estimates alike, textures `[n 32 h/4 w/4]`."""
+        blocks = torch.cat([to_blocks(source), to_blocks(estimate), textures], 1)
+        blocks = blocks.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(source.device.type, torch.bfloat16):
+            picture = self.net(blocks, Conditions(code, step)).picture
+        return from_blocks(picture.float())
+
+    def code(self, index: Tensor, pictures: Tensor, weight: Tensor) -> Tensor:
+        """Return the codes `[n 64]` of mixtures: `index [n 2]`, `pictures [n 100]`, `weight [n]` of the first."""
+        first, second = (self.codes(index[:, k], pictures) for k in (0, 1))
+        return first * weight[:, None] + second * (1 - weight)[:, None]
+
+
+def to_blocks(x: Tensor) -> Tensor:
+    """Return pictures `[n 3 h w]` in blocks `[n 48 h/4 w/4]`, in the order row, column, colour."""
+    n, _, h, w = x.shape
+    grid = x.reshape(n, 3, h // BLOCK_PX, BLOCK_PX, w // BLOCK_PX, BLOCK_PX)
+    return grid.permute(0, 3, 5, 1, 2, 4).reshape(n, PICTURE_CHANNELS, h // BLOCK_PX, w // BLOCK_PX)
+
+
+def from_blocks(x: Tensor) -> Tensor:
+    """Return blocks `[n 48 h w]` as pictures `[n 3 4h 4w]`."""
+    n, _, h, w = x.shape
+    grid = x.reshape(n, BLOCK_PX, BLOCK_PX, 3, h, w)
+    return grid.permute(0, 3, 4, 1, 5, 2).reshape(n, 3, h * BLOCK_PX, w * BLOCK_PX)
+
+
+def step_numbers(done: Tensor, steps: Tensor, log_scale: Tensor, has_estimate: Tensor) -> Tensor:
+    """Return the conditions of a step `[n 4]`."""
+    return torch.stack([done, torch.log2(steps), log_scale, has_estimate], -1)
