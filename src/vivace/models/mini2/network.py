@@ -289,11 +289,11 @@ class Mini2Net(nn.Module):
             m.linear.weight.copy_(frame.T[..., None, None])
             m.basis.weight[:, PICTURE_CHANNELS:] *= 0.1
             for layer in (m.basis, m.linear, m.draw, m.local):
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             for weight in (m.local.weight, m.draw.weight, m.film.weight, self.regions.weight, self.displacement.weight):
                 weight.mul_(0.1)
             nn.init.zeros_(m.film.bias)
-            nn.init.zeros_(self.displacement.bias)
+            nn.init.zeros_(self.displacement.bias)  # type: ignore[arg-type]
             nn.init.zeros_(self.whole.weight)
             nn.init.zeros_(self.whole.bias)
 

@@ -73,8 +73,8 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
     """Return the textures `uint8 [h*scale/4 w*scale/4 32]` of a picture with `scale` px per px of these fields."""
     height, width = fields.noise.shape[1:]
     side = BLOCK_PX // scale
-    centre_y = (np.arange(height // side, dtype=np.float32) + 0.5) * side
-    centre_x = (np.arange(width // side, dtype=np.float32) + 0.5) * side
+    centre_y = (np.arange(height // side, dtype=np.float32) + np.float32(0.5)) * np.float32(side)
+    centre_x = (np.arange(width // side, dtype=np.float32) + np.float32(0.5)) * np.float32(side)
     strokes = _means(fields.strokes, side)
     bands = _means(fields.bands[list(USED_BANDS)], side)
     # The grain is finer than a block: a value a quarter of it.

@@ -89,7 +89,7 @@ class BatchSource:
 
                 def picture(number: int) -> Tensor:
                     at = int(item) * (1 + LOOKS_PER_ITEM) + number  # noqa: B023 (used in this turn alone)
-                    whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())  # noqa: B023
+                    whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())
                     return whole[..., top : top + crop, left : left + crop].float() / 128 - 1  # noqa: B023
 
                 first, second, other = (int(v) for v in rng.permutation(LOOKS_PER_ITEM)[:3])

@@ -87,7 +87,7 @@ def load_features(folder: Path) -> Features:
     state = torch.load(packages.find(folder, packages.FEATURES), map_location="cpu", weights_only=True)
     net = Features()
     fold(net, state)
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @torch.no_grad()

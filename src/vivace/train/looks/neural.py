@@ -143,4 +143,4 @@ def read_anime(path: Path) -> AnimeUpscaler:
     if at != len(raw):
         raise ValueError(f"{path} has {len(raw)} bytes, of which the network's layers take {at}")
     net.load_state_dict(state)
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
