@@ -113,7 +113,8 @@ class FakeModel:
     def encode_prompt(self, text: str) -> Prompt:
         self.encoded.append(text)
         if text not in EMBEDS:
-            return Prompt(text, np.zeros(3, np.float32), False, 0.0, message=f"no idea; near is {min(EMBEDS)}")
+            near = (("blue", 0.4), ("green", 0.1))
+            return Prompt(text, np.zeros(3, np.float32), False, 0.4, near, f"no idea; near is {near[0][0]}")
         return Prompt(text, np.array(EMBEDS[text], np.float32), True, 0.9, ((text, 1.0),), f"taken as {text}")
 
     def encode_negative(self, text: str) -> Prompt:

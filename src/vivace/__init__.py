@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         SourceUnsupportedError,
         StepError,
         UnknownModelError,
+        UnknownPromptError,
         UsageError,
         VivaceError,
     )
@@ -72,6 +73,7 @@ _HOMES = {
         "SourceUnsupportedError",
         "StepError",
         "UnknownModelError",
+        "UnknownPromptError",
         "UsageError",
         "VivaceError",
     ),
@@ -107,6 +109,7 @@ __all__ = [
     "StepError",
     "Stream",
     "UnknownModelError",
+    "UnknownPromptError",
     "UsageError",
     "VivaceError",
     "__version__",

@@ -3,6 +3,7 @@
 VivaceError
 ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
 │   ├── ControlError        a prompt, strength, mask or size that cannot be used
+│   │   └── UnknownPromptError      text that says nothing to the model; names the nearest styles
 │   ├── UnknownModelError   no profile of that name
 │   └── SessionClosedError  the session has ended
 ├── MediaError (3)          the world's mistake on the way in or out
@@ -24,7 +25,10 @@ VivaceError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+PromptControl = Literal["prompt", "negative_prompt"]
+"""The controls that are text to be understood."""
 
 
 class VivaceError(Exception):
@@ -41,6 +45,28 @@ class UsageError(VivaceError):
 
 class ControlError(UsageError):
     """A control (prompt, strength, mask, size, …) has a value that cannot be used."""
+
+
+class UnknownPromptError(ControlError):
+    """A prompt (or a negative one) that the model cannot serve, however well the call is formed."""
+
+    code: ClassVar[str] = "unknown_prompt"
+    """For programs, the same wherever the refusal is told."""
+
+    def __init__(
+        self, message: str, *, control: PromptControl = "prompt", matches: tuple[tuple[str, float], ...] = ()
+    ) -> None:
+        """Take what to say to people, and what programs need.
+
+        Args:
+            message: why, and what the model knows instead.
+            control: which it was.
+            matches: names of the nearest styles, each of which is a prompt that the model knows, with how near they
+                are, 0 to 1, nearest first.
+        """
+        super().__init__(message)
+        self.control: PromptControl = control
+        self.matches = matches
 
 
 class UnknownModelError(UsageError):

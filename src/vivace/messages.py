@@ -122,6 +122,21 @@ class Ack(_Message):
     code: str = ""
     """For programs: why nothing was changed, e.g. `control`, `unknown_prompt`, `shared_option`, `memory`."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
+    """What the prompt was taken for, as names of styles with their weights; of an unknown one the nearest styles."""
+
+
+class Notice(_Message):
+    """Something that was asked for at the opening and left out: the session begins, and goes on, without it."""
+
+    type: Literal["notice"] = "notice"
+    code: Literal["unknown_prompt"]
+    """For programs."""
+    message: str
+    """For people: why, and what there is instead."""
+    control: Literal["prompt", "negative_prompt"]
+    """What was left out, until an update brings another."""
+    matches: list[tuple[str, float]]
+    """Names of the nearest styles, each a prompt that the model knows, with how near they are, 0 to 1."""
 
 
 class Applied(_Message):
@@ -210,5 +225,5 @@ class Pong(_Message):
 
 
 ServerMessage = Annotated[
-    Waiting | Live | Ack | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
+    Waiting | Live | Ack | Notice | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
 ]

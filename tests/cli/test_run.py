@@ -156,7 +156,7 @@ def test_what_is_mistyped_is_said_before_anything_is_opened(
 def test_a_line_after_a_slash_sets_a_control(line: str, name: str, wanted: object) -> None:
     model = FakeModel(conditions=CONDITIONS, options=OPTIONS, default_strength=0.5)
     with Stream(model, prompt="red", strength=1.0) as stream:
-        assert steer(stream, line).accepted
+        assert steer(stream, line).update_index == 1
         assert getattr(stream.controls, name) == wanted
         assert stream.controls.prompt is not None
         assert stream.controls.prompt.text == "red"

@@ -14,7 +14,7 @@ from fakes import FakeModel
 from http_fakes import OFFER, settings_for
 from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
-from vivace.errors import ControlError, SessionClosedError, UsageError
+from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
 from vivace.messages import Ended, Live, Waiting
 from vivace.models.base import ModelOption
 from vivace.serve.auth import make_secret, make_token
@@ -36,9 +36,9 @@ def test_a_session_is_opened_steered_and_ended(server: LiveServer) -> None:
                 ack = await session.update(prompt="blue", seed=3)
                 assert ack.accepted
                 assert sorted(ack.applied) == ["prompt", "seed"]
-                refused = await session.update(prompt="gibberish")
-                assert not refused.accepted
-                assert refused.message
+                with pytest.raises(UnknownPromptError, match="no idea") as unknown:
+                    await session.update(prompt="gibberish", seed=5)
+                assert unknown.value.matches == (("blue", 0.4), ("green", 0.1))
                 assert await session.ping() > 0
             kinds = [type(event) async for event in session.events()]
             assert kinds[0] is Live
@@ -68,11 +68,30 @@ def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
                 assert sorted(ack.applied) == ["negative_prompt", "options"]
                 controls = server.hub.get(session.id)._board.controls
                 assert (controls.negative_prompt, controls.options) == (None, {})
-                refused = await session.update(options={"depth_evry": 2})
-                assert (refused.accepted, refused.code) == (False, "control")
+                with pytest.raises(ControlError, match="did you mean depth_every"):
+                    await session.update(options={"depth_evry": 2})
 
     with live_server(model=model) as made:
         asyncio.run(use(made.url, made))
+
+
+def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(server: LiveServer) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client:
+            async with await client.open(prompt="gibberish", strength=0.5) as session:
+                (notice,) = session.notices
+                assert (notice.code, notice.control) == ("unknown_prompt", "prompt")
+                events = session.events()
+                assert isinstance(await anext(events), Live)
+                assert await anext(events) == notice
+                nearest, _ = notice.matches[0]
+                assert (await session.update(prompt=nearest)).message == "taken as blue"
+            with pytest.raises(ServerError) as refused:
+                await client.open(prompt="gibberish", options={"nope": 1})
+            assert (refused.value.code, refused.value.status) == ("control", 422)
+
+    asyncio.run(use())
+    assert not server.hub.sessions()
 
 
 def test_a_value_that_cannot_be_used_is_refused_before_it_is_sent(server: LiveServer) -> None:

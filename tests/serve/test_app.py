@@ -46,6 +46,28 @@ def test_a_session_is_opened_seen_and_ended(server: Running) -> None:
     assert error(server.client.get(path)) == (404, "no_session")
 
 
+def test_a_prompt_the_model_does_not_know_is_left_out_and_said(server: Running) -> None:
+    answer = server.client.post("/v1/sessions", json={"controls": {"prompt": "gibberish", "strength": 0.5}})
+    assert answer.status_code == 201
+    session = answer.json()
+    assert session["notices"] == [
+        {
+            "type": "notice",
+            "code": "unknown_prompt",
+            "message": "no idea; near is blue. The session begins without it.",
+            "control": "prompt",
+            "matches": [["blue", 0.4], ["green", 0.1]],
+        }
+    ]
+    assert "notices" not in server.client.get(f"/v1/sessions/{session['id']}").json(), "they repeat the owner's words"
+    again = server.open(resume={"id": session["id"], "secret": session["secret"]})
+    assert again["notices"] == session["notices"]
+    server.hub.end(session["id"], "admin", "")
+    known = server.open(controls={"prompt": "red"})
+    assert known["notices"] == []
+    server.hub.end(known["id"], "admin", "")
+
+
 def test_steering_needs_the_secret(server: Running) -> None:
     session = server.open()
     path = f"/v1/sessions/{session['id']}"
@@ -90,7 +112,8 @@ def test_one_client_has_a_limit_of_sessions() -> None:
     ("body", "status", "code"),
     [
         ({"model": "nope"}, 404, "unknown_model"),
-        ({"controls": {"prompt": "gibberish"}}, 422, "control"),
+        ({"controls": {"prompt": "gibberish", "denoising_steps": 3}}, 422, "control"),
+        ({"controls": {"options": {"nope": 1}}}, 422, "control"),
         ({"controls": {"strength": 3}}, 422, "invalid"),
         ({"controls": {"prompt": "x" * 2_001}}, 422, "invalid"),
         ({"controls": {"strenght": 1}}, 422, "invalid"),

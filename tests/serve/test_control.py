@@ -90,6 +90,22 @@ def test_what_the_model_cannot_do_is_refused_with_the_reason(server: Running) ->
         ack = control.hear("ack")
         assert (ack["id"], ack["accepted"], ack["applied"]) == ("1", False, [])
         assert "near is" in ack["message"]
+        assert (ack["code"], ack["matches"]) == ("unknown_prompt", [["blue", 0.4], ["green", 0.1]])
+
+
+def test_a_session_without_its_prompt_says_so_until_it_has_one(server: Running) -> None:
+    session = server.open(controls={"prompt": "gibberish"})
+    (notice,) = session["notices"]
+    with channel(server, session) as control:
+        assert control.hear("live", "notice")["type"] == "live"
+        assert control.hear("notice") == notice
+        control.say(type="update", id="1", controls={"prompt": "purple"})
+        assert not control.hear("ack")["accepted"]
+        control.say(type="update", id="2", controls={"prompt": "red"})
+        assert control.hear("ack")["accepted"]
+    with channel(server, session) as control:
+        control.say(type="ping", id="p")
+        assert control.hear("pong", "notice")["type"] == "pong"
 
 
 @pytest.mark.parametrize(
@@ -300,5 +316,5 @@ def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
 def test_the_schema_knows_every_message_of_both_sides() -> None:
     client, server = control_schema()["oneOf"]
     assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "end"}
-    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong"}
-    assert told <= set(server["discriminator"]["mapping"])
+    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong", "notice"}
+    assert told == set(server["discriminator"]["mapping"])

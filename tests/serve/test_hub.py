@@ -71,8 +71,8 @@ async def test_what_cannot_be_opened_is_refused_by_name():
     async with running_hub() as hub:
         with pytest.raises(UnknownModelError, match="does not offer the model 'maxi'; it has fake"):
             hub.open_session(client="ada", model="maxi")
-        with pytest.raises(ControlError, match="no idea"):
-            hub.open_session(client="ada", controls=messages.Controls(prompt="purple"))
+        with pytest.raises(ControlError, match="trained for"):
+            hub.open_session(client="ada", controls=messages.Controls(prompt="purple", denoising_steps=3))
         for limit, choice in ((64 * 2**20, "choose 128x128"), (1000, "fits at no size")):
             hub._rooms["fake"].admission.memory_limit_bytes = limit
             with pytest.raises(RefusedError, match=f"needs 768 MiB .*{choice}"):
@@ -80,6 +80,60 @@ async def test_what_cannot_be_opened_is_refused_by_name():
         with pytest.raises(SessionClosedError, match="there is no session"):
             hub.get("nobody")
         assert hub.sessions() == []
+
+
+@pytest.mark.parametrize("prompt", ["purple", "?!", "🎨"])
+@in_loop
+async def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(prompt):
+    async with running_hub() as hub:
+        session = hub.open_session(client="ada", controls=messages.Controls(prompt=prompt, strength=0.5))
+        (notice,) = session.notices
+        assert (notice.code, notice.control) == ("unknown_prompt", "prompt")
+        assert notice.message.endswith(". The session begins without it.")
+        if prompt == "purple":
+            assert notice.message.startswith("no idea; near is blue")
+            assert notice.matches == [("blue", 0.4), ("green", 0.1)]
+        events = session.events()
+        assert isinstance(await anext(events), messages.Live)
+        assert await anext(events) == notice
+        controls = session._board.controls
+        assert (controls.prompt, controls.strength) == (None, 0.5), "the source, and all else as it was asked for"
+        viewer = session.subscribe()
+        session.push(grey())
+        await until(lambda: session._painter is not None)
+        picture = grey(7)
+        session.push(picture)
+        assert (await anext(viewer)).rgb is picture
+        await session.update(messages.Controls(strength=0.7))
+        assert session.notices == (notice,)
+        assert not (await session.update(messages.Controls(prompt="purple"))).accepted
+        assert session.notices == (notice,)
+        assert (await session.update(messages.Controls(prompt="red"))).accepted
+        assert session.notices == ()
+
+
+@in_loop
+async def test_each_prompt_that_is_left_out_has_a_notice_of_its_own():
+    async with running_hub(FakeModel(conditions=("prompt", "negative_prompt"), record=False)) as hub:
+        wish = messages.Controls(prompt="purple", negative_prompt="beige", seed=3)
+        session = hub.open_session(client="ada", controls=wish)
+        assert sorted(notice.control for notice in session.notices) == ["negative_prompt", "prompt"]
+        controls = session._board.controls
+        assert (controls.prompt, controls.negative_prompt, controls.seed) == (None, None, 3)
+        await session.update(messages.Controls(prompt="red"))
+        assert [notice.control for notice in session.notices] == ["negative_prompt"]
+
+
+@in_loop
+async def test_a_session_that_is_given_back_keeps_the_prompt_it_had():
+    async with running_hub() as hub:
+        session = hub.open_session(client="ada", controls=messages.Controls(prompt="red"))
+        wish = messages.Controls(prompt="purple")
+        assert hub.open_session(client="ada", controls=wish, resume=session.secret) is session
+        assert session._board.controls.prompt.text == "red"
+        session.end("client")
+        renewed = hub.open_session(client="ada", controls=wish, resume=session.secret)
+        assert [notice.code for notice in renewed.notices] == ["unknown_prompt"]
 
 
 @in_loop

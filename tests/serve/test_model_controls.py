@@ -65,7 +65,7 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         ({"options": {"lora ink": None, "depth_every": 2}}, "shared_option", "leave it out"),
         ({"options": {"depth_evry": 2}}, "control", "did you mean depth_every"),
         ({"options": {"depth_every": 2.5}}, "control", "not a whole number"),
-        ({"negative_prompt": "purple"}, "control", "negative_prompt: no idea"),
+        ({"negative_prompt": "purple"}, "unknown_prompt", "negative_prompt: no idea"),
         ({"prompt": "purple"}, "unknown_prompt", "no idea"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -31,6 +32,27 @@ def test_publishing_to_the_server_makes_a_session_that_ends_with_it(server: Runn
     assert server.peers.made[-1].closed
     assert not server.hub.sessions()
     assert server.client.delete(answer.headers["location"]).status_code == 404
+
+
+def test_a_prompt_the_model_does_not_know_stops_no_publisher_and_is_said_in_a_header(server: Running) -> None:
+    answer = server.client.post("/whip?prompt=gibberish+%C3%A9&strength=0.5", content=OFFER, headers=SDP_HEADERS)
+    assert answer.status_code == 201
+    (session,) = server.hub.sessions()
+    controls = session._board.controls
+    assert (controls.prompt, controls.strength) == (None, 0.5)
+    said = json.loads(answer.headers["vivace-notices"])
+    assert said == [json.loads(notice.model_dump_json()) for notice in session.notices]
+    assert (said[0]["code"], said[0]["matches"][0][0]) == ("unknown_prompt", "blue")
+
+    watched = server.client.post(f"/v1/sessions/{session.id}/whep", content=OFFER, headers=SDP_HEADERS)
+    assert watched.status_code == 201
+    assert "vivace-notices" not in watched.headers, "a viewer gets the source, not the publisher's words"
+    url = f"/v1/sessions/{session.id}/whip?secret={session.secret}"
+    assert "vivace-notices" in server.client.post(url, content=OFFER, headers=SDP_HEADERS).headers
+
+    known = server.client.post("/whip?prompt=red", content=OFFER, headers=SDP_HEADERS)
+    assert "vivace-notices" not in known.headers
+    assert server.client.post("/whip?prompt=red&strength=7", content=OFFER, headers=SDP_HEADERS).status_code == 422
 
 
 def test_publishing_to_a_session_replaces_who_published_before(server: Running) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, FakeSource, fail_on, paint, picture, pictures
-from vivace.errors import ControlError, SessionClosedError, SourceNotFoundError, UnknownModelError
+from vivace.errors import ControlError, SessionClosedError, SourceNotFoundError, UnknownModelError, UnknownPromptError
 from vivace.stream import Stream
 
 RED = np.array(EMBEDS["red"], np.float32)
@@ -94,19 +94,17 @@ def test_a_size_that_is_named_is_the_size():
 
 
 def test_a_prompt_the_model_does_not_know_is_refused_at_the_start():
-    with pytest.raises(ControlError, match="no idea; near is blue"):
+    with pytest.raises(UnknownPromptError, match="no idea; near is blue") as caught:
         stream_of(prompt="xyzzy")
+    assert (caught.value.control, caught.value.matches) == ("prompt", (("blue", 0.4), ("green", 0.1)))
 
 
 def test_a_prompt_the_model_does_not_know_changes_nothing_later():
     with stream_of() as stream:
         stream.push(picture(0))
-        ack = stream.update(prompt="xyzzy", strength=0.1)
-        assert not ack.accepted
-        assert ack.prompt is not None
-        assert not ack.prompt.known
-        assert "no idea" in ack.message
-        assert ack.applied == ()
+        for unknown in ({"prompt": "xyzzy"}, {"prompt": "?!"}):
+            with pytest.raises(UnknownPromptError, match=r"no idea|letter"):
+                stream.update(strength=0.1, **unknown)
         assert (stream.controls.prompt.text, stream.controls.strength) == ("red", 1.0)
         assert stream.push(picture(1))[0].control_index == 0
 
@@ -117,7 +115,6 @@ def test_an_update_is_acknowledged_with_its_first_frame_and_what_the_model_under
         stream.push(picture(0))
         stream.push(picture(1))
         ack = stream.update(prompt="green", seed=3)
-        assert ack.accepted
         assert (ack.update_index, ack.frame_index, ack.applied) == (2, 2, ("seed", "prompt"))
         assert (ack.prompt.known, ack.prompt.confidence, ack.message) == (True, 0.9, "taken as green")
         [out] = stream.push(picture(2))

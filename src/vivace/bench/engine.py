@@ -228,10 +228,14 @@ class StreamRunner:
 
     def change_prompt(self, text: str) -> int | None:
         """Change the prompt at the next frame; None if the stream shows no prompt or refuses this one."""
+        from vivace.errors import UnknownPromptError
+
         if self._stream.controls.prompt is None:
             return None
-        ack = self._stream.update(prompt=text)
-        return ack.update_index if ack.accepted else None
+        try:
+            return self._stream.update(prompt=text).update_index
+        except UnknownPromptError:
+            return None
 
     def stats(self) -> Stats:
         """Return the stream's statistics."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from vivace.bench.measure import Value, spread
 from vivace.bench.process import Found, Job, Report
 from vivace.bench.speed_run import STAGES
 from vivace.bench.webrtc_code import Code, unwrap
-from vivace.errors import DeviceError, UsageError
+from vivace.errors import DeviceError, UnknownPromptError, UsageError
 from vivace.media.frame import Rgb
 from vivace.messages import Controls, Stats
 
@@ -200,6 +200,8 @@ class Actor:
         self._asked_s = time.monotonic()
         session = await self._client.open(model=self._model, controls=controls)
         self._session = await stack.enter_async_context(session)
+        for notice in session.notices:  # the source itself is not what shall be measured
+            raise UnknownPromptError(notice.message, control=notice.control, matches=tuple(notice.matches))
         await self._session.wait_live(START_S)
         media = self._session.media(fps=script.fps, notes=True)
         self._media = await stack.enter_async_context(media)
@@ -276,8 +278,8 @@ class Actor:
         for prompt in self._script.prompts:
             await asyncio.sleep(self._script.prompt_every_s)
             sent_s = time.monotonic()
-            ack = await self._session.update(prompt=prompt)
-            if ack.accepted:
+            with suppress(UnknownPromptError):  # it counts for nothing, and the prompt before stays
+                ack = await self._session.update(prompt=prompt)
                 self.notes.switches.append((sent_s, ack.update_index))
 
 

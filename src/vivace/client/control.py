@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from vivace.client.http import Client, ServerError, ServerUnreachableError, SessionInfo
-from vivace.errors import ControlError, SessionClosedError
+from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError
 from vivace.messages import (
     Ack,
     ClientMessage,
@@ -25,6 +25,7 @@ from vivace.messages import (
     Ended,
     Error,
     Live,
+    Notice,
     Ping,
     Pong,
     Record,
@@ -75,6 +76,11 @@ class ClientSession:
         """Name of the session on the server."""
         return self.info.id
 
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What was asked for at the opening and left out, such as a prompt that the model does not know."""
+        return self.info.notices
+
     async def connect(self) -> None:
         """Open the control channel; `Client.open` has done so.
 
@@ -86,16 +92,17 @@ class ClientSession:
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
 
     async def update(self, controls: Controls | None = None, **changes: Any) -> Ack:
-        """Change controls, all at one frame boundary; return what the server says to it.
+        """Change controls, all at one frame boundary; return what the server says to it. What it refuses is raised.
 
         Args:
             controls: what to change, or
             changes: the same by name: `prompt`, `negative_prompt`, `strength`, `seed`, `mask`, `options`, …
 
         Raises:
+            UnknownPromptError: a prompt that the model does not know, with the nearest styles; nothing was changed.
             ControlError: a value that cannot be used; nothing was changed.
             SessionClosedError: the session has ended.
-            ServerError: the channel was lost before the answer came; ask again.
+            ServerError: refused for another reason (`code`), or the channel was lost before the answer came: ask again.
         """
         try:
             wanted = controls or Controls.model_validate(changes)
@@ -104,6 +111,8 @@ class ClientSession:
             raise ControlError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
         assert isinstance(answer, Ack)
+        if not answer.accepted:
+            raise _refusal(answer.code, answer.message, answer.matches)
         return answer
 
     async def record(self, on: bool) -> Recorded:
@@ -288,13 +297,9 @@ class ClientSession:
             raise ServerError(f"no answer within {ACK_TIMEOUT_S:g} s; ask again", code="timeout") from error
         finally:
             self._answers.pop(id_, None)
-        if not isinstance(answer, Error):
-            return answer
-        if answer.code == "session_ended":
-            raise SessionClosedError(answer.message)
-        if answer.code == "control":
-            raise ControlError(answer.message)
-        raise ServerError(answer.message, code=answer.code)
+        if isinstance(answer, Error):
+            raise _refusal(answer.code, answer.message)
+        return answer
 
     async def _send(self, message: ClientMessage) -> None:
         assert self._socket is not None, "connect() first"
@@ -329,3 +334,15 @@ class ClientSession:
             self.state = "ended" if self.ended is not None else "lost"
         self._fail_answers(ServerUnreachableError("the session is over", code="lost"))
         self._news.set()
+
+
+def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = ()) -> VivaceError:
+    """Return what the server refused as the error that the same mistake would be without a server."""
+    match code:
+        case UnknownPromptError.code:
+            return UnknownPromptError(message, matches=tuple(matches))
+        case "control":
+            return ControlError(message)
+        case "session_ended":
+            return SessionClosedError(message)
+    return ServerError(message, code=code)

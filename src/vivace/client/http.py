@@ -11,7 +11,7 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
 from vivace.errors import MediaError, UsageError
-from vivace.messages import Controls
+from vivace.messages import Controls, Notice
 
 if TYPE_CHECKING:
     from vivace.client.control import ClientSession
@@ -77,6 +77,8 @@ class SessionInfo(_Answer):
     whep_url: str
     ice_servers: list[IceServer]
     limits: Limits
+    notices: tuple[Notice, ...] = ()
+    """What was asked for and left out."""
 
 
 class RecordingInfo(_Answer):
@@ -107,6 +109,9 @@ class Client:
         controls: Controls | None = None,
     ) -> ClientSession:
         """Open a session and its control channel.
+
+        A prompt that the model does not know keeps no session from opening: it is left out, and the session's `notices`
+        say so and name the nearest styles.
 
         Args:
             model: one of `models()`; the server's default if None.

@@ -85,7 +85,8 @@ class Prompt:
     confidence: float
     """0 to 1."""
     matches: tuple[tuple[str, float], ...] = ()
-    """Style names with their weights, greatest first."""
+    """Style names with their weights, greatest first; each name is a prompt that the model knows. Of an unknown prompt
+    the nearest styles, with how near they are, 0 to 1."""
     message: str = ""
     """For people: what the prompt was taken to mean, or why it was not understood and what is near."""
 

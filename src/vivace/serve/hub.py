@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threading import Lock, RLock
 
 from vivace import messages
-from vivace.errors import ControlError, SessionClosedError, UnknownModelError
+from vivace.errors import SessionClosedError, UnknownModelError
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
@@ -23,8 +23,7 @@ from vivace.serve.room import Room, open_room
 from vivace.serve.session import LiveSession, Surroundings
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
-from vivace.serve.steering import changes_of
-from vivace.stream.controls import Controls, check_changes
+from vivace.serve.steering import check_opening
 
 _log = logging.getLogger(__name__)
 
@@ -205,14 +204,14 @@ class Hub:
         Args:
             client: whom the limit on sessions counts, e.g. an address.
             model: one of the settings' models; None is the first.
-            controls: to begin with.
+            controls: to begin with. A prompt that the model cannot serve is left out, which `LiveSession.notices` says.
             owner: who may see it, e.g. a token's subject.
             resume: `secret` of an earlier session. If that has ended, a new one is opened.
 
         Raises:
             RefusedError: the server drains, the client has enough, or the queue is full; with `code`.
             UnknownModelError: not one of the settings' models.
-            ControlError: a control that cannot be used, or a prompt that the model cannot serve.
+            ControlError: another control that cannot be used.
         """
         with self._lock:
             self._check_welcome(client, resuming=resume is not None)
@@ -220,11 +219,12 @@ class Hub:
                 session.resume()
                 return session
         room = self._room(model or self.settings.default_model)
-        initial = self._initial(room, controls)
-        if initial.size is not None:
-            room.sizes.allow(initial.size)
-        session = LiveSession(room, initial, client, owner, self._surroundings())
-        demand = room.demand(initial.size or room.default_size)
+        opening = check_opening(controls or messages.Controls(), room.model, self.settings.max_frame_px)
+        size = opening.controls.size
+        if size is not None:
+            room.sizes.allow(size)
+        session = LiveSession(room, opening, client, owner, self._surroundings())
+        demand = room.demand(size or room.default_size)
         with self._lock:
             self._check_welcome(client)
             has_slot = room.admission.enter(session.id, demand)
@@ -234,6 +234,10 @@ class Hub:
                 session.go_live()
             else:
                 self._tell_queue(room)
+        for notice in opening.notices:  # many a WHIP publisher can be told nowhere else
+            near = ", ".join(name for name, _ in notice.matches) or "nothing"
+            _log.info("session %s begins without its %s, which %s does not know; near is %s",
+                      session.id, notice.control, room.name, near)  # fmt: skip
         return session
 
     def get(self, session_id: str) -> LiveSession:
@@ -417,12 +421,3 @@ class Hub:
                 with self._lock:
                     self._rooms[name] = room
             return room
-
-    def _initial(self, room: Room, controls: messages.Controls | None) -> Controls:
-        """Return checked controls to begin with."""
-        changes = changes_of(controls or messages.Controls(), room.model.spec, self.settings.max_frame_px)
-        checked = check_changes({"denoising_steps": None, "strength": None, **changes}, room.model)
-        prompt = checked.get("prompt")
-        if prompt is not None and not prompt.known:
-            raise ControlError(prompt.message)
-        return Controls().changed(checked)

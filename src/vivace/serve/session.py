@@ -33,9 +33,9 @@ from vivace.serve.recording import Recording, Shelf
 from vivace.serve.room import Room, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
-from vivace.serve.steering import Steering
+from vivace.serve.steering import Opening, Steering
 from vivace.serve.vitals import NetworkReport, StageSink, Vitals
-from vivace.stream.controls import ControlBoard, Controls
+from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
 from vivace.stream.latency import SessionObserver
 from vivace.stream.session import Session, SessionPolicy
@@ -67,8 +67,8 @@ class Surroundings:
 class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
-    def __init__(self, room: Room, controls: Controls, client: str, owner: str, around: Surroundings) -> None:
-        """Begin, waiting; `go_live` gives it its slot. The controls are checked."""
+    def __init__(self, room: Room, opening: Opening, client: str, owner: str, around: Surroundings) -> None:
+        """Begin, waiting; `go_live` gives it its slot."""
         settings = around.settings
         self.id = secrets.token_urlsafe(9)
         self.secret = secrets.token_urlsafe(24)
@@ -85,7 +85,7 @@ class LiveSession:
         self._room = room
         self._around = around
         self._clock = around.clock
-        self._board = ControlBoard(controls)
+        self._board = ControlBoard(opening.controls)
         self._policy = SessionPolicy(live=True, budget_ms=settings.budget_ms)
         self._painter: Session | None = None
         self._opening = False
@@ -96,6 +96,7 @@ class LiveSession:
         self._steering = Steering(
             room,
             self._board,
+            opening.notices,
             max_px=settings.max_frame_px,
             painter=lambda: self._painter,
             resize=lambda size: around.resize(self.id, size),
@@ -314,7 +315,7 @@ class LiveSession:
     def events(self) -> Listener:
         """Return what happens from now on, beginning with the present state; iterate on the running event loop."""
         with self._lock:
-            return self._fanout.listen(self._state_message())
+            return self._fanout.listen(self._state_message(), *self.notices)
 
     def report_presented(self, shown: Sequence[tuple[int, float]]) -> None:
         """Take glass-to-glass times that the client measured, `(frame index, ms)`."""
@@ -357,6 +358,11 @@ class LiveSession:
 
     def _live_message(self) -> messages.Live:
         return messages.Live(session=self.id, model=self.model, size=self.size, resumed=self._resumed)
+
+    @property
+    def notices(self) -> tuple[messages.Notice, ...]:
+        """What was asked for at the opening and left out, until an update brings another of its kind."""
+        return self._steering.notices
 
     # Recording
 

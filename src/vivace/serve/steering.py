@@ -1,23 +1,63 @@
-"""Controls on their way from a message to the control board, and the answer on its way back."""
+"""Controls on their way from a message to the control board, and the answer on its way back.
+
+What a prompt that the model cannot serve means is decided here and nowhere else: an update with it is refused, a
+session that would begin with it begins without it.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import ControlError, VivaceError
+from vivace.errors import ControlError, UnknownPromptError, VivaceError
 from vivace.media.size import Size
-from vivace.models.base import ModelSpec, Prompt
+from vivace.models.base import ModelSpec, Prompt, StreamModel
 from vivace.serve.limits import SharedOptionError, read_mask
 from vivace.serve.room import Room
-from vivace.stream.controls import ControlBoard, check_changes
+from vivace.stream.controls import ControlBoard, Controls, check_changes
 from vivace.stream.session import Session
 
 MAX_PENDING = 64
 """Updates whose first frame has not come out; of more at once only the newest matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session begins with."""
+
+    controls: Controls
+    notices: tuple[messages.Notice, ...] = ()
+    """Of what was asked for and left out."""
+
+
+def check_opening(controls: messages.Controls, model: StreamModel, max_px: int) -> Opening:
+    """Return what a session begins with; a prompt that the model cannot serve is left out, with a notice. Takes time.
+
+    Raises:
+        ControlError: anything else that cannot be used.
+        SharedOptionError: an option that is not for one client to set.
+    """
+    changes = {"denoising_steps": None, "strength": None, **changes_of(controls, model.spec, max_px)}
+    notices: list[messages.Notice] = []
+    while True:
+        try:
+            return Opening(Controls().changed(check_changes(changes, model)), tuple(notices))
+        except UnknownPromptError as error:
+            del changes[error.control]
+            notices.append(_notice(error))
+
+
+def _notice(error: UnknownPromptError) -> messages.Notice:
+    return messages.Notice(
+        code="unknown_prompt",
+        message=f"{str(error).rstrip('.')}. The session begins without it.",
+        control=error.control,
+        matches=list(error.matches),
+    )
 
 
 class Steering:
@@ -27,6 +67,7 @@ class Steering:
         self,
         room: Room,
         board: ControlBoard,
+        notices: tuple[messages.Notice, ...] = (),
         *,
         max_px: int,
         painter: Callable[[], Session | None],
@@ -35,6 +76,8 @@ class Steering:
         """Steer what `painter` returns, if it is open yet; `resize` asks for room, and raises RefusedError."""
         self.lock = Lock()
         """Held while controls change; whoever opens or reshapes the model takes it too."""
+        self.notices = notices
+        """What the session still goes without."""
         self._room = room
         self._board = board
         self._max_px = max_px
@@ -47,20 +90,22 @@ class Steering:
         with self.lock:
             try:
                 checked = self._check(controls)
-                prompt: Prompt | None = checked.get("prompt")
-                if prompt is not None and not prompt.known:
-                    return self._answer(request_id, message=prompt.message, code="unknown_prompt", prompt=prompt)
                 self._make_ready(checked)
             except VivaceError as error:
                 code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
-                return self._answer(request_id, message=str(error), code=code)
+                matches = error.matches if isinstance(error, UnknownPromptError) else ()
+                return self._answer(request_id, message=str(error), code=code, matches=matches)
             if not checked:
                 return self._answer(request_id, accepted=True, message="nothing to change")
             # Before it is in force: the engine may make its first frame in the same moment. Nobody else submits.
             self._pending.append((self._board.position()[0] + 1, arrived_s))
             at = self._board.submit(checked, arrived_s=arrived_s)
-            message = "" if prompt is None else prompt.message
-            return self._answer(request_id, accepted=True, at=at, applied=list(checked), message=message, prompt=prompt)
+            self.notices = tuple(notice for notice in self.notices if notice.control not in checked)
+            prompt: Prompt | None = checked.get("prompt")
+            message, matches = ("", ()) if prompt is None else (prompt.message, prompt.matches)
+            return self._answer(
+                request_id, accepted=True, at=at, applied=list(checked), message=message, matches=matches
+            )
 
     def reached(self, control_index: int) -> list[tuple[int, float]]:
         """Return the updates that a frame made with `control_index` is the first of: number and arrival."""
@@ -103,7 +148,7 @@ class Steering:
         applied: Sequence[str] = (),
         message: str = "",
         code: str = "",
-        prompt: Prompt | None = None,
+        matches: Sequence[tuple[str, float]] = (),
     ) -> messages.Ack:
         update_index, frame_index = at or self._board.position()
         return messages.Ack(
@@ -114,7 +159,7 @@ class Steering:
             applied=list(applied),
             message=message,
             code=code,
-            matches=[] if prompt is None else list(prompt.matches),
+            matches=list(matches),
         )
 
 

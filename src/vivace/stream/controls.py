@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import Any, Protocol, cast
 
-from vivace.errors import ControlError
+from vivace.errors import ControlError, PromptControl, UnknownPromptError
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in, whole_number_in
@@ -71,8 +71,6 @@ class NegativeEncoder(Protocol):
 class Ack:
     """The answer to an update."""
 
-    accepted: bool
-    """False if the model cannot serve the prompt; then nothing of the update is applied, and `message` says why."""
     update_index: int
     """Number of the update; `Frame.control_index` of a frame is that of the last update it was made with."""
     frame_index: int
@@ -81,7 +79,7 @@ class Ack:
     applied: tuple[str, ...]
     """Names of the controls that were set."""
     prompt: Prompt | None = None
-    """What the model made of the prompt, if the update had one: `known`, `confidence`, `matches`."""
+    """What the model made of the prompt, if the update had one: `confidence`, `matches`."""
     message: str = ""
     """For people."""
 
@@ -157,9 +155,8 @@ class ControlBoard:
 def check_changes(changes: Mapping[str, object], model: StreamModel) -> dict[str, Any]:
     """Return the changes for `Controls.changed`; may encode a prompt and read a mask, so it takes its time.
 
-    With a prompt the model does not know, only `{"prompt": …}` is returned, for the caller to refuse.
-
     Raises:
+        UnknownPromptError: all is well but a prompt that the model cannot serve, or a mask, which is read after it.
         ControlError: an unknown name, or a value that cannot be used; names the value and the remedy.
         SourceError: a mask file that is missing or cannot be read.
     """
@@ -176,10 +173,7 @@ def check_changes(changes: Mapping[str, object], model: StreamModel) -> dict[str
     if "negative_prompt" in changes:
         checked["negative_prompt"] = _encode_negative(changes["negative_prompt"], model)
     if "prompt" in changes:
-        prompt = _encode_prompt(changes["prompt"], model)
-        if prompt is not None and not prompt.known:
-            return {"prompt": prompt}
-        checked["prompt"] = prompt
+        checked["prompt"] = _encode_prompt(changes["prompt"], model)
     if "mask" in changes:  # last: it may open a file, which an error in another control would leave open
         checked["mask"] = open_mask(changes["mask"])
     return checked
@@ -221,7 +215,11 @@ def _encode_prompt(prompt: object, model: StreamModel) -> Prompt | None:
     text = check_text("prompt", prompt, "say how the picture should look")
     if "prompt" not in model.spec.conditions:
         raise ControlError(f"{model.spec.name} takes no prompt; leave it out")
-    return model.encode_prompt(text)
+    encoded = model.encode_prompt(text)
+    if not encoded.known:
+        message = encoded.message or f"the model cannot serve the prompt {brief(text)}"
+        raise UnknownPromptError(message, matches=encoded.matches)
+    return encoded
 
 
 def _encode_negative(prompt: object, model: StreamModel) -> Prompt | None:
@@ -236,21 +234,23 @@ def _encode_negative(prompt: object, model: StreamModel) -> Prompt | None:
         raise ControlError(f"{model.spec.name} takes no negative prompt; leave it out")
     encoded = cast(NegativeEncoder, model).encode_negative(text)
     if not encoded.known:
-        raise ControlError(f"negative_prompt: {encoded.message or 'the model cannot serve it'}")
+        message = f"negative_prompt: {encoded.message or 'the model cannot serve it'}"
+        raise UnknownPromptError(message, control="negative_prompt", matches=encoded.matches)
     return encoded
 
 
-def check_text(name: str, text: str, remedy: str) -> str:
+def check_text(name: PromptControl, text: str, remedy: str) -> str:
     """Return a prompt's text without the space around it.
 
     Raises:
-        ControlError: over `MAX_PROMPT_CHARS`, without a letter or digit, or not encodable.
+        UnknownPromptError: without a letter or digit, so that there is nothing to know.
+        ControlError: over `MAX_PROMPT_CHARS`, or not encodable.
     """
     if len(text) > MAX_PROMPT_CHARS:
         raise ControlError(f"{name} has {len(text):,} characters; the limit is {MAX_PROMPT_CHARS:,}: say it shorter")
     text = text.strip()
     if not any(character.isalnum() for character in text):
-        raise ControlError(f"{name} is {brief(text)}, without a letter or digit; {remedy}")
+        raise UnknownPromptError(f"{name} is {brief(text)}, without a letter or digit; {remedy}", control=name)
     try:
         text.encode()
     except UnicodeEncodeError as error:

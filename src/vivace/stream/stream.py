@@ -77,7 +77,8 @@ class Stream:
 
         Raises:
             UnknownModelError: there is no model of that name.
-            ControlError: a control that cannot be used, or a prompt that the model cannot serve.
+            UnknownPromptError: a prompt that the model cannot serve.
+            ControlError: a control that cannot be used.
             SourceError: a mask file that is missing or cannot be read.
             CapacityError: not enough memory for `size`.
         """
@@ -90,8 +91,6 @@ class Stream:
             "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
         }  # fmt: skip
         checked = check_changes(wanted, self._model)
-        if (unknown := _unknown_prompt(checked)) is not None:
-            raise ControlError(_refusal(unknown))
         self._board = ControlBoard(Controls().changed(checked))
         self._meter = Meter()
         self._session: Session | None = None
@@ -243,10 +242,8 @@ class Stream:
         changes. A prompt blends in over `crossfade_s`; another seed or size makes the model forget the past of the
         stream. Options merge into those set before; None for one of them is its default again.
 
-        A prompt the model cannot serve is not applied, nor is anything else of the update: `Ack.accepted` is False,
-        `Ack.message` says why, and the running prompt stays.
-
         Raises:
+            UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
             ControlError: an unknown control, or a value that cannot be used; nothing changes.
             SourceError: a mask file that is missing or cannot be read; nothing changes.
             CapacityError: not enough memory for `size`; nothing changes.
@@ -255,8 +252,6 @@ class Stream:
         arrived_s = self._clock()
         self._check_open()
         checked = check_changes(controls, self._model)
-        if (unknown := _unknown_prompt(checked)) is not None:
-            return Ack(False, *self._board.position(), (), unknown, _refusal(unknown))
         try:
             self._prepare(checked)
         except BaseException:
@@ -264,12 +259,12 @@ class Stream:
                 mask.close()
             raise
         if not checked:
-            return Ack(True, *self._board.position(), (), None, "nothing to change")
+            return Ack(*self._board.position(), (), None, "nothing to change")
         with self._life:
             self._check_open()
             update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
         prompt = checked.get("prompt")
-        return Ack(True, update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+        return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
 
     def reanchor(self) -> Ack:
         """Have the model anchor its memory on the frames to come; what it shows goes on.
@@ -399,15 +394,6 @@ def _check_rgb(rgb: object) -> Rgb:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
     return np.ascontiguousarray(rgb)
-
-
-def _unknown_prompt(checked: dict[str, Any]) -> Prompt | None:
-    prompt: Prompt | None = checked.get("prompt")
-    return prompt if prompt is not None and not prompt.known else None
-
-
-def _refusal(prompt: Prompt) -> str:
-    return prompt.message or f"the model cannot serve the prompt {brief(prompt.text)}"
 
 
 def _message(checked: dict[str, Any], prompt: Prompt | None) -> str:

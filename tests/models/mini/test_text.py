@@ -116,10 +116,20 @@ def test_a_prompt_without_words_is_unknown(text):
     assert not ENCODER.encode(text).known
 
 
-def test_only_a_denial_is_unknown_and_says_so():
-    prompt = ENCODER.encode("no anime")
-    assert not prompt.known
-    assert "what not to paint" in prompt.message
+def test_only_a_denial_is_unknown_says_so_and_is_not_what_is_near():
+    for text, denied in (("no anime", "cel"), ("no neon please", "neon")):
+        prompt = ENCODER.encode(text)
+        assert not prompt.known
+        assert "what not to paint" in prompt.message
+        assert denied not in dict(prompt.matches)
+        assert len(prompt.matches) == 3
+
+
+@pytest.mark.parametrize("style", STYLES, ids=STYLE_KEYS)
+def test_every_name_of_a_style_is_a_prompt_for_it(style):
+    """So that a client may offer the nearest styles as they come."""
+    for text in style:
+        assert weights(text) == {style.key: 1.0}
 
 
 def test_what_is_not_text_is_refused_by_type():

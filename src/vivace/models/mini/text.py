@@ -153,7 +153,7 @@ class TextEncoder:
         wanted, denied = _settle(reader, split_clauses(words))
         mixture, confidence = _mix(reader, wanted, denied)
         if confidence == 0.0:
-            return self._unknown(text, words, reader, denied=bool(denied))
+            return self._unknown(text, words, reader, denied)
         order = [int(index) for index in np.argsort(-mixture, kind="stable") if mixture[index] > 0]
         return Prompt(
             text=text,
@@ -169,10 +169,12 @@ class TextEncoder:
         words = split_words(text)
         return _Reader(self._evidence(words), self._bias, self.convention).probability(0, len(words.words))
 
-    def _unknown(self, text: str, words: Words, reader: _Reader, *, denied: bool) -> Prompt:
+    def _unknown(self, text: str, words: Words, reader: _Reader, denied: set[int]) -> Prompt:
         probability = reader.probability(0, len(words.words))
-        order = [int(index) for index in np.argsort(-probability, kind="stable")[:3]]
-        best = order[0]
+        ranked = [int(index) for index in np.argsort(-probability, kind="stable")]
+        # What somebody does not want is not near to what they want.
+        order = [index for index in ranked if index not in denied][:3]
+        best = (order or ranked)[0]
         embeds = np.zeros(STYLE_COUNT, np.float32)
         embeds[best] = 1.0
         shown = " ".join(text.split())

@@ -37,7 +37,7 @@ SECURITY_HEADERS = {
 
 ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
-EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range"
+EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Notices"
 
 
 @dataclass(frozen=True, slots=True)

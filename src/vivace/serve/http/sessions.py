@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field
 
 from vivace.errors import SessionClosedError, VivaceError
-from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, ServerMessage, Waiting
+from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Notice, ServerMessage, Waiting
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
 from vivace.serve.http.state import MAX_SDP_BYTES, Server, server_of
@@ -105,6 +105,8 @@ class OpenedSession(SessionView):
     whip_url: str
     ice_servers: list[dict[str, Any]]
     limits: Limits
+    notices: list[Notice]
+    """What was asked for and left out; empty where all is as wished."""
 
 
 @router.post("", status_code=201)
@@ -290,6 +292,7 @@ async def opened(server: Server, session: LiveSession) -> OpenedSession:
         whip_url=f"{base}/whip",
         ice_servers=server.ice_servers(),
         limits=limits_of(server),
+        notices=list(session.notices),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,6 +18,10 @@ from vivace.serve.session import LiveSession
 router = APIRouter(tags=["whip and whep"])
 
 SDP = "application/sdp"
+NOTICES_HEADER = "Vivace-Notices"
+"""Of the answer to who publishes, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
+`notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: notices repeat the publisher's words."""
+
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 _SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}
 _TAKES_AN_OFFER: dict[str, Any] = {
@@ -36,7 +41,8 @@ async def publish_new(
 ) -> Response:
     """Publish to a session made on the fly; it ends with the connection.
 
-    WHIP has no word for waiting, so a server without a free slot answers 503.
+    WHIP has no word for waiting, so a server without a free slot answers 503. With a prompt that the model cannot
+    serve the source passes untouched, and the header `Vivace-Notices` says so.
     """
     server = server_of(request)
     access = server.door.need(request, "publish")
@@ -131,6 +137,8 @@ async def _connect(server: Server, session: LiveSession, role: Role, offer: str)
         "Cache-Control": "no-store",
         **_ice_links(server),
     }
+    if role == "publish" and session.notices:
+        headers[NOTICES_HEADER] = json.dumps([notice.model_dump() for notice in session.notices])
     return Response(answer, 201, headers, media_type=SDP)
 
 
