@@ -56,6 +56,9 @@ window.colourOf = (id, [left, top, right, bottom]) => {
 };
 """
 
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 664}, "is_mobile": True, "has_touch": True}
+"""A phone held upright, as a browser emulates it; its screen's bar is taken off."""
+
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -138,8 +141,8 @@ class Serving:
 class Studio:
     """The page in a browser window of its own."""
 
-    def __init__(self, browser: Any, url: str) -> None:
-        self.context = browser.new_context(viewport={"width": 1100, "height": 720}, accept_downloads=True)
+    def __init__(self, browser: Any, url: str, **device: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 720}, **device})
         self.context.add_init_script(PROBE)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
@@ -186,6 +189,24 @@ class Studio:
     def session_id(self) -> str:
         """Return the name of the page's session."""
         return str(self.page.evaluate("studio.session.info.id"))
+
+    def press_tool(self, selector: str) -> None:
+        """Press one of the tools on the picture, which are there once the mouse moves over it."""
+        box = self.page.locator("#stage").bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + 20, box["y"] + 20, steps=2)
+        self.page.click(selector)
+
+    def wait_still(self) -> None:
+        """Wait until the page has noticed that nothing moves over the picture, and all of its fading is done."""
+        self.page.evaluate("studio.stage.stillMs = 200")
+        self.page.dispatch_event("#stage", "pointermove")
+        self.page.wait_for_selector(".stage.still")
+        self.page.evaluate("Promise.allSettled(document.getAnimations().map(({ finished }) => finished))")
+
+    def style(self, selector: str, name: str) -> str:
+        """Return what the first element has of a style."""
+        return str(self.page.locator(selector).first.evaluate(f"(element) => getComputedStyle(element).{name}"))
 
     def close(self) -> None:
         """Close the tab as a person does."""

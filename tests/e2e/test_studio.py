@@ -17,7 +17,7 @@ import pytest
 
 from e2e.browsers import CHROMIUM
 from e2e.helpers import count_frames
-from e2e.studio import FLAGS, START_S, Serving, Studio, write_camera_clip
+from e2e.studio import FLAGS, PHONE, START_S, Serving, Studio, write_camera_clip
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")
@@ -91,6 +91,12 @@ def quota(server: Serving) -> dict[str, int]:
     return found
 
 
+def remembered(studio: Studio) -> list[str]:
+    """Return the prompts that the page remembers, the newest first."""
+    found: list[str] = studio.page.evaluate("JSON.parse(localStorage.getItem('vivace.prompts') ?? '[]')")
+    return found
+
+
 def test_the_page_goes_live_and_the_output_is_what_the_prompt_says(live: Studio) -> None:
     live.wait_colour(IS_BLUE)
     red, _, blue = live.colour("before")
@@ -109,19 +115,113 @@ def test_a_prompt_change_is_acknowledged_and_shows_without_a_flash_of_black(live
     live.wait_until("document.getElementById('f-prompt').textContent.includes('ms')")
 
 
-def test_a_prompt_the_model_cannot_serve_is_refused_in_words_and_changes_nothing(live: Studio) -> None:
+def test_a_prompt_the_model_cannot_serve_is_refused_with_what_is_near_and_is_not_remembered(live: Studio) -> None:
+    page = live.page
     live.wait_colour(IS_SEPIA)
-    live.paint("qqqq zzzz xxyy")
-    live.page.wait_for_selector("#prompt-said.bad")
-    assert len(live.page.inner_text("#prompt-said")) > 10
+    live.paint("lego")
+    page.wait_for_selector("#prompt-said.bad")
+    assert "lego" in page.inner_text("#prompt-said")
     live.wait_colour(IS_SEPIA)
+    assert "lego" not in remembered(live)
+    refused = "studio.session.update({ prompt: 'lego' }).catch(({ code, matches }) => [code, matches[0][0]])"
+    assert page.evaluate(refused) == ["unknown_prompt", "pixel"]
+    page.click("#prompt-said button:text-is('pixel art')")
+    live.wait_until("/pixel .*From frame \\d+/.test(document.getElementById('prompt-said').textContent)")
+    assert remembered(live)[:2] == [page.input_value("#prompt"), SEPIA]
+
+
+def test_tools_that_hide_take_no_tap_and_a_key_brings_them_back(live: Studio) -> None:
+    page = live.page
+    page.evaluate("record.addEventListener('click', () => { window.pressed = (window.pressed ?? 0) + 1; }, true)")
+    box = page.locator("#record").bounding_box()
+    assert box is not None
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    page.mouse.move(at["x"], at["y"])
+    live.wait_still()
+    assert live.style("#tools", "opacity") == "0"
+    page.mouse.down()
+    page.mouse.up()
+    live.wait_still()
+    finger = live.context.new_cdp_session(page)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    live.wait_still()
+    assert page.evaluate("window.pressed") is None
+
+    page.focus("#split")
+    live.wait_still()
+    assert live.style("#tools", "opacity") == "1"
+    page.evaluate("document.activeElement.blur()")
+
+
+def test_on_a_phone_an_unknown_prompt_starts_with_the_source_and_the_tools_stay(server: Serving, browser: Any) -> None:
+    with closing(Studio(browser, server.url, **PHONE)) as phone:
+        page = phone.open("lego").page
+        page.tap("#apply")
+        page.tap("#tiles button:first-child")
+        phone.wait_state("live")
+        page.wait_for_selector("#prompt-said.bad")
+        (notice,) = page.evaluate("studio.session.notices")
+        assert (notice["code"], notice["control"], notice["matches"][0][0]) == ("unknown_prompt", "prompt", "pixel")
+        assert notice["message"] in page.inner_text("#prompt-said")
+        assert page.evaluate("'prompt' in studio.session.controls") is False
+        assert np.abs(phone.colour("after") - phone.colour("before")).max() < 12
+        phone.wait_still()
+        assert phone.style("#tools", "opacity") == "1"
+        for tool in page.locator("#tools button").all():
+            reached = "(tool) => { const box = tool.getBoundingClientRect(); return tool.contains(" \
+                "document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)); }"  # fmt: skip
+            assert tool.evaluate(reached)
+
+        page.tap("#prompt-said button:text-is('ink')")
+        phone.wait_until("/ink .*From frame \\d+/.test(document.getElementById('prompt-said').textContent)")
+        painted = page.input_value("#prompt")
+        page.fill("#prompt", "lego")
+        page.tap("#apply")
+        page.wait_for_selector("#prompt-said.bad")
+        page.reload()
+        phone.wait_state("idle")
+        assert page.input_value("#prompt") == painted
+        assert remembered(phone) == [painted]
+        assert phone.errors == []
+
+
+def test_a_preset_works_from_an_error_card_and_stands_in_for_an_unknown_prompt(server: Serving, browser: Any) -> None:
+    with closing(Studio(browser, server.url)) as studio:
+        busy_once = """
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async () => {
+          navigator.mediaDevices.getUserMedia = open;
+          throw new DOMException("no", "NotReadableError");
+        };"""
+        studio.context.add_init_script(busy_once)
+        studio.open("lego").start_camera()
+        studio.wait_state("problem")
+        studio.page.click("#presets button:has-text('blueprint')")
+        studio.wait_state("live")
+        studio.wait_colour(IS_BLUE)
+        assert remembered(studio) == [BLUEPRINT]
+        assert not studio.page.inner_text("#prompt-said")
+
+        studio.page.click("#end")
+        studio.wait_state("ended")
+        studio.paint("lego")
+        assert studio.page.get_attribute("body", "data-state") == "ended", "who has ended it starts it again, too"
+        studio.page.click("#card-actions button:first-child")
+        studio.wait_state("live")
+        studio.wait_until(
+            f"document.getElementById('prompt-said').textContent.includes('Painted instead: {BLUEPRINT}')"
+        )
+        studio.wait_colour(IS_BLUE)
+        assert remembered(studio) == [BLUEPRINT]
+        assert studio.errors == []
 
 
 def test_the_brush_keeps_the_outside_untouched(live: Studio) -> None:
     live.paint(BLUEPRINT)
     live.wait_colour(IS_BLUE)
     page = live.page
-    page.click("#region")
+    live.press_tool("#region")
     page.locator("#brush-size").fill("40")
     box = page.locator("#brush").bounding_box()
     assert box is not None
@@ -147,10 +247,10 @@ def test_the_brush_keeps_the_outside_untouched(live: Studio) -> None:
 
 def test_a_recording_downloads_and_plays(live: Studio, tmp_path: Path) -> None:
     page = live.page
-    page.click("#record")
+    live.press_tool("#record")
     page.wait_for_selector('#record[aria-pressed="true"]')
     live.wait_until("document.getElementById('record-time').textContent >= '0:01'")
-    page.click("#record")
+    live.press_tool("#record")
     with page.expect_download() as download:
         page.click("#toasts a")
     path = tmp_path / download.value.suggested_filename

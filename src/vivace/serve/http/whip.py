@@ -20,7 +20,7 @@ router = APIRouter(tags=["whip and whep"])
 SDP = "application/sdp"
 NOTICES_HEADER = "Vivace-Notices"
 """Of the answer to who publishes, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
-`notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: notices repeat the publisher's words."""
+`notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat the publisher's words."""
 
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 _SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}

@@ -17,14 +17,18 @@ const BACKOFF_MS = [300, 700, 1_500, 3_000];
 const ICE_GATHERING_MS = 1_500;
 const MAX_PRESENTED = 64;
 
-/** What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. */
+/**
+ * What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. Of an unknown prompt
+ * (`unknown_prompt`) `matches` are the nearest styles, `[[name, 0 to 1]…]`; each name is a prompt that the model knows.
+ */
 export class VivaceError extends Error {
-  constructor(code, message, { retryAfterS = null, status = 0 } = {}) {
+  constructor(code, message, { retryAfterS = null, status = 0, matches = [] } = {}) {
     super(message);
     this.name = "VivaceError";
     this.code = code;
     this.retryAfterS = retryAfterS;
     this.status = status;
+    this.matches = matches;
   }
 }
 
@@ -82,7 +86,7 @@ export async function connect({ server = "", token = null, model = null, control
  *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
  *   stats     twice a second, from the server; `session.stats` keeps the last
  *   recorded  a recording has begun or ended
- *   notice    a message that could not be carried out; the session goes on
+ *   notice    something that could not be carried out, such as an unknown prompt at the opening; the session goes on
  */
 export class Session extends EventTarget {
   state = "connecting";
@@ -110,6 +114,11 @@ export class Session extends EventTarget {
     return { ...this.#controls };
   }
 
+  /** What was asked for at the opening and left out, `[{code, message, control, matches}…]`. */
+  get notices() {
+    return this.info.notices;
+  }
+
   get model() {
     return this.info?.model ?? this.#model;
   }
@@ -124,6 +133,7 @@ export class Session extends EventTarget {
     const wish = { model: this.#model ?? undefined, controls: this.#controls, resume: resume ?? undefined };
     const info = await this.#api.json("POST", "/v1/sessions", wish);
     this.#renewed = Boolean(this.info) && info.id !== this.info.id;
+    for (const { control } of info.notices) delete this.#controls[control];
     return info;
   }
 
@@ -177,6 +187,7 @@ export class Session extends EventTarget {
         if (message.id && this.#pending.has(message.id)) this.#refuse(message);
         else this.#emit("notice", message);
         break;
+      case "notice":
       case "applied":
       case "recorded":
         if (message.id) this.#settle(message.id)?.resolve(message);
@@ -210,7 +221,7 @@ export class Session extends EventTarget {
       resolve: (ack) => {
         if (ack.accepted) this.#note(controls);
         if (ack.accepted && "prompt" in controls) this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
-        const error = new VivaceError("refused", ack.message || "The model cannot do this.");
+        const error = new VivaceError(ack.code, ack.message, { matches: ack.matches });
         waiters.forEach((waiter) => (ack.accepted ? waiter.resolve(ack) : waiter.reject(error)));
       },
       reject: (error) => waiters.forEach((waiter) => waiter.reject(error)),

@@ -20,7 +20,7 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #selectSource; #retry = 0; #starting = 0; #awake = null;
+  #kind = null; #selectSource; #retry = 0; #starting = 0; #opening = null; #again = null; #awake = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -29,7 +29,7 @@ class Studio {
     this.recorder = new Recorder(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: () => this.session && this.start(), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
-    this.prompts = new Prompts((prompt) => this.session && this.session.update({ prompt }));
+    this.prompts = new Prompts((prompt) => this.#paint(prompt));
     this.#sources();
     this.#sliders();
     this.#keys();
@@ -157,9 +157,11 @@ class Studio {
     if (!this.session) {
       this.show("connecting", "Connecting", { title: "Connecting", text: "" });
       const turn = this.#starting;
-      const session = await connect({ token: this.api.token, model: wanted, controls: this.controls() });
+      this.#opening = connect({ token: this.api.token, model: wanted, controls: this.controls() });
+      const session = await this.#opening.finally(() => (this.#opening = null));
       if (turn !== this.#starting) return session.end();
       this.#follow(session);
+      this.#opened(session);
       if (!this.options.loaded) this.options.set(await this.api.models());   // now its options are known
     } else {
       const control = this.options.sizeControl();
@@ -172,11 +174,29 @@ class Studio {
   #follow(session) {
     this.session = session;
     session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
-    session.addEventListener("notice", ({ detail }) => toast(detail.message, { bad: true }));
+    session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(detail.message, { bad: true }));
     session.play(this.stage.after);
     this.live.follow(session);
     this.recorder.follow(session);
     $("end").hidden = false;
+  }
+
+  #opened(session) {
+    this.prompts.opened(session);
+    for (const { control, message } of session.notices) if (control !== "prompt") toast(message, { bad: true });
+  }
+
+  // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
+  #paint(prompt) {
+    const opening = this.session ?? this.#opening;
+    if (!opening) {
+      this.#again?.();
+      return null;
+    }
+    return Promise.resolve(opening).then(async (session) => {
+      const ack = await session.update({ prompt });
+      return { ...ack, prompt: session.controls.prompt };   // of several at once only the last was sent
+    });
   }
 
   #state({ state, position, retryAfterS, message, reason, resumed, renewed }) {
@@ -191,14 +211,16 @@ class Studio {
         return this.#whenShown(() => {
           this.show("live", "Live");
           this.prompts.refreshPictures();
-          if (renewed) toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
-          else if (resumed) toast("Connected again.");
+          if (renewed) {
+            toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
+            this.#opened(this.session);
+          } else if (resumed) toast("Connected again.");
         });
       case "reconnecting":
         return this.show("reconnecting", "Reconnecting", { title: "Reconnecting", text: message || "The connection was lost.", actions: [["End session", "stop"]] });
       case "ended":
         this.#drop();
-        this.show("ended", "Ended", endedWords(reason, message));
+        this.show("ended", "Ended", endedWords(reason, message), () => this.start());
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
@@ -253,8 +275,7 @@ class Studio {
     if (!error.code) console.error(error);
     this.#drop();
     const words = problemWords(error);
-    this.again = again;
-    this.show("problem", words.title, words);
+    this.show("problem", words.title, words, again);
     if (GONE.has(error.code)) this.#whenBack(again);
     else if (error.retryAfterS) this.#retry = setTimeout(again, error.retryAfterS * 1000);
   }
@@ -264,8 +285,10 @@ class Studio {
     this.#retry = setTimeout(() => this.api.request("GET", "/readyz").then(then, () => this.#whenBack(then)), SERVER_LOOK_MS);
   }
 
-  show(state, status, words = null) {
+  /** Show a state, on a card if there are words. `again` is for cards that say it may be tried; a new prompt tries it, too. */
+  show(state, status, words = null, again = null) {
     clearTimeout(this.#retry);
+    this.#again = words?.actions?.some(([, name]) => name === "retry") ? again : null;
     const { body } = document;
     const before = body.dataset.state;
     body.dataset.state = state;
@@ -283,7 +306,7 @@ class Studio {
     $("card-text").textContent = words.text;
     $("token-form").hidden = !words.token;
     $("tiles").replaceChildren(...(words.tiles ? SOURCES.map(({ kind, title, hint }) => el("button", { type: "button", onclick: () => this.use(kind) }, icon(kind), el("span", {}, title), el("small", {}, hint))) : []));
-    const actions = { retry: () => (state === "problem" ? this.again() : this.start()), scene: () => this.start("scene", {}), pick: () => this.pick(), stop: () => this.stop() };
+    const actions = { retry: again ?? (() => this.start()), scene: () => this.start("scene", {}), pick: () => this.pick(), stop: () => this.stop() };
     $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
     // What needs an answer gets the focus, unless someone is typing.
     if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });

@@ -6,13 +6,13 @@ const REMEMBERED = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
-  #history = memory.get("prompts", []); #at = -1; #presets = [];
+  #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0;
 
-  /** `apply(text)` resolves with the ack, or rejects with why not; null while there is no session. */
+  /** `apply(text)` resolves with the ack and the prompt it is for, or rejects with why not; null while there is no session. */
   constructor(apply) {
     this.apply = apply;
     this.input = $("prompt");
-    this.input.value = this.#history[0] ?? "";
+    this.#accepted = this.input.value = this.#history[0] ?? "";
     $("prompt-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.paint(this.input.value);
@@ -53,23 +53,60 @@ export class Prompts {
 
   async paint(text) {
     this.input.value = text;
-    this.#remember(text.trim());
     this.#mark();
+    this.#turn += 1;
     const promise = this.apply(text.trim());
     if (!promise) return this.say(text.trim() ? "It is painted as soon as the stream is live." : "");
+    this.#asking += 1;
     try {
       const ack = await promise;
-      this.say(text.trim() ? `${understood(ack)} From frame ${ack.frame_index}.` : "No prompt: this is your source.");
+      this.#accept(ack.prompt);
+      this.say(ack.prompt ? `${understood(ack)} From frame ${ack.frame_index}.` : "No prompt: this is your source.");
     } catch (error) {
-      this.say(sentence(error.message), true);
+      this.#refuse(error);
+    } finally {
+      this.#asking -= 1;
     }
   }
 
-  say(text, bad = false) {
+  /** Take note of what a session has opened with. A prompt that was left out gives way to the last one accepted. */
+  async opened({ controls, notices }) {
+    const notice = notices.find(({ control }) => control === "prompt");
+    if (!notice) {
+      this.#accept(controls.prompt);
+      return this.say("");
+    }
+    if (this.#asking) return;   // the next one is on its way already
+    this.#refuse(notice, "This is your source.");
+    if (!this.#accepted) return;
+    const turn = this.#turn;
+    const instead = await this.apply(this.#accepted).then((ack) => ack.prompt, () => null);
+    if (instead && turn === this.#turn) this.#refuse(notice, `Painted instead: ${instead}.`);
+  }
+
+  #accept(text) {
+    this.#accepted = text;
+    this.#remember(text);
+  }
+
+  /** Say why a prompt is not painted, and offer what is near. */
+  #refuse({ message, matches = [] }, more = "") {
+    const near = matches.map(([name]) => this.#presets.find(({ key }) => key === name) ?? { title: name, prompt: name });
+    this.say(`${sentence(message)} ${more}`.trim(), { bad: true, near });
+  }
+
+  /** Say something under the prompt; `near` are prompts to be had by a click, `[{title, prompt}…]`. */
+  say(text, { bad = false, near = [] } = {}) {
     const said = $("prompt-said");
-    said.textContent = text;
+    said.replaceChildren(near.length ? `${text} ` : text, ...near.map(({ title, prompt }) => el("button", { type: "button", onclick: (event) => this.#take(event, prompt) }, title)));
     said.classList.toggle("bad", bad);
     this.input.setAttribute("aria-invalid", String(bad));
+  }
+
+  // The button goes away with what it stands in; a key's focus must not. (A phone's keyboard had better stay away.)
+  #take(event, prompt) {
+    if (event.detail === 0) this.input.focus();
+    this.paint(prompt);
   }
 
   focus() {

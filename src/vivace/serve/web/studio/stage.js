@@ -1,9 +1,9 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
 import { $, download, memory, stampedName, toast } from "./dom.js";
 
-const STILL_MS = 2_500;   // after so long without a move the tools get out of the picture's way
-
 export class Stage {
+  stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
+
   constructor() {
     this.picture = $("picture");
     this.before = $("before");
@@ -156,10 +156,14 @@ export class Stage {
     const stir = () => {
       stage.classList.remove("still");
       clearTimeout(timer);
-      timer = setTimeout(() => stage.classList.add("still"), STILL_MS);
+      timer = setTimeout(() => stage.classList.add("still"), this.stillMs);
     };
     for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) stage.addEventListener(name, stir);
     stage.addEventListener("pointerleave", () => { clearTimeout(timer); stage.classList.remove("still"); });
+    // A finger on a screen that has a mouse, too: the touch that brings the tools back presses none of them.
+    let unseen = false;
+    stage.addEventListener("pointerdown", () => { unseen = getComputedStyle($("tools")).pointerEvents === "none"; }, true);
+    $("tools").addEventListener("click", (event) => unseen && event.detail && event.stopPropagation(), true);
     $("split").onclick = () => this.toggleSplit();
     $("mirror").onclick = () => this.toggleMirror();
     $("snapshot").onclick = () => this.snapshot();
