@@ -147,9 +147,12 @@ def test_tools_that_hide_take_no_tap_and_a_key_brings_them_back(live: Studio) ->
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     live.wait_still()
     assert page.evaluate("window.pressed") is None
+    assert live.style("#tools", "opacity") == "0"
 
-    page.focus("#split")
+    page.focus("#prompt")
+    page.keyboard.press("Shift+Tab")
     live.wait_still()
+    assert page.evaluate("document.activeElement.id") == "fullscreen"
     assert live.style("#tools", "opacity") == "1"
     page.evaluate("document.activeElement.blur()")
 
