@@ -182,6 +182,12 @@ class Studio:
         """Wait until the output's mean colour fulfils a condition on r, g and b."""
         self.wait_until(f"(() => {{ const [r, g, b] = colourOf('after', {list(box)}) ?? []; return {condition}; }})()")
 
+    def wait_untouched(self, box: tuple[float, ...] = EVERYWHERE) -> None:
+        """Wait until the output is the source, but for what coding and a moment's motion make of it."""
+        apart = "Math.max(...after.map((value, i) => Math.abs(value - before[i])))"
+        colours = ", ".join(f"{name} = colourOf('{name}', {list(box)})" for name in ("before", "after"))
+        self.wait_until(f"(() => {{ const {colours}; return before && after && {apart} < 12; }})()")
+
     def colour(self, which: str = "after", box: tuple[float, ...] = EVERYWHERE) -> Colour:
         """Return the mean colour of the source (`before`) or the output (`after`)."""
         return np.array(self.page.evaluate("([id, box]) => colourOf(id, box)", [which, list(box)]))
