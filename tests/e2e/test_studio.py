@@ -116,6 +116,7 @@ def test_a_prompt_change_is_acknowledged_and_shows_without_a_flash_of_black(live
 
 def test_a_prompt_the_model_cannot_serve_is_refused_with_what_is_near_and_is_not_remembered(live: Studio) -> None:
     page = live.page
+    live.paint(SEPIA)
     live.wait_colour(IS_SEPIA)
     live.paint("lego")
     page.wait_for_selector("#prompt-said.bad")
