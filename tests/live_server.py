@@ -27,6 +27,15 @@ class LiveServer:
     url: str
     hub: Hub
     settings: ServeSettings
+    server: uvicorn.Server
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        """End it as a signal does; fails when it does not end, or not well."""
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        assert self.server.lifespan.shutdown_event.is_set()
 
 
 @contextmanager
@@ -50,7 +59,7 @@ def live_server(
             while not server.started and thread.is_alive() and time.monotonic() < until_s:
                 time.sleep(0.01)
             assert server.started
-            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", hub, settings)
+            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", hub, settings, server, thread)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -18,7 +18,7 @@ from vivace.models.base import StreamModel
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
 from vivace.serve.hub import Hub
-from vivace.serve.patience import patient_protocol
+from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.settings import ServeSettings
 
@@ -106,7 +106,7 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=patient_protocol(settings.request_s),
-        ws="websockets-sansio",
+        ws=PatientWebSocket,
         ws_max_size=settings.max_body_bytes,
         ws_max_queue=WS_QUEUE,
         ws_ping_interval=WS_PING_S,

@@ -1,4 +1,4 @@
-"""How HTTP connections are served: those that say nothing or half a request are waited for so long and no longer."""
+"""How connections are served: those that say nothing, say half a request or take nothing are not waited for long."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 def patient_protocol(head_s: float) -> type[H11Protocol]:
@@ -63,3 +64,14 @@ def patient_protocol(head_s: float) -> type[H11Protocol]:
                 self.transport.close()
 
     return PatientProtocol
+
+
+class PatientWebSocket(WebSocketsSansIOProtocol):
+    """A server that ends does not wait for clients that take nothing any more."""
+
+    def shutdown(self) -> None:
+        if self.transport.is_closing() or not self.writable.is_set():
+            # uvicorn would say goodbye, which is an error where a goodbye came already, and the end of the whole server
+            self.transport.abort()
+        else:
+            super().shutdown()

@@ -7,12 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from vivace import errors
 
@@ -122,10 +121,6 @@ def install_errors(app: FastAPI) -> None:
         message = messages.get(error.status_code, str(error.detail))
         return ApiError(error.status_code, code, message, headers=error.headers).response()
 
-    async def gone(request: Request, _: Exception) -> Response:
-        _log.info("%s %s: the client went away before it had said everything", request.method, request.url.path)
-        return Response(status_code=400)  # nobody reads it
-
     async def bug(request: Request, error: Exception) -> JSONResponse:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return ApiError(500, "internal", "something broke in the server; its log says what. Try again.").response()
@@ -134,5 +129,4 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, own)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, by_status)
-    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, bug)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vivace.serve.auth import is_loopback
 from vivace.serve.http.errors import ApiError
+
+_log = logging.getLogger(__name__)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -55,7 +59,10 @@ class GuardRules:
 
 
 class Guard:
-    """ASGI middleware that refuses what should not reach the app."""
+    """ASGI middleware that refuses what should not reach the app, and knows a client that leaves from a mistake.
+
+    Whatever is being done for a client that has left ends with `ClientDisconnect`, and here: it is no error.
+    """
 
     def __init__(self, app: ASGIApp, rules: GuardRules) -> None:
         self._app = app
@@ -66,6 +73,12 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        try:
+            await self._serve(scope, receive, send)
+        except ClientDisconnect:
+            _log.info("%s %s: the client has left", scope.get("method", "WebSocket"), scope["path"][:200])
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         foreign = origin is not None and not _is_own(origin, headers.get("host", ""))
@@ -76,7 +89,7 @@ class Guard:
         elif scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await Response(status_code=204)(scope, receive, sender)
         elif scope["type"] == "http":
-            await self._app(scope, _Limited(receive, self._rules), sender)
+            await self._app(scope, _Limited(receive, self._rules, sender), sender)
         else:
             await self._app(scope, receive, sender)
 
@@ -112,10 +125,26 @@ class _Sender:
     """Adds the headers that protect the page, and those that let an allowed origin read the answer."""
 
     def __init__(self, send: Send, allowed_origin: str | None) -> None:
+        self.begun = False
+        """Whether the answer is on its way."""
         self._send = send
         self._allowed_origin = allowed_origin
 
     async def __call__(self, message: Message) -> None:
+        self._complete(message)
+        accepted, self.begun = self.begun, True
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise ClientDisconnect from error
+        except RuntimeError as error:
+            # uvicorn has closed a WebSocket, for a message that is too large or a ping without an answer, and nobody
+            # has been told yet. Anything else it may find wrong here is a mistake of ours.
+            if accepted and message["type"] in ("websocket.send", "websocket.close"):
+                raise ClientDisconnect from error
+            raise
+
+    def _complete(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             message.setdefault("headers", [])
             headers = MutableHeaders(scope=message)
@@ -129,21 +158,24 @@ class _Sender:
                 headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
                 headers["Access-Control-Max-Age"] = "600"
                 headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        await self._send(message)
 
 
 class _Limited:
-    """Counts a body as it comes, for clients that do not say its length, and waits for it so long and no longer."""
+    """Counts a body as it comes, for clients that do not say its length, and waits for it so long and no longer.
 
-    def __init__(self, receive: Receive, rules: GuardRules) -> None:
+    Once the answer has begun, what still comes of the body is nobody's concern, and nothing else can be answered.
+    """
+
+    def __init__(self, receive: Receive, rules: GuardRules, sender: _Sender) -> None:
         self._receive = receive
         self._rules = rules
+        self._sender = sender
         self._seen = 0
         self._more = True
         self._until_s: float | None = None
 
     async def __call__(self) -> Message:
-        if not self._more:  # what comes now is only that the client goes
+        if not self._more or self._sender.begun:  # what comes now is only that the client goes
             return await self._receive()
         if self._until_s is None:
             self._until_s = asyncio.get_running_loop().time() + self._rules.body_s
@@ -151,11 +183,13 @@ class _Limited:
             async with asyncio.timeout_at(self._until_s):
                 message = await self._receive()
         except TimeoutError as error:
+            if self._sender.begun:
+                return await self._receive()
             text = f"the body did not arrive within {self._rules.body_s:g} s; send it again"
             raise ApiError(408, "slow", text, headers={"Connection": "close"}) from error
         self._seen += len(message.get("body", b""))
         self._more = message.get("more_body", False)
-        if self._seen > self._rules.max_body_bytes:
+        if self._seen > self._rules.max_body_bytes and not self._sender.begun:
             raise _too_large(self._rules.max_body_bytes)
         return message
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Notice, ServerMessage, Waiting
@@ -183,22 +184,33 @@ async def control(websocket: WebSocket, session_id: str) -> None:
 
 
 async def _converse(websocket: WebSocket, server: Server, session: LiveSession) -> None:
-    """Run both directions; whichever ends first ends the other."""
+    """Run both directions; whichever ends first ends the other.
+
+    Raises:
+        ClientDisconnect: the client has left, or takes nothing any more.
+    """
     sending = asyncio.Lock()
 
-    async def send(message: ServerMessage) -> None:
-        async with sending, asyncio.timeout(SEND_TIMEOUT_S):
-            await websocket.send_text(message.model_dump_json())
+    async def patiently(send: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with sending, asyncio.timeout(SEND_TIMEOUT_S):
+                await send()
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+    async def tell(message: ServerMessage) -> None:
+        text = message.model_dump_json()
+        await patiently(lambda: websocket.send_text(text))
 
     settings = server.settings
     limits = ControlLimits(settings.max_messages_per_s, settings.max_body_bytes)
-    conversation = Conversation(session, send, limits)
+    conversation = Conversation(session, tell, limits)
 
     async def listen() -> int:
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
-                return 0
+                raise ClientDisconnect
             if not await conversation.take(message.get("text") or message.get("bytes") or b""):
                 return CLOSE_FLOOD
 
@@ -215,22 +227,12 @@ async def _converse(websocket: WebSocket, server: Server, session: LiveSession) 
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    code = max(_close_code(task) for task in tasks)
-    if code:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # gone in this very moment
-            await websocket.close(code)
-
-
-def _close_code(task: asyncio.Task[int]) -> int:
-    """Return the code one direction ended with; 0 if the client went away or the other direction ended first."""
-    if task.cancelled():
-        return 0
-    error = task.exception()
-    if error is None:
-        return task.result()
-    if isinstance(error, (WebSocketDisconnect, TimeoutError)):  # while it was told something
-        return 0
-    raise error
+    ended = [task for task in tasks if not task.cancelled()]
+    errors = [error for task in ended if (error := task.exception()) is not None]
+    if errors:  # a mistake of ours goes before a client that has left
+        raise min(errors, key=lambda error: isinstance(error, ClientDisconnect))
+    code = max(task.result() for task in ended)
+    await patiently(lambda: websocket.close(code))
 
 
 # What other routes use too
