@@ -13,6 +13,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tolerance import near
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.autoencoder import (
     LDM_AUTOENCODER,
@@ -81,22 +82,22 @@ def same(one: FullAutoencoder, other: FullAutoencoder, pictures: Tensor) -> bool
 def test_the_full_one_is_the_scaled_mode_of_diffusers(full: FullAutoencoder, pictures: Tensor) -> None:
     latents = full.encode(pictures)
     assert latents.shape == (2, 4, 5, 3)
-    assert torch.allclose(latents, full.net.encode(pictures).latent_dist.mode() * SCALING, atol=1e-6)
+    assert near(latents, full.net.encode(pictures).latent_dist.mode() * SCALING)
     assert torch.equal(latents, full.encode(pictures)), "the same frame has the same latents"
     assert full.net.config.scaling_factor == SCALING
     decoded = full.decode(latents)
     assert decoded.shape == pictures.shape
-    assert torch.allclose(decoded, full.net.decode(latents / SCALING).sample, atol=1e-6)
+    assert near(decoded, full.net.decode(latents / SCALING).sample)
 
 
 def test_the_tiny_one_is_that_of_diffusers(tiny: TinyAutoencoder, pictures: Tensor) -> None:
     latents = tiny.encode(pictures)
     assert latents.shape == (2, 4, 5, 3)
-    assert torch.allclose(latents, tiny.net.encode(pictures).latents, atol=1e-6)
+    assert near(latents, tiny.net.encode(pictures).latents)
     assert tiny.net.config.scaling_factor == 1
     decoded = tiny.decode(latents)
     assert decoded.shape == pictures.shape
-    assert torch.allclose(decoded, tiny.net.decode(latents).sample, atol=1e-6)
+    assert near(decoded, tiny.net.decode(latents).sample)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_diffusers_reads_the_same_from_one_file(full: FullAutoencoder, pictures:
     )
     ours = load_full(tmp_path / "style.safetensors", FULL)
     expected = theirs.encode(pictures).latent_dist.mode() * SCALING
-    assert torch.allclose(ours.encode(pictures), expected, atol=1e-6)
+    assert near(ours.encode(pictures), expected)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

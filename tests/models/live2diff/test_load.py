@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import live2diff_mirror as toy
+from tolerance import near
 from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
 from vivace.models import describe, load_model
 from vivace.models.files import Places
@@ -115,9 +116,9 @@ def test_a_style_brings_base_lora_words_and_steps(load: Load, made: Path) -> Non
     )
     base = toy.seeded(Live2DiffUNet, toy.UNET, 2).state_dict()[f"{key}.weight"]
     plain = base + 0.5 * change_of(few, layer)
-    assert torch.allclose(weight(parts, key), plain + 0.7 * 0.5 * change_of(brush, layer), atol=1e-6)
+    assert near(weight(parts, key), plain + 0.7 * 0.5 * change_of(brush, layer))
     as_published = load(style="painted", lora_scaling="reference")
-    assert torch.allclose(weight(as_published, key), plain + 0.7 * change_of(brush, layer), atol=1e-6)
+    assert near(weight(as_published, key), plain + 0.7 * change_of(brush, layer))
     for stack in parts.loras:
         assert stack.weights == {"brush": 0.7}
         stack.set_weights({"brush": 0})
@@ -157,7 +158,7 @@ def test_the_full_autoencoder_comes_from_its_file_or_from_the_base(load: Load) -
     for style, seed in (("plain", 1), ("painted", 2)):
         expected = toy.seeded(toy.FullAutoencoder, toy.FULL, seed).place("cpu", torch.float32)
         found = load(style=style, autoencoder="full").autoencoder
-        assert torch.allclose(found.encode(pictures), expected.encode(pictures), atol=1e-6)
+        assert near(found.encode(pictures), expected.encode(pictures))
 
 
 def test_half_as_large_files_do_as_well(load: Load, made: Path, models: Path) -> None:

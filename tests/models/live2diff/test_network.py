@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tolerance import near
 from vivace.models.live2diff import layers
 from vivace.models.live2diff.layers import Conv, Projections
 from vivace.models.live2diff.lora import UNET_PREFIX, LoraStack, parse_lora
@@ -68,7 +69,7 @@ def test_a_shared_matrix_gives_what_its_layers_give(tiny_unet: Live2DiffUNet) ->
         parts = (attention.to_q(x), attention.to_k(source), attention.to_v(source))
         q, k, v = (part.unflatten(-1, (attention.heads, -1)).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        assert (attention(*arguments) - attention.to_out[0](mixed)).abs().max() <= 1e-6
+        assert near(attention(*arguments), attention.to_out[0](mixed))
 
 
 def test_the_keys_are_those_of_the_public_files() -> None:
@@ -191,7 +192,7 @@ def test_a_row_may_see_its_own_slot_alone() -> None:
     visible = torch.arange(SLOTS)[None] == 4
     window = Window(visible, torch.arange(SLOTS)[None], torch.tensor([4]))
     found = ring_attention(qkv, ring, torch.zeros(SLOTS, 48), window)
-    assert (found - qkv[..., 32:]).abs().max() <= 1e-6
+    assert near(found, qkv[..., 32:])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
