@@ -29,7 +29,6 @@ from vivace.rtc.seams import (
     agreed_codecs,
     codec_name,
     gather_loopback_too,
-    lose_what_cannot_be_sent,
     remember_few_sources,
     replace_jitter_buffer,
     replace_requests,
@@ -81,11 +80,9 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
 
 
 def prepare_transports(connection: RTCPeerConnection) -> None:
-    """Let a connection work without a network and break at any moment; before the local description is set."""
+    """Let a connection work without a network; before the local description is set."""
     for transport in {id(found): found for found in _dtls_transports(connection)}.values():
         gather_loopback_too(transport.transport)
-    if connection.sctp is not None:
-        lose_what_cannot_be_sent(connection.sctp)
 
 
 def _dtls_transports(connection: RTCPeerConnection) -> list[Any]:
@@ -182,7 +179,7 @@ async def close_connection(connection: RTCPeerConnection, intake: Intake | None)
             await connection.close()
     except TimeoutError:
         # aiortc waits for tasks of its own, and some mistake has ended one of them. What holds memory is stopped here.
-        _log.warning("a connection did not close within %g s; its transports are stopped", CLOSE_S)
+        _log.exception("a connection did not close within %g s; its transports are stopped", CLOSE_S)
         for transport in {id(found): found for found in _dtls_transports(connection)}.values():
             await transport.stop()
             await transport.transport.stop()

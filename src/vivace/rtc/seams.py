@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
@@ -22,7 +21,6 @@ _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _REQUESTS = "_RTCRtpReceiver__nack_generator"
 _SOURCES = "_RTCRtpReceiver__remote_streams"
 _WINDOW = "_advertised_rwnd"
-_SEND_CHUNK = "_send_chunk"
 _RECEIVER_CODECS = "_RTCRtpReceiver__codecs"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
@@ -90,21 +88,6 @@ def window_left(sctp: RTCSctpTransport) -> int:
     aiortc takes more all the same, and joins what belongs together in quadratic time.
     """
     return int(getattr(sctp, _WINDOW))
-
-
-def lose_what_cannot_be_sent(sctp: RTCSctpTransport) -> None:
-    """Let messages of data channels get lost once the other side has left, as on any line that is cut.
-
-    aiortc sends from timers and tasks that nobody awaits: each one that is late would be reported as an exception that
-    was never retrieved.
-    """
-    send: Callable[[Any], Awaitable[None]] = getattr(sctp, _SEND_CHUNK)
-
-    async def send_or_lose(chunk: Any) -> None:
-        with contextlib.suppress(ConnectionError):
-            await send(chunk)
-
-    _replace(sctp, _SEND_CHUNK, send_or_lose)
 
 
 def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:

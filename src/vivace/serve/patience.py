@@ -70,6 +70,7 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
     """A server that ends does not wait for clients that take nothing any more."""
 
     def shutdown(self) -> None:
+        """End the connection; at once where nothing can be sent any more."""
         if self.transport.is_closing() or not self.writable.is_set():
             # uvicorn would say goodbye, which is an error where a goodbye came already, and the end of the whole server
             self.transport.abort()

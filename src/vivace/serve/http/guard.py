@@ -175,7 +175,7 @@ class _Limited:
         self._until_s: float | None = None
 
     async def __call__(self) -> Message:
-        if not self._more or self._sender.begun:  # what comes now is only that the client goes
+        if not self._more or self._answering():  # what comes now is only that the client goes
             return await self._receive()
         if self._until_s is None:
             self._until_s = asyncio.get_running_loop().time() + self._rules.body_s
@@ -183,15 +183,18 @@ class _Limited:
             async with asyncio.timeout_at(self._until_s):
                 message = await self._receive()
         except TimeoutError as error:
-            if self._sender.begun:
+            if self._answering():  # since it was asked above
                 return await self._receive()
             text = f"the body did not arrive within {self._rules.body_s:g} s; send it again"
             raise ApiError(408, "slow", text, headers={"Connection": "close"}) from error
         self._seen += len(message.get("body", b""))
         self._more = message.get("more_body", False)
-        if self._seen > self._rules.max_body_bytes and not self._sender.begun:
+        if self._seen > self._rules.max_body_bytes and not self._answering():
             raise _too_large(self._rules.max_body_bytes)
         return message
+
+    def _answering(self) -> bool:
+        return self._sender.begun
 
 
 def _too_large(limit: int) -> ApiError:
