@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from counting import count_conversions
 from vivace.errors import SessionClosedError
 from vivace.rtc.assemble import EncodedFrame, is_keyframe
 from vivace.rtc.encoding import CODECS, LiveEncoder, YuvConverter, full_bitrate
@@ -166,3 +167,18 @@ def test_an_intake_whose_session_has_ended_stops() -> None:
     intake._thread.join(10)
     assert not intake._thread.is_alive()
     intake.close()
+
+
+def test_a_picture_is_converted_once_to_the_size_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    eye, half = Eye(), (SIZE[0] // 2, SIZE[1] // 2)
+    frames = encode("H264", [noise(index) for index in range(3)])
+    conversions = count_conversions(monkeypatch)
+    with eye.intake() as intake:
+        intake.deliver_at(half)
+        for frame in frames:
+            intake.put(frame)
+            eye.wait()
+        assert eye.last is not None
+        assert eye.last.shape == (half[1], half[0], 3)
+        assert intake.size == SIZE
+    assert conversions == ["vivace-rtc-intake"] * len(frames)

@@ -77,11 +77,11 @@ def blend(source: Rgb, painted: Rgb, strength: float, region: Region | None = No
     if region is None:
         if weight >= FULL:
             return painted
-        out = np.empty_like(source)
+        out = np.empty(source.shape, np.uint8)
         _mix(_flat(source), _flat(painted), np.uint16(weight), _flat(out))
         return out
     x, y, width, height = region.box
-    out = np.empty_like(source) if source.shape[:2] == (height, width) else source.copy()
+    out = np.empty(source.shape, np.uint8) if source.shape[:2] == (height, width) else source.copy()
     rows, columns = slice(y, y + height), slice(3 * x, 3 * (x + width))
     _mix(_flat(source)[rows, columns], _flat(painted)[rows, columns], region.weights(weight), _flat(out)[rows, columns])
     return out

@@ -1,0 +1,57 @@
+"""Laws of what a served frame costs: no lock of the hub's, no account that nobody reads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from serve_rig import grey, in_loop, opened, running_hub, until
+from vivace.serve.hub import Hub
+from vivace.stream.latency import Histogram
+
+
+class CountedLock:
+    """A lock that counts who takes it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.taken_by: list[str] = []
+
+    def __enter__(self) -> Any:
+        self.taken_by.append(threading.current_thread().name)
+        return self._lock.__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._lock.__exit__(*error)
+
+
+async def paint(hub: Hub, session: Any, frames: int = 5) -> None:
+    for index in range(frames):
+        session.push(grey(index))
+        before = session.vitals.frame_index
+        await until(lambda seen=before: session.vitals.frame_index > seen)
+
+
+@in_loop
+async def test_a_step_takes_no_lock_of_the_hub_and_fills_no_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[float] = []
+    monkeypatch.setattr(Histogram, "add", lambda _self, time_ms: added.append(time_ms))
+    async with running_hub() as hub:
+        session = await opened(hub)
+        hub._lock = lock = CountedLock()  # type: ignore[assignment]
+        await paint(hub, session)
+        assert [name for name in lock.taken_by if "engine" in name] == []
+        assert added == []
+
+
+@in_loop
+async def test_how_long_steps_take_reaches_admission_with_the_next_tick() -> None:
+    async with running_hub() as hub:
+        session = await opened(hub)
+        room = session._room
+        await paint(hub, session, 3)
+        assert len(room.steps) == 3
+        hub.tick()
+        assert not room.steps
