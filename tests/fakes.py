@@ -69,6 +69,8 @@ class FakeModel:
         options: tuple[ModelOption, ...] = (),
         default_strength: float = 1.0,
         resets_in_flight: bool = False,
+        warmup_frames: int = 0,
+        still_area_px: int | None = None,
         on_step: Callable[[Chunk], None] | None = None,
         record: bool = True,
     ) -> None:
@@ -82,7 +84,7 @@ class FakeModel:
             max_size=(512, 512),
             default_area_px=64 * 64,
             chunk_frames=chunk_frames,
-            warmup_frames=0,
+            warmup_frames=warmup_frames,
             output_lag_frames=lag,
             denoising_steps=(1, 2, 4),
             efforts=efforts,
@@ -91,6 +93,7 @@ class FakeModel:
             default_strength=default_strength,
             resets_in_flight=resets_in_flight,
             options=options,
+            still_area_px=still_area_px,
         )
         self.runtime = RuntimeInfo("fake", "CPU: none", "u8")
         self.on_step = on_step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,6 +16,8 @@ from e2e.helpers import CLIP_FRAMES, CLIP_SIZE, Vivace, count_frames, size_of
 from media.clips import beep, grey, write_clip
 from vivace.cli.run import default_file
 from vivace.media.frame import Rgb
+from vivace.media.source import open_source
+from vivace.models.mini import model
 
 pytestmark = pytest.mark.e2e
 
@@ -104,6 +107,96 @@ def test_outside_any_mask_the_source_is_exact_to_the_byte(vivace_here: Vivace, m
     for source, out in zip(sources, read_pictures(Path("out")), strict=True):
         assert np.array_equal(out[~inside], source[~inside])
         assert (out[inside] != source[inside]).any(axis=-1).mean() > 0.9
+
+
+def photographs(**sizes: tuple[int, int]) -> None:
+    """Write JPEG photographs of scenes into `photos/`."""
+    Path("photos").mkdir()
+    for name, size in sizes.items():
+        with open_source("scene:gallery?frames=1", size=size) as source:
+            Image.fromarray(next(iter(source)).rgb).save(f"photos/{name}.jpg")
+
+
+def sizes_in(folder: str) -> dict[str, tuple[int, int]]:
+    """Return the `(width, height)` of the pictures of a folder by name, px."""
+    sizes = {}
+    for path in Path(folder).iterdir():
+        with Image.open(path) as image:
+            sizes[path.name] = image.size
+    return sizes
+
+
+@pytest.mark.parametrize("name", ["ink.png", "ink.jpg", "ink.webp", None])
+def test_one_photograph_in_is_one_picture_out(vivace_here: Vivace, name: str | None) -> None:
+    photographs(a=(180, 121))
+    output = () if name is None else ("-o", name)
+    done = vivace_here("run", "photos/a.jpg", "-p", "ink", *output)
+    assert done.code == 0, done.err
+    name = name or "a.vivace.jpg"
+    assert f"1 picture to {name}" in done.out
+    with Image.open(name) as image, Image.open("photos/a.jpg") as photograph:
+        assert image.size == (180, 120)
+        assert np.abs(np.asarray(image, int) - np.asarray(photograph.crop((0, 0, 180, 120)), int)).mean() > 10
+
+
+def test_a_folder_of_photographs_is_a_folder_of_pictures(vivace_here: Vivace) -> None:
+    photographs(a=(180, 120), b=(120, 180), c=(64, 64))
+    Path("photos/broken.jpg").write_bytes(b"nothing")
+    done = vivace_here("run", "photos", "-p", "ink", "-o", "inks/")
+    assert done.code == 0, done.err
+    assert "broken.jpg: left out" in done.err
+    assert "3 pictures to inks" in done.out
+    assert sizes_in("inks") == {"a.jpg": (180, 120), "b.jpg": (120, 180), "c.jpg": (64, 64)}
+    assert vivace_here("run", "photos/c.jpg", "-p", "ink", "-o", "alone/").code == 0
+    assert Path("alone/c.jpg").read_bytes() == Path("inks/c.jpg").read_bytes()
+
+
+def test_frames_that_are_numbered_are_one_video_where_that_is_named(vivace_here: Vivace) -> None:
+    write_noise(Path("in"))
+    assert vivace_here("run", "in", "-p", "ink", "-o", "in.mp4").code == 0
+    assert count_frames(Path("in.mp4")) == 3
+    done = vivace_here("run", "in/%d.png", "-p", "ink", "-o", "out/")
+    assert done.code == 0, done.err
+    assert "3 frames to out" in done.out
+    assert sorted(path.name for path in Path("out").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    done = vivace_here("run", "in", "-p", "ink", "-o", "stills/")
+    assert "in/%d.png as the source" in done.err.replace("\\", "/")
+    assert sorted(path.name for path in Path("stills").iterdir()) == ["0.png", "1.png", "2.png"]
+
+
+def test_a_photograph_larger_than_the_model_comes_out_smaller_and_that_is_said(
+    vivace_here: Vivace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "SPEC", replace(model.SPEC, max_size=(96, 96)))
+    photographs(a=(180, 120), b=(90, 66))
+    done = vivace_here("run", "photos/*.jpg", "-p", "ink", "-o", "inks/")
+    assert done.code == 0, done.err
+    assert "note: mini paints a.jpg (180x120 px) at 96x64\n" in done.err
+    assert sizes_in("inks") == {"a.jpg": (96, 64), "b.jpg": (90, 66)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("scene:gallery", "-o", "ink.png"), 3, "ink.mp4"),
+        (("photos", "-o", "ink.png"), 3, "name a folder, ink/"),
+        (("photos/a.jpg", "-o", "photos/a.jpg"), 3, "over the source itself"),
+        (("photos", "-o", "photos/"), 3, "over the source itself"),
+        (("photos/a.jpg", "-o", "ink"), 3, ".png"),
+        (("photos/a.jpg", "-o", "ink.png", "--fps", "10"), 2, "--fps"),
+        (("photos/a.jpg", "-o", "ink.png", "--live"), 2, "--live"),
+    ],
+)
+def test_what_a_photograph_cannot_be_is_refused_with_a_remedy(
+    vivace_here: Vivace, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    photographs(a=(64, 64), b=(64, 64))
+    before = Path("photos/a.jpg").read_bytes()
+    done = vivace_here("run", *arguments, "-p", "ink")
+    assert done.code == code
+    assert said in done.err
+    assert Path("photos/a.jpg").read_bytes() == before
+    assert not Path("ink.png").exists()
 
 
 def test_compare_puts_source_and_result_side_by_side(vivace_here: Vivace, clip: Path) -> None:

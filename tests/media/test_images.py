@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
+from vivace.media.paths import numbered_name
 from vivace.media.sink import open_sink
 from vivace.media.source import open_source
 
@@ -64,6 +66,56 @@ def test_pictures_of_other_sizes_are_brought_to_the_first(tmp_path: Path) -> Non
         assert {frame.size for frame in source} == {(64, 48)}
 
 
+def test_that_they_differ_in_size_is_said_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, ["1.png"])
+    for name in ("2.png", "3.png"):
+        Image.fromarray(quarters((100, 100))).save(folder / name)
+    with open_source(folder) as source:
+        list(source)
+    assert len(source.warnings) == 1
+    assert "2.png: is 100x100 px and the first picture 64x48" in source.warnings[0]
+
+
+def test_pictures_come_at_their_own_size_where_that_is_asked_for(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, ["1.png"])
+    wide = np.random.default_rng(0).integers(0, 255, (100, 300, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(folder / "2.png")
+    with open_source(folder) as source:
+        source.deliver_at(None)
+        frames = list(source)
+    assert [frame.size for frame in frames] == [(64, 48), (300, 100)]
+    assert np.array_equal(frames[1].rgb, wide)
+    assert source.warnings == []
+    with open_source(folder) as source:
+        source.deliver_at((32, 24))
+        assert {frame.size for frame in source} == {(32, 24)}
+
+
+def test_only_a_number_in_the_name_says_that_pictures_are_one_video(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, ["1.png", "2.png"])
+    for spec, stills in [("", True), ("1.png", True), ("*.png", True), ("%d.png", False)]:
+        with open_source(folder / spec) as source:
+            assert source.info.stills is stills
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["f009.png", "f010.png", "f011.png"], "f%03d.png"),
+        (["9.png", "10.png"], "%d.png"),
+        (["a1b.jpg", "a2b.jpg"], "a%db.jpg"),
+        (["1.png"], None),
+        (["1.png", "3.png"], None),
+        (["1.png", "2.jpg"], None),
+        (["01.png", "2.png"], None),
+        (["cat.png", "dog.png"], None),
+    ],
+)
+def test_what_is_numbered_one_after_the_other_has_a_numbered_name(names: list[str], pattern: str | None) -> None:
+    found = numbered_name([Path("in", name) for name in names])
+    assert found == (None if pattern is None else Path("in", pattern))
+
+
 def test_exif_rotation_alpha_and_depth_are_respected(tmp_path: Path) -> None:
     turned = Image.fromarray(quarters())
     exif = turned.getexif()
@@ -117,6 +169,66 @@ def test_frames_become_numbered_pictures(tmp_path: Path, spec: str, names: str) 
     assert len(list(first.parent.glob(f"*{first.suffix}"))) == 3
     with Image.open(first) as image:
         assert corners(np.asarray(image)) == ["red", "green", "blue", "white"]
+
+
+def photographs(tmp_path: Path, names: list[str]) -> list[Path]:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return [folder / name for name in names]
+
+
+def test_photographs_keep_their_names_in_a_folder(tmp_path: Path) -> None:
+    pictures = photographs(tmp_path, ["b.JPG", "a.png", "c.webp", "scan.tif", "old.bmp"])
+    with open_sink(f"{tmp_path}/out/", pictures=pictures) as sink:
+        assert sink.stills
+        for frame, size in zip(
+            frames_of([quarters()] * 5), [(64, 48), (30, 20), (20, 30), (8, 8), (9, 9)], strict=True
+        ):
+            if frame.index != 1:  # a damaged one was left out
+                sink.write(replace(frame, rgb=grey(50, size)))
+    made = {}
+    for path in (tmp_path / "out").iterdir():
+        with Image.open(path) as image:
+            made[path.name] = image.format, image.size
+    assert made == {
+        "b.JPG": ("JPEG", (64, 48)), "c.webp": ("WEBP", (20, 30)), "scan.png": ("PNG", (8, 8)),
+        "old.png": ("PNG", (9, 9)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ink.png", "ink.jpg", "ink.JPEG", "ink.webp"])
+def test_one_photograph_becomes_one_picture(tmp_path: Path, name: str) -> None:
+    with open_sink(tmp_path / name, pictures=[tmp_path / "photo.jpg"]) as sink:
+        assert not (tmp_path / name).exists()
+        sink.write(frames_of([quarters()])[0])
+    with Image.open(tmp_path / name) as image:
+        assert corners(np.asarray(image)) == ["red", "green", "blue", "white"]
+
+
+def test_photographs_that_would_not_have_a_file_each_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkUnsupportedError, match=r"ink\.png: is one picture, and the source has 2; name a folder"):
+        open_sink(tmp_path / "ink.png", pictures=photographs(tmp_path, ["1.jpg", "2.jpg"]))
+    for names in (["a.png", "a.bmp"], ["a.jpg", "A.JPG"], ["one/a.jpg", "two/a.jpg"]):
+        with pytest.raises(SinkUnsupportedError, match=r"(?i)out.a\.(png|jpg): .*would both be written there"):
+            open_sink(f"{tmp_path}/out/", pictures=[tmp_path / name for name in names])
+
+
+def test_a_numbered_name_or_a_video_takes_pictures_as_frames(tmp_path: Path) -> None:
+    for spec in ("%05d.png", "out.mp4"):
+        with open_sink(tmp_path / spec, pictures=[tmp_path / "photo.jpg"]) as sink:
+            assert not sink.stills
+
+
+def test_a_photograph_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    with pytest.raises(SinkWriteError, match="no folder"):
+        open_sink(tmp_path / "nowhere" / "ink.png", pictures=[tmp_path / "photo.jpg"])
+    with pytest.raises(SinkUnsupportedError, match=r"no suffix.*\.png"):
+        open_sink(tmp_path / "ink", pictures=[tmp_path / "photo.jpg"])
+    sink = open_sink(f"{tmp_path}/out/", pictures=[tmp_path / "photo.jpg"])
+    (tmp_path / "out" / "photo.jpg").mkdir()
+    with pytest.raises(SinkWriteError, match=r"photo\.jpg: writing failed"):
+        sink.write(frames_of([quarters()])[0])
+    assert (tmp_path / "out" / "photo.jpg").is_dir()
 
 
 def test_only_the_place_of_the_number_in_a_name_is_filled_in(tmp_path: Path) -> None:

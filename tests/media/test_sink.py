@@ -240,7 +240,8 @@ def test_an_error_inside_the_block_is_the_one_that_surfaces(tmp_path: Path) -> N
     [
         ("out.xyz", r"\.mp4.*\.gif"),
         ("out", "no suffix"),
-        ("shot.png", "shot-%05d.png"),
+        ("shot.png", r"shot\.mp4.*shot/.*shot-%05d\.png"),
+        ("shot.webp", r"one picture.*shot-%05d\.webp"),
         ("whip://host/live", "vivace serve"),
         ("virtual", "window"),
         ("gopher://host/x", "rtmp"),

@@ -29,6 +29,24 @@ def test_an_absurd_source_still_has_a_size_the_model_can_do(source):
     assert check_size(choose_size(source, SPEC), SPEC)
 
 
+@pytest.mark.parametrize("source", [(6000, 700), (500, 3000), (6, 40), (30, 8), (2, 3)])
+def test_no_side_is_cut_off_to_reach_the_models_longest_or_shortest(source):
+    spec = dataclasses.replace(SPEC, size_multiple=1, default_area_px=512 * 512)
+    width, height = choose_size(source, spec)
+    scale = max(width, height) / max(source)
+    assert abs(width - source[0] * scale) <= 0.5 + scale / 2
+    assert abs(height - source[1] * scale) <= 0.5 + scale / 2
+
+
+def test_a_picture_by_itself_is_as_large_as_it_was_up_to_what_the_model_paints():
+    spec = dataclasses.replace(SPEC, size_multiple=2, still_area_px=512 * 512)
+    assert choose_size((400, 300), spec) == (74, 56)
+    assert choose_size((400, 300), spec, still=True) == (400, 300)
+    assert choose_size((4000, 3000), spec, still=True) == (512, 384)
+    assert choose_size((301, 199), spec, still=True) == (300, 198)
+    assert choose_size((400, 300), dataclasses.replace(spec, still_area_px=None), still=True) == (74, 56)
+
+
 def test_a_source_without_a_size_is_refused_with_a_remedy():
     with pytest.raises(ControlError, match=r"0x0.*give an output size"):
         choose_size((0, 0), SPEC)

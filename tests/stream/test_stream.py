@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, FakeSource, fail_on, paint, picture, pictures
-from vivace.errors import ControlError, SessionClosedError, SourceNotFoundError, UnknownModelError, UnknownPromptError
+from vivace.errors import (
+    ControlError,
+    SessionClosedError,
+    SourceNotFoundError,
+    StepError,
+    UnknownModelError,
+    UnknownPromptError,
+    UsageError,
+)
 from vivace.stream import Stream
 
 RED = np.array(EMBEDS["red"], np.float32)
@@ -30,6 +38,67 @@ def test_pushed_frames_are_timed_by_their_capture():
         outs += stream.push(picture(4), capture_time_s=49.0)
     assert [out.capture_time_s for out in outs] == [50.0, 50.04, 50.1, 50.1, 49.0]
     assert [float(out.pts * out.time_base) for out in outs] == pytest.approx([0, 0.04, 0.1, 0.100001, 0.100002])
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag", "warmup"), [(1, 0, 0), (1, 0, 2), (1, 3, 2), (4, 0, 8), (4, 3, 5)])
+def test_a_still_is_what_the_model_gives_of_it_once_its_memory_is_filled(chunk_frames, lag, warmup):
+    model = FakeModel(chunk_frames=chunk_frames, lag=lag, warmup_frames=warmup)
+    rgb, memory = picture(3), np.zeros_like(picture(3))
+    for _ in range(warmup):
+        memory = memory // 2 + rgb // 2
+    with stream_of(model) as stream:
+        stream.push(picture(0))
+        stream.flush()
+        for _ in range(2):  # nothing before it counts, other stills included
+            out = stream.still(rgb)
+            np.testing.assert_array_equal(out.rgb, paint(rgb, RED, memory=memory))
+            np.testing.assert_array_equal(out.source_rgb, rgb)
+            assert (out.index, out.pts) == (0, 0)
+        stats = stream.stats()
+        assert stats.frames_in == stats.frames_out == 3
+        [pushed] = stream.push(picture(0)) + stream.flush()
+        np.testing.assert_array_equal(pushed.rgb, paint(picture(0), RED))
+
+
+def test_stills_are_each_at_their_own_size_and_full_effort():
+    model = FakeModel(still_area_px=512 * 512)
+    clock = FakeClock()
+    model.on_step = lambda _chunk: clock.advance(5.0)
+    with stream_of(model, clock=clock, fps=30) as stream:
+        for size in [(200, 96), (96, 200), (96, 200), (320, 240)]:
+            for _ in range(4):
+                assert stream.still(picture(1, size)).size == size
+        assert stream.still(picture(1, (1000, 500))).size == (512, 256)
+        assert {chunk.effort for chunk in model.chunks} == {1.0}
+        assert stream.stats().decisions == ()
+    with stream_of(model, size=(64, 32)) as stream:
+        assert stream.still(picture(1, (200, 96))).size == (64, 32)
+
+
+def test_a_prompt_given_between_stills_is_all_there_in_the_next():
+    with stream_of(crossfade_s=60.0) as stream:
+        stream.still(picture(0))
+        stream.update(prompt="blue")
+        np.testing.assert_array_equal(
+            stream.still(picture(1)).rgb, paint(picture(1), np.array(EMBEDS["blue"], np.float32))
+        )
+
+
+def test_a_still_that_fails_is_an_error_and_never_the_source():
+    stream = stream_of(FakeModel(warmup_frames=2, on_step=fail_on(2)))
+    with stream, pytest.raises(StepError, match="no more ink"):
+        stream.still(picture(0))
+
+
+def test_a_still_in_the_middle_of_something_else_is_refused():
+    with stream_of(FakeModel(lag=1)) as stream:
+        stream.push(picture(0))
+        with pytest.raises(UsageError, match=r"flush\(\)"):
+            stream.still(picture(1))
+        stream.flush()
+        stream.still(picture(1))
+    with pytest.raises(SessionClosedError):
+        stream.still(picture(1))
 
 
 @pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 2), (4, 3)])

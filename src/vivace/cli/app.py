@@ -42,8 +42,12 @@ Exit codes: 0 done, 2 wrong usage, 3 input or output failed, 4 the machine canno
 RUN_HELP = """\
 Repaint one stream.
 
-SOURCE is a file, a folder of numbered pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on the
-spot; `scene:walkers?edit=night` is one of the benchmark's, edited) or a URL that FFmpeg reads (rtsp, rtmp, http).
+SOURCE is a file, a photograph, a folder of pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on
+the spot; `scene:walkers?edit=night` is one of the benchmark's, edited) or a URL that FFmpeg reads (rtsp, rtmp, http).
+
+Where the result goes says what pictures are. Into a picture (`-o ink.png`) or a folder (`-o inks/`) each is a
+photograph, painted by itself at its own size; into a video, a window or a numbered name (`-o inks/%05d.png`) they are
+frames of one video, and a numbered name as SOURCE (`frames/%05d.png`) always is.
 
 Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
 runs, or `/strength 0.5`, `/seed 3`, `/steps 2`, `/negative blurry`, `/set NAME=VALUE`, `/anchor`.
@@ -53,6 +57,7 @@ RUN_EXAMPLES = """\
 Examples:
 
 - `vivace run camera -p "black ink brush drawing"`
+- `vivace run photo.jpg -p "ink" -o ink.png`, or a folder of them: `vivace run photos/ -p "oil painting" -o oils/`
 - `vivace run holiday.mp4 -p "anime" --size 512x288 --compare -o anime.mp4`
 - `vivace run scene:gallery -p "a moonlit night" --max-frames 300 --stats stats.json`
 - `vivace run camera -p neon --mask 100,50,300,200` repaints only the rectangle X,Y,W,H
@@ -68,8 +73,9 @@ class RunOptions:
     """The flags of `vivace run`."""
 
     output: Annotated[str | None, Parameter(alias="-o", group=OUTPUT)] = None
-    """Where the result goes: a file (mp4, mkv, webm, gif), a folder of pictures, `window`, a URL (rtmp, rtsp, udp) or
-    `null`. Without it: a window for a camera where there is a display, else `NAME.vivace.mp4` right here."""
+    """Where the result goes: a file (mp4, mkv, webm, gif; of a photograph png, jpg, webp), a folder of pictures,
+    `window`, a URL (rtmp, rtsp, udp) or `null`. Without it: a window for a camera where there is a display, else
+    `NAME.vivace.mp4` right here, and a picture of one picture."""
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
@@ -80,7 +86,8 @@ class RunOptions:
     model: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A name from `vivace models list`; the embedded `mini` if not given."""
     size: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes."""
+    """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes; of a
+    photograph its own size, as far as the model goes."""
     strength: Annotated[float | None, Parameter(group=PICTURE)] = None
     """From 0 (the source, untouched) to 1; the model's default if not given."""
     seed: Annotated[int, Parameter(group=PICTURE, converter=whole)] = 0

@@ -92,6 +92,12 @@ def summary(stats: Stats, frames_written: int, where: str, elapsed_s: float) -> 
     )
 
 
+def stills_summary(stats: Stats, pictures_written: int, where: str, elapsed_s: float) -> str:
+    """Return what painting photographs did, in one sentence."""
+    pictures = "1 picture" if pictures_written == 1 else f"{pictures_written} pictures"
+    return f"{pictures} to {where} in {elapsed_s:.1f} s ({stats.runtime.runtime} {stats.runtime.precision})"
+
+
 def shorten(prompt: str) -> str:
     """Return a prompt that fits a line, in quotes."""
     text = " ".join(prompt.split())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from vivace.cli.display import LiveLine, shorten, summary
+from vivace.cli.display import LiveLine, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
 from vivace.cli.loading import numbers_by_name
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from vivace.cli.app import RunOptions
     from vivace.media.frame import Frame
     from vivace.media.sink import Sink
+    from vivace.media.size import Size
     from vivace.media.source import Source
     from vivace.stream import Stream
-
-SUFFIX = ".vivace.mp4"
 
 
 def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
@@ -54,10 +54,14 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
     interrupted = False
+    sizes: dict[int, tuple[Size, Size]] = {}
+    """Of photographs by index, before and after."""
     stream: Stream | None = None
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
         sink = open_target(options.output, spec, source)
+        if sink.stills:
+            _check_still_options(options)
         live = source.info.live or sink.name == "window" if options.live is None else options.live
         try:
             with sink:
@@ -79,20 +83,24 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     options=model_options or None,
                     fps=options.fps,
                 )
-                for note in _opening_notes(stream):
+                for note in chain(_opening_notes(stream), _stills_notes(source) if sink.stills else ()):
                     say.print(note)
                 with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
                     with LiveLine(keys, say) as line:
                         player = _Player(stream, sink, line, keys, interrupt)
-                        player.play(source, live=live, compare=options.compare, max_frames=options.max_frames)
+                        frames = _stills(stream, source, sizes) if sink.stills else stream.run(source, live=live)
+                        player.play(frames, compare=options.compare, max_frames=options.max_frames)
                     interrupted = interrupt.requested
         except VivaceError as error:  # raised again below, once the user knows what was kept
             failure = error
     if stream is not None:
         for warning in source.warnings:
             say.print(f"note: {warning}")
+        if sizes and options.size is None and (note := _shrunk(sizes, source, stream)):
+            say.print(f"note: {note}")
         if sink.frames_written or failure is None:
-            print(summary(stream.stats(), sink.frames_written, sink.name, time.monotonic() - began_s))
+            summarise = stills_summary if sink.stills else summary
+            print(summarise(stream.stats(), sink.frames_written, sink.name, time.monotonic() - began_s))
         if options.stats is not None:
             write_stats(options.stats, stream.stats().to_dict())
     if failure is not None:
@@ -110,9 +118,9 @@ class _Player:
     keys: PromptLine
     interrupt: Interrupt
 
-    def play(self, source: Source, *, live: bool, compare: bool, max_frames: int | None) -> None:
-        """Go on until the source, the sink or the user has had enough."""
-        with closing(self.stream.run(source, live=live)) as frames:
+    def play(self, frames: Generator[Frame, None, None], *, compare: bool, max_frames: int | None) -> None:
+        """Go on until the frames, the sink or the user has had enough."""
+        with closing(frames):
             while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
                 frame = self._next(frames)
                 if frame is None:
@@ -139,6 +147,15 @@ class _Player:
             self.line.notice(ack.message or (line[1:] if line.startswith("/") else shorten(line)))
 
 
+def _stills(stream: Stream, source: Source, sizes: dict[int, tuple[Size, Size]]) -> Generator[Frame, None, None]:
+    """Yield the pictures of a source, each painted by itself, and note their sizes."""
+    source.deliver_at(None)
+    for picture in source:
+        frame = stream.still(picture.rgb)
+        sizes[picture.index] = picture.size, frame.size
+        yield replace(frame, index=picture.index)
+
+
 def _compared(frame: Frame) -> Frame:
     """Return the frame with its source picture left of it."""
     from vivace.media.draw import side_by_side  # brings Pillow, which is only needed here
@@ -158,6 +175,36 @@ def _opening_notes(stream: Stream) -> Iterator[str]:
         yield f"prompt: {prompt.message}"
 
 
+def _stills_notes(source: Source) -> Iterator[str]:
+    """Yield what to know of photographs before the first."""
+    from vivace.media.paths import numbered_name
+
+    pattern = numbered_name(source.files)
+    if pattern is not None:
+        yield (
+            f"note: {len(source.files)} pictures, each painted by itself; if they are the frames of one video, "
+            f"give {pattern} as the source"
+        )
+
+
+def _shrunk(sizes: dict[int, tuple[Size, Size]], source: Source, stream: Stream) -> str:
+    """Return which photographs came out smaller than they were, by more than the model's multiple; empty for none."""
+    spec = stream.model.spec
+    smaller = [
+        index
+        for index, sides in sizes.items()
+        if all(before - after > spec.size_multiple for before, after in zip(*sides, strict=True))
+    ]
+    if not smaller:
+        return ""
+    (width, height), (painted_width, painted_height) = sizes[smaller[0]]
+    others = f", and {len(smaller) - 1} others smaller than they are" if len(smaller) > 1 else ""
+    return (
+        f"{spec.name} paints {source.files[smaller[0]].name} ({width}x{height} px) at {painted_width}x{painted_height}"
+        f"{others}"
+    )
+
+
 def open_target(output: str | None, spec: str, source: Source) -> Sink:
     """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
 
@@ -166,26 +213,33 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
     """
     from vivace.media.sink import open_sink
 
+    stills = source.files if source.info.stills else ()
     endless_scene = spec.partition(":")[0] == "scene" and source.info.frames is None
     if output is None and (source.info.live or endless_scene):
         try:
             return open_sink("window")
         except SinkUnsupportedError:
             pass  # no display: a file it is, and the summary says which
-    target = default_file(spec) if output is None else output
+    target = default_file(spec, stills) if output is None else output
     audio_from = source if source.info.has_audio else None
-    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from)
+    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills)
     if any(sink.replaces(path) for path in source.files):
         sink.close()
         raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
     return sink
 
 
-def default_file(spec: str) -> str:
-    """Return the file a result goes to when the user names none: `clip.mov` becomes `clip.vivace.mp4`, right here."""
+def default_file(spec: str, stills: Sequence[Path] = ()) -> str:
+    """Return the file a result goes to when the user names none, right here.
+
+    `clip.mov` becomes `clip.vivace.mp4`, and one photograph, `photo.jpg`, `photo.vivace.jpg`.
+    """
+    from vivace.media.sink import written_name
+
     path = Path(spec)
     name = path.stem if path.exists() else "-".join(re.findall(r"\w+", spec))
-    return f"{name[:80] or 'stream'}{SUFFIX}"
+    suffix = ".mp4" if len(stills) != 1 else Path(written_name(stills[0])).suffix
+    return f"{name[:80] or 'stream'}.vivace{suffix}"
 
 
 def write_stats(path: Path, document: dict[str, object]) -> None:
@@ -208,6 +262,19 @@ def _check_options(options: RunOptions) -> None:
         raise UsageError(f"--threads is {options.threads}; give a whole number from 1, or leave it out.")
     if options.stats is not None:
         _check_stats_path(options.stats)
+
+
+def _check_still_options(options: RunOptions) -> None:
+    """Refuse what only a stream has.
+
+    Raises:
+        UsageError: such an option is set.
+    """
+    for flag, is_set in (("--live", options.live), ("--fps", options.fps is not None)):
+        if is_set:
+            raise UsageError(
+                f"{flag} is for streams, and these are pictures that are each by themselves; leave it out."
+            )
 
 
 def _check_stats_path(stats: Path) -> None:

@@ -93,8 +93,8 @@ class DeviceSource(Source):
             pixel_format=self._first.picture.format.name,
         )
 
-    def deliver_at(self, size: Size) -> None:
-        """Convert to `(width, height)` px from the next frame on."""
+    def deliver_at(self, size: Size | None) -> None:
+        """Convert to `(width, height)` px from the next frame on, None to what that one has."""
         self._convert.size = size
 
     def _capture(self) -> None:

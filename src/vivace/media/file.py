@@ -83,8 +83,8 @@ class FileSource(Source):
             pixel_format=first.format.name,
         )
 
-    def deliver_at(self, size: Size) -> None:
-        """Convert to `(width, height)` px from the next frame on."""
+    def deliver_at(self, size: Size | None) -> None:
+        """Convert to `(width, height)` px from the next frame on, None to what that one has."""
         self._convert.size = size
 
     def open_audio(self) -> AudioTrack | None:

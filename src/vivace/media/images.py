@@ -1,12 +1,14 @@
-"""Folders of numbered pictures, read and written."""
+"""Pictures as files, read and written: the frames of a video, or photographs that are each by themselves."""
 
 from __future__ import annotations
 
 import glob
 import re
 import time
+from abc import abstractmethod
 from collections.abc import Generator, Sequence
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +19,20 @@ from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, Sou
 from vivace.media.clock import Clock
 from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
-from vivace.media.paths import NUMBERED, is_numbered_as
+from vivace.media.paths import NUMBERED, is_numbered_as, is_same_file
 from vivace.media.picture import over_black
-from vivace.media.sink import Sink
+from vivace.media.sink import PICTURE_FORMATS, Sink, written_name
 from vivace.media.size import Size
 from vivace.media.source import PICTURE_SUFFIXES, Source, SourceInfo
 
 DEFAULT_FPS = 25.0
+
+_QUALITY: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 1},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+}
+"""What Pillow is asked for: colours of a line as sharp as the line, and no second spent on packing tighter."""
 
 _DIGITS = re.compile(r"(\d+)")
 _DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
@@ -33,8 +42,8 @@ _DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
 class ImagesSource(Source):
     """Pictures of a folder, a glob (`*.png`) or a numbered name (`%05d.png`), in natural order, `2` before `10`.
 
-    Pictures are upright by their EXIF tag, over black where transparent, and scaled to cover the first one's size.
-    Damaged ones are left out, with a warning.
+    Pictures are upright by their EXIF tag, over black where transparent, and scaled to cover the first one's size,
+    unless `deliver_at(None)` asks for each at its own. Damaged ones are left out, with a warning.
     """
 
     def __init__(
@@ -62,14 +71,18 @@ class ImagesSource(Source):
         if first is None:
             raise DecodeError(f"{path}: not one of its {len(self._paths)} pictures can be read")
         self.warnings.clear()  # The damaged ones before the first are met again.
-        self._size = size or (first.shape[1], first.shape[0])
+        own = (first.shape[1], first.shape[0])
+        self._first = own
+        self._size: Size | None = size or own
+        """What to deliver at, px; None is each picture's own."""
         count = len(self._paths)
         self.info = SourceInfo(
             name=path.name or str(path),
-            size=self._size,
+            size=size or own,
             fps=float(rate),
             frames=count,
             duration_s=float(count * self._time_base),
+            stills=path.exists() or not NUMBERED.search(path.name),
         )
 
     @property
@@ -77,11 +90,26 @@ class ImagesSource(Source):
         """The pictures."""
         return self._paths
 
+    def deliver_at(self, size: Size | None) -> None:
+        """Deliver the next pictures at this size, or each at its own."""
+        self._size = size
+
     def _read(self) -> Generator[Frame, None, None]:
+        same = True
         for index, path in enumerate(self._paths):
             rgb = self._load(path)
-            if rgb is not None:
-                yield Frame(cover(rgb, self._size), index, index, self._time_base, self._clock())
+            if rgb is None:
+                continue
+            size, own = self._size, (rgb.shape[1], rgb.shape[0])
+            if size is not None:
+                if same and own != self._first:
+                    same = False
+                    self.warnings.append(
+                        f"{path}: is {own[0]}x{own[1]} px and the first picture {self._first[0]}x{self._first[1]}; "
+                        "as frames of one video they are all scaled to cover one size"
+                    )
+                rgb = cover(rgb, size)
+            yield Frame(rgb, index, index, self._time_base, self._clock())
 
     def _load(self, path: Path) -> Rgb | None:
         try:
@@ -91,54 +119,114 @@ class ImagesSource(Source):
             return None
 
 
-class ImagesSink(Sink):
-    """Numbered pictures: a folder (PNG named `00000.png` …) or a numbered name such as `out/%05d.jpg`.
+class _PicturesSink(Sink):
+    """A file for each frame, complete once written. Presentation times are not kept."""
 
-    Each picture is complete once written. Presentation times are not kept.
-    """
+    def __init__(self, name: str, folder: Path):
+        """Write into a folder, which is created when its parent exists.
+
+        Raises:
+            SinkWriteError: the folder cannot be created.
+        """
+        self.name = name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SinkWriteError(f"{folder}: cannot be created ({error.strerror})") from error
+
+    @abstractmethod
+    def _path(self, frame: Frame) -> Path:
+        """Return where a frame goes."""
+
+    def write(self, frame: Frame) -> None:
+        """Write one picture."""
+        path = self._path(frame)
+        try:
+            save_rgb(frame.rgb, path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            kept = f"; the {self.frames_written} pictures before it are kept" if self.frames_written else ""
+            raise SinkWriteError(f"{path}: writing failed ({reason}){kept}") from error
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Do nothing: every picture is complete."""
+
+
+class ImagesSink(_PicturesSink):
+    """Numbered pictures: a folder (PNG named `00000.png` …) or a numbered name such as `out/%05d.jpg`."""
 
     def __init__(self, path: Path):
         """Write into a folder, which is created when its parent exists.
 
         Raises:
-            SinkUnsupportedError: neither PNG nor JPEG.
+            SinkUnsupportedError: not a kind of picture that is written.
             SinkWriteError: the folder cannot be created.
         """
-        pattern = path if NUMBERED.search(path.name) else path / "%05d.png"
-        if pattern.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise SinkUnsupportedError(f"{path}: pictures are written as .png or .jpg")
-        self.name = str(path)
-        self._pattern = pattern
-        self._options: dict[str, Any] = (
-            {"format": "PNG", "compress_level": 1}
-            if pattern.suffix.lower() == ".png"
-            else {"format": "JPEG", "quality": 92}
-        )
-        try:
-            pattern.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise SinkWriteError(f"{pattern.parent}: cannot be created ({error.strerror})") from error
+        self._pattern = path if NUMBERED.search(path.name) else path / "%05d.png"
+        if self._pattern.suffix.lower() not in PICTURE_FORMATS:
+            raise SinkUnsupportedError(f"{path}: pictures are written as {', '.join(PICTURE_FORMATS)}")
+        super().__init__(str(path), self._pattern.parent)
 
-    def write(self, frame: Frame) -> None:
-        """Write one picture."""
+    def _path(self, frame: Frame) -> Path:  # noqa: ARG002
         name = NUMBERED.sub(lambda place: place[0] % self.frames_written, self._pattern.name, count=1)
-        path = self._pattern.with_name(name)
-        try:
-            Image.fromarray(frame.rgb).save(path, **self._options)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            reason = error.strerror or str(error)
-            raise SinkWriteError(
-                f"{path}: writing failed ({reason}); the {self.frames_written} pictures before it are kept"
-            ) from error
-        self.frames_written += 1
+        return self._pattern.with_name(name)
 
     def replaces(self, path: Path) -> bool:
         """Tell whether `path` has the name of one of the pictures."""
         return is_numbered_as(self._pattern, path)
 
-    def close(self) -> None:
-        """Do nothing: every picture is complete."""
+
+class StillsSink(_PicturesSink):
+    """Photographs under names of their own: one picture file, or a folder where each keeps the name it came with."""
+
+    stills = True
+
+    def __init__(self, path: Path, pictures: Sequence[Path], *, folder: bool):
+        """Choose a name for each of the pictures that will come, by frame index.
+
+        Args:
+            path: where they go.
+            pictures: the files they are made of.
+            folder: whether `path` is a folder, which is created when its parent exists. There a picture keeps its name
+                if that is of a kind that is written, and becomes a PNG otherwise. If not, it is one picture file.
+
+        Raises:
+            SinkUnsupportedError: one file for several pictures, or two that would have one name.
+            SinkWriteError: the folder cannot be created.
+        """
+        if not folder and len(pictures) != 1:
+            raise SinkUnsupportedError(
+                f"{path}: is one picture, and the source has {len(pictures)}; name a folder, {path.stem}/"
+            )
+        self._paths = [path / written_name(picture) if folder else path for picture in pictures]
+        made_of: dict[str, Path] = {}
+        for target, picture in zip(self._paths, pictures, strict=True):
+            other = made_of.setdefault(target.name.casefold(), picture)
+            if other is not picture:
+                raise SinkUnsupportedError(f"{target}: {other} and {picture} would both be written there; rename one")
+        super().__init__(str(path), self._paths[0].parent)
+
+    def _path(self, frame: Frame) -> Path:
+        return self._paths[frame.index]
+
+    def replaces(self, path: Path) -> bool:
+        """Tell whether `path` is one of the files to be written."""
+        return any(is_same_file(path, target) for target in self._paths)
+
+
+def save_rgb(rgb: Rgb, path: Path) -> None:
+    """Write `uint8 [h w 3]` as the kind of picture that the name says; half of one is removed. Raises OSError."""
+    encoded = BytesIO()
+    kind = PICTURE_FORMATS[path.suffix.lower()]
+    Image.fromarray(rgb).save(encoded, format=kind, **_QUALITY[kind])
+    with path.open("wb") as file:
+        try:
+            file.write(encoded.getbuffer())
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def load_rgb(path: Path) -> Rgb:

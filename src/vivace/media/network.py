@@ -112,8 +112,8 @@ class NetworkSource(Source):
             pixel_format=self._first.format.name,
         )
 
-    def deliver_at(self, size: Size) -> None:
-        """Convert to `(width, height)` px from the next frame on."""
+    def deliver_at(self, size: Size | None) -> None:
+        """Convert to `(width, height)` px from the next frame on, None to what that one has."""
         self._convert.size = size
 
     def open_audio(self) -> AudioTrack | None:

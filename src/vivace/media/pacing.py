@@ -34,7 +34,7 @@ class PacedSource(Source):
         self._woken = threading.Event()
         self._sleep: Sleep = sleep if sleep is not None else self._woken.wait
 
-    def deliver_at(self, size: tuple[int, int]) -> None:
+    def deliver_at(self, size: tuple[int, int] | None) -> None:
         """Ask the inner source."""
         self._source.deliver_at(size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,18 @@ def naming(spec: str | Path, kind: type[MediaError]) -> Iterator[Path]:
 def is_same_file(one: Path, other: Path) -> bool:
     """Tell whether two paths lead to one file that is there."""
     return one.exists() and other.exists() and one.samefile(other)
+
+
+def numbered_name(paths: Sequence[Path]) -> Path | None:
+    """Return the numbered name, such as `frames/%05d.png`, of several files numbered one after the other, else None."""
+    if len(paths) < 2 or (found := re.fullmatch(r"(.*?)(\d+)(\D*)", paths[0].stem)) is None:
+        return None
+    before, digits, after = found.groups()
+    place = f"%0{len(digits)}d" if digits.startswith("0") and len(digits) > 1 else "%d"
+    pattern = paths[0].with_name(f"{before}{place}{after}{paths[0].suffix}")
+    names = [f"{before}{int(digits) + step:0{len(digits)}d}{after}{paths[0].suffix}" for step in range(len(paths))]
+    together = all(path.parent == pattern.parent for path in paths)
+    return pattern if together and [path.name for path in paths] == names else None
 
 
 def is_numbered_as(pattern: Path, path: Path) -> bool:

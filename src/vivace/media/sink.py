@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 FILE_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 URL_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 class Sink(ABC):
@@ -31,6 +32,8 @@ class Sink(ABC):
     name: str = ""
     """For people: where the pictures go."""
     frames_written: int = 0
+    stills: bool = False
+    """True where each frame is a picture by itself that goes under a name of its own, by its index."""
     finished: bool = False
     """True once the receiver wants no more (the preview window was closed): end the stream, nothing has failed."""
 
@@ -64,6 +67,11 @@ class Sink(ABC):
             # The error on its way out is the cause; what follows from it would hide it.
 
 
+def written_name(picture: Path) -> str:
+    """Return the name under which what is made of a picture file is written: its own, or that of a PNG."""
+    return picture.name if picture.suffix.lower() in PICTURE_FORMATS else f"{picture.stem}.png"
+
+
 class NullSink(Sink):
     """Counts frames and forgets them."""
 
@@ -84,6 +92,7 @@ def open_sink(
     fps: float | Fraction | None = None,
     time_base: Fraction | None = None,
     audio_from: Source | None = None,
+    pictures: Sequence[Path] = (),
 ) -> Sink:
     """Open a sink of pictures.
 
@@ -92,7 +101,8 @@ def open_sink(
     | `out.mp4`, `.mov`, `.mkv` | H.264; playable if the process dies half-way |
     | `out.webm` | VP9 |
     | `out.gif` | animated, a palette for each frame |
-    | `frames/`, `frames/%05d.jpg` | numbered pictures, PNG or JPEG |
+    | `frames/`, `frames/%05d.jpg` | numbered pictures: PNG, JPEG or WebP |
+    | `ink.png`, `inks/`, with `pictures` | one photograph, or several that keep their names |
     | `window` | a preview window |
     | `null` | nowhere |
     | `rtmp://…`, `rtsp://…`, `udp://…` | a network stream |
@@ -105,6 +115,8 @@ def open_sink(
         fps: their average rate, a hint for players; times come from the frames.
         time_base: seconds per unit of pts, None: that of the first frame.
         audio_from: a source whose sound goes into the output, in step with its pictures.
+        pictures: the files that frames are made of, by frame index, where each is a picture by itself
+            (`SourceInfo.stills`); a picture file or a folder then takes their pictures under their own names.
 
     Raises:
         SinkUnsupportedError: no such format, display or address.
@@ -132,20 +144,23 @@ def open_sink(
             return _open_url(spec, scheme, size=size, fps=fps, time_base=time_base, audio_from=audio_from)
     with naming(spec, SinkWriteError) as path:
         suffix = path.suffix.lower()
-        if (
-            str(spec).endswith(("/", "\\"))
-            or path.is_dir()
-            or (suffix in PICTURE_SUFFIXES and NUMBERED.search(path.name))
-        ):
-            from vivace.media.images import ImagesSink
+        folder = str(spec).endswith(("/", "\\")) or path.is_dir()
+        numbered = NUMBERED.search(path.name) is not None
+        if folder or suffix in PICTURE_FORMATS:
+            from vivace.media.images import ImagesSink, StillsSink
 
+            if pictures and not numbered:
+                if not folder:
+                    _check_place(path, None)
+                return StillsSink(path, pictures, folder=folder)
+            if not folder and not numbered:
+                raise SinkUnsupportedError(
+                    f"{path}: one picture cannot hold a stream; name a video, {path.stem}.mp4, a folder, {path.stem}/, "
+                    f"or numbered pictures, {path.stem}-%05d{path.suffix}"
+                )
             return ImagesSink(path)
-        if suffix in PICTURE_SUFFIXES:
-            raise SinkUnsupportedError(
-                f"{path}: one picture cannot hold a stream; write {path.stem}-%05d{path.suffix} for numbered pictures"
-            )
         if suffix != ".gif" and suffix not in FILE_FORMATS:
-            known = ", ".join([*FILE_FORMATS, ".gif"])
+            known = ", ".join([*(PICTURE_FORMATS if pictures else ()), *FILE_FORMATS, ".gif"])
             raise SinkUnsupportedError(
                 f"{path}: unknown kind of file {suffix or '(no suffix)'}; known are {known}, and / for a folder"
             )

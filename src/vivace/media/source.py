@@ -61,6 +61,8 @@ class SourceInfo:
     """The file read, for file sources."""
     pixel_format: str = ""
     """FFmpeg's name of the stored pixel format, empty where there is none."""
+    stills: bool = False
+    """True where each frame is a picture file of its own, and no number in its name says that they are one video."""
 
 
 class _Delivery(Iterator[Frame]):
@@ -141,8 +143,8 @@ class Source(ABC):
             self._released = True
             self._release()
 
-    def deliver_at(self, size: tuple[int, int]) -> None:  # noqa: B027 - delivering as before is a fine default
-        """Be asked for frames of `(width, height)` px from the next one on; any thread.
+    def deliver_at(self, size: tuple[int, int] | None) -> None:  # noqa: B027 - delivering as before is a fine default
+        """Be asked for frames of `(width, height)` px from the next one on, None for each at its own; any thread.
 
         A source that converts pictures anyway converts them to this size at once, covering it as `size` of
         `open_source` does. Others go on as before, so whoever asks scales what comes otherwise.
@@ -192,7 +194,8 @@ def open_source(
     | `screen` | the main display |
     | `scene`, `scene:city`, `scene:city?seed=3&frames=90` | a procedural scene, endless unless `frames` is given |
     | `scene:walkers?edit=night` | one of the benchmark's scenes, rendered edited |
-    | `frames/`, `frames/*.png`, `frames/%05d.png` | numbered pictures |
+    | `photo.jpg`, `photos/`, `photos/*.jpg` | photographs, or in the order of their names frames of a video |
+    | `frames/%05d.png` | numbered pictures: the frames of a video |
     | `rtsp://…`, `rtmp://…`, `http://…`, `udp://…` | a network stream |
 
     Args:

@@ -71,6 +71,8 @@ class ModelSpec:
     """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
     options: tuple[ModelOption, ...] = ()
     """Numbers of its own that a stream may set."""
+    still_area_px: int | None = None
+    """Most output area of a picture by itself, where nobody waits for the next; None is `default_area_px`."""
 
 
 @dataclass(frozen=True, slots=True)

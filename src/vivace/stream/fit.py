@@ -20,19 +20,24 @@ from vivace.models.thumbnail import thumbnail
 from vivace.stream.checks import brief
 
 
-def choose_size(source: Size, spec: ModelSpec) -> Size:
+def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
     """Return the output size for a source when the user names none.
 
-    The aspect is the source's and the area at most `spec.default_area_px` (to rounding); never larger than the source,
-    except where the model's smallest size is.
+    The aspect is the source's and the area at most `spec.default_area_px` (to rounding), of a picture by itself
+    `spec.still_area_px`; never larger than the source, except where the model's smallest size is.
     """
     width, height = source
     if width < 1 or height < 1:
         raise ControlError(f"the source says its size is {width}x{height}; give an output size, e.g. size=(512, 512)")
-    scale = min(1.0, math.sqrt(spec.default_area_px / (width * height)))
+    area_px = (still and spec.still_area_px) or spec.default_area_px
+    largest = min(spec.max_size[0] / width, spec.max_size[1] / height)
+    smallest = max(spec.min_size[0] / width, spec.min_size[1] / height)
+    # Both sides by one factor, or a panorama would lose its ends to the model's longest side.
+    scale = min(largest, max(smallest, min(1.0, math.sqrt(area_px / (width * height)))))
+    most = [min(side, limit) if scale <= 1 else limit for side, limit in zip(source, spec.max_size, strict=True)]
     chosen = (
-        _to_multiple(width * scale, spec.size_multiple, spec.min_size[0], min(width, spec.max_size[0])),
-        _to_multiple(height * scale, spec.size_multiple, spec.min_size[1], min(height, spec.max_size[1])),
+        _to_multiple(width * scale, spec.size_multiple, spec.min_size[0], most[0]),
+        _to_multiple(height * scale, spec.size_multiple, spec.min_size[1], most[1]),
     )
     return check_size(chosen, spec)
 

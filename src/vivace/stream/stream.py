@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, RLock
@@ -18,7 +19,7 @@ from vivace.media.size import Size
 from vivace.models.base import Prompt, StreamModel
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
-from vivace.stream.fit import choose_size
+from vivace.stream.fit import choose_size, prepared
 from vivace.stream.latency import Meter
 from vivace.stream.options import next_anchor
 from vivace.stream.pipeline import FrameSource, Pipeline
@@ -204,6 +205,43 @@ class Stream:
             self._meter.stage("capture", (began_s - captured_s) * 1e3)
             return self._handed_over(session.step(frame))
 
+    def still(self, rgb: Rgb) -> Frame:
+        """Repaint one picture by itself, as well as the model can, with nothing remembered of what came before.
+
+        The model works at full effort and is given the picture until the permanent slots of its memory are filled,
+        `spec.warmup_frames` times, and once more; what comes of the last is returned. Without a `size` of the user's
+        the output is as large as the picture, up to `spec.still_area_px` and the model's largest sides.
+
+        Args:
+            rgb: `uint8 [h w 3]`, RGB, of any size.
+
+        Raises:
+            ControlError: not such a picture.
+            UsageError: a run is going on, or pushed pictures have not been flushed.
+            SessionClosedError: the stream was closed, or its session has ended.
+            StepError: the model failed; the session has ended.
+            CapacityError: memory ran out.
+        """
+        began_s = self._clock()
+        rgb = _check_rgb(rgb)
+        with self._pushing:
+            with self._life:
+                self._check_idle()
+                if self._pushed:
+                    raise UsageError("pictures are being pushed; bring out the last ones with flush() first")
+                self._meter.begin(began_s)
+                # A stand-in for a failed picture helps a stream to go on; here it would be the result.
+                policy = SessionPolicy(live=False, detect_cuts=False, max_failures=1)
+                session = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
+            self._meter.received()
+            frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s), session.next_size)
+            made: list[Frame] = []
+            for index in range(self._model.spec.warmup_frames + 1):
+                made += session.step(replace(frame, index=index, pts=index))
+            made += session.flush()
+            self._board.rewind()
+            return self._handed_over([replace(made[-1], index=0, pts=0)])[0]
+
     def flush(self) -> list[Frame]:
         """Bring out the frames of earlier `push` calls that are still inside the model; the input has ended.
 
@@ -336,9 +374,9 @@ class Stream:
             self._session.close()
         self._board.close()
 
-    def _open(self, source_size: Size, policy: SessionPolicy) -> Session:
+    def _open(self, source_size: Size, policy: SessionPolicy, *, still: bool = False) -> Session:
         """Return the session, opened or begun anew for a source of this size."""
-        size = self._board.controls.size or choose_size(source_size, self._model.spec)
+        size = self._board.controls.size or choose_size(source_size, self._model.spec, still=still)
         mask = self._board.controls.mask
         if mask is not None:
             mask.prepare(size)

@@ -46,6 +46,7 @@ SPEC = ModelSpec(
     efforts=tuple(round(scale * scale, 2) for scale in EFFORT_SCALES),
     conditions=("prompt",),
     styles=tuple(style.title for style in STYLES),
+    still_area_px=2048 * 2048,
 )
 PROMPTS_REMEMBERED = 256
 
