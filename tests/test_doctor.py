@@ -106,4 +106,4 @@ def test_large_models_say_what_is_there_and_how_to_get_the_rest(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "diffusers" else name)
     check = doctor.check_large_models()
     assert "not installed: diffusers" in check.found
-    assert "vivace[gpu]" in check.found
+    assert "pip install '.[gpu]'" in check.found

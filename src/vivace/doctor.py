@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vivace import __version__
-from vivace.errors import BackendUnavailableError, SinkUnsupportedError, VivaceError
+from vivace.errors import BackendUnavailableError, SinkUnsupportedError, VivaceError, install_extra
 from vivace.settings import Settings
 
 State = Literal["ok", "limited", "missing"]
@@ -205,7 +205,7 @@ def check_large_models() -> Check:
 
     lacking = [name for name in ("torch", *GPU_LIBRARIES) if importlib.util.find_spec(name) is None]
     if lacking:
-        return Check("large models", "ok", f"not installed: {', '.join(lacking)} (pip install 'vivace[gpu]')")
+        return Check("large models", "ok", f"not installed: {', '.join(lacking)} ({install_extra('gpu')})")
     places, said, missing = Places.of_this_machine(), [], []
     for profile in list_models():
         needed = profile.needed(profile.style() if profile.styles else None)

@@ -31,6 +31,11 @@ PromptControl = Literal["prompt", "negative_prompt"]
 """The controls that are text to be understood."""
 
 
+def install_extra(name: str) -> str:
+    """Return how to get the packages of an extra, as the remedy of a message."""
+    return f"install the extra `{name}`: `pip install '.[{name}]'` in the folder of Vivace's source"
+
+
 class VivaceError(Exception):
     """Base of all errors raised on purpose."""
 

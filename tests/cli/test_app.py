@@ -117,7 +117,7 @@ def test_without_torch_training_says_how_to_get_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     for tokens in (["train"], ["train", "mini", "--help"], ["train", "evaluate", "clips"]):
         assert main(tokens) == 4
-        assert "pip install 'vivace[train]'" in capsys.readouterr().err
+        assert "pip install '.[train]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "size"), [("512x288", (512, 288)), (" 64X32 ", (64, 32)), ("640×480", (640, 480))])

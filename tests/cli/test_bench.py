@@ -124,7 +124,7 @@ def test_without_the_extra_the_remedy_is_said(arguments: list[str]) -> None:
     code = f"{BARE}; from vivace.cli import main; sys.exit(main(['bench', *{arguments}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
-    assert "pip install 'vivace[bench]'" in " ".join(done.stderr.split())
+    assert "pip install '.[bench]'" in " ".join(done.stderr.split())
 
 
 def test_time_is_measured_without_the_extra(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_time_is_measured_without_the_extra(tmp_path: Path) -> None:
     code = f"{BARE}; from vivace.cli import main; sys.exit(main(['bench', 'speed', *{flags}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "pip install 'vivace[bench]'" in " ".join(done.stdout.split())
+    assert "pip install '.[bench]'" in " ".join(done.stdout.split())
     assert read_document(tmp_path / "speed.json").rows[0].system == "mini"
     assert not (tmp_path / "speed.html").exists()
 

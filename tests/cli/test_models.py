@@ -157,8 +157,8 @@ sys.exit(main(sys.argv[1:]))
     ("command", "code", "words"),
     [
         (("show",), 0, "missing motion"),
-        (("check",), 4, "pip install 'vivace[gpu]'"),
-        (("pull", "--yes"), 4, "pip install 'vivace[gpu]'"),
+        (("check",), 4, "pip install '.[gpu]'"),
+        (("pull", "--yes"), 4, "pip install '.[gpu]'"),
     ],
 )
 def test_without_the_extra_it_is_shown_and_the_rest_says_what_is_missing(

@@ -90,7 +90,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aiortc" else find(name))
     assert main(["serve"]) == 4
-    assert "pip install 'vivace[serve]'" in capsys.readouterr().err
+    assert "pip install '.[serve]'" in capsys.readouterr().err
 
 
 def test_a_token_is_printed_that_the_server_takes(

@@ -23,7 +23,7 @@ from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
 from vivace.bench.metrics.pretrained import Judge, judges
 from vivace.bench.scenes import scene_infos
 from vivace.bench.systems import ClassicFilter, Frozen, Job, ModelSystem, Once, Painted, Passthrough, PerFrame, System
-from vivace.errors import UsageError
+from vivace.errors import UsageError, install_extra
 from vivace.models.base import StreamModel
 
 Report = Callable[[int, int, str], None]
@@ -96,7 +96,7 @@ def systems_of(subject: System, model: StreamModel | None) -> tuple[list[System]
     if importlib.util.find_spec("torch") is not None:
         systems.append(ClassicFilter())
     else:
-        missing.append(NotRun(what="baseline filter", reason="needs torch: pip install 'vivace[train]'"))
+        missing.append(NotRun(what="baseline filter", reason=f"needs torch: {install_extra('train')}"))
     return [*systems, Passthrough(), Frozen(first)], missing
 
 

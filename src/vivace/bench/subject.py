@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vivace.bench.engine import EngineSpec, command_engine, model_arguments, model_engine
 from vivace.bench.foreign import command_name
-from vivace.errors import UsageError
+from vivace.errors import UsageError, install_extra
 from vivace.models.loading import LoadOptions
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def open_exact(subject: Subject) -> tuple[System | None, str | None]:
     if not subject.ours:
         return None, "only for Vivace's own models, which can be run without their short cuts"
     if importlib.util.find_spec("torch") is None:
-        return None, "needs torch, in which the exact run is done: pip install 'vivace[train]'"
+        return None, f"needs torch, in which the exact run is done: {install_extra('train')}"
     from vivace.bench.systems import ModelSystem
     from vivace.models import load_model
 

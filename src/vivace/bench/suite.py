@@ -36,7 +36,7 @@ from vivace.bench.speed import Findings, SpeedOptions, measure_speed
 from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject, open_exact, open_system
 from vivace.bench.tables import print_document
-from vivace.errors import BackendUnavailableError, SinkWriteError
+from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
 
 if TYPE_CHECKING:
     from vivace.bench.quality import QualityOptions
@@ -162,8 +162,7 @@ def need_bench_extra(what: str) -> None:
     for module in ("cv2", "skimage", "matplotlib", "jinja2"):
         if importlib.util.find_spec(module) is None:
             raise BackendUnavailableError(
-                f"{what} needs {module}, which the base install leaves out; "
-                "install it with: pip install 'vivace[bench]'"
+                f"{what} needs {module}, which the base install leaves out; {install_extra('bench')}"
             )
 
 

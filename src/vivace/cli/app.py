@@ -15,7 +15,7 @@ from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
-from vivace.errors import BackendUnavailableError
+from vivace.errors import BackendUnavailableError, install_extra
 from vivace.settings import Settings
 
 OUTPUT = Group("Output", sort_key=1)
@@ -64,7 +64,7 @@ Examples:
 - `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
 
-TRAIN_HELP = "Train and export models (needs `pip install 'vivace[train]'`)."
+TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
 
 
 @Parameter(name="*")
@@ -170,5 +170,5 @@ def _add_train(app: App) -> None:
 def _need_train_extra(what: str) -> None:
     if importlib.util.find_spec("torch") is None:
         raise BackendUnavailableError(
-            f"{what} needs torch, which the base install leaves out; install it with: pip install 'vivace[train]'"
+            f"{what} needs torch, which the base install leaves out; {install_extra('train')}"
         )

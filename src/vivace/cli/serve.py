@@ -13,7 +13,7 @@ from cyclopts import App, Group, Parameter
 
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.options import parse_size, whole
-from vivace.errors import BackendUnavailableError, UsageError
+from vivace.errors import BackendUnavailableError, UsageError, install_extra
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ ADDRESS = Group("Address", sort_key=1)
 WORK = Group("Work", sort_key=2)
 RECORDING = Group("Recording", sort_key=3)
 
-SERVE_HELP = """\
+SERVE_HELP = f"""\
 Serve the studio page, WebRTC, WHIP and WHEP, and the API.
 
-Open the address it prints in a browser. Needs `pip install 'vivace[serve]'`.
+Open the address it prints in a browser. What it needs beside the base install: {install_extra("serve")}.
 
 Every setting can also be given as `VIVACE_SERVE_NAME` in the environment; `docs/serve.md` lists them.
 """
@@ -164,6 +164,5 @@ def _need_serve_extra() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise BackendUnavailableError(
-            f"the server needs {', '.join(missing)}, which the base install leaves out; install with: "
-            "pip install 'vivace[serve]'"
+            f"the server needs {', '.join(missing)}, which the base install leaves out; {install_extra('serve')}"
         )

@@ -10,7 +10,7 @@
                 async for picture in media.pictures():                       # always the newest
                     show(picture.rgb)
 
-Needs `pip install 'vivace[serve]'`.
+Needs the extra `serve`: `pip install '.[serve]'` in the folder of Vivace's source.
 """
 
 from __future__ import annotations

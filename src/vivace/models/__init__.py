@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Protocol
 
-from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
+from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.profile import Profile, describe, list_models
@@ -79,7 +79,5 @@ def load_model(
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "vivace":
             raise
-        raise BackendUnavailableError(
-            f"model {name!r} needs {error.name}; install it with `pip install 'vivace[gpu]'`"
-        ) from error
+        raise BackendUnavailableError(f"model {name!r} needs {error.name}; {install_extra('gpu')}") from error
     return family.load(profile, runtime=runtime, threads=threads, options=options or LoadOptions())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
 from vivace.models.files import Found, Places
 from vivace.models.hub import locked, sha256_of
 from vivace.models.profile import Profile
@@ -89,7 +89,7 @@ def _inspector(profile: Profile) -> Inspector | None:
                 f"profile {profile.name!r} is of family {profile.family!r}, which this version does not know"
             ) from error
         raise BackendUnavailableError(
-            f"checking model {profile.name!r} needs {error.name}; install it with `pip install 'vivace[gpu]'`"
+            f"checking model {profile.name!r} needs {error.name}; {install_extra('gpu')}"
         ) from error
     inspector: Inspector = family.Inspector(profile)
     return inspector

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
-from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError
+from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError, install_extra
 from vivace.models.files import Places
 from vivace.models.profile import FileSpec, Profile, Source
 
@@ -349,9 +349,7 @@ def _download(source: Source, to_do: Plan) -> Path:
 
 
 def _without_library(error: ModuleNotFoundError) -> BackendUnavailableError:
-    return BackendUnavailableError(
-        f"fetching from the hub needs {error.name}; install it with `pip install 'vivace[gpu]'`"
-    )
+    return BackendUnavailableError(f"fetching from the hub needs {error.name}; {install_extra('gpu')}")
 
 
 def _explain(error: Exception, source: Source) -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
+from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.model import SPEC, MiniModel
@@ -44,9 +44,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
         from vivace.runtime.eager import EagerNetwork
     except ModuleNotFoundError as error:
-        raise BackendUnavailableError(
-            f"the eager runtime needs {error.name}; install it with `pip install 'vivace[train]'`"
-        ) from error
+        raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
     return MiniModel(oracle, oracle.info, TextEncoder.load())
 
