@@ -117,6 +117,51 @@ def pack(
     console.print(f"{to}  {to.stat().st_size / 2**20:.1f} MiB, step {metadata['step']}")
 
 
+@app.command
+def speed(
+    *,
+    size: Annotated[str, Parameter(help="Picture size WxH.")] = "512x512",
+    rounds: Annotated[int, Parameter(help="How often each is run, in turn.")] = 25,
+) -> None:
+    """Time the shipped model and the next body (random weights) in turn, on this machine."""
+    import numpy as np
+
+    from vivace.media.size import parse_size
+    from vivace.train.looks.speed import race
+
+    timings = race(parse_size(size), rounds=rounds)
+    base = timings[0]
+    for timing in timings:
+        network, whole = (float(np.median(v)) for v in (timing.network_ms, timing.whole_ms))
+        print(
+            f"{timing.name:24s} network {network:6.1f} ms, x{np.median(base.network_ms) / network:.2f}"
+            f"   with the host's part {whole:6.1f} ms, x{np.median(base.whole_ms) / whole:.2f}"
+        )
+
+
+@app.command
+def sheet(
+    clips: Path,
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    to: Annotated[Path, Parameter(help="The picture to write.")] = Path("looks.png"),
+    size: Annotated[int, Parameter(help="Side of the pictures: 256, or 512 as most streams are.")] = 256,
+    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+) -> None:
+    """Paint one frame of each clip in every look: teacher above, the run's averaged weights below.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from vivace.train.looks.sheet import write_sheet
+
+    write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=tuple(look or ()))
+    console.print(f"{to}")
+
+
 def train_in_processes(cfg: FitConfig, processes: int) -> None:
     """Train in single-threaded processes on a CPU, gradients averaged; on a GPU in this one."""
     torch.set_num_threads(1)

