@@ -10,7 +10,7 @@ from vivace.models.mini.textures import make_textures, screens
 from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.config import CODE_DIM, Mini2Config
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
-from vivace.models.mini2.network import Conditions, Extras, Mini2Net
+from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net
 from vivace.models.mini2.textures import block_textures, make_cells
 from vivace.train.looks.speed import convert
 from vivace.train.looks.student import from_blocks, to_blocks
@@ -108,12 +108,15 @@ def test_gradients_reach_every_weight_of_what_is_asked_for() -> None:
     body = net().train()
     inputs = example_inputs(body, (64, 64), EVERYTHING)
     x = (inputs["blocks"].float() / 128 - 1).permute(0, 3, 1, 2)
-    from vivace.models.mini2.network import Memory
-
     memory = Memory(*(inputs[n] for n in ("keys", "values", "rows", "columns", "bias")))
     regions = inputs["regions"].permute(0, 3, 1, 2) / 255
     found = body(
-        x, Conditions(inputs["code"], inputs["step"]), Extras(regions, memory), edit=True, displacement=True, remember=True
+        x,
+        Conditions(inputs["code"], inputs["step"]),
+        Extras(regions, memory),
+        edit=True,
+        displacement=True,
+        remember=True,
     )
     sum(value.square().sum() for value in found if value is not None).backward()
     assert [name for name, p in body.named_parameters() if p.grad is None] == []

@@ -26,7 +26,7 @@ from vivace.train.looks.material import is_usable, read_material, rendered_textu
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.looks.student import Student
-from vivace.train.looks.targets import Painter, Place, bake, sample_pair, shard_path, teacher_textures
+from vivace.train.looks.targets import Painter, Place, bake, sample_pair, save_shard, shard_path, teacher_textures
 from vivace.train.mini import Ema
 from vivace.train.teachers import TEACHERS
 
@@ -66,7 +66,9 @@ def data(tmp_path: Path) -> Path:
         ("d", "CC0-1.0", ""),
     ):
         Image.fromarray(photo(ord(name))).save(folder / "photos" / f"{name}.png")
-        rows.append({"file": f"photos/{name}.png", "split": "photo", "clip_licence": licence, "tags": "x", "notes": notes})
+        rows.append(
+            {"file": f"photos/{name}.png", "split": "photo", "clip_licence": licence, "tags": "x", "notes": notes}
+        )
     rows.append({"file": "dev/e.mp4", "split": "dev", "clip_licence": "MIT", "tags": "", "notes": ""})
     with (folder / "MANIFEST.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -76,12 +78,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def targets(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("vivace.train.looks.targets.ITEMS", 3)
-    monkeypatch.setattr("vivace.train.looks.targets.save_shard.__defaults__", (3,), raising=False)
+def targets(data: Path, tmp_path: Path) -> Path:
     material = read_material(data)
-    from vivace.train.looks.targets import save_shard
-
     (tmp_path / "run" / "targets").mkdir(parents=True)
     save_shard(shard_path(tmp_path / "run" / "targets", 0), material, Painter(FakeNeural()), 0, items=3)
     return tmp_path / "run" / "targets"
@@ -133,8 +131,6 @@ def test_computed_looks_change_the_picture_and_differ(scale: int) -> None:
 
 
 def test_a_shard_is_made_of_its_number_and_baking_skips_what_is_there(data: Path, tmp_path: Path) -> None:
-    from vivace.train.looks.targets import save_shard
-
     material, painter = read_material(data), Painter(FakeNeural())
     one, two = tmp_path / "one", tmp_path / "two"
     save_shard(one, material, painter, 7, items=2)
@@ -238,7 +234,7 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
         losses.total.backward()
         optimiser.step()
         ema.update(student, step)
-        values.append(float(losses.total))
+        values.append(float(losses.total.detach()))
     assert min(values[-2:]) < 0.9 * values[0]
     cfg = FitConfig(tmp_path / "run", tmp_path)
     save(cfg.out / "checkpoint.pt", student, optimiser, ema, Progress(8, 16, 0.5), rng)
@@ -261,10 +257,17 @@ def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = Student()
     optimiser = torch.optim.AdamW(student.parameters())
-    save(tmp_path / "checkpoint.pt", student, optimiser, Ema(student, 0.9), Progress(40, 640, 3.0), np.random.default_rng())
+    save(
+        tmp_path / "checkpoint.pt",
+        student,
+        optimiser,
+        Ema(student, 0.9),
+        Progress(40, 640, 3.0),
+        np.random.default_rng(),
+    )
     packed = tmp_path / "packed.safetensors"
     write_weights(tmp_path / "checkpoint.pt", packed)
-    weights, metadata = read_weights(packed)
+    _, metadata = read_weights(packed)
     assert metadata["step"] == "40"
     with safe_open(packed, "pt") as file:
         assert file.get_tensor("codes.table").dtype == torch.bfloat16

@@ -170,6 +170,7 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
         progress.pictures += 2 * len(batch.source) * world
         progress.minutes = earlier + (time.monotonic() - began) / 60
         for name, value in {"loss": losses.total, **losses._asdict()}.items():
+            value = value.detach()
             running[name] = 0.98 * running.get(name, float(value)) + 0.02 * float(value)
         if rank == 0 and progress.step % SAY_EVERY_STEPS == 0:
             now = time.monotonic()

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vivace.errors import CheckpointError, UsageError
-from vivace.media.size import cover
+from vivace.media.convert import cover
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.textures import block_textures
 from vivace.train.clips import list_videos, read_evenly
@@ -68,7 +68,9 @@ def write_sheet(
     unknown = sorted(set(looks) - set(LOOK_KEYS))
     if unknown or side not in (256, 512):
         raise UsageError(
-            f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}" if unknown else "the side is 256 or 512"
+            f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}"
+            if unknown
+            else "the side is 256 or 512"
         )
     scale = side // 256
     student, painter = load_student(checkpoint), Painter(NeuralTeachers(packages))

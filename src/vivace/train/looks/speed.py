@@ -1,0 +1,130 @@
+"""How fast the next body is beside the shipped one: both in turn, in one run, on this machine."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vivace.models import load_model
+from vivace.models.base import Chunk
+from vivace.models.camera_motion import CameraMotion
+from vivace.models.mini.model import MiniModel
+from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
+from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
+from vivace.models.mini2.network import Mini2Net
+from vivace.runtime.openvino import import_openvino
+
+VARIANTS: dict[str, Variant] = {
+    "a look alone": PLAIN,
+    "regions": Variant(regions=True),
+    "regions and memory": Variant(regions=True, memory=True),
+    "all inputs and outputs": EVERYTHING,
+}
+WARM_UP = 4
+_KEPT = ("keys", "values", "new_keys", "new_values")
+"""What stays inside from frame to frame, in the precision the network computes in."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """What one row of the table says."""
+
+    name: str
+    network_ms: list[float] = field(default_factory=list)
+    whole_ms: list[float] = field(default_factory=list)
+    """With what the host does for a frame: pictures in and out, the camera's motion."""
+
+
+def convert(net: Mini2Net, size: tuple[int, int], variant: Variant) -> Any:
+    """Return the OpenVINO model of a variant, for one padded size, with names at its inputs and outputs."""
+    ov = import_openvino()
+    example = example_inputs(net, size, variant)
+    with warnings.catch_warnings(), torch.no_grad():
+        # Tracing warns of every shape it reads, and here they are fixed.
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(StepGraph(net, variant).eval(), example_input=tuple(example.values()))
+    for port, (name, value) in zip(model.inputs, example.items(), strict=True):
+        port.get_tensor().set_names({name})
+        port.get_node().set_partial_shape(ov.PartialShape(list(value.shape)))
+    for port, name in zip(model.outputs, output_names(variant), strict=True):
+        port.get_tensor().set_names({name})
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, threads: int | None = None) -> Any:
+    """Return an infer request of a variant, with inputs of its own, for a padded size."""
+    from openvino.preprocess import PrePostProcessor
+
+    ov = import_openvino()
+    core = ov.Core()
+    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    model = convert(net, size, variant)
+    if bf16:
+        ports = PrePostProcessor(model)
+        for name in _KEPT:
+            for side, names in (
+                (ports.input, [p.any_name for p in model.inputs]),
+                (ports.output, output_names(variant)),
+            ):
+                if name in names:
+                    side(name).tensor().set_element_type(ov.Type.bf16)
+        model = ports.build()
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return core.compile_model(model, "CPU", config).create_infer_request()
+
+
+def race(
+    size: tuple[int, int], *, rounds: int = 30, variants: dict[str, Variant] | None = None, threads: int | None = None
+) -> list[Timing]:
+    """Time the shipped model and variants of the next body (random weights) in turn on random pictures."""
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    timings: list[tuple[Timing, Callable[[], object], Callable[[], object]]] = []
+    shipped = load_model("mini", threads=threads)
+    assert isinstance(shipped, MiniModel)
+    state = shipped.open(size)
+    chunk = Chunk(rgb[None], shipped.encode_prompt("ink").embeds)
+    for _ in range(WARM_UP):
+        shipped.step([state], [chunk])
+    executor = state.canvases[state.level].executor
+    assert executor is not None
+    timings.append((Timing("mini, as shipped"), executor.run, lambda: shipped.step([state], [chunk])))
+    torch.manual_seed(0)
+    net = Mini2Net().eval()
+    for name, variant in (variants or VARIANTS).items():
+        request = compile_variant(net, padded(size), variant, threads)
+        timings.append((Timing(name), request.infer, _whole(request, size, rgb)))
+    for turn in range(rounds + WARM_UP):
+        for timing, network, whole in timings:
+            for run, into in ((network, timing.network_ms), (whole, timing.whole_ms)):
+                begin = time.perf_counter()
+                run()
+                if turn >= WARM_UP:
+                    into.append((time.perf_counter() - begin) * 1e3)
+    return [timing for timing, _, _ in timings]
+
+
+def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8]) -> Callable[[], object]:
+    ov = import_openvino()
+    buffer, motion = BlockBuffer(size), CameraMotion()
+    request.set_tensor("blocks", ov.Tensor(buffer.array, shared_memory=True))
+    picture = request.get_tensor("picture")
+
+    def step() -> NDArray[np.uint8]:
+        motion.update(rgb)
+        buffer.put_source(rgb)
+        buffer.put_estimate(picture.data)
+        request.infer()
+        return to_picture(picture.data, size)
+
+    return step
