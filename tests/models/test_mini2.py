@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,26 +12,35 @@ from vivace.models.mini.textures import make_textures, screens
 from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.config import CODE_DIM, Mini2Config
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
-from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net
+from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net, pooled
 from vivace.models.mini2.textures import block_textures, make_cells
 from vivace.train.looks.speed import convert
 from vivace.train.looks.student import from_blocks, to_blocks
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def net() -> Mini2Net:
     torch.manual_seed(0)
-    return Mini2Net(Mini2Config(depth=2)).eval()
+    return Mini2Net(Mini2Config(eighth=32, sixteenth=32, dim=64, heads=2, depth=2, fine=48)).eval()
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 128), (130, 70), (250, 98)])
+@pytest.mark.parametrize("size", [(64, 64), (96, 128), (96, 80), (100, 96), (130, 70), (250, 98)])
 def test_pictures_come_back_from_blocks_as_they_went_in(size: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     buffer = BlockBuffer(size)
     buffer.put_source(rgb)
     blocks = np.ascontiguousarray(buffer.array[..., :48])
     assert np.array_equal(to_picture(blocks, size), rgb)
-    whole = to_picture(blocks, padded(size))
-    assert np.array_equal(whole[:, size[0] :], np.repeat(whole[:, size[0] - 1 : size[0]], whole.shape[1] - size[0], 1))
+    width, height = padded(size)
+    repeated = np.pad(rgb, ((0, height - size[1]), (0, width - size[0]), (0, 0)), mode="edge")
+    assert np.array_equal(to_picture(blocks, (width, height)), repeated)
     assert (buffer.array[..., 48:] == 128).all()
     buffer.put_estimate(blocks)
     assert np.array_equal(buffer.array[..., 48:96], blocks)
@@ -88,7 +99,12 @@ def test_optional_inputs_change_the_picture_only_where_they_are_given() -> None:
     assert not torch.equal(everything["picture"], plain[0])
     assert everything["edit"].shape == (1, 1, 16, 16)
     assert everything["displacement"].shape == (1, 2, 8, 8)
-    assert everything["new_keys"].shape == (1, 1, 1, 256)
+    assert everything["new_keys"].shape == (1, 1, 1, 64)
+
+
+def test_means_of_an_odd_grid_are_of_what_there_is() -> None:
+    grid = torch.arange(15.0).view(1, 1, 3, 5)
+    assert pooled(grid, 2).flatten().tolist() == [3.0, 5.0, 6.5, 10.5, 12.5, 14.0]
 
 
 def test_a_slot_that_is_masked_is_not_seen() -> None:
@@ -131,7 +147,9 @@ def test_the_converted_graph_computes_what_torch_computes(variant: Variant) -> N
     inputs = example_inputs(body, size, variant, seed=4)
     with torch.no_grad():
         expected = StepGraph(body, variant)(*inputs.values())
-    compiled = ov.Core().compile_model(convert(body, size, variant), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(
+        convert(body, size, variant), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    )
     found = compiled({name: value.numpy() for name, value in inputs.items()})
     for name, value in zip(output_names(variant), expected, strict=True):
         wanted = value.numpy().astype(np.float32)

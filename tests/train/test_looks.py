@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ from torch import Tensor
 
 from vivace.errors import CheckpointError, SourceNotFoundError
 from vivace.models.mini2.codes import grow_table
+from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
 from vivace.train.looks import packages
 from vivace.train.looks.batches import BatchSource
+from vivace.train.looks.commands import RECOVERY
 from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.features import Features
 from vivace.train.looks.fit import FitConfig, Progress, read_weights, restore, save, train_step, write_weights
@@ -29,6 +33,14 @@ from vivace.train.looks.student import Student
 from vivace.train.looks.targets import Painter, Place, bake, sample_pair, save_shard, shard_path, teacher_textures
 from vivace.train.mini import Ema
 from vivace.train.teachers import TEACHERS
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class FakeNeural(NeuralTeachers):
@@ -56,7 +68,11 @@ def photo(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
+    return write_data(tmp_path / "data")
+
+
+def write_data(folder: Path) -> Path:
+    """Write a folder of pictures with a manifest."""
     (folder / "photos").mkdir(parents=True)
     rows = []
     for name, licence, notes in (
@@ -77,12 +93,12 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def targets(data: Path, tmp_path: Path) -> Path:
-    material = read_material(data)
-    (tmp_path / "run" / "targets").mkdir(parents=True)
-    save_shard(shard_path(tmp_path / "run" / "targets", 0), material, Painter(FakeNeural()), 0, items=3)
-    return tmp_path / "run" / "targets"
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard, which several tests read."""
+    folder = tmp_path_factory.mktemp("targets")
+    save_shard(shard_path(folder, 0), read_material(write_data(folder / "data")), Painter(FakeNeural()), 0, items=2)
+    return folder
 
 
 def test_material_leaves_out_copyleft_doubt_and_the_clips_of_the_judge(data: Path) -> None:
@@ -133,8 +149,8 @@ def test_computed_looks_change_the_picture_and_differ(scale: int) -> None:
 def test_a_shard_is_made_of_its_number_and_baking_skips_what_is_there(data: Path, tmp_path: Path) -> None:
     material, painter = read_material(data), Painter(FakeNeural())
     one, two = tmp_path / "one", tmp_path / "two"
-    save_shard(one, material, painter, 7, items=2)
-    save_shard(two, material, painter, 7, items=2)
+    save_shard(one, material, painter, 7, items=1)
+    save_shard(two, material, painter, 7, items=1)
     assert one.read_bytes() == two.read_bytes()
     shard_path(tmp_path, 0).write_bytes(b"kept")
     bake(material, painter, tmp_path, range(1))
@@ -148,7 +164,7 @@ def test_the_filter_steadies_a_restless_teacher_and_lets_go_at_a_cut() -> None:
     filtered = filter_along_motion([still] * 6, painted)
 
     def change(frames: list[np.ndarray]) -> float:
-        return float(np.mean([np.abs(a - b).mean() for a, b in zip(frames[2:], frames[3:], strict=False)]))
+        return float(np.mean([np.abs(a - b).mean() for a, b in pairwise(frames[2:])]))
 
     assert change(filtered) < 0.5 * change(painted)
     other = 255 - still
@@ -220,15 +236,19 @@ def test_a_package_that_is_missing_or_another_one_is_named(tmp_path: Path) -> No
         packages.find(tmp_path, packages.PAINTINGS)
 
 
+def small_student() -> Student:
+    return Student(Mini2Config(eighth=32, sixteenth=32, dim=64, heads=2, depth=2, fine=48))
+
+
 def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    student = Student()
-    optimiser = torch.optim.AdamW(student.parameters(), 2e-3)
-    rng = np.random.default_rng(0)
+    student = small_student()
+    optimiser = torch.optim.AdamW(student.parameters(), 1e-3)
     ema = Ema(student, 0.99)
     batch = BatchSource(targets, np.random.default_rng(1)).draw(1, 64)
     values = []
-    for step in range(8):
+    for step in range(12):
+        # The same history each time: what is compared is the network, not the luck of the draw.
         losses = train_step(student, None, batch, np.random.default_rng(3))
         optimiser.zero_grad()
         losses.total.backward()
@@ -236,13 +256,15 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
         ema.update(student, step)
         values.append(float(losses.total.detach()))
     assert min(values[-2:]) < 0.9 * values[0]
+    rng = np.random.default_rng(0)
     cfg = FitConfig(tmp_path / "run", tmp_path)
-    save(cfg.out / "checkpoint.pt", student, optimiser, ema, Progress(8, 16, 0.5), rng)
+    cfg.out.mkdir()
+    save(cfg.out / "checkpoint.pt", student, optimiser, ema, Progress(12, 24, 0.5), rng)
     expected = rng.random()
-    other, again = Student(), np.random.default_rng(99)
-    moments = torch.optim.AdamW(other.parameters(), 2e-3)
+    other, again = small_student(), np.random.default_rng(99)
+    moments = torch.optim.AdamW(other.parameters(), 1e-3)
     progress, average = restore(cfg, other, moments, again)
-    assert (progress.step, progress.pictures) == (8, 16)
+    assert (progress.step, progress.pictures) == (12, 24)
     assert again.random() == expected
     for name, value in student.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
@@ -250,7 +272,7 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
     assert moments.state_dict()["state"].keys() == optimiser.state_dict()["state"].keys()
     (cfg.out / "checkpoint.pt").write_bytes(b"half")
     with pytest.raises(CheckpointError, match="move it away"):
-        restore(cfg, Student(), moments, again)
+        restore(cfg, small_student(), moments, again)
 
 
 def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
@@ -282,6 +304,12 @@ def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
         read_weights(packed)
 
 
+def test_the_recovery_point_in_the_repository_fits_the_network() -> None:
+    weights, metadata = read_weights(RECOVERY)
+    assert Student().load_state_dict(weights).missing_keys == []
+    assert int(metadata["step"]) > 0
+
+
 def test_a_new_look_gets_a_row_and_the_others_keep_theirs() -> None:
     state = {"codes.table": torch.arange(6.0).view(3, 2)}
     grow_table(state, "codes.table", ("a", "b", "c"), ("a", "x", "b", "c"))
@@ -293,7 +321,7 @@ def test_a_new_look_gets_a_row_and_the_others_keep_theirs() -> None:
 def test_a_pair_of_a_still_has_places_that_move_with_the_camera() -> None:
     segment = Segment("x", photo(1)[None])
     moved = set()
-    for seed in range(12):
+    for seed in range(8):
         pictures, places = sample_pair(segment, np.random.default_rng(seed), 1)
         assert pictures.shape == (4, 3, 256, 256)
         moved.add((places[1].top - places[0].top, places[1].left - places[0].left))

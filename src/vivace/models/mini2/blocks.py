@@ -30,8 +30,8 @@ class BlockBuffer:
         self._source = np.ndarray((rows, columns, BLOCK_PX), _ROW, self.array.data, 0, strides)
         self._estimate = np.ndarray((rows, columns), _BLOCK, self.array.data, PICTURE_CHANNELS, strides[:2])
         # What is beyond the picture repeats its border, so that convolutions see no edge there.
-        self._padded = np.zeros((height, width, 3), np.uint8)
-        self._rows = self._padded.reshape(height, width * 3).view(_ROW).reshape(rows, BLOCK_PX, columns)
+        self._down = np.minimum(np.arange(height), size[1] - 1)
+        self._right = np.minimum(np.arange(width), size[0] - 1)
 
     @property
     def textures(self) -> NDArray[np.uint8]:
@@ -40,12 +40,19 @@ class BlockBuffer:
 
     def put_source(self, rgb: NDArray[np.uint8]) -> None:
         """Write the source `uint8 [h w 3]`."""
-        height, width = rgb.shape[:2]
-        whole = self._padded
-        whole[:height, :width] = rgb
-        whole[:height, width:] = rgb[:, -1:]
-        whole[height:] = whole[height - 1]
-        self._source[...] = self._rows.transpose(0, 2, 1)
+        bottom, right = (side // BLOCK_PX * BLOCK_PX for side in rgb.shape[:2])
+        self._write(rgb[:bottom, :right], 0, 0)
+        if bottom < len(self._down):
+            self._write(rgb[self._down[bottom:], :right], bottom, 0)
+        if right < len(self._right):
+            self._write(rgb[:, self._right[right:]][self._down], 0, right)
+
+    def _write(self, part: NDArray[np.uint8], top: int, left: int) -> None:
+        """Write a part of the source, sides and place multiples of a block."""
+        height, width = part.shape[:2]
+        rows = part.reshape(height, width * 3).view(_ROW).reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX)
+        top, left = top // BLOCK_PX, left // BLOCK_PX
+        self._source[top : top + rows.shape[0], left : left + rows.shape[2]] = rows.transpose(0, 2, 1)
 
     def put_estimate(self, picture: NDArray[np.uint8] | None) -> None:
         """Write an output of the graph `uint8 [1 h w 48]` as the estimate; None is none yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +70,7 @@ def example_inputs(
     generator = torch.Generator().manual_seed(seed)
     cfg = net.cfg
     h, w = size[1] // 4, size[0] // 4
-    tokens = (h // 8 // cfg.pool) * (w // 8 // cfg.pool) * memory_frames
+    tokens = math.prod(-(-side // (8 * cfg.pool)) for side in (h, w)) * memory_frames
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)

@@ -32,7 +32,7 @@ class Conditions(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Keys and values of other frames: key frames and the window, as `MemoryAttention.write` gives them."""
+    """Keys and values of other frames: key frames and the window, as `Attention.write` gives them."""
 
     keys: Tensor
     """`[b n l d]`: memory block, token, width; without positions."""
@@ -100,23 +100,16 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-class FrameAttention(nn.Module):
-    """Every token of a frame attends to every other of the same frame."""
-
-    def __init__(self, cfg: Mini2Config) -> None:
-        super().__init__()
-        self.heads = cfg.heads
-        self.qkv = nn.Linear(cfg.dim, 3 * cfg.dim, bias=False)
-        self.out = nn.Linear(cfg.dim, cfg.dim)
-
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        """Attend within each frame: `x [b l d]`, rotary `angles [l d/2]`."""
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))
-        return self.out(merge_heads(F.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v)))
+def pooled(grid: Tensor, pool: int) -> Tensor:
+    """Return means of pool x pool of `[b c h w]` as `[b l c]`; at the right and below, of what there is."""
+    return F.avg_pool2d(grid, pool, ceil_mode=True).flatten(2).transpose(1, 2)
 
 
-class MemoryAttention(nn.Module):
-    """Every token attends to the tokens of key frames and past frames."""
+class Attention(nn.Module):
+    """Every token attends to means of pool x pool tokens, of the same frame or of a memory.
+
+    The means are a quarter of the tokens, and attention is what grows with the square of the picture's area.
+    """
 
     def __init__(self, cfg: Mini2Config) -> None:
         super().__init__()
@@ -126,20 +119,30 @@ class MemoryAttention(nn.Module):
         self.out = nn.Linear(cfg.dim, cfg.dim)
 
     def write(self, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """Return a frame's keys and values for the memory, `[b l/pool² d]` each."""
+        """Return a frame's keys and values, `[b l/pool² d]` each, without positions."""
         b, _, d = x.shape
-        grid = x.transpose(1, 2).reshape(b, d, height, width)
-        k, v = self.kv(F.avg_pool2d(grid, self.pool).flatten(2).transpose(1, 2)).chunk(2, -1)
+        k, v = self.kv(pooled(x.transpose(1, 2).reshape(b, d, height, width), self.pool)).chunk(2, -1)
         return k, v
 
-    def forward(self, x: Tensor, angles: Tensor, memory: Memory, index: int) -> Tensor:
-        """Attend from `x [b l d]` to block `index` of a memory."""
-        there = rotary_angles(memory.rows, memory.columns, x.shape[-1] // self.heads)[:, None]
+    def forward(
+        self, x: Tensor, angles: Tensor, keys: Tensor, values: Tensor, there: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        """Attend from `x [b l d]` with rotary `angles [l d/2]` to keys `[b m d]` at `there`; `bias` is on the logits."""
         q = rotate(split_heads(self.q(x), self.heads), angles)
-        k = rotate(split_heads(memory.keys[:, index].to(x.dtype), self.heads), there)
-        v = split_heads(memory.values[:, index].to(x.dtype), self.heads)
-        bias = memory.bias[:, None, None].to(q.dtype)
+        k = rotate(split_heads(keys.to(x.dtype), self.heads), there)
+        v = split_heads(values.to(x.dtype), self.heads)
         return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=bias)))
+
+
+class Grid(NamedTuple):
+    """Where the tokens of a frame are."""
+
+    height: int
+    width: int
+    angles: Tensor
+    """`[l d/2]` rotary angles of the tokens."""
+    pooled: Tensor
+    """`[l/pool² d/2]` of their means."""
 
 
 class Block(nn.Module):
@@ -147,19 +150,23 @@ class Block(nn.Module):
 
     def __init__(self, cfg: Mini2Config, memory: bool) -> None:
         super().__init__()
-        self.frame = FrameAttention(cfg)
-        self.memory = MemoryAttention(cfg) if memory else None
+        self.frame = Attention(cfg)
+        self.memory = Attention(cfg) if memory else None
         self.up = nn.Linear(cfg.dim, 4 * cfg.dim)
         self.down = nn.Linear(4 * cfg.dim, cfg.dim)
         # One modulation is computed for all blocks (PixArt's adaLN-single); each adds its own offsets.
         self.modulation = nn.Parameter(torch.zeros(1, 7, cfg.dim))
 
-    def forward(self, x: Tensor, shared: Tensor, angles: Tensor, memory: Memory | None, index: int) -> Tensor:
+    def forward(self, x: Tensor, shared: Tensor, grid: Grid, memory: Memory | None, index: int) -> Tensor:
         """Transform tokens `[b l d]`; `index` is this block's place in the memory."""
         shift1, scale1, gate1, shift2, scale2, gate2, gate3 = (shared + self.modulation).chunk(7, 1)
-        x = x + gate1 * self.frame(norm(x) * (1 + scale1) + shift1, angles)
+        y = norm(x) * (1 + scale1) + shift1
+        x = x + gate1 * self.frame(y, grid.angles, *self.frame.write(y, grid.height, grid.width), grid.pooled)
         if self.memory is not None and memory is not None:
-            x = x + gate3 * self.memory(norm(x), angles, memory, index)
+            there = rotary_angles(memory.rows, memory.columns, x.shape[-1] // self.memory.heads)[:, None]
+            bias = memory.bias[:, None, None].to(x.dtype)
+            keys, values = memory.keys[:, index], memory.values[:, index]
+            x = x + gate3 * self.memory(norm(x), grid.angles, keys, values, there, bias)
         return x + gate2 * self.down(F.gelu(self.up(norm(x) * (1 + scale2) + shift2), approximate="tanh"))
 
 
@@ -180,7 +187,12 @@ class Trunk(nn.Module):
         rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
         columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
         ones = torch.ones(h, w, device=tokens.device)
-        angles = rotary_angles((rows[:, None] * ones).flatten(), (columns * ones).flatten(), self.cfg.head_dim)
+        places = torch.stack([rows[:, None] * ones, columns * ones])
+        angles, means = (
+            rotary_angles(p[:, 0], p[:, 1], self.cfg.head_dim)
+            for p in (places.flatten(1).T, pooled(places[None], self.cfg.pool)[0])
+        )
+        grid = Grid(h, w, angles, means)
         shared = self.shared(cond).unflatten(-1, (7, -1))
         x = tokens.flatten(2).transpose(1, 2)
         kept: list[tuple[Tensor, Tensor]] = []
@@ -189,13 +201,22 @@ class Trunk(nn.Module):
             assert isinstance(block, Block)
             if block.memory is not None and remember:
                 kept.append(block.memory.write(norm(x), h, w))
-            x = block(x, shared, angles, memory, index)
+            x = block(x, shared, grid, memory, index)
             index += block.memory is not None
         keys, values = (torch.stack(part, 1) for part in zip(*kept, strict=True)) if kept else (None, None)
         return x.transpose(1, 2).reshape(tokens.shape), keys, values
 
 
 # -- convolutions ------------------------------------------------------------------------------------------------------
+
+
+def scale_and_shift(film: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what features are multiplied by and what is added `[b c 1 1]`, from `film [b 2c]`, where 0 changes nothing.
+
+    The 1 is added before the last axes are: OpenVINO would join it with the product, and compute that without vectors.
+    """
+    scale, shift = film.chunk(2, 1)
+    return (scale + 1)[..., None, None], shift[..., None, None]
 
 
 class Residual(nn.Module):
@@ -209,8 +230,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """Transform `[b c h w]` under the conditioning `[b d]`."""
-        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
-        return x + self.second(F.silu(self.first(F.silu(x)) * (1 + scale) + shift))
+        scale, shift = scale_and_shift(self.film(cond))
+        return x + self.second(F.silu(self.first(F.silu(x)) * scale + shift))
 
 
 class LocalMap(nn.Module):
@@ -237,8 +258,8 @@ class LocalMap(nn.Module):
         """Return the picture in blocks `[b 48 h w]` from blocks `[b 128 h w]` and features `[b c h/2 w/2]`."""
         basis = self.basis(blocks)
         local = F.pixel_shuffle(self.local(features), 2)
-        scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
-        x = (basis + local * (self.gate * basis + self.offset)) * (1 + scale) + shift
+        scale, shift = scale_and_shift(self.film(cond))
+        x = (basis + local * (self.gate * basis + self.offset)) * scale + shift
         return self.draw(F.silu(self.hidden(F.silu(x)))) + self.linear(x)
 
 

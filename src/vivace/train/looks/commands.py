@@ -122,6 +122,10 @@ def speed(
     *,
     size: Annotated[str, Parameter(help="Picture size WxH.")] = "512x512",
     rounds: Annotated[int, Parameter(help="How often each is run, in turn.")] = 25,
+    threads: Annotated[int | None, Parameter(help="Threads of a network; OpenVINO's choice by default.")] = None,
+    teachers: Annotated[
+        Path | None, Parameter(help="Folder with the packages of the teachers: their painting network is timed too.")
+    ] = None,
 ) -> None:
     """Time the shipped model and the next body (random weights) in turn, on this machine."""
     import numpy as np
@@ -129,7 +133,7 @@ def speed(
     from vivace.media.size import parse_size
     from vivace.train.looks.speed import race
 
-    timings = race(parse_size(size), rounds=rounds)
+    timings = race(parse_size(size), rounds=rounds, threads=threads, packages=teachers)
     base = timings[0]
     for timing in timings:
         network, whole = (float(np.median(v)) for v in (timing.network_ms, timing.whole_ms))

