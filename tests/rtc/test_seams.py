@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from struct import pack
 
 import pytest
+from aioice import stun
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -14,6 +16,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import NackGenerator
 
 from vivace.rtc import seams
+from vivace.rtc.connection import open_connection
 
 
 def connection_parts() -> tuple[RTCPeerConnection, RTCRtpReceiver, RTCRtpSender]:
@@ -107,3 +110,23 @@ def test_a_crowd_of_sources_is_counted_and_forgotten() -> None:
         await connection.close()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("name", list(stun.ATTRIBUTES_BY_NAME))
+def test_a_stun_packet_with_a_value_of_any_length_is_parsed_or_refused_as_its_socket_expects(name: str) -> None:
+    """A server meets anything: an error of another kind is a traceback in its log."""
+    asyncio.run(open_connection([]).close())
+    number = stun.ATTRIBUTES_BY_NAME[name][0]
+    parsed = refused = 0
+    for length in range(32):
+        for value in (bytes(length), b"\x00\x01" + bytes(length), b"\x00\x02" + bytes(length), b"\xff" * length):
+            body = pack("!HH", number, len(value)) + value + bytes(-len(value) % 4)
+            packet = pack("!HHI12s", stun.Method.BINDING, len(body), stun.COOKIE, bytes(12)) + body
+            for data in (packet, packet[: 24 + length // 2]):
+                try:
+                    stun.parse_message(data)
+                    parsed += 1
+                except ValueError:
+                    refused += 1
+    assert parsed + refused == 32 * 4 * 2
+    assert refused, "a packet that is cut short is none"

@@ -29,6 +29,7 @@ from vivace.rtc.seams import (
     agreed_codecs,
     codec_name,
     gather_loopback_too,
+    refuse_malformed_stun,
     remember_few_sources,
     replace_jitter_buffer,
     replace_requests,
@@ -50,6 +51,7 @@ MAX_BEYOND_WINDOW = 128 * 1024
 
 def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
     """Return a new connection; without servers it finds its way on the local network only."""
+    refuse_malformed_stun()
     return RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
 
 

@@ -1,13 +1,15 @@
-"""Everything we use of aiortc that it does not promise: one function for each, and the reason.
+"""Everything we use of aiortc and aioice that they do not promise: one function for each, and the reason.
 
 `tests/rtc/test_seams.py` fails when a new aiortc has renamed or changed one of them.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from aioice import stun
 from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -27,6 +29,7 @@ _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _SEND_KEYFRAME = "_send_keyframe"
 _CONNECTION = "_connection"
 _GET_CANDIDATES = "get_component_candidates"
+_PARSE = "parse_message"
 
 
 MAX_REPORTED = 16
@@ -147,6 +150,24 @@ def gather_loopback_too(ice_transport: Any) -> None:
         return await gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout)
 
     setattr(connection, _GET_CANDIDATES, with_loopback)
+
+
+def refuse_malformed_stun() -> None:
+    """Let a malformed STUN packet be refused as aioice refuses one: with ValueError, which its sockets expect.
+
+    Its parser lets `struct.error` out where a number in a packet is cut short, which then is a traceback in the log.
+    """
+    parse = getattr(stun, _PARSE)
+    if getattr(parse, "__module__", None) == __name__:
+        return
+
+    def parse_or_refuse(data: bytes) -> stun.Message:
+        try:
+            return parse(data)
+        except struct.error as error:
+            raise ValueError(f"malformed STUN packet: {error}") from error
+
+    _replace(stun, _PARSE, parse_or_refuse)
 
 
 class _H264Packer(H264Encoder):

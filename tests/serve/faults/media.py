@@ -16,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 from aiortc import RTCDataChannel
+from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, Chunk, DataChunk
 from aiortc.rtp import RtpPacket
 
 import vivace.client
@@ -147,10 +148,24 @@ async def large_channel_messages(server: Served, amount: Amount) -> None:
 async def endless_message(server: Served, amount: Amount) -> None:
     """A message that never ends is not waited for: the connection is closed."""
     async with _with_channel(server) as (session, media, channel):
-        channel.send(b"\x00" * 30_000_000)
+        _never_end(media)
+        channel.send(b"\x00" * 1_500_000)  # the window is a mebibyte
         async with asyncio.timeout(PATIENCE_S):
             await media._lost.wait()
         await session.ping()
+
+
+def _never_end(media: RtcSession) -> None:
+    """Let no piece of a message say that it is the last."""
+    sctp = media._connection.sctp
+    send = sctp._send_chunk
+
+    async def without_an_end(chunk: Chunk) -> None:
+        if isinstance(chunk, DataChunk):
+            chunk.flags &= ~SCTP_DATA_LAST_FRAG
+        await send(chunk)
+
+    sctp._send_chunk = without_an_end
 
 
 async def many_sources(server: Served, amount: Amount) -> None:
