@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from torch import Tensor
+
+Numbers = Any
+"""A tensor, an array, or anything that becomes one."""
 
 ROUNDING = 5e-6
 """Share of the largest number. A float32 has 24 bits (6e-8); sums in another order lose some dozens of times that."""
 
 
-def deviation(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference, as a share of the largest expected number."""
-    assert found.shape == expected.shape
-    found, expected = found.detach(), expected.detach()
-    return float((found - expected).abs().max() / expected.abs().max())
+def deviation(found: Numbers, expected: Numbers, scale: float | None = None) -> float:
+    """Return the largest difference, as a share of the scale: by default that of the largest expected number.
+
+    Where nothing is expected, the scale is that of the numbers it is the difference of.
+    """
+    found, expected = (_float64(numbers) for numbers in (found, expected))
+    assert expected.shape in (found.shape, ()), "one number, or as many as were found"
+    scale = float(np.abs(expected).max()) if scale is None else scale
+    return float(np.abs(found - expected).max() / scale)
 
 
-def near(found: Tensor, expected: Tensor) -> bool:
+def near(found: Numbers, expected: Numbers, scale: float | None = None) -> bool:
     """Tell whether two results differ by no more than rounding."""
-    return deviation(found, expected) <= ROUNDING
+    return deviation(found, expected, scale) <= ROUNDING
+
+
+def _float64(numbers: Numbers) -> np.ndarray:
+    return np.asarray(numbers.detach().cpu().double() if isinstance(numbers, Tensor) else numbers, np.float64)

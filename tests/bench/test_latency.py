@@ -10,6 +10,7 @@ import pytest
 
 from fakes import FakeClock, FakeModel
 from timing_fakes import SIZE, Lockstep, Queueing, costly
+from tolerance import ROUNDING, near
 from vivace.bench.engine import Opening, StreamRunner, model_engine
 from vivace.bench.latency import LatencyCase, LatencyOptions, latency_metrics, measure_latency
 from vivace.bench.latency_run import InProcess, Script, Typist, open_path
@@ -55,8 +56,8 @@ def test_a_steady_session_has_its_age_and_nothing_else() -> None:
     for share in (50, 95, 99):
         assert values[f"capture_to_present_ms_p{share}"] == pytest.approx(10.0)
     for metric in ("jitter_ms_std", "deadline_miss_share", "stalls_per_min", "dropped_share", "repeated_share"):
-        assert values[metric] == pytest.approx(0.0, abs=1e-6), metric
-    assert values["backlog_s_per_min"] == pytest.approx(0.0, abs=1e-9)
+        assert near(values[metric], 0, scale=10.0), metric
+    assert near(values["backlog_s_per_min"], 0, scale=60.0)
     assert values["shown_fps"] == pytest.approx(FPS)
     assert values["gap_ms_p99"] == pytest.approx(40.0)
     assert values["live_first_frame_s"] == pytest.approx(0.51)
@@ -102,7 +103,7 @@ def test_a_growing_queue_has_a_slope_that_one_hiccup_does_not() -> None:
     assert min(growing.blocks) > 0
     hiccup = [0.010] * 200
     hiccup[120:125] = [0.2, 0.16, 0.12, 0.08, 0.04]
-    assert values_of(take_of(hiccup))["backlog_s_per_min"] == pytest.approx(0.0, abs=1e-9)
+    assert near(values_of(take_of(hiccup))["backlog_s_per_min"], 0, scale=60.0)
 
 
 def test_a_prompt_ends_at_the_first_picture_made_with_it() -> None:
@@ -149,7 +150,7 @@ def test_a_model_that_stops_for_a_moment_is_counted_as_a_stall_with_its_drops() 
     assert values["stalls_per_min"] > 0
     assert values["dropped_source_share"] == pytest.approx(4 / 150)
     assert values["dropped_share"] == pytest.approx(4 / 150)
-    assert values["backlog_s_per_min"] == pytest.approx(0.0, abs=1e-6)
+    assert near(values["backlog_s_per_min"], 0, scale=60.0)
 
 
 def test_a_model_slower_than_the_camera_drops_and_does_not_fall_behind() -> None:
@@ -157,7 +158,7 @@ def test_a_model_slower_than_the_camera_drops_and_does_not_fall_behind() -> None
     values = values_of(play(costly(clock, lambda n: 0.1), clock))
     assert values["backlog_s_per_min"] == pytest.approx(0.0, abs=0.05)
     assert values["dropped_share"] > 0.5
-    assert values["capture_to_present_ms_p99"] < 1000 * (0.1 + PERIOD_S) + 1e-6
+    assert values["capture_to_present_ms_p99"] < 1000 * (0.1 + PERIOD_S) * (1 + ROUNDING)
 
 
 def test_a_queue_without_bound_falls_behind() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tolerance import near
 from vivace.bench.flops import Call, unet_flops
 from vivace.bench.plain import PLAIN, make_plain
 from vivace.models.live2diff.motion import Clip, KvCache, Live
@@ -59,10 +60,10 @@ def test_the_plain_form_gives_the_same_numbers_and_leaves_the_same_cache() -> No
         timesteps = torch.tensor([399.0, 199.0] * 2)
         first, second = (unet(latents, depth, timesteps, text, Live(caches[unet], window)) for unet in (ours, plain))
         assert first.abs().max() > 0.1
-        torch.testing.assert_close(second, first, rtol=0, atol=2e-5)
+        assert near(second, first)
     for one, other in zip(caches[ours], caches[plain], strict=True):
         for a, b in zip(one.layers, other.layers, strict=True):
-            torch.testing.assert_close(b, a, rtol=0, atol=2e-5)
+            assert near(b, a)
 
 
 @torch.inference_mode()
@@ -73,7 +74,7 @@ def test_the_plain_form_warms_up_as_ours_does() -> None:
     latents, depth = torch.randn(2, 8, 4, 6, 5, generator=generator)
     text = torch.randn(1, 7, 8, generator=generator)
     first, second = (unet(latents, depth, torch.tensor([399.0]), text, Clip(8)) for unet in (ours, plain))
-    torch.testing.assert_close(second, first, rtol=0, atol=2e-5)
+    assert near(second, first)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tolerance import ROUNDING
 from vivace.bench.cases import make_protocol
 from vivace.bench.document import Measurement
 from vivace.bench.faults import FAULTS, Faulty
@@ -95,7 +96,7 @@ def test_two_runs_give_the_same_figures(options: QualityOptions, done) -> None:
             other = after[key]
             assert (measurement.value is None) == (other.value is None), key
             if measurement.value is not None:
-                assert measurement.value == pytest.approx(other.value, rel=0, abs=1e-6), key
+                assert measurement.value == pytest.approx(other.value, rel=ROUNDING, abs=0), key
 
 
 def test_another_seed_is_another_run(options: QualityOptions, done) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import live2diff_mirror
 from e2e.helpers import Vivace
+from tolerance import ROUNDING
 from vivace.bench.cases import QUICK_SCENES
 from vivace.bench.document import Document, read_document
 
@@ -49,7 +50,7 @@ def test_two_runs_of_the_same_seed_agree(vivace_here: Vivace, tmp_path: Path) ->
         if value is None:
             assert second[key] is None
         else:
-            assert second[key] == pytest.approx(value, rel=0, abs=1e-6), key
+            assert second[key] == pytest.approx(value, rel=ROUNDING, abs=0), key
     done = vivace_here("bench", "compare", tmp_path / "a/quality.json", tmp_path / "b/quality.json", "--fail-on-worse")
     assert done.code == 0, done.out
 

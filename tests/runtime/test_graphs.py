@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tolerance import near
 from vivace.errors import BackendUnavailableError
 from vivace.runtime.compiled import compiler_problem
 from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program, spent_s
@@ -38,7 +39,7 @@ def check(counter: Counter, program: Program) -> None:
         counter.given.fill_(value)
         program()
     assert int(counter.calls) == len(values)
-    assert (counter.total.cpu() - counter.expected(values)).abs().max() <= 1e-5
+    assert near(counter.total, counter.expected(values))
     assert (counter.total.data_ptr(), counter.calls.data_ptr()) == places
 
 
@@ -115,7 +116,7 @@ def test_programs_share_a_pool_one_after_the_other() -> None:
             program()
     for counter in (first, second):
         assert int(counter.calls) == WARM_UP_CALLS + 3
-        assert (counter.total.cpu() - counter.expected([1.0] * (WARM_UP_CALLS + 3))).abs().max() <= 1e-5
+        assert near(counter.total, counter.expected([1.0] * (WARM_UP_CALLS + 3)))
 
 
 @pytest.mark.gpu

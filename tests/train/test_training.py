@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tolerance import near
 from vivace.errors import CheckpointError, SourceNotFoundError
 from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.weights import read_files
@@ -110,7 +111,7 @@ def test_losses_vanish_on_the_target_and_grow_with_blur():
     assert picture_loss(target, target) == 0
     assert picture_loss(blurred, target) > 0.1
     follows = torch.tensor([False, True, True, True])
-    assert temporal_loss(target + 0.3, target, follows) == pytest.approx(0, abs=1e-6)
+    assert near(temporal_loss(target + 0.3, target, follows), 0, scale=0.3)
     assert temporal_loss(target.flip(0), target, follows) > 0
     assert temporal_loss(target.flip(0), target, torch.zeros(4, dtype=torch.bool)) == 0
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import moving
+from tolerance import near
 from vivace.bench.metrics.drift import BLOCKS, LOOKS, READINGS, drift, follow, look, looks
 
 FPS, PERIOD, COUNT = 4.0, 16, 480
@@ -65,7 +66,7 @@ def test_each_look_drifts_alone(source, number):
 
 
 def test_a_style_that_is_steady_does_not_drift(source):
-    assert list(slopes(source, source * (0.5, 2.0, 0.3, 1.4)).values()) == pytest.approx([0] * 4, abs=1e-9)
+    assert near(list(slopes(source, source * (0.5, 2.0, 0.3, 1.4)).values()), [0] * 4, scale=100)
 
 
 def test_noise_and_odd_frames_are_no_drift(source):
@@ -104,7 +105,7 @@ def test_the_points_of_a_drift_show_how_it_grew(source):
     brightness = points.percent()["drift_brightness"]
     assert len(points.times_min) == len(brightness) == COUNT // PERIOD
     assert brightness[-1] - brightness[0] == pytest.approx(points.times_min[-1], rel=0.02)
-    assert np.abs(points.percent()["drift_saturation"]).max() < 1e-9
+    assert near(points.percent()["drift_saturation"], 0, scale=100)
 
 
 def test_a_stretch_too_short_for_a_point_has_none(source):

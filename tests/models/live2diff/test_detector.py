@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tolerance import deviation, near
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.depth import depth_pictures
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector, midas_name
@@ -54,11 +55,6 @@ def pictures() -> Tensor:
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-def apart(depth: Tensor, expected: Tensor) -> float:
-    """Return the greatest difference as a share of the greatest depth."""
-    return float((depth - expected).abs().max() / expected.max())
-
-
 def original(detector: DepthDetector) -> dict[str, Tensor]:
     """The tensors under the names of the original file, with what that has besides."""
     tensors: dict[str, Tensor] = {}
@@ -82,8 +78,8 @@ def original(detector: DepthDetector) -> dict[str, Tensor]:
 def test_depth_is_that_of_transformers(trained: DepthDetector, placed: DepthDetector, pictures: Tensor) -> None:
     expected = trained.net(pictures).predicted_depth
     assert expected.std() > 0.01 * expected.mean(), "the picture has a say"
-    assert apart(trained(pictures), expected) < 1e-5
-    assert apart(placed(pictures), expected) < 1e-5
+    assert near(trained(pictures), expected)
+    assert near(placed(pictures), expected)
 
 
 def test_depth_is_never_negative(pictures: Tensor) -> None:
@@ -108,7 +104,7 @@ def test_positions_are_stretched_to_the_picture(trained: DepthDetector) -> None:
     grid = F.interpolate(grid, size=(6, 6), mode="bilinear").flatten(2).transpose(1, 2)
     larger.net.load_state_dict(state | {key: torch.cat([first, grid], 1)})
     seen = torch.rand(1, 3, 96, 96) * 2 - 1
-    assert apart(trained(seen), larger.net(seen).predicted_depth) < 1e-5
+    assert near(trained(seen), larger.net(seen).predicted_depth)
 
 
 @pytest.mark.parametrize("size", [(64, 72), (48, 64), (8, 8)])
@@ -119,14 +115,14 @@ def test_other_sizes_are_refused(size: tuple[int, int], placed: DepthDetector) -
 
 def test_frames_do_not_see_each_other(placed: DepthDetector, pictures: Tensor) -> None:
     alone = torch.cat([placed(picture[None]) for picture in pictures])
-    assert apart(placed(pictures), alone) < 1e-5
+    assert near(placed(pictures), alone)
 
 
 def test_depth_stays_fine_in_a_half_format(trained: DepthDetector, pictures: Tensor) -> None:
     detector = make().place("cpu", torch.bfloat16)
     depth = detector(pictures.bfloat16())
     assert depth.dtype == torch.float32
-    assert apart(depth, trained(pictures)) < 0.05
+    assert deviation(depth, trained(pictures)) < 0.05
     assert len(depth.unique()) > len(depth.bfloat16().unique())
 
 
@@ -140,7 +136,7 @@ def test_no_pass_waits_for_its_own_numbers() -> None:
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-2), (torch.float16, 0.1)])
 def test_a_gpu_gives_the_same(dtype: torch.dtype, share: float, placed: DepthDetector, pictures: Tensor) -> None:
     found = make().place("cuda", dtype)(pictures.cuda()).cpu()
-    assert apart(found, placed(pictures)) < share
+    assert deviation(found, placed(pictures)) < share
 
 
 def test_placing_again_changes_nothing(pictures: Tensor) -> None:
@@ -190,7 +186,7 @@ def test_half_files_are_read(trained: DepthDetector, pictures: Tensor, tmp_path:
     torch.save({key: value.half() for key, value in original(trained).items()}, tmp_path / "dpt.pt")
     found = load_detector(tmp_path / "dpt.pt", TINY)
     assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}
-    assert apart(found(pictures), trained(pictures)) < 0.01
+    assert deviation(found(pictures), trained(pictures)) < 0.01
 
 
 def test_published_names_are_covered() -> None:

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 import moving
+from tolerance import ROUNDING, near
 from vivace.bench.metrics.pretrained.clip import Clip
 from vivace.bench.metrics.pretrained.depth import Depth, aligned_error
 from vivace.bench.metrics.pretrained.dino import Dino
@@ -106,8 +107,8 @@ def test_with_weights_every_reading_is_taken_in_its_range(kind, clip, weights):
         assert values.shape == (10,)
         known = values[~np.isnan(values)]
         assert len(known)
-        assert known.min() >= reading.low - 1e-6
-        assert known.max() <= reading.high + 1e-6
+        slack = ROUNDING * np.abs(known).max()
+        assert reading.low - slack <= known.min() <= known.max() <= reading.high + slack
     again = judge.measure(clip)
     for key, values in found.items():
         np.testing.assert_array_equal(values, again[key])
@@ -132,7 +133,8 @@ def test_clip_text_is_the_cosine_of_the_networks_own_embeddings(clip, weights):
     with torch.inference_mode():
         out = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels)
         expected = float(out.image_embeds[0] @ out.text_embeds[0])
-    assert Clip(weights).measure(grey)["clip_text"] == pytest.approx([expected] * 10, abs=1e-5)
+    # The cosine of two unit vectors.
+    assert near(Clip(weights).measure(grey)["clip_text"], [expected] * 10, scale=1)
 
 
 def test_clip_text_needs_a_prompt_and_a_long_one_is_cut(clip, weights):
@@ -155,21 +157,23 @@ def test_vbench_consistency_is_that_of_its_formula(clip, weights):
 
 def test_dino_finds_no_distance_between_equal_pictures_and_some_between_others(clip, weights):
     judge = Dino(weights)
-    assert judge.measure(clip)["dino_structure"] == pytest.approx(0, abs=1e-12)
-    assert np.all(judge.measure(moving.blank(clip))["dino_structure"] > 1e-6)
+    others = judge.measure(moving.blank(clip))["dino_structure"]
+    assert np.all(others > 0)
+    assert near(judge.measure(clip)["dino_structure"], 0, scale=others.min())
 
 
 def test_depth_of_the_source_itself_has_no_error(clip, weights):
     judge = Depth(weights)
-    assert judge.measure(clip)["depth_mse"] == pytest.approx(0, abs=1e-9)
-    assert np.all(judge.measure(moving.blank(clip))["depth_mse"] > 0)
+    others = judge.measure(moving.blank(clip))["depth_mse"]
+    assert np.all(others > 0)
+    assert near(judge.measure(clip)["depth_mse"], 0, scale=others.min())
 
 
 def test_depth_is_aligned_by_scale_and_shift():
     rng = np.random.default_rng(0)
     wanted = rng.normal(size=(20, 20)).astype(np.float32)
     noise = rng.normal(size=(20, 20)).astype(np.float32)
-    assert aligned_error(3 * wanted + 7, wanted) == pytest.approx(0, abs=1e-6)
+    assert near(aligned_error(3 * wanted + 7, wanted), 0, scale=1)
     assert aligned_error(np.zeros_like(wanted), wanted) == 1
     assert aligned_error(wanted + noise, wanted) == pytest.approx(0.5, abs=0.07)
     assert np.isnan(aligned_error(wanted, np.ones_like(wanted)))
