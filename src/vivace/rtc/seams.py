@@ -157,7 +157,7 @@ def refuse_malformed_stun() -> None:
 
     Its parser lets `struct.error` out where a number in a packet is cut short, which then is a traceback in the log.
     """
-    parse = getattr(stun, _PARSE)
+    parse: Callable[[bytes], stun.Message] = getattr(stun, _PARSE)
     if getattr(parse, "__module__", None) == __name__:
         return
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tolerance import near
+from tolerance import deviation, near
 from vivace.models.live2diff import layers
 from vivace.models.live2diff.layers import Conv, Projections
 from vivace.models.live2diff.lora import UNET_PREFIX, LoraStack, parse_lora
@@ -257,7 +257,8 @@ def test_attention_in_half_precision_on_a_cpu_is_attention(monkeypatch: pytest.M
     halved = [part.bfloat16() for part in (q, k, v)]
     whole = layers.attend(*halved)
     monkeypatch.setattr(layers, "SCORES_BYTES", 2 * 2 * 3 * keys * 5)
-    assert torch.equal(layers.attend(*halved), whole)
+    # The last bit of eight may depend on the size of a piece.
+    assert deviation(layers.attend(*halved), whole) <= torch.finfo(torch.bfloat16).eps
     assert (whole.float() - expected).abs().max() <= 0.03
     assert torch.equal(layers.attend(q, k, v), expected)
 
