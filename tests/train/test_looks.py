@@ -20,12 +20,21 @@ from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
 from vivace.train.looks import packages
-from vivace.train.looks.batches import BatchSource
+from vivace.train.looks.batches import BatchSource, is_invented
 from vivace.train.looks.commands import RECOVERY
 from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.features import Features
-from vivace.train.looks.fit import FitConfig, Progress, read_weights, restore, save, train_step, write_weights
-from vivace.train.looks.losses import change_weights, feature_losses
+from vivace.train.looks.fit import (
+    FitConfig,
+    Progress,
+    learning_rate,
+    read_weights,
+    restore,
+    save,
+    train_step,
+    write_weights,
+)
+from vivace.train.looks.losses import change_weights, feature_losses, picture_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
 from vivace.train.looks.steady import filter_along_motion
@@ -199,11 +208,40 @@ def test_the_perceptual_loss_is_zero_for_the_target_and_grows_with_blur() -> Non
     torch.manual_seed(0)
     features = Features()
     x = torch.rand(1, 3, 64, 64) * 2 - 1
-    same, gram = feature_losses(features, x, x)
+    known, invented = torch.zeros(1), torch.ones(1)
+    same, gram = feature_losses(features, x, x, invented)
     assert same == 0
     assert gram == 0
     blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1)
-    assert feature_losses(features, blurred, x)[1] > 0
+    same, gram = feature_losses(features, blurred, x, known)
+    assert gram > 0
+    twice, four_times = feature_losses(features, blurred, x, invented)
+    torch.testing.assert_close(twice, 2 * same)
+    torch.testing.assert_close(four_times, 4 * gram)
+
+
+def test_invented_strokes_may_be_elsewhere_but_the_palette_may_not() -> None:
+    known, invented = torch.zeros(1), torch.ones(1)
+    target = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    # Colours of neighbours swapped: the same means of 4 x 4 px.
+    moved = target.view(1, 3, 32, 16, 2).flip(-1).reshape(1, 3, 32, 32)
+    source = torch.zeros_like(target)
+    assert picture_loss(target, target, source, known) == 0
+    assert picture_loss(moved, target, source, invented) < 0.5 * picture_loss(moved, target, source, known)
+    pale = target * 0.5 + 0.3
+    assert picture_loss(pale, target, source, invented) > 0.4 * picture_loss(pale, target, source, known)
+
+
+def test_strokes_are_invented_where_a_neural_teacher_paints() -> None:
+    assert is_invented(-1)
+    assert {LOOKS[i].kind for i in range(len(LOOKS)) if is_invented(i)} == {"painting"}
+
+
+def test_the_learning_rate_warms_up_and_falls_before_a_known_end() -> None:
+    endless = FitConfig(Path(), Path(), learning_rate=1.0, warmup_steps=10)
+    assert [learning_rate(endless, step) for step in (0, 4, 9, 10**6)] == [0.1, 0.5, 1.0, 1.0]
+    ending = FitConfig(Path(), Path(), learning_rate=1.0, warmup_steps=10, steps=200, cool_down=100)
+    assert [learning_rate(ending, step) for step in (50, 100, 150, 200)] == [1.0, 1.0, 0.5, 0.01]
 
 
 def test_anime_weights_are_read_as_ncnn_writes_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
-from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.looks.neural import CODE_NUMBERS
 from vivace.train.looks.targets import LOOKS_PER_ITEM, PICTURE, SIDE_PX, read_jpeg
 
@@ -45,6 +45,8 @@ class Batch:
     """`[b]` of the first of the two looks."""
     log_scale: Tensor
     """`[b]`"""
+    invented: Tensor
+    """`[b]` share of the look that has a neural teacher, whose strokes the network cannot know and may invent."""
 
     def to(self, device: torch.device) -> Batch:
         """Move every tensor to a device."""
@@ -102,6 +104,9 @@ class BatchSource:
                 elif pick < SOURCE_SHARE + MIXTURE_SHARE:
                     weight = float(rng.uniform(0.2, 0.8))
                     target = weight * target + (1 - weight) * picture(1 + second)
+                columns["invented"].append(
+                    torch.tensor(sum(w * is_invented(i) for w, i in zip((weight, 1 - weight), index, strict=True)))
+                )
                 y, x, side = top // 4, left // 4, crop // 4
                 block = textures[int(item) : int(item) + 1, :, y : y + side, x : x + side][0]
                 columns["clean"].append(clean)
@@ -124,6 +129,11 @@ class BatchSource:
         if sigma:
             noisy = noisy + torch.from_numpy(rng.standard_normal(clean.shape, np.float32)) * sigma
         return noisy.clamp(-1, 1)
+
+
+def is_invented(index: int) -> bool:
+    """Tell whether a neural teacher paints a look, by its place in the table, -1 for the picture's."""
+    return index < 0 or LOOKS[index].kind == "painting"
 
 
 def _index(look: str) -> int:

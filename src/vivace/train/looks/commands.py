@@ -55,7 +55,10 @@ def run(
     steps: Annotated[
         int | None, Parameter(help="Stop at this step; by default it goes on until it is told to.")
     ] = None,
-    pairs: Annotated[int, Parameter(help="Pairs of frames a step and process.")] = 8,
+    cool_down: Annotated[
+        int, Parameter(help="Steps before --steps in which the learning rate falls; without, weights stay restless.")
+    ] = 0,
+    pairs: Annotated[int, Parameter(help="Pairs of frames a step, over all processes.")] = 8,
     learning_rate: Annotated[float, Parameter(help="Of AdamW, after the warm-up.")] = 8e-4,
 ) -> None:
     """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
@@ -69,6 +72,8 @@ def run(
     """
     if processes < 1 or pairs < 1 or shards < 1:
         raise UsageError("--processes, --pairs and --shards are at least 1")
+    if cool_down < 0 or (cool_down and steps is None):
+        raise UsageError("--cool-down is a number of steps before --steps; give both")
     first = min(FIRST_SHARDS, shards)
     bake(data, teachers=teachers, out=out, shards=first)
     baker = None
@@ -76,7 +81,9 @@ def run(
         words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
         baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
     begin = start if start is not None or not RECOVERY.is_file() else RECOVERY
-    cfg = FitConfig(out, teachers, start=begin, steps=steps, pairs=pairs, learning_rate=learning_rate)
+    cfg = FitConfig(
+        out, teachers, start=begin, steps=steps, cool_down=cool_down, pairs=pairs, learning_rate=learning_rate
+    )
     try:
         train_in_processes(cfg, processes)
     finally:

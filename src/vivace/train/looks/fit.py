@@ -29,14 +29,16 @@ from vivace.models.mini2.codes import grow_table
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.batches import Batch, BatchSource
 from vivace.train.looks.features import Features, load_features
-from vivace.train.looks.losses import Losses, feature_losses, picture_loss, temporal_loss
+from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, picture_loss, temporal_loss
 from vivace.train.looks.student import Student, step_numbers
+from vivace.train.looks.targets import SIDE_PX
 from vivace.train.mini import Ema, average_gradients
 
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
-WIDE_EVERY = 6
-"""Every so many batches are whole pictures, so that attention meets larger grids."""
+CROP_EVERY = 3
+"""Every so many batches are crops. The others are whole pictures: neural teachers normalise by the statistics of all of a
+picture, so that a crop does not tell its colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ class FitConfig:
     """Weights to begin from where the run has no checkpoint."""
     steps: int | None = None
     """Where to stop; None goes on until it is told to."""
+    cool_down: int = 0
+    """Steps before `steps` in which the learning rate falls, linearly to a hundredth; 0 keeps it."""
     pairs: int = 8
-    """Pairs of frames a step and process."""
+    """Pairs of frames a step, whole pictures, over all processes; a batch of crops has more, of as many px."""
     crop: int = 192
-    wide_crop: int = 256
     learning_rate: float = 8e-4
     warmup_steps: int = 200
     ema: float = 0.999
@@ -101,8 +104,12 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
     past = torch.where(kind < 0.5, first.detach(), torch.where(kind < 0.7, noisy, batch.other))
     known = (kind.flatten() < 0.85).float()
     second = paint(1, past, zero, known)
-    target, clean = batch.target, batch.clean
-    picture = 0.5 * (picture_loss(first, target[:, 0], clean[:, 0]) + picture_loss(second, target[:, 1], clean[:, 1]))
+    target = batch.target
+
+    def loss(painted: Tensor, frame: int) -> Tensor:
+        return picture_loss(painted, target[:, frame], batch.clean[:, frame], batch.invented)
+
+    picture = 0.5 * (loss(first, 0) + loss(second, 1))
     # A change of the look is no flicker: only what comes after the same look has to be steady.
     steady = (kind < 0.7).to(first.dtype)
     temporal = temporal_loss(first * steady, second * steady, target[:, 0] * steady, target[:, 1] * steady)
@@ -110,10 +117,13 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
         steps = steps.clamp_min(2.0)
         done = (draw(b) * (steps - 1)).floor().add(1).minimum(steps - 1) / steps
         again = paint(1, second.detach(), done, one)
-        picture = 0.67 * picture + 0.33 * picture_loss(again, target[:, 1], clean[:, 1])
+        picture = 0.67 * picture + 0.33 * loss(again, 1)
     if features is None:
         return Losses(picture, zero.sum(), zero.sum(), temporal)
-    same, gram = feature_losses(features, second, target[:, 1])
+    side = min(FEATURE_PX, second.shape[-1])
+    top, left = rng.integers(second.shape[-1] - side + 1, size=2)
+    window = (..., slice(top, top + side), slice(left, left + side))
+    same, gram = feature_losses(features, second[window], target[:, 1][window], batch.invented)
     return Losses(picture, same, gram, temporal)
 
 
@@ -153,10 +163,10 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     began = said = saved = time.monotonic()
     earlier, said_pictures = progress.minutes, progress.pictures
     while not agreed(stop.asked or (cfg.steps is not None and progress.step >= cfg.steps), world):
-        wide = progress.step % WIDE_EVERY == WIDE_EVERY - 1
-        batch = source.draw(max(1, cfg.pairs // 2) if wide else cfg.pairs, cfg.wide_crop if wide else cfg.crop)
+        side = cfg.crop if progress.step % CROP_EVERY == 0 else SIDE_PX
+        batch = source.draw(max(1, round(cfg.pairs / world * (SIDE_PX / side) ** 2)), side)
         for group in optimiser.param_groups:
-            group["lr"] = cfg.learning_rate * min(1.0, (progress.step + 1) / cfg.warmup_steps)
+            group["lr"] = learning_rate(cfg, progress.step)
         losses = train_step(student, features, batch.to(device), rng)
         optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
@@ -182,6 +192,12 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
             saved = time.monotonic()
     if rank == 0:
         save(cfg.out / "checkpoint.pt", student, optimiser, ema, progress, rng)
+
+
+def learning_rate(cfg: FitConfig, step: int) -> float:
+    """Return the learning rate of a step: warm-up, flat, and where the end is known, down to a hundredth."""
+    falling = (cfg.steps - step) / cfg.cool_down if cfg.steps is not None and cfg.cool_down else 1.0
+    return cfg.learning_rate * min(1.0, (step + 1) / cfg.warmup_steps, max(0.01, falling))
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

@@ -16,8 +16,15 @@ COARSE_WEIGHT = 0.3
 TEMPORAL_WEIGHT = 0.3
 FEATURE_WEIGHT = 0.12
 GRAM_WEIGHT = 0.25
-"""Features say that the right strokes are in the right place, their correlations that there are strokes at all: what a
-network cannot know (a brush's mood) it may then invent instead of averaging it away."""
+"""Features say that the right strokes are in the right place, their correlations that there are strokes at all."""
+INVENTED_PX = 0.4
+INVENTED_FEATURES = 2.0
+INVENTED_GRAM = 4.0
+"""Factors of the fine px terms, the features and their correlations where strokes are invented: in a look of a neural
+teacher no input says where a brush was set down, and a mean over all the places where it might have been is a plain wash
+of a greyed palette. Px terms of coarse means keep their weight: they hold the palette."""
+FEATURE_PX = 128
+"""Side of the window that the feature losses see. They cost as much a px as the student itself, and texture shows in a part."""
 
 
 class Losses(NamedTuple):
@@ -46,19 +53,28 @@ def change_weights(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     return by_px, (0.3 / (mean + 0.06)).sqrt().clamp(0.7, 2.2)
 
 
-def picture_loss(x: Tensor, target: Tensor, source: Tensor) -> Tensor:
-    """L1 and L2 on px, L1 on neighbour differences at two scales and on 4 x 4 means, weighted by what changes."""
+def picture_loss(x: Tensor, target: Tensor, source: Tensor, invented: Tensor) -> Tensor:
+    """L1 and L2 on px, L1 on neighbour differences at two scales and on 4 x 4 means, weighted by what changes.
+
+    `invented [n]` is the share of a look whose strokes are invented.
+    """
     by_px, by_sample = change_weights(target, source)
-    error = (x - target) * by_sample
+    whole = (x - target) * by_sample
+    error = whole * _blend(invented, INVENTED_PX)
     loss = (error.abs() * by_px).mean() + SQUARE_WEIGHT * (error * error).mean()
     for level in range(2):
         down = (error[..., 1:, :] - error[..., :-1, :]).abs()
         right = (error[..., :, 1:] - error[..., :, :-1]).abs()
         if level == 0:
             down, right = down * by_px[..., 1:, :], right * by_px[..., :, 1:]
+            error = F.avg_pool2d(error, 2)
         loss = loss + 0.5 * GRADIENT_WEIGHT * (down.mean() + right.mean())
-        error = F.avg_pool2d(error, 2)
-    return loss + COARSE_WEIGHT * error.abs().mean()
+    return loss + COARSE_WEIGHT * F.avg_pool2d(whole, 4).abs().mean()
+
+
+def _blend(invented: Tensor, factor: float) -> Tensor:
+    """Return the factor of a term `[n 1 1 1]`: 1 where nothing is invented."""
+    return (1 + (factor - 1) * invented).view(-1, 1, 1, 1)
 
 
 def temporal_loss(first: Tensor, second: Tensor, target_first: Tensor, target_second: Tensor) -> Tensor:
@@ -66,20 +82,21 @@ def temporal_loss(first: Tensor, second: Tensor, target_first: Tensor, target_se
     return TEMPORAL_WEIGHT * ((second - first) - (target_second - target_first)).abs().mean()
 
 
-def feature_losses(features: Features, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the perceptual loss and the loss on the features' correlations (Gram), weighted."""
+def feature_losses(features: Features, x: Tensor, target: Tensor, invented: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the perceptual loss and the loss on the features' correlations (Gram), weighted; `invented [n]`."""
     with torch.autocast(x.device.type, torch.bfloat16):
         with torch.no_grad():
             wanted = features(target)
         found = features(x)
+    by_place, by_gram = _blend(invented, INVENTED_FEATURES), _blend(invented, INVENTED_GRAM)[..., 0]
     same, gram = x.new_zeros(()), x.new_zeros(())
     for f, t in zip(found, wanted, strict=True):
         f, t = f.float(), t.float()
         size = t.std((0, 2, 3), keepdim=True)
         size = size + 0.1 * size.mean()
         f, t = f / size, t / size
-        same = same + (f - t).abs().mean()
-        gram = gram + (_gram(f) - _gram(t)).abs().mean()
+        same = same + ((f - t).abs() * by_place).mean()
+        gram = gram + ((_gram(f) - _gram(t)).abs() * by_gram).mean()
     return FEATURE_WEIGHT / len(found) * same, GRAM_WEIGHT / len(found) * gram
 
 
