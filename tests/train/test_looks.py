@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,7 +40,17 @@ from vivace.train.looks.material import is_usable, read_material, rendered_textu
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.looks.student import Student
-from vivace.train.looks.targets import Painter, Place, bake, sample_pair, save_shard, shard_path, teacher_textures
+from vivace.train.looks.targets import (
+    Painter,
+    Place,
+    bake,
+    read_jpeg,
+    read_painted,
+    sample_pair,
+    save_shard,
+    shard_path,
+    teacher_textures,
+)
 from vivace.train.mini import Ema
 from vivace.train.teachers import TEACHERS
 
@@ -164,6 +175,37 @@ def test_a_shard_is_made_of_its_number_and_baking_skips_what_is_there(data: Path
     shard_path(tmp_path, 0).write_bytes(b"kept")
     bake(material, painter, tmp_path, range(1))
     assert shard_path(tmp_path, 0).read_bytes() == b"kept"
+
+
+def test_a_look_is_painted_anew_and_the_others_are_kept(data: Path, tmp_path: Path) -> None:
+    material, path = read_material(data), shard_path(tmp_path, 3)
+    save_shard(path, material, Painter(FakeNeural()), 3, items=1)
+    (before,) = read_painted(path, frozenset())
+    look = sorted(before)[1]
+
+    class White(Painter):
+        def paint(self, look: str, pictures: Tensor, *_: object) -> Tensor:
+            return torch.ones_like(pictures[-2:])
+
+    kept = read_painted(path, frozenset({look}))
+    save_shard(path, material, White(FakeNeural()), 3, items=1, kept=kept)
+    (after,) = read_painted(path, frozenset())
+    assert {name for name in before if after[name] != before[name]} == {look}
+    assert read_jpeg(after[look]).min() == 255
+    # Of another picture nothing is kept.
+    save_shard(path, material, White(FakeNeural()), 3, items=1, kept=[{**before, "": b"another"}])
+    assert all(read_jpeg(read_painted(path, frozenset())[0][name]).min() == 255 for name in before if name)
+
+
+def test_looks_depend_on_nothing_random_but_what_the_network_sees() -> None:
+    x = torch.from_numpy(photo(3)[:128, :128]).permute(2, 0, 1)[None].float() / 255
+    seen = teacher_textures([Place(1, 0, 48)], 128, 1)
+    other = teacher_textures([Place(2, 16, 0)], 128, 1)
+    # Noise, and which of the cells it is, are not among the network's textures.
+    unseen = replace(seen, base=replace(seen.base, noise=other.base.noise), number=seen.number + 1000)
+    for look in LOOKS:
+        if look.kind == "computed" and look.key not in TEACHERS:
+            assert torch.equal(COMPUTED[look.key](x, seen), COMPUTED[look.key](x, unseen)), look.key
 
 
 def test_the_filter_steadies_a_restless_teacher_and_lets_go_at_a_cut() -> None:

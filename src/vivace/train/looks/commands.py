@@ -17,10 +17,11 @@ from torch import distributed
 from torch.multiprocessing.spawn import start_processes
 
 from vivace.errors import UsageError
+from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.fit import FitConfig, fit, read_weights, write_weights
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
-from vivace.train.looks.targets import Painter, shard_path
+from vivace.train.looks.targets import PICTURE, Painter, shard_path
 from vivace.train.looks.targets import bake as bake_shards
 
 app = App(
@@ -93,7 +94,14 @@ def run(
 
 
 @app.command
-def bake(data: Path, *, teachers: Teachers, out: Out = Path("runs/mini2"), shards: Shards = 400) -> None:
+def bake(
+    data: Path,
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    shards: Shards = 400,
+    again: Annotated[list[str] | None, Parameter(help="Looks to paint anew in the shards that are there.")] = None,
+) -> None:
     """Bake targets: cut pairs of frames out of the material and have the teachers paint them.
 
     Parameters
@@ -101,15 +109,18 @@ def bake(data: Path, *, teachers: Teachers, out: Out = Path("runs/mini2"), shard
     data
         Folder with a MANIFEST.csv that says which file may be used.
     """
-    missing = [n for n in range(shards) if not shard_path(out / "targets", n).exists()]
-    if not missing:
+    anew = frozenset(again or ())
+    if unknown := sorted(anew - {*LOOK_KEYS, PICTURE}):
+        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
+    wanted = [n for n in range(shards) if shard_path(out / "targets", n).exists() == bool(anew)]
+    if not wanted:
         return
     torch.set_num_threads(1)
     material = read_material(data)
     painter = Painter(NeuralTeachers(teachers))
-    console.print(f"baking {len(missing)} shards into {out / 'targets'}")
-    for number in missing:
-        bake_shards(material, painter, out / "targets", range(number, number + 1))
+    console.print(f"baking {len(wanted)} shards into {out / 'targets'}")
+    for number in wanted:
+        bake_shards(material, painter, out / "targets", range(number, number + 1), again=anew)
 
 
 @app.command

@@ -67,6 +67,9 @@ class LookTextures:
 
 LookTeacher = Callable[[Tensor, LookTextures], Tensor]
 
+_CELL_DEVIATION = 0.78
+"""Deviation of the clouds' mean over a cell."""
+
 # -- operators ---------------------------------------------------------------------------------------------------------
 
 
@@ -81,9 +84,13 @@ def cell_means(x: Tensor, number: Tensor) -> Tensor:
     return (total / count.clamp_min(1)[:, None])[index].view(b, h, w, c).permute(0, 3, 1, 2)
 
 
-def of_cell(number: Tensor, salt: int) -> Tensor:
-    """Return a number in [0, 1) per cell, `[b 1 h w]`, the same wherever the cell is seen."""
-    return (torch.sin(number.float() * 12.9898 + salt * 78.233) * 43758.5453).frac().abs()[:, None]
+def of_cell(tex: LookTextures) -> Tensor:
+    """Return a number in [0, 1] per cell, `[b 1 h w]`, about uniform.
+
+    It is made of a band, which the network sees too. A look must depend on nothing else that is random: what a network
+    cannot know it averages, and there are no petals left.
+    """
+    return 0.5 * (1 + torch.erf(cell_means(tex.clouds, tex.number) / (_CELL_DEVIATION * 2**0.5)))
 
 
 def squares(x: Tensor, side: int) -> Tensor:
@@ -127,7 +134,7 @@ def stained_glass(x: Tensor, tex: LookTextures) -> Tensor:
     """Pieces of coloured glass between leads, light from behind."""
     glass = cell_means(local_contrast(saturate(x, 2.2), tex.scale, 0.5), tex.number)
     glass = mix(glass, saturate(flatten_regions(x, tex.scale, 2, 0.12), 2.2), torch.full_like(x[:, :1], 0.5))
-    glass = glass.clamp(0, 1) ** 0.85 * (0.88 + 0.35 * of_cell(tex.number, 1)) * (1 + 0.08 * tex.clouds)
+    glass = glass.clamp(0, 1) ** 0.85 * (0.88 + 0.35 * of_cell(tex)) * (1 + 0.08 * tex.clouds)
     drawn = lines(x, tex.scale, 1.4, 0.012, 110.0)
     lead = ((tex.edge - 0.55) * 2.2).clamp(0, 1) * (0.25 + 0.75 * drawn)
     return (glass * (0.06 + 1.05 * lead) + rgb(x, 0.03, 0.03, 0.05) * (1 - lead)).clamp(0, 1)
@@ -218,10 +225,10 @@ def gold(x: Tensor, tex: LookTextures) -> Tensor:
 def pointillist(x: Tensor, tex: LookTextures) -> Tensor:
     """Dabs of pure colour side by side; mixed by the eye."""
     s = saturate(local_contrast(x, tex.scale, 0.3), 1.7)
-    # Two grids of dabs: a dab of the texture's size around every other place of a 4 px grid, shifted by noise.
+    # A dab in every square of a 4 px grid, shifted and tinted by strokes.
     side = max(2, round(4 * tex.scale))
     dab = squares(s, side)
-    tint = torch.cat([squares(tex.base.noise[:, k : k + 1], side) for k in range(3)], 1) * (side * 0.055)
+    tint = torch.cat([squares(tex.base.strokes[:, k : k + 1], side) for k in (1, 3, 6)], 1) * 0.09
     y, z = places(x, side)
     jitter_y, jitter_z = (0.16 * squares(tex.base.strokes[:, k : k + 1], side) for k in (0, 4))
     radius = torch.hypot(y - 0.5 - jitter_y, z - 0.5 - jitter_z)
@@ -342,7 +349,7 @@ def matrix(x: Tensor, tex: LookTextures) -> Tensor:
     level = curve(luma(local_contrast(x, tex.scale, 0.6)), 5.0, 0.45)
     cell = squares(level, side)
     glyph = F.interpolate(
-        (F.avg_pool2d(tex.base.noise[:, :1], max(1, round(tex.scale))) > 0.0).float(), size=x.shape[-2:], mode="nearest"
+        (F.avg_pool2d(tex.grain, max(1, round(tex.scale))) > 0.0).float(), size=x.shape[-2:], mode="nearest"
     )
     y, z = places(x, side)
     inside = ((z > 0.12) & (z < 0.88) & (y > 0.08) & (y < 0.92)).to(x.dtype)
@@ -422,9 +429,7 @@ def blossom(x: Tensor, tex: LookTextures) -> Tensor:
     bloom = bloom * (0.45 + 0.75 * level)
     soft = (x * 0.82 + 0.14) * rgb(x, 1.05, 0.97, 1.0) + 0.10 * blur(((level - 0.6) * 2).clamp(0, 1), 6 * tex.scale)
     out = mix(soft, bloom, green)
-    petal = ((2.6 - tex.offset.norm(dim=1, keepdim=True)) * 1.2).clamp(0, 1) * (of_cell(tex.number, 3) > 0.72).to(
-        x.dtype
-    )
+    petal = ((2.6 - tex.offset.norm(dim=1, keepdim=True)) * 1.2).clamp(0, 1) * (of_cell(tex) > 0.72).to(x.dtype)
     return mix(out, rgb(x, 1.0, 0.80, 0.87) * (0.7 + 0.3 * level), petal * 0.9).clamp(0, 1)
 
 
@@ -434,9 +439,7 @@ def fire_light(x: Tensor, tex: LookTextures) -> Tensor:
     lit = curve(level, 5.5, 0.5)
     warm = gradient_map(lit * 0.95, [(0.03, 0.01, 0.02), (0.32, 0.08, 0.02), (0.88, 0.38, 0.07), (1.0, 0.82, 0.42)])
     out = warm * 0.80 + x * x * rgb(x, 0.34, 0.14, 0.05)
-    ember = ((0.9 - tex.offset.norm(dim=1, keepdim=True)) * 1.6).clamp(0, 1) * (of_cell(tex.number, 5) > 0.80).to(
-        x.dtype
-    )
+    ember = ((0.9 - tex.offset.norm(dim=1, keepdim=True)) * 1.6).clamp(0, 1) * (of_cell(tex) > 0.80).to(x.dtype)
     glowing = ember * rgb(x, 1.0, 0.55, 0.15)
     return (out + 0.18 * blur(((lit - 0.7) * 2).clamp(0, 1), 9 * tex.scale) * rgb(x, 1.0, 0.5, 0.15) + glowing).clamp(
         0, 1

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
@@ -144,18 +146,35 @@ def bake(
     folder: Path,
     numbers: range,
     *,
+    again: frozenset[str] = frozenset(),
     report: Callable[[int], None] = lambda _n: None,
 ) -> None:
-    """Write the shards of these numbers into `folder`, skipping those that exist."""
+    """Write the shards of these numbers into `folder`; in those that exist, only the looks `again` are painted."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         path = shard_path(folder, number)
-        if not path.exists():
+        if again or not path.exists():
             # Written under another name first: a trainer never sees half a shard.
             partial = path.with_suffix(".partial")
-            save_shard(partial, material, painter, number)
+            save_shard(partial, material, painter, number, kept=read_painted(path, again))
             partial.replace(path)
         report(number)
+
+
+def read_painted(path: Path, but: frozenset[str]) -> list[dict[str, bytes]]:
+    """Return the JPEGs of a shard's items by look, those of `but` left out, the pair itself under no name."""
+    if not path.exists():
+        return []
+    with safe_open(path, "np") as file:
+        looks = json.loads(file.metadata()["looks"])
+        ends = [0, *file.get_tensor("ends").ravel().tolist()]
+        jpeg = file.get_tensor("jpeg").tobytes()
+    names = [name for item in looks for name in ("", *item)]
+    parts = [jpeg[begin:end] for begin, end in pairwise(ends)]
+    return [
+        {name: part for name, part in zip(names[i:j], parts[i:j], strict=True) if name not in but}
+        for i, j in pairwise(range(0, len(names) + 1, 1 + LOOKS_PER_ITEM))
+    ]
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -163,8 +182,15 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"looks-{number:05d}.safetensors"
 
 
-def save_shard(path: Path, material: Material, painter: Painter, number: int, items: int = ITEMS) -> None:
-    """Make and write shard `number`, which alone determines what is in it."""
+def save_shard(
+    path: Path,
+    material: Material,
+    painter: Painter,
+    number: int,
+    items: int = ITEMS,
+    kept: Sequence[Mapping[str, bytes]] = (),
+) -> None:
+    """Make and write shard `number`, which alone determines what is in it; pictures `kept` of it are not painted anew."""
     rng = np.random.default_rng([number, 11])
     torch.manual_seed(number)
     table = needs()
@@ -175,14 +201,17 @@ def save_shard(path: Path, material: Material, painter: Painter, number: int, it
     codes: list[NDArray[np.float32]] = []
     scales: list[int] = []
     textures: list[NDArray[np.uint8]] = []
-    for segment in draw_segments(material, rng, items):
+    for item, segment in enumerate(draw_segments(material, rng, items)):
         scale = SCALES[int(rng.integers(len(SCALES)))]
         pictures, places = sample_pair(segment, rng, scale)
         basis = teacher_textures(places, SIDE_PX, scale)
         code = painter.neural.code(draw_style_picture(material, rng))
         chosen = [str(n) for n in rng.choice(names, LOOKS_PER_ITEM, replace=False, p=share)]
-        jpegs.append(_jpeg(pictures[-FRAMES:]))
-        jpegs.extend(_jpeg(painter.paint(look, pictures, basis, code)) for look in chosen)
+        pair = _jpeg(pictures[-FRAMES:])
+        # Of other material, what was painted is of other pictures.
+        before = kept[item] if item < len(kept) and kept[item][""] == pair else {}
+        jpegs.append(pair)
+        jpegs.extend(before.get(look) or _jpeg(painter.paint(look, pictures, basis, code)) for look in chosen)
         looks.append(chosen)
         codes.append(code)
         scales.append(scale)
