@@ -38,6 +38,7 @@ from vivace.train.looks.fit import (
 from vivace.train.looks.losses import change_weights, feature_losses, picture_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
+from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.looks.student import Student
 from vivace.train.looks.targets import (
@@ -323,16 +324,15 @@ def small_student() -> Student:
 def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = small_student()
-    optimiser = torch.optim.AdamW(student.parameters(), 1e-3)
+    optimiser = Optimiser(student, 1e-3)
     ema = Ema(student, 0.99)
     batch = BatchSource(targets, np.random.default_rng(1)).draw(1, 64)
     values = []
     for step in range(12):
         # The same history each time: what is compared is the network, not the luck of the draw.
         losses = train_step(student, None, batch, np.random.default_rng(3))
-        optimiser.zero_grad()
         losses.total.backward()
-        optimiser.step()
+        optimiser.step(1e-3)
         ema.update(student, step)
         values.append(float(losses.total.detach()))
     assert min(values[-2:]) < 0.9 * values[0]
@@ -342,23 +342,46 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
     save(cfg.out / "checkpoint.pt", student, optimiser, ema, Progress(12, 24, 0.5), rng)
     expected = rng.random()
     other, again = small_student(), np.random.default_rng(99)
-    moments = torch.optim.AdamW(other.parameters(), 1e-3)
+    moments = Optimiser(other, 1e-3)
     progress, average = restore(cfg, other, moments, again)
     assert (progress.step, progress.pictures) == (12, 24)
     assert again.random() == expected
     for name, value in student.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
         assert torch.equal(average.weights[name], ema.weights[name])
-    assert moments.state_dict()["state"].keys() == optimiser.state_dict()["state"].keys()
+    assert moments.state_dict().keys() == optimiser.state_dict().keys()
+    # The next step is the one that would have been.
+    for one, moved in ((student, optimiser), (other, moments)):
+        train_step(one, None, batch, np.random.default_rng(4)).total.backward()
+        moved.step(1e-3)
+    for name, value in student.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
     (cfg.out / "checkpoint.pt").write_bytes(b"half")
     with pytest.raises(CheckpointError, match="move it away"):
         restore(cfg, small_student(), moments, again)
 
 
+def test_matrices_take_level_steps_and_the_rest_adam_s() -> None:
+    torch.manual_seed(0)
+    student = small_student()
+    before = {name: value.detach().clone() for name, value in student.named_parameters()}
+    optimiser = Optimiser(student, 1e-2, weight_decay=0.0)
+    for value in student.parameters():
+        value.grad = torch.randn_like(value)
+    optimiser.step(1e-2)
+    steps = {name: value.detach() - before[name] for name, value in student.named_parameters()}
+    bias = steps["net.map.basis.bias"]
+    torch.testing.assert_close(bias.abs(), torch.full_like(bias, 1e-2), rtol=1e-3, atol=0)
+    # A step in every direction alike, of the size of Adam's.
+    spectrum = torch.linalg.svdvals(steps["net.map.hidden.weight"].flatten(1))
+    assert spectrum.min() > 0.4 * spectrum.max()
+    assert 0.1 < steps["net.map.hidden.weight"].square().mean().sqrt() / 1e-2 < 0.4
+
+
 def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = Student()
-    optimiser = torch.optim.AdamW(student.parameters())
+    optimiser = Optimiser(student, 1e-3)
     save(
         tmp_path / "checkpoint.pt",
         student,
@@ -375,7 +398,7 @@ def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
         assert file.get_tensor("codes.table").dtype == torch.bfloat16
     fresh = Student()
     cfg = FitConfig(tmp_path / "new", tmp_path, start=packed)
-    progress, _ = restore(cfg, fresh, torch.optim.AdamW(fresh.parameters()), None)
+    progress, _ = restore(cfg, fresh, Optimiser(fresh, 1e-3), None)
     assert (progress.step, progress.pictures) == (0, 640)
     for name, value in student.state_dict().items():
         torch.testing.assert_close(fresh.state_dict()[name], value, atol=0.01, rtol=0.01)

@@ -30,6 +30,7 @@ from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.batches import Batch, BatchSource
 from vivace.train.looks.features import Features, load_features
 from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, picture_loss, temporal_loss
+from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.student import Student, step_numbers
 from vivace.train.looks.targets import SIDE_PX
 from vivace.train.mini import Ema, average_gradients
@@ -148,9 +149,9 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     stop = Stop()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(cfg.seed)
-    student = Student().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    student = Student().to(device)
     features = load_features(cfg.packages).to(device)
-    optimiser = torch.optim.AdamW(student.parameters(), cfg.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = Optimiser(student, cfg.learning_rate)
     rng = np.random.default_rng([cfg.seed, rank])
     cfg.out.mkdir(parents=True, exist_ok=True)
     progress, ema = restore(cfg, student, optimiser, rng if rank == 0 else None)
@@ -165,16 +166,13 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     while not agreed(stop.asked or (cfg.steps is not None and progress.step >= cfg.steps), world):
         side = cfg.crop if progress.step % CROP_EVERY == 0 else SIDE_PX
         batch = source.draw(max(1, round(cfg.pairs / world * (SIDE_PX / side) ** 2)), side)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(cfg, progress.step)
         losses = train_step(student, features, batch.to(device), rng)
-        optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         average_gradients(student, world)
         norm = float(nn.utils.clip_grad_norm_(student.parameters(), 1.0))
         if not np.isfinite(norm):
             raise CheckpointError(f"the loss is not finite at step {progress.step}; go back to an earlier checkpoint")
-        optimiser.step()
+        optimiser.step(learning_rate(cfg, progress.step))
         ema.update(student, progress.step)
         progress.step += 1
         progress.pictures += 2 * len(batch.source) * world
@@ -206,7 +204,7 @@ def learning_rate(cfg: FitConfig, step: int) -> float:
 def save(
     path: Path,
     student: Student,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     ema: Ema,
     progress: Progress,
     rng: np.random.Generator,
@@ -226,7 +224,7 @@ def save(
 
 
 def restore(
-    cfg: FitConfig, student: Student, optimiser: torch.optim.Optimizer, rng: np.random.Generator | None
+    cfg: FitConfig, student: Student, optimiser: Optimiser, rng: np.random.Generator | None
 ) -> tuple[Progress, Ema]:
     """Put a run's state, or the weights to begin from, in place; return how far it is and the moving average."""
     path = cfg.out / "checkpoint.pt"
@@ -261,9 +259,7 @@ def _grow(state: dict[str, Any], old: tuple[str, ...]) -> None:
     """Make room for looks that were added since a checkpoint was written."""
     for part in ("student", "ema"):
         grow_table(state[part], TABLE, old, LOOK_KEYS)
-    # The moments of the table are found by the place of its parameter.
-    place = list(state["student"]).index(TABLE)
-    moments = state["optimiser"]["state"][place]
+    moments = state["optimiser"][TABLE]
     for name in ("exp_avg", "exp_avg_sq"):
         grow_table(moments, name, old, LOOK_KEYS)
         for i, key in enumerate(LOOK_KEYS):
