@@ -6,16 +6,19 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test test-all check format clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.base ## Repaint moving scenes live and write demo.mp4 and demo.png
 	$(BIN)/python -m vivace.demo
 
-test: $(VENV)/.dev ## Run the tests (CPU, a few minutes)
+test: $(VENV)/.dev ## Run the tests but the slow ones (CPU, a few minutes)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(VENV)/.dev ## Run all tests that need no CUDA device
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types and import rules
 	$(BIN)/ruff format --check .

@@ -1,13 +1,19 @@
 """What all tests share: the folder of the fakes on the path, and what fails whichever test it happens in."""
 
+from __future__ import annotations
+
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from vivace.models.mini.model import MiniModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -30,6 +36,14 @@ def _every_log_line_is_written() -> Iterator[None]:
     lost = list(_unlogged)
     _unlogged.clear()
     assert not lost, "\n".join(lost)
+
+
+@pytest.fixture(scope="session")
+def mini() -> MiniModel:
+    """Return the embedded model with its real weights, loaded once, and compiled once for each size."""
+    from vivace.models import load_model
+
+    return load_model("mini")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

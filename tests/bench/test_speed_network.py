@@ -81,7 +81,7 @@ def test_the_work_is_that_of_all_rows_at_the_size_measured() -> None:
     cfg = tiny_model().parts.unet.cfg
     tokens = len(tiny_model().encode_prompt("red").embeds)
     for size, rows in (((64, 64), (8, 8)), ((96, 64), (8, 12))):
-        (found,) = (v.value for v in looked_into(size=size, frames=10).values if v.metric == "unet_tflop")
+        (found,) = (v.value for v in looked_into(size=size, frames=4, budget_s=1.0).values if v.metric == "unet_tflop")
         assert found == unet_flops(cfg, Call(2, *rows, text_tokens=tokens)) / 1e12
 
 
@@ -111,8 +111,8 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
     take_turns(ours, plain, 1000, 1.0, lambda done: None)
     assert order == ["ours", "plain"] * 4
     order.clear()
-    take_turns(ours, plain, 20, None, lambda done: None)
-    assert order == (["ours"] * 2 + ["plain"] * 2) * 10
+    take_turns(ours, plain, 6, None, lambda done: None)
+    assert order == (["ours"] * 2 + ["plain"] * 2) * 3
 
 
 def test_what_has_no_plain_form_is_refused() -> None:

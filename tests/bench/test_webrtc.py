@@ -127,6 +127,7 @@ def test_what_cannot_be_served_is_refused() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     settings = {
         "case": "c",

@@ -1,4 +1,4 @@
-"""A small clip, the embedded model loaded once, and the `vivace` command in this process or in one of its own."""
+"""A small clip, and the `vivace` command in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -25,20 +25,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def embedded() -> StreamModel:
-    """Return the embedded model with its real weights."""
-    return load_model("mini")
-
-
 @pytest.fixture
 def vivace_here(
-    embedded: StreamModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    mini: StreamModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Vivace:
     """Return the command, run in this process and an empty working directory, with the model loaded only once."""
 
     def load_once(name: str = "mini", **options: Any) -> StreamModel:
-        return embedded if name == "mini" else load_model(name, **options)
+        return mini if name == "mini" else load_model(name, **options)
 
     monkeypatch.setattr(vivace.models, "load_model", load_once)
     monkeypatch.chdir(tmp_path)

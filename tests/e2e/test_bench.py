@@ -24,6 +24,7 @@ def quality(vivace: Vivace, out: Path, *flags: str) -> Document:
     return read_document(out / "quality.json")
 
 
+@pytest.mark.slow
 def test_the_quick_protocol_runs_and_says_what_the_model_is(vivace_here: Vivace, tmp_path: Path) -> None:
     document = quality(vivace_here, tmp_path)
     assert {case.case.split("/")[0] for case in document.cases} == {*QUICK_SCENES, "table"}
@@ -41,6 +42,7 @@ def test_the_quick_protocol_runs_and_says_what_the_model_is(vivace_here: Vivace,
     assert (tmp_path / "quality.html").stat().st_size < 6_000_000
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_seed_agree(vivace_here: Vivace, tmp_path: Path) -> None:
     flags = ("--scenes", "mover", "--tasks", "style", "region", "--size", "128x128")
     runs = [quality(vivace_here, tmp_path / name, *flags) for name in "ab"]
@@ -62,6 +64,7 @@ def tiny_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny.toml"
 
 
+@pytest.mark.slow
 def test_a_large_model_is_looked_into_beside_its_plain_form(
     vivace_here: Vivace, tmp_path: Path, tiny_profile: Path
 ) -> None:
@@ -85,6 +88,7 @@ def test_a_large_model_is_looked_into_beside_its_plain_form(
     assert {"cost growth", "sessions"} <= {entry.what for entry in document.not_run}
 
 
+@pytest.mark.slow
 def test_the_quality_of_a_model_that_trails_can_be_measured(
     vivace_here: Vivace, tmp_path: Path, tiny_profile: Path
 ) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from e2e.helpers import size_of
 from vivace.demo import PROMPTS, Programme, SceneReel, report, run_demo
 from vivace.media.source import open_source
-from vivace.models import load_model
+from vivace.models.mini.model import MiniModel
 
 pytestmark = pytest.mark.e2e
 
@@ -56,7 +56,6 @@ def test_a_scene_named_again_goes_on() -> None:
         assert np.array_equal(shown, wanted)
 
 
-def test_every_prompt_of_the_demo_is_understood() -> None:
-    model = load_model("mini")
+def test_every_prompt_of_the_demo_is_understood(mini: MiniModel) -> None:
     for prompt in PROMPTS:
-        assert model.encode_prompt(prompt).known, prompt
+        assert mini.encode_prompt(prompt).known, prompt

@@ -127,10 +127,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         pytest.param(
             FIREFOX,
             id="firefox",
-            marks=pytest.mark.skipif(
-                FIREFOX is None or not FIREFOX_HAS_H264,
-                reason="needs Firefox and, on Linux, libavcodec (apt-get install firefox-esr libavcodec-extra)",
-            ),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(
+                    FIREFOX is None or not FIREFOX_HAS_H264,
+                    reason="needs Firefox and, on Linux, libavcodec (apt-get install firefox-esr libavcodec-extra)",
+                ),
+            ],
         ),
         pytest.param(
             CHROMIUM,

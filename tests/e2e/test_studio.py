@@ -356,6 +356,7 @@ def test_a_blocked_camera_says_what_to_do(server: Serving, browser: Any) -> None
         assert studio.page.evaluate("document.activeElement.id") == "card"
 
 
+@pytest.mark.slow
 def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Serving, live: Studio) -> None:
     live.wait_state("live")
     server.stop(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -334,16 +335,23 @@ def test_the_lamp_lights_the_room() -> None:
 
 # --- edits ---
 
+EDITED_S = 0.7
 EDITS = [(name, change.key) for name in WORLDS for change in load_world(name).changes]
 
 
 def plain_and_edited(name: str, key: str) -> tuple[StageScene, View, View]:
-    time_s = 0.7
-    plain, edited = make_scene(name, SIZE), make_scene(name, SIZE, edit=key)
-    assert isinstance(plain, StageScene)
+    plain, view = plain_at(name, EDITED_S)
+    edited = make_scene(name, SIZE, edit=key)
     assert isinstance(edited, StageScene)
     assert plain.objects == edited.objects
-    return plain, plain.view(time_s, FRAME_S), edited.view(time_s, FRAME_S)
+    return plain, view, edited.view(EDITED_S, FRAME_S)
+
+
+@cache
+def plain_at(name: str, time_s: float) -> tuple[StageScene, View]:
+    scene = make_scene(name, SIZE)
+    assert isinstance(scene, StageScene)
+    return scene, scene.view(time_s, FRAME_S)
 
 
 def rim_only(differs: np.ndarray, there: np.ndarray) -> bool:

@@ -81,7 +81,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("text")
     paths = folder / "one.safetensors", folder / "new" / "two.safetensors"
     for path in paths:
-        train(path, seed=3, steps=20)
+        train(path, seed=3, steps=10)
     return paths
 
 

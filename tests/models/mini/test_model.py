@@ -20,8 +20,8 @@ SIZE = (96, 64)
 
 
 @pytest.fixture(scope="module")
-def model():
-    return load_model("mini")
+def model(mini):
+    return mini
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np.ndarray]:

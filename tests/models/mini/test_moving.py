@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vivace.models import load_model
 from vivace.models.base import Chunk
 from vivace.models.mini import moving
 from vivace.models.mini.config import MiniConfig
+from vivace.models.mini.model import MiniModel
 from vivace.models.mini.moving import MovingTextures, Rest, copy_shifted
 from vivace.models.mini.state import MOVING, geometry, open_canvas, textures_at_rest
 
@@ -145,16 +145,17 @@ def test_streams_of_one_size_and_seed_share_their_textures_at_rest() -> None:
     assert textures_at_rest(place, 3) is not textures_at_rest(place, 4)
 
 
-def test_a_moving_stream_paints_the_same_whether_moves_are_foreseen_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moving_stream_paints_the_same_whether_moves_are_foreseen_or_not(
+    monkeypatch: pytest.MonkeyPatch, mini: MiniModel
+) -> None:
     rng = np.random.default_rng(0)
     world = np.kron(rng.integers(0, 256, (12, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     views = [np.ascontiguousarray(world[:, 4 * i : 4 * i + 96]) for i in range(6)]
-    model = load_model("mini")
-    embeds = model.encode_prompt("oil painting").embeds
+    embeds = mini.encode_prompt("oil painting").embeds
 
     def painted() -> list[np.ndarray]:
-        state = model.open((96, 96))
-        out = [model.step([state], [Chunk(view[None], embeds)])[0] for view in views]
+        state = mini.open((96, 96))
+        out = [mini.step([state], [Chunk(view[None], embeds)])[0] for view in views]
         assert state.canvases[0].textures.at != (0, 0), "the camera was to move"
         return out
 

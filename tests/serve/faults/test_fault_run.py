@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_a_server_survives_its_clients_and_nothing_is_left_of_them(tmp_path: Path) -> None:
     fault_run.run_real(tmp_path, SHORT, fault_run.Report())
 
