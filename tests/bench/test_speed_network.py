@@ -111,8 +111,8 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
     take_turns(ours, plain, 1000, 1.0, lambda done: None)
     assert order == ["ours", "plain"] * 4
     order.clear()
-    take_turns(ours, plain, 6, None, lambda done: None)
-    assert order == (["ours"] * 2 + ["plain"] * 2) * 3
+    take_turns(ours, plain, 20, None, lambda done: None)
+    assert order == (["ours"] * 2 + ["plain"] * 2) * 10
 
 
 def test_what_has_no_plain_form_is_refused() -> None:
