@@ -72,7 +72,11 @@ def run_job(job: Job, report: Report) -> Found:
     fields = {**asdict(job), "started_s": time.monotonic()}
     code = job.engine.code
     program = ["-m", "vivace.bench.process"] if code is None else ["-P", str(Path(__file__).with_name("borrow.py"))]
-    environment = None if code is None else {**os.environ, "PYTHONPATH": _first_on(code, os.environ.get("PYTHONPATH"))}
+    environment = None
+    if code is not None:
+        # Neither a folder called vivace where this was started, nor for the processes that this one starts.
+        path = _first_on(code, os.environ.get("PYTHONPATH"))
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, *program, json.dumps(fields)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from vivace.bench.latency_take import Shown, Take, after_warmup, figures, series
@@ -59,6 +60,8 @@ class Notebook:
     controls: dict[int, int] = field(default_factory=dict)
     """Control index by RTP timestamp."""
     switches: list[tuple[float, int]] = field(default_factory=list)
+    efforts: list[float] = field(default_factory=list)
+    """What the server last said of its effort when each picture was shown."""
     misread: int = 0
     published: int = 0
 
@@ -236,7 +239,7 @@ class Actor:
             shown=shown,
             switches=notes.switches,
             drops={} if stats is None else _drops(stats, self._media.unread),
-            effort=None if stats is None else stats.effort,
+            effort=fmean(notes.efforts) if notes.efforts else None,
             stages_ms={} if stats is None else _stages(stats),
         )
 
@@ -268,6 +271,8 @@ class Actor:
             near = unwrap(value, near)
             notes.shown.append(Shown(near, self._start_s + near / self._script.fps, shown_s))
             notes.stamps.append(picture.rtp_timestamp)
+            if (stats := self._session.stats) is not None and stats.effort is not None:
+                notes.efforts.append(stats.effort)
             # What the server says of a picture may come after it.
             for stamp in notes.stamps[-8:]:
                 note = self._media.note(stamp)

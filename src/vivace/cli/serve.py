@@ -63,6 +63,8 @@ class ServeFlags:
     """Output size of a session that asks for none, WxH in pixels."""
     slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
     """Sessions painted at once; measured if not given."""
+    threads: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
+    """CPU threads for a model; all if not given."""
     loading: LoadFlags = field(default_factory=LoadFlags)
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, where a model has as many built in."""
@@ -140,6 +142,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "models": flags.model,
         "size": None if flags.size is None else parse_size(flags.size),
         "slots": flags.slots,
+        "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
         "runtime": flags.loading.runtime,
         "loading": loading if loading.given() else None,
         "recordings": flags.recordings,

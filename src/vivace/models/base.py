@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,3 +169,20 @@ class StreamModel(Protocol):
 
     def reset(self, state: Any, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
+
+
+@runtime_checkable
+class PreparesEfforts(Protocol):
+    """A model that needs time before it can work at another effort, such as to compile for it."""
+
+    def prepare_effort(self, state: Any, effort: float, *, wait: bool = False) -> bool:
+        """Tell whether the next step of a stream can be made at an effort; if not, get ready for it.
+
+        In the background, or with `wait` in the caller's thread, after which it can. Safe from any thread. A step asked
+        for an effort that is not ready is made at the one before.
+        """
+
+
+def prepare_effort(model: StreamModel, state: Any, effort: float, *, wait: bool = False) -> bool:
+    """Do as `PreparesEfforts.prepare_effort` says; a model without it is always ready."""
+    return not isinstance(model, PreparesEfforts) or model.prepare_effort(state, effort, wait=wait)

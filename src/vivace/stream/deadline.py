@@ -3,12 +3,16 @@
 A pure function of the step times it is told; it neither reads a clock nor waits. Going down is quick, because a late
 frame is a dropped frame. Going up is slow, and slower each time it turns out to have been too early, so that the
 stream settles instead of swinging.
+
+What the next effort up would cost is told from the least that each effort has cost so far, not from what it cost last:
+a stream often falls because something else held the machine up, and the times of that moment say nothing of the effort.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -45,13 +49,22 @@ class DeadlineController:
 
     KEPT_DECISIONS = 64
 
-    def __init__(self, efforts: Sequence[float], budget_ms: float | None, policy: DeadlinePolicy | None = None) -> None:
+    def __init__(
+        self,
+        efforts: Sequence[float],
+        budget_ms: float | None,
+        policy: DeadlinePolicy | None = None,
+        *,
+        is_ready: Callable[[float], bool] | None = None,
+    ) -> None:
         """Start at the highest effort.
 
         Args:
             efforts: Shares of the full work, falling from 1.0.
             budget_ms: Time a frame may take; None never spends less.
             policy: How quickly to react.
+            is_ready: Tells whether the next frame can be made at an effort, and sees to it that it soon can. Until then
+                the effort stays, or the times of the one would be taken for those of the other. None: always.
         """
         if not efforts or any(a <= b for a, b in pairwise(efforts)):
             raise ValueError(f"efforts must fall from the full one: {tuple(efforts)}")
@@ -60,7 +73,10 @@ class DeadlineController:
         self._efforts = tuple(efforts)
         self._policy = policy or DeadlinePolicy()
         self._level = 0
+        self._is_ready = is_ready or (lambda _effort: True)
         self._recent_ms: deque[float] = deque(maxlen=self._policy.window)
+        self._least_ms = [math.inf] * len(self._efforts)
+        """Of every effort, the least median of a window."""
         self._good_since_s: float | None = None
         self._rose_s: float | None = None
         self._patience_s = self._policy.patience_s
@@ -77,7 +93,9 @@ class DeadlineController:
         self._recent_ms.append(step_ms)
         if len(self._recent_ms) < self._policy.window:
             return
-        if median(self._recent_ms) > self.budget_ms:
+        typical_ms = median(self._recent_ms)
+        self._least_ms[self._level] = min(self._least_ms[self._level], typical_ms)
+        if typical_ms > self.budget_ms:
             self._good_since_s = None
             self._fall(frame_index)
             return
@@ -93,18 +111,25 @@ class DeadlineController:
         if self._rose_s is not None:
             self._patience_s = min(2 * self._patience_s, self._policy.max_patience_s)
         self._rose_s = None
-        if self._level + 1 < len(self._efforts):
+        if self._level + 1 < len(self._efforts) and self._is_ready(self._efforts[self._level + 1]):
             typical_ms = median(self._recent_ms)
             self._move(self._level + 1, frame_index, f"{typical_ms:.1f} ms a frame, budget {self.budget_ms:.1f} ms")
 
     def _rise(self, time_s: float, frame_index: int) -> None:
         assert self.budget_ms is not None
-        # Work that does not shrink with effort makes this an overestimate, on the careful side.
-        expected_ms = max(self._recent_ms) * self._efforts[self._level - 1] / self._efforts[self._level]
-        if expected_ms > self._policy.headroom * self.budget_ms:
+        expected_ms = max(self._recent_ms) * self._dearer()
+        if expected_ms > self._policy.headroom * self.budget_ms or not self._is_ready(self._efforts[self._level - 1]):
             return
         self._rose_s = time_s
         self._move(self._level - 1, frame_index, f"{expected_ms:.1f} ms expected, budget {self.budget_ms:.1f} ms")
+
+    def _dearer(self) -> float:
+        """Return how many times as dear a frame is at the next effort up."""
+        # More effort never costs less, so the least of all higher efforts is one of the next one, too. Part of the work
+        # does not shrink with effort, so the cost rises by no more than effort does.
+        above_ms = min(self._least_ms[: self._level])
+        most = self._efforts[self._level - 1] / self._efforts[self._level]
+        return min(max(1.0, above_ms / self._least_ms[self._level]), most)
 
     def _move(self, level: int, frame_index: int, reason: str) -> None:
         decision = Decision(frame_index, self._efforts[self._level], self._efforts[level], reason)

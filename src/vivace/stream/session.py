@@ -143,8 +143,17 @@ class Session:
         """`(width, height)` in px that the next frame will have; what frames are best prepared at."""
         return self._board.controls.size or self._natural_size
 
+    @property
+    def _saves(self) -> bool:
+        """Whether effort follows a deadline."""
+        return self.policy.live and self.policy.budget_ms is not None
+
     def _new_deadline(self) -> DeadlineController:
-        return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self.policy.live else None)
+        return DeadlineController(
+            self._model.spec.efforts,
+            self.policy.budget_ms if self._saves else None,
+            is_ready=lambda effort: self._slot.prepare_effort(effort),
+        )
 
     def begin(self, size: Size, policy: SessionPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
@@ -168,7 +177,18 @@ class Session:
             CapacityError: not enough memory; the stream goes on at its present size.
         """
         if size != self.size:
-            self._spare = ModelSlot(self._model, size, seed)
+            spare = ModelSlot(self._model, size, seed)
+            if self._saves:
+                spare.prepare_efforts()
+            self._spare = spare
+
+    def prepare_efforts(self) -> None:
+        """Get the model ready for every effort the deadline may ask for, in the caller's thread, before it matters.
+
+        Without it a model does so in the background when time is short, and takes some more of it.
+        """
+        if self._saves:
+            self._slot.prepare_efforts()
 
     def step(self, frame: Frame) -> list[Frame]:
         """Take the next source frame; return the output frames that are ready, in order, none to several.

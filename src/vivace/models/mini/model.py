@@ -160,20 +160,27 @@ class MiniModel:
 
     def _canvas(self, state: MiniState, effort: float) -> Canvas:
         """Return the canvas for an effort; one that is not compiled yet is not waited for."""
-        wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
-        inputs = state.canvases[wanted].inputs
-        if wanted != state.level and not self._network.is_ready(inputs):
-            if wanted not in state.asked_for:
-                state.asked_for.add(wanted)
-                # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
-                threading.Thread(
-                    target=self._network.prepare, args=(inputs,), name="mini-prepare", daemon=False
-                ).start()
-        elif wanted != state.level:
+        wanted = _level(effort)
+        if wanted != state.level and self.prepare_effort(state, effort):
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
             _forget(state.canvases[wanted], keep="nothing")
         return state.canvases[state.level]
+
+    def prepare_effort(self, state: MiniState, effort: float, *, wait: bool = False) -> bool:
+        """Tell whether an effort is compiled for a stream's size; if not, compile it, in the background or here."""
+        wanted = _level(effort)
+        inputs = state.canvases[wanted].inputs
+        if state.canvases[wanted].executor is not None or self._network.is_ready(inputs):
+            return True
+        if wait:
+            self._network.prepare(inputs)
+            return True
+        if wanted not in state.asked_for:
+            state.asked_for.add(wanted)
+            # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
+            threading.Thread(target=self._network.prepare, args=(inputs,), name="mini-prepare", daemon=False).start()
+        return False
 
     def _executor(self, canvas: Canvas) -> Executor:
         if canvas.executor is None:
@@ -189,6 +196,10 @@ class MiniModel:
                 canvas.change_textures(MovingTextures(textures_at_rest(canvas.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
+
+
+def _level(effort: float) -> int:
+    return int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
 
 
 def _forget(canvas: Canvas, *, keep: Keep) -> None:
