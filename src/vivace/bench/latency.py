@@ -92,7 +92,8 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     task = TASKS[options.path]
     for case in options.cases:
         own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
-        job = Job(task, options.engine, {**settings, **case.extra(), **own})
+        in_process = options.path == PATHS[0]
+        job = Job(task, options.engine, {**settings, **case.extra(), **own}, in_process=in_process)
         report = partial(progress, case.name)
         findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
     findings.describe({**latency_metrics(), **webrtc_metrics()})

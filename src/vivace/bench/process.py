@@ -45,6 +45,8 @@ class Job:
     """`time.monotonic()` when the process was started; the clock is the system's, not the process's."""
     plain: EngineSpec | None = None
     """The same model in its plain form, for tasks that compare the two."""
+    in_process: bool = True
+    """Whether the engine works in the measuring process, and not in one that the task starts."""
 
 
 @dataclass(slots=True)
@@ -70,15 +72,10 @@ def run_job(job: Job, report: Report) -> Found:
         DeviceError: the process died without a word.
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
-    code = job.engine.code
+    code = job.engine.code if job.in_process else None
     program = ["-m", "vivace.bench.process"] if code is None else ["-P", str(Path(__file__).with_name("borrow.py"))]
-    environment = None
-    if code is not None:
-        # Neither a folder called vivace where this was started, nor for the processes that this one starts.
-        path = _first_on(code, os.environ.get("PYTHONPATH"))
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, *program, json.dumps(fields)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of(code)) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -94,8 +91,14 @@ def run_job(job: Job, report: Report) -> Found:
     raise DeviceError(f"the measuring process ended with {process.returncode} before it was done; is memory short?")
 
 
-def _first_on(folder: str, path: str | None) -> str:
-    return os.pathsep.join([folder, path] if path else [folder])
+def environment_of(code: str | None) -> dict[str, str]:
+    """Return the environment of a process that imports `vivace` from a folder; None: from where this one does."""
+    if code is None:
+        return dict(os.environ)
+    path = os.environ.get("PYTHONPATH")
+    first = os.pathsep.join([code, path] if path else [code])
+    # Nor from a folder of that name where this was started.
+    return {**os.environ, "PYTHONPATH": first, "PYTHONSAFEPATH": "1"}
 
 
 def take_turns(

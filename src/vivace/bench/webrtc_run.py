@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vivace.bench.latency_take import Shown, Take, after_warmup, figures, series
 from vivace.bench.loops import render_loop, there_and_back
 from vivace.bench.measure import Value, spread
-from vivace.bench.process import Found, Job, Report
+from vivace.bench.process import Found, Job, Report, environment_of
 from vivace.bench.speed_run import STAGES
 from vivace.bench.webrtc_code import Code, unwrap
 from vivace.errors import DeviceError, UnknownPromptError, UsageError
@@ -93,7 +93,7 @@ def live(job: Job, report: Report) -> Found:
     )
     pictures = render_loop(script.size, seed=script.seed)
     sessions, step_ms = settings.get("sessions", 1), settings.get("step_ms")
-    with serving(model, sessions, step_ms, engine.arguments.get("threads")) as url:
+    with serving(model, sessions, step_ms, engine.arguments.get("threads"), engine.code) as url:
         take, misread = asyncio.run(_play(url, model, script, pictures, sessions, report))
     case = settings["case"]
     found = Found(f"{engine.name}: {model} behind vivace serve, over WebRTC on loopback")
@@ -119,8 +119,10 @@ def _own_figures(case: str, take: Take, misread_share: float) -> list[Value]:
 
 
 @contextmanager
-def serving(model: str, sessions: int, step_ms: float | None, threads: int | None = None) -> Iterator[str]:
-    """Run a server on a free port of this machine; yield its address.
+def serving(
+    model: str, sessions: int, step_ms: float | None, threads: int | None = None, code: str | None = None
+) -> Iterator[str]:
+    """Run a server on a free port of this machine, by the package in the folder `code`; yield its address.
 
     Raises:
         DeviceError: it did not start.
@@ -129,10 +131,11 @@ def serving(model: str, sessions: int, step_ms: float | None, threads: int | Non
         command = ["-m", "vivace", "serve", "--port", "0", "--model", model, "--slots", str(sessions)]
     else:
         command = ["-m", "vivace.bench.webrtc_server", model, f"{step_ms:g}", str(sessions)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VIVACE_SERVE_")}
+    ours = environment_of(code)
+    environment = {name: value for name, value in ours.items() if not name.startswith("VIVACE_SERVE_")}
     environment["PYTHONUNBUFFERED"] = "1"
     if threads is not None:
-        environment["VIVACE_THREADS"] = str(threads)
+        environment["VIVACE_SERVE_THREADS"] = str(threads)
     process = subprocess.Popen(
         [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

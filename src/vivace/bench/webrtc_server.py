@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
     name, step_ms, slots = argv[0], float(argv[1]), int(argv[2])
     settings = ServeSettings(port=0, models=[name], slots=slots)
-    return serve(settings, load_model=lambda model: SlowModel(load_model(model), step_ms))
+    return serve(settings, load_model=lambda model: SlowModel(load_model(model, threads=settings.threads), step_ms))
 
 
 if __name__ == "__main__":
