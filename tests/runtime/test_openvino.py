@@ -14,7 +14,7 @@ import pytest
 import vivace.runtime.openvino
 from vivace.errors import BackendUnavailableError
 from vivace.models.style.classifier import StyleClassifier
-from vivace.runtime.openvino import OpenVinoNetwork, import_openvino
+from vivace.runtime.openvino import OpenVinoNetwork, Shapes, import_openvino
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,29 +65,56 @@ def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
         "from concurrent.futures import ThreadPoolExecutor\n"
         "inputs = open_canvas(geometry((64, 64)), 0, MiniConfig(), ThreadPoolExecutor(1)).inputs\n"
         "threading.Thread(target=network.prepare, args=(inputs,), daemon=True).start()\n"
-        "while not network._lock.locked() and not network.is_ready(inputs): time.sleep(0.001)"
+        "while not network._lock.locked() and not network._compiled: time.sleep(0.001)"
     )
     done = run_python(code)
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def inputs(side: int) -> dict[str, np.ndarray]:
+    return {"picture": np.full((1, side, side, 3), 90, np.uint8), "area": np.ones((1, 1, side, side), np.float32)}
+
+
+def counted(network: OpenVinoNetwork, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sides of the pictures that a network is compiled for from now on."""
+    sides: list[int] = []
+    compile_one = network._compile
+
+    def counting(shapes: Shapes) -> object:
+        sides.append(shapes[0][1][1])
+        return compile_one(shapes)
+
+    monkeypatch.setattr(network, "_compile", counting)
+    return sides
+
+
+def test_several_shapes_are_compiled_at_once_and_each_one_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = StyleClassifier.load()._network
+    compiled = counted(network, monkeypatch)
+    network.prepare(inputs(32))
+    network.prepare(inputs(48), inputs(32), inputs(64))
+    assert sorted(compiled) == [32, 48, 64]
+    shares = [network.executor(inputs(side)).run()["shares"].copy() for side in (32, 48, 64)]
+    assert sorted(compiled) == [32, 48, 64]
+    assert all(np.isfinite(each).all() for each in shares)
 
 
 def test_networks_of_sizes_long_past_are_let_go_and_those_in_use_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vivace.runtime.openvino, "KEPT_SHAPES", 2)
     network = StyleClassifier.load()._network
 
-    def inputs(side: int) -> dict[str, np.ndarray]:
-        return {"picture": np.full((1, side, side, 3), 90, np.uint8), "area": np.ones((1, 1, side, side), np.float32)}
-
     small = inputs(32)
     executor = network.executor(small)
     before = executor.run()["shares"].copy()
+    compiled = counted(network, monkeypatch)
     network.prepare(inputs(48))
-    assert network.is_ready(small)  # asked about, so the latest used
+    network.prepare(small)  # still there, and now the latest used
     network.prepare(inputs(64))
-    assert network.is_ready(small)
-    assert not network.is_ready(inputs(48))
+    network.prepare(small)
+    assert compiled == [48, 64]
+    network.prepare(inputs(48))
     network.prepare(inputs(80))
-    network.prepare(inputs(96))
-    assert not network.is_ready(small)
+    network.prepare(small)
+    assert compiled == [48, 64, 48, 80, 32]
     assert np.array_equal(executor.run()["shares"], before)
     assert np.array_equal(network.executor(inputs(32)).run()["shares"], before)

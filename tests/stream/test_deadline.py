@@ -31,9 +31,14 @@ def controller() -> DeadlineController:
 
 
 def test_full_effort_while_there_is_room(controller):
-    Machine(controller).run(10, full_ms=30)
+    Machine(controller).run(10, full_ms=29)
     assert controller.effort == 1.0
     assert controller.decisions == ()
+
+
+def test_a_frame_that_takes_nearly_all_the_time_is_too_dear(controller):
+    Machine(controller).run(1, full_ms=32)  # of 33: whatever is late by a hair makes the next one wait
+    assert controller.effort == 0.75
 
 
 def test_less_is_spent_within_a_few_frames(controller):
@@ -67,6 +72,29 @@ def test_it_recovers_slowly_when_there_is_room_again(controller):
     assert [(d.before, d.after) for d in controller.decisions][-2:] == [(0.5, 0.75), (0.75, 1.0)]
     assert all(d.reason for d in controller.decisions)
     assert controller.decisions[-1].frame_index > fell
+
+
+def test_after_a_busy_moment_effort_is_told_by_what_it_cost_when_the_machine_was_free():
+    # As measured on two cores: full effort at 20 ms and the least at 16 are closer than 1.0 and 0.36 are.
+    controller = DeadlineController((1.0, 0.64, 0.36), budget_ms=1e3 / 30)
+    cost_ms = {1.0: 20.0, 0.64: 18.0, 0.36: 16.0}
+    now_s = 0.0
+    for share in (1.0, 2.5, 1.2):  # alone, beside something that takes more than half, beside something small
+        for _ in range(300):
+            now_s += 1 / 30
+            controller.observe(share * cost_ms[controller.effort], time_s=now_s)
+    assert controller.effort == 1.0
+    assert min(decision.after for decision in controller.decisions) == 0.36
+
+
+def test_one_slow_frame_among_good_ones_does_not_keep_effort_down(controller):
+    machine = Machine(controller)
+    machine.run(1, full_ms=60)
+    assert controller.effort == 0.5
+    for _ in range(60):
+        machine.run(0.2, full_ms=15)
+        controller.observe(28.0, time_s=machine.now_s)
+    assert controller.effort == 1.0
 
 
 @pytest.mark.parametrize("full_ms", [34, 36, 40, 43, 46, 55, 62, 70])

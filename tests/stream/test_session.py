@@ -3,6 +3,7 @@ import pytest
 
 from fakes import EMBEDS, SIZE, FakeModel, fail_on, paint, pictures
 from vivace.errors import CapacityError, SessionClosedError, StepError
+from vivace.media.size import Size
 from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.latency import Meter
 from vivace.stream.session import Session, SessionPolicy
@@ -482,6 +483,42 @@ class SlowClock:
 
     def step(self, chunk) -> None:
         self.now_s += self.full_ms * chunk.effort / 1e3
+
+
+class CompilingModel(FakeModel):
+    """Counts the streams whose efforts were prepared, and the frames before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared: list[tuple[Size, int]] = []
+
+    def prepare_efforts(self, state) -> None:
+        self.prepared.append((state.size, len(self.chunks)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "prepares"),
+    [
+        (SessionPolicy(live=True, budget_ms=33.0), True),
+        (SessionPolicy(live=True), False),
+        (SessionPolicy(live=False, budget_ms=33.0), False),
+    ],
+)
+def test_a_stream_with_a_deadline_gets_ready_for_every_effort_before_a_frame_needs_it(policy, prepares):
+    model = CompilingModel()
+    board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
+    session = Session(model, SIZE, board, Meter(), policy)
+    assert model.prepared == ([(SIZE, 0)] if prepares else [])
+    for frame in pictures(2):
+        session.step(frame)
+    session.prepare((16, 8), 0)
+    assert model.prepared[1:] == ([((16, 8), 2)] if prepares else [])
+    board.submit({"size": (16, 8)}, arrived_s=0.0)
+    session.step(pictures(3)[2])
+    assert session.size == (16, 8)
+    session.begin((16, 8), SessionPolicy(live=True, budget_ms=20.0))
+    assert model.prepared[-1] == ((16, 8), 3)
+    assert len(model.prepared) == (3 if prepares else 1)
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -17,7 +17,7 @@ from vivace.bench.metrics.footage import Frames
 from vivace.errors import ControlError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.source import Source, SourceInfo
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel, prepare_effort
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
 from vivace.stream import Stream
 from vivace.stream.blend import Region
 
@@ -125,10 +125,6 @@ class Forwarding:
     def reset(self, state: object, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream."""
         self.model.reset(state, keep=keep, seed=seed)
-
-    def prepare_effort(self, state: object, effort: float, *, wait: bool = False) -> bool:
-        """Tell whether the next step can be made at an effort; if not, get ready for it."""
-        return prepare_effort(self.model, state, effort, wait=wait)
 
 
 class PerFrame(Forwarding):

@@ -173,16 +173,10 @@ class StreamModel(Protocol):
 
 @runtime_checkable
 class PreparesEfforts(Protocol):
-    """A model that needs time before it can work at another effort, such as to compile for it."""
+    """A model that must get ready for each of its efforts, such as to compile for it."""
 
-    def prepare_effort(self, state: Any, effort: float, *, wait: bool = False) -> bool:
-        """Tell whether the next step of a stream can be made at an effort; if not, get ready for it.
+    def prepare_efforts(self, state: Any) -> None:
+        """Get ready for all efforts on one stream, in the caller's thread; may take seconds.
 
-        In the background, or with `wait` in the caller's thread, after which it can. Safe from any thread. A step asked
-        for an effort that is not ready is made at the one before.
+        A step at an effort that the model is not ready for gets ready first, while the stream waits.
         """
-
-
-def prepare_effort(model: StreamModel, state: Any, effort: float, *, wait: bool = False) -> bool:
-    """Do as `PreparesEfforts.prepare_effort` says; a model without it is always ready."""
-    return not isinstance(model, PreparesEfforts) or model.prepare_effort(state, effort, wait=wait)

@@ -27,11 +27,8 @@ class Executor(Protocol):
 class Network(Protocol):
     """Loaded weights; makes executors for any number of streams."""
 
-    def prepare(self, inputs: Arrays) -> None:
-        """Make ready for inputs of these shapes. Slow (compiles); may be called from another thread."""
-
-    def is_ready(self, inputs: Arrays) -> bool:
-        """Tell whether `executor` for these shapes would be quick."""
+    def prepare(self, *inputs: Arrays) -> None:
+        """Make ready for inputs of the shapes of each. Slow (compiles); may be called from another thread."""
 
     def executor(self, inputs: Arrays) -> Executor:
         """Bind the network to these arrays, which must live as long as the executor."""

@@ -23,12 +23,8 @@ class EagerNetwork:
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         self.info = RuntimeInfo("eager", name, "f32")
 
-    def prepare(self, inputs: Arrays) -> None:
+    def prepare(self, *inputs: Arrays) -> None:
         """Do nothing: eager torch takes any shape."""
-
-    def is_ready(self, inputs: Arrays) -> bool:  # noqa: ARG002
-        """Return True: there is nothing to compile."""
-        return True
 
     def executor(self, inputs: Arrays) -> EagerExecutor:
         """Bind to these arrays."""

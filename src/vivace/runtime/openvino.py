@@ -6,6 +6,8 @@ import atexit
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,13 @@ class OpenVinoNetwork:
         precision = "bf16" if capable and not f32 else "f32"
         notes = () if capable else ("this CPU has no bf16: computing in f32, at about half the speed",)
         self.info = RuntimeInfo("openvino", str(self._core.get_property("CPU", "FULL_DEVICE_NAME")), precision, notes)
-        self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        self._config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            # A thread bound to a core waits there for whatever else decodes, encodes or shows on it, and the others
+            # wait for that thread.
+            "ENABLE_CPU_PINNING": False,
+        }
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = threads
         self._graph = graph
@@ -99,42 +107,44 @@ class OpenVinoNetwork:
         except RuntimeError as error:
             raise CheckpointError(f"the exported graph and its weights do not fit: {error}") from error
 
-    def prepare(self, inputs: Arrays) -> None:
-        """Compile for these shapes, unless it is done."""
-        self._compile(_shapes(inputs))
-
-    def is_ready(self, inputs: Arrays) -> bool:
-        """Tell whether these shapes are compiled."""
-        return self._known(_shapes(inputs)) is not None
-
-    def _known(self, shapes: Shapes) -> Any:
-        with self._table:
-            if shapes in self._compiled:
-                self._compiled.move_to_end(shapes)
-            return self._compiled.get(shapes)
-
-    def _compile(self, shapes: Shapes) -> Any:
-        compiled = self._known(shapes)
-        if compiled is not None:
-            return compiled
-        with self._lock:
-            compiled = self._known(shapes)
-            if compiled is None:
-                # Static shapes let the compiler choose layouts and fuse; the graph itself takes any size.
-                model = self._read()
-                model.reshape({name: list(shape) for name, shape in shapes})
-                compiled = self._core.compile_model(model, "CPU", self._config)
-                with self._table:
-                    self._compiled[shapes] = compiled
-                    if len(self._compiled) > KEPT_SHAPES:
-                        # Streams that run at these shapes keep what they use; it goes with the last of them.
-                        self._compiled.popitem(last=False)
-            return compiled
+    def prepare(self, *inputs: Arrays) -> None:
+        """Compile for the shapes of each, all at once, unless it is done."""
+        self._compiled_for(*map(_shapes, inputs))
 
     def executor(self, inputs: Arrays) -> OpenVinoExecutor:
         """Bind to these arrays without copying them."""
-        request = self._compile(_shapes(inputs)).create_infer_request()
-        return OpenVinoExecutor(self._ov.Tensor, request, inputs)
+        (compiled,) = self._compiled_for(_shapes(inputs))
+        return OpenVinoExecutor(self._ov.Tensor, compiled.create_infer_request(), inputs)
+
+    def _compiled_for(self, *wanted: Shapes) -> list[Any]:
+        found = self._known(wanted)
+        if None not in found:
+            return found
+        with self._lock:
+            missing = [shapes for shapes, each in zip(wanted, self._known(wanted), strict=True) if each is None]
+            # The compiler uses one core for most of its time.
+            with ThreadPoolExecutor(max(1, len(missing)), thread_name_prefix="openvino-compile") as pool:
+                made = dict(zip(missing, pool.map(self._compile, missing), strict=True))
+            with self._table:
+                self._compiled.update(made)
+                found = [self._compiled[shapes] for shapes in wanted]
+                # Streams that run at the shapes of longest ago keep what they use; it goes with the last of them.
+                while len(self._compiled) > KEPT_SHAPES:
+                    self._compiled.popitem(last=False)
+            return found
+
+    def _known(self, wanted: Sequence[Shapes]) -> list[Any]:
+        with self._table:
+            for shapes in wanted:
+                if shapes in self._compiled:
+                    self._compiled.move_to_end(shapes)
+            return [self._compiled.get(shapes) for shapes in wanted]
+
+    def _compile(self, shapes: Shapes) -> Any:
+        # Static shapes let the compiler choose layouts and fuse; the graph itself takes any size.
+        model = self._read()
+        model.reshape({name: list(shape) for name, shape in shapes})
+        return self._core.compile_model(model, "CPU", self._config)
 
 
 class OpenVinoExecutor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -128,6 +128,7 @@ def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
     """Return the median time of a step at full effort, ms; paints a few frames of noise."""
     rng = np.random.default_rng(0)
     slot = ModelSlot(model, size, 0)
+    slot.prepare_efforts()
     chunk = Chunk(
         rng.integers(0, 256, (model.spec.chunk_frames, size[1], size[0], 3), np.uint8),
         model.encode_prompt(_any_prompt(model.spec)).embeds,
@@ -140,9 +141,6 @@ def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
         began_s = clock()
         slot.step(chunk)
         times_ms.append((clock() - began_s) * 1e3)
-    # Lower efforts are compiled when they are first asked for, which is better now than when time is short.
-    for effort in model.spec.efforts[1:]:
-        slot.step(replace(chunk, effort=effort))
     slot.close()
     return median(times_ms[1:]) / model.spec.chunk_frames
 

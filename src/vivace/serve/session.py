@@ -214,7 +214,6 @@ class LiveSession:
                 painter = Session(
                     self._room.model, size, self._board, SessionObserver(), self._policy, clock=self._clock
                 )
-                painter.prepare_efforts()
                 with self._lock:
                     self._opening = False
                     ended = self._state == "ended"

@@ -62,8 +62,8 @@ class ServeSettings(BaseSettings):
     # How much at once
     slots: Count | None = None
     """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""
-    budget_ms: Seconds = 40.0
-    """Time a frame may take: 25 pictures a second. Sessions at once share it by spending less on each."""
+    budget_ms: Seconds = 1e3 / 30
+    """Time a frame may take: 30 pictures a second. Sessions at once share it by spending less on each."""
     min_fps: Seconds = 15.0
     """What everyone must be able to get at full effort: no more sessions are let in than keep this rate."""
     memory_limit_mib: Count | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -24,8 +24,10 @@ class DeadlinePolicy:
 
     window: int = 5
     """Frames looked at: their median decides, so two hiccups of the machine among them change nothing."""
-    headroom: float = 0.85
-    """Share of the budget that the slowest frame of the window must be expected to fit in before more is spent."""
+    limit: float = 0.9
+    """Share of the budget that a frame may take: the more of it is taken, the longer frames wait for one another."""
+    headroom: float = 0.8
+    """Share of the budget that a frame must be expected to fit in before more is spent."""
     patience_s: float = 2.0
     """Time within budget before more is spent."""
     max_patience_s: float = 60.0
@@ -54,8 +56,6 @@ class DeadlineController:
         efforts: Sequence[float],
         budget_ms: float | None,
         policy: DeadlinePolicy | None = None,
-        *,
-        is_ready: Callable[[float], bool] | None = None,
     ) -> None:
         """Start at the highest effort.
 
@@ -63,8 +63,6 @@ class DeadlineController:
             efforts: Shares of the full work, falling from 1.0.
             budget_ms: Time a frame may take; None never spends less.
             policy: How quickly to react.
-            is_ready: Tells whether the next frame can be made at an effort, and sees to it that it soon can. Until then
-                the effort stays, or the times of the one would be taken for those of the other. None: always.
         """
         if not efforts or any(a <= b for a, b in pairwise(efforts)):
             raise ValueError(f"efforts must fall from the full one: {tuple(efforts)}")
@@ -73,7 +71,6 @@ class DeadlineController:
         self._efforts = tuple(efforts)
         self._policy = policy or DeadlinePolicy()
         self._level = 0
-        self._is_ready = is_ready or (lambda _effort: True)
         self._recent_ms: deque[float] = deque(maxlen=self._policy.window)
         self._least_ms = [math.inf] * len(self._efforts)
         """Of every effort, the least median of a window."""
@@ -95,7 +92,7 @@ class DeadlineController:
             return
         typical_ms = median(self._recent_ms)
         self._least_ms[self._level] = min(self._least_ms[self._level], typical_ms)
-        if typical_ms > self.budget_ms:
+        if typical_ms > self._policy.limit * self.budget_ms:
             self._good_since_s = None
             self._fall(frame_index)
             return
@@ -111,14 +108,14 @@ class DeadlineController:
         if self._rose_s is not None:
             self._patience_s = min(2 * self._patience_s, self._policy.max_patience_s)
         self._rose_s = None
-        if self._level + 1 < len(self._efforts) and self._is_ready(self._efforts[self._level + 1]):
+        if self._level + 1 < len(self._efforts):
             typical_ms = median(self._recent_ms)
             self._move(self._level + 1, frame_index, f"{typical_ms:.1f} ms a frame, budget {self.budget_ms:.1f} ms")
 
     def _rise(self, time_s: float, frame_index: int) -> None:
         assert self.budget_ms is not None
-        expected_ms = max(self._recent_ms) * self._dearer()
-        if expected_ms > self._policy.headroom * self.budget_ms or not self._is_ready(self._efforts[self._level - 1]):
+        expected_ms = median(self._recent_ms) * self._dearer()
+        if expected_ms > self._policy.headroom * self.budget_ms:
             return
         self._rose_s = time_s
         self._move(self._level - 1, frame_index, f"{expected_ms:.1f} ms expected, budget {self.budget_ms:.1f} ms")

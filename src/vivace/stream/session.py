@@ -113,7 +113,7 @@ class Session:
         self._observer = observer
         self._clock = clock
         self._natural_size = size
-        self._slot = ModelSlot(model, controls.size or size, controls.seed)
+        self._slot = self._open_slot(controls.size or size, controls.seed)
         self._spare: ModelSlot | None = None
         self._prompt: Prompt | None = None
         self._fade = PromptFade()
@@ -148,12 +148,15 @@ class Session:
         """Whether effort follows a deadline."""
         return self.policy.live and self.policy.budget_ms is not None
 
+    def _open_slot(self, size: Size, seed: int) -> ModelSlot:
+        slot = ModelSlot(self._model, size, seed)
+        if self._saves:
+            # Not when time is short: what is compiled then takes more of it from the stream.
+            slot.prepare_efforts()
+        return slot
+
     def _new_deadline(self) -> DeadlineController:
-        return DeadlineController(
-            self._model.spec.efforts,
-            self.policy.budget_ms if self._saves else None,
-            is_ready=lambda effort: self._slot.prepare_effort(effort),
-        )
+        return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self._saves else None)
 
     def begin(self, size: Size, policy: SessionPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
@@ -168,6 +171,8 @@ class Session:
         if policy != self.policy:
             self.policy = policy
             self.deadline = self._new_deadline()
+            if self._saves:
+                self._slot.prepare_efforts()
 
     def prepare(self, size: Size, seed: int) -> None:
         """Open the model at another size in the caller's thread, so that the change itself takes no time.
@@ -177,18 +182,7 @@ class Session:
             CapacityError: not enough memory; the stream goes on at its present size.
         """
         if size != self.size:
-            spare = ModelSlot(self._model, size, seed)
-            if self._saves:
-                spare.prepare_efforts()
-            self._spare = spare
-
-    def prepare_efforts(self) -> None:
-        """Get the model ready for every effort the deadline may ask for, in the caller's thread, before it matters.
-
-        Without it a model does so in the background when time is short, and takes some more of it.
-        """
-        if self._saves:
-            self._slot.prepare_efforts()
+            self._spare = self._open_slot(size, seed)
 
     def step(self, frame: Frame) -> list[Frame]:
         """Take the next source frame; return the output frames that are ready, in order, none to several.
@@ -287,7 +281,7 @@ class Session:
         else:
             self._slot.close()  # first, or both would have to fit
             try:
-                self._slot = ModelSlot(self._model, size, seed)
+                self._slot = self._open_slot(size, seed)
             except VivaceError as error:
                 self._end(str(error))
                 raise

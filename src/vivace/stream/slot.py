@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vivace.errors import CapacityError, StepError
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, ModelSpec, StreamModel, prepare_effort
+from vivace.models.base import Chunk, Keep, ModelSpec, PreparesEfforts, StreamModel
 
 
 class _Turns:
@@ -92,14 +92,10 @@ class ModelSlot:
         self._given += due
         return list(result[0])
 
-    def prepare_effort(self, effort: float) -> bool:
-        """Tell whether the next step can be made at an effort; if not, the model gets ready for it meanwhile."""
-        return prepare_effort(self._model, self._state, effort)
-
     def prepare_efforts(self) -> None:
         """Get the model ready for all its efforts, in the caller's thread; may take seconds."""
-        for effort in self.spec.efforts:
-            prepare_effort(self._model, self._state, effort, wait=True)
+        if isinstance(self._model, PreparesEfforts):
+            self._model.prepare_efforts(self._state)
 
     def forget(self, keep: Keep = "nothing") -> None:
         """Begin the memory of this stream anew, with the present `seed`.

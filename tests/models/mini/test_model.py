@@ -154,14 +154,25 @@ def test_every_advertised_step_count_runs_and_the_counts_differ(model, steps):
 def test_less_effort_works_on_a_smaller_grid_and_still_fills_the_picture(model):
     size = (256, 256)
     state = model.open(size)
-    for canvas in state.canvases:
-        model._network.prepare(canvas.inputs)
     for level, effort in enumerate(SPEC.efforts):
         out = paint(model, state, pictures(1, size), effort=effort)[0]
         assert out.shape == (256, 256, 3)
         assert state.level == level
     grids = [geometry(size, scale).working_width for scale in EFFORT_SCALES]
     assert grids == sorted(set(grids), reverse=True)
+
+
+def test_nothing_is_compiled_while_a_stream_runs_that_prepared_its_efforts(model, monkeypatch):
+    size = (96, 64)  # of no other test
+    state = model.open(size)
+    model.prepare_efforts(state)
+
+    def never(*shapes: object) -> None:
+        raise AssertionError(f"compiled {shapes} in the middle of a stream")
+
+    monkeypatch.setattr(model._network, "_compile", never)
+    for effort in (*SPEC.efforts, SPEC.efforts[0]):
+        assert paint(model, state, pictures(1, size), effort=effort)[0].shape == (64, 96, 3)
 
 
 def test_styles_differ_from_each_other_and_from_the_source(model):

@@ -87,7 +87,7 @@ class MiniModel:
     def open(self, size: tuple[int, int], *, seed: int = 0) -> MiniState:
         """Allocate one stream's state and compile the network for its size.
 
-        Lower efforts are compiled in the background when they are first asked for.
+        Lower efforts are compiled by `prepare_efforts`, or by the first step that asks for them.
 
         Raises:
             ControlError: a size that is odd, too small or too large.
@@ -106,6 +106,12 @@ class MiniModel:
         state = MiniState(size, seed, canvases, CameraMotion())
         self._executor(canvases[0])
         return state
+
+    def prepare_efforts(self, state: MiniState) -> None:
+        """Compile the network for every working size of a stream, several at once."""
+        self._network.prepare(*(canvas.inputs for canvas in state.canvases))
+        for canvas in state.canvases:
+            self._executor(canvas)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt, remembering the last few hundred."""
@@ -159,28 +165,13 @@ class MiniModel:
         return np.array(outputs["picture"], np.uint8)
 
     def _canvas(self, state: MiniState, effort: float) -> Canvas:
-        """Return the canvas for an effort; one that is not compiled yet is not waited for."""
-        wanted = _level(effort)
-        if wanted != state.level and self.prepare_effort(state, effort):
+        """Return the canvas for an effort."""
+        wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
+        if wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
             _forget(state.canvases[wanted], keep="nothing")
         return state.canvases[state.level]
-
-    def prepare_effort(self, state: MiniState, effort: float, *, wait: bool = False) -> bool:
-        """Tell whether an effort is compiled for a stream's size; if not, compile it, in the background or here."""
-        wanted = _level(effort)
-        inputs = state.canvases[wanted].inputs
-        if state.canvases[wanted].executor is not None or self._network.is_ready(inputs):
-            return True
-        if wait:
-            self._network.prepare(inputs)
-            return True
-        if wanted not in state.asked_for:
-            state.asked_for.add(wanted)
-            # No daemon: a compiler cut off by the end of the interpreter takes the process down with it.
-            threading.Thread(target=self._network.prepare, args=(inputs,), name="mini-prepare", daemon=False).start()
-        return False
 
     def _executor(self, canvas: Canvas) -> Executor:
         if canvas.executor is None:
@@ -196,10 +187,6 @@ class MiniModel:
                 canvas.change_textures(MovingTextures(textures_at_rest(canvas.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
-
-
-def _level(effort: float) -> int:
-    return int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
 
 
 def _forget(canvas: Canvas, *, keep: Keep) -> None:

@@ -149,8 +149,6 @@ class MiniState:
     canvases: tuple[Canvas, ...]
     motion: CameraMotion
     level: int = 0
-    asked_for: set[int] = field(default_factory=set)
-    """Levels whose compilation has been started."""
 
     @property
     def nbytes(self) -> int:
