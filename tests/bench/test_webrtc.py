@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import vivace
 from fakes import FakeClock, FakeModel
 from vivace.bench.engine import command_engine, model_engine
 from vivace.bench.latency import LatencyOptions, latency_metrics, measure_latency, webrtc_metrics
@@ -18,7 +20,7 @@ from vivace.bench.latency_take import Shown
 from vivace.bench.process import Found, Job
 from vivace.bench.webrtc import CASES, WebRtcCase
 from vivace.bench.webrtc_code import BITS, Code, unwrap
-from vivace.bench.webrtc_run import Notebook, _control_indices, live
+from vivace.bench.webrtc_run import Notebook, _control_indices, live, serving
 from vivace.bench.webrtc_server import SlowModel
 from vivace.errors import UsageError
 from vivace.models.base import Chunk
@@ -127,11 +129,27 @@ def test_what_cannot_be_served_is_refused() -> None:
 
 
 @pytest.mark.e2e
+def test_the_server_of_another_checkout_is_entirely_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "vivace"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(
+        "import os, signal, sys\n"
+        "print('http://there/?' + os.environ['VIVACE_SERVE_THREADS'] + sys.argv[1], flush=True)\n"
+        "signal.pause()\n"
+    )
+    monkeypatch.setenv("VIVACE_SERVE_PORT", "1")
+    monkeypatch.chdir(Path(vivace.__file__).parent.parent)  # a folder with another vivace in it
+    with serving("mini", 1, None, threads=3, code=str(tmp_path)) as url:
+        assert url == "http://there/?3serve"
+
+
+@pytest.mark.e2e
 @pytest.mark.slow
 def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     settings = {
         "case": "c",
-        "size": (128, 128),
+        "size": (256, 256),  # which a server has compiled before it listens
         "fps": 20.0,
         "frames": 60,
         "prompt": "watercolour painting",

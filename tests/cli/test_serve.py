@@ -21,7 +21,7 @@ SECRET = make_secret()
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOKEN_SECRET", "PORT", "MODELS", "RECORDINGS"):
+    for name in ("TOKEN_SECRET", "PORT", "MODELS", "RECORDINGS", "THREADS"):
         monkeypatch.delenv(f"VIVACE_SERVE_{name}", raising=False)
 
 
@@ -34,6 +34,7 @@ def test_help_names_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
         "--allow-origin",
         "--model",
         "--slots",
+        "--threads",
         "--recordings",
         "--style",
         "token",
@@ -47,6 +48,13 @@ def test_flags_go_before_the_environment_and_that_before_defaults(monkeypatch: p
     monkeypatch.setenv("VIVACE_SERVE_PORT", "9000")
     assert serve_settings(ServeFlags(), Settings()).port == 9000
     assert serve_settings(ServeFlags(port=9001), Settings()).port == 9001
+
+
+def test_threads_are_those_of_the_flag_then_of_the_server_then_of_all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert serve_settings(ServeFlags(), Settings(threads=3)).threads == 3
+    monkeypatch.setenv("VIVACE_SERVE_THREADS", "2")
+    assert serve_settings(ServeFlags(), Settings(threads=3)).threads == 2
+    assert serve_settings(ServeFlags(threads=1), Settings(threads=3)).threads == 1
 
 
 def test_the_models_are_those_of_the_flag_or_the_usual_one() -> None:
