@@ -1,0 +1,240 @@
+"""Every command that a document shows runs to its end, in a short form: small pictures, few frames, files made here."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError
+from PIL import Image
+
+import live2diff_mirror
+from documented import ROOT, all_shown
+from e2e.helpers import CLIP_SIZE, Vivace, write_scene
+from vivace.cli.app import build_app
+from vivace.media.source import open_source
+from vivace.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+RUN = "--max-frames 2 --size 64x64"
+SPEED = "--size 64x64 --frames 6 --long 0 --no-sessions"
+LATENCY = "--live 64x64@10 --seconds 4"
+QUALITY = "--quick --scenes mover --tasks style --size 64x64"
+TINY = "--model tiny/tiny.toml --random-weights --steps 3 --threads 1"
+"""A model of the same family, small enough to be made here."""
+
+COMPARE = "bench compare A.json B.json"
+FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outputs outputs/ --name theirs {QUALITY}"
+TRAIN = (
+    "train targets clips --out runs/mini --shards 1 && "
+    "train mini clips --out runs/mini --shards 1 --minutes 0.01 --processes 1 && "
+    "train classifier fit --targets runs/mini/targets --out runs/classifier --steps 2 && "
+    "train classifier export --out runs/classifier --version 1"
+)
+"""One after the other, each with what the one before it made; nothing is put into this installation."""
+
+FAST = {
+    "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
+    "vivace run camera -p 'watercolour painting'": f"run scene:shapes -p 'watercolour painting' {RUN} -o null",
+    "vivace run holiday.mp4 -p 'black ink brush drawing' -o ink.mp4 --compare": None,
+    "vivace run photo.jpg -p ink -o ink.png": None,
+    "vivace run photo.jpg -o ink.png": None,
+    "vivace run photos/ -p 'oil painting with thick brush strokes' -o oils/": None,
+    "vivace run scene:gallery -p 'a moonlit night' --max-frames 300 --stats stats.json": (
+        f"run scene:gallery -p 'a moonlit night' --stats stats.json {RUN}"
+    ),
+    "vivace run CLIP --every-frame -o OUT.mp4": "run clip.mp4 --every-frame -o OUT.mp4",
+    "vivace run camera": f"run scene:shapes {RUN} -o null",
+    "vivace run scene:walkers": f"run scene:walkers {RUN} -o null",
+    "vivace run scene:columns": f"run scene:columns {RUN} -o null",
+    "vivace run 'scene:walkers?seed=3&edit=night'": f"run 'scene:walkers?seed=3&edit=night' {RUN} -o null",
+    "vivace models list": None,
+    "vivace models show mini": None,
+    "vivace models show live2diff": None,
+    "vivace doctor": None,
+    "vivace serve secret": None,
+    "vivace serve token --scope publish": None,
+    "vivace serve token --scope publish --expires 1h": None,
+    "vivace serve token --scope view --expires 15m --session ID": None,
+}
+"""Commands as they are shown, and as they are run here where that differs."""
+
+SLOW = {
+    "vivace serve": "serve --port 0",
+    "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",
+    "vivace serve --recordings FOLDER": "serve --port 0 --recordings FOLDER",
+    "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
+    "vivace bench speed": f"bench speed {SPEED}",
+    "vivace bench speed --model mini": f"bench speed --model mini {SPEED}",
+    "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 60 --frames 6 --no-sessions",
+    "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": (
+        f"bench speed --source 96x96 --mask {SPEED}"
+    ),
+    "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": (
+        f"bench speed --mask --against '{ROOT}' --turns 1 {SPEED}"
+    ),
+    "vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2 --json live2diff.json": (
+        f"bench speed {TINY} {SPEED} --json live2diff.json"
+    ),
+    "vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2 --json out.json": (
+        f"bench speed {TINY} {SPEED} --json live2diff.json"
+    ),
+    "vivace bench speed --model live2diff --random-weights --size 256x256 --steps 2 --frames 20": (
+        f"bench speed {TINY} {SPEED} --json live2diff.json"
+    ),
+    "vivace bench latency": f"bench latency {LATENCY}",
+    "vivace bench latency --live 640x360@30 --seconds 60": f"bench latency {LATENCY}",
+    "vivace bench latency --path webrtc": f"bench latency --path webrtc {LATENCY}",
+    "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": (
+        f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
+    ),
+    "vivace bench quality": f"bench quality {QUALITY}",
+    "vivace bench quality --quick": f"bench quality {QUALITY}",
+    "vivace bench quality --command 'python examples/foreign_system.py' --name sepia": (
+        f"bench quality --command '{sys.executable} {ROOT}/examples/foreign_system.py' --name sepia {QUALITY}"
+    ),
+    "vivace bench export inputs/": FOREIGN,
+    "vivace bench quality --outputs outputs/ --name theirs": FOREIGN,
+    "vivace bench all": f"bench all {QUALITY}",
+    "vivace bench compare A.json B.json": COMPARE,
+    "vivace bench compare bench/results/mini-quality.json yours/quality.json": COMPARE,
+    "vivace bench selfcheck": f"bench selfcheck {QUALITY}",
+    "vivace bench selfcheck --quick": f"bench selfcheck {QUALITY}",
+    "vivace train mini DATA --out runs/mini --shards 142 --minutes 100 --install": TRAIN,
+    "vivace train export --checkpoint src/vivace/models/mini/mini.safetensors": (
+        f"train export --checkpoint '{ROOT}/src/vivace/models/mini/mini.safetensors'"
+    ),
+    "vivace train evaluate CLIPS": "train evaluate clips --size 64x64 --frames 4 --skip 0",
+    "vivace train evaluate CLIPS --frames 7 --ablations": (
+        "train evaluate clips --size 64x64 --frames 4 --skip 0 --ablations"
+    ),
+    "vivace train targets DATA --out runs/mini --shards 142": TRAIN,
+    "vivace train classifier fit --targets runs/mini/targets --out runs/classifier": TRAIN,
+    "vivace train classifier export --out runs/classifier --version 1 --install": TRAIN,
+    "vivace train classifier score HELD_OUT": "train classifier score clips",
+    "python examples/moving_picture.py scene:walkers docs/media/walkers.gif": (
+        "examples/moving_picture.py scene:walkers walkers.gif --frames 1 --size 64x64"
+    ),
+}
+"""The same, for those that take more than a second or two; several may be run as one."""
+
+REPAINT = """
+import json, pathlib, shutil
+for case in json.loads(pathlib.Path("inputs/cases.json").read_text()):
+    out = pathlib.Path("outputs", case["case"])
+    out.mkdir(parents=True)
+    for picture in sorted(pathlib.Path("inputs", case["clip"]).iterdir())[: case["frames"]]:
+        shutil.copy(picture, out)
+"""
+"""A system made elsewhere, which gives back what it gets."""
+
+NOT_RUN = {
+    "vivace models pull": "fetches from the hub",
+    "vivace models check": "checks what was fetched from the hub",
+    "vivace run camera --model live2diff": "its weights are fetched from the hub",
+    "vivace run clip.mp4 --model live2diff": "its weights are fetched from the hub",
+    "vivace serve --model live2diff": "its weights are fetched from the hub",
+    "vivace train looks": "needs the packages of its teachers, and clips in plenty",
+    "vivace --install-completion": "writes into the start files of whoever runs it",
+    "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
+}
+"""Commands, by how they begin, that no short form makes runnable anywhere."""
+
+
+def commands() -> set[str]:
+    """Return the commands that are shown to be run: not what only names one, or a part of it."""
+    app = build_app(Settings())
+    found = set()
+    for shown in all_shown():
+        program, *arguments = shown.tokens
+        if program == "vivace":
+            try:
+                does, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+            except CycloptsError:  # test_documented_commands.py holds that this is only something left open
+                continue
+            if does.__name__ in ("help_print", "version_print"):
+                continue
+        if program in ("vivace", "python"):
+            found.add(shlex.join(shown.tokens))
+    return found
+
+
+def test_every_command_that_is_shown_is_run_or_has_a_reason() -> None:
+    known = FAST.keys() | SLOW.keys()
+    shown = {command for command in commands() if not command.startswith(tuple(NOT_RUN))}
+    assert shown - known == set(), "give each a short form"
+    assert known - shown == set(), "these are shown no more"
+
+
+@pytest.fixture(scope="module")
+def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the documents suppose a user to have: clips, photographs, results."""
+    drawer = tmp_path_factory.mktemp("drawer")
+    for name in ("photos", "clips"):
+        (drawer / name).mkdir()
+    write_scene(drawer / "clip.mp4", 6)
+    shutil.copy(drawer / "clip.mp4", drawer / "holiday.mp4")
+    write_scene(drawer / "clips" / "walk.mp4", 30)
+    with open_source("scene:gallery?frames=1", size=CLIP_SIZE) as source:
+        photograph = Image.fromarray(next(iter(source)).rgb)
+    for name in ("photo.jpg", "photos/one.jpg", "photos/two.png"):
+        photograph.save(drawer / name)
+    for name in ("A.json", "B.json"):
+        shutil.copy(ROOT / "bench" / "results" / "mini-quality.json", drawer / name)
+    (drawer / "repaint.py").write_text(REPAINT)
+    return drawer
+
+
+@pytest.fixture
+def desk(drawer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with all of that, and the secret of a server."""
+    shutil.copytree(drawer, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", "s" * 43)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", FAST)
+def test_a_command_runs_to_its_end(vivace_here: Vivace, desk: Path, command: str) -> None:
+    done = vivace_here(*shlex.split(FAST[command] or command.removeprefix("vivace ")))
+    assert done.code == 0, done.err
+    assert done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", sorted(set(SLOW.values())))
+def test_a_long_command_runs_to_its_end_in_a_short_form(desk: Path, form: str) -> None:
+    if "tiny/" in form:
+        (desk / "tiny").mkdir()
+        live2diff_mirror.write(desk / "tiny")
+    for step in form.split(" && "):
+        program, *arguments = shlex.split(step)
+        if program.endswith(".py"):
+            program = program if Path(program).exists() else str(ROOT / program)
+            command = [sys.executable, program, *arguments]
+        else:
+            command = [sys.executable, "-m", "vivace", program, *arguments]
+        done = serve_and_stop(command) if program == "serve" else run(command)
+        assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+
+def serve_and_stop(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a server until it says where it is, and end it as a person does, with Ctrl-C."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=60)
+    assert "Vivace is at http://" in said, err
+    return subprocess.CompletedProcess(command, server.returncode, said + out, err)
