@@ -145,6 +145,19 @@ def test_a_damaged_picture_is_left_out_with_a_warning(tmp_path: Path) -> None:
     assert "2.png" in source.warnings[0]
 
 
+def test_a_picture_that_is_far_too_large_is_left_out_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, ["1.png", "2.png"])
+    Image.fromarray(grey(9, (640, 480))).save(folder / "2.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48)
+    with open_source(folder) as source:
+        assert [frame.index for frame in source] == [0]
+    assert "2.png: left out" in source.warnings[0]
+    with pytest.raises(DecodeError):
+        open_source(folder / "2.png")
+
+
 def test_nothing_but_damaged_pictures_is_a_decode_error(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"nonsense")
     with pytest.raises(DecodeError):

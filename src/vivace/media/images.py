@@ -35,8 +35,8 @@ _QUALITY: dict[str, dict[str, Any]] = {
 """What Pillow is asked for: colours of a line as sharp as the line, and no second spent on packing tighter."""
 
 _DIGITS = re.compile(r"(\d+)")
-_DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
-"""What Pillow raises on damaged pictures (PNG: SyntaxError)."""
+_DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises on pictures that are damaged (PNG: SyntaxError) or beyond 179 million pixels."""
 
 
 class ImagesSource(Source):
