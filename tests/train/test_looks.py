@@ -35,7 +35,7 @@ from vivace.train.looks.fit import (
     train_step,
     write_weights,
 )
-from vivace.train.looks.losses import change_weights, feature_losses, picture_loss
+from vivace.train.looks.losses import change_weights, feature_losses, picture_loss, temporal_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
 from vivace.train.looks.optimiser import Optimiser
@@ -273,6 +273,20 @@ def test_invented_strokes_may_be_elsewhere_but_the_palette_may_not() -> None:
     assert picture_loss(moved, target, source, invented) < 0.5 * picture_loss(moved, target, source, known)
     pale = target * 0.5 + 0.3
     assert picture_loss(pale, target, source, invented) > 0.4 * picture_loss(pale, target, source, known)
+
+
+def test_invented_strokes_are_still_where_the_source_is() -> None:
+    source = torch.zeros(1, 2, 3, 8, 8)
+    source[:, 1, ..., 4:] = 1
+    flicker = torch.zeros(1, 2, 3, 8, 8)
+    flicker[:, 1] = 0.5
+    steady = flicker.clone()
+    steady[:, 1, ..., :4] = 0
+    known, invented = torch.zeros(1), torch.ones(1)
+    assert temporal_loss(flicker, flicker, source, known) == 0
+    assert temporal_loss(steady, flicker, source, known) > 0
+    assert temporal_loss(steady, flicker, source, invented) == 0
+    assert temporal_loss(flicker, flicker, source, invented) > 0
 
 
 def test_strokes_are_invented_where_a_neural_teacher_paints() -> None:

@@ -112,8 +112,9 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
 
     picture = 0.5 * (loss(first, 0) + loss(second, 1))
     # A change of the look is no flicker: only what comes after the same look has to be steady.
-    steady = (kind < 0.7).to(first.dtype)
-    temporal = temporal_loss(first * steady, second * steady, target[:, 0] * steady, target[:, 1] * steady)
+    steady = (kind.flatten() < 0.7).to(first.dtype)
+    changes = temporal_loss(torch.stack([first, second], 1), target, batch.clean, batch.invented)
+    temporal = (changes * steady).mean()
     if rng.random() < 0.15:
         steps = steps.clamp_min(2.0)
         done = (draw(b) * (steps - 1)).floor().add(1).minimum(steps - 1) / steps

@@ -14,6 +14,8 @@ SQUARE_WEIGHT = 0.5
 GRADIENT_WEIGHT = 0.6
 COARSE_WEIGHT = 0.3
 TEMPORAL_WEIGHT = 0.3
+STILL = 0.06
+"""Change of the source, of 2 from black to white, from which on a px is not still."""
 FEATURE_WEIGHT = 0.12
 GRAM_WEIGHT = 0.25
 """Features say that the right strokes are in the right place, their correlations that there are strokes at all."""
@@ -77,9 +79,16 @@ def _blend(invented: Tensor, factor: float) -> Tensor:
     return (1 + (factor - 1) * invented).view(-1, 1, 1, 1)
 
 
-def temporal_loss(first: Tensor, second: Tensor, target_first: Tensor, target_second: Tensor) -> Tensor:
-    """L1 between the changes from frame to frame."""
-    return TEMPORAL_WEIGHT * ((second - first) - (target_second - target_first)).abs().mean()
+def temporal_loss(painted: Tensor, target: Tensor, source: Tensor, invented: Tensor) -> Tensor:
+    """Return how far changes from frame to frame are from the target's, L1 a pair `[n]`; pictures are `[n 2 3 h w]`.
+
+    Where the source is still, invented strokes have to be still too: neural teachers flicker many times as much as their
+    source, also after filtering.
+    """
+    change, wanted, moved = (x[:, 1] - x[:, 0] for x in (painted, target, source))
+    still = (1 - moved.abs().mean(1, keepdim=True) / STILL).clamp_min(0)
+    wanted = wanted * (1 - invented.view(-1, 1, 1, 1) * still)
+    return TEMPORAL_WEIGHT * (change - wanted).abs().mean((1, 2, 3))
 
 
 def feature_losses(features: Features, x: Tensor, target: Tensor, invented: Tensor) -> tuple[Tensor, Tensor]:
