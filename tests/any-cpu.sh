@@ -24,11 +24,7 @@ table=('setting|torch, OpenVINO, threads|passed|failed|skipped|seconds')
 bad=0
 loops=()
 
-stop_loops() {
-    [ ${#loops[@]} = 0 ] || kill "${loops[@]}" 2>/dev/null
-    loops=()
-}
-trap stop_loops EXIT
+trap 'kill $(jobs -p) 2>/dev/null' EXIT # loops and tests alike
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
@@ -39,6 +35,11 @@ start_loops() { # each looks for this script now and then: it ends even where th
     done
 }
 
+stop_loops() {
+    kill "${loops[@]}"
+    wait "${loops[@]}" 2>/dev/null
+}
+
 part() { # NAME PATTERN COMMAND... -- TESTS...: run tests under a command; what it is seen to set has to fit a pattern
     local name=$1 pattern=$2 under=() began=$SECONDS log="$LOGS/${#table[@]}.log" seen last failed passed skipped rc
     shift 2
@@ -46,9 +47,9 @@ part() { # NAME PATTERN COMMAND... -- TESTS...: run tests under a command; what 
     shift
     seen=$("${under[@]}" "$PYTHON" -c "$PROBE" 2>&1 | tail -n 1)
     printf '\n== %s (%s): %s\n' "$name" "$seen" "$log"
-    "${under[@]}" timeout --foreground 30m "$PYTHON" -m pytest -q -p no:cacheprovider "$@" >"$log" 2>&1
+    "${under[@]}" timeout 30m "$PYTHON" -m pytest -q -p no:cacheprovider "$@" >"$log" 2>&1 &
+    wait $! # a trap acts at once only while this waits
     rc=$?
-    [ $rc -lt 128 ] || [ $rc = 137 ] || exit $rc # interrupted
     last=$(tail -n 1 "$log")
     count() { grep -oE "[0-9]+ $1" <<<"$last" | grep -oE '^[0-9]+' || echo 0; }
     passed=$(count passed) skipped=$(count skipped) failed=$(($(count failed) + $(count error)))
