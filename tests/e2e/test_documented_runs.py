@@ -23,7 +23,7 @@ from vivace.settings import Settings
 pytestmark = pytest.mark.e2e
 
 RUN = "--max-frames 2 --size 64x64"
-SPEED = "--size 64x64 --frames 6 --long 0 --no-sessions"
+SPEED = "--size 64x64 --frames 20 --long 0 --no-sessions"
 LATENCY = "--live 64x64@10 --seconds 4"
 QUALITY = "--quick --scenes mover --tasks style --size 64x64"
 TINY = "--model tiny/tiny.toml --random-weights --steps 3 --threads 1"
@@ -72,7 +72,7 @@ SLOW = {
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
     "vivace bench speed": f"bench speed {SPEED}",
     "vivace bench speed --model mini": f"bench speed --model mini {SPEED}",
-    "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 60 --frames 6 --no-sessions",
+    "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
     "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": (
         f"bench speed --source 96x96 --mask {SPEED}"
     ),
