@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -57,11 +58,13 @@ def listen(settings: ServeSettings) -> socket.socket:
 class DrainingServer(uvicorn.Server):
     """On the first signal, drains the hub and then stops; on the second, stops at once."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, settings: ServeSettings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, hub: Hub, drain_s: float, when_started: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(config)
         self._hub = hub
-        self._settings = settings
-        self._drain_s = settings.drain_s
+        self._drain_s = drain_s
+        self._when_started = when_started
         self._draining: asyncio.Task[None] | None = None
         self._signals = 0
 
@@ -72,10 +75,10 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = self.force_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and say where: from here on a signal is heard and a client answered."""
+        """Begin to serve, and tell: from here on a signal is heard and a client answered."""
         await super().startup(sockets)
-        if self.started and sockets:
-            _say_where(self._settings, sockets[0].getsockname()[1])
+        if self.started:
+            self._when_started()
 
     async def on_tick(self, counter: int) -> bool:
         """Look every 0.1 s whether to stop."""
@@ -102,7 +105,8 @@ def serve(settings: ServeSettings, *, load_model: Callable[[str], StreamModel] |
         hub = Hub(settings, load_model)
         hub.model()  # here, where what is wrong with it becomes a message
         app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
-        server = DrainingServer(uvicorn_config(app, settings), hub, settings)
+        say_where = partial(_say_where, settings, listening.getsockname()[1])
+        server = DrainingServer(uvicorn_config(app, settings), hub, settings.drain_s, say_where)
         server.run(sockets=[listening])
     return 0
 
