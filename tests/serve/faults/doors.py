@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from serve.faults.process import PATIENCE_S, Served
-from serve.faults.rough import Amount, http_client, raw_session, refused
+from serve.faults.rough import Amount, http_client, raw_session, refused, standing
 
 TRAVERSALS = (
     "../server.log",
@@ -73,16 +73,13 @@ async def bad_tokens(server: Served, amount: Amount) -> None:
         refused(await http.get("/metrics"), 403)
         refused(await http.get("/v1/sessions"), 403)
     assert server.metrics()["vivace_sessions_opened_total"] == before
-    async with http_client(server, "publish") as mine, http_client(server, "publish") as theirs:
+    async with standing(server) as (mine, session), http_client(server, "publish") as theirs:
         refused(await mine.get("/v1/recordings"), 403)
-        async with raw_session(mine) as session:
-            for secret in ("", "x", session["secret"][:-1] + "?", "é"):
-                headers = {"X-Session-Secret": secret.encode()}
-                refused(await theirs.delete(f"/v1/sessions/{session['id']}", headers=headers), 403)
-                refused(
-                    await theirs.post(session["offer_url"], json={"type": "offer", "sdp": "v=0"}, headers=headers), 403
-                )
-            assert (await mine.get(f"/v1/sessions/{session['id']}")).json()["state"] == "live"
+        for secret in ("", "x", session["secret"][:-1] + "?", "é"):
+            headers = {"X-Session-Secret": secret.encode()}
+            refused(await theirs.delete(f"/v1/sessions/{session['id']}", headers=headers), 403)
+            refused(await theirs.post(session["offer_url"], json={"type": "offer", "sdp": "v=0"}, headers=headers), 403)
+        assert (await mine.get(f"/v1/sessions/{session['id']}")).json()["state"] == "live"
 
 
 async def slow_requests(server: Served, amount: Amount) -> None:

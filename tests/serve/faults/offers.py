@@ -8,7 +8,7 @@ import re
 from aiortc import RTCPeerConnection
 
 from serve.faults.process import Served
-from serve.faults.rough import Amount, http_client, raw_session, refused
+from serve.faults.rough import Amount, refused, standing
 
 _SDP = {"Content-Type": "application/sdp"}
 
@@ -87,7 +87,7 @@ async def garbage_offers(server: Served, amount: Amount) -> None:
     """Every one is refused with a reason, at every door; nothing stays of it."""
     chance = random.Random(1)
     sdp = await good_offer()
-    async with http_client(server, "publish") as http, raw_session(http) as session:
+    async with standing(server) as (http, session):
         mine = {"X-Session-Secret": session["secret"]}
         for name, body in garbage(sdp, chance).items():
             fine = name in ("a long line",)  # as long as offers may be, it is one
@@ -108,7 +108,7 @@ async def hostile_candidates(server: Served, amount: Amount) -> None:
     """Addresses that are none, or of others: refused, or tried and given up; never a mistake of ours."""
     sdp = await good_offer()
     ours = re.sub(r"a=(candidate|end-of-candidates).*\r\n", "", sdp)
-    async with http_client(server, "publish") as http, raw_session(http) as session:
+    async with standing(server) as (http, session):
         mine = {"X-Session-Secret": session["secret"]}
         crowd = "".join(f"a=candidate:{i} 1 udp {i} 127.0.0.1 {1024 + i} typ host\r\n" for i in range(900))
         for lines in (*(f"a={candidate}\r\n" for candidate in HOSTILE_CANDIDATES), crowd):
@@ -120,7 +120,7 @@ async def changed_offers(server: Served, amount: Amount) -> None:
     """Whatever was changed in an offer, the answer is one or says why not."""
     chance = random.Random(2)
     sdp = await good_offer()
-    async with http_client(server, "publish") as http, raw_session(http) as session:
+    async with standing(server) as (http, session):
         mine = {"X-Session-Secret": session["secret"]}
         for _ in range(amount.offers):
             offer = changed(sdp, chance)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from websockets.asyncio.client import connect
 
 from serve.faults.process import PATIENCE_S, Served
 
@@ -59,6 +60,24 @@ async def raw_session(http: httpx2.AsyncClient, **body: Any) -> AsyncIterator[di
         headers = {"X-Session-Secret": session["secret"]}
         answer = await http.delete(f"/v1/sessions/{session['id']}", headers=headers)
         assert answer.status_code in (204, 404), answer.text
+
+
+def control(server: Served, session: dict[str, object], token: str) -> connect:
+    headers = {"X-Session-Secret": str(session["secret"]), "Authorization": f"Bearer {token}"}
+    url = f"ws://127.0.0.1:{server.port}{session['control_url']}"
+    return connect(url, additional_headers=headers, max_size=None, proxy=None, compression=None)
+
+
+@asynccontextmanager
+async def standing(server: Served) -> AsyncIterator[tuple[httpx2.AsyncClient, dict[str, Any]]]:
+    """A session whose control connection stands: refused offers are no sign of life, and a busy machine is slow."""
+    token = server.token("publish")
+    async with (
+        http_client(server, token=token) as http,
+        raw_session(http) as session,
+        control(server, session, token),
+    ):
+        yield http, session
 
 
 def refused(answer: httpx2.Response, *statuses: int) -> None:

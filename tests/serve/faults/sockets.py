@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import json
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from serve.faults.process import PATIENCE_S, Served
-from serve.faults.rough import Amount, http_client, raw_session
+from serve.faults.rough import Amount, control, http_client, raw_session
 
 NONSENSE = (
     "",
@@ -36,12 +36,6 @@ NONSENSE = (
     b"\xff\xfe\x00",
     b"\x00" * 10_000,
 )
-
-
-def control(server: Served, session: dict[str, object], token: str) -> connect:
-    headers = {"X-Session-Secret": str(session["secret"]), "Authorization": f"Bearer {token}"}
-    url = f"ws://127.0.0.1:{server.port}{session['control_url']}"
-    return connect(url, additional_headers=headers, max_size=None, proxy=None, compression=None)
 
 
 async def _pong(socket: ClientConnection, name: str) -> list[str]:
