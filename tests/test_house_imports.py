@@ -15,19 +15,21 @@ SRC = Path(__file__).parents[1] / "src"
 # What each room may import from the others. A room may always import itself.
 ARROWS: dict[str, set[str]] = {
     "vivace": {"errors", "media", "models", "stream"},  # for type checkers; at run time through __getattr__
-    "errors": set(),
+    "redaction": set(),
+    "errors": {"redaction"},
     "settings": {"errors"},
-    "media": {"errors"},
+    "media": {"errors", "redaction"},
     "diffusion": {"errors"},
     "memory": {"errors"},
     "models.base": {"errors"},
     "runtime": {"errors", "models.base"},
     "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
-    "stream": {"errors", "media", "models.base", "models", "memory"},
+    "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {
         "vivace",
         "errors",
+        "redaction",
         "settings",
         "media",
         "models.base",
@@ -43,12 +45,12 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
     "messages": set(),
-    "client": {"errors", "messages", "media", "rtc"},
+    "client": {"errors", "redaction", "messages", "media", "rtc"},
     "rtc": {"errors", "media"},
-    "serve": {"rtc", "errors", "settings", "messages", "media", "models.base", "models", "stream"},
+    "serve": {"rtc", "errors", "redaction", "settings", "messages", "media", "models.base", "models", "stream"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
-        *{"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
+        *{"vivace", "errors", "redaction", "settings", "media", "models.base", "models", "stream"},
         *{"bench", "doctor", "serve", "train"},
     },
 }
@@ -68,7 +70,7 @@ HEAVY: dict[str, set[str]] = {
 }
 
 # These stand above everything and must cost nothing to import.
-LIGHT = ("vivace", "vivace.errors", "vivace.settings", "vivace.cli")
+LIGHT = ("vivace", "vivace.errors", "vivace.redaction", "vivace.settings", "vivace.cli")
 
 
 def room_of(module: str) -> str:

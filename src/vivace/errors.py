@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from vivace.redaction import redact_error
+
 PromptControl = Literal["prompt", "negative_prompt"]
 """The controls that are text to be understood."""
 
@@ -37,9 +39,13 @@ def install_extra(name: str) -> str:
 
 
 class VivaceError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose. No message shows a password, token or stream key."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        redact_error(self)
 
 
 class UsageError(VivaceError):

@@ -162,8 +162,9 @@ def open_passthrough() -> Engine:
 def open_command(command: str) -> Engine:
     """Return a command as an engine; it is started with every session."""
     from vivace.bench.foreign_live import CommandProcessor
+    from vivace.redaction import redact
 
-    return ProcessorEngine(f"the command {command}", lambda: CommandProcessor(command))
+    return ProcessorEngine(f"the command {redact(command)}", lambda: CommandProcessor(command))
 
 
 class ModelEngine:

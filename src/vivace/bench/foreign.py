@@ -34,6 +34,7 @@ from vivace.bench.metrics.footage import Frames
 from vivace.bench.systems import Job, Painted
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.frame import Rgb
+from vivace.redaction import redact
 
 PROTOCOL_VERSION = 1
 ANSWER_TIMEOUT_S = 120.0
@@ -112,7 +113,7 @@ class CommandSystem:
         self._command = command
         self._timeout_s = timeout_s
         self.name = name or command_name(command)
-        self.about = f"the command {command}"
+        self.about = f"the command {redact(command)}"
 
     def accepts(self, job: Job) -> str | None:
         """Return None: a command refuses for itself."""

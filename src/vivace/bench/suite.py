@@ -37,6 +37,7 @@ from vivace.bench.stats import summarise
 from vivace.bench.subject import Subject, open_exact, open_system
 from vivace.bench.tables import print_document
 from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
+from vivace.redaction import redact
 
 if TYPE_CHECKING:
     from vivace.bench.quality import QualityOptions
@@ -75,7 +76,7 @@ class Parts:
             vivace=__version__,
             commit=read_commit(),
             created=utc_now(),
-            command=["vivace", *sys.argv[1:]],
+            command=["vivace", *map(redact, sys.argv[1:])],
             seed=self.seed,
             settings=self.settings,
             machine=self.machine,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from vivace.errors import SinkWriteError, VivaceError
+from vivace.redaction import redact
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -38,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except VivaceError as error:
         if debug:
-            raise
-        _say(str(error))
+            _show_traceback(error)
+        else:
+            _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _say("Interrupted.")
@@ -48,9 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`vivace models list | head -1`): not an error worth words.
         _let_go_of_stdout()
         return 0
-    except Exception as error:  # the last resort, so that a bug is reported as one
+    except Exception as error:  # noqa: BLE001  (the last resort, so that a bug is reported as one)
         if debug:
-            raise
+            _show_traceback(error)
+            return EXIT_BUG
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _let_go_of_stdout()
             _say(f"{error.filename or 'standard output'}: {error.strerror}.", "Free some space, or write elsewhere.")
@@ -67,8 +71,12 @@ def _let_go_of_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _show_traceback(error: BaseException) -> None:
+    print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+
+
 def _say(message: str, remedy: str = "") -> None:
     """Print an error, and what to do about it, to standard error."""
-    print(f"vivace: {message}", file=sys.stderr)
+    print(f"vivace: {redact(message)}", file=sys.stderr)
     if remedy:
         print(f"        {remedy}", file=sys.stderr)

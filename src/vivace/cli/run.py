@@ -21,6 +21,7 @@ from vivace.cli.loading import numbers_by_name
 from vivace.cli.options import parse_size
 from vivace.cli.steer import steer
 from vivace.errors import SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
+from vivace.redaction import redact_address
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def default_file(spec: str, stills: Sequence[Path] = ()) -> str:
     from vivace.media.sink import written_name
 
     path = Path(spec)
-    name = path.stem if path.exists() else "-".join(re.findall(r"\w+", spec))
+    name = path.stem if path.exists() else "-".join(re.findall(r"\w+", redact_address(spec)))
     suffix = ".mp4" if len(stills) != 1 else Path(written_name(stills[0])).suffix
     return f"{name[:80] or 'stream'}.vivace{suffix}"
 

@@ -211,9 +211,7 @@ class ClientSession:
 
     async def _dial(self) -> ClientConnection:
         url = self.client.websocket_url(self.info.control_url)
-        headers = {"X-Session-Secret": self.info.secret}
-        if self.client.token is not None:
-            headers["Authorization"] = f"Bearer {self.client.token}"
+        headers = {**self.client.authorization, "X-Session-Secret": self.info.secret}
         limit = self.info.limits.max_body_bytes
         try:
             return await connect_websocket(url, additional_headers=headers, max_size=limit, proxy=None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
 from vivace.errors import MediaError, UsageError
 from vivace.messages import Controls, Notice
+from vivace.redaction import redact_address
 
 if TYPE_CHECKING:
     from vivace.client.control import ClientSession
@@ -59,7 +61,7 @@ class IceServer(_Answer):
 
     urls: list[str]
     username: str | None = None
-    credential: str | None = None
+    credential: Annotated[str | None, Field(repr=False)] = None
 
 
 class SessionInfo(_Answer):
@@ -92,9 +94,11 @@ class RecordingInfo(_Answer):
 class Client:
     """One server, seen from outside. Made by `connect`."""
 
-    def __init__(self, url: str, http: httpx2.AsyncClient, token: str | None) -> None:
+    def __init__(self, url: str, http: httpx2.AsyncClient, authorization: Mapping[str, str]) -> None:
         self.url = url
-        self.token = token
+        """Without user and password."""
+        self.authorization = authorization
+        """The header of every request that says who asks; empty where nobody needs to know."""
         self._http = http
 
     async def open(
@@ -201,19 +205,24 @@ async def connect(url: str, *, token: str | None = None, timeout_s: float = TIME
     """Talk to the server at `http(s)://host:port`.
 
     Args:
-        url: where it listens.
+        url: where it listens; a user and password in it are for a proxy in front of the server.
         token: from `vivace serve token`; a server that listens on loopback needs none.
         timeout_s: for any answer.
 
     Raises:
-        UsageError: not such an address.
+        UsageError: not such an address, or a token besides a user and password.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"{url[:80]!r} is no address of a server; give one like http://127.0.0.1:8787")
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    user, _, host = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"{redact_address(url)[:80]!r} is no address of a server; give one like http://127.0.0.1:8787")
+    if user and token is not None:
+        raise UsageError("a request says once who asks: give a token, or a user and password in the address, not both")
+    url = urlunsplit(parts._replace(netloc=host))  # without what must not get into the log of an HTTP library
+    who = f"Bearer {token}" if token is not None else f"Basic {b64encode(unquote(user).encode()).decode()}"
+    headers = {"Authorization": who} if user or token is not None else {}
     async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False) as http:
-        yield Client(url, http, token)
+        yield Client(url, http, headers)
 
 
 def _refusal(answer: httpx2.Response) -> ServerError:

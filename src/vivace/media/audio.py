@@ -12,6 +12,7 @@ from av.container import InputContainer, OutputContainer
 
 from vivace.media.clock import exact
 from vivace.media.reader import open_error
+from vivace.redaction import redact_error
 
 COPYABLE = {
     "mp4": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"),
@@ -55,7 +56,7 @@ class AudioTrack:
         try:
             container = av.open(address, mode="r")
         except (av.FFmpegError, OSError) as error:
-            raise open_error(name, error) from error
+            raise open_error(name, error) from redact_error(error)
         if not container.streams.audio:
             container.close()
             return None

@@ -22,6 +22,7 @@ from vivace.media.paths import is_same_file
 from vivace.media.sink import Sink
 from vivace.media.size import Size
 from vivace.media.source import Source
+from vivace.redaction import redact_address, redact_error
 
 FLUSH_MS = 500
 """Fragments (MP4) and clusters (Matroska) of half a second: what a crash costs, at 0.2 % of size."""
@@ -93,7 +94,7 @@ class VideoSink(Sink):
         Raises:
             SourceError: the sound cannot be read.
         """
-        self.name = str(target)
+        self.name = str(target) if isinstance(target, Path) else redact_address(target)
         self._target = target
         self._format = container_format
         self._size = size
@@ -129,7 +130,7 @@ class VideoSink(Sink):
             if self._file is not None:
                 self._file.check_place()
         except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from redact_error(error)
         self.frames_written += 1
 
     def replaces(self, path: Path) -> bool:
@@ -145,7 +146,7 @@ class VideoSink(Sink):
             if self._container is not None and not self._failed:
                 self._finish(self._container)
         except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from redact_error(error)
         finally:
             if self._track is not None:
                 self._track.close()
@@ -168,7 +169,8 @@ class VideoSink(Sink):
         try:
             container = av.open(output, "w", format=self._format, options=options)
         except ValueError as error:
-            raise SinkUnsupportedError(f"{self.name}: this FFmpeg cannot write {self._format} ({error})") from error
+            words = f"{self.name}: this FFmpeg cannot write {self._format} ({error})"
+            raise SinkUnsupportedError(words) from redact_error(error)
         flush_packets(container)
         self._container = container
         self._stream = self._add_video(container)

@@ -19,6 +19,7 @@ from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.size import Size
 from vivace.media.source import LIVE_SCHEMES, STALL_TIMEOUT_S, Source, SourceInfo
+from vivace.redaction import redact_address, redact_error
 
 RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 """About eight seconds in all: a camera that reboots takes longer, one whose Wi-Fi hiccups does not."""
@@ -60,7 +61,7 @@ class NetworkSource(Source):
         """Connect and decode the first frame.
 
         Args:
-            url: for messages.
+            url: what `open_url` opens; in messages its secrets are not shown.
             open_url: opens the container; raises what `av.open` raises.
             size: `(width, height)` to deliver, px; None: as sent.
             max_fps: leave out frames that come sooner.
@@ -72,7 +73,8 @@ class NetworkSource(Source):
         Raises:
             SourceNotFoundError, SourceUnsupportedError, SourceStalledError: nothing to see there.
         """
-        super().__init__(SourceInfo(name=url, size=(0, 0)))
+        self._name = redact_address(url)
+        super().__init__(SourceInfo(name=self._name, size=(0, 0)))
         self.reconnects = 0
         self._url = url
         self._open_url = open_url
@@ -94,13 +96,13 @@ class NetworkSource(Source):
         self._pictures = reader.frames()
         self._first = next(self._pictures, None)
         if self._first is None:
-            raise SourceUnsupportedError(f"{self._url}: the stream ended before its first picture")
+            raise SourceUnsupportedError(f"{self._name}: the stream ended before its first picture")
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
         self._convert(self._first)
         duration = reader.container.duration
         live = urlsplit(self._url).scheme.lower() in LIVE_SCHEMES or not duration or duration < 0
         self.info = SourceInfo(
-            name=self._url,
+            name=self._name,
             size=self._convert.size or (0, 0),
             fps=reader.fps,
             frames=None if live else stream.frames or None,
@@ -118,15 +120,15 @@ class NetworkSource(Source):
 
     def open_audio(self) -> AudioTrack | None:
         """Open the sound of a web file over a connection of its own."""
-        return AudioTrack.open(self._url, self._url) if self.info.has_audio else None
+        return AudioTrack.open(self._url, self._name) if self.info.has_audio else None
 
     def _connect(self) -> VideoReader:
         try:
             container = self._open_url()
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise open_error(self._url, error, stall_timeout_s=self._stall_timeout_s) from error
+            raise open_error(self._name, error, stall_timeout_s=self._stall_timeout_s) from redact_error(error)
         try:
-            return VideoReader(container, self._url, low_delay=True, warn=self.warnings.append)
+            return VideoReader(container, self._name, low_delay=True, warn=self.warnings.append)
         except BaseException:
             container.close()
             raise
@@ -151,7 +153,7 @@ class NetworkSource(Source):
                     index += 1
                 if not self.info.live or self._reader.container.format.name == "hls":
                     return
-                broken: SourceError = SourceLostError(f"{self._url}: the sender closed the stream")
+                broken: SourceError = SourceLostError(f"{self._name}: the sender closed the stream")
             except (SourceStalledError, SourceLostError, DecodeError) as error:
                 if not self.info.live:
                     raise
@@ -182,12 +184,12 @@ class NetworkSource(Source):
                 continue
             self._pictures = self._reader.frames()
             self.reconnects += 1
-            self.warnings.append(f"{self._url}: reconnected ({broken})")
+            self.warnings.append(f"{self._name}: reconnected ({broken})")
             return
         if self._stop.is_set():
             return
         kind = SourceStalledError if isinstance(broken, SourceStalledError) else SourceLostError
-        raise kind(f"{self._url}: lost, and not back after {self._failures} attempts to reconnect; last: {broken}")
+        raise kind(f"{self._name}: lost, and not back after {self._failures} attempts to reconnect; last: {broken}")
 
     def _release(self) -> None:
         self._reader.close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vivace.errors import MediaError
+from vivace.redaction import redact_address
 
 URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 NUMBERED = re.compile(r"%0?\d*d")
@@ -24,7 +25,7 @@ def naming(spec: str | Path, kind: type[MediaError]) -> Iterator[Path]:
         MediaError: of `kind`: a name that is too long or holds a NUL, a folder that may not be looked into, `~` of
             nobody.
     """
-    shown = str(spec)
+    shown = redact_address(str(spec))  # before it is cut, or half a password may be left
     if len(shown) > _SHOWN_CHARS:
         shown = f"{shown[:_SHOWN_CHARS]}…"
     if "\0" in shown:

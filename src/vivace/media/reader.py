@@ -23,6 +23,7 @@ from vivace.errors import (
 )
 from vivace.media.clock import exact
 from vivace.media.picture import Warn
+from vivace.redaction import redact_error
 
 Opener = Callable[[], InputContainer]
 """Opens a container; raises what `av.open` raises."""
@@ -148,12 +149,13 @@ class VideoReader:
         try:
             yield from self.container.demux(self.stream)
         except av.error.ExitError as error:
-            raise SourceStalledError(f"{self.name}: no data within the time-out; the sender has stopped") from error
+            words = f"{self.name}: no data within the time-out; the sender has stopped"
+            raise SourceStalledError(words) from redact_error(error)
         except av.InvalidDataError:
             raise
         except (av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise SourceLostError(f"{self.name}: reading failed ({reason})") from error
+            raise SourceLostError(f"{self.name}: reading failed ({reason})") from redact_error(error)
 
     def _decode(self, packet: Any) -> list[av.VideoFrame] | None:
         """Return the frames a packet completes, None when it is damaged."""

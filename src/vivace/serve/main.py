@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from fastapi import FastAPI
 
 from vivace.errors import UsageError
 from vivace.models.base import StreamModel
+from vivace.redaction import redact
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
 from vivace.serve.hub import Hub
@@ -133,18 +133,12 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
     )
 
 
-class HideSecrets(logging.Filter):
-    """Takes tokens and secrets out of log lines: both may stand in addresses."""
+class RedactingFormatter(logging.Formatter):
+    """Keeps secrets out of log lines, and out of the tracebacks below them."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Clean one line."""
-        message = record.getMessage()
-        if "token=" in message or "secret=" in message:
-            record.msg, record.args = _SECRETS.sub(r"\1=…", message), None
-        return True
-
-
-_SECRETS = re.compile(r"\b(token|secret)=[^&\s\"']+")
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of one record."""
+        return redact(super().format(record))
 
 
 @contextlib.contextmanager
@@ -154,8 +148,7 @@ def _logging_to_stderr(level: str) -> Iterator[None]:
     A handler holds on to the stream of its day: one that stayed would write to it after the process has closed it.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(HideSecrets())
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, wanted = logging.getLogger(), logging.getLevelName(level.upper())
     levels = {root: wanted, **{logging.getLogger(name): max(logging.WARNING, wanted) for name in TALKATIVE}}
     before = {logger: logger.level for logger in levels}

@@ -1,0 +1,139 @@
+"""Addresses, and text with addresses in it, as they may be shown: without passwords, tokens and stream keys.
+
+Secret is who opens an address (`user:password@`), what goes by the name of a secret in its query (`?token=…`), and the
+end of an RTMP address, where the stream key stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import unquote
+
+MARK = "***"
+"""Stands where a secret was."""
+
+# What makes a name that of a secret: one of these as a word in it, or one of those anywhere in it. Among them are those
+# of SRT (`streamid`), of signed addresses (`sig`, `X-Amz-Credential`, `hdnea`) and of cameras (`pwd`, `loginpas`).
+_WORDS = frozenset({"auth", "cred", "creds", "key", "pass", "passwd", "pwd", "psw", "pw", "sas", "sid", "sig", "sign"})
+_PARTS = re.compile(
+    r"token|secret|passw|passphrase|loginpas|credential|signature|authori[sz]|streamid|sessionid|jwt|hdne|hdnt|"
+    r"(?:access|account|api|app|auth|ingest|license|private|session|shared|stream)key"
+)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+# A scheme has two letters or more: `C:\` is a disk. One slash is what a path leaves of two.
+_ADDRESS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<slashes>[/\\]+)(?P<host>(?<=/)[^/?#]*|(?<=\\)[^/\\?#]*)(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ADDRESS_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]+(?:[^\s/?#]*@)?[^\s\"<>]*", re.IGNORECASE)
+_ADDRESS_ENCODED = re.compile(r"[^\s\"'<>/?&=]+%3a(?:%2f|%5c)[^\s\"'<>&]*", re.IGNORECASE)
+_PLAIN_HOST = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
+_RTMP = re.compile(r"rtmp\w*", re.IGNORECASE)
+_LAST_PART = re.compile(r"(?<=[/\\])[^/\\?#]+[/\\]*(?:[?#].*)?\Z", re.DOTALL)
+
+_VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^&\s\"<>]+)"
+_PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]+)(?P<between>=){_VALUE}")
+_FLAG = re.compile(rf"(?<!\S)(?P<name>--?[\w-]+)(?P<between>\s+)(?!-){_VALUE}")
+_HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<value>[\w.~+/=-]+)", re.IGNORECASE)
+_USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(]{2,}:[^\s@/\\]+@(?=[\w\[])")
+# What stands after an address or a value in a sentence and is not of it.
+_PUNCTUATION = re.compile(r"[.,:;!?'`…)\]}]*\Z")
+
+E = TypeVar("E", bound=BaseException)
+
+
+def redact_address(address: str) -> str:
+    """Return one address as it may be shown; a path, or an address without secrets, stays as it is.
+
+    Use it where an address is known to be one, since text does not tell where an address with blanks in it ends.
+    """
+    found = _ADDRESS.search(address)
+    if found is None:
+        return redact(address)
+    before, host, rest = address[: found.start("host")], found["host"], found["rest"]
+    host, rest = _without_user(host, rest, is_path=len(found["slashes"]) == 1)
+    if _RTMP.fullmatch(found["scheme"]):
+        return f"{before}{host}{_LAST_PART.sub(MARK, rest)}"
+    path, *question = re.split(r"([?#])", rest, maxsplit=1)
+    mark, query = question or ("", "")
+    return f"{before}{host}{redact(path)}{mark}{'&'.join(map(_redact_parameter, query.split('&')))}"
+
+
+def redact(text: str) -> str:
+    """Return text as it may be shown: without the secrets of every address, parameter, flag and header in it."""
+    text = _ADDRESS_IN_TEXT.sub(_but_for_punctuation(redact_address), text)
+    text = _ADDRESS_ENCODED.sub(_but_for_punctuation(_redact_encoded), text)
+    text = _USER_AT_HOST.sub(f"{MARK}@", text)
+    for pattern in (_PAIR, _FLAG):
+        text = pattern.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
+    return _HEADER.sub(_redact_value, text)
+
+
+def redact_error(error: E) -> E:
+    """Return an error of another library with what it says redacted, so that it can be the cause of one of ours."""
+    error.args = tuple(_redact_argument(argument) for argument in error.args)
+    return error
+
+
+def _without_user(host: str, rest: str, *, is_path: bool) -> tuple[str, str]:
+    """Return the host of an address and what follows it, without the user and password before the host."""
+    if "@" in host:
+        user, _, host_alone = host.rpartition("@")
+        if not user or (is_path and ":" not in user):  # udp://@239.0.0.1:1234; nas:/me@home/clip.mp4
+            return host, rest
+        return f"{MARK}@{host_alone}", rest
+    plain = _PLAIN_HOST.fullmatch(host) is not None
+    if "@" in rest and (not plain or (":" in host and rest[0] in "?#")):
+        # A password with a `/`, `?` or `#` that should have been escaped.
+        return MARK, rest[rest.rindex("@") :]
+    # What is no port is the beginning of a password.
+    return (host if plain or is_path else MARK), rest
+
+
+def _redact_parameter(parameter: str) -> str:
+    """Return one `name=value` of a query."""
+    name, equals, value = parameter.partition("=")
+    if not equals:
+        return redact(parameter)
+    plain = unquote(value)
+    return f"{name}={MARK}" if value and (_is_secret(name) or redact(plain) != plain) else parameter
+
+
+def _redact_encoded(address: str) -> str:
+    plain = unquote(address)
+    return address if redact(plain) == plain else MARK
+
+
+def _redact_value(found: re.Match[str]) -> str:
+    """Return a match with its value gone. A variable of a shell (`$TOKEN`) is none, and neither is an ellipsis."""
+    value = found["value"]
+    if value.startswith("$"):
+        return found[0]
+    end = None if value[0] in "\"'" else _PUNCTUATION.search(value)
+    known, after = (value, "") if end is None else (value[: end.start()], value[end.start() :])
+    return f"{found['name']}{found['between']}{MARK}{after}" if known else found[0]
+
+
+def _is_secret(name: str) -> bool:
+    words = re.findall(r"[a-z]+", _CAMEL.sub(" ", unquote(name)).lower())
+    return not _WORDS.isdisjoint(words) or _PARTS.search("".join(words)) is not None
+
+
+def _but_for_punctuation(change: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
+    """Return what changes a match but not the end of a sentence in it."""
+
+    def changed(found: re.Match[str]) -> str:
+        end = _PUNCTUATION.search(found[0])
+        assert end is not None
+        return f"{change(found[0][: end.start()])}{found[0][end.start() :]}"
+
+    return changed
+
+
+def _redact_argument(argument: object) -> object:
+    if isinstance(argument, tuple):  # PyAV's line of FFmpeg's log
+        return tuple(_redact_argument(part) for part in argument)
+    return redact(argument) if isinstance(argument, str) else argument
