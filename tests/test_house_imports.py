@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "memory": {"errors"},
     "models.base": {"errors"},
     "runtime": {"errors", "models.base"},
-    "models": {"errors", "models.base", "diffusion", "memory", "runtime"},
+    "models": {"errors", "redaction", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {

@@ -32,13 +32,16 @@ _ADDRESS_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]+(?:[^\s/?#]*@)?[^\s\"<>]
 _ADDRESS_ENCODED = re.compile(r"[^\s\"'<>/?&=]+%3a(?:%2f|%5c)[^\s\"'<>&]*", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
 _RTMP = re.compile(r"rtmp\w*", re.IGNORECASE)
-_LAST_PART = re.compile(r"(?<=[/\\])[^/\\?#]+[/\\]*(?:[?#].*)?\Z", re.DOTALL)
+_LAST_PART = {
+    "/": re.compile(r"(?<=/)[^/?#]+/*(?:[?#].*)?\Z", re.DOTALL),
+    "\\": re.compile(r"(?<=[/\\])[^/\\?#]+[/\\]*(?:[?#].*)?\Z", re.DOTALL),
+}
 
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^&\s\"<>]+)"
 _PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]+)(?P<between>=){_VALUE}")
 _FLAG = re.compile(rf"(?<!\S)(?P<name>--?[\w-]+)(?P<between>\s+)(?!-){_VALUE}")
 _HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<value>[\w.~+/=-]+)", re.IGNORECASE)
-_USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(]{2,}:[^\s@/\\]+@(?=[\w\[])")
+_USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(&=?#]{2,}:[^\s@/\\]+@(?=[\w\[])")
 # What stands after an address or a value in a sentence and is not of it.
 _PUNCTUATION = re.compile(r"[.,:;!?'`…)\]}]*\Z")
 
@@ -54,9 +57,10 @@ def redact_address(address: str) -> str:
     if found is None:
         return redact(address)
     before, host, rest = address[: found.start("host")], found["host"], found["rest"]
-    host, rest = _without_user(host, rest, is_path=len(found["slashes"]) == 1)
+    if found["scheme"].lower() != "file":
+        host, rest = _without_user(host, rest, is_path=len(found["slashes"]) == 1)
     if _RTMP.fullmatch(found["scheme"]):
-        return f"{before}{host}{_LAST_PART.sub(MARK, rest)}"
+        return f"{before}{host}{_LAST_PART[found['slashes'][-1]].sub(MARK, rest)}"
     path, *question = re.split(r"([?#])", rest, maxsplit=1)
     mark, query = question or ("", "")
     return f"{before}{host}{redact(path)}{mark}{'&'.join(map(_redact_parameter, query.split('&')))}"
@@ -73,24 +77,28 @@ def redact(text: str) -> str:
 
 
 def redact_error(error: E) -> E:
-    """Return an error of another library with what it says redacted, so that it can be the cause of one of ours."""
-    error.args = tuple(_redact_argument(argument) for argument in error.args)
+    """Redact what an error says, and those that it came from, and return it: so it can be the cause of one of ours."""
+    told: BaseException | None = error
+    while told is not None:
+        told.args = tuple(_redact_argument(argument) for argument in told.args)
+        told = told.__cause__ or told.__context__
     return error
 
 
 def _without_user(host: str, rest: str, *, is_path: bool) -> tuple[str, str]:
     """Return the host of an address and what follows it, without the user and password before the host."""
-    if "@" in host:
-        user, _, host_alone = host.rpartition("@")
-        if not user or (is_path and ":" not in user):  # udp://@239.0.0.1:1234; nas:/me@home/clip.mp4
-            return host, rest
-        return f"{MARK}@{host_alone}", rest
+    user, at, host_alone = host.rpartition("@")
+    if at and (not user or (is_path and ":" not in user)):  # udp://@239.0.0.1:1234; nas:/me@home/clip.mp4
+        return host, rest
+    if at:
+        # A later `@` may be where the password ends in truth, if it holds a `/`, `?` or `#` that was not escaped.
+        return (MARK, "") if "@" in rest.partition("=")[0] else (f"{MARK}@{host_alone}", rest)
     plain = _PLAIN_HOST.fullmatch(host) is not None
-    if "@" in rest and (not plain or (":" in host and rest[0] in "?#")):
-        # A password with a `/`, `?` or `#` that should have been escaped.
-        return MARK, rest[rest.rindex("@") :]
+    password, at, _ = rest.rpartition("@")
+    if at and (not plain or (":" in host and rest[0] in "?#" and "=" not in password)):
+        return MARK, rest[len(password) :]
     # What is no port is the beginning of a password.
-    return (host if plain or is_path else MARK), rest
+    return (host, rest) if plain or is_path else (MARK, "")
 
 
 def _redact_parameter(parameter: str) -> str:

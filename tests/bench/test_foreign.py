@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vivace.bench.engine import command_engine
 from vivace.bench.foreign import CommandProcess, CommandSystem, FolderSystem
+from vivace.bench.suite import Parts
 from vivace.bench.systems import Job
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.sink import open_sink
@@ -141,3 +143,20 @@ def test_outputs_of_another_length_or_size_are_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="nowhere"):
         FolderSystem(tmp_path / "nowhere")
+
+
+def test_what_a_command_is_started_with_is_shown_without_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys are given to programs as flags, variables and addresses; a document is for others to read."""
+    line = command(tmp_path, "sys.exit('rtsp://me:hush@cam/x is gone')")
+    line = f"{line} --api-key hush --password=hush http://me:hush@host/x?token=hush"
+    system = CommandSystem(line)
+    about = [system.about, command_engine(line, "theirs").open().about]
+    assert all("--api-key ***" in words for words in about)
+    with pytest.raises(SourceLostError, match=r"rtsp://\*\*\*@cam/x is gone") as error:
+        system.run(JOB, SOURCE)
+    monkeypatch.setattr(sys, "argv", ["vivace", "bench", "speed", "--command", line])
+    document = Parts(seed=0, settings={}).document()
+    assert document.command[:3] == ["vivace", "bench", "speed"]
+    assert "hush" not in "".join([*about, str(error.value), *document.command])

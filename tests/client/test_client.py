@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import logging
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +96,72 @@ def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(server: 
 
     asyncio.run(use())
     assert not server.hub.sessions()
+
+
+def test_who_asks_is_in_no_log_and_no_message(server: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the user and password of an address, nor a token or a session's secret."""
+    address = server.url.replace("://", "://me:hush@")
+
+    async def use() -> list[str]:
+        async with vivace.client.connect(address) as client, await client.open(prompt="red") as session:
+            assert (await session.update(prompt="blue")).accepted
+            with pytest.raises(ServerError) as refused:
+                await client.request("GET", "/nowhere")
+            said = [session.info.secret, repr(session.info), client.url, str(refused.value)]
+        async with vivace.client.connect(server.url, token="hush.hush.hush") as client:
+            await client.models()
+        return said
+
+    with caplog.at_level(logging.DEBUG):
+        secret, *said = asyncio.run(use())
+    who = base64.b64encode(b"me:hush").decode()
+    lines = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
+    shown = "\n".join([*said, *lines])
+    assert "HTTP Request" in shown, "the library below does log"
+    assert not [word for word in ("hush", who, secret) if word in shown]
+
+
+@pytest.mark.parametrize("address", ["http://me:hush@127.0.0.1:1", "http://127.0.0.1:1/?token=hush"])
+def test_a_server_that_is_not_there_is_named_without_secrets(address: str) -> None:
+    async def use() -> None:
+        async with vivace.client.connect(address) as client:
+            await client.models()
+
+    with pytest.raises(ServerUnreachableError, match=r"127\.0\.0\.1:1.*does not answer") as error:
+        asyncio.run(use())
+    assert "hush" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_proxy_in_front_hears_who_asks_on_both_ways() -> None:
+    """The password of an address still opens it, for requests and for the control channel."""
+    heard: list[tuple[str, str]] = []
+
+    async def use(url: str) -> None:
+        async with vivace.client.connect(url.replace("://", "://me:a%2Fb@")) as client, await client.open():
+            pass
+
+    with live_server() as made:
+        inner = made.server.config.loaded_app
+
+        async def listening(scope: Any, receive: Any, send: Any) -> None:
+            heard.append((scope["type"], dict(scope["headers"])[b"authorization"].decode()))
+            await inner(scope, receive, send)
+
+        made.server.config.loaded_app = listening
+        asyncio.run(use(made.url))
+    basic = f"Basic {base64.b64encode(b'me:a/b').decode()}"
+    assert {kind for kind, _ in heard} == {"http", "websocket"}
+    assert {who for _, who in heard} == {basic}
+
+
+def test_a_request_says_once_who_asks() -> None:
+    async def use() -> None:
+        async with vivace.client.connect("http://me:hush@127.0.0.1:1", token="hush"):
+            pass
+
+    with pytest.raises(UsageError, match="not both") as error:
+        asyncio.run(use())
+    assert "hush" not in str(error.value)
 
 
 def test_a_value_that_cannot_be_used_is_refused_before_it_is_sent(server: LiveServer) -> None:

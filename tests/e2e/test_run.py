@@ -48,6 +48,7 @@ def test_without_a_sink_the_file_lands_here_and_is_named(vivace_here: Vivace, cl
         ("camera:1", "camera-1.vivace.mp4"),
         ("scene:city?seed=3", "scene-city-seed-3.vivace.mp4"),
         ("://", "stream.vivace.mp4"),
+        ("rtsp://admin:hush@cam/live?token=hush", "rtsp-cam-live-token.vivace.mp4"),
     ],
 )
 def test_what_is_no_file_gets_a_name_that_is_one(spec: str, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import Any
@@ -68,7 +69,7 @@ class Clock:
         self.now_s += seconds
 
 
-def source_from(answers: list[Any], clock: Clock, **how: Any) -> NetworkSource:
+def source_from(answers: list[Any], clock: Clock, url: str = "rtsp://camera/live", **how: Any) -> NetworkSource:
     """Return a live source whose openings give `answers` in turn: containers, or errors to raise."""
     waiting = iter(answers)
 
@@ -78,11 +79,11 @@ def source_from(answers: list[Any], clock: Clock, **how: Any) -> NetworkSource:
             raise answer
         return answer
 
-    return NetworkSource("rtsp://camera/live", open_next, clock=clock, sleep=clock.sleep, **how)
+    return NetworkSource(url, open_next, clock=clock, sleep=clock.sleep, **how)
 
 
-def refused() -> Exception:
-    return av.error.ConnectionRefusedError(111, "Connection refused")
+def refused(*address: str) -> Exception:
+    return av.error.ConnectionRefusedError(111, "Connection refused", *address)
 
 
 def test_a_broken_stream_goes_on_after_reconnecting(transport_stream: bytes) -> None:
@@ -105,6 +106,28 @@ def test_a_broken_stream_goes_on_after_reconnecting(transport_stream: bytes) -> 
     assert max(gaps) == pytest.approx(3.0, abs=0.01), "the time it was away is in the presentation times"
     assert min(gaps) > 0
     assert any("reconnected" in warning for warning in source.warnings)
+
+
+def test_nothing_that_is_said_of_a_stream_gives_its_password_away(transport_stream: bytes) -> None:
+    """Names, warnings, errors and what they came from, at every moment of a stream's life."""
+    address = "rtsp://admin:hush@camera/live?token=hush"
+
+    clock = Clock()
+    answers = [
+        Breaking(transport_stream, 5, av.error.OSError(5, "Input/output error", address)),
+        *[refused(address), av.open(io.BytesIO(transport_stream)), *[refused(address)] * 3],
+    ]
+    source = source_from(answers, clock, url=address, reconnect_delays_s=(1.0, 2.0))
+    assert source.info.name == "rtsp://***@camera/live?token=***"
+    with source, pytest.raises(SourceLostError) as lost:
+        list(source)
+    with pytest.raises(SourceNotFoundError) as missing:
+        source_from([refused(address)], clock, url=address)
+    said = [source.info.name, *source.warnings]
+    for error in (lost.value, missing.value):
+        said += traceback.format_exception(error)
+    assert "reconnected" in "".join(source.warnings)
+    assert "hush" not in "".join(said)
 
 
 def test_a_frame_that_arrives_gives_all_attempts_back(transport_stream: bytes) -> None:

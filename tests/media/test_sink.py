@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -288,8 +289,10 @@ def test_a_rate_too_low_to_say_is_no_rate(tmp_path: Path) -> None:
 
 def test_an_unreachable_server_is_a_write_error() -> None:
     # Port 1 is reserved and answers nobody.
-    with open_sink("rtmp://127.0.0.1:1/live") as sink, pytest.raises(SinkWriteError, match="refused"):
+    with open_sink("rtmp://127.0.0.1:1/live/hush") as sink, pytest.raises(SinkWriteError, match="refused") as error:
         sink.write(noisy(1)[0])
+    assert sink.name == "rtmp://127.0.0.1:1/live/***"
+    assert "hush" not in "".join(traceback.format_exception(error.value)), "the end of such an address is a key"
 
 
 def test_null_counts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import traceback
 from collections import namedtuple
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -185,6 +186,7 @@ class Hub(ThreadingHTTPServer):
         self.gated: set[str] = set()
         self.broken_at: int | None = None
         """Bytes after which the next answer breaks off."""
+        self.failing = False
         self.ranges: list[str] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
@@ -203,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server
         owner, name, _, _, *path = self.path.split("?")[0].strip("/").split("/")
         repo, full = f"{owner}/{name}", "/".join((owner, name, *path))
+        if hub.failing:
+            return self._refuse(500, "")
         if repo in hub.gated:
             return self._refuse(403, "GatedRepo")
         if not any(key.startswith(f"{repo}/") for key in hub.files):
@@ -294,6 +298,16 @@ def test_what_the_hub_refuses_is_said_with_a_remedy(profile: Profile, places: Pl
     assert "no file small.json in owner/name (404)" in refusal()
     hub.files = {"other/name/x": b""}
     assert "no repository owner/name" in refusal()
+
+
+def test_what_a_hub_is_opened_with_is_not_shown(profile: Profile, places: Places, hub: Hub) -> None:
+    address = hub.address.replace("://", "://me:hush@")
+    hub.failing = True
+    with pytest.raises(CheckpointError, match=r"http://\*\*\*@127") as caught:
+        pull(plan(profile, mirror=address, places=places))
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(UsageError, match=r"not 'ftp://\*\*\*@host'"):
+        Mirror.parse("ftp://me:hush@host")
 
 
 def test_no_network_is_said(profile: Profile, places: Places, hub: Hub) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from http_fakes import settings_for
 from vivace.errors import UsageError
-from vivace.serve.main import HideSecrets, listen, serve
+from vivace.serve.main import RedactingFormatter, listen, serve
 from vivace.serve.settings import ServeSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "serve.md"
@@ -34,9 +34,14 @@ def test_an_address_that_is_none_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["token", "secret"])
 def test_secrets_in_addresses_stay_out_of_the_log(name: str) -> None:
-    record = logging.LogRecord("x", 20, "", 0, '"WebSocket %s" [accepted]', (f"/c?a=1&{name}=v1.abc&b=2",), None)
-    assert HideSecrets().filter(record)
-    assert record.getMessage() == f'"WebSocket /c?a=1&{name}=…&b=2" [accepted]'
+    try:
+        raise OSError(f"https://host/c?{name}=v1.abc is gone")
+    except OSError as error:
+        what = (OSError, error, error.__traceback__)
+    record = logging.LogRecord("x", 20, "", 0, '"WebSocket %s" [accepted]', (f"/c?a=1&{name}=v1.abc&b=2",), what)
+    line, *trace = RedactingFormatter().format(record).splitlines()
+    assert line == f'"WebSocket /c?a=1&{name}=***&b=2" [accepted]'
+    assert trace[-1] == f"OSError: https://host/c?{name}=*** is gone"
 
 
 def test_a_server_that_has_ended_leaves_no_handler_behind() -> None:

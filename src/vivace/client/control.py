@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from vivace.client.rtc import RtcSession
 
 _log = logging.getLogger(__name__)
+_wire_log = logging.getLogger(f"{__name__}.wire")
+_wire_log.setLevel(logging.INFO)  # below it, headers are written out, and those hold the session's secret and the token
 
 _SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
@@ -214,7 +216,9 @@ class ClientSession:
         headers = {**self.client.authorization, "X-Session-Secret": self.info.secret}
         limit = self.info.limits.max_body_bytes
         try:
-            return await connect_websocket(url, additional_headers=headers, max_size=limit, proxy=None)
+            return await connect_websocket(
+                url, additional_headers=headers, max_size=limit, proxy=None, logger=_wire_log
+            )
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise ServerUnreachableError(
                 f"the control channel of {self.client.url} cannot be opened ({error})", code="unreachable"

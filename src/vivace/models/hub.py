@@ -25,6 +25,7 @@ from urllib.request import url2pathname
 from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError, install_extra
 from vivace.models.files import Places
 from vivace.models.profile import FileSpec, Profile, Source
+from vivace.redaction import redact_error
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, bytes done and bytes in all."""
@@ -331,7 +332,7 @@ def _ask(source: Source, endpoint: str | None) -> Expected:
     try:
         metadata = get_hf_file_metadata(url, endpoint=endpoint)
     except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of whichever client it uses
-        raise _explain(error, source) from error
+        raise _explain(error, source) from redact_error(error)
     etag = metadata.etag or ""
     return Expected(metadata.size, etag if len(etag) == 64 else None)  # small files have a git hash instead
 
@@ -344,7 +345,7 @@ def _download(source: Source, to_do: Plan) -> Path:
     try:
         path = hf_hub_download(str(source.repo), source.path, cache_dir=to_do.places.cache, endpoint=endpoint)
     except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of whichever client it uses
-        raise _explain(error, source) from error
+        raise _explain(error, source) from redact_error(error)
     return Path(path)
 
 
