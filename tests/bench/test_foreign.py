@@ -82,7 +82,11 @@ def test_a_refusal_is_kept_and_the_source_is_seen(tmp_path: Path) -> None:
     [
         ("for index, rgb, mask in frames(): answer(index, rgb[:-3])", DecodeError, "1152 are|RGB are 1152"),
         ("print('hello')", DecodeError, "hello"),
-        ("print('no weights', file=sys.stderr); sys.exit(5)", SourceLostError, "ended with 5; it said: no weights"),
+        (
+            "print('no weights', file=sys.stderr); sys.exit(5)",
+            SourceLostError,
+            "ended with exit code 5; it said: no weights",
+        ),
         ("answer(0, b'')", DecodeError, "0 bytes"),
         ('sys.stdout.buffer.write(b\'{"index": 0, "bytes": 1152}\\nabc\')', SourceLostError, "inside frame 0"),
         ("for _ in frames(): pass", SourceLostError, "no frame"),

@@ -122,7 +122,7 @@ def per_frame_engine(model: str, threads: int | None = None) -> EngineSpec:
 
 def passthrough_engine() -> EngineSpec:
     """Return the spec of a stream that paints nothing: what all but the model costs."""
-    return EngineSpec("passthrough", "vivace.bench.engine:open_passthrough")
+    return EngineSpec("passthrough", "vivace.bench.engine:open_passthrough", model_arguments("mini", None))
 
 
 def command_engine(command: str, name: str) -> EngineSpec:
@@ -152,11 +152,11 @@ def open_per_frame(model: str, threads: int | None = None) -> Engine:
     return ModelEngine(PerFrame(load_model(model, threads=threads)), about="memory emptied before every frame, ")
 
 
-def open_passthrough() -> Engine:
-    """Load the embedded model, which a stream has to have, and never ask it for anything."""
+def open_passthrough(model: str) -> Engine:
+    """Load a model, which a stream has to have, and never ask it for anything."""
     from vivace.models import load_model
 
-    return ModelEngine(load_model(), paints=False)
+    return ModelEngine(load_model(model), paints=False)
 
 
 def open_command(command: str) -> Engine:

@@ -31,6 +31,7 @@ import numpy as np
 from vivace.bench.clips import VIDEO_SUFFIXES, read
 from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
+from vivace.bench.process import ending, last_words
 from vivace.bench.systems import Job, Painted
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.frame import Rgb
@@ -225,7 +226,7 @@ class CommandProcess:
             answer = self._answers.get(timeout=timeout_s or self._timeout_s)
         except Empty:
             raise SourceStalledError(
-                f"{self._command}: no frame for {timeout_s or self._timeout_s:g} s{self._last_words()}"
+                f"{self._command}: no frame for {timeout_s or self._timeout_s:g} s{last_words(self._errors)}"
             ) from None
         if isinstance(answer, BaseException):
             raise answer
@@ -252,7 +253,7 @@ class CommandProcess:
                 self._answers.put(answer)
             code = self._process.wait()
             if code != 0 and self.refused is None:
-                raise SourceLostError(f"{self._command}: ended with {code}{self._last_words()}")
+                raise SourceLostError(f"{self._command}: {ending(code)}{last_words(self._errors)}")
             self._answers.put(None)
         except (DecodeError, SourceLostError) as error:
             self._answers.put(error)
@@ -278,14 +279,8 @@ class CommandProcess:
             )
         data = pipe.read(size)
         if len(data) != size:
-            raise SourceLostError(f"{self._command}: ended inside frame {index}{self._last_words()}")
+            raise SourceLostError(f"{self._command}: ended inside frame {index}{last_words(self._errors)}")
         return index, np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-    def _last_words(self) -> str:
-        """Return the end of what the command wrote to its standard error, for a message."""
-        self._errors.seek(0)
-        words = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        return f"; it said: {words[-1][:300]}" if words else ""
 
     def __enter__(self) -> Self:
         return self

@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import IO, Any
 
 from vivace import errors
 from vivace.bench.engine import EngineSpec
 from vivace.bench.measure import Value
-from vivace.errors import DeviceError, VivaceError
+from vivace.errors import CapacityError, DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
 """Called with what is done and what there is to do, in frames."""
@@ -68,7 +70,7 @@ def run_job(job: Job, report: Report) -> Found:
     """Measure in a fresh process and return what it found.
 
     Raises:
-        VivaceError: what the process reported.
+        VivaceError: what the process reported; of no class below it, a mistake in it, whose traceback is a note.
         DeviceError: the process died without a word.
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
@@ -83,12 +85,55 @@ def run_job(job: Job, report: Report) -> Found:
                 if "result" in event:
                     return to_found(event["result"])
                 if "error" in event:
-                    raise getattr(errors, event["kind"])(event["error"])
+                    raise _reported(event)
                 report(*event["progress"])
         except BaseException:
             process.kill()  # an interrupted benchmark leaves nobody computing
             raise
-    raise DeviceError(f"the measuring process ended with {process.returncode} before it was done; is memory short?")
+    raise DeviceError(f"the measuring process {ending(process.returncode)} before it was done")
+
+
+def ending(code: int) -> str:
+    """Return how a process ended, in words that follow its name, from its return code."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {sign.value: sign.name for sign in signal.Signals}
+    why = ", as the system does when memory runs out," if known.get(-code) == "SIGKILL" else ""
+    return f"was killed by {known.get(-code, f'signal {-code}')}{why}"
+
+
+def last_words(file: IO[bytes]) -> str:
+    """Return what a process said last on its standard error, kept in `file`, as the end of a message.
+
+    A remedy is written indented below what it is for, and is left out.
+    """
+    file.seek(0)
+    said = [line for line in file.read().decode("utf-8", "replace").splitlines() if line[:1].strip()]
+    return f"; it said: {said[-1].strip()[:300]}" if said else ""
+
+
+def _reported(event: Mapping[str, str]) -> VivaceError:
+    kind: type[VivaceError] = getattr(errors, event["kind"])
+    error = kind(event["error"])
+    if "trace" in event:
+        error.add_note(event["trace"])
+    return error
+
+
+def _report_of(error: Exception) -> dict[str, str]:
+    """Return the event for what ended a job, by the nearest class that the process which started this one knows."""
+    if isinstance(error, MemoryError):
+        error = CapacityError(
+            f"not enough memory to measure this ({error or 'no more is given'}); measure something smaller"
+        )
+    if isinstance(error, VivaceError):
+        return {
+            "error": str(error),
+            "kind": next(c.__name__ for c in type(error).__mro__ if hasattr(errors, c.__name__)),
+        }
+    what = f"the measuring process failed with {type(error).__name__}: {error}"
+    words = f"{what}. This is a bug in Vivace; please report it with what VIVACE_DEBUG=1 shows."
+    return {"error": words, "kind": VivaceError.__name__, "trace": "".join(traceback.format_exception(error))}
 
 
 def environment_of(code: str | None) -> dict[str, str]:
@@ -187,9 +232,9 @@ def main(argv: Sequence[str]) -> int:
     module, _, function = job.task.partition(":")
     try:
         found: Found = getattr(import_module(module), function)(job, lambda done, total: tell(progress=[done, total]))
-    except VivaceError as error:
-        tell(error=str(error), kind=type(error).__name__)
-        return error.exit_code
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is told where the measurement was asked for)
+        tell(**_report_of(error))
+        return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
         return 130  # the process that started this one was interrupted too, and says so
     tell(result=asdict(_made_finite(found)))

@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from vivace.bench.latency_take import Shown, Take, after_warmup, figures, series
 from vivace.bench.loops import render_loop, there_and_back
 from vivace.bench.measure import Value, spread
-from vivace.bench.process import Found, Job, Report, environment_of
+from vivace.bench.process import Found, Job, Report, ending, environment_of, last_words
 from vivace.bench.speed_run import STAGES
 from vivace.bench.webrtc_code import Code, unwrap
 from vivace.errors import DeviceError, UnknownPromptError, UsageError
@@ -33,6 +34,8 @@ SETTLE_S = 1.0
 """After the last picture was sent, for what is still on its way."""
 OPENERS = {"vivace.bench.engine:open_model": True, "vivace.bench.engine:open_passthrough": False}
 """What can be served, and whether it paints."""
+SERVED = {"model", "threads"}
+"""Arguments of an engine that reach a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ def live(job: Job, report: Report) -> Found:
     settings, engine = job.settings, job.engine
     if engine.opener not in OPENERS:
         raise UsageError(f"{engine.name} cannot be served; over WebRTC only Vivace's own models are measured")
+    if lost := sorted(engine.arguments.keys() - SERVED):
+        raise UsageError(f"over WebRTC a model is measured as it is served by itself; leave out {' and '.join(lost)}")
     model = engine.arguments["model"]
     width, height = settings["size"]
     paints = OPENERS[engine.opener]
@@ -135,8 +140,9 @@ def serving(
     environment["PYTHONUNBUFFERED"] = "1"
     if threads is not None:
         environment["VIVACE_SERVE_THREADS"] = str(threads)
+    said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
     process = subprocess.Popen(
-        [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=said, text=True
     )
     try:
         assert process.stdout is not None
@@ -144,7 +150,7 @@ def serving(
             if (found := re.search(r"https?://\S+", line)) is not None:
                 yield found.group()
                 return
-        raise DeviceError(f"the server ended with {process.wait()} before it listened; run `vivace serve` to see why")
+        raise DeviceError(f"the server {ending(process.wait())} before it listened{last_words(said)}")
     finally:
         process.terminate()
         try:
@@ -154,6 +160,7 @@ def serving(
             process.wait()
         assert process.stdout is not None
         process.stdout.close()
+        said.close()
 
 
 async def _play(
