@@ -13,7 +13,6 @@ import pytest
 from vivace.bench.engine import model_engine
 from vivace.bench.process import Job, ending, last_words, run_job
 from vivace.bench.webrtc_run import live, serving
-from vivace.cli import main
 from vivace.errors import CapacityError, DeviceError, MediaError, UsageError, VivaceError
 
 TASKS = """
@@ -127,16 +126,3 @@ def test_what_a_server_would_not_know_of_is_refused() -> None:
     engine = model_engine("mini", runtime="openvino")
     with pytest.raises(UsageError, match="runtime"):
         live(Job("t", engine, {"size": (64, 64), "fps": 30.0}), ignore)
-
-
-@pytest.mark.e2e
-def test_latency_over_webrtc_ends_with_a_row_of_every_system(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The stream without its model, measured beside the model, has to be served as well."""
-    tokens = ["bench", "latency", "--path", "webrtc", "--live", "128x128@15", "--seconds", "3", "--out", str(tmp_path)]
-    code = main(tokens)
-    shown = capsys.readouterr()
-    assert code == 0, shown.err
-    assert "mini" in shown.out
-    assert "passthrough" in shown.out

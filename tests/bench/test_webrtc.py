@@ -14,7 +14,7 @@ from PIL import Image
 
 import vivace
 from fakes import FakeClock, FakeModel
-from vivace.bench.engine import command_engine, model_engine
+from vivace.bench.engine import command_engine, model_engine, passthrough_engine
 from vivace.bench.latency import LatencyOptions, latency_metrics, measure_latency, webrtc_metrics
 from vivace.bench.latency_take import Shown
 from vivace.bench.process import Found, Job
@@ -165,3 +165,15 @@ def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     assert values["misread_share"] < 0.05
     assert values["dropped_share"] < 1
     assert not found.not_run
+
+
+@pytest.mark.e2e
+def test_the_stream_without_its_model_is_served_as_well() -> None:
+    """It stands beside every model that is measured."""
+    how = {"prompt": "ink", "prompts": ["oil"], "prompt_every_s": 0.5, "seed": 0}
+    settings = {"case": "c", "size": (64, 64), "fps": 20.0, "frames": 40, **how}
+    found = live(Job("t", passthrough_engine(), settings), lambda *_: None)
+    values = {value.metric: value.value for value in found.values}
+    assert values["shown_fps"] is not None
+    assert values["shown_fps"] > 0
+    assert list(found.not_run) == ["prompt_to_pixel_ms"]
