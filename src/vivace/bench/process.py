@@ -124,7 +124,7 @@ def _report_of(error: Exception) -> dict[str, str]:
     """Return the event for what ended a job, by the nearest class that the process which started this one knows."""
     if isinstance(error, MemoryError):
         error = CapacityError(
-            f"not enough memory to measure this ({error or 'no more is given'}); measure something smaller"
+            f"not enough memory to measure this ({str(error) or 'no more is given'}); measure something smaller"
         )
     if isinstance(error, VivaceError):
         return {
