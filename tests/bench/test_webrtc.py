@@ -171,7 +171,7 @@ def test_a_short_take_through_a_real_server_has_all_figures() -> None:
 def test_the_stream_without_its_model_is_served_as_well() -> None:
     """It stands beside every model that is measured."""
     how = {"prompt": "ink", "prompts": ["oil"], "prompt_every_s": 0.5, "seed": 0}
-    settings = {"case": "c", "size": (64, 64), "fps": 20.0, "frames": 40, **how}
+    settings = {"case": "c", "size": (256, 256), "fps": 20.0, "frames": 60, **how}  # compiled before it listens
     found = live(Job("t", passthrough_engine(), settings), lambda *_: None)
     values = {value.metric: value.value for value in found.values}
     assert values["shown_fps"] is not None
