@@ -14,13 +14,13 @@ from PIL import Image
 
 import vivace
 from fakes import FakeClock, FakeModel
-from vivace.bench.engine import command_engine, model_engine, passthrough_engine
+from vivace.bench.engine import EngineSpec, command_engine, model_engine, passthrough_engine
 from vivace.bench.latency import LatencyOptions, latency_metrics, measure_latency, webrtc_metrics
 from vivace.bench.latency_take import Shown
 from vivace.bench.process import Found, Job
 from vivace.bench.webrtc import CASES, WebRtcCase
 from vivace.bench.webrtc_code import BITS, Code, unwrap
-from vivace.bench.webrtc_run import Notebook, _control_indices, live, serving
+from vivace.bench.webrtc_run import OPENERS, SERVED, Notebook, _control_indices, live, serving
 from vivace.bench.webrtc_server import SlowModel
 from vivace.errors import UsageError
 from vivace.models.base import Chunk
@@ -167,7 +167,15 @@ def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     assert not found.not_run
 
 
+@pytest.mark.parametrize("engine", [model_engine("mini", 2), passthrough_engine()])
+def test_what_can_be_served_names_the_model_for_the_server(engine: EngineSpec) -> None:
+    assert engine.opener in OPENERS
+    assert engine.arguments["model"] == "mini"
+    assert engine.arguments.keys() <= SERVED
+
+
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_the_stream_without_its_model_is_served_as_well() -> None:
     """It stands beside every model that is measured."""
     how = {"prompt": "ink", "prompts": ["oil"], "prompt_every_s": 0.5, "seed": 0}
