@@ -25,7 +25,7 @@ from typing import IO, Any
 from vivace import errors
 from vivace.bench.engine import EngineSpec
 from vivace.bench.measure import Value
-from vivace.errors import CapacityError, DeviceError, VivaceError
+from vivace.errors import DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
 """Called with what is done and what there is to do, in frames."""
@@ -123,14 +123,11 @@ def _reported(event: Mapping[str, str]) -> VivaceError:
 def _report_of(error: Exception) -> dict[str, str]:
     """Return the event for what ended a job, by the nearest class that the process which started this one knows."""
     if isinstance(error, MemoryError):
-        error = CapacityError(
-            f"not enough memory to measure this ({str(error) or 'no more is given'}); measure something smaller"
-        )
+        words = f"not enough memory to measure this ({str(error) or 'no more is given'}); measure something smaller"
+        return {"error": words, "kind": "CapacityError"}
     if isinstance(error, VivaceError):
-        return {
-            "error": str(error),
-            "kind": next(c.__name__ for c in type(error).__mro__ if hasattr(errors, c.__name__)),
-        }
+        kinds = (kind.__name__ for kind in type(error).__mro__)
+        return {"error": str(error), "kind": next(kind for kind in kinds if hasattr(errors, kind))}
     what = f"the measuring process failed with {type(error).__name__}: {error}"
     words = f"{what}. This is a bug in Vivace; please report it with what VIVACE_DEBUG=1 shows."
     return {"error": words, "kind": VivaceError.__name__, "trace": "".join(traceback.format_exception(error))}
