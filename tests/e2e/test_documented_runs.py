@@ -31,6 +31,7 @@ TINY = "--model tiny/tiny.toml --random-weights --steps 3 --threads 1"
 
 COMPARE = "bench compare A.json B.json"
 FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outputs outputs/ --name theirs {QUALITY}"
+AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEED}"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run camera -p 'watercolour painting'": f"run scene:shapes -p 'watercolour painting' {RUN} -o null",
@@ -63,14 +64,10 @@ SLOW = {
     "vivace serve --recordings FOLDER": "serve --port 0 --recordings FOLDER",
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
     "vivace bench speed": f"bench speed {SPEED}",
-    "vivace bench speed --model mini": f"bench speed --model mini {SPEED}",
+    "vivace bench speed --model mini": f"bench speed {SPEED}",
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
-    "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": (
-        f"bench speed --source 96x96 --mask {SPEED}"
-    ),
-    "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": (
-        f"bench speed --mask --against '{ROOT}' --turns 1 {SPEED}"
-    ),
+    "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": (AGAINST),
+    "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": (AGAINST),
     "vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2 --json live2diff.json": (
         f"bench speed {TINY} {SPEED} --json live2diff.json"
     ),
