@@ -28,8 +28,9 @@ _ADDRESS = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<slashes>[/\\]+)(?P<host>(?<=/)[^/?#]*|(?<=\\)[^/\\?#]*)(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_ADDRESS_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]+(?:[^\s/?#]*@)?[^\s\"<>]*", re.IGNORECASE)
-_ADDRESS_ENCODED = re.compile(r"[^\s\"'<>/?&=]+%3a(?:%2f|%5c)[^\s\"'<>&]*", re.IGNORECASE)
+# Bounded, or long words take time by the square of their length.
+_ADDRESS_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]{1,32}:[/\\]+(?:[^\s/?#]*@)?[^\s\"<>]*", re.IGNORECASE)
+_ADDRESS_ENCODED = re.compile(r"[^\s\"'<>/?&=]{1,32}%3a(?:%2f|%5c)[^\s\"'<>&]*", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
 _RTMP = re.compile(r"rtmp\w*", re.IGNORECASE)
 _LAST_PART = {
@@ -38,7 +39,7 @@ _LAST_PART = {
 }
 
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^&\s\"<>]+)"
-_PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]+)(?P<between>=){_VALUE}")
+_PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]{{1,128}})(?P<between>=){_VALUE}")
 _FLAG = re.compile(rf"(?<!\S)(?P<name>--?[\w-]+)(?P<between>\s+)(?!-){_VALUE}")
 _HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<value>[\w.~+/=-]+)", re.IGNORECASE)
 _USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(&=?#]{2,}:[^\s@/\\]+@(?=[\w\[])")
