@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vivace.client import ServerError
 from vivace.errors import ControlError, UnknownPromptError, VivaceError
-from vivace.redaction import MARK, redact, redact_address, redact_error
+from vivace.redaction import LONGEST, MARK, redact, redact_address, redact_error
 
 GREEK = "αβγδεζηθ"
 """Secrets are made of these and of punctuation; nothing else here is, so none of them may be left."""
@@ -217,3 +217,57 @@ def test_an_error_of_ffmpeg_says_nothing_with_all_that_it_came_from() -> None:
     assert redact_error(error) is error
     assert "hush" not in f"{error} {error!r} {error.__cause__!r} {error.filename} {error.log}"
     assert error.errno == 111
+
+
+WORDS = (
+    "a",
+    "aB",
+    "a.",
+    "a-",
+    "é",
+    "1",
+    "[",
+    "=",
+    "a=",
+    "a:",
+    "a@",
+    "a:b@",
+    "aa:=",
+    "://",
+    "a:/",
+    "x%3a",
+    "'",
+    '"',
+    "--a ",
+    "http://a?b=",
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_text_of_any_length_is_redacted_and_says_that_it_was_cut(word: str) -> None:
+    # By the square of its length, some of these would take hours.
+    shown = redact(f"{word * 200_000}\nsaid http://me:αβ@cam/live")
+    assert_hidden(shown)
+    assert "…\n" in shown
+    assert shown.endswith(f"said http://{MARK}@cam/live")
+    assert len(redact_address(word * 200_000)) < 2 * LONGEST
+
+
+def test_half_a_secret_is_not_left_where_a_text_is_cut() -> None:
+    for lead in range(1, 40, 3):
+        for secret in ("http://me:αβγδεζηθ@cam/x", "token=αβγδεζηθ", "http%3a%2f%2fme%3aαβγδεζηθ%40cam"):
+            assert_hidden(redact("-" * (LONGEST - lead) + " " + secret))
+            assert_hidden(redact_address("-" * (LONGEST - lead) + " " + secret))
+
+
+def test_addresses_in_addresses_are_hidden_however_deep() -> None:
+    for inner in ("http://me:αβ@cam/", "http%3a%2f%2fme%3aαβ%40cam"):
+        for outer in ("http://a/", "http://a?b="):
+            for depth in (1, 3, 10, 1000):
+                assert_hidden(redact(outer * depth + inner))
+                assert_hidden(redact_address(outer * depth + inner))
+
+
+@pytest.mark.parametrize("text", ["token='αβ γδ", 'password="αβ γδ', "--token 'αβ γδ"])
+def test_a_quote_that_never_ends_hides_the_rest(text: str) -> None:
+    assert_hidden(redact(text))

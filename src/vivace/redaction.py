@@ -23,12 +23,18 @@ _PARTS = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
+# Whoever sends a prompt chooses what is searched here, so names are bounded, or a long word takes time by the square of
+# its length; text is cut, and addresses in addresses are followed only so far.
+LONGEST = 16_384
+"""Characters that are shown of a text's line."""
+NESTED = 4
+"""Addresses within one another that are looked into; what is further in is hidden."""
+
 # A scheme has two letters or more: `C:\` is a disk. One slash is what a path leaves of two.
 _ADDRESS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<slashes>[/\\]+)(?P<host>(?<=/)[^/?#]*|(?<=\\)[^/\\?#]*)(?P<rest>.*)",
+    r"(?P<scheme>[a-z][a-z0-9+.-]{1,32}):(?P<slashes>[/\\]+)(?P<host>(?<=/)[^/?#]*|(?<=\\)[^/\\?#]*)(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
-# Bounded, or long words take time by the square of their length.
 _ADDRESS_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]{1,32}:[/\\]+(?:[^\s/?#]*@)?[^\s\"<>]*", re.IGNORECASE)
 _ADDRESS_ENCODED = re.compile(r"[^\s\"'<>/?&=]{1,32}%3a(?:%2f|%5c)[^\s\"'<>&]*", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?")
@@ -38,7 +44,7 @@ _LAST_PART = {
     "\\": re.compile(r"(?<=[/\\])[^/\\?#]+[/\\]*(?:[?#].*)?\Z", re.DOTALL),
 }
 
-_VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^&\s\"<>]+)"
+_VALUE = r"(?P<value>\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|[^&\s\"<>]+)"
 _PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]{{1,128}})(?P<between>=){_VALUE}")
 _FLAG = re.compile(rf"(?<!\S)(?P<name>--?[\w-]+)(?P<between>\s+)(?!-){_VALUE}")
 _HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<value>[\w.~+/=-]+)", re.IGNORECASE)
@@ -54,27 +60,14 @@ def redact_address(address: str) -> str:
 
     Use it where an address is known to be one, since text does not tell where an address with blanks in it ends.
     """
-    found = _ADDRESS.search(address)
-    if found is None:
-        return redact(address)
-    before, host, rest = address[: found.start("host")], found["host"], found["rest"]
-    if found["scheme"].lower() != "file":
-        host, rest = _without_user(host, rest, is_path=len(found["slashes"]) == 1)
-    if _RTMP.fullmatch(found["scheme"]):
-        return f"{before}{host}{_LAST_PART[found['slashes'][-1]].sub(MARK, rest)}"
-    path, *question = re.split(r"([?#])", rest, maxsplit=1)
-    mark, query = question or ("", "")
-    return f"{before}{host}{redact(path)}{mark}{'&'.join(map(_redact_parameter, query.split('&')))}"
+    return _redact_address(_cut(address), 0)
 
 
 def redact(text: str) -> str:
     """Return text as it may be shown: without the secrets of every address, parameter, flag and header in it."""
-    text = _ADDRESS_IN_TEXT.sub(_but_for_punctuation(redact_address), text)
-    text = _ADDRESS_ENCODED.sub(_but_for_punctuation(_redact_encoded), text)
-    text = _USER_AT_HOST.sub(f"{MARK}@", text)
-    for pattern in (_PAIR, _FLAG):
-        text = pattern.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
-    return _HEADER.sub(_redact_value, text)
+    # Line by line where it is long: the last one of a traceback says most.
+    lines = text.split("\n") if len(text) > LONGEST else [text]
+    return "\n".join(_redact(_cut(line), 0) for line in lines)
 
 
 def redact_error(error: E) -> E:
@@ -84,6 +77,41 @@ def redact_error(error: E) -> E:
         told.args = tuple(_redact_argument(argument) for argument in told.args)
         told = told.__cause__ or told.__context__
     return error
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    head = text[:LONGEST]
+    *_, last = re.split(r"\s", head)
+    # Half an address, or half a value, cannot be told from what is none.
+    return f"{head[: len(head) - len(last)] if set(last) & set(':=%') else head}…"
+
+
+def _redact_address(address: str, depth: int) -> str:
+    found = _ADDRESS.search(address)
+    if found is None:
+        return _redact(address, depth)
+    before, host, rest = address[: found.start("host")], found["host"], found["rest"]
+    if found["scheme"].lower() != "file":
+        host, rest = _without_user(host, rest, is_path=len(found["slashes"]) == 1)
+    if _RTMP.fullmatch(found["scheme"]):
+        return f"{before}{host}{_LAST_PART[found['slashes'][-1]].sub(MARK, rest)}"
+    path, *question = re.split(r"([?#])", rest, maxsplit=1)
+    mark, query = question or ("", "")
+    parameters = "&".join(_redact_parameter(each, depth + 1) for each in query.split("&"))
+    return f"{before}{host}{_redact(path, depth + 1)}{mark}{parameters}"
+
+
+def _redact(text: str, depth: int) -> str:
+    if depth > NESTED:
+        return MARK
+    text = _ADDRESS_IN_TEXT.sub(_but_for_punctuation(_redact_address, depth), text)
+    text = _ADDRESS_ENCODED.sub(_but_for_punctuation(_redact_encoded, depth), text)
+    text = _USER_AT_HOST.sub(f"{MARK}@", text)
+    for pattern in (_PAIR, _FLAG):
+        text = pattern.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
+    return _HEADER.sub(_redact_value, text)
 
 
 def _without_user(host: str, rest: str, *, is_path: bool) -> tuple[str, str]:
@@ -102,18 +130,18 @@ def _without_user(host: str, rest: str, *, is_path: bool) -> tuple[str, str]:
     return (host, rest) if plain or is_path else (MARK, "")
 
 
-def _redact_parameter(parameter: str) -> str:
+def _redact_parameter(parameter: str, depth: int) -> str:
     """Return one `name=value` of a query."""
     name, equals, value = parameter.partition("=")
     if not equals:
-        return redact(parameter)
+        return _redact(parameter, depth)
     plain = unquote(value)
-    return f"{name}={MARK}" if value and (_is_secret(name) or redact(plain) != plain) else parameter
+    return f"{name}={MARK}" if value and (_is_secret(name) or _redact(plain, depth) != plain) else parameter
 
 
-def _redact_encoded(address: str) -> str:
+def _redact_encoded(address: str, depth: int) -> str:
     plain = unquote(address)
-    return address if redact(plain) == plain else MARK
+    return address if _redact(plain, depth + 1) == plain else MARK
 
 
 def _redact_value(found: re.Match[str]) -> str:
@@ -131,13 +159,13 @@ def _is_secret(name: str) -> bool:
     return not _WORDS.isdisjoint(words) or _PARTS.search("".join(words)) is not None
 
 
-def _but_for_punctuation(change: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
+def _but_for_punctuation(change: Callable[[str, int], str], depth: int) -> Callable[[re.Match[str]], str]:
     """Return what changes a match but not the end of a sentence in it."""
 
     def changed(found: re.Match[str]) -> str:
         end = _PUNCTUATION.search(found[0])
         assert end is not None
-        return f"{change(found[0][: end.start()])}{found[0][end.start() :]}"
+        return f"{change(found[0][: end.start()], depth)}{found[0][end.start() :]}"
 
     return changed
 

@@ -28,7 +28,7 @@ def naming(spec: str | Path, kind: type[MediaError]) -> Iterator[Path]:
     shown = redact_address(str(spec))  # before it is cut, or half a password may be left
     if len(shown) > _SHOWN_CHARS:
         shown = f"{shown[:_SHOWN_CHARS]}…"
-    if "\0" in shown:
+    if "\0" in str(spec):
         raise kind(f"{shown!r}: a name cannot hold a NUL character")
     try:
         path = Path(spec).expanduser()

@@ -14,8 +14,8 @@ _BRIEF_CHARS = 60
 def brief(value: object) -> str:
     """Return a value for a message: its text when short, else its beginning, else its type."""
     if isinstance(value, str):
-        value = redact_address(value)  # before it is cut, or half a password may be left
-        return repr(value) if len(value) <= _BRIEF_CHARS else f"{value[:_BRIEF_CHARS]!r}... ({len(value):,} characters)"
+        shown = redact_address(value)  # before it is cut, or half a password may be left
+        return repr(shown) if len(shown) <= _BRIEF_CHARS else f"{shown[:_BRIEF_CHARS]!r}... ({len(value):,} characters)"
     if isinstance(value, int) and abs(value) >= 10**15:
         # Python refuses to print integers of thousands of digits.
         return f"{'-' if value < 0 else ''}about 10^{int(math.log10(abs(value)))}"
