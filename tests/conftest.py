@@ -38,6 +38,17 @@ def _every_log_line_is_written() -> Iterator[None]:
     assert not lost, "\n".join(lost)
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute with one thread: in networks as small as those of tests, several only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def mini() -> MiniModel:
     """Return the embedded model with its real weights, loaded once, and compiled once for each size."""

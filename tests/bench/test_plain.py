@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,15 +13,9 @@ from vivace.models.live2diff.motion import Clip, KvCache, Live
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import join_windows, window_at
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 TINY = UNetConfig(channels=(32, 64), layers=1, groups=8, text_channels=8, depth_channels=(4, 8))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_unet(cfg: UNetConfig = TINY) -> Live2DiffUNet:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 import live2diff_mirror
 from fakes import FakeClock
@@ -27,15 +25,9 @@ from vivace.errors import UsageError
 from vivace.models import LoadOptions
 from vivace.models.live2diff.motion import Clip
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SIZE = (64, 64)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def looked_into(**changes: object) -> Found:
@@ -138,15 +130,7 @@ def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
 def test_on_a_gpu_its_memory_is_told_and_stages_are_timed_there(tmp_path: Path) -> None:
     live2diff_mirror.write(tmp_path)
     subject = Subject(str(tmp_path / "tiny.toml"), loading=LoadOptions(random_weights=True, device="cuda"))
-    settings = {
-        "size": SIZE,
-        "fps": 30.0,
-        "prompt": "ink",
-        "seed": 0,
-        "frames": 20,
-        "warmup_frames": 20,
-        "budget_s": 9.0,
-    }
+    settings = job_of(None, size=SIZE, frames=20, warmup_frames=20, budget_s=9.0).settings
     job = Job("vivace.bench.speed_network:network", subject.engine(), settings, plain=subject.plain_engine())
     values = {value.metric: value.value for value in run_job(job, lambda *_: None).values}
     assert values["gpu_peak_reserved_mib"] >= values["gpu_peak_allocated_mib"] > 0

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from ctypes.util import find_library
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
+
+from web_server import served
 
 
 def _installed(*names: str) -> str | None:
@@ -101,11 +102,5 @@ def _served(page: str, files: Mapping[str, Path]) -> Iterator[tuple[str, queue.Q
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with served(server):
         yield f"http://127.0.0.1:{server.server_port}/", reports
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -32,6 +32,7 @@ TINY = "--model tiny/tiny.toml --random-weights --steps 3 --threads 1"
 COMPARE = "bench compare A.json B.json"
 FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outputs outputs/ --name theirs {QUALITY}"
 AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEED}"
+AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run camera -p 'watercolour painting'": f"run scene:shapes -p 'watercolour painting' {RUN} -o null",
@@ -80,9 +81,9 @@ SLOW = {
     "vivace bench latency": f"bench latency {LATENCY}",
     "vivace bench latency --live 640x360@30 --seconds 60": f"bench latency {LATENCY}",
     "vivace bench latency --path webrtc": f"bench latency --path webrtc {LATENCY}",
-    "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": (
-        f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
-    ),
+    "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": AGAINST_SERVED,
+    "vivace bench latency --path webrtc --live 256x256@30 --live 512x288@30 --seconds 12 --against ../before"
+    " --turns 2": AGAINST_SERVED,
     "vivace bench quality": f"bench quality {QUALITY}",
     "vivace bench quality --quick": f"bench quality {QUALITY}",
     "vivace bench quality --command 'python examples/foreign_system.py' --name sepia": (

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from e2e.helpers import CLIP_FRAMES, Vivace
+from web_server import served
 
 pytestmark = pytest.mark.e2e
 
@@ -35,13 +35,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def web(clip: Path) -> Iterator[Any]:
     """Serve the folder of the clip, to those who say who they are."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(clip.parent)))
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(clip.parent)))) as server:
+        yield server
 
 
 def test_a_run_from_and_to_addresses_shows_none_of_their_secrets(vivace_here: Vivace, web: Any) -> None:

@@ -10,7 +10,6 @@ from collections import namedtuple
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -20,6 +19,7 @@ from vivace.models.check import check_files
 from vivace.models.files import Places, locate
 from vivace.models.hub import Mirror, lock_path, plan, pull
 from vivace.models.profile import Profile
+from web_server import served
 
 LARGE, SMALL, OWN = b"large " * 50_000, b"small", b"own"
 
@@ -246,13 +246,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    hub = Hub()
-    thread = Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield hub
-    hub.shutdown()
-    thread.join()
-    hub.server_close()
+    with served(Hub()) as hub:
+        yield hub
 
 
 def test_a_hubs_files_go_into_its_cache(profile: Profile, places: Places, hub: Hub) -> None:

@@ -22,13 +22,7 @@ from vivace.train.classifier.samples import SampleSource, blank, blob, compress,
 from vivace.train.classifier.score import Tally, spearman
 from vivace.train.clips import Segment
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")

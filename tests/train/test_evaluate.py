@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from e2e.helpers import write_scene
@@ -16,16 +14,9 @@ from vivace.cli import main
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.train.evaluate import change, disturb, edges, nearest_teacher, psnr
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 GREY = np.full((16, 24, 3), 100, np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Paint with one thread: for pictures this small, more of them only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_equal_pictures_are_as_near_as_can_be_and_a_level_apart_is_48_db() -> None:

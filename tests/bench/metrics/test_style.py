@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from tolerance import near
 from vivace.bench.metrics.footage import Footage
@@ -27,15 +26,9 @@ from vivace.models.style.classifier import (
 )
 from vivace.train.classic import ClassicFilter
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SIZE = (256, 256)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

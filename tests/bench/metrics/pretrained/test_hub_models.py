@@ -15,16 +15,9 @@ from vivace.bench.metrics.pretrained.depth import Depth, aligned_error
 from vivace.bench.metrics.pretrained.dino import Dino
 from vivace.errors import BackendUnavailableError
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
