@@ -18,7 +18,7 @@ from timing_fakes import SIZE, costly, job_of
 from vivace.bench import process, speed_run, suite
 from vivace.bench.document import Interval, Measurement, read_document
 from vivace.bench.engine import ModelEngine, Opening, model_engine, soft_mask
-from vivace.bench.loops import render_clip, render_loop, there_and_back
+from vivace.bench.loops import Cuttable, render_clip, render_loop, there_and_back
 from vivace.bench.measure import Value
 from vivace.bench.process import Found, Job, merged, run_job, to_found, to_job
 from vivace.bench.speed import MIN_LONG_FRAMES, SpeedCase, SpeedOptions, heavy_options, measure_speed, speed_metrics
@@ -29,6 +29,7 @@ from vivace.cli import main
 from vivace.errors import ControlError, DeviceError, StepError, UnknownModelError, UsageError
 from vivace.media.source import open_source
 from vivace.models import LoadOptions
+from vivace.stream.pipeline import ScalingSource
 
 SETTINGS = {
     "case": "64x64",
@@ -222,6 +223,15 @@ def test_a_masked_case_mixes_every_pixel_and_a_source_of_another_size_is_fitted(
     assert frames[0].source_rgb is not None
     changed = np.abs(frames[0].rgb.astype(int) - frames[0].source_rgb).mean(axis=(0, 2))
     assert changed[:8].mean() < 0.2 * changed[-8:].mean()
+
+
+def test_the_clip_that_is_timed_is_scaled_where_it_is_decoded_as_that_of_a_user_is(tmp_path: Path) -> None:
+    render_clip(tmp_path / "clip.mp4", (96, 80), 4)
+    with Cuttable(open_source(tmp_path / "clip.mp4")) as clip:
+        assert isinstance(clip, ScalingSource)
+        clip.deliver_at(SIZE)
+        sizes = [frame.size for frame in clip]
+    assert sizes[1:] == [SIZE] * 3  # the first was decoded when the clip was opened
 
 
 def test_two_versions_take_turns_and_stand_side_by_side() -> None:

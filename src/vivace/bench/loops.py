@@ -65,6 +65,10 @@ class Cuttable(Source):
         self._source = source
         self._enough = False
 
+    def deliver_at(self, size: tuple[int, int] | None) -> None:
+        """Let frames be converted and scaled in one pass."""
+        self._source.deliver_at(size)
+
     def end(self) -> None:
         """Let the frame that is being read be the last; from any thread."""
         self._enough = True

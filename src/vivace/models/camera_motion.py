@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -131,6 +133,7 @@ def _block_means(x: Luma) -> Luma:
     return np.asarray(x[: h * BLOCKS, : w * BLOCKS].reshape(BLOCKS, h, BLOCKS, w).mean(axis=(1, 3)), np.float32)
 
 
+@lru_cache(maxsize=8)
 def _low_pass(shape: tuple[int, ...]) -> NDArray[np.float64]:
     # The finest part of the spectrum is mostly noise and aliasing.
     fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vivace.errors import CheckpointError, ControlError, UnknownModelError, UsageError
+from vivace.errors import CheckpointError, ControlError, StepError, UnknownModelError, UsageError
 from vivace.models import describe, list_models, load_model
 from vivace.models.base import Chunk
 from vivace.models.mini.model import SPEC
@@ -110,10 +110,11 @@ def test_positions_never_run_out(model):
     np.testing.assert_array_equal(later, paint(model, fresh, pictures(2))[-1])
 
 
-def test_a_reset_forgets_everything(model):
+@pytest.mark.parametrize("steps", SPEC.denoising_steps)
+def test_a_reset_forgets_everything(model, steps):
     frames = pictures(3)
     state = model.open(SIZE)
-    paint(model, state, pictures(6, seed=5))
+    paint(model, state, pictures(6, seed=5), denoising_steps=steps)
     model.reset(state)
     np.testing.assert_array_equal(paint(model, state, frames), paint(model, model.open(SIZE), frames))
 
@@ -182,6 +183,25 @@ def test_styles_differ_from_each_other_and_from_the_source(model):
         assert np.abs(a - frames[-1]).mean() > 4, SPEC.styles[i]
         for j, b in enumerate(outs[:i]):
             assert np.abs(a - b).mean() > 3, (SPEC.styles[i], SPEC.styles[j])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_end_the_step_and_are_not_remembered(model, monkeypatch, bad):
+    state = model.open(SIZE)
+    paint(model, state, pictures(2))
+    canvas = state.canvases[0]
+    kept = canvas.ring.keys.copy()
+    run = canvas.executor.run
+
+    def broken():
+        outputs = {name: np.array(array) for name, array in run().items()}
+        outputs["small"][0, 1, 5, 7] = bad
+        return outputs
+
+    monkeypatch.setattr(canvas.executor, "run", broken)
+    with pytest.raises(StepError, match="not finite"):
+        paint(model, state, pictures(1))
+    np.testing.assert_array_equal(canvas.ring.keys, kept)
 
 
 def test_a_chunk_of_the_wrong_size_is_refused(model):

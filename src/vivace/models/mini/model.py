@@ -144,7 +144,7 @@ class MiniModel:
         inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
         if self.follow_camera:
             canvas.move_textures(state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size)))
-        inputs["x_t"][...] = canvas.noise
+        canvas.begin()
         executor = self._executor(canvas)
         times = denoising_times(chunk.denoising_steps)
         outputs: Arrays = {}
@@ -154,13 +154,13 @@ class MiniModel:
                 outputs = executor.run()
             except RuntimeError as error:
                 raise StepError(f"the embedded model failed on a frame: {error}") from error
+            small = np.asarray(outputs["small"], np.float32)
             if t_next > 0:
-                x_t = inputs["x_t"]
-                x_t[...] = euler_step(x_t, outputs["small"], t, t_next)
-        if not np.isfinite(outputs["small"]).all():
+                canvas.go_on(euler_step(canvas.x_t, small, t, t_next))
+        if not np.isfinite(small.sum()):
             raise StepError("the embedded model gave numbers that are not finite; reset the stream")
         canvas.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
-        inputs["previous"][...] = outputs["small"]
+        inputs["previous"][...] = small
         canvas.textures.look_ahead()
         return np.array(outputs["picture"], np.uint8)
 

@@ -7,6 +7,7 @@ from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
+from typing import cast
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -105,6 +106,24 @@ class Canvas:
     ring: KvRing
     executor: Executor | None = None
     """Made when the level is first used."""
+    _begun: bool = False
+    """Whether `x_t` is the noise of the textures as they lie."""
+
+    @property
+    def x_t(self) -> NDArray[np.float32]:
+        """What the network denoises, `[1 3 h w]`, in place."""
+        return cast(NDArray[np.float32], self.inputs["x_t"])
+
+    def begin(self) -> None:
+        """Make `x_t` the noise that a frame starts from. With one denoising step it still is."""
+        if not self._begun:
+            self.x_t[...] = self.noise
+            self._begun = True
+
+    def go_on(self, x_t: NDArray[np.float32]) -> None:
+        """Take what the next denoising step starts from, `[1 3 h w]`."""
+        self.x_t[...] = x_t
+        self._begun = False
 
     @property
     def noise(self) -> NDArray[np.float32]:
@@ -127,6 +146,7 @@ class Canvas:
         self._bind_textures()
 
     def _bind_textures(self) -> None:
+        self._begun = False
         for name in MOVING:
             self.inputs[name] = self.textures.fields[name]
             if self.executor is not None:
