@@ -62,13 +62,13 @@ FAST = {
 SLOW = {
     "vivace serve": "serve --port 0",
     "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",
-    "vivace serve --recordings FOLDER": "serve --port 0 --recordings FOLDER",
+    "vivace serve --recordings FOLDER": "serve --port 0 --recordings recordings",
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
-    "vivace bench speed": f"bench speed {SPEED}",
-    "vivace bench speed --model mini": f"bench speed {SPEED}",
+    "vivace bench speed": AGAINST,
+    "vivace bench speed --model mini": AGAINST,
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
-    "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": (AGAINST),
-    "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": (AGAINST),
+    "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": AGAINST,
+    "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": AGAINST,
     "vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2 --json live2diff.json": (
         f"bench speed {TINY} {SPEED} --json live2diff.json"
     ),
@@ -80,7 +80,7 @@ SLOW = {
     ),
     "vivace bench latency": f"bench latency {LATENCY}",
     "vivace bench latency --live 640x360@30 --seconds 60": f"bench latency {LATENCY}",
-    "vivace bench latency --path webrtc": f"bench latency --path webrtc {LATENCY}",
+    "vivace bench latency --path webrtc": AGAINST_SERVED,
     "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": AGAINST_SERVED,
     "vivace bench latency --path webrtc --live 256x256@30 --live 512x288@30 --seconds 12 --against ../before"
     " --turns 2": AGAINST_SERVED,
