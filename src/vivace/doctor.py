@@ -209,7 +209,7 @@ def check_large_models() -> Check:
     places, said, missing = Places.of_this_machine(), [], []
     for profile in list_models():
         needed = profile.needed(profile.style() if profile.styles else None)
-        if not any(spec.usual.repo for spec in needed):
+        if not any(spec.repo for spec in needed):
             continue
         found = sum(places.find(spec, profile) is not None for spec in needed)
         said.append(f"{profile.name}: {found} of {len(needed)} files")

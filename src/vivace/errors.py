@@ -25,7 +25,8 @@ VivaceError
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from vivace.redaction import redact_error
 
@@ -36,6 +37,25 @@ PromptControl = Literal["prompt", "negative_prompt"]
 def install_extra(name: str) -> str:
     """Return how to get the packages of an extra, as the remedy of a message."""
     return f"install the extra `{name}`: `pip install '.[{name}]'` in the folder of Vivace's source"
+
+
+def describe_invalid(problems: Sequence[Mapping[str, Any]]) -> str:
+    """Return what pydantic found wrong, in words: where, what, and the value if it is short.
+
+    Args:
+        problems: `ValidationError.errors()`; more than three are counted.
+    """
+    said = []
+    for problem in problems[:3]:
+        where = ".".join(str(part) for part in problem["loc"] if part != "body")
+        value = repr(problem.get("input"))
+        named = "input" not in problem or problem["type"] in ("missing", "value_error") or len(value) > 60
+        said.append(
+            (f"{where}: " if where else "")
+            + problem["msg"].removeprefix("Value error, ")
+            + ("" if named else f" (it is {value})")
+        )
+    return "; ".join(said) + (f" (and {len(problems) - 3} more)" if len(problems) > 3 else "")
 
 
 class VivaceError(Exception):

@@ -11,12 +11,12 @@ import pytest
 from vivace.errors import CheckpointError, UnknownModelError, UsageError
 from vivace.models import describe, list_models
 from vivace.models.loading import LoadOptions
-from vivace.models.profile import check_conventions
+from vivace.models.profile import UNKNOWN_LICENCE, Profile, check_conventions
 
 LEAST = 'name = "mine"\nfamily = "live2diff"\nsummary = "s"\nlicence = "MIT"\n'
 
 
-def read(tmp_path: Path, text: str) -> object:
+def read(tmp_path: Path, text: str) -> Profile:
     path = tmp_path / "mine.toml"
     path.write_text(LEAST + text, "utf-8")
     return describe(str(path))
@@ -25,10 +25,10 @@ def read(tmp_path: Path, text: str) -> object:
 def test_every_file_that_is_fetched_says_from_where_under_which_licence_and_what_for() -> None:
     for profile in list_models():
         for spec in profile.files.values():
-            if spec.usual.repo:
+            if spec.repo:
                 assert spec.licence
                 assert spec.why
-                assert spec.usual.size or spec.role == "detector"
+                assert spec.size or spec.role == "detector"
         for style in profile.styles.values():
             assert style.t_index
             for spec in style.files:
@@ -61,9 +61,9 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
     assert profile.name == "mine"
     assert profile.called == str(tmp_path / "mine.toml")
     spec = profile.files["unet"]
-    assert spec.usual.name == "a/b/c/d"
+    assert spec.name == "a/b/c/d"
     assert spec.source("fp16").path == "e"
-    assert spec.source("other") is spec.usual
+    assert spec.source("other") is spec
     with pytest.raises(UnknownModelError, match="cannot be read"):
         describe(str(tmp_path / "other.toml"))
 
@@ -71,18 +71,33 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 1", "no key 'colour' is known here"),
-        ("[files.unet]\nrepo = 'a/b'", "path is missing"),
-        ("[files.unet]\nrepo = 'a'\npath = 'b'", "repo must be owner/name"),
+        ("colour = 1", "no key 'colour' is known here; known: name, family, "),
+        ("[style.one]\nsummary = 's'", "no key 'style' is known here; did you mean 'styles'?"),
+        ("called = 'x'", "no key 'called' is known here"),
+        ("files = 3", "files: Input should be a valid dictionary (it is 3)"),
+        ("[files.unet]\nrepo = 'a/b'", "files.unet.path: Field required"),
+        ("[files.unet]\nrepo = 'a'\npath = 'b'", "files.unet: repo must be owner/name, not 'a'"),
         ("[files.unet]\npath = '../b'", "inside its folder"),
         ("[files.unet]\npath = '/b'", "inside its folder"),
-        ("[files.unet]\npath = 'b'\nsize = 'large'", "size must be int, not 'large'"),
-        ("[files.unet]\npath = 'b'\nsha256 = 'abc'", "64 hexadecimal digits"),
-        ("[files.unet]\npath = 'b'\nsite = 'x'", "no key 'site' is known here"),
-        ("[files]\nunet = 3", "must be a table or a sha256"),
-        ("[styles.one]\nsummary = 's'\nprompt = 'no place'", "one {} where the user's words go"),
-        ("[styles.one]\nsummary = 's'\nbase = 3", "base must be dict"),
-        ("[styles]\none = 3", "styles.one must be a table"),
+        (
+            "[files.unet]\npath = 'b'\nsize = 'large'",
+            "files.unet.size: Input should be a valid integer (it is 'large')",
+        ),
+        ("[files.unet]\npath = 'b'\nsize = true", "files.unet.size: Input should be a valid integer (it is True)"),
+        ("[files.unet]\npath = 'b'\nsha256 = 'abc'", "64 hexadecimal digits, not 'abc'"),
+        ("[files.unet]\npath = 'b'\nsice = 3", "files.unet: no key 'sice' is known here; did you mean 'size'?"),
+        ("[files.unet]\npath = 'b'\nrole = 'x'", "no key 'role' is known here"),
+        ("[files.unet]\npath = 'b'\nvariants.fp16 = { path = '/b' }", "files.unet.variants.fp16: path must lie inside"),
+        ("[files.unet]\npath = 'b'\nvariants.fp16 = { path = 'b', why = 'x' }", "fp16: no key 'why' is known here"),
+        ("[files]\nunet = 3", "files.unet: must be a table, not 3"),
+        ("[styles.one]\nsummary = 's'\nname = 'x'", "no key 'name' is known here"),
+        ("[styles.one]\nsummary = 's'\nprompt = 'no place'", "one {} where the user's words go, not 'no place'"),
+        ("[styles.one]\nsummary = 's'\nbase = 3", "styles.one.base: must be a table, not 3"),
+        ("[styles.one]\nsummary = 's'\nt_index = [1, 2.5]", "styles.one.t_index.1: Input should be a valid integer"),
+        ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weigth = 1 }]", "loras.0: no key 'weigth' is known"),
+        ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weight = true }]", "loras.0.weight: Input should be"),
+        ("[styles]\none = 3", "styles.one: must be a table, not 3"),
+        ("[network]\nunet = 3", "network.unet: Input should be a valid dictionary (it is 3)"),
         ("[files", "no TOML"),
     ],
 )
@@ -91,6 +106,29 @@ def test_what_is_wrong_in_a_profile_is_named(tmp_path: Path, text: str, words: s
         read(tmp_path, text)
     assert words in str(caught.value)
     assert "mine.toml" in str(caught.value)
+
+
+def test_several_mistakes_of_a_profile_are_named_together(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, "[files]\na = 1\nb = { path = 2 }\nc = {}\nd = 4\n")
+    said = str(caught.value)
+    assert "files.a: must be a table, not 1; files.b.path: Input should be a valid string (it is 2); files.c" in said
+    assert said.endswith("(and 1 more)")
+
+
+def test_files_have_the_role_and_the_licence_of_their_place(tmp_path: Path) -> None:
+    profile = read(
+        tmp_path,
+        f"[files]\nmini = '{'a' * 64}'\nunet = {{ path = 'u', licence = 'own' }}\n[styles.one]\nsummary = 's'\n"
+        "base = { path = 'b' }\nloras = [{ path = 'x/l.safetensors', weight = 2 }]\nwords.cat = { path = 'w' }\n",
+    )
+    assert {spec.role: spec.licence for spec in profile.files.values()} == {"mini": "MIT", "unet": "own"}
+    assert (profile.files["mini"].path, profile.files["mini"].sha256) == ("mini", "a" * 64)
+    style = profile.style()
+    assert style.name == "one"
+    assert [spec.role for spec in style.files] == ["base", "lora:l", "word:cat"]
+    assert {spec.licence for spec in style.files} == {UNKNOWN_LICENCE}
+    assert style.loras[0].weight == 2
 
 
 def test_conventions_must_be_exactly_those_computed_with() -> None:

@@ -106,7 +106,7 @@ def _print_model(name: str) -> None:
 
 def _fetched(profile: Profile) -> bool:
     """Tell whether a model's files are fetched, and not part of the package."""
-    return any(spec.usual.repo for spec in profile.files.values())
+    return any(spec.repo for spec in profile.files.values())
 
 
 def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
@@ -118,7 +118,7 @@ def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
         f"{spec.min_size[0]}x{spec.min_size[1]} to {spec.max_size[0]}x{spec.max_size[1]} px, "
         f"multiples of {spec.size_multiple}"
     )
-    paths = [Path(profile.path) / file.usual.path for file in profile.files.values()]
+    paths = [Path(profile.path) / file.path for file in profile.files.values()]
     return [
         *_heading(profile),
         ("sizes", sizes),
@@ -144,7 +144,7 @@ def _about_profile(profile: Profile) -> list[tuple[str, str]]:
 
     styles = [
         f"{style.name}: {style.summary} {len(style.t_index)} steps"
-        + (f", {', '.join(spec.usual.path for spec in style.files)}" if style.files else "")
+        + (f", {', '.join(spec.path for spec in style.files)}" if style.files else "")
         for style in profile.styles.values()
     ]
     return [
@@ -160,16 +160,16 @@ def _print_files(profile: Profile) -> None:
     from vivace.models.files import Places
 
     places = Places.of_this_machine()
-    style_files = {spec.usual.path: spec for style in profile.styles.values() for spec in style.files}
+    style_files = {spec.path: spec for style in profile.styles.values() for spec in style.files}
     console = Console(soft_wrap=True, highlight=False)
     for spec in [*profile.files.values(), *style_files.values()]:
         found = places.find(spec, profile)
-        size = found.path.stat().st_size if found else spec.usual.size
+        size = found.path.stat().st_size if found else spec.size
         state = "[green]there[/]" if found else "[dim]absent[/]" if spec.optional else "[yellow]missing[/]"
         if not found and spec.obtain:
             state = "[dim]by hand[/]"
         console.print(f"\n{state} [bold]{spec.role}[/]: {spec.why or 'of a style'}")
-        console.print(f"    {found.path if found else spec.usual.name}", markup=False)
+        console.print(f"    {found.path if found else spec.name}", markup=False)
         console.print(f"    {_bytes(size)}, {spec.licence}{f'; {spec.obtain}' if spec.obtain else ''}", markup=False)
     console.print(f"\nfolder of models: {places.folder}\ncache of the hub: {places.cache}")
 

@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from vivace.client.http import Client, ServerError, ServerUnreachableError, SessionInfo
-from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError
+from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError, describe_invalid
 from vivace.messages import (
     Ack,
     ClientMessage,
@@ -109,8 +109,7 @@ class ClientSession:
         try:
             wanted = controls or Controls.model_validate(changes)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ControlError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ControlError(describe_invalid(error.errors())) from error
         answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
         assert isinstance(answer, Ack)
         if not answer.accepted:

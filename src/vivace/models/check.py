@@ -51,7 +51,7 @@ def check_files(profile: Profile, style: str | None = None, places: Places | Non
         found = places.find(spec, profile)
         if found is None:
             absent = spec.role not in needed
-            words = "not there, and not needed" if absent else f"missing: {spec.usual.name}"
+            words = "not there, and not needed" if absent else f"missing: {spec.name}"
             yield Verdict(spec.role, "absent" if absent else "wrong", words)
         else:
             yield _check(found, profile, places, inspector)

@@ -132,11 +132,11 @@ def locate(
 
 def _how_to_get(profile: Profile, style: Style | None, missing: list[FileSpec], places: Places) -> str:
     lines = [f"{len(missing)} files of model {profile.name!r} are missing:"]
-    lines += [f"  {spec.role}: {spec.usual.name}" + (f" ({spec.obtain})" if spec.obtain else "") for spec in missing]
-    if any(spec.usual.repo for spec in missing):
+    lines += [f"  {spec.role}: {spec.name}" + (f" ({spec.obtain})" if spec.obtain else "") for spec in missing]
+    if any(spec.repo for spec in missing):
         more = "" if style is None or style is profile.style() else f" --style {style.name}"
         more += " --all" if any(spec.optional for spec in missing) else ""
         lines.append(f"fetch them with `vivace models pull {profile.called}{more}`")
-    if any(not spec.usual.repo for spec in missing):
+    if any(not spec.repo for spec in missing):
         lines.append(f"what has no owner/name belongs into {places.folder}, under the path shown")
     return "\n".join(lines)

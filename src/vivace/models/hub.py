@@ -159,7 +159,7 @@ def plan(
     source_of_files = Mirror.parse(mirror)
     chosen = profile.style(style) if profile.styles or style else None
     specs = profile.needed(chosen) + [spec for spec in profile.files.values() if optional and spec.optional]
-    known = {source.variant for spec in specs for source in spec.sources if source.repo} - {""}
+    known = {name for spec in specs for name, source in spec.variants.items() if source.repo}
     if variant is not None and variant not in known:
         raise UsageError(
             f"model {profile.name!r} has no variant {variant!r}; known: {', '.join(sorted(known)) or 'none'}"

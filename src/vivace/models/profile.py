@@ -8,19 +8,38 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any, Self
 
-from vivace.errors import CheckpointError, UnknownModelError, UsageError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vivace.errors import CheckpointError, UnknownModelError, UsageError, describe_invalid
 
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class _Table(BaseModel):
+    """A table of a profile: a key that it does not have, or a value of another type, is a mistake and not a silence.
+
+    Fields with `init=False` are no keys: whoever holds the table fills them in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            raise ValueError(f"must be a table, not {table!r}")
+        known = [key for key, field in cls.model_fields.items() if field.init is not False]
+        if unknown := table.keys() - set(known):
+            raise ValueError(f"no key {min(unknown)!r} is known here; {_nearest(min(unknown), known)}")
+        return table
+
+
+class Source(_Table):
     """One form in which a file is published, and where."""
 
     path: str
@@ -30,22 +49,30 @@ class Source:
     size: int | None = None
     """Bytes."""
     sha256: str | None = None
-    variant: str = ""
-    """Name of this form where it is not the usual one, e.g. `fp16`."""
 
     @property
     def name(self) -> str:
         """What people are shown: where the file is published."""
         return f"{self.repo}/{self.path}" if self.repo else self.path
 
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        inside = PurePosixPath(self.path)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ValueError(f"path must lie inside its folder, not {self.path!r}")
+        if self.repo is not None and self.repo.count("/") != 1:
+            raise ValueError(f"repo must be owner/name, not {self.repo!r}")
+        if self.sha256 is not None and (len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef")):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, not {self.sha256!r}")
+        return self
 
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """A file with its part in a model."""
 
-    role: str
-    sources: tuple[Source, ...]
-    """The usual form first."""
+class FileSpec(Source):
+    """A file with its part in a model, in its usual form."""
+
+    role: str = Field("", init=False)
+    variants: Mapping[str, Source] = {}
+    """Other forms, by name, e.g. `fp16`."""
     licence: str = UNKNOWN_LICENCE
     why: str = ""
     optional: bool = False
@@ -56,60 +83,89 @@ class FileSpec:
     """Where a person gets it, for what no program may fetch."""
 
     @property
-    def usual(self) -> Source:
-        """The form to get where the user has no wish."""
-        return self.sources[0]
+    def sources(self) -> tuple[Source, ...]:
+        """All forms, the usual one first."""
+        return (self, *self.variants.values())
 
     def source(self, variant: str | None = None) -> Source:
         """Return the form of a name, or the usual one where the file has none of that name."""
-        return next((one for one in self.sources if one.variant == variant), self.usual)
+        return self.variants.get(variant or "", self)
+
+    def named(self, role: str) -> Self:
+        """Return the file in a role."""
+        return self.model_copy(update={"role": role})
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Lora(FileSpec):
+    """A LoRA of a style."""
+
+    weight: float = 1.0
+
+
+class Style(_Table):
     """A look: weights on top of the model's own, steps and words."""
 
-    name: str
+    name: str = Field("", init=False)
     summary: str
-    template: str = "{}"
-    """What a prompt is put into, at `{}`."""
-    t_index: tuple[int, ...] = ()
+    prompt: str = "{}"
+    """What the user's words are put into, at `{}`."""
+    t_index: tuple[int, ...] = Field((), strict=False)
     """Timesteps, as indices that the family understands."""
     clip_skip: int = 0
     """Last layers of the text encoder to leave out."""
     base: FileSpec | None = None
     """A whole model in one file, in place of the usual one."""
-    loras: tuple[tuple[FileSpec, float], ...] = ()
-    """With their weights."""
-    words: Mapping[str, FileSpec] = field(default_factory=dict)
+    loras: tuple[Lora, ...] = Field((), strict=False)
+    words: Mapping[str, FileSpec] = {}
     """Learned words (textual inversions)."""
 
     @property
     def files(self) -> tuple[FileSpec, ...]:
         """All files that only this style needs."""
-        return (*([self.base] if self.base else []), *(spec for spec, _ in self.loras), *self.words.values())
+        return (*([self.base] if self.base else []), *self.loras, *self.words.values())
+
+    @field_validator("prompt")
+    @classmethod
+    def _check_prompt(cls, prompt: str) -> str:
+        if prompt.count("{}") != 1:
+            raise ValueError(f"must have one {{}} where the user's words go, not {prompt!r}")
+        return prompt
+
+    @field_validator("base")
+    @classmethod
+    def _name_base(cls, base: FileSpec | None) -> FileSpec | None:
+        return base and base.named("base")
+
+    @field_validator("loras")
+    @classmethod
+    def _name_loras(cls, loras: tuple[Lora, ...]) -> tuple[Lora, ...]:
+        return tuple(lora.named(f"lora:{Path(lora.path).stem}") for lora in loras)
+
+    @field_validator("words")
+    @classmethod
+    def _name_words(cls, words: Mapping[str, FileSpec]) -> Mapping[str, FileSpec]:
+        return {word: spec.named(f"word:{word}") for word, spec in words.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(_Table):
     """What a model is."""
 
     name: str
     family: str
     summary: str
     licence: str
-    files: Mapping[str, FileSpec]
+    files: Mapping[str, FileSpec] = {}
     """By role."""
-    conventions: Mapping[str, Any]
+    conventions: Mapping[str, Any] = {}
     """What the weights were trained with; held against the code when the model is loaded."""
-    path: str
-    """Folder of the files that have no repository: the package's own, or the profile's."""
-    called: str
-    """What a user names it by: its name, or the path of its file."""
-    network: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Mapping[str, Any]] = {}
     """Widths and depths, by part."""
-    styles: Mapping[str, Style] = field(default_factory=dict)
+    styles: Mapping[str, Style] = {}
     """The default first."""
+    path: str = Field("", init=False)
+    """Folder of the files that have no repository: the package's own, or the profile's."""
+    called: str = Field("", init=False)
+    """What a user names it by: its name, or the path of its file."""
 
     def style(self, name: str | None = None) -> Style:
         """Return a style, the default one if no name is given.
@@ -127,6 +183,28 @@ class Profile:
         files = [*self.files.values(), *(style.files if style else ())]
         roles = {spec.role for spec in files if not spec.optional} | given
         return [spec for spec in files if not spec.optional and spec.unless not in roles and spec.role not in given]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_files(cls, table: dict[str, Any]) -> dict[str, Any]:
+        """Write out a file that ships with the package, `name = sha256`; the licence is the profile's unless told."""
+        files, licence = table.get("files"), {"licence": table.get("licence", UNKNOWN_LICENCE)}
+        if not isinstance(files, dict):
+            return table
+        tables = {key: {"path": key, "sha256": file} if isinstance(file, str) else file for key, file in files.items()}
+        return table | {
+            "files": {key: licence | file if isinstance(file, dict) else file for key, file in tables.items()}
+        }
+
+    @field_validator("files")
+    @classmethod
+    def _name_files(cls, files: Mapping[str, FileSpec]) -> Mapping[str, FileSpec]:
+        return {role: spec.named(role) for role, spec in files.items()}
+
+    @field_validator("styles")
+    @classmethod
+    def _name_styles(cls, styles: Mapping[str, Style]) -> Mapping[str, Style]:
+        return {name: style.model_copy(update={"name": name}) for name, style in styles.items()}
 
 
 def list_models() -> list[Profile]:
@@ -170,150 +248,18 @@ def check_conventions(profile: Profile, computed: Mapping[str, Any]) -> None:
         )
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-class _Table:
-    """A TOML table that is taken apart key by key, so that what nobody takes is a mistake and not a silence."""
-
-    def __init__(self, content: Mapping[str, Any], where: str) -> None:
-        self._left = dict(content)
-        self._where = where
-
-    def take(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        """Return a value and check its type; a value without a default must be there."""
-        if key not in self._left:
-            if default is None:
-                self.fail(f"{key} is missing")
-            return default
-        value = self._left.pop(key)
-        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
-            self.fail(f"{key} must be {' or '.join(one.__name__ for one in kinds)}, not {value!r}")
-        return value
-
-    def maybe(self, key: str, kind: type) -> Any:
-        """Return a value, or None."""
-        return self.take(key, kind) if key in self._left else None
-
-    def tables(self, key: str) -> dict[str, dict[str, Any]]:
-        """Return the tables of a table, by name."""
-        tables: dict[str, Any] = self.take(key, dict, {})
-        for name, value in tables.items():
-            if not isinstance(value, dict):
-                self.fail(f"{key}.{name} must be a table, not {value!r}")
-        return tables
-
-    def finish(self) -> None:
-        """Refuse what was not taken."""
-        if self._left:
-            self.fail(f"no key {min(self._left)!r} is known here")
-
-    def fail(self, words: str) -> NoReturn:
-        """Say where what is wrong."""
-        raise UsageError(f"{self._where}: {words}")
-
-
 def _read(text: str, name: str, folder: Path | None) -> Profile:
     try:
-        content = tomllib.loads(text)
+        profile = Profile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no TOML ({error})") from error
-    table = _Table(content, f"profile {name}")
-    family = table.take("family", str)
-    licence = table.take("licence", str)
-    files = table.take("files", dict, {})
-    profile = Profile(
-        name=table.take("name", str),
-        family=family,
-        summary=table.take("summary", str),
-        licence=licence,
-        files={role: _file(role, value, f"{name}, files.{role}", licence) for role, value in files.items()},
-        conventions=table.take("conventions", dict, {}),
-        path=str(folder if folder is not None else resources.files("vivace.models") / family),
-        called=name if folder is not None else Path(name).stem,
-        network=table.tables("network"),
-        styles={key: _style(key, value, f"{name}, styles.{key}") for key, value in table.tables("styles").items()},
-    )
-    table.finish()
-    return profile
-
-
-def _file(role: str, value: Any, where: str, licence: str = UNKNOWN_LICENCE) -> FileSpec:
-    if isinstance(value, str):  # a file that ships with the package: name = sha256
-        return FileSpec(role, (Source(role, sha256=value),), licence)
-    if not isinstance(value, dict):
-        raise UsageError(f"profile {where} must be a table or a sha256, not {value!r}")
-    table = _Table(value, f"profile {where}")
-    variants = table.tables("variants")
-    spec = FileSpec(
-        role,
-        (
-            _source(table, ""),
-            *(_variant(key, one, f"{where}.variants.{key}") for key, one in variants.items()),
-        ),
-        licence=table.take("licence", str, licence),
-        why=table.take("why", str, ""),
-        optional=table.take("optional", bool, False),
-        unless=table.take("unless", str, ""),
-        obtain=table.take("obtain", str, ""),
-    )
-    table.finish()
-    return spec
-
-
-def _variant(name: str, value: Mapping[str, Any], where: str) -> Source:
-    table = _Table(value, f"profile {where}")
-    source = _source(table, name)
-    table.finish()
-    return source
-
-
-def _source(table: _Table, variant: str) -> Source:
-    source = Source(
-        path=table.take("path", str),
-        repo=table.maybe("repo", str),
-        size=table.maybe("size", int),
-        sha256=table.maybe("sha256", str),
-        variant=variant,
-    )
-    inside = PurePosixPath(source.path)
-    if inside.is_absolute() or ".." in inside.parts:
-        table.fail(f"path must lie inside its folder, not {source.path!r}")
-    if source.repo is not None and source.repo.count("/") != 1:
-        table.fail(f"repo must be owner/name, not {source.repo!r}")
-    if source.sha256 is not None and (len(source.sha256) != 64 or not set(source.sha256) <= set("0123456789abcdef")):
-        table.fail(f"sha256 must be 64 hexadecimal digits, not {source.sha256!r}")
-    return source
-
-
-def _style(name: str, value: Mapping[str, Any], where: str) -> Style:
-    table = _Table(value, f"profile {where}")
-    base = table.maybe("base", dict)
-    loras = []
-    for index, entry in enumerate(table.take("loras", list, [])):
-        one = _Table(entry, f"profile {where}.loras.{index}")
-        weight = float(one.take("weight", (int, float), 1.0))
-        rest = {key: item for key, item in entry.items() if key != "weight"}
-        loras.append((_file(f"lora:{Path(rest.get('path', '')).stem}", rest, f"{where}.loras.{index}"), weight))
-    style = Style(
-        name=name,
-        summary=table.take("summary", str),
-        template=table.take("prompt", str, "{}"),
-        t_index=tuple(table.take("t_index", list, [])),
-        clip_skip=table.take("clip_skip", int, 0),
-        base=None if base is None else _file("base", base, f"{where}.base"),
-        loras=tuple(loras),
-        words={
-            word: _file(f"word:{word}", entry, f"{where}.words.{word}") for word, entry in table.tables("words").items()
-        },
-    )
-    if style.template.count("{}") != 1:
-        table.fail(f"prompt must have one {{}} where the user's words go, not {style.template!r}")
-    table.finish()
-    return style
+    except ValidationError as error:
+        raise UsageError(f"profile {name}: {describe_invalid(error.errors())}") from error
+    path = str(folder if folder is not None else resources.files("vivace.models") / profile.family)
+    return profile.model_copy(update={"path": path, "called": name if folder is not None else Path(name).stem})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from vivace.errors import SessionClosedError, VivaceError
+from vivace.errors import SessionClosedError, VivaceError, describe_invalid
 from vivace.messages import ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
 from vivace.serve.session import LiveSession
 
@@ -88,7 +88,7 @@ class Conversation:
         try:
             message = _CLIENT_MESSAGE.validate_json(text)
         except ValidationError as error:
-            await self._error(None, "bad_message", _first_problem(error))
+            await self._error(None, "bad_message", describe_invalid(error.errors())[:500])
             return True
         self._session.touch()
         try:
@@ -151,9 +151,3 @@ class Conversation:
 
     async def _error(self, request_id: str | None, code: str, message: str) -> None:
         await self._send(Error(id=request_id, code=code, message=message))
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}"[:500] if where else problem["msg"][:500]

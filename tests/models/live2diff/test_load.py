@@ -172,7 +172,7 @@ def test_half_as_large_files_do_as_well(load: Load, made: Path, models: Path) ->
 
 
 def test_the_cache_of_the_hub_does_as_well(profile: Profile, models: Path, tmp_path: Path) -> None:
-    for repo in {spec.usual.repo for spec in profile.files.values() if spec.usual.repo}:
+    for repo in {spec.repo for spec in profile.files.values() if spec.repo}:
         cached = tmp_path / "hub" / f"models--{repo.replace('/', '--')}"
         (cached / "refs").mkdir(parents=True)
         (cached / "refs" / "main").write_text("abc")

@@ -222,7 +222,7 @@ def test_the_profile_names_the_files_that_ship():
     profile = describe("mini")
     assert profile in list_models()
     for name, spec in profile.files.items():
-        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == spec.usual.sha256, (
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == spec.sha256, (
             f"run `vivace train export --install` for {name}"
         )
 

@@ -159,7 +159,9 @@ def load_parts(
     places = places or Places.of_this_machine()
     given, words = _given(options)
     if "unet" in given:
-        style = replace(style, base=None)  # a folder of the user's own, or a file, in place of the style's base
+        style = style.model_copy(
+            update={"base": None}
+        )  # a folder of the user's own, or a file, in place of the style's base
     also = ["autoencoder"] if options.autoencoder == "full" and not (style.base or "base" in given) else []
     paths = locate(profile, style, given=given, also=also, places=places)
     words |= {word: paths[spec.role] for word, spec in style.words.items()}
@@ -187,7 +189,7 @@ def load_parts(
     prompts = ClipPrompts(
         ClipTokenizer(_tokenizer_folder(paths)),
         encoder.eval(),
-        template=style.template,
+        template=style.prompt,
         clip_skip=_clip_skip(style, options),
         inversions={word: read_inversion(path)[1] for word, path in words.items()},
     )
@@ -224,7 +226,7 @@ def _random_parts(
         prompts=ClipPrompts(
             HashTokenizer(widths.text.vocabulary),
             encoder,
-            template=style.template,
+            template=style.prompt,
             clip_skip=_clip_skip(style, options),
         ),
         look=_look(profile, style, options),
@@ -318,7 +320,7 @@ def _lora(path: Path) -> dict[str, LoraLayer]:
 
 def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float]]:
     """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
-    chosen = {paths[spec.role].stem: (paths[spec.role], weight) for spec, weight in style.loras}
+    chosen = {paths[lora.role].stem: (paths[lora.role], lora.weight) for lora in style.loras}
     for name, weight in options.loras.items():
         if not Path(name).is_file():
             raise CheckpointError(f"the LoRA {name} does not exist")

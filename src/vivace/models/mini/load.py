@@ -59,14 +59,14 @@ def _check_options(options: LoadOptions) -> None:
 
 def _check_files(profile: Profile) -> None:
     for spec in profile.files.values():
-        path = Path(profile.path) / spec.usual.path
+        path = Path(profile.path) / spec.path
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
-        if found != spec.usual.sha256:
+        if found != spec.sha256:
             raise CheckpointError(
                 f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not "
-                f"{str(spec.usual.sha256)[:12]}…); reinstall vivace, or write your own weights with "
+                f"{str(spec.sha256)[:12]}…); reinstall vivace, or write your own weights with "
                 f"`vivace train export --install`"
             )

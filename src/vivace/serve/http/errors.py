@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -83,17 +82,6 @@ def api_error(error: errors.VivaceError) -> ApiError:
     return ApiError(status, getattr(error, "code", code), str(error), retry_after_s=retry_after_s)
 
 
-def describe_invalid(problems: Sequence[Any]) -> str:
-    """Return what pydantic found wrong, in words: where, what, and the value if it is short."""
-    said = []
-    for problem in problems[:3]:
-        where = ".".join(str(part) for part in problem["loc"] if part != "body")
-        value = repr(problem.get("input"))
-        shown = f" (it is {value})" if len(value) <= 60 and problem["type"] != "missing" else ""
-        said.append(f"{where or 'the message'}: {problem['msg']}{shown}")
-    return "; ".join(said)
-
-
 def install_errors(app: FastAPI) -> None:
     """Answer every error of an app in the one shape."""
 
@@ -107,7 +95,7 @@ def install_errors(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return ApiError(422, "invalid", describe_invalid(error.errors())).response()
+        return ApiError(422, "invalid", errors.describe_invalid(error.errors())).response()
 
     async def by_status(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
