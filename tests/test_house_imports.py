@@ -159,7 +159,7 @@ def test_the_arrows_have_no_circles() -> None:
             del remaining[room]
 
 
-@pytest.mark.parametrize("module", ["vivace.demo", "vivace.doctor", "vivace.bench.suite", "vivace.bench.speed_run"])
+@pytest.mark.parametrize("module", ["vivace.demo", "vivace.doctor", "vivace.bench.suite", "vivace.bench.speed.run"])
 def test_what_the_base_install_runs_needs_no_torch(module: str) -> None:
     code = f"import {module}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

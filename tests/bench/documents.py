@@ -19,7 +19,7 @@ from vivace.bench.document import (
     Role,
     Row,
 )
-from vivace.bench.stats import summarise
+from vivace.bench.stats.intervals import summarise
 
 MACHINE = Machine(
     cpu="Example CPU",

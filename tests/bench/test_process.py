@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vivace.bench.engine import model_engine
+from vivace.bench.latency.webrtc_run import live, serving
 from vivace.bench.process import Job, ending, last_words, run_job
-from vivace.bench.webrtc_run import live, serving
+from vivace.bench.systems.engine import model_engine
 from vivace.errors import CapacityError, DeviceError, MediaError, UsageError, VivaceError
 
 TASKS = """

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import vivace.bench.suite
-from vivace.bench.cases import QUICK_SCENES, TASKS
 from vivace.bench.document import read_document
-from vivace.bench.speed import CASES, SpeedCase
+from vivace.bench.quality.cases import QUICK_SCENES, TASKS
+from vivace.bench.speed.benchmark import CASES, SpeedCase
 from vivace.cli import main
 
 
@@ -108,7 +108,7 @@ def test_a_mistake_is_named(arguments: list[str], words: str, capsys: pytest.Cap
 
 
 def test_a_folder_cannot_be_timed(tmp_path: Path) -> None:
-    from vivace.bench.subject import Subject
+    from vivace.bench.systems.subject import Subject
     from vivace.errors import UsageError
 
     with pytest.raises(UsageError, match="--command"):

@@ -10,8 +10,8 @@ import pytest
 import live2diff_mirror
 from e2e.helpers import Vivace
 from tolerance import ROUNDING
-from vivace.bench.cases import QUICK_SCENES
 from vivace.bench.document import Document, read_document
+from vivace.bench.quality.cases import QUICK_SCENES
 
 TINY_RUN = ("--random-weights", "--size", "64x64", "--steps", "3", "--threads", "1")
 

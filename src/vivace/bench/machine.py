@@ -11,7 +11,7 @@ from pathlib import Path
 
 import vivace
 from vivace.bench.document import Machine
-from vivace.bench.measure import MIB
+from vivace.bench.speed.memory import MIB
 from vivace.doctor import cpu_name, usable_cores
 
 ASK_S = 10.0

@@ -23,8 +23,8 @@ from statistics import median
 from typing import IO, Any
 
 from vivace import errors
-from vivace.bench.engine import EngineSpec
-from vivace.bench.measure import Value
+from vivace.bench.stats.values import Value
+from vivace.bench.systems.engine import EngineSpec
 from vivace.errors import DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
@@ -75,8 +75,7 @@ def run_job(job: Job, report: Report) -> Found:
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
     code = job.engine.code if job.in_process else None
-    program = ["-m", "vivace.bench.process"] if code is None else ["-P", str(Path(__file__).with_name("borrow.py"))]
-    command = [sys.executable, *program, json.dumps(fields)]
+    command = [sys.executable, *program("vivace.bench.process", code), json.dumps(fields)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of(code)) as process:
         assert process.stdout is not None
         try:
@@ -91,6 +90,14 @@ def run_job(job: Job, report: Report) -> Found:
             process.kill()  # an interrupted benchmark leaves nobody computing
             raise
     raise DeviceError(f"the measuring process {ending(process.returncode)} before it was done")
+
+
+def program(module: str, code: str | None) -> list[str]:
+    """Return the interpreter's arguments that run a module of this benchmark on the package in the folder `code`.
+
+    What follows them are the module's own. None: on the package of this process.
+    """
+    return ["-m", module] if code is None else ["-P", str(Path(__file__).with_name("borrow.py")), module]
 
 
 def ending(code: int) -> str:

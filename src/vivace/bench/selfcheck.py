@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from vivace.bench.document import Measurement, PlantedFault
-from vivace.bench.faults import FAULTS, LEAK, Faulty, leaky_engine
-from vivace.bench.speed import SpeedCase, SpeedOptions, measure_speed
-from vivace.bench.stats import summarise
-from vivace.bench.subject import Subject, open_system
+from vivace.bench.speed.benchmark import SpeedCase, SpeedOptions, measure_speed
+from vivace.bench.stats.intervals import summarise
 from vivace.bench.suite import Parts, need_bench_extra, progress_bar, publish, to_settings
+from vivace.bench.systems.faults import FAULTS, LEAK, Faulty, leaky_engine
+from vivace.bench.systems.subject import Subject, open_system
 
 if TYPE_CHECKING:
-    from vivace.bench.quality import QualityOptions
+    from vivace.bench.quality.benchmark import QualityOptions
     from vivace.bench.suite import Report
 
 LEAK_SIZE = (128, 128)
@@ -44,8 +44,8 @@ def selfcheck_command(subject: Subject, out: Path, options: QualityOptions) -> i
 
 
 def _pictures(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> None:
-    from vivace.bench.quality import QualityRun, quality_infos
-    from vivace.bench.systems import Once
+    from vivace.bench.quality.benchmark import QualityRun, quality_infos
+    from vivace.bench.systems.baselines import Once
 
     system, _ = open_system(subject)
     once = Once(system)

@@ -29,18 +29,18 @@ from vivace.bench.document import (
     Row,
     write_document,
 )
-from vivace.bench.engine import passthrough_engine
-from vivace.bench.latency import LatencyOptions, measure_latency
+from vivace.bench.latency.benchmark import LatencyOptions, measure_latency
 from vivace.bench.machine import read_commit, read_machine, utc_now
-from vivace.bench.speed import Findings, SpeedOptions, measure_speed
-from vivace.bench.stats import summarise
-from vivace.bench.subject import Subject, open_exact, open_system
-from vivace.bench.tables import print_document
+from vivace.bench.report.tables import print_document
+from vivace.bench.speed.benchmark import Findings, SpeedOptions, measure_speed
+from vivace.bench.stats.intervals import summarise
+from vivace.bench.systems.engine import passthrough_engine
+from vivace.bench.systems.subject import Subject, open_exact, open_system
 from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
 from vivace.redaction import redact
 
 if TYPE_CHECKING:
-    from vivace.bench.quality import QualityOptions
+    from vivace.bench.quality.benchmark import QualityOptions
     from vivace.bench.report.material import Material
 
 Report = Callable[[int, int, str], None]
@@ -138,8 +138,8 @@ def _told(report: Report) -> Callable[[str, int, int], None]:
 def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> Material:
     """Measure the subject's quality beside its baselines; return the pictures for a report."""
     need_bench_extra("measuring quality")
-    from vivace.bench.pictures import Album
-    from vivace.bench.quality import QualityRun, open_judges, quality_infos, systems_of
+    from vivace.bench.quality.benchmark import QualityRun, open_judges, quality_infos, systems_of
+    from vivace.bench.report.album import Album
 
     system, model = open_system(subject)
     systems, missing = systems_of(system, model)
@@ -284,7 +284,7 @@ def bench_command(
 
 def print_versions(document: Document, old: str, new: str, console: Console) -> None:
     """Print what differs between two systems of one document."""
-    from vivace.bench.compare import compare_documents, print_comparison
+    from vivace.bench.report.compare import compare_documents, print_comparison
 
     print_comparison(compare_documents(document, document, row=f"{old}={new}"), console, names=(old, new))
 

@@ -14,10 +14,10 @@ from vivace.errors import UsageError
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
-    from vivace.bench.latency import LatencyCase, LatencyOptions
-    from vivace.bench.quality import QualityOptions
-    from vivace.bench.speed import SpeedOptions
-    from vivace.bench.subject import Subject
+    from vivace.bench.latency.benchmark import LatencyCase, LatencyOptions
+    from vivace.bench.quality.benchmark import QualityOptions
+    from vivace.bench.speed.benchmark import SpeedOptions
+    from vivace.bench.systems.subject import Subject
 
 SYSTEM = Group("What is measured", sort_key=1)
 PROTOCOL = Group("How much", sort_key=2)
@@ -270,7 +270,7 @@ def bench_app(settings: Settings) -> App:
         fail_on_worse
             Exit with 1 where a metric of the system got worse.
         """
-        from vivace.bench.compare import compare_command
+        from vivace.bench.report.compare import compare_command
 
         return compare_command(a, b, row=row, json_path=json, fail_on_worse=fail_on_worse)
 
@@ -294,7 +294,7 @@ def bench_app(settings: Settings) -> App:
         seed
             Of the scenes.
         """
-        from vivace.bench.export import export_command
+        from vivace.bench.quality.export import export_command
 
         export_command(folder, _quality(how, size, seed))
 
@@ -329,7 +329,7 @@ def _subject(
     outputs: Path | None = None,
     beside: AgainstFlags | None = None,
 ) -> Subject:
-    from vivace.bench.subject import Subject
+    from vivace.bench.systems.subject import Subject
 
     flags, loading = flags or SystemFlags(), loading or LoadFlags()
     options = replace(loading.load_options(steps=flags.steps), random_weights=flags.random_weights)
@@ -353,8 +353,8 @@ def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions
     from vivace.bench.suite import need_bench_extra
 
     need_bench_extra("measuring quality")  # before anything that imports it
-    from vivace.bench.cases import check_tasks, make_protocol
-    from vivace.bench.quality import QualityOptions
+    from vivace.bench.quality.benchmark import QualityOptions
+    from vivace.bench.quality.cases import check_tasks, make_protocol
 
     flags = flags or QualityFlags()
     return QualityOptions(
@@ -368,7 +368,7 @@ def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions
 
 
 def _speed(flags: SpeedFlags | None, subject: Subject, seed: int, beside: AgainstFlags | None = None) -> SpeedOptions:
-    from vivace.bench.speed import CASES, SIZES, SpeedCase, SpeedOptions, heavy_options
+    from vivace.bench.speed.benchmark import CASES, SIZES, SpeedCase, SpeedOptions, heavy_options
 
     flags, beside = flags or SpeedFlags(), beside or AgainstFlags()
     source = None if flags.source is None else parse_size(flags.source)
@@ -405,8 +405,8 @@ def _turns(beside: AgainstFlags) -> int:
 def _latency(
     flags: LatencyFlags | None, subject: Subject, seed: int, beside: AgainstFlags | None = None
 ) -> LatencyOptions:
-    from vivace.bench import webrtc
-    from vivace.bench.latency import CASES, LatencyOptions
+    from vivace.bench.latency import webrtc
+    from vivace.bench.latency.benchmark import CASES, LatencyOptions
 
     flags, beside = flags or LatencyFlags(), beside or AgainstFlags()
     against, turns = subject.against_engine(), _turns(beside)
@@ -432,7 +432,7 @@ def _latency(
 
 def _camera(text: str) -> LatencyCase:
     """Return the live session of a text such as `512x288@30`."""
-    from vivace.bench.latency import LatencyCase
+    from vivace.bench.latency.benchmark import LatencyCase
 
     size, at, fps = text.partition("@")
     try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import moving
-from vivace.bench.clips import render, render_edited
+from vivace.bench.inputs.clips import render, render_edited
 from vivace.bench.metrics import METRICS
 from vivace.bench.metrics.flow import dis_motion
 from vivace.bench.metrics.footage import Footage

@@ -9,7 +9,7 @@ import pytest
 
 from rtc_loopback import connected, run
 from rtc_relay import BadLine
-from vivace.bench.webrtc_code import Code
+from vivace.bench.latency.webrtc_code import Code
 
 SIZE = (128, 96)
 FRAMES = 90

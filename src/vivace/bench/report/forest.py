@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vivace.bench.lines import Line
+from vivace.bench.report.lines import Line
 
 WIDTH, STEP, MARGIN = 120.0, 6.5, 6.0
 

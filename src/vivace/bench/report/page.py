@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vivace.bench.document import Document, write_text
-from vivace.bench.figures import arrow, figure, half_figure
-from vivace.bench.lines import Block, blocks, ordered_rows
+from vivace.bench.report.figures import arrow, figure, half_figure
 from vivace.bench.report.forest import WIDTH, forest
+from vivace.bench.report.lines import Block, blocks, ordered_rows
 from vivace.bench.report.material import Mask, Material, Part, Strip
 from vivace.bench.report.palette import Palette
 from vivace.bench.report.pictures import Picture, fitting_width, outline, picture
 from vivace.bench.report.plots import Plot, Plots, clip_means
+from vivace.bench.report.tables import TITLES
 from vivace.bench.report.timing import curves, distributions, stages
-from vivace.bench.tables import TITLES
 from vivace.media.frame import Rgb
 
 if TYPE_CHECKING:

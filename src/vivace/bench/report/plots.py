@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.document import Document, MetricInfo
-from vivace.bench.figures import ARROWS, figure
+from vivace.bench.report.figures import ARROWS, figure
 from vivace.bench.report.material import Curve, Distribution, Stages
 from vivace.bench.report.palette import DIM, GRID, INK, PAPER, Palette, dashes, stage_colour, to_variables
 

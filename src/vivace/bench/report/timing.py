@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from vivace.bench.document import Document
-from vivace.bench.lines import ordered_rows
+from vivace.bench.report.lines import ordered_rows
 from vivace.bench.report.material import Curve, Distribution, Part, Series, Stages
 
 KINDS: dict[str, tuple[Part, str, str]] = {

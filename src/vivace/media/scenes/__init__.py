@@ -54,7 +54,7 @@ def make_scene(name: str, size: Size, seed: int = 0, *, edit: str | None = None)
         name: one of `scene_names()`.
         size: of the pictures, px.
         seed: another seed gives another world of the same kind.
-        edit: what is changed about it (scenes with ground truth only): a key of `vivace.bench.scenes.Edit`.
+        edit: what is changed about it (scenes with ground truth only): the key of an edit of its world.
 
     Raises:
         SourceNotFoundError: no scene of that name.

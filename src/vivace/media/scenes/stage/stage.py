@@ -49,7 +49,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An edit of a world, in words and in deeds; see `vivace.bench.scenes.Edit`."""
+    """An edit of a world, in words and in deeds."""
 
     key: str
     instruction: str

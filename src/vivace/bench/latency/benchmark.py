@@ -1,0 +1,226 @@
+"""The latency benchmark: how old the picture is that a viewer sees, how steady it comes, and whether it stays so.
+
+Each case is a live session in a fresh process (`run`, `webrtc_run`); here is what is measured, and what figures mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from vivace.bench.document import Direction, MetricInfo
+from vivace.bench.latency.run import PATHS
+from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
+from vivace.bench.process import TURNS, Job, run_job, take_turns
+from vivace.bench.speed.benchmark import PROMPT, Findings, Progress, RunJob
+from vivace.bench.speed.run import STAGES
+from vivace.bench.stats.values import PERCENTILES
+from vivace.bench.systems.engine import EngineSpec
+from vivace.errors import UsageError
+
+MIN_S = 3.0
+"""Of a take: a second of warm-up, and some to look at."""
+PROMPTS = ("black ink brush drawing", "watercolour painting", "oil painting with thick brush strokes")
+"""Typed in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyCase:
+    """One live session."""
+
+    size: tuple[int, int]
+    """`(width, height)`, px."""
+    fps: float
+    """Of the camera."""
+
+    @property
+    def name(self) -> str:
+        """The case's name in the document."""
+        return f"live/{self.fps:g}fps/{self.size[0]}x{self.size[1]}"
+
+    def extra(self) -> dict[str, float | int | None]:
+        """Return settings that only some cases have."""
+        return {}
+
+
+TASKS = {PATHS[0]: "vivace.bench.latency.run:live", PATHS[1]: "vivace.bench.latency.webrtc_run:live"}
+"""What measures each path."""
+
+CASES = (
+    LatencyCase((256, 256), 24.0),
+    LatencyCase((512, 288), 30.0),
+    LatencyCase((256, 256), 120.0),
+)
+"""An ordinary camera, a wide one, and one that is faster than the model: its lag must stay bounded all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyOptions:
+    """What is measured."""
+
+    engine: EngineSpec
+    cases: tuple[LatencyCase, ...] = CASES
+    seconds: float = 20.0
+    """Length of every take."""
+    prompts: tuple[str, ...] = PROMPTS
+    prompt_changes: int = 8
+    """Changes of prompt in a take, evenly spread."""
+    path: str = PATHS[0]
+    prompt: str = PROMPT
+    seed: int = 0
+    against: EngineSpec | None = None
+    """Another engine that is measured in turn with this one, as a system beside it."""
+    turns: int = TURNS
+    """Takes of each of the two."""
+
+
+def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
+    """Measure every case.
+
+    Raises:
+        UsageError: takes too short to say anything, or a path that there is not.
+        VivaceError: what stopped a measurement.
+    """
+    _check(options)
+    findings = Findings()
+    settings = asdict(options)
+    for name in ("engine", "cases", "prompts", "against", "turns"):
+        del settings[name]
+    changes = options.prompt_changes if options.prompts else 0
+    settings["prompts"] = [options.prompts[number % len(options.prompts)] for number in range(changes)]
+    settings["prompt_every_s"] = options.seconds / (changes + 1)
+    task = TASKS[options.path]
+    for case in options.cases:
+        own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
+        in_process = options.path == PATHS[0]
+        job = Job(task, options.engine, {**settings, **case.extra(), **own}, in_process=in_process)
+        report = partial(progress, case.name)
+        findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
+    findings.describe({**latency_metrics(), **webrtc_metrics()})
+    return findings
+
+
+def _check(options: LatencyOptions) -> None:
+    if options.path not in TASKS:
+        raise UsageError(f"--path {options.path!r}: latency is measured {' or '.join(TASKS)}")
+    if options.seconds < MIN_S:
+        raise UsageError(f"--seconds is {options.seconds:g}; give at least {MIN_S:g}, the first one is warm-up")
+    if not options.cases:
+        raise UsageError("no case to measure; give a size and a frame rate")
+    for case in options.cases:
+        if not 1.0 <= case.fps <= 240.0:
+            raise UsageError(f"{case.name}: give a camera of 1 to 240 frames a second")
+
+
+def latency_metrics() -> dict[str, MetricInfo]:
+    """Return how to read every metric of this benchmark, by key."""
+    found: dict[str, MetricInfo] = {}
+
+    def add(
+        key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
+    ) -> None:
+        found[key] = MetricInfo(
+            key=key,
+            title=title,
+            group="latency",
+            unit=unit,
+            direction=direction,
+            target=target,
+            meaning=f"{meaning} The first {WARMUP_S:g} s of the camera is left out."
+            if key.startswith(("capture", "deadline", "jitter", "gap", "stalls", "repeated", "shown", "backlog"))
+            else meaning,
+            source="docs/bench.md",
+        )
+
+    for share in PERCENTILES:
+        meaning = f"{share} % of pictures shown are at most this old: from the moment they were due at the camera."
+        add(f"capture_to_present_ms_p{share}", f"Capture to present p{share}", "ms", meaning)
+    add("shown_fps", "Shown", "fps", "Pictures a second that reached the viewer.", "higher")
+    add(
+        "effort_mean",
+        "Effort",
+        "",
+        "Mean share of the full work that the deadline controller let the model do: low latency has its price here.",
+        "higher",
+    )
+    add("jitter_ms_std", "Jitter", "ms", "Standard deviation of the time from one picture shown to the next.")
+    add("gap_ms_p99", "Gap p99", "ms", "99 % of pictures follow the one before within this.")
+    add(
+        "deadline_miss_share",
+        "Deadline misses",
+        "",
+        "Share of pictures shown later than t0 + (index + 1) / fps, t0 being when the camera's first was due.",
+    )
+    add(
+        "stalls_per_min",
+        "Stalls",
+        "/min",
+        f"Gaps of more than {STALL_PERIODS:g} periods of the camera, a minute of what was shown.",
+    )
+    add("dropped_share", "Dropped", "", "Share of the camera's pictures that were never shown.")
+    reasons = {
+        "source": "lost before the session took them",
+        "late": "given up inside, mostly for a newer one while the model was busy",
+        "unread": "replaced by a newer one before the viewer took them",
+    }
+    for reason, words in reasons.items():
+        add(f"dropped_{reason}_share", f"Dropped, {reason}", "", f"Share of the camera's pictures {words}.")
+    add(
+        "repeated_share",
+        "Repeated",
+        "",
+        "Share of the camera's periods in which the viewer got nothing new and kept seeing the last picture.",
+    )
+    add(
+        "prompt_to_pixel_ms_mean",
+        "Prompt to pixel",
+        "ms",
+        "From sending a new prompt to the first picture made with it, where its cross-fade begins. Mean.",
+    )
+    add("prompt_to_pixel_ms_max", "Prompt to pixel, worst", "ms", "The longest of these.")
+    add(
+        "backlog_s_per_min",
+        "Backlog slope",
+        "s/min",
+        "How much older pictures become in a minute: Theil–Sen slope of their age. A queue without bound is above 0.",
+        "target",
+        0.0,
+    )
+    add(
+        "live_first_frame_s",
+        "First frame, live",
+        "s",
+        "From asking a process with the model loaded for a session to the first picture shown; includes compiling.",
+    )
+    for stage in STAGES:
+        for share in PERCENTILES:
+            meaning = (
+                f"{share} % of pictures spend at most this in the stage {stage} of the live session (right to 1 %)."
+            )
+            add(f"live_{stage}_ms_p{share}", f"Live {stage} p{share}", "ms", meaning)
+    return found
+
+
+def webrtc_metrics() -> dict[str, MetricInfo]:
+    """Return how to read what only this path measures."""
+    made: dict[str, MetricInfo] = {}
+
+    def add(key: str, title: str, unit: str, meaning: str) -> None:
+        made[key] = MetricInfo(
+            key=key, title=title, group="latency", unit=unit, direction="lower", meaning=meaning, source="docs/bench.md"
+        )
+
+    add("capture_to_present_ms_max", "Oldest picture shown", "ms", "Age of the oldest picture shown after the warm-up.")
+    add(
+        "prompt_to_pixel_ms_p95",
+        "Prompt to pixel p95",
+        "ms",
+        "95 % of prompt changes are on the client's screen, where their cross-fade begins, within this.",
+    )
+    add(
+        "misread_share",
+        "Misread",
+        "",
+        "Share of received pictures whose number could not be read; they count as never shown.",
+    )
+    return made

@@ -1,0 +1,52 @@
+"""A server whose model takes as long as it is told; its arguments are MODEL STEP_MS SLOTS."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.systems.baselines import Forwarding
+from vivace.models import load_model
+from vivace.models.base import Chunk, StreamModel
+
+
+class SlowModel(Forwarding):
+    """A model whose every step is stretched to the same time, as if on a slower machine."""
+
+    def __init__(
+        self,
+        model: StreamModel,
+        step_ms: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(model)
+        self._step_s = step_ms / 1000.0
+        self._clock = clock
+        self._sleep = sleep
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk, and let the rest of the time pass."""
+        began_s = self._clock()
+        made = self.model.step(states, chunks)
+        self._sleep(max(0.0, self._step_s * len(states) - (self._clock() - began_s)))
+        return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until told to stop."""
+    from vivace.serve.main import serve
+    from vivace.serve.settings import ServeSettings
+
+    name, step_ms, slots = argv[0], float(argv[1]), int(argv[2])
+    settings = ServeSettings(port=0, models=[name], slots=slots)
+    return serve(settings, load_model=lambda model: SlowModel(load_model(model, threads=settings.threads), step_ms))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

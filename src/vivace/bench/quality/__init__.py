@@ -1,0 +1,1 @@
+"""The quality benchmark: its cases, and every system and metric over them."""

@@ -1,0 +1,340 @@
+"""The quality benchmark: every system over every case, every metric that is about the case."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.document import Measurement, MetricInfo, NotRun
+from vivace.bench.inputs.clips import Clip, find_mask, list_videos, load, loop, render, render_edited
+from vivace.bench.inputs.scenes import scene_infos
+from vivace.bench.metrics import METRICS
+from vivace.bench.metrics.drift import READINGS as DRIFT_READINGS
+from vivace.bench.metrics.drift import drift, follow, looks
+from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
+from vivace.bench.metrics.pretrained import Judge, judges
+from vivace.bench.quality.cases import TASKS, Case, Protocol, Task, cases_of, drift_case
+from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthrough, PerFrame
+from vivace.bench.systems.system import Job, ModelSystem, Painted, System
+from vivace.errors import UsageError, install_extra
+from vivace.models.base import StreamModel
+
+Report = Callable[[int, int, str], None]
+"""Called with how much is done, how much there is to do, and what is being done."""
+
+BLOCK_FRAMES = 6
+"""Frames whose mean is one block of a measurement. Neighbouring frames are alike; quarter seconds are less so, which
+makes an interval drawn from them honest."""
+MAX_WAITING = 3
+"""Cases that may wait to be measured while the next is painted; each holds its pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityOptions:
+    """What is run."""
+
+    protocol: Protocol
+    size: tuple[int, int] = (256, 256)
+    seed: int = 0
+    clips: Path | None = None
+    """Folder of videos, run after the scenes."""
+    tasks: tuple[Task, ...] = TASKS
+    weights: Path | None = None
+    """Folder of pretrained networks; None looks into the hub's cache."""
+
+
+@dataclass(slots=True)
+class Judged:
+    """What was measured of one system."""
+
+    system: System
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """One case as it was painted and measured, for pictures in a report."""
+
+    case: Case
+    footage: Footage
+    """Of the first system."""
+    painted: dict[str, Frames]
+    """By system."""
+    series: dict[str, dict[str, Series]]
+    """By system and metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The cases of one clip, and how to come by it."""
+
+    load: Callable[[], Clip]
+    name: str
+    cases: tuple[Case, ...]
+
+
+def systems_of(subject: System, model: StreamModel | None) -> tuple[list[System], list[NotRun]]:
+    """Return the systems to run: the subject, then what it has to be read beside; and which of those are missing.
+
+    Args:
+        subject: what is judged.
+        model: the model in it, if it is one of ours.
+    """
+    first = Once(subject)
+    systems: list[System] = [first]
+    missing = []
+    if model is not None:
+        about = "the same model, its memory emptied before every frame"
+        systems.append(ModelSystem(PerFrame(model), name="per-frame", role="baseline", about=about))
+    if importlib.util.find_spec("torch") is not None:
+        systems.append(ClassicFilter())
+    else:
+        missing.append(NotRun(what="baseline filter", reason=f"needs torch: {install_extra('train')}"))
+    return [*systems, Passthrough(), Frozen(first)], missing
+
+
+SERVED = Reading(
+    key="served",
+    title="Requests served",
+    unit="",
+    direction="higher",
+    needs=("prompt",),
+    source="ours",
+    meaning="Share of the cases whose prompt the system took; where it refuses, the source is shown and is measured.",
+    low=0.0,
+    high=1.0,
+)
+
+
+def open_judges(weights: Path | None = None) -> tuple[list[Judge], list[NotRun]]:
+    """Return the judges that can run here, and for the others what they need.
+
+    Args:
+        weights: folder of pretrained networks; the caches of the hubs are looked into as well.
+    """
+    ready, missing = [], []
+    for judge in judges(weights):
+        reason = judge.reason()
+        if reason is None:
+            ready.append(judge)
+        else:
+            missing.append(NotRun(what=judge.name, reason=reason))
+    return ready, missing
+
+
+def quality_infos(judges: Sequence[Judge] = ()) -> list[MetricInfo]:
+    """Return how to read everything a quality run measures, what `judges` measure included."""
+    judged = [reading for judge in judges for reading in judge.readings]
+    return [
+        MetricInfo(
+            key=reading.key,
+            title=reading.title,
+            group="quality",
+            unit=reading.unit,
+            direction=reading.direction,
+            target=reading.target,
+            meaning=reading.meaning,
+            source=reading.source,
+        )
+        for reading in (*METRICS, *judged, *DRIFT_READINGS, SERVED)
+    ]
+
+
+def plan(options: QualityOptions) -> list[Planned]:
+    """Return every clip of a run with its cases.
+
+    Raises:
+        UsageError: nothing is left to run.
+        SourceNotFoundError: no video in the folder of clips.
+    """
+    protocol, size, seed = options.protocol, options.size, options.seed
+    infos = scene_infos()
+    found: list[Planned] = []
+
+    def add(name: str, load_clip: Callable[[], Clip], cases: Sequence[Case]) -> None:
+        wanted = tuple(case for case in cases if case.task in options.tasks)
+        if wanted:
+            found.append(Planned(load_clip, name, wanted))
+
+    for number, scene in enumerate(protocol.scenes):
+        cases = cases_of(scene, number, protocol, infos[scene], masked=True)
+        add(scene, partial(render, scene, size, protocol.fps, protocol.frames, seed), cases)
+    if options.clips is not None:
+        for number, path in enumerate(list_videos(options.clips), start=len(protocol.scenes)):
+            name = path.relative_to(options.clips).with_suffix("").as_posix().replace("/", "-")
+            cases = cases_of(name, number, protocol, None, masked=find_mask(path) is not None)
+            add(name, partial(load, path, name, size, protocol.frames), cases)
+    if protocol.scenes:
+        case = drift_case(protocol)
+        fps, way, frames = protocol.drift_fps, protocol.drift_loop_frames, protocol.drift_frames
+        add(case.clip, partial(loop, case.clip, size, fps, way, frames, seed), [case])
+    if not found:
+        raise UsageError("no case is left to run; name scenes, a folder of videos, or other tasks")
+    return found
+
+
+class QualityRun:
+    """One run of the benchmark: `run` does it, the attributes hold what came out."""
+
+    def __init__(
+        self,
+        options: QualityOptions,
+        systems: Sequence[System],
+        *,
+        judges: Sequence[Judge] = (),
+        exact: System | None = None,
+        show: Callable[[Showing], None] | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            options: what is run.
+            systems: the subject first.
+            judges: what measures beside the metrics that need nothing.
+            exact: the subject without its acceleration; without it, fidelity is not judged.
+            show: gets every case with all that was painted, as soon as it is measured; called from another thread.
+        """
+        self._options = options
+        self._judges = judges
+        self._exact = exact
+        self._show = show
+        self._plan = plan(options)
+        self.judged = [Judged(system) for system in systems]
+        self.refusals: list[NotRun] = []
+        """Requests that the subject would not serve, with its reasons."""
+
+    def run(self, report: Report) -> None:
+        """Paint and measure everything.
+
+        Raises:
+            VivaceError: a video that cannot be read, a system that fails.
+        """
+        total = sum(len(self._for(case)) for planned in self._plan for case in planned.cases)
+        done = 0
+        waiting: list[Future[None]] = []
+        # One thread measures while this one paints: painting keeps its own threads busy, measuring is mostly numpy.
+        with ThreadPoolExecutor(1, thread_name_prefix="bench-measure") as pool:
+            for planned in self._plan:
+                report(done, total, f"{planned.name} · reading")
+                clip = planned.load()
+                for case in planned.cases:
+                    painted: list[tuple[Judged, Painted]] = []
+                    job = self._job(case, clip)
+                    source = clip.frames[: case.frames]
+                    for judged in self._for(case):
+                        report(done, total, f"{case.name} · {judged.system.name}")
+                        if judged.system.accepts(job) is None:
+                            painted.append((judged, judged.system.run(job, source)))
+                        done += 1
+                    if painted:
+                        waiting.append(pool.submit(self._judge, case, self._footage(case, clip, job), painted))
+                    while waiting and (len(waiting) > MAX_WAITING or waiting[0].done()):
+                        waiting.pop(0).result()
+            for future in waiting:
+                report(done, total, "measuring")
+                future.result()
+        report(total, total, "done")
+
+    def _for(self, case: Case) -> list[Judged]:
+        """Return the systems that a case is run with."""
+        match case.task:
+            case "fidelity":
+                return self.judged[:1] if self._exact is not None else []
+            case "drift":
+                # Minutes of it: not for baselines that cannot drift, or that drift as their subject does.
+                return [
+                    judged
+                    for judged in self.judged
+                    if judged.system.role == "subject" or isinstance(judged.system, Passthrough)
+                ]
+            case _:
+                return self.judged
+
+    def _job(self, case: Case, clip: Clip) -> Job:
+        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, mask_of(case, clip), case.task)
+
+    def _footage(self, case: Case, clip: Clip, job: Job) -> Footage:
+        """Return what is known of a case; the output is put in for each system."""
+        source = clip.frames[: case.frames]
+        footage = Footage(source, source, clip.fps, style=case.style, prompt=case.prompt)
+        match case.task:
+            case "region":
+                return replace(footage, mask=mask_of(case, clip))
+            case "edit":
+                options, protocol = self._options, self._options.protocol
+                edited = render_edited(case.clip, case.request, options.size, protocol.fps, case.frames, options.seed)
+                return replace(footage, reference=edited)
+            case "fidelity":
+                assert self._exact is not None
+                return replace(footage, exact=self._exact.run(job, source).frames)
+            case "drift":
+                return footage
+            case "style":
+                return replace(
+                    footage,
+                    flow_back=clip.flow_back,
+                    visible_back=clip.visible_back,
+                    depth=clip.depth,
+                    ids=clip.ids,
+                )
+
+    def _judge(self, case: Case, footage: Footage, painted: Sequence[tuple[Judged, Painted]]) -> None:
+        series: dict[str, dict[str, Series]] = {}
+        for judged, made in painted:
+            made_of = footage.with_output(made.frames)
+            if case.task == "drift":
+                measured, series[judged.system.name] = self._drift(case, made_of)
+                judged.measurements += measured
+            else:
+                found = {m.key: m.measure(made_of) for m in METRICS if case.judges(m) and m.reads(made_of)}
+                for judge in self._judges:
+                    wanted = {r.key for r in judge.readings if case.judges(r) and r.reads(made_of)}
+                    if wanted:
+                        found |= {key: values for key, values in judge.measure(made_of).items() if key in wanted}
+                series[judged.system.name] = found
+                judged.measurements += [to_measurement(key, case.name, values) for key, values in found.items()]
+            served = made.refused is None
+            judged.measurements.append(Measurement(metric="served", case=case.name, value=float(served)))
+            if made.refused is not None and judged is self.judged[0]:
+                self.refusals.append(NotRun(what=case.name, reason=shorten(made.refused, 120, placeholder=" …")))
+        if self._show is not None:
+            shown = {judged.system.name: made.frames for judged, made in painted}
+            self._show(Showing(case, footage.with_output(painted[0][1].frames), shown, series))
+
+    def _drift(self, case: Case, footage: Footage) -> tuple[list[Measurement], dict[str, Series]]:
+        """Return the drifts, and the points over time that they are the slopes of, with their times as `minutes`."""
+        source, output = looks(footage.source), looks(footage.output)
+        period = self._options.protocol.drift_period
+        found = drift(source, output, footage.fps, period)
+        followed = follow(source, output, footage.fps, period)
+        measured = [
+            Measurement(metric=key, case=case.name, value=slope.percent_per_min, blocks=list(slope.blocks))
+            for key, slope in found.items()
+        ]
+        return measured, {"minutes": followed.times_min, **followed.percent()}
+
+
+def mask_of(case: Case, clip: Clip) -> NDArray[np.bool_] | None:
+    """Return where a case allows the picture to change; None: everywhere."""
+    if case.task != "region" or clip.subject is None:
+        return None
+    return ~clip.subject if case.around else clip.subject
+
+
+def to_measurement(metric: str, case: str, values: Series) -> Measurement:
+    """Return a series as its mean and the means of its blocks; frames that are NaN are left out."""
+    blocks = [values[start : start + BLOCK_FRAMES] for start in range(0, len(values), BLOCK_FRAMES)]
+    return Measurement(metric=metric, case=case, value=_mean(values), blocks=[_mean(block) for block in blocks])
+
+
+def _mean(values: Series) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None

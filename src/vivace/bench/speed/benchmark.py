@@ -1,0 +1,392 @@
+"""The speed benchmark: what a frame costs, what the first one costs, and whether it stays so.
+
+Each size is measured in fresh processes (`run`, `growth`, `network`); here is what is measured, and what figures mean.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
+from vivace.bench.process import TURNS, Found, Job, run_job, take_turns
+from vivace.bench.speed.growth import EARLY_FRAME
+from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
+from vivace.bench.speed.network import MODEL_STAGES
+from vivace.bench.speed.run import LEAST_FRAMES, OVERHEAD, STAGES, WARMUP_FRAMES
+from vivace.bench.stats.values import PERCENTILES
+from vivace.bench.systems.engine import EngineSpec
+from vivace.errors import UsageError
+
+PROMPT = "oil painting with thick brush strokes"
+MIN_FRAMES = 20
+HEAVY_WARMUP_FRAMES = 20
+"""Until a window of sixteen frames is full and its anchors are set in every row."""
+HEAVY_COLD_FRAMES = 3
+"""As many as it takes until a program is recorded."""
+HEAVY_BUDGET_S = 40.0
+"""For the frames of the whole stream, and again for the steps of the model and its plain form."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is measured, what of it is done and what there is to do."""
+RunJob = Callable[[Job, Callable[[int, int], None]], Found]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedCase:
+    """What a stream is asked for."""
+
+    size: tuple[int, int]
+    """Of the output, `(width, height)` px."""
+    source: tuple[int, int] | None = None
+    """Of the pictures that come; None: that of the output."""
+    masked: bool = False
+    """With a mask over all of the picture."""
+
+    @property
+    def name(self) -> str:
+        """The case's name in the document."""
+        mask = " masked" if self.masked else ""
+        source = "" if self.source is None else f" of {_times(self.source)}"
+        return f"{_times(self.size)}{mask}{source}"
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but pictures of one size."""
+        return self.source is None and not self.masked
+
+
+SIZES = (SpeedCase((256, 256)), SpeedCase((512, 512)))
+CASES = (
+    *SIZES,
+    SpeedCase((512, 512), masked=True),
+    SpeedCase((512, 288), source=(1280, 720)),
+    SpeedCase((1280, 720)),
+    SpeedCase((1280, 720), source=(1920, 1080), masked=True),
+)
+"""Two ordinary sizes, a mask, a camera's picture made smaller, a large picture, and all of that at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedOptions:
+    """What is measured."""
+
+    engine: EngineSpec
+    cases: tuple[SpeedCase, ...] = CASES
+    frames: int = 300
+    """Frames timed of each case, after a warm-up of 30."""
+    long_frames: int | None = 2000
+    """Length of the long run of the first case; None leaves it out."""
+    session_fps: tuple[float, ...] = (15.0, 24.0)
+    """Rates at which sessions are counted of the first case; none leaves it out."""
+    session_s: float = 5.0
+    """Length of one trial of the search for sessions."""
+    session_searches: int = 3
+    """How often the search is repeated."""
+    prompt: str = PROMPT
+    seed: int = 0
+    fps: float = 30.0
+    """What sessions are told; the pictures come as fast as they are taken."""
+    warmup_frames: int = WARMUP_FRAMES
+    """Frames left out at the beginning of every run."""
+    cold_frames: int = WARMUP_FRAMES
+    """Frames of the cold session."""
+    budget_s: float | None = None
+    """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
+    plain: EngineSpec | None = None
+    """The same model in its plain form, to take turns with; with it, the network is looked into."""
+    against: EngineSpec | None = None
+    """Another engine that is measured in turn with this one, as a system beside it."""
+    turns: int = TURNS
+    """Takes of each of the two."""
+
+
+def heavy_options(options: SpeedOptions, plain: EngineSpec | None) -> SpeedOptions:
+    """Return the options for a model so large that thousands of frames would take hours on a slow machine."""
+    return replace(
+        options,
+        cases=(SpeedCase((512, 512)),),
+        long_frames=None,
+        session_fps=(),
+        warmup_frames=HEAVY_WARMUP_FRAMES,
+        cold_frames=HEAVY_COLD_FRAMES,
+        budget_s=HEAVY_BUDGET_S,
+        plain=plain,
+    )
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a benchmark of time found; a row and its part of the document are made of it."""
+
+    about: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    beside: dict[str, Findings] = field(default_factory=dict)
+    """What was measured of other systems in the same run, by system."""
+    metrics: list[MetricInfo] = field(default_factory=list)
+    not_run: list[NotRun] = field(default_factory=list)
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Single values for plots, by `KIND/CASE`."""
+
+    def add(self, found: Found) -> None:
+        """Take in what a job found."""
+        self.about = self.about or found.about
+        self.series |= found.series
+        for value in found.values:
+            self.measurements.append(
+                Measurement(metric=value.metric, case=value.case, value=value.value, blocks=list(value.blocks))
+            )
+        for what, reason in found.not_run.items():
+            entry = NotRun(what=what, reason=reason)
+            if entry not in self.not_run:
+                self.not_run.append(entry)
+        for system, other in found.beside.items():
+            self.beside.setdefault(system, Findings()).add(other)
+
+    def describe(self, infos: dict[str, MetricInfo]) -> None:
+        """Set `metrics` to those of `infos` that were measured, in the order of `infos`."""
+        measured = {measurement.metric for measurement in self.measurements}
+        self.metrics = [info for key, info in infos.items() if key in measured]
+        for other in self.beside.values():
+            other.describe(infos)
+
+
+def measure_speed(
+    options: SpeedOptions, progress: Progress, *, run: RunJob = run_job, into: Findings | None = None
+) -> Findings:
+    """Measure every case, and the long run and the sessions of the first.
+
+    `into` has, whatever stops a measurement, what was found before.
+
+    Raises:
+        UsageError: too few frames to say anything.
+        VivaceError: what stopped a measurement.
+    """
+    _check(options)
+    findings = Findings() if into is None else into
+    try:
+        _measure(options, progress, run, findings)
+    finally:
+        findings.describe(speed_metrics())
+    return findings
+
+
+def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: Findings) -> None:
+    from vivace.bench.inputs.loops import render_clip
+
+    settings = asdict(options)
+    for name in ("engine", "cases", "plain", "against", "turns"):
+        del settings[name]
+    with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
+        for place, case in enumerate(options.cases):
+            name, size = case.name, case.source or case.size
+            clip = Path(folder) / f"{_times(size)}.mp4"
+            if not clip.exists():
+                progress(f"a clip of {_times(size)}", 0, 1)
+                render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
+            tasks = {"run:pace": name}
+            if options.plain is not None:
+                tasks["network:network"] = f"{name} network"
+            if place == 0 and options.long_frames is not None:
+                tasks["growth:growth"] = f"{name} long"
+            if place == 0 and options.session_fps:
+                tasks["run:serve"] = f"{name} sessions"
+            for task, title in tasks.items():
+                # What a step costs alone depends on neither the source's size nor a mask.
+                alone = options.plain is None and case.plain
+                own = {"case": name, "size": case.size, "masked": case.masked, "steps_alone": alone, "clip": str(clip)}
+                job = Job(f"vivace.bench.speed.{task}", options.engine, {**settings, **own}, plain=options.plain)
+                progress(f"{title}, starting", 0, options.frames)
+                report = partial(progress, title)
+                findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
+    if options.long_frames is None:
+        findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
+    if not options.session_fps:
+        findings.not_run.append(NotRun(what="sessions", reason="no rate was asked for; give --sessions FPS"))
+
+
+def _check(options: SpeedOptions) -> None:
+    least = MIN_FRAMES if options.budget_s is None else LEAST_FRAMES
+    if options.frames < least:
+        raise UsageError(f"--frames is {options.frames}; give at least {least}, percentiles of fewer say nothing.")
+    if options.long_frames is not None and options.long_frames < MIN_LONG_FRAMES:
+        raise UsageError(
+            f"--long is {options.long_frames}; give at least {MIN_LONG_FRAMES} to have early and late frames."
+        )
+    if not options.cases:
+        raise UsageError("no size to measure at; give --size WxH")
+    for fps in options.session_fps:
+        if not 1.0 <= fps <= 240.0:
+            raise UsageError(f"sessions at {fps:g} fps; give 1 to 240 frames a second")
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def speed_metrics() -> dict[str, MetricInfo]:
+    """Return how to read every metric of this benchmark, by key."""
+    found: dict[str, MetricInfo] = {}
+
+    def add(
+        key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
+    ) -> None:
+        found[key] = MetricInfo(
+            key=key,
+            title=title,
+            group="speed",
+            unit=unit,
+            direction=direction,
+            target=target,
+            meaning=meaning,
+            source="docs/bench.md",
+        )
+
+    add("fps", "Frame rate", "fps", "Output frames a second, decode to encode, every frame, after warm-up.", "higher")
+    for share in PERCENTILES:
+        meaning = f"{share} % of frames come at most this long after the one before, decode to encode."
+        add(f"frame_ms_p{share}", f"Frame cost p{share}", "ms", meaning)
+    for share in PERCENTILES:
+        meaning = f"{share} % of model steps alone take at most this, nothing else running."
+        add(f"model_step_ms_p{share}", f"Model step p{share}", "ms", meaning)
+    for stage in MODEL_STAGES:
+        for share in PERCENTILES:
+            meaning = f"{share} % of model steps spend at most this of the device's time in {stage}."
+            add(f"model_{stage}_ms_p{share}", f"Model {stage} p{share}", "ms", meaning)
+    add(
+        "anchor_step_ms",
+        "Model step that sets anchors",
+        "ms",
+        "The dearest step while the window's anchors are set anew.",
+    )
+    add(
+        "times_plain",
+        "Times as fast as plain",
+        "x",
+        "Median step of the plain eager form over that of this one, taking turns in one process.",
+        "higher",
+    )
+    add("unet_times_plain", "UNet, times as fast as plain", "x", "The same of the UNet's stage alone.", "higher")
+    add(
+        "unet_tflop",
+        "UNet work",
+        "TFLOP",
+        "Floating-point operations the UNet is defined to do for a frame, all rows, an addition counted for itself.",
+    )
+    add("unet_tflops", "UNet rate", "TFLOP/s", "That work over the median time of the UNet's stage.", "higher")
+    add(
+        "matrix_tflops",
+        "Matrix rate",
+        "TFLOP/s",
+        "The fastest of many products of large square matrices, same device and precision, same process.",
+        "higher",
+    )
+    add("unet_matrix_share", "UNet of matrix rate", "", "UNet rate over matrix rate.", "higher")
+    for stage in STAGES:
+        for share in PERCENTILES:
+            meaning = f"{share} % of frames spend at most this in the stage {stage} (right to 1 %)."
+            add(f"stage_{stage}_ms_p{share}", f"Stage {stage} p{share}", "ms", meaning)
+    add(
+        "first_frame_cold_s",
+        "First frame, cold",
+        "s",
+        "From starting a fresh process to its first frame: imports, weights, compiling, decoding. No compiled model is "
+        "cached between processes; the files may be in the system's cache.",
+    )
+    add("start_load_s", "Start: loading", "s", "Of that: from starting the process to the model loaded.")
+    add(
+        "start_prepare_s",
+        "Start: preparing",
+        "s",
+        "Of that: from the model loaded to the first frame: buffers, compiling, capturing, decoding.",
+    )
+    add(
+        "start_compile_s",
+        "Start: compiling",
+        "s",
+        "First calls of the programs that are compiled, in both sessions.",
+    )
+    add("start_record_s", "Start: capturing", "s", "Recording CUDA graphs, in both sessions.")
+    add(
+        "first_frame_warm_s",
+        "First frame, warm",
+        "s",
+        "From opening a second session of that size in the same process to its first frame written.",
+    )
+    add("resident_mib", "Resident memory", "MiB", "Held by the process at the end of the steady run.")
+    add("peak_resident_mib", "Peak memory", "MiB", "The most the process ever held.")
+    add(
+        "gpu_peak_allocated_mib",
+        "Peak GPU memory, used",
+        "MiB",
+        "The most of the GPU's memory that tensors of the process took, one session open.",
+    )
+    add(
+        "gpu_peak_reserved_mib",
+        "Peak GPU memory, held",
+        "MiB",
+        "The most of it that the process held, with what it kept for tensors to come.",
+    )
+    add(
+        "cpu_ms_per_frame",
+        "CPU time a frame",
+        "ms",
+        "What the process had of all cores in the steady run over its frames, encoding included; other programs change "
+        "it less than the frame cost.",
+    )
+    add(
+        OVERHEAD,
+        "Overhead a frame",
+        "ms",
+        "Of that, what threads that run Python had outside the calls of the network and of the codecs: conversions, "
+        "scaling, copies, masks, textures, cuts, locks.",
+    )
+    add(
+        "energy_j_per_frame",
+        "Energy a frame",
+        "J",
+        "What the processor packages drew in the steady run, whatever else ran on them, over its frames.",
+    )
+    add("gpu_energy_j_per_frame", "GPU energy a frame", "J", "The same of the NVIDIA cards.")
+    add(
+        "cost_growth_pct_per_1000",
+        "Cost growth",
+        "%/1000",
+        "How much dearer a frame becomes in 1000 frames: Theil–Sen slope over 20 stretches, of each the cost that its "
+        "cheapest 5 % stay under, relative to the first quarter of the run.",
+        "target",
+        0.0,
+    )
+    add(
+        "cpu_growth_pct_per_1000",
+        "CPU growth",
+        "%/1000",
+        "The same of the mean CPU time of a frame.",
+        "target",
+        0.0,
+    )
+    add(
+        "cost_late_over_early",
+        "Cost, late over early",
+        "",
+        f"The same cost in the last quarter of the run over that in the first, from frame {EARLY_FRAME} on.",
+        "target",
+        1.0,
+    )
+    add(
+        "memory_growth_mib_per_1000",
+        "Memory growth",
+        "MiB/1000",
+        "How much more memory is resident after 1000 frames: Theil–Sen slope, as above.",
+    )
+    add(
+        "sessions_held",
+        "Sessions held",
+        "",
+        "Sessions of one model, at full effort, of whose pictures, all due at once, 99 % are painted within a period.",
+        "higher",
+    )
+    return found

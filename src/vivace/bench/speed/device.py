@@ -1,0 +1,61 @@
+"""What a device can do and how much of its memory was used; needs torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from vivace.bench.speed.memory import MIB
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+_SIDES = {"cpu": 1024, "cuda": 8192}
+"""Of the square matrices: large enough to reach the device's rate, small enough to be done in a moment."""
+_RATE_S = 1.0
+
+
+def matrix_tflops(
+    device: torch.device,
+    precision: str,
+    *,
+    side: int | None = None,
+    seconds: float = _RATE_S,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the rate of the fastest of many products of square matrices, TFLOP/s, an addition counted for itself.
+
+    The rate that anything made of matrix products is held against: measured, since data sheets state what no program
+    reaches. `precision` is `f32`, `bf16` or `f16`; f32 runs as torch is set up, which on a GPU may be TF32.
+    """
+    side = side or _SIDES[device.type]
+    generator = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(side, side, device=device, generator=generator).to(DTYPES[precision]) for _ in range(2))
+    out = torch.empty_like(a)
+    torch.mm(a, b, out=out)
+    synchronize(device)
+    began_s, fastest_s, ended_s = clock(), float("inf"), 0.0
+    while ended_s < began_s + seconds:
+        start_s = clock()
+        torch.mm(a, b, out=out)
+        synchronize(device)
+        ended_s = clock()
+        fastest_s = min(fastest_s, ended_s - start_s)
+    return 2 * side**3 / fastest_s / 1e12
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was given; on a CPU nothing is ever left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def gpu_peak_mib(device: torch.device) -> dict[str, float]:
+    """Return the most memory of a CUDA device this process ever used and held, MiB; nothing on a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu_peak_allocated_mib": torch.cuda.max_memory_allocated(device) / MIB,
+        "gpu_peak_reserved_mib": torch.cuda.max_memory_reserved(device) / MIB,
+    }

@@ -1,0 +1,219 @@
+"""What is inside a step of a diffusion model, and what a plain form of the same model takes; inside a fresh process.
+
+The two forms take turns, so that whatever else the machine does meets both alike. The ratio of their steps is a figure
+of this one run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from vivace.bench.inputs.loops import render_loop
+from vivace.bench.process import Found, Job, Report
+from vivace.bench.speed.run import opening_of
+from vivace.bench.speed.sessions import Session
+from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_values
+from vivace.bench.systems.engine import Engine, Opening
+from vivace.errors import UsageError
+from vivace.media.frame import Rgb
+from vivace.models.base import StreamModel
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import torch
+
+    from vivace.models.live2diff.parts import Parts
+    from vivace.models.live2diff.unet import Live2DiffUNet
+    from vivace.runtime.stages import StageTimer
+
+MODEL_STAGES = ("depth", "encode", "unet", "decode")
+PLAIN_OPTIONS = {"anchor_joint": 0.0}
+"""The plain form takes its anchors as they come: what it is timed on costs the same, and its warm-up far less."""
+LEAST_TURNS = 4
+"""Of each form, however long they take."""
+ANCHOR_NOW = {"anchor": 1.0}
+"""Asks for anchors anew, which are set in the steps that follow, one row in each."""
+PLAIN_WARMUP_STEPS = 2
+"""Beside the lag; the plain form has nothing to compile, and its steps cost the same from the first."""
+
+Clock = Callable[[], float]
+
+
+class DiffusionModel(StreamModel, Protocol):
+    """A model that is looked into."""
+
+    timer: StageTimer
+
+    @property
+    def parts(self) -> Parts:
+        """The weights."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+
+def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:
+    """Time steps and stages of a model and of its plain form, in turns; relate the UNet to what the device can do.
+
+    `job.settings`: `case`, `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `prompt`, `seed`.
+    """
+    from vivace.bench.speed.device import gpu_peak_mib, matrix_tflops
+
+    if job.plain is None:
+        raise UsageError(f"{job.engine.name} has no plain form to be compared with")
+    opening, case = opening_of(job.settings), job.settings["case"]
+    frames, warmup, budget_s = (job.settings[name] for name in ("frames", "warmup_frames", "budget_s"))
+    total = warmup + frames
+    pictures = render_loop(opening.size, seed=opening.seed)
+
+    engine = job.engine.open()
+    ours = Runs(engine, opening, pictures, clock)
+    ours.warm_up(warmup, lambda done: report(done, total))
+    found = Found(engine.about)
+    found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(ours.model.device).items()]
+
+    plain_engine = job.plain.open()
+    plain = Runs(plain_engine, opening, pictures, clock, PLAIN_OPTIONS)
+    with SeenCall(plain.model.parts.unet) as seen:
+        plain.warm_up(PLAIN_WARMUP_STEPS + plain.lag, lambda _: report(warmup, total))
+    take_turns(ours, plain, frames, budget_s, lambda done: report(warmup + done, total))
+    hitch_ms = ours.dearest_ms(ANCHOR_NOW, ours.lag + 2)
+
+    tflop = seen.flops() / 1e12
+    tflops = tflop / (percentile(ours.stage_ms("unet"), 50) / 1000.0)
+    rate = matrix_tflops(ours.model.device, ours.model.runtime.precision)
+    found.values += [
+        *ours.values(case),
+        Value("anchor_step_ms", case, hitch_ms),
+        Value("unet_tflop", case, tflop),
+        Value("unet_tflops", case, tflops),
+        Value("matrix_tflops", case, rate),
+        Value("unet_matrix_share", case, tflops / rate),
+        ratio("times_plain", case, plain.rounds, ours.rounds, "step"),
+        ratio("unet_times_plain", case, plain.rounds, ours.rounds, "unet"),
+    ]
+    found.beside[job.plain.name] = Found(plain_engine.about, plain.values(case))
+    report(total, total)
+    return found
+
+
+Times = dict[str, list[float]]
+"""ms by stage, and of the whole `step`."""
+
+
+class Runs:
+    """Steps of one model on the pictures of a moving scene, with what each of them and of its stages took."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        opening: Opening,
+        pictures: Sequence[Rgb],
+        clock: Clock,
+        options: Mapping[str, float] | None = None,
+    ) -> None:
+        """Open a session; `options` that the model does not have are left out."""
+        self.model = cast("DiffusionModel", engine.model)
+        known = {option.name for option in self.model.spec.options}
+        given = {name: value for name, value in (options or {}).items() if name in known}
+        self.lag = self.model.spec.output_lag_frames
+        self.rounds: list[Times] = []
+        """What was timed, a turn each."""
+        self._session = Session(self.model, opening, pictures, options=given)
+        self.clock = clock
+        self._number = 0
+
+    def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
+        """Take steps that are not timed."""
+        for done in range(steps):
+            self._step()
+            tell(done + 1)
+
+    def take_turn(self, seconds: float, most: int) -> None:
+        """Time steps for so long, at least one and at most so many."""
+        self.model.timer.enabled = True
+        times: list[float] = []
+        began_s = self.clock()
+        while len(times) < most and (not times or self.clock() - began_s < seconds):
+            times.append(self._step())
+        self.model.timer.enabled = False
+        self.rounds.append({"step": times, **self.model.timer.take()})
+
+    def dearest_ms(self, options: Mapping[str, float], steps: int) -> float:
+        """Take steps with other options of the model from now on, and return what the dearest of them took."""
+        self._session.options = {**self._session.options, **options}
+        return max(self._step() for _ in range(steps))
+
+    def stage_ms(self, stage: str) -> list[float]:
+        """Return what was timed of a stage, in order."""
+        return [ms for times in self.rounds for ms in times.get(stage, [])]
+
+    def values(self, case: str) -> list[Value]:
+        """Return percentiles of the steps and of every stage."""
+        values = percentile_values("model_step_ms", case, self.stage_ms("step"))
+        for stage in MODEL_STAGES:
+            values += percentile_values(f"model_{stage}_ms", case, self.stage_ms(stage))
+        return values
+
+    def _step(self) -> float:
+        chunk = self._session.chunk(self._number)
+        self._number += 1
+        began_s = self.clock()
+        self.model.step([self._session.state], [chunk])
+        return (self.clock() - began_s) * 1000.0
+
+
+class SeenCall:
+    """Looks at the shapes a network is called with, while it is entered."""
+
+    def __init__(self, unet: Live2DiffUNet) -> None:
+        self._unet = unet
+        self._shapes: tuple[torch.Size, torch.Size] | None = None
+
+    def __enter__(self) -> Self:
+        self._handle = self._unet.register_forward_pre_hook(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _look(self, module: object, inputs: tuple[Any, ...]) -> None:
+        del module
+        latents, _, _, text, _ = inputs
+        self._shapes = latents.shape, text.shape
+
+    def flops(self) -> int:
+        """Return the floating-point operations of the last call that was seen."""
+        from vivace.bench.speed.flops import Call, unet_flops
+
+        assert self._shapes is not None, "the network was not called"
+        (rows, _, height, width), (_, tokens, _) = self._shapes
+        return unet_flops(self._unet.cfg, Call(rows, height, width, tokens))
+
+
+def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tell: Callable[[int], object]) -> None:
+    """Let the two time steps in turns, until ours has so many, or the time is over and a few turns are taken."""
+    turn_s = math.inf if budget_s is None else budget_s / (2 * BLOCKS)
+    each = max(1, frames // BLOCKS)
+    began_s = ours.clock()
+    for turn in range(BLOCKS):
+        if budget_s is not None and turn >= LEAST_TURNS and ours.clock() - began_s > budget_s:
+            return
+        ours.take_turn(turn_s, each)
+        plain.take_turn(turn_s, each)
+        tell(len(ours.stage_ms("step")))
+
+
+def ratio(metric: str, case: str, slow: Sequence[Times], fast: Sequence[Times], stage: str) -> Value:
+    """Return the ratio of medians of a stage, over all turns and, as blocks, of each pair of turns."""
+
+    def median_ms(rounds: Sequence[Times]) -> float:
+        return percentile([ms for times in rounds for ms in times[stage]], 50)
+
+    blocks = [median_ms([s]) / median_ms([f]) for s, f in zip(slow, fast, strict=True)]
+    return Value(metric, case, median_ms(slow) / median_ms(fast), blocks)

@@ -1,0 +1,178 @@
+"""How many sessions of one model a machine serves in time.
+
+All sessions get their pictures at the same moment, the worst case, and are stepped together, as `StreamModel.step` is
+made for. A picture is in time if its step ends within one period. A picture whose period is over before its step began
+is never painted: it is late without costing anything, as live streams drop what is stale.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from vivace.bench.inputs.loops import render_loop, there_and_back
+from vivace.bench.systems.engine import Opening
+from vivace.errors import CapacityError
+from vivace.media.frame import Rgb
+from vivace.models.base import Chunk, StreamModel
+
+SHARE = 0.99
+"""Share of pictures that must be in time."""
+MAX_SESSIONS = 256
+WARMUP_STEPS = 5
+
+Clock = Callable[[], float]
+
+
+class Session:
+    """A model's state and the pictures it is shown."""
+
+    def __init__(
+        self,
+        model: StreamModel,
+        opening: Opening,
+        pictures: Sequence[Rgb],
+        seed: int = 0,
+        options: Mapping[str, float] | None = None,
+    ) -> None:
+        """Open the model; `pictures` are shown there and back, with the model's own `options`.
+
+        Raises:
+            ControlError, CapacityError: the size cannot be served.
+        """
+        self.state: Any = model.open(opening.size, seed=opening.seed + seed)
+        self._spec = model.spec
+        self._embeds = model.encode_prompt(opening.prompt).embeds
+        self._pictures = pictures
+        self.options = options or {}
+
+    def chunk(self, number: int) -> Chunk:
+        """Return the `number`-th chunk of pictures."""
+        first = number * self._spec.chunk_frames
+        indices = range(first, first + self._spec.chunk_frames)
+        rgb = np.stack([self._pictures[there_and_back(index, len(self._pictures))] for index in indices])
+        return Chunk(
+            rgb,
+            self._embeds,
+            self._spec.denoising_steps[0],
+            strength=self._spec.default_strength,
+            options=self.options,
+        )
+
+
+class Server(Protocol):
+    """Steps any number of sessions."""
+
+    def step(self, sessions: int, number: int) -> None:
+        """Paint chunk `number` of as many sessions."""
+
+
+class ModelServer:
+    """Steps sessions of one model together; opens them when they are first needed."""
+
+    def __init__(self, model: StreamModel, opening: Opening) -> None:
+        self._model = model
+        self._opening = opening
+        self._pictures = render_loop(opening.size, seed=opening.seed)
+        self._sessions: list[Session] = []
+
+    def step(self, sessions: int, number: int) -> None:
+        """Paint chunk `number` of the first `sessions` sessions.
+
+        Raises:
+            CapacityError: no memory for so many.
+        """
+        while len(self._sessions) < sessions:
+            self._sessions.append(Session(self._model, self._opening, self._pictures, seed=len(self._sessions)))
+        active = self._sessions[:sessions]
+        self._model.step([one.state for one in active], [one.chunk(number) for one in active])
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When pictures come."""
+
+    period_s: float
+    """Time between two chunks of a session; also the time a chunk may take."""
+    ticks: int
+    """Chunks of a trial."""
+
+
+def share_in_time(
+    server: Server,
+    sessions: int,
+    pace: Pace,
+    *,
+    clock: Clock = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> float:
+    """Return the share of chunks that are painted in time, 0 to 1; gives up once `SHARE` is out of reach."""
+    for number in range(WARMUP_STEPS):
+        server.step(sessions, number)
+    allowed_late = int((1.0 - SHARE) * pace.ticks + 1e-9)
+    late = 0
+    start_s = clock()
+    for tick in range(pace.ticks):
+        due_s = start_s + tick * pace.period_s
+        if (early_s := due_s - clock()) > 0:
+            sleep(early_s)
+        if clock() < due_s + pace.period_s:
+            server.step(sessions, WARMUP_STEPS + tick)
+        late += clock() > due_s + pace.period_s + 1e-9
+        if late > allowed_late:
+            return 1.0 - late / pace.ticks
+    return 1.0 - late / pace.ticks
+
+
+def search(holds: Callable[[int], bool], *, guess: int = 1, limit: int = MAX_SESSIONS) -> int:
+    """Return the greatest number that holds, 0 to `limit`, if every smaller one holds too.
+
+    Doubles or halves from `guess` until the answer is enclosed, then bisects.
+    """
+    low, high = 0, limit + 1
+    number = min(max(guess, 1), limit)
+    while high - low > 1:
+        if holds(number):
+            low = number
+            number = 2 * low if high > limit else (low + high) // 2
+        else:
+            high = number
+            number = high // 2 if low == 0 else (low + high) // 2
+        number = min(max(number, low + 1), high - 1)
+    return low
+
+
+def sessions_held(
+    model: StreamModel,
+    opening: Opening,
+    fps: float,
+    trial_s: float,
+    *,
+    clock: Clock = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+    server: Server | None = None,
+) -> int:
+    """Return how many sessions get 99 % of their pictures in time at `fps`, by trials of `trial_s` each.
+
+    Memory may be the limit as well: what cannot be opened is not served.
+    """
+    chunk = model.spec.chunk_frames
+    pace = Pace(chunk / fps, max(1, round(trial_s * fps / chunk)))
+    serving = server or ModelServer(model, opening)
+    for number in range(WARMUP_STEPS):
+        serving.step(1, number)
+    began_s = clock()
+    serving.step(1, WARMUP_STEPS)
+    alone_s = clock() - began_s
+
+    def holds(sessions: int) -> bool:
+        try:
+            return share_in_time(serving, sessions, pace, clock=clock, sleep=sleep) >= SHARE
+        except CapacityError:
+            return False
+
+    return search(holds, guess=int(pace.period_s / max(alone_s, 1e-4)))

@@ -1,0 +1,1 @@
+"""Figures from single values, and their intervals."""

@@ -1,0 +1,157 @@
+"""Baselines that run beside what is judged: what a metric gives for doing nothing, or for less than a model does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.document import Role
+from vivace.bench.metrics.footage import Frames
+from vivace.bench.systems.system import Job, Painted, System
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
+
+
+class Forwarding:
+    """A model that does what another does; for those that change one thing about it."""
+
+    def __init__(self, model: StreamModel) -> None:
+        self.model = model
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return self.model.spec
+
+    @property
+    def runtime(self) -> RuntimeInfo:
+        """Where the network runs."""
+        return self.model.runtime
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes of a stream of that size."""
+        return self.model.nbytes(size)
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> object:
+        """Allocate the state of one stream."""
+        return self.model.open(size, seed=seed)
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt."""
+        return self.model.encode_prompt(text)
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk."""
+        return self.model.step(states, chunks)
+
+    def reset(self, state: object, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream."""
+        self.model.reset(state, keep=keep, seed=seed)
+
+
+class PerFrame(Forwarding):
+    """A model whose memory is emptied before every frame: the same weights, picture by picture.
+
+    A model whose pictures trail is shown the same ones again until they have come out.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is; nothing trails."""
+        return replace(self.model.spec, output_lag_frames=0)
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Forget, then advance each session by one chunk."""
+        spec = self.model.spec
+        for state in states:
+            self.model.reset(state)
+        made = self.model.step(states, chunks)
+        for _ in range(-(-spec.output_lag_frames // spec.chunk_frames)):
+            further = self.model.step(states, chunks)
+            made = [np.concatenate(parts) for parts in zip(made, further, strict=True)]
+        return [frames[: spec.chunk_frames] for frames in made]
+
+
+class Passthrough:
+    """The source itself: what a metric gives for doing nothing."""
+
+    name = "passthrough"
+    role: Role = "baseline"
+    about = "the source, untouched"
+
+    def accepts(self, job: Job) -> str | None:
+        """Return None: nothing can be done about everything."""
+        del job
+        return None
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Return the source."""
+        del job
+        return Painted(source)
+
+
+class Once:
+    """A system that remembers what it made of its last job, for those that build on it."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.name, self.role, self.about = system.name, system.role, system.about
+        self._made: tuple[str, Painted] | None = None
+
+    def accepts(self, job: Job) -> str | None:
+        """Return what the system says."""
+        return self._system.accepts(job)
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Repaint, unless that was the last thing done."""
+        if self._made is None or self._made[0] != job.name:
+            self._made = job.name, self._system.run(job, source)
+        return self._made[1]
+
+
+class Frozen:
+    """The first picture of another system, for ever: what a metric gives for standing still."""
+
+    name = "frozen"
+    role: Role = "baseline"
+
+    def __init__(self, system: Once) -> None:
+        self._system = system
+        self.about = f"the first picture of {system.name}, for ever"
+
+    def accepts(self, job: Job) -> str | None:
+        """Return what the system says whose picture it is."""
+        return self._system.accepts(job)
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Repeat the first picture; what a mask keeps is kept."""
+        made = self._system.run(job, source)
+        still = np.broadcast_to(made.frames[0], source.shape)
+        if job.masks is not None:
+            still = np.where(job.masks[..., None], still, source)
+        return Painted(np.ascontiguousarray(still), made.refused)
+
+
+class ClassicFilter:
+    """The classical image filter that a style was learned from, picture by picture. Needs torch."""
+
+    name = "filter"
+    role: Role = "baseline"
+    about = "the style's own image filter, frame by frame, no network"
+
+    def accepts(self, job: Job) -> str | None:
+        """Refuse what is not a style."""
+        return None if job.style is not None else "there is an image filter for a style only"
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Filter every frame."""
+        from vivace.train.classic import ClassicFilter as Filter
+
+        assert job.style is not None
+        painter = Filter((source.shape[2], source.shape[1]), job.seed)
+        painted = np.stack([painter.paint(job.style, rgb) for rgb in source])
+        if job.masks is not None:
+            painted = np.where(job.masks[..., None], painted, source)
+        return Painted(painted)

@@ -1,0 +1,135 @@
+"""Planted faults: what a benchmark has to notice, put into a system that is sound.
+
+A metric that does not move when its fault is planted measures nothing. `vivace bench selfcheck` plants each and says
+which metric saw it; the tests hold it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.bench.document import Role
+from vivace.bench.metrics.footage import Frames
+from vivace.bench.quality.cases import Task
+from vivace.bench.systems.baselines import Forwarding
+from vivace.bench.systems.engine import Engine, EngineSpec, ModelEngine
+from vivace.bench.systems.system import Job, Painted, System
+from vivace.models import load_model
+from vivace.models.base import Chunk, StreamModel
+
+FLICKER = 0.02
+SHIFT_LEVELS = 3
+DRIFT_A_MINUTE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong with pictures, and the metric that must see it."""
+
+    key: str
+    title: str
+    task: Task
+    metric: str
+    plant: Callable[[Frames, Frames, Job], Frames]
+    """Gets output, source and job; returns the faulty output."""
+
+
+class Faulty:
+    """A system with a fault."""
+
+    role: Role = "subject"
+
+    def __init__(self, system: System, fault: Fault) -> None:
+        self._system = system
+        self.fault = fault
+        self.name = f"{system.name} + {fault.key}"
+        self.about = f"{system.about}; planted: {fault.title}"
+
+    def accepts(self, job: Job) -> str | None:
+        """Refuse other tasks than the one in which the fault has to be seen."""
+        return (
+            self._system.accepts(job) if job.task == self.fault.task else f"the fault shows in {self.fault.task} cases"
+        )
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Repaint, then spoil."""
+        sound = self._system.run(job, source)
+        return Painted(self.fault.plant(sound.frames, source, job), sound.refused)
+
+
+def _delay(output: Frames, source: Frames, job: Job) -> Frames:
+    del source, job
+    return np.concatenate([output[:1], output[:-1]])
+
+
+def _flicker(output: Frames, source: Frames, job: Job) -> Frames:
+    del source, job
+    gains = np.where(np.arange(len(output)) % 2 == 0, 1 + FLICKER, 1 - FLICKER)
+    return _gain(output, gains)
+
+
+def _shift_outside(output: Frames, source: Frames, job: Job) -> Frames:
+    del source
+    assert job.masks is not None
+    shifted = np.minimum(output[..., 0], 255 - SHIFT_LEVELS) + np.uint8(SHIFT_LEVELS)
+    spoilt = output.copy()
+    spoilt[..., 0] = np.where(job.masks, output[..., 0], shifted)
+    return spoilt
+
+
+def _drift(output: Frames, source: Frames, job: Job) -> Frames:
+    del source
+    minutes = np.arange(len(output)) / job.fps / 60.0
+    return _gain(output, 1 + DRIFT_A_MINUTE * minutes)
+
+
+def _gain(output: Frames, gains: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Frames:
+    """Multiply each frame; one frame at a time, for minutes of them."""
+    # Dithered rounding: a slow drift is less than a level, and plain rounding would hide it in flat areas.
+    dither = np.random.default_rng(0).random((*output.shape[1:3], 1), np.float32)
+    spoilt = np.empty_like(output)
+    for index, gain in enumerate(gains):
+        spoilt[index] = np.clip(output[index] * gain + dither, 0, 255)
+    return spoilt
+
+
+LEAK_US = 20
+LEAK = f"every frame takes {LEAK_US} µs longer than the one before"
+
+
+def leaky_engine(model: str, threads: int | None = None) -> EngineSpec:
+    """Return the spec of a model that gets slower and slower."""
+    return EngineSpec(f"{model} + leak", "vivace.bench.systems.faults:open_leaky", {"model": model, "threads": threads})
+
+
+def open_leaky(model: str, threads: int | None = None) -> Engine:
+    """Load a model and plant the leak. Raises what `load_model` does."""
+    return ModelEngine(LeakyModel(load_model(model, threads=threads)), about=f"{LEAK}, ")
+
+
+class LeakyModel(Forwarding):
+    """A model whose steps take longer and longer."""
+
+    def __init__(self, model: StreamModel, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(model)
+        self._sleep = sleep
+        self._steps = 0
+
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+        """Advance each session by one chunk, and dawdle."""
+        self._steps += 1
+        self._sleep(self._steps * LEAK_US / 1e6)
+        return self.model.step(states, chunks)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("delay", "every picture comes one frame late", "style", "content_lag", _delay),
+    Fault("flicker", "brightness alternates by ±2 %", "style", "flicker_ratio", _flicker),
+    Fault("shift", f"red is {SHIFT_LEVELS} levels up outside the mask", "region", "untouched_psnr", _shift_outside),
+    Fault("drift", "brightness grows by 1 % a minute", "drift", "drift_brightness", _drift),
+)

@@ -1,0 +1,303 @@
+"""Systems made elsewhere: a folder of what they put out, or a command that reads frames and writes frames.
+
+The command's protocol is made to be spoken in twenty lines of any language (`examples/foreign_system.py`). On its
+standard input come one line of JSON for the job, then for each frame a line of JSON and the raw bytes it announces:
+
+    {"vivace_bench": 1, "case": "walkers/style/ink", "prompt": "…", "width": 256, "height": 256, "fps": 24.0, "seed": 0,
+     "masked": false}
+    {"index": 0, "time_s": 81.02, "bytes": 196608, "mask_bytes": 0}   followed by RGB rows, then mask rows (0 or 255)
+
+It writes on standard output, for each frame, `{"index": 0, "time_s": 81.05, "bytes": 196608}` and the RGB rows, or,
+once and instead, `{"refused": "why it cannot do the job"}`. `time_s` is the sender's monotonic clock; what is measured
+here is measured by ours. The end of standard input is the end of the job.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+
+from vivace.bench.document import Role
+from vivace.bench.inputs.clips import VIDEO_SUFFIXES, read
+from vivace.bench.metrics.footage import Frames
+from vivace.bench.process import ending, last_words
+from vivace.bench.systems.system import Job, Painted
+from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
+from vivace.media.frame import Rgb
+from vivace.redaction import redact
+
+PROTOCOL_VERSION = 1
+ANSWER_TIMEOUT_S = 120.0
+"""A system that loads and compiles takes a while; one that is silent for so long is stuck."""
+MAX_HEADER_BYTES = 4096
+
+
+def command_name(command: str) -> str:
+    """Return what a command is called where nobody has named it: its program."""
+    words = shlex.split(command)
+    return Path(words[0]).name if words else "command"
+
+
+class FolderSystem:
+    """Outputs that lie in a folder.
+
+    For the case `walkers/style/ink` that is the file `walkers/style/ink.mkv` (or `.mp4`, …), or the folder of numbered
+    pictures `walkers/style/ink/`.
+    """
+
+    role: Role = "subject"
+
+    def __init__(self, folder: Path, *, name: str | None = None) -> None:
+        """Take the outputs in `folder`.
+
+        Raises:
+            SourceNotFoundError: there is no such folder.
+        """
+        if not folder.is_dir():
+            raise SourceNotFoundError(f"{folder}: no such folder; `vivace bench export` says what belongs in it")
+        self._folder = folder
+        self.name = name or folder.resolve().name
+        self.about = f"outputs made elsewhere, read from the folder {folder.name}"
+
+    def accepts(self, job: Job) -> str | None:
+        """Refuse a case of which there is no output."""
+        return None if self._find(job.name) is not None else f"there is no output {job.name} in {self._folder.name}"
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Read the output of a case.
+
+        Raises:
+            SourceUnsupportedError: it has another number of frames or another size than the case.
+        """
+        from vivace.media.source import open_source
+
+        path = self._find(job.name)
+        if path is None:
+            raise SourceNotFoundError(f"{self._folder / job.name}: no such output")
+        with open_source(path) as output:
+            pictures = read(output, len(source) + 1)
+        if len(pictures) != len(source):
+            raise SourceUnsupportedError(
+                f"{path} has {'more' if len(pictures) > len(source) else len(pictures)} frames; "
+                f"the case {job.name} has {len(source)}"
+            )
+        if pictures[0].shape != source[0].shape:
+            found, wanted = pictures[0].shape, source[0].shape
+            raise SourceUnsupportedError(f"{path} is {found[1]}x{found[0]} px; the case is {wanted[1]}x{wanted[0]}")
+        return Painted(np.stack(pictures))
+
+    def _find(self, case: str) -> Path | None:
+        folder = self._folder / case
+        if folder.is_dir():
+            return folder
+        files = (folder.with_name(folder.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))
+        return next((path for path in files if path.exists()), None)
+
+
+class CommandSystem:
+    """A command that speaks the protocol of this module; started anew for every case."""
+
+    role: Role = "subject"
+
+    def __init__(self, command: str, *, name: str | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self._command = command
+        self._timeout_s = timeout_s
+        self.name = name or command_name(command)
+        self.about = f"the command {redact(command)}"
+
+    def accepts(self, job: Job) -> str | None:
+        """Return None: a command refuses for itself."""
+        del job
+        return None
+
+    def run(self, job: Job, source: Frames) -> Painted:
+        """Send every frame and collect the answers.
+
+        A frame that is not answered shows what a viewer would see: the answer before it, and black before the first.
+
+        Raises:
+            SourceError: the command cannot be started, breaks the protocol, dies or is stuck.
+        """
+        height, width = source.shape[1:3]
+        with CommandProcess(self._command, job, (width, height), timeout_s=self._timeout_s) as process:
+            sender = threading.Thread(target=_send_all, args=(process, source, job), daemon=True)
+            sender.start()
+            painted = dict(process.answers())
+            if process.refused is not None:
+                return Painted(source, refused=process.refused)
+            sender.join()
+        frames = np.zeros_like(source)
+        for index in range(len(source)):
+            frames[index] = painted.get(index, frames[max(index - 1, 0)])
+        missing = len(source) - len(painted)
+        if missing == len(source):
+            raise SourceLostError(f"{self._command}: put out no frame for {job.name}")
+        return Painted(frames)
+
+
+def _send_all(process: CommandProcess, source: Frames, job: Job) -> None:
+    for index, rgb in enumerate(source):
+        if not process.send(index, rgb, None if job.masks is None else job.masks[index]):
+            return
+    process.finish()
+
+
+class CommandProcess:
+    """One run of a command: frames go in and come out, in any order and at any pace. A context manager."""
+
+    def __init__(
+        self,
+        command: str,
+        job: Job,
+        size: tuple[int, int],
+        *,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the command for a job with frames of `(width, height)` px.
+
+        Raises:
+            SourceNotFoundError: there is no such command.
+        """
+        self._command = command
+        self._size = size
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed on exit)
+        self._answers: Queue[tuple[int, Rgb] | BaseException | None] = Queue()
+        self.refused: str | None = None
+        """Why the command would not do the job, once it said so."""
+        try:
+            self._process = subprocess.Popen(
+                shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            )
+        except OSError as error:
+            self._errors.close()
+            raise SourceNotFoundError(f"{command}: cannot be started ({error.strerror})") from error
+        header = {
+            "vivace_bench": PROTOCOL_VERSION,
+            "case": job.name,
+            "prompt": job.prompt,
+            "width": size[0],
+            "height": size[1],
+            "fps": job.fps,
+            "seed": job.seed,
+            "masked": job.masks is not None,
+        }
+        self._write(json.dumps(header).encode() + b"\n")
+        self._reader = threading.Thread(target=self._read, name="bench-command", daemon=True)
+        self._reader.start()
+
+    def send(self, index: int, rgb: Rgb, mask: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> bool:
+        """Give the command a frame; False when it no longer reads. Blocks while its pipe is full."""
+        pixels = np.ascontiguousarray(rgb).tobytes()
+        rows = b"" if mask is None else (mask.astype(np.uint8) * np.uint8(255)).tobytes()
+        head = {"index": index, "time_s": self._clock(), "bytes": len(pixels), "mask_bytes": len(rows)}
+        return self._write(json.dumps(head).encode() + b"\n" + pixels + rows)
+
+    def finish(self) -> None:
+        """Say that no more frames come."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            return  # It went without waiting for the end, which is its right.
+
+    def receive(self, timeout_s: float | None = None) -> tuple[int, Rgb] | None:
+        """Return the next frame that comes out, with its index; None at the end.
+
+        Raises:
+            SourceStalledError: nothing came in time.
+            SourceLostError: the command died.
+            DecodeError: what it wrote is not the protocol.
+        """
+        try:
+            answer = self._answers.get(timeout=timeout_s or self._timeout_s)
+        except Empty:
+            raise SourceStalledError(
+                f"{self._command}: no frame for {timeout_s or self._timeout_s:g} s{last_words(self._errors)}"
+            ) from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def answers(self) -> Iterator[tuple[int, Rgb]]:
+        """Return every frame that comes out, until the end."""
+        while (answer := self.receive()) is not None:
+            yield answer
+
+    def _write(self, data: bytes) -> bool:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return False  # What the reader finds out says why.
+        return True
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while (answer := self._read_one(self._process.stdout)) is not None:
+                self._answers.put(answer)
+            code = self._process.wait()
+            if code != 0 and self.refused is None:
+                raise SourceLostError(f"{self._command}: {ending(code)}{last_words(self._errors)}")
+            self._answers.put(None)
+        except (DecodeError, SourceLostError) as error:
+            self._answers.put(error)
+
+    def _read_one(self, pipe: IO[bytes]) -> tuple[int, Rgb] | None:
+        line = pipe.readline(MAX_HEADER_BYTES)
+        if not line:
+            return None
+        try:
+            head = json.loads(line)
+            if "refused" in head:
+                self.refused = str(head["refused"])
+                return None
+            index, size = int(head["index"]), int(head["bytes"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise DecodeError(
+                f"{self._command}: wrote {line[:80]!r} where a line of JSON with index and bytes belongs"
+            ) from error
+        width, height = self._size
+        if size != width * height * 3 or index < 0:
+            raise DecodeError(
+                f"{self._command}: frame {index} has {size} bytes; {width}x{height} px of RGB are {width * height * 3}"
+            )
+        data = pipe.read(size)
+        if len(data) != size:
+            raise SourceLostError(f"{self._command}: ended inside frame {index}{last_words(self._errors)}")
+        return index, np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the command: at once where it still runs."""
+        if self._process.poll() is None and (error is not None or self.refused is not None):
+            self._process.kill()
+        self.finish()
+        try:
+            self._process.wait(timeout=self._timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()

@@ -1,0 +1,140 @@
+"""What a run of the benchmark is about: one of Vivace's models, or a system made elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vivace.bench.systems.engine import EngineSpec, command_engine, model_arguments, model_engine
+from vivace.bench.systems.foreign import command_name
+from vivace.errors import UsageError, install_extra
+from vivace.models.loading import LoadOptions
+
+if TYPE_CHECKING:
+    from vivace.bench.systems.system import System
+    from vivace.models.base import StreamModel
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: one of ours, or a system made elsewhere."""
+
+    model: str = "mini"
+    command: str | None = None
+    outputs: Path | None = None
+    name: str | None = None
+    """What it is called in the results."""
+    threads: int | None = None
+    runtime: str | None = None
+    """What runs the model; its default if not given."""
+    loading: LoadOptions = field(default_factory=LoadOptions)
+    """How the model is loaded."""
+    against: Path | None = None
+    """Another checkout of Vivace, whose code is measured in turn with this one's."""
+
+    def __post_init__(self) -> None:
+        if self.command is not None and self.outputs is not None:
+            raise UsageError("--command and --outputs name two systems; give one of them")
+        if self.against is not None and not self.ours:
+            raise UsageError("--against is another checkout of Vivace; it says nothing of --command or --outputs")
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of Vivace's models."""
+        return self.command is None and self.outputs is None
+
+    @property
+    def title(self) -> str:
+        """What one of Vivace's models is called in the results.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        from vivace.models import describe
+
+        return self.name or describe(self.model).name
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is a network of another size than the embedded one: minutes then buy few frames.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        from vivace.models import describe
+
+        return self.ours and describe(self.model).family != "mini"
+
+    def plain_engine(self) -> EngineSpec | None:
+        """Return the model in the plain form that a speed-up is measured against, where it has one."""
+        from vivace.models import describe
+
+        if not self.ours or describe(self.model).family != "live2diff":
+            return None
+        arguments = model_arguments(self.model, self.threads, options=self.loading)
+        return EngineSpec("plain eager", "vivace.bench.systems.plain:open_plain", arguments)
+
+    def engine(self) -> EngineSpec:
+        """Return it as something that can be timed.
+
+        Raises:
+            UsageError: a folder of outputs cannot be.
+        """
+        if self.outputs is not None:
+            raise UsageError("--outputs is a folder: how fast it was made cannot be measured; give --command")
+        if self.command is not None:
+            return command_engine(self.command, self.name or command_name(self.command))
+        engine = model_engine(self.model, self.threads, runtime=self.runtime, options=self.loading)
+        return replace(engine, name=self.title)
+
+    def against_engine(self) -> EngineSpec | None:
+        """Return the same model as the other checkout's code runs it, if there is one.
+
+        Raises:
+            UsageError: the folder holds no `vivace`.
+        """
+        from vivace.bench.machine import read_commit
+
+        if self.against is None:
+            return None
+        for code in (self.against / "src", self.against):
+            if (code / "vivace" / "__init__.py").is_file():
+                commit = read_commit(code / "vivace")
+                name = f"{self.title} at {commit or self.against.resolve().name}"
+                return replace(self.engine(), name=name, code=str(code.resolve()))
+        raise UsageError(f"--against {self.against}: no src/vivace in there; give the folder of a checkout of Vivace")
+
+
+def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
+    """Return the subject as something that repaints clips, and its model if it is one of ours.
+
+    Raises:
+        VivaceError: there is no such model or folder.
+    """
+    from vivace.bench.systems.foreign import CommandSystem, FolderSystem
+    from vivace.bench.systems.system import ModelSystem
+    from vivace.models import load_model
+
+    if subject.outputs is not None:
+        return FolderSystem(subject.outputs, name=subject.name), None
+    if subject.command is not None:
+        return CommandSystem(subject.command, name=subject.name), None
+    model = load_model(subject.model, runtime=subject.runtime, threads=subject.threads, options=subject.loading)
+    return ModelSystem(model, name=subject.title), model
+
+
+def open_exact(subject: Subject) -> tuple[System | None, str | None]:
+    """Return the subject without acceleration, or why there is none."""
+    if not subject.ours:
+        return None, "only for Vivace's own models, which can be run without their short cuts"
+    if importlib.util.find_spec("torch") is None:
+        return None, f"needs torch, in which the exact run is done: {install_extra('train')}"
+    from vivace.bench.systems.system import ModelSystem
+    from vivace.models import load_model
+
+    # The embedded model has one precision of every runtime, and knows no other.
+    exact = replace(subject.loading, precision="f32") if subject.heavy else subject.loading
+    model = load_model(subject.model, runtime="eager", threads=subject.threads, options=exact)
+    return ModelSystem(model, name="exact", role="baseline"), None

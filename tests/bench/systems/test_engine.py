@@ -1,0 +1,167 @@
+"""Foreign systems as something to be timed: both ends of a command, its refusals, and who waits for whom."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fakes import FakeModel, FakeSource, picture, pictures
+from timing_fakes import job_of
+from vivace.bench.inputs.loops import render_clip
+from vivace.bench.speed import run as speed_run
+from vivace.bench.systems.engine import (
+    ModelEngine,
+    Opening,
+    ProcessorRunner,
+    command_engine,
+    model_engine,
+    per_frame_engine,
+)
+from vivace.errors import SourceLostError, SourceNotFoundError, StepError, UnknownModelError
+
+SIZE = (32, 16)
+OPENING = Opening(SIZE, 25.0, "ink", 3)
+
+INVERT = """
+import json, sys
+inside, out = sys.stdin.buffer, sys.stdout.buffer
+job = json.loads(inside.readline())
+{preamble}
+while line := inside.readline():
+    head = json.loads(line)
+    rgb = inside.read(head["bytes"])
+    out.write(json.dumps({{"index": head["index"], "time_s": 0.0, "bytes": len(rgb)}}).encode() + b"\\n")
+    out.write(bytes(255 - value for value in rgb))
+    out.flush()
+"""
+REFUSE = """
+out.write(json.dumps({"refused": "no " + job["prompt"]}).encode() + b"\\n"); out.flush(); sys.exit(0)
+"""
+
+
+def command(tmp_path: Path, preamble: str = "") -> str:
+    script = tmp_path / "system.py"
+    script.write_text(INVERT.format(preamble=preamble), "utf-8")
+    return f"{sys.executable} {script}"
+
+
+class Echo:
+    """A processor that answers when asked; counts what is inside."""
+
+    def __init__(self, order: Any = None) -> None:
+        self.waiting: Queue[tuple[int, Any] | None] = Queue()
+        self.sent = 0
+        self.closed = 0
+        self.order = order
+
+    def open(self, *_: Any) -> None:
+        pass
+
+    def send(self, index: int, rgb: Any) -> bool:
+        self.sent += 1
+        self.waiting.put((index if self.order is None else self.order(index), rgb))
+        return True
+
+    def finish(self) -> None:
+        self.waiting.put(None)
+
+    def receive(self) -> tuple[int, Any] | None:
+        return self.waiting.get(timeout=20)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_command_gets_every_picture_and_its_answers_have_their_place(tmp_path: Path) -> None:
+    engine = command_engine(command(tmp_path), "invert").open()
+    runner = engine.open(OPENING)
+    frames = list(runner.run(FakeSource(pictures(12)), live=False))
+    assert [frame.index for frame in frames] == list(range(12))
+    assert all(np.array_equal(frame.rgb, 255 - picture(frame.index)) for frame in frames)
+    assert [frame.capture_time_s for frame in frames] == [frame.capture_time_s for frame in pictures(12)]
+    assert runner.change_prompt("red") is None
+    assert runner.stats() is None
+    runner.close()
+
+
+def test_a_command_that_refuses_says_why(tmp_path: Path) -> None:
+    runner = command_engine(command(tmp_path, REFUSE), "invert").open().open(OPENING)
+    with pytest.raises(StepError, match="no ink"):
+        list(runner.run(FakeSource(pictures(3)), live=False))
+
+
+def test_a_command_that_dies_or_is_not_there_says_so(tmp_path: Path) -> None:
+    dying = command(tmp_path, "print('out of ink', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(SourceLostError, match="out of ink"):
+        list(command_engine(dying, "x").open().open(OPENING).run(FakeSource(pictures(3)), live=False))
+    with pytest.raises(SourceNotFoundError):
+        command_engine("/nowhere/at-all", "x").open().open(OPENING)
+
+
+def test_leaving_a_command_early_ends_it(tmp_path: Path) -> None:
+    frames = command_engine(command(tmp_path), "invert").open().open(OPENING).run(FakeSource(pictures(60)), live=False)
+    assert next(frames).index == 0
+    frames.close()
+
+
+def test_a_command_is_timed_without_what_cannot_be_seen_from_outside(tmp_path: Path) -> None:
+    render_clip(tmp_path / "clip.mp4", (64, 48), 50)
+    engine = command_engine(command(tmp_path), "invert").open()
+    job = job_of(engine, clip=str(tmp_path / "clip.mp4"), frames=20)
+    found = speed_run.pace(job, lambda done, total: None, counters={"cpu_ms_per_frame": lambda: 0.0})
+    metrics = {value.metric for value in found.values}
+    assert {"fps", "frame_ms_p99", "first_frame_cold_s", "first_frame_warm_s"} <= metrics
+    assert not [metric for metric in metrics if metric.startswith(("stage_", "cpu_", "resident", "peak", "model_"))]
+    assert {"stages", "CPU time and memory", "model_step_ms"} <= found.not_run.keys()
+
+
+def test_where_every_frame_counts_pictures_wait_for_answers() -> None:
+    echo = Echo()
+    frames = ProcessorRunner(echo, in_flight=4).run(FakeSource(pictures(100)), live=False)
+    for _ in range(10):
+        next(frames)
+        assert echo.sent <= 10 + 4 + 1
+    assert len(list(frames)) == 90
+    assert echo.closed
+
+
+def test_an_answer_to_a_picture_that_was_not_sent_is_refused() -> None:
+    with pytest.raises(StepError, match="picture 7"):
+        list(ProcessorRunner(Echo(lambda index: index + 7)).run(FakeSource(pictures(2)), live=False))
+
+
+def test_a_source_that_fails_ends_after_the_frames_before_it() -> None:
+    source = FakeSource(pictures(3), error=SourceLostError("unplugged"))
+    seen = []
+    frames = ProcessorRunner(Echo()).run(source, live=True)
+    with pytest.raises(SourceLostError, match="unplugged"):
+        for frame in frames:
+            seen.append(frame.index)
+    assert seen == [0, 1, 2]
+
+
+def test_a_stream_without_a_prompt_is_the_baseline_and_paints_nothing() -> None:
+    model = FakeModel()
+    engine = ModelEngine(model, paints=False)
+    runner = engine.open(Opening(SIZE, 25.0, "red"))
+    frames = list(runner.run(FakeSource(pictures(5)), live=False))
+    assert all(np.array_equal(frame.rgb, picture(frame.index)) for frame in frames)
+    assert model.chunks == []
+    assert engine.model is None
+    assert runner.change_prompt("green") is None
+    runner.close()
+
+
+@pytest.mark.parametrize("spec", [model_engine("nimi"), per_frame_engine("nimi")])
+def test_an_engine_of_no_model_is_refused_by_name(spec: Any) -> None:
+    with pytest.raises(UnknownModelError, match="nimi"):
+        spec.open()
+
+
+def test_the_per_frame_baseline_says_what_it_is() -> None:
+    assert "emptied" in per_frame_engine("mini").open().about

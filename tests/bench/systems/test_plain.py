@@ -1,0 +1,91 @@
+"""The baseline puts out what the model does, and the work of a call is what a counter finds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tolerance import near
+from vivace.bench.speed.flops import Call, unet_flops
+from vivace.bench.systems.plain import PLAIN, make_plain
+from vivace.models.live2diff.motion import Clip, KvCache, Live
+from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
+from vivace.models.live2diff.window import join_windows, window_at
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+TINY = UNetConfig(channels=(32, 64), layers=1, groups=8, text_channels=8, depth_channels=(4, 8))
+
+
+def make_unet(cfg: UNetConfig = TINY) -> Live2DiffUNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        unet = Live2DiffUNet(cfg).eval()
+        for parameter in unet.parameters():  # biases and norms must have a say
+            parameter.data += 0.05 * torch.randn_like(parameter)
+        for attention in unet.temporal_attentions():
+            attention.refresh_tables()
+    return unet
+
+
+def filled(cache: KvCache, seed: int) -> KvCache:
+    generator = torch.Generator().manual_seed(seed)
+    for layer in cache.layers:
+        layer.copy_(torch.randn(layer.shape, generator=generator))
+    return cache
+
+
+@torch.inference_mode()
+def test_the_plain_form_gives_the_same_numbers_and_leaves_the_same_cache() -> None:
+    ours, plain = make_unet(), make_unet()
+    make_plain(plain)
+    for kind, form in PLAIN.items():
+        of_ours, of_plain = (sum(type(m) is k for m in u.modules()) for u, k in ((ours, kind), (plain, form)))
+        assert of_plain == of_ours > 0
+    caches = {unet: [filled(unet.open_cache(2, 6, 5), seed) for seed in (1, 2)] for unet in (ours, plain)}
+    generator = torch.Generator().manual_seed(9)
+    for call in (0, 3, 11):
+        window = join_windows([window_at(call, 2), window_at(call + 4, 2)])
+        latents, depth = torch.randn(2, 4, 4, 6, 5, generator=generator)
+        text = torch.randn(4, 7, 8, generator=generator)
+        timesteps = torch.tensor([399.0, 199.0] * 2)
+        first, second = (unet(latents, depth, timesteps, text, Live(caches[unet], window)) for unet in (ours, plain))
+        assert first.abs().max() > 0.1
+        assert near(second, first)
+    for one, other in zip(caches[ours], caches[plain], strict=True):
+        for a, b in zip(one.layers, other.layers, strict=True):
+            assert near(b, a)
+
+
+@torch.inference_mode()
+def test_the_plain_form_warms_up_as_ours_does() -> None:
+    ours, plain = make_unet(), make_unet()
+    make_plain(plain)
+    generator = torch.Generator().manual_seed(9)
+    latents, depth = torch.randn(2, 8, 4, 6, 5, generator=generator)
+    text = torch.randn(1, 7, 8, generator=generator)
+    first, second = (unet(latents, depth, torch.tensor([399.0]), text, Clip(8)) for unet in (ours, plain))
+    assert near(second, first)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "call"),
+    [
+        (TINY, Call(rows=2, height=6, width=5, text_tokens=7)),
+        (TINY, Call(rows=1, height=8, width=8)),
+        (UNetConfig(channels=(32, 64, 64), groups=8, layers=2, text_channels=16), Call(rows=3, height=9, width=12)),
+        (UNetConfig(), Call(rows=2, height=64, width=64)),
+    ],
+)
+def test_the_closed_form_is_what_a_counter_finds(cfg: UNetConfig, call: Call) -> None:
+    with torch.device("meta"):
+        unet = Live2DiffUNet(cfg)
+        make_plain(unet)
+        cache = unet.open_cache(call.rows, call.height, call.width)
+        pictures = torch.empty(call.rows, 4, call.height, call.width)
+        text = torch.empty(call.rows, call.text_tokens, cfg.text_channels)
+        window = window_at(20, call.rows).to("meta")
+        with FlopCounterMode(display=False) as counter:
+            unet(pictures, pictures, torch.empty(call.rows), text, Live([cache], window))
+    assert unet_flops(cfg, call) == counter.get_total_flops()
