@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
+
+import jwt
 import pytest
 
 from vivace.errors import UsageError
@@ -66,11 +71,74 @@ def test_a_changed_character_anywhere_is_noticed() -> None:
             read_token(SECRET, bad, now_s=NOW_S)
 
 
-@pytest.mark.parametrize("text", ["", "v1", "v1.a.b", "v2.a.b", "v1..", "a.b.c.d", "v1." + "a" * 5000 + ".b", "é.ü.ß"])
+@pytest.mark.parametrize(
+    "text", ["", "v1", "v1.a.b", "v2.a.b", "v1..", "a.b.c.d", "v1." + "a" * 5000 + ".b", "é.ü.ß", "\ud800.a.b"]
+)
 def test_what_is_no_token_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(TokenError) as caught:
         read_token(SECRET, text, now_s=NOW_S)
     assert len(str(caught.value)) < 120
+
+
+def minted(algorithm: str = "HS256", key: str = SECRET, **claims: object) -> str:
+    """Return a token of another maker."""
+    return jwt.encode({"exp": NOW_S + 60, "jti": "theirs", "scope": "publish"} | claims, key, algorithm)
+
+
+def test_any_jwt_library_mints_and_reads_tokens() -> None:
+    access = read_token(SECRET, minted(iss="them", iat=1, scope="view  publish"), now_s=NOW_S)
+    assert (access.client, access.scopes, access.session) == ("token:theirs", {"publish", "view"}, None)
+    assert read_token(SECRET, minted(scope="view", session="abc"), now_s=NOW_S).session == "abc"
+    header, payload, _ = token("view", "publish").split(".")
+    assert json.loads(base64.urlsafe_b64decode(header + "==")) == {"alg": "HS256", "typ": "JWT"}
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    assert claims.pop("jti")
+    assert claims == {"exp": 1_800_000_060, "scope": "publish view"}
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512", "none"])
+def test_no_algorithm_is_taken_but_the_one(algorithm: str) -> None:
+    key = SECRET if algorithm != "none" else ""
+    with pytest.raises(TokenError, match="alg"):
+        read_token(SECRET, minted(algorithm, key), now_s=NOW_S)
+    *signed, _ = minted(algorithm, key).split(".")
+    with pytest.raises(TokenError):
+        read_token(SECRET, ".".join([*signed, token("view").split(".")[2]]), now_s=NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"exp": None}, "exp: "),
+        ({"exp": "soon"}, "exp: "),
+        ({"exp": True}, "exp: "),
+        ({"exp": float("nan")}, "exp: "),
+        ({"exp": float("inf")}, "exp: "),
+        ({"exp": 10**400}, "exp: "),
+        ({"exp": NOW_S}, "expired"),
+        ({"scope": None}, "scope: "),
+        ({"scope": ["view"]}, "scope: "),
+        ({"scope": ""}, "scopes are"),
+        ({"scope": "everything"}, "scopes are"),
+        ({"scope": "admin", "session": "abc"}, "its scope is view"),
+        ({"scope": "view", "session": 3}, "session: "),
+        ({"jti": None}, "jti: |JWT ID"),
+        ({"nbf": time.time() + 86_400}, "not yet valid"),
+        ({"aud": "another"}, "[Aa]udience"),
+    ],
+)
+def test_claims_of_another_kind_are_refused(claims: dict[str, object], words: str) -> None:
+    with pytest.raises(TokenError, match=words) as caught:
+        read_token(SECRET, minted(**claims), now_s=NOW_S)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("missing", ["exp", "jti", "scope"])
+def test_no_claim_may_be_missing(missing: str) -> None:
+    claims = {"exp": NOW_S + 60, "jti": "theirs", "scope": "view"}
+    del claims[missing]
+    with pytest.raises(TokenError, match=f"{missing}: Field required"):
+        read_token(SECRET, jwt.encode(claims, SECRET, "HS256"), now_s=NOW_S)
 
 
 @pytest.mark.parametrize("expires_s", [0, -1, 367 * 86_400])
@@ -88,6 +156,8 @@ def test_a_scope_that_is_none_is_refused() -> None:
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(SecretError, match="vivace serve secret"):
         token("view", secret="hunter2")
+    with pytest.raises(SecretError, match="vivace serve secret"):
+        check_listening("127.0.0.1", "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3_600), (" 7d ", 604_800)])

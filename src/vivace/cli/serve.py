@@ -42,7 +42,7 @@ Examples:
 
 LOCAL_RECORDINGS = Path("vivace-recordings")
 
-NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2")
+NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2", "jwt")
 """What the serve extra brings."""
 
 
@@ -103,6 +103,7 @@ def serve_app(settings: Settings) -> App:
         session
             The only session it may watch.
         """
+        _need_serve_extra()
         from vivace.serve.auth import make_token, parse_duration_s
 
         secret = os.environ.get("VIVACE_SERVE_TOKEN_SECRET", "")
@@ -117,6 +118,7 @@ def serve_app(settings: Settings) -> App:
     @app.command(help_epilogue="")
     def secret() -> None:
         """Print a new secret to sign tokens with."""
+        _need_serve_extra()
         from vivace.serve.auth import make_secret
 
         print(make_secret())

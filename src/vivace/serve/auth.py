@@ -1,22 +1,24 @@
 """Who may do what: signed tokens with scopes and an expiry, and which addresses may be served without one.
 
-A token is `v1.<payload>.<signature>`: JSON in base64url, signed with HMAC-SHA256. The server keeps no list of them;
-whoever knows the secret can make and check them. A new secret ends all tokens.
+A token is a JSON Web Token (RFC 7519), signed with HMAC-SHA256 (`HS256`, and nothing else). Its claims are `exp`, `jti`
+(a name of its own), `scope` (words, as in RFC 8693) and perhaps `session`. The server keeps no list of tokens: whoever
+knows the secret can make and check them, with any JWT library. A new secret ends all tokens.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import ipaddress
-import json
 import re
 import secrets
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vivace.errors import UsageError
+import jwt
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from vivace.errors import UsageError, describe_invalid
 
 Scope = Literal["publish", "view", "admin"]
 """`publish` opens sessions and steers its own, `view` watches, `admin` may do all of it to every session."""
@@ -25,6 +27,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 MIN_SECRET_CHARS = 32
 """128 bits in hexadecimal digits: nobody guesses it, offline, from a token."""
+ALGORITHM = "HS256"
 MAX_TOKEN_CHARS = 1_024
 MAX_EXPIRES_S = 366 * 86_400
 
@@ -71,18 +74,23 @@ def make_secret() -> str:
     return secrets.token_hex(32)
 
 
-def check_secret(secret: str) -> bytes:
-    """Return the key of a secret.
+def check_secret(secret: str) -> None:
+    """Refuse a secret that tokens cannot be signed with.
 
     Raises:
-        SecretError: it is short enough to be guessed.
+        SecretError: it is short enough to be guessed, or a key of another kind.
     """
     if len(secret) < MIN_SECRET_CHARS:
         raise SecretError(
             f"the token secret has {len(secret)} characters; {MIN_SECRET_CHARS} or more are needed, "
             "`vivace serve secret` makes one"
         )
-    return secret.encode()
+    try:
+        jwt.get_algorithm_by_name(ALGORITHM).prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise SecretError(
+            f"the token secret cannot be used ({error}); `vivace serve secret` makes one that can"
+        ) from error
 
 
 def make_token(
@@ -98,44 +106,70 @@ def make_token(
         session: the only session it may watch; for the scope `view` alone.
 
     Raises:
-        SecretError: a secret that is too short.
+        SecretError: a secret that tokens cannot be signed with.
         UsageError: no scope, one that does not go with a session, or an expiry out of range.
     """
-    key = check_secret(secret)
-    if not scopes or not scopes <= set(SCOPES):
-        raise UsageError(f"scopes are {sorted(scopes)}; give one or more of {', '.join(SCOPES)}")
-    if session is not None and scopes != {"view"}:
-        raise UsageError(f"a token for one session watches it, so its scope is view, not {', '.join(sorted(scopes))}")
+    check_secret(secret)
+    _check_scopes(scopes, session)
     if not 1 <= expires_s <= MAX_EXPIRES_S:
         raise UsageError(f"a token cannot expire in {expires_s:g} s; give 1 s to {MAX_EXPIRES_S // 86_400} d")
-    claims: dict[str, object] = {
-        "id": secrets.token_hex(8),
-        "scopes": sorted(scopes),
-        "expires": int(now_s + expires_s),
-    }
+    claims = {"jti": secrets.token_hex(8), "exp": int(now_s + expires_s), "scope": " ".join(sorted(scopes))}
     if session is not None:
         claims["session"] = session
-    payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
-    return f"v1.{payload}.{_encode(_sign(key, payload))}"
+    return jwt.encode(claims, secret, ALGORITHM)
 
 
 def read_token(secret: str, token: str, *, now_s: float) -> Access:
     """Return what a token grants.
 
     Raises:
-        TokenError: it is damaged, expired or signed with another secret. The message never repeats it.
+        TokenError: it is damaged, expired, signed with another secret or in another way, or its claims are not those
+            of a token. The message never repeats it.
     """
-    parts = token.split(".") if len(token) <= MAX_TOKEN_CHARS else []
-    if len(parts) != 3 or parts[0] != "v1":
-        raise TokenError("this is not a token of a Vivace server; `vivace serve token` makes one")
-    if not hmac.compare_digest(parts[2].encode(), _encode(_sign(check_secret(secret), parts[1])).encode()):
-        raise TokenError("the token was signed with another secret; make a new one with `vivace serve token`")
-    # Signed by us, so what is inside is ours.
-    claims = json.loads(_decode(parts[1]))
-    if now_s >= claims["expires"]:
+    check_secret(secret)
+    try:
+        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
+            raise jwt.DecodeError
+        # Expiry is held against the clock given.
+        payload = jwt.decode(token, secret, [ALGORITHM], options={"verify_exp": False})
+        claims = _Claims.model_validate(payload)
+    except jwt.InvalidSignatureError as error:
+        raise TokenError(
+            "the token was signed with another secret; make a new one with `vivace serve token`"
+        ) from error
+    except jwt.DecodeError as error:
+        raise TokenError("this is not a token of a Vivace server; `vivace serve token` makes one") from error
+    except jwt.InvalidTokenError as error:
+        raise TokenError(f"the token cannot be used ({error}); make a new one with `vivace serve token`") from error
+    except ValidationError as error:
+        raise TokenError(
+            f"the token's claims are wrong: {describe_invalid(error.errors(include_input=False))}"
+        ) from error
+    if now_s >= claims.exp:
         raise TokenError("the token has expired; make a new one with `vivace serve token`")
-    scopes = frozenset[str]().union(*(_IMPLIED[scope] for scope in claims["scopes"]))
-    return Access(f"token:{claims['id']}", scopes, session=claims.get("session"))
+    scopes = frozenset(claims.scope.split())
+    _check_scopes(scopes, claims.session, TokenError)
+    granted = frozenset[str]().union(*(_IMPLIED[scope] for scope in scopes))
+    return Access(f"token:{claims.jti}", granted, session=claims.session)
+
+
+class _Claims(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    exp: FiniteFloat
+    """Seconds since 1970; from then on the token is void."""
+    jti: str
+    """Name of the token, for counting what is opened with it."""
+    scope: str
+    """Scopes, with spaces between."""
+    session: str | None = None
+
+
+def _check_scopes(scopes: Set[str], session: str | None, error: type[UsageError] = UsageError) -> None:
+    if not scopes or not scopes <= set(SCOPES):
+        raise error(f"scopes are {sorted(scopes)}; give one or more of {', '.join(SCOPES)}")
+    if session is not None and scopes != {"view"}:
+        raise error(f"a token for one session watches it, so its scope is view, not {', '.join(sorted(scopes))}")
 
 
 def parse_duration_s(text: str) -> float:
@@ -180,15 +214,3 @@ def check_listening(host: str, secret: str | None) -> None:
 def same_text(left: str, right: str) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(left.encode(), right.encode())
-
-
-def _sign(key: bytes, payload: str) -> bytes:
-    return hmac.new(key, b"vivace-token-v1." + payload.encode(), hashlib.sha256).digest()
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
