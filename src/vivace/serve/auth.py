@@ -80,17 +80,12 @@ def check_secret(secret: str) -> None:
     Raises:
         SecretError: it is short enough to be guessed, or a key of another kind.
     """
-    if len(secret) < MIN_SECRET_CHARS:
-        raise SecretError(
-            f"the token secret has {len(secret)} characters; {MIN_SECRET_CHARS} or more are needed, "
-            "`vivace serve secret` makes one"
-        )
     try:
+        if len(secret) < MIN_SECRET_CHARS:
+            raise jwt.InvalidKeyError(f"it has {len(secret)} characters, and {MIN_SECRET_CHARS} or more are needed")
         jwt.get_algorithm_by_name(ALGORITHM).prepare_key(secret)
     except jwt.InvalidKeyError as error:
-        raise SecretError(
-            f"the token secret cannot be used ({error}); `vivace serve secret` makes one that can"
-        ) from error
+        raise SecretError(f"the token secret cannot be used: {error}; `vivace serve secret` makes one") from error
 
 
 def make_token(
@@ -123,28 +118,20 @@ def read_token(secret: str, token: str, *, now_s: float) -> Access:
     """Return what a token grants.
 
     Raises:
-        TokenError: it is damaged, expired, signed with another secret or in another way, or its claims are not those
-            of a token. The message never repeats it.
+        TokenError: it is damaged, expired, signed with another secret or in another way, or claims something else. The
+            message never repeats it.
     """
     check_secret(secret)
     try:
         if len(token) > MAX_TOKEN_CHARS or not token.isascii():
-            raise jwt.DecodeError
-        # Expiry is held against the clock given.
-        payload = jwt.decode(token, secret, [ALGORITHM], options={"verify_exp": False})
+            raise jwt.DecodeError("too long, or not ASCII")
+        payload = jwt.decode(token, secret, [ALGORITHM], options={"verify_exp": False})  # by the clock given, below
         claims = _Claims.model_validate(payload)
     except jwt.InvalidSignatureError as error:
-        raise TokenError(
-            "the token was signed with another secret; make a new one with `vivace serve token`"
-        ) from error
-    except jwt.DecodeError as error:
-        raise TokenError("this is not a token of a Vivace server; `vivace serve token` makes one") from error
-    except jwt.InvalidTokenError as error:
-        raise TokenError(f"the token cannot be used ({error}); make a new one with `vivace serve token`") from error
-    except ValidationError as error:
-        raise TokenError(
-            f"the token's claims are wrong: {describe_invalid(error.errors(include_input=False))}"
-        ) from error
+        raise TokenError("the token was signed with another secret; `vivace serve token` makes a new one") from error
+    except (jwt.InvalidTokenError, ValidationError) as error:
+        what = describe_invalid(error.errors()) if isinstance(error, ValidationError) else error
+        raise TokenError(f"this token cannot be used ({what}); `vivace serve token` makes one") from error
     if now_s >= claims.exp:
         raise TokenError("the token has expired; make a new one with `vivace serve token`")
     scopes = frozenset(claims.scope.split())
@@ -157,11 +144,8 @@ class _Claims(BaseModel):
     model_config = ConfigDict(strict=True)
 
     exp: FiniteFloat
-    """Seconds since 1970; from then on the token is void."""
     jti: str
-    """Name of the token, for counting what is opened with it."""
     scope: str
-    """Scopes, with spaces between."""
     session: str | None = None
 
 
