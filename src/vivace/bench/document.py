@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError
+from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError, describe_invalid
 
 SCHEMA_VERSION: Literal[1] = 1
 """Goes up when a reader of the old document would misunderstand the new one."""
@@ -276,8 +276,9 @@ def read_document(path: Path) -> Document:
     try:
         return Document.model_validate(fields)
     except ValidationError as error:
+        problems = describe_invalid(error.errors())
         raise SourceUnsupportedError(
-            f"{path}: not a valid document of `vivace bench`: {_first(error)}; was it edited by hand?"
+            f"{path}: not a valid document of `vivace bench`: {problems}; was it edited by hand?"
         ) from error
 
 
@@ -289,13 +290,6 @@ def _flat(settings: Mapping[str, JsonValue], prefix: str = "") -> dict[str, Json
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(map(str, problem["loc"]))
-    more = error.error_count() - 1
-    return f"{place or 'document'}: {problem['msg']}" + (f" (and {more} more)" if more else "")
 
 
 def _one_line(text: str) -> str:
