@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError, StepError
 from vivace.media.frame import Frame
 from vivace.media.source import Source, SourceInfo
-from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo, StepResult
 
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
@@ -123,12 +123,20 @@ class FakeModel:
     def encode_negative(self, text: str) -> Prompt:
         return self.encode_prompt(text)
 
-    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
         assert self._stepping.acquire(blocking=False), "two steps of one model at the same time"
         try:
-            return [self._step(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
+            return [self.result(self._step(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
         finally:
             self._stepping.release()
+
+    def held(self) -> int:
+        """How many pictures stay inside after a step."""
+        return self.spec.output_lag_frames
+
+    def result(self, rgb: NDArray[np.uint8]) -> StepResult:
+        """What a step gives, of its pictures; for models that say more of them."""
+        return StepResult(rgb)
 
     def _step(self, state: FakeState, chunk: Chunk) -> NDArray[np.uint8]:
         width, height = state.size
@@ -148,7 +156,7 @@ class FakeModel:
         for rgb in chunk.rgb:
             state.waiting.append(paint(rgb, embeds, state.seed, state.memory))
             state.memory = (state.memory // 2 + rgb // 2).astype(np.uint8)
-        ready = max(0, len(state.waiting) - self.spec.output_lag_frames)
+        ready = max(0, len(state.waiting) - self.held())
         out, state.waiting = state.waiting[:ready], state.waiting[ready:]
         return np.array(out, np.uint8).reshape(ready, height, width, 3)
 

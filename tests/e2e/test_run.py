@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 STATS_KEYS = {
     "model", "runtime", "device", "size", "frames_in", "frames_out", "dropped", "fps", "latency_ms", "stages_ms",
-    "time_to_first_frame_ms", "kept_token_ratio", "peak_memory_mib",
+    "time_to_first_frame_ms", "work_share", "peak_memory_mib",
 }  # fmt: skip
 
 

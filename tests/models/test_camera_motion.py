@@ -83,7 +83,7 @@ def test_strokes_stay_on_the_world_while_the_camera_pans(mini, monkeypatch):
         """Mean change between frames after undoing the pan of 4 px a frame, away from the border."""
         monkeypatch.setattr(mini, "follow_camera", follow)
         state = mini.open((SIDE, SIDE))
-        frames = [mini.step([state], [Chunk(seen(picture, 0, 4 * i)[None], swirl)])[0][0] for i in range(8)]
+        frames = [mini.step([state], [Chunk(seen(picture, 0, 4 * i)[None], swirl)])[0].rgb[0] for i in range(8)]
         pairs = pairwise(frames[2:])
         return float(np.mean([np.abs(b[32:-32, 32:-36].astype(int) - a[32:-32, 36:-32]).mean() for a, b in pairs]))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vivace.media.size import Box
-from vivace.stream.blend import Region, blend
+from vivace.stream.blend import Region, blend, region_of
 
 RNG = np.random.default_rng(1)
 SOURCE = RNG.integers(0, 256, (40, 64, 3), dtype=np.uint8)
@@ -48,6 +48,34 @@ def test_a_blend_changes_neither_picture():
     blend(source, painted, 0.5, Region(np.full((40, 64), 99, np.uint8)))
     np.testing.assert_array_equal(source, SOURCE)
     np.testing.assert_array_equal(painted, PAINTED)
+
+
+def test_two_regions_let_through_what_both_do():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 40, 64), dtype=np.uint8)
+    one[:5], other[:, 9], one[20:], other[20:] = 0, 0, 255, 255
+    both = Region(one).within(Region(other))
+    expected = Region(np.rint(one.astype(float) * other / 255).astype(np.uint8))
+    assert both.box == expected.box
+    np.testing.assert_array_equal(both.weights(256), expected.weights(256))
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (5, 8), (40, 64), (3, 7)])
+def test_a_mask_on_a_models_grid_is_enlarged_cell_by_cell(grid):
+    mask = np.random.default_rng(1).integers(1, 256, (2, *grid), dtype=np.uint8)
+    region = region_of(mask, 1, (64, 40), None)
+    weights = region.weights(256)[:, ::3].astype(int)
+    for y in range(40):
+        for x in range(64):
+            cell = int(mask[1, y * grid[0] // 40, x * grid[1] // 64])
+            assert weights[y, x] == cell + (cell >> 7)
+
+
+def test_all_and_nothing_take_no_mask():
+    user = Region(np.full((40, 64), 99, np.uint8))
+    assert region_of("all", 0, (64, 40), user) is user
+    assert region_of("all", 0, (64, 40), None) is None
+    assert blend(SOURCE, PAINTED, 1.0, region_of("none", 0, (64, 40), user)) is SOURCE
 
 
 def test_a_region_knows_its_box():

@@ -52,7 +52,7 @@ def test_the_document_has_the_agreed_keys_and_is_json():
     document = json.loads(json.dumps(stats_of(Meter()).to_dict()))
     agreed = {
         "model", "runtime", "device", "size", "frames_in", "frames_out", "dropped", "fps", "latency_ms", "stages_ms",
-        "time_to_first_frame_ms", "kept_token_ratio", "peak_memory_mib",
+        "time_to_first_frame_ms", "work_share", "peak_memory_mib",
     }  # fmt: skip
     assert agreed <= set(document)
     assert list(document["stages_ms"]) == ["capture", "prepare", "denoise", "refine", "encode"]
@@ -102,10 +102,10 @@ def test_prompt_to_pixel_ends_with_the_first_frame_made_with_the_prompt():
 
 def test_the_kept_ratio_is_the_mean_effort_of_painted_frames():
     meter = Meter()
-    meter.painted(Painting(1.0, 10.0, 1.0, 3, 1.0))
-    meter.painted(Painting(1.0, 5.0, 1.0, 1, 0.5))
+    meter.painted(Painting(1.0, 10.0, 1.0, 3, 1.0, 1.0))
+    meter.painted(Painting(1.0, 5.0, 1.0, 1, 0.5, 0.25))
     meter.painted(Painting(1.0, None, 0.0, 7))
     stats = stats_of(meter)
-    assert stats.kept_token_ratio == pytest.approx(0.875)
+    assert stats.work_share == pytest.approx(0.8125)
     assert stats.effort_frames == {1.0: 3, 0.5: 1}
     assert stats.frames_untouched == 7

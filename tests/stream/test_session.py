@@ -1,14 +1,22 @@
+from itertools import cycle
+
 import numpy as np
 import pytest
 
 from fakes import EMBEDS, SIZE, FakeModel, fail_on, paint, pictures
 from vivace.errors import CapacityError, SessionClosedError, StepError
 from vivace.media.size import Size
+from vivace.models.base import StepResult
 from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.latency import Meter
+from vivace.stream.mask import open_mask
 from vivace.stream.session import Session, SessionPolicy
 
 RED, GREEN = (np.array(EMBEDS[name], np.float32) for name in ("red", "green"))
+
+
+def made(count: int, edited="all", *, size: Size = SIZE) -> StepResult:
+    return StepResult(np.zeros((count, size[1], size[0], 3), np.uint8), edited)
 
 
 class Rig:
@@ -143,7 +151,6 @@ def test_a_first_prompt_fades_in_over_the_source_and_the_last_one_out():
 
 
 def test_outside_the_mask_the_source_is_exact():
-    from vivace.stream.mask import open_mask
 
     rig = Rig(mask=open_mask("8,4,16,8"))
     frames = pictures(3)
@@ -362,7 +369,6 @@ def test_a_model_without_strength_is_always_asked_for_all_of_it():
 
 
 def test_masks_and_the_presence_of_a_prompt_blend_where_the_strength_is_the_models():
-    from vivace.stream.mask import open_mask
 
     rig = Rig(FakeModel(conditions=("prompt", "strength")), strength=0.5, mask=open_mask("0,0,16,16"), crossfade_s=0.2)
     frames = pictures(12)
@@ -443,12 +449,86 @@ def test_a_failure_inside_a_lagging_model_loses_no_frame():
     assert [out.index for out in outs] == list(range(9))
 
 
-def test_a_model_that_returns_something_else_than_promised_has_failed():
-    model = FakeModel()
-    model.step = lambda states, chunks: [np.zeros((1, 3, 3, 3), np.uint8)]
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([made(1, size=(3, 3))], "returned uint8 (1, 3, 3, 3) instead of uint8 ('n', 16, 32, 3)"),
+        ([StepResult(np.zeros((1, 16, 32, 3), np.float32))], "returned float32 (1, 16, 32, 3) instead of uint8"),
+        ([made(2)], "returned 2 pictures, of 1 inside it 0 to 1 were due"),
+        ([], "returned 0 results of one stream"),
+        ([made(1), made(1)], "returned 2 results of one stream"),
+        ([made(1, np.zeros((2, 4, 4), np.uint8))], "a mask uint8 (2, 4, 4) for 1 pictures"),
+        ([made(1, np.zeros((1, 4, 4), np.float32))], "a mask float32 (1, 4, 4) for 1 pictures"),
+        ([made(1, np.zeros((1, 0, 4), np.uint8))], "a mask uint8 (1, 0, 4) for 1 pictures"),
+    ],
+)
+def test_a_model_that_returns_something_else_than_promised_has_failed(results, said):
+    model = FakeModel(lag=1)
+    model.step = lambda states, chunks: results
     rig = Rig(model)
-    rig.play(pictures(1))
-    assert "returned uint8 (1, 3, 3, 3) instead of uint8 (1, 16, 32, 3)" in rig.stats.last_error
+    [source] = pictures(1)
+    np.testing.assert_array_equal(rig.play([source])[0].rgb, source.rgb)
+    assert said in rig.stats.last_error
+
+
+def test_a_model_that_trails_by_more_than_it_says_has_failed():
+    model = FakeModel(lag=1)
+    model.held = lambda: 2
+    rig = Rig(model)
+    assert [out.index for out in rig.play(pictures(3)) + rig.session.flush()] == [0, 1, 2]
+    assert "returned 0 pictures, of 2 inside it 1 to 2 were due" in rig.stats.last_error
+
+
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 3), (4, 5)])
+def test_how_many_pictures_a_step_gives_is_the_models_word(chunk_frames, lag):
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
+    held = cycle((lag, 0, 2, 1, lag, lag, 0))
+    rig.model.held = lambda: next(held)
+    frames = pictures(15)
+    outs = rig.play(frames) + rig.session.flush()
+    assert [out.index for out in outs] == list(range(15))
+    assert rgbs(outs) == rgbs(Rig().play(frames))
+
+
+def test_where_the_model_edited_nothing_the_source_is_exact():
+    rig = Rig()
+    rig.model.result = lambda rgb: StepResult(rgb, "none")
+    frames = pictures(3)
+    assert all(out.rgb is frame.rgb for out, frame in zip(rig.play(frames), frames, strict=True))
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 2])
+def test_the_users_mask_and_the_models_are_joined(chunk_frames):
+    grid = np.zeros((4, 2, 4), np.uint8)
+    for index in range(4):
+        grid[index, :, index:] = 255  # another one for each picture, on a grid of 8 x 8 px
+    rig = Rig(FakeModel(chunk_frames=chunk_frames), mask=open_mask("0,0,32,12"))
+    given = iter(grid.reshape(-1, chunk_frames, 2, 4))
+    rig.model.result = lambda rgb: StepResult(rgb, next(given))
+    frames = pictures(4)
+    for index, (out, frame, full) in enumerate(zip(rig.play(frames), frames, Rig().play(frames), strict=True)):
+        inside = np.zeros((16, 32), bool)
+        inside[:12, 8 * index :] = True
+        np.testing.assert_array_equal(out.rgb, np.where(inside[..., None], full.rgb, frame.rgb))
+
+
+def test_what_stands_in_for_a_failed_picture_leaves_alone_what_the_model_left_alone():
+    rig = Rig(FakeModel(on_step=fail_on(1)))
+    mask = np.array([[[255, 0]]], np.uint8)
+    rig.model.result = lambda rgb: StepResult(rgb, mask)
+    frames = pictures(2)
+    first, second = rig.play(frames)
+    np.testing.assert_array_equal(second.rgb, first.rgb)
+    np.testing.assert_array_equal(second.rgb[:, 16:], frames[0].rgb[:, 16:])
+
+
+def test_the_work_of_a_step_is_what_the_model_did_and_not_what_it_was_asked_for():
+    rig = Rig()
+    shares = iter((0.5, 0.25, None, 0.25))
+    rig.model.result = lambda rgb: StepResult(rgb, work=next(shares))
+    rig.play(pictures(4))
+    assert rig.stats.work_share == pytest.approx(0.5)
+    assert rig.stats.effort_frames == {1.0: 4}
 
 
 def test_running_out_of_memory_frees_the_buffers_and_says_what_fits():

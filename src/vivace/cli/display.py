@@ -77,8 +77,8 @@ def status_line(stats: Stats) -> Text:
         f"p95 {_number(stats.latency_ms.get('p95'))} ms",
         f"{stats.dropped} dropped",
     ]
-    if stats.kept_token_ratio is not None:
-        parts.append(f"effort {stats.kept_token_ratio:.0%}")
+    if stats.work_share is not None:
+        parts.append(f"effort {stats.work_share:.0%}")
     parts.append(shorten(stats.prompt) if stats.prompt else "no prompt: the source as it is")
     return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
 

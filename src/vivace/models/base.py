@@ -55,7 +55,7 @@ class ModelSpec:
     warmup_frames: int
     """Frames that become permanent sinks."""
     output_lag_frames: int
-    """How many frames the output trails the input."""
+    """How many frames the output may trail the input; how many come out of a step is told by its result."""
     denoising_steps: tuple[int, ...]
     """Step counts the weights were trained for, the default first."""
     efforts: tuple[float, ...]
@@ -114,6 +114,24 @@ class Chunk:
     """What the user set of `spec.options`, by name; the rest is at its default."""
 
 
+Edited = Literal["all", "none"] | NDArray[np.uint8]
+"""Where pictures differ from their source: everywhere, nowhere, or a mask `uint8 [n h' w']` on the model's own grid, 0
+(the source stays, to the byte) to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step gave one session."""
+
+    rgb: NDArray[np.uint8]
+    """`[n h w 3]`, the next pictures in order. How many is the model's word, from none to all that are inside it; the
+    first chunk of a model with a causal decoder, say, is shorter."""
+    edited: Edited = "all"
+    """What of these pictures is shown over their source."""
+    work: float | None = None
+    """Share of its full work that the step really did, 0 to 1; None is the effort that it was asked for."""
+
+
 class ModelState(Protocol):
     """All buffers of one stream. Weights are never in here."""
 
@@ -161,8 +179,8 @@ class StreamModel(Protocol):
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt; cached by text. Never called on the frame path twice for the same text."""
 
-    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
-        """Advance each session by one chunk and return its frames, `uint8 [t h w 3]` each.
+    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
+        """Advance each session by one chunk and return what is ready of it.
 
         Rows never see each other. Raises StepError, in which case the failed state must be reset before use.
         """

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
-from vivace.media.size import Box
+from vivace.media.size import Box, Size
+from vivace.models.base import Edited
 
 _Bytes = NDArray[np.uint8]
 """Rows of bytes of a picture, `[h 3w]`."""
@@ -28,6 +29,7 @@ class Region:
 
     def __init__(self, alpha: NDArray[np.uint8]) -> None:
         """Take a mask `uint8 [h w]`, 0 (the source stays) to 255 (all painted)."""
+        self._alpha = alpha
         rows = np.flatnonzero(alpha.any(axis=1))
         columns = np.flatnonzero(alpha.any(axis=0))
         if rows.size == 0:
@@ -40,6 +42,14 @@ class Region:
         wide += wide >> 7  # 255 becomes 256, 0 stays 0
         self._weights = np.repeat(wide, 3, axis=1)
         self._faded: tuple[int, NDArray[np.uint16]] = FULL, self._weights
+
+    def within(self, other: Region) -> Region:
+        """Return where both regions let a picture change; weights multiply, so that a full one changes nothing."""
+        product = self._alpha.astype(np.uint16)
+        product *= other._alpha
+        product += 128
+        # A division by 255 to the nearest byte, without dividing.
+        return Region(((product + (product >> 8)) >> 8).astype(np.uint8))
 
     @property
     def empty(self) -> bool:
@@ -60,6 +70,27 @@ class Region:
             weights = product.astype(np.uint16)
             self._faded = opacity, weights
         return weights
+
+
+NOWHERE = Region(np.zeros((1, 1), np.uint8))
+"""The region in which nothing may change, of a picture of any size."""
+
+
+def region_of(edited: Edited, index: int, size: Size, region: Region | None) -> Region | None:
+    """Return where picture `index` of a step is shown: where the model edited it and `region` lets it change.
+
+    Args:
+        edited: what the model says of the step's pictures.
+        index: which of them.
+        size: `(width, height)` of the picture, px; a mask on a coarser grid is enlarged to it cell by cell.
+        region: where the user lets the picture change; None is everywhere.
+    """
+    if isinstance(edited, str):
+        return region if edited == "all" else NOWHERE
+    mask = edited[index]
+    rows, columns = (np.arange(side) * cells // side for side, cells in zip(size[::-1], mask.shape, strict=True))
+    own = Region(mask[rows[:, None], columns])
+    return own if region is None else own.within(region)
 
 
 def blend(source: Rgb, painted: Rgb, strength: float, region: Region | None = None) -> Rgb:

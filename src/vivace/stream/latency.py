@@ -80,6 +80,9 @@ class Painting:
     refine_ms: float
     frames: int
     effort: float = 1.0
+    """What was asked of the model, of its full work."""
+    work: float = 1.0
+    """What it really did of it."""
 
 
 class SessionObserver:
@@ -108,6 +111,8 @@ class _Counts:
     untouched: int = 0
     drops: Counter[str] = field(default_factory=Counter)
     effort_frames: Counter[float] = field(default_factory=Counter)
+    work: float = 0.0
+    """Sum over the painted frames."""
     resets: Counter[str] = field(default_factory=Counter)
     cuts: int = 0
     last_error: str | None = None
@@ -177,6 +182,7 @@ class Meter(SessionObserver):
                 self._counts.untouched += painting.frames
             else:
                 self._counts.effort_frames[painting.effort] += painting.frames
+                self._counts.work += painting.work * painting.frames
 
     def prompt_taken(self, update_index: int, arrived_s: float) -> None:
         """Frames from now on are made with the prompt of this update."""
@@ -250,7 +256,7 @@ class Meter(SessionObserver):
                 stages_ms={stage: times.summary(50, 95, 99) for stage, times in self._stages.items()},
                 time_to_first_frame_ms=self._ttff_ms,
                 prompt_to_pixel_ms=self._prompt_to_pixel.summary(50, 95, 99),
-                kept_token_ratio=sum(e * n for e, n in efforts.items()) / painted if painted else None,
+                work_share=counts.work / painted if painted else None,
                 effort_frames=efforts,
                 decisions=decisions,
                 budget_ms=budget_ms,

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, Prompt, StreamModel
-from vivace.stream.blend import FULL, Region, blend
+from vivace.models.base import Chunk, Keep, Prompt, StepResult, StreamModel
+from vivace.stream.blend import FULL, Region, blend, region_of
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
@@ -86,6 +87,21 @@ class _Ticket:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A picture that the model made, and its frame."""
+
+    ticket: _Ticket
+    result: StepResult
+    index: int
+
+    def picture(self) -> Rgb:
+        """Return it over its source, where it was edited."""
+        source, rgb = self.ticket.source, self.result.rgb[self.index]
+        size = source.shape[1], source.shape[0]
+        return blend(source, rgb, 1.0, region_of(self.result.edited, self.index, size, None))
+
+
 class Session:
     """Turns source frames into painted frames. Used by one thread at a time."""
 
@@ -126,8 +142,8 @@ class Session:
         self._past = 0
         """Counts how often the past was to be forgotten."""
         self._last_chunk: Chunk | None = None
-        self._last_painted: tuple[int, Rgb] | None = None
-        """The newest good picture, and the past it belongs to."""
+        self._last_good: _Good | None = None
+        """The newest picture that the model made."""
         self._shown_s: float | None = None
         self._failures = 0
         self._ended: str | None = None
@@ -274,7 +290,7 @@ class Session:
 
     def _reopen(self, size: Size, seed: int) -> None:
         spare, self._spare = self._spare, None
-        self._last_chunk = self._last_painted = None
+        self._last_chunk = self._last_good = None
         if spare is not None and (spare.size, spare.seed) == (size, seed):
             self._slot.close()
             self._slot = spare
@@ -308,20 +324,21 @@ class Session:
     def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
         """Run one step of the model and finish the frames that come out of it."""
         self._last_chunk = chunk
-        pictures = self._step_model(chunk)
+        result = self._step_model(chunk)
         denoised_s = self._clock()
-        leaving = [(self._inside.popleft(), picture) for picture in pictures]
-        finished = [
-            (ticket, blend(ticket.source, picture, ticket.opacity, ticket.region))
-            for ticket, picture in leaving
-            if ticket is not None
-        ]
+        finished = []
+        for index, picture in enumerate(result.rgb):
+            ticket = self._inside.popleft()
+            if ticket is not None:
+                region = region_of(result.edited, index, self.size, ticket.region)
+                finished.append((ticket, blend(ticket.source, picture, ticket.opacity, region)))
         refined_s = self._clock()
         marks = {"denoise": denoised_s, "refine": refined_s}
         out = [ticket.finish(rgb, marks) for ticket, rgb in finished]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
-        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort))
+        work = chunk.effort if result.work is None else result.work
+        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work))
         if out:
             self.deadline.observe(prepare_ms + denoise_ms + refine_ms, time_s=refined_s, frame_index=out[-1].index)
         return out
@@ -342,21 +359,21 @@ class Session:
 
     # What goes wrong, and what is forgotten
 
-    def _step_model(self, chunk: Chunk) -> list[Rgb]:
-        """Return the pictures the model has ready; after a failure, stand-ins for all that were inside."""
+    def _step_model(self, chunk: Chunk) -> StepResult:
+        """Return what the model has ready; after a failure, stand-ins for all that were inside."""
         try:
-            pictures = self._slot.step(chunk)
+            result = self._slot.step(chunk)
         except CapacityError as error:
             self._end(str(error))
             raise
         except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
             self._recover(error)
-            return [self._stand_in(ticket, chunk) for ticket in self._inside]
+            return StepResult(np.stack([self._stand_in(ticket, chunk) for ticket in self._inside]))
         self._failures = 0
-        for ticket, rgb in zip(self._inside, pictures, strict=False):  # those that leave
+        for index, ticket in enumerate(islice(self._inside, len(result.rgb))):  # those that leave
             if ticket is not None:
-                self._last_painted = ticket.past, rgb
-        return pictures
+                self._last_good = _Good(ticket, result, index)
+        return result
 
     def _recover(self, error: Exception) -> None:
         """Note a failure and begin the memory anew; the last straw ends the session.
@@ -383,9 +400,8 @@ class Session:
         if ticket is None:
             padding: Rgb = chunk.rgb[-1]
             return padding
-        if self._last_painted is not None and self._last_painted[0] == ticket.past:
-            return self._last_painted[1]
-        return ticket.source
+        good = self._last_good
+        return good.picture() if good is not None and good.ticket.past == ticket.past else ticket.source
 
     def _begin_anew(self, reason: str) -> list[Frame]:
         """Have the model forget when painting goes on; return frames that had to come out before that."""
@@ -413,7 +429,7 @@ class Session:
         """End the session and free its buffers."""
         self._ended = self._ended or reason
         self._slot.close()
-        self._spare = self._last_chunk = self._last_painted = None
+        self._spare = self._last_chunk = self._last_good = None
         self._pending.clear()
         self._inside.clear()
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, StepError
-from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, ModelSpec, PreparesEfforts, StreamModel
+from vivace.models.base import Chunk, Keep, ModelSpec, PreparesEfforts, StepResult, StreamModel
 
 
 class _Turns:
@@ -69,28 +68,43 @@ class ModelSlot:
         """Whether there is a past to forget."""
         return self._fed > 0
 
-    def step(self, chunk: Chunk) -> list[Rgb]:
-        """Paint one chunk; return the pictures that are ready: after `n` frames, the first `n - output_lag_frames`.
+    def step(self, chunk: Chunk) -> StepResult:
+        """Paint one chunk; return what is ready.
 
         Raises:
             CapacityError: memory ran out; says what would fit.
-            StepError: the model returned something else than it promises.
+            StepError: the model returned something else than it promises: other pictures, more than are inside it,
+                fewer than its `output_lag_frames` allow, a mask of another number.
             Exception: whatever else the model fails with; `forget` must be called before the next step.
         """
         self._fed += len(chunk.rgb)
         try:
             with self._turns.lock:
-                result = self._model.step([self._state], [chunk])
+                results = self._model.step([self._state], [chunk])
         except Exception as error:
             if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(self._model, self.size) from error
             raise
-        due = max(0, self._fed - self.spec.output_lag_frames) - self._given
-        wanted = (due, self.size[1], self.size[0], 3)
-        if len(result) != 1 or result[0].shape != wanted or result[0].dtype != np.uint8:
-            raise StepError(f"{self.spec.name} returned {_shapes(result)} instead of uint8 {wanted}")
-        self._given += due
-        return list(result[0])
+        if len(results) != 1:
+            raise StepError(f"{self.spec.name} returned {len(results)} results of one stream")
+        [result] = results
+        self._check(result)
+        self._given += len(result.rgb)
+        return result
+
+    def _check(self, result: StepResult) -> None:
+        name, inside = self.spec.name, self._fed - self._given
+        rgb, edited = result.rgb, result.edited
+        wanted = (self.size[1], self.size[0], 3)
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != wanted:
+            raise StepError(f"{name} returned {_shape(rgb)} instead of uint8 {('n', *wanted)}")
+        least, most = max(0, inside - self.spec.output_lag_frames), inside
+        if not least <= len(rgb) <= most:
+            raise StepError(f"{name} returned {len(rgb)} pictures, of {inside} inside it {least} to {most} were due")
+        if not isinstance(edited, str) and (
+            edited.dtype != np.uint8 or edited.ndim != 3 or len(edited) != len(rgb) or edited.size < len(rgb)
+        ):
+            raise StepError(f"{name} returned a mask {_shape(edited)} for {len(rgb)} pictures instead of uint8 [n h w]")
 
     def prepare_efforts(self) -> None:
         """Get the model ready for all its efforts, in the caller's thread; may take seconds."""
@@ -143,5 +157,5 @@ def _mib(nbytes: int) -> str:
     return f"{max(1, round(nbytes / 2**20)):,} MiB"
 
 
-def _shapes(arrays: list[NDArray[np.uint8]]) -> str:
-    return ", ".join(f"{array.dtype} {array.shape}" for array in arrays) or "nothing"
+def _shape(array: NDArray[np.generic]) -> str:
+    return f"{array.dtype} {array.shape}"

@@ -37,8 +37,8 @@ class Stats:
     """From the beginning of `run` (or of the first `push`) to the first output frame."""
     prompt_to_pixel_ms: Mapping[str, float | None]
     """From the arrival of an update with a prompt to the first output frame made with it."""
-    kept_token_ratio: float | None
-    """Mean effort of the painted frames: the share of the full work that was done."""
+    work_share: float | None
+    """Share of its full work that the model did, mean over the painted frames."""
     effort_frames: Mapping[float, int]
     """Painted frames by effort."""
     decisions: tuple[Decision, ...]
@@ -75,7 +75,7 @@ class Stats:
             "stages_ms": {stage: dict(times) for stage, times in self.stages_ms.items()},
             "time_to_first_frame_ms": _rounded(self.time_to_first_frame_ms),
             "prompt_to_pixel_ms": dict(self.prompt_to_pixel_ms),
-            "kept_token_ratio": _rounded(self.kept_token_ratio),
+            "work_share": _rounded(self.work_share),
             "effort_frames": {f"{effort:g}": count for effort, count in self.effort_frames.items()},
             "effort_changes": [
                 {"frame_index": d.frame_index, "before": d.before, "after": d.after, "reason": d.reason}

@@ -85,7 +85,7 @@ def stream(model: StreamModel, frames: Sequence[Rgb], embeds: NDArray[np.float32
     """Paint frames one after the other, as a session does."""
     height, width = frames[0].shape[:2]
     state = model.open((width, height), seed=SEED)
-    return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0][0] for f in frames]
+    return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0].rgb[0] for f in frames]
 
 
 def _hold_textures(model: StreamModel) -> None:

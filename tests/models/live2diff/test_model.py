@@ -40,7 +40,7 @@ def play(model: Live2DiffModel, state: Canvas, pictures: Pictures, **changes: ob
     out: list[Pictures] = []
     for rgb in pictures:
         (painted,) = model.step([state], [chunk(model, rgb, **changes)])
-        out.extend(painted)
+        out.extend(painted.rgb)
     return out
 
 
@@ -70,8 +70,8 @@ def test_pictures_trail_by_the_lag_and_no_more(t_index: tuple[int, ...]) -> None
     assert model.spec.output_lag_frames == lag
     for number, rgb in enumerate(clip(6), start=1):
         (painted,) = model.step([state], [chunk(model, rgb)])
-        assert painted.shape == (int(number > lag), SIZE[1], SIZE[0], 3)
-        assert painted.dtype == np.uint8
+        assert painted.rgb.shape == (int(number > lag), SIZE[1], SIZE[0], 3)
+        assert painted.rgb.dtype == np.uint8
 
 
 def test_later_pictures_never_change_earlier_ones(model: Live2DiffModel) -> None:
@@ -89,8 +89,8 @@ def test_streams_in_one_call_are_what_they_are_alone(model: Live2DiffModel) -> N
     together: list[list[Pictures]] = [[], [], []]
     for frame in range(12):
         painted = model.step(states, [chunk(model, pictures[frame]) for pictures in clips])
-        for out, pictures in zip(together, painted, strict=True):
-            out.extend(pictures)
+        for out, result in zip(together, painted, strict=True):
+            out.extend(result.rgb)
     for ours, expected in zip(together, alone, strict=True):
         difference = np.stack(ours).astype(int) - np.stack(expected)
         assert np.abs(difference).max() <= 1, "to rounding"
@@ -103,7 +103,7 @@ def test_streams_of_several_sizes_share_a_call(model: Live2DiffModel) -> None:
     states = [model.open(size) for size in sizes]
     for frame in range(3):
         painted = model.step(states, [chunk(model, pictures[frame]) for pictures in clips])
-    assert all(np.array_equal(found[0], expected[-1]) for found, expected in zip(painted, alone, strict=True))
+    assert all(np.array_equal(found.rgb[0], expected[-1]) for found, expected in zip(painted, alone, strict=True))
 
 
 def test_the_same_seed_gives_the_same_pictures_and_another_does_not(model: Live2DiffModel) -> None:

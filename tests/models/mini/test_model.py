@@ -47,7 +47,7 @@ def style(index: int) -> np.ndarray:
 
 def paint(model, state, frames, embeds=None, **how) -> list[np.ndarray]:
     embeds = style(1) if embeds is None else embeds
-    return [model.step([state], [Chunk(frame[None], embeds, **how)])[0][0] for frame in frames]
+    return [model.step([state], [Chunk(frame[None], embeds, **how)])[0].rgb[0] for frame in frames]
 
 
 def test_later_input_never_changes_earlier_output(model):
@@ -75,8 +75,8 @@ def test_two_interleaved_sessions_equal_two_separate_ones(model):
     a, b = model.open(SIZE), model.open(SIZE, seed=2)
     for i in range(5):
         together = model.step([a, b], [Chunk(ours[i][None], style(1)), Chunk(theirs[i][None], style(6))])
-        np.testing.assert_array_equal(together[0][0], alone[0][i])
-        np.testing.assert_array_equal(together[1][0], alone[1][i])
+        np.testing.assert_array_equal(together[0].rgb[0], alone[0][i])
+        np.testing.assert_array_equal(together[1].rgb[0], alone[1][i])
 
 
 def test_the_cache_is_written_in_place_and_memory_stays_flat(model):

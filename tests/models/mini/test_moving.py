@@ -155,7 +155,7 @@ def test_a_moving_stream_paints_the_same_whether_moves_are_foreseen_or_not(
 
     def painted() -> list[np.ndarray]:
         state = mini.open((96, 96))
-        out = [mini.step([state], [Chunk(view[None], embeds)])[0] for view in views]
+        out = [mini.step([state], [Chunk(view[None], embeds)])[0].rgb for view in views]
         assert state.canvases[0].textures.at != (0, 0), "the camera was to move"
         return out
 

@@ -83,7 +83,7 @@ class InProcess:
             shown=shown,
             switches=typist.sent,
             drops=drops,
-            effort=None if stats is None else stats.kept_token_ratio,
+            effort=None if stats is None else stats.work_share,
             stages_ms={} if stats is None else stats.stages_ms,
         )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from vivace.bench.systems.baselines import Forwarding
 from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
+
+if TYPE_CHECKING:  # another checkout's package may be older than this class
+    from vivace.models.base import StepResult
 
 
 class SlowModel(Forwarding):
@@ -30,7 +31,7 @@ class SlowModel(Forwarding):
         self._clock = clock
         self._sleep = sleep
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk, and let the rest of the time pass."""
         began_s = self._clock()
         made = self.model.step(states, chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.systems.system import Job, Painted, System
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
+
+if TYPE_CHECKING:  # another checkout's package may be older than this class
+    from vivace.models.base import StepResult
 
 
 class Forwarding:
@@ -42,7 +46,7 @@ class Forwarding:
         """Encode a prompt."""
         return self.model.encode_prompt(text)
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk."""
         return self.model.step(states, chunks)
 
@@ -62,7 +66,7 @@ class PerFrame(Forwarding):
         """What the model is; nothing trails."""
         return replace(self.model.spec, output_lag_frames=0)
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Forget, then advance each session by one chunk."""
         spec = self.model.spec
         for state in states:
@@ -70,8 +74,36 @@ class PerFrame(Forwarding):
         made = self.model.step(states, chunks)
         for _ in range(-(-spec.output_lag_frames // spec.chunk_frames)):
             further = self.model.step(states, chunks)
-            made = [np.concatenate(parts) for parts in zip(made, further, strict=True)]
-        return [frames[: spec.chunk_frames] for frames in made]
+            made = [_joined(*parts) for parts in zip(made, further, strict=True)]
+        return [_first(result, spec.chunk_frames) for result in made]
+
+
+def _joined(first: StepResult, second: StepResult) -> StepResult:
+    """Return the pictures of two steps as those of one."""
+    from vivace.models.base import StepResult
+
+    rgb = np.concatenate([first.rgb, second.rgb])
+    kinds = {result.edited for result in (first, second) if isinstance(result.edited, str)}
+    grids = {result.edited.shape[1:] for result in (first, second) if not isinstance(result.edited, str)}
+    if not grids and len(kinds) == 1:
+        return StepResult(rgb, first.edited)
+    grid = next(iter(grids), (1, 1))
+    return StepResult(rgb, np.concatenate([_mask(result, grid) for result in (first, second)]))
+
+
+def _mask(result: StepResult, grid: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return what was edited of a step's pictures as a mask; one that is none has `grid` cells."""
+    if not isinstance(result.edited, str):
+        return result.edited
+    return np.full((len(result.rgb), *grid), 255 if result.edited == "all" else 0, np.uint8)
+
+
+def _first(result: StepResult, count: int) -> StepResult:
+    """Return the first pictures of a step."""
+    from vivace.models.base import StepResult
+
+    edited = result.edited if isinstance(result.edited, str) else result.edited[:count]
+    return StepResult(result.rgb[:count], edited)
 
 
 class Passthrough:

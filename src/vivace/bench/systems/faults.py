@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
@@ -21,6 +21,9 @@ from vivace.bench.systems.engine import Engine, EngineSpec, ModelEngine
 from vivace.bench.systems.system import Job, Painted, System
 from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
+
+if TYPE_CHECKING:  # another checkout's package may be older than this class
+    from vivace.models.base import StepResult
 
 FLICKER = 0.02
 SHIFT_LEVELS = 3
@@ -120,7 +123,7 @@ class LeakyModel(Forwarding):
         self._sleep = sleep
         self._steps = 0
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk, and dawdle."""
         self._steps += 1
         self._sleep(self._steps * LEAK_US / 1e6)

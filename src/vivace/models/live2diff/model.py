@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
-from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
@@ -155,8 +155,8 @@ class Live2DiffModel:
         """Encode what shall not be seen; may be empty."""
         return self._call(self._parts.prompts.encode_negative, text)
 
-    def step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
-        """Advance each stream by one frame; `uint8 [n h w 3]` each, n being 0 while the first frame is inside.
+    def step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
+        """Advance each stream by one frame; nothing comes out while the first frame is inside.
 
         Raises:
             StepError: numbers that are not finite; the state must be reset.
@@ -183,11 +183,11 @@ class Live2DiffModel:
     # -- a step --------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def _step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
         with self._turn, self._on_device(states[0].size):
             return self._advance(states, chunks)
 
-    def _advance(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
+    def _advance(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
         for state, chunk in zip(states, chunks, strict=True):
             self._enter(state, chunk)
         if self._mode == "eager" and len(states) > 1 and len({state.size for state in states}) == 1:
@@ -196,13 +196,14 @@ class Live2DiffModel:
         else:
             for state in states:
                 state.denoise()
-        pictures = []
+        results = []
         for state in states:
             ready = state.live.ready
             self._batch.advance(state.live)
             width, height = state.size
-            pictures.append(state.show()[None] if ready else np.zeros((0, height, width, 3), np.uint8))
-        return pictures
+            rgb = state.show()[None] if ready else np.zeros((0, height, width, 3), np.uint8)
+            results.append(StepResult(rgb))
+        return results
 
     def _enter(self, state: Canvas, chunk: Chunk) -> None:
         width, height = state.size

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.moving import MovingTextures
@@ -126,9 +126,9 @@ class MiniModel:
                 self._prompts.popitem(last=False)
         return prompt
 
-    def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[NDArray[np.uint8]]:
-        """Paint one frame of each stream; `uint8 [1 h w 3]` each."""
-        return [self._paint(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
+    def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[StepResult]:
+        """Paint one frame of each stream, all of it."""
+        return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
 
     def _paint(self, state: MiniState, chunk: Chunk) -> NDArray[np.uint8]:
         width, height = state.size

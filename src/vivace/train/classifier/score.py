@@ -124,7 +124,7 @@ def repainted(judge: Judge, clips: Sequence[Sequence[Rgb]]) -> Tally:
         for k in range(STYLE_COUNT):
             state = model.open((frames[0].shape[1], frames[0].shape[0]), seed=0)
             embeds = np.eye(STYLE_COUNT, dtype=np.float32)[k]
-            made = [model.step([state], [Chunk(f[None], embeds)])[0][0] for f in frames]
+            made = [model.step([state], [Chunk(f[None], embeds)])[0].rgb[0] for f in frames]
             for rgb in made[2:]:
                 tally.add(k, judge(rgb))
     return tally
