@@ -14,7 +14,7 @@ from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthro
 from vivace.bench.systems.faults import FAULTS, Faulty
 from vivace.bench.systems.system import Job, ModelSystem, Painted
 from vivace.models import load_model
-from vivace.models.base import StreamModel
+from vivace.models.base import StepResult, StreamModel
 from vivace.stream import Stream
 
 JOB = Job("clip/style/ink", "black ink brush drawing", "ink", 24.0, 0)
@@ -138,3 +138,20 @@ def test_per_frame_of_a_model_that_trails_is_that_of_one_that_does_not(source: F
         assert np.array_equal(trailing, at_once)
     painted = ModelSystem(PerFrame(tiny_model())).run(JOB, np.repeat(source[:1], 3, axis=0)).frames
     assert all(np.array_equal(painted[0], frame) for frame in painted[1:])
+
+
+@pytest.mark.parametrize("edited", ["none", "mixed", "mask"])
+def test_per_frame_keeps_what_a_model_that_trails_left_alone(source: Frames, edited: str) -> None:
+    half = np.array([[[255, 0]]], np.uint8)
+
+    def result(rgb: np.ndarray) -> StepResult:
+        if edited == "none" or (edited == "mixed" and not len(rgb)):
+            return StepResult(rgb, "none")
+        return StepResult(rgb, np.tile(half, (len(rgb), 1, 1)))
+
+    model = FakeModel(lag=1)
+    model.result = result  # type: ignore[method-assign]
+    painted = ModelSystem(PerFrame(model)).run(Job("clip/edit", "red", None, 24.0, 0), source).frames
+    width = source.shape[2]
+    assert np.array_equal(painted[:, :, width // 2 :], source[:, :, width // 2 :])
+    assert np.array_equal(painted, source) == (edited == "none")
