@@ -15,7 +15,7 @@ from timing_fakes import AtHand, job_of
 from vivace.bench.inputs.loops import render_loop
 from vivace.bench.process import Found, Job, run_job
 from vivace.bench.speed.benchmark import speed_metrics
-from vivace.bench.speed.flops import Call, unet_flops
+from vivace.bench.speed.flops import unet_flops
 from vivace.bench.speed.network import ANCHOR_NOW, MODEL_STAGES, Runs, network, ratio, take_turns
 from vivace.bench.speed.run import opening_of
 from vivace.bench.systems.engine import ModelEngine
@@ -74,7 +74,7 @@ def test_the_work_is_that_of_all_rows_at_the_size_measured() -> None:
     tokens = len(tiny_model().encode_prompt("red").embeds)
     for size, rows in (((64, 64), (8, 8)), ((96, 64), (8, 12))):
         (found,) = (v.value for v in looked_into(size=size, frames=4, budget_s=1.0).values if v.metric == "unet_tflop")
-        assert found == unet_flops(cfg, Call(2, *rows, text_tokens=tokens)) / 1e12
+        assert found == unet_flops(cfg, (2, 4, *rows), (2, tokens, cfg.text_channels)) / 1e12
 
 
 def test_the_two_forms_take_turns_on_the_same_pictures() -> None:

@@ -189,11 +189,10 @@ class SeenCall:
 
     def flops(self) -> int:
         """Return the floating-point operations of the last call that was seen."""
-        from vivace.bench.speed.flops import Call, unet_flops
+        from vivace.bench.speed.flops import unet_flops
 
         assert self._shapes is not None, "the network was not called"
-        (rows, _, height, width), (_, tokens, _) = self._shapes
-        return unet_flops(self._unet.cfg, Call(rows, height, width, tokens))
+        return unet_flops(self._unet.cfg, *self._shapes)
 
 
 def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tell: Callable[[int], object]) -> None:
