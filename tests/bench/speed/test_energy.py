@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
-from queue import Queue
 from types import SimpleNamespace
 
 import pytest
 
-from fakes import FakeClock
 from vivace.bench.speed import energy
-from vivace.bench.speed.energy import NvmlMeter, RaplMeter, SmiMeter, open_cpu_meter
+from vivace.bench.speed.energy import EnergyMeter, NvmlMeter, RaplMeter, open_cpu_meter, open_gpu_meter
 from vivace.errors import DeviceError
 
 
@@ -59,61 +59,64 @@ def test_a_counter_for_root_only_says_what_to_do(tmp_path: Path, monkeypatch: py
     assert str(path) in str(open_cpu_meter(tmp_path, "linux"))
 
 
-def test_the_cards_counters_are_summed() -> None:
-    energies = {0: 1000, 1: 5000}
-    nvml = SimpleNamespace(
-        nvmlDeviceGetCount=lambda: 2,
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetTotalEnergyConsumption=lambda card: energies[card],
-        nvmlShutdown=lambda: None,
-    )
-    meter = NvmlMeter(nvml)
-    energies.update({0: 3000, 1: 5500})
+class NvmlError(Exception):
+    """What a driver answers with when it cannot."""
+
+
+class Driver:
+    """Cards that tell what they are told to."""
+
+    def __init__(self, *energies_mj: int) -> None:
+        self.energies_mj = list(energies_mj)
+        self.open = False
+        self.failure: str | None = None
+
+    def module(self) -> SimpleNamespace:
+        """Return what `pynvml` has, as far as it is used."""
+        return SimpleNamespace(
+            NVMLError=NvmlError,
+            nvmlInit=lambda: setattr(self, "open", True),
+            nvmlShutdown=lambda: setattr(self, "open", False),
+            nvmlDeviceGetCount=lambda: len(self.energies_mj),
+            nvmlDeviceGetHandleByIndex=lambda index: index,
+            nvmlDeviceGetTotalEnergyConsumption=self.tell,
+        )
+
+    def tell(self, card: int) -> int:
+        if self.failure is not None:
+            raise NvmlError(self.failure)
+        return self.energies_mj[card]
+
+
+def open_with(driver: Driver | None, monkeypatch: pytest.MonkeyPatch) -> EnergyMeter | str:
+    monkeypatch.setitem(sys.modules, "pynvml", driver and driver.module())  # None cannot be imported
+    return open_gpu_meter()
+
+
+def test_the_cards_counters_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(1000, 5000)
+    meter = open_with(driver, monkeypatch)
+    assert isinstance(meter, NvmlMeter)
+    assert driver.open
+    assert "2 NVIDIA" in meter.name
+    driver.energies_mj = [3000, 5500]
     assert meter.read_j() == pytest.approx(2.5)
-    meter.close()
-
-
-class Smi:
-    """A process that writes what it is told to."""
-
-    def __init__(self) -> None:
-        self.stdout = self
-        self.lines: Queue[str] = Queue()
-
-    def readline(self) -> str:
-        return self.lines.get(timeout=20)
-
-    def kill(self) -> None:
-        self.lines.put("")
-
-    def wait(self) -> None:
-        pass
-
-
-def test_sampled_power_is_summed_over_time_and_cards() -> None:
-    clock, process = FakeClock(), Smi()
-    process.lines.put("0, 100.0\n")
-    meter = SmiMeter(process, clock)
-    clock.advance(2.0)
-    assert meter.read_j() == pytest.approx(200.0)  # as it was told last
-    for line in ("1, 50.0\n", "0, 300.0\n"):
-        process.lines.put(line)
-    meter.close()
-    assert meter.read_j() == pytest.approx(400.0)  # the first card's mean was 200 W
-    clock.advance(1.0)
-    assert meter.read_j() == pytest.approx(750.0)
-
-
-def test_a_card_that_tells_no_power_and_one_that_stops_are_said_so() -> None:
-    process = Smi()
-    process.lines.put("0, [N/A]\n")
-    with pytest.raises(DeviceError, match="no power"):
-        SmiMeter(process)
-    process = Smi()
-    process.lines.put("0, 100.0\n")
-    meter = SmiMeter(process)
-    process.lines.put("")
-    meter._thread.join(20)
-    with pytest.raises(DeviceError, match="stopped"):
+    driver.failure = "GPU is lost"
+    with pytest.raises(DeviceError, match="GPU is lost"):
         meter.read_j()
     meter.close()
+    assert not driver.open
+
+
+def test_a_card_that_tells_no_energy_and_a_missing_package_are_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(1000)
+    driver.failure = "Not Supported"
+    assert "Not Supported" in str(open_with(driver, monkeypatch))
+    said = str(open_with(None, monkeypatch))
+    assert "nvidia-ml-py" in said
+    assert "install the extra `gpu`" in said
+
+
+def test_the_package_has_what_is_asked_of_it() -> None:
+    nvml = importlib.import_module("pynvml")
+    assert vars(Driver().module()).keys() <= vars(nvml).keys()

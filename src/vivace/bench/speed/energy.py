@@ -1,4 +1,4 @@
-"""Energy of a run, where the machine tells: RAPL for processors (Linux), NVML or `nvidia-smi` for NVIDIA cards.
+"""Energy of a run, where the machine tells: RAPL for processors (Linux), NVML for NVIDIA cards.
 
 Every meter counts the whole processor or card, whatever else runs on it: idle power and other programs are in the
 figure. Compare on an idle machine.
@@ -6,23 +6,14 @@ figure. Compare on an idle machine.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from vivace.errors import DeviceError
+from vivace.errors import DeviceError, install_extra
 
 POWERCAP = Path("/sys/class/powercap")
-SMI_PERIOD_MS = 200
-
-Clock = Callable[[], float]
 
 
 class EnergyMeter(Protocol):
@@ -69,7 +60,7 @@ class RaplMeter:
 
 
 class NvmlMeter:
-    """An NVIDIA card's own counter, through the optional package `nvidia-ml-py` (Volta and later)."""
+    """An NVIDIA card's own counter, through NVML (Volta and later)."""
 
     def __init__(self, nvml: Any) -> None:
         """Open the meter over every card; `nvml` is the module `pynvml`, initialised."""
@@ -78,87 +69,23 @@ class NvmlMeter:
         self.name = f"{len(self._cards)} NVIDIA card(s) (NVML)"
         self._first_mj = self._sum_mj()
 
-    def _sum_mj(self) -> int:
-        return sum(int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(card)) for card in self._cards)
-
-    def read_j(self) -> float:
-        """Return the joules since the meter was opened."""
-        return (self._sum_mj() - self._first_mj) / 1e3
-
-    def close(self) -> None:
-        """Let go of the driver."""
-        self._nvml.nvmlShutdown()
-
-
-class SmiMeter:
-    """The power that one `nvidia-smi` reports five times a second, summed up over time; right to some per cent."""
-
-    name = "NVIDIA cards (nvidia-smi, sampled)"
-
-    def __init__(self, process: subprocess.Popen[str], clock: Clock = time.monotonic) -> None:
-        """Read the lines `card, watts` that `process` writes.
-
-        Raises:
-            DeviceError: the first line says no power.
-        """
-        self._process = process
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._power: dict[str, tuple[float, float]] = {}
-        """Of each card: when it was told last, and the watts."""
-        self._total_j = 0.0
-        self._closing = False
-        self._failure: DeviceError | None = None
-        if not self._take(self._line()):
-            self._end()
-            raise DeviceError("nvidia-smi tells no power of this card")
-        self._thread = threading.Thread(target=self._sample, name="vivace-bench-power", daemon=True)
-        self._thread.start()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-    def _take(self, line: str) -> bool:
-        card, comma, watts = line.partition(",")
-        try:
-            told_w = float(watts)
-        except ValueError:
-            return False
-        now_s = self._clock()
-        with self._lock:
-            since_s, last_w = self._power.get(card, (now_s, told_w))
-            self._total_j += (last_w + told_w) / 2 * (now_s - since_s)
-            self._power[card] = now_s, told_w
-        return bool(comma)
-
-    def _sample(self) -> None:
-        while self._take(self._line()):
-            pass
-        if not self._closing:
-            self._failure = DeviceError("nvidia-smi stopped telling the power; run without other users of the card")
-
     def read_j(self) -> float:
         """Return the joules since the meter was opened.
 
         Raises:
-            DeviceError: `nvidia-smi` ended meanwhile.
+            DeviceError: the driver has stopped telling.
         """
-        if self._failure is not None:
-            raise self._failure
-        now_s = self._clock()
-        with self._lock:
-            return self._total_j + sum(watts * (now_s - told_s) for told_s, watts in self._power.values())
+        try:
+            return (self._sum_mj() - self._first_mj) / 1e3
+        except self._nvml.NVMLError as error:
+            raise DeviceError(f"the NVIDIA driver has stopped telling the energy of its cards ({error})") from error
+
+    def _sum_mj(self) -> int:
+        return sum(int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(card)) for card in self._cards)
 
     def close(self) -> None:
-        """Stop sampling."""
-        self._closing = True
-        self._end()
-        self._thread.join()
-
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        """Let go of the driver."""
+        self._nvml.nvmlShutdown()
 
 
 def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> EnergyMeter | str:
@@ -183,21 +110,17 @@ def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> E
 
 def open_gpu_meter() -> EnergyMeter | str:
     """Return a meter of the NVIDIA cards, or in words what is missing."""
-    if find_spec("pynvml") is not None:
-        nvml: Any = import_module("pynvml")
-        try:
-            nvml.nvmlInit()
-            return NvmlMeter(nvml)
-        except nvml.NVMLError as error:
-            return f"the NVIDIA driver gives no energy ({error})"
-    if shutil.which("nvidia-smi") is None:
-        return "no NVIDIA driver here"
-    command = ["nvidia-smi", "--query-gpu=index,power.draw", "--format=csv,noheader,nounits", f"-lms={SMI_PERIOD_MS}"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        return SmiMeter(process)
-    except DeviceError as error:
-        return f"{error}; install nvidia-ml-py"
+        nvml: Any = import_module("pynvml")
+    except ModuleNotFoundError:
+        return (
+            f"nvidia-ml-py, which reads the energy of NVIDIA cards, is missing; if there is one, {install_extra('gpu')}"
+        )
+    try:
+        nvml.nvmlInit()
+        return NvmlMeter(nvml)
+    except nvml.NVMLError as error:
+        return f"no energy of NVIDIA cards ({error}); it takes one of 2017 or later (Volta) and its driver"
 
 
 def _number(path: Path) -> int:
