@@ -48,8 +48,7 @@ if TYPE_CHECKING:
         VivaceError,
     )
     from vivace.media.frame import Frame
-    from vivace.media.sink import open_sink
-    from vivace.media.source import open_source
+    from vivace.media.open import open_sink, open_source
     from vivace.models import LoadOptions, list_models, load_model
     from vivace.stream import Ack, Stats, Stream
 
@@ -78,8 +77,7 @@ _HOMES = {
         "VivaceError",
     ),
     "vivace.media.frame": ("Frame",),
-    "vivace.media.sink": ("open_sink",),
-    "vivace.media.source": ("open_source",),
+    "vivace.media.open": ("open_sink", "open_source"),
     "vivace.models": ("LoadOptions", "list_models", "load_model"),
     "vivace.stream": ("Ack", "Stats", "Stream"),
 }

@@ -23,8 +23,8 @@ from rich.table import Table
 from vivace.errors import VivaceError
 from vivace.media.draw import caption, contact_sheet, side_by_side
 from vivace.media.frame import Frame, Rgb
-from vivace.media.sink import open_sink
-from vivace.media.source import Source, SourceInfo, open_source
+from vivace.media.open import open_sink, open_source
+from vivace.media.source import Source, SourceInfo
 from vivace.models import load_model
 from vivace.settings import Settings
 from vivace.stream import Stats, Stream

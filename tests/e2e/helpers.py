@@ -8,8 +8,7 @@ from pathlib import Path
 
 import av
 
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
+from vivace.media.open import open_sink, open_source
 
 CLIP_FRAMES = 12
 CLIP_SIZE = (96, 64)

@@ -14,7 +14,8 @@ import vivace.models
 from e2e.helpers import CLIP_FRAMES, Vivace, count_frames
 from vivace.errors import CheckpointError, SourceLostError
 from vivace.media.frame import Frame
-from vivace.media.source import Source, open_source
+from vivace.media.open import open_source
+from vivace.media.source import Source
 
 pytestmark = pytest.mark.e2e
 

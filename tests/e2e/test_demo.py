@@ -13,7 +13,7 @@ from rich.console import Console
 
 from e2e.helpers import size_of
 from vivace.demo import PROMPTS, Programme, SceneReel, report, run_demo
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 from vivace.models.mini.model import MiniModel
 
 pytestmark = pytest.mark.e2e

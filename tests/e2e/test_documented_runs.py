@@ -17,7 +17,7 @@ import live2diff_mirror
 from documented import ROOT, all_shown
 from e2e.helpers import CLIP_SIZE, Vivace, write_scene
 from vivace.cli.app import build_app
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 from vivace.settings import Settings
 
 pytestmark = pytest.mark.e2e

@@ -65,8 +65,8 @@ path, frames, fps, step = sys.argv[1], *map(int, sys.argv[2:5])
 pictures = [Frame(np.full((48, 64, 3), step * i, np.uint8), i, i, Fraction(1, fps), i / fps) for i in range(frames)]
 """
 SINK = f"""{PICTURES}
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
+from vivace.media.open import open_sink
+from vivace.media.open import open_source
 sound = open_source(sys.argv[5]) if len(sys.argv) > 5 else None
 sink = open_sink(path, fps=fps, audio_from=sound)
 for picture in pictures:

@@ -11,8 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
+from vivace.media.open import open_sink, open_source
 
 from .clips import beep, grey
 

@@ -280,7 +280,7 @@ def test_a_real_display_is_captured(display: str) -> None:
 def test_a_preview_window_shows_frames_until_it_is_closed(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tkinter")
     monkeypatch.setenv("DISPLAY", display)
-    from vivace.media.sink import open_sink
+    from vivace.media.open import open_sink
 
     from .clips import frames_of, quarters
 
@@ -298,7 +298,7 @@ def test_a_preview_window_shows_frames_until_it_is_closed(display: str, monkeypa
 
 def test_no_display_for_a_window_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from vivace.errors import SinkUnsupportedError
-    from vivace.media.sink import open_sink
+    from vivace.media.open import open_sink
 
     monkeypatch.delenv("DISPLAY", raising=False)
     if os.name == "nt" or os.uname().sysname == "Darwin":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from vivace.errors import DecodeError, SourceNotFoundError, SourceUnsupportedError, UsageError
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 
 from .clips import beep, corners, grey, quarters, write_clip
 

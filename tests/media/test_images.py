@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
+from vivace.media.open import open_sink, open_source
 from vivace.media.paths import numbered_name
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
 
 from .clips import corners, frames_of, grey, quarters
 

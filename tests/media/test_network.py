@@ -20,7 +20,7 @@ from vivace.errors import (
     SourceUnsupportedError,
 )
 from vivace.media.network import NetworkSource
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 
 from .clips import grey, write_clip
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vivace.errors import SourceNotFoundError, UsageError
+from vivace.media.open import open_source
 from vivace.media.scenes import make_scene, scene_names
-from vivace.media.source import open_source
 
 NAMES = list(scene_names())
 

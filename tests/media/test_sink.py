@@ -27,8 +27,7 @@ from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.encode import VideoSink
 from vivace.media.frame import Frame
 from vivace.media.gif import GifSink
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
+from vivace.media.open import open_sink, open_source
 
 from .clips import FullDisk, corners, frames_of, grey, quarters, read_all
 

@@ -39,7 +39,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     Raises:
         VivaceError: whatever went wrong; the output up to there has been closed and reported.
     """
-    from vivace.media.source import open_source
+    from vivace.media.open import open_source
     from vivace.models import describe, load_model
     from vivace.stream import Stream
 
@@ -212,7 +212,7 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
     Raises:
         SinkError: it cannot be opened.
     """
-    from vivace.media.sink import open_sink
+    from vivace.media.open import open_sink
 
     stills = source.files if source.info.stills else ()
     endless_scene = spec.partition(":")[0] == "scene" and source.info.frames is None

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from vivace.media.convert import cover, fit_size, letterbox, resize
     from vivace.media.draw import caption, contact_sheet, side_by_side
     from vivace.media.frame import Frame, Rgb
+    from vivace.media.open import open_sink, open_source
     from vivace.media.pacing import PacedSource
     from vivace.media.scenes import SceneSource, scene_names
-    from vivace.media.sink import NullSink, Sink, open_sink
-    from vivace.media.source import Source, SourceInfo, open_source
+    from vivace.media.sink import NullSink, Sink
+    from vivace.media.source import Source, SourceInfo
 
 _HOMES = {
     "audio": ("AudioTrack",),
@@ -29,10 +30,11 @@ _HOMES = {
     "convert": ("cover", "fit_size", "letterbox", "resize"),
     "draw": ("caption", "contact_sheet", "side_by_side"),
     "frame": ("Frame", "Rgb"),
+    "open": ("open_sink", "open_source"),
     "pacing": ("PacedSource",),
     "scenes": ("SceneSource", "scene_names"),
-    "sink": ("NullSink", "Sink", "open_sink"),
-    "source": ("Source", "SourceInfo", "open_source"),
+    "sink": ("NullSink", "Sink"),
+    "source": ("Source", "SourceInfo"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

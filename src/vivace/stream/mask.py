@@ -222,7 +222,7 @@ def _open_file(spec: str | Path) -> Mask:
     if Path(spec).suffix.lower() in IMAGE_SUFFIXES and "://" not in str(spec):
         with naming(spec, SourceNotFoundError) as path:
             return PictureMask.from_file(path)
-    from vivace.media.source import open_source
+    from vivace.media.open import open_source
 
     source = open_source(spec)
     try:

@@ -134,7 +134,7 @@ class Stream:
         with self._life:
             self._check_idle()
         if isinstance(source, (str, Path, int)):
-            from vivace.media.source import open_source
+            from vivace.media.open import open_source
 
             source = open_source(source, clock=self._clock)
         live = source.info.live if live is None else live

@@ -30,7 +30,7 @@ from vivace.errors import SinkWriteError, SourceUnsupportedError, UsageError
 from vivace.media.convert import cover
 from vivace.media.draw import contact_sheet
 from vivace.media.frame import Rgb
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
 from vivace.models.mini.checkpoint import load_net

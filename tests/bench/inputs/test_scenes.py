@@ -9,8 +9,8 @@ import pytest
 
 from vivace.bench.inputs.scenes import SceneClip, scene_infos
 from vivace.errors import UsageError
+from vivace.media.open import open_source
 from vivace.media.scenes import scene_names
-from vivace.media.source import open_source
 
 KEYS = {"recolour", "remove", "background", "night", "snow"}
 

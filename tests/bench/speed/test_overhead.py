@@ -14,7 +14,7 @@ import pytest
 
 from vivace.bench.speed.overhead import OverheadMeter, thread_cpu_s
 from vivace.media.encode import VideoSink
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 from vivace.runtime.openvino import import_openvino
 
 

@@ -35,7 +35,7 @@ from vivace.bench.systems.engine import ModelEngine, Opening, model_engine, soft
 from vivace.bench.systems.subject import Subject
 from vivace.cli import main
 from vivace.errors import ControlError, DeviceError, StepError, UnknownModelError, UsageError
-from vivace.media.source import open_source
+from vivace.media.open import open_source
 from vivace.models import LoadOptions
 from vivace.stream.pipeline import ScalingSource
 

@@ -13,8 +13,7 @@ from vivace.bench.systems.engine import command_engine
 from vivace.bench.systems.foreign import CommandProcess, CommandSystem, FolderSystem
 from vivace.bench.systems.system import Job
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
-from vivace.media.sink import open_sink
-from vivace.media.source import open_source
+from vivace.media.open import open_sink, open_source
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_system.py"
 SOURCE = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), np.uint8)

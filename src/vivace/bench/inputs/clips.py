@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from vivace.bench.inputs.scenes import SceneClip, scene_infos
 from vivace.bench.metrics.footage import Frames
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
+from vivace.media import open_source
 from vivace.media.frame import Rgb
-from vivace.media.source import Source, open_source
+from vivace.media.source import Source
 
 Size = tuple[int, int]
 

@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
+from vivace.media import open_source
 from vivace.media.frame import Frame, Rgb
-from vivace.media.source import Source, SourceInfo, open_source
+from vivace.media.source import Source, SourceInfo
 
 SCENE = "city"
 LOOP_FRAMES = 48
@@ -25,7 +26,7 @@ def render_loop(size: tuple[int, int], frames: int = LOOP_FRAMES, seed: int = 0)
 
 def render_clip(path: Path, size: tuple[int, int], frames: int, seed: int = 0) -> None:
     """Write a clip of a moving scene at 30 fps."""
-    from vivace.media.sink import open_sink
+    from vivace.media import open_sink
 
     source = open_source(f"scene:{SCENE}?frames={frames}&seed={seed}", size=size)
     with source, open_sink(path, fps=source.info.fps) as sink:

@@ -303,13 +303,13 @@ def opening_of(settings: Any) -> Opening:
 
 def _clip(settings: Any) -> Cuttable:
     from vivace.bench.inputs.loops import Cuttable
-    from vivace.media.source import open_source
+    from vivace.media import open_source
 
     return Cuttable(open_source(settings["clip"]))
 
 
 def _mp4(folder: str) -> Sink:
-    from vivace.media.sink import open_sink
+    from vivace.media import open_sink
 
     return open_sink(Path(folder) / "out.mp4")
 

@@ -80,7 +80,7 @@ class FolderSystem:
         Raises:
             SourceUnsupportedError: it has another number of frames or another size than the case.
         """
-        from vivace.media.source import open_source
+        from vivace.media import open_source
 
         path = self._find(job.name)
         if path is None:

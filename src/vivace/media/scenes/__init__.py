@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from fractions import Fraction
 from importlib import import_module
-from typing import Protocol
 
 import numpy as np
 
 from vivace.errors import SourceNotFoundError, UsageError
 from vivace.media.clock import Clock
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Frame
+from vivace.media.scenes.scene import Scene
 from vivace.media.scenes.stage import WORLDS, load_world
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
@@ -30,13 +30,6 @@ _SCENES = {
     "shapes": "turning shapes that pass in front of each other",
     "gallery": "public-domain photographs under a slowly moving camera, with hard cuts",
 }
-
-
-class Scene(Protocol):
-    """A world that can be looked at, at any moment."""
-
-    def render(self, time_s: float) -> Rgb:
-        """Return the picture at `time_s` ≥ 0, `uint8 [h w 3]`, a new array. The same time gives the same picture."""
 
 
 SceneMaker = Callable[[Size, np.random.Generator], Scene]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
-from vivace.media.scenes import Scene
+from vivace.media.scenes.scene import Scene
 
 BACKDROP_ID = 0
 """Identity of what is infinitely far: sky, backdrop. Its depth is infinite."""
