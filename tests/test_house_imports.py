@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ ARROWS: dict[str, set[str]] = {
     "media": {"errors", "redaction"},
     "diffusion": {"errors"},
     "memory": {"errors"},
-    "models.base": {"errors"},
-    "runtime": {"errors", "models.base"},
+    "runtime": {"errors"},
+    "models.base": {"errors", "runtime"},
     "models": {"errors", "redaction", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
@@ -149,14 +150,66 @@ def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
     assert violations(module, source)
 
 
+class _WithoutTypes(ast.NodeTransformer):
+    """Leaves out what only type checkers import."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            return node.orelse
+        return self.generic_visit(node)
+
+
+def import_graph(sources: Mapping[str, tuple[str, bool]]) -> dict[str, set[str]]:
+    """Return which of the modules `{name: (source, is_package)}` each of them imports, within functions as well."""
+    graph: dict[str, set[str]] = {}
+    for module, (source, is_package) in sources.items():
+        tree = _WithoutTypes().visit(ast.parse(source))
+        targets = set(imports_of(tree, module, is_package=is_package))
+        # `from a import b` imports the module a.b if there is one, else a name in a
+        named = {target if target in sources else target.rpartition(".")[0] for target in targets}
+        graph[module] = (named & sources.keys()) - {module}
+    return graph
+
+
+def circle_in(graph: Mapping[str, Set[str]]) -> list[str]:
+    """Return a circle of imports, its first member again at the end; nothing if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def test_the_arrows_have_no_circles() -> None:
     """Models and runtimes meet in `models.base`, never in each other."""
-    remaining = {room: targets - {"vivace"} for room, targets in ARROWS.items() if room != "vivace"}
-    while remaining:
-        free = [room for room, targets in remaining.items() if not targets & remaining.keys()]
-        assert free, f"a circle among {sorted(remaining)}"
-        for room in free:
-            del remaining[room]
+    assert not circle_in({room: targets - {"vivace"} for room, targets in ARROWS.items() if room != "vivace"})
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    sources = {module: (path.read_text("utf-8"), path.name == "__init__.py") for module, path in modules()}
+    assert not circle_in(import_graph(sources))
+
+
+@pytest.mark.parametrize(
+    ("back", "found"),
+    [
+        ("import a.one", True),
+        ("from a.one import name", True),
+        ("from a import one", True),
+        ("from . import one", True),
+        ("def late():\n    from a.one import name", True),
+        ("if True:\n    from a.one import name", True),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a.one import name", False),
+        ("from a import name", False),
+    ],
+)
+def test_a_circle_is_seen_unless_it_is_of_types_alone(back: str, found: bool) -> None:
+    sources = {"a": ("", True), "a.one": ("from a.two import other", False), "a.two": (back, False)}
+    assert bool(circle_in(import_graph(sources))) is found
+
+
+def test_only_the_stream_room_has_a_module_of_that_name() -> None:
+    assert [module for module, path in modules() if path.name == "stream.py"] == ["vivace.stream.stream"]
 
 
 @pytest.mark.parametrize("module", ["vivace.demo", "vivace.doctor", "vivace.bench.suite", "vivace.bench.speed.run"])

@@ -9,7 +9,7 @@ from threading import Condition
 from typing import Any
 
 from fakes import FakeClock, FakeModel
-from vivace.bench.process import Job
+from vivace.bench.job import Job
 from vivace.bench.systems.engine import EngineSpec, ModelEngine, Opening, ProcessorEngine, StreamRunner
 from vivace.media.frame import Frame
 from vivace.stream import Stream

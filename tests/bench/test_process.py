@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from vivace.bench.job import Job, run_job
 from vivace.bench.latency.webrtc_run import live, serving
-from vivace.bench.process import Job, ending, last_words, run_job
+from vivace.bench.process import ending, last_words
 from vivace.bench.systems.engine import model_engine
 from vivace.errors import CapacityError, DeviceError, MediaError, UsageError, VivaceError
 

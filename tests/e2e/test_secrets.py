@@ -93,7 +93,7 @@ def test_a_bug_shows_none_either(vivace_here: Vivace, monkeypatch: pytest.Monkey
     def broken(spec: str, **_: object) -> None:
         raise ZeroDivisionError(f"cannot divide {spec}")
 
-    monkeypatch.setattr("vivace.media.source.open_source", broken)
+    monkeypatch.setattr("vivace.media.open.open_source", broken)
     for debug in ("0", "1"):
         monkeypatch.setenv("VIVACE_DEBUG", debug)
         done = vivace_here("run", f"rtsp://me:{SECRET}@host/x")

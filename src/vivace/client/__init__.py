@@ -15,7 +15,8 @@ Needs the extra `serve`: `pip install '.[serve]'` in the folder of Vivace's sour
 
 from __future__ import annotations
 
+from vivace.client.api import ServerError, ServerUnreachableError
 from vivace.client.control import ClientSession
-from vivace.client.http import Client, ServerError, ServerUnreachableError, connect
+from vivace.client.http import Client, connect
 
 __all__ = ["Client", "ClientSession", "ServerError", "ServerUnreachableError", "connect"]

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from vivace.client.http import Client, ServerError, ServerUnreachableError, SessionInfo
+from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError, describe_invalid
 from vivace.messages import (
     Ack,
@@ -37,6 +37,7 @@ from vivace.messages import (
 )
 
 if TYPE_CHECKING:
+    from vivace.client.http import Client
     from vivace.client.rtc import RtcSession
 
 _log = logging.getLogger(__name__)

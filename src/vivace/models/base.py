@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.runtime.info import RuntimeInfo as RuntimeInfo
+
 Keep = Literal["nothing", "sinks", "inside"]
 """What survives a reset.
 
@@ -138,20 +140,6 @@ class ModelState(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeInfo:
-    """Where the network runs."""
-
-    runtime: str
-    """E.g. `openvino`, `eager`."""
-    device: str
-    """E.g. `CPU: AMD EPYC …`."""
-    precision: str
-    """E.g. `bf16`, `f32`."""
-    notes: tuple[str, ...] = field(default_factory=tuple)
-    """Fallbacks taken, for people."""
 
 
 class StreamModel(Protocol):

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vivace.models.base import RuntimeInfo
 from vivace.runtime import Arrays
+from vivace.runtime.info import RuntimeInfo
 
 
 class EagerNetwork:

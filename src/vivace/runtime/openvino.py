@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import BackendUnavailableError, CheckpointError
-from vivace.models.base import RuntimeInfo
 from vivace.runtime import Arrays
+from vivace.runtime.info import RuntimeInfo
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 

@@ -12,10 +12,10 @@ from fakes import FakeClock, FakeModel
 from timing_fakes import SIZE, Lockstep, Queueing, costly
 from tolerance import ROUNDING, near
 from vivace.bench.inputs.loops import Camera, render_loop
+from vivace.bench.job import Found, Job, run_job
 from vivace.bench.latency.benchmark import LatencyCase, LatencyOptions, latency_metrics, measure_latency
 from vivace.bench.latency.run import InProcess, Script, Typist, open_path
 from vivace.bench.latency.take import Shown, Take, figures
-from vivace.bench.process import Found, Job, run_job
 from vivace.bench.stats.values import Value
 from vivace.bench.systems.engine import Opening, StreamRunner, model_engine
 from vivace.errors import UsageError

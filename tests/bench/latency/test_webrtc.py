@@ -14,13 +14,13 @@ from PIL import Image
 
 import vivace
 from fakes import FakeClock, FakeModel
+from vivace.bench.job import Found, Job
 from vivace.bench.latency.benchmark import LatencyOptions, latency_metrics, measure_latency, webrtc_metrics
 from vivace.bench.latency.take import Shown
 from vivace.bench.latency.webrtc import CASES, WebRtcCase
 from vivace.bench.latency.webrtc_code import BITS, Code, unwrap
 from vivace.bench.latency.webrtc_run import OPENERS, SERVED, Notebook, _control_indices, live, serving
 from vivace.bench.latency.webrtc_server import SlowModel
-from vivace.bench.process import Found, Job
 from vivace.bench.systems.engine import EngineSpec, command_engine, model_engine, passthrough_engine
 from vivace.errors import UsageError
 from vivace.models.base import Chunk

@@ -13,7 +13,7 @@ from fakes import FakeClock
 from live2diff_tiny import tiny_model
 from timing_fakes import AtHand, job_of
 from vivace.bench.inputs.loops import render_loop
-from vivace.bench.process import Found, Job, run_job
+from vivace.bench.job import Found, Job, run_job
 from vivace.bench.speed.benchmark import speed_metrics
 from vivace.bench.speed.flops import unet_flops
 from vivace.bench.speed.network import ANCHOR_NOW, MODEL_STAGES, Runs, network, ratio, take_turns

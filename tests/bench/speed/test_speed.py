@@ -15,10 +15,11 @@ import pytest
 
 from fakes import FakeClock, FakeModel
 from timing_fakes import SIZE, costly, job_of
-from vivace.bench import process, suite
+from vivace.bench import job as jobs
+from vivace.bench import suite
 from vivace.bench.document import Interval, Measurement, read_document
 from vivace.bench.inputs.loops import Cuttable, render_clip, render_loop, there_and_back
-from vivace.bench.process import Found, Job, merged, run_job, to_found, to_job
+from vivace.bench.job import Found, Job, merged, run_job, to_found, to_job
 from vivace.bench.speed import run as speed_run
 from vivace.bench.speed.benchmark import (
     MIN_LONG_FRAMES,
@@ -279,14 +280,14 @@ def test_another_checkout_is_measured_with_this_benchmark(tmp_path: Path) -> Non
     kinds = "VivaceError(Exception): exit_code = 1", "DeviceError(VivaceError): pass", "UsageError(VivaceError): pass"
     (package / "errors.py").write_text("\n".join(f"class {kind}" for kind in kinds))
     (package / "thing.py").write_text(
-        "import vivace.bench.process as process\n"
+        "import vivace.bench.job as jobs\n"
         "def task(job, report):\n"
-        "    return process.Found('made there', not_run={'bench': process.__file__})\n"
+        "    return jobs.Found('made there', not_run={'bench': jobs.__file__})\n"
     )
     engine = replace(model_engine("mini"), code=str(tmp_path))
     found = run_job(Job("vivace.thing:task", engine, {}), ignore)
     assert found.about == "made there"
-    assert found.not_run == {"bench": process.__file__}
+    assert found.not_run == {"bench": jobs.__file__}
 
 
 def test_a_folder_without_vivace_is_no_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ CASES = [(320, 6, 2, 0), (640, 5, 2, 3), (1280, 3, 1, 30), (32, 1, 3, 9)]
 _INTERPRET = """
 import json, sys, torch
 from vivace.models.live2diff import kernels
-from vivace.models.live2diff.ring import plain_ring_attention
+from vivace.models.live2diff.ring import HEADS, plain_ring_attention
 from vivace.models.live2diff.window import window_at
 errors = []
 for channels, pixels, rows, call in json.loads(sys.argv[1]):
@@ -35,7 +35,7 @@ for channels, pixels, rows, call in json.loads(sys.argv[1]):
     # What is hidden is not even read.
     written.transpose(2, 3)[~window.visible[:, None].expand(-1, 2, -1)] = float("nan")
     expected = plain_ring_attention(qkv, ring, tables, window)
-    found = kernels.ring_attention(qkv, written, tables, *window)
+    found = kernels.ring_attention(qkv, written, tables, *window, HEADS)
     shown = window.visible[:, None].expand(-1, 2, -1)
     same = torch.equal(ring.transpose(2, 3)[shown], written.transpose(2, 3)[shown])
     errors.append([((found - expected).abs().max() / expected.abs().max()).item(), same])

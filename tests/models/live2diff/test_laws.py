@@ -9,9 +9,9 @@ from torch import Tensor
 from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.errors import ControlError
+from vivace.models.live2diff.batch import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.state import LiveState
-from vivace.models.live2diff.stream import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import SINKS, SLOTS, clip_visibility, row_window, window_at
 from vivace.models.loading import Guidance

@@ -16,9 +16,9 @@ from torch import Tensor
 from live2diff_tiny import tiny_model
 from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk
+from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.canvas import Canvas
 from vivace.models.live2diff.model import Live2DiffModel
-from vivace.models.live2diff.stream import StreamBatch
 
 SIZE = (96, 64)
 Pictures = NDArray[np.uint8]

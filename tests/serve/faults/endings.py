@@ -10,7 +10,7 @@ import av
 
 from serve.faults.process import PATIENCE_S, Served
 from serve.faults.visitor import live, see_painted
-from vivace.client.http import ServerError
+from vivace.client.api import ServerError
 from vivace.messages import Recorded
 
 

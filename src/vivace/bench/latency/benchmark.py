@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from vivace.bench.document import Direction, MetricInfo
+from vivace.bench.job import TURNS, Job, run_job, take_turns
 from vivace.bench.latency.run import PATHS
 from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
-from vivace.bench.process import TURNS, Job, run_job, take_turns
 from vivace.bench.speed.benchmark import PROMPT, Findings, Progress, RunJob
 from vivace.bench.speed.run import STAGES
 from vivace.bench.stats.values import PERCENTILES

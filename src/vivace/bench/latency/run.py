@@ -10,8 +10,8 @@ from threading import Event, Thread
 from typing import Protocol
 
 from vivace.bench.inputs.loops import Camera, render_loop
+from vivace.bench.job import Found, Job, Report
 from vivace.bench.latency.take import Shown, Take, figures, series
-from vivace.bench.process import Found, Job, Report
 from vivace.bench.systems.engine import Engine, Opening, Runner
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb

@@ -15,9 +15,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from vivace.bench.inputs.loops import render_loop, there_and_back
+from vivace.bench.job import Found, Job, Report
 from vivace.bench.latency.take import Shown, Take, after_warmup, figures, series
 from vivace.bench.latency.webrtc_code import Code, unwrap
-from vivace.bench.process import Found, Job, Report, ending, environment_of, last_words, program
+from vivace.bench.process import ending, environment_of, last_words, program
 from vivace.bench.speed.run import STAGES
 from vivace.bench.stats.values import Value, spread
 from vivace.errors import DeviceError, UnknownPromptError, UsageError

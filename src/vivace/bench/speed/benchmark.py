@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
-from vivace.bench.process import TURNS, Found, Job, run_job, take_turns
+from vivace.bench.job import TURNS, Found, Job, run_job, take_turns
 from vivace.bench.speed.growth import EARLY_FRAME
 from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
 from vivace.bench.speed.network import MODEL_STAGES

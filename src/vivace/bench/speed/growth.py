@@ -14,7 +14,7 @@ from contextlib import closing
 from itertools import pairwise
 
 from vivace.bench.inputs.loops import Loop, render_loop
-from vivace.bench.process import Found, Job, Report
+from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import resident_mib
 from vivace.bench.speed.run import check_frames, cpu_ms, opening_of, throttled
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, percentile, trend

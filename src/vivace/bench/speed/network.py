@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vivace.bench.inputs.loops import render_loop
-from vivace.bench.process import Found, Job, Report
+from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.run import opening_of
 from vivace.bench.speed.sessions import Session
 from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_values

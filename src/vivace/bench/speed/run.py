@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import current_thread
 from typing import TYPE_CHECKING, Any
 
-from vivace.bench.process import Found, Job, Report
+from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import peak_resident_mib, resident_mib
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, over_blocks, percentile_values
 from vivace.bench.systems.engine import Opening, Runner

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from vivace.errors import StepError
 from vivace.models.camera_motion import CameraMotion
+from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.depth import RunningBounds, depth_pictures
 from vivace.models.live2diff.noise import LATENT_PX
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.state import LiveState
-from vivace.models.live2diff.stream import StreamBatch
 from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
 from vivace.runtime.stages import StageTimer
 

@@ -14,7 +14,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.window import SLOTS
 
 LANES = 256
@@ -94,7 +93,7 @@ def _ring_attention(  # type: ignore[no-untyped-def]  # Triton's own annotations
 
 
 def ring_attention(
-    qkv: Tensor, ring: Tensor, tables: Tensor, visible: Tensor, positions: Tensor, slots: Tensor
+    qkv: Tensor, ring: Tensor, tables: Tensor, visible: Tensor, positions: Tensor, slots: Tensor, heads: int
 ) -> Tensor:
     """Launch the kernel; shapes as in `ring.ring_attention`, arithmetic in float32, `ring` contiguous.
 
@@ -104,10 +103,10 @@ def ring_attention(
     if not ring.is_contiguous():
         raise ValueError(f"the ring must be contiguous, not of shape {list(ring.shape)} and strides {ring.stride()}")
     rows, pixels, channels = len(qkv), qkv.shape[1], ring.shape[-1]
-    dim = channels // HEADS
+    dim = channels // heads
     dim_padded = triton.next_power_of_2(dim)
-    heads_each = min(HEADS, max(1, LANES // dim_padded))
-    head_groups = HEADS // heads_each
+    heads_each = min(heads, max(1, LANES // dim_padded))
+    head_groups = heads // heads_each
     pixels_each = PIXELS
     while pixels_each > 1 and triton.cdiv(pixels, pixels_each) * rows * head_groups < ENOUGH_PROGRAMS:
         pixels_each //= 2

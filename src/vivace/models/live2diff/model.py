@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
 from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
-from vivace.models.live2diff.stream import StreamBatch
 from vivace.models.live2diff.window import SINKS
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.graphs import GraphPool, Mode

@@ -114,7 +114,7 @@ def _on_cuda(qkv: Tensor, ring: Tensor, tables: Tensor, visible: Tensor, positio
         raise BackendUnavailableError(
             f"Triton cannot be imported ({error}); it comes with torch for CUDA: `pip install --force-reinstall triton`"
         ) from error
-    return kernels.ring_attention(qkv, ring, tables, visible, positions, slots)
+    return kernels.ring_attention(qkv, ring, tables, visible, positions, slots, HEADS)
 
 
 @_on_cuda.register_fake

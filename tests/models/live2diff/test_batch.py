@@ -12,10 +12,10 @@ from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from tolerance import near
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.models.live2diff.anchors import AnchorClock
+from vivace.models.live2diff.batch import LatentFrame, StreamBatch
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.noise import Noise, draw_noise, shift_of
-from vivace.models.live2diff.stream import LatentFrame, StreamBatch
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import SINKS, SLOTS, rolling_slots, scene_window
 from vivace.models.loading import Guidance
