@@ -88,3 +88,17 @@ def test_every_decision_is_in_the_list() -> None:
     index = (ROOT / "decisions" / "README.md").read_text("utf-8")
     for record in (ROOT / "decisions").glob("0*.md"):
         assert f"({record.name})" in index, f"{record.name} is missing from decisions/README.md"
+
+
+def test_a_sink_is_where_frames_go() -> None:
+    """Permanent slots of a memory are anchors; only a checkpoint may call a field of its own otherwise."""
+    rooms = ("memory", "diffusion", "models", "runtime")
+    paths = [
+        path
+        for room in rooms
+        for path in (ROOT / "src" / "vivace" / room).rglob("*")
+        if path.suffix in (".py", ".toml")
+    ]
+    assert paths
+    named = {path.name: re.findall(r"(?i)[a-z_]*sinks?(?![a-z])\w*", path.read_text("utf-8")) for path in paths}
+    assert {name: words for name, words in named.items() if set(words) - {"sink_size"}} == {}

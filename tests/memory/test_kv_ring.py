@@ -1,4 +1,4 @@
-"""Laws of the KV ring: sinks stay, the window rolls, nothing moves."""
+"""Laws of the KV ring: anchors stay, the window rolls, nothing moves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from vivace.memory.kv_ring import KvRing
 
 
-def ring(sinks: int = 2, window: int = 3) -> KvRing:
-    return KvRing(blocks=1, sink_slots=sinks, window_slots=window, tokens=2, dim=4)
+def ring(anchors: int = 2, window: int = 3) -> KvRing:
+    return KvRing(blocks=1, anchor_slots=anchors, window_slots=window, tokens=2, dim=4)
 
 
 def frame(number: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def held(r: KvRing) -> list[int]:
     return [int(v) for v in r.keys[0, 0, :, 0, 0]]
 
 
-def test_the_first_frames_become_sinks_and_stay_while_the_window_rolls():
+def test_the_first_frames_become_anchors_and_stay_while_the_window_rolls():
     r = ring()
     for n in range(1, 20):
         r.write(frame(n), frame(n))
@@ -52,23 +52,22 @@ def test_ages_count_frames_are_capped_and_mark_empty_slots():
 
 
 @given(st.integers(0, 60), st.integers(0, 3), st.integers(1, 5))
-def test_the_window_always_holds_the_most_recent_frames(count: int, sinks: int, window: int):
-    r = ring(sinks, window)
+def test_the_window_always_holds_the_most_recent_frames(count: int, anchors: int, window: int):
+    r = ring(anchors, window)
     for n in range(count):
         r.write(frame(n + 1), frame(n + 1))
-    after_sinks = list(range(sinks + 1, count + 1))
-    assert sorted(v for v in held(r)[sinks:] if v) == after_sinks[-window:]
-    assert r.filled == min(count, sinks + window)
+    after_anchors = list(range(anchors + 1, count + 1))
+    assert sorted(v for v in held(r)[anchors:] if v) == after_anchors[-window:]
+    assert r.filled == min(count, anchors + window)
 
 
-def test_clearing_keeps_the_sinks_only_when_asked_and_leaves_no_stale_numbers():
+def test_clearing_leaves_no_stale_numbers():
     r = ring()
     for n in range(1, 10):
         r.write(frame(n), frame(n))
-    r.clear(keep_sinks=True)
-    assert held(r) == [1, 2, 0, 0, 0]
     r.clear()
     assert not r.keys.any()
+    assert not r.values.any()
     assert r.filled == 0
 
 

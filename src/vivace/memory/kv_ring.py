@@ -1,4 +1,4 @@
-"""Keys and values of past frames: permanent sink slots and a rolling window, written in place."""
+"""Keys and values of past frames: anchors, which are permanent, and a rolling window, written in place."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 class KvRing:
     """A fixed number of slots, each the pooled keys and values of one past frame.
 
-    The first frames after a clear fill the sinks and stay; later frames take turns in the window, the oldest giving
+    The first frames after a clear fill the anchors and stay; later frames take turns in the window, the oldest giving
     way. One slot is written per frame and nothing is moved, so a frame costs the same however long the stream is.
     Positions are not stored: a reader applies them by slot age, which is capped, so they never run out.
 
-    Phases: empty ▸ sinks filling ▸ window filling ▸ steady. Use per frame: read `keys`, `values`, `ages()`; then
+    Phases: empty ▸ anchors filling ▸ window filling ▸ steady. Use per frame: read `keys`, `values`, `ages()`; then
     `write()`.
     """
 
-    def __init__(self, *, blocks: int, sink_slots: int, window_slots: int, tokens: int, dim: int) -> None:
-        self.sink_slots = sink_slots
+    def __init__(self, *, blocks: int, anchor_slots: int, window_slots: int, tokens: int, dim: int) -> None:
+        self.anchor_slots = anchor_slots
         self.window_slots = window_slots
-        shape = (1, blocks, sink_slots + window_slots, tokens, dim)
+        shape = (1, blocks, anchor_slots + window_slots, tokens, dim)
         self.keys: NDArray[np.float32] = np.zeros(shape, np.float32)
         """`[1 n s p d]`; the same memory for the life of the ring."""
         self.values: NDArray[np.float32] = np.zeros(shape, np.float32)
         """`[1 n s p d]`"""
-        self._written_at: NDArray[np.int64] = np.full(sink_slots + window_slots, -1, np.int64)
+        self._written_at: NDArray[np.int64] = np.full(anchor_slots + window_slots, -1, np.int64)
         self._frame = 0
 
     @property
@@ -54,17 +54,16 @@ class KvRing:
         return slot
 
     def _next_slot(self) -> int:
-        sinks = self._written_at[: self.sink_slots]
-        if (sinks < 0).any():
-            return int(np.argmax(sinks < 0))
-        window = self._written_at[self.sink_slots :]
+        anchors = self._written_at[: self.anchor_slots]
+        if (anchors < 0).any():
+            return int(np.argmax(anchors < 0))
+        window = self._written_at[self.anchor_slots :]
         # Empty slots are marked -1, which is older than any frame.
-        return self.sink_slots + int(np.argmin(window))
+        return self.anchor_slots + int(np.argmin(window))
 
-    def clear(self, *, keep_sinks: bool = False) -> None:
-        """Forget the window, and the sinks too unless they are kept. Nothing is reallocated."""
-        start = self.sink_slots if keep_sinks else 0
-        self._written_at[start:] = -1
+    def clear(self) -> None:
+        """Forget all frames. Nothing is reallocated."""
+        self._written_at[:] = -1
         # Attention skips empty slots by a finite bias, so stale numbers must not survive in them.
-        self.keys[:, :, start:] = 0
-        self.values[:, :, start:] = 0
+        self.keys[:] = 0
+        self.values[:] = 0

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from vivace.runtime.info import RuntimeInfo as RuntimeInfo
 
-Keep = Literal["nothing", "sinks", "inside"]
+Keep = Literal["nothing", "inside"]
 """What survives a reset.
 
-`nothing` starts afresh; `sinks` keeps the permanent warm-up slots; `inside` starts afresh for the frames to come, while
-those inside the model come out as they would have (only where `spec.resets_in_flight`).
+`nothing` starts afresh; `inside` starts afresh for the frames to come, while those inside the model come out as they
+would have (only where `spec.resets_in_flight`).
 """
 
 
@@ -55,7 +55,7 @@ class ModelSpec:
     chunk_frames: int
     """Frames taken and given by one step."""
     warmup_frames: int
-    """Frames that become permanent sinks."""
+    """Frames that become anchors: slots of the memory that stay when others are overwritten."""
     output_lag_frames: int
     """How many frames the output may trail the input; how many come out of a step is told by its result."""
     denoising_steps: tuple[int, ...]
@@ -132,14 +132,6 @@ class StepResult:
     """What of these pictures is shown over their source."""
     work: float | None = None
     """Share of its full work that the step really did, 0 to 1; None is the effort that it was asked for."""
-
-
-class ModelState(Protocol):
-    """All buffers of one stream. Weights are never in here."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
 
 
 class StreamModel(Protocol):

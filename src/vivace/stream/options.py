@@ -10,7 +10,7 @@ from vivace.models.base import ModelOption, ModelSpec
 from vivace.stream.checks import brief, number_in
 
 ANCHOR = "anchor"
-"""Where a model has an option of this name, any change of it asks for the sinks to be anchored anew."""
+"""Where a model has an option of this name, any change of it asks for the anchors to be set anew."""
 
 
 def check_options(value: object, spec: ModelSpec) -> dict[str, float | None]:
@@ -36,7 +36,7 @@ def merge_options(before: Mapping[str, float], changes: Mapping[str, float | Non
 
 
 def next_anchor(options: Mapping[str, float], spec: ModelSpec) -> dict[str, float]:
-    """Return the change of options that asks a model to anchor its sinks anew.
+    """Return the change of options that asks a model to set its anchors anew.
 
     Raises:
         ControlError: the model has no such option.

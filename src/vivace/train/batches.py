@@ -57,7 +57,7 @@ class Batch:
     ages: Tensor
     """`[b t t]`"""
     follows: Tensor
-    """`[n]` bool: the frame before is the previous output, not a sink from long ago."""
+    """`[n]` bool: the frame before is the previous output, not an anchor from long ago."""
     log_scale: float
     frames: int
 

@@ -35,7 +35,7 @@ class Clip:
     pictures: Tensor
     """`[t 3 h w]` in [0, 1]."""
     times: Tensor
-    """`[t]` int: frame times; a gap means the earlier frames stand in for warm-up sinks."""
+    """`[t]` int: frame times; a gap means the earlier frames stand in for warm-up anchors."""
     shift: Tensor
     """`[t 2]` int: how far the camera has moved, in working px (down, right); zero where textures stay on screen."""
 

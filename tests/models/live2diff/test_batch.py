@@ -1,4 +1,4 @@
-"""What happens to a stream while it runs: its first frames, cuts, changes, new sinks, guidance."""
+"""What happens to a stream while it runs: its first frames, cuts, changes, new anchors, guidance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.noise import Noise, draw_noise, shift_of
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.live2diff.window import SINKS, SLOTS, rolling_slots, scene_window
+from vivace.models.live2diff.window import ANCHORS, SLOTS, rolling_slots, scene_window
 from vivace.models.loading import Guidance
 
 
@@ -80,13 +80,13 @@ def test_the_first_frame_is_what_it_is_alone(batch: StreamBatch) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_from_the_ninth_frame_on_a_stream_is_what_a_warm_up_makes_of_it(batch: StreamBatch, rows: int) -> None:
-    """The sinks are set row by row just before the frame that follows them arrives there."""
+    """The anchors are set row by row just before the frame that follows them arrives there."""
     clip = video(30)
     grown = Player(batch, rows).play(clip).out
     warm = Player(batch, rows)
-    warm.batch.warm_up(warm.state, *clip[:, :SINKS], warm.text)
-    after = warm.play(clip[:, SINKS:]).out
-    assert same(grown[SINKS:], after)
+    warm.batch.warm_up(warm.state, *clip[:, :ANCHORS], warm.text)
+    after = warm.play(clip[:, ANCHORS:]).out
+    assert same(grown[ANCHORS:], after)
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -110,7 +110,7 @@ def test_the_window_grows_one_slot_a_frame_and_then_rolls() -> None:
         visible, positions, slot = scene_window(number)
         assert all(visible)
         assert positions[slot] == SLOTS - 1
-        assert slot >= SINKS
+        assert slot >= ANCHORS
         assert rolling_slots(number)[-1] == slot
         assert rolling_slots(number)[:-1] == rolling_slots(number - 1)[1:]
 
@@ -129,7 +129,7 @@ def test_a_cut_loses_no_frame_and_leaves_no_trace(batch: StreamBatch, rows: int)
     assert same(out[21:], Player(batch, rows).play(after).drain())
 
 
-def test_a_cut_in_the_middle_of_setting_sinks_leaves_no_trace(batch: StreamBatch) -> None:
+def test_a_cut_in_the_middle_of_setting_anchors_leaves_no_trace(batch: StreamBatch) -> None:
     for early in (1, 3, 8, 9, 10):
         before, after = video(early), video(20, seed=5)
         player = Player(batch, 3).play(before)
@@ -170,44 +170,44 @@ def test_a_stream_changed_before_its_first_frame_never_knew_otherwise(batch: Str
     assert same(player.play(clip).out, other.play(clip).out)
 
 
-# -- sinks set anew ----------------------------------------------------------------------------------------------------
+# -- anchors set anew --------------------------------------------------------------------------------------------------
 
 
-def sinks_set_at(clock: AnchorClock, looks: list[str]) -> list[int]:
+def anchors_set_at(clock: AnchorClock, looks: list[str]) -> list[int]:
     return [number for number, look in enumerate(looks) if clock.due(number, look)]
 
 
-def test_sinks_are_due_once_there_are_eight_frames_and_then_by_age() -> None:
+def test_anchors_are_due_once_there_are_eight_frames_and_then_by_age() -> None:
     clock = AnchorClock()
-    assert sinks_set_at(clock, ["a"] * 100) == [8]
+    assert anchors_set_at(clock, ["a"] * 100) == [8]
     clock.begin_scene()
     clock.every = 30
-    assert sinks_set_at(clock, ["a"] * 100) == [8, 38, 68, 98]
+    assert anchors_set_at(clock, ["a"] * 100) == [8, 38, 68, 98]
 
 
-def test_copied_sinks_need_a_full_window() -> None:
+def test_copied_anchors_need_a_full_window() -> None:
     clock = AnchorClock()
     clock.joint, clock.every = False, 30
-    assert sinks_set_at(clock, ["a"] * 100) == [30, 60, 90]
+    assert anchors_set_at(clock, ["a"] * 100) == [30, 60, 90]
     clock.begin_scene()
     clock.ask()
-    assert sinks_set_at(clock, ["a"] * 20) == [16]
+    assert anchors_set_at(clock, ["a"] * 20) == [16]
 
 
-def test_sinks_are_due_when_a_change_has_settled() -> None:
+def test_anchors_are_due_when_a_change_has_settled() -> None:
     fading = [f"{step}" for step in range(20, 28)]
-    assert sinks_set_at(AnchorClock(), ["a"] * 20 + fading + ["b"] * 40) == [8, 36]
+    assert anchors_set_at(AnchorClock(), ["a"] * 20 + fading + ["b"] * 40) == [8, 36]
 
 
-def test_sinks_are_due_on_request() -> None:
+def test_anchors_are_due_on_request() -> None:
     clock = AnchorClock()
-    assert sinks_set_at(clock, ["a"] * 12) == [8]
+    assert anchors_set_at(clock, ["a"] * 12) == [8]
     clock.ask()
     assert [clock.due(number, "a") for number in (12, 13)] == [True, False]
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_sinks_set_anew_are_the_last_eight_frames_denoised_together(batch: StreamBatch, rows: int) -> None:
+def test_anchors_set_anew_are_the_last_eight_frames_denoised_together(batch: StreamBatch, rows: int) -> None:
     clip = video(40)
     player = Player(batch, rows).play(clip[:, :30])
     player.state.clock.ask()
@@ -215,10 +215,10 @@ def test_sinks_set_anew_are_the_last_eight_frames_denoised_together(batch: Strea
     fresh = Player(batch, rows)
     batch.warm_up(fresh.state, *clip[:, 22:30], fresh.text)
     for ours, expected in zip(player.state.cache.layers, fresh.state.cache.layers, strict=True):
-        assert torch.equal(ours[..., :SINKS, :], expected[..., :SINKS, :])
+        assert torch.equal(ours[..., :ANCHORS, :], expected[..., :ANCHORS, :])
 
 
-def test_copied_sinks_are_the_rolling_half_of_the_ring(batch: StreamBatch) -> None:
+def test_copied_anchors_are_the_rolling_half_of_the_ring(batch: StreamBatch) -> None:
     clip = video(40)
     asked, left = Player(batch, 2), Player(batch, 2)
     for player in (asked, left):
@@ -230,12 +230,12 @@ def test_copied_sinks_are_the_rolling_half_of_the_ring(batch: StreamBatch) -> No
         player.play(clip[:, 21:23])
     slots = rolling_slots(20)
     for found, first_row, other in zip(asked.state.cache.layers, before, left.state.cache.layers, strict=True):
-        assert torch.equal(found[0][:, :, :SINKS], first_row[:, :, slots])
+        assert torch.equal(found[0][:, :, :ANCHORS], first_row[:, :, slots])
         # The second row was copied a call later; frame 21 has since overwritten the oldest of the ring there.
-        assert torch.equal(found[1][:, :, 1:SINKS], other[1][:, :, slots[1:]])
+        assert torch.equal(found[1][:, :, 1:ANCHORS], other[1][:, :, slots[1:]])
 
 
-def test_setting_sinks_anew_touches_nothing_else(batch: StreamBatch) -> None:
+def test_setting_anchors_anew_touches_nothing_else(batch: StreamBatch) -> None:
     clip = video(40)
     asked, left = (Player(batch, 3).play(clip[:, :20]) for _ in range(2))
     asked.state.clock.ask()

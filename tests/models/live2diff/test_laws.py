@@ -13,7 +13,7 @@ from vivace.models.live2diff.batch import Denoised, LatentFrame, StreamBatch
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
-from vivace.models.live2diff.window import SINKS, SLOTS, clip_visibility, row_window, window_at
+from vivace.models.live2diff.window import ANCHORS, SLOTS, clip_visibility, row_window, window_at
 from vivace.models.loading import Guidance
 
 
@@ -23,8 +23,8 @@ def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidan
 
 def play(batch: StreamBatch, state: LiveState, clip: Tensor, text: Tensor) -> list[Tensor]:
     """Return the finished latents of a whole clip, warm-up included."""
-    done = list(batch.warm_up(state, *clip[:, :SINKS], text))
-    for latents, depth in clip[:, SINKS:].transpose(0, 1):
+    done = list(batch.warm_up(state, *clip[:, :ANCHORS], text))
+    for latents, depth in clip[:, ANCHORS:].transpose(0, 1):
         (result,) = batch.step([state], [LatentFrame(latents, depth, text)])
         if result.latents is not None:
             done.append(result.latents)
@@ -75,12 +75,12 @@ def test_streams_in_one_call_are_what_they_are_alone(batch: StreamBatch) -> None
     settings = [(1, 0, 0), (2, 3, 5), (3, 7, 12)]
     states, alone, clips = [], [], []
     for rows, seed, age in settings:
-        clip = video(SINKS + age + 6, seed)
+        clip = video(ANCHORS + age + 6, seed)
         alone.append(play(batch, opened(batch, rows, seed=seed), clip, prompt(seed))[-4:])
         state = opened(batch, rows, seed=seed)
-        play(batch, state, clip[:, : SINKS + age], prompt(seed))
+        play(batch, state, clip[:, : ANCHORS + age], prompt(seed))
         states.append(state)
-        clips.append(clip[:, SINKS + age :])
+        clips.append(clip[:, ANCHORS + age :])
     together: list[list[Denoised]] = []
     for n in range(6):
         frames = [LatentFrame(*clip[:, n], prompt(seed)) for clip, (_, seed, _) in zip(clips, settings, strict=True)]
@@ -101,7 +101,7 @@ def test_a_stream_is_endless() -> None:
         batch = StreamBatch(Live2DiffUNet(smallest).eval())
     state = batch.open(schedule_by_index(T_INDEX[2]), 2, 2, tokens=5)
     clip, text = torch.randn((2, 64, 4, 2, 2), generator=torch.Generator().manual_seed(0)), prompt()
-    batch.warm_up(state, *clip[:, :SINKS], text)
+    batch.warm_up(state, *clip[:, :ANCHORS], text)
     places = [layer.data_ptr() for layer in state.cache.layers]
     assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
     spread = []
@@ -118,7 +118,7 @@ def test_positions_never_run_out() -> None:
     for frame in [*range(8, 40), 10**6, 10**12 + 5]:
         visible, positions, slot = row_window(frame)
         assert all(visible)
-        assert positions[:SINKS] == list(range(SINKS))
+        assert positions[:ANCHORS] == list(range(ANCHORS))
         assert sorted(positions) == list(range(SLOTS))
         assert positions[slot] == SLOTS - 1
         _, _, previous = row_window(frame - 1)
@@ -127,14 +127,14 @@ def test_positions_never_run_out() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
 def test_a_row_sees_only_frames_that_were(rows: int) -> None:
-    """Played through: the slots a row sees are the sinks and exactly the last frames it has written."""
+    """Played through: the slots a row sees are the anchors and exactly the last frames it has written."""
     written: list[dict[int, int]] = [{} for _ in range(rows)]
     for call in range(40):
         window = window_at(call, rows)
         for row in range(rows):
             frame = call - row
             written[row][int(window.slots[row])] = frame
-            seen = [slot for slot in range(SINKS, SLOTS) if window.visible[row, slot]]
+            seen = [slot for slot in range(ANCHORS, SLOTS) if window.visible[row, slot]]
             in_order = sorted(seen, key=lambda slot: int(window.positions[row, slot]))
             expected = list(range(max(frame - 7, 0), frame + 1))
             assert [written[row][slot] for slot in in_order] == expected
@@ -186,7 +186,7 @@ def test_a_short_warm_up_repeats_its_last_frame(batch: StreamBatch) -> None:
 
 def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatch) -> None:
     clip, state = video(12), opened(batch)
-    batch.warm_up(state, *clip[:, :SINKS], prompt())
+    batch.warm_up(state, *clip[:, :ANCHORS], prompt())
     (plain,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt())])
     (prompted,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt(1))])
     batch.set_schedule(state, schedule_by_index([20, 40]))
@@ -201,7 +201,7 @@ def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatc
 def test_odd_sizes_work(batch: StreamBatch) -> None:
     """Latents of any size: pictures need a multiple of 8 px, and not of 64."""
     state = batch.open(schedule_by_index(T_INDEX[2]), 5, 7, tokens=5)
-    frames = torch.randn((2, SINKS + 2, 4, 5, 7), generator=torch.Generator().manual_seed(1))
+    frames = torch.randn((2, ANCHORS + 2, 4, 5, 7), generator=torch.Generator().manual_seed(1))
     done = play(batch, state, frames, prompt())
-    assert [each.shape for each in done] == [(4, 5, 7)] * (SINKS + 1)
+    assert [each.shape for each in done] == [(4, 5, 7)] * (ANCHORS + 1)
     assert torch.stack(done).isfinite().all()

@@ -402,8 +402,8 @@ def test_a_whole_model_without_text_encoder_takes_the_usual_one(load: Load, mode
 def test_a_profile_of_other_conventions_is_refused(made: Path, tmp_path: Path) -> None:
     text = (made / "tiny.toml").read_text()
     path = tmp_path / "other.toml"
-    path.write_text(text.replace("sinks = 8", "sinks = 4"))
-    with pytest.raises(CheckpointError, match="sinks is 8 here and 4 there"):
+    path.write_text(text.replace("anchors = 8", "anchors = 4"))
+    with pytest.raises(CheckpointError, match="anchors is 8 here and 4 there"):
         load_model(str(path), options=LoadOptions(random_weights=True, device="cpu"))
     path.write_text(text.replace("layers = 1", "storeys = 1", 1))
     with pytest.raises(UsageError, match=r"network\.unet"):

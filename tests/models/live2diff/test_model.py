@@ -146,18 +146,13 @@ def test_a_cut_brings_out_what_is_inside_and_begins_afresh(model: Live2DiffModel
 
 @pytest.mark.parametrize("cut", [5, 8, 9, 10, 11, 14])
 def test_frames_inside_at_a_cut_come_out_as_if_there_were_none(cut: int) -> None:
-    # At 9 and 10 the first sinks are on their way through the rows.
+    # At 9 and 10 the first anchors are on their way through the rows.
     model, before = tiny_model((30, 36, 42)), clip(17)
     state = model.open(SIZE)
     out = play(model, state, before[:cut])
     model.reset(state, keep="inside")
     out += play(model, state, clip(2, seed=4))
     assert same(out[:cut], play(model, model.open(SIZE), before[: cut + 2])[:cut])
-
-
-def test_only_what_it_can_keep_is_kept(model: Live2DiffModel) -> None:
-    with pytest.raises(ControlError, match="'nothing' or 'inside'"):
-        model.reset(model.open(SIZE), keep="sinks")
 
 
 @pytest.mark.parametrize("t_index", [(35,), (30, 36, 42)])

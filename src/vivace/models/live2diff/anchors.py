@@ -1,11 +1,11 @@
-"""The sinks of a stream: when they are set anew, and from what.
+"""The anchors of a stream: when they are set anew, and from what.
 
 The network was trained with eight frames that see each other and that all later frames see. A live stream cannot wait
 for eight frames, so its window grows from the first one on. When eight frames are there, they are denoised together and
 take the place of what they had left one by one: from then on the stream holds what a warm-up would have left. The same
 happens on request, by age, and once a new prompt or strength has settled, always with the last eight frames.
 
-Setting the sinks goes row by row, one a call, so that every frame meets sinks made of the frames before it, and the
+Setting the anchors goes row by row, one a call, so that every frame meets anchors made of the frames before it, and the
 work of eight frames in every row is spread out. Instead of that work, the rolling half of the ring can be copied: free,
 but its frames have seen only their past.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 from vivace.diffusion.lcm import LcmSchedule, add_noise, predict_x0, rows_of
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Clip, KvCache
-from vivace.models.live2diff.window import ROLLING, SINKS, SLOTS, rolling_slots
+from vivace.models.live2diff.window import ANCHORS, ROLLING, SLOTS, rolling_slots
 
 SETTLED_FRAMES = ROLLING
 """A change has settled when it has stood for so many frames: the window then holds nothing older."""
@@ -31,13 +31,13 @@ Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], Tensor]
 
 
 class AnchorClock:
-    """Tells when the sinks are due. Counts frames; knows no tensors."""
+    """Tells when the anchors are due. Counts frames; knows no tensors."""
 
     def __init__(self) -> None:
         self.every = 0
-        """Frames after which sinks are too old; 0 is never."""
+        """Frames after which anchors are too old; 0 is never."""
         self.joint = True
-        """Whether sinks are denoised together, or copied from the window."""
+        """Whether anchors are denoised together, or copied from the window."""
         self._asked = False
         self._set_at: int | None = None
         self._look: Hashable = None
@@ -51,11 +51,11 @@ class AnchorClock:
         self._calm_frames = 0
 
     def ask(self) -> None:
-        """Set the sinks anew as soon as possible."""
+        """Set the anchors anew as soon as possible."""
         self._asked = True
 
     def due(self, number: int, look: Hashable) -> bool:
-        """Take frame `number` of a scene, made under `look`; return whether its sinks shall be set before it.
+        """Take frame `number` of a scene, made under `look`; return whether its anchors shall be set before it.
 
         A True is taken for done: the next is counted from here.
         """
@@ -64,7 +64,7 @@ class AnchorClock:
             self._look, self._calm_frames = look, 0
         else:
             self._calm_frames += 1
-        if number < (SINKS if self.joint else SLOTS):
+        if number < (ANCHORS if self.joint else SLOTS):
             return False
         first = self._set_at is None and self.joint
         old = self.every > 0 and number - (self._set_at or 0) >= self.every
@@ -77,8 +77,8 @@ class AnchorClock:
 
 
 @dataclass(slots=True)
-class SinkClip:
-    """Eight frames on their way through the rows together, leaving keys and values in the sinks of each."""
+class AnchorClip:
+    """Eight frames on their way through the rows together, leaving keys and values in the anchors of each."""
 
     latents: Tensor
     """`[8 4 h w]`: clean at first, then what the last row made of them."""
@@ -109,10 +109,10 @@ class SinkClip:
         if self.guidance is not None and self.origin is None:
             self.origin = self.latents
             if self.negative is not None:
-                last = Clip(SINKS, cache=cache, row=len(self.schedule))
+                last = Clip(ANCHORS, cache=cache, row=len(self.schedule))
                 predicted = predict(x_t, self.depth, level.timesteps, self.negative[None], last)
                 self.origin = predict_x0(x_t, predicted, level)
-        context = Clip(SINKS, cache=cache, row=self.row)
+        context = Clip(ANCHORS, cache=cache, row=self.row)
         predicted = predict(x_t, self.depth, level.timesteps, self.text[None], context)
         if self.guidance is not None and self.origin is not None:
             residual = residual_noise(x_t, self.origin, level.sqrt_alpha, level.sqrt_beta)
@@ -123,8 +123,8 @@ class SinkClip:
 
 
 @dataclass(slots=True)
-class SinkCopy:
-    """The rolling half of the ring on its way into the sinks, row by row."""
+class AnchorCopy:
+    """The rolling half of the ring on its way into the anchors, row by row."""
 
     number: int
     """Of the last frame that the window shall hold."""
@@ -145,5 +145,5 @@ class SinkCopy:
         slots = rolling_slots(self.number)
         for layer in cache.layers:
             for row in rows:
-                layer[row, :, :, :SINKS] = layer[row][:, :, slots]
+                layer[row, :, :, :ANCHORS] = layer[row][:, :, slots]
         self.row += 1

@@ -26,13 +26,13 @@ from torch import Tensor
 
 from vivace.diffusion.lcm import LcmSchedule, add_noise, predict_x0, rows_of
 from vivace.errors import ControlError
-from vivace.models.live2diff.anchors import SinkClip, SinkCopy
+from vivace.models.live2diff.anchors import AnchorClip, AnchorCopy
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
 from vivace.models.live2diff.state import Level, LiveState, Passenger, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.live2diff.window import SINKS, SLOTS, Window, join_windows, reference_window_at, scene_window
+from vivace.models.live2diff.window import ANCHORS, SLOTS, Window, join_windows, reference_window_at, scene_window
 from vivace.models.loading import Guidance
 
 TOKENS = 77
@@ -144,7 +144,7 @@ class StreamBatch:
     def begin_scene(self, state: LiveState) -> None:
         """Forget the past for the frames to come; those inside go on as if nothing had happened.
 
-        Sinks that are on their way go on, too: they run ahead of the new scene, which sees none of them.
+        Anchors that are on their way go on, too: they run ahead of the new scene, which sees none of them.
         """
         state.next_number = 0
         state.clock.begin_scene()
@@ -152,7 +152,7 @@ class StreamBatch:
     def reset(self, state: LiveState, *, seed: int | None = None) -> None:
         """Forget every frame, and draw other noise if a seed is given. No buffer is allocated anew."""
         self.begin_scene(state)
-        state.sinks = None
+        state.new_anchors = None
         state.cache.clear()
         for buffer in state.buffers:
             # Not the negative prompt, which is no frame's.
@@ -167,25 +167,25 @@ class StreamBatch:
     def warm_up(
         self, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, *, noise: Tensor | None = None
     ) -> Tensor:
-        """Forget the past, denoise 1 to 8 frames together and make them the sinks; return their `[f 4 h w]`.
+        """Forget the past, denoise 1 to 8 frames together and make them the anchors; return their `[f 4 h w]`.
 
         For footage that is there as a whole; a live stream begins with its first frame and needs none of this. Fewer
         than eight frames are filled up with the last one. `latents`, `depth`: `[f 4 h w]`; `text [m d]`;
         `noise [t 8 4 h w]` or `[t 1 4 h w]` replaces the state's.
         """
         given = len(latents)
-        if not 1 <= given <= SINKS:
-            raise ValueError(f"warm-up takes 1 to {SINKS} frames, not {given}")
+        if not 1 <= given <= ANCHORS:
+            raise ValueError(f"warm-up takes 1 to {ANCHORS} frames, not {given}")
         self.reset(state)
-        fill = [*range(given), *[given - 1] * (SINKS - given)]
+        fill = [*range(given), *[given - 1] * (ANCHORS - given)]
         noise = state.settings.noise.values[:, None] if noise is None else noise
         clip = self._clip(state, latents[fill], depth[fill], text, noise)
         while not clip.done:
             clip.advance(self._predict, state.cache)
         state.text[:] = text
         state.recent[0], state.recent[1] = latents[fill], depth[fill]
-        state.next_number = SINKS
-        state.clock.due(SINKS, self._look(state))
+        state.next_number = ANCHORS
+        state.clock.due(ANCHORS, self._look(state))
         return clip.latents[:given]
 
     # -- a call --------------------------------------------------------------------------------------------------------
@@ -207,20 +207,20 @@ class StreamBatch:
     def enter(self, state: LiveState, text: Tensor | None = None) -> None:
         """Take in the frame whose latents and depth are in `entering`; `text [m d]` if it is another than before.
 
-        Sets the sinks of one row anew, if that is due, and fills the tables.
+        Sets the anchors of one row anew, if that is due, and fills the tables.
         """
         if text is not None:
             state.text[0] = text
             state.text_version += 1
         number = state.next_number
         if state.clock.due(number, self._look(state)):
-            state.sinks = self._new_sinks(state, number)
-        if state.sinks is not None:
-            state.sinks.advance(self._predict, state.cache)
-            if state.sinks.done:
-                state.sinks = None
-        state.recent[:, number % SINKS] = state.entering
-        state.recent_shifts[number % SINKS] = state.settings.shift
+            state.new_anchors = self._new_anchors(state, number)
+        if state.new_anchors is not None:
+            state.new_anchors.advance(self._predict, state.cache)
+            if state.new_anchors.done:
+                state.new_anchors = None
+        state.recent[:, number % ANCHORS] = state.entering
+        state.recent_shifts[number % ANCHORS] = state.settings.shift
         state.inside.appendleft(Passenger(number, state.settings))
         state.next_number += 1
         self._fill_tables(state)
@@ -258,13 +258,13 @@ class StreamBatch:
         return self.unet(x_t.to(dtype), depth.to(dtype), timesteps, text.to(dtype), context).float()
 
     def _look(self, state: LiveState) -> Hashable:
-        """Return what must stay the same for sinks to stay good; noise that moves with the world stays the same."""
+        """Return what must stay the same for anchors to stay good; noise that moves with the world stays the same."""
         settings = state.settings
         return state.text_version, state.weights_version, settings.levels, settings.noise, settings.guidance
 
-    def _clip(self, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, noise: Tensor) -> SinkClip:
+    def _clip(self, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, noise: Tensor) -> AnchorClip:
         guided = state.guidance != "none"
-        return SinkClip(
+        return AnchorClip(
             latents,
             depth,
             text.clone(),
@@ -274,10 +274,10 @@ class StreamBatch:
             state.negative if state.guidance == "initialize" else None,
         )
 
-    def _new_sinks(self, state: LiveState, number: int) -> SinkClip | SinkCopy:
+    def _new_anchors(self, state: LiveState, number: int) -> AnchorClip | AnchorCopy:
         if not state.clock.joint:
-            return SinkCopy(number - 1, state.rows, state.guidance == "initialize")
-        order = [frame % SINKS for frame in range(number - SINKS, number)]
+            return AnchorCopy(number - 1, state.rows, state.guidance == "initialize")
+        order = [frame % ANCHORS for frame in range(number - ANCHORS, number)]
         latents, depth = state.recent[:, order]
         drawn, shifts = state.settings.noise, [state.recent_shifts[place] for place in order]
         if len(set(shifts)) == 1:

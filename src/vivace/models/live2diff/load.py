@@ -62,7 +62,7 @@ COMPUTED: dict[str, Any] = {
     "lcm_steps": lcm.ORIGINAL_STEPS,
     "timestep_scaling": lcm.TIMESTEP_SCALING,
     "sigma_data": lcm.SIGMA_DATA,
-    "sinks": window.SINKS,
+    "anchors": window.ANCHORS,
     "rolling": window.ROLLING,
     "position_entries": motion.POSITION_ENTRIES,
     "motion_groups": motion.MOTION_GROUPS,

@@ -17,7 +17,7 @@ from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
-from vivace.models.live2diff.window import SINKS
+from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.graphs import GraphPool, Mode
 from vivace.runtime.one_thread import Caller, cpu_thread, right_here
@@ -105,7 +105,7 @@ class Live2DiffModel:
             max_size=(MAX_SIDE_PX, MAX_SIDE_PX),
             default_area_px=512 * 512,
             chunk_frames=1,
-            warmup_frames=SINKS,
+            warmup_frames=ANCHORS,
             output_lag_frames=steps - 1,
             denoising_steps=(steps,),
             efforts=(1.0,),
@@ -172,10 +172,8 @@ class Live2DiffModel:
         with self._turn, self._on_device(state.size):
             if keep == "inside":
                 state.begin_scene()
-            elif keep == "nothing":
-                state.reset()
             else:
-                raise ControlError(f"live2diff cannot keep {keep!r} in a reset; it keeps 'nothing' or 'inside'")
+                state.reset()
             if seed is not None and seed != state.seed:
                 self._batch.set_seed(state.live, seed)
                 state.seed = seed

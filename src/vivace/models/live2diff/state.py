@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.lcm import LcmSchedule
-from vivace.models.live2diff.anchors import AnchorClock, SinkClip, SinkCopy
+from vivace.models.live2diff.anchors import AnchorClip, AnchorClock, AnchorCopy
 from vivace.models.live2diff.motion import KvCache
 from vivace.models.live2diff.noise import Noise, Shift
-from vivace.models.live2diff.window import SINKS, SLOTS
+from vivace.models.live2diff.window import ANCHORS, SLOTS
 from vivace.models.loading import Guidance
 
 NO_GUIDANCE = (1.0, 1.0)
@@ -102,12 +102,12 @@ class LiveState:
     calls: int = 0
     """Since the last reset or warm-up."""
     weights_version: int = 0
-    """Changes when the weights do, since sinks made with others are stale."""
+    """Changes when the weights do, since anchors made with others are stale."""
     text_version: int = 0
     """Changes with the prompt."""
-    sinks: SinkClip | SinkCopy | None = None
-    """What is on its way into the sinks."""
-    recent_shifts: list[Shift] = field(default_factory=lambda: [(0, 0)] * SINKS)
+    new_anchors: AnchorClip | AnchorCopy | None = None
+    """What is on its way into the anchors."""
+    recent_shifts: list[Shift] = field(default_factory=lambda: [(0, 0)] * ANCHORS)
 
     @classmethod
     def allocate(
@@ -130,7 +130,7 @@ class LiveState:
             finished=torch.zeros(frames[1:]),
             levels=torch.zeros(table_rows, len(Level._fields) + 4),
             tables=torch.zeros(table_rows, _WINDOW_COLUMNS, dtype=torch.int64),
-            recent=torch.zeros(2, SINKS, *frames[1:]),
+            recent=torch.zeros(2, ANCHORS, *frames[1:]),
             cache=cache,
         )
 

@@ -1,6 +1,6 @@
 """The window schedule: which slots of the KV ring a denoising row sees, at which positions, and which it writes.
 
-A row has 16 slots: 8 sinks, filled by the warm-up frames and never given up, and 8 that roll. The first eight streamed
+A row has 16 slots: 8 anchors, filled by the warm-up frames and never given up, and 8 that roll. The first 8 streamed
 frames fill the rolling slots in order. After that each frame overwrites the oldest, and positions turn instead of
 slots: the written slot always has position 15, the one before it 14, and so on, so that nothing is ever moved and
 positions never run out. Everything here is a closed form of how many frames a row has handled.
@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SINKS = 8
+ANCHORS = 8
 """Warm-up frames; the published weights are trained for them."""
 ROLLING = 8
-SLOTS = SINKS + ROLLING
+SLOTS = ANCHORS + ROLLING
 IDLE_SLOT = SLOTS - 1
 """Where a row that has no frame yet may write: it is overwritten by the row's eighth frame, just before it is seen."""
 
@@ -40,34 +40,34 @@ class Window(NamedTuple):
 def row_window(frame: int) -> tuple[list[bool], list[int], int]:
     """Return the visible slots, positions and written slot of a row at its `frame`-th streamed frame, from 0.
 
-    A negative frame means that the row has none yet: it sees the sinks alone and writes where nobody looks.
+    A negative frame means that the row has none yet: it sees the anchors alone and writes where nobody looks.
     """
     if frame < 0:
-        return [slot < SINKS for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
-    written = SINKS + frame % ROLLING
+        return [slot < ANCHORS for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
+    written = ANCHORS + frame % ROLLING
     if frame < ROLLING:
         return [slot <= written for slot in range(SLOTS)], list(range(SLOTS)), written
-    ages = [(written - slot) % ROLLING for slot in range(SINKS, SLOTS)]
-    return [True] * SLOTS, [*range(SINKS), *(SLOTS - 1 - age for age in ages)], written
+    ages = [(written - slot) % ROLLING for slot in range(ANCHORS, SLOTS)]
+    return [True] * SLOTS, [*range(ANCHORS), *(SLOTS - 1 - age for age in ages)], written
 
 
 def scene_window(number: int | None) -> tuple[list[bool], list[int], int]:
-    """Return the tables of a row at frame `number` of a scene, from 0, whose first frames become the sinks themselves.
+    """Return the tables of a row at frame `number` of a scene, from 0, whose first frames become its anchors.
 
     So nothing need be known before the first frame: the window grows from one slot to sixteen. A row without a frame
     (`None`) sees nothing but the slot it writes, where nobody looks.
     """
     if number is None:
         return [slot == IDLE_SLOT for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
-    if number < SINKS:
+    if number < ANCHORS:
         return [slot <= number for slot in range(SLOTS)], list(range(SLOTS)), number
-    return row_window(number - SINKS)
+    return row_window(number - ANCHORS)
 
 
 def rolling_slots(number: int) -> list[int]:
     """Return the eight slots that roll, oldest first, once frame `number` of a scene, at least 15, was written."""
     _, positions, _ = scene_window(number)
-    return sorted(range(SINKS, SLOTS), key=positions.__getitem__)
+    return sorted(range(ANCHORS, SLOTS), key=positions.__getitem__)
 
 
 def window_at(call: int, rows: int) -> Window:
@@ -91,15 +91,15 @@ def reference_window_at(call: int, rows: int) -> Window:
     for row in range(rows):
         visible, positions, slot = row_window(call if row == 0 else call - 1)
         if row and call == 0:
-            slot = SINKS + 1 if row == 1 else SINKS
+            slot = ANCHORS + 1 if row == 1 else ANCHORS
         tables.append((visible, positions, slot))
     return _stack(tables)
 
 
 def clip_visibility(frames: int) -> Tensor:
-    """Return `[f f]` bool, the mask of training: sinks see each other, later frames see the sinks and the past."""
+    """Return `[f f]` bool, the mask of training: anchors see each other, later frames see the anchors and the past."""
     frame = torch.arange(frames)
-    return (frame[None, :] <= frame[:, None]) | ((frame[None, :] < SINKS) & (frame[:, None] < SINKS))
+    return (frame[None, :] <= frame[:, None]) | ((frame[None, :] < ANCHORS) & (frame[:, None] < ANCHORS))
 
 
 def join_windows(windows: Sequence[Window]) -> Window:

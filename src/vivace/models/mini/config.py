@@ -32,7 +32,7 @@ class MiniConfig:
     """Blocks that also attend to the memory."""
     fine: int = 48
     """Channels of the fine path, at 1/2 of the output size."""
-    sink_slots: int = 2
+    anchor_slots: int = 2
     window_slots: int = 4
     pool: int = POOL
     """Tokens of the memory are means of pool x pool; the weights have none of their own for it, so 1 is an ablation."""
@@ -42,8 +42,8 @@ class MiniConfig:
 
     @property
     def slots(self) -> int:
-        """Slots of the memory, sinks and window."""
-        return self.sink_slots + self.window_slots
+        """Slots of the memory, anchors and window."""
+        return self.anchor_slots + self.window_slots
 
     @property
     def max_age(self) -> int:

@@ -27,7 +27,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     cfg = MiniConfig()
     computed = {
         "denoising_steps": list(SPEC.denoising_steps),
-        "sink_slots": cfg.sink_slots,
+        "anchor_slots": cfg.anchor_slots,
         "window_slots": cfg.window_slots,
         "max_age": cfg.max_age,
         "working_multiple_px": WORKING_MULTIPLE_PX,

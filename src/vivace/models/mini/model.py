@@ -170,7 +170,7 @@ class MiniModel:
         if wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
-            _forget(state.canvases[wanted], keep="nothing")
+            _forget(state.canvases[wanted])
         return state.canvases[state.level]
 
     def _executor(self, canvas: Canvas) -> Executor:
@@ -180,17 +180,18 @@ class MiniModel:
 
     def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
+        del keep  # no picture is ever inside
         state.motion.reset()
         for canvas in state.canvases:
-            _forget(canvas, keep=keep)
+            _forget(canvas)
             if seed is not None and seed != state.seed:
                 canvas.change_textures(MovingTextures(textures_at_rest(canvas.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
 
 
-def _forget(canvas: Canvas, *, keep: Keep) -> None:
-    canvas.ring.clear(keep_sinks=keep == "sinks")
+def _forget(canvas: Canvas) -> None:
+    canvas.ring.clear()
     canvas.inputs["previous"][...] = 0
 
 

@@ -29,7 +29,7 @@ class Memory(NamedTuple):
     values: Tensor
     """`[b n s p d]`"""
     ages: Tensor
-    """`[b s]` float: frames since the slot was written, sinks capped; negative for an empty slot."""
+    """`[b s]` float: frames since the slot was written, anchors capped; negative for an empty slot."""
 
 
 class ClipMemory(NamedTuple):
@@ -98,7 +98,7 @@ class SpatialAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Every token attends to the pooled past: sink and window frames, a quarter of the keys and values."""
+    """Every token attends to the pooled past: anchor and window frames, a quarter of the keys and values."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()

@@ -180,7 +180,7 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> Can
     """Allocate and fill the buffers of one effort level; `ahead` lays textures that are foreseen."""
     ring = KvRing(
         blocks=len(cfg.temporal_blocks),
-        sink_slots=cfg.sink_slots,
+        anchor_slots=cfg.anchor_slots,
         window_slots=cfg.window_slots,
         tokens=cfg.memory_tokens(place.working_height, place.working_width),
         dim=cfg.dim,
