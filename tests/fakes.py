@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError, StepError
 from vivace.media.frame import Frame
 from vivace.media.source import Source, SourceInfo
-from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, ControlSpec, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
@@ -66,7 +66,7 @@ class FakeModel:
         lag: int = 0,
         efforts: tuple[float, ...] = (1.0, 0.75, 0.5),
         conditions: tuple[str, ...] = ("prompt",),
-        options: tuple[ModelOption, ...] = (),
+        options: tuple[ControlSpec, ...] = (),
         default_strength: float = 1.0,
         resets_in_flight: bool = False,
         warmup_frames: int = 0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 PROTOCOL_VERSION = 1
 
@@ -18,6 +18,7 @@ MAX_MASK_BYTES = 512 * 1024
 """Of a mask as base64 text: a PNG of one bit a pixel at 1080p is a tenth of it."""
 
 OptionName = Annotated[str, Field(max_length=100)]
+OptionValue = StrictBool | StrictFloat | StrictInt | Annotated[StrictStr, Field(max_length=MAX_PROMPT_CHARS)]
 
 
 class _Message(BaseModel):
@@ -45,8 +46,11 @@ class Controls(_Message):
     """A picture as a data URL, for models that take one; refused with the reason by those that do not."""
     size: Annotated[tuple[int, int], Field()] | None = None
     """Output `(width, height)`, px."""
-    options: Annotated[dict[OptionName, float | None], Field(max_length=MAX_OPTIONS)] | None = None
-    """Numbers of the model's own by name, merged into those set before; null is an option's default."""
+    options: Annotated[dict[OptionName, OptionValue | None], Field(max_length=MAX_OPTIONS)] | None = None
+    """Controls of the model's own by name, merged into those set before: numbers, true and false, text; null is a
+    control's default."""
+    events: Annotated[list[OptionName], Field(max_length=MAX_OPTIONS)] | None = None
+    """What of the model's own shall happen once, at the frame from which the update is in force."""
 
 
 class Update(_Message):

@@ -13,17 +13,17 @@ import vivace.models
 from fakes import FakeModel
 from vivace.cli import main
 from vivace.cli.app import RunOptions, build_app
-from vivace.cli.loading import LoadFlags, numbers_by_name
+from vivace.cli.loading import LoadFlags, texts_by_name
 from vivace.cli.steer import steer
 from vivace.errors import UsageError
-from vivace.models.base import ModelOption
+from vivace.models.base import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stream
 
 OPTIONS = (
-    ModelOption("warp", "how much of the noise moves", 0.0, 0.0, 1.0),
-    ModelOption("anchor", "a change anchors anew", 0, 0, 2**31, whole=True),
+    ControlSpec(name="warp", help="how much of the noise moves", default=0.0, low=0.0, high=1.0),
+    ControlSpec(name="anchor", kind="event", help="a change anchors anew"),
 )
 CONDITIONS = ("prompt", "strength", "negative_prompt")
 
@@ -70,12 +70,10 @@ def test_a_file_without_its_role_is_refused(pair: str) -> None:
         LoadFlags(file=[pair]).load_options()
 
 
-def test_numbers_by_name_are_numbers() -> None:
-    assert numbers_by_name("--set", ["a=1", " b = 0.5", "c=1e3"]) == {"a": 1.0, "b": 0.5, "c": 1000.0}
-    with pytest.raises(UsageError, match="--set 'a=much': 'much' is not a number"):
-        numbers_by_name("--set", ["a=much"])
+def test_texts_by_name_are_parted_at_the_first_sign() -> None:
+    assert texts_by_name("--set", "NAME=VALUE", ["a=1", " b = x=y"]) == {"a": "1", "b": "x=y"}
     with pytest.raises(UsageError, match="--set 'a': give NAME=VALUE"):
-        numbers_by_name("--set", ["a"])
+        texts_by_name("--set", "NAME=VALUE", ["a"])
 
 
 class Loads:
@@ -150,7 +148,7 @@ def test_what_is_mistyped_is_said_before_anything_is_opened(
         ("/seed 7", "seed", 7),
         ("/steps 4", "denoising_steps", 4),
         ("/set warp=0.5", "options", {"warp": 0.5}),
-        ("/anchor", "options", {"anchor": 1.0}),
+        ("/anchor", "events", {"anchor": 1}),
     ],
 )
 def test_a_line_after_a_slash_sets_a_control(line: str, name: str, wanted: object) -> None:
@@ -183,6 +181,9 @@ def test_prompts_may_be_typed_and_negative_ones_too() -> None:
         ("/seed", "/seed '' is not a whole number"),
         ("/set warp", "/set 'warp': give NAME=VALUE"),
         ("/set wrap=1", "did you mean warp"),
+        ("/set warp=much", "option warp is 'much', not a number"),
+        ("/set anchor=1", "option anchor is an event"),
+        ("/anchor 1", "there is no /anchor; there are /strength"),
         ("/", "there is no /"),
     ],
 )

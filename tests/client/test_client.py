@@ -20,7 +20,7 @@ from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
 from vivace.messages import Ended, Live, Waiting
-from vivace.models.base import ModelOption
+from vivace.models.base import ControlSpec
 from vivace.serve.auth import make_secret, make_token
 
 
@@ -57,7 +57,9 @@ def test_a_session_is_opened_steered_and_ended(server: LiveServer) -> None:
 
 
 def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
-    option = ModelOption("depth_every", "frames between two looks at depth", 1, 1, 8, whole=True)
+    option = ControlSpec(
+        name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True
+    )
     model = FakeModel(conditions=("prompt", "negative_prompt"), options=(option,), record=False)
 
     async def use(url: str, server: LiveServer) -> None:

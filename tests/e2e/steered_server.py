@@ -8,17 +8,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes import FakeModel
-from vivace.models.base import ModelOption
+from vivace.models.base import ControlSpec
 from vivace.serve.main import serve
 from vivace.serve.settings import ServeSettings
 
 OPTIONS = (
-    ModelOption("depth_every", "Frames between two looks at depth", 1, 1, 8, whole=True),
-    ModelOption("warp", "How much of the noise moves with the source", 0.0, 0.0, 1.0),
-    ModelOption("follow_camera", "1 moves the noise with the camera", 0, 0, 1, whole=True),
-    ModelOption("anchor_every", "Frames after which anchors are set anew; 0 never", 600, 0, 10**6, whole=True),
-    ModelOption("anchor", "Anchor the memory on the pictures to come", 0, 0, 2**31, whole=True),
-    ModelOption("lora ink", "Weight of a LoRA", 1.0, 0.0, 2.0, shared=True),
+    ControlSpec(name="depth_every", help="Frames between two looks at depth", default=1, low=1, high=8, whole=True),
+    ControlSpec(name="warp", help="How much of the noise moves with the source", default=0.0, low=0.0, high=1.0),
+    ControlSpec(name="follow_camera", kind="switch", help="Move the noise with the camera", default=False),
+    ControlSpec(
+        name="anchor_every",
+        help="Frames after which anchors are set anew; 0 never",
+        default=600,
+        low=0,
+        high=10**6,
+        whole=True,
+    ),
+    ControlSpec(name="decoder", kind="choice", help="Which decoder paints", default="fast", choices=("fast", "fine")),
+    ControlSpec(name="title", kind="text", help="Words in the picture", default=""),
+    ControlSpec(name="anchor", kind="event", help="Anchor the memory on the pictures to come"),
+    ControlSpec(name="lora ink", help="Weight of a LoRA", default=1.0, low=0.0, high=2.0, scope="model"),
 )
 
 

@@ -323,13 +323,15 @@ def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, brow
         page.fill("#option-negative_prompt", "green")
         page.press("#option-negative_prompt", "Enter")
         page.check("#option-follow_camera")
+        page.select_option("#option-decoder", label="fine")
+        page.fill("#option-title", "ink")
         page.fill("#option-anchor_every", "50")
         page.click("#option-anchor")
-        studio.wait_until("studio.session.controls.options?.anchor === 1")
+        studio.wait_until("studio.session.controls.options?.anchor_every === 50")
         studio.wait_until("studio.session.controls.options.warp === 0.4")
         accepted = page.evaluate("studio.session.controls")
         assert accepted["options"] == {
-            "depth_every": 3, "warp": 0.4, "follow_camera": 1, "anchor_every": 50, "anchor": 1
+            "depth_every": 3, "warp": 0.4, "follow_camera": True, "decoder": "fine", "title": "ink", "anchor_every": 50
         }  # fmt: skip
         assert (accepted["strength"], accepted["negative_prompt"]) == (0.5, "green")
         assert page.evaluate("studio.controls().options") == accepted["options"]

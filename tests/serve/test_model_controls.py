@@ -13,7 +13,7 @@ from http_fakes import Running, running, settings_for
 from serve_rig import grey, in_loop, next_of, opened, running_hub, until
 from vivace import messages
 from vivace.errors import CapacityError, UsageError
-from vivace.models.base import ModelOption
+from vivace.models.base import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.serve.hub import Hub
 from vivace.serve.limits import SharedOptionError
@@ -23,9 +23,9 @@ from vivace.serve.thumbnails import frames_needed, render
 from vivace.stream.slot import ModelSlot
 
 OPTIONS = (
-    ModelOption("depth_every", "frames between two looks at depth", 1, 1, 8, whole=True),
-    ModelOption("anchor", "a change anchors anew", 0, 0, 2**31, whole=True),
-    ModelOption("lora ink", "weight of a LoRA", 1.0, 0.0, 2.0, shared=True),
+    ControlSpec(name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True),
+    ControlSpec(name="anchor", kind="event", help="a change anchors anew"),
+    ControlSpec(name="lora ink", help="weight of a LoRA", default=1.0, low=0.0, high=2.0, scope="model"),
 )
 CONDITIONS = ("prompt", "strength", "negative_prompt")
 
@@ -43,7 +43,7 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         before = len(model.chunks)
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 1)
-        assert (await session.update(messages.Controls(options={"anchor": 1}))).applied == ["options"]
+        assert (await session.update(messages.Controls(events=["anchor"]))).applied == ["events"]
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 2)
         ack = await session.update(messages.Controls(options={"depth_every": None}, negative_prompt="", strength=0.75))
@@ -51,8 +51,8 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 3)
         first, second, third = model.chunks[before:]
-        assert (first.options, second.options) == ({"depth_every": 2.0}, {"depth_every": 2.0, "anchor": 1.0})
-        assert third.options == {"anchor": 1.0}
+        assert (first.options, second.options, third.options) == ({"depth_every": 2.0}, {"depth_every": 2.0}, {})
+        assert (first.events, second.events, third.events) == (set(), {"anchor"}, set())
         assert [chunk.strength for chunk in (first, second, third)] == [0.5, 0.5, 0.75]
         np.testing.assert_array_equal(first.negative_embeds, EMBEDS["green"])
         assert third.negative_embeds is None
@@ -65,6 +65,9 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         ({"options": {"lora ink": None, "depth_every": 2}}, "shared_option", "leave it out"),
         ({"options": {"depth_evry": 2}}, "control", "did you mean depth_every"),
         ({"options": {"depth_every": 2.5}}, "control", "not a whole number"),
+        ({"options": {"depth_every": True}}, "control", "depth_every is True, not a number"),
+        ({"events": ["lora ink"]}, "shared_option", "lora ink"),
+        ({"events": ["depth_every"]}, "control", "fake has no event 'depth_every'; there are anchor"),
         ({"negative_prompt": "purple"}, "unknown_prompt", "negative_prompt: no idea"),
         ({"prompt": "purple"}, "unknown_prompt", "no idea"),
     ],
@@ -110,15 +113,17 @@ def test_a_page_can_build_inputs_for_what_a_client_may_set(server: Running) -> N
         "title": "Depth every", "description": "frames between two looks at depth",
         "type": "integer", "minimum": 1, "maximum": 8, "default": 1,
     }  # fmt: skip
-    assert own["anchor"]["counter"] is True
-    assert set(own) == {"depth_every", "anchor"}
-    assert [option["name"] for option in model["spec"]["options"] if option["shared"]] == ["lora ink"]
+    assert set(own) == {"depth_every"}
+    assert properties["events"]["items"]["oneOf"] == [
+        {"const": "anchor", "title": "Anchor", "description": "a change anchors anew"}
+    ]
+    assert [option["name"] for option in model["spec"]["options"] if option["scope"] == "model"] == ["lora ink"]
 
 
 def test_a_model_without_them_shows_none_of_them() -> None:
     with running() as plain:
         (model,) = plain.client.get("/v1/models").json()["models"]
-    assert not {"options", "negative_prompt"} & set(model["options"]["properties"])
+    assert not {"options", "events", "negative_prompt"} & set(model["options"]["properties"])
     assert model["options"]["properties"]["strength"]["default"] == 1.0
 
 

@@ -41,7 +41,7 @@ def check(**changes):
         ({"crossfade_s": 61}, "0 to 60 seconds"),
         ({"size": (100, 100)}, "96x96"),
         ({"strenght": 1}, "no control 'strenght'; did you mean strength"),
-        ({"zzz": 1}, "there are crossfade_s, denoising_steps, mask"),
+        ({"zzz": 1}, "there are crossfade_s, denoising_steps, events, mask"),
         ({"x" * 100_000: 1}, "100,000 characters"),
     ],
 )

@@ -4,14 +4,17 @@ import pytest
 import vivace
 from fakes import FakeModel, pictures
 from vivace.errors import ControlError
-from vivace.models.base import ModelOption
+from vivace.models.base import ControlSpec
 from vivace.stream.controls import Controls, check_changes
-from vivace.stream.options import check_options, next_anchor
+from vivace.stream.options import check_options, parse_options
 
 OPTIONS = (
-    ModelOption("depth_every", "frames between two looks at depth", 1, 1, 8, whole=True),
-    ModelOption("warp", "how much of the noise moves with the source", 0.0, 0.0, 1.0),
-    ModelOption("anchor", "a change anchors anew", 0, 0, 3, whole=True),
+    ControlSpec(name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True),
+    ControlSpec(name="warp", help="how much of the noise moves with the source"),
+    ControlSpec(name="follow", kind="switch", help="the camera", default=False),
+    ControlSpec(name="decoder", kind="choice", help="which", default="fast", choices=("fast", "fine")),
+    ControlSpec(name="title", kind="text", help="words of the picture", default=""),
+    ControlSpec(name="anchor", kind="event", help="anchors anew"),
 )
 MODEL = FakeModel(conditions=("prompt", "negative_prompt"), options=OPTIONS)
 SPEC = MODEL.spec
@@ -21,13 +24,20 @@ SPEC = MODEL.spec
     ("options", "message"),
     [
         ({"depth_evry": 2}, "fake has no option 'depth_evry'; did you mean depth_every"),
-        ({"zzz": 2}, "there are anchor, depth_every, warp"),
+        ({"zzz": 2}, "there are anchor, decoder, depth_every, follow, title, warp"),
         ({3: 2}, "no option 3"),
         ({"depth_every": 0}, "option depth_every is 0; give 1 to 8, or None for 1"),
         ({"depth_every": 2.5}, "depth_every is 2.5, not a whole number; give 1 to 8"),
         ({"depth_every": float("nan")}, "depth_every is nan"),
         ({"depth_every": True}, "depth_every is True, not a number"),
         ({"warp": "1"}, "warp is '1', not a number"),
+        ({"follow": 1}, "follow is 1; it is a switch: give True or False, or None for False"),
+        ({"follow": "on"}, "follow is 'on'; it is a switch"),
+        ({"decoder": "slow"}, "decoder is 'slow'; give fast, fine, or None for 'fast'"),
+        ({"decoder": 1}, "decoder is 1; give text"),
+        ({"title": 2.5}, "title is 2.5; give text, or None for ''"),
+        ({"title": "a" * 2001}, "title has 2,001 characters"),
+        ({"anchor": True}, "option anchor is an event, which holds no value; name it among the events"),
         ([("warp", 1)], "options is .*give a mapping"),
         ("warp", "options is 'warp'; give a mapping"),
     ],
@@ -35,6 +45,21 @@ SPEC = MODEL.spec
 def test_options_that_cannot_be_used_are_refused_by_name(options, message):
     with pytest.raises(ControlError, match=message):
         check_changes({"options": options}, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (["ancor"], "fake has no event 'ancor'; did you mean anchor"),
+        (["warp"], "fake has no event 'warp'; there are anchor"),
+        ([3], "fake has no event 3"),
+        ("anchor", "events is 'anchor'; give a list of names"),
+        (3, "events is 3; give a list"),
+    ],
+)
+def test_events_that_cannot_happen_are_refused_by_name(events, message):
+    with pytest.raises(ControlError, match=message):
+        check_changes({"events": events}, MODEL)
 
 
 def test_a_model_without_options_says_so():
@@ -45,20 +70,42 @@ def test_a_model_without_options_says_so():
 def test_an_update_merges_into_the_options_set_before_and_none_is_the_default_again():
     controls = Controls().changed(check_changes({"options": {"depth_every": np.int64(4), "warp": 1}}, MODEL))
     assert controls.options == {"depth_every": 4.0, "warp": 1.0}
-    controls = controls.changed(check_changes({"options": {"depth_every": None, "anchor": 2}}, MODEL))
-    assert controls.options == {"warp": 1.0, "anchor": 2.0}
+    more = {"depth_every": None, "follow": True, "decoder": "fine", "title": "ink"}
+    controls = controls.changed(check_changes({"options": more}, MODEL))
+    assert controls.options == {"warp": 1.0, "follow": True, "decoder": "fine", "title": "ink"}
     assert controls.changed({"strength": 0.5}).options is controls.options
     assert controls.changed(check_changes({"options": None}, MODEL)).options == {}
 
 
-def test_asking_for_an_anchor_always_changes_the_option_within_its_range():
-    options = {}
-    seen = []
-    for _ in range(5):
-        options = next_anchor(options, SPEC)
-        seen.append(options["anchor"])
-    assert seen == [1, 2, 3, 0, 1]
-    assert check_options(options, SPEC) == options
+def test_typed_values_are_what_their_controls_hold():
+    texts = {"depth_every": "4", "warp": "1e-1", "follow": "On", "decoder": "fine", "title": "1"}
+    values = parse_options(texts, SPEC)
+    assert values == {
+        "depth_every": 4.0, "warp": 0.1, "follow": True, "decoder": "fine", "title": "1"
+    }  # fmt: skip
+    assert check_options(values, SPEC) == values
+    with pytest.raises(ControlError, match="option warp is 'much', not a number"):
+        parse_options({"warp": "much"}, SPEC)
+    with pytest.raises(ControlError, match="follow is 'perhaps'; it is a switch"):
+        check_options(parse_options({"follow": "perhaps"}, SPEC), SPEC)
+    with pytest.raises(ControlError, match="did you mean warp"):
+        check_options(parse_options({"wrap": "1"}, SPEC), SPEC)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"default": 2.0},
+        {"default": "x"},
+        {"default": True},
+        {"kind": "switch", "default": 1.0},
+        {"kind": "choice", "default": "c", "choices": ("a", "b")},
+        {"kind": "text", "default": 0.0},
+    ],
+)
+def test_a_control_whose_default_it_could_not_take_cannot_be_declared(wrong):
+    with pytest.raises(ValueError, match=r"control odd: .* is no"):
+        ControlSpec(name="odd", help="", **wrong)
 
 
 def test_a_stream_takes_a_negative_prompt_and_options_and_anchors_anew_on_request():
@@ -68,17 +115,48 @@ def test_a_stream_takes_a_negative_prompt_and_options_and_anchors_anew_on_reques
     frames = pictures(4)
     stream.push(frames[0].rgb)
     ack = stream.reanchor()
-    assert (ack.applied, ack.frame_index) == (("options",), 1)
+    assert (ack.applied, ack.frame_index) == (("events",), 1)
     stream.push(frames[1].rgb)
     stream.update(negative_prompt="", options={"warp": None})
     stream.push(frames[2].rgb)
-    assert [chunk.options for chunk in model.chunks] == [{"warp": 0.5}, {"warp": 0.5, "anchor": 1.0}, {"anchor": 1.0}]
+    assert [chunk.options for chunk in model.chunks] == [{"warp": 0.5}, {"warp": 0.5}, {}]
+    assert [chunk.events for chunk in model.chunks] == [set(), {"anchor"}, set()]
     assert [chunk.negative_embeds is None for chunk in model.chunks] == [False, False, True]
     stream.close()
 
 
+@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 0), (1, 2), (3, 2)])
+def test_an_event_happens_once_however_often_it_is_asked_for_between_two_chunks(chunk_frames, lag):
+    model = FakeModel(options=OPTIONS, chunk_frames=chunk_frames, lag=lag)
+    with vivace.Stream(model, prompt="red", detect_cuts=False) as stream:
+        for index, frame in enumerate(pictures(9)):
+            if index in (4, 5):
+                stream.reanchor()
+            stream.push(frame.rgb)
+        stream.flush()
+    fired = [index for index, chunk in enumerate(model.chunks) if chunk.events]
+    assert fired == ([4, 5] if chunk_frames == 1 else [1])
+
+
+def test_an_event_waits_while_nothing_is_painted_and_is_not_repeated_in_another_run():
+    model = FakeModel(options=OPTIONS)
+    with vivace.Stream(model, prompt="red", options={"warp": 0.5}) as stream:
+        frames = pictures(6)
+        stream.push(frames[0].rgb)
+        stream.update(prompt=None, crossfade_s=0)
+        stream.reanchor()
+        stream.push(frames[1].rgb)
+        stream.update(prompt="red")
+        stream.push(frames[2].rgb)
+        stream.push(frames[3].rgb)
+    assert [bool(chunk.events) for chunk in model.chunks] == [False, True, False]
+
+
 def test_a_model_without_anchors_refuses_to_set_them_by_name():
-    with vivace.Stream(FakeModel()) as stream, pytest.raises(ControlError, match="fake keeps no anchors"):
+    with (
+        vivace.Stream(FakeModel()) as stream,
+        pytest.raises(ControlError, match="no events of its own, so none is called 'anchor'"),
+    ):
         stream.reanchor()
 
 

@@ -389,20 +389,20 @@ def test_options_and_the_negative_prompt_reach_the_model_with_their_frame():
     rig.play(frames[:1])
     rig.update(options={"depth_every": 2.0})
     rig.play(frames[1:2])
-    rig.update(negative_prompt=rig.model.encode_prompt("green"), options={"depth_every": None, "anchor": 1.0})
+    rig.update(negative_prompt=rig.model.encode_prompt("green"), options={"depth_every": None, "warp": 1.0})
     rig.play(frames[2:])
     first, second, third = rig.model.chunks
-    assert [chunk.options for chunk in rig.model.chunks] == [{}, {"depth_every": 2.0}, {"anchor": 1.0}]
+    assert [chunk.options for chunk in rig.model.chunks] == [{}, {"depth_every": 2.0}, {"warp": 1.0}]
     assert first.negative_embeds is second.negative_embeds is None
     np.testing.assert_array_equal(third.negative_embeds, GREEN)
 
 
 def test_what_drains_a_model_is_its_last_chunk_in_all_but_the_picture():
-    rig = Rig(FakeModel(lag=1, conditions=("prompt", "strength")), strength=0.5, options={"anchor": 2.0})
+    rig = Rig(FakeModel(lag=1, conditions=("prompt", "strength")), strength=0.5, options={"warp": 2.0})
     rig.play(pictures(2))
     rig.session.flush()
     *_, last, padding = rig.model.chunks
-    assert (padding.strength, padding.options) == (last.strength, last.options) == (0.5, {"anchor": 2.0})
+    assert (padding.strength, padding.options) == (last.strength, last.options) == (0.5, {"warp": 2.0})
 
 
 def test_a_failed_step_shows_the_last_good_picture_and_begins_anew():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 MODEL = Group("Model", sort_key=4)
 FILES = Group("Files", sort_key=5)
 MACHINE = Group("Machine", sort_key=6)
-
-T = TypeVar("T")
 
 
 @Parameter(name="*")
@@ -62,7 +60,7 @@ class LoadFlags:
             "steps": steps,
             "device": self.device,
             "precision": self.precision,
-            "files": _by_name("--file", "ROLE=PATH", self.file or (), _path),
+            "files": texts_by_name("--file", "ROLE=PATH", self.file or ()),
             "loras": dict(_lora(text) for text in self.lora or ()),
             "lora_scaling": self.lora_scaling,
             "clip_skip": self.clip_skip,
@@ -72,30 +70,19 @@ class LoadFlags:
         return LoadOptions.from_dict({name: value for name, value in given.items() if value is not None})
 
 
-def numbers_by_name(flag: str, pairs: Iterable[str]) -> dict[str, float]:
-    """Return what `NAME=VALUE` pairs say.
+def texts_by_name(flag: str, form: str, pairs: Iterable[str]) -> dict[str, str]:
+    """Return what `NAME=VALUE` pairs say; `form` is how they look, for the message.
 
     Raises:
-        UsageError: another form, or a value that is no number.
+        UsageError: another form.
     """
-    return _by_name(flag, "NAME=VALUE", pairs, lambda _name, text: float(text))
-
-
-def _by_name(flag: str, form: str, pairs: Iterable[str], read: Callable[[str, str], T]) -> dict[str, T]:
-    values: dict[str, T] = {}
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (equals and name.strip() and text.strip()):
             raise UsageError(f"{flag} {pair[:80]!r}: give {form}")
-        try:
-            values[name.strip()] = read(name, text.strip())
-        except ValueError as error:
-            raise UsageError(f"{flag} {pair[:80]!r}: {text[:40]!r} is not a number; give {form}") from error
-    return values
-
-
-def _path(_role: str, text: str) -> str:
-    return text
+        texts[name.strip()] = text.strip()
+    return texts
 
 
 def _lora(text: str) -> tuple[str, float]:

@@ -124,7 +124,7 @@ def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
         ("sizes", sizes),
         ("steps", ", ".join(str(steps) for steps in spec.denoising_steps)),
         ("warm-up", f"{spec.warmup_frames} frames"),
-        ("controls", ", ".join(spec.conditions)),
+        ("controls", ", ".join((*spec.conditions, *(option.name for option in spec.options)))),
         ("styles", ", ".join(spec.styles) or "whatever the prompt says"),
         ("files", "\n".join(f"{path.name} ({_bytes(path.stat().st_size)})" for path in sorted(paths))),
         ("runs", f"{model.runtime.device}, {model.runtime.precision}"),

@@ -17,7 +17,7 @@ from rich.console import Console
 from vivace.cli.display import LiveLine, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
-from vivace.cli.loading import numbers_by_name
+from vivace.cli.loading import texts_by_name
 from vivace.cli.options import parse_size
 from vivace.cli.steer import steer
 from vivace.errors import SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
@@ -42,6 +42,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     from vivace.media.open import open_source
     from vivace.models import describe, load_model
     from vivace.stream import Stream
+    from vivace.stream.options import parse_options
 
     size = None if options.size is None else parse_size(options.size)
     _check_options(options)
@@ -51,7 +52,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         profile.style(options.loading.style)
     steps_built_in = bool(profile.styles)
     loading = options.loading.load_options(steps=options.steps if steps_built_in else None)
-    model_options = numbers_by_name("--set", options.set or ())
+    typed_options = texts_by_name("--set", "NAME=VALUE", options.set or ())
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
     interrupted = False
@@ -81,7 +82,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     seed=options.seed,
                     mask=options.mask,
                     denoising_steps=None if steps_built_in else options.steps,
-                    options=model_options or None,
+                    options=parse_options(typed_options, model.spec),
                     fps=options.fps,
                 )
                 for note in chain(_opening_notes(stream), _stills_notes(source) if sink.stills else ()):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vivace.cli.loading import numbers_by_name
+from vivace.cli.loading import texts_by_name
 from vivace.errors import UsageError
 
 if TYPE_CHECKING:
     from vivace.stream import Ack, Stream
 
-TYPED = "/strength, /seed, /steps, /negative, /set and /anchor"
+TYPED = "/strength, /seed, /steps, /negative, /set and the model's own events, such as /anchor"
 
 
 def steer(stream: Stream, line: str) -> Ack:
@@ -22,8 +22,13 @@ def steer(stream: Stream, line: str) -> Ack:
     if not line.startswith("/"):
         return stream.update(prompt=line)
     command, _, value = line[1:].partition(" ")
-    if command == "anchor":
-        return stream.reanchor()
+    if not value and any(option.name == command and option.kind == "event" for option in stream.model.spec.options):
+        return stream.update(events=[command])
+    if command == "set":
+        texts = texts_by_name("/set", "NAME=VALUE", [value]) if value.strip() else None
+        from vivace.stream.options import parse_options
+
+        return stream.update(options=None if texts is None else parse_options(texts, stream.model.spec))
     return stream.update(**_changes(command, value.strip()))
 
 
@@ -37,8 +42,6 @@ def _changes(command: str, value: str) -> dict[str, Any]:
             return {"denoising_steps": _number(command, value, int) if value else None}
         case "negative":
             return {"negative_prompt": value}
-        case "set":
-            return {"options": numbers_by_name("/set", [value]) if value else None}
     raise UsageError(f"there is no /{command[:40]}; there are {TYPED}")
 
 

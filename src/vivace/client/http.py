@@ -38,7 +38,7 @@ class Client:
         negative_prompt: str | None = None,
         strength: float | None = None,
         seed: int | None = None,
-        options: Mapping[str, float] | None = None,
+        options: Mapping[str, float | bool | str] | None = None,
         controls: Controls | None = None,
     ) -> ClientSession:
         """Open a session and its control channel.
@@ -52,7 +52,7 @@ class Client:
             negative_prompt: what shall not be seen, for models that take it.
             strength: 0 to 1; None is the model's default.
             seed: of the noise.
-            options: numbers of the model's own by name, see `models()`.
+            options: controls of the model's own by name, see `models()`.
             controls: all there are, instead of the five above.
 
         Raises:

@@ -23,19 +23,49 @@ would have (only where `spec.resets_in_flight`).
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOption:
-    """A number of a family's own that may change at any frame, e.g. how often depth is looked at."""
+ControlKind = Literal["number", "switch", "choice", "text", "event"]
+"""What a control holds: a number, on or off, one word of several, words; an event happens once and holds nothing."""
+ControlValue = float | bool | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSpec:
+    """A control of a family's own that may change at any frame, such as how often depth is estimated.
+
+    This declaration is all there is to write: how its values are checked, the command line, messages, `/v1/models` and
+    the studio's panel follow from it.
+    """
 
     name: str
-    summary: str
-    default: float
-    low: float
-    high: float
+    kind: ControlKind = "number"
+    help: str
+    default: ControlValue = 0.0
+    low: float = 0.0
+    """Of a number: its range."""
+    high: float = 1.0
     whole: bool = False
-    """Whether only whole numbers make sense."""
-    shared: bool = False
-    """Whether it changes the weights, and with them every stream of the model; a server keeps it from its clients."""
+    """Of a number: whether only whole ones make sense."""
+    choices: tuple[str, ...] = ()
+    """Of a choice: all of them."""
+    scope: Literal["stream", "model"] = "stream"
+    """Whose pictures it changes: one stream's, or, since it changes the weights, those of every stream of the model; a
+    server keeps the latter from its clients."""
+
+    def __post_init__(self) -> None:
+        """Check that the default is a value.
+
+        Raises:
+            ValueError: it is not.
+        """
+        good = {
+            "number": not isinstance(self.default, (bool, str)) and self.low <= self.default <= self.high,
+            "switch": isinstance(self.default, bool),
+            "choice": self.default in self.choices,
+            "text": isinstance(self.default, str),
+            "event": True,
+        }
+        if not good[self.kind]:
+            raise ValueError(f"control {self.name}: {self.default!r} is no {self.kind} of its own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +101,8 @@ class ModelSpec:
     """Strength of a stream whose user names none."""
     resets_in_flight: bool = False
     """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
-    options: tuple[ModelOption, ...] = ()
-    """Numbers of its own that a stream may set."""
+    options: tuple[ControlSpec, ...] = ()
+    """Controls of its own that a stream may set."""
     still_area_px: int | None = None
     """Most output area of a picture by itself, where nobody waits for the next; None is `default_area_px`."""
 
@@ -112,8 +142,10 @@ class Chunk:
     """Embedding of what shall not be seen; for families with `negative_prompt` among their conditions."""
     thumbnails: tuple[NDArray[np.float32], ...] = ()
     """Of each picture, where they have been made, see `vivace.models.thumbnail`."""
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, ControlValue] = field(default_factory=dict)
     """What the user set of `spec.options`, by name; the rest is at its default."""
+    events: frozenset[str] = frozenset()
+    """Names of the events among `spec.options` that were asked for since the last chunk."""
 
 
 Edited = Literal["all", "none"] | NDArray[np.uint8]

@@ -178,7 +178,7 @@ def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dic
     if given.pop("reference", ""):
         raise ControlError(f"{spec.name} takes no reference picture; describe the look in the prompt")
     for option in spec.options:
-        if option.shared and option.name in given.get("options", ()):
+        if option.scope == "model" and option.name in (*given.get("options", ()), *given.get("events", ())):
             raise SharedOptionError(
                 f"option {option.name} changes {spec.name} for everybody on this server; it is settled when the server "
                 "starts, so ask who runs it, or leave it out"

@@ -16,11 +16,11 @@ from typing import Any, Protocol, cast
 
 from vivace.errors import ControlError, PromptControl, UnknownPromptError
 from vivace.media.size import Size
-from vivace.models.base import ModelSpec, Prompt, StreamModel
+from vivace.models.base import ControlValue, ModelSpec, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in, whole_number_in
 from vivace.stream.fit import check_size
 from vivace.stream.mask import Mask, open_mask
-from vivace.stream.options import check_options, merge_options
+from vivace.stream.options import check_events, check_options, merge_options
 
 MAX_PROMPT_CHARS = 2_000
 """Ten times what people write; beyond it is a mistake (a file instead of a sentence)."""
@@ -50,13 +50,18 @@ class Controls:
     """Time of the stream over which a prompt change blends; 0 changes at once."""
     size: Size | None = None
     """Output `(width, height)` in px; None takes the source's shape. A change forgets the past of the stream."""
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, ControlValue] = field(default_factory=dict)
     """What was set of `spec.options`, by name; the rest is at its default."""
+    events: Mapping[str, int] = field(default_factory=dict)
+    """How often each event of `spec.options` was asked for; an update names those that shall happen."""
 
     def changed(self, changes: Mapping[str, Any]) -> Controls:
-        """Return these controls with what `check_changes` returned; options merge into those set before."""
+        """Return these controls with what `check_changes` returned; options merge into those before, events count."""
         if "options" in changes:
             changes = {**changes, "options": merge_options(self.options, changes["options"])}
+        if "events" in changes:
+            counts = {name: self.events.get(name, 0) + 1 for name in changes["events"]}
+            changes = {**changes, "events": {**self.events, **counts}}
         return replace(self, **changes)
 
 
@@ -182,6 +187,8 @@ def check_changes(changes: Mapping[str, object], model: StreamModel) -> dict[str
 def _check_value(name: str, value: object, spec: ModelSpec) -> object:
     if name == "options":
         return check_options(value, spec)
+    if name == "events":
+        return check_events(value, spec)
     if name == "strength":
         if value is None:
             return spec.default_strength

@@ -124,6 +124,8 @@ class Session:
         controls = board.controls
         self.policy = policy or SessionPolicy()
         self._model = model
+        self._seen_events = controls.events
+        """How often each had been asked for when the last chunk went in."""
         self._steers_strength = "strength" in model.spec.conditions
         self._board = board
         self._observer = observer
@@ -266,8 +268,14 @@ class Session:
             strength=controls.strength if self._steers_strength else 1.0,
             negative_embeds=None if negative is None else negative.embeds,
             options=controls.options,
+            events=self._events(controls),
             thumbnails=tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None),
         )
+
+    def _events(self, controls: Controls) -> frozenset[str]:
+        """Return what was asked for since the last chunk."""
+        before, self._seen_events = self._seen_events, controls.events
+        return frozenset(name for name, count in controls.events.items() if count != before.get(name, 0))
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
         """Make the session fit the controls; return frames that had to come out first."""
@@ -351,7 +359,7 @@ class Session:
             assert last is not None
             self._inside.extend([None] * len(last.rgb))
             rgb = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
-            padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb))
+            padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb), events=frozenset())
             now_s = self._clock()
             out += self._paint(padding, now_s, now_s)
         self._inside.clear()

@@ -16,12 +16,11 @@ import numpy as np
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
-from vivace.models.base import Prompt, StreamModel
+from vivace.models.base import ControlValue, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.latency import Meter
-from vivace.stream.options import next_anchor
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.stats import Stats
@@ -50,7 +49,7 @@ class Stream:
         seed: int = 0,
         mask: object = None,
         denoising_steps: int | None = None,
-        options: Mapping[str, float] | None = None,
+        options: Mapping[str, ControlValue] | None = None,
         crossfade_s: float = 0.25,
         fps: float | None = None,
         deadline_ms: float | None = None,
@@ -69,7 +68,7 @@ class Stream:
             mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
                 an array `[h w]`, or a source. Black stays the source pixel exactly.
             denoising_steps: One of the model's step counts; None is its default.
-            options: Numbers of the model's own by name, see `spec.options`; the rest is at its default.
+            options: Controls of the model's own by name, see `spec.options`; the rest is at its default.
             crossfade_s: Time over which a new prompt blends in.
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
@@ -276,9 +275,10 @@ class Stream:
         """Change controls, all of them at one frame boundary, and say from which frame on.
 
         The controls are those of the constructor: `prompt, negative_prompt, strength, seed, mask, denoising_steps,
-        options, crossfade_s, size`. Checking, encoding and opening happen in the caller's thread, before anything
-        changes. A prompt blends in over `crossfade_s`; another seed or size makes the model forget the past of the
-        stream. Options merge into those set before; None for one of them is its default again.
+        options, crossfade_s, size`, and `events`, names of what shall happen once. Checking, encoding and opening are
+        done in the caller's thread, before anything changes. A prompt blends in over `crossfade_s`; another seed or
+        size makes the model forget the past of the stream. Options merge into those set before; None
+        for one of them is its default again.
 
         Raises:
             UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
@@ -308,10 +308,10 @@ class Stream:
         """Have the model anchor its memory on the frames to come; what it shows goes on.
 
         Raises:
-            ControlError: the model has no option `anchor`.
+            ControlError: the model has no event `anchor`.
             SessionClosedError: the stream was closed.
         """
-        return self.update(options=next_anchor(self.controls.options, self._model.spec))
+        return self.update(events=("anchor",))
 
     def _prepare(self, checked: dict[str, Any]) -> None:
         """Do in the caller's thread what would hold up a frame, or fail at one."""

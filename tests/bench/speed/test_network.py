@@ -16,7 +16,7 @@ from vivace.bench.inputs.loops import render_loop
 from vivace.bench.job import Found, Job, run_job
 from vivace.bench.speed.benchmark import speed_metrics
 from vivace.bench.speed.flops import unet_flops
-from vivace.bench.speed.network import ANCHOR_NOW, MODEL_STAGES, Runs, network, ratio, take_turns
+from vivace.bench.speed.network import MODEL_STAGES, Runs, network, ratio, take_turns
 from vivace.bench.speed.run import opening_of
 from vivace.bench.systems.engine import ModelEngine
 from vivace.bench.systems.plain import make_plain
@@ -121,7 +121,7 @@ def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
     handle = model.parts.unet.register_forward_pre_hook(
         lambda _, inputs: clips.append(len(inputs[0])) if isinstance(inputs[4], Clip) else None
     )
-    runs.dearest_ms(ANCHOR_NOW, runs.lag + 2)
+    runs.anchoring_ms(runs.lag + 2)
     handle.remove()
     assert clips == [8, 8, 8], "every row, once"
 

@@ -218,11 +218,15 @@ def test_depth_may_be_looked_at_less_often(model: Live2DiffModel) -> None:
 def test_noise_follows_the_camera(model: Live2DiffModel) -> None:
     wide = np.kron(clip(1, seed=3, size=(320, 160))[0, ::8, ::8], np.ones((8, 8, 1), np.uint8))
     panned = np.stack([wide[40:104, 16 * n : 16 * n + 96] for n in range(8)])
-    fixed, following = (play(model, model.open(SIZE), panned, options={"follow_camera": value}) for value in (0, 1))
+    fixed, following = (
+        play(model, model.open(SIZE), panned, options={"follow_camera": value}) for value in (False, True)
+    )
     assert np.array_equal(fixed[0], following[0])
     assert not same(fixed, following)
     still = np.repeat(panned[:1], 8, 0)
-    fixed, following = (play(model, model.open(SIZE), still, options={"follow_camera": value}) for value in (0, 1))
+    fixed, following = (
+        play(model, model.open(SIZE), still, options={"follow_camera": value}) for value in (False, True)
+    )
     assert same(fixed, following)
 
 
@@ -230,7 +234,8 @@ def test_anchors_are_set_anew_on_request(model: Live2DiffModel) -> None:
     pictures = clip(24)
     plain = play(model, model.open(SIZE), pictures)
     state = model.open(SIZE)
-    asked = play(model, state, pictures[:16]) + play(model, state, pictures[16:], options={"anchor": 1})
+    asked = play(model, state, pictures[:16]) + play(model, state, pictures[16:17], events={"anchor"})
+    asked += play(model, state, pictures[17:])
     assert same(asked[:16], plain[:16])
     assert not np.array_equal(asked[16], plain[16])
 
@@ -271,7 +276,7 @@ def test_without_a_negative_prompt_again_it_is_the_empty_one_again() -> None:
 def test_a_lora_changes_its_weight_while_the_stream_runs() -> None:
     model, pictures = tiny_model(lora_weight=0.8), clip(12)
     (option,) = (option for option in model.spec.options if option.name == "lora_felt")
-    assert option.shared
+    assert option.scope == "model"
     assert option.default == 0.8
     plain = play(model, model.open(SIZE), pictures)
     state = model.open(SIZE)

@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from vivace.runtime.stages import StageTimer
 
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
-PLAIN_OPTIONS = {"anchor_joint": 0.0}
+PLAIN_OPTIONS = {"anchor_joint": False}
 """The plain form takes its anchors as they come: what it is timed on costs the same, and its warm-up far less."""
 LEAST_TURNS = 4
 """Of each form, however long they take."""
-ANCHOR_NOW = {"anchor": 1.0}
-"""Asks for anchors anew, which are set in the steps that follow, one row in each."""
 PLAIN_WARMUP_STEPS = 2
 """Beside the lag; the plain form has nothing to compile, and its steps cost the same from the first."""
 
@@ -82,7 +80,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
     with SeenCall(plain.model.parts.unet) as seen:
         plain.warm_up(PLAIN_WARMUP_STEPS + plain.lag, lambda _: report(warmup, total))
     take_turns(ours, plain, frames, budget_s, lambda done: report(warmup + done, total))
-    hitch_ms = ours.dearest_ms(ANCHOR_NOW, ours.lag + 2)
+    hitch_ms = ours.anchoring_ms(ours.lag + 2)
 
     tflop = seen.flops() / 1e12
     tflops = tflop / (percentile(ours.stage_ms("unet"), 50) / 1000.0)
@@ -115,7 +113,7 @@ class Runs:
         opening: Opening,
         pictures: Sequence[Rgb],
         clock: Clock,
-        options: Mapping[str, float] | None = None,
+        options: Mapping[str, bool] | None = None,
     ) -> None:
         """Open a session; `options` that the model does not have are left out."""
         self.model = cast("DiffusionModel", engine.model)
@@ -144,9 +142,12 @@ class Runs:
         self.model.timer.enabled = False
         self.rounds.append({"step": times, **self.model.timer.take()})
 
-    def dearest_ms(self, options: Mapping[str, float], steps: int) -> float:
-        """Take steps with other options of the model from now on, and return what the dearest of them took."""
-        self._session.options = {**self._session.options, **options}
+    def anchoring_ms(self, steps: int) -> float:
+        """Ask for anchors anew, set in the steps that follow, one row in each; return what the dearest step took."""
+        if any(getattr(option, "kind", None) == "event" for option in self.model.spec.options):
+            self._session.events = frozenset({"anchor"})
+        else:  # another checkout's package, in which any change of a number asked for it
+            self._session.options = {**self._session.options, "anchor": 1.0}
         return max(self._step() for _ in range(steps))
 
     def stage_ms(self, stage: str) -> list[float]:

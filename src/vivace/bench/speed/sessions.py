@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,7 +37,7 @@ class Session:
         opening: Opening,
         pictures: Sequence[Rgb],
         seed: int = 0,
-        options: Mapping[str, float] | None = None,
+        options: Mapping[str, float | bool | str] | None = None,
     ) -> None:
         """Open the model; `pictures` are shown there and back, with the model's own `options`.
 
@@ -49,19 +49,23 @@ class Session:
         self._embeds = model.encode_prompt(opening.prompt).embeds
         self._pictures = pictures
         self.options = options or {}
+        self.events: frozenset[str] = frozenset()
+        """What the next chunk asks for."""
 
     def chunk(self, number: int) -> Chunk:
         """Return the `number`-th chunk of pictures."""
         first = number * self._spec.chunk_frames
         indices = range(first, first + self._spec.chunk_frames)
         rgb = np.stack([self._pictures[there_and_back(index, len(self._pictures))] for index in indices])
-        return Chunk(
+        chunk = Chunk(
             rgb,
             self._embeds,
             self._spec.denoising_steps[0],
             strength=self._spec.default_strength,
             options=self.options,
         )
+        events, self.events = self.events, frozenset()
+        return replace(chunk, events=events) if events else chunk
 
 
 class Server(Protocol):

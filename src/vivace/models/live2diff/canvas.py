@@ -39,7 +39,6 @@ class Wishes:
     embeds: NDArray[np.float32] | None = None
     negative: NDArray[np.float32] | None = None
     strength: float | None = None
-    anchor: float | None = None
     loras: Mapping[str, float] = field(default_factory=dict)
 
 

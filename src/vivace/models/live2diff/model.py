@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
-from vivace.models.base import Chunk, Keep, ModelOption, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, ControlSpec, ControlValue, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
 from vivace.models.live2diff.noise import shift_of
@@ -30,21 +30,30 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says on a GPU, on Windows, and elsewhere on a CPU."""
 
 OPTIONS = (
-    ModelOption("anchor", "Another number sets the anchors anew from the last eight frames.", 0, 0, 2**31, whole=True),
+    ControlSpec(name="anchor", kind="event", help="Set the anchors anew from the last eight frames."),
     # Twenty seconds at 30 fps: often enough for a camera that wanders, rare enough to cost next to nothing.
-    ModelOption("anchor_every", "Frames after which anchors are set anew; 0 never.", 600, 0, 10**6, whole=True),
-    ModelOption(
-        "anchor_joint", "1 denoises anchors together, as trained; 0 copies them, for free.", 1, 0, 1, whole=True
+    ControlSpec(
+        name="anchor_every", help="Frames after which anchors are set anew; 0 never.", default=600, high=1e6, whole=True
     ),
-    ModelOption("depth_every", "Depth is looked at in every n-th frame.", 1, 1, 60, whole=True),
-    ModelOption(
-        "follow_camera", "1 moves the noise with the camera, so that texture stays on the world.", 0, 0, 1, whole=True
+    ControlSpec(
+        name="anchor_joint", kind="switch", help="Denoise anchors together, as trained; off copies them, for free.",
+        default=True,
     ),
-)
+    ControlSpec(
+        name="depth_every", help="Depth is estimated in every n-th frame.", default=1, low=1, high=60, whole=True
+    ),
+    ControlSpec(
+        name="follow_camera", kind="switch", help="Move the noise with the camera, so that texture stays on the world.",
+        default=False,
+    ),
+)  # fmt: skip
 GUIDANCE_OPTIONS = (
-    ModelOption("guidance_scale", "How far the prompt is pushed beyond itself; 1 not at all.", 1.4, 1, 10),
-    ModelOption("guidance_delta", "How much of the residual counts.", 0.5, 0, 1),
-)
+    ControlSpec(
+        name="guidance_scale", help="How far the prompt is pushed beyond itself; 1 not at all.", default=1.4, low=1,
+        high=10,
+    ),
+    ControlSpec(name="guidance_delta", help="How much of the residual counts.", default=0.5),
+)  # fmt: skip
 
 
 class Live2DiffModel:
@@ -91,7 +100,14 @@ class Live2DiffModel:
         steps = len(look.t_index)
         options = OPTIONS if look.guidance == "none" else OPTIONS + GUIDANCE_OPTIONS
         loras = (
-            ModelOption(f"{LORA_OPTION}{name}", f"Weight of the LoRA {name}.", weight, -2.0, 2.0, shared=True)
+            ControlSpec(
+                name=f"{LORA_OPTION}{name}",
+                help=f"Weight of the LoRA {name}.",
+                default=weight,
+                low=-2,
+                high=2,
+                scope="model",
+            )
             for name, weight in self._lora_defaults.items()
         )
         negative = ("negative_prompt",) if look.guidance == "initialize" else ()
@@ -216,15 +232,14 @@ class Live2DiffModel:
         state.take_in(chunk.rgb[0], look_at_depth=state.wants_depth(int(options["depth_every"])))
         self._batch.enter(state.live, text)
 
-    def _steer(self, state: Canvas, chunk: Chunk, options: Mapping[str, float]) -> torch.Tensor | None:
+    def _steer(self, state: Canvas, chunk: Chunk, options: Mapping[str, ControlValue]) -> torch.Tensor | None:
         """Send to the device what has changed; return the prompt's embedding if it has."""
         live, wishes = state.live, state.wishes
         live.weights_version = self._weights_version
         live.clock.every = int(options["anchor_every"])
         live.clock.joint = bool(options["anchor_joint"])
-        if wishes.anchor is not None and options["anchor"] != wishes.anchor:
+        if "anchor" in chunk.events:
             live.clock.ask()
-        wishes.anchor = options["anchor"]
         if chunk.strength != wishes.strength:
             self._batch.set_schedule(live, self._schedule(chunk.strength))
             wishes.strength = chunk.strength
@@ -240,16 +255,17 @@ class Live2DiffModel:
         wishes.embeds = chunk.embeds
         return None if same else self._to_device(chunk.embeds)
 
-    def _guide(self, state: Canvas, chunk: Chunk, options: Mapping[str, float]) -> None:
+    def _guide(self, state: Canvas, chunk: Chunk, options: Mapping[str, ControlValue]) -> None:
         wishes, negative = state.wishes, None
         if (wished := chunk.negative_embeds) is not wishes.negative:
             wishes.negative = wished
             negative = self._to_device(self.encode_negative("").embeds if wished is None else wished)
-        self._batch.set_guidance(state.live, options["guidance_scale"], options["guidance_delta"], negative)
+        scale, delta = float(options["guidance_scale"]), float(options["guidance_delta"])
+        self._batch.set_guidance(state.live, scale, delta, negative)
 
-    def _weigh_loras(self, state: Canvas, options: Mapping[str, float]) -> None:
+    def _weigh_loras(self, state: Canvas, options: Mapping[str, ControlValue]) -> None:
         """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
-        asked = {name: value for name, value in options.items() if name.startswith(LORA_OPTION)}
+        asked = {name: float(value) for name, value in options.items() if name.startswith(LORA_OPTION)}
         before, state.wishes.loras = state.wishes.loras, asked
         for name, default in self._lora_defaults.items():
             option = f"{LORA_OPTION}{name}"

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request, Response
 
 from vivace.messages import PROTOCOL_VERSION, Controls
 from vivace.models import describe
-from vivace.models.base import ModelOption, ModelSpec, StreamModel
+from vivace.models.base import ControlSpec, ModelSpec, StreamModel
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import limits_of
 from vivace.serve.http.state import server_of
 from vivace.serve.hub import Quota
 from vivace.serve.thumbnails import PRESETS
 from vivace.serve.version import VERSION
-from vivace.stream.options import ANCHOR
+from vivace.stream.options import MAX_TEXT_CHARS
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
@@ -121,30 +121,52 @@ def options_schema(spec: ModelSpec | None) -> dict[str, Any]:
             if name not in spec.conditions:
                 properties.pop(name)
         properties["options"] = _own_options(spec)
+        properties["events"] = _events(spec)
     else:
         properties["strength"].pop("default")  # which only the model knows
     if not properties["options"].get("properties"):
         properties.pop("options")
+    if not properties["events"]["items"].get("oneOf"):
+        properties.pop("events")
     return {"type": "object", "properties": properties}
 
 
 def _own_options(spec: ModelSpec) -> dict[str, Any]:
     """Return JSON Schema of the model's own options, but for those that would change other clients' pictures."""
-    own = {option.name: _option(option) for option in spec.options if not option.shared}
+    own = {
+        option.name: _option(option) for option in spec.options if option.scope != "model" and option.kind != "event"
+    }
     return {"title": "Options", "type": "object", "properties": own, "additionalProperties": False}
 
 
-def _option(option: ModelOption) -> dict[str, Any]:
-    schema = {
-        "title": option.name.replace("_", " ").capitalize(),
-        "description": option.summary,
-        "type": "integer" if option.whole else "number",
-        "minimum": option.low,
-        "maximum": option.high,
-        "default": option.default,
-    }
-    # Of which a page makes a button, for any change asks for the same.
-    return {**schema, "title": "Anchor anew", "counter": True} if option.name == ANCHOR else schema
+def _events(spec: ModelSpec) -> dict[str, Any]:
+    """Return JSON Schema of a list of the model's events, of each of which a page makes a button."""
+    each = [
+        {"const": option.name, **_about(option)}
+        for option in spec.options
+        if option.kind == "event" and option.scope != "model"
+    ]
+    return {"title": "Events", "type": "array", "items": {"oneOf": each}}
+
+
+def _about(option: ControlSpec) -> dict[str, str]:
+    return {"title": option.name.replace("_", " ").capitalize(), "description": option.help}
+
+
+def _option(option: ControlSpec) -> dict[str, Any]:
+    match option.kind:
+        case "number":
+            kind = "integer" if option.whole else "number"
+            own: dict[str, Any] = {"type": kind, "minimum": option.low, "maximum": option.high}
+        case "switch":
+            own = {"type": "boolean"}
+        case "choice":
+            own = {"type": "string", "enum": list(option.choices)}
+        case "text":
+            own = {"type": "string", "maxLength": MAX_TEXT_CHARS}
+        case "event":
+            raise AssertionError("events are listed apart")
+    return {**_about(option), **own, "default": option.default}
 
 
 _TEXTS: dict[str, dict[str, Any]] = {

@@ -231,8 +231,8 @@ export class Session extends EventTarget {
     this.#inFlight += 1;
   }
 
-  // Options merge into those set before, as on the server.
-  #note(controls) {
+  // Options merge into those set before, as on the server; events have happened.
+  #note({ events, ...controls }) {
     const options = { ...this.#controls.options, ...controls.options };
     Object.assign(this.#controls, controls, "options" in controls ? { options } : {});
   }

@@ -47,10 +47,11 @@ export class Options {
     $("model-hint").textContent = model ? `${model.summary} Licence: ${model.licence}.` : "";
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
-    const { options: own, ...common } = model?.options?.properties ?? {};
+    const { options: own, events, ...common } = model?.options?.properties ?? {};
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
     const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } })));
-    $("options").replaceChildren(...(common.size ? [this.#detail(common.size)] : []), ...[...rows, ...ownRows].filter(Boolean));
+    const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
+    $("options").replaceChildren(...(common.size ? [this.#detail(common.size)] : []), ...[...rows, ...ownRows].filter(Boolean), ...buttons);
     if (model) this.shown(model);
   }
 
@@ -92,25 +93,25 @@ export class Options {
     return el("div", { class: "row" }, el("label", { for: "detail" }, "Detail"), select);
   }
 
+  // What happens once is not remembered for the next session.
+  #button({ const: name, title, description }) {
+    const ask = () => this.change({ events: [name] });
+    return el("div", { class: "buttons" }, el("button", { id: idOf(name), type: "button", title: description, onclick: ask }, title));
+  }
+
   #row(name, schema, send) {
-    const id = `option-${name.replaceAll(/\W/g, "-")}`;
+    const id = idOf(name);
     const title = schema.title ?? name.replaceAll("_", " ");
     const label = el("label", { for: id, title: schema.description }, title);
-    if (schema.counter) {   // any change of it asks for the same
-      let count = this.#chosen.options?.[name] ?? schema.default;
-      const ask = () => send(count = count < schema.maximum ? count + 1 : schema.minimum);
-      return el("div", { class: "buttons" }, el("button", { id, type: "button", title: schema.description, onclick: ask }, title));
-    }
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
     if (schema.enum) {
       const select = el("select", { id }, ...schema.enum.map((value) => el("option", { value: JSON.stringify(value), selected: value === schema.default }, String(value))));
       select.addEventListener("change", () => send(JSON.parse(select.value)));
       return el("div", { class: "row" }, label, select);
     }
-    const binary = schema.type === "integer" && schema.minimum === 0 && schema.maximum === 1;
-    if (schema.type === "boolean" || binary) {
+    if (schema.type === "boolean") {
       const input = el("input", { id, type: "checkbox", class: "switch", role: "switch", checked: Boolean(schema.default) });
-      input.addEventListener("change", () => send(binary ? Number(input.checked) : input.checked));
+      input.addEventListener("change", () => send(input.checked));
       return el("div", { class: "row" }, label, input);
     }
     if (schema.contentEncoding === "data-url") {
@@ -146,6 +147,8 @@ export class Options {
     return el("div", { class: "row slider" }, label, output, input);
   }
 }
+
+const idOf = (name) => `option-${name.replaceAll(/\W/g, "-")}`;
 
 // About a hundred steps of 1, 2 or 5 times a power of ten.
 function niceStep(span) {
