@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import traceback
 from collections import namedtuple
@@ -16,8 +15,8 @@ import pytest
 from vivace.errors import CapacityError, CheckpointError, UsageError
 from vivace.models import describe
 from vivace.models.check import check_files
-from vivace.models.files import Places, locate
-from vivace.models.hub import Mirror, lock_path, plan, pull
+from vivace.models.files import Lock, Places, locate
+from vivace.models.hub import Mirror, plan, pull
 from vivace.models.profile import Profile
 from web_server import served
 
@@ -118,15 +117,18 @@ def test_a_file_of_the_wrong_size_is_fetched_again(profile: Profile, places: Pla
 
 def test_what_the_profile_does_not_know_is_written_to_a_lock(profile: Profile, places: Places, mirror: Path) -> None:
     pull(plan(profile, mirror=str(mirror), places=places))
-    lock = json.loads(lock_path(places.folder, profile).read_text())
-    assert lock == {"owner/name/small.json": {"sha256": sha256(SMALL), "size": len(SMALL)}}
+    assert Lock.read(places.folder, profile) == Lock(sha256={"owner/name/small.json": sha256(SMALL)})
     assert [verdict.state for verdict in check_files(profile, places=places)] == ["ok", "ok", "absent"]
     (places.folder / "owner/name/small.json").write_bytes(b"SMALL")
     verdicts = {verdict.role: verdict for verdict in check_files(profile, places=places)}
     assert verdicts["small"].state == "wrong"
     assert "remove it and pull again" in verdicts["small"].words
-    lock_path(places.folder, profile).write_text("{")
-    assert "the lock file" in next(v.words for v in check_files(profile, places=places) if v.role == "small")
+    for damaged in ("{", '{"owner/name/small.json": {"size": 5}}'):  # the latter is how it was written once
+        Lock.path(places.folder, profile).write_text(damaged)
+        with pytest.raises(
+            CheckpointError, match=r"the lock file .*mine\.lock\.json is damaged; delete it and pull again"
+        ):
+            list(check_files(profile, places=places))
 
 
 def test_what_cannot_be_had_is_said_and_the_rest_fetched(profile: Profile, places: Places, mirror: Path) -> None:
@@ -188,6 +190,12 @@ class Hub(ThreadingHTTPServer):
         """Bytes after which the next answer breaks off."""
         self.failing = False
         self.ranges: list[str] = []
+        self.commit = "c" * 40
+        """The newest, of all repositories."""
+        self.history: dict[str, dict[str, bytes]] = {}
+        """Files of other commits."""
+        self.asked: list[str] = []
+        """Revisions."""
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -203,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         hub = self.server
-        owner, name, _, _, *path = self.path.split("?")[0].strip("/").split("/")
+        owner, name, _, revision, *path = self.path.split("?")[0].strip("/").split("/")
         repo, full = f"{owner}/{name}", "/".join((owner, name, *path))
         if hub.failing:
             return self._refuse(500, "")
@@ -213,7 +221,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "RepoNotFound")
         if full not in hub.files:
             return self._refuse(404, "EntryNotFound")
-        content = hub.files[full]
+        hub.asked.append(revision)
+        commit = hub.commit if revision == "main" else revision
+        if commit != hub.commit and commit not in hub.history:
+            return self._refuse(404, "RevisionNotFound")
+        content = (hub.files if commit == hub.commit else hub.history[commit])[full]
         begin = 0
         if asked := self.headers.get("Range"):
             hub.ranges.append(asked)
@@ -222,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         # Large files have their sha256 as a tag, small ones a git hash.
         tag = sha256(content) if full.endswith(".bin") else hashlib.sha1(content).hexdigest()
         self.send_header("ETag", f'"{tag}"')
-        self.send_header("X-Repo-Commit", "c" * 40)
+        self.send_header("X-Repo-Commit", commit)
         self.send_header("Content-Length", str(len(content) - begin))
         if asked:
             self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
@@ -258,7 +270,43 @@ def test_a_hubs_files_go_into_its_cache(profile: Profile, places: Places, hub: H
     assert found["large"].read_bytes() == LARGE
     assert found["large"].is_relative_to(places.cache)
     assert not plan(profile, mirror=hub.address, places=places).to_fetch
-    assert lock_path(places.folder, profile).is_file()
+    assert Lock.read(places.folder, profile) == Lock(
+        revisions={"owner/name": hub.commit}, sha256={"owner/name/small.json": sha256(SMALL)}
+    )
+
+
+def moved_on(hub: Hub) -> str:
+    """Let the hub's repositories have a newer commit with other files; return the one before."""
+    before, hub.history[hub.commit] = hub.commit, dict(hub.files)
+    hub.commit, hub.files = "d" * 40, {name: content[::-1] for name, content in hub.files.items()}
+    return before
+
+
+def test_the_commit_pulled_first_is_kept_to(profile: Profile, places: Places, hub: Hub) -> None:
+    pull(plan(profile, mirror=hub.address, places=places))
+    first = moved_on(hub)
+    hub.asked.clear()
+    shutil.rmtree(places.cache)
+    pull(plan(profile, variant="half", mirror=hub.address, places=places))
+    assert set(hub.asked) == {first}
+    found = {role: places.find(profile.files[role], profile) for role in ("large", "small")}
+    assert {role: file and file.path.read_bytes() for role, file in found.items()} == {"large": b"half", "small": SMALL}
+
+
+def test_a_commit_of_the_profile_goes_before_the_newest(profile: Profile, places: Places, hub: Hub) -> None:
+    pinned = profile.model_copy(update={"revisions": {"owner/name": moved_on(hub)}})
+    pull(plan(pinned, mirror=hub.address, places=places))
+    assert set(hub.asked) == {"c" * 40}
+    assert locate(pinned, pinned.style(), places=places)["small"].read_bytes() == SMALL
+    assert Lock.read(places.folder, pinned).revisions == {}
+    with pytest.raises(CheckpointError, match="2 files"):
+        locate(profile, profile.style(), places=places)  # which takes another commit
+
+
+def test_a_commit_that_the_hub_has_no_longer_is_said(profile: Profile, places: Places, hub: Hub) -> None:
+    pinned = profile.model_copy(update={"revisions": {"owner/name": "e" * 40}})
+    with pytest.raises(CheckpointError, match="owner/name no longer at the commit"):
+        plan(pinned, mirror=hub.address, places=places)
 
 
 def test_a_broken_download_goes_on_where_it_stopped(

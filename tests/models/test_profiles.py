@@ -14,6 +14,7 @@ from vivace.models.loading import LoadOptions
 from vivace.models.profile import UNKNOWN_LICENCE, Profile, check_conventions
 
 LEAST = 'name = "mine"\nfamily = "live2diff"\nsummary = "s"\nlicence = "MIT"\n'
+REPO = "[files.unet]\nrepo = 'a/b'\npath = 'c'\n"
 
 
 def read(tmp_path: Path, text: str) -> Profile:
@@ -84,7 +85,10 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
             "files.unet.size: Input should be a valid integer (it is 'large')",
         ),
         ("[files.unet]\npath = 'b'\nsize = true", "files.unet.size: Input should be a valid integer (it is True)"),
-        ("[files.unet]\npath = 'b'\nsha256 = 'abc'", "64 hexadecimal digits, not 'abc'"),
+        (
+            "[files.unet]\npath = 'b'\nsha256 = 'abc'",
+            "files.unet.sha256: String should match pattern '^[0-9a-f]{64}$' (it is 'abc')",
+        ),
         ("[files.unet]\npath = 'b'\nsice = 3", "files.unet: no key 'sice' is known here; did you mean 'size'?"),
         ("[files.unet]\npath = 'b'\nrole = 'x'", "no key 'role' is known here"),
         ("[files.unet]\npath = 'b'\nvariants.fp16 = { path = '/b' }", "files.unet.variants.fp16: path must lie inside"),
@@ -97,6 +101,11 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weigth = 1 }]", "loras.0: no key 'weigth' is known"),
         ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weight = true }]", "loras.0.weight: Input should be"),
         ("[styles]\none = 3", "styles.one: must be a table, not 3"),
+        (f"{REPO}[revisions]\n'a/c' = '{'0' * 40}'", "revisions: no file is of 'a/c'; did you mean 'a/b'?"),
+        (
+            f"{REPO}[revisions]\n'a/b' = 'main'",
+            "revisions.a/b: String should match pattern '^[0-9a-f]{40}$' (it is 'main')",
+        ),
         ("[network]\nunet = 3", "network.unet: Input should be a valid dictionary (it is 3)"),
         ("[files", "no TOML"),
     ],

@@ -187,6 +187,7 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
     from rich.console import Console
 
     from vivace.models import describe
+    from vivace.models.files import Lock
     from vivace.models.hub import plan, pull, quiet_downloads
 
     console = Console()
@@ -214,6 +215,8 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
                 console.print("Interrupted; what has come is kept, and pulling again goes on from there.")
                 raise
         console.print("All of it is there and is what it should be.")
+        for repo, revision in Lock.read(to_do.places.folder, profile).revisions.items():
+            console.print(f"{repo} is kept at commit {revision[:12]}, as it was pulled first.", highlight=False)
     if to_do.out_of_reach:
         names = "\n".join(f"  {item.source.name}: {item.state}" for item in to_do.out_of_reach)
         raise CheckpointError(f"these files are still missing:\n{names}\n{_where(to_do)}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
-from vivace.models.files import Found, Places
-from vivace.models.hub import locked, sha256_of
+from vivace.models.files import Found, Lock, Places
+from vivace.models.hub import verify
 from vivace.models.profile import Profile
 
 
@@ -58,17 +58,16 @@ def check_files(profile: Profile, style: str | None = None, places: Places | Non
 
 
 def _check(found: Found, profile: Profile, places: Places, inspector: Inspector | None) -> Verdict:
-    role = found.spec.role
-    path, notes = found.path, []
+    role, source, path = found.spec.role, found.source, found.path
+    notes = []
     try:
-        known = locked(places.folder, profile, found.source) if found.source else None
-        if known and known.size not in (None, path.stat().st_size):
-            raise CheckpointError(f"{path} has {path.stat().st_size} bytes, not {known.size}; remove it and pull again")
-        if known and known.sha256:
-            if (sha256 := sha256_of(path)) != known.sha256:
-                raise CheckpointError(
-                    f"{path} has sha256 {sha256[:12]}…, not {known.sha256[:12]}…; remove it and pull again"
-                )
+        sha256 = source.sha256 or Lock.read(places.folder, profile).sha256.get(source.name)
+        if source.size or sha256:
+            try:
+                verify(path, source.size, sha256)
+            except CheckpointError as error:
+                return Verdict(role, "wrong", f"{error}; remove it and pull again")
+        if sha256:
             notes.append("sha256 as it should be")
         if inspector is not None:
             notes.append(inspector.inspect(role, path))

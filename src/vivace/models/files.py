@@ -10,7 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
 
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.profile import FileSpec, Profile, Source, Style
@@ -35,13 +39,49 @@ def _user_cache(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CACHE_HOME", "").strip() or Path.home() / ".cache")
 
 
+class Lock(BaseModel):
+    """What was pulled of what a profile leaves open: `NAME.lock.json` in the folder of models."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revisions: dict[str, str] = {}
+    """Commits, by repository."""
+    sha256: dict[str, str] = {}
+    """By where the file is published."""
+
+    @classmethod
+    def read(cls, folder: Path, profile: Profile) -> Self:
+        """Return what is recorded, which may be nothing.
+
+        Raises:
+            CheckpointError: the lock file is damaged.
+        """
+        path = cls.path(folder, profile)
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"the lock file {path} is damaged; delete it and pull again") from error
+
+    def write(self, folder: Path, profile: Profile) -> None:
+        """Record it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path(folder, profile).write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
+
+    @staticmethod
+    def path(folder: Path, profile: Profile) -> Path:
+        """Return where it is."""
+        return folder / f"{profile.name}.lock.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A file that is there."""
 
     spec: FileSpec
-    source: Source | None
-    """Which of its forms; None for what the user named."""
+    source: Source
+    """Which of its forms."""
     path: Path
 
 
@@ -71,19 +111,21 @@ class Places:
         """Return the paths at which a form of a file would be found, best first."""
         if source.repo is None:
             return [Path(profile.path) / source.path, self.folder / source.path]
-        cached = self.cached(source)
-        return [self.folder / source.repo / source.path, *([cached] if cached else [])]
+        at = self.folder / source.repo / source.path
+        if at.is_file() or find_spec("huggingface_hub") is None:
+            return [at]
+        from huggingface_hub import try_to_load_from_cache
 
-    def cached(self, source: Source) -> Path | None:
-        """Return the path of a file in the hub's cache, in the revision the cache has as its newest."""
-        if source.repo is None:
-            return None
-        repo = self.cache / f"models--{source.repo.replace('/', '--')}"
-        try:
-            revision = (repo / "refs" / "main").read_text("utf-8").strip()
-        except OSError:  # the cache has nothing of that repository
-            return None
-        return repo / "snapshots" / revision / source.path
+        cached = try_to_load_from_cache(source.repo, source.path, self.cache, self.revision(source.repo, profile))
+        return [at, *([Path(cached)] if isinstance(cached, str) else [])]
+
+    def revision(self, repo: str, profile: Profile) -> str | None:
+        """Return the commit of a repository that files are taken from; None is the newest, as nothing was pulled yet.
+
+        Raises:
+            CheckpointError: the lock file is damaged.
+        """
+        return profile.revisions.get(repo) or Lock.read(self.folder, profile).revisions.get(repo)
 
 
 def locate(

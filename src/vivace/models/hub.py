@@ -13,19 +13,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
 from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError, install_extra
-from vivace.models.files import Places
+from vivace.models.files import Lock, Places
 from vivace.models.profile import FileSpec, Profile, Source
 from vivace.redaction import redact_error
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, bytes done and bytes in all."""
@@ -172,7 +175,7 @@ def plan(
         fetchable = at is not None if source_of_files.folder else source.repo is not None
         size = source.size
         if size is None and found is None and fetchable:
-            size = at.stat().st_size if at else _ask(source, source_of_files.endpoint).size
+            size = at.stat().st_size if at else _ask(source, profile, places, source_of_files.endpoint).size
         items.append(Item(spec, source, found, fetchable, size))
     return Plan(profile, tuple(items), source_of_files, places)
 
@@ -209,95 +212,52 @@ def pull(to_do: Plan, progress: Progress = lambda _what, _done, _of: None) -> li
 
 
 def _fetch(item: Item, to_do: Plan, progress: Progress) -> Path:
-    expected = Expected(item.source.size, item.source.sha256)
+    source, folder, sha256 = item.source, to_do.places.folder, item.source.sha256
+    lock = Lock.read(folder, to_do.profile)
     if to_do.mirror.folder:
         path = _copy(item, to_do, progress)
     else:
-        told = _ask(item.source, to_do.mirror.endpoint)
-        expected = Expected(expected.size or told.size, expected.sha256 or told.sha256)
-        path = _download(item.source, to_do)
-    found = verify(path, expected, item.source.name, progress)
-    if item.source.sha256 is None:
-        _lock(to_do.places.folder, to_do.profile, item.source, found)
+        told = _ask(source, to_do.profile, to_do.places, to_do.mirror.endpoint)
+        path = _download(source, told.commit_hash, to_do)
+        if told.commit_hash is not None and source.repo not in to_do.profile.revisions:
+            lock.revisions[str(source.repo)] = told.commit_hash
+        if told.etag is not None and len(told.etag) == 64:  # small files have a git hash instead
+            sha256 = sha256 or told.etag
+    try:
+        found = verify(path, source.size, sha256, progress)
+    except CheckpointError as error:
+        for copy in {path.resolve(), path}:  # in the hub's cache, a link and what it leads to
+            copy.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{source.name} is not the file its profile names: {error}; the copy was removed"
+        ) from error
+    if source.sha256 is None:
+        lock.sha256[source.name] = found
+    if lock != Lock.read(folder, to_do.profile):
+        lock.write(folder, to_do.profile)
     return path
 
 
-# -- verifying ---------------------------------------------------------------------------------------------------------
+def verify(
+    path: Path, size: int | None, sha256: str | None, progress: Progress = lambda _what, _done, _of: None
+) -> str:
+    """Return the sha256 of a file, which has the size and the sha256 it should have, where they are known.
 
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What is known of a file's content."""
-
-    size: int | None = None
-    sha256: str | None = None
-
-
-def sha256_of(path: Path, progress: Progress = lambda _what, _done, _of: None) -> str:
-    """Return the sha256 of a file."""
-    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+    Raises:
+        CheckpointError: it has another.
+    """
+    digest, done, of = hashlib.sha256(), 0, path.stat().st_size
+    if size not in (None, of):
+        raise CheckpointError(f"{path} has {of} bytes, not {size}")
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
             done += len(block)
-            progress(f"checking {path.name}", done, size)
-    return digest.hexdigest()
-
-
-def verify(path: Path, expected: Expected, name: str, progress: Progress) -> Expected:
-    """Return what a fetched file is, or remove it.
-
-    Raises:
-        CheckpointError: it is not what was expected.
-    """
-    size = path.stat().st_size
-    problem = ""
-    found = Expected(size)
-    if expected.size is not None and size != expected.size:
-        problem = f"{size} bytes, not {expected.size}"
-    else:
-        found = Expected(size, sha256_of(path, progress))
-        if expected.sha256 is not None and found.sha256 != expected.sha256:
-            problem = f"sha256 {str(found.sha256)[:12]}…, not {expected.sha256[:12]}…"
-    if not problem:
-        return found
-    for copy in {path.resolve(), path}:  # in the hub's cache, a link and what it leads to
-        copy.unlink(missing_ok=True)
-    raise CheckpointError(f"{name} is not the file its profile names ({problem}); the copy at {path} was removed")
-
-
-def lock_path(folder: Path, profile: Profile) -> Path:
-    """Return the lock file of a profile: what was fetched of files that the profile has no sha256 of."""
-    return folder / f"{profile.name}.lock.json"
-
-
-def locked(folder: Path, profile: Profile, source: Source) -> Expected:
-    """Return what is known of a file's content: from the profile, else from the lock file.
-
-    Raises:
-        CheckpointError: the lock file is damaged.
-    """
-    if source.sha256 is not None:
-        return Expected(source.size, source.sha256)
-    entry = _read_lock(lock_path(folder, profile)).get(source.name, {})
-    return Expected(source.size or entry.get("size"), entry.get("sha256"))
-
-
-def _read_lock(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"the lock file {path} is damaged ({error}); delete it and pull again") from error
-    return content
-
-
-def _lock(folder: Path, profile: Profile, source: Source, found: Expected) -> None:
-    path = lock_path(folder, profile)
-    content = {**_read_lock(path), source.name: {"size": found.size, "sha256": found.sha256}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+            progress(f"checking {path.name}", done, of)
+    found = digest.hexdigest()
+    if sha256 not in (None, found):
+        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {str(sha256)[:12]}…")
+    return found
 
 
 # -- mirrors -----------------------------------------------------------------------------------------------------------
@@ -322,56 +282,54 @@ def _copy(item: Item, to_do: Plan, progress: Progress) -> Path:
 # -- the hub -----------------------------------------------------------------------------------------------------------
 
 
-def _ask(source: Source, endpoint: str | None) -> Expected:
-    """Return what the hub says of a file."""
-    try:
-        from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
-    except ModuleNotFoundError as error:
-        raise _without_library(error) from error
-    url = hf_hub_url(str(source.repo), source.path, endpoint=endpoint)
-    try:
-        metadata = get_hf_file_metadata(url, endpoint=endpoint)
-    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of whichever client it uses
-        raise _explain(error, source) from redact_error(error)
-    etag = metadata.etag or ""
-    return Expected(metadata.size, etag if len(etag) == 64 else None)  # small files have a git hash instead
+def _ask(source: Source, profile: Profile, places: Places, endpoint: str | None) -> HfFileMetadata:
+    """Return what the hub says of a file: commit, size and a tag, which is the sha256 of a large one."""
+    with _explained(source):
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        repo = str(source.repo)
+        url = hf_hub_url(repo, source.path, revision=places.revision(repo, profile), endpoint=endpoint)
+        told: HfFileMetadata = get_hf_file_metadata(url, endpoint=endpoint)
+    return told
 
 
-def _download(source: Source, to_do: Plan) -> Path:
+def _download(source: Source, revision: str | None, to_do: Plan) -> Path:
     """Download one file into the hub's cache."""
-    from huggingface_hub import errors, hf_hub_download
+    cache, endpoint = to_do.places.cache, to_do.mirror.endpoint
+    with _explained(source):
+        from huggingface_hub import hf_hub_download
 
-    endpoint = to_do.mirror.endpoint
-    try:
-        path = hf_hub_download(str(source.repo), source.path, cache_dir=to_do.places.cache, endpoint=endpoint)
-    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of whichever client it uses
-        raise _explain(error, source) from redact_error(error)
+        path = hf_hub_download(str(source.repo), source.path, revision=revision, cache_dir=cache, endpoint=endpoint)
     return Path(path)
 
 
-def _without_library(error: ModuleNotFoundError) -> BackendUnavailableError:
-    return BackendUnavailableError(f"fetching from the hub needs {error.name}; {install_extra('gpu')}")
-
-
-def _explain(error: Exception, source: Source) -> Exception:
-    from huggingface_hub import errors
-
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return error
-    if isinstance(error, errors.GatedRepoError):
-        words = (
-            f"{source.repo} is gated: accept its terms on its page on the hub, then log in with `hf auth login`, and "
-            "pull again"
-        )
-    elif isinstance(error, errors.LocalEntryNotFoundError) or not isinstance(error, OSError):
-        words = f"the hub cannot be reached for {source.name}; check the network and pull again, which goes on"
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        words = f"the hub has no repository {source.repo}, or it is private and needs `hf auth login`"
-    elif isinstance(error, errors.EntryNotFoundError):
-        words = f"the hub has no file {source.path} in {source.repo} (404)"
-    else:
-        words = f"{source.name} could not be fetched ({error}); pull again, which goes on where it stopped"
-    return CheckpointError(words)
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Tell in words what keeps a file from being fetched; a full disk is left to `pull`."""
+    try:
+        from huggingface_hub import errors
+    except ModuleNotFoundError as error:
+        words = f"fetching from the hub needs {error.name}; {install_extra('gpu')}"
+        raise BackendUnavailableError(words) from error
+    try:
+        yield
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # of whichever client it uses
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        offline = f"the hub cannot be reached for {source.name}; check the network and pull again, which goes on"
+        known: dict[type[Exception], str] = {
+            errors.GatedRepoError: f"{source.repo} is gated: accept its terms on its page on the hub, then log in with "
+            "`hf auth login`, and pull again",
+            errors.RepositoryNotFoundError: f"the hub has no repository {source.repo}, or it is private and needs "
+            "`hf auth login`",
+            errors.RevisionNotFoundError: f"the hub has {source.repo} no longer at the commit that the profile or its "
+            "lock file names; change it there",
+            errors.RemoteEntryNotFoundError: f"the hub has no file {source.path} in {source.repo} (404)",
+            errors.LocalEntryNotFoundError: offline,
+            OSError: f"{source.name} could not be fetched ({error}); pull again, which goes on where it stopped",
+        }
+        words = next((words for kind, words in known.items() if isinstance(error, kind)), offline)
+        raise CheckpointError(words) from redact_error(error)
 
 
 def quiet_downloads() -> None:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -48,7 +48,7 @@ class Source(_Table):
     """On the Hugging Face hub, `owner/name`."""
     size: int | None = None
     """Bytes."""
-    sha256: str | None = None
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
 
     @property
     def name(self) -> str:
@@ -62,8 +62,6 @@ class Source(_Table):
             raise ValueError(f"path must lie inside its folder, not {self.path!r}")
         if self.repo is not None and self.repo.count("/") != 1:
             raise ValueError(f"repo must be owner/name, not {self.repo!r}")
-        if self.sha256 is not None and (len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef")):
-            raise ValueError(f"sha256 must be 64 hexadecimal digits, not {self.sha256!r}")
         return self
 
 
@@ -154,6 +152,8 @@ class Profile(_Table):
     family: str
     summary: str
     licence: str
+    revisions: Mapping[str, Annotated[str, Field(pattern="^[0-9a-f]{40}$")]] = {}
+    """Commits on the hub, by repository; where there is none, the one that is pulled first is recorded and kept to."""
     files: Mapping[str, FileSpec] = {}
     """By role."""
     conventions: Mapping[str, Any] = {}
@@ -195,6 +195,13 @@ class Profile(_Table):
         return table | {
             "files": {key: licence | file if isinstance(file, dict) else file for key, file in tables.items()}
         }
+
+    @model_validator(mode="after")
+    def _check_revisions(self) -> Self:
+        repos = {source.repo for spec in self.files.values() for source in spec.sources if source.repo}
+        if unknown := self.revisions.keys() - repos:
+            raise ValueError(f"revisions: no file is of {min(unknown)!r}; {_nearest(min(unknown), sorted(repos))}")
+        return self
 
     @field_validator("files")
     @classmethod
