@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from live2diff_latents import LatentFrame, step, warm_up
 from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from tolerance import near
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.models.live2diff.anchors import AnchorClock
-from vivace.models.live2diff.batch import LatentFrame, StreamBatch
+from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.noise import Noise, draw_noise, shift_of
@@ -32,7 +33,7 @@ class Player:
 
     def play(self, clip: Tensor) -> Player:
         for latents, depth in clip.transpose(0, 1):
-            (done,) = self.batch.step([self.state], [LatentFrame(latents, depth, self.text)])
+            (done,) = step(self.batch, [self.state], [LatentFrame(latents, depth, self.text)])
             if done.latents is not None:
                 self.out.append(done.latents.clone())
         return self
@@ -84,7 +85,7 @@ def test_from_the_ninth_frame_on_a_stream_is_what_a_warm_up_makes_of_it(batch: S
     clip = video(30)
     grown = Player(batch, rows).play(clip).out
     warm = Player(batch, rows)
-    warm.batch.warm_up(warm.state, *clip[:, :ANCHORS], warm.text)
+    warm_up(warm.batch, warm.state, *clip[:, :ANCHORS], warm.text)
     after = warm.play(clip[:, ANCHORS:]).out
     assert same(grown[ANCHORS:], after)
 
@@ -213,7 +214,7 @@ def test_anchors_set_anew_are_the_last_eight_frames_denoised_together(batch: Str
     player.state.clock.ask()
     player.play(clip[:, 30 : 30 + rows])
     fresh = Player(batch, rows)
-    batch.warm_up(fresh.state, *clip[:, 22:30], fresh.text)
+    warm_up(batch, fresh.state, *clip[:, 22:30], fresh.text)
     for ours, expected in zip(player.state.cache.layers, fresh.state.cache.layers, strict=True):
         assert torch.equal(ours[..., :ANCHORS, :], expected[..., :ANCHORS, :])
 

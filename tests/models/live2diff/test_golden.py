@@ -14,15 +14,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from live2diff_latents import LatentFrame, ReferenceBatch, reference_windows, step, warm_up
 from tolerance import near
 from vivace.diffusion.lcm import LcmSchedule, alphas_cumprod, lcm_timesteps, schedule_by_index, schedule_by_strength
-from vivace.models.live2diff.batch import LatentFrame, LiveState, StreamBatch
+from vivace.models.live2diff.batch import LiveState, StreamBatch
 from vivace.models.live2diff.depth import depth_pictures
 from vivace.models.live2diff.lora import TEXT_PREFIX, UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff.motion import Clip, KvCache, Live, MotionModule
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.live2diff.window import Window, reference_window_at, window_at
+from vivace.models.live2diff.window import Window, window_at
 
 Case = dict[str, Tensor]
 Golden = Callable[[str], Case]
@@ -68,10 +69,10 @@ def test_steps_and_constants_are_the_recorded_ones(golden: Golden, name: str, sc
 def test_the_reference_window_is_the_recorded_one(golden: Golden, rows: int) -> None:
     case = golden("window_schedule")
     for call in range(len(case[f"T{rows}.update_idx"])):
-        window = reference_window_at(call, rows)
-        assert window.visible.tolist() == (case[f"T{rows}.visible"][call] == 1).tolist(), call
-        assert window.positions.tolist() == case[f"T{rows}.pe_idx"][call].tolist(), call
-        assert window.slots.tolist() == case[f"T{rows}.update_idx"][call].tolist(), call
+        visible, positions, slots = map(list, zip(*reference_windows(call, rows), strict=True))
+        assert visible == (case[f"T{rows}.visible"][call] == 1).tolist(), call
+        assert positions == case[f"T{rows}.pe_idx"][call].tolist(), call
+        assert slots == case[f"T{rows}.update_idx"][call].tolist(), call
 
 
 # -- motion module -----------------------------------------------------------------------------------------------------
@@ -160,12 +161,11 @@ def test_the_streaming_network_predicts_the_recorded_noise(golden: Golden, recor
 # -- stream batch ------------------------------------------------------------------------------------------------------
 
 
-def warmed_up(case: Case, batch: StreamBatch, t_index: list[int], *, follow_reference: bool) -> LiveState:
+def warmed_up(case: Case, batch: StreamBatch, t_index: list[int]) -> LiveState:
     state = batch.open(schedule_by_index(t_index), 8, 24, tokens=len(case["text"][0]))
-    state.follow_reference = follow_reference
     again = case["warmup.renoise"][:, 0].transpose(1, 2)
     noise = torch.cat([case["warmup.noise"][None], again])
-    x0 = batch.warm_up(state, case["warmup.latents"], case["warmup.depth"], case["text"][0], noise=noise)
+    x0 = warm_up(batch, state, case["warmup.latents"], case["warmup.depth"], case["text"][0], noise=noise)
     assert error(x0, case["warmup.x0"]) <= NETWORK
     return state
 
@@ -181,13 +181,13 @@ def recorded_frame(case: Case, call: int) -> LatentFrame:
 def test_the_stream_batch_gives_the_recorded_latents(
     golden: Golden, recorded_unet: Live2DiffUNet, name: str, t_index: list[int]
 ) -> None:
-    case, batch = golden(name), StreamBatch(recorded_unet)
+    case, batch = golden(name), ReferenceBatch(recorded_unet)
     rows = len(t_index)
-    state = warmed_up(case, batch, t_index, follow_reference=True)
+    state = warmed_up(case, batch, t_index)
     for call in range(len(case["stream.latents"])):
-        window = reference_window_at(call, rows)
-        assert window.visible.tolist() == (case["stream.visible"][call] == 1).tolist()
-        (done,) = batch.step([state], [recorded_frame(case, call)])
+        visible = [row[0] for row in reference_windows(call, rows)]
+        assert visible == (case["stream.visible"][call] == 1).tolist()
+        (done,) = step(batch, [state], [recorded_frame(case, call)])
         assert error(done.noise, case["stream.eps"][call, :, :, 0]) <= NETWORK, call
         assert error(done.x0[-1], case["stream.x0_out"][call]) <= NETWORK, call
         assert (done.latents is None) == (call < rows - 1)
@@ -196,23 +196,23 @@ def test_the_stream_batch_gives_the_recorded_latents(
 
 def test_the_corrected_start_gives_the_recorded_latents(golden: Golden, recorded_unet: Live2DiffUNet) -> None:
     case, batch = golden("stream_loop_t3"), StreamBatch(recorded_unet)
-    state = warmed_up(case, batch, [30, 36, 42], follow_reference=False)
+    state = warmed_up(case, batch, [30, 36, 42])
     for call in range(len(case["stream.latents"])):
-        (done,) = batch.step([state], [recorded_frame(case, call)])
+        (done,) = step(batch, [state], [recorded_frame(case, call)])
         if done.ready:
             assert error(done.x0[-1], case["fixed_start.x0_out"][call]) <= NETWORK, call
 
 
 def test_with_two_rows_both_windows_give_the_recorded_latents(golden: Golden, recorded_unet: Live2DiffUNet) -> None:
     case, batch = golden("stream_loop"), StreamBatch(recorded_unet)
-    state = warmed_up(case, batch, [30, 40], follow_reference=False)
+    state = warmed_up(case, batch, [30, 40])
     for call in range(4):
-        (done,) = batch.step([state], [recorded_frame(case, call)])
+        (done,) = step(batch, [state], [recorded_frame(case, call)])
         if done.ready:
             assert error(done.x0[-1], case["stream.x0_out"][call]) <= NETWORK, call
     for call in range(1, 40):
-        for ours, theirs in zip(window_at(call, 2), reference_window_at(call, 2), strict=True):
-            assert torch.equal(ours, theirs)
+        ours = [part.tolist() for part in window_at(call, 2)]
+        assert list(zip(*ours, strict=True)) == reference_windows(call, 2)
 
 
 def test_half_precision_stays_as_close_as_the_reference_does(
@@ -223,10 +223,10 @@ def test_half_precision_stays_as_close_as_the_reference_does(
     batch = StreamBatch(make_recorded_unet().to(torch.bfloat16))
     state = batch.open(schedule_by_index([30, 40]), 8, 24)
     noise = torch.cat([case["warmup.noise"][None], case["warmup.renoise"][:, 0].transpose(1, 2)])
-    batch.warm_up(state, case["warmup.latents"], case["warmup.depth"], case["text"][0], noise=noise)
+    warm_up(batch, state, case["warmup.latents"], case["warmup.depth"], case["text"][0], noise=noise)
     differences = []
     for call in range(10):
-        (done,) = batch.step([state], [recorded_frame(case, call)])
+        (done,) = step(batch, [state], [recorded_frame(case, call)])
         if done.ready:
             differences.append(done.x0[-1] - case["stream.x0_out"][call])
     difference = torch.stack(differences)

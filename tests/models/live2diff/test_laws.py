@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from live2diff_latents import Denoised, LatentFrame, clip_visibility, step, warm_up
 from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.errors import ControlError
-from vivace.models.live2diff.batch import Denoised, LatentFrame, StreamBatch
+from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
-from vivace.models.live2diff.window import ANCHORS, SLOTS, clip_visibility, row_window, window_at
+from vivace.models.live2diff.window import ANCHORS, SLOTS, row_window, window_at
 from vivace.models.loading import Guidance
 
 
@@ -23,9 +24,9 @@ def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidan
 
 def play(batch: StreamBatch, state: LiveState, clip: Tensor, text: Tensor) -> list[Tensor]:
     """Return the finished latents of a whole clip, warm-up included."""
-    done = list(batch.warm_up(state, *clip[:, :ANCHORS], text))
+    done = list(warm_up(batch, state, *clip[:, :ANCHORS], text))
     for latents, depth in clip[:, ANCHORS:].transpose(0, 1):
-        (result,) = batch.step([state], [LatentFrame(latents, depth, text)])
+        (result,) = step(batch, [state], [LatentFrame(latents, depth, text)])
         if result.latents is not None:
             done.append(result.latents)
     return done
@@ -84,7 +85,7 @@ def test_streams_in_one_call_are_what_they_are_alone(batch: StreamBatch) -> None
     together: list[list[Denoised]] = []
     for n in range(6):
         frames = [LatentFrame(*clip[:, n], prompt(seed)) for clip, (_, seed, _) in zip(clips, settings, strict=True)]
-        together.append(batch.step(states, frames))
+        together.append(step(batch, states, frames))
     for index, expected in enumerate(alone):
         found = torch.stack([call[index].x0[-1] for call in together[-4:]])
         assert (found - torch.stack(expected)).abs().max() <= TOLERANCE
@@ -101,12 +102,12 @@ def test_a_stream_is_endless() -> None:
         batch = StreamBatch(Live2DiffUNet(smallest).eval())
     state = batch.open(schedule_by_index(T_INDEX[2]), 2, 2, tokens=5)
     clip, text = torch.randn((2, 64, 4, 2, 2), generator=torch.Generator().manual_seed(0)), prompt()
-    batch.warm_up(state, *clip[:, :ANCHORS], text)
+    warm_up(batch, state, *clip[:, :ANCHORS], text)
     places = [layer.data_ptr() for layer in state.cache.layers]
     assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
     spread = []
     for n in range(496):
-        (done,) = batch.step([state], [LatentFrame(*clip[:, n % 64], text)])
+        (done,) = step(batch, [state], [LatentFrame(*clip[:, n % 64], text)])
         spread.append(float(done.x0[-1].std()))
     assert [layer.data_ptr() for layer in state.cache.layers] == places
     assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
@@ -170,27 +171,13 @@ def test_a_reset_may_change_the_seed(batch: StreamBatch) -> None:
 # -- what changes while it runs ----------------------------------------------------------------------------------------
 
 
-def test_warm_up_takes_one_to_eight_frames(batch: StreamBatch) -> None:
-    with pytest.raises(ValueError, match="1 to 8"):
-        batch.warm_up(opened(batch), *video(9), prompt())
-
-
-def test_a_short_warm_up_repeats_its_last_frame(batch: StreamBatch) -> None:
-    clip, text = video(3), prompt()
-    short, full = opened(batch), opened(batch)
-    x0 = batch.warm_up(short, *clip, text)
-    repeated = clip[:, [0, 1, 2, 2, 2, 2, 2, 2]]
-    assert torch.equal(x0, batch.warm_up(full, *repeated, text)[:3])
-    assert all(torch.equal(a, b) for a, b in zip(short.cache.layers, full.cache.layers, strict=True))
-
-
 def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatch) -> None:
     clip, state = video(12), opened(batch)
-    batch.warm_up(state, *clip[:, :ANCHORS], prompt())
-    (plain,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt())])
-    (prompted,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt(1))])
+    warm_up(batch, state, *clip[:, :ANCHORS], prompt())
+    (plain,) = step(batch, [state], [LatentFrame(*clip[:, 8], prompt())])
+    (prompted,) = step(batch, [state], [LatentFrame(*clip[:, 8], prompt(1))])
     batch.set_schedule(state, schedule_by_index([20, 40]))
-    (stronger,) = batch.step([state], [LatentFrame(*clip[:, 8], prompt(1))])
+    (stronger,) = step(batch, [state], [LatentFrame(*clip[:, 8], prompt(1))])
     assert not torch.equal(plain.x0[0], prompted.x0[0])
     assert stronger.x0[0].isfinite().all()
     assert not torch.equal(prompted.x0[0], stronger.x0[0])

@@ -9,7 +9,7 @@ any of them begins with one frame, which is the first and the last to be half of
 the other without losing what is inside.
 
 Weights and state are apart: one `StreamBatch` serves any number of `LiveState`, several of the same size in one call.
-Between `enter` and `advance`, which are bookkeeping, `denoise` is tensors alone, from the buffers of the state into the
+Beside `enter`, which is bookkeeping, `denoise` is tensors alone, from the buffers of the state into the
 buffers of the state, so that it can be recorded once and replayed. Latents are `[4 h w]` a frame, an eighth of the
 picture's size.
 """
@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,41 +31,11 @@ from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
 from vivace.models.live2diff.state import Level, LiveState, Passenger, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.live2diff.window import ANCHORS, SLOTS, Window, join_windows, reference_window_at, scene_window
+from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
 from vivace.models.loading import Guidance
 
 TOKENS = 77
 """Length of a prompt's embedding."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatentFrame:
-    """One new frame of a stream."""
-
-    latents: Tensor
-    """`[4 h w]` clean."""
-    depth: Tensor
-    """`[4 h w]`"""
-    text: Tensor
-    """`[m d]` embedding of the prompt, which may change from frame to frame."""
-    noise: Tensor | None = None
-    """`[t 4 h w]` to use in this call, whatever frames are in the rows."""
-
-
-class Denoised(NamedTuple):
-    """What one call made of one stream's rows."""
-
-    noise: Tensor
-    """`[t 4 h w]` predicted."""
-    x0: Tensor
-    """`[t 4 h w]` predicted."""
-    ready: bool
-    """Whether the last row held a frame; false for the first `t - 1` calls."""
-
-    @property
-    def latents(self) -> Tensor | None:
-        """The finished frame's `[4 h w]`, if there is one."""
-        return self.x0[-1] if self.ready else None
 
 
 class StreamBatch:
@@ -159,50 +128,10 @@ class StreamBatch:
             if buffer is not state.negative:
                 buffer.zero_()
         state.inside = deque([None] * state.rows, maxlen=state.rows)
-        state.calls = 0
         if seed is not None:
             self.set_seed(state, seed)
 
-    @torch.inference_mode()
-    def warm_up(
-        self, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, *, noise: Tensor | None = None
-    ) -> Tensor:
-        """Forget the past, denoise 1 to 8 frames together and make them the anchors; return their `[f 4 h w]`.
-
-        For footage that is there as a whole; a live stream begins with its first frame and needs none of this. Fewer
-        than eight frames are filled up with the last one. `latents`, `depth`: `[f 4 h w]`; `text [m d]`;
-        `noise [t 8 4 h w]` or `[t 1 4 h w]` replaces the state's.
-        """
-        given = len(latents)
-        if not 1 <= given <= ANCHORS:
-            raise ValueError(f"warm-up takes 1 to {ANCHORS} frames, not {given}")
-        self.reset(state)
-        fill = [*range(given), *[given - 1] * (ANCHORS - given)]
-        noise = state.settings.noise.values[:, None] if noise is None else noise
-        clip = self._clip(state, latents[fill], depth[fill], text, noise)
-        while not clip.done:
-            clip.advance(self._predict, state.cache)
-        state.text[:] = text
-        state.recent[0], state.recent[1] = latents[fill], depth[fill]
-        state.next_number = ANCHORS
-        state.clock.due(ANCHORS, self._look(state))
-        return clip.latents[:given]
-
     # -- a call --------------------------------------------------------------------------------------------------------
-
-    @torch.inference_mode()
-    def step(self, states: Sequence[LiveState], frames: Sequence[LatentFrame]) -> list[Denoised]:
-        """Take one new frame of each stream; all streams have latents of one size."""
-        for state, frame in zip(states, frames, strict=True):
-            state.entering[0], state.entering[1] = frame.latents, frame.depth
-            self.enter(state, frame.text)
-            if frame.noise is not None:
-                state.noise.copy_(frame.noise)
-        results = self.denoise(states)
-        ready = [state.ready for state in states]
-        for state in states:
-            self.advance(state)
-        return [Denoised(*result, is_ready) for result, is_ready in zip(results, ready, strict=True)]
 
     def enter(self, state: LiveState, text: Tensor | None = None) -> None:
         """Take in the frame whose latents and depth are in `entering`; `text [m d]` if it is another than before.
@@ -247,10 +176,6 @@ class StreamBatch:
             start = stop
         return results
 
-    def advance(self, state: LiveState) -> None:
-        """Close a call: the frame in the last row has left."""
-        state.calls += 1
-
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _predict(self, x_t: Tensor, depth: Tensor, timesteps: Tensor, text: Tensor, context: Context) -> Tensor:
@@ -286,6 +211,9 @@ class StreamBatch:
             noise = torch.stack([torch.stack([drawn.row(row, shift) for shift in shifts]) for row in range(state.rows)])
         return self._clip(state, latents, depth, state.text[0], noise)
 
+    def _windows(self, state: LiveState) -> list[RowWindow]:
+        return [scene_window(None if one is None else one.number) for one in state.inside]
+
     def _fill_tables(self, state: LiveState) -> None:
         """Write what the rows are about to do into the state's tables."""
         rows = state.rows
@@ -294,12 +222,7 @@ class StreamBatch:
         for row, own in enumerate(settings):
             below = own.levels[min(row + 1, rows - 1)]
             levels.append([*own.levels[row], below.sqrt_alpha, below.sqrt_beta, *own.guidance])
-        if state.follow_reference:
-            reference = reference_window_at(state.calls, rows)
-            windows = list(zip(*(part.tolist() for part in reference), strict=True))
-        else:
-            windows = [scene_window(None if one is None else one.number) for one in state.inside]
-        tables = [[*map(int, visible), *positions, slot] for visible, positions, slot in windows]
+        tables = [[*map(int, visible), *positions, slot] for visible, positions, slot in self._windows(state)]
         if len(state.levels) > rows:
             levels.append(levels[0])
             tables.append(tables[0])

@@ -213,7 +213,6 @@ class Live2DiffModel:
         results = []
         for state in states:
             ready = state.live.ready
-            self._batch.advance(state.live)
             width, height = state.size
             rgb = state.show()[None] if ready else np.zeros((0, height, width, 3), np.uint8)
             results.append(StepResult(rgb))

@@ -97,10 +97,6 @@ class LiveState:
     """The frames in the rows."""
     next_number: int = 0
     """Of the next frame in its scene."""
-    follow_reference: bool = False
-    """Use the reference's window schedule, which shows rows from the third on frames that never were."""
-    calls: int = 0
-    """Since the last reset or warm-up."""
     weights_version: int = 0
     """Changes when the weights do, since anchors made with others are stale."""
     text_version: int = 0

@@ -22,6 +22,10 @@ IDLE_SLOT = SLOTS - 1
 """Where a row that has no frame yet may write: it is overwritten by the row's eighth frame, just before it is seen."""
 
 
+RowWindow = tuple[list[bool], list[int], int]
+"""Visible slots, positions of the slots, and the written slot of one row."""
+
+
 class Window(NamedTuple):
     """What one call of the streaming network sees; rows of several streams may stand under each other."""
 
@@ -37,7 +41,7 @@ class Window(NamedTuple):
         return Window(self.visible.to(device), self.positions.to(device), self.slots.to(device))
 
 
-def row_window(frame: int) -> tuple[list[bool], list[int], int]:
+def row_window(frame: int) -> RowWindow:
     """Return the visible slots, positions and written slot of a row at its `frame`-th streamed frame, from 0.
 
     A negative frame means that the row has none yet: it sees the anchors alone and writes where nobody looks.
@@ -51,7 +55,7 @@ def row_window(frame: int) -> tuple[list[bool], list[int], int]:
     return [True] * SLOTS, [*range(ANCHORS), *(SLOTS - 1 - age for age in ages)], written
 
 
-def scene_window(number: int | None) -> tuple[list[bool], list[int], int]:
+def scene_window(number: int | None) -> RowWindow:
     """Return the tables of a row at frame `number` of a scene, from 0, whose first frames become its anchors.
 
     So nothing need be known before the first frame: the window grows from one slot to sixteen. A row without a frame
@@ -76,42 +80,12 @@ def window_at(call: int, rows: int) -> Window:
     Row r handles streamed frame `call - r`. Rows that have no frame yet are kept apart, so that what stood in the
     buffers before the first frame is never attended to.
     """
-    _check(call, rows)
-    return _stack([row_window(call - row) for row in range(rows)])
-
-
-def reference_window_at(call: int, rows: int) -> Window:
-    """Return the tables of the published reference implementation: the same for up to two rows.
-
-    It counts every row but the first from call 1, so that row r >= 2 attends to r - 1 frames that never were, until
-    their slots are overwritten. Kept to reproduce its pictures.
-    """
-    _check(call, rows)
-    tables = []
-    for row in range(rows):
-        visible, positions, slot = row_window(call if row == 0 else call - 1)
-        if row and call == 0:
-            slot = ANCHORS + 1 if row == 1 else ANCHORS
-        tables.append((visible, positions, slot))
-    return _stack(tables)
-
-
-def clip_visibility(frames: int) -> Tensor:
-    """Return `[f f]` bool, the mask of training: anchors see each other, later frames see the anchors and the past."""
-    frame = torch.arange(frames)
-    return (frame[None, :] <= frame[:, None]) | ((frame[None, :] < ANCHORS) & (frame[:, None] < ANCHORS))
+    if call < 0 or rows < 1:
+        raise ValueError(f"a window needs a call from 0 and at least one row, not call {call} of {rows} rows")
+    visible, positions, slots = zip(*(row_window(call - row) for row in range(rows)), strict=True)
+    return Window(torch.tensor(visible), torch.tensor(positions), torch.tensor(slots))
 
 
 def join_windows(windows: Sequence[Window]) -> Window:
     """Put the rows of several streams under each other, for one call of the network."""
     return Window(*(torch.cat(parts) for parts in zip(*windows, strict=True)))
-
-
-def _check(call: int, rows: int) -> None:
-    if call < 0 or rows < 1:
-        raise ValueError(f"a window needs a call from 0 and at least one row, not call {call} of {rows} rows")
-
-
-def _stack(tables: list[tuple[list[bool], list[int], int]]) -> Window:
-    visible, positions, slots = zip(*tables, strict=True)
-    return Window(torch.tensor(visible), torch.tensor(positions), torch.tensor(slots))
