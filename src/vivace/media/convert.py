@@ -71,13 +71,6 @@ def cover_size(source: Size, target: Size) -> Size:
     return max(target[0], round(source[0] * scale)), max(target[1], round(source[1] * scale))
 
 
-def area_size(source: Size, area_px: int, *, multiple: int = 1) -> Size:
-    """Return the size nearest to `area_px` pixels of `source`'s shape, each side a multiple of `multiple` px."""
-    scale = (area_px / (source[0] * source[1])) ** 0.5
-    width, height = (max(multiple, round(side * scale / multiple) * multiple) for side in source)
-    return width, height
-
-
 def crop(rgb: Rgb, size: Size) -> Rgb:
     """Cut the middle `(width, height)` out of a picture that is at least as large."""
     height, width = rgb.shape[:2]

@@ -20,7 +20,6 @@ from vivace.bench.systems.engine import (
     ProcessorRunner,
     command_engine,
     model_engine,
-    per_frame_engine,
 )
 from vivace.errors import SourceLostError, SourceNotFoundError, StepError, UnknownModelError
 
@@ -157,11 +156,6 @@ def test_a_stream_without_a_prompt_is_the_baseline_and_paints_nothing() -> None:
     runner.close()
 
 
-@pytest.mark.parametrize("spec", [model_engine("nimi"), per_frame_engine("nimi")])
-def test_an_engine_of_no_model_is_refused_by_name(spec: Any) -> None:
+def test_an_engine_of_no_model_is_refused_by_name() -> None:
     with pytest.raises(UnknownModelError, match="nimi"):
-        spec.open()
-
-
-def test_the_per_frame_baseline_says_what_it_is() -> None:
-    assert "emptied" in per_frame_engine("mini").open().about
+        model_engine("nimi").open()

@@ -115,11 +115,6 @@ def model_arguments(
     return {"model": model, **{name: value for name, value in given.items() if value}}
 
 
-def per_frame_engine(model: str, threads: int | None = None) -> EngineSpec:
-    """Return the spec of a model whose memory is emptied before every frame."""
-    return EngineSpec("per-frame", "vivace.bench.systems.engine:open_per_frame", model_arguments(model, threads))
-
-
 def passthrough_engine() -> EngineSpec:
     """Return the spec of a stream that paints nothing: what all but the model costs."""
     return EngineSpec("passthrough", "vivace.bench.systems.engine:open_passthrough", model_arguments("mini", None))
@@ -142,14 +137,6 @@ def open_model(
 
     chosen = LoadOptions.from_dict(options or {})
     return ModelEngine(load_model(model, runtime=runtime, threads=threads, options=chosen))
-
-
-def open_per_frame(model: str, threads: int | None = None) -> Engine:
-    """Load a model that forgets everything before every frame. Raises what `open_model` does."""
-    from vivace.bench.systems.baselines import PerFrame
-    from vivace.models import load_model
-
-    return ModelEngine(PerFrame(load_model(model, threads=threads)), about="memory emptied before every frame, ")
 
 
 def open_passthrough(model: str) -> Engine:

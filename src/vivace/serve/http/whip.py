@@ -22,7 +22,6 @@ NOTICES_HEADER = "Vivace-Notices"
 """Of the answer to who publishes, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
 `notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat the publisher's words."""
 
-SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 _SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}
 _TAKES_AN_OFFER: dict[str, Any] = {
     "status_code": 201,

@@ -17,13 +17,10 @@ from vivace.media.scenes.stage.solids import (
     ball,
     box,
     carried,
-    pill,
     stack,
     tube,
 )
 
-STONE = Material("stone", (1, 1, 1), 1.4)
-MARBLE = Material("marble", (1, 0.98, 0.95), 2, gloss=0.25)
 IRON = Material("clay", (0.20, 0.22, 0.24), 2, gloss=0.3)
 
 
@@ -139,25 +136,6 @@ def put(bodies: Bodies, name: str, prop: Prop, place: Pose) -> None:
     """Add a prop that stands still."""
     solids, poses = prop
     bodies.add(name, solids, carried(place, poses))
-
-
-def chair(tint: Rgb01) -> Prop:
-    """Return a wooden chair at the origin, its back at -z."""
-    wood = Material("grain", tint, 0.7)
-    legs = [(x, z) for x in (-0.19, 0.19) for z in (-0.19, 0.19)]
-    return (
-        box(0.23, 0.025, 0.23, wood),
-        box(0.22, 0.12, 0.02, wood),
-        *(pill(0.022, 0.22, wood) for _ in legs),
-        pill(0.02, 0.26, wood),
-        pill(0.02, 0.26, wood),
-    ), stack(
-        at(0, 0.46, 0),
-        at(0, 0.86, -0.21),
-        *(at(x, 0.22, z) for x, z in legs),
-        at(-0.2, 0.72, -0.21),
-        at(0.2, 0.72, -0.21),
-    )
 
 
 def toy_car(tint: Rgb01) -> Prop:
