@@ -130,7 +130,7 @@ class FakeModel:
         finally:
             self._stepping.release()
 
-    def held(self) -> int:
+    def keeps_back(self) -> int:
         """How many pictures stay inside after a step."""
         return self.spec.output_lag_frames
 
@@ -156,7 +156,7 @@ class FakeModel:
         for rgb in chunk.rgb:
             state.waiting.append(paint(rgb, embeds, state.seed, state.memory))
             state.memory = (state.memory // 2 + rgb // 2).astype(np.uint8)
-        ready = max(0, len(state.waiting) - self.held())
+        ready = max(0, len(state.waiting) - self.keeps_back())
         out, state.waiting = state.waiting[:ready], state.waiting[ready:]
         return np.array(out, np.uint8).reshape(ready, height, width, 3)
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.client.rtc import Received, RtcSession
+from vivace.media.mailbox import AsyncLatest
 from vivace.messages import Ack, Controls, Live, ServerMessage
-from vivace.rtc.newest import Newest
 from vivace.serve.rtc import Peer, PeerFactory
 from vivace.serve.settings import ServeSettings
 
@@ -38,7 +38,7 @@ class FakeSession:
         self.id = name
         self.state = "live"
         self.pushed: list[FakeOut] = []
-        self.subscriptions: list[Newest[FakeOut]] = []
+        self.subscriptions: list[AsyncLatest[FakeOut]] = []
         self.attached = 0
         self.updates: list[Controls] = []
         self.network: list[Any] = []
@@ -67,8 +67,8 @@ class FakeSession:
         for subscription in self.subscriptions:
             subscription.put(out)
 
-    def subscribe(self) -> Newest[FakeOut]:
-        subscription: Newest[FakeOut] = Newest()
+    def subscribe(self) -> AsyncLatest[FakeOut]:
+        subscription: AsyncLatest[FakeOut] = AsyncLatest()
         self.subscriptions.append(subscription)
         return subscription
 
@@ -103,8 +103,8 @@ class FakeSession:
         index = len(self.updates)
         return Ack(id=request_id, accepted=True, frame_index=len(self.pushed), update_index=index, applied=["prompt"])
 
-    def events(self) -> Newest[ServerMessage]:
-        events: Newest[ServerMessage] = Newest()
+    def events(self) -> AsyncLatest[ServerMessage]:
+        events: AsyncLatest[ServerMessage] = AsyncLatest()
         events.put(Live(session=self.id, model="fake", size=(64, 64)))
         return events
 

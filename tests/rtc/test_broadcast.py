@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fakes import FakeClock
 from rtc_loopback import run
+from vivace.media.mailbox import AsyncLatest
 from vivace.rtc.broadcast import KEYFRAMES, Broadcast
 from vivace.rtc.feed import MAX_WAITING, Feed
-from vivace.rtc.newest import Newest
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Studio:
             self._subscribe, on_sent=lambda picture: self.sent.append(picture.index), clock=self.clock
         )
 
-    def _subscribe(self) -> Newest[Picture]:
+    def _subscribe(self) -> AsyncLatest[Picture]:
         self.opened += 1
-        self.pictures: Newest[Picture] = Newest()
+        self.pictures: AsyncLatest[Picture] = AsyncLatest()
         return self.pictures
 
     async def show(self, size: tuple[int, int] = (64, 48)) -> None:

@@ -473,7 +473,7 @@ def test_a_model_that_returns_something_else_than_promised_has_failed(results, s
 
 def test_a_model_that_trails_by_more_than_it_says_has_failed():
     model = FakeModel(lag=1)
-    model.held = lambda: 2
+    model.keeps_back = lambda: 2
     rig = Rig(model)
     assert [out.index for out in rig.play(pictures(3)) + rig.session.flush()] == [0, 1, 2]
     assert "returned 0 pictures, of 2 inside it 1 to 2 were due" in rig.stats.last_error
@@ -483,7 +483,7 @@ def test_a_model_that_trails_by_more_than_it_says_has_failed():
 def test_how_many_pictures_a_step_gives_is_the_models_word(chunk_frames, lag):
     rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
     held = cycle((lag, 0, 2, 1, lag, lag, 0))
-    rig.model.held = lambda: next(held)
+    rig.model.keeps_back = lambda: next(held)
     frames = pictures(15)
     outs = rig.play(frames) + rig.session.flush()
     assert [out.index for out in outs] == list(range(15))

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.media.frame import Rgb
+from vivace.media.mailbox import AsyncLatest
 from vivace.messages import ClientMessage, ServerMessage
 from vivace.rtc.assemble import FrameAssembler
 from vivace.rtc.broadcast import Broadcast
@@ -33,7 +34,6 @@ from vivace.rtc.connection import (
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Arrival, Intake
-from vivace.rtc.newest import Newest
 
 _log = logging.getLogger(__name__)
 
@@ -131,8 +131,8 @@ class RtcSession:
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
         self._opened = asyncio.Event()
-        self._outgoing: Newest[_Outgoing] | None = None
-        self._incoming: Newest[Received] | None = None
+        self._outgoing: AsyncLatest[_Outgoing] | None = None
+        self._incoming: AsyncLatest[Received] | None = None
         self._sender: Broadcast[_Outgoing] | None = None
         self._feed: Feed | None = None
         self._intake: Intake | None = None
@@ -166,7 +166,7 @@ class RtcSession:
             self._channel.on("open", self._opened.set)
             self._channel.on("message", self._take_message)
         if self._play:
-            self._incoming = Newest()
+            self._incoming = AsyncLatest()
             self._assembler, self._intake = receive_video(
                 transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
             )
@@ -176,7 +176,7 @@ class RtcSession:
             answer = await self._exchange(connection.localDescription.sdp)
             await take_description(connection, answer, "answer")
             if self._publish:
-                outgoing = self._outgoing = Newest()
+                outgoing = self._outgoing = AsyncLatest()
                 self._sender = Broadcast(lambda: outgoing, fps=self._fps, clock=self._clock)
                 self._feed = self._sender.attach(codec_to_send(transceiver))
                 self._feed.connect(transceiver.sender)
@@ -199,7 +199,7 @@ class RtcSession:
             await self._sender.close()
         await close_connection(self._connection, self._intake)
         if self._incoming is not None:
-            self._incoming.close()
+            self._incoming.close(discard=True)
         self._news.set()
 
     async def __aenter__(self) -> Self:
@@ -321,7 +321,7 @@ class RtcSession:
             self._lost.set()
             self._news.set()
             if self._incoming is not None:
-                self._incoming.close()
+                self._incoming.close(discard=True)
 
     async def _look_after(self) -> None:
         watch = RateWatch(self._clock)

@@ -12,6 +12,7 @@ import av
 from vivace.errors import SourceError, SourceLostError, SourceStalledError
 from vivace.media.clock import Clock, Timeline
 from vivace.media.frame import Frame
+from vivace.media.mailbox import Latest
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.size import Size
@@ -67,9 +68,7 @@ class DeviceSource(Source):
             container.close()
             raise
         self._time_base = self._reader.time_base
-        self._news = threading.Condition()
-        self._newest: _Arrival | None = None
-        self._broken: SourceError | None = None
+        self._arrivals: Latest[_Arrival] = Latest()
         # A daemon: a driver that hangs in its read must not keep the process alive.
         self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
         self._thread.start()
@@ -103,10 +102,7 @@ class DeviceSource(Source):
         try:
             for index, picture in enumerate(self._reader.frames()):
                 arrival_s = self._clock()
-                with self._news:
-                    self._newest = _Arrival(index, timeline.place(picture.pts), arrival_s, picture)
-                    self._news.notify()
-                if self._stop.is_set():
+                if not self._arrivals.put(_Arrival(index, timeline.place(picture.pts), arrival_s, picture)):
                     return
         except SourceLostError as error:
             broken = SourceLostError(f"{error}; is it still plugged in?")
@@ -114,27 +110,16 @@ class DeviceSource(Source):
             broken = error
         finally:
             self._reader.close()
-            with self._news:
-                self._broken = broken
-                self._news.notify()
+            self._arrivals.close(broken)
 
     def _take(self) -> _Arrival | None:
         """Wait for a picture newer than the last one taken; None when closed meanwhile."""
-        with self._news:
-            self._news.wait_for(
-                lambda: self._newest is not None or self._broken is not None or self._stop.is_set(),
-                timeout=self._stall_timeout_s,
-            )
-            newest, self._newest = self._newest, None
-            if self._stop.is_set():
-                return None
-            if newest is not None:
-                return newest
-            if self._broken is not None:
-                raise self._broken
-        raise SourceStalledError(
-            f"{self.info.name}: no picture for {self._stall_timeout_s:g} s; is another program using it?"
-        )
+        try:
+            return self._arrivals.take(self._stall_timeout_s)
+        except TimeoutError as error:
+            raise SourceStalledError(
+                f"{self.info.name}: no picture for {self._stall_timeout_s:g} s; is another program using it?"
+            ) from error
 
     def _read(self) -> Generator[Frame, None, None]:
         taken = self._first
@@ -144,7 +129,5 @@ class DeviceSource(Source):
 
     def close(self) -> None:
         """Stop; a wait in progress ends at once, the device is let go after the picture being read."""
-        self._stop.set()
-        with self._news:
-            self._news.notify_all()
+        self._arrivals.close(discard=True)
         super().close()

@@ -7,20 +7,17 @@ way, but are kept in order; only of the statistics is the newest enough.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Generic, TypeVar
 
 from vivace import messages
 from vivace.media.frame import Rgb
+from vivace.media.mailbox import AsyncLatest, AsyncMailbox
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MAX_UNREAD_EVENTS = 256
 """A listener that leaves so many events unread has gone away without saying so."""
@@ -44,86 +41,14 @@ class OutFrame:
     """Number of the update it was made with."""
 
 
-class _Inbox(Generic[T]):
-    """Takes items from any thread and gives them to one consumer on the event loop it was made on."""
-
-    def __init__(self, on_close: Callable[[_Inbox[T]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready = asyncio.Event()
-        self._lock = Lock()
-        self._closed = False
-        self._on_close = on_close
-
-    def _take(self) -> T | None:
-        """Return the next item, if there is one; called with the lock held."""
-        raise NotImplementedError
-
-    def _wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._ready.set)
-        except RuntimeError:  # the loop was closed with the consumer on it, which is a way of leaving
-            self._closed = True
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is taken."""
-        return self._closed
-
-    def finish(self) -> None:
-        """Take no more; what is inside is still delivered. Any thread."""
-        with self._lock:
-            self._closed = True
-        self._wake()
-
-    def close(self) -> None:
-        """Leave: iteration ends, and the sender forgets this consumer. Any number of times."""
-        self.finish()
-        self._on_close(self)
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while True:
-            with self._lock:
-                item, closed = self._take(), self._closed
-            if item is not None:
-                return item
-            if closed:
-                raise StopAsyncIteration
-            await self._ready.wait()
-            self._ready.clear()
+Subscription = AsyncLatest[OutFrame]
+"""One viewer's slot: `async for frame in subscription`. The newest frame wins."""
 
 
-class Subscription(_Inbox[OutFrame]):
-    """One viewer's slot: `async for frame in subscription`. The newest frame wins."""
-
-    def __init__(self, on_close: Callable[[_Inbox[OutFrame]], None]) -> None:
-        super().__init__(on_close)
-        self._frame: OutFrame | None = None
-        self.dropped = 0
-        """Frames replaced by newer ones before they were taken."""
-
-    def put(self, frame: OutFrame) -> bool:
-        """Leave a frame, from any thread; return whether it replaced one that nobody took."""
-        with self._lock:
-            if self._closed:
-                return False
-            displaced, self._frame = self._frame is not None, frame
-            self.dropped += displaced
-        if not displaced:  # otherwise the consumer has been woken already
-            self._wake()
-        return displaced
-
-    def _take(self) -> OutFrame | None:
-        frame, self._frame = self._frame, None
-        return frame
-
-
-class Listener(_Inbox[messages.ServerMessage]):
+class Listener(AsyncMailbox[messages.ServerMessage]):
     """Events of a session for one listener, in order: `async for message in listener`. Ends after `Ended`."""
 
-    def __init__(self, on_close: Callable[[_Inbox[messages.ServerMessage]], None]) -> None:
+    def __init__(self, on_close: Callable[[Listener], None]) -> None:
         super().__init__(on_close)
         self._events: deque[messages.ServerMessage] = deque()
 
@@ -142,6 +67,9 @@ class Listener(_Inbox[messages.ServerMessage]):
 
     def _take(self) -> messages.ServerMessage | None:
         return self._events.popleft() if self._events else None
+
+    def _discard(self) -> None:
+        self._events.clear()
 
 
 class Fanout:
@@ -183,7 +111,12 @@ class Fanout:
 
     def publish(self, frame: OutFrame) -> int:
         """Give a frame to all subscribers; return how many had not taken the one before."""
-        return sum(subscription.put(frame) for subscription in self._subscriptions)
+        unread = 0
+        for subscription in self._subscriptions:
+            before = subscription.dropped
+            subscription.put(frame)
+            unread += subscription.dropped - before
+        return unread
 
     def tell(self, event: messages.ServerMessage) -> None:
         """Give an event to all listeners."""
@@ -197,11 +130,11 @@ class Fanout:
             subscriptions, self._subscriptions = self._subscriptions, ()
             listeners, self._listeners = self._listeners, ()
         for subscription in subscriptions:
-            subscription.finish()
+            subscription.close()
         for listener in listeners:
-            listener.finish()
+            listener.close()
 
-    def _forget(self, inbox: _Inbox[OutFrame] | _Inbox[messages.ServerMessage]) -> None:
+    def _forget(self, mailbox: Subscription | Listener) -> None:
         with self._lock:
-            self._subscriptions = tuple(each for each in self._subscriptions if each is not inbox)
-            self._listeners = tuple(each for each in self._listeners if each is not inbox)
+            self._subscriptions = tuple(each for each in self._subscriptions if each is not mailbox)
+            self._listeners = tuple(each for each in self._listeners if each is not mailbox)

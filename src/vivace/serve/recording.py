@@ -20,10 +20,10 @@ from threading import Thread
 
 from vivace.errors import SinkError, VivaceError
 from vivace.media.frame import Frame
+from vivace.media.mailbox import Latest
 from vivace.media.open import open_sink
 from vivace.media.sink import Sink
 from vivace.serve.limits import RefusedError
-from vivace.stream.mailbox import Latest
 
 _log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from threading import Thread, current_thread
 from typing import Protocol, runtime_checkable
 
 from vivace.media.frame import Frame
+from vivace.media.mailbox import Handoff, Latest, Mailbox
 from vivace.media.size import Size
 from vivace.stream.fit import prepared
 from vivace.stream.latency import Meter
-from vivace.stream.mailbox import Handoff, Latest, Mailbox
 from vivace.stream.session import Session
 
 _log = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
+import asyncio
 import threading
 
 import pytest
 
 from vivace.errors import SourceLostError
-from vivace.stream.mailbox import Handoff, Latest, Mailbox
+from vivace.media.mailbox import AsyncLatest, Handoff, Latest, Mailbox
 
 
 @pytest.fixture(params=[Latest, Handoff])
@@ -112,3 +113,57 @@ def test_nothing_is_taken_after_the_end(box):
     box.close()
     assert not box.put(1)
     assert list(box) == []
+
+
+def test_taking_ends_like_iterating(box: Mailbox[int]):
+    box.put(1)
+    assert box.take(0) == 1
+    with pytest.raises(TimeoutError, match="nothing came within 0 s"):
+        box.take(0)
+    box.put(2)
+    box.close(SourceLostError("unplugged"))
+    assert box.take(0) == 2
+    with pytest.raises(SourceLostError, match="unplugged"):
+        box.take(0)
+    box.close(discard=True)
+    assert box.take(0) is None
+
+
+def test_a_loop_gets_the_newest_of_what_a_thread_puts_and_then_the_end():
+    async def consume() -> tuple[list[int], int]:
+        box: AsyncLatest[int] = AsyncLatest()
+        assert [box.put(number) for number in range(5)] == [True] * 5
+        seen = [await anext(box)]
+        thread = threading.Thread(target=lambda: (box.put(5), box.close()))
+        thread.start()
+        seen += [item async for item in box]
+        thread.join(10)
+        assert box.closed
+        assert not box.put(6)
+        return seen, box.dropped
+
+    assert asyncio.run(consume()) == ([4, 5], 4)
+
+
+@pytest.mark.parametrize(("discard", "left"), [(False, [1]), (True, [])])
+def test_closing_delivers_what_is_inside_unless_it_shall_be_discarded(discard: bool, left: list[int]):
+    closed: list[object] = []
+
+    async def consume() -> list[int]:
+        box: AsyncLatest[int] = AsyncLatest(closed.append)
+        box.put(1)
+        box.close(discard=discard)
+        assert closed == [box]
+        return [item async for item in box]
+
+    assert asyncio.run(consume()) == left
+
+
+def test_a_producer_outlives_the_loop_of_its_consumer():
+    async def leave() -> AsyncLatest[int]:
+        return AsyncLatest()
+
+    box = asyncio.run(leave())
+    assert box.put(1)  # nobody can be woken any more
+    assert box.closed
+    assert not box.put(2)
