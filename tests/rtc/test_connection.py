@@ -32,3 +32,43 @@ def test_a_close_that_hangs_in_aiortc_ends_all_the_same(
 
     run(scene)
     assert "did not close" in caplog.text
+
+
+@pytest.mark.parametrize("leave", ["cancelled", "closed"])
+def test_sockets_opened_while_somebody_leaves_are_closed(leave: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[asyncio.DatagramTransport] = []
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: ["127.0.0.1"])
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        create = loop.create_datagram_endpoint
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(*args: Any, **how: Any) -> Any:
+            if opened:  # the first socket is there, the second is not
+                reached.set()
+                await go_on.wait()
+            transport, protocol = await create(*args, **how)
+            opened.append(transport)
+            return transport, protocol
+
+        monkeypatch.setattr(loop, "create_datagram_endpoint", slow)
+        connection = module.open_connection([])
+        connection.addTransceiver("video")
+        module.prepare_transports(connection)
+        describing = loop.create_task(connection.setLocalDescription(await connection.createOffer()))
+        await reached.wait()
+        if leave == "cancelled":
+            describing.cancel()
+            await asyncio.wait([describing])
+        closing = loop.create_task(module.close_connection(connection, None))
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+        await asyncio.wait([describing])
+        if not describing.cancelled():
+            describing.exception()
+        assert len(opened) == 2
+        assert all(transport.is_closing() for transport in opened)
+
+    run(scene)

@@ -29,6 +29,7 @@ from vivace.rtc.seams import (
     agreed_codecs,
     codec_name,
     gather_loopback_too,
+    gathering_ended,
     refuse_malformed_stun,
     remember_few_sources,
     replace_jitter_buffer,
@@ -83,13 +84,18 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
 
 def prepare_transports(connection: RTCPeerConnection) -> None:
     """Let a connection work without a network; before the local description is set."""
-    for transport in {id(found): found for found in _dtls_transports(connection)}.values():
-        gather_loopback_too(transport.transport)
+    for transport in _ice_transports(connection):
+        gather_loopback_too(transport)
 
 
 def _dtls_transports(connection: RTCPeerConnection) -> list[Any]:
     found = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
-    return found + ([connection.sctp.transport] if connection.sctp is not None else [])
+    found += [connection.sctp.transport] if connection.sctp is not None else []
+    return list(dict.fromkeys(found))
+
+
+def _ice_transports(connection: RTCPeerConnection) -> list[Any]:
+    return [transport.transport for transport in _dtls_transports(connection)]
 
 
 def receive_video(
@@ -178,11 +184,13 @@ async def close_connection(connection: RTCPeerConnection, intake: Intake | None)
     """Close a connection in whatever state it is, and end its threads."""
     try:
         async with asyncio.timeout(CLOSE_S):
+            for transport in _ice_transports(connection):
+                await gathering_ended(transport)
             await connection.close()
     except TimeoutError:
         # aiortc waits for tasks of its own, and some mistake has ended one of them. What holds memory is stopped here.
         _log.exception("a connection did not close within %g s; its transports are stopped", CLOSE_S)
-        for transport in {id(found): found for found in _dtls_transports(connection)}.values():
+        for transport in _dtls_transports(connection):
             await transport.stop()
             await transport.transport.stop()
     finally:

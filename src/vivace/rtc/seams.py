@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from aioice import stun
 from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
@@ -141,15 +143,32 @@ def sent_timestamp(sender: RTCRtpSender) -> int:
     return int(getattr(sender, _SENDER_TIMESTAMP))
 
 
+_gathering: WeakKeyDictionary[Any, set[asyncio.Task[Any]]] = WeakKeyDictionary()
+"""Searches for candidates that have begun, by aioice's connection."""
+
+
 def gather_loopback_too(ice_transport: Any) -> None:
-    """Offer 127.0.0.1 as well: aioice leaves it out, and a machine without a network would have no address at all."""
+    """Offer 127.0.0.1 as well: aioice leaves it out, and a machine without a network would have no address at all.
+
+    What is begun is ended, also where its caller is cancelled or the connection closed meanwhile: aioice knows a socket
+    only when those of all addresses are open, and would leave it open otherwise. See `gathering_ended`.
+    """
     connection = getattr(ice_transport, _CONNECTION)
     gather = getattr(connection, _GET_CANDIDATES)
+    tasks = _gathering.setdefault(connection, set())
 
     async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
-        return await gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout)
+        task = asyncio.ensure_future(gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout))
+        tasks.add(task)
+        return await asyncio.shield(task)
 
     setattr(connection, _GET_CANDIDATES, with_loopback)
+
+
+async def gathering_ended(ice_transport: Any) -> None:
+    """Wait until aioice knows all sockets that it has opened, so that closing the connection closes them."""
+    if tasks := _gathering.get(getattr(ice_transport, _CONNECTION)):
+        await asyncio.wait(tasks)
 
 
 def refuse_malformed_stun() -> None:
