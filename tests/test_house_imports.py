@@ -212,6 +212,38 @@ def test_only_the_stream_room_has_a_module_of_that_name() -> None:
     assert [module for module, path in modules() if path.name == "stream.py"] == ["vivace.stream.stream"]
 
 
+MEASURING = {
+    *{"job", "process", "speed.run", "speed.growth", "speed.network", "speed.sessions", "speed.overhead"},
+    *{"speed.energy", "speed.memory", "latency.run", "latency.take", "inputs.loops", "stats.values", "systems.engine"},
+}
+"""What `bench --against` runs on the package of another checkout."""
+
+OLDEST = {
+    *(f"errors.{name}" for name in "CapacityError ControlError DeviceError StepError UsageError VivaceError".split()),
+    *{"errors", "media.open_sink", "media.open_source", "media.frame.Frame", "media.frame.Rgb", "media.sink.NullSink"},
+    *{"media.source.Source", "media.source.SourceInfo", "models.LoadOptions", "models.load_model", "stream.Stream"},
+    *{"models.base.Chunk", "models.base.StreamModel"},
+}
+"""Names of the package that every checkout has that one may want to compare with; the first has none of later ones."""
+
+COMMAND = "redaction.redact"
+"""Used for foreign commands alone, which have no other checkout."""
+
+
+def test_what_measures_another_checkout_asks_it_for_what_all_of_them_have() -> None:
+    asked = {
+        target.removeprefix("vivace.")
+        for module, path in modules()
+        if module.removeprefix("vivace.bench.") in MEASURING
+        for target in imports_of(
+            _WithoutTypes().visit(ast.parse(path.read_text("utf-8"))), module, is_package=path.name == "__init__.py"
+        )
+        if target.startswith("vivace.") and not target.startswith("vivace.bench")
+    }
+    assert asked
+    assert asked - OLDEST == {COMMAND}
+
+
 @pytest.mark.parametrize("module", ["vivace.demo", "vivace.doctor", "vivace.bench.suite", "vivace.bench.speed.run"])
 def test_what_the_base_install_runs_needs_no_torch(module: str) -> None:
     code = f"import {module}, sys; print('torch' in sys.modules)"

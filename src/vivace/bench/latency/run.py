@@ -83,7 +83,7 @@ class InProcess:
             shown=shown,
             switches=typist.sent,
             drops=drops,
-            effort=None if stats is None else stats.work_share,
+            effort=getattr(stats, "work_share", None),  # checkouts from before it counted something else
             stages_ms={} if stats is None else stats.stages_ms,
         )
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from vivace.errors import DeviceError, install_extra
+from vivace.errors import DeviceError
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -113,9 +113,7 @@ def open_gpu_meter() -> EnergyMeter | str:
     try:
         nvml: Any = import_module("pynvml")
     except ModuleNotFoundError:
-        return (
-            f"nvidia-ml-py, which reads the energy of NVIDIA cards, is missing; if there is one, {install_extra('gpu')}"
-        )
+        return "nvidia-ml-py, which reads the energy of NVIDIA cards, is missing; install the extra `gpu`"
     try:
         nvml.nvmlInit()
         return NvmlMeter(nvml)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.systems.system import Job, Painted, System
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
+
+if TYPE_CHECKING:
+    from vivace.bench.document import Role
 
 if TYPE_CHECKING:  # another checkout's package may be older than this class
     from vivace.models.base import StepResult

@@ -216,13 +216,13 @@ class StreamRunner:
 
     def change_prompt(self, text: str) -> int | None:
         """Change the prompt at the next frame; None if the stream shows no prompt or refuses this one."""
-        from vivace.errors import UnknownPromptError
+        from vivace.errors import ControlError
 
         if self._stream.controls.prompt is None:
             return None
         try:
             return self._stream.update(prompt=text).update_index
-        except UnknownPromptError:
+        except ControlError:
             return None
 
     def stats(self) -> Stats:

@@ -24,11 +24,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from vivace.bench.document import Role
 from vivace.bench.inputs.clips import VIDEO_SUFFIXES, read
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.process import ending, last_words
@@ -36,6 +35,9 @@ from vivace.bench.systems.system import Job, Painted
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.frame import Rgb
 from vivace.redaction import redact
+
+if TYPE_CHECKING:
+    from vivace.bench.document import Role
 
 PROTOCOL_VERSION = 1
 ANSWER_TIMEOUT_S = 120.0

@@ -6,12 +6,11 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.quality.cases import Task
 from vivace.errors import ControlError
@@ -20,6 +19,9 @@ from vivace.media.source import Source, SourceInfo
 from vivace.models.base import StreamModel
 from vivace.stream import Stream
 from vivace.stream.blend import Region
+
+if TYPE_CHECKING:
+    from vivace.bench.document import Role
 
 
 @dataclass(frozen=True, slots=True)
