@@ -5,16 +5,15 @@ What is imported here is light: a family is imported when one of its models is l
 
 from __future__ import annotations
 
-import importlib
-from typing import Protocol
-
-from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
+from vivace.errors import UsageError
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
+from vivace.models.family import Family, family_of
 from vivace.models.loading import LoadOptions
 from vivace.models.profile import Profile, describe, list_models
 
 __all__ = [
     "Chunk",
+    "Family",
     "LoadOptions",
     "ModelSpec",
     "Profile",
@@ -26,27 +25,16 @@ __all__ = [
     "runtimes",
 ]
 
-_RUNTIMES = {"mini": ("openvino", "eager"), "live2diff": ("eager", "compiled")}
-"""By family."""
-
-
-class _Loader(Protocol):
-    def load(
-        self, profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
-    ) -> StreamModel: ...
-
 
 def runtimes(name: str) -> tuple[str, ...]:
     """Return the runtimes a model can be loaded with.
 
     Raises:
         UnknownModelError: no such profile.
-        CheckpointError: of a family this version does not have.
+        CheckpointError: of a family that is not installed.
     """
     profile = describe(name)
-    if profile.family not in _RUNTIMES:
-        raise CheckpointError(f"profile {name!r} is of family {profile.family!r}, which this version cannot load")
-    return _RUNTIMES[profile.family]
+    return family_of(profile.family, name).runtimes
 
 
 def load_model(
@@ -74,10 +62,7 @@ def load_model(
     if runtime is not None and runtime not in known:
         raise UsageError(f"no runtime {runtime!r} for model {name!r}; known: {', '.join(known)}")
     profile = describe(name)
-    try:
-        family: _Loader = importlib.import_module(f"vivace.models.{profile.family}.load")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "vivace":
-            raise
-        raise BackendUnavailableError(f"model {name!r} needs {error.name}; {install_extra('gpu')}") from error
-    return family.load(profile, runtime=runtime, threads=threads, options=options or LoadOptions())
+    family = family_of(profile.family, name)
+    load = family.function(family.load)
+    model: StreamModel = load(profile, runtime=runtime, threads=threads, options=options or LoadOptions())
+    return model

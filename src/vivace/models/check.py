@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
+from vivace.errors import CheckpointError
+from vivace.models.family import family_of
 from vivace.models.files import Found, Lock, Places
 from vivace.models.hub import verify
 from vivace.models.profile import Profile
@@ -77,18 +77,9 @@ def _check(found: Found, profile: Profile, places: Places, inspector: Inspector 
 
 
 def _inspector(profile: Profile) -> Inspector | None:
-    """Return the family's inspector; the embedded model's files are theirs by sha256 alone."""
-    if profile.family == "mini":
+    """Return the family's inspector, where it has one."""
+    family = family_of(profile.family, profile.name)
+    if family.inspector is None:
         return None
-    try:
-        family = importlib.import_module(f"vivace.models.{profile.family}.inspection")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "vivace":
-            raise CheckpointError(
-                f"profile {profile.name!r} is of family {profile.family!r}, which this version does not know"
-            ) from error
-        raise BackendUnavailableError(
-            f"checking model {profile.name!r} needs {error.name}; {install_extra('gpu')}"
-        ) from error
-    inspector: Inspector = family.Inspector(profile)
+    inspector: Inspector = family.function(family.inspector)(profile)
     return inspector

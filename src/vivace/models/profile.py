@@ -7,6 +7,7 @@ anything heavy.
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -16,6 +17,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vivace.errors import CheckpointError, UnknownModelError, UsageError, describe_invalid
+from vivace.models.family import families
+
+_log = logging.getLogger(__name__)
 
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
 
@@ -215,10 +219,41 @@ class Profile(_Table):
 
 
 def list_models() -> list[Profile]:
-    """Return the profiles of all models that come with Vivace, by name."""
-    folder = resources.files("vivace.models") / "profiles"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return [_read((folder / name).read_text("utf-8"), name, None) for name in names]
+    """Return the profiles of all models that come with the families installed here, ours first, by name."""
+    found: dict[str, Profile] = {}
+    for package in dict.fromkeys(family.profiles for family in families().values() if family.profiles is not None):
+        for profile in _shipped(package):
+            if profile.name in found:
+                _log.warning("the model %s is there already; that of %s is left out", profile.name, package)
+            else:
+                found[profile.name] = profile
+    return list(found.values())
+
+
+def _shipped(package: str) -> list[Profile]:
+    """Return the profiles that lie in a package; those of another's that cannot be read are left out."""
+    try:
+        folder = resources.files(package)
+        entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
+        profiles = [_read(entry.read_text("utf-8"), entry.name) for entry in entries]
+    except (ImportError, OSError, UsageError) as error:
+        if package.partition(".")[0] == "vivace":
+            raise
+        _log.warning("the profiles of %s cannot be read: %s", package, error)
+        return []
+    # An entry is a path; of a folder that is no package itself, `files` would not be one.
+    return [
+        profile.model_copy(
+            update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
+        )
+        for profile, entry in zip(profiles, entries, strict=True)
+    ]
+
+
+def _home(profile: Profile, folder: str) -> str:
+    """Return where the files of a profile lie that have no repository: in a package, or beside it."""
+    family = families().get(profile.family)
+    return folder if family is None or family.files is None else str(resources.files(family.files))
 
 
 def describe(name: str) -> Profile:
@@ -230,7 +265,8 @@ def describe(name: str) -> Profile:
     """
     if name.endswith(".toml"):
         try:
-            return _read(Path(name).read_text("utf-8"), name, Path(name).parent)
+            profile = _read(Path(name).read_text("utf-8"), name)
+            return profile.model_copy(update={"path": str(Path(name).parent), "called": name})
         except (OSError, UnicodeDecodeError) as error:
             raise UnknownModelError(f"the profile {name} cannot be read ({error})") from error
     profiles = {profile.name: profile for profile in list_models()}
@@ -261,12 +297,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
-def _read(text: str, name: str, folder: Path | None) -> Profile:
+def _read(text: str, name: str) -> Profile:
     try:
-        profile = Profile.model_validate(tomllib.loads(text))
+        return Profile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no TOML ({error})") from error
     except ValidationError as error:
         raise UsageError(f"profile {name}: {describe_invalid(error.errors())}") from error
-    path = str(folder if folder is not None else resources.files("vivace.models") / profile.family)
-    return profile.model_copy(update={"path": path, "called": name if folder is not None else Path(name).stem})

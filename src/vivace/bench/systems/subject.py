@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from vivace.bench.systems.system import System
     from vivace.models.base import StreamModel
 
+PLAIN_FORMS = {"live2diff": "vivace.bench.systems.plain:open_plain"}
+"""What opens the plain form of a family's model, in which it was published, to measure a speed-up against."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -64,17 +67,19 @@ class Subject:
             UnknownModelError: there is no such model.
         """
         from vivace.models import describe
+        from vivace.models.family import family_of
 
-        return self.ours and describe(self.model).family != "mini"
+        return self.ours and family_of(describe(self.model).family, self.model).heavy
 
     def plain_engine(self) -> EngineSpec | None:
         """Return the model in the plain form that a speed-up is measured against, where it has one."""
         from vivace.models import describe
 
-        if not self.ours or describe(self.model).family != "live2diff":
+        opener = PLAIN_FORMS.get(describe(self.model).family) if self.ours else None
+        if opener is None:
             return None
         arguments = model_arguments(self.model, self.threads, options=self.loading)
-        return EngineSpec("plain eager", "vivace.bench.systems.plain:open_plain", arguments)
+        return EngineSpec("plain eager", opener, arguments)
 
     def engine(self) -> EngineSpec:
         """Return it as something that can be timed.

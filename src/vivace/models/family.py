@@ -1,0 +1,101 @@
+"""Families of models: what each brings, known without importing any of it.
+
+A family is a package that loads profiles of its kind. Ours are listed here; another distribution brings one by an entry
+point of the group `vivace.families`, named like the family, which leads to a `Family`:
+
+    [project.entry-points."vivace.families"]
+    toy = "toy_models.family:FAMILY"
+
+Its profiles are found by name where it says which package they lie in, and by path in any case.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from typing import Any
+
+from vivace.errors import BackendUnavailableError, CheckpointError
+
+ENTRY_POINTS = "vivace.families"
+BUILT_IN = ("vivace.models.mini.family:FAMILY", "vivace.models.live2diff.family:FAMILY")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A family of models. Functions are named as `module:name`, and imported when they are needed."""
+
+    name: str
+    """What profiles call it, `family = "…"`."""
+    runtimes: tuple[str, ...]
+    """How its networks can be run, the fastest first."""
+    load: str
+    """`load(profile, *, runtime, threads, options) -> StreamModel`."""
+    inspector: str | None = None
+    """`inspector(profile) -> Inspector`, which looks into its files; None where their sha256 says all."""
+    profiles: str | None = None
+    """Package in which its profiles lie as `NAME.toml`."""
+    files: str | None = None
+    """Package in which files of these profiles lie that have no repository."""
+    heavy: bool = True
+    """Whether a frame takes a GPU's time: a benchmark then makes do with few frames."""
+    install: str = ""
+    """What to install when something that it imports is missing, for people."""
+
+    def function(self, what: str) -> Any:
+        """Return the function that `what` names.
+
+        Raises:
+            BackendUnavailableError: something that it imports is not installed.
+        """
+        module, _, name = what.partition(":")
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            own = module.split(".")[0]
+            if error.name and error.name.split(".")[0] == own:
+                raise
+            needs = f"models of family {self.name!r} need {error.name}"
+            raise BackendUnavailableError(f"{needs}; {self.install or f'install {error.name}'}") from error
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """Return all families by name, ours first; one that cannot be imported is left out, with a warning in the log."""
+    found: dict[str, Family] = {}
+    for reference in BUILT_IN:
+        module, _, name = reference.partition(":")
+        family: Family = getattr(import_module(module), name)
+        found[family.name] = family
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            brought = point.load()
+        except Exception as error:  # noqa: BLE001  (another's package may fail in any way; all others go on)
+            _log.warning("the model family %s cannot be imported from %s: %s", point.name, point.value, error)
+            continue
+        if not isinstance(brought, Family) or brought.name != point.name:
+            _log.warning("%s is not the model family %s; it is left out", point.value, point.name)
+        elif point.name in found:
+            _log.warning("the model family %s is there already; that of %s is left out", point.name, point.value)
+        else:
+            found[brought.name] = brought
+    return found
+
+
+def family_of(name: str, profile: str) -> Family:
+    """Return the family that a profile names.
+
+    Raises:
+        CheckpointError: it is not here.
+    """
+    known = families()
+    if name not in known:
+        raise CheckpointError(
+            f"profile {profile!r} is of family {name!r}, which is not installed here; known: {', '.join(known)}"
+        )
+    return known[name]

@@ -1,0 +1,16 @@
+"""What the house knows of the embedded model's family."""
+
+from __future__ import annotations
+
+from vivace.errors import install_extra
+from vivace.models.family import Family
+
+FAMILY = Family(
+    name="mini",
+    runtimes=("openvino", "eager"),
+    load="vivace.models.mini.load:load",
+    profiles="vivace.models.profiles",
+    files="vivace.models.mini",
+    heavy=False,
+    install=install_extra("train"),
+)

@@ -1,0 +1,143 @@
+"""Another distribution brings a family of models by an entry point, and nothing else in the house changes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vivace.cli import main
+from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError
+from vivace.models import describe, list_models, load_model, runtimes
+from vivace.models.family import Family, families, family_of
+
+FAMILY = """
+from vivace.models.family import Family
+
+FAMILY = Family(
+    name="toy", runtimes=("eager",), load="toy_models.load:load", profiles="toy_models.profiles", heavy=False,
+    install="pip install toy-models[all]",
+)
+"""
+LOAD = """
+from fakes import FakeModel
+
+def load(profile, *, runtime, threads, options):
+    return FakeModel()
+"""
+PROFILE = """
+name = "toy"
+family = "toy"
+summary = "Adds."
+licence = "MIT"
+"""
+
+Distribution = Callable[..., None]
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Distribution]:
+    """Install a distribution for the test: an entry point of a name, and files of its package."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(point: str = "toy = toy_models.family:FAMILY", /, **files: str) -> None:
+        about = tmp_path / "toy_models-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-models\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[vivace.families]\n{point}\n")
+        package = tmp_path / "toy_models"
+        (package / "profiles").mkdir(parents=True)
+        for name, text in {"family": FAMILY, "load": LOAD, "__init__": "", **files}.items():
+            (package / f"{name}.py").write_text(text)
+        (package / "profiles" / "toy.toml").write_text(PROFILE)
+        importlib.invalidate_caches()
+        families.cache_clear()
+
+    yield install
+    families.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy_models"]:
+        del sys.modules[name]
+
+
+def test_a_family_of_another_distribution_is_one_of_ours(
+    distribution: Distribution, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution()
+    assert [profile.name for profile in list_models()][-1] == "toy"
+    assert describe("toy").path.endswith("profiles")
+    assert runtimes("toy") == ("eager",)
+    assert load_model("toy").spec.family == "fake"
+    run = ["run", "scene:gallery", "--model", "toy", "--size", "32x16", "--max-frames", "2", "-o", "null", "-p", "red"]
+    assert main(run) == 0
+    assert main(["models", "list"]) == 0
+    assert "Adds." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("point", "files", "said"),
+    [
+        ("toy = toy_models.nowhere:FAMILY", {}, "the model family toy cannot be imported from toy_models.nowhere"),
+        ("toy = toy_models.family:FAMILY", {"family": "1 / 0"}, "cannot be imported from .*: division by zero"),
+        ("toy = toy_models.family:FAMILY", {"family": "FAMILY = 3"}, "is not the model family toy"),
+        ("other = toy_models.family:FAMILY", {}, "is not the model family other"),
+        ("mini = toy_models.family:FAMILY", {"family": FAMILY.replace('"toy"', '"mini"', 1)}, "mini is there already"),
+    ],
+)
+def test_one_that_cannot_be_had_is_left_out_and_said(
+    distribution: Distribution, point: str, files: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    distribution(point, **files)
+    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(caplog.text)
+    with pytest.raises(UnknownModelError, match="no model 'toy'"):
+        describe("toy")
+    assert load_model("mini").spec.name == "mini"
+
+
+def test_profiles_that_cannot_be_read_are_left_out_and_said(
+    distribution: Distribution, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    distribution()
+    (tmp_path / "toy_models" / "profiles" / "odd.toml").write_text("name = 3")
+    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert "the profiles of toy_models.profiles cannot be read: profile odd.toml" in caplog.text
+
+
+def test_a_model_that_is_there_already_stays(
+    distribution: Distribution, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    distribution()
+    (tmp_path / "toy_models" / "profiles" / "toy.toml").write_text(PROFILE.replace('name = "toy"', 'name = "mini"'))
+    assert [profile.family for profile in list_models()] == ["live2diff", "mini"]
+    assert "the model mini is there already" in caplog.text
+
+
+def test_what_a_family_needs_and_is_not_installed_is_named(distribution: Distribution) -> None:
+    distribution(load="import no_such_library")
+    with pytest.raises(
+        BackendUnavailableError, match=r"family 'toy' need no_such_library; pip install toy-models\[all\]"
+    ):
+        load_model("toy")
+
+
+def test_a_mistake_in_the_family_itself_is_not_taken_for_something_missing(distribution: Distribution) -> None:
+    distribution(load="import toy_models.nothing")
+    with pytest.raises(ModuleNotFoundError, match=r"toy_models\.nothing"):
+        load_model("toy")
+
+
+def test_a_profile_of_a_family_that_is_not_here_says_which_are(tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text(PROFILE.replace('family = "toy"', 'family = "wan"'))
+    with pytest.raises(CheckpointError, match="of family 'wan', which is not installed here; known: mini, live2diff"):
+        load_model(str(path))
+
+
+def test_ours_are_families_like_any_other() -> None:
+    assert list(families()) == ["mini", "live2diff"]
+    assert all(isinstance(family, Family) for family in families().values())
+    assert callable(family_of("mini", "mini").function(family_of("mini", "mini").load))
