@@ -33,7 +33,7 @@ from vivace.serve.recording import Recording, Shelf
 from vivace.serve.room import Room, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
-from vivace.serve.steering import Opening, Steering
+from vivace.serve.steering import Opening, SessionSteering
 from vivace.serve.vitals import NetworkReport, StageSink, Vitals
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
@@ -93,7 +93,7 @@ class LiveSession:
         self._fanout = Fanout()
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
-        self._steering = Steering(
+        self._steering = SessionSteering(
             room,
             self._board,
             opening.notices,

@@ -15,11 +15,12 @@ from typing import Any
 from vivace import messages
 from vivace.errors import ControlError, UnknownPromptError, VivaceError
 from vivace.media.size import Size
-from vivace.models.base import ModelSpec, Prompt, StreamModel
+from vivace.models.base import ModelSpec, StreamModel
 from vivace.serve.limits import SharedOptionError, read_mask
 from vivace.serve.room import Room
 from vivace.stream.controls import ControlBoard, Controls, check_changes
 from vivace.stream.session import Session
+from vivace.stream.steering import Steering
 
 MAX_PENDING = 64
 """Updates whose first frame has not come out; of more at once only the newest matter."""
@@ -60,8 +61,8 @@ def _notice(error: UnknownPromptError) -> messages.Notice:
     )
 
 
-class Steering:
-    """Takes updates of one session, one at a time. Thread-safe."""
+class SessionSteering:
+    """Takes updates of one session as messages, one at a time, and answers them. Thread-safe."""
 
     def __init__(
         self,
@@ -81,30 +82,30 @@ class Steering:
         self._room = room
         self._board = board
         self._max_px = max_px
-        self._painter = painter
-        self._resize = resize
+        self._steering = Steering(room.model, board, painter, resize=resize)
         self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
         with self.lock:
             try:
-                checked = self._check(controls)
-                self._make_ready(checked)
+                changes = changes_of(controls, self._room.model.spec, self._max_px)
+                # Noted before it is in force: the engine may make its first frame in the same moment.
+                ack = self._steering.update(
+                    changes, arrived_s=arrived_s, admit=lambda number: self._pending.append((number, arrived_s))
+                )
             except VivaceError as error:
                 code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
                 matches = error.matches if isinstance(error, UnknownPromptError) else ()
                 return self._answer(request_id, message=str(error), code=code, matches=matches)
-            if not checked:
-                return self._answer(request_id, accepted=True, message="nothing to change")
-            # Before it is in force: the engine may make its first frame in the same moment. Nobody else submits.
-            self._pending.append((self._board.position()[0] + 1, arrived_s))
-            at = self._board.submit(checked, arrived_s=arrived_s)
-            self.notices = tuple(notice for notice in self.notices if notice.control not in checked)
-            prompt: Prompt | None = checked.get("prompt")
-            message, matches = ("", ()) if prompt is None else (prompt.message, prompt.matches)
+            self.notices = tuple(notice for notice in self.notices if notice.control not in ack.applied)
             return self._answer(
-                request_id, accepted=True, at=at, applied=list(checked), message=message, matches=matches
+                request_id,
+                accepted=True,
+                at=(ack.update_index, ack.frame_index),
+                applied=ack.applied,
+                message=ack.message,
+                matches=() if ack.prompt is None else ack.prompt.matches,
             )
 
     def reached(self, control_index: int) -> list[tuple[int, float]]:
@@ -113,31 +114,6 @@ class Steering:
         while self._pending and self._pending[0][0] <= control_index:
             first.append(self._pending.popleft())
         return first
-
-    def _check(self, controls: messages.Controls) -> dict[str, Any]:
-        spec = self._room.model.spec
-        return check_changes(changes_of(controls, spec, self._max_px), self._room.model)
-
-    def _make_ready(self, checked: dict[str, Any]) -> None:
-        """Do now what would hold up a frame, or fail at one."""
-        now, painter = self._board.controls, self._painter()
-        before = now.size if painter is None else painter.size
-        size: Size | None = checked.get("size", now.size) or before
-        if size is None:
-            return
-        mask = checked.get("mask", now.mask)
-        if mask is not None:
-            mask.prepare(size)
-        if "size" in checked:
-            self._resize(size)
-        if painter is None:
-            return
-        try:
-            painter.prepare(size, checked.get("seed", now.seed))
-        except BaseException:
-            if before is not None:
-                self._resize(before)
-            raise
 
     def _answer(
         self,

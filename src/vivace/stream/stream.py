@@ -16,7 +16,7 @@ import numpy as np
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
-from vivace.models.base import ControlValue, Prompt, StreamModel
+from vivace.models.base import ControlValue, StreamModel
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.fit import choose_size, prepared
@@ -24,6 +24,7 @@ from vivace.stream.latency import Meter
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.stats import Stats
+from vivace.stream.steering import Steering
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -98,6 +99,7 @@ class Stream:
         self._closed = False
         self._life = RLock()
         """Guards what of `_session`, `_pipeline` and `_closed` there is; never held while a frame is made."""
+        self._steering = Steering(self._model, self._board, lambda: self._session, lock=self._life)
         self._pushing = Lock()
         """Held while `push` makes a frame; taken before `_life` where both are."""
         self._pushed = 0
@@ -289,20 +291,7 @@ class Stream:
         """
         arrived_s = self._clock()
         self._check_open()
-        checked = check_changes(controls, self._model)
-        try:
-            self._prepare(checked)
-        except BaseException:
-            if (mask := checked.get("mask")) is not None:
-                mask.close()
-            raise
-        if not checked:
-            return Ack(*self._board.position(), (), None, "nothing to change")
-        with self._life:
-            self._check_open()
-            update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
-        prompt = checked.get("prompt")
-        return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+        return self._steering.update(controls, arrived_s=arrived_s, admit=lambda _number: self._check_open())
 
     def reanchor(self) -> Ack:
         """Have the model anchor its memory on the frames to come; what it shows goes on.
@@ -312,19 +301,6 @@ class Stream:
             SessionClosedError: the stream was closed.
         """
         return self.update(events=("anchor",))
-
-    def _prepare(self, checked: dict[str, Any]) -> None:
-        """Do in the caller's thread what would hold up a frame, or fail at one."""
-        session = self._session
-        now = self._board.controls
-        size = checked.get("size", now.size) or (session.size if session is not None else None)
-        if size is None:
-            return
-        mask = checked.get("mask", now.mask)
-        if mask is not None:
-            mask.prepare(size)
-        if session is not None:
-            session.prepare(size, checked.get("seed", now.seed))
 
     @property
     def model(self) -> StreamModel:
@@ -432,9 +408,3 @@ def _check_rgb(rgb: object) -> Rgb:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
     return np.ascontiguousarray(rgb)
-
-
-def _message(checked: dict[str, Any], prompt: Prompt | None) -> str:
-    if prompt is not None:
-        return prompt.message
-    return "no prompt: the source is shown untouched" if "prompt" in checked else ""

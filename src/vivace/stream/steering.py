@@ -1,0 +1,102 @@
+"""An update of a stream's controls, from what a user gives to the frame boundary at which all of it is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from threading import RLock
+from typing import Any
+
+from vivace.media.size import Size
+from vivace.models.base import Prompt, StreamModel
+from vivace.stream.controls import Ack, ControlBoard, check_changes
+from vivace.stream.session import Session
+
+
+class Steering:
+    """Takes updates of one stream. Thread-safe; whoever calls does the checking, encoding and opening."""
+
+    def __init__(
+        self,
+        model: StreamModel,
+        board: ControlBoard,
+        session: Callable[[], Session | None],
+        *,
+        lock: AbstractContextManager[object] | None = None,
+        resize: Callable[[Size], None] | None = None,
+    ) -> None:
+        """Steer what `session` returns, if it is open yet.
+
+        Args:
+            model: what prompts are encoded with.
+            board: where controls are in force.
+            session: returns what has to be ready for them.
+            lock: held while controls change.
+            resize: is asked for room for another `(width, height)` before it is opened, and again for the one before
+                when that fails; raises what refuses the update.
+        """
+        self._model = model
+        self._board = board
+        self._session = session
+        self._lock = lock or RLock()
+        self._resize = resize or (lambda _size: None)
+
+    def update(
+        self, changes: Mapping[str, object], *, arrived_s: float, admit: Callable[[int], object] | None = None
+    ) -> Ack:
+        """Change controls, all of them at one frame boundary, and say from which frame on.
+
+        Args:
+            changes: by the names of `Controls`.
+            arrived_s: when they came.
+            admit: is called with the update's number, under the lock, just before it is in force; what it raises
+                refuses the update.
+
+        Raises:
+            UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
+            ControlError: an unknown control, or a value that cannot be used; nothing changes.
+            SourceError: a mask file that is missing or cannot be read; nothing changes.
+            CapacityError: not enough memory for another size; nothing changes.
+        """
+        checked = check_changes(changes, self._model)
+        try:
+            self._make_ready(checked)
+            if not checked:
+                return Ack(*self._board.position(), (), None, "nothing to change")
+            with self._lock:
+                if admit is not None:
+                    admit(self._board.position()[0] + 1)
+                update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
+        except BaseException:
+            if (mask := checked.get("mask")) is not None:
+                mask.close()
+            raise
+        prompt: Prompt | None = checked.get("prompt")
+        return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+
+    def _make_ready(self, checked: Mapping[str, Any]) -> None:
+        """Do now what would hold up a frame, or fail at one."""
+        now, session = self._board.controls, self._session()
+        before = now.size if session is None else session.size
+        size: Size | None = checked.get("size", now.size) or before
+        if size is None:
+            return
+        mask = checked.get("mask", now.mask)
+        if mask is not None:
+            mask.prepare(size)
+        if "size" in checked:
+            self._resize(size)
+        if session is None:
+            return
+        try:
+            session.prepare(size, checked.get("seed", now.seed))
+        except BaseException:
+            if before is not None and "size" in checked:
+                self._resize(before)
+            raise
+
+
+def _message(checked: Mapping[str, Any], prompt: Prompt | None) -> str:
+    if prompt is not None:
+        return prompt.message
+    return "no prompt: the source is shown untouched" if "prompt" in checked else ""
