@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cyclopts import App
+from PIL import Image
 
 import vivace.models
 from fakes import FakeModel
@@ -15,7 +16,10 @@ from vivace.cli import main
 from vivace.cli.app import RunOptions, build_app
 from vivace.cli.loading import LoadFlags, texts_by_name
 from vivace.cli.steer import steer
-from vivace.errors import UsageError
+from vivace.errors import SinkWriteError, UsageError
+from vivace.media.frame import Frame
+from vivace.media.open import open_source
+from vivace.media.sink import NullSink
 from vivace.models.base import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
@@ -193,3 +197,71 @@ def test_a_typed_line_that_cannot_be_used_changes_nothing(line: str, said: str) 
         with pytest.raises(UsageError, match=said):
             steer(stream, line)
         assert stream.controls is before
+
+
+# Several outputs
+
+
+def test_several_outputs_get_every_frame(loads: Loads, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "a.mp4", tmp_path / "frames"
+    run = ["run", "scene:gallery", "--size", "32x16", "--max-frames", "5", "-p", "red", "--every-frame"]
+    assert main([*run, "-o", str(first), "-o", f"{second}/", "-o", "null"]) == 0
+    assert len(loads.model.chunks) >= 5
+    with open_source(first) as source:
+        assert len(list(source)) == 5
+    assert len(list(second.iterdir())) == 5
+    said = capsys.readouterr().out
+    assert f"5 of them to {second}" in said
+    assert "5 of them to null, 0 lost" in said
+
+
+@pytest.mark.usefixtures("loads")
+def test_an_output_that_fails_is_told_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_sink: NullSink, _frame: Frame) -> None:
+        raise SinkWriteError("null: writing failed (No space left on device)")
+
+    monkeypatch.setattr(NullSink, "write", fail)
+    video = tmp_path / "a.mp4"
+    run = ["run", "scene:gallery", "--size", "32x16", "--max-frames", "5", "-p", "red", "--every-frame"]
+    assert main([*run, "-o", str(video), "-o", "null"]) == 3
+    with open_source(video) as source:
+        assert len(list(source)) == 5
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (["null", "null"], "-o null is given twice"),
+        (["null", "nowhere/a.mp4"], "there is no folder nowhere"),
+        (["a.mp4", "a.xyz"], "unknown kind of file .xyz"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_and_none_is_left_behind(
+    outputs: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = [part for output in outputs for part in ("-o", output)]
+    assert main(["run", "scene:gallery", "-p", "red", *flags]) in (2, 3)
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("loads")
+def test_photographs_go_to_pictures_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 16), "grey").save("photo.png")
+    run = ["run", "photo.png", "-p", "red"]
+    assert main([*run, "-o", "a.png", "-o", "b.jpg"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "a.png", "b.jpg"}
+    assert main([*run, "-o", "c.png", "-o", "null"]) == 2
+    assert "a picture by itself goes to pictures" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2e.helpers import CLIP_FRAMES, CLIP_SIZE, Vivace, count_frames, size_of
 from media.clips import beep, grey, write_clip
-from vivace.cli.run import default_file
+from vivace.cli.outputs import default_file
 from vivace.media.frame import Rgb
 from vivace.media.open import open_source
 from vivace.models.mini import model

@@ -72,10 +72,11 @@ TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
 class RunOptions:
     """The flags of `vivace run`."""
 
-    output: Annotated[str | None, Parameter(alias="-o", group=OUTPUT)] = None
+    output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=())] = None
     """Where the result goes: a file (mp4, mkv, webm, gif; of a photograph png, jpg, webp), a folder of pictures,
     `window`, a URL (rtmp, rtsp, udp) or `null`. Without it: a window for a camera where there is a display, else
-    `NAME.vivace.mp4` right here, and a picture of one picture."""
+    `NAME.vivace.mp4` right here, and a picture of one picture. May be given several times: live, an output that is
+    slow loses frames by itself."""
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None

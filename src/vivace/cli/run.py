@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -20,12 +19,12 @@ from vivace.cli.keys import PromptLine
 from vivace.cli.loading import texts_by_name
 from vivace.cli.options import parse_size
 from vivace.cli.steer import steer
-from vivace.errors import SinkUnsupportedError, SinkWriteError, UsageError, VivaceError
-from vivace.redaction import redact_address
+from vivace.errors import SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
     from vivace.cli.app import RunOptions
+    from vivace.cli.outputs import SinkOutlet
     from vivace.media.frame import Frame
     from vivace.media.sink import Sink
     from vivace.media.size import Size
@@ -39,6 +38,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     Raises:
         VivaceError: whatever went wrong; the output up to there has been closed and reported.
     """
+    from vivace.cli.outputs import SinkOutlet, beside, open_targets
     from vivace.media.open import open_source
     from vivace.models import describe, load_model
     from vivace.stream import Stream
@@ -61,12 +61,13 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     stream: Stream | None = None
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
-        sink = open_target(options.output, spec, source)
+        sink, *more = open_targets(options.output, spec, source)
         if sink.stills:
             _check_still_options(options)
         live = source.info.live or sink.name == "window" if options.live is None else options.live
+        outlets = [SinkOutlet(each, live=live) for each in more]
         try:
-            with sink:
+            with sink, beside(outlets):
                 model = load_model(
                     model_name,
                     runtime=options.loading.runtime,
@@ -89,7 +90,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     say.print(note)
                 with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
                     with LiveLine(keys, say) as line:
-                        player = _Player(stream, sink, line, keys, interrupt)
+                        player = _Player(stream, sink, outlets, line, keys, interrupt)
                         frames = _stills(stream, source, sizes) if sink.stills else stream.run(source, live=live)
                         player.play(frames, compare=options.compare, max_frames=options.max_frames)
                     interrupted = interrupt.requested
@@ -102,11 +103,15 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
             say.print(f"note: {note}")
         if sink.frames_written or failure is None:
             summarise = stills_summary if sink.stills else summary
-            print(summarise(stream.stats(), sink.frames_written, sink.name, time.monotonic() - began_s))
+            elapsed_s = time.monotonic() - began_s
+            print(summarise(stream.stats(), sink.frames_written, sink.name, elapsed_s))
+            for outlet in outlets:
+                print(f"{outlet.frames_written} of them to {outlet.sink.name}, {outlet.frames_dropped} lost")
         if options.stats is not None:
             write_stats(options.stats, stream.stats().to_dict())
-    if failure is not None:
-        raise failure
+    for failed in (failure, *(outlet.error for outlet in outlets)):
+        if failed is not None:
+            raise failed
     return EXIT_INTERRUPTED if interrupted else 0
 
 
@@ -116,6 +121,8 @@ class _Player:
 
     stream: Stream
     sink: Sink
+    outlets: Sequence[SinkOutlet]
+    """Beside the sink."""
     line: LiveLine
     keys: PromptLine
     interrupt: Interrupt
@@ -127,10 +134,19 @@ class _Player:
                 frame = self._next(frames)
                 if frame is None:
                     return
-                self.sink.write(_compared(frame) if compare else frame)
+                shown = _compared(frame) if compare else frame
+                self.sink.write(shown)
+                self._put(shown)
                 for line in self.keys.poll():
                     self._steer(line)
                 self.line.update(self.stream.stats)
+
+    def _put(self, frame: Frame) -> None:
+        """Give a frame to the other outputs; one that has failed is told once, and the others go on."""
+        for outlet in self.outlets:
+            if not outlet.put(frame) and outlet.error is not None and not outlet.told:
+                outlet.told = True
+                self.line.notice(f"{outlet.error}; the other outputs go on")
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         """Wait for a frame; None when there are no more or the user does not want more."""
@@ -205,43 +221,6 @@ def _shrunk(sizes: dict[int, tuple[Size, Size]], source: Source, stream: Stream)
         f"{spec.name} paints {source.files[smaller[0]].name} ({width}x{height} px) at {painted_width}x{painted_height}"
         f"{others}"
     )
-
-
-def open_target(output: str | None, spec: str, source: Source) -> Sink:
-    """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
-
-    Raises:
-        SinkError: it cannot be opened.
-    """
-    from vivace.media.open import open_sink
-
-    stills = source.files if source.info.stills else ()
-    endless_scene = spec.partition(":")[0] == "scene" and source.info.frames is None
-    if output is None and (source.info.live or endless_scene):
-        try:
-            return open_sink("window")
-        except SinkUnsupportedError:
-            pass  # no display: a file it is, and the summary says which
-    target = default_file(spec, stills) if output is None else output
-    audio_from = source if source.info.has_audio else None
-    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills)
-    if any(sink.replaces(path) for path in source.files):
-        sink.close()
-        raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
-    return sink
-
-
-def default_file(spec: str, stills: Sequence[Path] = ()) -> str:
-    """Return the file a result goes to when the user names none, right here.
-
-    `clip.mov` becomes `clip.vivace.mp4`, and one photograph, `photo.jpg`, `photo.vivace.jpg`.
-    """
-    from vivace.media.sink import written_name
-
-    path = Path(spec)
-    name = path.stem if path.exists() else "-".join(re.findall(r"\w+", redact_address(spec)))
-    suffix = ".mp4" if len(stills) != 1 else Path(written_name(stills[0])).suffix
-    return f"{name[:80] or 'stream'}.vivace{suffix}"
 
 
 def write_stats(path: Path, document: dict[str, object]) -> None:

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from threading import Thread
 
-from vivace.errors import SinkError, VivaceError
+from vivace.errors import SinkError
 from vivace.media.frame import Frame
-from vivace.media.mailbox import Latest
 from vivace.media.open import open_sink
+from vivace.media.outlet import Outlet
 from vivace.media.sink import Sink
 from vivace.serve.limits import RefusedError
 
@@ -134,50 +133,54 @@ class Recording:
             free_bytes: room on the disk.
         """
         self.name = path.name
-        self.frames = 0
         self._path = path
         self._limits = limits
         self._on_closed = on_closed
         self._clock = clock
-        self._open_file = open_file or _open
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(path.parent).free)
         self._began_s = clock()
-        self._box: Latest[Frame] = Latest(lambda _frame: on_drop())
-        self._thread = Thread(target=self._run, name=f"vivace-record-{path.stem[-8:]}", daemon=True)
-        self._thread.start()
+        self._reason = ""
+        self._outlet = Outlet(
+            lambda: (open_file or _open)(path),
+            name=f"vivace-record-{path.stem[-8:]}",
+            live=True,
+            on_drop=on_drop,
+            enough=self._enough,
+            on_end=self._ended,
+        )
+
+    @property
+    def frames(self) -> int:
+        """Frames in the file."""
+        return self._outlet.frames_written
 
     def offer(self, frame: Frame) -> bool:
         """Leave a frame; never waits. Returns False once the recording is over."""
-        return self._box.put(frame)
+        return self._outlet.put(frame)
 
     def stop(self) -> None:
         """End after what was offered; `on_closed` follows. Any number of times, any thread."""
-        self._box.close()
+        self._outlet.finish()
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the file is complete; return whether it is."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._outlet.join(timeout_s)
 
-    def _run(self) -> None:
-        reason = ""
-        try:
-            with self._open_file(self._path) as sink:
-                for frame in self._box:
-                    sink.write(frame)
-                    self.frames += 1
-                    if reason := self._end_due():
-                        break
-        except SinkError as error:
+    def _ended(self, error: BaseException | None) -> None:
+        reason = self._reason
+        if isinstance(error, SinkError):
             # Of the message, what the disk says; the path is nobody's business.
             reason = f"recording ended: {str(error).replace(str(self._path), self.name)}"
-        except (VivaceError, OSError, ValueError) as error:
-            _log.exception("recording %s failed", self.name)
+        elif error is not None:
+            _log.error("recording %s failed", self.name, exc_info=error)
             reason = f"recording ended: {type(error).__name__}"
-        self._box.close(discard=True)
         if reason:
             _log.warning("%s: %s", self.name, reason)
         self._on_closed(self, reason)
+
+    def _enough(self) -> bool:
+        self._reason = self._end_due()
+        return bool(self._reason)
 
     def _end_due(self) -> str:
         """Return why it is enough, or nothing."""

@@ -1,0 +1,88 @@
+"""Where a run writes to: what the user named, opened, and those beside the first in threads of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from vivace.errors import SinkUnsupportedError, UsageError
+from vivace.media.open import open_sink
+from vivace.media.outlet import Outlet
+from vivace.media.sink import Sink, written_name
+from vivace.media.source import Source
+from vivace.redaction import redact_address
+
+
+class SinkOutlet(Outlet):
+    """An output beside the first one."""
+
+    def __init__(self, sink: Sink, *, live: bool) -> None:
+        super().__init__(lambda: sink, name=f"vivace-output {sink.name}", live=live)
+        self.sink = sink
+        self.told = False
+        """Whether the user knows that it has ended."""
+
+
+@contextmanager
+def beside(outlets: Sequence[Outlet]) -> Iterator[None]:
+    """Have outputs take frames until the end of the block, and wait until they are complete."""
+    try:
+        yield
+    finally:
+        for outlet in outlets:
+            outlet.finish()
+        for outlet in outlets:
+            outlet.join()
+
+
+def open_targets(outputs: Sequence[str] | None, spec: str, source: Source) -> list[Sink]:
+    """Open the sinks the user named, a window first, since it belongs to the thread that runs the program.
+
+    Raises:
+        UsageError: the same twice, or pictures by themselves beside a video.
+        SinkError: one cannot be opened; those before it are closed.
+    """
+    named: list[str | None] = [*sorted(outputs or (), key=lambda output: output != "window")] or [None]
+    if repeated := [output for output in set(named) if named.count(output) > 1]:
+        raise UsageError(f"-o {repeated[0]} is given twice; name another place, or leave one out.")
+    with ExitStack() as opened:
+        sinks = [opened.enter_context(open_target(output, spec, source)) for output in named]
+        if len({sink.stills for sink in sinks}) > 1:
+            raise UsageError("a picture by itself goes to pictures; let each -o be a picture or a folder.")
+        opened.pop_all()
+        return sinks
+
+
+def open_target(output: str | None, spec: str, source: Source) -> Sink:
+    """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
+
+    Raises:
+        SinkError: it cannot be opened.
+    """
+    stills = source.files if source.info.stills else ()
+    endless_scene = spec.partition(":")[0] == "scene" and source.info.frames is None
+    if output is None and (source.info.live or endless_scene):
+        try:
+            return open_sink("window")
+        except SinkUnsupportedError:
+            pass  # no display: a file it is, and the summary says which
+    target = default_file(spec, stills) if output is None else output
+    audio_from = source if source.info.has_audio else None
+    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills)
+    if any(sink.replaces(path) for path in source.files):
+        sink.close()
+        raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
+    return sink
+
+
+def default_file(spec: str, stills: Sequence[Path] = ()) -> str:
+    """Return the file a result goes to when the user names none, right here.
+
+    `clip.mov` becomes `clip.vivace.mp4`, and one photograph, `photo.jpg`, `photo.vivace.jpg`.
+    """
+    path = Path(spec)
+    name = path.stem if path.exists() else "-".join(re.findall(r"\w+", redact_address(spec)))
+    suffix = ".mp4" if len(stills) != 1 else Path(written_name(stills[0])).suffix
+    return f"{name[:80] or 'stream'}.vivace{suffix}"

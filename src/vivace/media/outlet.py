@@ -1,0 +1,80 @@
+"""A sink in a thread of its own: however slow or broken, it holds up neither the stream nor another sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+
+from vivace.media.frame import Frame
+from vivace.media.mailbox import Handoff, Latest, Mailbox
+from vivace.media.sink import Sink
+
+
+class Outlet:
+    """Frames on their way to one sink. `put` belongs to one thread, all else may be called from any."""
+
+    def __init__(
+        self,
+        open_sink: Callable[[], Sink],
+        *,
+        name: str,
+        live: bool,
+        on_drop: Callable[[], None] | None = None,
+        enough: Callable[[], bool] | None = None,
+        on_end: Callable[[BaseException | None], None] | None = None,
+    ) -> None:
+        """Begin; the sink is opened in the outlet's thread.
+
+        Args:
+            open_sink: opens what frames are written to.
+            name: of the thread.
+            live: the newest frame wins, so that a slow sink loses frames; otherwise `put` waits for it.
+            on_drop: called, in the thread that puts, for each frame that is lost.
+            enough: called after each frame that was written; True ends the outlet.
+            on_end: called once, in the outlet's thread, when the sink is closed, with what went wrong, if anything.
+        """
+        self.frames_written = 0
+        self.frames_dropped = 0
+        self.error: BaseException | None = None
+        """What it ended with, once it has ended."""
+        self._open_sink = open_sink
+        self._on_drop = on_drop
+        self._enough = enough or (lambda: False)
+        self._on_end = on_end
+        self._box: Mailbox[Frame] = Latest(lambda _frame: self._drop()) if live else Handoff()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, frame: Frame) -> bool:
+        """Leave a frame; returns False, and takes nothing, once the outlet has ended."""
+        return self._box.put(frame)
+
+    def finish(self) -> None:
+        """End after what was put. Any number of times."""
+        self._box.close()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until the sink is closed; return whether it is."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _drop(self) -> None:
+        self.frames_dropped += 1
+        if self._on_drop is not None:
+            self._on_drop()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            with self._open_sink() as sink:
+                for frame in self._box:
+                    sink.write(frame)
+                    self.frames_written += 1
+                    if sink.finished or self._enough():
+                        break
+        except BaseException as failure:  # noqa: BLE001  (told to whoever owns the outlet; the stream goes on)
+            error = failure
+        self._box.close(discard=True)
+        self.error = error
+        if self._on_end is not None:
+            self._on_end(error)
