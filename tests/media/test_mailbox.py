@@ -167,3 +167,15 @@ def test_a_producer_outlives_the_loop_of_its_consumer():
     assert box.put(1)  # nobody can be woken any more
     assert box.closed
     assert not box.put(2)
+
+
+def test_a_few_of_the_newest_may_wait():
+    dropped: list[int] = []
+    box = Latest[int](dropped.append, keep=3)
+    for number in range(5):
+        assert box.put(number)
+    box.close()
+    assert list(box) == [2, 3, 4]
+    assert dropped == [0, 1]
+    with pytest.raises(ValueError, match="at least 1"):
+        Latest[int](keep=0)

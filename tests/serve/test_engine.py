@@ -45,7 +45,7 @@ def simulate(fps: list[float], step_s: float, seconds: float) -> tuple[list[int]
             engine._clock = lambda due_s=due_s: due_s  # the frame came at its own time, during a step
             engine.offer(seats[which], frame())
             engine._clock, came_s[which] = clock, due_s
-        if all(each.frame is None for each in seats):
+        if not any(each.frames for each in seats):
             clock.advance(max(0.0, arrivals[0][0] - clock()) if arrivals else 0.0)
             continue
         chosen, _ = engine._next()
@@ -178,7 +178,7 @@ def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
     assert freed.wait(5)
     assert order == ["painted", "freed"]
     engine.offer(here, frame())
-    assert here.frame is None
+    assert not here.frames
 
 
 def shared(fps: list[float], seconds: float = 4.0) -> float:
@@ -218,3 +218,20 @@ def test_only_sessions_that_send_share():
         clock.advance(0.04)
         engine.offer(one, frame())
     assert engine.share_s() == pytest.approx(0.04, rel=0.05)
+
+
+def test_as_many_frames_wait_as_a_step_takes_and_the_oldest_give_way(engine):
+    painted, done = [], threading.Event()
+
+    def paint(given):
+        painted.append(given.index)
+        if given.index == 5:
+            done.set()
+
+    place = Seat(paint, lambda error: None, 0.04, keep=4)
+    engine.sit(place)
+    displaced = [engine.offer(place, frame(index)) for index in range(6)]
+    assert [None if each is None else each.index for each in displaced] == [None, None, None, None, 0, 1]
+    engine.start()
+    assert done.wait(5)
+    assert painted == [2, 3, 4, 5]

@@ -43,6 +43,26 @@ async def test_a_frame_comes_out_painted_with_its_tag_and_its_history():
 
 
 @in_loop
+async def test_frames_that_a_model_gives_at_once_are_shown_one_by_one():
+    clock = FakeClock(100.0)
+    async with running_hub(FakeModel(chunk_frames=4, record=False), clock) as hub:
+        session = await opened(hub)
+        viewer = session.subscribe()
+        for number in range(4):
+            session.push(grey(number), 100.0 + 0.04 * number)
+            await until(lambda: not session._seat.frames)
+        seen = [(await shown(viewer)).index]
+        for _ in range(3):
+            clock.advance(0.04)
+            seen.append((await shown(viewer)).index)
+        assert seen == list(range(seen[0], seen[0] + 4))
+        assert viewer.dropped == 0
+        presenter = session._presenter
+        session.end("admin", "")
+        assert await asyncio.to_thread(presenter.join, PATIENCE_S)
+
+
+@in_loop
 async def test_pixels_of_two_sessions_never_mix():
     """Each session has a level and a prompt of its own; whatever reaches its viewer must be made of just these."""
     async with running_hub() as hub:

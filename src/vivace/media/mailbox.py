@@ -98,25 +98,28 @@ class Mailbox(Generic[T]):
 
 
 class Latest(Mailbox[T]):
-    """One slot in which the newest item wins: a slow consumer skips items and never falls behind."""
+    """A slot in which the newest item wins, or a few: a slow consumer skips items and never falls behind."""
 
-    def __init__(self, on_drop: Callable[[T], None] | None = None) -> None:
-        """`on_drop` is called, outside the lock and in the producer's thread, with every item that was overwritten."""
-        super().__init__(1)
+    def __init__(self, on_drop: Callable[[T], None] | None = None, *, keep: int = 1) -> None:
+        """Hold as many of the newest items as one turn of the consumer takes.
+
+        Args:
+            on_drop: called, outside the lock and in the producer's thread, with every item that was overwritten.
+            keep: how many items may wait.
+        """
+        super().__init__(keep)
         self._on_drop = on_drop
 
     def put(self, item: T) -> bool:
-        """Leave an item, replacing the one nobody took. Never waits. Returns False once the box is closed."""
+        """Leave an item, in place of the oldest where the box is full. Never waits. Returns False once it is closed."""
         with self._changed:
             if self._closed:
                 return False
-            displaced = list(self._items)
-            self._items.clear()
+            displaced = self._items.popleft() if len(self._items) == self._capacity else None
             self._items.append(item)
             self._changed.notify_all()
-        if self._on_drop is not None:
-            for old in displaced:
-                self._on_drop(old)
+        if displaced is not None and self._on_drop is not None:
+            self._on_drop(displaced)
         return True
 
 

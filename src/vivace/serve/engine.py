@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread, current_thread
 
 from vivace.media.frame import Frame
@@ -38,7 +39,9 @@ class Seat:
     failed: Callable[[BaseException], None]
     """Called in the engine's thread with what `paint` raised; the seat is given no frame after that."""
     budget_s: float
-    frame: Frame | None = None
+    keep: int = 1
+    """Frames that may wait: as many as a step of the model takes."""
+    frames: deque[Frame] = field(default_factory=deque)
     deadline_s: float = 0.0
     offered_s: float = float("-inf")
     interval_s: float = 0.0
@@ -95,13 +98,15 @@ class Engine:
         """Leave a seat's newest frame; return the one it replaced. Any thread; never waits for a step."""
         now_s = self._clock()
         with self._changed:
-            displaced, seat.frame = seat.frame, frame
+            displaced = seat.frames.popleft() if len(seat.frames) == seat.keep else None
+            came_alone = not seat.frames and displaced is None
+            seat.frames.append(frame)
             interval_s = min(ACTIVE_S, now_s - seat.offered_s)
             seat.interval_s += (interval_s - seat.interval_s) * INTERVAL_GAIN
             seat.offered_s = now_s
             if seat.gone:
-                seat.frame = None
-            elif displaced is None:
+                seat.frames.clear()
+            elif came_alone:
                 round_s = self._step_s * len(self._active(now_s))
                 seat.deadline_s = max(now_s, min(seat.deadline_s, now_s + round_s)) + round_s
                 self._changed.notify()
@@ -117,7 +122,7 @@ class Engine:
             if seat.gone:
                 return
             seat.gone = True
-            seat.frame = None
+            seat.frames.clear()
             if seat in self._seats:
                 self._seats.remove(seat)
             if seat is self._current:
@@ -151,11 +156,10 @@ class Engine:
         """Wait for a frame and return the most urgent one; None when it is over."""
         with self._changed:
             while not self._stopping:
-                waiting = [seat for seat in self._seats if seat.frame is not None]
+                waiting = [seat for seat in self._seats if seat.frames]
                 if waiting:
                     seat = min(waiting, key=lambda each: each.deadline_s)
-                    frame, seat.frame = seat.frame, None
-                    assert frame is not None
+                    frame = seat.frames.popleft()
                     self._current, self._current_since_s = seat, self._clock()
                     return seat, frame
                 self._changed.wait()

@@ -38,6 +38,7 @@ from vivace.serve.vitals import NetworkReport, StageSink, Vitals
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
 from vivace.stream.latency import SessionObserver
+from vivace.stream.presentation import Presenter
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
@@ -89,7 +90,8 @@ class LiveSession:
         self._policy = SessionPolicy(live=True, budget_ms=settings.budget_ms)
         self._painter: Session | None = None
         self._opening = False
-        self._seat = Seat(self._paint, self._failed, settings.budget_ms / 1e3)
+        self._seat = Seat(self._paint, self._failed, settings.budget_ms / 1e3, keep=room.model.spec.chunk_frames)
+        self._presenter: Presenter | None = None
         self._fanout = Fanout()
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
@@ -219,6 +221,7 @@ class LiveSession:
                     ended = self._state == "ended"
                     if not ended:
                         self._painter = painter
+                        self._presenter = self._new_presenter()
                         self._room.engine.sit(self._seat)
                 if ended:
                     painter.close()
@@ -227,6 +230,17 @@ class LiveSession:
             self._failed(error)
             return
         self._fanout.tell(self._live_message())
+
+    def _new_presenter(self) -> Presenter | None:
+        """Return what shows frames one by one that the model gives several at once; None where it gives one."""
+        if self._room.model.spec.chunk_frames == 1:
+            return None
+        return Presenter(
+            self._publish,
+            clock=self._clock,
+            on_drop=lambda _frame: self.vitals.dropped("unread"),
+            on_end=lambda error: None if error is None else self._failed(error),
+        ).start()
 
     def _reshape(self, source: Size) -> None:
         """Open the model for another shape of the source, in a background thread; the stream goes on meanwhile."""
@@ -260,8 +274,11 @@ class LiveSession:
         if any("denoise" in each.marks for each in made):
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
             self._room.steps.append(StepTime(step_ms, self._room.weight(painter.size), effort))
-        for each in made:
-            self._publish(each)
+        if self._presenter is not None:
+            self._presenter.put(made)
+        else:
+            for each in made:
+                self._publish(each)
 
     def _publish(self, frame: Frame) -> None:
         tag = self._tags.pop(frame.index, None)
@@ -471,6 +488,8 @@ class LiveSession:
         for recording in self._written:
             recording.stop()
         # Who hears of the end finds the slot free.
+        if self._presenter is not None:
+            self._presenter.stop()
         self._room.engine.leave(self._seat, self._free)
         self._around.ended(self, tuple(self._written))
         for recording in self._written:

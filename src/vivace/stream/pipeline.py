@@ -24,6 +24,7 @@ from vivace.media.mailbox import Handoff, Latest, Mailbox
 from vivace.media.size import Size
 from vivace.stream.fit import prepared
 from vivace.stream.latency import Meter
+from vivace.stream.presentation import Presenter
 from vivace.stream.session import Session
 
 _log = logging.getLogger(__name__)
@@ -98,9 +99,15 @@ class Pipeline:
         self._clock = clock
         self._in: Mailbox[Frame]
         self._out: Mailbox[list[Frame]]
+        self._presenter: Presenter | None = None
         if live:
-            self._in = Latest(lambda _frame: meter.dropped("late"))
+            chunk_frames = session.chunk_frames
+            self._in = Latest(lambda _frame: meter.dropped("late"), keep=chunk_frames)
             self._out = Latest(lambda frames: meter.dropped("unread", len(frames)))
+            if chunk_frames > 1:
+                self._presenter = Presenter(
+                    lambda frame: self._out.put([frame]), clock=clock, on_drop=lambda _frame: meter.dropped("unread")
+                )
         else:
             self._in, self._out = Handoff(AHEAD), Handoff(AHEAD)
         # Daemons, so that a device that never returns cannot keep a program from ending.
@@ -120,6 +127,8 @@ class Pipeline:
         # network takes the process down with it, so the threads end first.
         atexit.register(self.stop)
         try:
+            if self._presenter is not None:
+                self._presenter.start()  # first: the step thread waits for its end
             for thread in self._threads:
                 thread.start()
             for made in self._out:
@@ -143,6 +152,8 @@ class Pipeline:
         """
         self._in.close(discard=True)
         self._out.close(discard=True)
+        if self._presenter is not None:
+            self._presenter.stop()
         self._join(GRACE_S)
         self._source.close()
         self._join(JOIN_TIMEOUT_S)
@@ -186,6 +197,12 @@ class Pipeline:
             if not self._in.put(frame):
                 return
 
+    def _give(self, made: list[Frame]) -> bool:
+        """Let frames go to the consumer, those of a chunk one by one; return False when nobody takes them any more."""
+        if self._presenter is None:
+            return self._out.put(made)
+        return not self._out.closed and self._presenter.put(made)
+
     def _step(self) -> None:
         """Paint what comes in, for as long as anybody looks."""
         error: BaseException | None = None
@@ -194,6 +211,9 @@ class Pipeline:
         except BaseException as failure:  # noqa: BLE001  (raised in the consumer's thread, after the frames before it)
             error = failure
         self._in.close(discard=True)
+        if self._presenter is not None:
+            self._presenter.finish()
+            self._presenter.join()
         self._out.close(error)
 
     def _paint_all(self) -> BaseException | None:
@@ -209,11 +229,11 @@ class Pipeline:
             if frame is None:
                 break
             made = self._session.step(frame)
-            if made and not self._out.put(made):
+            if made and not self._give(made):
                 return None
         if self._out.closed:
             return None
         made = self._session.flush()
         if made:
-            self._out.put(made)
+            self._give(made)
         return error

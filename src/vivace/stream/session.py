@@ -157,6 +157,11 @@ class Session:
         return self._slot.size
 
     @property
+    def chunk_frames(self) -> int:
+        """How many frames a step of the model takes."""
+        return self._model.spec.chunk_frames
+
+    @property
     def next_size(self) -> Size:
         """`(width, height)` in px that the next frame will have; what frames are best prepared at."""
         return self._board.controls.size or self._natural_size
