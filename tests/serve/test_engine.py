@@ -1,4 +1,4 @@
-"""The engine: who is painted next, what a failing session does to others, and when a seat is free."""
+"""The engine: who is painted next, what a failing session does to others, and when a queue is free."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from fakes import FakeClock, picture
 from vivace.media.frame import Frame
-from vivace.serve.engine import Engine, Seat
+from vivace.serve.engine import Engine, SessionQueue
 
 
 def frame(index=0):
     return Frame(picture(0), index, index, Fraction(1, 25), 100.0)
 
 
-def seat(budget_s=0.04, paint=lambda frame: None, failed=lambda error: None):
-    return Seat(paint, failed, budget_s)
+def queue(budget_s=0.04, paint=lambda frame: None, failed=lambda error: None):
+    return SessionQueue(paint, failed, budget_s)
 
 
 @pytest.fixture
@@ -34,22 +34,22 @@ def simulate(fps: list[float], step_s: float, seconds: float) -> tuple[list[int]
     """
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
-    seats = [seat() for _ in fps]
-    for each in seats:
-        engine.sit(each)
+    queues = [queue() for _ in fps]
+    for each in queues:
+        engine.add(each)
     served, waited_s, came_s = [0] * len(fps), [0.0] * len(fps), [0.0] * len(fps)
     arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
     while arrivals:
         while arrivals and arrivals[0][0] <= clock() + 1e-9:
             due_s, which = arrivals.pop(0)
             engine._clock = lambda due_s=due_s: due_s  # the frame came at its own time, during a step
-            engine.offer(seats[which], frame())
+            engine.offer(queues[which], frame())
             engine._clock, came_s[which] = clock, due_s
-        if not any(each.frames for each in seats):
+        if not any(each.frames for each in queues):
             clock.advance(max(0.0, arrivals[0][0] - clock()) if arrivals else 0.0)
             continue
         chosen, _ = engine._next()
-        which = seats.index(chosen)
+        which = queues.index(chosen)
         served[which] += 1
         waited_s[which] += clock() - came_s[which]
         clock.advance(step_s)
@@ -64,18 +64,18 @@ def test_the_frame_that_came_first_is_painted_first(engine):
         began.set()
         assert gate.wait(5)
 
-    first = seat(paint=hold)
-    others = [seat(paint=lambda _frame, name=name: painted.append(name)) for name in "abc"]
+    first = queue(paint=hold)
+    others = [queue(paint=lambda _frame, name=name: painted.append(name)) for name in "abc"]
     for each in (first, *others):
-        engine.sit(each)
+        engine.add(each)
     engine.start()
     engine.offer(first, frame())
     assert began.wait(5)
     for which in (2, 0, 1):
         engine.offer(others[which], frame())
     done = threading.Event()
-    last = seat(paint=lambda _frame: done.set(), budget_s=10.0)
-    engine.sit(last)
+    last = queue(paint=lambda _frame: done.set(), budget_s=10.0)
+    engine.add(last)
     engine.offer(last, frame())
     gate.set()
     assert done.wait(5)
@@ -110,9 +110,9 @@ def test_sessions_that_want_too_much_get_equal_shares(fps):
 def test_the_newest_frame_wins_and_keeps_the_place_in_the_queue():
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
-    one, two = seat(), seat()
-    engine.sit(one)
-    engine.sit(two)
+    one, two = queue(), queue()
+    engine.add(one)
+    engine.add(two)
     old = frame(0)
     assert engine.offer(one, old) is None
     clock.advance(0.01)
@@ -129,10 +129,10 @@ def test_a_session_that_fails_is_told_and_the_others_go_on(engine):
     def fail(_frame):
         raise MemoryError("no room")
 
-    broken = seat(paint=fail, failed=errors.append)
-    healthy = seat(paint=lambda _frame: painted.set())
+    broken = queue(paint=fail, failed=errors.append)
+    healthy = queue(paint=lambda _frame: painted.set())
     for each in (broken, healthy):
-        engine.sit(each)
+        engine.add(each)
     engine.start()
     engine.offer(broken, frame())
     engine.offer(healthy, frame())
@@ -147,9 +147,9 @@ def test_the_engine_survives_an_end_that_fails(engine, caplog):
     def fail(_thing):
         raise ValueError("worse")
 
-    broken, healthy = seat(paint=fail, failed=fail), seat(paint=lambda _frame: painted.set())
+    broken, healthy = queue(paint=fail, failed=fail), queue(paint=lambda _frame: painted.set())
     for each in (broken, healthy):
-        engine.sit(each)
+        engine.add(each)
     engine.start()
     engine.offer(broken, frame())
     engine.offer(healthy, frame())
@@ -166,8 +166,8 @@ def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
         assert gate.wait(5)
         order.append("painted")
 
-    here = seat(paint=paint)
-    engine.sit(here)
+    here = queue(paint=paint)
+    engine.add(here)
     engine.start()
     engine.offer(here, frame())
     assert began.wait(5)
@@ -185,13 +185,13 @@ def shared(fps: list[float], seconds: float = 4.0) -> float:
     """The time there is for a frame, ms, after these sessions have sent for so long."""
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
-    seats = [seat() for _ in fps]
-    for each in seats:
-        engine.sit(each)
+    queues = [queue() for _ in fps]
+    for each in queues:
+        engine.add(each)
     arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
     for due_s, which in arrivals:
         clock.advance(due_s - clock())
-        engine.offer(seats[which], frame())
+        engine.offer(queues[which], frame())
     return engine.share_s() * 1e3
 
 
@@ -205,9 +205,9 @@ def test_there_is_time_for_the_frames_that_come_and_a_greedy_session_counts_up_t
 def test_only_sessions_that_send_share():
     clock = FakeClock()
     engine = Engine("fake", clock)
-    one, two = seat(), seat()
+    one, two = queue(), queue()
     for each in (one, two):
-        engine.sit(each)
+        engine.add(each)
     assert engine.share_s() == float("inf")
     for _ in range(100):
         clock.advance(0.04)
@@ -228,8 +228,8 @@ def test_as_many_frames_wait_as_a_step_takes_and_the_oldest_give_way(engine):
         if given.index == 5:
             done.set()
 
-    place = Seat(paint, lambda error: None, 0.04, keep=4)
-    engine.sit(place)
+    place = SessionQueue(paint, lambda error: None, 0.04, keep=4)
+    engine.add(place)
     displaced = [engine.offer(place, frame(index)) for index in range(6)]
     assert [None if each is None else each.index for each in displaced] == [None, None, None, None, 0, 1]
     engine.start()

@@ -301,7 +301,7 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
         gate.set()
         await until(lambda: states and states[0]() is None)
         assert session._painter is None
-        assert hub._rooms["fake"].engine._seats == []
+        assert hub._rooms["fake"].engine._queues == []
 
 
 @in_loop

@@ -22,7 +22,7 @@ from vivace.media.encode import VideoSink, open_plain
 from vivace.media.frame import Frame
 from vivace.media.sink import NullSink
 from vivace.serve.limits import RefusedError
-from vivace.serve.recording import NAME, Recording, RecordingLimits, Shelf
+from vivace.serve.recording import NAME, Recording, RecordingLimits, RecordingStore
 
 LIMITS = RecordingLimits(2**30, 3600.0, 2**34)
 SIZE = (64, 48)
@@ -167,33 +167,33 @@ def test_a_slow_disk_costs_frames_of_the_recording_and_no_time(tmp_path):
 
 
 def test_names_are_made_here_and_no_other_is_found(tmp_path):
-    shelf = Shelf(tmp_path / "shelf", LIMITS)
-    assert shelf.list() == []
-    path = shelf.new_path()
-    assert (path.parent, bool(NAME.fullmatch(path.name))) == (tmp_path / "shelf", True)
+    store = RecordingStore(tmp_path / "store", LIMITS)
+    assert store.list() == []
+    path = store.new_path()
+    assert (path.parent, bool(NAME.fullmatch(path.name))) == (tmp_path / "store", True)
     path.write_bytes(b"12345")
-    (tmp_path / "shelf" / "notes.txt").write_text("mine")
+    (tmp_path / "store" / "notes.txt").write_text("mine")
     (tmp_path / "secret.mp4").write_text("secret")
-    link = shelf.new_path()
+    link = store.new_path()
     link.symlink_to(tmp_path / "secret.mp4")
-    assert [(info.name, info.size_bytes) for info in shelf.list()] == [(path.name, 5)]
-    assert shelf.find(path.name) == path
+    assert [(info.name, info.size_bytes) for info in store.list()] == [(path.name, 5)]
+    assert store.find(path.name) == path
     for name in ("../secret.mp4", "notes.txt", link.name, "", "/etc/passwd", f"{path.name}\n", "x" * 5000):
-        assert shelf.find(name) is None
+        assert store.find(name) is None
 
 
 def test_a_full_shelf_begins_nothing_new(tmp_path):
-    shelf = Shelf(tmp_path, RecordingLimits(2**30, 3600.0, 4))
-    shelf.new_path().write_bytes(b"12345")
+    store = RecordingStore(tmp_path, RecordingLimits(2**30, 3600.0, 4))
+    store.new_path().write_bytes(b"12345")
     with pytest.raises(RefusedError, match="delete some first") as caught:
-        shelf.new_path()
+        store.new_path()
     assert caught.value.code == "recording_space"
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RefusedError, match="no folder for recordings"):
-        Shelf(tmp_path / "file" / "shelf", LIMITS).new_path()
+        RecordingStore(tmp_path / "file" / "store", LIMITS).new_path()
 
 
 @in_loop

@@ -50,7 +50,7 @@ async def test_frames_that_a_model_gives_at_once_are_shown_one_by_one():
         viewer = session.subscribe()
         for number in range(4):
             session.push(grey(number), 100.0 + 0.04 * number)
-            await until(lambda: not session._seat.frames)
+            await until(lambda: not session._queue.frames)
         seen = [(await shown(viewer)).index]
         for _ in range(3):
             clock.advance(0.04)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from vivace.serve.http import catalog, health, recordings, sessions, whip
-from vivace.serve.http.access import Doorkeeper
+from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
 from vivace.serve.http.state import Peers, Server
@@ -46,7 +46,7 @@ def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) 
     server = Server(
         settings=settings,
         hub=hub,
-        door=Doorkeeper(secret),
+        access_control=AccessControl(secret),
         peers=Peers(peer_factory),
         thumbnails=Thumbnails(hub.model, hub.step_ms),
         numbers=Numbers(hub),

@@ -1,9 +1,9 @@
 """The one thread in which all sessions of a model are painted, earliest deadline first.
 
-A session has a seat with room for one frame, where the newest wins. A frame is due one round (a step of everybody who
-sends) after it came, and the seat keeps that deadline when the frame is replaced, so that a session which sends often
-is not put off for ever. Nor does it get ahead: who was served less than a round ago is due a round after that, so that
-who sends 120 frames a second yields to who sends 15.
+A session has a queue for one frame, or for as many as a step of the model takes, where the newest wins. A frame is due
+one round (a step of everybody who sends) after it came, and the queue keeps that deadline when the frame is replaced,
+so that a session which sends often is not put off for ever. Nor does it get ahead: who was served less than a round ago
+is due a round after that, so that who sends 120 frames a second yields to who sends 15.
 
 Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: of the
 embedded model on 2 cores, two separate steps at 256x256 take 38.5 ms and one step of two takes 38.8 ms (47.7 and 47.4
@@ -31,13 +31,13 @@ STEP_GAIN = 0.1
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
-    """A session's place in an engine. Its fields belong to the engine."""
+class SessionQueue:
+    """Frames of a session that wait for the engine. Its fields belong to the engine."""
 
     paint: Callable[[Frame], None]
     """Makes one frame; called in the engine's thread."""
     failed: Callable[[BaseException], None]
-    """Called in the engine's thread with what `paint` raised; the seat is given no frame after that."""
+    """Called in the engine's thread with what `paint` raised; the queue is given no frame after that."""
     budget_s: float
     keep: int = 1
     """Frames that may wait: as many as a step of the model takes."""
@@ -51,15 +51,15 @@ class Seat:
 
 
 class Engine:
-    """Paints the frames of all seats in one thread."""
+    """Paints the frames of all queues in one thread."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Make an engine for the model of this name; `start` begins."""
         self.name = name
         self._clock = clock
         self._changed = Condition()
-        self._seats: list[Seat] = []
-        self._current: Seat | None = None
+        self._queues: list[SessionQueue] = []
+        self._current: SessionQueue | None = None
         self._current_since_s = 0.0
         self._step_s = 0.0
         self._stopping = False
@@ -80,53 +80,53 @@ class Engine:
             return 0.0 if self._current is None else self._clock() - self._current_since_s
 
     def share_s(self) -> float:
-        """Return the time there is for one frame: that of all frames that come, a seat's counted up to its budget."""
+        """Return the time there is for one frame: that of all frames that come, a queue's counted up to its budget."""
         with self._changed:
             active = self._active(self._clock())
-            per_s = sum(1 / max(seat.interval_s, seat.budget_s) for seat in active)
+            per_s = sum(1 / max(queue.interval_s, queue.budget_s) for queue in active)
         return 1 / per_s if active else float("inf")
 
-    def _active(self, now_s: float) -> list[Seat]:
-        return [seat for seat in self._seats if seat.offered_s >= now_s - ACTIVE_S]
+    def _active(self, now_s: float) -> list[SessionQueue]:
+        return [queue for queue in self._queues if queue.offered_s >= now_s - ACTIVE_S]
 
-    def sit(self, seat: Seat) -> None:
+    def add(self, queue: SessionQueue) -> None:
         """Take a session in."""
         with self._changed:
-            self._seats.append(seat)
+            self._queues.append(queue)
 
-    def offer(self, seat: Seat, frame: Frame) -> Frame | None:
-        """Leave a seat's newest frame; return the one it replaced. Any thread; never waits for a step."""
+    def offer(self, queue: SessionQueue, frame: Frame) -> Frame | None:
+        """Leave a queue's newest frame; return the one it replaced. Any thread; never waits for a step."""
         now_s = self._clock()
         with self._changed:
-            displaced = seat.frames.popleft() if len(seat.frames) == seat.keep else None
-            came_alone = not seat.frames and displaced is None
-            seat.frames.append(frame)
-            interval_s = min(ACTIVE_S, now_s - seat.offered_s)
-            seat.interval_s += (interval_s - seat.interval_s) * INTERVAL_GAIN
-            seat.offered_s = now_s
-            if seat.gone:
-                seat.frames.clear()
+            displaced = queue.frames.popleft() if len(queue.frames) == queue.keep else None
+            came_alone = not queue.frames and displaced is None
+            queue.frames.append(frame)
+            interval_s = min(ACTIVE_S, now_s - queue.offered_s)
+            queue.interval_s += (interval_s - queue.interval_s) * INTERVAL_GAIN
+            queue.offered_s = now_s
+            if queue.gone:
+                queue.frames.clear()
             elif came_alone:
                 round_s = self._step_s * len(self._active(now_s))
-                seat.deadline_s = max(now_s, min(seat.deadline_s, now_s + round_s)) + round_s
+                queue.deadline_s = max(now_s, min(queue.deadline_s, now_s + round_s)) + round_s
                 self._changed.notify()
         return displaced
 
-    def leave(self, seat: Seat, last_act: Callable[[], None]) -> None:
-        """Give a seat no frames any more, then free what it holds: `last_act` runs when no step of it does.
+    def leave(self, queue: SessionQueue, last_act: Callable[[], None]) -> None:
+        """Give a queue no frames any more, then free what it holds: `last_act` runs when no step of it does.
 
         At once in the caller's thread, or in the engine's when the step in progress is over. Any number of times; the
         first call counts.
         """
         with self._changed:
-            if seat.gone:
+            if queue.gone:
                 return
-            seat.gone = True
-            seat.frames.clear()
-            if seat in self._seats:
-                self._seats.remove(seat)
-            if seat is self._current:
-                seat.last_act = last_act
+            queue.gone = True
+            queue.frames.clear()
+            if queue in self._queues:
+                self._queues.remove(queue)
+            if queue is self._current:
+                queue.last_act = last_act
                 return
         last_act()
 
@@ -141,27 +141,27 @@ class Engine:
 
     def _run(self) -> None:
         while (turn := self._next()) is not None:
-            seat, frame = turn
+            queue, frame = turn
             try:
-                seat.paint(frame)
+                queue.paint(frame)
             except Exception as error:  # noqa: BLE001  (whatever a session fails with, the others go on)
-                self._guarded(seat.failed, error)
+                self._guarded(queue.failed, error)
             with self._changed:
                 self._step_over()
-                last_act = seat.last_act
+                last_act = queue.last_act
             if last_act is not None:
                 self._guarded(last_act)
 
-    def _next(self) -> tuple[Seat, Frame] | None:
+    def _next(self) -> tuple[SessionQueue, Frame] | None:
         """Wait for a frame and return the most urgent one; None when it is over."""
         with self._changed:
             while not self._stopping:
-                waiting = [seat for seat in self._seats if seat.frames]
+                waiting = [queue for queue in self._queues if queue.frames]
                 if waiting:
-                    seat = min(waiting, key=lambda each: each.deadline_s)
-                    frame = seat.frames.popleft()
-                    self._current, self._current_since_s = seat, self._clock()
-                    return seat, frame
+                    queue = min(waiting, key=lambda each: each.deadline_s)
+                    frame = queue.frames.popleft()
+                    self._current, self._current_since_s = queue, self._clock()
+                    return queue, frame
                 self._changed.wait()
             return None
 

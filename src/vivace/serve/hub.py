@@ -18,9 +18,9 @@ from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
 from vivace.serve.presence import EndReason
-from vivace.serve.recording import Recording, RecordingLimits, Shelf
+from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
 from vivace.serve.room import Room, open_room
-from vivace.serve.session import LiveSession, Surroundings
+from vivace.serve.session import LiveSession, SessionContext
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
 from vivace.serve.steering import check_opening
@@ -75,7 +75,7 @@ class Hub:
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )
-        self.shelf = None if settings.recordings is None else Shelf(settings.recordings, limits)
+        self.recording_store = None if settings.recordings is None else RecordingStore(settings.recordings, limits)
         """Recordings; None if nobody can record."""
         self._load_model = load_model or self._load
         self._lock = RLock()
@@ -223,7 +223,7 @@ class Hub:
         size = opening.controls.size
         if size is not None:
             room.sizes.allow(size)
-        session = LiveSession(room, opening, client, owner, self._surroundings())
+        session = LiveSession(room, opening, client, owner, self._session_context())
         demand = room.demand(size or room.default_size)
         with self._lock:
             self._check_welcome(client)
@@ -362,15 +362,15 @@ class Hub:
 
     # What sessions call
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _session_context(self) -> SessionContext:
+        return SessionContext(
             settings=self.settings,
             clock=self.clock,
             in_background=self._in_background,
             resize=self._resize,
             ended=self._session_ended,
             on_stage=self.stages.add,
-            shelf=self.shelf,
+            recording_store=self.recording_store,
         )
 
     def _in_background(self, act: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ class RecordingLimits:
     total_bytes: int
 
 
-class Shelf:
+class RecordingStore:
     """The folder of recordings: names are made here, and only names made here are found."""
 
     def __init__(self, folder: Path, limits: RecordingLimits) -> None:

@@ -25,11 +25,11 @@ from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
-from vivace.serve.engine import Seat
+from vivace.serve.engine import SessionQueue
 from vivace.serve.fanout import Fanout, Listener, OutFrame, Subscription
 from vivace.serve.limits import RefusedError, check_frame
 from vivace.serve.presence import EndReason, Presence
-from vivace.serve.recording import Recording, Shelf
+from vivace.serve.recording import Recording, RecordingStore
 from vivace.serve.room import Room, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
@@ -50,7 +50,7 @@ MICROSECOND = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SessionContext:
     """What a session uses of the server around it."""
 
     settings: ServeSettings
@@ -62,35 +62,37 @@ class Surroundings:
     ended: Callable[[LiveSession, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     on_stage: StageSink | None = None
-    shelf: Shelf | None = None
+    recording_store: RecordingStore | None = None
 
 
 class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
-    def __init__(self, room: Room, opening: Opening, client: str, owner: str, around: Surroundings) -> None:
+    def __init__(self, room: Room, opening: Opening, client: str, owner: str, context: SessionContext) -> None:
         """Begin, waiting; `go_live` gives it its slot."""
-        settings = around.settings
+        settings = context.settings
         self.id = secrets.token_urlsafe(9)
         self.secret = secrets.token_urlsafe(24)
         """Who knows it gets the session back."""
         self.client = client
         self.owner = owner
         self.model = room.name
-        self.created_s = around.clock()
+        self.created_s = context.clock()
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
         self.end_message = ""
-        self.vitals = Vitals(around.clock, around.on_stage)
+        self.vitals = Vitals(context.clock, context.on_stage)
         self._state: State = "waiting"
         self._room = room
-        self._around = around
-        self._clock = around.clock
+        self._context = context
+        self._clock = context.clock
         self._board = ControlBoard(opening.controls)
         self._policy = SessionPolicy(live=True, budget_ms=settings.budget_ms)
         self._painter: Session | None = None
         self._opening = False
-        self._seat = Seat(self._paint, self._failed, settings.budget_ms / 1e3, keep=room.model.spec.chunk_frames)
+        self._queue = SessionQueue(
+            self._paint, self._failed, settings.budget_ms / 1e3, keep=room.model.spec.chunk_frames
+        )
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
         self._lock = Lock()
@@ -101,11 +103,11 @@ class LiveSession:
             opening.notices,
             max_px=settings.max_frame_px,
             painter=lambda: self._painter,
-            resize=lambda size: around.resize(self.id, size),
+            resize=lambda size: context.resize(self.id, size),
         )
         self._one_update = asyncio.Lock()
         self.presence = Presence(
-            around.clock, heartbeat_s=settings.heartbeat_s, grace_s=settings.grace_s, idle_s=settings.idle_s
+            context.clock, heartbeat_s=settings.heartbeat_s, grace_s=settings.grace_s, idle_s=settings.idle_s
         )
         self._next_index = 0
         self._first_capture_s: float | None = None
@@ -143,7 +145,7 @@ class LiveSession:
         Raises:
             ControlError: no picture, or one too large.
         """
-        check_frame(rgb, self._around.settings.max_frame_px)
+        check_frame(rgb, self._context.settings.max_frame_px)
         now_s = self._clock()
         captured_s = now_s if capture_time_s is None else capture_time_s
         frame = Frame(rgb, 0, 0, MICROSECOND, captured_s, {"receive": now_s})
@@ -169,7 +171,7 @@ class LiveSession:
             if tag is not None:
                 self._tags[index] = tag
             frame = replace(frame, index=index, pts=self._last_pts)
-            displaced = self._room.engine.offer(self._seat, frame)
+            displaced = self._room.engine.offer(self._queue, frame)
             if displaced is not None:
                 self._tags.pop(displaced.index, None)
                 self.vitals.dropped("late")
@@ -191,13 +193,13 @@ class LiveSession:
             return self._painter is not None
         if self._painter is None:
             self._opening, self._source_size = True, source
-            self._around.in_background(lambda: self._open(source))
+            self._context.in_background(lambda: self._open(source))
             return False
         if source != self._source_size:
             self._source_size = source
             if self._board.controls.size is None and self._natural_size(source) != self._painter.size:
                 self._opening = True
-                self._around.in_background(lambda: self._reshape(source))
+                self._context.in_background(lambda: self._reshape(source))
         return True
 
     def _natural_size(self, source: Size) -> Size:
@@ -222,7 +224,7 @@ class LiveSession:
                     if not ended:
                         self._painter = painter
                         self._presenter = self._new_presenter()
-                        self._room.engine.sit(self._seat)
+                        self._room.engine.add(self._queue)
                 if ended:
                     painter.close()
                     return
@@ -268,7 +270,7 @@ class LiveSession:
         if new_size is not None:
             painter.begin(new_size, self._policy)
         # What one session alone may take, several share: each spends less before any of them drops frames.
-        painter.deadline.budget_ms = min(self._around.settings.budget_ms, self._room.engine.share_s() * 1e3)
+        painter.deadline.budget_ms = min(self._context.settings.budget_ms, self._room.engine.share_s() * 1e3)
         effort = painter.deadline.effort
         made = painter.step(frame.marked("wait", began_s))
         if any("denoise" in each.marks for each in made):
@@ -390,17 +392,17 @@ class LiveSession:
             RefusedError: nobody can record here, or there is no room.
             SessionClosedError: the session has ended.
         """
-        shelf = self._around.shelf
-        if shelf is None:
+        store = self._context.recording_store
+        if store is None:
             raise RefusedError("recording_off", "this server does not record; start it with a folder for recordings")
-        path = shelf.new_path()  # before the lock, since a disk may be slow
+        path = store.new_path()  # before the lock, since a disk may be slow
         with self._lock:
             if self._state == "ended":
                 raise SessionClosedError("the session has ended; open a new one")
             if self._recording is None:
                 self._recording = Recording(
                     path,
-                    shelf.limits,
+                    store.limits,
                     on_closed=self._recording_closed,
                     on_drop=lambda: self.vitals.dropped("recording"),
                     clock=self._clock,
@@ -490,8 +492,8 @@ class LiveSession:
         # Who hears of the end finds the slot free.
         if self._presenter is not None:
             self._presenter.stop()
-        self._room.engine.leave(self._seat, self._free)
-        self._around.ended(self, tuple(self._written))
+        self._room.engine.leave(self._queue, self._free)
+        self._context.ended(self, tuple(self._written))
         for recording in self._written:
             self._fanout.tell(_recorded(recording.name, "the session has ended"))
         self._fanout.tell(messages.Ended(reason=reason, message=message))

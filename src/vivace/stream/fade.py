@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Embeds = NDArray[np.float32]
 
 
-class Look(NamedTuple):
+class FadePoint(NamedTuple):
     """What to paint with at a moment."""
 
     embeds: Embeds | None
@@ -26,7 +26,7 @@ class PromptFade:
     """Where between two prompts a stream is. Times are seconds of the stream and may start anywhere."""
 
     def __init__(self) -> None:
-        self._start = self._goal = Look(None, 0.0)
+        self._start = self._goal = FadePoint(None, 0.0)
         self._start_s = 0.0
         self._length_s = 0.0
 
@@ -41,12 +41,12 @@ class PromptFade:
             length_s = 0.0
         else:
             now = self.at(from_s)
-        self._goal = Look(now.embeds, 0.0) if embeds is None else Look(embeds, 1.0)
-        self._start = now if now.presence > 0 else Look(self._goal.embeds, 0.0)
+        self._goal = FadePoint(now.embeds, 0.0) if embeds is None else FadePoint(embeds, 1.0)
+        self._start = now if now.presence > 0 else FadePoint(self._goal.embeds, 0.0)
         self._start_s = from_s or 0.0
         self._length_s = length_s
 
-    def at(self, time_s: float) -> Look:
+    def at(self, time_s: float) -> FadePoint:
         """Return what to paint with; exactly the goal once the fade is over."""
         share = 1.0 if self._length_s <= 0 else (time_s - self._start_s) / self._length_s
         if share >= 1.0:
@@ -55,6 +55,6 @@ class PromptFade:
         start, goal = self._start, self._goal
         presence = start.presence + (goal.presence - start.presence) * share
         if start.embeds is None or goal.embeds is None or start.embeds is goal.embeds:
-            return Look(goal.embeds, presence)
+            return FadePoint(goal.embeds, presence)
         weight = np.float32(share)
-        return Look(start.embeds + (goal.embeds - start.embeds) * weight, presence)
+        return FadePoint(start.embeds + (goal.embeds - start.embeds) * weight, presence)

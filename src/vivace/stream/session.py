@@ -246,15 +246,15 @@ class Session:
         snapshot = self._board.cross(frames[-1].index + 1)
         out = self._adopt(snapshot)
         now_s = self._time_s(frames[-1])
-        look = self._fade.at(now_s)
+        fade = self._fade.at(now_s)
         self._shown_s = now_s
-        tickets = [self._ticket(frame, snapshot, look.presence) for frame in frames]
+        tickets = [self._ticket(frame, snapshot, fade.presence) for frame in frames]
         prepared_s = tickets[-1].prepared_s
-        if look.embeds is None or all(ticket.untouched for ticket in tickets):
+        if fade.embeds is None or all(ticket.untouched for ticket in tickets):
             return out + self._drain() + self._pass(tickets, began_s, prepared_s)
         self._painting = True
         self._forget_if_due()
-        chunk = self._chunk(tickets, look.embeds, snapshot.controls)
+        chunk = self._chunk(tickets, fade.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
 
     def _chunk(self, tickets: list[_Ticket], embeds: NDArray[np.float32], controls: Controls) -> Chunk:

@@ -17,8 +17,8 @@ from live2diff_tiny import tiny_model
 from vivace.errors import CapacityError, ControlError, StepError
 from vivace.models.base import Chunk
 from vivace.models.live2diff.batch import StreamBatch
-from vivace.models.live2diff.canvas import Canvas
 from vivace.models.live2diff.model import Live2DiffModel
+from vivace.models.live2diff.stream_state import StreamState
 
 SIZE = (96, 64)
 Pictures = NDArray[np.uint8]
@@ -36,7 +36,7 @@ def chunk(model: Live2DiffModel, rgb: Pictures, prompt: str = "a felt world", **
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def play(model: Live2DiffModel, state: Canvas, pictures: Pictures, **changes: object) -> list[Pictures]:
+def play(model: Live2DiffModel, state: StreamState, pictures: Pictures, **changes: object) -> list[Pictures]:
     out: list[Pictures] = []
     for rgb in pictures:
         (painted,) = model.step([state], [chunk(model, rgb, **changes)])

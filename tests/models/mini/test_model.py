@@ -83,7 +83,7 @@ def test_the_cache_is_written_in_place_and_memory_stays_flat(model):
     state = model.open(SIZE)
     frames = pictures(4)
     paint(model, state, frames * 3)
-    keys = state.canvases[0].ring.keys
+    keys = state.levels[0].ring.keys
     address = keys.__array_interface__["data"]
     tracemalloc.start()
     paint(model, state, frames * 25)
@@ -93,14 +93,14 @@ def test_the_cache_is_written_in_place_and_memory_stays_flat(model):
     gc.collect()
     late, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert state.canvases[0].ring.keys.__array_interface__["data"] == address
+    assert state.levels[0].ring.keys.__array_interface__["data"] == address
     assert late - early < 64 * 1024
 
 
 def test_positions_never_run_out(model):
     state = model.open(SIZE)
     paint(model, state, pictures(8))
-    ring = state.canvases[0].ring
+    ring = state.levels[0].ring
     # A hundred thousand frames later only the counters have grown.
     ring._written_at += 100_000
     ring._frame += 100_000
@@ -132,9 +132,9 @@ def test_any_even_size_is_painted_at_that_size_and_costs_the_bytes_foretold(mode
     state = model.open(size)
     assert state.nbytes <= model.nbytes(size)
     assert paint(model, state, pictures(1, size))[0].shape == (size[1], size[0], 3)
-    for canvas in state.canvases:  # a camera that moves evenly takes the most
-        canvas.move_textures((0.0, 8.0 * canvas.geometry.scale_x))
-        canvas.textures.look_ahead()
+    for buffers in state.levels:  # a camera that moves evenly takes the most
+        buffers.move_textures((0.0, 8.0 * buffers.geometry.scale_x))
+        buffers.textures.look_ahead()
     assert state.nbytes == model.nbytes(size)
 
 
@@ -189,19 +189,19 @@ def test_styles_differ_from_each_other_and_from_the_source(model):
 def test_numbers_that_are_not_finite_end_the_step_and_are_not_remembered(model, monkeypatch, bad):
     state = model.open(SIZE)
     paint(model, state, pictures(2))
-    canvas = state.canvases[0]
-    kept = canvas.ring.keys.copy()
-    run = canvas.executor.run
+    buffers = state.levels[0]
+    kept = buffers.ring.keys.copy()
+    run = buffers.executor.run
 
     def broken():
         outputs = {name: np.array(array) for name, array in run().items()}
         outputs["small"][0, 1, 5, 7] = bad
         return outputs
 
-    monkeypatch.setattr(canvas.executor, "run", broken)
+    monkeypatch.setattr(buffers.executor, "run", broken)
     with pytest.raises(StepError, match="not finite"):
         paint(model, state, pictures(1))
-    np.testing.assert_array_equal(canvas.ring.keys, kept)
+    np.testing.assert_array_equal(buffers.ring.keys, kept)
 
 
 def test_a_chunk_of_the_wrong_size_is_refused(model):

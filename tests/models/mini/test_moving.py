@@ -14,7 +14,7 @@ from vivace.models.mini import moving
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.model import MiniModel
 from vivace.models.mini.moving import MovingTextures, Rest, copy_shifted
-from vivace.models.mini.state import MOVING, geometry, open_canvas, textures_at_rest
+from vivace.models.mini.state import MOVING, geometry, open_buffers, textures_at_rest
 
 
 class ByHand(Executor):
@@ -131,12 +131,12 @@ def test_buffers_do_not_grow_with_the_distance() -> None:
 
 def test_a_state_says_how_large_it_may_become() -> None:
     place, cfg, pool = geometry((180, 130)), MiniConfig(), ByHand()
-    canvas = open_canvas(place, 0, cfg, pool)
+    buffers = open_buffers(place, 0, cfg, pool)
     for frame in range(1, 4):
-        canvas.move_textures((0.0, 8.0 * frame))
-        canvas.textures.look_ahead()
-    assert canvas.nbytes == place.nbytes(cfg)
-    assert all(canvas.inputs[name] is canvas.textures.fields[name] for name in MOVING)
+        buffers.move_textures((0.0, 8.0 * frame))
+        buffers.textures.look_ahead()
+    assert buffers.nbytes == place.nbytes(cfg)
+    assert all(buffers.inputs[name] is buffers.textures.fields[name] for name in MOVING)
 
 
 def test_streams_of_one_size_and_seed_share_their_textures_at_rest() -> None:
@@ -156,7 +156,7 @@ def test_a_moving_stream_paints_the_same_whether_moves_are_foreseen_or_not(
     def painted() -> list[np.ndarray]:
         state = mini.open((96, 96))
         out = [mini.step([state], [Chunk(view[None], embeds)])[0].rgb for view in views]
-        assert state.canvases[0].textures.at != (0, 0), "the camera was to move"
+        assert state.levels[0].textures.at != (0, 0), "the camera was to move"
         return out
 
     foreseen = painted()

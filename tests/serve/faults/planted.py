@@ -21,7 +21,7 @@ from vivace.client.rtc import RtcSession
 from vivace.errors import StepError
 from vivace.messages import Recorded
 from vivace.models.base import Chunk
-from vivace.serve.recording import Shelf
+from vivace.serve.recording import RecordingStore
 from vivace.serve.rtc import make_peer_factory
 
 SIZE = (64, 48)
@@ -118,7 +118,7 @@ async def full_disk(folder: Path) -> None:
     """A recording on a full disk ends with a message, and the session lives."""
     path = folder / "20260101-000000-0123456789abcdef.mp4"
     path.symlink_to("/dev/full")
-    with serving(folder=folder) as server, patch.object(Shelf, "new_path", lambda _: path):
+    with serving(folder=folder) as server, patch.object(RecordingStore, "new_path", lambda _: path):
         async with vivace.client.connect(server.url) as client, watched(client, "red") as (session, media):
             await tinted(media, "red")
             assert (await session.record(True)).on

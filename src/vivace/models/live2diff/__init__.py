@@ -5,7 +5,7 @@ From the outside in:
 | module | what it is |
 |---|---|
 | `model` | the family as a stream sees it: a description and four verbs |
-| `canvas` | one stream: the way of a picture through encode, depth, denoise and decode |
+| `stream_state` | one stream: the way of a picture through encode, depth, denoise and decode |
 | `batch`, `state`, `anchors` | frames at every noise level in one call; what a stream remembers; its anchors |
 | `window`, `noise`, `guidance` | which slots a row sees; what frames are noised with; residual guidance |
 | `unet`, `motion`, `ring`, `layers`, `kernels` | the network, its motion modules, the KV ring they attend to |

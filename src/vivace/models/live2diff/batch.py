@@ -29,7 +29,7 @@ from vivace.models.live2diff.anchors import AnchorClip, AnchorCopy
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
-from vivace.models.live2diff.state import Level, LiveState, Passenger, Settings, levels_of
+from vivace.models.live2diff.state import InsideFrame, Level, LiveState, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
 from vivace.models.loading import Guidance
@@ -150,7 +150,7 @@ class StreamBatch:
                 state.new_anchors = None
         state.recent[:, number % ANCHORS] = state.entering
         state.recent_shifts[number % ANCHORS] = state.settings.shift
-        state.inside.appendleft(Passenger(number, state.settings))
+        state.inside.appendleft(InsideFrame(number, state.settings))
         state.next_number += 1
         self._fill_tables(state)
 

@@ -14,9 +14,9 @@ from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index,
 from vivace.errors import CapacityError, ControlError
 from vivace.models.base import Chunk, ControlSpec, ControlValue, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.batch import StreamBatch
-from vivace.models.live2diff.canvas import Canvas, latent_size, picture_nbytes
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
+from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
 from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.graphs import GraphPool, Mode
@@ -139,7 +139,7 @@ class Live2DiffModel:
         live = self._batch.nbytes(self._schedule(None), *latent_size(size), guidance=guidance, tokens=self._tokens)
         return live + picture_nbytes(size)
 
-    def open(self, size: tuple[int, int], *, seed: int = 0) -> Canvas:
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> StreamState:
         """Allocate one stream's state; compiles and records its steps, where they are.
 
         Raises:
@@ -148,7 +148,7 @@ class Live2DiffModel:
         """
         return self._call(self._open, size, seed)
 
-    def _open(self, size: tuple[int, int], seed: int) -> Canvas:
+    def _open(self, size: tuple[int, int], seed: int) -> StreamState:
         self._check_size(size)
         height, width = latent_size(size)
         guidance = self._parts.look.guidance
@@ -156,12 +156,14 @@ class Live2DiffModel:
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
-            canvas = Canvas(self._parts, self._batch, live, size, mode=self._mode, timer=self.timer, pools=self._pools)
-            canvas.prepare(self._turn)
-            canvas.seed = seed
+            state = StreamState(
+                self._parts, self._batch, live, size, mode=self._mode, timer=self.timer, pools=self._pools
+            )
+            state.prepare(self._turn)
+            state.seed = seed
             if guidance == "initialize":
                 self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
-        return canvas
+        return state
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
@@ -171,7 +173,7 @@ class Live2DiffModel:
         """Encode what shall not be seen; may be empty."""
         return self._call(self._parts.prompts.encode_negative, text)
 
-    def step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by one frame; nothing comes out while the first frame is inside.
 
         Raises:
@@ -180,11 +182,11 @@ class Live2DiffModel:
         """
         return self._call(self._step, states, chunks)
 
-    def reset(self, state: Canvas, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+    def reset(self, state: StreamState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place, for the frames to come or for all."""
         self._call(self._reset, state, keep, seed)
 
-    def _reset(self, state: Canvas, keep: Keep, seed: int | None) -> None:
+    def _reset(self, state: StreamState, keep: Keep, seed: int | None) -> None:
         with self._turn, self._on_device(state.size):
             if keep == "inside":
                 state.begin_scene()
@@ -197,11 +199,11 @@ class Live2DiffModel:
     # -- a step --------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _step(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def _step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         with self._turn, self._on_device(states[0].size):
             return self._advance(states, chunks)
 
-    def _advance(self, states: Sequence[Canvas], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def _advance(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         for state, chunk in zip(states, chunks, strict=True):
             self._enter(state, chunk)
         if self._mode == "eager" and len(states) > 1 and len({state.size for state in states}) == 1:
@@ -218,7 +220,7 @@ class Live2DiffModel:
             results.append(StepResult(rgb))
         return results
 
-    def _enter(self, state: Canvas, chunk: Chunk) -> None:
+    def _enter(self, state: StreamState, chunk: Chunk) -> None:
         width, height = state.size
         if chunk.rgb.shape != (1, height, width, 3) or chunk.rgb.dtype != np.uint8:
             raise ControlError(
@@ -231,41 +233,41 @@ class Live2DiffModel:
         state.take_in(chunk.rgb[0], look_at_depth=state.wants_depth(int(options["depth_every"])))
         self._batch.enter(state.live, text)
 
-    def _steer(self, state: Canvas, chunk: Chunk, options: Mapping[str, ControlValue]) -> torch.Tensor | None:
+    def _steer(self, state: StreamState, chunk: Chunk, options: Mapping[str, ControlValue]) -> torch.Tensor | None:
         """Send to the device what has changed; return the prompt's embedding if it has."""
-        live, wishes = state.live, state.wishes
+        live, sent = state.live, state.sent
         live.weights_version = self._weights_version
         live.clock.every = int(options["anchor_every"])
         live.clock.joint = bool(options["anchor_joint"])
         if "anchor" in chunk.events:
             live.clock.ask()
-        if chunk.strength != wishes.strength:
+        if chunk.strength != sent.strength:
             self._batch.set_schedule(live, self._schedule(chunk.strength))
-            wishes.strength = chunk.strength
+            sent.strength = chunk.strength
         if live.guidance != "none":
             self._guide(state, chunk, options)
         offset_px = (0.0, 0.0)
         if options["follow_camera"]:
             offset_px = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
         self._batch.shift_noise(live, shift_of(offset_px))
-        if wishes.embeds is chunk.embeds:
+        if sent.embeds is chunk.embeds:
             return None
-        same = wishes.embeds is not None and np.array_equal(wishes.embeds, chunk.embeds)
-        wishes.embeds = chunk.embeds
+        same = sent.embeds is not None and np.array_equal(sent.embeds, chunk.embeds)
+        sent.embeds = chunk.embeds
         return None if same else self._to_device(chunk.embeds)
 
-    def _guide(self, state: Canvas, chunk: Chunk, options: Mapping[str, ControlValue]) -> None:
-        wishes, negative = state.wishes, None
-        if (wished := chunk.negative_embeds) is not wishes.negative:
-            wishes.negative = wished
+    def _guide(self, state: StreamState, chunk: Chunk, options: Mapping[str, ControlValue]) -> None:
+        sent, negative = state.sent, None
+        if (wished := chunk.negative_embeds) is not sent.negative:
+            sent.negative = wished
             negative = self._to_device(self.encode_negative("").embeds if wished is None else wished)
         scale, delta = float(options["guidance_scale"]), float(options["guidance_delta"])
         self._batch.set_guidance(state.live, scale, delta, negative)
 
-    def _weigh_loras(self, state: Canvas, options: Mapping[str, ControlValue]) -> None:
+    def _weigh_loras(self, state: StreamState, options: Mapping[str, ControlValue]) -> None:
         """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
         asked = {name: float(value) for name, value in options.items() if name.startswith(LORA_OPTION)}
-        before, state.wishes.loras = state.wishes.loras, asked
+        before, state.sent.loras = state.sent.loras, asked
         for name, default in self._lora_defaults.items():
             option = f"{LORA_OPTION}{name}"
             weight = asked.get(option, default)

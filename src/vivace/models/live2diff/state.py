@@ -50,7 +50,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Passenger:
+class InsideFrame:
     """A frame inside."""
 
     number: int
@@ -93,7 +93,7 @@ class LiveState:
     """`[2 8 4 h w]`: latents and depth of the last eight frames, frame `n` at `n % 8`."""
     cache: KvCache
     clock: AnchorClock = field(default_factory=AnchorClock)
-    inside: deque[Passenger | None] = field(default_factory=deque)
+    inside: deque[InsideFrame | None] = field(default_factory=deque)
     """The frames in the rows."""
     next_number: int = 0
     """Of the next frame in its scene."""

@@ -19,10 +19,10 @@ from vivace.models.mini.moving import MovingTextures
 from vivace.models.mini.state import (
     EFFORT_SCALES,
     MAX_AGE,
-    Canvas,
+    EffortBuffers,
     MiniState,
     geometry,
-    open_canvas,
+    open_buffers,
     textures_at_rest,
 )
 from vivace.models.mini.styles import STYLES
@@ -95,23 +95,21 @@ class MiniModel:
         """
         check_size(size)
         try:
-            canvases = tuple(
-                open_canvas(geometry(size, scale), seed, self._cfg, self._ahead) for scale in EFFORT_SCALES
-            )
+            levels = tuple(open_buffers(geometry(size, scale), seed, self._cfg, self._ahead) for scale in EFFORT_SCALES)
         except MemoryError as error:
             need = self.nbytes(size) / 2**20
             raise CapacityError(
                 f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
             ) from error
-        state = MiniState(size, seed, canvases, CameraMotion())
-        self._executor(canvases[0])
+        state = MiniState(size, seed, levels, CameraMotion())
+        self._executor(levels[0])
         return state
 
     def prepare_efforts(self, state: MiniState) -> None:
         """Compile the network for every working size of a stream, several at once."""
-        self._network.prepare(*(canvas.inputs for canvas in state.canvases))
-        for canvas in state.canvases:
-            self._executor(canvas)
+        self._network.prepare(*(buffers.inputs for buffers in state.levels))
+        for buffers in state.levels:
+            self._executor(buffers)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt, remembering the last few hundred."""
@@ -137,15 +135,15 @@ class MiniModel:
                 f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
                 " resize it first"
             )
-        canvas = self._canvas(state, chunk.effort)
-        inputs = canvas.inputs
+        buffers = self._buffers(state, chunk.effort)
+        inputs = buffers.inputs
         inputs["source"][...] = chunk.rgb
         inputs["embeds"][0] = chunk.embeds
-        inputs["ages"][...] = canvas.ring.ages(MAX_AGE)
+        inputs["ages"][...] = buffers.ring.ages(MAX_AGE)
         if self.follow_camera:
-            canvas.move_textures(state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size)))
-        canvas.begin()
-        executor = self._executor(canvas)
+            buffers.move_textures(state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size)))
+        buffers.begin()
+        executor = self._executor(buffers)
         times = denoising_times(chunk.denoising_steps)
         outputs: Arrays = {}
         for t, t_next in zip(times, (*times[1:], 0.0), strict=True):
@@ -156,43 +154,43 @@ class MiniModel:
                 raise StepError(f"the embedded model failed on a frame: {error}") from error
             small = np.asarray(outputs["small"], np.float32)
             if t_next > 0:
-                canvas.go_on(euler_step(canvas.x_t, small, t, t_next))
+                buffers.go_on(euler_step(buffers.x_t, small, t, t_next))
         if not np.isfinite(small.sum()):
             raise StepError("the embedded model gave numbers that are not finite; reset the stream")
-        canvas.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
+        buffers.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
         inputs["previous"][...] = small
-        canvas.textures.look_ahead()
+        buffers.textures.look_ahead()
         return np.array(outputs["picture"], np.uint8)
 
-    def _canvas(self, state: MiniState, effort: float) -> Canvas:
-        """Return the canvas for an effort."""
+    def _buffers(self, state: MiniState, effort: float) -> EffortBuffers:
+        """Return the buffers for an effort."""
         wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
         if wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.
-            _forget(state.canvases[wanted])
-        return state.canvases[state.level]
+            _forget(state.levels[wanted])
+        return state.levels[state.level]
 
-    def _executor(self, canvas: Canvas) -> Executor:
-        if canvas.executor is None:
-            canvas.executor = self._network.executor(canvas.inputs)
-        return canvas.executor
+    def _executor(self, buffers: EffortBuffers) -> Executor:
+        if buffers.executor is None:
+            buffers.executor = self._network.executor(buffers.inputs)
+        return buffers.executor
 
     def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
         del keep  # no picture is ever inside
         state.motion.reset()
-        for canvas in state.canvases:
-            _forget(canvas)
+        for buffers in state.levels:
+            _forget(buffers)
             if seed is not None and seed != state.seed:
-                canvas.change_textures(MovingTextures(textures_at_rest(canvas.geometry, seed), self._ahead))
+                buffers.change_textures(MovingTextures(textures_at_rest(buffers.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
 
 
-def _forget(canvas: Canvas) -> None:
-    canvas.ring.clear()
-    canvas.inputs["previous"][...] = 0
+def _forget(buffers: EffortBuffers) -> None:
+    buffers.ring.clear()
+    buffers.inputs["previous"][...] = 0
 
 
 def check_size(size: tuple[int, int]) -> None:

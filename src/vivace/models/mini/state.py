@@ -97,7 +97,7 @@ def geometry(size: tuple[int, int], effort_scale: float = 1.0) -> Geometry:
 
 
 @dataclass(slots=True)
-class Canvas:
+class EffortBuffers:
     """The buffers of one effort level: the graph's inputs by name, in place, and the noise a frame starts from."""
 
     geometry: Geometry
@@ -162,21 +162,21 @@ class Canvas:
 
 @dataclass(slots=True)
 class MiniState:
-    """One stream of the embedded model: a canvas per effort level, and which is in use."""
+    """One stream of the embedded model: buffers for each effort level, and which is in use."""
 
     size: tuple[int, int]
     seed: int
-    canvases: tuple[Canvas, ...]
+    levels: tuple[EffortBuffers, ...]
     motion: CameraMotion
     level: int = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-        return sum(canvas.nbytes for canvas in self.canvases)
+        return sum(buffers.nbytes for buffers in self.levels)
 
 
-def open_canvas(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> Canvas:
+def open_buffers(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> EffortBuffers:
     """Allocate and fill the buffers of one effort level; `ahead` lays textures that are foreseen."""
     ring = KvRing(
         blocks=len(cfg.temporal_blocks),
@@ -195,7 +195,7 @@ def open_canvas(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> Can
     inputs["screens"][...] = screens(place.working_height, place.working_width)[None]
     inputs["fine_screens"][...] = screens(place.height, place.width, place.scale_y, place.scale_x)[None]
     inputs["log_scale"][...] = place.log_scale
-    return Canvas(place, inputs, textures, ring)
+    return EffortBuffers(place, inputs, textures, ring)
 
 
 _at_rest: WeakValueDictionary[tuple[Geometry, int], Rest] = WeakValueDictionary()

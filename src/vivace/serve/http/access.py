@@ -16,7 +16,7 @@ SECRET_HEADER = "x-session-secret"
 _EVERYTHING_BUT_OTHERS = frozenset(set(SCOPES) - {"admin"})
 
 
-class Doorkeeper:
+class AccessControl:
     """Says who a request comes from, and refuses those that may not do what they ask."""
 
     def __init__(self, token_secret: str | None, *, clock: Callable[[], float] = time.time) -> None:

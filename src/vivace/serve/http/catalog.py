@@ -27,7 +27,7 @@ THUMBNAIL_MAX_AGE_S = 3_600
 async def models(request: Request) -> dict[str, Any]:
     """List the models this server offers, the default first, with a schema of each model's options."""
     server = server_of(request)
-    server.door.need(request, "view")
+    server.access_control.need(request, "view")
     loaded = server.hub.models()
     return {"models": [_model(name, profile, loaded.get(name)) for name, profile in server.settings.offered.items()]}
 
@@ -35,7 +35,7 @@ async def models(request: Request) -> dict[str, Any]:
 @router.get("/presets")
 async def presets(request: Request) -> dict[str, Any]:
     """List prompts to begin with."""
-    server_of(request).door.need(request, "view")
+    server_of(request).access_control.need(request, "view")
     return {
         "presets": [
             {"key": key, "title": title, "prompt": prompt, "thumbnail": f"/v1/presets/{key}.jpg"}
@@ -60,7 +60,7 @@ async def thumbnail(key: str, request: Request) -> Response:
 async def quota(request: Request) -> Quota:
     """Say how many sessions the client may open, and how many slots are free."""
     server = server_of(request)
-    access = server.door.need(request, "view")
+    access = server.access_control.need(request, "view")
     return server.hub.quota(access.client)
 
 
@@ -71,7 +71,7 @@ async def config(request: Request) -> dict[str, Any]:
     return {
         "version": VERSION,
         "protocol": PROTOCOL_VERSION,
-        "token_needed": server.door.asks_for_tokens,
+        "token_needed": server.access_control.asks_for_tokens,
         "recording": server.settings.recordings is not None,
         "size": list(server.settings.size),
         "limits": limits_of(server).model_dump(),

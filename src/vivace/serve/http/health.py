@@ -29,6 +29,6 @@ async def readyz(request: Request) -> dict[str, str]:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics; for operators."""
     server = server_of(request)
-    server.door.need_operator(request)
+    server.access_control.need_operator(request)
     text, kind = server.numbers.render()
     return Response(text, headers={"Content-Type": kind})

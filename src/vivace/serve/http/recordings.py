@@ -29,9 +29,9 @@ class RecordingView(BaseModel):
 async def list_recordings(request: Request) -> dict[str, list[RecordingView]]:
     """List the recordings, newest first; for operators."""
     server = server_of(request)
-    server.door.need_operator(request)
-    shelf = server.hub.shelf
-    found = [] if shelf is None else await asyncio.to_thread(shelf.list)
+    server.access_control.need_operator(request)
+    store = server.hub.recording_store
+    found = [] if store is None else await asyncio.to_thread(store.list)
     return {
         "recordings": [
             RecordingView(
@@ -46,7 +46,7 @@ async def list_recordings(request: Request) -> dict[str, list[RecordingView]]:
 async def download(name: str, request: Request) -> FileResponse:
     """Download a recording, whole or by ranges. Names cannot be guessed: who knows one was told it."""
     server = server_of(request)
-    server.door.need(request, "view")
+    server.access_control.need(request, "view")
     path = await _find(server, name)
     return FileResponse(path, media_type="video/mp4", filename=name, headers={"Cache-Control": "private, no-store"})
 
@@ -55,7 +55,7 @@ async def download(name: str, request: Request) -> FileResponse:
 async def delete(name: str, request: Request) -> None:
     """Delete a recording; for operators."""
     server = server_of(request)
-    server.door.need_operator(request)
+    server.access_control.need_operator(request)
     path = await _find(server, name)
     await asyncio.to_thread(path.unlink, missing_ok=True)
 
@@ -66,8 +66,8 @@ async def _find(server: Server, name: str) -> Path:
     Raises:
         ApiError: 404, the same for a name that could not be one and for a file that is not there.
     """
-    shelf = server.hub.shelf
-    path = None if shelf is None else await asyncio.to_thread(shelf.find, name)
+    store = server.hub.recording_store
+    path = None if store is None else await asyncio.to_thread(store.find, name)
     if path is None:
         raise ApiError(404, "no_recording", f"there is no recording {name[:60]!r}; /v1/recordings lists them")
     return path

@@ -114,7 +114,7 @@ class OpenedSession(SessionView):
 async def open_session(body: OpenBody, request: Request, response: Response) -> OpenedSession:
     """Open a session, or take back one whose connection was lost."""
     server = server_of(request)
-    access = server.door.need(request, "publish")
+    access = server.access_control.need(request, "publish")
     session = await open_for(server, access.client, body)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     response.headers["Cache-Control"] = "no-store"
@@ -125,7 +125,7 @@ async def open_session(body: OpenBody, request: Request, response: Response) -> 
 async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
     """List the sessions; for operators."""
     server = server_of(request)
-    server.door.need_operator(request)
+    server.access_control.need_operator(request)
     return {"sessions": [await view(session) for session in server.hub.sessions()]}
 
 
@@ -133,9 +133,9 @@ async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
 async def show_session(session_id: str, request: Request) -> SessionView:
     """Show one session."""
     server = server_of(request)
-    server.door.need(request, "view")
+    server.access_control.need(request, "view")
     session = find(server, session_id)
-    server.door.need_view(request, session)
+    server.access_control.need_view(request, session)
     return await view(session)
 
 
@@ -143,9 +143,9 @@ async def show_session(session_id: str, request: Request) -> SessionView:
 async def end_session(session_id: str, request: Request) -> None:
     """End a session; its recording is closed."""
     server = server_of(request)
-    server.door.need(request, "publish")
+    server.access_control.need(request, "publish")
     session = find(server, session_id)
-    access = server.door.need_control(request, session)
+    access = server.access_control.need_control(request, session)
     if access.may("admin"):
         server.hub.end(session.id, "admin", "the operator of the server ended the session")
     else:
@@ -157,9 +157,9 @@ async def end_session(session_id: str, request: Request) -> None:
 async def offer(session_id: str, body: Offer, request: Request) -> Answer:
     """Publish and play in one connection."""
     server = server_of(request)
-    server.door.need(request, "publish")
+    server.access_control.need(request, "publish")
     session = find(server, session_id)
-    server.door.need_control(request, session)
+    server.access_control.need_control(request, session)
     _, sdp = await server.peers.answer(session, "both", body.sdp)
     return Answer(sdp=sdp)
 
@@ -170,9 +170,9 @@ async def control(websocket: WebSocket, session_id: str) -> None:
     server = server_of(websocket)
     await websocket.accept()
     try:
-        server.door.need(websocket, "publish")
+        server.access_control.need(websocket, "publish")
         session = find(server, session_id)
-        server.door.need_control(websocket, session)
+        server.access_control.need_control(websocket, session)
     except (ApiError, VivaceError) as error:
         refusal = error if isinstance(error, ApiError) else api_error(error)
         how = server.hub.how_ended(session_id) if refusal.status == 404 else None

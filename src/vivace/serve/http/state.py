@@ -9,7 +9,7 @@ from typing import Any, cast
 from fastapi import Request
 from starlette.requests import HTTPConnection
 
-from vivace.serve.http.access import Doorkeeper
+from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ApiError
 from vivace.serve.hub import Hub
 from vivace.serve.numbers import Numbers
@@ -95,7 +95,7 @@ class Server:
 
     settings: ServeSettings
     hub: Hub
-    door: Doorkeeper
+    access_control: AccessControl
     peers: Peers
     thumbnails: Thumbnails
     numbers: Numbers

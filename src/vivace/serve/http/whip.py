@@ -44,7 +44,7 @@ async def publish_new(
     serve the source passes untouched, and the header `Vivace-Notices` says so.
     """
     server = server_of(request)
-    access = server.door.need(request, "publish")
+    access = server.access_control.need(request, "publish")
     offer = await sdp_body(request)
     controls = Controls(prompt=prompt, strength=strength)
     session = await open_for(server, access.client, OpenBody(model=model, controls=controls))
@@ -63,9 +63,9 @@ async def publish_new(
 async def publish(session_id: str, request: Request) -> Response:
     """Publish to a session; whoever published to it before is disconnected."""
     server = server_of(request)
-    server.door.need(request, "publish")
+    server.access_control.need(request, "publish")
     session = find(server, session_id)
-    server.door.need_control(request, session)
+    server.access_control.need_control(request, session)
     return await _connect(server, session, "publish", await sdp_body(request))
 
 
@@ -73,9 +73,9 @@ async def publish(session_id: str, request: Request) -> Response:
 async def watch(session_id: str, request: Request) -> Response:
     """Watch a session."""
     server = server_of(request)
-    server.door.need(request, "view")
+    server.access_control.need(request, "view")
     session = find(server, session_id)
-    server.door.need_view(request, session)
+    server.access_control.need_view(request, session)
     return await _connect(server, session, "play", await sdp_body(request))
 
 
@@ -85,7 +85,7 @@ async def watch(session_id: str, request: Request) -> Response:
 async def options(request: Request) -> Response:
     """Say what may be posted, and the ICE servers to those who may connect."""
     server = server_of(request)
-    server.door.need(request, "view")
+    server.access_control.need(request, "view")
     return Response(status_code=204, headers={"Accept-Post": SDP, **_ice_links(server)})
 
 

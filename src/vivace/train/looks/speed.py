@@ -125,7 +125,7 @@ def race(
     chunk = Chunk(rgb[None], shipped.encode_prompt("ink").embeds)
     for _ in range(WARM_UP):
         shipped.step([state], [chunk])
-    executor = state.canvases[state.level].executor
+    executor = state.levels[state.level].executor
     assert executor is not None
     timings.append((Timing("mini, as shipped"), executor.run, lambda: shipped.step([state], [chunk])))
     torch.manual_seed(0)

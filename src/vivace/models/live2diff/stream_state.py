@@ -33,7 +33,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
-class Wishes:
+class SentControls:
     """What a stream was last told, so that only what changes is sent to the device."""
 
     embeds: NDArray[np.float32] | None = None
@@ -42,10 +42,10 @@ class Wishes:
     loras: Mapping[str, float] = field(default_factory=dict)
 
 
-class Easel:
+class StepBuffers:
     """What is recorded, and the buffers it reads and writes.
 
-    Apart from the canvas, whose programs hold it: they would hold each other, and a closed stream would keep its memory
+    Apart from the state, whose programs hold it: they would hold each other, and a closed stream would keep its memory
     until Python looks for such circles.
     """
 
@@ -83,7 +83,7 @@ class Easel:
         self.painted.copy_(((picture.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0))
 
 
-class Canvas:
+class StreamState:
     """One stream: its memory, the buffers of its pictures, and the recorded steps between them."""
 
     def __init__(
@@ -104,21 +104,21 @@ class Canvas:
         self.size = size
         self.live = live
         self.motion = CameraMotion()
-        self.wishes = Wishes()
+        self.sent = SentControls()
         self.seed = 0
         self.mode = mode
         self._frames_with_depth = 0
         self._batch, self._timer = batch, timer
         self._device = device
-        self._easel = easel = Easel(parts, batch, live, size)
+        self._step_buffers = step_buffers = StepBuffers(parts, batch, live, size)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
         self._side = torch.cuda.Stream(device) if pinned else None
         # Depth runs beside the others and must not share their memory.
         main_pool, side_pool = pools or (None, None)
-        self._encode = Program(easel.encode, device=device, mode=mode, pool=main_pool)
-        self._depth = Program(easel.depth, device=device, mode=mode, pool=side_pool)
-        self._denoise = Program(easel.denoise, device=device, mode=mode, pool=main_pool)
-        self._decode = Program(easel.decode, device=device, mode=mode, pool=main_pool)
+        self._encode = Program(step_buffers.encode, device=device, mode=mode, pool=main_pool)
+        self._depth = Program(step_buffers.depth, device=device, mode=mode, pool=side_pool)
+        self._denoise = Program(step_buffers.denoise, device=device, mode=mode, pool=main_pool)
+        self._decode = Program(step_buffers.decode, device=device, mode=mode, pool=main_pool)
 
     @property
     def nbytes(self) -> int:
@@ -149,7 +149,7 @@ class Canvas:
         """Encode a picture `uint8 [h w 3]`, and its depth unless the last one shall do."""
         self._given.numpy()[...] = rgb
         # Waits for the copy, which the next picture would otherwise overtake.
-        self._easel.rgb.copy_(self._given)
+        self._step_buffers.rgb.copy_(self._given)
         if not look_at_depth:
             with self._timer("encode"):
                 self._encode()
@@ -181,8 +181,8 @@ class Canvas:
         """
         with self._timer("decode"):
             self._decode()
-        picture: Picture = self._easel.painted.cpu().numpy()
-        if not bool(self._easel.finite):
+        picture: Picture = self._step_buffers.painted.cpu().numpy()
+        if not bool(self._step_buffers.finite):
             raise StepError("the network gave numbers that are not finite; the stream begins anew")
         # On a CPU the buffer itself would be given away.
         return picture.copy() if self._device.type == "cpu" else picture
@@ -197,7 +197,7 @@ class Canvas:
     def reset(self) -> None:
         """Forget every frame."""
         self._batch.reset(self.live)
-        self.wishes.embeds = None  # the buffers of the rows are empty again
+        self.sent.embeds = None  # the buffers of the rows are empty again
         self._forget_sight()
 
     def wants_depth(self, every: int) -> bool:
@@ -207,13 +207,13 @@ class Canvas:
         return due
 
     def _forget_sight(self) -> None:
-        self._easel.bounds.reset()
+        self._step_buffers.bounds.reset()
         self.motion.reset()
         self._frames_with_depth = 0
 
 
 def picture_nbytes(size: tuple[int, int]) -> int:
-    """Return the bytes of a canvas's own buffers: given, on the device, painted."""
+    """Return the bytes of a state's own buffers: given, on the device, painted."""
     return 3 * 3 * size[0] * size[1]
 
 
