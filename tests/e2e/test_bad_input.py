@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import vivace.media.source
+import vivace.media.open
 import vivace.models
 from e2e.helpers import CLIP_FRAMES, Vivace, count_frames
 from vivace.errors import CheckpointError, SourceLostError
@@ -145,7 +145,7 @@ class Unplugged(Source):
 def test_a_camera_that_vanishes_leaves_what_came_before(
     vivace_here: Vivace, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vivace.media.source, "open_source", lambda *_, **__: Unplugged(open_source(clip), 7))
+    monkeypatch.setattr(vivace.media.open, "open_source", lambda *_, **__: Unplugged(open_source(clip), 7))
     done = vivace_here("run", "camera", "-p", "oil painting", "-o", "out.mp4", "--stats", "s.json", "--every-frame")
     assert done.code == 3
     assert "plugged in" in done.err
