@@ -57,13 +57,13 @@ def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
     code = (
         "import threading, time\n"
         "from vivace.models.mini.config import MiniConfig\n"
-        "from vivace.models.mini.state import geometry, open_canvas\n"
+        "from vivace.models.mini.state import geometry, open_buffers\n"
         "from vivace.models.mini.weights import read_files\n"
         "from vivace.runtime.openvino import OpenVinoNetwork\n"
         "files = read_files()\n"
         "network = OpenVinoNetwork(files.graph, files.constants)\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "inputs = open_canvas(geometry((64, 64)), 0, MiniConfig(), ThreadPoolExecutor(1)).inputs\n"
+        "inputs = open_buffers(geometry((64, 64)), 0, MiniConfig(), ThreadPoolExecutor(1)).inputs\n"
         "threading.Thread(target=network.prepare, args=(inputs,), daemon=True).start()\n"
         "while not network._lock.locked() and not network._compiled: time.sleep(0.001)"
     )
