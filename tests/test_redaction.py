@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vivace.client import ServerError
 from vivace.errors import ControlError, UnknownPromptError, VivaceError
 from vivace.redaction import LONGEST, MARK, redact, redact_address, redact_error
+from vivace.serve.auth import make_token
 
 GREEK = "αβγδεζηθ"
 """Secrets are made of these and of punctuation; nothing else here is, so none of them may be left."""
@@ -160,6 +161,9 @@ def test_what_is_redacted_stays_so(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
+WEB_TOKEN = make_token("s" * 43, frozenset({"view"}), expires_s=60, now_s=0.0)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -172,6 +176,9 @@ def test_what_is_redacted_stays_so(text: str) -> None:
         ("rtmp:\\host\\live\\key", "rtmp:\\host\\live\\***"),
         ("mask is 'rtsp://admin:secr'... (99 characters)", "mask is 'rtsp://***'... (99 characters)"),
         ('{"to":"rtmp://host/live/key","from":"a/b"}', '{"to":"rtmp://host/live/***","from":"a/b"}'),
+        (f"the token {WEB_TOKEN} has expired.", "the token *** has expired."),
+        (f"whip:https://host/whip/{WEB_TOKEN}?x={WEB_TOKEN}, refused", "whip:https://host/whip/***?x=***, refused"),
+        (f"'{WEB_TOKEN}'", "'***'"),
     ],
 )
 def test_secrets_outside_of_addresses_are_hidden_too(text: str, shown: str) -> None:
@@ -189,6 +196,7 @@ def test_secrets_outside_of_addresses_are_hidden_too(text: str, shown: str) -> N
         "give one like http://127.0.0.1:8787.",
         "scene:city?seed=3&frames=90",
         "12:30 at 4:5@",
+        "eyJ.a.b, heyJude.mp3.zip, eyJohn.tar.gz",
     ],
 )
 def test_words_that_only_look_like_it_stay(text: str) -> None:
@@ -240,6 +248,8 @@ WORDS = (
     '"',
     "--a ",
     "http://a?b=",
+    "eyJabcde.",
+    " eyJabcde.ab",
 )
 
 

@@ -1,7 +1,7 @@
 """Addresses, and text with addresses in it, as they may be shown: without passwords, tokens and stream keys.
 
-Secret is who opens an address (`user:password@`), what goes by the name of a secret in its query (`?token=…`), and the
-end of an RTMP address, where the stream key stands.
+Secret is who opens an address (`user:password@`), what goes by the name of a secret in its query (`?token=…`), the end
+of an RTMP address, where the stream key stands, and a JSON Web Token wherever it stands.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ _PAIR = re.compile(rf"(?P<name>[\w.%~\[\]-]{{1,128}})(?P<between>=){_VALUE}")
 _FLAG = re.compile(rf"(?<!\S)(?P<name>--?[\w-]+)(?P<between>\s+)(?!-){_VALUE}")
 _HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<value>[\w.~+/=-]+)", re.IGNORECASE)
 _USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(&=?#]{2,}:[^\s@/\\]+@(?=[\w\[])")
+_WEB_TOKEN = re.compile(
+    r"(?<![\w-])eyJ[\w-]{5,4096}\.[\w-]{2,8192}\.[\w-]{0,4096}"
+)  # base64 of `{"`, and two parts more
 # What stands after an address or a value in a sentence and is not of it.
 _PUNCTUATION = re.compile(r"[.,:;!?'`…)\]}]*\Z")
 
@@ -109,6 +112,7 @@ def _redact(text: str, depth: int) -> str:
     text = _ADDRESS_IN_TEXT.sub(_but_for_punctuation(_redact_address, depth), text)
     text = _ADDRESS_ENCODED.sub(_but_for_punctuation(_redact_encoded, depth), text)
     text = _USER_AT_HOST.sub(f"{MARK}@", text)
+    text = _WEB_TOKEN.sub(MARK, text)
     for pattern in (_PAIR, _FLAG):
         text = pattern.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
     return _HEADER.sub(_redact_value, text)
