@@ -17,6 +17,8 @@ MAX_OPTIONS = 64
 MAX_MASK_BYTES = 512 * 1024
 """Of a mask as base64 text: a PNG of one bit a pixel at 1080p is a tenth of it."""
 
+MAX_ID_CHARS = 64
+"""Of what a client calls a message, to find its answer."""
 OptionName = Annotated[str, Field(max_length=100)]
 OptionValue = StrictBool | StrictFloat | StrictInt | Annotated[StrictStr, Field(max_length=MAX_PROMPT_CHARS)]
 
@@ -57,7 +59,7 @@ class Update(_Message):
     """Change controls, all of them at one frame boundary."""
 
     type: Literal["update"] = "update"
-    id: Annotated[str, Field(max_length=64)] | None = None
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
     controls: Controls
 
 
@@ -65,7 +67,7 @@ class Ping(_Message):
     """I am here. Sent every few seconds; a session whose client is silent for too long is absent."""
 
     type: Literal["ping"] = "ping"
-    id: Annotated[str, Field(max_length=64)] | None = None
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
     presented: list[tuple[int, float]] = Field(default_factory=list, max_length=64)
     """Measured glass-to-glass times of shown frames, `(frame index, ms)`, where the client can measure them."""
 
@@ -74,7 +76,7 @@ class Record(_Message):
     """Begin or end a recording of the output."""
 
     type: Literal["record"] = "record"
-    id: Annotated[str, Field(max_length=64)] | None = None
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
     on: bool
 
 

@@ -236,6 +236,7 @@ def test_an_output_that_fails_is_told_and_the_others_go_on(
     ("outputs", "said"),
     [
         (["null", "null"], "-o null is given twice"),
+        (["a.mp4", "./a.mp4"], "a.mp4 is given twice"),
         (["null", "nowhere/a.mp4"], "there is no folder nowhere"),
         (["a.mp4", "a.xyz"], "unknown kind of file .xyz"),
     ],
@@ -263,5 +264,7 @@ def test_photographs_go_to_pictures_only(
     run = ["run", "photo.png", "-p", "red"]
     assert main([*run, "-o", "a.png", "-o", "b.jpg"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "a.png", "b.jpg"}
-    assert main([*run, "-o", "c.png", "-o", "null"]) == 2
+    assert main([*run, "-o", "null", "-o", "c.png"]) == 0
+    assert Path("c.png").exists()
+    assert main([*run, "-o", "d.png", "-o", "d.mp4"]) == 2
     assert "a picture by itself goes to pictures" in capsys.readouterr().err

@@ -127,6 +127,15 @@ def test_nonsense_is_answered_and_the_session_goes_on(server: Running, text: str
         assert control.hear("pong")["id"] == "still here"
 
 
+def test_the_answer_to_what_cannot_be_used_says_what_it_answers(server: Running) -> None:
+    with channel(server, server.open()) as control:
+        for controls in ({"promt": "x"}, {"events": [["flash"]]}, {"prompt": "x" * 2_001}):
+            control.say(type="update", id="3", controls=controls)
+            assert control.hear("error")["id"] == "3"
+        control.say(type="update", id="x" * 65, controls={})
+        assert control.hear("error")["id"] is None
+
+
 def test_binary_nonsense_too(server: Running) -> None:
     with channel(server, server.open()) as control:
         control.socket.send_bytes(bytes(range(256)))

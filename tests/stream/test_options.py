@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import vivace
-from fakes import FakeModel, pictures
+from fakes import FakeModel, fail_on, pictures
 from vivace.errors import ControlError
 from vivace.models.base import ControlSpec
 from vivace.stream.controls import Controls, check_changes
@@ -51,6 +51,7 @@ def test_options_that_cannot_be_used_are_refused_by_name(options, message):
     ("events", "message"),
     [
         (["ancor"], "fake has no event 'ancor'; did you mean anchor"),
+        ([["anchor"]], "fake has no event"),
         (["warp"], "fake has no event 'warp'; there are anchor"),
         ([3], "fake has no event 3"),
         ("anchor", "events is 'anchor'; give a list of names"),
@@ -101,11 +102,45 @@ def test_typed_values_are_what_their_controls_hold():
         {"kind": "switch", "default": 1.0},
         {"kind": "choice", "default": "c", "choices": ("a", "b")},
         {"kind": "text", "default": 0.0},
+        {"default": None},
+        {"default": 0.5, "whole": True},
+        {"high": float("inf")},
+        {"kind": "choice", "default": "warm", "choices": "warm"},
     ],
 )
 def test_a_control_whose_default_it_could_not_take_cannot_be_declared(wrong):
     with pytest.raises(ValueError, match=r"control odd: .* is no"):
         ControlSpec(name="odd", help="", **wrong)
+
+
+def test_a_control_needs_a_name_and_a_kind_and_no_namesake():
+    for name in ("", "a=b", " a", "ä" * 200):
+        with pytest.raises(ValueError, match="is no name of a control"):
+            ControlSpec(name=name, help="")
+    with pytest.raises(ValueError, match="there is no kind 'nmuber'; known: number, switch"):
+        ControlSpec(name="odd", help="", kind="nmuber")
+    with pytest.raises(ValueError, match="model fake declares the control 'warp' twice"):
+        FakeModel(options=(OPTIONS[1], OPTIONS[1]))
+
+
+def test_an_event_asked_for_before_the_first_frame_happens_at_it():
+    model = FakeModel(options=OPTIONS)
+    with vivace.Stream(model, prompt="red") as stream:
+        assert stream.reanchor().frame_index == 0
+        for frame in pictures(2):
+            stream.push(frame.rgb)
+    assert [chunk.events for chunk in model.chunks] == [{"anchor"}, set()]
+
+
+def test_an_event_of_a_step_that_failed_happens_at_the_next():
+    model = FakeModel(options=OPTIONS, on_step=fail_on(1))
+    with vivace.Stream(model, prompt="red", detect_cuts=False) as stream:
+        frames = pictures(4)
+        stream.push(frames[0].rgb)
+        stream.reanchor()
+        for frame in frames[1:]:
+            stream.push(frame.rgb)
+    assert [bool(chunk.events) for chunk in model.chunks] == [False, True, True, False]
 
 
 def test_a_stream_takes_a_negative_prompt_and_options_and_anchors_anew_on_request():

@@ -455,6 +455,10 @@ def test_a_failure_inside_a_lagging_model_loses_no_frame():
         ([made(1, size=(3, 3))], "returned uint8 (1, 3, 3, 3) instead of uint8 ('n', 16, 32, 3)"),
         ([StepResult(np.zeros((1, 16, 32, 3), np.float32))], "returned float32 (1, 16, 32, 3) instead of uint8"),
         ([made(2)], "returned 2 pictures, of 1 inside it 0 to 1 were due"),
+        ([np.zeros((1, 16, 32, 3), np.uint8)], "returned ndarray instead of a StepResult"),
+        ([made(1, "some")], "says that 'some' was edited; it is 'all', 'none' or a mask"),
+        ([StepResult(made(1).rgb, work=float("nan"))], "says that it did nan of its work"),
+        ([StepResult(made(1).rgb, work=7.0)], "says that it did 7.0 of its work"),
         ([], "returned 0 results of one stream"),
         ([made(1), made(1)], "returned 2 results of one stream"),
         ([made(1, np.zeros((2, 4, 4), np.uint8))], "a mask uint8 (2, 4, 4) for 1 pictures"),
@@ -469,6 +473,27 @@ def test_a_model_that_returns_something_else_than_promised_has_failed(results, s
     [source] = pictures(1)
     np.testing.assert_array_equal(rig.play([source])[0].rgb, source.rgb)
     assert said in rig.stats.last_error
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 2])
+def test_a_model_cannot_write_into_the_source(chunk_frames):
+    def scribble(chunk):
+        chunk.rgb[:] = 0
+
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, on_step=scribble))
+    frames = pictures(2)
+    before = rgbs(frames)
+    assert rgbs(rig.play(frames)) == before
+    assert "read-only" in rig.stats.last_error
+
+
+def test_a_size_that_another_change_overtakes_is_let_go():
+    rig = Rig()
+    rig.play(pictures(1))
+    rig.session.prepare((16, 8), 0)
+    spare = rig.session._spare
+    rig.session.prepare(SIZE, 0)
+    assert (spare._state, rig.session._spare) == (None, None)
 
 
 def test_a_model_that_trails_by_more_than_it_says_has_failed():

@@ -10,7 +10,8 @@ from pathlib import Path
 from vivace.errors import SinkUnsupportedError, UsageError
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
-from vivace.media.sink import Sink, written_name
+from vivace.media.paths import URL
+from vivace.media.sink import NullSink, Sink, written_name
 from vivace.media.source import Source
 from vivace.redaction import redact_address
 
@@ -38,21 +39,28 @@ def beside(outlets: Sequence[Outlet]) -> Iterator[None]:
 
 
 def open_targets(outputs: Sequence[str] | None, spec: str, source: Source) -> list[Sink]:
-    """Open the sinks the user named, a window first, since it belongs to the thread that runs the program.
+    """Open the sinks the user named: a window first, since it belongs to the thread that runs the program, null last.
 
     Raises:
         UsageError: the same twice, or pictures by themselves beside a video.
         SinkError: one cannot be opened; those before it are closed.
     """
-    named: list[str | None] = [*sorted(outputs or (), key=lambda output: output != "window")] or [None]
-    if repeated := [output for output in set(named) if named.count(output) > 1]:
+    order = {"window": 0, "null": 2}
+    named: list[str | None] = [*sorted(outputs or (), key=lambda output: order.get(output, 1))] or [None]
+    places = [_place(output) for output in named if output is not None]
+    if repeated := [place for place in places if places.count(place) > 1]:
         raise UsageError(f"-o {repeated[0]} is given twice; name another place, or leave one out.")
     with ExitStack() as opened:
         sinks = [opened.enter_context(open_target(output, spec, source)) for output in named]
-        if len({sink.stills for sink in sinks}) > 1:
+        if len({sink.stills for sink in sinks if not isinstance(sink, NullSink)}) > 1:
             raise UsageError("a picture by itself goes to pictures; let each -o be a picture or a folder.")
         opened.pop_all()
         return sinks
+
+
+def _place(output: str) -> str:
+    """Return where an output leads to, whichever way it is written."""
+    return output if output in ("null", "window") or URL.match(output) else str(Path(output).resolve())
 
 
 def open_target(output: str | None, spec: str, source: Source) -> Sink:

@@ -1,4 +1,8 @@
-"""A sink in a thread of its own: however slow or broken, it holds up neither the stream nor another sink."""
+"""A sink in a thread of its own: a slow or broken one holds up neither a live stream nor another sink of it.
+
+Where every frame counts, the slowest sets the pace. A sink whose library keeps Python's lock while it waits for a
+network holds up everything all the same: FFmpeg does so while it connects.
+"""
 
 from __future__ import annotations
 

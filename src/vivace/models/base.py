@@ -6,9 +6,11 @@ OpenVINO inside the compiled graph), because moving bytes is four times cheaper 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ would have (only where `spec.resets_in_flight`).
 """
 
 
+_CONTROL_NAME = re.compile(r"[A-Za-z][\w .-]{0,98}")
 ControlKind = Literal["number", "switch", "choice", "text", "event"]
 """What a control holds: a number, on or off, one word of several, words; an event happens once and holds nothing."""
 ControlValue = float | bool | str
@@ -57,14 +60,21 @@ class ControlSpec:
         Raises:
             ValueError: it is not.
         """
+        number = type(self.default) in (int, float)
         good = {
-            "number": not isinstance(self.default, (bool, str)) and self.low <= self.default <= self.high,
+            "number": number
+            and math.isfinite(self.high - self.low)
+            and self.low <= cast(float, self.default) <= self.high,
             "switch": isinstance(self.default, bool),
-            "choice": self.default in self.choices,
+            "choice": self.default in tuple(self.choices),
             "text": isinstance(self.default, str),
             "event": True,
         }
-        if not good[self.kind]:
+        if not _CONTROL_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name of a control; use letters, digits, blanks, -, _ and .")
+        if self.kind not in good:
+            raise ValueError(f"control {self.name}: there is no kind {self.kind!r}; known: {', '.join(good)}")
+        if not good[self.kind] or (self.whole and not float(cast(float, self.default)).is_integer()):
             raise ValueError(f"control {self.name}: {self.default!r} is no {self.kind} of its own")
 
 
@@ -93,8 +103,8 @@ class ModelSpec:
     efforts: tuple[float, ...]
     """Shares of the full work the deadline controller may choose from, falling from 1.0."""
     conditions: tuple[str, ...]
-    """Controls that reach the model: `prompt`, `negative_prompt`, `strength`. A strength that reaches the model is its
-    own affair, and nothing is blended but at 0, which is the source exactly."""
+    """Controls that reach the model: `prompt`, `negative_prompt` (such a model is a `NegativeEncoder`, too) and
+    `strength`, which then is the model's own affair: nothing is blended but at 0, which is the source exactly."""
     styles: tuple[str, ...] = ()
     """Names of what the model knows to do, where it is a closed set."""
     default_strength: float = 1.0
@@ -105,6 +115,16 @@ class ModelSpec:
     """Controls of its own that a stream may set."""
     still_area_px: int | None = None
     """Most output area of a picture by itself, where nobody waits for the next; None is `default_area_px`."""
+
+    def __post_init__(self) -> None:
+        """Check that options can be told apart.
+
+        Raises:
+            ValueError: two of one name.
+        """
+        names = [option.name for option in self.options]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"model {self.name} declares the control {min(repeated)!r} twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +150,8 @@ class Chunk:
     """Input of one session to one step."""
 
     rgb: NDArray[np.uint8]
-    """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with."""
+    """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with. Read-only: the source is shown
+    where nothing is painted."""
     embeds: NDArray[np.float32]
     """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`."""
     denoising_steps: int = 1
@@ -159,7 +180,7 @@ class StepResult:
 
     rgb: NDArray[np.uint8]
     """`[n h w 3]`, the next pictures in order. How many is the model's word, from none to all that are inside it; the
-    first chunk of a model with a causal decoder, say, is shorter."""
+    first chunk of a model with a causal decoder, say, is shorter. Given away: the model does not write to it again."""
     edited: Edited = "all"
     """What of these pictures is shown over their source."""
     work: float | None = None
@@ -199,6 +220,13 @@ class StreamModel(Protocol):
 
     def reset(self, state: Any, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
+
+
+class NegativeEncoder(Protocol):
+    """What a model with `negative_prompt` among its conditions has besides."""
+
+    def encode_negative(self, text: str) -> Prompt:
+        """Encode what shall not be seen; cached by text."""
 
 
 @runtime_checkable

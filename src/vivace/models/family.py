@@ -52,16 +52,20 @@ class Family:
 
         Raises:
             BackendUnavailableError: something that it imports is not installed.
+            CheckpointError: there is no such function.
         """
         module, _, name = what.partition(":")
         try:
-            return getattr(import_module(module), name)
+            brought = import_module(module)
         except ModuleNotFoundError as error:
             own = module.split(".")[0]
             if error.name and error.name.split(".")[0] == own:
                 raise
             needs = f"models of family {self.name!r} need {error.name}"
             raise BackendUnavailableError(f"{needs}; {self.install or f'install {error.name}'}") from error
+        if not hasattr(brought, name):
+            raise CheckpointError(f"the family {self.name!r} names {what}, and there is no {name} in {module}")
+        return getattr(brought, name)
 
 
 @cache

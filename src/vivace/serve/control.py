@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from vivace.errors import SessionClosedError, VivaceError, describe_invalid
-from vivace.messages import ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
+from vivace.messages import MAX_ID_CHARS, ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
 from vivace.serve.session import LiveSession
 
 _log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Conversation:
         try:
             message = _CLIENT_MESSAGE.validate_json(text)
         except ValidationError as error:
-            await self._error(None, "bad_message", describe_invalid(error.errors())[:500])
+            await self._error(_id_of(text), "bad_message", describe_invalid(error.errors())[:500])
             return True
         self._session.touch()
         try:
@@ -151,3 +152,13 @@ class Conversation:
 
     async def _error(self, request_id: str | None, code: str, message: str) -> None:
         await self._send(Error(id=request_id, code=code, message=message))
+
+
+def _id_of(text: str | bytes) -> str | None:
+    """Return the id of a message that cannot be used, so that whoever waits for its answer gets it."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = given.get("id") if isinstance(given, dict) else None
+    return found if isinstance(found, str) and len(found) <= MAX_ID_CHARS else None

@@ -12,11 +12,11 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from threading import Lock
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from vivace.errors import ControlError, PromptControl, UnknownPromptError
 from vivace.media.size import Size
-from vivace.models.base import ControlValue, ModelSpec, Prompt, StreamModel
+from vivace.models.base import ControlValue, ModelSpec, NegativeEncoder, Prompt, StreamModel
 from vivace.stream.checks import brief, number_in, whole_number_in
 from vivace.stream.fit import check_size
 from vivace.stream.mask import Mask, open_mask
@@ -65,13 +65,6 @@ class Controls:
         return replace(self, **changes)
 
 
-class NegativeEncoder(Protocol):
-    """What a model with `negative_prompt` among its conditions has besides."""
-
-    def encode_negative(self, text: str) -> Prompt:
-        """Encode what shall not be seen; cached by text."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ack:
     """The answer to an update."""
@@ -107,6 +100,7 @@ class ControlBoard:
         self._now = Snapshot(initial, 0)
         self._next_index = 0
         self._retired: list[Mask] = []
+        self._told_events: Mapping[str, int] = {}
 
     @property
     def controls(self) -> Controls:
@@ -141,6 +135,12 @@ class ControlBoard:
         for mask in retired:
             mask.close()
         return snapshot
+
+    def take_events(self, controls: Controls) -> frozenset[str]:
+        """Return which events were asked for up to these controls and not taken yet, by whichever session."""
+        with self._lock:
+            told, self._told_events = self._told_events, controls.events
+        return frozenset(name for name, count in controls.events.items() if count != told.get(name, 0))
 
     def rewind(self) -> None:
         """Count frames from 0 again: the input has ended."""

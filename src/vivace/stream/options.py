@@ -45,7 +45,7 @@ def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
         raise ControlError(f"events is {brief(value)}; give a list of names")
     known = {option.name: option for option in spec.options if option.kind == "event"}
     for name in value:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ControlError(_no_such_option(name, spec, known, "event"))
     return frozenset(value)
 

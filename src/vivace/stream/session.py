@@ -124,8 +124,8 @@ class Session:
         controls = board.controls
         self.policy = policy or SessionPolicy()
         self._model = model
-        self._seen_events = controls.events
-        """How often each had been asked for when the last chunk went in."""
+        self._events_due: frozenset[str] = frozenset()
+        """Of a step that failed: they have not happened."""
         self._steers_strength = "strength" in model.spec.conditions
         self._board = board
         self._observer = observer
@@ -160,6 +160,11 @@ class Session:
     def chunk_frames(self) -> int:
         """How many frames a step of the model takes."""
         return self._model.spec.chunk_frames
+
+    @property
+    def natural_size(self) -> Size:
+        """Output `(width, height)` in px where the controls name none."""
+        return self._natural_size
 
     @property
     def next_size(self) -> Size:
@@ -204,6 +209,9 @@ class Session:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory; the stream goes on at its present size.
         """
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()  # of a change that another one has overtaken
         if size != self.size:
             self._spare = self._open_slot(size, seed)
 
@@ -265,8 +273,10 @@ class Session:
         frames = [ticket.frame for ticket in tickets]
         frames += frames[-1:] * missing
         negative = controls.negative_prompt
+        rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
+        rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
         return Chunk(
-            frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames]),
+            rgb,
             embeds,
             controls.denoising_steps,
             self.deadline.effort,
@@ -278,9 +288,9 @@ class Session:
         )
 
     def _events(self, controls: Controls) -> frozenset[str]:
-        """Return what was asked for since the last chunk."""
-        before, self._seen_events = self._seen_events, controls.events
-        return frozenset(name for name, count in controls.events.items() if count != before.get(name, 0))
+        """Return what is to happen at the next chunk."""
+        due, self._events_due = self._events_due | self._board.take_events(controls), frozenset()
+        return due
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
         """Make the session fit the controls; return frames that had to come out first."""
@@ -381,6 +391,7 @@ class Session:
             raise
         except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
             self._recover(error)
+            self._events_due = chunk.events
             return StepResult(np.stack([self._stand_in(ticket, chunk) for ticket in self._inside]))
         self._failures = 0
         for index, ticket in enumerate(islice(self._inside, len(result.rgb))):  # those that leave

@@ -88,6 +88,8 @@ class ModelSlot:
         if len(results) != 1:
             raise StepError(f"{self.spec.name} returned {len(results)} results of one stream")
         [result] = results
+        if not isinstance(result, StepResult):
+            raise StepError(f"{self.spec.name} returned {type(result).__name__} instead of a StepResult")
         self._check(result)
         self._given += len(result.rgb)
         return result
@@ -101,6 +103,10 @@ class ModelSlot:
         least, most = max(0, inside - self.spec.output_lag_frames), inside
         if not least <= len(rgb) <= most:
             raise StepError(f"{name} returned {len(rgb)} pictures, of {inside} inside it {least} to {most} were due")
+        if isinstance(edited, str) and edited not in ("all", "none"):
+            raise StepError(f"{name} says that {edited!r} was edited; it is 'all', 'none' or a mask")
+        if result.work is not None and not 0 <= result.work <= 1:  # false for NaN, too
+            raise StepError(f"{name} says that it did {result.work!r} of its work; give a share from 0 to 1")
         if not isinstance(edited, str) and (
             edited.dtype != np.uint8 or edited.ndim != 3 or len(edited) != len(rgb) or edited.size < len(rgb)
         ):

@@ -78,7 +78,7 @@ class Steering:
         """Do now what would hold up a frame, or fail at one."""
         now, session = self._board.controls, self._session()
         before = now.size if session is None else session.size
-        size: Size | None = checked.get("size", now.size) or before
+        size: Size | None = checked.get("size", now.size) or (None if session is None else session.natural_size)
         if size is None:
             return
         mask = checked.get("mask", now.mask)

@@ -352,14 +352,19 @@ class Stream:
 
     def _open(self, source_size: Size, policy: SessionPolicy, *, still: bool = False) -> Session:
         """Return the session, opened or begun anew for a source of this size."""
-        size = self._board.controls.size or choose_size(source_size, self._model.spec, still=still)
-        mask = self._board.controls.mask
-        if mask is not None:
-            mask.prepare(size)
+        controls = self._board.controls
+        try:
+            natural = choose_size(source_size, self._model.spec, still=still)
+        except ControlError:
+            if controls.size is None:
+                raise
+            natural = controls.size  # of a source that does not say its size
+        if controls.mask is not None:
+            controls.mask.prepare(controls.size or natural)
         if self._session is None:
-            self._session = Session(self._model, size, self._board, self._meter, policy, clock=self._clock)
+            self._session = Session(self._model, natural, self._board, self._meter, policy, clock=self._clock)
         else:
-            self._session.begin(size, policy)
+            self._session.begin(natural, policy)
         return self._session
 
     def _policy(self, *, live: bool, source_fps: float | None) -> SessionPolicy:
