@@ -10,7 +10,7 @@ import pytest
 
 from fakes import FakeClock, FakeModel, pictures
 from vivace.media.frame import Frame
-from vivace.stream import Stream
+from vivace.stream import Stream, pipeline
 from vivace.stream.presentation import SHRINKING, PresentationClock, Presenter
 
 FPS = 25
@@ -181,3 +181,19 @@ def test_a_live_run_of_a_model_with_chunks_shows_every_frame_in_order(chunk_fram
     assert shown == sorted(shown)
     assert shown[-1] == 11
     assert len(shown) + stats.dropped == 12
+
+
+def test_what_showing_fails_with_is_raised_where_the_frames_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Presenter):
+        def __init__(self, _show: object, **how: object) -> None:
+            super().__init__(fail, **how)  # type: ignore[arg-type]
+
+    def fail(_frame: Frame) -> None:
+        raise RuntimeError("no screen")
+
+    monkeypatch.setattr(pipeline, "Presenter", Broken)
+    with (
+        Stream(FakeModel(chunk_frames=2), prompt="red", detect_cuts=False) as stream,
+        pytest.raises(RuntimeError, match="no screen"),
+    ):
+        list(stream.run(Clip(pictures(4), Event()), live=True))

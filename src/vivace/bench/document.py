@@ -88,6 +88,29 @@ class MetricInfo(_Part):
     source: str
 
 
+class MetricTable(dict[str, MetricInfo]):
+    """How to read the metrics of a benchmark of time, by key."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self._group = group
+
+    def add(
+        self, key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
+    ) -> None:
+        """Add a metric of the group; `direction` says which values are better."""
+        self[key] = MetricInfo(
+            key=key,
+            title=title,
+            group=self._group,
+            unit=unit,
+            direction=direction,
+            target=target,
+            meaning=meaning,
+            source="docs/bench.md",
+        )
+
+
 class Measurement(_Part):
     """One metric of one system on one case."""
 

@@ -214,6 +214,7 @@ class Pipeline:
         if self._presenter is not None:
             self._presenter.finish()
             self._presenter.join()
+            error = error or self._presenter.error
         self._out.close(error)
 
     def _paint_all(self) -> BaseException | None:

@@ -76,6 +76,8 @@ class Presenter:
         self._waiting: deque[tuple[float, Frame]] = deque()
         self._changed = Condition()
         self._finished = False
+        self.error: BaseException | None = None
+        """What `show` failed with, once the presenter has ended."""
         self._thread = Thread(target=self._run, name="vivace-present", daemon=True)
 
     def start(self) -> Self:
@@ -119,7 +121,6 @@ class Presenter:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        error: BaseException | None = None
         try:
             while (step := self._next()) is not None:
                 frame, late = step
@@ -127,9 +128,9 @@ class Presenter:
                     self._on_drop(each)
                 self._show(frame)
         except BaseException as failure:  # noqa: BLE001  (handed on to whoever owns the presenter)
-            error = failure
+            self.error = failure
             self.stop()
-        self._on_end(error)
+        self._on_end(self.error)
 
     def _next(self) -> tuple[Frame, list[Frame]] | None:
         """Wait for the next frame that is due; return it, and those before it for which it is too late."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from vivace.bench.document import Direction, MetricInfo
+from vivace.bench.document import Direction, MetricInfo, MetricTable
 from vivace.bench.job import TURNS, Job, run_job, take_turns
 from vivace.bench.latency.run import PATHS
 from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
@@ -114,23 +114,14 @@ def _check(options: LatencyOptions) -> None:
 
 def latency_metrics() -> dict[str, MetricInfo]:
     """Return how to read every metric of this benchmark, by key."""
-    found: dict[str, MetricInfo] = {}
+    found = MetricTable("latency")
+    warm_up = ("capture", "deadline", "jitter", "gap", "stalls", "repeated", "shown", "backlog")
 
     def add(
         key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
     ) -> None:
-        found[key] = MetricInfo(
-            key=key,
-            title=title,
-            group="latency",
-            unit=unit,
-            direction=direction,
-            target=target,
-            meaning=f"{meaning} The first {WARMUP_S:g} s of the camera is left out."
-            if key.startswith(("capture", "deadline", "jitter", "gap", "stalls", "repeated", "shown", "backlog"))
-            else meaning,
-            source="docs/bench.md",
-        )
+        note = f" The first {WARMUP_S:g} s of the camera is left out." if key.startswith(warm_up) else ""
+        found.add(key, title, unit, meaning + note, direction, target)
 
     for share in PERCENTILES:
         meaning = f"{share} % of pictures shown are at most this old: from the moment they were due at the camera."
@@ -203,13 +194,8 @@ def latency_metrics() -> dict[str, MetricInfo]:
 
 def webrtc_metrics() -> dict[str, MetricInfo]:
     """Return how to read what only this path measures."""
-    made: dict[str, MetricInfo] = {}
-
-    def add(key: str, title: str, unit: str, meaning: str) -> None:
-        made[key] = MetricInfo(
-            key=key, title=title, group="latency", unit=unit, direction="lower", meaning=meaning, source="docs/bench.md"
-        )
-
+    made = MetricTable("latency")
+    add = made.add
     add("capture_to_present_ms_max", "Oldest picture shown", "ms", "Age of the oldest picture shown after the warm-up.")
     add(
         "prompt_to_pixel_ms_p95",

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from vivace.bench.document import Direction, Measurement, MetricInfo, NotRun
+from vivace.bench.document import Measurement, MetricInfo, MetricTable, NotRun
 from vivace.bench.job import TURNS, Found, Job, run_job, take_turns
 from vivace.bench.speed.growth import EARLY_FRAME
 from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
@@ -229,22 +229,8 @@ def _times(size: tuple[int, int]) -> str:
 
 def speed_metrics() -> dict[str, MetricInfo]:
     """Return how to read every metric of this benchmark, by key."""
-    found: dict[str, MetricInfo] = {}
-
-    def add(
-        key: str, title: str, unit: str, meaning: str, direction: Direction = "lower", target: float | None = None
-    ) -> None:
-        found[key] = MetricInfo(
-            key=key,
-            title=title,
-            group="speed",
-            unit=unit,
-            direction=direction,
-            target=target,
-            meaning=meaning,
-            source="docs/bench.md",
-        )
-
+    found = MetricTable("speed")
+    add = found.add
     add("fps", "Frame rate", "fps", "Output frames a second, decode to encode, every frame, after warm-up.", "higher")
     for share in PERCENTILES:
         meaning = f"{share} % of frames come at most this long after the one before, decode to encode."
