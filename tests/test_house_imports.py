@@ -142,7 +142,7 @@ def test_every_room_has_its_arrows() -> None:
         ("vivace.media.source", "from vivace.models import base"),
         ("vivace.media.source", "from vivace import Stream"),
         ("vivace.stream.session", "import torch.nn as nn"),
-        ("vivace.runtime.openvino", "from vivace.models import load_model"),
+        ("vivace.runtime.exported.openvino", "from vivace.models import load_model"),
         ("vivace.errors", "from vivace.media.frame import Frame"),
     ],
 )

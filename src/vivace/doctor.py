@@ -90,7 +90,7 @@ def check_memory() -> Check:
 
 def check_openvino() -> Check:
     """The CPU runtime."""
-    from vivace.runtime.openvino import import_openvino
+    from vivace.runtime.exported.openvino import import_openvino
 
     try:
         openvino = import_openvino()
@@ -102,7 +102,7 @@ def check_openvino() -> Check:
 
 def check_precision() -> Check:
     """Whether the processor computes in bfloat16."""
-    from vivace.runtime.openvino import import_openvino
+    from vivace.runtime.exported.openvino import import_openvino
 
     try:
         openvino = import_openvino()

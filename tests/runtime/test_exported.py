@@ -9,7 +9,7 @@ import torch
 from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.weights import FOLDER, read_files
-from vivace.runtime.openvino import OpenVinoNetwork
+from vivace.runtime.exported.openvino import OpenVinoNetwork
 from vivace.train.export import example_inputs, export
 
 SIZES = [((64, 96), (64, 96)), ((96, 64), (180, 130)), ((64, 64), (128, 128))]

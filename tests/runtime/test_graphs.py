@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tolerance import near
 from vivace.errors import BackendUnavailableError
-from vivace.runtime.compiled import compiler_problem
-from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program, spent_s
+from vivace.runtime.torch.compiled import compiler_problem
+from vivace.runtime.torch.graphs import WARM_UP_CALLS, GraphPool, Mode, Program, spent_s
 
 CPU = torch.device("cpu")
 

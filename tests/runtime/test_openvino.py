@@ -11,10 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-import vivace.runtime.openvino
+import vivace.runtime.exported.openvino
 from vivace.errors import BackendUnavailableError
 from vivace.models.style.classifier import StyleClassifier
-from vivace.runtime.openvino import OpenVinoNetwork, Shapes, import_openvino
+from vivace.runtime.exported.openvino import OpenVinoNetwork, Shapes, import_openvino
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 def test_importing_it_reports_to_nobody(tmp_path: Path) -> None:
     code = (
         "import sys, threading\n"
-        "from vivace.runtime.openvino import import_openvino\n"
+        "from vivace.runtime.exported.openvino import import_openvino\n"
         "import_openvino().Core()\n"
         "import openvino.tools.ovc\n"
         "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]\n"
@@ -59,7 +59,7 @@ def test_a_program_that_ends_waits_for_the_compiler_at_work() -> None:
         "from vivace.models.mini.config import MiniConfig\n"
         "from vivace.models.mini.state import geometry, open_buffers\n"
         "from vivace.models.mini.weights import read_files\n"
-        "from vivace.runtime.openvino import OpenVinoNetwork\n"
+        "from vivace.runtime.exported.openvino import OpenVinoNetwork\n"
         "files = read_files()\n"
         "network = OpenVinoNetwork(files.graph, files.constants)\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
@@ -100,7 +100,7 @@ def test_several_shapes_are_compiled_at_once_and_each_one_once(monkeypatch: pyte
 
 
 def test_networks_of_sizes_long_past_are_let_go_and_those_in_use_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vivace.runtime.openvino, "KEPT_SHAPES", 2)
+    monkeypatch.setattr(vivace.runtime.exported.openvino, "KEPT_SHAPES", 2)
     network = StyleClassifier.load()._network
 
     small = inputs(32)

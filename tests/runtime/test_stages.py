@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vivace.runtime.stages import StageTimer
+from vivace.runtime.torch.stages import StageTimer
 
 
 class Ticks:

@@ -15,7 +15,7 @@ from tolerance import near
 from vivace.errors import CheckpointError, SourceNotFoundError
 from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.weights import read_files
-from vivace.runtime.openvino import OpenVinoNetwork
+from vivace.runtime.exported.openvino import OpenVinoNetwork
 from vivace.train import batches, targets
 from vivace.train.batches import BatchSource
 from vivace.train.clips import Segment, read_segments, sample_clip, scene_segments

@@ -39,7 +39,7 @@ from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.model import MiniModel
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
 from vivace.models.mini.text import TextEncoder
-from vivace.runtime.eager import EagerNetwork
+from vivace.runtime.exported.eager import EagerNetwork
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos
 

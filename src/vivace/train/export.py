@@ -21,8 +21,8 @@ from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.weights import FORMAT
-from vivace.runtime.constants import CONSTANTS
-from vivace.runtime.openvino import import_openvino
+from vivace.runtime.exported.constants import CONSTANTS
+from vivace.runtime.exported.openvino import import_openvino
 
 
 def example_inputs(

@@ -15,7 +15,7 @@ import pytest
 from vivace.bench.speed.overhead import OverheadMeter, thread_cpu_s
 from vivace.media.encode import VideoSink
 from vivace.media.open import open_source
-from vivace.runtime.openvino import import_openvino
+from vivace.runtime.exported.openvino import import_openvino
 
 
 class Cpu:

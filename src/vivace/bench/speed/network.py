@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vivace.models.live2diff.parts import Parts
     from vivace.models.live2diff.unet import Live2DiffUNet
-    from vivace.runtime.stages import StageTimer
+    from vivace.runtime.torch.stages import StageTimer
 
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
 PLAIN_OPTIONS = {"anchor_joint": False}

@@ -260,7 +260,7 @@ class _Programs:
         return {what: s for what, s in spent.items() if s > 0}
 
     def _now(self) -> dict[str, float]:
-        graphs = sys.modules.get("vivace.runtime.graphs")  # of a runtime that has no programs it is not loaded
+        graphs = sys.modules.get("vivace.runtime.torch.graphs")  # of a runtime that has no programs it is not loaded
         return {} if graphs is None else graphs.spent_s()
 
 

@@ -9,8 +9,8 @@ import torch
 from vivace.diffusion.lcm import ORIGINAL_STEPS
 from vivace.errors import BackendUnavailableError, UsageError
 from vivace.models.profile import Style
-from vivace.runtime.compiled import compiler_problem
-from vivace.runtime.graphs import Mode
+from vivace.runtime.torch.compiled import compiler_problem
+from vivace.runtime.torch.graphs import Mode
 
 COMPILES = "every size is compiled when a stream of it is opened; the first time on a machine that takes minutes"
 

@@ -19,9 +19,9 @@ from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
 from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime.graphs import GraphPool, Mode
 from vivace.runtime.one_thread import Caller, cpu_thread, right_here
-from vivace.runtime.stages import StageTimer
+from vivace.runtime.torch.graphs import GraphPool, Mode
+from vivace.runtime.torch.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048

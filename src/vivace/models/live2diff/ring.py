@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vivace.errors import BackendUnavailableError
 from vivace.models.live2diff.window import Window
-from vivace.runtime.compiled import compile_static
+from vivace.runtime.torch.compiled import compile_static
 
 HEADS = 8
 RingAttention = Callable[[Tensor, Tensor, Tensor, Window], Tensor]

@@ -4,8 +4,8 @@
      └───▶ depth ──▶ encode ──┴─▶ stream batch ─▶ decode ─▶ rgb, t - 1 frames later
 
 Each of the four is a function without arguments over buffers that stay where they are, so that it can be recorded once
-and replayed (`runtime.graphs`). Encoding and depth need not wait for each other and run side by side on a GPU. Nothing
-asks the device anything until the finished picture is read.
+and replayed (`runtime.torch.graphs`). Encoding and depth need not wait for each other and run side by side on a GPU.
+Nothing asks the device anything until the finished picture is read.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from vivace.models.live2diff.depth import RunningBounds, depth_pictures
 from vivace.models.live2diff.noise import LATENT_PX
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.state import LiveState
-from vivace.runtime.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
-from vivace.runtime.stages import StageTimer
+from vivace.runtime.torch.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
+from vivace.runtime.torch.stages import StageTimer
 
 Picture = NDArray[np.uint8]
 

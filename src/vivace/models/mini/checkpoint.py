@@ -11,7 +11,7 @@ from vivace.errors import CheckpointError
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.weights import FOLDER, read_tensors
-from vivace.runtime.constants import CONSTANTS
+from vivace.runtime.exported.constants import CONSTANTS
 
 
 def load_net(

@@ -34,7 +34,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     }
     check_conventions(profile, computed)
     if runtime in (None, "openvino"):
-        from vivace.runtime.openvino import OpenVinoNetwork
+        from vivace.runtime.exported.openvino import OpenVinoNetwork
 
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
@@ -42,7 +42,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
-        from vivace.runtime.eager import EagerNetwork
+        from vivace.runtime.exported.eager import EagerNetwork
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)

@@ -28,7 +28,7 @@ from vivace.models.mini.state import (
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime import Arrays, Executor, Network
+from vivace.runtime.exported import Arrays, Executor, Network
 
 SPEC = ModelSpec(
     name="mini",

@@ -18,7 +18,7 @@ from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.moving import Fields, MovingTextures, Rest
 from vivace.models.mini.textures import Textures, make_textures, screens
-from vivace.runtime import Executor
+from vivace.runtime.exported import Executor
 
 FULL_DETAIL_PX = 256
 """Side of the square whose area the coarse path works on; larger outputs are rendered up from it by the fine path."""

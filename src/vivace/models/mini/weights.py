@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from vivace.errors import CheckpointError
 from vivace.models.mini.styles import STYLE_KEYS
-from vivace.runtime.constants import join_constants
+from vivace.runtime.exported.constants import join_constants
 
 FOLDER = Path(__file__).parent
 FORMAT = "vivace-mini-1"

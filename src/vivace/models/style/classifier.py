@@ -20,9 +20,9 @@ from safetensors.numpy import load as load_tensors
 
 from vivace.errors import CheckpointError, ControlError
 from vivace.models.mini.styles import STYLE_KEYS
-from vivace.runtime import Executor
-from vivace.runtime.constants import join_constants
-from vivace.runtime.openvino import OpenVinoNetwork, read_bytes
+from vivace.runtime.exported import Executor
+from vivace.runtime.exported.constants import join_constants
+from vivace.runtime.exported.openvino import OpenVinoNetwork, read_bytes
 
 CLASSES: tuple[str, ...] = (*STYLE_KEYS, "none")
 """What a picture can be; `none` is an unpainted one."""

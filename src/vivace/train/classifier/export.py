@@ -14,8 +14,8 @@ import torch
 from safetensors.numpy import save_file
 
 from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
-from vivace.runtime.constants import CONSTANTS
-from vivace.runtime.openvino import import_openvino, read_bytes
+from vivace.runtime.exported.constants import CONSTANTS
+from vivace.runtime.exported.openvino import import_openvino, read_bytes
 from vivace.train.classifier.network import StyleGraph, StyleNet
 from vivace.train.export import canonical, split_constants, write_profile
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vivace.runtime.openvino import import_openvino
+from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.looks import packages
 
 PAINTING_STYLES = 26

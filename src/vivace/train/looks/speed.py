@@ -21,7 +21,7 @@ from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
 from vivace.models.mini2.network import Mini2Net
 from vivace.models.thumbnail import cell_px, thumbnail
-from vivace.runtime.openvino import import_openvino
+from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.looks.neural import PAINTING_STYLES
 from vivace.train.looks.packages import PAINTINGS, find
 

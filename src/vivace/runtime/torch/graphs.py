@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 from vivace.errors import BackendUnavailableError
-from vivace.runtime.compiled import compile_static
+from vivace.runtime.torch.compiled import compile_static
 
 Mode = Literal["eager", "compiled", "graph"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import BackendUnavailableError, CheckpointError
-from vivace.runtime import Arrays
+from vivace.runtime.exported import Arrays
 from vivace.runtime.info import RuntimeInfo
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]

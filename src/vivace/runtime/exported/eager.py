@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vivace.runtime import Arrays
+from vivace.runtime.exported import Arrays
 from vivace.runtime.info import RuntimeInfo
 
 
