@@ -15,24 +15,31 @@ SRC = Path(__file__).parents[1] / "src"
 
 # What each room may import from the others. A room may always import itself.
 ARROWS: dict[str, set[str]] = {
-    "vivace": {"errors", "media", "models", "stream"},  # for type checkers; at run time through __getattr__
+    "vivace": {
+        "errors",
+        "media",
+        "models",
+        "stream",
+    },  # media's registry, told of the scenes; the rest for type checkers; at run time through __getattr__
     "redaction": set(),
     "errors": {"redaction"},
     "settings": {"errors"},
     "media": {"errors", "redaction"},
+    "worlds": {"errors", "media"},
     "diffusion": {"errors"},
     "memory": {"errors"},
     "runtime": {"errors"},
     "models.base": {"errors", "runtime"},
     "models": {"errors", "redaction", "models.base", "diffusion", "memory", "runtime"},
     "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
-    "train": {"errors", "media", "models.base", "models", "diffusion", "memory", "runtime"},
+    "train": {"errors", "media", "worlds", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {
         "vivace",
         "errors",
         "redaction",
         "settings",
         "media",
+        "worlds",
         "models.base",
         "models",
         "stream",
@@ -48,7 +55,18 @@ ARROWS: dict[str, set[str]] = {
     "messages": set(),
     "client": {"errors", "redaction", "messages", "media", "rtc"},
     "rtc": {"errors", "media"},
-    "serve": {"rtc", "errors", "redaction", "settings", "messages", "media", "models.base", "models", "stream"},
+    "serve": {
+        "rtc",
+        "errors",
+        "redaction",
+        "settings",
+        "messages",
+        "media",
+        "worlds",
+        "models.base",
+        "models",
+        "stream",
+    },
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
         *{"vivace", "errors", "redaction", "settings", "media", "models.base", "models", "stream"},

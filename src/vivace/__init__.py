@@ -21,6 +21,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vivace.media.registry import register_source
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ _HOMES = {
     "vivace.models": ("LoadOptions", "list_models", "load_model"),
     "vivace.stream": ("Ack", "Stats", "Stream"),
 }
+register_source("scene", "vivace.worlds.source:open_scene")
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [

@@ -17,7 +17,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.scenes import make_scene
+from vivace.worlds import make_scene
 
 CAMERA_SIZE = (320, 180)
 CAMERA_FPS = 20

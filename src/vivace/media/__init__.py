@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vivace.media.frame import Frame, Rgb
     from vivace.media.open import open_sink, open_source
     from vivace.media.pacing import PacedSource
-    from vivace.media.scenes import SceneSource, scene_names
     from vivace.media.sink import NullSink, Sink
     from vivace.media.source import Source, SourceInfo
 
@@ -32,7 +31,6 @@ _HOMES = {
     "frame": ("Frame", "Rgb"),
     "open": ("open_sink", "open_source"),
     "pacing": ("PacedSource",),
-    "scenes": ("SceneSource", "scene_names"),
     "sink": ("NullSink", "Sink"),
     "source": ("Source", "SourceInfo"),
 }
@@ -46,7 +44,6 @@ __all__ = [
     "NullSink",
     "PacedSource",
     "Rgb",
-    "SceneSource",
     "Sink",
     "Sleep",
     "Source",
@@ -60,7 +57,6 @@ __all__ = [
     "open_sink",
     "open_source",
     "resize",
-    "scene_names",
     "side_by_side",
 ]
 

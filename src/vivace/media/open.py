@@ -9,11 +9,12 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.media.clock import Clock
 from vivace.media.paths import NUMBERED, URL, naming
+from vivace.media.registry import source_opener, source_words
 from vivace.media.sink import PICTURE_FORMATS, NullSink, Sink
 from vivace.media.size import Size
 from vivace.media.source import PICTURE_SUFFIXES, STALL_TIMEOUT_S, URL_SCHEMES, Source
@@ -70,25 +71,17 @@ def open_source(
     if fps is not None and not MIN_FPS <= fps <= MAX_FPS:
         raise UsageError(f"fps is {fps:g}; give {MIN_FPS:g} to {MAX_FPS:g} frames a second")
     if isinstance(spec, str) and not spec.strip():
-        raise UsageError("the source is empty; name a file, a folder, camera, screen, scene or an address")
+        raise UsageError(f"the source is empty; name a file, a folder, {', '.join(source_words())} or an address")
     if isinstance(spec, int) or (isinstance(spec, str) and spec.isdigit() and not Path(spec).exists()):
         spec = f"camera:{spec}"
     if isinstance(spec, str):
         word, _, rest = spec.partition(":")
-        if word == "camera":
-            from vivace.media.camera import open_camera
-
-            return open_camera(rest, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
-        if spec == "screen":
-            from vivace.media.screen import open_screen
-
-            return open_screen(size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
-        if word == "scene":
-            return _open_scene(rest, size, fps, clock)
+        if opener := source_opener(word):
+            return opener(rest, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
         if _WEBRTC.match(spec):
             raise SourceUnsupportedError(
                 f"{spec}: WHEP is WebRTC, which comes with `vivace serve` (extra `serve`); "
-                "here use a file, camera, screen, scene, or an rtsp, rtmp, http or udp address"
+                f"here use a file, {', '.join(source_words())}, or an rtsp, rtmp, http or udp address"
             )
         if url := URL.match(spec):
             scheme = url["scheme"].lower()
@@ -102,34 +95,6 @@ def open_source(
                 raise SourceUnsupportedError(f"{spec}: unknown scheme {scheme}; known are {', '.join(URL_SCHEMES)}")
     with naming(spec, SourceNotFoundError) as path:
         return _open_path(path, size, fps, clock)
-
-
-def _open_scene(rest: str, size: tuple[int, int] | None, fps: float | None, clock: Clock) -> Source:
-    from vivace.media.scenes import DEFAULT_FPS, DEFAULT_SCENE, DEFAULT_SIZE, SceneSource
-
-    name, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    try:
-        seed = int(options.pop("seed", "0"))
-        frames = int(options.pop("frames")) if "frames" in options else None
-    except ValueError as error:
-        raise UsageError(
-            f"scene:{rest}: seed and frames are whole numbers, as in scene:city?seed=3&frames=90"
-        ) from error
-    if seed < 0 or (frames is not None and frames < 1):
-        raise UsageError(f"scene:{rest}: seed counts from 0 and frames from 1, as in scene:city?seed=3&frames=90")
-    edit = options.pop("edit", None)
-    if options:
-        raise UsageError(f"scene:{rest}: unknown option {', '.join(options)}; known are seed, frames and edit")
-    return SceneSource(
-        name or DEFAULT_SCENE,
-        size=size or DEFAULT_SIZE,
-        fps=fps or DEFAULT_FPS,
-        seed=seed,
-        frames=frames,
-        edit=edit,
-        clock=clock,
-    )
 
 
 def _open_path(path: Path, size: tuple[int, int] | None, fps: float | None, clock: Clock) -> Source:

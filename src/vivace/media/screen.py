@@ -23,6 +23,7 @@ ScreenOpener = Callable[[str, str, dict[str, str]], InputContainer]
 
 
 def open_screen(
+    which: str = "",
     *,
     size: Size | None = None,
     fps: float | None = None,
@@ -34,6 +35,7 @@ def open_screen(
     """Open the main display as a source.
 
     Args:
+        which: nothing; other displays cannot be named.
         size: `(width, height)` to deliver, px; None: the display's.
         fps: to capture; None: 30.
         stall_timeout_s: longest wait for a picture.
@@ -42,8 +44,10 @@ def open_screen(
         opener: opens the display; tests give their own.
 
     Raises:
-        SourceNotFoundError: there is no display.
+        SourceNotFoundError: there is no display, or not the main one is named.
     """
+    if which:
+        raise SourceNotFoundError(f"screen:{which}: no such display; the main one is named `screen`")
     options = {"framerate": f"{fps or DEFAULT_FPS:g}"}
     platform: str = sys.platform
     if platform == "darwin":

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from PIL import Image
 
 from vivace.media.frame import Rgb
-from vivace.media.scenes import make_scene
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.mini.styles import STYLES
 from vivace.serve.shape import output_size
 from vivace.stream import Stream
+from vivace.worlds import make_scene
 
 PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)
 """Key, title for people, prompt."""

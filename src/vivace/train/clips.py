@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
-from vivace.media.scenes import make_scene, scene_names
-from vivace.media.scenes.stage import WORLDS
+from vivace.worlds import make_scene, scene_names
+from vivace.worlds.raycast import WORLDS
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 

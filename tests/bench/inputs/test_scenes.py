@@ -10,7 +10,7 @@ import pytest
 from vivace.bench.inputs.scenes import SceneClip, scene_infos
 from vivace.errors import UsageError
 from vivace.media.open import open_source
-from vivace.media.scenes import scene_names
+from vivace.worlds import scene_names
 
 KEYS = {"recolour", "remove", "background", "night", "snow"}
 

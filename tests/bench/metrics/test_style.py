@@ -12,7 +12,6 @@ from tolerance import near
 from vivace.bench.metrics.footage import Footage
 from vivace.bench.metrics.style import METRICS, classifier_version, shares, style_recognised, style_strength
 from vivace.errors import CheckpointError, ControlError, UsageError
-from vivace.media.scenes import make_scene
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.style.classifier import (
     CLASSES,
@@ -25,6 +24,7 @@ from vivace.models.style.classifier import (
     working_size,
 )
 from vivace.train.classic import ClassicFilter
+from vivace.worlds import make_scene
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
-from vivace.media.scenes import make_scene
-from vivace.media.scenes.stage import WORLDS, load_world
-from vivace.media.scenes.stage.render import StageScene
-from vivace.media.scenes.truth import TruthScene, View
+from vivace.worlds import make_scene
+from vivace.worlds.raycast import WORLDS, load_world
+from vivace.worlds.raycast.render import StageScene
+from vivace.worlds.truth import TruthScene, View
 
 
 @dataclass(frozen=True, slots=True)

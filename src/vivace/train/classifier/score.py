@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from vivace.media.convert import cover, resize
 from vivace.media.frame import Rgb
-from vivace.media.scenes import make_scene, scene_names
 from vivace.models import load_model
 from vivace.models.base import Chunk
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.style.classifier import CLASSES, NONE, StyleClassifier, working_size
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos, read_evenly
+from vivace.worlds import make_scene, scene_names
 
 SIZE = (256, 256)
 LARGE = (512, 512)

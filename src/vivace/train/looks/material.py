@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
-from vivace.media.scenes import make_scene, scene_names
-from vivace.media.scenes.stage import WORLDS
 from vivace.train.clips import Segment, read_run
+from vivace.worlds import make_scene, scene_names
+from vivace.worlds.raycast import WORLDS
 
 MANIFEST = "MANIFEST.csv"
 _COPYLEFT = re.compile(r"\b(SA|L?GPL)\b")
