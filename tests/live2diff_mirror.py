@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
+from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets
 from vivace.models.live2diff.autoencoder import (
     LDM_AUTOENCODER,
     FullAutoencoder,
@@ -32,7 +33,6 @@ from vivace.models.live2diff.autoencoder import (
 )
 from vivace.models.live2diff.checkpoint import LDM_TEXT, is_added, ldm_name
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, midas_name
-from vivace.models.live2diff.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets
 from vivace.models.live2diff.prompts import END, START
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vivace.checkpoints.lora import UNET_PREFIX, LoraLayer, LoraStack
 from vivace.models.base import RuntimeInfo
-from vivace.models.live2diff.lora import UNET_PREFIX, LoraLayer, LoraStack
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.prompts import ClipPrompts, HashTokenizer

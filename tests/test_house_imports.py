@@ -26,11 +26,12 @@ ARROWS: dict[str, set[str]] = {
     "settings": {"errors"},
     "media": {"errors", "redaction"},
     "worlds": {"errors", "media"},
+    "checkpoints": {"errors", "redaction"},
     "diffusion": {"errors"},
     "memory": {"errors"},
     "runtime": {"errors"},
     "models.base": {"errors", "runtime"},
-    "models": {"errors", "redaction", "models.base", "diffusion", "memory", "runtime"},
+    "models": {"errors", "redaction", "models.base", "checkpoints", "diffusion", "memory", "runtime"},
     "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "worlds", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {
@@ -51,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
         "serve",  # a server with a model of the benchmark's own
     },
     "__main__": {"cli"},
-    "doctor": {"vivace", "errors", "settings", "media", "models.base", "models", "runtime"},
+    "doctor": {"vivace", "errors", "settings", "media", "checkpoints", "models.base", "models", "runtime"},
     "messages": set(),
     "client": {"errors", "redaction", "messages", "media", "rtc"},
     "rtc": {"errors", "media"},
@@ -69,14 +70,15 @@ ARROWS: dict[str, set[str]] = {
     },
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
-        *{"vivace", "errors", "redaction", "settings", "media", "models.base", "models", "stream"},
+        *{"vivace", "errors", "redaction", "settings", "media", "checkpoints"},
+        *{"models.base", "models", "stream"},
         *{"bench", "doctor", "serve", "train"},
     },
 }
 
 # Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
 HEAVY: dict[str, set[str]] = {
-    "torch": {"diffusion", "memory", "models", "runtime", "train", "doctor", "bench"},
+    "torch": {"checkpoints", "diffusion", "memory", "models", "runtime", "train", "doctor", "bench"},
     "openvino": {"runtime", "train", "doctor"},
     "av": {"media", "rtc", "train", "doctor"},
     "cyclopts": {"cli", "train"},
@@ -84,7 +86,7 @@ HEAVY: dict[str, set[str]] = {
     "fastapi": {"serve"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
     "diffusers": {"models"},
-    "huggingface_hub": {"models", "bench"},
+    "huggingface_hub": {"checkpoints", "bench"},
     "transformers": {"models", "bench"},
 }
 

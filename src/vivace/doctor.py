@@ -200,8 +200,8 @@ def check_torch() -> Check:
 
 def check_large_models() -> Check:
     """What the models need whose files are fetched: libraries, and which of them are complete."""
+    from vivace.checkpoints.files import Places
     from vivace.models import list_models
-    from vivace.models.files import Places
 
     lacking = [name for name in ("torch", *GPU_LIBRARIES) if importlib.util.find_spec(name) is None]
     if lacking:

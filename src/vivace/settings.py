@@ -4,7 +4,7 @@
 |---|---|---|
 | `VIVACE_MODEL` | model used when a command names none | `mini` |
 | `VIVACE_THREADS` | CPU threads the model may use | what the machine has |
-| `VIVACE_MODELS_DIR` | folder of models (read by `vivace.models.files`) | `vivace/models` in the user's cache |
+| `VIVACE_MODELS_DIR` | folder of models (read by `vivace.checkpoints.files`) | `vivace/models` in the user's cache |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
 """
 

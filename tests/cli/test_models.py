@@ -131,7 +131,7 @@ def test_an_interrupted_pull_says_that_it_goes_on(models, made: Path, monkeypatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vivace.models.hub._fetch", interrupted)
+    monkeypatch.setattr("vivace.checkpoints.hub._fetch", interrupted)
     code, said = models("pull", "--yes", *mirror(made))
     assert code == 130
     assert "pulling again goes on" in said

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vivace.checkpoints.profile import UNKNOWN_LICENCE, Profile, check_conventions
 from vivace.errors import CheckpointError, UnknownModelError, UsageError
 from vivace.models import describe, list_models
 from vivace.models.loading import LoadOptions
-from vivace.models.profile import UNKNOWN_LICENCE, Profile, check_conventions
 
 LEAST = 'name = "mine"\nfamily = "live2diff"\nsummary = "s"\nlicence = "MIT"\n'
 REPO = "[files.unet]\nrepo = 'a/b'\npath = 'c'\n"
@@ -172,7 +172,7 @@ def test_load_options_that_do_not_exist_are_refused(wrong: dict[str, object]) ->
 
 def test_profiles_are_read_without_torch_or_the_hub() -> None:
     code = (
-        "import sys, vivace.models, vivace.models.hub, vivace.models.check, vivace.cli.models\n"
+        "import sys, vivace.models, vivace.checkpoints.hub, vivace.models.check, vivace.cli.models\n"
         "vivace.models.list_models()\n"
         "print([name for name in ('torch', 'huggingface_hub', 'rich', 'openvino') if name in sys.modules])"
     )

@@ -13,8 +13,8 @@ from vivace.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vivace.models.hub import Plan
-    from vivace.models.profile import Profile
+    from vivace.checkpoints.hub import Plan
+    from vivace.checkpoints.profile import Profile
 
 MODEL = Parameter(help="A name from `vivace models list`, or the path of a profile's .toml file.")
 VARIANT = Parameter(help="Form of the files, where they have it: `fp16` is half as large.")
@@ -157,7 +157,7 @@ def _about_profile(profile: Profile) -> list[tuple[str, str]]:
 def _print_files(profile: Profile) -> None:
     from rich.console import Console
 
-    from vivace.models.files import Places
+    from vivace.checkpoints.files import Places
 
     places = Places.of_this_machine()
     style_files = {spec.path: spec for style in profile.styles.values() for spec in style.files}
@@ -186,9 +186,9 @@ def _bytes(size: int | None) -> str:
 def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, mirror: str | None, yes: bool) -> int:
     from rich.console import Console
 
+    from vivace.checkpoints.files import Lock
+    from vivace.checkpoints.hub import plan, pull, quiet_downloads
     from vivace.models import describe
-    from vivace.models.files import Lock
-    from vivace.models.hub import plan, pull, quiet_downloads
 
     console = Console()
     profile = describe(name)

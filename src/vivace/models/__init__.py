@@ -5,11 +5,12 @@ What is imported here is light: a family is imported when one of its models is l
 
 from __future__ import annotations
 
+from vivace.checkpoints.profile import Profile
 from vivace.errors import UsageError
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
+from vivace.models.catalog import describe, list_models
 from vivace.models.family import Family, family_of
 from vivace.models.loading import LoadOptions
-from vivace.models.profile import Profile, describe, list_models
 
 __all__ = [
     "Chunk",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from vivace.checkpoints.files import Found, Lock, Places
+from vivace.checkpoints.hub import verify
+from vivace.checkpoints.profile import Profile
 from vivace.errors import CheckpointError
 from vivace.models.family import family_of
-from vivace.models.files import Found, Lock, Places
-from vivace.models.hub import verify
-from vivace.models.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from vivace.checkpoints.profile import LoraScaling
 from vivace.errors import UsageError
 
 Precision = Literal["f32", "bf16", "f16"]
 AutoencoderKind = Literal["tiny", "full"]
 Guidance = Literal["none", "self", "initialize"]
-LoraScaling = Literal["alpha", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vivace.checkpoints.filling import fill
+from vivace.checkpoints.lora import LoraStack, Merge, parse_lora
+from vivace.checkpoints.tensors import convert, open_tensors, read_tensors
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.checkpoint import (
     LDM_TEXT,
-    fill,
     find_motion,
     find_text,
     find_unet,
     is_added,
     ldm_name,
 )
-from vivace.models.live2diff.lora import LoraStack, Merge, parse_lora
-from vivace.models.live2diff.tensors import convert, open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 

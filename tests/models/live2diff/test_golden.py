@@ -16,10 +16,10 @@ from torch import Tensor
 
 from live2diff_latents import LatentFrame, ReferenceBatch, reference_windows, step, warm_up
 from tolerance import near
+from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, LoraStack, parse_lora
 from vivace.diffusion.lcm import LcmSchedule, alphas_cumprod, lcm_timesteps, schedule_by_index, schedule_by_strength
 from vivace.models.live2diff.batch import LiveState, StreamBatch
 from vivace.models.live2diff.depth import depth_pictures
-from vivace.models.live2diff.lora import TEXT_PREFIX, UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff.motion import Clip, KvCache, Live, MotionModule
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet

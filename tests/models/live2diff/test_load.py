@@ -14,10 +14,11 @@ from torch import Tensor
 
 import live2diff_mirror as toy
 from tolerance import near
+from vivace.checkpoints.files import Places
+from vivace.checkpoints.hub import plan, pull
+from vivace.checkpoints.profile import Profile
 from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
 from vivace.models import describe, load_model
-from vivace.models.files import Places
-from vivace.models.hub import plan, pull
 from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
@@ -29,7 +30,6 @@ from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import row_window
 from vivace.models.loading import LoadOptions
-from vivace.models.profile import Profile
 
 CPU = torch.device("cpu")
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"

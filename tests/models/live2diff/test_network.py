@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tolerance import deviation, near
+from vivace.checkpoints.lora import UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff import layers
 from vivace.models.live2diff.layers import Conv, Projections
-from vivace.models.live2diff.lora import UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff.motion import Clip, KvCache, Live, TemporalAttention
 from vivace.models.live2diff.ring import (
     HEADS,

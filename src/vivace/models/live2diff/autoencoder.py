@@ -18,9 +18,9 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
+from vivace.checkpoints.filling import fit
+from vivace.checkpoints.tensors import Stored, open_tensors, read_tensors
 from vivace.errors import CheckpointError
-from vivace.models.live2diff.checkpoint import fit
-from vivace.models.live2diff.tensors import Stored, open_tensors, read_tensors
 
 FULL = "the autoencoder of Stable Diffusion 1.5"
 TINY = "the tiny autoencoder for Stable Diffusion 1.5 (TAESD)"

@@ -6,40 +6,23 @@
 | a whole Stable Diffusion 1.5 in one file (LDM naming), as styles are published | the same 686, renamed |
 | `live2diff.ckpt` | 560 of the motion modules and 16 of the depth encoder, none of the UNet itself |
 
-Every file must fit exactly: names, shapes, and nothing left over in the part that is read. That is settled before
-anything is read; then a network is filled one tensor after the other, LoRAs that stay merged on the way.
+Every file must fit exactly: names, shapes, and nothing left over in the part that is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from vivace.errors import CheckpointError
-from vivace.models.live2diff.lora import Merge, merged
-from vivace.models.live2diff.motion import TemporalAttention
-from vivace.models.live2diff.tensors import LDM_UNET, Stored, TensorFile, describe
+from vivace.checkpoints.filling import fit
+from vivace.checkpoints.tensors import LDM_UNET, Stored, TensorFile
 
 UNET = "the UNet of Stable Diffusion 1.5"
 MOTION = "Live2Diff's motion modules and depth encoder (live2diff.ckpt)"
 TEXT = "the text encoder of Stable Diffusion 1.5"
 LDM_TEXT = "cond_stage_model.transformer."
 
-
-class Shaped(Protocol):
-    """Anything with a shape: a tensor, or one that is still in its file."""
-
-    @property
-    def shape(self) -> torch.Size:
-        """Its shape."""
-
-
-ShapedT = TypeVar("ShapedT", bound=Shaped)
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
@@ -96,28 +79,7 @@ def ldm_name(key: str, *, layers: int = 2) -> str:
     return f"{LDM_UNET}{block}.{rest}.{leaf}"
 
 
-# -- fitting -----------------------------------------------------------------------------------------------------------
-
-
-def fit(found: Mapping[str, ShapedT], expected: Mapping[str, Shaped], what: str, path: Path) -> dict[str, ShapedT]:
-    """Return `found` if it is exactly what is expected, by name and shape.
-
-    Raises:
-        CheckpointError: naming what was expected, what the file seems to be, and the first difference.
-    """
-    missing = [key for key in expected if key not in found]
-    extra = [key for key in found if key not in expected]
-    shaped = [key for key in expected if key in found and found[key].shape != expected[key].shape]
-    if missing:
-        problem = f"{len(missing)} of {len(expected)} tensors are missing, the first being {missing[0]}"
-    elif extra:
-        problem = f"{len(extra)} tensors do not belong to it, the first being {extra[0]}"
-    elif shaped:
-        has, wanted = list(found[shaped[0]].shape), list(expected[shaped[0]].shape)
-        problem = f"{len(shaped)} tensors have another shape, the first being {shaped[0]} with {has}, not {wanted}"
-    else:
-        return dict(found)
-    raise CheckpointError(f"{path} is not {what}: {problem}; it looks like {describe(found)}")
+# -- parts -------------------------------------------------------------------------------------------------------------
 
 
 def find_unet(file: TensorFile, unet: nn.Module, *, layers: int = 2) -> dict[str, Stored]:
@@ -171,29 +133,3 @@ def find_text(file: TensorFile, encoder: nn.Module) -> dict[str, Stored]:
     # Old files carry the numbers 0 to 76, from which positions were once looked up.
     found.pop("text_model.embeddings.position_ids", None)
     return fit(found, encoder.state_dict(), TEXT, file.path)
-
-
-# -- filling -----------------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def fill(module: nn.Module, stored: Mapping[str, Stored], *, merges: Sequence[Merge] = (), prefix: str = "") -> None:
-    """Read every tensor into its place in the network, in the network's own type and on its device.
-
-    Args:
-        module: with memory of its own, whatever is in it.
-        stored: a tensor for each of its keys.
-        merges: LoRAs that stay, added in float32 before the type is changed.
-        prefix: of the module's layers in LoRA files.
-    """
-    for key, target in module.state_dict().items():
-        value = stored[key].read().reshape(target.shape).to(target.device)
-        target.copy_(merged(value, key, merges, prefix))
-    refresh(module)
-
-
-def refresh(module: nn.Module) -> None:
-    """Compute anew what is derived from weights."""
-    for attention in module.modules():
-        if isinstance(attention, TemporalAttention):
-            attention.refresh_tables()

@@ -6,9 +6,9 @@ import platform
 
 import torch
 
+from vivace.checkpoints.profile import Style
 from vivace.diffusion.lcm import ORIGINAL_STEPS
 from vivace.errors import BackendUnavailableError, UsageError
-from vivace.models.profile import Style
 from vivace.runtime.torch.compiled import compiler_problem
 from vivace.runtime.torch.graphs import Mode
 

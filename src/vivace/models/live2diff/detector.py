@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from transformers import DPTConfig, DPTForDepthEstimation
 from transformers.models.bit.modeling_bit import WeightStandardizedConv2d
 
+from vivace.checkpoints.filling import fit
+from vivace.checkpoints.tensors import read_tensors
 from vivace.errors import CheckpointError
-from vivace.models.live2diff.checkpoint import fit
 from vivace.models.live2diff.depth import DETECTOR_MULTIPLE_PX, DETECTOR_SIDE_PX
-from vivace.models.live2diff.tensors import read_tensors
 
 DETECTOR = "the depth detector MiDaS DPT-Hybrid"
 PATCH_PX = 16

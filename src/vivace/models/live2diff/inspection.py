@@ -6,18 +6,18 @@ from pathlib import Path
 
 import torch
 
+from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, parse_lora
+from vivace.checkpoints.profile import Profile
+from vivace.checkpoints.tensors import open_tensors, read_tensors
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.autoencoder import LDM_AUTOENCODER, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.detector import load_detector
 from vivace.models.live2diff.folder import check_config
 from vivace.models.live2diff.load import Widths
-from vivace.models.live2diff.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, parse_lora
 from vivace.models.live2diff.prompts import ClipTokenizer, read_inversion
-from vivace.models.live2diff.tensors import open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.profile import Profile
 
 
 class Inspector:

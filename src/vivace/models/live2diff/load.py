@@ -16,19 +16,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from vivace.diffusion import lcm
-from vivace.errors import CheckpointError, UsageError
-from vivace.models.base import RuntimeInfo
-from vivace.models.files import Places, locate
-from vivace.models.live2diff import autoencoder as autoencoders
-from vivace.models.live2diff import motion, window
-from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
-from vivace.models.live2diff.checkpoint import fill, find_motion, find_text, find_unet, has_text
-from vivace.models.live2diff.choose import choose_device, choose_mode, choose_precision, device_name, steps_of
-from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
-from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
-from vivace.models.live2diff.folder import check_config, folder_files
-from vivace.models.live2diff.lora import (
+from vivace.checkpoints.files import Places, locate
+from vivace.checkpoints.filling import fill
+from vivace.checkpoints.lora import (
     TEXT_PREFIX,
     UNET_PREFIX,
     LoraLayer,
@@ -38,16 +28,27 @@ from vivace.models.live2diff.lora import (
     own_layers,
     parse_lora,
 )
+from vivace.checkpoints.profile import Profile, Style, check_conventions
+from vivace.checkpoints.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
+from vivace.diffusion import lcm
+from vivace.errors import CheckpointError, UsageError
+from vivace.models.base import RuntimeInfo
+from vivace.models.live2diff import autoencoder as autoencoders
+from vivace.models.live2diff import motion, window
+from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
+from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
+from vivace.models.live2diff.choose import choose_device, choose_mode, choose_precision, device_name, steps_of
+from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
+from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
+from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.randomise import randomise
 from vivace.models.live2diff.ring import HEADS
-from vivace.models.live2diff.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
-from vivace.models.profile import Profile, Style, check_conventions
 from vivace.runtime.one_thread import Caller, cpu_thread, right_here
 
 _log = logging.getLogger(__name__)

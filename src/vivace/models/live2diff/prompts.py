@@ -19,9 +19,9 @@ from tokenizers import Tokenizer as Backend
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from vivace.checkpoints.tensors import read_content
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import Prompt
-from vivace.models.live2diff.tensors import read_content
 from vivace.models.live2diff.text import ClipText
 
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from vivace.models.live2diff.checkpoint import refresh
+from vivace.checkpoints.derived import refresh
 from vivace.models.live2diff.motion import Positions, position_vectors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.model import SPEC, MiniModel
 from vivace.models.mini.text import TextEncoder
 from vivace.models.mini.weights import read_files
-from vivace.models.profile import Profile, check_conventions
 
 
 def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> MiniModel:

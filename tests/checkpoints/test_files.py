@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from vivace.checkpoints.files import Places, hub_cache, locate, models_folder
+from vivace.checkpoints.profile import Profile
 from vivace.errors import CheckpointError, UsageError
 from vivace.models import describe
-from vivace.models.files import Places, hub_cache, locate, models_folder
-from vivace.models.profile import Profile
 
 PROFILE = """
 name = "mine"

@@ -1,25 +1,23 @@
 """Profiles: what a model is, where its files come from, and every convention that is silently wrong when guessed.
 
-A profile is a TOML file, one of those in `profiles/` or a user's own. Nothing here opens a weight file or imports
+A profile is a TOML file, one that a family brings or a user's own. Nothing here opens a weight file or imports
 anything heavy.
 """
 
 from __future__ import annotations
 
 import difflib
-import logging
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vivace.errors import CheckpointError, UnknownModelError, UsageError, describe_invalid
-from vivace.models.family import families
+from vivace.errors import CheckpointError, UsageError, describe_invalid
 
-_log = logging.getLogger(__name__)
+LoraScaling = Literal["alpha", "reference"]
+"""Whether a LoRA's own `alpha / rank` counts, or is ignored as Live2Diff's reference implementation does."""
 
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
 
@@ -39,7 +37,7 @@ class _Table(BaseModel):
             raise ValueError(f"must be a table, not {table!r}")
         known = [key for key, field in cls.model_fields.items() if field.init is not False]
         if unknown := table.keys() - set(known):
-            raise ValueError(f"no key {min(unknown)!r} is known here; {_nearest(min(unknown), known)}")
+            raise ValueError(f"no key {min(unknown)!r} is known here; {nearest(min(unknown), known)}")
         return table
 
 
@@ -179,7 +177,7 @@ class Profile(_Table):
         """
         wanted = next(iter(self.styles), "") if name is None else name
         if wanted not in self.styles:
-            raise UsageError(f"model {self.name!r} has no style {wanted!r}; {_nearest(wanted, self.styles)}")
+            raise UsageError(f"model {self.name!r} has no style {wanted!r}; {nearest(wanted, self.styles)}")
         return self.styles[wanted]
 
     def needed(self, style: Style | None = None, *, given: frozenset[str] = frozenset()) -> list[FileSpec]:
@@ -204,7 +202,7 @@ class Profile(_Table):
     def _check_revisions(self) -> Self:
         repos = {source.repo for spec in self.files.values() for source in spec.sources if source.repo}
         if unknown := self.revisions.keys() - repos:
-            raise ValueError(f"revisions: no file is of {min(unknown)!r}; {_nearest(min(unknown), sorted(repos))}")
+            raise ValueError(f"revisions: no file is of {min(unknown)!r}; {nearest(min(unknown), sorted(repos))}")
         return self
 
     @field_validator("files")
@@ -216,63 +214,6 @@ class Profile(_Table):
     @classmethod
     def _name_styles(cls, styles: Mapping[str, Style]) -> Mapping[str, Style]:
         return {name: style.model_copy(update={"name": name}) for name, style in styles.items()}
-
-
-def list_models() -> list[Profile]:
-    """Return the profiles of all models that come with the families installed here, ours first, by name."""
-    found: dict[str, Profile] = {}
-    for package in dict.fromkeys(family.profiles for family in families().values() if family.profiles is not None):
-        for profile in _shipped(package):
-            if profile.name in found:
-                _log.warning("the model %s is there already; that of %s is left out", profile.name, package)
-            else:
-                found[profile.name] = profile
-    return list(found.values())
-
-
-def _shipped(package: str) -> list[Profile]:
-    """Return the profiles that lie in a package; those of another's that cannot be read are left out."""
-    try:
-        folder = resources.files(package)
-        entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
-        profiles = [_read(entry.read_text("utf-8"), entry.name) for entry in entries]
-    except (ImportError, OSError, UsageError) as error:
-        if package.partition(".")[0] == "vivace":
-            raise
-        _log.warning("the profiles of %s cannot be read: %s", package, error)
-        return []
-    # An entry is a path; of a folder that is no package itself, `files` would not be one.
-    return [
-        profile.model_copy(
-            update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
-        )
-        for profile, entry in zip(profiles, entries, strict=True)
-    ]
-
-
-def _home(profile: Profile, folder: str) -> str:
-    """Return where the files of a profile lie that have no repository: in a package, or beside it."""
-    family = families().get(profile.family)
-    return folder if family is None or family.files is None else str(resources.files(family.files))
-
-
-def describe(name: str) -> Profile:
-    """Return the profile of a model, by its name or from a profile's own `.toml` file.
-
-    Raises:
-        UnknownModelError: there is none; the message names the nearest.
-        UsageError: the file is no profile; the message says where.
-    """
-    if name.endswith(".toml"):
-        try:
-            profile = _read(Path(name).read_text("utf-8"), name)
-            return profile.model_copy(update={"path": str(Path(name).parent), "called": name})
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnknownModelError(f"the profile {name} cannot be read ({error})") from error
-    profiles = {profile.name: profile for profile in list_models()}
-    if name not in profiles:
-        raise UnknownModelError(f"no model {name[:80]!r}; {_nearest(name, profiles)} (see `vivace models list`)")
-    return profiles[name]
 
 
 def check_conventions(profile: Profile, computed: Mapping[str, Any]) -> None:
@@ -291,13 +232,19 @@ def check_conventions(profile: Profile, computed: Mapping[str, Any]) -> None:
         )
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names was meant, in words, and all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
-def _read(text: str, name: str) -> Profile:
+def read_profile(text: str, name: str) -> Profile:
+    """Return the profile that a TOML text holds; `name` is what the text is called.
+
+    Raises:
+        UsageError: it is no profile; the message says where.
+    """
     try:
         return Profile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

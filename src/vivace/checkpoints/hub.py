@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
+from vivace.checkpoints.files import Lock, Places
+from vivace.checkpoints.profile import FileSpec, Profile, Source
 from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError, install_extra
-from vivace.models.files import Lock, Places
-from vivace.models.profile import FileSpec, Profile, Source
 from vivace.redaction import redact_error
 
 if TYPE_CHECKING:

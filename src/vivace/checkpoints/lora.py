@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vivace.checkpoints.derived import refresh
+from vivace.checkpoints.profile import LoraScaling as Scaling
+from vivace.checkpoints.tensors import describe
 from vivace.errors import CheckpointError
-from vivace.models.live2diff.motion import TemporalAttention
-from vivace.models.live2diff.tensors import describe
-from vivace.models.loading import LoraScaling as Scaling
 
 UNET_PREFIX = "lora_unet_"
 TEXT_PREFIX = "lora_te_"
@@ -185,6 +185,4 @@ class LoraStack:
                 if key in layers and self._weights[name]:
                     weight = weight + self._weights[name] * layers[key].change(weight, scaling)
             target.copy_(weight)
-        for attention in self._module.modules():
-            if isinstance(attention, TemporalAttention):
-                attention.refresh_tables()
+        refresh(self._module)

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vivace.errors import CheckpointError
+
+_T = TypeVar("_T")
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -136,7 +138,7 @@ def read_content(path: Path) -> dict[str, Any]:
     return _explaining(path, load_file if path.suffix == ".safetensors" else _read_pickle)
 
 
-def _explaining(path: Path, read: Callable[[Path], Any]) -> Any:
+def _explaining(path: Path, read: Callable[[Path], _T]) -> _T:
     try:
         return read(path)
     except FileNotFoundError as error:

@@ -16,8 +16,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from vivace.checkpoints.profile import FileSpec, Profile, Source, Style
 from vivace.errors import CheckpointError, UsageError
-from vivace.models.profile import FileSpec, Profile, Source, Style
 
 
 def models_folder(environ: Mapping[str, str] = os.environ) -> Path:

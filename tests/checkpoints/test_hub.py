@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from vivace.checkpoints.files import Lock, Places, locate
+from vivace.checkpoints.hub import Mirror, plan, pull
+from vivace.checkpoints.profile import Profile
 from vivace.errors import CapacityError, CheckpointError, UsageError
 from vivace.models import describe
 from vivace.models.check import check_files
-from vivace.models.files import Lock, Places, locate
-from vivace.models.hub import Mirror, plan, pull
-from vivace.models.profile import Profile
 from web_server import served
 
 LARGE, SMALL, OWN = b"large " * 50_000, b"small", b"own"

@@ -1,0 +1,70 @@
+"""The models there are: profiles that installed families bring, and those of users."""
+
+from __future__ import annotations
+
+import logging
+from importlib import resources
+from pathlib import Path
+
+from vivace.checkpoints.profile import Profile, nearest, read_profile
+from vivace.errors import UnknownModelError, UsageError
+from vivace.models.family import families
+
+_log = logging.getLogger(__name__)
+
+
+def list_models() -> list[Profile]:
+    """Return the profiles of all models that come with the families installed here, ours first, by name."""
+    found: dict[str, Profile] = {}
+    for package in dict.fromkeys(family.profiles for family in families().values() if family.profiles is not None):
+        for profile in _shipped(package):
+            if profile.name in found:
+                _log.warning("the model %s is there already; that of %s is left out", profile.name, package)
+            else:
+                found[profile.name] = profile
+    return list(found.values())
+
+
+def _shipped(package: str) -> list[Profile]:
+    """Return the profiles that lie in a package; those of another's that cannot be read are left out."""
+    try:
+        folder = resources.files(package)
+        entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
+        profiles = [read_profile(entry.read_text("utf-8"), entry.name) for entry in entries]
+    except (ImportError, OSError, UsageError) as error:
+        if package.partition(".")[0] == "vivace":
+            raise
+        _log.warning("the profiles of %s cannot be read: %s", package, error)
+        return []
+    # An entry is a path; of a folder that is no package itself, `files` would not be one.
+    return [
+        profile.model_copy(
+            update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
+        )
+        for profile, entry in zip(profiles, entries, strict=True)
+    ]
+
+
+def _home(profile: Profile, folder: str) -> str:
+    """Return where the files of a profile lie that have no repository: in a package, or beside it."""
+    family = families().get(profile.family)
+    return folder if family is None or family.files is None else str(resources.files(family.files))
+
+
+def describe(name: str) -> Profile:
+    """Return the profile of a model, by its name or from a profile's own `.toml` file.
+
+    Raises:
+        UnknownModelError: there is none; the message names the nearest.
+        UsageError: the file is no profile; the message says where.
+    """
+    if name.endswith(".toml"):
+        try:
+            profile = read_profile(Path(name).read_text("utf-8"), name)
+            return profile.model_copy(update={"path": str(Path(name).parent), "called": name})
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnknownModelError(f"the profile {name} cannot be read ({error})") from error
+    profiles = {profile.name: profile for profile in list_models()}
+    if name not in profiles:
+        raise UnknownModelError(f"no model {name[:80]!r}; {nearest(name, profiles)} (see `vivace models list`)")
+    return profiles[name]
