@@ -32,7 +32,7 @@ async def test_who_finds_no_slot_waits_and_moves_up_when_one_ends():
         assert [each.position for each in told] == [1, 2]
         assert told[1].retry_after_s > told[0].retry_after_s > 0
         assert waiting[0].push(grey())
-        assert waiting[0].vitals.drops["waiting"] == 1
+        assert waiting[0].account.drops["waiting"] == 1
         first.end("client")
         assert [session.state for session in waiting] == ["live", "waiting"]
         assert (await next_of(events[0], messages.Live)).session == waiting[0].id
@@ -335,9 +335,9 @@ async def test_the_snapshot_counts_what_happened():
         assert snapshot.models[0].state_bytes == model.nbytes((32, 16))
         model.on_step = fail_on(0, 1, 2)
         for _ in range(3):
-            before = session.vitals.frame_index
+            before = session.account.frame_index
             session.push(grey())
-            await until(lambda before=before: session.vitals.frame_index > before or session.state == "ended")
+            await until(lambda before=before: session.account.frame_index > before or session.state == "ended")
         assert hub.snapshot().ended == {"failed": 1}
 
 

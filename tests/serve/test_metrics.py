@@ -48,8 +48,10 @@ def test_memory_and_the_process_are_there() -> None:
 
 def test_stages_are_histograms_with_buckets_around_the_frame_budget() -> None:
     with running() as server:
-        server.hub.stages.add("denoise", 21.0)
-        server.hub.stages.add("denoise", 9_000.0)
+        ended, live = (server.hub.get(server.open()["id"]) for _ in range(2))
+        ended.account.stage("denoise", 21.0)
+        live.account.stage("denoise", 9_000.0)
+        server.hub.end(ended.id, "client")
         now = samples(server)
         edges = sorted(float(key[1]) for key in now if key[0] == "vivace_stage_seconds_bucket" and key[2] == "denoise")
         assert sum(0.010 <= edge <= 0.050 for edge in edges) >= 5

@@ -201,22 +201,22 @@ async def test_a_session_records_its_output(tmp_path):
     async with running_hub(recordings=tmp_path, size=SIZE) as hub:
         session = await opened(hub)
         events, viewer = session.events(), session.subscribe()
-        begun = session.start_recording("r1")
+        begun = session.recorder.start("r1")
         assert (begun.id, begun.on) == ("r1", True)
-        assert session.start_recording().name == begun.name
+        assert session.recorder.start().name == begun.name
         for index in range(30):
             session.push(grey(100 + index, SIZE), 100 + index / 25)
             await anext(viewer)
-            recording = session.recording
+            recording = session.recorder.current
             await until(lambda recording=recording, index=index: recording.frames > index)
         assert hub.snapshot().recordings == 1
-        assert session.stop_recording() == begun.name
+        assert session.recorder.stop() == begun.name
         await next_of(events, messages.Recorded)
         await next_of(events, messages.Recorded)
         ended = await next_of(events, messages.Recorded)
         assert (ended.on, ended.name, ended.url) == (False, begun.name, f"/v1/recordings/{begun.name}")
         assert decoded(tmp_path / begun.name) == 30
-        assert session.stop_recording() is None
+        assert session.recorder.stop() is None
         assert session.state == "live"
 
 
@@ -232,9 +232,9 @@ async def test_a_new_recording_can_begin_while_the_last_one_is_closed(tmp_path, 
     async with running_hub(recordings=tmp_path) as hub:
         session = await opened(hub)
         events = session.events()
-        first = session.start_recording()
-        session.stop_recording()
-        second = session.start_recording()
+        first = session.recorder.start()
+        session.recorder.stop()
+        second = session.recorder.start()
         assert first.name != second.name
         session.end("client")
         told = [event async for event in events if event.type == "recorded"]
@@ -257,14 +257,14 @@ async def test_a_session_outlives_its_recording(tmp_path, monkeypatch):
     async with running_hub(recordings=tmp_path) as hub:
         session = await opened(hub)
         events, viewer = session.events(), session.subscribe()
-        session.start_recording()
+        session.recorder.start()
         session.push(grey())
         assert (await next_of(events, messages.Recorded)).on
         ended = await next_of(events, messages.Recorded)
         assert (ended.on, "No space left" in ended.message) == (False, True)
         session.push(grey())
         await anext(viewer)
-        assert (session.state, session.recording) == ("live", None)
+        assert (session.state, session.recorder.current) == ("live", None)
 
 
 @in_loop
@@ -272,9 +272,9 @@ async def test_recordings_are_complete_when_the_server_has_drained(tmp_path):
     async with running_hub(recordings=tmp_path, size=SIZE) as hub:
         session = await opened(hub)
         events = session.events()
-        name = session.start_recording().name
+        name = session.recorder.start().name
         session.push(grey(1, SIZE))
-        recording = session.recording
+        recording = session.recorder.current
         await until(lambda: recording.frames == 1)
         await hub.drain(0.0)
         assert decoded(tmp_path / name) == 1
@@ -287,5 +287,5 @@ async def test_where_nobody_can_record_it_is_said():
     async with running_hub() as hub:
         session = await opened(hub)
         with pytest.raises(RefusedError, match="does not record") as caught:
-            session.start_recording()
+            session.recorder.start()
         assert caught.value.code == "recording_off"

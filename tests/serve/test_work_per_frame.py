@@ -9,7 +9,7 @@ import pytest
 
 from serve_rig import grey, in_loop, opened, running_hub, until
 from vivace.serve.hub import Hub
-from vivace.stream.latency import Histogram
+from vivace.stream.account import Histogram
 
 
 class CountedLock:
@@ -30,20 +30,27 @@ class CountedLock:
 async def paint(hub: Hub, session: Any, frames: int = 5) -> None:
     for index in range(frames):
         session.push(grey(index))
-        before = session.vitals.frame_index
-        await until(lambda seen=before: session.vitals.frame_index > seen)
+        before = session.account.frame_index
+        await until(lambda seen=before: session.account.frame_index > seen)
 
 
 @in_loop
-async def test_a_step_takes_no_lock_of_the_hub_and_fills_no_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    added: list[float] = []
-    monkeypatch.setattr(Histogram, "add", lambda _self, time_ms: added.append(time_ms))
+async def test_a_step_takes_no_lock_of_the_hub() -> None:
     async with running_hub() as hub:
         session = await opened(hub)
         hub._lock = lock = CountedLock()  # type: ignore[assignment]
         await paint(hub, session)
         assert [name for name in lock.taken_by if "engine" in name] == []
-        assert added == []
+
+
+@in_loop
+async def test_a_frame_is_counted_once_in_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[float] = []
+    monkeypatch.setattr(Histogram, "add", lambda _self, time_ms: added.append(time_ms))
+    async with running_hub() as hub:
+        session = await opened(hub)
+        await paint(hub, session)
+        await until(lambda: len(added) == 5 * len(("receive", "wait", "prepare", "denoise", "refine", "server")))
 
 
 @in_loop

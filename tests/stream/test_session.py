@@ -7,8 +7,8 @@ from fakes import EMBEDS, SIZE, FakeModel, fail_on, paint, pictures
 from vivace.errors import CapacityError, SessionClosedError, StepError
 from vivace.media.size import Size
 from vivace.models.base import StepResult
+from vivace.stream.account import Account
 from vivace.stream.controls import ControlBoard, Controls
-from vivace.stream.latency import Meter
 from vivace.stream.mask import open_mask
 from vivace.stream.session import Session, SessionPolicy
 
@@ -28,7 +28,7 @@ class Rig:
         controls.setdefault("crossfade_s", 0.0)
         encoded = None if prompt is None else self.model.encode_prompt(prompt)
         self.board = ControlBoard(Controls(prompt=encoded, **controls))
-        self.meter = Meter()
+        self.meter = Account()
         self.session = Session(
             self.model, SIZE, self.board, self.meter, policy or SessionPolicy(live=False, detect_cuts=False)
         )
@@ -344,7 +344,7 @@ def test_time_inside_the_model_is_no_time_of_preparation():
     model = FakeModel(lag=2, on_step=clock.step)
     clock.full_ms = 50.0
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Meter(), SessionPolicy(live=False), clock=clock)
+    session = Session(model, SIZE, board, Account(), SessionPolicy(live=False), clock=clock)
     *_, out = [out for frame in pictures(4) for out in session.step(frame)]
     assert out.marks["denoise"] - out.marks["prepare"] == pytest.approx(0.15)  # its own step and two more
 
@@ -573,7 +573,7 @@ def test_running_out_of_memory_at_the_smallest_size_says_so():
             raise MemoryError
 
     with pytest.raises(CapacityError, match="smallest size"):
-        Session(Full(), (8, 8), ControlBoard(Controls()), Meter())
+        Session(Full(), (8, 8), ControlBoard(Controls()), Account())
 
 
 class SlowClock:
@@ -612,7 +612,7 @@ class CompilingModel(FakeModel):
 def test_a_stream_with_a_deadline_gets_ready_for_every_effort_before_a_frame_needs_it(policy, prepares):
     model = CompilingModel()
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Meter(), policy)
+    session = Session(model, SIZE, board, Account(), policy)
     assert model.prepared == ([(SIZE, 0)] if prepares else [])
     for frame in pictures(2):
         session.step(frame)
@@ -632,7 +632,7 @@ def test_effort_follows_the_deadline_live_and_only_live(live):
     clock.full_ms = 50.0
     model = FakeModel(on_step=clock.step)
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Meter(), SessionPolicy(live=live, budget_ms=33.0), clock=clock)
+    session = Session(model, SIZE, board, Account(), SessionPolicy(live=live, budget_ms=33.0), clock=clock)
     for frame in pictures(30):
         session.step(frame)
     efforts = {chunk.effort for chunk in model.chunks}

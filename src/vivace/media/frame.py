@@ -33,6 +33,8 @@ class Frame:
     """Monotonic time at which the frame left each stage, by stage name."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
+    tag: int | None = None
+    """What whoever gave the frame knows it by; comes out with what is made of it."""
     thumbnail: NDArray[np.float32] | None = None
     """Mean colour of the cells of `rgb`, `float32 [h w 3]`, once a stream has prepared the frame."""
     source_rgb: Rgb | None = None

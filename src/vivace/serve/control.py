@@ -121,7 +121,7 @@ class Conversation:
                     self._session.report_presented(message.presented)
                 await self._send(Pong(id=message.id, server_time_s=self._clock()))
             case Record(on=True):
-                self._session.start_recording(message.id)  # the events tell of it
+                self._session.recorder.start(message.id)  # the events tell of it
             case Record():
                 await self._stop_recording(message.id)
             case End():
@@ -129,7 +129,7 @@ class Conversation:
         return True
 
     async def _stop_recording(self, request_id: str | None) -> None:
-        name = self._session.stop_recording()
+        name = self._session.recorder.stop()
         if name is None:
             await self._error(request_id, "not_recording", "nothing is being recorded; begin with `on` true")
         else:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from threading import Lock
 
 from vivace import messages
-from vivace.media.frame import Rgb
+from vivace.media.frame import Frame
 from vivace.media.mailbox import AsyncLatest, AsyncMailbox
 
 _log = logging.getLogger(__name__)
@@ -23,25 +22,7 @@ MAX_UNREAD_EVENTS = 256
 """A listener that leaves so many events unread has gone away without saying so."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutFrame:
-    """A frame that the engine has made. Shared by all subscribers, so nobody changes its pixels."""
-
-    rgb: Rgb
-    """`uint8 [h w 3]`, RGB."""
-    index: int
-    """Counts the frames pushed into the session from 0, dropped ones included."""
-    tag: int | None
-    """What the frame was pushed with."""
-    capture_time_s: float
-    """Monotonic."""
-    marks: Mapping[str, float] = field(default_factory=dict)
-    """Monotonic time at which it left `receive, wait, prepare, denoise, refine`."""
-    control_index: int = 0
-    """Number of the update it was made with."""
-
-
-Subscription = AsyncLatest[OutFrame]
+Subscription = AsyncLatest[Frame]
 """One viewer's slot: `async for frame in subscription`. The newest frame wins."""
 
 
@@ -109,7 +90,7 @@ class Fanout:
             listener.close()
         return listener
 
-    def publish(self, frame: OutFrame) -> int:
+    def publish(self, frame: Frame) -> int:
         """Give a frame to all subscribers; return how many had not taken the one before."""
         unread = 0
         for subscription in self._subscriptions:

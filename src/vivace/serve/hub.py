@@ -22,8 +22,9 @@ from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
 from vivace.serve.room import Room, open_room
 from vivace.serve.session import LiveSession, SessionContext
 from vivace.serve.settings import ServeSettings
-from vivace.serve.snapshot import HubSnapshot, StageTimes, model_snapshot
+from vivace.serve.snapshot import HubSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
+from vivace.stream.account import SERVED_STAGES, Account, merged
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,6 @@ class Hub:
         self.settings = settings
         self.clock = clock
         self.draining = False
-        self.stages = StageTimes()
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )
@@ -87,7 +87,8 @@ class Hub:
         self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
         self._opened = 0
         self._drops: Counter[str] = Counter()
-        """Of sessions that have ended."""
+        self._stages = Account(SERVED_STAGES, clock).totals()
+        """Both of sessions that have ended."""
         self._closing: list[Recording] = []
         self._background = ThreadPoolExecutor(OPENERS, thread_name_prefix="vivace-open")
         self._housekeeping: asyncio.Task[None] | None = None
@@ -311,8 +312,9 @@ class Hub:
             sessions = list(self._sessions.values())
             drops = self._drops.copy()
             for session in sessions:
-                drops.update(session.vitals.drops)
-            outs = [s.vitals.newest_out_s for s in sessions if s.state == "live" and s.vitals.newest_out_s is not None]
+                drops.update(session.account.drops)
+            live = [session.account.newest_out_s for session in sessions if session.state == "live"]
+            outs = [out_s for out_s in live if out_s is not None]
             return HubSnapshot(
                 draining=self.draining,
                 models=tuple(model_snapshot(room) for room in self._rooms.values()),
@@ -320,12 +322,12 @@ class Hub:
                 waiting=sum(session.state == "waiting" for session in sessions),
                 absent=sum(session.presence.absent(now_s) for session in sessions),
                 viewers=sum(session.viewers for session in sessions),
-                recordings=sum(session.recording is not None for session in sessions),
+                recordings=sum(session.recorder.current is not None for session in sessions),
                 opened=self._opened,
                 ended={str(reason): count for reason, count in self._ended.items()},
                 drops=dict(drops),
                 newest_frame_age_s=min((now_s - out_s for out_s in outs), default=None),
-                stages=self.stages.snapshot(),
+                stages=merged([self._stages, *(session.account.totals() for session in sessions)]),
             )
 
     # Under the lock
@@ -369,7 +371,6 @@ class Hub:
             in_background=self._in_background,
             resize=self._resize,
             ended=self._session_ended,
-            on_stage=self.stages.add,
             recording_store=self.recording_store,
         )
 
@@ -389,7 +390,8 @@ class Hub:
             self._ends[session.id] = messages.Ended(reason=session.end_reason, message=session.end_message)
             if len(self._ends) > KNOWN_ENDS:
                 self._ends.popitem(last=False)
-            self._drops.update(session.vitals.drops)
+            self._drops.update(session.account.drops)
+            self._stages = merged([self._stages, session.account.totals()])
             self._move_up()
         _log.info("session %s ended (%s): %s", session.id, session.end_reason, session.end_message)
 

@@ -16,8 +16,12 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from vivace.serve.hub import Hub
-from vivace.serve.snapshot import BUCKETS_MS, HistogramSnapshot, HubSnapshot, ModelSnapshot
+from vivace.serve.snapshot import HubSnapshot, ModelSnapshot
 from vivace.serve.version import VERSION
+from vivace.stream.account import Histogram
+
+BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 33.4, 40, 50, 66.7, 80, 100, 120, 150, 200, 350, 500, 1000)
+"""Upper edges, dense around the frame budgets of 15 to 60 frames a second."""
 
 
 class Numbers:
@@ -112,14 +116,10 @@ def _models(models: tuple[ModelSnapshot, ...]) -> Iterator[Metric]:
     yield from (slots, used, waiting, step, state, limit, alive, busy)
 
 
-def _buckets(times: HistogramSnapshot) -> list[tuple[str, float]]:
+def _buckets(times: Histogram) -> list[tuple[str, float]]:
     """Return cumulative counts by upper edge in seconds, as Prometheus counts."""
-    buckets: list[tuple[str, float]] = []
-    seen = 0
-    for edge_ms, count in zip((*BUCKETS_MS, float("inf")), times.counts, strict=True):
-        seen += count
-        buckets.append(("+Inf" if edge_ms == float("inf") else f"{edge_ms / 1e3:g}", float(seen)))
-    return buckets
+    counts = zip(BUCKETS_MS, times.counts_up_to(BUCKETS_MS), strict=True)
+    return [*((f"{edge_ms / 1e3:g}", float(count)) for edge_ms, count in counts), ("+Inf", float(times.count))]
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 
-from vivace.errors import SinkError
+from vivace import messages
+from vivace.errors import SessionClosedError, SinkError
 from vivace.media.frame import Frame
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
@@ -194,6 +196,97 @@ class Recording:
             if self._free_bytes() < KEEP_FREE_BYTES:
                 return "recording ended: the disk is full"
         return ""
+
+
+class Recorder:
+    """The recordings of one session, one at a time. Thread-safe."""
+
+    def __init__(
+        self,
+        store: RecordingStore | None,
+        *,
+        tell: Callable[[messages.Recorded], None],
+        on_drop: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Record into `store`, None where nobody can, and `tell` of what begins and ends."""
+        self._store = store
+        self._tell = tell
+        self._on_drop = on_drop
+        self._clock = clock
+        self._lock = Lock()
+        self._ended = False
+        self._current: Recording | None = None
+        self._written: list[Recording] = []
+        """Recordings whose files are not complete, the present one included."""
+
+    @property
+    def current(self) -> Recording | None:
+        """What is being written."""
+        return self._current
+
+    def start(self, request_id: str | None = None) -> messages.Recorded:
+        """Begin to record the output; the answer is also told. Goes on with a recording that there is.
+
+        Raises:
+            RefusedError: nobody can record here, or there is no room.
+            SessionClosedError: the session has ended.
+        """
+        if self._store is None:
+            raise RefusedError("recording_off", "this server does not record; start it with a folder for recordings")
+        path = self._store.new_path()  # before the lock, since a disk may be slow
+        with self._lock:
+            if self._ended:
+                raise SessionClosedError("the session has ended; open a new one")
+            if self._current is None:
+                self._current = Recording(
+                    path, self._store.limits, on_closed=self._closed, on_drop=self._on_drop, clock=self._clock
+                )
+                self._written.append(self._current)
+            begun = messages.Recorded(id=request_id, on=True, name=self._current.name)
+        self._tell(begun)
+        return begun
+
+    def offer(self, frame: Frame) -> None:
+        """Leave a frame for the recording, if there is one; never waits."""
+        recording = self._current
+        if recording is not None:
+            recording.offer(frame)
+
+    def stop(self) -> str | None:
+        """End the recording and return its name, if there is one; `Recorded` is told when the file is complete."""
+        with self._lock:
+            recording, self._current = self._current, None
+        if recording is None:
+            return None
+        recording.stop()
+        return recording.name
+
+    def end(self) -> tuple[Recording, ...]:
+        """End for good; return the recordings whose files are being completed. `tell_end` tells of those."""
+        with self._lock:
+            self._ended, self._current = True, None
+        for recording in self._written:
+            recording.stop()
+        return tuple(self._written)
+
+    def tell_end(self) -> None:
+        """Tell that what was being written has ended with the session."""
+        for recording in self._written:
+            self._tell(_recorded(recording.name, "the session has ended"))
+
+    def _closed(self, recording: Recording, reason: str) -> None:
+        with self._lock:
+            if self._current is recording:
+                self._current = None
+            if self._ended:
+                return  # the end has said so
+            self._written.remove(recording)
+        self._tell(_recorded(recording.name, reason if recording.frames else f"{reason} nothing was recorded"))
+
+
+def _recorded(name: str, reason: str) -> messages.Recorded:
+    return messages.Recorded(on=False, name=name, url=f"/v1/recordings/{name}", message=reason.strip())
 
 
 def _open(path: Path) -> Sink:

@@ -3,7 +3,7 @@
 | who | does |
 |---|---|
 | a transport, any thread | `push`, `touch`, `report_…` |
-| the event loop | `subscribe`, `events`, `update`, `start_recording`, `end` |
+| the event loop | `subscribe`, `events`, `update`, `recorder`, `end` |
 | the opener's thread | opens the model for the first frame's shape |
 | the engine's thread | `_paint` |
 
@@ -26,18 +26,18 @@ from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.serve.engine import SessionQueue
-from vivace.serve.fanout import Fanout, Listener, OutFrame, Subscription
-from vivace.serve.limits import RefusedError, check_frame
+from vivace.serve.fanout import Fanout, Listener, Subscription
+from vivace.serve.limits import check_frame
 from vivace.serve.presence import EndReason, Presence
-from vivace.serve.recording import Recording, RecordingStore
+from vivace.serve.recording import Recorder, Recording, RecordingStore
 from vivace.serve.room import Room, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
+from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering
-from vivace.serve.vitals import NetworkReport, StageSink, Vitals
+from vivace.stream.account import SERVED_STAGES, Account, SessionObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
-from vivace.stream.latency import SessionObserver
 from vivace.stream.presentation import Presenter
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.slot import out_of_memory, ran_out_of_memory
@@ -61,7 +61,6 @@ class SessionContext:
     """Asks for room for another size; raises RefusedError."""
     ended: Callable[[LiveSession, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
-    on_stage: StageSink | None = None
     recording_store: RecordingStore | None = None
 
 
@@ -81,7 +80,8 @@ class LiveSession:
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
         self.end_message = ""
-        self.vitals = Vitals(context.clock, context.on_stage)
+        self.account = Account(SERVED_STAGES, context.clock)
+        self._network = NetworkReport()
         self._state: State = "waiting"
         self._room = room
         self._context = context
@@ -95,6 +95,12 @@ class LiveSession:
         )
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
+        self.recorder = Recorder(
+            context.recording_store,
+            tell=self._fanout.tell,
+            on_drop=lambda: self.account.dropped("recording"),
+            clock=context.clock,
+        )
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
         self._steering = SessionSteering(
@@ -112,12 +118,8 @@ class LiveSession:
         self._next_index = 0
         self._first_capture_s: float | None = None
         self._last_pts = -1
-        self._tags: dict[int, int] = {}
         self._source_size: Size | None = None
         self._new_size: Size | None = None
-        self._recording: Recording | None = None
-        self._written: list[Recording] = []
-        """Recordings whose files are not complete, the present one included."""
         self._waiting = messages.Waiting(position=1, retry_after_s=0.0)
         self._resumed = False
 
@@ -148,7 +150,7 @@ class LiveSession:
         check_frame(rgb, self._context.settings.max_frame_px)
         now_s = self._clock()
         captured_s = now_s if capture_time_s is None else capture_time_s
-        frame = Frame(rgb, 0, 0, MICROSECOND, captured_s, {"receive": now_s})
+        frame = Frame(rgb, 0, 0, MICROSECOND, captured_s, {"receive": now_s}, tag=tag)
         size = self.next_size
         if size is not None:
             frame = prepared(frame, size)
@@ -157,24 +159,20 @@ class LiveSession:
                 return False
             self.presence.picture(now_s)
             index, self._next_index = self._next_index, self._next_index + 1
-            self.vitals.arrived(now_s)
+            self.account.received()
             if self._state == "waiting":
-                self.vitals.dropped("waiting")
+                self.account.dropped("waiting")
                 return True
             if not self._shape_known(source_size or (rgb.shape[1], rgb.shape[0])):
-                self.vitals.dropped("opening")
+                self.account.dropped("opening")
                 return True
             if self._first_capture_s is None:
                 self._first_capture_s = captured_s
             # Presentation times rise even where capture times do not.
             self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
-            if tag is not None:
-                self._tags[index] = tag
             frame = replace(frame, index=index, pts=self._last_pts)
-            displaced = self._room.engine.offer(self._queue, frame)
-            if displaced is not None:
-                self._tags.pop(displaced.index, None)
-                self.vitals.dropped("late")
+            if self._room.engine.offer(self._queue, frame) is not None:
+                self.account.dropped("late")
             return True
 
     @property
@@ -214,7 +212,7 @@ class LiveSession:
                 mask = self._board.controls.mask
                 if mask is not None:
                     mask.prepare(size)
-                # What a client and the operator are told of a session is in its vitals.
+                # What a client and the operator are told of a session is in its account.
                 painter = Session(
                     self._room.model, size, self._board, SessionObserver(), self._policy, clock=self._clock
                 )
@@ -240,7 +238,7 @@ class LiveSession:
         return Presenter(
             self._publish,
             clock=self._clock,
-            on_drop=lambda _frame: self.vitals.dropped("unread"),
+            on_drop=lambda _frame: self.account.dropped("unread"),
             on_end=lambda error: None if error is None else self._failed(error),
         ).start()
 
@@ -283,19 +281,15 @@ class LiveSession:
                 self._publish(each)
 
     def _publish(self, frame: Frame) -> None:
-        tag = self._tags.pop(frame.index, None)
-        out = OutFrame(frame.rgb, frame.index, tag, frame.capture_time_s, frame.marks, frame.control_index)
         now_s = self._clock()
-        unread = self._fanout.publish(out)  # before the accounts: somebody is waiting for it
-        self.vitals.left(out, now_s)
+        unread = self._fanout.publish(frame)  # before the account: somebody is waiting for it
+        self.account.left(frame, now_s)
         if unread:
-            self.vitals.dropped("unread", unread)
-        recording = self._recording
-        if recording is not None:
-            recording.offer(frame)
+            self.account.dropped("unread", unread)
+        self.recorder.offer(frame)
         for update_index, arrived_s in self._steering.reached(frame.control_index):
             took_ms = (now_s - arrived_s) * 1e3
-            self.vitals.prompt_to_pixel_ms = took_ms
+            self.account.prompt_shown(took_ms)
             self._fanout.tell(
                 messages.Applied(update_index=update_index, frame_index=frame.index, prompt_to_pixel_ms=took_ms)
             )
@@ -338,21 +332,23 @@ class LiveSession:
 
     def report_presented(self, shown: Sequence[tuple[int, float]]) -> None:
         """Take glass-to-glass times that the client measured, `(frame index, ms)`."""
-        self.vitals.presented(shown)
+        self.account.presented(time_ms for _, time_ms in shown)
 
     def report_network(self, report: NetworkReport) -> None:
         """Take what a transport knows of the network."""
-        self.vitals.network = report
+        self._network = report
 
-    def report_sent(self, frame: OutFrame, sent_s: float | None = None) -> None:
+    def report_sent(self, frame: Frame, sent_s: float | None = None) -> None:
         """Take the time at which a transport had a frame encoded and on its way, monotonic; None is now."""
-        self.vitals.sent(frame, self._clock() if sent_s is None else sent_s)
+        self.account.sent(frame, self._clock() if sent_s is None else sent_s)
 
     def tell_stats(self) -> None:
         """Send the statistics to all listeners; the hub does it twice a second."""
-        painter, recording = self._painter, self._recording
+        painter, recording = self._painter, self.recorder.current
         self._fanout.tell(
-            self.vitals.stats(
+            session_stats(
+                self.account,
+                self._network,
                 effort=None if painter is None else painter.deadline.effort,
                 recording=None if recording is None else recording.name,
             )
@@ -382,58 +378,6 @@ class LiveSession:
     def notices(self) -> tuple[messages.Notice, ...]:
         """What was asked for at the opening and left out, until an update brings another of its kind."""
         return self._steering.notices
-
-    # Recording
-
-    def start_recording(self, request_id: str | None = None) -> messages.Recorded:
-        """Begin to record the output; the answer also goes to all listeners. One at a time.
-
-        Raises:
-            RefusedError: nobody can record here, or there is no room.
-            SessionClosedError: the session has ended.
-        """
-        store = self._context.recording_store
-        if store is None:
-            raise RefusedError("recording_off", "this server does not record; start it with a folder for recordings")
-        path = store.new_path()  # before the lock, since a disk may be slow
-        with self._lock:
-            if self._state == "ended":
-                raise SessionClosedError("the session has ended; open a new one")
-            if self._recording is None:
-                self._recording = Recording(
-                    path,
-                    store.limits,
-                    on_closed=self._recording_closed,
-                    on_drop=lambda: self.vitals.dropped("recording"),
-                    clock=self._clock,
-                )
-                self._written.append(self._recording)
-            begun = messages.Recorded(id=request_id, on=True, name=self._recording.name)
-        self._fanout.tell(begun)
-        return begun
-
-    def stop_recording(self) -> str | None:
-        """End the recording and return its name, if there is one; `Recorded` follows when the file is complete."""
-        with self._lock:
-            recording, self._recording = self._recording, None
-        if recording is None:
-            return None
-        recording.stop()
-        return recording.name
-
-    @property
-    def recording(self) -> Recording | None:
-        """What is being written."""
-        return self._recording
-
-    def _recording_closed(self, recording: Recording, reason: str) -> None:
-        with self._lock:
-            if self._recording is recording:
-                self._recording = None
-            if self._state == "ended":
-                return  # the end has said so
-            self._written.remove(recording)
-        self._fanout.tell(_recorded(recording.name, reason if recording.frames else f"{reason} nothing was recorded"))
 
     # Life
 
@@ -485,17 +429,13 @@ class LiveSession:
                 return
             self._state = "ended"
             self.end_reason, self.end_message = reason, message
-            self._recording = None
-            self._tags.clear()
-        for recording in self._written:
-            recording.stop()
+        recordings = self.recorder.end()
         # Who hears of the end finds the slot free.
         if self._presenter is not None:
             self._presenter.stop()
         self._room.engine.leave(self._queue, self._free)
-        self._context.ended(self, tuple(self._written))
-        for recording in self._written:
-            self._fanout.tell(_recorded(recording.name, "the session has ended"))
+        self._context.ended(self, recordings)
+        self.recorder.tell_end()
         self._fanout.tell(messages.Ended(reason=reason, message=message))
         self._fanout.finish()
 
@@ -504,7 +444,3 @@ class LiveSession:
         if painter is not None:
             painter.close()
         self._board.close()
-
-
-def _recorded(name: str, reason: str) -> messages.Recorded:
-    return messages.Recorded(on=False, name=name, url=f"/v1/recordings/{name}", message=reason.strip())

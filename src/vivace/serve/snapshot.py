@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
 
 from vivace.serve.room import Room
-from vivace.serve.vitals import STAGES
-
-BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 33.4, 40, 50, 66.7, 80, 100, 120, 150, 200, 350, 500, 1000)
-"""Upper edges, dense around the frame budgets of 15 to 60 frames a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramSnapshot:
-    """Times of one stage since the server began."""
-
-    counts: tuple[int, ...]
-    """Per bucket of `BUCKETS_MS`, not cumulative; the last is what is above them all."""
-    sum_ms: float
-
-    @property
-    def count(self) -> int:
-        """How many times."""
-        return sum(self.counts)
-
-
-class StageTimes:
-    """Histograms of all sessions' stages. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts = {stage: [0] * (len(BUCKETS_MS) + 1) for stage in STAGES}
-        self._sums = dict.fromkeys(STAGES, 0.0)
-
-    def add(self, stage: str, time_ms: float) -> None:
-        """Count one time."""
-        with self._lock:
-            self._counts[stage][bisect_left(BUCKETS_MS, time_ms)] += 1
-            self._sums[stage] += time_ms
-
-    def snapshot(self) -> dict[str, HistogramSnapshot]:
-        """Return all histograms by stage."""
-        with self._lock:
-            return {stage: HistogramSnapshot(tuple(self._counts[stage]), self._sums[stage]) for stage in STAGES}
+from vivace.stream.account import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +61,5 @@ class HubSnapshot:
     """Frames by reason, of all sessions since the server began."""
     newest_frame_age_s: float | None
     """Since any live session gave a frame; None if none did."""
-    stages: Mapping[str, HistogramSnapshot]
+    stages: Mapping[str, Histogram]
+    """Times of every stage, and `server` of all of them, of all sessions since the server began."""

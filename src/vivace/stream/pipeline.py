@@ -22,8 +22,8 @@ from typing import Protocol, runtime_checkable
 from vivace.media.frame import Frame
 from vivace.media.mailbox import Handoff, Latest, Mailbox
 from vivace.media.size import Size
+from vivace.stream.account import Account
 from vivace.stream.fit import prepared
-from vivace.stream.latency import Meter
 from vivace.stream.presentation import Presenter
 from vivace.stream.session import Session
 
@@ -88,25 +88,25 @@ class Pipeline:
         self,
         source: FrameSource,
         session: Session,
-        meter: Meter,
+        account: Account,
         *,
         live: bool,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._session = session
-        self._meter = meter
+        self._account = account
         self._clock = clock
         self._in: Mailbox[Frame]
         self._out: Mailbox[list[Frame]]
         self._presenter: Presenter | None = None
         if live:
             chunk_frames = session.chunk_frames
-            self._in = Latest(lambda _frame: meter.dropped("late"), keep=chunk_frames)
-            self._out = Latest(lambda frames: meter.dropped("unread", len(frames)))
+            self._in = Latest(lambda _frame: account.dropped("late"), keep=chunk_frames)
+            self._out = Latest(lambda frames: account.dropped("unread", len(frames)))
             if chunk_frames > 1:
                 self._presenter = Presenter(
-                    lambda frame: self._out.put([frame]), clock=clock, on_drop=lambda _frame: meter.dropped("unread")
+                    lambda frame: self._out.put([frame]), clock=clock, on_drop=lambda _frame: account.dropped("unread")
                 )
         else:
             self._in, self._out = Handoff(AHEAD), Handoff(AHEAD)
@@ -134,13 +134,13 @@ class Pipeline:
             for made in self._out:
                 for frame in made:
                     taken_s = self._clock()
-                    self._meter.shown(frame.control_index, taken_s)
+                    self._account.shown(frame, taken_s)
                     try:
                         yield frame
                     finally:  # a consumer that leaves is done with its last frame, too
                         done_s = self._clock()
-                        self._meter.stage("encode", (done_s - taken_s) * 1e3)
-                        self._meter.finished((done_s - frame.capture_time_s) * 1e3)
+                        self._account.stage("encode", (done_s - taken_s) * 1e3)
+                        self._account.finished((done_s - frame.capture_time_s) * 1e3)
         finally:
             atexit.unregister(self.stop)
             self.stop()
@@ -191,8 +191,8 @@ class Pipeline:
                 return
             frame = prepared(frame, size)
             since_s = frame.capture_time_s if live else asked_s
-            self._meter.stage("capture", (self._clock() - since_s) * 1e3)
-            self._meter.received(0 if last_index is None else max(0, frame.index - last_index - 1))
+            self._account.stage("capture", (self._clock() - since_s) * 1e3)
+            self._account.received(0 if last_index is None else max(0, frame.index - last_index - 1))
             last_index = frame.index
             if not self._in.put(frame):
                 return

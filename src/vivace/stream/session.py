@@ -1,8 +1,8 @@
 """One stream through a model: its controls, its history, and what happens when a step fails.
 
 Sessions share the model's weights and nothing else. A session is used by one thread at a time; controls reach it
-through its `ControlBoard`, numbers leave it through its observer (a `Meter`, or who does not listen), and both of those
-are thread-safe.
+through its `ControlBoard`, numbers leave it through its observer (an `Account`, or who does not listen), and both of
+those are thread-safe.
 
 What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
 prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
@@ -26,13 +26,13 @@ from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceEr
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Prompt, StepResult, StreamModel
+from vivace.stream.account import Painting, SessionObserver
 from vivace.stream.blend import FULL, Region, blend, region_of
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
 from vivace.stream.fit import prepared
-from vivace.stream.latency import Painting, SessionObserver
 from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)

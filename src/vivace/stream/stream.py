@@ -17,10 +17,10 @@ from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.base import ControlValue, StreamModel
+from vivace.stream.account import Account
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.fit import choose_size, prepared
-from vivace.stream.latency import Meter
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.session import Session, SessionPolicy
 from vivace.stream.stats import Stats
@@ -93,7 +93,7 @@ class Stream:
         }  # fmt: skip
         checked = check_changes(wanted, self._model)
         self._board = ControlBoard(Controls().changed(checked))
-        self._meter = Meter()
+        self._account = Account(clock=clock)
         self._session: Session | None = None
         self._pipeline: Pipeline | None = None
         self._closed = False
@@ -158,11 +158,11 @@ class Stream:
     def _start(self, source: FrameSource, live: bool) -> Pipeline:
         with self._life:
             self._check_idle()
-            self._meter.begin(self._clock())
+            self._account.begin(self._clock())
             session = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
             if live and not source.info.live:
                 source = _paced(source, self._clock)
-            self._pipeline = Pipeline(source, session, self._meter, live=live, clock=self._clock)
+            self._pipeline = Pipeline(source, session, self._account, live=live, clock=self._clock)
             return self._pipeline
 
     def push(self, rgb: Rgb, capture_time_s: float | None = None) -> list[Frame]:
@@ -194,7 +194,7 @@ class Stream:
                 self._check_idle()
                 session = self._session
                 if session is None or self._pushed == 0:
-                    self._meter.begin(began_s)
+                    self._account.begin(began_s)
                     session = self._open((rgb.shape[1], rgb.shape[0]), self._policy(live=True, source_fps=None))
             if self._pushed == 0:
                 self._push_origin_s = captured_s
@@ -202,8 +202,8 @@ class Stream:
             self._push_pts = max(self._push_pts + 1, round((captured_s - self._push_origin_s) / _MICROSECOND))
             frame = Frame(rgb, self._pushed, self._push_pts, _MICROSECOND, captured_s)
             self._pushed += 1
-            self._meter.received()
-            self._meter.stage("capture", (began_s - captured_s) * 1e3)
+            self._account.received()
+            self._account.stage("capture", (began_s - captured_s) * 1e3)
             return self._handed_over(session.step(frame))
 
     def still(self, rgb: Rgb) -> Frame:
@@ -230,11 +230,11 @@ class Stream:
                 self._check_idle()
                 if self._pushed:
                     raise UsageError("pictures are being pushed; bring out the last ones with flush() first")
-                self._meter.begin(began_s)
+                self._account.begin(began_s)
                 # A stand-in for a failed picture helps a stream to go on; here it would be the result.
                 policy = SessionPolicy(live=False, detect_cuts=False, max_failures=1)
                 session = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
-            self._meter.received()
+            self._account.received()
             frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s), session.next_size)
             made: list[Frame] = []
             for index in range(self._model.spec.warmup_frames + 1):
@@ -267,8 +267,8 @@ class Stream:
     def _handed_over(self, made: list[Frame]) -> list[Frame]:
         done_s = self._clock()
         for frame in made:
-            self._meter.shown(frame.control_index, done_s)
-            self._meter.finished((done_s - frame.capture_time_s) * 1e3)
+            self._account.shown(frame, done_s)
+            self._account.finished((done_s - frame.capture_time_s) * 1e3)
         return made
 
     # Steering
@@ -316,7 +316,7 @@ class Stream:
         """Return what the stream has done so far; also after it was closed."""
         session = self._session
         controls = self._board.controls
-        return self._meter.stats(
+        return self._account.stats(
             model=self._model.spec.name,
             runtime=self._model.runtime,
             size=session.size if session is not None else controls.size,
@@ -362,7 +362,7 @@ class Stream:
         if controls.mask is not None:
             controls.mask.prepare(controls.size or natural)
         if self._session is None:
-            self._session = Session(self._model, natural, self._board, self._meter, policy, clock=self._clock)
+            self._session = Session(self._model, natural, self._board, self._account, policy, clock=self._clock)
         else:
             self._session.begin(natural, policy)
         return self._session

@@ -13,10 +13,10 @@ from vivace.bench.job import TURNS, Job, run_job, take_turns
 from vivace.bench.latency.run import PATHS
 from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
 from vivace.bench.speed.benchmark import PROMPT, Findings, Progress, RunJob
-from vivace.bench.speed.run import STAGES
 from vivace.bench.stats.values import PERCENTILES
 from vivace.bench.systems.engine import EngineSpec
 from vivace.errors import UsageError
+from vivace.stream.account import STAGES
 
 MIN_S = 3.0
 """Of a take: a second of warm-up, and some to look at."""

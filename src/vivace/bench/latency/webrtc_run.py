@@ -19,7 +19,6 @@ from vivace.bench.job import Found, Job, Report
 from vivace.bench.latency.take import Shown, Take, after_warmup, figures, series
 from vivace.bench.latency.webrtc_code import Code, unwrap
 from vivace.bench.process import ending, environment_of, last_words, program
-from vivace.bench.speed.run import STAGES
 from vivace.bench.stats.values import Value, spread
 from vivace.errors import DeviceError, UnknownPromptError, UsageError
 from vivace.media.frame import Rgb
@@ -35,6 +34,8 @@ SETTLE_S = 1.0
 """After the last picture was sent, for what is still on its way."""
 OPENERS = {"vivace.bench.systems.engine:open_model": True, "vivace.bench.systems.engine:open_passthrough": False}
 """What can be served, and whether it paints."""
+SERVER_STAGES = {"receive", "wait", "server"}
+"""What only a server has."""
 SERVED = {"model", "threads"}
 """Arguments of an engine that reach a server."""
 
@@ -316,4 +317,8 @@ def _drops(stats: Stats, unread: int) -> dict[str, int]:
 
 
 def _stages(stats: Stats) -> dict[str, dict[str, float | None]]:
-    return {stage: {"p50": times.p50, "p95": times.p95} for stage, times in stats.stages_ms.items() if stage in STAGES}
+    return {
+        stage: {"p50": times.p50, "p95": times.p95}
+        for stage, times in stats.stages_ms.items()
+        if stage not in SERVER_STAGES
+    }

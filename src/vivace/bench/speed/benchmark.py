@@ -16,10 +16,11 @@ from vivace.bench.job import TURNS, Found, Job, run_job, take_turns
 from vivace.bench.speed.growth import EARLY_FRAME
 from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
 from vivace.bench.speed.network import MODEL_STAGES
-from vivace.bench.speed.run import LEAST_FRAMES, OVERHEAD, STAGES, WARMUP_FRAMES
+from vivace.bench.speed.run import LEAST_FRAMES, OVERHEAD, WARMUP_FRAMES
 from vivace.bench.stats.values import PERCENTILES
 from vivace.bench.systems.engine import EngineSpec
 from vivace.errors import UsageError
+from vivace.stream.account import STAGES
 
 PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20

@@ -34,7 +34,7 @@ from vivace.rtc.seams import possible_direction, prefer_codecs
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.channel import ControlChannel, send_note
-from vivace.serve.vitals import NetworkReport
+from vivace.serve.statistics import NetworkReport
 
 _log = logging.getLogger(__name__)
 

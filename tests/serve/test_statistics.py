@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fakes import FakeClock
-from vivace.serve.vitals import NetworkReport, Vitals, limiting
+from vivace import messages
+from vivace.serve.statistics import NetworkReport, limiting, session_stats
+from vivace.stream.account import SERVED_STAGES, Account
+
+
+def stats_of(account: Account) -> messages.Stats:
+    return session_stats(account, NetworkReport(), effort=1.0, recording=None)
+
 
 FINE = NetworkReport(rtt_ms=20.0, loss=0.0, bitrate_kbps=800.0)
 
@@ -34,28 +41,28 @@ def test_what_limits_most_is_named(fps_in, fps_out, late, effort, network, limit
 
 def test_a_stopped_camera_shows_in_seconds():
     clock = FakeClock()
-    vitals = Vitals(clock)
+    account = Account(SERVED_STAGES, clock)
     for _ in range(90):
         clock.advance(1 / 30)
-        vitals.arrived(clock())
-    assert vitals.stats(effort=1.0, recording=None).fps_in == pytest.approx(30, rel=0.02)
+        account.received()
+    assert stats_of(account).fps_in == pytest.approx(30, rel=0.02)
     clock.advance(1.0)
-    assert vitals.stats(effort=1.0, recording=None).fps_in < 22
+    assert stats_of(account).fps_in < 22
     clock.advance(3.0)
-    stats = vitals.stats(effort=1.0, recording=None)
+    stats = stats_of(account)
     assert (stats.fps_in, stats.limit) == (None, "camera")
 
 
 def test_drops_count_from_the_beginning_and_limits_only_lately():
     clock = FakeClock()
-    vitals = Vitals(clock)
+    account = Account(SERVED_STAGES, clock)
     for _ in range(60):
         clock.advance(1 / 30)
-        vitals.arrived(clock())
-        vitals.dropped("late")
-    assert vitals.stats(effort=1.0, recording=None).limit == "device"
+        account.received()
+        account.dropped("late")
+    assert stats_of(account).limit == "device"
     for _ in range(120):
         clock.advance(1 / 30)
-        vitals.arrived(clock())
-    stats = vitals.stats(effort=1.0, recording=None)
+        account.received()
+    stats = stats_of(account)
     assert (stats.drops, stats.limit) == ({"late": 60}, "none")

@@ -1,0 +1,466 @@
+"""What happened to the frames of a stream: times per stage and end to end, rates, drops by reason, effort.
+
+A run, a session of the server, the server's metrics and the benchmark all read an `Account`: of everything so far
+(`stats`, `totals`), or of the last seconds (`lately`). Times go into histograms with logarithmic buckets, so that a
+stream of a year is accounted for in the space and time of a stream of a second, and a percentile is right to about 1 %.
+
+| stage of a run | from | to |
+|---|---|---|
+| `capture` | the frame is asked of a file, or arrives at a camera | it is handed over, at the output's size |
+| `prepare` | the session takes it | the cut check is done, controls are read |
+| `denoise` | | the model has painted it |
+| `refine` | | strength and mask are applied |
+| `encode` | the consumer takes the output frame | it comes back for the next one |
+| latency | `capture_time_s` | the consumer has taken the output frame and come back, waits between stages included |
+
+`push` has no consumer that comes back: there `encode` stays empty and latency ends with the call.
+
+A run's stages are what a frame costs: of a step that makes several frames, each has its share. A served session's are
+the way of a frame, from one of its marks to the next, so that they add up to `server`, its latency: `receive` ends with
+the push, `wait` with the turn at the engine, `encode` and `server` with the sending, where a transport reports that.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import RLock
+
+from vivace.media.frame import Frame
+from vivace.models.base import RuntimeInfo
+from vivace.stream.deadline import Decision
+from vivace.stream.stats import Stats, peak_memory_mib
+
+PAINTING = ("prepare", "denoise", "refine")
+"""Stages of a step."""
+STAGES = ("capture", *PAINTING, "encode")
+"""Of a run."""
+SERVED_STAGES = ("receive", "wait", *PAINTING, "encode")
+"""Of a session of the server."""
+WINDOW_S = 3.0
+"""What `lately` looks back on."""
+
+_LOWEST_MS = 0.001
+_RATIO = 1.02
+_LAST_BUCKET = math.ceil(math.log(3_600_000 / _LOWEST_MS, _RATIO))
+
+
+class Histogram:
+    """Counts of times in buckets of 2 % from a microsecond to an hour. Not thread-safe."""
+
+    def __init__(self, times_ms: Iterable[float] = ()) -> None:
+        self.count = 0
+        self.sum_ms = 0.0
+        self._counts: dict[int, int] = {}
+        self._min_ms = math.inf
+        self._max_ms = 0.0
+        for time_ms in times_ms:
+            self.add(time_ms)
+
+    def add(self, time_ms: float) -> None:
+        """Count one time; a negative one (clocks of two machines) counts as 0."""
+        time_ms = max(0.0, time_ms)
+        bucket = 0 if time_ms <= _LOWEST_MS else min(_LAST_BUCKET, 1 + int(math.log(time_ms / _LOWEST_MS, _RATIO)))
+        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        self.count += 1
+        self.sum_ms += time_ms
+        self._min_ms = min(self._min_ms, time_ms)
+        self._max_ms = max(self._max_ms, time_ms)
+
+    def merge(self, other: Histogram) -> None:
+        """Count all the times of another one, too."""
+        for bucket, count in other._counts.items():
+            self._counts[bucket] = self._counts.get(bucket, 0) + count
+        self.count += other.count
+        self.sum_ms += other.sum_ms
+        self._min_ms = min(self._min_ms, other._min_ms)
+        self._max_ms = max(self._max_ms, other._max_ms)
+
+    def percentile(self, share: float) -> float | None:
+        """Return the time that `share` (0 to 1) of the times do not exceed, to about 1 %; None if there are none."""
+        if self.count == 0:
+            return None
+        wanted = max(1, math.ceil(share * self.count))
+        seen = 0
+        for bucket in sorted(self._counts):
+            seen += self._counts[bucket]
+            if seen >= wanted:
+                return min(max(_middle_ms(bucket), self._min_ms), self._max_ms)
+        raise AssertionError("a histogram counts what it holds")
+
+    def counts_up_to(self, edges_ms: Sequence[float]) -> list[int]:
+        """Return how many times are at most each of the rising `edges_ms`, to about 1 % of the edge."""
+        found, seen = [], 0
+        buckets = deque(sorted(self._counts))
+        for edge_ms in edges_ms:
+            while buckets and _middle_ms(buckets[0]) <= edge_ms:
+                seen += self._counts[buckets.popleft()]
+            found.append(seen)
+        return found
+
+    def summary(self, *shares: int, digits: int = 3) -> dict[str, float | None]:
+        """Return percentiles by name, e.g. `summary(50, 95)` gives `{"p50": …, "p95": …}`, in ms, rounded."""
+        values = {f"p{share}": self.percentile(share / 100) for share in shares}
+        return {name: None if value is None else round(value, digits) for name, value in values.items()}
+
+
+def _middle_ms(bucket: int) -> float:
+    return 0.0 if bucket == 0 else _LOWEST_MS * _RATIO ** (bucket - 0.5)
+
+
+def merged(accounts: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
+    """Return the histograms of several accounts in one, by name."""
+    found: dict[str, Histogram] = {}
+    for account in accounts:
+        for name, times in account.items():
+            found.setdefault(name, Histogram()).merge(times)
+    return found
+
+
+class _Recent:
+    """Events of the last seconds, each with a value. Not thread-safe."""
+
+    KEPT = 512
+    """3 s at 120 frames a second, and some."""
+
+    def __init__(self) -> None:
+        self._items: deque[tuple[float, float]] = deque(maxlen=self.KEPT)
+
+    def add(self, now_s: float, value: float = 0.0) -> None:
+        self._items.append((now_s, value))
+
+    def clear(self) -> None:
+        self._items.clear()
+
+    def since(self, from_s: float) -> list[float]:
+        while self._items and self._items[0][0] < from_s:
+            self._items.popleft()
+        return [value for _, value in self._items]
+
+    def rate(self, now_s: float) -> float | None:
+        """Events a second over the last `WINDOW_S`; None before there are two."""
+        count = len(self.since(now_s - WINDOW_S))
+        if count < 2:
+            return None
+        # Counted up to the last event or a silence that is longer than usual, so that a stop shows at once.
+        usual_s = (self._items[-1][0] - self._items[0][0]) / (count - 1)
+        silence_s = now_s - self._items[-1][0]
+        span_s = (count - 1) * usual_s + max(0.0, silence_s - 2 * usual_s)
+        return (count - 1) / span_s if span_s > 0 else None
+
+    def rate_of_last(self, count: int) -> float | None:
+        """Events a second over the last `count` of them, however long ago; None before there are two."""
+        first = max(0, len(self._items) - count)
+        span_s = self._items[-1][0] - self._items[first][0] if self._items else 0.0
+        return (len(self._items) - 1 - first) / span_s if span_s > 0 else None
+
+
+class _Times:
+    """Times of one kind: all of them, and those of the last seconds."""
+
+    def __init__(self) -> None:
+        self.all = Histogram()
+        self.recent = _Recent()
+
+    def add(self, now_s: float, time_ms: float) -> None:
+        self.all.add(time_ms)
+        self.recent.add(now_s, time_ms)
+
+    def since(self, from_s: float) -> Histogram:
+        return Histogram(self.recent.since(from_s))
+
+
+@dataclass(slots=True)
+class Painting:
+    """What one step of a session cost, per frame."""
+
+    prepare_ms: float
+    denoise_ms: float | None
+    """None if the model was not needed."""
+    refine_ms: float
+    frames: int
+    effort: float = 1.0
+    """What was asked of the model, of its full work."""
+    work: float = 1.0
+    """What it really did of it."""
+
+
+class SessionObserver:
+    """Is told what a session does; this one does not listen."""
+
+    def painted(self, painting: Painting) -> None:
+        """Frames were made."""
+
+    def prompt_taken(self, update_index: int, arrived_s: float) -> None:
+        """Frames from now on are made with the prompt of this update."""
+
+    def cut(self) -> None:
+        """A scene cut was seen."""
+
+    def was_reset(self, reason: str) -> None:
+        """The memory was begun anew."""
+
+    def failed(self, error: str) -> None:
+        """The model failed on a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """The last seconds of a stream."""
+
+    fps_in: float | None
+    fps_out: float | None
+    """None before there are two frames."""
+    late_share: float
+    """Of the frames that came in."""
+    stages: Mapping[str, Histogram]
+    """With latency as `server`."""
+    presented: Histogram
+    """Glass to glass, where a client measures it."""
+
+
+class Account(SessionObserver):
+    """Collects what happens to the frames of one stream. Thread-safe; constant time per call and constant memory."""
+
+    RECENT = 64
+
+    def __init__(self, stages: Sequence[str] = STAGES, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin, for frames that go through `stages`; `clock` is monotonic, in seconds."""
+        self._clock = clock
+        self._lock = RLock()
+        self._opened_s = clock()
+        self._drops: Counter[str] = Counter()
+        self.frame_index = -1
+        """Of the newest output frame."""
+        self.newest_out_s: float | None = None
+        """When it came out."""
+        self.age_ms: float | None = None
+        """How old it was then."""
+        self.prompt_to_pixel_ms: float | None = None
+        """Of the last change."""
+        self._frames_in = self._frames_out = self._untouched = self._cuts = 0
+        self._effort_frames: Counter[float] = Counter()
+        self._work = 0.0
+        """Sum over the painted frames."""
+        self._resets: Counter[str] = Counter()
+        self._last_error: str | None = None
+        self._stages = {stage: _Times() for stage in stages}
+        self._latency, self._presented = _Times(), _Times()
+        self._prompt_to_pixel = Histogram()
+        self._in, self._out, self._late = _Recent(), _Recent(), _Recent()
+        self._sent = False
+        """Whether a transport reports what it sends."""
+        self._prompts: deque[tuple[int, float]] = deque(maxlen=self.RECENT)
+        self._began_s: float | None = None
+        self._ttff_ms: float | None = None
+        self._first_out_s: float | None = None
+        self._earlier_s = 0.0
+        self._earlier_frames = 0
+        self._run_frames = 0
+
+    # What a stream tells
+
+    def begin(self, now_s: float) -> None:
+        """A run begins; the pause since the last one does not count."""
+        with self._lock:
+            self._close_run()
+            if self._began_s is None:
+                self._began_s = now_s
+
+    def _close_run(self) -> None:
+        if self._first_out_s is not None and self.newest_out_s is not None:
+            self._earlier_s += self.newest_out_s - self._first_out_s
+            self._earlier_frames += self._run_frames - 1
+        self._first_out_s = None
+        self._run_frames = 0
+        self._out.clear()
+
+    def received(self, lost: int = 0) -> None:
+        """A frame came from the source, after `lost` that the source lost."""
+        with self._lock:
+            self._frames_in += 1 + lost
+            self._in.add(self._clock())
+            if lost:
+                self._drops["source"] += lost
+
+    def dropped(self, reason: str, frames: int = 1) -> None:
+        """Frames were let go of."""
+        with self._lock:
+            self._drops[reason] += frames
+            if reason == "late":
+                self._late.add(self._clock())
+
+    def stage(self, name: str, time_ms: float) -> None:
+        """A frame took so long in a stage."""
+        with self._lock:
+            self._stages[name].add(self._clock(), time_ms)
+
+    def painted(self, painting: Painting) -> None:
+        """A session made frames."""
+        with self._lock:
+            now_s = self._clock()
+            for _ in range(painting.frames):
+                self._stages["prepare"].add(now_s, painting.prepare_ms)
+                self._stages["refine"].add(now_s, painting.refine_ms)
+                if painting.denoise_ms is not None:
+                    self._stages["denoise"].add(now_s, painting.denoise_ms)
+            if painting.denoise_ms is None:
+                self._untouched += painting.frames
+            else:
+                self._effort_frames[painting.effort] += painting.frames
+                self._work += painting.work * painting.frames
+
+    def prompt_taken(self, update_index: int, arrived_s: float) -> None:
+        """Frames from now on are made with the prompt of this update."""
+        with self._lock:
+            self._prompts.append((update_index, arrived_s))
+
+    def prompt_shown(self, time_ms: float) -> None:
+        """The first frame with an update came out, so long after it arrived."""
+        with self._lock:
+            self.prompt_to_pixel_ms = time_ms
+            self._prompt_to_pixel.add(time_ms)
+
+    def shown(self, frame: Frame, now_s: float) -> None:
+        """A frame came out of the stream."""
+        with self._lock:
+            self.frame_index, self.newest_out_s = frame.index, now_s
+            self.age_ms = (now_s - frame.capture_time_s) * 1e3
+            self._frames_out += 1
+            self._run_frames += 1
+            self._out.add(now_s)
+            if self._ttff_ms is None and self._began_s is not None:
+                self._ttff_ms = (now_s - self._began_s) * 1e3
+            if self._first_out_s is None:
+                self._first_out_s = now_s
+            while self._prompts and self._prompts[0][0] <= frame.control_index:
+                self.prompt_shown((now_s - self._prompts.popleft()[1]) * 1e3)
+
+    def finished(self, latency_ms: float) -> None:
+        """A frame has left the stream, so long after its capture."""
+        with self._lock:
+            self._latency.add(self._clock(), latency_ms)
+
+    def left(self, frame: Frame, now_s: float) -> None:
+        """A frame came out of a served session; its stages are the spans between its marks."""
+        before_s = frame.capture_time_s
+        with self._lock:
+            self.shown(frame, now_s)
+            for stage, times in self._stages.items():
+                after_s = frame.marks.get(stage)
+                if after_s is not None:
+                    times.add(now_s, (after_s - before_s) * 1e3)
+                    before_s = after_s
+            if not self._sent:
+                self._latency.add(now_s, self.age_ms or 0.0)
+
+    def sent(self, frame: Frame, sent_s: float) -> None:
+        """A transport has encoded a frame and sent it; from the first time on, latency ends here."""
+        ready_s = max(frame.marks.values(), default=frame.capture_time_s)
+        with self._lock:
+            self._sent = True
+            self._stages["encode"].add(sent_s, (sent_s - ready_s) * 1e3)
+            self._latency.add(sent_s, (sent_s - frame.capture_time_s) * 1e3)
+
+    def presented(self, times_ms: Iterable[float]) -> None:
+        """A client has measured glass-to-glass times."""
+        with self._lock:
+            now_s = self._clock()
+            for time_ms in times_ms:
+                if 0 <= time_ms < 3_600_000:  # what a client says is not to be trusted, NaN included
+                    self._presented.add(now_s, time_ms)
+
+    def cut(self) -> None:
+        """A scene cut was seen."""
+        with self._lock:
+            self._cuts += 1
+
+    def was_reset(self, reason: str) -> None:
+        """A session's memory was begun anew."""
+        with self._lock:
+            self._resets[reason] += 1
+
+    def failed(self, error: str) -> None:
+        """The model failed on a frame."""
+        with self._lock:
+            self._last_error = error
+
+    # What is read
+
+    def lately(self) -> Lately:
+        """Return what happened in the last `WINDOW_S` seconds."""
+        with self._lock:
+            now_s = self._clock()
+            from_s = now_s - WINDOW_S
+            arrived, late = len(self._in.since(from_s)), len(self._late.since(from_s))
+            return Lately(
+                fps_in=self._in.rate(now_s),
+                fps_out=self._out.rate(now_s),
+                late_share=late / arrived if arrived else 0.0,
+                stages={stage: times.since(from_s) for stage, times in self._with_latency().items()},
+                presented=self._presented.since(from_s),
+            )
+
+    @property
+    def drops(self) -> Counter[str]:
+        """Frames let go of so far, by reason."""
+        with self._lock:
+            return self._drops.copy()
+
+    def age_s(self) -> float:
+        """Return for how long there has been an account."""
+        return self._clock() - self._opened_s
+
+    def totals(self) -> dict[str, Histogram]:
+        """Return all times of the stages so far, and of latency as `server`."""
+        with self._lock:
+            return merged([{stage: times.all for stage, times in self._with_latency().items()}])
+
+    def _with_latency(self) -> dict[str, _Times]:
+        return {**self._stages, "server": self._latency}
+
+    def stats(
+        self,
+        *,
+        model: str,
+        runtime: RuntimeInfo,
+        size: tuple[int, int] | None,
+        prompt: str | None,
+        budget_ms: float | None,
+        decisions: tuple[Decision, ...],
+    ) -> Stats:
+        """Return everything so far."""
+        with self._lock:
+            efforts = dict(sorted(self._effort_frames.items(), reverse=True))
+            painted = sum(efforts.values())
+            span_s, intervals = self._earlier_s, self._earlier_frames
+            if self._first_out_s is not None and self.newest_out_s is not None:
+                span_s += self.newest_out_s - self._first_out_s
+                intervals += self._run_frames - 1
+            return Stats(
+                model=model,
+                runtime=runtime,
+                size=size,
+                frames_in=self._frames_in,
+                frames_out=self._frames_out,
+                frames_untouched=self._untouched,
+                drops={reason: self._drops[reason] for reason in ("source", "late", "unread")},
+                fps=intervals / span_s if span_s > 0 else None,
+                recent_fps=self._out.rate_of_last(self.RECENT),
+                latency_ms=self._latency.all.summary(50, 95, 99),
+                stages_ms={stage: times.all.summary(50, 95, 99) for stage, times in self._stages.items()},
+                time_to_first_frame_ms=self._ttff_ms,
+                prompt_to_pixel_ms=self._prompt_to_pixel.summary(50, 95, 99),
+                work_share=self._work / painted if painted else None,
+                effort_frames=efforts,
+                decisions=decisions,
+                budget_ms=budget_ms,
+                cuts=self._cuts,
+                resets=dict(self._resets),
+                last_error=self._last_error,
+                prompt=prompt,
+                peak_memory_mib=peak_memory_mib(),
+            )
