@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from vivace import messages
 from vivace.serve.hub import Hub
 from vivace.serve.session import LiveSession
 from vivace.serve.settings import ServeSettings
+from vivace.stream.finish import Finisher
 
 PATIENCE_S = 10.0
 
@@ -37,11 +38,14 @@ def settings(**changes: Any) -> ServeSettings:
 
 @asynccontextmanager
 async def running_hub(
-    model: FakeModel | None = None, clock: Callable[[], float] | None = None, **changes: Any
+    model: FakeModel | None = None,
+    clock: Callable[[], float] | None = None,
+    finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
+    **changes: Any,
 ) -> AsyncIterator[Hub]:
     """A hub that has started; its clock stands still unless told otherwise."""
     the_model = model or FakeModel(record=False)
-    hub = Hub(settings(**changes), lambda _name: the_model, clock or FakeClock())
+    hub = Hub(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers)
     await hub.start()
     try:
         yield hub

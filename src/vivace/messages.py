@@ -173,7 +173,7 @@ class Stats(_Message):
     age_ms: float | None
     """Age of the newest output frame when it left, since it arrived here."""
     stages_ms: dict[str, Stage]
-    """`receive, wait, prepare, denoise, refine, encode`, and `server` for all of them."""
+    """`receive, wait, prepare, denoise, refine, encode`, and `server` for all of them; `finish` where there is such."""
     glass_to_glass_ms: Stage | None
     """From the client's own measurements, if it sends them."""
     drops: dict[str, int]

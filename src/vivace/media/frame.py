@@ -39,6 +39,8 @@ class Frame:
     """Mean colour of the cells of `rgb`, `float32 [h w 3]`, once a stream has prepared the frame."""
     source_rgb: Rgb | None = None
     """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
+    painted: bool = False
+    """Whether anything of it is painted (output frames); otherwise it shows its source as it is."""
 
     @property
     def pts_s(self) -> float:

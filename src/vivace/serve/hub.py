@@ -7,7 +7,7 @@ import hmac
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock, RLock
@@ -25,6 +25,7 @@ from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import HubSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
 from vivace.stream.account import SERVED_STAGES, Account, merged
+from vivace.stream.finish import Finisher
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Hub:
         settings: ServeSettings,
         load_model: Callable[[str], StreamModel] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
     ) -> None:
         """Make a hub; nothing is loaded before `start` or the first session.
 
@@ -68,10 +70,12 @@ class Hub:
             settings: how it runs.
             load_model: loads a model by name; None is `vivace.models.load_model`.
             clock: monotonic seconds, the same as of the frames' capture times.
+            finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
         """
         self.settings = settings
         self.clock = clock
         self.draining = False
+        self._finishers = finishers
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )
@@ -372,6 +376,7 @@ class Hub:
             resize=self._resize,
             ended=self._session_ended,
             recording_store=self.recording_store,
+            finishers=self._finishers,
         )
 
     def _in_background(self, act: Callable[[], None]) -> None:

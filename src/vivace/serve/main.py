@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 
@@ -22,6 +22,7 @@ from vivace.serve.hub import Hub
 from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.settings import ServeSettings
+from vivace.stream.finish import Finisher
 
 _log = logging.getLogger(__name__)
 
@@ -90,19 +91,25 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(settings: ServeSettings, *, load_model: Callable[[str], StreamModel] | None = None) -> int:
+def serve(
+    settings: ServeSettings,
+    *,
+    load_model: Callable[[str], StreamModel] | None = None,
+    finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
+) -> int:
     """Run the server until it is told to stop; return the exit code.
 
     Args:
         settings: how it runs.
         load_model: loads a model by name; None is `vivace.models.load_model`.
+        finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
 
     Raises:
         UsageError: it may not or cannot listen where it should.
         DeviceError: the default model cannot be loaded.
     """
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
-        hub = Hub(settings, load_model)
+        hub = Hub(settings, load_model, finishers=finishers)
         hub.model()  # here, where what is wrong with it becomes a message
         app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
         say_where = partial(_say_where, settings, listening.getsockname()[1])

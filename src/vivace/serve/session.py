@@ -37,6 +37,7 @@ from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering
 from vivace.stream.account import SERVED_STAGES, Account, SessionObserver
 from vivace.stream.controls import ControlBoard
+from vivace.stream.finish import Finisher
 from vivace.stream.fit import prepared
 from vivace.stream.presentation import Presenter
 from vivace.stream.session import Session, SessionPolicy
@@ -62,6 +63,8 @@ class SessionContext:
     ended: Callable[[LiveSession, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     recording_store: RecordingStore | None = None
+    finishers: Callable[[str], Sequence[Finisher]] = lambda _session: ()
+    """Makes those of a session from its id."""
 
 
 class LiveSession:
@@ -80,7 +83,8 @@ class LiveSession:
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
         self.end_message = ""
-        self.account = Account(SERVED_STAGES, context.clock)
+        self._finishers = context.finishers(self.id)
+        self.account = Account(SERVED_STAGES, context.clock, finishes=bool(self._finishers))
         self._network = NetworkReport()
         self._state: State = "waiting"
         self._room = room
@@ -214,7 +218,13 @@ class LiveSession:
                     mask.prepare(size)
                 # What a client and the operator are told of a session is in its account.
                 painter = Session(
-                    self._room.model, size, self._board, SessionObserver(), self._policy, clock=self._clock
+                    self._room.model,
+                    size,
+                    self._board,
+                    SessionObserver(),
+                    self._policy,
+                    finishers=self._finishers,
+                    clock=self._clock,
                 )
                 with self._lock:
                     self._opening = False

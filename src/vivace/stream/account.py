@@ -10,6 +10,7 @@ stream of a year is accounted for in the space and time of a stream of a second,
 | `prepare` | the session takes it | the cut check is done, controls are read |
 | `denoise` | | the model has painted it |
 | `refine` | | strength and mask are applied |
+| `finish` | | the finishers are done; only where a stream has some |
 | `encode` | the consumer takes the output frame | it comes back for the next one |
 | latency | `capture_time_s` | the consumer has taken the output frame and come back, waits between stages included |
 
@@ -24,10 +25,13 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
+
+import numpy as np
 
 from vivace.media.frame import Frame
 from vivace.models.base import RuntimeInfo
@@ -45,7 +49,9 @@ WINDOW_S = 3.0
 
 _LOWEST_MS = 0.001
 _RATIO = 1.02
-_LAST_BUCKET = math.ceil(math.log(3_600_000 / _LOWEST_MS, _RATIO))
+_MIDDLES_MS = _LOWEST_MS * _RATIO ** (np.arange(1 + math.ceil(math.log(3_600_000 / _LOWEST_MS, _RATIO))) - 0.5)
+_MIDDLES_MS[0] = 0.0
+"""Of the buckets; the first holds what is at most the lowest time."""
 
 
 class Histogram:
@@ -54,7 +60,7 @@ class Histogram:
     def __init__(self, times_ms: Iterable[float] = ()) -> None:
         self.count = 0
         self.sum_ms = 0.0
-        self._counts: dict[int, int] = {}
+        self._counts = array("q", bytes(8 * len(_MIDDLES_MS)))
         self._min_ms = math.inf
         self._max_ms = 0.0
         for time_ms in times_ms:
@@ -63,8 +69,10 @@ class Histogram:
     def add(self, time_ms: float) -> None:
         """Count one time; a negative one (clocks of two machines) counts as 0."""
         time_ms = max(0.0, time_ms)
-        bucket = 0 if time_ms <= _LOWEST_MS else min(_LAST_BUCKET, 1 + int(math.log(time_ms / _LOWEST_MS, _RATIO)))
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        bucket = (
+            0 if time_ms <= _LOWEST_MS else min(len(self._counts) - 1, 1 + int(math.log(time_ms / _LOWEST_MS, _RATIO)))
+        )
+        self._counts[bucket] += 1
         self.count += 1
         self.sum_ms += time_ms
         self._min_ms = min(self._min_ms, time_ms)
@@ -72,8 +80,8 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Count all the times of another one, too."""
-        for bucket, count in other._counts.items():
-            self._counts[bucket] = self._counts.get(bucket, 0) + count
+        counts = np.frombuffer(self._counts, np.int64)
+        counts += np.frombuffer(other._counts, np.int64)
         self.count += other.count
         self.sum_ms += other.sum_ms
         self._min_ms = min(self._min_ms, other._min_ms)
@@ -83,32 +91,18 @@ class Histogram:
         """Return the time that `share` (0 to 1) of the times do not exceed, to about 1 %; None if there are none."""
         if self.count == 0:
             return None
-        wanted = max(1, math.ceil(share * self.count))
-        seen = 0
-        for bucket in sorted(self._counts):
-            seen += self._counts[bucket]
-            if seen >= wanted:
-                return min(max(_middle_ms(bucket), self._min_ms), self._max_ms)
-        raise AssertionError("a histogram counts what it holds")
+        bucket = np.searchsorted(np.cumsum(self._counts), max(1, math.ceil(share * self.count)))
+        return min(max(float(_MIDDLES_MS[bucket]), self._min_ms), self._max_ms)
 
     def counts_up_to(self, edges_ms: Sequence[float]) -> list[int]:
         """Return how many times are at most each of the rising `edges_ms`, to about 1 % of the edge."""
-        found, seen = [], 0
-        buckets = deque(sorted(self._counts))
-        for edge_ms in edges_ms:
-            while buckets and _middle_ms(buckets[0]) <= edge_ms:
-                seen += self._counts[buckets.popleft()]
-            found.append(seen)
-        return found
+        below = np.concatenate([[0], np.cumsum(self._counts)])
+        return [int(below[buckets]) for buckets in np.searchsorted(_MIDDLES_MS, edges_ms, side="right")]
 
     def summary(self, *shares: int, digits: int = 3) -> dict[str, float | None]:
         """Return percentiles by name, e.g. `summary(50, 95)` gives `{"p50": …, "p95": …}`, in ms, rounded."""
         values = {f"p{share}": self.percentile(share / 100) for share in shares}
         return {name: None if value is None else round(value, digits) for name, value in values.items()}
-
-
-def _middle_ms(bucket: int) -> float:
-    return 0.0 if bucket == 0 else _LOWEST_MS * _RATIO ** (bucket - 0.5)
 
 
 def merged(accounts: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
@@ -194,6 +188,9 @@ class SessionObserver:
     def painted(self, painting: Painting) -> None:
         """Frames were made."""
 
+    def finished(self, time_ms: float) -> None:
+        """The finishers took so long for a frame."""
+
     def prompt_taken(self, update_index: int, arrived_s: float) -> None:
         """Frames from now on are made with the prompt of this update."""
 
@@ -227,8 +224,18 @@ class Account(SessionObserver):
 
     RECENT = 64
 
-    def __init__(self, stages: Sequence[str] = STAGES, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin, for frames that go through `stages`; `clock` is monotonic, in seconds."""
+    def __init__(
+        self,
+        stages: Sequence[str] = STAGES,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        finishes: bool = False,
+    ) -> None:
+        """Begin, for frames that go through `stages`, with `finish` before the last if the stream has finishers.
+
+        `clock` is monotonic, in seconds.
+        """
+        stages = (*stages[:-1], "finish", stages[-1]) if finishes else stages
         self._clock = clock
         self._lock = RLock()
         self._opened_s = clock()
@@ -339,7 +346,11 @@ class Account(SessionObserver):
             while self._prompts and self._prompts[0][0] <= frame.control_index:
                 self.prompt_shown((now_s - self._prompts.popleft()[1]) * 1e3)
 
-    def finished(self, latency_ms: float) -> None:
+    def finished(self, time_ms: float) -> None:
+        """The finishers took so long for a frame."""
+        self.stage("finish", time_ms)
+
+    def delivered(self, latency_ms: float) -> None:
         """A frame has left the stream, so long after its capture."""
         with self._lock:
             self._latency.add(self._clock(), latency_ms)

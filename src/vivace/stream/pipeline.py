@@ -140,7 +140,7 @@ class Pipeline:
                     finally:  # a consumer that leaves is done with its last frame, too
                         done_s = self._clock()
                         self._account.stage("encode", (done_s - taken_s) * 1e3)
-                        self._account.finished((done_s - frame.capture_time_s) * 1e3)
+                        self._account.delivered((done_s - frame.capture_time_s) * 1e3)
         finally:
             atexit.unregister(self.stop)
             self.stop()

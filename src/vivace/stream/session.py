@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -32,6 +32,7 @@ from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
+from vivace.stream.finish import Finisher, finish
 from vivace.stream.fit import prepared
 from vivace.stream.slot import ModelSlot
 
@@ -84,6 +85,7 @@ class _Ticket:
             marks={**self.frame.marks, "prepare": self.prepared_s, **marks},
             control_index=self.update_index,
             source_rgb=self.source,
+            painted=rgb is not self.source,
         )
 
 
@@ -113,9 +115,12 @@ class Session:
         observer: SessionObserver,
         policy: SessionPolicy | None = None,
         *,
+        finishers: Sequence[Finisher] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the model for one stream of `(width, height)` px, unless the controls name another size.
+
+        Every frame that comes out has been through the `finishers`, in order.
 
         Raises:
             ControlError: a size the model cannot do.
@@ -130,6 +135,9 @@ class Session:
         self._board = board
         self._observer = observer
         self._clock = clock
+        self._finishers = finishers
+        self._finish_ms = 0.0
+        """What the newest frame took to be finished."""
         self._natural_size = size
         self._slot = self._open_slot(controls.size or size, controls.seed)
         self._spare: ModelSlot | None = None
@@ -219,10 +227,46 @@ class Session:
         """Take the next source frame; return the output frames that are ready, in order, none to several.
 
         Raises:
-            StepError: the model failed too often in a row; the session has ended.
+            StepError: the model failed too often in a row, or a finisher failed; the session has ended.
             CapacityError: memory ran out; the session has ended and its buffers are freed.
             SessionClosedError: the session had ended before.
         """
+        return self._finished(self._step(frame))
+
+    def still(self, frame: Frame, times: int) -> Frame:
+        """Return what comes of one picture that is given `times` times, of the last; errors are those of `step`."""
+        made: list[Frame] = []
+        for index in range(times):
+            made += self._step(replace(frame, index=index, pts=index))
+        made += self._flushed()
+        [finished] = self._finished([replace(made[-1], index=frame.index, pts=frame.pts)])
+        return finished
+
+    def flush(self) -> list[Frame]:
+        """Bring out every frame that is still inside: the input has ended, or another scene begins."""
+        return self._finished(self._flushed())
+
+    def close(self) -> None:
+        """Free the buffers; the session takes no more frames."""
+        self._end("it was closed")
+
+    def _finished(self, made: list[Frame]) -> list[Frame]:
+        """Have the finishers finish what leaves the session."""
+        if not self._finishers:
+            return made
+        out = []
+        for frame in made:
+            began_s = self._clock()
+            try:
+                out.append(finish(frame, self._finishers, self._clock))
+            except StepError as error:
+                self._end(str(error))
+                raise
+            self._finish_ms = _ms(self._clock() - began_s)
+            self._observer.finished(self._finish_ms)
+        return out
+
+    def _step(self, frame: Frame) -> list[Frame]:
         if self._ended is not None:
             raise SessionClosedError(f"the session has ended ({self._ended}); open a new stream")
         began_s = self._clock()
@@ -237,14 +281,9 @@ class Session:
             out += self._advance(began_s)
         return out
 
-    def flush(self) -> list[Frame]:
-        """Bring out every frame that is still inside: the input has ended, or another scene begins."""
+    def _flushed(self) -> list[Frame]:
         out = self._advance(self._clock()) if self._pending else []
         return out + self._drain()
-
-    def close(self) -> None:
-        """Free the buffers; the session takes no more frames."""
-        self._end("it was closed")
 
     # A chunk, from boundary to blend
 
@@ -363,7 +402,8 @@ class Session:
         work = chunk.effort if result.work is None else result.work
         self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work))
         if out:
-            self.deadline.observe(prepare_ms + denoise_ms + refine_ms, time_s=refined_s, frame_index=out[-1].index)
+            frame_ms = prepare_ms + denoise_ms + refine_ms + self._finish_ms
+            self.deadline.observe(frame_ms, time_s=refined_s, frame_index=out[-1].index)
         return out
 
     def _drain(self) -> list[Frame]:

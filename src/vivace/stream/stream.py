@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, RLock
@@ -20,6 +19,7 @@ from vivace.models.base import ControlValue, StreamModel
 from vivace.stream.account import Account
 from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
+from vivace.stream.finish import Finisher
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.session import Session, SessionPolicy
@@ -55,6 +55,7 @@ class Stream:
         fps: float | None = None,
         deadline_ms: float | None = None,
         detect_cuts: bool = True,
+        finish: Sequence[Finisher] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the model, encode the prompt and check every control.
@@ -74,6 +75,8 @@ class Stream:
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
             detect_cuts: Whether a scene cut begins the model's memory anew.
+            finish: What is done to every frame before it leaves, in order, e.g. a label drawn (`stream.finish`). One
+                that fails ends the stream with a StepError; no frame leaves without it.
             clock: Monotonic seconds; the same as the sources' clock.
 
         Raises:
@@ -93,7 +96,8 @@ class Stream:
         }  # fmt: skip
         checked = check_changes(wanted, self._model)
         self._board = ControlBoard(Controls().changed(checked))
-        self._account = Account(clock=clock)
+        self._finishers = tuple(finish)
+        self._account = Account(clock=clock, finishes=bool(finish))
         self._session: Session | None = None
         self._pipeline: Pipeline | None = None
         self._closed = False
@@ -236,12 +240,9 @@ class Stream:
                 session = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
             self._account.received()
             frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s), session.next_size)
-            made: list[Frame] = []
-            for index in range(self._model.spec.warmup_frames + 1):
-                made += session.step(replace(frame, index=index, pts=index))
-            made += session.flush()
+            made = session.still(frame, self._model.spec.warmup_frames + 1)
             self._board.rewind()
-            return self._handed_over([replace(made[-1], index=0, pts=0)])[0]
+            return self._handed_over([made])[0]
 
     def flush(self) -> list[Frame]:
         """Bring out the frames of earlier `push` calls that are still inside the model; the input has ended.
@@ -268,7 +269,7 @@ class Stream:
         done_s = self._clock()
         for frame in made:
             self._account.shown(frame, done_s)
-            self._account.finished((done_s - frame.capture_time_s) * 1e3)
+            self._account.delivered((done_s - frame.capture_time_s) * 1e3)
         return made
 
     # Steering
@@ -362,7 +363,15 @@ class Stream:
         if controls.mask is not None:
             controls.mask.prepare(controls.size or natural)
         if self._session is None:
-            self._session = Session(self._model, natural, self._board, self._account, policy, clock=self._clock)
+            self._session = Session(
+                self._model,
+                natural,
+                self._board,
+                self._account,
+                policy,
+                finishers=self._finishers,
+                clock=self._clock,
+            )
         else:
             self._session.begin(natural, policy)
         return self._session
