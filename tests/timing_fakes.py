@@ -1,4 +1,4 @@
-"""Stand-ins for the benchmarks of time: engines over fake models, and a camera and a viewer in lockstep."""
+"""Stand-ins for the benchmarks of time: systems over fake models, and a camera and a viewer in lockstep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from fakes import FakeClock, FakeModel
 from vivace.bench.job import Job
-from vivace.bench.systems.engine import EngineSpec, ModelEngine, Opening, ProcessorEngine, StreamRunner
+from vivace.bench.systems.system import LiveSystem, ProcessorRunner, Request, StreamRunner, SystemSpec
 from vivace.media.frame import Frame
 from vivace.stream import Stream
 
@@ -18,22 +18,22 @@ SIZE = (64, 48)
 LIMIT_S = 20.0
 
 
-def job_of(engine: Any, **settings: Any) -> Job:
-    """Return a job whose engine is at hand."""
+def job_of(system: Any, **settings: Any) -> Job:
+    """Return a job whose system is at hand."""
     defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "cold_frames": 30}
     defaults |= {"budget_s": None, "steps_alone": True, "masked": False, "case": f"{SIZE[0]}x{SIZE[1]}"}
-    return Job("", AtHand(engine), {**defaults, **settings})
+    return Job("", AtHand(system), {**defaults, **settings})
 
 
-class AtHand(EngineSpec):
-    """The spec of an engine that is there already."""
+class AtHand(SystemSpec):
+    """The spec of a system that is there already."""
 
-    def __init__(self, engine: Any, name: str = "fake") -> None:
+    def __init__(self, system: Any, name: str = "fake") -> None:
         super().__init__(name)
-        object.__setattr__(self, "engine", engine)
+        object.__setattr__(self, "system", system)
 
-    def open(self) -> Any:
-        return self.engine
+    def load(self) -> Any:
+        return self.system
 
 
 def costly(clock: FakeClock, cost_s: Callable[[int], float], **options: Any) -> FakeModel:
@@ -42,19 +42,18 @@ def costly(clock: FakeClock, cost_s: Callable[[int], float], **options: Any) -> 
     return FakeModel(on_step=lambda chunk: clock.advance(cost_s(next(steps))), record=False, **options)
 
 
-class Lockstep:
+class Lockstep(LiveSystem):
     """Streams in which the camera looks at the clock only when nobody else has anything to do.
 
     So every time that is noted depends on the script alone, and not on which thread is quicker.
     """
 
     def __init__(self, model: FakeModel) -> None:
-        self.inner = ModelEngine(model)
         self.about = "fake"
         self.model = model
 
-    def open(self, opening: Opening, clock: Callable[[], float]) -> LockstepRunner:
-        stream = Stream(self.model, prompt="red", size=opening.size, clock=clock, detect_cuts=False, crossfade_s=0)
+    def open(self, request: Request, clock: Callable[[], float]) -> LockstepRunner:
+        stream = Stream(self.model, prompt="red", size=request.size, clock=clock, detect_cuts=False, crossfade_s=0)
         runner = LockstepRunner(stream, self.model.spec.output_lag_frames)
         step = self.model.step
 
@@ -115,7 +114,7 @@ class _Waiting:
         self.source.close()
 
 
-class Queueing:
+class Queueing(LiveSystem):
     """A foreign system with a queue that has no bound, on a clock of events: `wait` is the camera's sleep."""
 
     def __init__(self, clock: FakeClock, service_s: float) -> None:
@@ -126,11 +125,8 @@ class Queueing:
         self.turn = Condition()
         self.listening = self.due = self.ended = False
 
-    def engine(self) -> ProcessorEngine:
-        return ProcessorEngine("a queue", lambda: self)
-
-    def open(self, *_: Any) -> None:
-        pass
+    def open(self, *_: Any) -> ProcessorRunner:
+        return ProcessorRunner(self)
 
     def send(self, index: int, rgb: Any) -> bool:
         with self.turn:

@@ -13,7 +13,7 @@ import pytest
 from vivace.bench.job import Job, run_job
 from vivace.bench.latency.webrtc_run import live, serving
 from vivace.bench.process import ending, last_words
-from vivace.bench.systems.engine import model_engine
+from vivace.bench.systems.system import model_spec
 from vivace.errors import CapacityError, DeviceError, MediaError, UsageError, VivaceError
 
 TASKS = """
@@ -52,7 +52,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def failure(task: str, **settings: object) -> VivaceError:
     with pytest.raises(VivaceError) as caught:
-        run_job(Job(task, model_engine("mini"), settings), ignore)
+        run_job(Job(task, model_spec("mini"), settings), ignore)
     return caught.value
 
 
@@ -124,6 +124,6 @@ def test_a_server_that_does_not_start_is_told_by_its_own_words() -> None:
 
 
 def test_what_a_server_would_not_know_of_is_refused() -> None:
-    engine = model_engine("mini", runtime="openvino")
+    spec = model_spec("mini", runtime="openvino")
     with pytest.raises(UsageError, match="runtime"):
-        live(Job("t", engine, {"size": (64, 64), "fps": 30.0}), ignore)
+        live(Job("t", spec, {"size": (64, 64), "fps": 30.0}), ignore)

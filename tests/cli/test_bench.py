@@ -72,7 +72,7 @@ def test_another_checkout_is_the_same_model_with_other_code(asked: dict[str, Any
     (tmp_path / "src" / "vivace" / "__init__.py").write_text("")
     for kind in ("speed", "latency"):
         assert main(["bench", kind, "--threads", "1", "--against", str(tmp_path), "--turns", "4"]) == 0
-        other, own = asked[kind].against, asked[kind].engine
+        other, own = asked[kind].against, asked[kind].system
         assert other.code == str(tmp_path / "src")
         assert other.arguments == own.arguments
         assert other.name == f"{own.name} at {tmp_path.name}"
@@ -81,8 +81,8 @@ def test_another_checkout_is_the_same_model_with_other_code(asked: dict[str, Any
 
 def test_a_command_is_a_system(asked: dict[str, Any]) -> None:
     assert main(["bench", "speed", "--command", "theirs --fast", "--name", "theirs", "--long", "0"]) == 0
-    assert asked["speed"].engine.name == "theirs"
-    assert asked["speed"].engine.arguments == {"command": "theirs --fast"}
+    assert asked["speed"].system.name == "theirs"
+    assert asked["speed"].system.arguments == {"command": "theirs --fast"}
     assert main(["bench", "latency", "--live", "512x288@30"]) == 0
     (case,) = asked["latency"].cases
     assert (case.size, case.fps) == ((512, 288), 30.0)
@@ -112,7 +112,7 @@ def test_a_folder_cannot_be_timed(tmp_path: Path) -> None:
     from vivace.errors import UsageError
 
     with pytest.raises(UsageError, match="--command"):
-        Subject(outputs=tmp_path).engine()
+        Subject(outputs=tmp_path).spec()
 
 
 BARE = "import sys; sys.modules |= dict.fromkeys(('cv2', 'skimage', 'scipy', 'matplotlib', 'jinja2', 'torch'))"

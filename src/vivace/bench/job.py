@@ -22,14 +22,14 @@ from typing import Any
 from vivace import errors
 from vivace.bench.process import ending, environment_of, program
 from vivace.bench.stats.values import Value
-from vivace.bench.systems.engine import EngineSpec
+from vivace.bench.systems.system import SystemSpec
 from vivace.errors import DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
 """Called with what is done and what there is to do, in frames."""
 
 TURNS = 2
-"""Takes of each of two engines that are compared."""
+"""Takes of each of two systems that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,15 @@ class Job:
 
     task: str
     """`module:function`, called with the job and a report; returns `Found`."""
-    engine: EngineSpec
+    system: SystemSpec
     settings: Mapping[str, Any]
     """JSON values."""
     started_s: float = 0.0
     """`time.monotonic()` when the process was started; the clock is the system's, not the process's."""
-    plain: EngineSpec | None = None
+    plain: SystemSpec | None = None
     """The same model in its plain form, for tasks that compare the two."""
     in_process: bool = True
-    """Whether the engine works in the measuring process, and not in one that the task starts."""
+    """Whether the system works in the measuring process, and not in one that the task starts."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Found:
     """What a job measured."""
 
     about: str = ""
-    """What the engine says it is."""
+    """What the system says it is."""
     values: list[Value] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
     """What was not measured, and what is needed for it."""
@@ -72,7 +72,7 @@ def run_job(job: Job, report: Report) -> Found:
         DeviceError: the process died without a word.
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
-    code = job.engine.code if job.in_process else None
+    code = job.system.code if job.in_process else None
     command = [sys.executable, *program("vivace.bench.job", code), json.dumps(fields)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of(code)) as process:
         assert process.stdout is not None
@@ -113,13 +113,13 @@ def _report_of(error: Exception) -> dict[str, str]:
 
 def take_turns(
     job: Job,
-    other: EngineSpec | None,
+    other: SystemSpec | None,
     report: Report,
     *,
     turns: int = TURNS,
     run: Callable[[Job, Report], Found] = run_job,
 ) -> Found:
-    """Measure a job; with `other`, that engine beside it, in turn and `turns` times each: other, own, other, own.
+    """Measure a job; with `other`, that system beside it, in turn and `turns` times each: other, own, other, own.
 
     Whatever else the machine does then meets both alike. Raises what `run` raises.
     """
@@ -127,7 +127,7 @@ def take_turns(
         return run(job, report)
     owns, others = [], []
     for _ in range(turns):
-        others.append(run(replace(job, engine=other), report))
+        others.append(run(replace(job, system=other), report))
         owns.append(run(job, report))
     found = merged(owns)
     found.beside[other.name] = merged(others)
@@ -157,8 +157,8 @@ def merged(takes: Sequence[Found]) -> Found:
 def to_job(text: str) -> Job:
     """Return the job written by `json.dumps(asdict(job))`."""
     fields = json.loads(text)
-    engines = {name: EngineSpec(**fields[name]) for name in ("engine", "plain") if fields[name] is not None}
-    return Job(**{**fields, **engines})
+    systems = {name: SystemSpec(**fields[name]) for name in ("system", "plain") if fields[name] is not None}
+    return Job(**{**fields, **systems})
 
 
 def to_found(fields: dict[str, Any]) -> Found:

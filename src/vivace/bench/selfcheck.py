@@ -12,7 +12,7 @@ from vivace.bench.document import Measurement, PlantedFault
 from vivace.bench.speed.benchmark import SpeedCase, SpeedOptions, measure_speed
 from vivace.bench.stats.intervals import summarise
 from vivace.bench.suite import Parts, need_bench_extra, progress_bar, publish, to_settings
-from vivace.bench.systems.faults import FAULTS, LEAK, Faulty, leaky_engine
+from vivace.bench.systems.faults import FAULTS, LEAK, Faulty, leaky_spec
 from vivace.bench.systems.subject import Subject, open_system
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def _pictures(parts: Parts, subject: Subject, options: QualityOptions, report: R
 
 def _time(parts: Parts, subject: Subject, seed: int, report: Report) -> None:
     found = []
-    for engine in (subject.engine(), leaky_engine(subject.model, subject.threads)):
+    for spec in (subject.spec(), leaky_spec(subject.model, subject.threads)):
         cases = (SpeedCase(LEAK_SIZE),)
-        options = SpeedOptions(engine, cases, frames=TIMED_FRAMES, long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
+        options = SpeedOptions(spec, cases, frames=TIMED_FRAMES, long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
         found.append(measure_speed(options, lambda what, done, total: report(done, total, what)))
     clean, spoilt = found
     parts.metrics |= {info.key: info for info in clean.metrics}
-    parts.add(subject.engine().name, "subject", clean.about, clean.measurements)
+    parts.add(subject.spec().name, "subject", clean.about, clean.measurements)
     parts.planted_faults.append(
         planted("leak", LEAK, "cost_growth_pct_per_1000", clean.measurements, spoilt.measurements, seed)
     )

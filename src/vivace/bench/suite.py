@@ -34,8 +34,8 @@ from vivace.bench.machine import read_commit, read_machine, utc_now
 from vivace.bench.report.tables import print_document
 from vivace.bench.speed.benchmark import Findings, SpeedOptions, measure_speed
 from vivace.bench.stats.intervals import summarise
-from vivace.bench.systems.engine import passthrough_engine
 from vivace.bench.systems.subject import Subject, open_exact, open_system
+from vivace.bench.systems.system import passthrough_spec
 from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
 from vivace.redaction import redact
 
@@ -104,22 +104,22 @@ def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Re
     try:
         measure_speed(options, _told(report), into=found)
     finally:
-        _take(parts, options.engine.name, "subject", found)
+        _take(parts, options.system.name, "subject", found)
         for system, beside in found.beside.items():
             _take(parts, system, "baseline", beside)
     if subject.ours and options.against is None:
-        short = replace(options, engine=passthrough_engine(), plain=None, long_frames=None, session_fps=())
+        short = replace(options, system=passthrough_spec(), plain=None, long_frames=None, session_fps=())
         _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
 
 
 def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report: Report) -> None:
     """Measure the subject's latency, and that of the other version, or else of the stream without its model."""
     found = measure_latency(options, _told(report))
-    _take(parts, options.engine.name, "subject", found)
+    _take(parts, options.system.name, "subject", found)
     for system, beside in found.beside.items():
         _take(parts, system, "baseline", beside)
     if subject.ours and options.against is None:
-        bare = LatencyOptions(passthrough_engine(), options.cases, options.seconds, prompts=(), path=options.path)
+        bare = LatencyOptions(passthrough_spec(), options.cases, options.seconds, prompts=(), path=options.path)
         _take(parts, "passthrough", "baseline", measure_latency(bare, _told(report)), quiet=True)
 
 
@@ -275,9 +275,9 @@ def bench_command(
             material = quality_part(parts, subject, quality, report)
     document = parts.document()
     publish(document, material, out, kind, Console(), parts.series)
-    against = subject.against_engine()
+    against = subject.against_spec()
     if against is not None:
-        print_versions(document, against.name, subject.engine().name, Console())
+        print_versions(document, against.name, subject.spec().name, Console())
     if also is not None:
         write_document(also, document)
 
@@ -305,7 +305,7 @@ def _kept(parts: Parts, path: Path) -> Iterator[None]:
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
     """Return what must be the same for two documents to be compared: not the system, not where files lie."""
     fields = asdict(options)
-    for name in ("engine", "plain", "against", "turns", "seed", "weights"):
+    for name in ("system", "plain", "against", "turns", "seed", "weights"):
         fields.pop(name, None)
     if isinstance(options, SpeedOptions):
         # What was always so until large models came is not written, so that older documents compare.

@@ -375,15 +375,15 @@ def _speed(flags: SpeedFlags | None, subject: Subject, seed: int, beside: Agains
     if not subject.ours and (flags.mask or source is not None):
         raise UsageError("a command gets pictures of the output's size and no mask; leave out --source and --mask")
     options = SpeedOptions(
-        subject.engine(),
+        subject.spec(),
         CASES if subject.ours else SIZES,
         frames=flags.frames,
         seed=seed,
-        against=subject.against_engine(),
+        against=subject.against_spec(),
         turns=_turns(beside),
     )
     if subject.heavy:
-        options = heavy_options(options, subject.plain_engine())
+        options = heavy_options(options, subject.plain_spec())
     if flags.size is not None:
         options = replace(options, cases=tuple(SpeedCase(parse_size(text)) for text in flags.size))
     if flags.mask or source is not None:
@@ -409,17 +409,17 @@ def _latency(
     from vivace.bench.latency.benchmark import CASES, LatencyOptions
 
     flags, beside = flags or LatencyFlags(), beside or AgainstFlags()
-    against, turns = subject.against_engine(), _turns(beside)
+    against, turns = subject.against_spec(), _turns(beside)
     given = None if flags.live is None else tuple(_camera(text) for text in flags.live)
     if flags.path == "in-process":
         return LatencyOptions(
-            subject.engine(), given or CASES, seconds=flags.seconds, seed=seed, against=against, turns=turns
+            subject.spec(), given or CASES, seconds=flags.seconds, seed=seed, against=against, turns=turns
         )
     cases: tuple[LatencyCase, ...] = webrtc.CASES
     if given is not None:
         cases = tuple(webrtc.WebRtcCase(case.size, case.fps) for case in given)
     return LatencyOptions(
-        subject.engine(),
+        subject.spec(),
         cases=cases,
         seconds=flags.seconds,
         prompt_changes=webrtc.PROMPT_CHANGES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,10 +15,11 @@ from tolerance import ROUNDING, near
 from vivace.bench.inputs.loops import Camera, render_loop
 from vivace.bench.job import Found, Job, run_job
 from vivace.bench.latency.benchmark import LatencyCase, LatencyOptions, latency_metrics, measure_latency
-from vivace.bench.latency.run import InProcess, Script, Typist, open_path
-from vivace.bench.latency.take import Shown, Take, figures
+from vivace.bench.latency.run import Typist, effort_of
+from vivace.bench.latency.run import play as play_script
+from vivace.bench.latency.take import Script, Shown, Take, figures
 from vivace.bench.stats.values import Value
-from vivace.bench.systems.engine import Opening, StreamRunner, model_engine
+from vivace.bench.systems.system import Request, StreamRunner, model_spec
 from vivace.errors import UsageError
 
 FPS = 25.0
@@ -44,8 +46,8 @@ def values_of(take: Take) -> dict[str, float | None]:
 
 
 def play(model: FakeModel, clock: FakeClock, frames: int = 150) -> Take:
-    script = Script(Opening(SIZE, FPS, "red"), PICTURES, frames)
-    return InProcess(clock=clock, wait=clock.advance).play(Lockstep(model), script, lambda index: None)
+    script = Script(Request(SIZE, FPS, "red"), PICTURES, frames)
+    return play_script(Lockstep(model), script, lambda index: None, clock=clock, wait=clock.advance)
 
 
 # Constructed takes
@@ -164,8 +166,8 @@ def test_a_model_slower_than_the_camera_drops_and_does_not_fall_behind() -> None
 def test_a_queue_without_bound_falls_behind() -> None:
     clock = FakeClock()
     queue = Queueing(clock, service_s=0.05)
-    script = Script(Opening(SIZE, FPS, "red"), PICTURES, 150)
-    take = InProcess(clock=clock, wait=queue.wait).play(queue.engine(), script, lambda index: None)
+    script = Script(Request(SIZE, FPS, "red"), PICTURES, 150)
+    take = play_script(queue, script, lambda index: None, clock=clock, wait=queue.wait)
     backlog = figures_of(take)["backlog_s_per_min"]
     # 25 pictures a second come and 20 go
     assert backlog.value == pytest.approx(60 * (1 - 20 / 25), rel=0.05)
@@ -189,10 +191,17 @@ class Keyboard(StreamRunner):
 
 def test_a_prompt_that_was_refused_is_not_waited_for() -> None:
     keyboard = Keyboard(3)
-    script = Script(Opening(SIZE, FPS, "red"), PICTURES, 0, ("green", "mud", "blue"), prompt_every_s=0.0)
+    script = Script(Request(SIZE, FPS, "red"), PICTURES, 0, ("green", "mud", "blue"), prompt_every_s=0.0)
     with Typist(keyboard, script, FakeClock(5.0)) as typist:
         assert keyboard.done.wait(20)
     assert typist.sent == [(5.0, 2), (5.0, 0)]
+
+
+def test_the_effort_of_another_checkout_is_what_its_sessions_were_asked_for() -> None:
+    assert effort_of(None) is None
+    assert effort_of(SimpleNamespace(kept_token_ratio=0.75)) == 0.75
+    assert effort_of(SimpleNamespace(work_share=None, kept_token_ratio=0.75)) is None
+    assert effort_of(SimpleNamespace(work_share=0.5)) == 0.5
 
 
 # The camera
@@ -213,9 +222,7 @@ def test_a_camera_loses_what_is_not_taken_in_its_period() -> None:
 
 def test_an_unknown_path_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="pigeon"):
-        open_path("pigeon")
-    with pytest.raises(UsageError, match="pigeon"):
-        measure_latency(LatencyOptions(model_engine("mini"), path="pigeon"), lambda *_: None)
+        measure_latency(LatencyOptions(model_spec("mini"), path="pigeon"), lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,7 @@ def test_an_unknown_path_is_refused_by_name() -> None:
 )
 def test_what_says_nothing_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        measure_latency(LatencyOptions(model_engine("mini"), **changes), lambda *_: None)
+        measure_latency(LatencyOptions(model_spec("mini"), **changes), lambda *_: None)
 
 
 def test_every_case_is_a_job_and_every_figure_is_explained() -> None:
@@ -236,7 +243,7 @@ def test_every_case_is_a_job_and_every_figure_is_explained() -> None:
         take = take_of([0.01] * 100, switches=[(10.5, 0)], stages_ms=stages, drops=drops, effort=0.75)
         return Found("fake", figures(job.settings["case"], take))
 
-    findings = measure_latency(LatencyOptions(model_engine("mini"), seconds=6.0), lambda *_: None, run=run)
+    findings = measure_latency(LatencyOptions(model_spec("mini"), seconds=6.0), lambda *_: None, run=run)
     assert [job.settings["case"] for job in asked] == [
         "live/24fps/256x256",
         "live/30fps/512x288",
@@ -254,9 +261,9 @@ def test_every_case_is_a_job_and_every_figure_is_explained() -> None:
 
 @pytest.mark.e2e
 def test_a_live_session_of_the_embedded_model_has_every_figure_of_its_own() -> None:
-    settings = {"case": "live", "path": "in-process", "size": (64, 64), "fps": 60.0, "frames": 90, "seed": 0}
+    settings = {"case": "live", "size": (64, 64), "fps": 60.0, "frames": 90, "seed": 0}
     prompts = {"prompt": "ink drawing", "prompts": ["watercolour painting"], "prompt_every_s": 0.3}
-    found = run_job(Job("vivace.bench.latency.run:live", model_engine("mini"), settings | prompts), lambda *_: None)
+    found = run_job(Job("vivace.bench.latency.run:live", model_spec("mini"), settings | prompts), lambda *_: None)
     values = {value.metric: value.value for value in found.values}
     assert values.keys() <= latency_metrics().keys()
     assert values["live_first_frame_s"] > 0

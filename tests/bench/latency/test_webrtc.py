@@ -21,7 +21,8 @@ from vivace.bench.latency.webrtc import CASES, WebRtcCase
 from vivace.bench.latency.webrtc_code import BITS, Code, unwrap
 from vivace.bench.latency.webrtc_run import OPENERS, SERVED, Notebook, _control_indices, live, serving
 from vivace.bench.latency.webrtc_server import SlowModel
-from vivace.bench.systems.engine import EngineSpec, command_engine, model_engine, passthrough_engine
+from vivace.bench.systems.foreign import command_spec
+from vivace.bench.systems.system import SystemSpec, model_spec, passthrough_spec
 from vivace.errors import UsageError
 from vivace.models.base import Chunk
 from vivace.rtc.encoding import LiveEncoder, YuvConverter, full_bitrate
@@ -116,7 +117,7 @@ def test_each_path_has_its_own_process() -> None:
         return Found()
 
     case = WebRtcCase((64, 64), 30.0, sessions=2, step_ms=50.0)
-    measure_latency(LatencyOptions(model_engine("mini"), (case,), path="webrtc"), lambda *_: None, run=run)
+    measure_latency(LatencyOptions(model_spec("mini"), (case,), path="webrtc"), lambda *_: None, run=run)
     (job,) = jobs
     assert job.task == "vivace.bench.latency.webrtc_run:live"
     assert (job.settings["sessions"], job.settings["step_ms"]) == (2, 50.0)
@@ -125,7 +126,7 @@ def test_each_path_has_its_own_process() -> None:
 def test_what_cannot_be_served_is_refused() -> None:
     settings = {"size": (64, 64), "fps": 30.0}
     with pytest.raises(UsageError, match="theirs"):
-        live(Job("t", command_engine("true", "theirs"), settings), lambda *_: None)
+        live(Job("t", command_spec("true", "theirs"), settings), lambda *_: None)
 
 
 @pytest.mark.e2e
@@ -175,7 +176,7 @@ def test_a_short_take_through_a_real_server_has_all_figures() -> None:
         "prompt_every_s": 0.9,
         "seed": 0,
     }
-    found = live(Job("t", model_engine("mini"), settings), lambda *_: None)
+    found = live(Job("t", model_spec("mini"), settings), lambda *_: None)
     values = {value.metric: value.value for value in found.values}
     for metric in ("capture_to_present_ms_p50", "prompt_to_pixel_ms_mean", "live_first_frame_s", "shown_fps"):
         assert values[metric] is not None
@@ -185,11 +186,11 @@ def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     assert not found.not_run
 
 
-@pytest.mark.parametrize("engine", [model_engine("mini", 2), passthrough_engine()])
-def test_what_can_be_served_names_the_model_for_the_server(engine: EngineSpec) -> None:
-    assert engine.opener in OPENERS
-    assert engine.arguments["model"] == "mini"
-    assert engine.arguments.keys() <= SERVED
+@pytest.mark.parametrize("spec", [model_spec("mini", 2), passthrough_spec()])
+def test_what_can_be_served_names_the_model_for_the_server(spec: SystemSpec) -> None:
+    assert spec.opener in OPENERS
+    assert spec.arguments["model"] == "mini"
+    assert spec.arguments.keys() <= SERVED
 
 
 @pytest.mark.e2e
@@ -198,7 +199,7 @@ def test_the_stream_without_its_model_is_served_as_well() -> None:
     """It stands beside every model that is measured."""
     how = {"prompt": "ink", "prompts": ["oil"], "prompt_every_s": 0.5, "seed": 0}
     settings = {"case": "c", "size": (256, 256), "fps": 20.0, "frames": 60, **how}  # compiled before it listens
-    found = live(Job("t", passthrough_engine(), settings), lambda *_: None)
+    found = live(Job("t", passthrough_spec(), settings), lambda *_: None)
     values = {value.metric: value.value for value in found.values}
     assert values["shown_fps"] is not None
     assert values["shown_fps"] > 0

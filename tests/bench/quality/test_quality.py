@@ -24,30 +24,27 @@ from vivace.bench.quality.cases import make_protocol
 from vivace.bench.selfcheck import planted
 from vivace.bench.systems.baselines import Frozen, Once, Passthrough
 from vivace.bench.systems.faults import FAULTS, Faulty
-from vivace.bench.systems.system import Job, Painted
+from vivace.bench.systems.system import Painted, Request, System
 from vivace.errors import UsageError
 
 SIZE = (96, 64)
 SCENES = ["mover", "table"]
 
 
-class Posterised:
+class Posterised(System):
     """A system that is quick, keeps the structure and heeds masks."""
 
-    name, role, about = "posterised", "subject", "fewer levels"
+    name, about = "posterised", "fewer levels"
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.requests: list[Request] = []
 
-    def accepts(self, job: Job) -> str | None:
-        return None
-
-    def run(self, job: Job, source: Frames) -> Painted:
-        self.jobs.append(job)
-        if job.task == "edit" and "remove" in job.prompt:
+    def run(self, request: Request, source: Frames) -> Painted:
+        self.requests.append(request)
+        if request.task == "edit" and "remove" in request.prompt:
             return Painted(source, refused="cannot remove")
         painted = source // 32 * 32 + 16
-        return Painted(painted if job.masks is None else np.where(job.masks[..., None], painted, source))
+        return Painted(painted if request.mask is None else np.where(request.mask[..., None], painted, source))
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +80,9 @@ def test_every_planned_case_is_measured_and_shown(options: QualityOptions, done)
 def test_a_system_gets_nothing_of_the_truth(options: QualityOptions) -> None:
     system = Posterised()
     QualityRun(options, [system]).run(lambda *_: None)
-    for job in system.jobs:
-        assert (job.masks is not None) == (job.task == "region")
-        assert (job.style is None) == (job.task == "edit")
+    for request in system.requests:
+        assert (request.mask is not None) == (request.task == "region")
+        assert (request.style is None) == (request.task == "edit")
 
 
 def test_two_runs_give_the_same_figures(options: QualityOptions, done) -> None:

@@ -17,10 +17,10 @@ from vivace.bench.job import Found, Job, run_job
 from vivace.bench.speed.benchmark import speed_metrics
 from vivace.bench.speed.flops import unet_flops
 from vivace.bench.speed.network import MODEL_STAGES, Runs, network, ratio, take_turns
-from vivace.bench.speed.run import opening_of
-from vivace.bench.systems.engine import ModelEngine
+from vivace.bench.speed.run import request_of
 from vivace.bench.systems.plain import make_plain
 from vivace.bench.systems.subject import Subject
+from vivace.bench.systems.system import ModelSystem
 from vivace.errors import UsageError
 from vivace.models import LoadOptions
 from vivace.models.live2diff.motion import Clip
@@ -34,7 +34,7 @@ def looked_into(**changes: object) -> Found:
     ours, plain = tiny_model(), tiny_model()
     make_plain(plain.parts.unet)
     settings = {"size": SIZE, "frames": 20, "warmup_frames": 12, "budget_s": 5.0, **changes}
-    job = replace(job_of(ModelEngine(ours), **settings), plain=AtHand(ModelEngine(plain), "plain eager"))
+    job = replace(job_of(ModelSystem(ours), **settings), plain=AtHand(ModelSystem(plain), "plain eager"))
     return network(job, lambda *_: None)
 
 
@@ -90,8 +90,8 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
             return step(states, chunks)  # type: ignore[arg-type]
 
         model.step = stepped  # type: ignore[method-assign, assignment]
-        opening = opening_of(job_of(None, size=SIZE).settings)
-        return Runs(ModelEngine(model), opening, render_loop(SIZE, 4), clock)
+        request = request_of(job_of(None, size=SIZE).settings)
+        return Runs(ModelSystem(model), request, render_loop(SIZE, 4), clock)
 
     ours, plain = runs("ours", 0.5), runs("plain", 3.0)
     take_turns(ours, plain, 1000, 40.0, lambda done: None)  # 2 s a turn, and 5 s for both
@@ -109,13 +109,13 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
 
 def test_what_has_no_plain_form_is_refused() -> None:
     with pytest.raises(UsageError, match="no plain form"):
-        network(job_of(ModelEngine(tiny_model())), lambda *_: None)
+        network(job_of(ModelSystem(tiny_model())), lambda *_: None)
 
 
 def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
     model = tiny_model((25, 34, 43))
-    opening = opening_of(job_of(None, size=SIZE).settings)
-    runs = Runs(ModelEngine(model), opening, render_loop(SIZE, 4), FakeClock())
+    request = request_of(job_of(None, size=SIZE).settings)
+    runs = Runs(ModelSystem(model), request, render_loop(SIZE, 4), FakeClock())
     runs.warm_up(14, lambda done: None)
     clips: list[int] = []
     handle = model.parts.unet.register_forward_pre_hook(
@@ -131,7 +131,7 @@ def test_on_a_gpu_its_memory_is_told_and_stages_are_timed_there(tmp_path: Path) 
     live2diff_mirror.write(tmp_path)
     subject = Subject(str(tmp_path / "tiny.toml"), loading=LoadOptions(random_weights=True, device="cuda"))
     settings = job_of(None, size=SIZE, frames=20, warmup_frames=20, budget_s=9.0).settings
-    job = Job("vivace.bench.speed.network:network", subject.engine(), settings, plain=subject.plain_engine())
+    job = Job("vivace.bench.speed.network:network", subject.spec(), settings, plain=subject.plain_spec())
     values = {value.metric: value.value for value in run_job(job, lambda *_: None).values}
     assert values["gpu_peak_reserved_mib"] >= values["gpu_peak_allocated_mib"] > 0
     assert all(value is not None and value > 0 for value in values.values())

@@ -11,10 +11,10 @@ from timing_fakes import SIZE, job_of
 from vivace.bench.inputs.loops import render_loop
 from vivace.bench.speed import run as speed_run
 from vivace.bench.speed.sessions import ModelServer, Pace, Session, search, sessions_held, share_in_time
-from vivace.bench.systems.engine import ModelEngine, Opening
+from vivace.bench.systems.system import ModelSystem, Request
 from vivace.errors import CapacityError
 
-OPENING = Opening(SIZE, 30.0, "red")
+REQUEST = Request(SIZE, 30.0, "red")
 
 
 class Server:
@@ -37,7 +37,7 @@ class Server:
 
 def held(server: Server, fps: float) -> int:
     clock = server.clock
-    return sessions_held(FakeModel(), OPENING, fps, 10.0, clock=clock, sleep=clock.advance, server=server)
+    return sessions_held(FakeModel(), REQUEST, fps, 10.0, clock=clock, sleep=clock.advance, server=server)
 
 
 @pytest.mark.parametrize(("fps", "count"), [(15.0, 6), (24.0, 4), (100.0, 1), (120.0, 0)])
@@ -81,17 +81,17 @@ def test_the_search_finds_the_last_that_holds(last: int, guess: int, limit: int)
 
 def test_sessions_of_a_model_are_stepped_together_and_share_nothing() -> None:
     model = FakeModel(chunk_frames=2)
-    server = ModelServer(model, OPENING)
+    server = ModelServer(model, REQUEST)
     server.step(3, 0)
     server.step(2, 1)
     assert len(model.opened) == 3
     assert len(model.chunks) == 5
-    session = Session(model, OPENING, render_loop(SIZE, 3))
+    session = Session(model, REQUEST, render_loop(SIZE, 3))
     assert session.chunk(1).rgb.shape == (2, SIZE[1], SIZE[0], 3)
 
 
 def test_without_a_model_the_count_is_said_to_be_missing() -> None:
-    job = job_of(ModelEngine(FakeModel(), paints=False), session_fps=[15.0], session_s=1.0, session_searches=1)
+    job = job_of(ModelSystem(FakeModel(), paints=False), session_fps=[15.0], session_s=1.0, session_searches=1)
     found = speed_run.serve(job, lambda done, total: None)
     assert found.values == []
     assert "no model" in found.not_run["sessions"]

@@ -32,8 +32,8 @@ from vivace.bench.speed.benchmark import (
 from vivace.bench.speed.growth import cost_growth, cpu_growth, growth, memory_growth
 from vivace.bench.stats.intervals import summarise
 from vivace.bench.stats.values import Value
-from vivace.bench.systems.engine import ModelEngine, Opening, model_engine, soft_mask
 from vivace.bench.systems.subject import Subject
+from vivace.bench.systems.system import ModelSystem, Request, model_spec, soft_mask
 from vivace.cli import main
 from vivace.errors import ControlError, DeviceError, StepError, UnknownModelError, UsageError
 from vivace.media.open import open_source
@@ -73,7 +73,7 @@ def growth_of(leak_s: float, load: Callable[[float], float] = lambda now_s: 1.0)
     rng = np.random.default_rng(7)
     cost_s = 0.010 * (1 + 0.05 * rng.standard_normal(600)) + 0.020 * (rng.random(600) < 0.05)
     model = costly(clock, lambda step: load(clock()) * (float(cost_s[step]) + leak_s * step))
-    found = growth(job_of(ModelEngine(model), long_frames=600), ignore, clock=clock, cpu=lambda: clock() * 1000)
+    found = growth(job_of(ModelSystem(model), long_frames=600), ignore, clock=clock, cpu=lambda: clock() * 1000)
     return {value.metric: value for value in found.values}
 
 
@@ -116,7 +116,7 @@ def test_a_leak_of_memory_has_its_slope() -> None:
 def paced(tmp_path: Path, **counters: object) -> tuple[dict[str, Value], Found]:
     clock = FakeClock()
     render_clip(tmp_path / "clip.mp4", SIZE, 50)
-    job = job_of(ModelEngine(costly(clock, lambda step: 0.010)), clip=str(tmp_path / "clip.mp4"), frames=20)
+    job = job_of(ModelSystem(costly(clock, lambda step: 0.010)), clip=str(tmp_path / "clip.mp4"), frames=20)
     found = speed_run.pace(job, ignore, clock=clock, counters=dict(counters))
     return {value.metric: value for value in found.values}, found
 
@@ -140,7 +140,7 @@ def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: P
 
 def test_a_system_that_leaves_frames_out_gets_no_figures(tmp_path: Path) -> None:
     render_clip(tmp_path / "clip.mp4", SIZE, 35)
-    job = job_of(ModelEngine(FakeModel()), clip=str(tmp_path / "clip.mp4"), frames=20)
+    job = job_of(ModelSystem(FakeModel()), clip=str(tmp_path / "clip.mp4"), frames=20)
     with pytest.raises(StepError, match="35 of 50 frames"):
         speed_run.pace(job, ignore, counters={"cpu_ms_per_frame": lambda: 0.0})
 
@@ -155,8 +155,8 @@ def test_frames_that_take_too_long_are_not_all_waited_for(tmp_path: Path) -> Non
         "cold_frames": 2,
         "steps_alone": False,
     }
-    engine = ModelEngine(costly(clock, lambda step: 1.0))
-    job = job_of(engine, budget_s=12.0, **settings)
+    system = ModelSystem(costly(clock, lambda step: 1.0))
+    job = job_of(system, budget_s=12.0, **settings)
     found = speed_run.pace(job, ignore, clock=clock, counters={"cpu_ms_per_frame": lambda: clock() * 500.0})
     values = {value.metric: value for value in found.values}
     assert 9 <= len(found.series["frame_ms/64x48"]) <= 20  # some are inside when it is enough
@@ -165,9 +165,9 @@ def test_frames_that_take_too_long_are_not_all_waited_for(tmp_path: Path) -> Non
 
 
 def test_a_job_and_a_result_survive_the_way_through_json() -> None:
-    engine = model_engine("mini", 2, runtime="eager", options=LoadOptions(style="felted", loras={"a": 0.5}))
-    for plain in (None, model_engine("mini")):
-        job = Job("module:function", engine, {"size": [64, 48], "prompt": "ink"}, 1.5, plain)
+    system = model_spec("mini", 2, runtime="eager", options=LoadOptions(style="felted", loras={"a": 0.5}))
+    for plain in (None, model_spec("mini")):
+        job = Job("module:function", system, {"size": [64, 48], "prompt": "ink"}, 1.5, plain)
         assert to_job(json.dumps(asdict(job))) == job
     found = Found("mini", [Value("fps", "64x48", None, [1.0, 2.0])], {"energy": "no meter"}, {"frame_ms/64x48": [1.5]})
     found.beside["plain"] = Found("mini, plainly", [Value("fps", "64x48", 1.0)])
@@ -182,7 +182,7 @@ def test_an_error_in_the_measuring_process_is_raised_here(
 ) -> None:
     render_clip(tmp_path / "clip.mp4", SIZE, 3)
     settings = {**SETTINGS, "size": size}
-    job = Job("vivace.bench.speed.run:pace", model_engine(model), {**settings, "clip": str(tmp_path / "clip.mp4")})
+    job = Job("vivace.bench.speed.run:pace", model_spec(model), {**settings, "clip": str(tmp_path / "clip.mp4")})
     with pytest.raises(error):
         run_job(job, ignore)
 
@@ -194,7 +194,7 @@ def test_only_the_first_case_gets_the_long_run_and_the_sessions() -> None:
         asked.append((job.task.partition(":")[2], job.settings["size"]))
         return Found("fake", [Value("fps", "case", 1.0)])
 
-    plan = SpeedOptions(model_engine("mini"), (SpeedCase((64, 48)), SpeedCase((80, 64))), frames=20)
+    plan = SpeedOptions(model_spec("mini"), (SpeedCase((64, 48)), SpeedCase((80, 64))), frames=20)
     findings = measure_speed(plan, ignore, run=run)
     assert asked == [("pace", (64, 48)), ("growth", (64, 48)), ("serve", (64, 48)), ("pace", (80, 64))]
     assert [info.key for info in findings.metrics] == ["fps"]
@@ -211,7 +211,7 @@ def test_a_case_has_its_own_source_and_mask_and_is_named_by_them() -> None:
         return Found("fake", [Value("fps", job.settings["case"], 1.0)])
 
     cases = (SpeedCase((64, 48)), SpeedCase((64, 48), source=(96, 80), masked=True))
-    measure_speed(SpeedOptions(model_engine("mini"), cases, 20, long_frames=None, session_fps=()), ignore, run=run)
+    measure_speed(SpeedOptions(model_spec("mini"), cases, 20, long_frames=None, session_fps=()), ignore, run=run)
     assert seen == [
         ("64x48", (64, 48), (64, 48), False),
         ("64x48 masked of 96x80", (64, 48), (96, 80), True),
@@ -221,8 +221,8 @@ def test_a_case_has_its_own_source_and_mask_and_is_named_by_them() -> None:
 def test_a_masked_case_mixes_every_pixel_and_a_source_of_another_size_is_fitted(tmp_path: Path) -> None:
     model = FakeModel(record=True)
     render_clip(tmp_path / "clip.mp4", (96, 80), 4)
-    opening = Opening(SIZE, 30.0, "red", masked=True)
-    with closing(ModelEngine(model).open(opening)) as runner, open_source(tmp_path / "clip.mp4") as source:
+    request = Request(SIZE, 30.0, "red", mask=soft_mask(SIZE))
+    with closing(ModelSystem(model).open(request)) as runner, open_source(tmp_path / "clip.mp4") as source:
         frames = list(runner.run(source, live=False))
     mask = soft_mask(SIZE)
     assert mask.shape == (SIZE[1], SIZE[0])
@@ -247,11 +247,11 @@ def test_two_versions_take_turns_and_stand_side_by_side() -> None:
     order: list[str] = []
 
     def run(job: Job, report: object) -> Found:
-        order.append(job.engine.name)
-        return Found(job.engine.name, [Value("fps", "64x48", float(len(order)))])
+        order.append(job.system.name)
+        return Found(job.system.name, [Value("fps", "64x48", float(len(order)))])
 
-    other = replace(model_engine("mini"), name="old", code="elsewhere")
-    plan = SpeedOptions(model_engine("mini"), (SpeedCase((64, 48)),), 20, None, (), against=other, turns=3)
+    other = replace(model_spec("mini"), name="old", code="elsewhere")
+    plan = SpeedOptions(model_spec("mini"), (SpeedCase((64, 48)),), 20, None, (), against=other, turns=3)
     findings = measure_speed(plan, ignore, run=run)
     assert order == ["old", "mini"] * 3
     (own,), (old,) = findings.measurements, findings.beside["old"].measurements
@@ -284,8 +284,8 @@ def test_another_checkout_is_measured_with_this_benchmark(tmp_path: Path) -> Non
         "def task(job, report):\n"
         "    return jobs.Found('made there', not_run={'bench': jobs.__file__})\n"
     )
-    engine = replace(model_engine("mini"), code=str(tmp_path))
-    found = run_job(Job("vivace.thing:task", engine, {}), ignore)
+    system = replace(model_spec("mini"), code=str(tmp_path))
+    found = run_job(Job("vivace.thing:task", system, {}), ignore)
     assert found.about == "made there"
     assert found.not_run == {"bench": jobs.__file__}
 
@@ -300,7 +300,7 @@ def test_a_folder_without_vivace_is_no_checkout(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize("changes", [{"frames": 3}, {"long_frames": MIN_LONG_FRAMES - 1}, {"cases": ()}], ids=str)
 def test_what_says_nothing_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        measure_speed(SpeedOptions(model_engine("mini"), **changes), ignore)
+        measure_speed(SpeedOptions(model_spec("mini"), **changes), ignore)
 
 
 @pytest.mark.parametrize("tokens", [["--frames", "3"], ["--long", str(MIN_LONG_FRAMES - 1)], ["--size", "12"]])
@@ -335,7 +335,7 @@ def test_of_a_large_model_only_what_minutes_allow_is_measured_unless_asked_for()
         return Found("fake", [Value("fps", "case", 1.0)])
 
     subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
-    plan = heavy_options(SpeedOptions(subject.engine(), frames=20), subject.plain_engine())
+    plan = heavy_options(SpeedOptions(subject.spec(), frames=20), subject.plain_spec())
     findings = measure_speed(replace(plan, cases=(SpeedCase((64, 48)),)), ignore, run=run)
     assert asked == [("pace", "plain eager"), ("network", "plain eager")]
     assert {entry.what for entry in findings.not_run} == {"cost growth", "sessions"}
@@ -353,7 +353,7 @@ def test_what_was_measured_is_kept_when_the_rest_fails(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(suite, "measure_speed", partial(measure_speed, run=run))
     subject = Subject("live2diff", loading=LoadOptions(random_weights=True))
-    plan = heavy_options(SpeedOptions(subject.engine()), subject.plain_engine())
+    plan = heavy_options(SpeedOptions(subject.spec()), subject.plain_spec())
     plan = replace(plan, cases=(SpeedCase((64, 48)),), frames=20)
     with pytest.raises(DeviceError, match="exit code 9"):
         suite.bench_command("speed", subject, tmp_path, 0, speed=plan)
@@ -383,7 +383,7 @@ def test_every_metric_is_explained() -> None:
 def test_the_embedded_model_gets_every_figure_that_needs_no_special_machine(tmp_path: Path) -> None:
     render_clip(tmp_path / "clip.mp4", (64, 64), 50)
     settings = {**SETTINGS, "size": (64, 64)}
-    job = Job("vivace.bench.speed.run:pace", model_engine("mini"), {**settings, "clip": str(tmp_path / "clip.mp4")})
+    job = Job("vivace.bench.speed.run:pace", model_spec("mini"), {**settings, "clip": str(tmp_path / "clip.mp4")})
     found = run_job(job, ignore)
     values = {value.metric: value.value for value in found.values}
     assert values.keys() <= speed_metrics().keys()

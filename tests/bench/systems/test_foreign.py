@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vivace.bench.suite import Parts
-from vivace.bench.systems.engine import command_engine
-from vivace.bench.systems.foreign import CommandProcess, CommandSystem, FolderSystem
-from vivace.bench.systems.system import Job
-from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
+from vivace.bench.systems.foreign import CommandProcess, CommandSystem, FolderSystem, command_spec
+from vivace.bench.systems.system import Request
+from vivace.errors import (
+    DecodeError,
+    SourceLostError,
+    SourceNotFoundError,
+    SourceStalledError,
+    SourceUnsupportedError,
+    StepError,
+)
 from vivace.media.open import open_sink, open_source
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_system.py"
 SOURCE = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), np.uint8)
-JOB = Job("walkers/style/ink", "ink", "ink", 24.0, 0)
+REQUEST = Request((24, 16), 24.0, "ink", case="walkers/style/ink", style="ink")
 
 
 def command(tmp_path: Path, body: str) -> str:
@@ -44,7 +51,7 @@ def test_the_example_repaints_inside_the_mask_alone() -> None:
     masks = np.zeros(SOURCE.shape[:3], bool)
     masks[:, 4:9, 3:20] = True
     system = CommandSystem(f"{sys.executable} {EXAMPLE}")
-    painted = system.run(Job("a/region/sepia", "sepia", None, 24.0, 0, masks), SOURCE)
+    painted = system.run(Request((24, 16), 24.0, "sepia", mask=masks, case="a/region/sepia"), SOURCE)
     assert painted.refused is None
     assert np.array_equal(painted.frames[~masks], SOURCE[~masks])
     red, green, blue = (painted.frames[..., c][masks].astype(int) for c in range(3))
@@ -59,19 +66,19 @@ def test_a_command_gets_every_frame_and_the_job(tmp_path: Path) -> None:
         "assert job['prompt'] == 'ink' and job['width'] == 24 and job['height'] == 16 and not job['masked']\n"
         "for index, rgb, mask in frames(): answer(index, bytes(255 - v for v in rgb))",
     )
-    assert np.array_equal(CommandSystem(line).run(JOB, SOURCE).frames, 255 - SOURCE)
+    assert np.array_equal(CommandSystem(line).run(REQUEST, SOURCE).frames, 255 - SOURCE)
 
 
 def test_a_frame_without_an_answer_shows_the_one_before(tmp_path: Path) -> None:
     line = command(tmp_path, "for index, rgb, mask in frames():\n    if index in (1, 2, 4): answer(index, rgb)")
-    frames = CommandSystem(line).run(JOB, SOURCE).frames
+    frames = CommandSystem(line).run(REQUEST, SOURCE).frames
     assert not frames[0].any()
     assert np.array_equal(frames[1:], SOURCE[[1, 2, 2, 4]])
 
 
 def test_a_refusal_is_kept_and_the_source_is_seen(tmp_path: Path) -> None:
     line = command(tmp_path, "print(json.dumps({'refused': 'no such style'}))")
-    painted = CommandSystem(line).run(JOB, SOURCE)
+    painted = CommandSystem(line).run(REQUEST, SOURCE)
     assert painted.refused == "no such style"
     assert np.array_equal(painted.frames, SOURCE)
 
@@ -88,27 +95,25 @@ def test_a_refusal_is_kept_and_the_source_is_seen(tmp_path: Path) -> None:
         ),
         ("answer(0, b'')", DecodeError, "0 bytes"),
         ('sys.stdout.buffer.write(b\'{"index": 0, "bytes": 1152}\\nabc\')', SourceLostError, "inside frame 0"),
-        ("for _ in frames(): pass", SourceLostError, "no frame"),
+        ("for _ in frames(): pass", StepError, "no frame"),
     ],
 )
 def test_what_goes_wrong_is_said(tmp_path: Path, body: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        CommandSystem(command(tmp_path, body)).run(JOB, SOURCE)
+        CommandSystem(command(tmp_path, body)).run(REQUEST, SOURCE)
 
 
 def test_a_silent_command_is_ended(tmp_path: Path) -> None:
     line = command(tmp_path, "import time\nwhile True: time.sleep(1)")
-    with (
-        pytest.raises(SourceStalledError, match=r"0\.2 s"),
-        CommandProcess(line, JOB, (24, 16), timeout_s=30) as process,
-    ):
-        process.receive(timeout_s=0.2)
+    process = CommandProcess(line, REQUEST, timeout_s=0.2)
+    with pytest.raises(SourceStalledError, match=r"0\.2 s"), closing(process):
+        process.receive()
     assert process._process.poll() is not None
 
 
 def test_a_command_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceNotFoundError, match="no-such-command"):
-        CommandSystem("no-such-command --at all").run(JOB, SOURCE)
+        CommandSystem("no-such-command --at all").run(REQUEST, SOURCE)
 
 
 def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:
@@ -124,11 +129,13 @@ def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:
         for frame in frames:
             sink.write(frame)
     system = FolderSystem(tmp_path, name="theirs")
-    exact = system.run(Job("a/style/ink", "ink", "ink", 30.0, 0), stack).frames
+    exact = system.run(Request((64, 48), 30.0, "ink", case="a/style/ink", style="ink"), stack).frames
     assert np.array_equal(exact, stack)
-    film = system.run(Job("b/style/ink", "ink", "ink", 30.0, 0), stack).frames
+    film = system.run(Request((64, 48), 30.0, "ink", case="b/style/ink", style="ink"), stack).frames
     assert np.abs(film.astype(int) - stack).mean() < 6
-    assert "no output c/style/ink" in str(system.accepts(Job("c/style/ink", "ink", "ink", 30.0, 0)))
+    assert "no output c/style/ink" in str(
+        system.accepts(Request((64, 48), 30.0, "ink", case="c/style/ink", style="ink"))
+    )
 
 
 def test_outputs_of_another_length_or_size_are_refused(tmp_path: Path) -> None:
@@ -136,11 +143,11 @@ def test_outputs_of_another_length_or_size_are_refused(tmp_path: Path) -> None:
         for frame in source:
             sink.write(frame)
     system = FolderSystem(tmp_path)
-    job = Job("a", "ink", "ink", 30.0, 0)
+    request = Request((32, 32), 30.0, "ink", case="a", style="ink")
     with pytest.raises(SourceUnsupportedError, match="4 frames"):
-        system.run(job, np.zeros((5, 32, 32, 3), np.uint8))
+        system.run(request, np.zeros((5, 32, 32, 3), np.uint8))
     with pytest.raises(SourceUnsupportedError, match="32x32"):
-        system.run(job, np.zeros((4, 16, 16, 3), np.uint8))
+        system.run(request, np.zeros((4, 16, 16, 3), np.uint8))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -155,10 +162,10 @@ def test_what_a_command_is_started_with_is_shown_without_its_secrets(
     line = command(tmp_path, "sys.exit('rtsp://me:hush@cam/x is gone')")
     line = f"{line} --api-key hush --password=hush http://me:hush@host/x?token=hush"
     system = CommandSystem(line)
-    about = [system.about, command_engine(line, "theirs").open().about]
+    about = [system.about, command_spec(line, "theirs").load().about]
     assert all("--api-key ***" in words for words in about)
     with pytest.raises(SourceLostError, match=r"rtsp://\*\*\*@cam/x is gone") as error:
-        system.run(JOB, SOURCE)
+        system.run(REQUEST, SOURCE)
     monkeypatch.setattr(sys, "argv", ["vivace", "bench", "speed", "--command", line])
     document = Parts(seed=0, settings={}).document()
     assert document.command[:3] == ["vivace", "bench", "speed"]

@@ -12,12 +12,13 @@ from live2diff_tiny import tiny_model
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthrough, PerFrame
 from vivace.bench.systems.faults import FAULTS, Faulty
-from vivace.bench.systems.system import Job, ModelSystem, Painted
+from vivace.bench.systems.system import ModelSystem, Painted, Request
 from vivace.models import load_model
 from vivace.models.base import StepResult, StreamModel
 from vivace.stream import Stream
 
-JOB = Job("clip/style/ink", "black ink brush drawing", "ink", 24.0, 0)
+REQUEST = Request((96, 64), 24.0, "black ink brush drawing", case="clip/style/ink", style="ink")
+RED = Request((96, 64), 24.0, "red", case="clip/edit")
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +42,22 @@ def masks(source: Frames) -> np.ndarray:
 
 
 def test_a_model_is_run_as_an_application_runs_it(model: StreamModel, source: Frames) -> None:
-    painted = ModelSystem(model).run(JOB, source)
+    painted = ModelSystem(model).run(REQUEST, source)
     assert painted.refused is None
-    with Stream(model, prompt=JOB.prompt, size=(96, 64)) as stream:
+    with Stream(model, prompt=REQUEST.prompt, size=(96, 64)) as stream:
         pushed = [stream.push(rgb, index / 24.0)[0].rgb for index, rgb in enumerate(source)]
     assert np.array_equal(painted.frames, np.stack(pushed))
 
 
 def test_the_mask_of_each_frame_is_the_one_used(model: StreamModel, source: Frames, masks: np.ndarray) -> None:
-    painted = ModelSystem(model).run(replace(JOB, masks=masks), source).frames
+    painted = ModelSystem(model).run(replace(REQUEST, mask=masks), source).frames
     assert np.array_equal(painted[~masks], source[~masks])
     for index in range(len(source)):
         assert np.abs(painted[index][masks[index]].astype(int) - source[index][masks[index]]).mean() > 5
 
 
 def test_a_prompt_that_cannot_be_served_shows_the_source_and_says_why(model: StreamModel, source: Frames) -> None:
-    painted = ModelSystem(model).run(replace(JOB, prompt="qwrtz plkjh vbnmx"), source)
+    painted = ModelSystem(model).run(replace(REQUEST, prompt="qwrtz plkjh vbnmx"), source)
     assert painted.refused
     assert np.array_equal(painted.frames, source)
 
@@ -64,9 +65,9 @@ def test_a_prompt_that_cannot_be_served_shows_the_source_and_says_why(model: Str
 def test_per_frame_knows_nothing_of_the_frame_before(model: StreamModel, source: Frames) -> None:
     system = ModelSystem(PerFrame(model), name="per-frame")
     still = np.repeat(source[:1], 4, axis=0)
-    painted = system.run(JOB, still).frames
+    painted = system.run(REQUEST, still).frames
     assert all(np.array_equal(painted[0], frame) for frame in painted[1:])
-    after_others = system.run(JOB, np.concatenate([source[1:4], source[:1]])).frames[-1]
+    after_others = system.run(REQUEST, np.concatenate([source[1:4], source[:1]])).frames[-1]
     assert np.array_equal(after_others, painted[0])
 
 
@@ -75,36 +76,36 @@ def test_passthrough_and_frozen_do_nothing(source: Frames, masks: np.ndarray) ->
         name, role, about = "negative", "subject", ""
         runs = 0
 
-        def accepts(self, job: Job) -> str | None:
+        def accepts(self, request: Request) -> str | None:
             return None
 
-        def run(self, job: Job, source: Frames) -> Painted:
+        def run(self, request: Request, source: Frames) -> Painted:
             self.runs += 1
             return Painted(255 - source)
 
     negative = Negative()
     once = Once(negative)
-    assert np.array_equal(Passthrough().run(JOB, source).frames, source)
-    once.run(JOB, source)
-    assert np.array_equal(Frozen(once).run(JOB, source).frames, np.repeat(255 - source[:1], len(source), axis=0))
+    assert np.array_equal(Passthrough().run(REQUEST, source).frames, source)
+    once.run(REQUEST, source)
+    assert np.array_equal(Frozen(once).run(REQUEST, source).frames, np.repeat(255 - source[:1], len(source), axis=0))
     assert negative.runs == 1
-    kept = Frozen(once).run(replace(JOB, name="other", masks=masks), source).frames
+    kept = Frozen(once).run(replace(REQUEST, case="other", mask=masks), source).frames
     assert negative.runs == 2
     assert np.array_equal(kept[~masks], source[~masks])
 
 
 def test_the_filter_paints_inside_the_mask_and_styles_only(source: Frames, masks: np.ndarray) -> None:
     system = ClassicFilter()
-    painted = system.run(replace(JOB, masks=masks), source).frames
+    painted = system.run(replace(REQUEST, mask=masks), source).frames
     assert np.array_equal(painted[~masks], source[~masks])
     assert np.abs(painted[masks].astype(int) - source[masks]).mean() > 5
-    assert system.accepts(replace(JOB, style=None)) is not None
+    assert system.accepts(replace(REQUEST, style=None)) is not None
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.key)
 def test_a_planted_fault_is_small_and_there(fault, source: Frames, masks: np.ndarray) -> None:
-    job = replace(JOB, masks=masks, fps=2 / 60)
-    spoilt = Faulty(Passthrough(), fault).run(job, source).frames
+    request = replace(REQUEST, mask=masks, fps=2 / 60)
+    spoilt = Faulty(Passthrough(), fault).run(request, source).frames
     assert spoilt.shape == source.shape
     assert spoilt.dtype == np.uint8
     assert not np.array_equal(spoilt, source)
@@ -115,28 +116,26 @@ def test_a_planted_fault_is_small_and_there(fault, source: Frames, masks: np.nda
 
 
 def test_pictures_of_a_model_that_trails_lie_beside_those_they_were_made_of(source: Frames) -> None:
-    red = Job("clip/edit", "red", None, 24.0, 0)
-    at_once = ModelSystem(FakeModel(lag=0)).run(red, source[:, :64, :96]).frames
-    trailing = ModelSystem(FakeModel(lag=3)).run(red, source[:, :64, :96]).frames
+    at_once = ModelSystem(FakeModel(lag=0)).run(RED, source[:, :64, :96]).frames
+    trailing = ModelSystem(FakeModel(lag=3)).run(RED, source[:, :64, :96]).frames
     assert np.array_equal(trailing, at_once)
     # In a network nothing can be recognised, but what changes when a frame does.
     system = ModelSystem(tiny_model((25, 34, 43)))
     changed = source.copy()
     changed[2] = 255 - changed[2]
-    before, after = (system.run(JOB, frames).frames for frames in (source, changed))
+    before, after = (system.run(REQUEST, frames).frames for frames in (source, changed))
     assert [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)][:3] == [False, False, True]
 
 
 def test_per_frame_of_a_model_that_trails_is_that_of_one_that_does_not(source: Frames) -> None:
-    red = Job("clip/edit", "red", None, 24.0, 0)
     for chunk_frames, lag in ((1, 2), (2, 3)):
         models = (
             PerFrame(FakeModel(chunk_frames=chunk_frames, lag=lag)),
             PerFrame(FakeModel(chunk_frames=chunk_frames)),
         )
-        trailing, at_once = (ModelSystem(model).run(red, source).frames for model in models)
+        trailing, at_once = (ModelSystem(model).run(RED, source).frames for model in models)
         assert np.array_equal(trailing, at_once)
-    painted = ModelSystem(PerFrame(tiny_model())).run(JOB, np.repeat(source[:1], 3, axis=0)).frames
+    painted = ModelSystem(PerFrame(tiny_model())).run(REQUEST, np.repeat(source[:1], 3, axis=0)).frames
     assert all(np.array_equal(painted[0], frame) for frame in painted[1:])
 
 
@@ -151,7 +150,7 @@ def test_per_frame_keeps_what_a_model_that_trails_left_alone(source: Frames, edi
 
     model = FakeModel(lag=1)
     model.result = result  # type: ignore[method-assign]
-    painted = ModelSystem(PerFrame(model)).run(Job("clip/edit", "red", None, 24.0, 0), source).frames
+    painted = ModelSystem(PerFrame(model)).run(RED, source).frames
     width = source.shape[2]
     assert np.array_equal(painted[:, :, width // 2 :], source[:, :, width // 2 :])
     assert np.array_equal(painted, source) == (edited == "none")

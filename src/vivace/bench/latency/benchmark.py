@@ -10,11 +10,10 @@ from functools import partial
 
 from vivace.bench.document import Direction, MetricInfo, MetricTable
 from vivace.bench.job import TURNS, Job, run_job, take_turns
-from vivace.bench.latency.run import PATHS
 from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
 from vivace.bench.speed.benchmark import PROMPT, Findings, Progress, RunJob
 from vivace.bench.stats.values import PERCENTILES
-from vivace.bench.systems.engine import EngineSpec
+from vivace.bench.systems.system import SystemSpec
 from vivace.errors import UsageError
 from vivace.stream.account import STAGES
 
@@ -43,6 +42,7 @@ class LatencyCase:
         return {}
 
 
+PATHS = ("in-process", "webrtc")
 TASKS = {PATHS[0]: "vivace.bench.latency.run:live", PATHS[1]: "vivace.bench.latency.webrtc_run:live"}
 """What measures each path."""
 
@@ -58,7 +58,7 @@ CASES = (
 class LatencyOptions:
     """What is measured."""
 
-    engine: EngineSpec
+    system: SystemSpec
     cases: tuple[LatencyCase, ...] = CASES
     seconds: float = 20.0
     """Length of every take."""
@@ -68,8 +68,8 @@ class LatencyOptions:
     path: str = PATHS[0]
     prompt: str = PROMPT
     seed: int = 0
-    against: EngineSpec | None = None
-    """Another engine that is measured in turn with this one, as a system beside it."""
+    against: SystemSpec | None = None
+    """Another system that is measured in turn with this one, as a system beside it."""
     turns: int = TURNS
     """Takes of each of the two."""
 
@@ -84,7 +84,7 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     _check(options)
     findings = Findings()
     settings = asdict(options)
-    for name in ("engine", "cases", "prompts", "against", "turns"):
+    for name in ("system", "cases", "prompts", "against", "turns"):
         del settings[name]
     changes = options.prompt_changes if options.prompts else 0
     settings["prompts"] = [options.prompts[number % len(options.prompts)] for number in range(changes)]
@@ -93,7 +93,7 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
     for case in options.cases:
         own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
         in_process = options.path == PATHS[0]
-        job = Job(task, options.engine, {**settings, **case.extra(), **own}, in_process=in_process)
+        job = Job(task, options.system, {**settings, **case.extra(), **own}, in_process=in_process)
         report = partial(progress, case.name)
         findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
     findings.describe({**latency_metrics(), **webrtc_metrics()})

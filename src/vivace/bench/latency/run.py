@@ -3,89 +3,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Protocol
 
-from vivace.bench.inputs.loops import Camera, render_loop
+from vivace.bench.inputs.loops import Camera
 from vivace.bench.job import Found, Job, Report
-from vivace.bench.latency.take import Shown, Take, figures, series
-from vivace.bench.systems.engine import Engine, Opening, Runner
-from vivace.errors import UsageError
-from vivace.media.frame import Rgb
-
-PATHS = ("in-process", "webrtc")
+from vivace.bench.latency.take import Script, Shown, Take, figures, script_of, series
+from vivace.bench.systems.system import LiveSystem, Runner
 
 Clock = Callable[[], float]
 Wait = Callable[[float], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What happens in front of the camera and at the keyboard."""
+def play(
+    system: LiveSystem,
+    script: Script,
+    watch: Callable[[int], None],
+    *,
+    clock: Clock = time.monotonic,
+    wait: Wait | None = None,
+) -> Take:
+    """Play a script live and note what was shown when; `watch` is called with the index of every picture shown.
 
-    opening: Opening
-    """The camera runs at its fps."""
-    pictures: Sequence[Rgb]
-    frames: int
-    prompts: tuple[str, ...] = ()
-    """Typed one after the other."""
-    prompt_every_s: float = 2.0
+    Camera, session and viewer are in one process: nothing lies between them but Vivace. The viewer looks at a picture
+    as soon as the session gives it; the screen's own delay is not in the figures. `wait` lets the camera wait so many
+    seconds.
 
-
-class Path(Protocol):
-    """A way from the camera to the viewer's eye."""
-
-    def play(self, engine: Engine, script: Script, watch: Callable[[int], None]) -> Take:
-        """Play a script and note what was shown when; `watch` is called with the index of every picture shown."""
-
-
-class InProcess:
-    """Camera, session and viewer in one process: nothing lies between them but Vivace.
-
-    The viewer looks at a picture as soon as the session gives it; the screen's own delay is not in the figures.
+    Raises:
+        VivaceError: the session cannot be opened, or fails for good.
     """
+    request = script.request
+    asked_s = clock()
+    runner = system.open(request, clock)
+    camera = Camera(script.pictures, request.fps, script.frames, clock=clock, wait=wait)
+    shown: list[Shown] = []
+    typist = Typist(runner, script, clock)
+    with closing(runner), typist:
+        with closing(runner.run(camera, live=True)) as frames:
+            for frame in frames:
+                shown.append(Shown(frame.index, frame.capture_time_s, clock(), frame.control_index))
+                watch(frame.index)
+        stats = runner.stats()
+    if stats is None:
+        drops = {"source": camera.lost, "late": max(0, script.frames - camera.lost - len(shown))}
+    else:
+        drops = dict(stats.drops)
+    return Take(
+        fps=request.fps,
+        frames=script.frames,
+        asked_s=asked_s,
+        start_s=asked_s if camera.start_s is None else camera.start_s,
+        shown=shown,
+        switches=typist.sent,
+        drops=drops,
+        effort=effort_of(stats),
+        stages_ms={} if stats is None else stats.stages_ms,
+    )
 
-    def __init__(self, *, clock: Clock = time.monotonic, wait: Wait | None = None) -> None:
-        """`wait` lets the camera wait so many seconds."""
-        self._clock = clock
-        self._wait = wait
 
-    def play(self, engine: Engine, script: Script, watch: Callable[[int], None]) -> Take:
-        """Play a script live.
+def effort_of(stats: object) -> float | None:
+    """Return the mean share of the full work that a session did; of one that does not say, None.
 
-        Raises:
-            VivaceError: the session cannot be opened, or fails for good.
-        """
-        opening = script.opening
-        asked_s = self._clock()
-        runner = engine.open(opening, self._clock)
-        camera = Camera(script.pictures, opening.fps, script.frames, clock=self._clock, wait=self._wait)
-        shown: list[Shown] = []
-        typist = Typist(runner, script, self._clock)
-        with closing(runner), typist:
-            with closing(runner.run(camera, live=True)) as frames:
-                for frame in frames:
-                    shown.append(Shown(frame.index, frame.capture_time_s, self._clock(), frame.control_index))
-                    watch(frame.index)
-            stats = runner.stats()
-        if stats is None:
-            drops = {"source": camera.lost, "late": max(0, script.frames - camera.lost - len(shown))}
-        else:
-            drops = dict(stats.drops)
-        return Take(
-            fps=opening.fps,
-            frames=script.frames,
-            asked_s=asked_s,
-            start_s=asked_s if camera.start_s is None else camera.start_s,
-            shown=shown,
-            switches=typist.sent,
-            drops=drops,
-            effort=getattr(stats, "work_share", None),  # checkouts from before it counted something else
-            stages_ms={} if stats is None else stats.stages_ms,
-        )
+    Another checkout's session may be from before models said what they did: all that they were asked for.
+    """
+    asked: float | None = getattr(stats, "kept_token_ratio", None)
+    done: float | None = getattr(stats, "work_share", asked)
+    return done
 
 
 class Typist:
@@ -124,42 +108,28 @@ class Typist:
             raise self._error
 
 
-def open_path(name: str) -> Path:
-    """Return a path by name.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    if name != PATHS[0]:
-        raise UsageError(f"path {name!r} is not one of this process; give {PATHS[0]}")
-    return InProcess()
-
-
 def live(job: Job, report: Report) -> Found:
     """Play one live session and return its figures.
 
-    `job.settings`: `case`, `path`, `size`, `fps`, `frames`, `prompt`, `prompts`, `prompt_every_s`, `seed`.
+    `job.settings`: `case`, `size`, `fps`, `frames`, `prompt`, `prompts`, `prompt_every_s`, `seed`.
     """
     settings = job.settings
-    width, height = settings["size"]
-    opening = Opening((width, height), settings["fps"], settings["prompt"], settings["seed"])
     frames: int = settings["frames"]
-    engine = job.engine.open()
-    found = Found(engine.about)
-    pictures = render_loop(opening.size, seed=opening.seed)
-    script = Script(opening, pictures, frames, tuple(settings["prompts"]), settings["prompt_every_s"])
+    system = job.system.load()
+    found = Found(system.about)
+    script = script_of(settings)
     every = max(1, frames // 50)
 
     def watch(index: int) -> None:
         if index % every == 0:
             report(index, frames)
 
-    take = open_path(settings["path"]).play(engine, script, watch)
+    take = play(system, script, watch)
     found.values = figures(settings["case"], take)
     found.series = series(settings["case"], take)
     if not take.switches:
-        found.not_run["prompt_to_pixel_ms"] = f"{job.engine.name} takes no prompt while it runs"
+        found.not_run["prompt_to_pixel_ms"] = f"{job.system.name} takes no prompt while it runs"
     if not take.stages_ms:
-        found.not_run["live stages"] = f"{job.engine.name} does not say what its stages take"
+        found.not_run["live stages"] = f"{job.system.name} does not say what its stages take"
     report(frames, frames)
     return found

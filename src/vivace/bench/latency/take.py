@@ -1,7 +1,7 @@
 """One take of a live session, camera to eye, and the figures in it.
 
-A `Path` plays the part of the wire between the camera and the viewer. It returns a `Take`: when each picture was
-captured and when it was shown, nothing else; every figure is computed from that, whatever the path was.
+What lies between the camera and the viewer (`run`, `webrtc_run`) plays a `Script` and returns a `Take`: when each
+picture was captured and when it was shown, nothing else; every figure is computed from that, whatever the path was.
 """
 
 from __future__ import annotations
@@ -11,13 +11,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median, pstdev
+from typing import TYPE_CHECKING, Any
 
+from vivace.bench.inputs.loops import render_loop
 from vivace.bench.stats.values import BLOCKS, Value, over_blocks, percentile_values, spread, trend
+from vivace.bench.systems.system import Request
+
+if TYPE_CHECKING:
+    from vivace.media.frame import Rgb
 
 WARMUP_S = 1.0
 """Of the camera's time; left out of everything but the time to the first frame."""
 STALL_PERIODS = 2.0
 TOLERANCE_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What happens in front of the camera and at the keyboard."""
+
+    request: Request
+    """The camera runs at its fps."""
+    pictures: Sequence[Rgb]
+    frames: int
+    prompts: tuple[str, ...] = ()
+    """Typed one after the other."""
+    prompt_every_s: float = 2.0
+
+
+def script_of(settings: Any) -> Script:
+    """Return the script of a job, from its settings."""
+    width, height = settings["size"]
+    request = Request((width, height), settings["fps"], settings["prompt"], settings["seed"])
+    pictures = render_loop(request.size, seed=request.seed)
+    return Script(request, pictures, settings["frames"], tuple(settings["prompts"]), settings["prompt_every_s"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from vivace.bench.inputs.loops import render_loop, there_and_back
+from vivace.bench.inputs.loops import there_and_back
 from vivace.bench.job import Found, Job, Report
-from vivace.bench.latency.take import Shown, Take, after_warmup, figures, series
+from vivace.bench.latency.take import Script, Shown, Take, after_warmup, figures, script_of, series
 from vivace.bench.latency.webrtc_code import Code, unwrap
 from vivace.bench.process import ending, environment_of, last_words, program
 from vivace.bench.stats.values import Value, spread
 from vivace.errors import DeviceError, UnknownPromptError, UsageError
-from vivace.media.frame import Rgb
 from vivace.messages import Controls, Stats
 
 if TYPE_CHECKING:
@@ -32,26 +31,12 @@ START_S = 60.0
 STOP_S = 15.0
 SETTLE_S = 1.0
 """After the last picture was sent, for what is still on its way."""
-OPENERS = {"vivace.bench.systems.engine:open_model": True, "vivace.bench.systems.engine:open_passthrough": False}
+OPENERS = {"vivace.bench.systems.system:open_model": True, "vivace.bench.systems.system:open_passthrough": False}
 """What can be served, and whether it paints."""
 SERVER_STAGES = {"receive", "wait", "server"}
 """What only a server has."""
 SERVED = {"model", "threads"}
-"""Arguments of an engine that reach a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What one client does."""
-
-    size: tuple[int, int]
-    fps: float
-    frames: int
-    prompt: str
-    prompts: tuple[str, ...]
-    prompt_every_s: float
-    seed: int
-    paints: bool
+"""Arguments of a system that reach a server."""
 
 
 @dataclass(slots=True)
@@ -79,34 +64,24 @@ def live(job: Job, report: Report) -> Found:
         UsageError: something that cannot be served.
         VivaceError: the server or a client failed.
     """
-    settings, engine = job.settings, job.engine
-    if engine.opener not in OPENERS:
-        raise UsageError(f"{engine.name} cannot be served; over WebRTC only Vivace's own models are measured")
-    if lost := sorted(engine.arguments.keys() - SERVED):
+    settings, spec = job.settings, job.system
+    if spec.opener not in OPENERS:
+        raise UsageError(f"{spec.name} cannot be served; over WebRTC only Vivace's own models are measured")
+    if lost := sorted(spec.arguments.keys() - SERVED):
         raise UsageError(f"over WebRTC a model is measured as it is served by itself; leave out {' and '.join(lost)}")
-    model = engine.arguments["model"]
-    width, height = settings["size"]
-    paints = OPENERS[engine.opener]
-    script = Script(
-        (width, height),
-        settings["fps"],
-        settings["frames"],
-        settings["prompt"],
-        tuple(settings["prompts"]) if paints else (),
-        settings["prompt_every_s"],
-        settings["seed"],
-        paints,
-    )
-    pictures = render_loop(script.size, seed=script.seed)
+    model = spec.arguments["model"]
+    script = script_of(settings)
+    if not OPENERS[spec.opener]:
+        script = replace(script, request=replace(script.request, prompt=""), prompts=())
     sessions, step_ms = settings.get("sessions", 1), settings.get("step_ms")
-    with serving(model, sessions, step_ms, engine.arguments.get("threads"), engine.code) as url:
-        take, misread = asyncio.run(_play(url, model, script, pictures, sessions, report))
+    with serving(model, sessions, step_ms, spec.arguments.get("threads"), spec.code) as url:
+        take, misread = asyncio.run(_play(url, model, script, sessions, report))
     case = settings["case"]
-    found = Found(f"{engine.name}: {model} behind vivace serve, over WebRTC on loopback")
+    found = Found(f"{spec.name}: {model} behind vivace serve, over WebRTC on loopback")
     found.values = [*figures(case, take), *_own_figures(case, take, misread)]
     found.series = series(case, take)
     if not take.switches:
-        found.not_run["prompt_to_pixel_ms"] = f"{engine.name} takes no prompt while it runs"
+        found.not_run["prompt_to_pixel_ms"] = f"{spec.name} takes no prompt while it runs"
     return found
 
 
@@ -167,15 +142,13 @@ def serving(
         said.close()
 
 
-async def _play(
-    url: str, model: str, script: Script, pictures: Sequence[Rgb], sessions: int, report: Report
-) -> tuple[Take, float]:
+async def _play(url: str, model: str, script: Script, sessions: int, report: Report) -> tuple[Take, float]:
     """Let as many clients as there are sessions do the same at once; return the first one's take and misread share."""
     from vivace.client import connect
 
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(url, timeout_s=START_S))
-        actors = [Actor(client, model, script, pictures, report if not place else _silent) for place in range(sessions)]
+        actors = [Actor(client, model, script, report if not place else _silent) for place in range(sessions)]
         for actor in actors:
             await actor.enter(stack)
         takes = await asyncio.gather(*(actor.play() for actor in actors))
@@ -190,14 +163,13 @@ def _silent(done: int, total: int) -> None:
 class Actor:
     """One client: a camera, an eye and a keyboard."""
 
-    def __init__(self, client: Client, model: str, script: Script, pictures: Sequence[Rgb], report: Report) -> None:
+    def __init__(self, client: Client, model: str, script: Script, report: Report) -> None:
         self.notes = Notebook()
         self._client = client
         self._model = model
         self._script = script
-        self._pictures = pictures
         self._report = report
-        self._code = Code(script.size)
+        self._code = Code(script.request.size)
         self._asked_s = time.monotonic()
         self._start_s = 0.0
         self._session: ClientSession
@@ -207,10 +179,10 @@ class Actor:
         """Open the session and connect, until the stack is closed."""
         script = self._script
         controls = Controls(
-            prompt=script.prompt if script.paints else "",
-            seed=script.seed,
+            prompt=script.request.prompt,
+            seed=script.request.seed,
             crossfade_s=0.0,
-            size=script.size,
+            size=script.request.size,
             mask=self._code.mask_url(),
         )
         self._asked_s = time.monotonic()
@@ -219,7 +191,7 @@ class Actor:
         for notice in session.notices:  # the source itself is not what shall be measured
             raise UnknownPromptError(notice.message, control=notice.control, matches=tuple(notice.matches))
         await self._session.wait_live(START_S)
-        media = self._session.media(fps=script.fps, notes=True)
+        media = self._session.media(fps=script.request.fps, notes=True)
         self._media = await stack.enter_async_context(media)
 
     async def play(self) -> Take:
@@ -245,7 +217,7 @@ class Actor:
             for one, index in zip(notes.shown, control_indices, strict=True)
         ]
         return Take(
-            fps=script.fps,
+            fps=script.request.fps,
             frames=script.frames,
             asked_s=self._asked_s,
             start_s=self._start_s,
@@ -261,12 +233,12 @@ class Actor:
         script = self._script
         every = max(1, script.frames // 50)
         for index in range(script.frames):
-            due_s = self._start_s + index / script.fps
+            due_s = self._start_s + index / script.request.fps
             wait_s = due_s - time.monotonic()
-            if wait_s < -1 / script.fps:
+            if wait_s < -1 / script.request.fps:
                 continue
             await asyncio.sleep(max(0.0, wait_s))
-            picture = self._pictures[there_and_back(index, len(self._pictures))]
+            picture = script.pictures[there_and_back(index, len(script.pictures))]
             self._media.publish(self._code.draw(picture, index))
             self.notes.published += 1
             if index % every == 0:
@@ -282,7 +254,7 @@ class Actor:
                 notes.misread += 1
                 continue
             near = unwrap(value, near)
-            notes.shown.append(Shown(near, self._start_s + near / self._script.fps, shown_s))
+            notes.shown.append(Shown(near, self._start_s + near / self._script.request.fps, shown_s))
             notes.stamps.append(picture.rtp_timestamp)
             if (stats := self._session.stats) is not None and stats.effort is not None:
                 notes.efforts.append(stats.effort)

@@ -23,7 +23,7 @@ from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
 from vivace.bench.metrics.pretrained import Judge, judges
 from vivace.bench.quality.cases import TASKS, Case, Protocol, Task, cases_of, drift_case
 from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthrough, PerFrame
-from vivace.bench.systems.system import Job, ModelSystem, Painted, System
+from vivace.bench.systems.system import ModelSystem, Painted, Request, System
 from vivace.errors import UsageError, install_extra
 from vivace.models.base import StreamModel
 
@@ -227,15 +227,15 @@ class QualityRun:
                 clip = planned.load()
                 for case in planned.cases:
                     painted: list[tuple[Judged, Painted]] = []
-                    job = self._job(case, clip)
+                    request = self._request(case, clip)
                     source = clip.frames[: case.frames]
                     for judged in self._for(case):
                         report(done, total, f"{case.name} · {judged.system.name}")
-                        if judged.system.accepts(job) is None:
-                            painted.append((judged, judged.system.run(job, source)))
+                        if judged.system.accepts(request) is None:
+                            painted.append((judged, judged.system.run(request, source)))
                         done += 1
                     if painted:
-                        waiting.append(pool.submit(self._judge, case, self._footage(case, clip, job), painted))
+                        waiting.append(pool.submit(self._judge, case, self._footage(case, clip, request), painted))
                     while waiting and (len(waiting) > MAX_WAITING or waiting[0].done()):
                         waiting.pop(0).result()
             for future in waiting:
@@ -258,10 +258,20 @@ class QualityRun:
             case _:
                 return self.judged
 
-    def _job(self, case: Case, clip: Clip) -> Job:
-        return Job(case.name, case.prompt, case.style, clip.fps, self._options.seed, mask_of(case, clip), case.task)
+    def _request(self, case: Case, clip: Clip) -> Request:
+        height, width = clip.frames.shape[1:3]
+        return Request(
+            (width, height),
+            clip.fps,
+            case.prompt,
+            self._options.seed,
+            mask_of(case, clip),
+            case=case.name,
+            style=case.style,
+            task=case.task,
+        )
 
-    def _footage(self, case: Case, clip: Clip, job: Job) -> Footage:
+    def _footage(self, case: Case, clip: Clip, request: Request) -> Footage:
         """Return what is known of a case; the output is put in for each system."""
         source = clip.frames[: case.frames]
         footage = Footage(source, source, clip.fps, style=case.style, prompt=case.prompt)
@@ -274,7 +284,7 @@ class QualityRun:
                 return replace(footage, reference=edited)
             case "fidelity":
                 assert self._exact is not None
-                return replace(footage, exact=self._exact.run(job, source).frames)
+                return replace(footage, exact=self._exact.run(request, source).frames)
             case "drift":
                 return footage
             case "style":

@@ -18,7 +18,7 @@ from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
 from vivace.bench.speed.network import MODEL_STAGES
 from vivace.bench.speed.run import LEAST_FRAMES, OVERHEAD, WARMUP_FRAMES
 from vivace.bench.stats.values import PERCENTILES
-from vivace.bench.systems.engine import EngineSpec
+from vivace.bench.systems.system import SystemSpec
 from vivace.errors import UsageError
 from vivace.stream.account import STAGES
 
@@ -75,7 +75,7 @@ CASES = (
 class SpeedOptions:
     """What is measured."""
 
-    engine: EngineSpec
+    system: SystemSpec
     cases: tuple[SpeedCase, ...] = CASES
     frames: int = 300
     """Frames timed of each case, after a warm-up of 30."""
@@ -97,15 +97,15 @@ class SpeedOptions:
     """Frames of the cold session."""
     budget_s: float | None = None
     """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
-    plain: EngineSpec | None = None
+    plain: SystemSpec | None = None
     """The same model in its plain form, to take turns with; with it, the network is looked into."""
-    against: EngineSpec | None = None
-    """Another engine that is measured in turn with this one, as a system beside it."""
+    against: SystemSpec | None = None
+    """Another system that is measured in turn with this one, as a system beside it."""
     turns: int = TURNS
     """Takes of each of the two."""
 
 
-def heavy_options(options: SpeedOptions, plain: EngineSpec | None) -> SpeedOptions:
+def heavy_options(options: SpeedOptions, plain: SystemSpec | None) -> SpeedOptions:
     """Return the options for a model so large that thousands of frames would take hours on a slow machine."""
     return replace(
         options,
@@ -179,7 +179,7 @@ def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: F
     from vivace.bench.inputs.loops import render_clip
 
     settings = asdict(options)
-    for name in ("engine", "cases", "plain", "against", "turns"):
+    for name in ("system", "cases", "plain", "against", "turns"):
         del settings[name]
     with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
         for place, case in enumerate(options.cases):
@@ -199,7 +199,7 @@ def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: F
                 # What a step costs alone depends on neither the source's size nor a mask.
                 alone = options.plain is None and case.plain
                 own = {"case": name, "size": case.size, "masked": case.masked, "steps_alone": alone, "clip": str(clip)}
-                job = Job(f"vivace.bench.speed.{task}", options.engine, {**settings, **own}, plain=options.plain)
+                job = Job(f"vivace.bench.speed.{task}", options.system, {**settings, **own}, plain=options.plain)
                 progress(f"{title}, starting", 0, options.frames)
                 report = partial(progress, title)
                 findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
@@ -301,7 +301,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "first_frame_warm_s",
         "First frame, warm",
         "s",
-        "From opening a second session of that size in the same process to its first frame written.",
+        "From request a second session of that size in the same process to its first frame written.",
     )
     add("resident_mib", "Resident memory", "MiB", "Held by the process at the end of the steady run.")
     add("peak_resident_mib", "Peak memory", "MiB", "The most the process ever held.")

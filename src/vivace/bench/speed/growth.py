@@ -16,9 +16,9 @@ from itertools import pairwise
 from vivace.bench.inputs.loops import Loop, render_loop
 from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import resident_mib
-from vivace.bench.speed.run import check_frames, cpu_ms, opening_of, throttled
+from vivace.bench.speed.run import check_frames, cpu_ms, request_of, throttled
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, percentile, trend
-from vivace.bench.systems.engine import Runner
+from vivace.bench.systems.system import Runner
 
 EARLY_FRAME = 100
 """Where the comparison begins."""
@@ -36,18 +36,18 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Cloc
 
     `job.settings`: `case`, `size`, `fps`, `long_frames`, `prompt`, `seed`.
     """
-    opening = opening_of(job.settings)
+    request = request_of(job.settings)
     case: str = job.settings["case"]
     frames: int = job.settings["long_frames"]
-    engine = job.engine.open()
-    found = Found(engine.about)
-    loop = Loop(render_loop(opening.size, seed=opening.seed), frames, clock=clock)
+    system = job.system.load()
+    found = Found(system.about)
+    loop = Loop(render_loop(request.size, seed=request.seed), frames, clock=clock)
     # All room is taken beforehand: a list that grows would be found as a leak.
     done_s, effort_ms = array("d", [0.0]) * frames, array("d", [0.0]) * frames
     memory_mib = array("d", [0.0]) * (frames // MEMORY_EVERY)
     count = 0
     tell = throttled(report, frames)
-    runner: Runner = engine.open(opening, clock)
+    runner: Runner = system.open(request, clock)
     with closing(runner), closing(runner.run(loop, live=False)) as outputs:
         for count, frame in enumerate(outputs, start=1):
             # Where the session says when its last stage let go of the frame: only that belongs to the frame alone.
@@ -61,7 +61,7 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Cloc
     found.series[f"long_frame_ms/{case}"] = intervals_ms(done_s)
     found.values += cost_growth(case, intervals_ms(done_s))
     if apart:
-        found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
+        found.not_run["CPU time and memory"] = f"{job.system.name} works in a process of its own"
     else:
         found.values.append(cpu_growth(case, [after - before for before, after in pairwise(effort_ms)]))
         found.values.append(memory_growth(case, memory_mib[EARLY_FRAME // MEMORY_EVERY :]))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vivace.bench.inputs.loops import render_loop
 from vivace.bench.job import Found, Job, Report
-from vivace.bench.speed.run import opening_of
+from vivace.bench.speed.run import request_of
 from vivace.bench.speed.sessions import Session
 from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_values
-from vivace.bench.systems.engine import Engine, Opening
+from vivace.bench.systems.system import LiveSystem, Request
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
 from vivace.models.base import StreamModel
@@ -63,20 +63,20 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
     from vivace.bench.speed.device import gpu_peak_mib, matrix_tflops
 
     if job.plain is None:
-        raise UsageError(f"{job.engine.name} has no plain form to be compared with")
-    opening, case = opening_of(job.settings), job.settings["case"]
+        raise UsageError(f"{job.system.name} has no plain form to be compared with")
+    request, case = request_of(job.settings), job.settings["case"]
     frames, warmup, budget_s = (job.settings[name] for name in ("frames", "warmup_frames", "budget_s"))
     total = warmup + frames
-    pictures = render_loop(opening.size, seed=opening.seed)
+    pictures = render_loop(request.size, seed=request.seed)
 
-    engine = job.engine.open()
-    ours = Runs(engine, opening, pictures, clock)
+    system = job.system.load()
+    ours = Runs(system, request, pictures, clock)
     ours.warm_up(warmup, lambda done: report(done, total))
-    found = Found(engine.about)
+    found = Found(system.about)
     found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(ours.model.device).items()]
 
-    plain_engine = job.plain.open()
-    plain = Runs(plain_engine, opening, pictures, clock, PLAIN_OPTIONS)
+    plain_system = job.plain.load()
+    plain = Runs(plain_system, request, pictures, clock, PLAIN_OPTIONS)
     with SeenCall(plain.model.parts.unet) as seen:
         plain.warm_up(PLAIN_WARMUP_STEPS + plain.lag, lambda _: report(warmup, total))
     take_turns(ours, plain, frames, budget_s, lambda done: report(warmup + done, total))
@@ -95,7 +95,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
         ratio("times_plain", case, plain.rounds, ours.rounds, "step"),
         ratio("unet_times_plain", case, plain.rounds, ours.rounds, "unet"),
     ]
-    found.beside[job.plain.name] = Found(plain_engine.about, plain.values(case))
+    found.beside[job.plain.name] = Found(plain_system.about, plain.values(case))
     report(total, total)
     return found
 
@@ -109,20 +109,20 @@ class Runs:
 
     def __init__(
         self,
-        engine: Engine,
-        opening: Opening,
+        system: LiveSystem,
+        request: Request,
         pictures: Sequence[Rgb],
         clock: Clock,
         options: Mapping[str, bool] | None = None,
     ) -> None:
         """Open a session; `options` that the model does not have are left out."""
-        self.model = cast("DiffusionModel", engine.model)
+        self.model = cast("DiffusionModel", system.model)
         known = {option.name for option in self.model.spec.options}
         given = {name: value for name, value in (options or {}).items() if name in known}
         self.lag = self.model.spec.output_lag_frames
         self.rounds: list[Times] = []
         """What was timed, a turn each."""
-        self._session = Session(self.model, opening, pictures, options=given)
+        self._session = Session(self.model, request, pictures, options=given)
         self.clock = clock
         self._number = 0
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import peak_resident_mib, resident_mib
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, over_blocks, percentile_values
-from vivace.bench.systems.engine import Opening, Runner
+from vivace.bench.systems.system import Request, Runner, soft_mask
 from vivace.errors import StepError
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     from vivace.media.sink import NullSink
 
     settings = job.settings
-    opening = opening_of(settings)
+    request = request_of(settings)
     case: str = settings["case"]
     frames, warmup, cold = (settings[name] for name in ("frames", "warmup_frames", "cold_frames"))
     total = cold + warmup + frames
     tell = throttled(report, total)
     programs = _Programs()
-    engine = job.engine.open()
+    system = job.system.load()
     loaded_s = clock()
-    found = Found(engine.about)
+    found = Found(system.about)
 
-    cold_s, _ = _play(engine.open(opening, clock), _clip(settings), NullSink(), clock, tell, lambda done: done == cold)
+    cold_s, _ = _play(system.open(request, clock), _clip(settings), NullSink(), clock, tell, lambda done: done == cold)
     check_frames(job, min(len(cold_s), cold), cold)
 
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         metered = _Metered(counters, warmup, frames, settings["budget_s"], clock)
         sink = stack.enter_context(_mp4(stack.enter_context(tempfile.TemporaryDirectory(prefix="vivace-bench-"))))
         opened_s = clock()
-        runner = engine.open(opening, clock)
+        runner = system.open(request, clock)
         enough = _Enough(warmup, settings["budget_s"], clock)
 
         def watch(done: int) -> None:
@@ -83,14 +83,14 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
     times_s = times_s[: enough.at]
     check_frames(job, len(times_s), enough.at or warmup + frames)
     apart = not stages
-    if overhead is not None and engine.model is not None and not overhead.network_calls and not apart:
+    if overhead is not None and system.model is not None and not overhead.network_calls and not apart:
         del counters[OVERHEAD]
-        found.not_run[OVERHEAD] = f"it is told from the network where OpenVINO runs that, not of {engine.about}"
+        found.not_run[OVERHEAD] = f"it is told from the network where OpenVINO runs that, not of {system.about}"
     if apart:
         for metric in ("cpu_ms_per_frame", OVERHEAD):
             counters.pop(metric, None)
-        found.not_run["CPU time and memory"] = f"{job.engine.name} works in a process of its own"
-        found.not_run["stages"] = f"{job.engine.name} does not say what its stages take"
+        found.not_run["CPU time and memory"] = f"{job.system.name} works in a process of its own"
+        found.not_run["stages"] = f"{job.system.name} does not say what its stages take"
     steady_ms = intervals_ms(times_s[warmup:])
     found.series[f"frame_ms/{case}"] = steady_ms
 
@@ -109,10 +109,10 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
         ),
         *metered.values(case),
     ]
-    if engine.model is None:
-        found.not_run["model_step_ms"] = f"{job.engine.name} has no model whose steps could be timed alone"
+    if system.model is None:
+        found.not_run["model_step_ms"] = f"{job.system.name} has no model whose steps could be timed alone"
     elif settings["steps_alone"]:
-        found.values += percentile_values("model_step_ms", case, _model_alone(engine.model, opening, frames, clock))
+        found.values += percentile_values("model_step_ms", case, _model_alone(system.model, request, frames, clock))
     if not apart:
         found.values.append(Value("resident_mib", case, resident))
         found.values.append(Value("peak_resident_mib", case, peak_resident_mib()))
@@ -128,11 +128,11 @@ def serve(job: Job, report: Report) -> Found:
     from vivace.bench.speed.sessions import sessions_held
 
     settings = job.settings
-    opening, size = opening_of(settings), settings["case"]
-    engine = job.engine.open()
-    found = Found(engine.about)
-    if engine.model is None:
-        found.not_run["sessions"] = f"{job.engine.name} has no model whose sessions could be stepped together"
+    request, size = request_of(settings), settings["case"]
+    system = job.system.load()
+    found = Found(system.about)
+    if system.model is None:
+        found.not_run["sessions"] = f"{job.system.name} has no model whose sessions could be stepped together"
         return found
     rates: list[float] = settings["session_fps"]
     searches: int = settings["session_searches"]
@@ -140,7 +140,7 @@ def serve(job: Job, report: Report) -> Found:
         counts = []
         for search in range(searches):
             report(number * searches + search, len(rates) * searches)
-            counts.append(float(sessions_held(engine.model, opening, fps, settings["session_s"])))
+            counts.append(float(sessions_held(system.model, request, fps, settings["session_s"])))
         case = f"{size}/{fps:g}fps"
         found.values.append(Value("sessions_held", case, sum(counts) / len(counts), counts if searches > 1 else []))
     report(len(rates) * searches, len(rates) * searches)
@@ -191,18 +191,18 @@ def check_frames(job: Job, found: int, wanted: int) -> None:
     """Refuse to give figures of a system that leaves frames out: they would say that dropping is fast."""
     if found != wanted:
         raise StepError(
-            f"{job.engine.name} put out {found} of {wanted} frames where every frame counts; time it with "
+            f"{job.system.name} put out {found} of {wanted} frames where every frame counts; time it with "
             "`vivace bench latency`, where frames may be dropped"
         )
 
 
-def _model_alone(model: StreamModel, opening: Opening, steps: int, clock: Clock) -> list[float]:
+def _model_alone(model: StreamModel, request: Request, steps: int, clock: Clock) -> list[float]:
     """Return ms of single steps on the pictures of a moving scene."""
     from vivace.bench.inputs.loops import render_loop
     from vivace.bench.speed.sessions import Session
 
-    pictures = render_loop(opening.size, seed=opening.seed)
-    session = Session(model, opening, pictures)
+    pictures = render_loop(request.size, seed=request.seed)
+    session = Session(model, request, pictures)
     times_ms = []
     for number in range(WARMUP_FRAMES + steps):
         chunk = session.chunk(number)
@@ -294,10 +294,12 @@ def cpu_ms() -> float:
     return time.process_time() * 1000.0
 
 
-def opening_of(settings: Any) -> Opening:
+def request_of(settings: Any) -> Request:
     """Return how sessions are opened, from the settings of a job."""
     width, height = settings["size"]
-    return Opening((width, height), settings["fps"], settings["prompt"], settings["seed"], settings["masked"])
+    size = width, height
+    mask = soft_mask(size) if settings["masked"] else None
+    return Request(size, settings["fps"], settings["prompt"], settings["seed"], mask)
 
 
 def _clip(settings: Any) -> Cuttable:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vivace.bench.inputs.loops import render_loop, there_and_back
-from vivace.bench.systems.engine import Opening
+from vivace.bench.systems.system import Request
 from vivace.errors import CapacityError
 from vivace.media.frame import Rgb
 from vivace.models.base import Chunk, StreamModel
@@ -34,7 +34,7 @@ class Session:
     def __init__(
         self,
         model: StreamModel,
-        opening: Opening,
+        request: Request,
         pictures: Sequence[Rgb],
         seed: int = 0,
         options: Mapping[str, float | bool | str] | None = None,
@@ -44,9 +44,9 @@ class Session:
         Raises:
             ControlError, CapacityError: the size cannot be served.
         """
-        self.state: Any = model.open(opening.size, seed=opening.seed + seed)
+        self.state: Any = model.open(request.size, seed=request.seed + seed)
         self._spec = model.spec
-        self._embeds = model.encode_prompt(opening.prompt).embeds
+        self._embeds = model.encode_prompt(request.prompt).embeds
         self._pictures = pictures
         self.options = options or {}
         self.events: frozenset[str] = frozenset()
@@ -78,10 +78,10 @@ class Server(Protocol):
 class ModelServer:
     """Steps sessions of one model together; opens them when they are first needed."""
 
-    def __init__(self, model: StreamModel, opening: Opening) -> None:
+    def __init__(self, model: StreamModel, request: Request) -> None:
         self._model = model
-        self._opening = opening
-        self._pictures = render_loop(opening.size, seed=opening.seed)
+        self._request = request
+        self._pictures = render_loop(request.size, seed=request.seed)
         self._sessions: list[Session] = []
 
     def step(self, sessions: int, number: int) -> None:
@@ -91,7 +91,7 @@ class ModelServer:
             CapacityError: no memory for so many.
         """
         while len(self._sessions) < sessions:
-            self._sessions.append(Session(self._model, self._opening, self._pictures, seed=len(self._sessions)))
+            self._sessions.append(Session(self._model, self._request, self._pictures, seed=len(self._sessions)))
         active = self._sessions[:sessions]
         self._model.step([one.state for one in active], [one.chunk(number) for one in active])
 
@@ -152,7 +152,7 @@ def search(holds: Callable[[int], bool], *, guess: int = 1, limit: int = MAX_SES
 
 def sessions_held(
     model: StreamModel,
-    opening: Opening,
+    request: Request,
     fps: float,
     trial_s: float,
     *,
@@ -166,7 +166,7 @@ def sessions_held(
     """
     chunk = model.spec.chunk_frames
     pace = Pace(chunk / fps, max(1, round(trial_s * fps / chunk)))
-    serving = server or ModelServer(model, opening)
+    serving = server or ModelServer(model, request)
     for number in range(WARMUP_STEPS):
         serving.step(1, number)
     began_s = clock()

@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.metrics.footage import Frames
-from vivace.bench.systems.system import Job, Painted, System
+from vivace.bench.systems.system import Painted, Request, System
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
-
-if TYPE_CHECKING:
-    from vivace.bench.document import Role
 
 if TYPE_CHECKING:  # another checkout's package may be older than this class
     from vivace.models.base import StepResult
@@ -108,84 +105,79 @@ def _first(result: StepResult, count: int) -> StepResult:
     return StepResult(result.rgb[:count], edited)
 
 
-class Passthrough:
+class Passthrough(System):
     """The source itself: what a metric gives for doing nothing."""
 
     name = "passthrough"
-    role: Role = "baseline"
+    role = "baseline"
     about = "the source, untouched"
 
-    def accepts(self, job: Job) -> str | None:
-        """Return None: nothing can be done about everything."""
-        del job
-        return None
-
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Return the source."""
-        del job
+        del request
         return Painted(source)
 
 
-class Once:
-    """A system that remembers what it made of its last job, for those that build on it."""
+class Once(System):
+    """A system that remembers what it made of its last request, for those that build on it."""
 
     def __init__(self, system: System) -> None:
         self._system = system
         self.name, self.role, self.about = system.name, system.role, system.about
         self._made: tuple[str, Painted] | None = None
 
-    def accepts(self, job: Job) -> str | None:
+    def accepts(self, request: Request) -> str | None:
         """Return what the system says."""
-        return self._system.accepts(job)
+        return self._system.accepts(request)
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Repaint, unless that was the last thing done."""
-        if self._made is None or self._made[0] != job.name:
-            self._made = job.name, self._system.run(job, source)
+        if self._made is None or self._made[0] != request.case:
+            self._made = request.case, self._system.run(request, source)
         return self._made[1]
 
 
-class Frozen:
+class Frozen(System):
     """The first picture of another system, for ever: what a metric gives for standing still."""
 
     name = "frozen"
-    role: Role = "baseline"
+    role = "baseline"
 
     def __init__(self, system: Once) -> None:
         self._system = system
         self.about = f"the first picture of {system.name}, for ever"
 
-    def accepts(self, job: Job) -> str | None:
+    def accepts(self, request: Request) -> str | None:
         """Return what the system says whose picture it is."""
-        return self._system.accepts(job)
+        return self._system.accepts(request)
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Repeat the first picture; what a mask keeps is kept."""
-        made = self._system.run(job, source)
+        made = self._system.run(request, source)
         still = np.broadcast_to(made.frames[0], source.shape)
-        if job.masks is not None:
-            still = np.where(job.masks[..., None], still, source)
-        return Painted(np.ascontiguousarray(still), made.refused)
+        return Painted(np.ascontiguousarray(_within(request, still, source)), made.refused)
 
 
-class ClassicFilter:
+class ClassicFilter(System):
     """The classical image filter that a style was learned from, picture by picture. Needs torch."""
 
     name = "filter"
-    role: Role = "baseline"
+    role = "baseline"
     about = "the style's own image filter, frame by frame, no network"
 
-    def accepts(self, job: Job) -> str | None:
+    def accepts(self, request: Request) -> str | None:
         """Refuse what is not a style."""
-        return None if job.style is not None else "there is an image filter for a style only"
+        return None if request.style is not None else "there is an image filter for a style only"
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Filter every frame."""
         from vivace.train.classic import ClassicFilter as Filter
 
-        assert job.style is not None
-        painter = Filter((source.shape[2], source.shape[1]), job.seed)
-        painted = np.stack([painter.paint(job.style, rgb) for rgb in source])
-        if job.masks is not None:
-            painted = np.where(job.masks[..., None], painted, source)
-        return Painted(painted)
+        assert request.style is not None
+        painter = Filter(request.size, request.seed)
+        return Painted(_within(request, np.stack([painter.paint(request.style, rgb) for rgb in source]), source))
+
+
+def _within(request: Request, painted: Frames, source: Frames) -> Frames:
+    """Return what was painted where the request's mask allows it, and the source elsewhere."""
+    return painted if request.mask is None else np.where(request.mask[..., None], painted, source)

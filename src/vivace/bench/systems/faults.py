@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vivace.bench.document import Role
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.quality.cases import Task
 from vivace.bench.systems.baselines import Forwarding
-from vivace.bench.systems.engine import Engine, EngineSpec, ModelEngine
-from vivace.bench.systems.system import Job, Painted, System
+from vivace.bench.systems.system import (
+    LiveSystem,
+    ModelSystem,
+    Painted,
+    Request,
+    System,
+    SystemSpec,
+    describe,
+)
 from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
 
@@ -38,14 +44,12 @@ class Fault:
     title: str
     task: Task
     metric: str
-    plant: Callable[[Frames, Frames, Job], Frames]
-    """Gets output, source and job; returns the faulty output."""
+    plant: Callable[[Frames, Frames, Request], Frames]
+    """Gets output, source and request; returns the faulty output."""
 
 
-class Faulty:
+class Faulty(System):
     """A system with a fault."""
-
-    role: Role = "subject"
 
     def __init__(self, system: System, fault: Fault) -> None:
         self._system = system
@@ -53,41 +57,41 @@ class Faulty:
         self.name = f"{system.name} + {fault.key}"
         self.about = f"{system.about}; planted: {fault.title}"
 
-    def accepts(self, job: Job) -> str | None:
+    def accepts(self, request: Request) -> str | None:
         """Refuse other tasks than the one in which the fault has to be seen."""
-        return (
-            self._system.accepts(job) if job.task == self.fault.task else f"the fault shows in {self.fault.task} cases"
-        )
+        if request.task != self.fault.task:
+            return f"the fault shows in {self.fault.task} cases"
+        return self._system.accepts(request)
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Repaint, then spoil."""
-        sound = self._system.run(job, source)
-        return Painted(self.fault.plant(sound.frames, source, job), sound.refused)
+        sound = self._system.run(request, source)
+        return Painted(self.fault.plant(sound.frames, source, request), sound.refused)
 
 
-def _delay(output: Frames, source: Frames, job: Job) -> Frames:
-    del source, job
+def _delay(output: Frames, source: Frames, request: Request) -> Frames:
+    del source, request
     return np.concatenate([output[:1], output[:-1]])
 
 
-def _flicker(output: Frames, source: Frames, job: Job) -> Frames:
-    del source, job
+def _flicker(output: Frames, source: Frames, request: Request) -> Frames:
+    del source, request
     gains = np.where(np.arange(len(output)) % 2 == 0, 1 + FLICKER, 1 - FLICKER)
     return _gain(output, gains)
 
 
-def _shift_outside(output: Frames, source: Frames, job: Job) -> Frames:
+def _shift_outside(output: Frames, source: Frames, request: Request) -> Frames:
     del source
-    assert job.masks is not None
+    assert request.mask is not None
     shifted = np.minimum(output[..., 0], 255 - SHIFT_LEVELS) + np.uint8(SHIFT_LEVELS)
     spoilt = output.copy()
-    spoilt[..., 0] = np.where(job.masks, output[..., 0], shifted)
+    spoilt[..., 0] = np.where(request.mask, output[..., 0], shifted)
     return spoilt
 
 
-def _drift(output: Frames, source: Frames, job: Job) -> Frames:
+def _drift(output: Frames, source: Frames, request: Request) -> Frames:
     del source
-    minutes = np.arange(len(output)) / job.fps / 60.0
+    minutes = np.arange(len(output)) / request.fps / 60.0
     return _gain(output, 1 + DRIFT_A_MINUTE * minutes)
 
 
@@ -105,14 +109,15 @@ LEAK_US = 20
 LEAK = f"every frame takes {LEAK_US} µs longer than the one before"
 
 
-def leaky_engine(model: str, threads: int | None = None) -> EngineSpec:
+def leaky_spec(model: str, threads: int | None = None) -> SystemSpec:
     """Return the spec of a model that gets slower and slower."""
-    return EngineSpec(f"{model} + leak", "vivace.bench.systems.faults:open_leaky", {"model": model, "threads": threads})
+    return SystemSpec(f"{model} + leak", "vivace.bench.systems.faults:open_leaky", {"model": model, "threads": threads})
 
 
-def open_leaky(model: str, threads: int | None = None) -> Engine:
+def open_leaky(model: str, threads: int | None = None) -> LiveSystem:
     """Load a model and plant the leak. Raises what `load_model` does."""
-    return ModelEngine(LeakyModel(load_model(model, threads=threads)), about=f"{LEAK}, ")
+    leaky = LeakyModel(load_model(model, threads=threads))
+    return ModelSystem(leaky, about=f"{LEAK}, {describe(leaky)}")
 
 
 class LeakyModel(Forwarding):

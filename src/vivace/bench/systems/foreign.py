@@ -15,29 +15,37 @@ here is measured by ours. The end of standard input is the end of the job.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO
 
 import numpy as np
 
 from vivace.bench.inputs.clips import VIDEO_SUFFIXES, read
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.process import ending, last_words
-from vivace.bench.systems.system import Job, Painted
+from vivace.bench.systems.system import (
+    IN_FLIGHT,
+    Clock,
+    LiveSystem,
+    Painted,
+    ProcessorRunner,
+    RefusedError,
+    Request,
+    Runner,
+    System,
+    SystemSpec,
+)
 from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.frame import Rgb
 from vivace.redaction import redact
-
-if TYPE_CHECKING:
-    from vivace.bench.document import Role
 
 PROTOCOL_VERSION = 1
 ANSWER_TIMEOUT_S = 120.0
@@ -51,14 +59,12 @@ def command_name(command: str) -> str:
     return Path(words[0]).name if words else "command"
 
 
-class FolderSystem:
+class FolderSystem(System):
     """Outputs that lie in a folder.
 
     For the case `walkers/style/ink` that is the file `walkers/style/ink.mkv` (or `.mp4`, …), or the folder of numbered
     pictures `walkers/style/ink/`.
     """
-
-    role: Role = "subject"
 
     def __init__(self, folder: Path, *, name: str | None = None) -> None:
         """Take the outputs in `folder`.
@@ -72,11 +78,13 @@ class FolderSystem:
         self.name = name or folder.resolve().name
         self.about = f"outputs made elsewhere, read from the folder {folder.name}"
 
-    def accepts(self, job: Job) -> str | None:
+    def accepts(self, request: Request) -> str | None:
         """Refuse a case of which there is no output."""
-        return None if self._find(job.name) is not None else f"there is no output {job.name} in {self._folder.name}"
+        if self._find(request.case) is not None:
+            return None
+        return f"there is no output {request.case} in {self._folder.name}"
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    def run(self, request: Request, source: Frames) -> Painted:
         """Read the output of a case.
 
         Raises:
@@ -84,15 +92,15 @@ class FolderSystem:
         """
         from vivace.media import open_source
 
-        path = self._find(job.name)
+        path = self._find(request.case)
         if path is None:
-            raise SourceNotFoundError(f"{self._folder / job.name}: no such output")
+            raise SourceNotFoundError(f"{self._folder / request.case}: no such output")
         with open_source(path) as output:
             pictures = read(output, len(source) + 1)
         if len(pictures) != len(source):
             raise SourceUnsupportedError(
                 f"{path} has {'more' if len(pictures) > len(source) else len(pictures)} frames; "
-                f"the case {job.name} has {len(source)}"
+                f"the case {request.case} has {len(source)}"
             )
         if pictures[0].shape != source[0].shape:
             found, wanted = pictures[0].shape, source[0].shape
@@ -107,79 +115,50 @@ class FolderSystem:
         return next((path for path in files if path.exists()), None)
 
 
-class CommandSystem:
-    """A command that speaks the protocol of this module; started anew for every case."""
+def command_spec(command: str, name: str) -> SystemSpec:
+    """Return the spec of a command that speaks the protocol of this module."""
+    return SystemSpec(name, "vivace.bench.systems.foreign:open_command", {"command": command})
 
-    role: Role = "subject"
 
-    def __init__(self, command: str, *, name: str | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+def open_command(command: str) -> LiveSystem:
+    """Return a command as something to be timed."""
+    return CommandSystem(command, in_flight=IN_FLIGHT)
+
+
+class CommandSystem(LiveSystem):
+    """A command that speaks the protocol of this module; started with every session."""
+
+    def __init__(self, command: str, *, name: str | None = None, in_flight: float = math.inf) -> None:
+        """Start `command` for each session, which may be `in_flight` pictures behind where every frame counts."""
         self._command = command
-        self._timeout_s = timeout_s
+        self._in_flight = in_flight
         self.name = name or command_name(command)
         self.about = f"the command {redact(command)}"
 
-    def accepts(self, job: Job) -> str | None:
-        """Return None: a command refuses for itself."""
-        del job
-        return None
-
-    def run(self, job: Job, source: Frames) -> Painted:
-        """Send every frame and collect the answers.
-
-        A frame that is not answered shows what a viewer would see: the answer before it, and black before the first.
+    def open(self, request: Request, clock: Clock = time.monotonic) -> Runner:
+        """Start the command.
 
         Raises:
-            SourceError: the command cannot be started, breaks the protocol, dies or is stuck.
+            SourceNotFoundError: it cannot be started.
         """
-        height, width = source.shape[1:3]
-        with CommandProcess(self._command, job, (width, height), timeout_s=self._timeout_s) as process:
-            sender = threading.Thread(target=_send_all, args=(process, source, job), daemon=True)
-            sender.start()
-            painted = dict(process.answers())
-            if process.refused is not None:
-                return Painted(source, refused=process.refused)
-            sender.join()
-        frames = np.zeros_like(source)
-        for index in range(len(source)):
-            frames[index] = painted.get(index, frames[max(index - 1, 0)])
-        missing = len(source) - len(painted)
-        if missing == len(source):
-            raise SourceLostError(f"{self._command}: put out no frame for {job.name}")
-        return Painted(frames)
-
-
-def _send_all(process: CommandProcess, source: Frames, job: Job) -> None:
-    for index, rgb in enumerate(source):
-        if not process.send(index, rgb, None if job.masks is None else job.masks[index]):
-            return
-    process.finish()
+        del clock  # what is inside is not ours to time
+        return ProcessorRunner(CommandProcess(self._command, request), in_flight=self._in_flight)
 
 
 class CommandProcess:
-    """One run of a command: frames go in and come out, in any order and at any pace. A context manager."""
+    """One run of a command, a `Processor`: frames go in and come out, in any order and at any pace."""
 
-    def __init__(
-        self,
-        command: str,
-        job: Job,
-        size: tuple[int, int],
-        *,
-        timeout_s: float = ANSWER_TIMEOUT_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Start the command for a job with frames of `(width, height)` px.
+    def __init__(self, command: str, request: Request, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Start the command for a request.
 
         Raises:
             SourceNotFoundError: there is no such command.
         """
         self._command = command
-        self._size = size
+        self._request = request
         self._timeout_s = timeout_s
-        self._clock = clock
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed on exit)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._answers: Queue[tuple[int, Rgb] | BaseException | None] = Queue()
-        self.refused: str | None = None
-        """Why the command would not do the job, once it said so."""
         try:
             self._process = subprocess.Popen(
                 shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
@@ -189,55 +168,51 @@ class CommandProcess:
             raise SourceNotFoundError(f"{command}: cannot be started ({error.strerror})") from error
         header = {
             "vivace_bench": PROTOCOL_VERSION,
-            "case": job.name,
-            "prompt": job.prompt,
-            "width": size[0],
-            "height": size[1],
-            "fps": job.fps,
-            "seed": job.seed,
-            "masked": job.masks is not None,
+            "case": request.case,
+            "prompt": request.prompt,
+            "width": request.size[0],
+            "height": request.size[1],
+            "fps": request.fps,
+            "seed": request.seed,
+            "masked": request.mask is not None,
         }
         self._write(json.dumps(header).encode() + b"\n")
         self._reader = threading.Thread(target=self._read, name="bench-command", daemon=True)
         self._reader.start()
 
-    def send(self, index: int, rgb: Rgb, mask: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> bool:
+    def send(self, index: int, rgb: Rgb) -> bool:
         """Give the command a frame; False when it no longer reads. Blocks while its pipe is full."""
-        pixels = np.ascontiguousarray(rgb).tobytes()
-        rows = b"" if mask is None else (mask.astype(np.uint8) * np.uint8(255)).tobytes()
-        head = {"index": index, "time_s": self._clock(), "bytes": len(pixels), "mask_bytes": len(rows)}
+        pixels, rows, mask = np.ascontiguousarray(rgb).tobytes(), b"", self._request.mask
+        if mask is not None:
+            mask = mask if mask.ndim == 2 else mask[index]
+            rows = (mask.astype(np.uint8) * np.uint8(255) if mask.dtype == bool else mask).tobytes()
+        head = {"index": index, "time_s": time.monotonic(), "bytes": len(pixels), "mask_bytes": len(rows)}
         return self._write(json.dumps(head).encode() + b"\n" + pixels + rows)
 
     def finish(self) -> None:
         """Say that no more frames come."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it went without waiting for the end, which is its right
             self._process.stdin.close()
-        except BrokenPipeError:
-            return  # It went without waiting for the end, which is its right.
 
-    def receive(self, timeout_s: float | None = None) -> tuple[int, Rgb] | None:
+    def receive(self) -> tuple[int, Rgb] | None:
         """Return the next frame that comes out, with its index; None at the end.
 
         Raises:
+            RefusedError: the command would not do it.
             SourceStalledError: nothing came in time.
             SourceLostError: the command died.
             DecodeError: what it wrote is not the protocol.
         """
         try:
-            answer = self._answers.get(timeout=timeout_s or self._timeout_s)
+            answer = self._answers.get(timeout=self._timeout_s)
         except Empty:
             raise SourceStalledError(
-                f"{self._command}: no frame for {timeout_s or self._timeout_s:g} s{last_words(self._errors)}"
+                f"{self._command}: no frame for {self._timeout_s:g} s{last_words(self._errors)}"
             ) from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-    def answers(self) -> Iterator[tuple[int, Rgb]]:
-        """Return every frame that comes out, until the end."""
-        while (answer := self.receive()) is not None:
-            yield answer
 
     def _write(self, data: bytes) -> bool:
         assert self._process.stdin is not None
@@ -254,10 +229,10 @@ class CommandProcess:
             while (answer := self._read_one(self._process.stdout)) is not None:
                 self._answers.put(answer)
             code = self._process.wait()
-            if code != 0 and self.refused is None:
+            if code != 0:
                 raise SourceLostError(f"{self._command}: {ending(code)}{last_words(self._errors)}")
             self._answers.put(None)
-        except (DecodeError, SourceLostError) as error:
+        except (DecodeError, RefusedError, SourceLostError) as error:
             self._answers.put(error)
 
     def _read_one(self, pipe: IO[bytes]) -> tuple[int, Rgb] | None:
@@ -267,14 +242,13 @@ class CommandProcess:
         try:
             head = json.loads(line)
             if "refused" in head:
-                self.refused = str(head["refused"])
-                return None
+                raise RefusedError(self._command, str(head["refused"]))
             index, size = int(head["index"]), int(head["bytes"])
         except (ValueError, TypeError, KeyError) as error:
             raise DecodeError(
                 f"{self._command}: wrote {line[:80]!r} where a line of JSON with index and bytes belongs"
             ) from error
-        width, height = self._size
+        width, height = self._request.size
         if size != width * height * 3 or index < 0:
             raise DecodeError(
                 f"{self._command}: frame {index} has {size} bytes; {width}x{height} px of RGB are {width * height * 3}"
@@ -284,21 +258,14 @@ class CommandProcess:
             raise SourceLostError(f"{self._command}: ended inside frame {index}{last_words(self._errors)}")
         return index, np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the command: at once where it still runs."""
-        if self._process.poll() is None and (error is not None or self.refused is not None):
+    def close(self) -> None:
+        """End the command, at once where it still runs; any number of times."""
+        if self._errors.closed:
+            return
+        if self._process.poll() is None:
             self._process.kill()
         self.finish()
-        try:
-            self._process.wait(timeout=self._timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.wait()
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()

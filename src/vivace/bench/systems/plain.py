@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.bench.systems.engine import Engine, ModelEngine
+from vivace.bench.systems.system import LiveSystem, ModelSystem, describe
 from vivace.models import LoadOptions, load_model
 from vivace.models.live2diff.layers import Gate
 from vivace.models.live2diff.motion import Context, Live, TemporalAttention
@@ -121,7 +121,7 @@ def _heads_first(tokens: Tensor) -> Tensor:
 
 def open_plain(
     model: str, threads: int | None = None, runtime: str | None = None, options: Mapping[str, Any] | None = None
-) -> Engine:
+) -> LiveSystem:
     """Load a Live2Diff model and make it plain: eager, in f16 on a GPU and in f32 elsewhere.
 
     Raises:
@@ -135,7 +135,7 @@ def open_plain(
     for part in (loaded.parts.unet, loaded.parts.autoencoder, loaded.parts.detector):
         if isinstance(part, nn.Module):
             make_plain(part)
-    return ModelEngine(loaded, about="as published without TensorRT, ")
+    return ModelSystem(loaded, about=f"as published without TensorRT, {describe(loaded)}")
 
 
 def make_plain(network: nn.Module) -> None:

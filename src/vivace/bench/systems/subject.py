@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vivace.bench.systems.engine import EngineSpec, command_engine, model_arguments, model_engine
-from vivace.bench.systems.foreign import command_name
+from vivace.bench.systems.foreign import command_name, command_spec
+from vivace.bench.systems.system import SystemSpec, model_arguments, model_spec
 from vivace.errors import UsageError, install_extra
 from vivace.models.loading import LoadOptions
 
@@ -71,7 +71,7 @@ class Subject:
 
         return self.ours and family_of(describe(self.model).family, self.model).heavy
 
-    def plain_engine(self) -> EngineSpec | None:
+    def plain_spec(self) -> SystemSpec | None:
         """Return the model in the plain form that a speed-up is measured against, where it has one."""
         from vivace.models import describe
 
@@ -79,9 +79,9 @@ class Subject:
         if opener is None:
             return None
         arguments = model_arguments(self.model, self.threads, options=self.loading)
-        return EngineSpec("plain eager", opener, arguments)
+        return SystemSpec("plain eager", opener, arguments)
 
-    def engine(self) -> EngineSpec:
+    def spec(self) -> SystemSpec:
         """Return it as something that can be timed.
 
         Raises:
@@ -90,11 +90,11 @@ class Subject:
         if self.outputs is not None:
             raise UsageError("--outputs is a folder: how fast it was made cannot be measured; give --command")
         if self.command is not None:
-            return command_engine(self.command, self.name or command_name(self.command))
-        engine = model_engine(self.model, self.threads, runtime=self.runtime, options=self.loading)
-        return replace(engine, name=self.title)
+            return command_spec(self.command, self.name or command_name(self.command))
+        spec = model_spec(self.model, self.threads, runtime=self.runtime, options=self.loading)
+        return replace(spec, name=self.title)
 
-    def against_engine(self) -> EngineSpec | None:
+    def against_spec(self) -> SystemSpec | None:
         """Return the same model as the other checkout's code runs it, if there is one.
 
         Raises:
@@ -108,7 +108,7 @@ class Subject:
             if (code / "vivace" / "__init__.py").is_file():
                 commit = read_commit(code / "vivace")
                 name = f"{self.title} at {commit or self.against.resolve().name}"
-                return replace(self.engine(), name=name, code=str(code.resolve()))
+                return replace(self.spec(), name=name, code=str(code.resolve()))
         raise UsageError(f"--against {self.against}: no src/vivace in there; give the folder of a checkout of Vivace")
 
 

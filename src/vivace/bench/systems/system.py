@@ -1,42 +1,60 @@
-"""What can be judged: anything that repaints clips, and our models as one of them."""
+"""What is measured: systems that repaint clips, and those of them whose sessions can be timed.
+
+Vivace's own models come in through `Stream`. A foreign program needs four verbs (`Processor`): pictures go in one by
+one, pictures come out, and the benchmark times both ends. What a session gives is timed as it comes, or collected.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vivace.bench.metrics.footage import Frames
-from vivace.bench.quality.cases import Task
-from vivace.errors import ControlError
-from vivace.media.frame import Frame, Rgb
-from vivace.media.source import Source, SourceInfo
-from vivace.models.base import StreamModel
-from vivace.stream import Stream
-from vivace.stream.blend import Region
+from vivace.errors import ControlError, StepError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vivace.bench.document import Role
+    from vivace.bench.metrics.footage import Frames
+    from vivace.bench.quality.cases import Task
+    from vivace.media.frame import Frame, Rgb
+    from vivace.media.source import Source
+    from vivace.models.base import StreamModel
+    from vivace.models.loading import LoadOptions
+    from vivace.stream import Stats, Stream
+
+Clock = Callable[[], float]
+
+IN_FLIGHT = 32
+"""Pictures a foreign system may be behind while it is timed and every frame counts: more than any published chunk, few
+enough to stay small."""
+REMEMBERED = 512
+"""Pictures sent of which an answer is still expected; what is older was dropped inside."""
+JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One case as a system gets it: nothing of the truth."""
+class Request:
+    """What a session is asked for: nothing of the truth."""
 
-    name: str
-    """The case's name."""
-    prompt: str
-    style: str | None
-    """Key of the style that `prompt` asks for, for systems that have no words; None: it asks for something else."""
+    size: tuple[int, int]
+    """`(width, height)`, px."""
     fps: float
-    seed: int
-    masks: NDArray[np.bool_] | None = None
-    """`[t h w]`: where the picture may change; None: everywhere."""
+    prompt: str
+    seed: int = 0
+    mask: NDArray[Any] | None = None
+    """Where the picture may change: `uint8 [h w]` for all of them, or `bool [t h w]`, one each; None: everywhere."""
+    case: str = "live"
+    """The case's name."""
+    style: str | None = None
+    """Key of the style that `prompt` asks for, for systems that have no words; None: it asks for something else."""
     task: Task = "style"
 
 
@@ -50,77 +68,324 @@ class Painted:
     """Why the system would not do it; `frames` is then the source, which is what a viewer sees."""
 
 
-class System(Protocol):
+class RefusedError(StepError):
+    """A system would not do what it is asked for."""
+
+    def __init__(self, who: str, reason: str) -> None:
+        super().__init__(f"{who}: refuses the job: {reason}")
+        self.reason = reason
+
+
+class System(ABC):
     """Something that repaints clips."""
 
     name: str
-    role: Role
+    role: Role = "subject"
     about: str
+    """What it is: model, runtime, precision, device."""
 
-    def accepts(self, job: Job) -> str | None:
-        """Return None, or why the job does not apply to this system: it then gets no value, rather than a bad one."""
+    def accepts(self, request: Request) -> str | None:  # noqa: ARG002  (most take everything, and refuse for themselves)
+        """Return None, or why the request does not apply: there is then no value, rather than a bad one."""
+        return None
 
-    def run(self, job: Job, source: Frames) -> Painted:
+    @abstractmethod
+    def run(self, request: Request, source: Frames) -> Painted:
         """Repaint `source [t h w 3]`, every frame."""
 
 
-class ModelSystem:
-    """A model of ours, through the same `Stream` that an application uses."""
+class Runner(Protocol):
+    """One session."""
 
-    def __init__(self, model: StreamModel, *, name: str | None = None, role: Role = "subject", about: str = "") -> None:
-        self._model = model
-        runtime = model.runtime
-        self.name = name or model.spec.name
-        self.role: Role = role
-        self.about = about or f"{model.spec.summary} {runtime.runtime} {runtime.precision} on {runtime.device}"
+    def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
+        """Yield the output frames of a source, with index and capture time of the input."""
 
-    def accepts(self, job: Job) -> str | None:
-        """Return None: a model is asked everything, and refuses for itself."""
-        del job
-        return None
+    def change_prompt(self, text: str) -> int | None:
+        """Change the prompt; return the number its frames carry as `control_index`, None if it cannot be changed."""
 
-    def run(self, job: Job, source: Frames) -> Painted:
-        """Stream the clip, every frame, with the model's defaults."""
-        height, width = source.shape[1:3]
-        mask = None if job.masks is None else _FrameMask(job.masks, job.fps)
-        try:
-            stream = Stream(self._model, prompt=job.prompt, size=(width, height), seed=job.seed, mask=mask)
-        except ControlError as error:
-            return Painted(source, refused=str(error))
-        with stream:
-            frames = [frame.rgb for frame in stream.run(_ArraySource(source, job.fps), live=False)]
-        return Painted(np.stack(frames))
-
-
-class _FrameMask:
-    """A mask that is known for every frame."""
-
-    def __init__(self, masks: NDArray[np.bool_], fps: float) -> None:
-        self._masks = masks
-        self._fps = fps
-
-    def region(self, size: tuple[int, int], time_s: float) -> Region:
-        """Return the region of the frame at that time."""
-        del size  # the clip's own, which is what the stream was opened with
-        index = min(round(time_s * self._fps), len(self._masks) - 1)
-        return Region(self._masks[index].astype(np.uint8) * np.uint8(255))
-
-    def prepare(self, size: tuple[int, int]) -> None:
-        """Do nothing: the masks are drawn."""
+    def stats(self) -> Stats | None:
+        """Return what the session counted itself; None if it does not."""
 
     def close(self) -> None:
-        """Do nothing: the masks are in memory."""
+        """End the session."""
 
 
-class _ArraySource(Source):
-    """Frames in memory as a source."""
+class LiveSystem(System):
+    """A system that is loaded once and opens any number of sessions."""
 
-    def __init__(self, frames: Frames, fps: float) -> None:
-        self._frames = frames
-        self._time_base = 1 / Fraction(fps).limit_denominator(1001)
-        height, width = frames.shape[1:3]
-        super().__init__(SourceInfo("clip", (width, height), fps, len(frames), len(frames) / fps))
+    model: StreamModel | None = None
+    """The model, where steps can be timed alone."""
 
-    def _read(self) -> Generator[Frame, None, None]:
-        for index, rgb in enumerate(self._frames):
-            yield Frame(cast("Rgb", rgb), index, index, self._time_base, time.monotonic())
+    @abstractmethod
+    def open(self, request: Request, clock: Clock = time.monotonic) -> Runner:
+        """Open a session.
+
+        Raises:
+            ControlError, RefusedError: it does not do what is asked for.
+        """
+
+    def run(self, request: Request, source: Frames) -> Painted:
+        """Run a session over the clip, every frame, and collect what it gives.
+
+        A frame that is not answered shows what a viewer would see: the answer before it, and black before the first.
+        """
+        import numpy as np
+
+        from vivace.bench.inputs.arrays import ArraySource
+
+        try:
+            runner = self.open(request)
+        except ControlError as error:
+            return Painted(source, refused=str(error))
+        frames, painted = np.zeros_like(source), np.zeros(len(source), bool)
+        try:
+            with closing(runner), closing(runner.run(ArraySource(source, request.fps), live=False)) as made:
+                for frame in made:
+                    frames[frame.index], painted[frame.index] = frame.rgb, True
+        except RefusedError as error:
+            return Painted(source, refused=error.reason)
+        if not painted.any():
+            raise StepError(f"{self.name}: put out no frame for {request.case}")
+        for index in np.flatnonzero(~painted[1:]) + 1:
+            frames[index] = frames[index - 1]
+        return Painted(frames)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """A system by name, so that a fresh process can load it."""
+
+    name: str
+    opener: str = "vivace.bench.systems.system:open_model"
+    """`module:function`, called with the arguments; returns a `LiveSystem`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values."""
+    code: str | None = None
+    """Folder of the `vivace` package that is measured, that of another checkout; None: this one's."""
+
+    def load(self) -> LiveSystem:
+        """Load the system. Raises what the opener does."""
+        module, _, function = self.opener.partition(":")
+        system: LiveSystem = getattr(import_module(module), function)(**self.arguments)
+        return system
+
+
+def model_spec(
+    model: str, threads: int | None = None, *, runtime: str | None = None, options: LoadOptions | None = None
+) -> SystemSpec:
+    """Return the spec of one of Vivace's models, loaded with `options`."""
+    return SystemSpec(model, arguments=model_arguments(model, threads, runtime=runtime, options=options))
+
+
+def model_arguments(
+    model: str, threads: int | None, *, runtime: str | None = None, options: LoadOptions | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `open_model`, as JSON has them: those that are not given are left out."""
+    given = {"threads": threads, "runtime": runtime, "options": options.to_dict() if options else None}
+    return {"model": model, **{name: value for name, value in given.items() if value}}
+
+
+def passthrough_spec() -> SystemSpec:
+    """Return the spec of a stream that paints nothing: what all but the model costs."""
+    return SystemSpec("passthrough", "vivace.bench.systems.system:open_passthrough", model_arguments("mini", None))
+
+
+def open_model(
+    model: str, threads: int | None = None, runtime: str | None = None, options: Mapping[str, Any] | None = None
+) -> LiveSystem:
+    """Load one of Vivace's models; `options` are those of `LoadOptions`.
+
+    Raises:
+        UnknownModelError, CheckpointError, BackendUnavailableError: it cannot be loaded.
+    """
+    from vivace.models import LoadOptions, load_model
+
+    chosen = LoadOptions.from_dict(options or {})
+    return ModelSystem(load_model(model, runtime=runtime, threads=threads, options=chosen))
+
+
+def open_passthrough(model: str) -> LiveSystem:
+    """Load a model, which a stream has to have, and never ask it for anything."""
+    from vivace.models import load_model
+
+    return ModelSystem(load_model(model), paints=False)
+
+
+class ModelSystem(LiveSystem):
+    """A model of ours, through the same `Stream` that an application uses."""
+
+    def __init__(
+        self,
+        model: StreamModel,
+        *,
+        name: str | None = None,
+        role: Role = "subject",
+        about: str | None = None,
+        paints: bool = True,
+    ) -> None:
+        """Serve `model`, with its defaults. Without `paints`, pictures pass untouched."""
+        self._model = model
+        self._paints = paints
+        self.model = model if paints else None
+        self.name = name or model.spec.name
+        self.role = role
+        self.about = about or (describe(model) if paints else "a stream without a prompt: the source, untouched")
+
+    def open(self, request: Request, clock: Clock = time.monotonic) -> Runner:
+        """Open a stream; compiles the model for its size.
+
+        Raises:
+            ControlError, CapacityError: the size or prompt cannot be served.
+        """
+        from vivace.stream import Stream
+
+        mask: Any = request.mask
+        if mask is not None and mask.ndim == 3:
+            from vivace.bench.inputs.arrays import FrameMask
+
+            mask = FrameMask(mask, request.fps)
+        prompt = request.prompt if self._paints else None
+        stream = Stream(self._model, prompt=prompt, size=request.size, seed=request.seed, mask=mask, clock=clock)
+        return StreamRunner(stream)
+
+
+def describe(model: StreamModel) -> str:
+    """Return model, runtime, precision, device; denoising steps where there are several, and fallbacks taken."""
+    spec, runtime = model.spec, model.runtime
+    steps = f", {spec.denoising_steps[0]} steps" if spec.denoising_steps[0] > 1 else ""
+    notes = "".join(f"; {note}" for note in runtime.notes)
+    return f"{spec.name}: {runtime.runtime} {runtime.precision} on {runtime.device}{steps}{notes}"
+
+
+def soft_mask(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a mask `uint8 [h w]` that lets the source through everywhere, less and less from left to right.
+
+    Every pixel has to be mixed: the dearest mask there is.
+    """
+    import numpy as np
+
+    width, height = size
+    row = np.linspace(1, 254, width).astype(np.uint8)
+    return np.tile(row, (height, 1))
+
+
+class StreamRunner:
+    """A `vivace.Stream` as a runner."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
+        """Yield the repainted frames."""
+        return self._stream.run(source, live=live)
+
+    def change_prompt(self, text: str) -> int | None:
+        """Change the prompt at the next frame; None if the stream shows no prompt or refuses this one."""
+        if self._stream.controls.prompt is None:
+            return None
+        try:
+            return self._stream.update(prompt=text).update_index
+        except ControlError:
+            return None
+
+    def stats(self) -> Stats:
+        """Return the stream's statistics."""
+        return self._stream.stats()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+class Processor(Protocol):
+    """A foreign system's session: pictures in, pictures out. `send` and `receive` are called from two threads."""
+
+    def send(self, index: int, rgb: Rgb) -> bool:
+        """Hand over a picture, `uint8 [h w 3]`; may wait for room. False when it takes no more: `receive` says why."""
+
+    def finish(self) -> None:
+        """Say that no more pictures come; what is inside shall come out."""
+
+    def receive(self) -> tuple[int, Rgb] | None:
+        """Wait for an output and the index of the picture it was made of; None at the end."""
+
+    def close(self) -> None:
+        """End the session; any number of times."""
+
+
+class ProcessorRunner:
+    """Runs a source through a `Processor`.
+
+    Live, a picture is sent when the camera gives it; while `send` waits, the camera loses pictures. Otherwise a picture
+    is sent when the answers are at most `in_flight` behind, so that no queue hides what a picture costs.
+    """
+
+    def __init__(self, processor: Processor, *, in_flight: float = IN_FLIGHT) -> None:
+        self._processor = processor
+        self._in_flight = in_flight
+        self._sent: dict[float, Frame] = {}
+        self._newest = -1
+        self._changed = Condition()
+        self._left = False
+        self._error: BaseException | None = None
+
+    def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
+        """Yield the outputs, with time and index of the picture they were made of.
+
+        Raises:
+            SourceError: the source failed.
+            StepError: the system answered with a picture that it was not given.
+            VivaceError: whatever the processor raises.
+        """
+        feeder = Thread(target=self._feed, args=(source, live), name="vivace-bench-feed", daemon=True)
+        feeder.start()
+        try:
+            while (received := self._processor.receive()) is not None:
+                yield self._place(*received)
+            if self._error is not None:
+                raise self._error
+        finally:
+            with self._changed:
+                self._left = True
+                self._changed.notify_all()
+            self._processor.close()
+            source.close()
+            feeder.join(JOIN_S)
+
+    def _place(self, index: int, rgb: Rgb) -> Frame:
+        """Return the output frame in the place of its input."""
+        with self._changed:
+            frame = self._sent.pop(index, None)
+            if frame is None:
+                raise StepError(f"the system answered with picture {index}, which was not sent or came back before")
+            self._newest = max(self._newest, index)
+            self._changed.notify_all()
+        return replace(frame, rgb=rgb)
+
+    def _feed(self, source: Source, live: bool) -> None:
+        try:
+            for frame in source:
+                with self._changed:
+                    while not (live or self._left) and frame.index - self._newest > self._in_flight:
+                        self._changed.wait()
+                    if self._left:
+                        return
+                    self._sent[frame.index] = frame
+                    self._sent.pop(frame.index - max(REMEMBERED, self._in_flight), None)
+                if not self._processor.send(frame.index, frame.rgb):
+                    return
+        except BaseException as error:  # noqa: BLE001  (raised in the consumer's thread, after the frames before it)
+            self._error = error
+        self._processor.finish()
+
+    def change_prompt(self, text: str) -> int | None:
+        """Return None: the protocol has no way to change a prompt."""
+        del text
+        return None
+
+    def stats(self) -> Stats | None:
+        """Return None: nothing is counted inside."""
+        return None
+
+    def close(self) -> None:
+        """End the processor."""
+        self._processor.close()

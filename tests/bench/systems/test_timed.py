@@ -14,17 +14,12 @@ from fakes import FakeModel, FakeSource, picture, pictures
 from timing_fakes import job_of
 from vivace.bench.inputs.loops import render_clip
 from vivace.bench.speed import run as speed_run
-from vivace.bench.systems.engine import (
-    ModelEngine,
-    Opening,
-    ProcessorRunner,
-    command_engine,
-    model_engine,
-)
+from vivace.bench.systems.foreign import command_spec
+from vivace.bench.systems.system import ModelSystem, ProcessorRunner, Request, model_spec
 from vivace.errors import SourceLostError, SourceNotFoundError, StepError, UnknownModelError
 
 SIZE = (32, 16)
-OPENING = Opening(SIZE, 25.0, "ink", 3)
+REQUEST = Request(SIZE, 25.0, "ink", 3)
 
 INVERT = """
 import json, sys
@@ -58,9 +53,6 @@ class Echo:
         self.closed = 0
         self.order = order
 
-    def open(self, *_: Any) -> None:
-        pass
-
     def send(self, index: int, rgb: Any) -> bool:
         self.sent += 1
         self.waiting.put((index if self.order is None else self.order(index), rgb))
@@ -77,8 +69,8 @@ class Echo:
 
 
 def test_a_command_gets_every_picture_and_its_answers_have_their_place(tmp_path: Path) -> None:
-    engine = command_engine(command(tmp_path), "invert").open()
-    runner = engine.open(OPENING)
+    system = command_spec(command(tmp_path), "invert").load()
+    runner = system.open(REQUEST)
     frames = list(runner.run(FakeSource(pictures(12)), live=False))
     assert [frame.index for frame in frames] == list(range(12))
     assert all(np.array_equal(frame.rgb, 255 - picture(frame.index)) for frame in frames)
@@ -89,7 +81,7 @@ def test_a_command_gets_every_picture_and_its_answers_have_their_place(tmp_path:
 
 
 def test_a_command_that_refuses_says_why(tmp_path: Path) -> None:
-    runner = command_engine(command(tmp_path, REFUSE), "invert").open().open(OPENING)
+    runner = command_spec(command(tmp_path, REFUSE), "invert").load().open(REQUEST)
     with pytest.raises(StepError, match="no ink"):
         list(runner.run(FakeSource(pictures(3)), live=False))
 
@@ -97,21 +89,21 @@ def test_a_command_that_refuses_says_why(tmp_path: Path) -> None:
 def test_a_command_that_dies_or_is_not_there_says_so(tmp_path: Path) -> None:
     dying = command(tmp_path, "print('out of ink', file=sys.stderr); sys.exit(3)")
     with pytest.raises(SourceLostError, match="out of ink"):
-        list(command_engine(dying, "x").open().open(OPENING).run(FakeSource(pictures(3)), live=False))
+        list(command_spec(dying, "x").load().open(REQUEST).run(FakeSource(pictures(3)), live=False))
     with pytest.raises(SourceNotFoundError):
-        command_engine("/nowhere/at-all", "x").open().open(OPENING)
+        command_spec("/nowhere/at-all", "x").load().open(REQUEST)
 
 
 def test_leaving_a_command_early_ends_it(tmp_path: Path) -> None:
-    frames = command_engine(command(tmp_path), "invert").open().open(OPENING).run(FakeSource(pictures(60)), live=False)
+    frames = command_spec(command(tmp_path), "invert").load().open(REQUEST).run(FakeSource(pictures(60)), live=False)
     assert next(frames).index == 0
     frames.close()
 
 
 def test_a_command_is_timed_without_what_cannot_be_seen_from_outside(tmp_path: Path) -> None:
     render_clip(tmp_path / "clip.mp4", (64, 48), 50)
-    engine = command_engine(command(tmp_path), "invert").open()
-    job = job_of(engine, clip=str(tmp_path / "clip.mp4"), frames=20)
+    system = command_spec(command(tmp_path), "invert").load()
+    job = job_of(system, clip=str(tmp_path / "clip.mp4"), frames=20)
     found = speed_run.pace(job, lambda done, total: None, counters={"cpu_ms_per_frame": lambda: 0.0})
     metrics = {value.metric for value in found.values}
     assert {"fps", "frame_ms_p99", "first_frame_cold_s", "first_frame_warm_s"} <= metrics
@@ -146,16 +138,16 @@ def test_a_source_that_fails_ends_after_the_frames_before_it() -> None:
 
 def test_a_stream_without_a_prompt_is_the_baseline_and_paints_nothing() -> None:
     model = FakeModel()
-    engine = ModelEngine(model, paints=False)
-    runner = engine.open(Opening(SIZE, 25.0, "red"))
+    system = ModelSystem(model, paints=False)
+    runner = system.open(Request(SIZE, 25.0, "red"))
     frames = list(runner.run(FakeSource(pictures(5)), live=False))
     assert all(np.array_equal(frame.rgb, picture(frame.index)) for frame in frames)
     assert model.chunks == []
-    assert engine.model is None
+    assert system.model is None
     assert runner.change_prompt("green") is None
     runner.close()
 
 
-def test_an_engine_of_no_model_is_refused_by_name() -> None:
+def test_a_system_of_no_model_is_refused_by_name() -> None:
     with pytest.raises(UnknownModelError, match="nimi"):
-        model_engine("nimi").open()
+        model_spec("nimi").load()
