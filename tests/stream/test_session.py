@@ -191,9 +191,9 @@ def test_another_size_and_seed_at_once():
     rig.session.prepare((16, 8), 0)  # with a seed that changes before the boundary
     rig.update(size=(16, 8), seed=2)
     [out] = rig.play(frames[1:])
-    from vivace.stream.fit import fit
+    from vivace.media.convert import cover
 
-    np.testing.assert_array_equal(out.rgb, paint(fit(frames[1].rgb, (16, 8)), RED, seed=2))
+    np.testing.assert_array_equal(out.rgb, paint(cover(frames[1].rgb, (16, 8)), RED, seed=2))
 
 
 def scenes(*seeds, each=10):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fakes import FakeModel
+from vivace.media.convert import cover
 from vivace.stream import Stream
-from vivace.stream.fit import fit
 
 
 def test_an_output_frame_has_its_source_picture_at_its_own_size() -> None:
@@ -17,7 +17,7 @@ def test_an_output_frame_has_its_source_picture_at_its_own_size() -> None:
     assert len(made) == 3
     for rgb, frame in zip(pictures, made, strict=True):
         assert frame.source_rgb is not None
-        assert np.array_equal(frame.source_rgb, fit(rgb, (32, 16)))
+        assert np.array_equal(frame.source_rgb, cover(rgb, (32, 16)))
         assert not np.array_equal(frame.rgb, frame.source_rgb)
 
 

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     from vivace.media.audio import AudioTrack
     from vivace.media.camera import Camera, list_cameras
     from vivace.media.clock import Clock, Sleep
-    from vivace.media.convert import cover, fit_size, letterbox, resize
+    from vivace.media.convert import cover, letterbox, resize
     from vivace.media.draw import caption, contact_sheet, side_by_side
     from vivace.media.frame import Frame, Rgb
     from vivace.media.open import open_sink, open_source
     from vivace.media.pacing import PacedSource
     from vivace.media.sink import NullSink, Sink
+    from vivace.media.size import fit_size
     from vivace.media.source import Source, SourceInfo
 
 _HOMES = {
     "audio": ("AudioTrack",),
     "camera": ("Camera", "list_cameras"),
     "clock": ("Clock", "Sleep"),
-    "convert": ("cover", "fit_size", "letterbox", "resize"),
+    "convert": ("cover", "letterbox", "resize"),
+    "size": ("fit_size",),
     "draw": ("caption", "contact_sheet", "side_by_side"),
     "frame": ("Frame", "Rgb"),
     "open": ("open_sink", "open_source"),

@@ -1,17 +1,18 @@
-"""Sizes and scaling of pictures at the media boundary, `uint8 [h w 3]`."""
+"""Scaling of pictures at the media boundary, `uint8 [h w 3]`; which sizes they get is in `size`."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from vivace.media.frame import Rgb
-from vivace.media.size import Size, cover_box
+from vivace.media.size import Size, cover_box, fit_size
+
+if TYPE_CHECKING:
+    from av.video.reformatter import Interpolation, VideoReformatter
 
 _KEPT_SCALERS = 8
 """A stream scales between a handful of sizes; each scaler holds some hundred KB of tables."""
@@ -21,6 +22,8 @@ _local = threading.local()
 
 def interpolation_for(source: Size, target: Size) -> Interpolation:
     """Return area averaging for shrinking and bicubic for enlarging, the field's usual choice."""
+    from av.video.reformatter import Interpolation
+
     shrinks = target[0] <= source[0] and target[1] <= source[1]
     return Interpolation.AREA if shrinks else Interpolation.BICUBIC
 
@@ -33,7 +36,10 @@ def resize(rgb: Rgb, size: Size) -> Rgb:
     height, width = rgb.shape[:2]
     if (width, height) == size:
         return np.ascontiguousarray(rgb)  # the argument itself, unless it is a part of another picture
-    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), "rgb24")
+    # Imported here: PyAV is what an application never needs that pushes pictures of the right size.
+    from av import VideoFrame
+
+    frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), "rgb24")
     scaled = _scaler((width, height), size).reformat(
         frame, size[0], size[1], "rgb24", interpolation=interpolation_for((width, height), size), threads=1
     )
@@ -42,6 +48,8 @@ def resize(rgb: Rgb, size: Size) -> Rgb:
 
 
 def _scaler(source: Size, target: Size) -> VideoReformatter:
+    from av.video.reformatter import VideoReformatter
+
     # Setting a scaler up costs as much as using it, and one must not be shared between threads.
     scalers: OrderedDict[tuple[Size, Size], VideoReformatter] | None = getattr(_local, "scalers", None)
     if scalers is None:
@@ -51,24 +59,6 @@ def _scaler(source: Size, target: Size) -> VideoReformatter:
     if len(scalers) > _KEPT_SCALERS:
         scalers.popitem(last=False)
     return scaler
-
-
-def fit_size(source: Size, within: Size, *, multiple: int = 1) -> Size:
-    """Return the largest size of `source`'s shape inside `within`, sides multiples of `multiple` px (at least one)."""
-    scale = min(within[0] / source[0], within[1] / source[1])
-    return _multiple(source[0] * scale, within[0], multiple), _multiple(source[1] * scale, within[1], multiple)
-
-
-def _multiple(side_px: float, limit_px: int, multiple: int) -> int:
-    """Round to the nearest multiple that is neither nothing nor over the limit."""
-    most = max(1, limit_px // multiple)
-    return multiple * min(most, max(1, round(side_px / multiple)))
-
-
-def cover_size(source: Size, target: Size) -> Size:
-    """Return the smallest size of `source`'s shape that covers `target`."""
-    scale = max(target[0] / source[0], target[1] / source[1])
-    return max(target[0], round(source[0] * scale)), max(target[1], round(source[1] * scale))
 
 
 def crop(rgb: Rgb, size: Size) -> Rgb:

@@ -11,9 +11,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from vivace.media.clock import exact
-from vivace.media.convert import cover, cover_size, crop, interpolation_for
+from vivace.media.convert import cover, crop, interpolation_for
 from vivace.media.frame import Rgb
-from vivace.media.size import Size
+from vivace.media.size import Size, cover_size
 
 _UNSPECIFIED_SPACE = 2
 _HD_HEIGHT_PX = 720

@@ -1,4 +1,7 @@
-"""Sizes of pictures: as people write them, and which part of one covers another."""
+"""Sizes of pictures: as people write them, inside one another, and which part of one covers another.
+
+Which of them a model can do is its `ModelSpec`'s to say.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +49,15 @@ def cover_box(source: Size, output: Size) -> Box:
         width, height = source_w, (source_w * output_h + output_w // 2) // output_w
     width, height = min(max(1, width), source_w), min(max(1, height), source_h)
     return Box((source_w - width) // 2, (source_h - height) // 2, width, height)
+
+
+def fit_size(source: Size, within: Size) -> Size:
+    """Return the largest size of `source`'s shape inside `within`, at least 1 px a side."""
+    scale = min(within[0] / source[0], within[1] / source[1])
+    return min(within[0], max(1, round(source[0] * scale))), min(within[1], max(1, round(source[1] * scale)))
+
+
+def cover_size(source: Size, target: Size) -> Size:
+    """Return the smallest size of `source`'s shape that covers `target`."""
+    scale = max(target[0] / source[0], target[1] / source[1])
+    return max(target[0], round(source[0] * scale)), max(target[1], round(source[1] * scale))

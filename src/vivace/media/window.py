@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
-from vivace.media.convert import fit_size, resize
+from vivace.media.convert import resize
 from vivace.media.frame import Frame
 from vivace.media.sink import Sink
+from vivace.media.size import fit_size
 
 SCREEN_SHARE = 0.9
 """Larger pictures are shrunk to this share of the screen."""

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.errors import ControlError
 from vivace.runtime.info import RuntimeInfo as RuntimeInfo
 
 Keep = Literal["nothing", "inside"]
@@ -125,6 +126,33 @@ class ModelSpec:
         names = [option.name for option in self.options]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"model {self.name} declares the control {min(repeated)!r} twice")
+
+    def nearest_size(self, width: float, height: float, most: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Return the size nearest to `width` x `height` px that the model can do, within `most` where one is."""
+        near_width, near_height = (
+            max(-(-least // self.size_multiple), min(round(side / self.size_multiple), limit // self.size_multiple))
+            * self.size_multiple
+            for side, least, limit in zip((width, height), self.min_size, most or self.max_size, strict=True)
+        )
+        return near_width, near_height
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse a size that the model cannot do.
+
+        Raises:
+            ControlError: out of range, or not a multiple of `size_multiple`; names a size that works.
+        """
+        (width, height), low, high = size, self.min_size, self.max_size
+        if not (low[0] <= width <= high[0] and low[1] <= height <= high[1]):
+            raise ControlError(
+                f"size {width}x{height} is out of range; {self.name} does {low[0]}x{low[1]} to {high[0]}x{high[1]} px"
+            )
+        if width % self.size_multiple or height % self.size_multiple:
+            near = self.nearest_size(width, height)
+            raise ControlError(
+                f"size {width}x{height} does not fit; {self.name} needs multiples of {self.size_multiple} px, "
+                f"and {near[0]}x{near[1]} is the nearest"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from vivace.errors import SinkUnsupportedError
 from vivace.media.encode import pad_even
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 
-Size = tuple[int, int]
 VideoPacket: TypeAlias = "av.Packet[Any]"
 
 CODECS = ("H264", "VP8")

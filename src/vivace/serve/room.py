@@ -19,7 +19,7 @@ from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import USUAL, SizeList, output_size
 from vivace.stream.fit import check_size
-from vivace.stream.slot import ModelSlot, half_size
+from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Room:
     def _instead(self, size: Size) -> str:
         limit = self.admission.memory_limit_bytes
         while self.model.nbytes(size) > limit:
-            size, before = half_size(size, self.model.spec), size
+            size, before = self.model.spec.nearest_size(size[0] / 2, size[1] / 2), size
             if size == before:
                 return "another model, since this one fits at no size"
         return f"{size[0]}x{size[1]}"

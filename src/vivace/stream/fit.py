@@ -13,11 +13,15 @@ from dataclasses import replace
 import numpy as np
 
 from vivace.errors import ControlError
-from vivace.media.frame import Frame, Rgb
+from vivace.media.convert import cover
+from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec
 from vivace.models.thumbnail import thumbnail
 from vivace.stream.checks import brief
+
+_ABSURD = 10**9
+"""px a side; no message shows a number that is longer."""
 
 
 def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
@@ -35,62 +39,26 @@ def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
     # Both sides by one factor, or a panorama would lose its ends to the model's longest side.
     scale = min(largest, max(smallest, min(1.0, math.sqrt(area_px / (width * height)))))
     most = [min(side, limit) if scale <= 1 else limit for side, limit in zip(source, spec.max_size, strict=True)]
-    chosen = (
-        _to_multiple(width * scale, spec.size_multiple, spec.min_size[0], most[0]),
-        _to_multiple(height * scale, spec.size_multiple, spec.min_size[1], most[1]),
-    )
-    return check_size(chosen, spec)
-
-
-def _to_multiple(side: float, multiple: int, least: int, most: int) -> int:
-    """Return the multiple nearest to `side` that is at most `most` and, before all, at least `least`."""
-    return max(
-        math.ceil(least / multiple) * multiple, min(round(side / multiple) * multiple, most // multiple * multiple)
-    )
+    return spec.nearest_size(width * scale, height * scale, (most[0], most[1]))
 
 
 def check_size(size: object, spec: ModelSpec) -> Size:
     """Return `size` as `(width, height)` if the model can do it.
 
     Raises:
-        ControlError: not two whole numbers, out of range, or not a multiple of `spec.size_multiple`; names a size that
-            works.
+        ControlError: not two whole numbers, or a size that the model refuses.
     """
     if not (
         isinstance(size, (tuple, list))
         and len(size) == 2
-        and all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in size)
+        and all(
+            isinstance(side, (int, np.integer)) and not isinstance(side, bool) and abs(side) < _ABSURD for side in size
+        )
     ):
         raise ControlError(f"size is {brief(size)}; give (width, height) in whole px, e.g. (512, 512)")
     width, height = int(size[0]), int(size[1])
-    multiple, low, high = spec.size_multiple, spec.min_size, spec.max_size
-    if not (low[0] <= width <= high[0] and low[1] <= height <= high[1]):
-        raise ControlError(
-            f"size {brief(width)}x{brief(height)} is out of range; {spec.name} does {low[0]}x{low[1]} to "
-            f"{high[0]}x{high[1]} px"
-        )
-    if width % multiple or height % multiple:
-        near = [_to_multiple(side, multiple, *span) for side, *span in zip((width, height), low, high, strict=True)]
-        raise ControlError(
-            f"size {width}x{height} does not fit; {spec.name} needs multiples of {multiple} px, "
-            f"and {near[0]}x{near[1]} is the nearest"
-        )
+    spec.check_size((width, height))
     return width, height
-
-
-def fit(rgb: Rgb, output: Size) -> Rgb:
-    """Return a picture scaled to cover `output` and centre-cropped; the very same array if nothing is to be done.
-
-    Args:
-        rgb: `uint8 [h w 3]`.
-        output: `(width, height)` in px.
-    """
-    if (rgb.shape[1], rgb.shape[0]) == output:
-        return rgb
-    # Imported here: the converter brings PyAV, which an application that pushes pictures of the right size never needs.
-    from vivace.media.convert import cover
-
-    return cover(rgb, output)
 
 
 def prepared(frame: Frame, output: Size) -> Frame:
@@ -99,7 +67,7 @@ def prepared(frame: Frame, output: Size) -> Frame:
     Done in the thread that receives frames, so that the thread that steps the model need not; the very same frame if
     nothing is to be done.
     """
-    rgb = fit(frame.rgb, output)
+    rgb = cover(frame.rgb, output)
     if rgb is frame.rgb and frame.thumbnail is not None:
         return frame
     return replace(frame, rgb=rgb, thumbnail=thumbnail(rgb))

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import ControlError, SourceNotFoundError
+from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import naming
 from vivace.media.size import Size
 from vivace.stream.blend import Region
 from vivace.stream.checks import brief
-from vivace.stream.fit import fit
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
@@ -162,7 +162,7 @@ class VideoMask:
         while self._next is not None and self._next.pts_s - wanted_s <= wanted_s - self._current.pts_s:
             self._current, self._next = self._next, next(self._frames, None)
         if self._known is None or self._known[0] != size or self._known[1] is not self._current:
-            alpha = _luma(fit(self._current.rgb, size))
+            alpha = _luma(cover(self._current.rgb, size))
             alpha[alpha <= VIDEO_SNAP] = 0
             alpha[alpha >= 255 - VIDEO_SNAP] = 255
             self._known = size, self._current, Region(alpha)
@@ -254,7 +254,7 @@ def _fit_alpha(alpha: Alpha, size: Size) -> Alpha:
     """Scale a mask to cover `(width, height)` and crop it, through the same path as pictures."""
     if (alpha.shape[1], alpha.shape[0]) == size:
         return alpha
-    return np.ascontiguousarray(fit(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])
+    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])
 
 
 def _luma(rgb: Rgb) -> Alpha:

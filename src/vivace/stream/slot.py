@@ -143,20 +143,10 @@ def out_of_memory(model: StreamModel, size: Size) -> CapacityError:
     """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
     name = model.spec.name
     needs = f"{name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
-    half = half_size(size, model.spec)
+    half = model.spec.nearest_size(size[0] / 2, size[1] / 2)
     if half == size:
         return CapacityError(f"{needs}; this is the smallest size, so close other streams or programs")
     return CapacityError(f"{needs}; {half[0]}x{half[1]} needs {_mib(model.nbytes(half))}, or close other streams")
-
-
-def half_size(size: Size, spec: ModelSpec) -> Size:
-    """Return about half of each side, as the model can do it; the same size if there is none smaller."""
-    multiple = spec.size_multiple
-    width, height = (
-        max(-(-least // multiple), side // (2 * multiple)) * multiple
-        for side, least in zip(size, spec.min_size, strict=True)
-    )
-    return width, height
 
 
 def _mib(nbytes: int) -> str:

@@ -277,7 +277,8 @@ def test_another_checkout_is_measured_with_this_benchmark(tmp_path: Path) -> Non
     package = tmp_path / "vivace"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    kinds = "VivaceError(Exception): exit_code = 1", "DeviceError(VivaceError): pass", "UsageError(VivaceError): pass"
+    kinds = ["VivaceError(Exception): exit_code = 1"]
+    kinds += [f"{kind}(VivaceError): pass" for kind in ("ControlError", "DeviceError", "StepError", "UsageError")]
     (package / "errors.py").write_text("\n".join(f"class {kind}" for kind in kinds))
     (package / "thing.py").write_text(
         "import vivace.bench.job as jobs\n"

@@ -13,9 +13,8 @@ from vivace.bench.metrics.footage import Frames
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
 from vivace.media import open_source
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 from vivace.media.source import Source
-
-Size = tuple[int, int]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi"})
 MASK_MARK = ".mask"

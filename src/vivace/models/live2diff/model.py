@@ -149,7 +149,7 @@ class Live2DiffModel:
         return self._call(self._open, size, seed)
 
     def _open(self, size: tuple[int, int], seed: int) -> StreamState:
-        self._check_size(size)
+        self._spec.check_size(size)
         height, width = latent_size(size)
         guidance = self._parts.look.guidance
         with self._on_device(size):
@@ -297,14 +297,6 @@ class Live2DiffModel:
     def _schedule(self, strength: float | None) -> LcmSchedule:
         t_index = self._parts.look.t_index
         return schedule_by_index(t_index if strength is None else t_index_at(t_index, strength))
-
-    def _check_size(self, size: tuple[int, int]) -> None:
-        width, height = size
-        if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in size) or any(s % SIZE_MULTIPLE_PX for s in size):
-            raise ControlError(
-                f"{self._spec.name} paints multiples of {SIZE_MULTIPLE_PX} px from {MIN_SIDE_PX} to {MAX_SIDE_PX} a "
-                f"side, not {width}x{height}; set another size"
-            )
 
     @contextmanager
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:

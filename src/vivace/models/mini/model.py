@@ -93,7 +93,7 @@ class MiniModel:
             ControlError: a size that is odd, too small or too large.
             CapacityError: not enough memory.
         """
-        check_size(size)
+        SPEC.check_size(size)
         try:
             levels = tuple(open_buffers(geometry(size, scale), seed, self._cfg, self._ahead) for scale in EFFORT_SCALES)
         except MemoryError as error:
@@ -191,20 +191,3 @@ class MiniModel:
 def _forget(buffers: EffortBuffers) -> None:
     buffers.ring.clear()
     buffers.inputs["previous"][...] = 0
-
-
-def check_size(size: tuple[int, int]) -> None:
-    """Refuse sizes the model cannot paint.
-
-    Raises:
-        ControlError: odd, too small or too large; the message names what would do.
-    """
-    width, height = size
-    low, high, multiple = SPEC.min_size, SPEC.max_size, SPEC.size_multiple
-    if not (low[0] <= width <= high[0] and low[1] <= height <= high[1]):
-        raise ControlError(f"mini paints {low[0]}x{low[1]} to {high[0]}x{high[1]} px, not {width}x{height}; set --size")
-    if width % multiple or height % multiple:
-        near = f"{width // multiple * multiple}x{height // multiple * multiple}"
-        raise ControlError(
-            f"width and height must be multiples of {multiple} px, not {width}x{height}; {near} would do"
-        )
