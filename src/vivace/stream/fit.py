@@ -51,9 +51,8 @@ def check_size(size: object, spec: ModelSpec) -> Size:
     if not (
         isinstance(size, (tuple, list))
         and len(size) == 2
-        and all(
-            isinstance(side, (int, np.integer)) and not isinstance(side, bool) and abs(side) < _ABSURD for side in size
-        )
+        and all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in size)
+        and all(abs(int(side)) < _ABSURD for side in size)
     ):
         raise ControlError(f"size is {brief(size)}; give (width, height) in whole px, e.g. (512, 512)")
     width, height = int(size[0]), int(size[1])

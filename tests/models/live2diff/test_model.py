@@ -304,7 +304,7 @@ def test_another_stream_does_not_take_a_lora_back() -> None:
 
 @pytest.mark.parametrize("size", [(100, 64), (64, 60), (32, 64), (4096, 64)])
 def test_sizes_it_cannot_paint_are_refused(model: Live2DiffModel, size: tuple[int, int]) -> None:
-    with pytest.raises(ControlError, match="multiples of 8 px|64x64 to 2048x2048 px"):
+    with pytest.raises(ControlError, match=r"multiples of 8 px|64x64 to 2048x2048 px"):
         model.open(size)
 
 
