@@ -15,6 +15,7 @@ from vivace.errors import ControlError, StepError
 from vivace.media.frame import Frame
 from vivace.media.source import Source, SourceInfo
 from vivace.models.base import Chunk, ControlSpec, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.runtime.device import Device
 
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
@@ -96,6 +97,7 @@ class FakeModel:
             still_area_px=still_area_px,
         )
         self.runtime = RuntimeInfo("fake", "CPU: none", "u8")
+        self.device = Device(self.runtime.device)
         self.on_step = on_step
         self.record = record
         self.chunks: list[Chunk] = []
@@ -161,6 +163,7 @@ class FakeModel:
         return np.array(out, np.uint8).reshape(ready, height, width, 3)
 
     def reset(self, state: FakeState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        assert not self._stepping.locked(), "a reset during a step"
         assert keep != "inside" or self.spec.resets_in_flight
         self.resets.append(keep)
         state.must_reset = False

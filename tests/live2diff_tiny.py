@@ -14,6 +14,7 @@ from vivace.models.live2diff.prompts import ClipPrompts, HashTokenizer
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import Guidance
+from vivace.runtime.torch.device import open_device
 
 UNET = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=16, depth_channels=(4, 8))
 TEXT = TextConfig(vocabulary=200, width=16, inner=32, layers=1, heads=2, tokens=9)
@@ -78,4 +79,4 @@ def tiny_model(
 ) -> Live2DiffModel:
     """Return a model of `tiny_parts`, run as it is written."""
     parts = tiny_parts(t_index, guidance=guidance, lora_weight=lora_weight)
-    return Live2DiffModel(parts, info=RuntimeInfo("eager", "CPU", "f32"))
+    return Live2DiffModel(parts, open_device("cpu"), info=RuntimeInfo("eager", "CPU", "f32"))

@@ -15,6 +15,7 @@ from vivace import messages
 from vivace.errors import CapacityError, UsageError
 from vivace.models.base import ControlSpec
 from vivace.models.loading import LoadOptions
+from vivace.runtime.device import Device
 from vivace.serve.hub import Hub
 from vivace.serve.limits import SharedOptionError
 from vivace.serve.room import free_bytes
@@ -214,11 +215,13 @@ async def test_a_device_that_runs_out_in_a_step_ends_that_session_with_what_woul
 
 @in_loop
 async def test_sessions_share_the_memory_of_the_device_their_model_is_on() -> None:
-    class OnDevice(FakeModel):
+    class WithMemory(Device):
         def free_bytes(self) -> int:
             return 4 * 2**20
 
-    async with running_hub(OnDevice(record=False)) as hub:
+    model = FakeModel(record=False)
+    model.device = WithMemory("GPU: none")
+    async with running_hub(model) as hub:
         assert hub.snapshot().models[0].memory_limit_bytes == 2 * 2**20
     assert free_bytes(FakeModel()) > 2**20
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import ControlError
+from vivace.runtime.device import Device
 from vivace.runtime.info import RuntimeInfo as RuntimeInfo
 
 Keep = Literal["nothing", "inside"]
@@ -224,7 +225,11 @@ class StreamModel(Protocol):
 
     @property
     def runtime(self) -> RuntimeInfo:
-        """Where the network runs."""
+        """Where the network runs, in words."""
+
+    @property
+    def device(self) -> Device:
+        """Where it runs. `step` and `reset` are called in its turn, the rest at any time and from any thread."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that the state of a stream of `size = (width, height)` takes."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,17 +110,9 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     return Room(name, model, engine, admission, size, sizes)
 
 
-@runtime_checkable
-class HasDeviceMemory(Protocol):
-    """A model whose streams may live in a memory of their device's own."""
-
-    def free_bytes(self) -> int | None:
-        """Return how much of it is free; None if it is this machine's after all."""
-
-
 def free_bytes(model: StreamModel) -> int:
-    """Return how much memory there is for the streams of a model: its device's, or this machine's."""
-    of_device = model.free_bytes() if isinstance(model, HasDeviceMemory) else None
+    """Return how much memory there is for the streams of a model: its device's own, or this machine's."""
+    of_device = model.device.free_bytes()
     return free_memory_bytes() if of_device is None else of_device
 
 

@@ -1,10 +1,8 @@
-"""One stream's place in a model: the state, its turn at the weights, and the count of what went in and came out."""
+"""One stream's place in a model: its state, stepped in the device's turn, and the count of what goes in and out."""
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import Any, ClassVar
-from weakref import WeakValueDictionary
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,27 +10,6 @@ from numpy.typing import NDArray
 from vivace.errors import CapacityError, StepError
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, ModelSpec, PreparesEfforts, StepResult, StreamModel
-
-
-class _Turns:
-    """The lock with which all streams of one model take turns at it."""
-
-    _all: ClassVar[WeakValueDictionary[int, _Turns]] = WeakValueDictionary()
-    _all_lock: ClassVar[Lock] = Lock()
-
-    def __init__(self, model: StreamModel) -> None:
-        self.model = model
-        self.lock = Lock()
-
-    @classmethod
-    def of(cls, model: StreamModel) -> _Turns:
-        # By identity, because a model need not be hashable; while an entry lives it holds its model, so that no other
-        # model can have the same identity.
-        with cls._all_lock:
-            turns = cls._all.get(id(model))
-            if turns is None:
-                turns = cls._all[id(model)] = cls(model)
-            return turns
 
 
 class ModelSlot:
@@ -49,7 +26,6 @@ class ModelSlot:
         self.seed = seed
         """Of the noise; another one counts from the next `forget` on."""
         self._model = model
-        self._turns = _Turns.of(model)
         try:
             self._state: Any = model.open(size, seed=seed)
         except Exception as error:
@@ -79,8 +55,7 @@ class ModelSlot:
         """
         self._fed += len(chunk.rgb)
         try:
-            with self._turns.lock:
-                results = self._model.step([self._state], [chunk])
+            results = self._model.device.in_turn(self._model.step, [self._state], [chunk])
         except Exception as error:
             if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(self._model, self.size) from error
@@ -122,8 +97,7 @@ class ModelSlot:
 
         With `inside`, the pictures in the model still come out, and the count of what went in goes on.
         """
-        with self._turns.lock:
-            self._model.reset(self._state, keep=keep, seed=self.seed)
+        self._model.device.in_turn(self._model.reset, self._state, keep=keep, seed=self.seed)
         if keep != "inside":
             self._fed = self._given = 0
 

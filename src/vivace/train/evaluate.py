@@ -201,7 +201,7 @@ def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int)
     for name, without, steps, disturbed in ABLATIONS:
         cfg = MiniConfig(pool=1) if "pooling" in without else MiniConfig()
         network = EagerNetwork(StepGraph(load_net(cfg=cfg, without=without - {"pooling"})), GRAPH_OUTPUTS)
-        model = MiniModel(network, network.info, text, cfg)
+        model = MiniModel(network, text, cfg)
         _hold_textures(model)
         score = StyleScore()
         for source, theirs in zip(sources, painted, strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
-from vivace.runtime.one_thread import cpu_thread, right_here
+from vivace.runtime.torch.device import open_device
 
 Case = dict[str, Tensor]
 DEFAULT = Path(__file__).parents[2] / "golden" / "live2diff"
@@ -28,11 +29,11 @@ TINY = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=8, depth_
 def one_thread() -> Iterator[None]:
     """Tiny tensors lose time to threads, and results stay the same on any machine."""
     before = torch.get_num_threads()
-    for call in (right_here, cpu_thread()):
-        call(torch.set_num_threads, 1)
+    for set_threads in (torch.set_num_threads, partial(open_device("cpu").call, torch.set_num_threads)):
+        set_threads(1)
     yield
-    for call in (right_here, cpu_thread()):
-        call(torch.set_num_threads, before)
+    for set_threads in (torch.set_num_threads, partial(open_device("cpu").call, torch.set_num_threads)):
+        set_threads(before)
 
 
 @pytest.fixture(scope="session")

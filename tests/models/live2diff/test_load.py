@@ -22,7 +22,7 @@ from vivace.models import describe, load_model
 from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
-from vivace.models.live2diff.choose import COMPILES, choose_device, choose_mode, steps_of
+from vivace.models.live2diff.choose import COMPILES, choose_mode, steps_of
 from vivace.models.live2diff.detector import DETECTOR
 from vivace.models.live2diff.load import load_parts
 from vivace.models.live2diff.parts import Parts
@@ -30,6 +30,7 @@ from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import row_window
 from vivace.models.loading import LoadOptions
+from vivace.runtime.torch.device import open_device
 
 CPU = torch.device("cpu")
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -258,10 +259,10 @@ def test_other_steps_keep_the_styles_strength(profile: Profile) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    assert choose_device("cpu") == CPU
+    assert open_device("cpu").torch == CPU
     missing = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(BackendUnavailableError, match=f"no device {missing}"):
-        choose_device(missing)
+        open_device(missing)
 
 
 def test_runtimes_say_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_bytes_are_known_before_they_are_allocated() -> None:
 
 
 def test_on_a_cpu_the_memory_for_streams_is_the_machines(model: Live2DiffModel) -> None:
-    assert model.free_bytes() is None
+    assert model.device.free_bytes() is None
 
 
 def test_a_reset_leaves_no_trace(model: Live2DiffModel) -> None:

@@ -50,10 +50,6 @@ class DiffusionModel(StreamModel, Protocol):
     def parts(self) -> Parts:
         """The weights."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-
 
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:
     """Time steps and stages of a model and of its plain form, in turns; relate the UNet to what the device can do.
@@ -73,7 +69,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
     ours = Runs(system, request, pictures, clock)
     ours.warm_up(warmup, lambda done: report(done, total))
     found = Found(system.about)
-    found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(ours.model.device).items()]
+    found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(ours.device).items()]
 
     plain_system = job.plain.load()
     plain = Runs(plain_system, request, pictures, clock, PLAIN_OPTIONS)
@@ -84,7 +80,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
 
     tflop = seen.flops() / 1e12
     tflops = tflop / (percentile(ours.stage_ms("unet"), 50) / 1000.0)
-    rate = matrix_tflops(ours.model.device, ours.model.runtime.precision)
+    rate = matrix_tflops(ours.device, ours.model.runtime.precision)
     found.values += [
         *ours.values(case),
         Value("anchor_step_ms", case, hitch_ms),
@@ -125,6 +121,11 @@ class Runs:
         self._session = Session(self.model, request, pictures, options=given)
         self.clock = clock
         self._number = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.parts.unet.conv_in.weight.device
 
     def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
         """Take steps that are not timed."""

@@ -15,6 +15,7 @@ from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, Stre
 
 if TYPE_CHECKING:  # another checkout's package may be older than this class
     from vivace.models.base import StepResult
+    from vivace.runtime.device import Device
 
 
 class Forwarding:
@@ -32,6 +33,11 @@ class Forwarding:
     def runtime(self) -> RuntimeInfo:
         """Where the network runs."""
         return self.model.runtime
+
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        return self.model.device
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a stream of that size."""

@@ -1,8 +1,6 @@
-"""Choices that depend on the machine and the style: device, precision, how programs run, and how many steps."""
+"""Choices that depend on the machine and the style: precision, how programs run, and how many steps."""
 
 from __future__ import annotations
-
-import platform
 
 import torch
 
@@ -30,22 +28,6 @@ def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[
     return ("graph" if device.type == "cuda" else "compiled"), (COMPILES,)
 
 
-def choose_device(wanted: str | None) -> torch.device:
-    """Return the device to run on: the one asked for, else a GPU, else the CPU.
-
-    Raises:
-        BackendUnavailableError: it is not there.
-    """
-    device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = device.index or 0
-        if index >= count:
-            raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
-        device = torch.device("cuda", index)
-    return device
-
-
 def choose_precision(device: torch.device) -> str:
     """Return what the device is fast at: f16 on a GPU, as published; bf16 on a CPU that computes in it, else f32."""
     if device.type == "cuda":
@@ -56,13 +38,6 @@ def choose_precision(device: torch.device) -> str:
 def _native_bf16() -> bool:
     """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def device_name(device: torch.device) -> str:
-    """Return what people know a device by."""
-    if device.type == "cuda":
-        return f"GPU: {torch.cuda.get_device_name(device)}"
-    return f"CPU: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def steps_of(style: Style, steps: int | None) -> tuple[int, ...]:

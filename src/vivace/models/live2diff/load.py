@@ -37,7 +37,7 @@ from vivace.models.live2diff import autoencoder as autoencoders
 from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
-from vivace.models.live2diff.choose import choose_device, choose_mode, choose_precision, device_name, steps_of
+from vivace.models.live2diff.choose import choose_mode, choose_precision, steps_of
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
 from vivace.models.live2diff.folder import check_config, folder_files
@@ -49,7 +49,7 @@ from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
-from vivace.runtime.one_thread import Caller, cpu_thread, right_here
+from vivace.runtime.torch.device import TorchDevice, open_device
 
 _log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -118,25 +118,25 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         BackendUnavailableError: the device is not there.
     """
     check_conventions(profile, COMPUTED)
-    device = choose_device(options.device)
-    call: Caller = cpu_thread() if device.type == "cpu" else right_here
-    return call(_load, profile, runtime, threads, options, device)
+    device = open_device(options.device)
+    return device.call(_load, profile, runtime, threads, options, device)
 
 
 def _load(
-    profile: Profile, runtime: str | None, threads: int | None, options: LoadOptions, device: torch.device
+    profile: Profile, runtime: str | None, threads: int | None, options: LoadOptions, device: TorchDevice
 ) -> Live2DiffModel:
     if threads is not None:
         torch.set_num_threads(threads)
-    precision = options.precision or choose_precision(device)
-    mode, notes = choose_mode(runtime, device)
-    parts = load_parts(profile, options, device, DTYPES[precision])
-    info = RuntimeInfo("eager" if mode == "eager" else "compiled", device_name(device), precision, notes)
+    precision = options.precision or choose_precision(device.torch)
+    mode, notes = choose_mode(runtime, device.torch)
+    parts = load_parts(profile, options, device.torch, DTYPES[precision])
+    name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
+    info = RuntimeInfo("eager" if mode == "eager" else "compiled", name, precision, notes)
     if mode == "compiled":
         # On a CPU a compiler takes minutes for whole steps, and gains with one part alone.
         parts.unet.compile_ring()
         mode = "eager"
-    return Live2DiffModel(parts, info=info, mode=mode)
+    return Live2DiffModel(parts, device, info=info, mode=mode)
 
 
 def load_parts(

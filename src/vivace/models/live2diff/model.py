@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
 from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime.one_thread import Caller, cpu_thread, right_here
-from vivace.runtime.torch.graphs import GraphPool, Mode
+from vivace.runtime.torch.device import TorchDevice
+from vivace.runtime.torch.graphs import Mode
 from vivace.runtime.torch.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
@@ -59,24 +58,22 @@ GUIDANCE_OPTIONS = (
 class Live2DiffModel:
     """One set of weights, ready to serve any number of streams.
 
-    `encode_prompt`, `encode_negative`, `open` and `nbytes` are safe from any thread; `step` and `reset` take turns.
-    On a CPU all of it happens in one thread, whoever asks.
+    `encode_prompt`, `encode_negative`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the
+    device's turn. On a CPU all of it happens in the device's thread, whoever asks.
     """
 
-    def __init__(self, parts: Parts, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
-        """Serve `parts`; `mode` is how their steps are run."""
+    def __init__(self, parts: Parts, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
+        """Serve `parts`, which are on `device`; `mode` is how their steps are run."""
         self._parts = parts
         self._batch = StreamBatch(parts.unet)
-        self._call: Caller = cpu_thread() if self._batch.device.type == "cpu" else right_here
+        self._device = device
         self._mode = mode
         self._info = info
         self._lora_weights = {name: weight for stack in parts.loras for name, weight in stack.weights.items()}
         self._lora_defaults = dict(self._lora_weights)
         self._weights_version = 0
-        self._turn = threading.Lock()
-        self._pools = (GraphPool(), GraphPool()) if mode == "graph" else None
         self._tokens = len(self.encode_negative("").embeds)
-        self.timer = StageTimer(self._batch.device)
+        self.timer = StageTimer(device.torch)
         """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
         self._spec = self._describe()
 
@@ -89,6 +86,11 @@ class Live2DiffModel:
     def runtime(self) -> RuntimeInfo:
         """Where the network runs."""
         return self._info
+
+    @property
+    def device(self) -> TorchDevice:
+        """Where the weights are."""
+        return self._device
 
     @property
     def parts(self) -> Parts:
@@ -146,7 +148,7 @@ class Live2DiffModel:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory on the device.
         """
-        return self._call(self._open, size, seed)
+        return self._device.call(self._open, size, seed)
 
     def _open(self, size: tuple[int, int], seed: int) -> StreamState:
         self._spec.check_size(size)
@@ -156,10 +158,8 @@ class Live2DiffModel:
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
-            state = StreamState(
-                self._parts, self._batch, live, size, mode=self._mode, timer=self.timer, pools=self._pools
-            )
-            state.prepare(self._turn)
+            state = StreamState(self._parts, self._batch, live, size, self._device, mode=self._mode, timer=self.timer)
+            state.prepare()
             state.seed = seed
             if guidance == "initialize":
                 self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
@@ -167,11 +167,11 @@ class Live2DiffModel:
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
-        return self._call(self._parts.prompts.encode, text)
+        return self._device.call(self._parts.prompts.encode, text)
 
     def encode_negative(self, text: str) -> Prompt:
         """Encode what shall not be seen; may be empty."""
-        return self._call(self._parts.prompts.encode_negative, text)
+        return self._device.call(self._parts.prompts.encode_negative, text)
 
     def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by one frame; nothing comes out while the first frame is inside.
@@ -180,14 +180,14 @@ class Live2DiffModel:
             StepError: numbers that are not finite; the state must be reset.
             CapacityError: the device ran out of memory.
         """
-        return self._call(self._step, states, chunks)
+        return self._device.call(self._step, states, chunks)
 
     def reset(self, state: StreamState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place, for the frames to come or for all."""
-        self._call(self._reset, state, keep, seed)
+        self._device.call(self._reset, state, keep, seed)
 
     def _reset(self, state: StreamState, keep: Keep, seed: int | None) -> None:
-        with self._turn, self._on_device(state.size):
+        with self._on_device(state.size):
             if keep == "inside":
                 state.begin_scene()
             else:
@@ -200,7 +200,7 @@ class Live2DiffModel:
 
     @torch.inference_mode()
     def _step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
-        with self._turn, self._on_device(states[0].size):
+        with self._on_device(states[0].size):
             return self._advance(states, chunks)
 
     def _advance(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
@@ -282,17 +282,8 @@ class Live2DiffModel:
 
     # -- within --------------------------------------------------------------------------------------------------------
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._batch.device
-
-    def free_bytes(self) -> int | None:
-        """Return how much memory there is for streams on the device; None on a CPU, where it is the machine's."""
-        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
-
     def _to_device(self, embeds: NDArray[np.float32]) -> torch.Tensor:
-        return torch.tensor(embeds, device=self.device)
+        return torch.tensor(embeds, device=self._device.torch)
 
     def _schedule(self, strength: float | None) -> LcmSchedule:
         t_index = self._parts.look.t_index
@@ -302,7 +293,7 @@ class Live2DiffModel:
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
         """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
         try:
-            with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            with self._device.current():
                 yield
         except (MemoryError, RuntimeError) as error:
             said = str(error).lower()

@@ -11,7 +11,6 @@ Nothing asks the device anything until the finished picture is read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +25,8 @@ from vivace.models.live2diff.depth import RunningBounds, depth_pictures
 from vivace.models.live2diff.noise import LATENT_PX
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.state import LiveState
-from vivace.runtime.torch.graphs import WARM_UP_CALLS, GraphPool, Mode, Program
+from vivace.runtime.torch.device import TorchDevice
+from vivace.runtime.torch.graphs import WARM_UP_CALLS, Mode, Program
 from vivace.runtime.torch.stages import StageTimer
 
 Picture = NDArray[np.uint8]
@@ -92,15 +92,14 @@ class StreamState:
         batch: StreamBatch,
         live: LiveState,
         size: tuple[int, int],
+        device: TorchDevice,
         *,
         mode: Mode,
         timer: StageTimer,
-        pools: tuple[GraphPool, GraphPool] | None = None,
     ) -> None:
-        """Paint pictures of `(width, height)` px with the memory `live`; `pools` are those of recorded steps."""
-        device = batch.device
+        """Paint pictures of `(width, height)` px with the memory `live`."""
         width, height = size
-        pinned = device.type == "cuda"
+        pinned = device.torch.type == "cuda"
         self.size = size
         self.live = live
         self.motion = CameraMotion()
@@ -112,13 +111,13 @@ class StreamState:
         self._device = device
         self._step_buffers = step_buffers = StepBuffers(parts, batch, live, size)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
-        self._side = torch.cuda.Stream(device) if pinned else None
+        self._side = torch.cuda.Stream(device.torch) if pinned else None
         # Depth runs beside the others and must not share their memory.
-        main_pool, side_pool = pools or (None, None)
-        self._encode = Program(step_buffers.encode, device=device, mode=mode, pool=main_pool)
-        self._depth = Program(step_buffers.depth, device=device, mode=mode, pool=side_pool)
-        self._denoise = Program(step_buffers.denoise, device=device, mode=mode, pool=main_pool)
-        self._decode = Program(step_buffers.decode, device=device, mode=mode, pool=main_pool)
+        main_pool, side_pool = device.pools if mode == "graph" else (None, None)
+        self._encode = Program(step_buffers.encode, device=device.torch, mode=mode, pool=main_pool)
+        self._depth = Program(step_buffers.depth, device=device.torch, mode=mode, pool=side_pool)
+        self._denoise = Program(step_buffers.denoise, device=device.torch, mode=mode, pool=main_pool)
+        self._decode = Program(step_buffers.decode, device=device.torch, mode=mode, pool=main_pool)
 
     @property
     def nbytes(self) -> int:
@@ -126,22 +125,25 @@ class StreamState:
         return self.live.nbytes + picture_nbytes(self.size)
 
     @torch.inference_mode()
-    def prepare(self, turn: AbstractContextManager[object]) -> None:
+    def prepare(self) -> None:
         """Compile and record what can be, so that the first frame does not wait for it; forgets every frame.
 
-        May take minutes for a size that is new to the process. Only the recording takes the model's `turn`: what is
+        May take minutes for a size that is new to the process. Only the recording takes the device's turn: what is
         recorded shares its memory with other streams.
         """
         if self.mode == "eager":
             return
-        programs = (self._encode, self._depth, self._denoise, self._decode)
         for _ in range(WARM_UP_CALLS):
-            for program in programs:
-                program()
-        with turn:
-            for program in programs:
-                program()
-            self.reset()
+            self._run_programs()
+        self._device.in_turn(self._record)
+
+    def _record(self) -> None:
+        self._run_programs()
+        self.reset()
+
+    def _run_programs(self) -> None:
+        for program in (self._encode, self._depth, self._denoise, self._decode):
+            program()
 
     # -- a frame -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,7 @@ class StreamState:
             with self._timer("depth"):
                 self._depth()
             return
-        here = torch.cuda.current_stream(self._device)
+        here = torch.cuda.current_stream(self._device.torch)
         self._side.wait_stream(here)
         with torch.cuda.stream(self._side), self._timer("depth"):
             self._depth()
@@ -185,7 +187,7 @@ class StreamState:
         if not bool(self._step_buffers.finite):
             raise StepError("the network gave numbers that are not finite; the stream begins anew")
         # On a CPU the buffer itself would be given away.
-        return picture.copy() if self._device.type == "cpu" else picture
+        return picture.copy() if self._device.torch.type == "cpu" else picture
 
     # -- what is forgotten ---------------------------------------------------------------------------------------------
 

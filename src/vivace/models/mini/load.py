@@ -38,7 +38,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
 
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
-        return MiniModel(network, network.info, TextEncoder.load())
+        return MiniModel(network, TextEncoder.load())
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
@@ -46,7 +46,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
-    return MiniModel(oracle, oracle.info, TextEncoder.load())
+    return MiniModel(oracle, TextEncoder.load())
 
 
 def _check_options(options: LoadOptions) -> None:

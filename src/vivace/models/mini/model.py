@@ -28,6 +28,7 @@ from vivace.models.mini.state import (
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
 from vivace.models.thumbnail import cell_px, thumbnail_of
+from vivace.runtime.device import Device
 from vivace.runtime.exported import Arrays, Executor, Network
 
 SPEC = ModelSpec(
@@ -54,16 +55,14 @@ PROMPTS_REMEMBERED = 256
 class MiniModel:
     """The embedded model's weights, ready to serve any number of streams.
 
-    `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states.
+    `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states, but
+    two steps at the same time take each other's cores.
     """
 
-    def __init__(
-        self, network: Network, runtime: RuntimeInfo, text: TextEncoder, cfg: MiniConfig | None = None
-    ) -> None:
+    def __init__(self, network: Network, text: TextEncoder, cfg: MiniConfig | None = None) -> None:
         self._network = network
         self._text = text
         self._cfg = cfg or MiniConfig()
-        self._runtime = runtime
         self._prompts: OrderedDict[str, Prompt] = OrderedDict()
         self._prompts_lock = threading.Lock()
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="mini-textures")
@@ -78,7 +77,12 @@ class MiniModel:
     @property
     def runtime(self) -> RuntimeInfo:
         """Where the network runs."""
-        return self._runtime
+        return self._network.info
+
+    @property
+    def device(self) -> Device:
+        """Where it runs, and its turn."""
+        return self._network.device
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes: those of one whose camera moves."""

@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.runtime.device import Device
+from vivace.runtime.info import RuntimeInfo
+
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
@@ -26,6 +29,14 @@ class Executor(Protocol):
 
 class Network(Protocol):
     """Loaded weights; makes executors for any number of streams."""
+
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """The same in words."""
 
     def prepare(self, *inputs: Arrays) -> None:
         """Make ready for inputs of the shapes of each. Slow (compiles); may be called from another thread."""

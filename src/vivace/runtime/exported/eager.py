@@ -9,26 +9,26 @@ from torch import nn
 
 from vivace.runtime.exported import Arrays
 from vivace.runtime.info import RuntimeInfo
+from vivace.runtime.torch.device import open_device
 
 
 class EagerNetwork:
     """A module run as it is written, in f32."""
 
     def __init__(self, module: nn.Module, output_names: tuple[str, ...], *, threads: int | None = None) -> None:
+        self.device = open_device()
         if threads is not None:
-            torch.set_num_threads(threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._module = module.to(self.device).eval()
+            self.device.call(torch.set_num_threads, threads)
+        self._module = module.to(self.device.torch).eval()
         self._names = output_names
-        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
-        self.info = RuntimeInfo("eager", name, "f32")
+        self.info = RuntimeInfo("eager", self.device.name, "f32")
 
     def prepare(self, *inputs: Arrays) -> None:
         """Do nothing: eager torch takes any shape."""
 
     def executor(self, inputs: Arrays) -> EagerExecutor:
         """Bind to these arrays."""
-        return EagerExecutor(self._module, self._names, self.device, inputs)
+        return EagerExecutor(self._module, self._names, self.device.torch, inputs)
 
 
 class EagerExecutor:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.runtime.device import Device
 from vivace.runtime.exported import Arrays
 from vivace.runtime.info import RuntimeInfo
 
@@ -79,7 +80,8 @@ class OpenVinoNetwork:
         capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if capable and not f32 else "f32"
         notes = () if capable else ("this CPU has no bf16: computing in f32, at about half the speed",)
-        self.info = RuntimeInfo("openvino", str(self._core.get_property("CPU", "FULL_DEVICE_NAME")), precision, notes)
+        self.device = Device(str(self._core.get_property("CPU", "FULL_DEVICE_NAME")))
+        self.info = RuntimeInfo("openvino", self.device.name, precision, notes)
         self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",

@@ -1,0 +1,65 @@
+"""Devices that torch computes on."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from vivace.errors import BackendUnavailableError
+from vivace.runtime.device import Device
+from vivace.runtime.torch.graphs import GraphPool
+
+
+class TorchDevice(Device):
+    """A device of torch. On a CPU all work is done in one thread."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Take turns at `device`, apart from whoever else uses it."""
+        cuda = device.type == "cuda"
+        name = f"GPU: {torch.cuda.get_device_name(device)}" if cuda else f"CPU: {_processor()}"
+        super().__init__(name, thread=None if cuda else "vivace-cpu")
+        self.torch = device
+
+    @functools.cached_property
+    def pools(self) -> tuple[GraphPool, GraphPool]:
+        """Memory of graphs that are replayed in the turn: one after the other, and on a stream beside those."""
+        return GraphPool(), GraphPool()
+
+    def current(self) -> AbstractContextManager[object]:
+        """Make it the device that the thread's work goes to."""
+        return torch.cuda.device(self.torch) if self.torch.type == "cuda" else nullcontext()
+
+    def free_bytes(self) -> int | None:
+        """Return how much memory of the device's own is free; None on a CPU, which uses the machine's."""
+        return torch.cuda.mem_get_info(self.torch)[0] if self.torch.type == "cuda" else None
+
+
+def open_device(wanted: str | None = None) -> TorchDevice:
+    """Return the device asked for, else a GPU, else the CPU.
+
+    Models on a GPU have a turn each: one prepares its step while another computes. Those on the CPU share one, as they
+    share its cores.
+
+    Raises:
+        BackendUnavailableError: it is not there.
+    """
+    device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type != "cuda":
+        return _cpu()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = device.index or 0
+    if index >= count:
+        raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
+    return TorchDevice(torch.device("cuda", index))
+
+
+@functools.cache
+def _cpu() -> TorchDevice:
+    return TorchDevice(torch.device("cpu"))
+
+
+def _processor() -> str:
+    return platform.processor() or platform.machine()
