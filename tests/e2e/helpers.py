@@ -28,7 +28,7 @@ Vivace = Callable[..., Outcome]
 
 def write_scene(path: Path, frames: int) -> None:
     """Write a clip of a scene at 96x64."""
-    source = open_source(f"scene:shapes?frames={frames}", size=CLIP_SIZE)
+    source = open_source(f"scene:boat?frames={frames}", size=CLIP_SIZE)
     with source, open_sink(path, fps=source.info.fps) as sink:
         for frame in source:
             sink.write(frame)

@@ -63,8 +63,8 @@ EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
 def write_camera_clip(path: Path) -> None:
-    """Write what the browser's camera sees: a road, slowly, there and back, as raw video that Chromium loops."""
-    scene = make_scene("road", CAMERA_SIZE)
+    """Write what the browser's camera sees: a meadow, slowly, there and back, as raw video that Chromium loops."""
+    scene = make_scene("pan", CAMERA_SIZE)
     half = [scene.render(1.0 + index / 100) for index in range(CAMERA_FRAMES // 2)]
     width, height = CAMERA_SIZE
     with path.open("wb") as file:

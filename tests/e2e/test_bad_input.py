@@ -41,8 +41,8 @@ pytestmark = pytest.mark.e2e
         (("{clip}", "-p", "zxqv wplk"), "zxqv"),
         (("{clip}", "--mask", "1,2,3"), "mask"),
         (("{clip}", "--model", "mimi"), "did you mean 'mini'"),
-        (("scene:shapes?frames=three",), "whole numbers"),
-        (("scene:shapes?frames=-1",), "frames from 1"),
+        (("scene:boat?frames=three",), "whole numbers"),
+        (("scene:boat?frames=-1",), "frames from 1"),
         (("",), "source is empty"),
     ],
 )

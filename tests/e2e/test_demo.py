@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 def test_the_demo_leaves_a_video_a_sheet_and_a_table(tmp_path: Path) -> None:
     programme = Programme(
-        prompts=("oil painting", "pencil drawing"), scenes=("shapes", "city"), prompt_s=0.5, size=(96, 64), fps=10
+        prompts=("oil painting", "pencil drawing"), scenes=("boat", "city"), prompt_s=0.5, size=(96, 64), fps=10
     )
     out = io.StringIO()
     console = Console(file=out, width=100)
@@ -40,7 +40,7 @@ def test_the_demo_leaves_a_video_a_sheet_and_a_table(tmp_path: Path) -> None:
 
 
 def test_the_reel_is_one_stream_of_the_promised_length() -> None:
-    programme = Programme(prompts=("a",), scenes=("shapes", "city"), prompt_s=1.0, size=(32, 24), fps=5)
+    programme = Programme(prompts=("a",), scenes=("boat", "city"), prompt_s=1.0, size=(32, 24), fps=5)
     with SceneReel(programme) as reel:
         frames = list(reel)
     assert [frame.index for frame in frames] == list(range(programme.frames))
@@ -48,8 +48,8 @@ def test_the_reel_is_one_stream_of_the_promised_length() -> None:
 
 
 def test_a_scene_named_again_goes_on() -> None:
-    programme = Programme(prompts=("a",), scenes=("shapes", "city", "shapes"), prompt_s=1.0, size=(32, 24), fps=6)
-    with SceneReel(programme) as reel, open_source("scene:shapes", size=(32, 24), fps=6) as alone:
+    programme = Programme(prompts=("a",), scenes=("boat", "city", "boat"), prompt_s=1.0, size=(32, 24), fps=6)
+    with SceneReel(programme) as reel, open_source("scene:boat", size=(32, 24), fps=6) as alone:
         frames = [frame.rgb for frame in reel]
         expected = [frame.rgb for frame in islice(alone, 4)]
     for shown, wanted in zip([*frames[:2], *frames[4:]], expected, strict=True):

@@ -35,7 +35,7 @@ AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEE
 AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
-    "vivace run camera -p 'watercolour painting'": f"run scene:shapes -p 'watercolour painting' {RUN} -o null",
+    "vivace run camera -p 'watercolour painting'": f"run scene:boat -p 'watercolour painting' {RUN} -o null",
     "vivace run holiday.mp4 -p 'black ink brush drawing' -o ink.mp4 --compare": None,
     "vivace run photo.jpg -p ink -o ink.png": None,
     "vivace run photo.jpg -o ink.png": None,
@@ -44,7 +44,7 @@ FAST = {
         f"run scene:gallery -p 'a moonlit night' --stats stats.json {RUN}"
     ),
     "vivace run CLIP --every-frame -o OUT.mp4": "run clip.mp4 --every-frame -o OUT.mp4",
-    "vivace run camera": f"run scene:shapes {RUN} -o null",
+    "vivace run camera": f"run scene:boat {RUN} -o null",
     "vivace run scene:walkers": f"run scene:walkers {RUN} -o null",
     "vivace run scene:columns": f"run scene:columns {RUN} -o null",
     "vivace run 'scene:walkers?seed=3&edit=night'": f"run 'scene:walkers?seed=3&edit=night' {RUN} -o null",

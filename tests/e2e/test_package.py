@@ -79,7 +79,7 @@ def test_the_sdist_holds_what_the_tests_need_and_no_weights_in_training(built: P
 
 def test_the_installed_wheel_paints(installed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    run = ["run", "scene:shapes", "-p", "ink", "--size", "64x64", "--max-frames", "3", "-o", str(out)]
+    run = ["run", "scene:boat", "-p", "ink", "--size", "64x64", "--max-frames", "3", "-o", str(out)]
     done = vivace(installed, tmp_path, *run)
     assert done.returncode == 0, done.stderr
     assert count_frames(out) == 3

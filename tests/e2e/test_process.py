@@ -37,7 +37,7 @@ def wait_for_bytes(path: Path, process: subprocess.Popen[str]) -> None:
 def test_an_interrupt_finishes_the_file(vivace_there: Start, tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "out.mp4"
     process = vivace_there(
-        *("run", "scene:shapes", "-p", "oil painting", "--size", "96x64", "-o", out, "--stats", tmp_path / "s.json")
+        *("run", "scene:boat", "-p", "oil painting", "--size", "96x64", "-o", out, "--stats", tmp_path / "s.json")
     )
     wait_for_bytes(out, process)
     process.send_signal(number)
@@ -55,7 +55,7 @@ def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(
 ) -> None:
     master, slave = os.openpty()
     process = vivace_there(
-        *("run", "scene:shapes", "-p", "oil painting", "--size", "96x64", "-o", tmp_path / "out.mp4"),
+        *("run", "scene:boat", "-p", "oil painting", "--size", "96x64", "-o", tmp_path / "out.mp4"),
         *("--stats", tmp_path / "s.json"),
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=lambda: _own(slave),
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
@@ -128,7 +128,7 @@ def test_a_program_may_end_in_the_middle_of_a_run() -> None:
     code = (
         "import vivace\n"
         "stream = vivace.Stream('mini', prompt='oil painting', size=(96, 64))\n"
-        "frames = stream.run(vivace.open_source('scene:shapes', size=(96, 64)))\n"
+        "frames = stream.run(vivace.open_source('scene:boat', size=(96, 64)))\n"
         "next(frames)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -385,7 +385,7 @@ def test_a_killed_process_leaves_a_file_that_plays(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from vivace.media import open_sink, open_source\n"
-        "with open_source('scene:shapes?frames=60', size=(64, 48)) as source, open_sink(sys.argv[1]) as sink:\n"
+        "with open_source('scene:boat?frames=60', size=(64, 48)) as source, open_sink(sys.argv[1]) as sink:\n"
         "    for frame in source:\n"
         "        sink.write(frame)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -64,7 +64,7 @@ def test_clips_are_read_from_video_and_an_empty_folder_is_refused(tmp_path):
 
 def test_scenes_are_rendered_to_learn_from():
     found = scene_segments(per_scene=1, length=2, size=(64, 48))
-    assert len(found) >= 5
+    assert [s.name for s in found] == ["scene-city", "scene-boat", "scene-gallery"]
     assert all(s.frames.shape == (2, 48, 64, 3) for s in found)
 
 

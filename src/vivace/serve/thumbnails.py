@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from functools import cache
 
 from PIL import Image
 
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.mini.styles import STYLES
 from vivace.serve.shape import output_size
@@ -20,7 +22,8 @@ PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style
 
 SIZE = (256, 144)
 """Twice what the page shows, and painted by the embedded model in a few tens of milliseconds."""
-SCENE = "road"
+SCENE = "pan"
+"""Daylight, large plain and small busy parts: every style shows."""
 SCENE_TIME_S = 0.6
 FRAMES = 2
 """So that the model has a memory to build on, as in a stream, and live sessions hardly wait."""
@@ -34,13 +37,19 @@ def frames_needed(spec: ModelSpec) -> int:
     return -(-(FRAMES + spec.output_lag_frames) // spec.chunk_frames) * spec.chunk_frames
 
 
+@cache
+def scene_pictures(size: Size, count: int) -> list[Rgb]:
+    """Return what is painted, the same for every prompt."""
+    scene = make_scene(SCENE, size)
+    return [scene.render(SCENE_TIME_S + index / 25) for index in range(count)]
+
+
 def render(model: StreamModel, prompt: str) -> Rgb:
     """Return a picture of a scene as the model paints it under the prompt."""
     size = output_size(SIZE, SIZE[0] * SIZE[1], model.spec)
-    scene = make_scene(SCENE, size)
     with Stream(model, prompt=prompt, size=size, crossfade_s=0, detect_cuts=False) as stream:
-        for index in range(frames_needed(model.spec)):
-            frames = stream.push(scene.render(SCENE_TIME_S + index / 25))
+        for rgb in scene_pictures(size, frames_needed(model.spec)):
+            frames = stream.push(rgb)
     return frames[-1].rgb
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
-from vivace.worlds import make_scene, scene_names
-from vivace.worlds.raycast import WORLDS
+from vivace.worlds import PAINTED, make_scene
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 
@@ -183,7 +182,7 @@ def scene_segments(*, per_scene: int = 3, length: int = 26, size: tuple[int, int
     The scenes of the benchmark are left out: a model must not be trained on what it is judged by.
     """
     segments = []
-    for name in (name for name in scene_names() if name not in WORLDS):
+    for name in PAINTED:
         for take in range(per_scene):
             scene = make_scene(name, size, seed=take)
             frames = [scene.render(take * 7.0 + i / 24) for i in range(length)]

@@ -75,7 +75,7 @@ class SceneSource(Source):
         """Build the scene.
 
         Args:
-            name: one of `scene_names()`.
+            name: one of `vivace.worlds.SCENES`.
             size: `(width, height)`, px.
             fps: frames per second of the scene's own time.
             seed: another seed gives another world of the same kind.

@@ -10,7 +10,7 @@ import pytest
 from vivace.bench.inputs.scenes import SceneClip, scene_infos
 from vivace.errors import UsageError
 from vivace.media.open import open_source
-from vivace.worlds import scene_names
+from vivace.worlds import SCENES
 
 KEYS = {"recolour", "remove", "background", "night", "snow"}
 
@@ -31,7 +31,7 @@ def test_every_scene_says_what_it_is_and_offers_edits_in_words() -> None:
         "game",
         "rain",
     } == set(infos)
-    assert set(infos) < set(scene_names())
+    assert set(infos) < set(SCENES)
     assert len({info.challenge for info in infos.values()}) == len(infos)
     for info in infos.values():
         assert len(info.edits) >= 2

@@ -34,7 +34,7 @@ SIZE = (256, 256)
 @cache
 def sources():
     """Return two pictures of scenes the teachers have something to paint in, `[2 h w 3]`."""
-    return np.stack([make_scene(name, SIZE, seed=5).render(2.0) for name in ("road", "chase")])
+    return np.stack([make_scene(name, SIZE, seed=5).render(2.0) for name in ("walkers", "table")])
 
 
 @cache

@@ -117,7 +117,7 @@ def test_a_command_that_is_not_there_is_named() -> None:
 
 
 def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:
-    with open_source("scene:orbit?frames=5", size=(64, 48)) as source:
+    with open_source("scene:boat?frames=5", size=(64, 48)) as source:
         frames = list(source)
     stack = np.stack([frame.rgb for frame in frames])
     (tmp_path / "a" / "style").mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:
 
 
 def test_outputs_of_another_length_or_size_are_refused(tmp_path: Path) -> None:
-    with open_source("scene:orbit?frames=4", size=(32, 32)) as source, open_sink(f"{tmp_path}/a/", fps=30) as sink:
+    with open_source("scene:boat?frames=4", size=(32, 32)) as source, open_sink(f"{tmp_path}/a/", fps=30) as sink:
         for frame in source:
             sink.write(frame)
     system = FolderSystem(tmp_path)

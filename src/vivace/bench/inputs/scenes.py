@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
-from vivace.worlds import make_scene
-from vivace.worlds.raycast import WORLDS, load_world
-from vivace.worlds.raycast.render import StageScene
+from vivace.worlds import RAYCAST, load_world, make_scene
+from vivace.worlds.raycast.render import RaycastScene
+from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.truth import TruthScene, View
 
 
@@ -45,8 +45,9 @@ class SceneInfo:
 def scene_infos() -> dict[str, SceneInfo]:
     """Return all benchmark scenes by name."""
     infos = {}
-    for name in WORLDS:
+    for name in RAYCAST:
         world = load_world(name)
+        assert isinstance(world, RaycastWorld)
         edits = tuple(Edit(change.key, change.instruction, change.subject) for change in world.changes)
         infos[name] = SceneInfo(name, world.summary, world.challenge, world.subject, edits)
     return infos
@@ -105,10 +106,10 @@ class SceneClip:
         return 1 / Fraction(self.fps).limit_denominator(1001)
 
     def _scene(self, size: tuple[int, int]) -> TruthScene:
-        if self.scene not in WORLDS:
-            raise UsageError(f"no benchmark scene {self.scene!r}; there are {', '.join(WORLDS)}")
+        if self.scene not in RAYCAST:
+            raise UsageError(f"no benchmark scene {self.scene!r}; there are {', '.join(RAYCAST)}")
         scene = make_scene(self.scene, size, self.seed, edit=self.edit)
-        assert isinstance(scene, StageScene)
+        assert isinstance(scene, RaycastScene)
         return scene
 
 

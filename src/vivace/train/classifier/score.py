@@ -18,7 +18,7 @@ from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.style.classifier import CLASSES, NONE, StyleClassifier, working_size
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos, read_evenly
-from vivace.worlds import make_scene, scene_names
+from vivace.worlds import SCENES, make_scene
 
 SIZE = (256, 256)
 LARGE = (512, 512)
@@ -79,7 +79,7 @@ def score(folder: Path, classifier: StyleClassifier, report: Callable[[str], Non
     report("unpainted clips and scenes")
     document: dict[str, Any] = {"version": classifier.version, "clips": sorted(clips), "size": list(SIZE)}
     document["unpainted clips"] = unpainted(judge, [f for frames in clips.values() for f in frames]).document()
-    scenes = [make_scene(name, SIZE, seed=5) for name in scene_names()]
+    scenes = [make_scene(name, SIZE, seed=5) for name in SCENES]
     moments = [[scene.render(time_s) for time_s in (2.0, 7.0)] for scene in scenes]
     document["unpainted scenes"] = unpainted(judge, [f for frames in moments for f in frames]).document()
     report("scenes painted by the teachers")

@@ -14,8 +14,7 @@ from PIL import Image
 
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
 from vivace.train.clips import Segment, read_run
-from vivace.worlds import make_scene, scene_names
-from vivace.worlds.raycast import WORLDS
+from vivace.worlds import PAINTED, make_scene
 
 MANIFEST = "MANIFEST.csv"
 _COPYLEFT = re.compile(r"\b(SA|L?GPL)\b")
@@ -99,7 +98,6 @@ def draw_segments(material: Material, rng: np.random.Generator, count: int) -> l
     The benchmark's worlds are left out: a model must not be trained on what it is judged by.
     """
     segments: list[Segment] = []
-    scenes = [name for name in scene_names() if name not in WORLDS]
     while len(segments) < count:
         pick = rng.random()
         if pick < 0.5 or not material.clips:
@@ -111,7 +109,7 @@ def draw_segments(material: Material, rng: np.random.Generator, count: int) -> l
             # Decoding costs more than painting: a run serves several clips.
             segments.extend([Segment(path.stem, run)] * min(3, count - len(segments)))
         else:
-            name = scenes[int(rng.integers(len(scenes)))]
+            name = PAINTED[int(rng.integers(len(PAINTED)))]
             scene = make_scene(name, (480, 270), seed=int(rng.integers(1 << 30)))
             begin = float(rng.uniform(0, 60))
             segments.append(Segment(f"scene-{name}", np.stack([scene.render(begin + i / 24) for i in range(12)])))

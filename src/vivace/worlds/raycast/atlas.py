@@ -1,4 +1,4 @@
-"""All textures of a stage, prefiltered, picked from smoothly in one go."""
+"""All textures of a shot, prefiltered, picked from smoothly in one go."""
 
 from __future__ import annotations
 

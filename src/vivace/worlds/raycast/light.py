@@ -113,7 +113,7 @@ class Shade:
 
 
 class Shader:
-    """Looks at a stage's solids from the sun and from above. What stands still is looked at once."""
+    """Looks at a shot's solids from the sun and from above. What stands still is looked at once."""
 
     def __init__(self, reach: Reach, shapes: Shapes, casts: NDArray[np.bool_], moves: NDArray[np.bool_]):
         """Prepare. `casts`, `moves`: which rows of the shapes cast shadows, and which of them ever move."""

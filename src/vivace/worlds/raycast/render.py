@@ -1,24 +1,23 @@
-"""A world as a scene: pictures, and the exact truth about them."""
+"""Shots as a scene: pictures, and the exact truth about them."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.errors import UsageError
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
 from vivace.worlds.raycast.backdrop import Backdrop
 from vivace.worlds.raycast.lens import NEAR_M, Lens
 from vivace.worlds.raycast.light import Shader
+from vivace.worlds.raycast.shot import Shot
 from vivace.worlds.raycast.solids import Pose, Solid
 from vivace.worlds.raycast.surface import Looks, faces
 from vivace.worlds.raycast.trace import Pairs, Shapes, Trace, Tracer
-from vivace.worlds.raycast.world import Stage, World
 from vivace.worlds.truth import BACKDROP_ID, View
 
 F32 = NDArray[np.float32]
@@ -35,7 +34,7 @@ _INTERFACE = -1
 class _Geometry:
     """What is where at one moment."""
 
-    shot: int
+    shot_index: int
     setup: _Setup
     lens: Lens
     to_world: Pose
@@ -48,22 +47,22 @@ class _Geometry:
 
 
 class _Setup:
-    """A stage, made ready for rendering."""
+    """A shot, made ready for rendering."""
 
-    def __init__(self, stage: Stage, rng: np.random.Generator, names: dict[str, int]):
-        self.stage = stage
+    def __init__(self, shot: Shot, rng: np.random.Generator, names: dict[str, int]):
+        self.shot = shot
         solids: list[Solid] = []
         identities = [BACKDROP_ID]
         absent, casts, moves = [False], [False], [False]
-        for body in stage.bodies.bodies:
+        for body in shot.bodies.bodies:
             identity = names.setdefault(body.name, len(names) + 1)
             solids += body.solids
             identities += [identity] * len(body.solids)
-            absent += [body.name in stage.absent] * len(body.solids)
-            casts += [body.casts and body.name not in stage.absent] * len(body.solids)
+            absent += [body.name in shot.absent] * len(body.solids)
+            casts += [body.casts and body.name not in shot.absent] * len(body.solids)
             moves += [callable(body.poses)] * len(body.solids)
         # The last row stands for the user interface: -1.
-        identities.append(names.setdefault("interface", len(names) + 1) if stage.interface else BACKDROP_ID)
+        identities.append(names.setdefault("interface", len(names) + 1) if shot.interface else BACKDROP_ID)
         self.identity = np.array(identities, np.uint16)
         self.absent = np.array(absent)
         units, extras = [(1.0, 1.0, 1.0)], [0.0]
@@ -75,39 +74,39 @@ class _Setup:
         kinds = np.array([-1, *(int(solid.kind) for solid in solids)], np.int8)
         self.shapes = Shapes(kinds, np.array(units), np.array(extras))
         self.looks = Looks(solids, rng)
-        self.shader = Shader(stage.reach, self.shapes, np.array(casts), np.array(moves))
-        self.backdrop = Backdrop(stage.backdrop, stage.turn)
+        self.shader = Shader(shot.reach, self.shapes, np.array(casts), np.array(moves))
+        self.backdrop = Backdrop(shot.backdrop, shot.turn)
 
     def poses(self, time_s: float) -> Pose:
         """Return `[p 3 4]`."""
-        bodies = self.stage.bodies.bodies
+        bodies = self.shot.bodies.bodies
         placed = [body.poses(time_s) if callable(body.poses) else body.poses for body in bodies]
         return np.concatenate([np.eye(3, 4)[None], *placed])
 
 
-class StageScene:
-    """A world seen at one size; any moment can be asked for, in any order."""
+class RaycastScene:
+    """Shots seen at one size; any moment can be asked for, in any order."""
 
-    def __init__(self, world: World, size: Size, rng: np.random.Generator, edit: str | None = None):
-        """Build a world. Raises UsageError for an edit it does not have."""
-        changes = {change.key: change for change in world.changes}
-        if edit is not None and edit not in changes:
-            raise UsageError(f"this scene ({world.summary}) has no edit {edit!r}; it has {', '.join(changes)}")
+    def __init__(self, shots: Sequence[Shot], size: Size, seed: int, *, shot_s: float = 0.0):
+        """Make the shots ready.
+
+        Args:
+            shots: shown in turn, for ever.
+            size: `(width, height)`, px.
+            seed: of what is random about surfaces and weather.
+            shot_s: how long each is shown; 0: the first, for ever.
+        """
         self.size = size
-        self._world = world
-        seed = int(rng.integers(2**32))
-        stages = world.build(rng)
-        if edit is not None:
-            stages = [changes[edit].apply(stage) for stage in stages]
+        self._shot_s = shot_s
         names: dict[str, int] = {}
-        self._setups = [_Setup(stage, np.random.default_rng([seed, 1]), names) for stage in stages]
+        self._setups = [_Setup(shot, np.random.default_rng([seed, 1]), names) for shot in shots]
         self.objects: Mapping[int, str] = {identity: name for name, identity in names.items()}
         self._seed = seed
         width, height = size
         self._columns = np.tile(np.arange(width, dtype=np.float32) + np.float32(0.5), height)
         self._rows = np.repeat(np.arange(height, dtype=np.float32) + np.float32(0.5), width)
         self._geometries: OrderedDict[int, _Geometry] = OrderedDict()
-        self._masks = [s.stage.interface.mask(size) if s.stage.interface else None for s in self._setups]
+        self._masks = [s.shot.interface.mask(size) if s.shot.interface else None for s in self._setups]
 
     def render(self, time_s: float) -> Rgb:
         """Return the picture at `time_s`."""
@@ -121,11 +120,11 @@ class StageScene:
         before = self._geometry(ticks_before) if ticks_before >= 0 else None
         width, height = self.size
         depth = here.trace.depth.reshape(height, width).copy()
-        mask = self._masks[here.shot % len(self._setups)]
+        mask = self._masks[here.shot_index % len(self._setups)]
         if mask is not None:
             depth[mask] = 0
         flow, visible = self._flow(here, after)
-        begins = before is None or before.shot != here.shot
+        begins = before is None or before.shot_index != here.shot_index
         flow_back, visible_back = self._flow(here, here if before is None else before)
         if begins:
             flow_back[:], visible_back[:] = 0, False
@@ -140,8 +139,8 @@ class StageScene:
             begins_shot=begins,
         )
 
-    def _shot(self, time_s: float) -> int:
-        return int(time_s / self._world.shot_s + 1e-7) if self._world.shot_s else 0
+    def _shot_index(self, time_s: float) -> int:
+        return int(time_s / self._shot_s + 1e-7) if self._shot_s else 0
 
     def _geometry(self, ticks: int) -> _Geometry:
         known = self._geometries.get(ticks)
@@ -149,9 +148,9 @@ class StageScene:
             self._geometries.move_to_end(ticks)
             return known
         time_s = ticks / _TICKS_PER_S
-        shot = self._shot(time_s)
-        setup = self._setups[shot % len(self._setups)]
-        lens = setup.stage.camera(time_s).lens(self.size)
+        shot_index = self._shot_index(time_s)
+        setup = self._setups[shot_index % len(self._setups)]
+        lens = setup.shot.camera(time_s).lens(self.size)
         to_world = setup.shapes.to_world(setup.poses(time_s))
         tracer = Tracer(lens, setup.shapes, to_world, setup.absent)
         pairs = tracer.pairs()
@@ -159,10 +158,10 @@ class StageScene:
         trace = tracer.trace(pairs, *plane)
         width, height = self.size
         surface = trace.solid.reshape(height, width)
-        mask = self._masks[shot % len(self._setups)]
+        mask = self._masks[shot_index % len(self._setups)]
         if mask is not None:
             surface = np.where(mask, np.int32(_INTERFACE), surface)
-        geometry = _Geometry(shot, setup, lens, to_world, tracer, pairs, (plane[0], plane[1]), trace, surface)
+        geometry = _Geometry(shot_index, setup, lens, to_world, tracer, pairs, (plane[0], plane[1]), trace, surface)
         self._geometries[ticks] = geometry
         while len(self._geometries) > _KEPT:
             self._geometries.popitem(last=False)
@@ -170,7 +169,7 @@ class StageScene:
 
     def _picture(self, ticks: int) -> Rgb:
         geometry = self._geometry(ticks)
-        setup, stage, time_s = geometry.setup, geometry.setup.stage, ticks / _TICKS_PER_S
+        setup, shot, time_s = geometry.setup, geometry.setup.shot, ticks / _TICKS_PER_S
         width, height = self.size
         surface = faces(setup.shapes, geometry.lens, geometry.to_world, geometry.trace, geometry.plane)
         edge = self._edges(surface.reshape(height, width)).reshape(-1)
@@ -182,7 +181,7 @@ class StageScene:
             np.concatenate([geometry.trace.depth[inner], fine.depth]),
         )
         x, y = (np.concatenate([whole[inner], part]) for whole, part in zip(geometry.plane, fine_plane, strict=True))
-        light = stage.light(time_s)
+        light = shot.light(time_s)
         shade = setup.shader.shade(light, geometry.to_world)
         colours = setup.looks.shaded(
             geometry.lens, setup.shapes, geometry.to_world, samples, (x, y), light, shade, setup.backdrop
@@ -192,10 +191,10 @@ class StageScene:
         picture[:, outline] = colours[:, len(inner) :].reshape(3, len(_SUBSAMPLES), -1).mean(axis=1)
         rows = (picture * 255 + np.float32(0.5)).T.reshape(height, width, 3)
         canvas: Rgb = np.ascontiguousarray(rows, np.uint8)
-        if stage.weather is not None:
-            canvas = stage.weather(canvas, np.random.default_rng([self._seed, ticks]), time_s)
-        if stage.interface is not None:
-            stage.interface.draw(canvas, time_s)
+        if shot.weather is not None:
+            canvas = shot.weather(canvas, np.random.default_rng([self._seed, ticks]), time_s)
+        if shot.interface is not None:
+            shot.interface.draw(canvas, time_s)
         return canvas
 
     def _outline(
@@ -234,7 +233,7 @@ class StageScene:
         width, height = self.size
         flow = np.zeros((height * width, 2), np.float32)
         surface = here.surface.reshape(-1)
-        if there.shot != here.shot:
+        if there.shot_index != here.shot_index:
             return flow.reshape(height, width, 2), np.zeros((height, width), bool)
         same_lens = bool(np.array_equal(here.lens.pose, there.lens.pose)) and here.lens.focal_px == there.lens.focal_px
         still = np.zeros(len(here.to_world) + 1, bool)

@@ -73,7 +73,7 @@ class Body:
 
 @dataclass
 class Bodies:
-    """The bodies of a stage, in the order they were added."""
+    """The bodies of a shot, in the order they were added."""
 
     bodies: list[Body] = field(default_factory=list)
 

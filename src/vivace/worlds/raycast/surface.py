@@ -23,7 +23,7 @@ _SNOW = (0.86, 0.90, 0.97)
 
 
 class Looks:
-    """The materials of a stage's solids as arrays; row 0 stands for the backdrop."""
+    """The materials of a shot's solids as arrays; row 0 stands for the backdrop."""
 
     def __init__(self, solids: list[Solid], rng: np.random.Generator):
         """Load the textures the solids need."""

@@ -26,7 +26,7 @@ _FAR = np.float32(np.inf)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shapes:
-    """The solids of a stage as arrays; row 0 stands for the backdrop."""
+    """The solids of a shot as arrays; row 0 stands for the backdrop."""
 
     kind: NDArray[np.int8]
     unit: NDArray[np.float64]

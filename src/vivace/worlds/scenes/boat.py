@@ -22,6 +22,7 @@ from vivace.worlds.paint import (
     to_bytes,
     tone,
 )
+from vivace.worlds.scene import PaintedWorld
 
 _HORIZON = 0.52
 _SUN = 0.34
@@ -37,7 +38,7 @@ _SEA: tuple[tuple[float, Colour], ...] = (
 """Colour of the waves from far to near."""
 
 
-class Scene:
+class Boat:
     """The boat; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
@@ -199,3 +200,6 @@ def _paint_gull(side: int, lift: float) -> Rgba:
             brush.line(points, fill=(52, 44, 70), width=width, joint="curve")
 
     return draw((side, side), paint)
+
+
+WORLD = PaintedWorld("a sailing boat on the waves at sunset", Boat)

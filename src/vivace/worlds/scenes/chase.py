@@ -9,6 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, house, put, toy_car, tree
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -23,7 +24,7 @@ from vivace.worlds.raycast.solids import (
     scaled,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 RED: Rgb01 = (0.88, 0.14, 0.12)
 _RADIUS = 32.0
@@ -41,7 +42,7 @@ def _ring(radius: float, level: float, material: Material) -> Solid:
     return tube(radius, 0.5 * level, material)
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the track; its middle is the origin."""
     bodies = Bodies()
     ground(bodies, Material("grass", (0.95, 1.0, 0.85), 3.0), half=160)
@@ -119,7 +120,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         return Camera((x, 2.15 + shake, z), (tx, 0.95, tz), 0.95, roll=0.03 * math.cos(1.1 * time_s))
 
     reach = Reach((0, 0, 0), _RADIUS + 12, 1024)
-    return [Stage(bodies, camera, _light, "summit", turn=float(rng.uniform(-3, 3)), reach=reach)]
+    return [Shot(bodies, camera, _light, "summit", turn=float(rng.uniform(-3, 3)), reach=reach)]
 
 
 def _ahead(time_s: float) -> float:
@@ -138,7 +139,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a car chase around a wooded hill, the camera racing behind",
     challenge="fast motion: tens of pixels a frame near the camera",
     subject="red car",

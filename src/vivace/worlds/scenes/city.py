@@ -22,6 +22,7 @@ from vivace.worlds.paint import (
     to_bytes,
     tone,
 )
+from vivace.worlds.scene import PaintedWorld
 
 HORIZON = 0.74
 """Height of the pavement's edge, as a share of the picture."""
@@ -30,7 +31,7 @@ _SPEED = 0.28
 _CAR_COLOURS: tuple[Colour, ...] = ((214, 64, 52), (240, 190, 60), (70, 130, 200), (235, 235, 230), (60, 150, 120))
 
 
-class Scene:
+class City:
     """The city; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
@@ -229,3 +230,6 @@ class Scene:
                 brush.ellipse(((x - 0.09) * u, 0.71 * u, (x + 0.09) * u, 0.89 * u), fill=(150, 150, 160))
 
         return draw(size, paint)
+
+
+WORLD = PaintedWorld("a skyline at dusk with traffic, seen from a moving car", City)

@@ -10,14 +10,15 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import column, planter, put
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Rgb01, at, ball, box, built, moving, tube
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 TOGA: Rgb01 = (0.88, 0.20, 0.24)
 SASH: Rgb01 = (0.96, 0.78, 0.26)
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the colonnade."""
     bodies = Bodies()
     bodies.add(
@@ -74,7 +75,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         return at(x, 0.17 + 0.12 * abs(math.sin(3 * time_s)), z, yaw=heading, pitch=way / 0.17)
 
     bodies.add("ball", ball(hoop, 0.17), moving(roll_on, at(0, 0, 0)))
-    return [Stage(bodies, _camera, _light, "sea", turn=float(rng.uniform(-2, 2)), reach=Reach((0, 0.5, 3.6), 6.2, 512))]
+    return [Shot(bodies, _camera, _light, "sea", turn=float(rng.uniform(-2, 2)), reach=Reach((0, 0.5, 3.6), 6.2, 512))]
 
 
 def _camera(time_s: float) -> Camera:
@@ -94,7 +95,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="people walk behind the columns of a colonnade by the sea",
     challenge="occlusion: what vanishes must come back as it was",
     subject="woman in red",

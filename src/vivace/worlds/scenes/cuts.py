@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from vivace.worlds.raycast.lens import Camera
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Rgb01
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.scenes import columns, lights, table, walkers
 
 SHOT_S = 0.625
@@ -17,7 +18,7 @@ SHOT_S = 0.625
 _BLUE: Rgb01 = (0.14, 0.30, 0.80)
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return a plaza, the same from the side, a table, a lamp-lit room, a colonnade at dusk."""
     plaza = walkers.build(rng)[0]
     return [
@@ -34,7 +35,7 @@ def _close(time_s: float) -> Camera:
     return Camera((-3.4, 1.6, -0.2 + sway), (0.6, 1.15, 3.4), 1.25)
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="hard cuts between a plaza, a table, a lamp-lit room and a colonnade",
     challenge="hard cuts: nothing may be carried over",
     subject="red jacket",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
+from vivace.worlds.scene import PaintedWorld
 
 _PICTURES = ("astronaut", "cat", "coffee", "rocket")
 
@@ -21,7 +22,7 @@ _ZOOM = (0.74, 0.98)
 """Share of the picture's shorter way that is seen, at the closest and the widest."""
 
 
-class Scene:
+class Gallery:
     """The gallery; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
@@ -65,3 +66,6 @@ def _prepared(name: str, size: Size) -> Image.Image:
     wanted = 1.35 * max(size[0] / picture.width, size[1] / picture.height)
     shape = (max(2, round(picture.width * wanted)), max(2, round(picture.height * wanted)))
     return picture.resize(shape, Image.Resampling.LANCZOS)
+
+
+WORLD = PaintedWorld("public-domain photographs under a slowly moving camera, with hard cuts", Gallery)

@@ -11,6 +11,7 @@ from vivace.worlds.raycast.hud import GameInterface
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, put, tree
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -24,7 +25,7 @@ from vivace.worlds.raycast.solids import (
     carried,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 CAPE: Rgb01 = (0.80, 0.16, 0.20)
 _RADIUS = 14.0
@@ -55,7 +56,7 @@ def _ruin(rng: np.random.Generator) -> Prop:
     )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the island; the path goes around its middle."""
     bodies = Bodies()
     ground(bodies, Material("water", (0.9, 1.05, 1.1), 8, gloss=0.7), half=150, name="sea", level=-0.8)
@@ -189,7 +190,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         hx, hz = _around(angle + 0.12, _RADIUS + 0.6 * math.sin(0.9 * time_s - 0.2))
         return Camera((x, 2.15, z), (hx, 1.22, hz), 1.02)
 
-    stage = Stage(
+    shot = Shot(
         bodies,
         camera,
         _light,
@@ -198,7 +199,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         reach=Reach((0, 0, 0), _RADIUS + 9, 768),
         interface=GameInterface(_LAP_S),
     )
-    return [stage]
+    return [shot]
 
 
 def _light(_: float) -> Light:
@@ -212,7 +213,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a third-person adventure game with health, map and text drawn over it",
     challenge="text and user interface that must stay readable and still",
     subject="cape",

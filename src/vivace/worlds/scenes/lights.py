@@ -9,6 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import put
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -22,7 +23,7 @@ from vivace.worlds.raycast.solids import (
     pill,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 SOFA: Rgb01 = (0.24, 0.50, 0.54)
 _CYCLE_S = 16.0
@@ -46,7 +47,7 @@ def _sofa() -> Prop:
     )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the living room."""
     bodies = Bodies()
     papers: tuple[Rgb01, ...] = ((0.93, 0.86, 0.74), (0.76, 0.84, 0.80), (0.88, 0.78, 0.74))
@@ -153,7 +154,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     )
     # A clip that lasts but a second shows the lamp being switched on.
     lag = 3.5 + float(rng.uniform(0.1, 0.4))
-    return [Stage(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.6, 0.9), 3.1, 512))]
+    return [Shot(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.6, 0.9), 3.1, 512))]
 
 
 def _camera(time_s: float) -> Camera:
@@ -189,7 +190,7 @@ def _switched(hour: float, on: float, off: float) -> float:
     return min(1.0, max(0.0, (hour - on) * ramp)) * min(1.0, max(0.0, (off - hour) * ramp))
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a living room where the sun moves and a lamp is switched on and off",
     challenge="lighting change: brightness moves although nothing else does",
     subject="sofa",

@@ -9,6 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import put, toy_car
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -21,7 +22,7 @@ from vivace.worlds.raycast.solids import (
     stack,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 CAR: Rgb01 = (0.95, 0.66, 0.10)
 _BRICKS: tuple[Rgb01, ...] = (
@@ -33,7 +34,7 @@ _BRICKS: tuple[Rgb01, ...] = (
 )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the room."""
     bodies = Bodies()
     paper = Material("plaster", ((0.66, 0.80, 0.88), (0.95, 0.84, 0.66), (0.78, 0.86, 0.72))[int(rng.integers(3))], 2.2)
@@ -160,7 +161,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
         return at(x, 0.016, z, yaw=math.atan2(-1.12 * math.sin(angle), 0.72 * math.cos(angle)))
 
     bodies.add("toy car", solids, moving(drive, poses))
-    return [Stage(bodies, _camera, _light, "day", reach=Reach((0.1, 0.5, 0.7), 3.0, 544))]
+    return [Shot(bodies, _camera, _light, "day", reach=Reach((0.1, 0.5, 0.7), 3.0, 544))]
 
 
 def _lighter(tint: Rgb01) -> Rgb01:
@@ -184,7 +185,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a toy car drives around a carpet; the camera and all else stand perfectly still",
     challenge="static camera, one mover: everything else must stay untouched",
     subject="toy car",

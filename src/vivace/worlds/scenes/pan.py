@@ -10,6 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, put, tree
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -25,7 +26,7 @@ from vivace.worlds.raycast.solids import (
     pill,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 BARN: Rgb01 = (0.86, 0.40, 0.34)
 _SAILS: tuple[Rgb01, ...] = ((0.90, 0.26, 0.20), (0.95, 0.90, 0.80), (0.30, 0.46, 0.72))
@@ -85,7 +86,7 @@ def _barn() -> Prop:
     )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the meadow."""
     bodies = Bodies()
     ground(bodies, Material("grass", (1.0, 1.0, 0.9), 2.6), half=90)
@@ -125,7 +126,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     )
     start = float(rng.uniform(0, 1))
     bodies.add("hiker", figure(hiker), walker(hiker, oval((0.5, 7.2), (4.6, 0.8), 31, start=3.4 + start)))
-    return [Stage(bodies, _camera, _light, "summit", turn=float(rng.uniform(-3, 3)), reach=Reach((0, 0, 8), 11, 512))]
+    return [Shot(bodies, _camera, _light, "summit", turn=float(rng.uniform(-3, 3)), reach=Reach((0, 0, 8), 11, 512))]
 
 
 def _camera(time_s: float) -> Camera:
@@ -145,7 +146,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="an alpine meadow with a windmill, seen by a camera that turns on the spot",
     challenge="camera pan: everything moves, nothing comes nearer",
     subject="barn",

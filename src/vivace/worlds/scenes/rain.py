@@ -10,9 +10,10 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, Path, figure, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import ground, house, house_width, put, street_lamp, toy_car, tree
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Pose, Rgb01, at, box, built, moving, scaled, tube
 from vivace.worlds.raycast.weather import rain
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 UMBRELLA: Rgb01 = (0.90, 0.18, 0.16)
 _LAMPS = ((-3.4, 4.6), (3.0, 4.6), (-0.6, 12.5))
@@ -40,7 +41,7 @@ def _to_and_fro(z: float, reach: float, speed: float, start: float) -> Path:
     return place
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the street."""
     bodies = Bodies()
     ground(bodies, Material("asphalt", (0.72, 0.76, 0.86), 3.0, gloss=0.5), half=60, name="street")
@@ -166,7 +167,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
 
         bodies.add(f"car {index + 1}", solids, moving(drive, poses))
     return [
-        Stage(
+        Shot(
             bodies,
             _camera,
             _light,
@@ -197,7 +198,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a street at dusk in driving rain, seen by a noisy sensor",
     challenge="rain and noise: change that is no motion",
     subject="red umbrella",

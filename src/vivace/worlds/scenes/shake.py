@@ -10,6 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, st
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import ground, house, planter, put
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -24,7 +25,7 @@ from vivace.worlds.raycast.solids import (
     pill,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 AWNING: Rgb01 = (0.98, 0.80, 0.36)
 """Of the middle stall."""
@@ -62,7 +63,7 @@ def _stall(rng: np.random.Generator, awning: Rgb01) -> Prop:
     return built(*parts)
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the market."""
     bodies = Bodies()
     ground(bodies, Material("stone", (0.86, 0.82, 0.78), 1.5), half=40)
@@ -136,7 +137,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     bodies.add("shopper", figure(lady), walker(lady, oval((0.0, 2.3), (2.4, 0.4), 21, start=3.6 + start), gait=0.9))
     boy = Outfit((0.95, 0.80, 0.28), (0.24, 0.36, 0.55), hair=HAIRS[0], skin=SKINS[1], cloth="stripes", height_m=1.3)
     bodies.add("boy", figure(boy), walker(boy, oval((0.2, 1.5), (1.9, 0.45), -11, start=1.0 - start), gait=1.2))
-    return [Stage(bodies, camera, _light, "day", turn=float(rng.uniform(-2, 2)), reach=Reach((0.2, 0, 3.4), 5.6, 448))]
+    return [Shot(bodies, camera, _light, "day", turn=float(rng.uniform(-2, 2)), reach=Reach((0.2, 0, 3.4), 5.6, 448))]
 
 
 def camera(time_s: float) -> Camera:
@@ -165,7 +166,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a street market filmed with a hand-held camera",
     challenge="camera shake: small fast motion of the whole picture",
     subject="middle stall",

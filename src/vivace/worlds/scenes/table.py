@@ -9,14 +9,15 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import put
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Pose, at, ball, box, moving, pill, stack, tube
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 VASE = (0.22, 0.46, 0.78)
 _TOP = 0.76
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the room with the table."""
     bodies = Bodies()
     spin = float(rng.uniform(0, 6.28))
@@ -124,7 +125,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     )
     bodies.add("clock", box(0.006, 0.033, 0.004, IRON_DARK), lambda t: _hand(t, 0.35))
     bodies.add("clock", box(0.004, 0.036, 0.004, IRON_DARK), lambda t: _hand(t, 1.8))
-    return [Stage(bodies, _camera, _light, "day", reach=Reach((0, 0.7, 0.8), 3.3, 576))]
+    return [Shot(bodies, _camera, _light, "day", reach=Reach((0, 0.7, 0.8), 3.3, 576))]
 
 
 IRON_DARK = Material("plain", (0.1, 0.1, 0.12), 1)
@@ -213,7 +214,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="flowers, fruit and books on a table, circled slowly",
     challenge="fine texture and highlights under a slow orbit",
     subject="vase",

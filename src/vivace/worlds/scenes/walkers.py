@@ -10,8 +10,9 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, st
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import bench, ground, house, house_width, planter, put, street_lamp, tree
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Rgb01, at, ball, carried, moving, stack, tube
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 RED: Rgb01 = (0.84, 0.17, 0.14)
 CLOTHES: tuple[Rgb01, ...] = (
@@ -114,7 +115,7 @@ def square(bodies: Bodies, rng: np.random.Generator) -> None:
         )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the plaza with its people."""
     bodies = Bodies()
     square(bodies, rng)
@@ -162,7 +163,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
     waving = Outfit(CLOTHES[colours[4]], (0.30, 0.30, 0.36), hair=HAIRS[2], skin=SKINS[0], skirt=True, height_m=1.66)
     bodies.add("waving woman", figure(waving), stander(waving, at(-2.75, 0, 2.5, yaw=2.5), wave_hz=1.1))
     return [
-        Stage(bodies, _camera, daylight, "day", turn=float(rng.uniform(-1.5, 1.5)), reach=Reach((0, 0, 4.2), 6.6, 448))
+        Shot(bodies, _camera, daylight, "day", turn=float(rng.uniform(-1.5, 1.5)), reach=Reach((0, 0, 4.2), 6.6, 448))
     ]
 
 
@@ -184,7 +185,7 @@ def daylight(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="people walking past each other on a plaza",
     challenge="articulated motion and mutual occlusion",
     subject="red jacket",

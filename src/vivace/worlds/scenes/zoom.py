@@ -10,6 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, Outfit, figure, stander
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import ground, house, put
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -25,7 +26,7 @@ from vivace.worlds.raycast.solids import (
     pill,
     tube,
 )
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 
 STRIPE: Rgb01 = (0.86, 0.22, 0.18)
 
@@ -65,7 +66,7 @@ def _boat() -> Prop:
     )
 
 
-def build(rng: np.random.Generator) -> list[Stage]:
+def build(rng: np.random.Generator) -> list[Shot]:
     """Return the coast."""
     bodies = Bodies()
     ground(bodies, Material("water", (0.9, 0.95, 1.0), 7, gloss=0.9), half=160, name="sea")
@@ -133,7 +134,7 @@ def build(rng: np.random.Generator) -> list[Stage]:
             gull,
         )
     return [
-        Stage(
+        Shot(
             bodies, _camera, _light, "dusk", turn=float(rng.uniform(-0.6, 0.2)), reach=Reach((0.6, 0.5, 9.5), 6.5, 448)
         )
     ]
@@ -158,7 +159,7 @@ def _light(_: float) -> Light:
     )
 
 
-WORLD = World(
+WORLD = RaycastWorld(
     summary="a lighthouse at dusk, seen by a camera that zooms in and out",
     challenge="zoom: the picture grows and shrinks about its middle",
     subject="lighthouse",

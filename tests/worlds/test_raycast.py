@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from vivace.errors import UsageError
-from vivace.worlds import make_scene
-from vivace.worlds.raycast import WORLDS, load_world
+from vivace.worlds import RAYCAST, load_world, make_scene
 from vivace.worlds.raycast.lens import Camera, Lens, looking
 from vivace.worlds.raycast.light import Light, Reach
-from vivace.worlds.raycast.render import StageScene
+from vivace.worlds.raycast.render import RaycastScene
+from vivace.worlds.raycast.shot import Change, Shot
 from vivace.worlds.raycast.solids import Bodies, Kind, Material, Solid, at, ball, box, moving, pill, tube
 from vivace.worlds.raycast.trace import Shapes, Tracer
-from vivace.worlds.raycast.world import Change, Stage, World
+from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.truth import BACKDROP_ID, View
 
 SIZE = (96, 64)
@@ -31,10 +31,10 @@ def scene_of(
     *,
     size: tuple[int, int] = SIZE,
     changes: tuple[Change, ...] = (),
-) -> StageScene:
+) -> RaycastScene:
     """A world made for a test, in plain light."""
-    stage = Stage(bodies, camera, lambda _: Light(), "day", reach=Reach((0, 0, 5), 6, 64))
-    return StageScene(World("", "", "", changes, lambda _: [stage]), size, np.random.default_rng(0))
+    shot = Shot(bodies, camera, lambda _: Light(), "day", reach=Reach((0, 0, 5), 6, 64))
+    return RaycastWorld("", "", "", changes, lambda _: [shot]).scene(size, np.random.default_rng(0))
 
 
 def focal_px(size: tuple[int, int], focal: float) -> float:
@@ -206,15 +206,15 @@ def test_rays_stop_at_the_surface_and_never_inside(kind: Kind) -> None:
 # --- laws of every world ---
 
 
-@pytest.fixture(scope="module", params=list(WORLDS))
-def pair(request: pytest.FixtureRequest) -> tuple[str, StageScene, View, View]:
+@pytest.fixture(scope="module", params=RAYCAST)
+def pair(request: pytest.FixtureRequest) -> tuple[str, RaycastScene, View, View]:
     """Two frames in a row of a world."""
     scene = make_scene(request.param, (128, 96))
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     return request.param, scene, scene.view(1.0, FRAME_S), scene.view(1.0 + FRAME_S, FRAME_S)
 
 
-def test_a_view_is_complete_and_shows_what_render_shows(pair: tuple[str, StageScene, View, View]) -> None:
+def test_a_view_is_complete_and_shows_what_render_shows(pair: tuple[str, RaycastScene, View, View]) -> None:
     name, scene, view, _ = pair
     assert np.array_equal(view.rgb, make_scene(name, (128, 96)).render(1.0))
     assert view.depth.shape == view.ids.shape == view.visible.shape == view.visible_back.shape == (96, 128)
@@ -228,7 +228,7 @@ def test_a_view_is_complete_and_shows_what_render_shows(pair: tuple[str, StageSc
     assert view.visible.mean() > 0.6
 
 
-def test_flow_there_and_back_agree_and_carry_identities(pair: tuple[str, StageScene, View, View]) -> None:
+def test_flow_there_and_back_agree_and_carry_identities(pair: tuple[str, RaycastScene, View, View]) -> None:
     _, _, view, after = pair
     y, x = np.nonzero(view.visible)
     there = view.flow[y, x]
@@ -244,7 +244,7 @@ def test_flow_there_and_back_agree_and_carry_identities(pair: tuple[str, StageSc
 @pytest.mark.parametrize("name", ["pan", "zoom", "shake", "chase", "game", "walkers"])
 def test_the_flow_explains_the_picture(name: str) -> None:
     scene = make_scene(name, (160, 128))
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     time_s = 2.5
     before, now = scene.view(time_s - FRAME_S, FRAME_S), scene.view(time_s, FRAME_S)
     moved = now.visible_back & (np.abs(now.flow_back).max(axis=-1) > 0.25)
@@ -258,8 +258,8 @@ def test_the_flow_explains_the_picture(name: str) -> None:
 
 def test_looking_at_other_moments_changes_no_truth() -> None:
     first, second = (make_scene("columns", SIZE) for _ in range(2))
-    assert isinstance(first, StageScene)
-    assert isinstance(second, StageScene)
+    assert isinstance(first, RaycastScene)
+    assert isinstance(second, RaycastScene)
     for index in (3, 40, 7):
         second.view(index * FRAME_S, FRAME_S)
     one, two = first.view(8 * FRAME_S, FRAME_S), second.view(8 * FRAME_S, FRAME_S)
@@ -272,7 +272,7 @@ def test_looking_at_other_moments_changes_no_truth() -> None:
 
 def test_around_the_mover_not_a_bit_changes() -> None:
     scene, empty = make_scene("mover", (128, 128)), make_scene("mover", (128, 128), edit="remove")
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     assert np.array_equal(empty.render(0.0), empty.render(3.7))
     views = [scene.view(time_s, FRAME_S) for time_s in (2.0, 2.0 + FRAME_S)]
     car = next(identity for identity, name in scene.objects.items() if name == "toy car")
@@ -288,7 +288,7 @@ def test_around_the_mover_not_a_bit_changes() -> None:
 
 def test_a_cut_begins_a_shot_and_nothing_is_seen_across_it() -> None:
     scene = make_scene("cuts", SIZE)
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     # Shots last 15 frames, and there are five in turn.
     views = {index: scene.view(index * FRAME_S, FRAME_S) for index in (0, 1, 14, 15, 16, 30, 75)}
     assert [index for index, view in views.items() if view.begins_shot] == [0, 15, 30, 75]
@@ -302,7 +302,7 @@ def test_a_cut_begins_a_shot_and_nothing_is_seen_across_it() -> None:
 
 def test_the_interface_of_the_game_is_a_still_surface_in_front() -> None:
     scene = make_scene("game", (160, 120))
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     view, later = scene.view(1.0, FRAME_S), scene.view(4.0, FRAME_S)
     interface = next(identity for identity, name in scene.objects.items() if name == "interface")
     there = view.ids == interface
@@ -316,7 +316,7 @@ def test_the_interface_of_the_game_is_a_still_surface_in_front() -> None:
 
 def test_rain_and_noise_are_of_their_frame_and_no_part_of_the_truth() -> None:
     scene = make_scene("rain", SIZE)
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     one, two = scene.view(1.0, FRAME_S), scene.view(1.0 + FRAME_S, FRAME_S)
     still = one.visible & (np.abs(one.flow).max(axis=-1) < 0.05)
     assert still.mean() > 0.5
@@ -336,21 +336,21 @@ def test_the_lamp_lights_the_room() -> None:
 # --- edits ---
 
 EDITED_S = 0.7
-EDITS = [(name, change.key) for name in WORLDS for change in load_world(name).changes]
+EDITS = [(name, change.key) for name in RAYCAST for change in load_world(name).changes]
 
 
-def plain_and_edited(name: str, key: str) -> tuple[StageScene, View, View]:
+def plain_and_edited(name: str, key: str) -> tuple[RaycastScene, View, View]:
     plain, view = plain_at(name, EDITED_S)
     edited = make_scene(name, SIZE, edit=key)
-    assert isinstance(edited, StageScene)
+    assert isinstance(edited, RaycastScene)
     assert plain.objects == edited.objects
     return plain, view, edited.view(EDITED_S, FRAME_S)
 
 
 @cache
-def plain_at(name: str, time_s: float) -> tuple[StageScene, View]:
+def plain_at(name: str, time_s: float) -> tuple[RaycastScene, View]:
     scene = make_scene(name, SIZE)
-    assert isinstance(scene, StageScene)
+    assert isinstance(scene, RaycastScene)
     return scene, scene.view(time_s, FRAME_S)
 
 
@@ -398,7 +398,7 @@ def test_an_edit_changes_what_it_says_and_nothing_else(name: str, key: str) -> N
 def test_an_edit_that_is_none_names_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"fog.*recolour"):
         make_scene("mover", SIZE, edit="fog")
-    with pytest.raises(UsageError, match="city cannot be edited"):
+    with pytest.raises(UsageError, match="city has no edit 'night'; it has none, unlike walkers"):
         make_scene("city", SIZE, edit="night")
 
 
