@@ -18,8 +18,9 @@ from vivace.cli.loading import LoadFlags, texts_by_name
 from vivace.cli.steer import steer
 from vivace.errors import SinkWriteError, UsageError
 from vivace.media.frame import Frame
+from vivace.media.images import ImagesSink
 from vivace.media.open import open_source
-from vivace.media.sink import NullSink
+from vivace.media.sink import NullSink, Sink
 from vivace.models.base import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
@@ -211,24 +212,47 @@ def test_several_outputs_get_every_frame(loads: Loads, tmp_path: Path, capsys: p
         assert len(list(source)) == 5
     assert len(list(second.iterdir())) == 5
     said = capsys.readouterr().out
-    assert f"5 of them to {second}" in said
-    assert "5 of them to null, 0 lost" in said
+    assert f"5 to {second}" in said
+    assert "5 to null, 0 lost" in said
 
 
 @pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize(("failing", "kind"), [("null", NullSink), ("frames/", ImagesSink)])
 def test_an_output_that_fails_is_told_and_the_others_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    failing: str,
+    kind: type[Sink],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_sink: NullSink, _frame: Frame) -> None:
-        raise SinkWriteError("null: writing failed (No space left on device)")
+    """Whether it is the first, which the run itself writes to, or one beside it, which has a thread of its own."""
 
-    monkeypatch.setattr(NullSink, "write", fail)
-    video = tmp_path / "a.mp4"
+    def fail(_sink: Sink, _frame: Frame) -> None:
+        raise SinkWriteError(f"{failing}: writing failed (No space left on device)")
+
+    monkeypatch.setattr(kind, "write", fail)
+    monkeypatch.chdir(tmp_path)
     run = ["run", "scene:gallery", "--size", "32x16", "--max-frames", "5", "-p", "red", "--every-frame"]
-    assert main([*run, "-o", str(video), "-o", "null"]) == 3
-    with open_source(video) as source:
+    outputs = ["a.mp4", failing] if failing == "null" else [failing, "a.mp4"]
+    assert main([*run, "-o", outputs[0], "-o", outputs[1]]) == 3
+    with open_source("a.mp4") as source:
         assert len(list(source)) == 5
-    assert "No space left on device" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "No space left on device" in said.err
+    assert "5 " in said.out
+    assert "a.mp4" in said.out
+
+
+@pytest.mark.usefixtures("loads")
+def test_a_run_whose_outputs_have_all_failed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_sink: Sink, _frame: Frame) -> None:
+        raise SinkWriteError("writing failed (No space left on device)")
+
+    for kind in (NullSink, ImagesSink):
+        monkeypatch.setattr(kind, "write", fail)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "scene:gallery", "--size", "32x16", "-p", "red", "-o", "frames/", "-o", "null"]) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("loads")
@@ -239,6 +263,7 @@ def test_an_output_that_fails_is_told_and_the_others_go_on(
         (["a.mp4", "./a.mp4"], "a.mp4 is given twice"),
         (["null", "nowhere/a.mp4"], "there is no folder nowhere"),
         (["a.mp4", "a.xyz"], "unknown kind of file .xyz"),
+        (["frames/", "a.xyz"], "unknown kind of file .xyz"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_and_none_is_left_behind(

@@ -291,9 +291,11 @@ def test_with_a_secret_everything_but_health_and_the_page_needs_a_token(tmp_path
         assert client.get("/v1/config").json()["token_needed"] is True
         missing = client.post("/v1/sessions", json={})
         assert error(missing) == (401, "no_token")
-        assert missing.headers["www-authenticate"] == "Bearer"
         wrong = client.get("/v1/models", headers={"authorization": "Bearer v1.a.b"})
         assert error(wrong) == (401, "bad_token")
+        for refused in (missing, wrong, client.get("/metrics"), client.post("/whip"), client.get("/v1/sessions/x")):
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
         assert status("POST", "/v1/sessions", "view", json={}) == 403
         assert status("POST", "/v1/sessions", "publish", json={}) == 201
         (session,) = server.hub.sessions()

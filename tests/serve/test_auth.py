@@ -123,6 +123,8 @@ def test_no_algorithm_is_taken_but_the_one(algorithm: str) -> None:
         ({"scope": "admin", "session": "abc"}, "its scope is view"),
         ({"scope": "view", "session": 3}, "session: "),
         ({"jti": None}, "jti: |JWT ID"),
+        ({"jti": ""}, "jti: "),
+        ({"scope": "view", "session": ""}, "session: "),
         ({"nbf": time.time() + 86_400}, "not yet valid"),
         ({"aud": "another"}, "[Aa]udience"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from fractions import Fraction
 
@@ -128,6 +129,19 @@ def test_the_rate_counts_runs_and_not_the_pauses_between_them():
     assert stats.fps == pytest.approx(10.0)
     assert stats.recent_fps == pytest.approx(10.0)
     assert stats.time_to_first_frame_ms == pytest.approx(1000.0)
+
+
+def test_frames_that_a_step_gives_at_once_have_no_rate_among_them():
+    account = Account()
+    account.begin(0.0)
+    for step in range(3):
+        assert stats_of(account).fps is None or step == 2
+        for frame in range(12):
+            made = dataclasses.replace(frame_of(0), marks={"refine": float(step)})
+            account.shown(made, 1.0 + step + frame * 1e-4)
+    stats = stats_of(account)
+    assert stats.fps == pytest.approx(12.0)
+    assert stats.recent_fps == pytest.approx(12.0, rel=0.5)
 
 
 def test_prompt_to_pixel_ends_with_the_first_frame_made_with_the_prompt():

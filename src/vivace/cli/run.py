@@ -59,6 +59,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     sizes: dict[int, tuple[Size, Size]] = {}
     """Of photographs by index, before and after."""
     stream: Stream | None = None
+    player: _Player | None = None
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
         sink, *more = open_targets(options.output, spec, source)
@@ -101,15 +102,15 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
             say.print(f"note: {warning}")
         if sizes and options.size is None and (note := _shrunk(sizes, source, stream)):
             say.print(f"note: {note}")
-        if sink.frames_written or failure is None:
+        if failure is None or sink.frames_written or any(outlet.frames_written for outlet in outlets):
             summarise = stills_summary if sink.stills else summary
             elapsed_s = time.monotonic() - began_s
             print(summarise(stream.stats(), sink.frames_written, sink.name, elapsed_s))
             for outlet in outlets:
-                print(f"{outlet.frames_written} of them to {outlet.sink.name}, {outlet.frames_dropped} lost")
+                print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
         if options.stats is not None:
             write_stats(options.stats, stream.stats().to_dict())
-    for failed in (failure, *(outlet.error for outlet in outlets)):
+    for failed in (None if player is None else player.failure, failure, *(outlet.error for outlet in outlets)):
         if failed is not None:
             raise failed
     return EXIT_INTERRUPTED if interrupted else 0
@@ -126,27 +127,47 @@ class _Player:
     line: LiveLine
     keys: PromptLine
     interrupt: Interrupt
+    failure: SinkWriteError | None = None
+    """What the first output ended with, while there are others."""
 
     def play(self, frames: Generator[Frame, None, None], *, compare: bool, max_frames: int | None) -> None:
-        """Go on until the frames, the sink or the user has had enough."""
+        """Go on until the frames, the outputs or the user has had enough.
+
+        Raises:
+            SinkWriteError: the only output fails; of several, the others go on.
+        """
+        played = 0
         with closing(frames):
-            while self.sink.frames_written != max_frames and not (self.interrupt.requested or self.sink.finished):
+            while played != max_frames and not (self.interrupt.requested or self.sink.finished):
                 frame = self._next(frames)
-                if frame is None:
+                if frame is None or not self._put(_compared(frame) if compare else frame):
                     return
-                shown = _compared(frame) if compare else frame
-                self.sink.write(shown)
-                self._put(shown)
+                played += 1
                 for line in self.keys.poll():
                     self._steer(line)
                 self.line.update(self.stream.stats)
 
-    def _put(self, frame: Frame) -> None:
-        """Give a frame to the other outputs; one that has failed is told once, and the others go on."""
+    def _put(self, frame: Frame) -> bool:
+        """Give a frame to the outputs; what fails is told once, and the others go on. False where all have ended."""
+        taken = self.failure is None
+        try:
+            if taken:
+                self.sink.write(frame)
+        except SinkWriteError as error:
+            if not self.outlets:
+                raise
+            self.failure, taken = error, False
+            self._tell(error)
         for outlet in self.outlets:
-            if not outlet.put(frame) and outlet.error is not None and not outlet.told:
+            put = outlet.put(frame)
+            taken = taken or put
+            if not put and outlet.error is not None and not outlet.told:
                 outlet.told = True
-                self.line.notice(f"{outlet.error}; the other outputs go on")
+                self._tell(outlet.error)
+        return taken
+
+    def _tell(self, error: BaseException) -> None:
+        self.line.notice(f"{error}; the other outputs go on")
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         """Wait for a frame; None when there are no more or the user does not want more."""

@@ -7,6 +7,7 @@ import re
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -129,6 +130,7 @@ class _PicturesSink(Sink):
             SinkWriteError: the folder cannot be created.
         """
         self.name = name
+        self._made = None if folder.exists() else folder
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -150,7 +152,10 @@ class _PicturesSink(Sink):
         self.frames_written += 1
 
     def close(self) -> None:
-        """Do nothing: every picture is complete."""
+        """Take back the folder that was made for pictures of which none came; the others are complete."""
+        if self._made is not None and not self.frames_written:
+            with suppress(OSError):  # somebody else has put something in
+                self._made.rmdir()
 
 
 class ImagesSink(_PicturesSink):

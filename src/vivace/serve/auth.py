@@ -13,10 +13,10 @@ import re
 import secrets
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import jwt
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from vivace.errors import UsageError, describe_invalid
 
@@ -144,14 +144,16 @@ class _Claims(BaseModel):
     model_config = ConfigDict(strict=True)
 
     exp: FiniteFloat
-    jti: str
+    jti: Annotated[str, Field(min_length=1)]
     scope: str
-    session: str | None = None
+    session: Annotated[str, Field(min_length=1)] | None = None
 
 
 def _check_scopes(scopes: Set[str], session: str | None, error: type[UsageError] = UsageError) -> None:
     if not scopes or not scopes <= set(SCOPES):
         raise error(f"scopes are {sorted(scopes)}; give one or more of {', '.join(SCOPES)}")
+    if session == "":
+        raise error("a token for one session names it; give its id, or leave the session out")
     if session is not None and scopes != {"view"}:
         raise error(f"a token for one session watches it, so its scope is view, not {', '.join(sorted(scopes))}")
 

@@ -264,6 +264,8 @@ class Account(SessionObserver):
         self._began_s: float | None = None
         self._ttff_ms: float | None = None
         self._first_out_s: float | None = None
+        """When the last frame of the run's first step came out."""
+        self._first_made_s: float | None = None
         self._earlier_s = 0.0
         self._earlier_frames = 0
         self._run_frames = 0
@@ -337,12 +339,15 @@ class Account(SessionObserver):
             self.frame_index, self.newest_out_s = frame.index, now_s
             self.age_ms = (now_s - frame.capture_time_s) * 1e3
             self._frames_out += 1
+            made_s = frame.marks.get("refine")
+            if self._first_out_s is None or (made_s is not None and made_s == self._first_made_s):
+                # The rate is counted from the end of the first step: what it gave at once is none.
+                self._first_out_s, self._first_made_s, self._run_frames = now_s, made_s, 0
+                self._out.clear()
             self._run_frames += 1
             self._out.add(now_s)
             if self._ttff_ms is None and self._began_s is not None:
                 self._ttff_ms = (now_s - self._began_s) * 1e3
-            if self._first_out_s is None:
-                self._first_out_s = now_s
             while self._prompts and self._prompts[0][0] <= frame.control_index:
                 self.prompt_shown((now_s - self._prompts.popleft()[1]) * 1e3)
 

@@ -38,11 +38,11 @@ class AccessControl:
             return Access(f"address:{_address(request)}", _EVERYTHING_BUT_OTHERS, local=True)
         token = _bearer(request) or request.query_params.get("token")
         if not token:
-            raise _unauthorized("no_token", "this server asks for a token: `Authorization: Bearer …` or `?token=…`")
+            raise ApiError(401, "no_token", "this server asks for a token: `Authorization: Bearer …` or `?token=…`")
         try:
             return read_token(self._token_secret, token, now_s=self._clock())
         except TokenError as error:
-            raise _unauthorized("bad_token", str(error)) from error
+            raise ApiError(401, "bad_token", str(error)) from error
 
     def need(self, request: HTTPConnection, scope: Scope) -> Access:
         """Return who asks.
@@ -104,7 +104,3 @@ def _bearer(request: HTTPConnection) -> str | None:
 
 def _address(request: HTTPConnection) -> str:
     return request.client.host if request.client is not None else "unknown"
-
-
-def _unauthorized(code: str, message: str) -> ApiError:
-    return ApiError(401, code, message, headers={"WWW-Authenticate": "Bearer"})

@@ -70,6 +70,8 @@ class ApiError(Exception):
         if self.retry_after_s is not None:
             body["retry_after_s"] = self.retry_after_s
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(body, self.status, headers)
 
 

@@ -41,7 +41,7 @@ SECURITY_HEADERS = {
 
 ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
-EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Notices"
+EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Notices, WWW-Authenticate"
 
 
 @dataclass(frozen=True, slots=True)
