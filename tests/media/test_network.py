@@ -1,4 +1,4 @@
-"""Streams that break off are opened again, a bounded number of times; what cannot be read is refused by name."""
+"""Streams that break off are opened again, and what is complete ends; order and times hold; errors have names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from vivace.errors import (
@@ -21,6 +25,7 @@ from vivace.errors import (
 )
 from vivace.media.network import NetworkSource
 from vivace.media.open import open_source
+from web_server import served
 
 from .clips import grey, write_clip
 
@@ -174,7 +179,7 @@ def test_the_first_opening_is_not_retried(transport_stream: bytes) -> None:
 def test_a_web_file_ends_like_a_file(transport_stream: bytes) -> None:
     source = NetworkSource("http://host/clip.ts", lambda: av.open(io.BytesIO(transport_stream)))
     assert not source.info.live
-    assert len(list(source)) == 10
+    assert len(list(source)) == 25
     assert source.ended
 
 
@@ -219,3 +224,195 @@ def test_a_stream_is_read_from_a_real_socket(transport_stream: bytes) -> None:
             frames = list(islice(source, 10))
         thread.join(5)
     assert len(frames) == 10
+
+
+class Web(ThreadingHTTPServer):
+    """A web server without range requests, with one thing to give and a way of saying where it ends."""
+
+    daemon_threads = True
+
+    def __init__(self, data: bytes, ending: str = "length", cut: int | None = None, after: list[bytes] | None = None):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.data, self.ending, self.cut = data, ending, cut
+        self.after = after or []
+        self.requests = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/clip"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        web = self.server
+        data = web.after[min(web.requests, len(web.after)) - 1] if web.requests and web.after else web.data
+        cut = None if web.requests and web.after else web.cut
+        web.requests += 1
+        self.protocol_version = "HTTP/1.0" if web.ending == "closing" else "HTTP/1.1"
+        self.send_response(200)
+        self.close_connection = True
+        if web.ending == "length":
+            self.send_header("Content-Length", str(len(data)))
+        elif web.ending == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(data[:cut]), 1000):
+            piece = data[:cut][start : start + 1000]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if web.ending == "chunked" else piece)
+        if web.ending == "chunked":
+            self.wfile.write(b"0\r\n\r\n" if cut is None else b"80\r\nno more")
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def recording(kind: str, tmp_path: Path) -> bytes:
+    """Return ten pictures as a web server has them that were recorded without their length."""
+    pictures = [grey(20 * number) for number in range(1, 11)]
+    if kind == "gif":
+        path = tmp_path / "clip.gif"
+        write_clip(path, pictures, codec="gif", pix_fmt="rgb8", time_base=Fraction(1, 25))
+        return path.read_bytes()
+    data = io.BytesIO()
+    codec = "libvpx" if kind == "webm" else "libx264"
+    lengthless = {"webm": {"live": "1"}, "flv": {"flvflags": "no_duration_filesize"}}
+    write_clip(data, pictures, codec=codec, muxer=kind, muxer_options=lengthless.get(kind))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["length", "chunked", "closing"])
+@pytest.mark.parametrize("kind", ["webm", "flv", "gif", "mpegts"])
+def test_a_recording_from_a_web_server_plays_once(kind: str, ending: str, tmp_path: Path) -> None:
+    with served(Web(recording(kind, tmp_path), ending)) as web, open_source(web.url, stall_timeout_s=5) as source:
+        levels = [round(float(frame.rgb.mean()) / 20) for frame in source]
+        assert levels == list(range(1, 11))
+        assert source.ended
+        # Without a length only beginning again tells a recording from a stream that broke off.
+        assert web.requests == (2 if ending == "closing" else 1)
+        assert any("begin again" in warning for warning in source.warnings) == (ending == "closing")
+
+
+@pytest.mark.parametrize("ending", ["chunked", "closing"])
+def test_a_live_stream_of_a_web_server_that_breaks_off_is_opened_again(ending: str, transport_stream: bytes) -> None:
+    later = io.BytesIO()
+    write_clip(later, [grey(230)] * 5, muxer="mpegts")
+    with (
+        served(Web(transport_stream, ending, cut=len(transport_stream) * 2 // 3, after=[later.getvalue()])) as web,
+        open_source(web.url, stall_timeout_s=5) as source,
+    ):
+        levels = [float(frame.rgb.mean()) for frame in source]
+        assert levels[0] < 30
+        assert levels[-5:] == pytest.approx([230] * 5, abs=4)
+        assert "reconnected" in source.warnings[0]
+
+
+def test_a_stated_length_that_is_reached_is_an_end_however_the_server_hangs_up() -> None:
+    data = io.BytesIO()
+    write_clip(data, noise(25), muxer="matroska")
+    with served(Web(data.getvalue(), "closing")) as web, open_source(web.url, stall_timeout_s=5) as source:
+        assert len(list(source)) == 25
+        assert source.ended
+    with (
+        served(Web(data.getvalue(), "closing", cut=len(data.getvalue()) // 2)) as web,
+        open_source(web.url, stall_timeout_s=5) as source,
+        pytest.raises(SourceLostError),
+    ):
+        list(source)
+
+
+def moving(count: int = 20) -> list[np.ndarray[Any, Any]]:
+    """Return pictures that grow brighter from the left, a column block at a time."""
+    pictures = []
+    for number in range(count):
+        picture = grey(30)
+        picture[:, : 3 * (number + 1)] = 200
+        pictures.append(picture)
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("codec", "muxer", "options"),
+    [
+        ("mpeg1video", "mpeg", {"bf": "2", "qmin": "2", "qmax": "4"}),
+        ("mpeg2video", "mpegts", {"bf": "2", "qmin": "2", "qmax": "4"}),
+        ("mpeg4", "avi", {"bf": "2", "qmin": "2", "qmax": "4"}),
+        ("libx264", "matroska", {"bf": "2", "preset": "medium"}),
+    ],
+)
+@pytest.mark.parametrize("live", [False, True])
+def test_pictures_come_in_the_order_of_presentation(
+    codec: str, muxer: str, options: dict[str, str], live: bool
+) -> None:
+    data = io.BytesIO()
+    write_clip(data, moving(), codec=codec, muxer=muxer, options=options)
+    with served(Web(data.getvalue(), "chunked" if live else "length")) as web, open_source(web.url) as source:
+        frames = list(source)
+    bright = [float(frame.rgb.mean()) for frame in frames]
+    assert len(frames) == 20
+    assert all(later > earlier + 3 for earlier, later in pairwise(bright))
+    steps = [later.pts_s - earlier.pts_s for earlier, later in pairwise(frames)]
+    assert steps == pytest.approx([0.04] * 19, abs=0.0011)
+
+
+def jpegs(count: int) -> list[bytes]:
+    """Return pictures as a camera's page sends them, large enough for each to be noticed by itself."""
+    data = io.BytesIO()
+    write_clip(data, noise(count), codec="mjpeg", pix_fmt="yuvj420p", muxer="mjpeg", options={"qmin": "2", "qmax": "2"})
+    data.seek(0)
+    with av.open(data, format="mjpeg") as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def noise(count: int) -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(count)]
+
+
+class Arriving:
+    """A camera's page as FFmpeg reads it: pictures without time stamps, one a tick, some before anybody looks."""
+
+    def __init__(self, data: bytes, clock: Clock, ticks_s: float, before: int):
+        self._inner = av.open(io.BytesIO(data), format="mjpeg")
+        self._clock, self._ticks_s, self._before = clock, ticks_s, before
+        self.looked = threading.Event()
+        self.gave_before = threading.Event()
+        self.streams, self.format, self.duration = self._inner.streams, self._inner.format, None
+
+    def demux(self, stream: Any) -> Iterator[Any]:
+        for number, packet in enumerate(self._inner.demux(stream)):
+            if number == self._before:
+                self.gave_before.set()
+                assert self.looked.wait(5)
+            yield packet
+            self._clock.now_s += self._ticks_s
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_pictures_without_time_stamps_are_shown_when_they_arrive() -> None:
+    """A page of four pictures a second lasts as long; FFmpeg would say 25 a second."""
+    clock = Clock()
+    page = Arriving(b"".join(jpegs(12)), clock, 0.25, before=6)
+    source = source_from([page], clock, url="tcp://camera/page", reconnect_delays_s=())
+    assert page.gave_before.wait(5), "a thread receives while a model is loading"
+    frames = []
+    assert source.info.fps is None
+    with source, pytest.raises(SourceLostError):
+        for frame in source:
+            frames.append(frame)
+            page.looked.set()
+    times = [frame.pts_s for frame in frames]
+    assert len(frames) == 7, "it begins with the newest that has come, the sixth"
+    assert [round(later - earlier, 6) for earlier, later in pairwise(times)] == [0.25] * 6
+
+
+def test_a_camera_s_page_is_recognised_among_the_formats_without_a_clock() -> None:
+    pictures = jpegs(8)
+    page = b"".join(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n" % picture for picture in pictures)
+    with served(Web(page, "chunked")) as web, open_source(web.url, stall_timeout_s=5) as source:
+        assert source.info.live
+        assert source.info.fps is None
+        assert list(source)
+        assert source.ended

@@ -63,7 +63,7 @@ class DeviceSource(Source):
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(name, error, stall_timeout_s=stall_timeout_s) from error
         try:
-            self._reader = VideoReader(container, name, low_delay=True, warn=self.warnings.append)
+            self._reader = VideoReader(container, name, live=True, warn=self.warnings.append)
         except BaseException:
             container.close()
             raise

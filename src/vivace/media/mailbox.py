@@ -63,6 +63,12 @@ class Mailbox(Generic[T]):
         with self._changed:
             return self._closed
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be taken."""
+        with self._changed:
+            return len(self._items)
+
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from vivace.errors import DecodeError, SourceError, SourceLostError, SourceStalledError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Sleep, Timeline
-from vivace.media.file import FrameLimit
+from vivace.media.file import EARLY_END_S, FrameLimit
 from vivace.media.frame import Frame
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
@@ -27,6 +27,8 @@ RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 TIME_BASE = Fraction(1, 90_000)
 """RTP's clock for video. One for all, since a stream opened anew may count in another."""
 
+_PLAYLISTS = ("hls", "dash")
+
 _OPTIONS: dict[str, dict[str, str]] = {
     # TCP, because lost UDP packets smear; a short look at the stream, because every second of it is delay.
     "rtsp": {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "1000000"},
@@ -34,6 +36,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "rtmp": {"fflags": "nobuffer", "analyzeduration": "1000000"},
     "rtmps": {"fflags": "nobuffer", "analyzeduration": "1000000"},
     "udp": {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"},
+    "tcp": {"analyzeduration": "1000000"},
     "http": {"reconnect": "1", "reconnect_delay_max": "4"},
     "https": {"reconnect": "1", "reconnect_delay_max": "4"},
 }
@@ -42,8 +45,10 @@ _OPTIONS: dict[str, dict[str, str]] = {
 class NetworkSource(Source):
     """A stream from an address: live (RTSP, RTMP, UDP, endless HTTP), or a file on a web server.
 
-    A live stream that breaks off, stalls or ends is opened again, after `reconnect_delays_s`; its presentation times go
-    on, the gap included. Sound is read from web files only.
+    What a web server declares complete has ended. A live stream that breaks off or stalls is opened again, after
+    `reconnect_delays_s`; its presentation times go on, the gap included. A recording sent without its length looks live
+    and, where the server only hangs up, broken off: begun anew with the same picture at the same time, it has ended.
+    Pictures of a live stream without time stamps are shown when they arrive. Sound is read from web files only.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class NetworkSource(Source):
         self._delays_s = reconnect_delays_s
         self._clock = clock
         self._sleep = sleep
+        self._live = False
         self._reader = self._connect()
         try:
             self._start(size)
@@ -94,13 +100,14 @@ class NetworkSource(Source):
     def _start(self, size: Size | None) -> None:
         reader, stream = self._reader, self._reader.stream
         self._pictures = reader.frames()
-        self._first = next(self._pictures, None)
-        if self._first is None:
+        first = next(self._pictures, None)
+        if first is None:
             raise SourceUnsupportedError(f"{self._name}: the stream ended before its first picture")
+        self._first: av.VideoFrame | None = first
+        self._opening = _mark(first)
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
-        self._convert(self._first)
-        duration = reader.container.duration
-        live = urlsplit(self._url).scheme.lower() in LIVE_SCHEMES or not duration or duration < 0
+        self._convert(first)
+        duration, live = reader.container.duration, self._live
         self.info = SourceInfo(
             name=self._name,
             size=self._convert.size or (0, 0),
@@ -111,7 +118,7 @@ class NetworkSource(Source):
             has_audio=not live and bool(reader.container.streams.audio),
             rotation_deg=self._convert.rotation_deg,
             codec=stream.codec_context.name,
-            pixel_format=self._first.format.name,
+            pixel_format=first.format.name,
         )
 
     def deliver_at(self, size: Size | None) -> None:
@@ -122,13 +129,19 @@ class NetworkSource(Source):
         """Open the sound of a web file over a connection of its own."""
         return AudioTrack.open(self._url, self._name) if self.info.has_audio else None
 
+    @property
+    def _transmits(self) -> bool:
+        """Tell whether the protocol is one of live streams, whose ends are never declared."""
+        return urlsplit(self._url).scheme.lower() in LIVE_SCHEMES
+
     def _connect(self) -> VideoReader:
         try:
             container = self._open_url()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(self._name, error, stall_timeout_s=self._stall_timeout_s) from redact_error(error)
         try:
-            return VideoReader(container, self._name, low_delay=True, warn=self.warnings.append)
+            self._live = self._transmits or not _is_finished(container)
+            return VideoReader(container, self._name, live=self._live, clock=self._clock, warn=self.warnings.append)
         except BaseException:
             container.close()
             raise
@@ -136,30 +149,50 @@ class NetworkSource(Source):
     def _read(self) -> Generator[Frame, None, None]:
         step = max(1, round(self._reader.step * self._reader.time_base / TIME_BASE))
         timeline = Timeline(TIME_BASE, step)
-        index = 0
+        index = placed = 0
+        start: int | None = None
         arrival_s = self._clock()
         resumed = False
+        asked = self._reader.now() if self._reader.stamps_arrivals else None
         while not self._stop.is_set():
             try:
                 for picture in self._arriving():
+                    if index == 0 and asked is not None and picture.pts < asked and self._reader.has_more:
+                        continue  # Live begins with the newest: what came while a model was loading has passed.
                     gap_s, arrival_s = self._clock() - arrival_s, self._clock()
                     pts = None if picture.pts is None else round(picture.pts * self._reader.time_base / TIME_BASE)
                     if resumed:
+                        if self._begins_again(picture):
+                            self.warnings.append(
+                                f"{self._name}: a recording that would begin again; it is taken to end"
+                            )
+                            return
                         timeline.resume(pts, gap_s)
                         resumed = False
                     placed = timeline.place(pts)
+                    start = placed if start is None else start
                     if self._limit.takes(float(placed * TIME_BASE)):
                         yield Frame(self._convert(picture), index, placed, TIME_BASE, arrival_s)
                     index += 1
-                if not self.info.live or self._reader.container.format.name == "hls":
+                if not self._transmits:
                     return
                 broken: SourceError = SourceLostError(f"{self._name}: the sender closed the stream")
             except (SourceStalledError, SourceLostError, DecodeError) as error:
                 if not self.info.live:
+                    if start is not None and self._is_whole(float((placed - start + step) * TIME_BASE)):
+                        return  # The server hung up after the end, without having said where that is.
                     raise
                 broken = error
             self._reconnect(broken)
             resumed = True
+
+    def _is_whole(self, seen_s: float) -> bool:
+        return self.info.duration_s is not None and seen_s >= self.info.duration_s - EARLY_END_S
+
+    def _begins_again(self, picture: av.VideoFrame) -> bool:
+        """Tell whether a web server's stream, opened again, is the recording that it was the last time."""
+        last, self._opening = self._opening, _mark(picture)
+        return not self._transmits and not self._reader.stamps_arrivals and self._opening == last
 
     def _arriving(self) -> Iterator[av.VideoFrame]:
         if self._first is not None:
@@ -195,12 +228,29 @@ class NetworkSource(Source):
         self._reader.close()
 
 
+def _is_finished(container: InputContainer) -> bool:
+    """Tell whether what a web server sends has an end that it knows; a playlist's own length says nothing of that."""
+    playlist = container.format.name in _PLAYLISTS
+    return (container.duration or 0) > 0 or (container.size > 0 and not playlist)
+
+
+def _mark(picture: av.VideoFrame) -> tuple[int | None, bytes]:
+    """Return what tells one first picture from another: its time and its pixels."""
+    return picture.pts, bytes(picture.planes[0])
+
+
 def open_url(url: str, *, size: Size | None, max_fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
     """Open a network address; see `open_source`."""
     scheme = urlsplit(url).scheme.lower()
     options = dict(_OPTIONS.get(scheme, {}))
 
     def connect() -> InputContainer:
-        return av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
+        container = av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
+        if container.format.name == "mpeg" and scheme not in LIVE_SCHEMES:
+            # A program stream stamps some pictures. Where it cannot seek, FFmpeg fills the others in wrongly.
+            container.close()
+            stamped = {**options, "fflags": "nofillin"}
+            container = av.open(url, mode="r", options=stamped, timeout=(stall_timeout_s, stall_timeout_s))
+        return container
 
     return NetworkSource(url, connect, size=size, max_fps=max_fps, stall_timeout_s=stall_timeout_s, clock=clock)

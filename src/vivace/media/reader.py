@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import Any, cast
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -21,7 +24,8 @@ from vivace.errors import (
     SourceStalledError,
     SourceUnsupportedError,
 )
-from vivace.media.clock import exact
+from vivace.media.clock import Clock, exact
+from vivace.media.mailbox import Handoff
 from vivace.media.picture import Warn
 from vivace.redaction import redact_error
 
@@ -33,6 +37,10 @@ MAX_DAMAGED_IN_A_ROW = 500
 
 _TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
 """FFmpeg paints any text file as a terminal would."""
+
+ARRIVAL_TIME_BASE = Fraction(1, 90_000)
+MAX_WAITING_PACKETS = 300
+"""Ten seconds of a camera, as long as a model loads; of more, the sender is made to wait."""
 
 MAX_PLAUSIBLE_FPS = 1000.0
 """Containers without a frame rate report their clock (90,000 and the like)."""
@@ -59,18 +67,28 @@ def open_error(name: str, error: Exception, *, stall_timeout_s: float = 0.0) -> 
 
 
 class VideoReader:
-    """Decodes the main video stream of an open container.
+    """Decodes the main video stream of an open container, in the order of presentation.
 
     Damaged packets are skipped and counted, not fatal; `frames()` ends at the end of the data.
     """
 
-    def __init__(self, container: InputContainer, name: str, *, low_delay: bool = False, warn: Warn | None = None):
+    def __init__(
+        self,
+        container: InputContainer,
+        name: str,
+        *,
+        live: bool = False,
+        clock: Clock = time.monotonic,
+        warn: Warn | None = None,
+    ):
         """Choose the stream to show.
 
         Args:
             container: open; the reader closes it.
             name: for messages.
-            low_delay: decode without holding frames back.
+            live: decode without holding frames back that may be shown already. Where the format has no time stamps
+                (JPEG over HTTP, bare H.264), a thread receives the pictures, and their arrival is their time.
+            clock: tells when they arrive.
             warn: told once about damage.
 
         Raises:
@@ -80,6 +98,12 @@ class VideoReader:
         self.name = name
         self.damaged_packets = 0
         self._warn = warn
+        self._clock = clock
+        self._began_s = clock()
+        self._closed = False
+        no_clock = container.format.flags & Flags.no_timestamps.value
+        self._arrivals: Handoff[Any] | None = Handoff(MAX_WAITING_PACKETS) if live and no_clock else None
+        self._receiving = threading.Lock()
         self.stream = _main_video(container, name)
         self._decoder = self.stream.codec_context
         if self.stream.metadata.get("alpha_mode") == "1" and self._decoder.name in ("vp8", "vp9"):
@@ -88,20 +112,39 @@ class VideoReader:
             self._decoder = cast(Any, av.CodecContext.create(library, "r"))
             self._decoder.extradata = self.stream.codec_context.extradata
         else:
-            self._decoder.thread_type = "SLICE" if low_delay else "AUTO"
+            self._decoder.thread_type = "SLICE" if live else "AUTO"
             self._decoder.thread_count = min(4, os.cpu_count() or 1)
-        if low_delay:
+        if live and not self._decoder.codec.reorder:
+            # To a decoder that reorders, low delay means that the order sent is the one to show.
             self._decoder.flags |= av.codec.context.Flags.low_delay
+
+    @property
+    def stamps_arrivals(self) -> bool:
+        """Tell whether the time of a picture is that of its arrival."""
+        return self._arrivals is not None
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether pictures that have arrived wait to be decoded."""
+        return self._arrivals is not None and self._arrivals.waiting > 0
+
+    def now(self) -> int:
+        """Return the present time as that of an arrival."""
+        return round((self._clock() - self._began_s) / ARRIVAL_TIME_BASE)
 
     @property
     def time_base(self) -> Fraction:
         """Seconds per unit of a frame's pts."""
+        if self._arrivals is not None:
+            return ARRIVAL_TIME_BASE
         return exact(self.stream.time_base) if self.stream.time_base else Fraction(1, 90_000)
 
     @property
     def fps(self) -> float | None:
-        """Average frame rate as the container tells it, where plausible."""
-        for rate in (self.stream.average_rate, self.stream.guessed_rate):
+        """Average frame rate as the container tells it, where plausible. Where it has no clock, FFmpeg invents one."""
+        if self._arrivals is not None:
+            return None
+        for rate in (self.stream.average_rate, self._decoder.framerate, self.stream.guessed_rate):
             if rate and 0 < float(rate) <= MAX_PLAUSIBLE_FPS:
                 return float(rate)
         return None
@@ -120,12 +163,19 @@ class VideoReader:
             DecodeError: too much damage in a row.
         """
         damaged_in_a_row = 0
+        if self._arrivals is not None:
+            # A daemon: a connection that hangs in its read must not keep the process alive.
+            threading.Thread(target=self._receive, args=(self._arrivals,), name=self.name, daemon=True).start()
         packets = self._packets()
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
+                yield from self._held()
                 return
+            except SourceError:
+                yield from self._held()
+                raise
             except av.InvalidDataError:
                 packets = self._packets()
                 decoded: list[av.VideoFrame] | None = None
@@ -145,7 +195,25 @@ class VideoReader:
                 damaged_in_a_row = 0
                 yield frame
 
-    def _packets(self) -> Generator[Any, None, None]:
+    def _packets(self) -> Iterator[Any]:
+        return self._demuxed() if self._arrivals is None else iter(self._arrivals)
+
+    def _receive(self, arrivals: Handoff[Any]) -> None:
+        """Stamp packets when they arrive, however late they are decoded."""
+        broken: Exception | None = None
+        with self._receiving:
+            try:
+                for packet in self._demuxed():
+                    packet.pts = packet.dts = self.now()
+                    if packet.size and not arrivals.put(packet):
+                        break
+            except (SourceError, av.InvalidDataError) as error:
+                broken = error
+            arrivals.close(broken)
+            if self._closed:
+                self.container.close()
+
+    def _demuxed(self) -> Generator[Any, None, None]:
         try:
             yield from self.container.demux(self.stream)
         except av.error.ExitError as error:
@@ -156,6 +224,13 @@ class VideoReader:
         except (av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise SourceLostError(f"{self.name}: reading failed ({reason})") from redact_error(error)
+
+    def _held(self) -> Iterator[av.VideoFrame]:
+        """Yield what is decoded and waits for its turn to be shown."""
+        try:
+            yield from self._decoder.decode(None)
+        except av.FFmpegError:
+            return
 
     def _decode(self, packet: Any) -> list[av.VideoFrame] | None:
         """Return the frames a packet completes, None when it is damaged."""
@@ -170,8 +245,13 @@ class VideoReader:
         return frames
 
     def close(self) -> None:
-        """Close the container."""
-        self.container.close()
+        """Close the container; one that a thread reads is closed by that, after the packet it waits for."""
+        self._closed = True
+        if self._arrivals is not None:
+            self._arrivals.close(discard=True)
+        if self._receiving.acquire(blocking=False):
+            self.container.close()
+            self._receiving.release()
 
 
 def _main_video(container: InputContainer, name: str) -> VideoStream:
