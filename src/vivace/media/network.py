@@ -157,7 +157,7 @@ class NetworkSource(Source):
         while not self._stop.is_set():
             try:
                 for picture in self._arriving():
-                    if index == 0 and asked is not None and picture.pts < asked and self._reader.has_more:
+                    if index == 0 and asked is not None and (picture.pts or 0) < asked and self._reader.has_more:
                         continue  # Live begins with the newest: what came while a model was loading has passed.
                     gap_s, arrival_s = self._clock() - arrival_s, self._clock()
                     pts = None if picture.pts is None else round(picture.pts * self._reader.time_base / TIME_BASE)

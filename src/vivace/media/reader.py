@@ -101,7 +101,7 @@ class VideoReader:
         self._clock = clock
         self._began_s = clock()
         self._closed = False
-        no_clock = container.format.flags & Flags.no_timestamps.value
+        no_clock = container.format.flags & cast(int, Flags.no_timestamps.value)
         self._arrivals: Handoff[Any] | None = Handoff(MAX_WAITING_PACKETS) if live and no_clock else None
         self._receiving = threading.Lock()
         self.stream = _main_video(container, name)
