@@ -21,7 +21,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vivace.media.registry import register_source
+from vivace.media.registry import SOURCES, Kind
 
 __version__ = "0.1.0"
 
@@ -83,7 +83,15 @@ _HOMES = {
     "vivace.models": ("LoadOptions", "list_models", "load_model"),
     "vivace.stream": ("Ack", "Stats", "Stream"),
 }
-register_source("scene", "vivace.worlds.source:open_scene")
+SOURCES.add(
+    Kind(
+        name="scene",
+        texts="`scene`, `scene:city`, `scene:city?seed=3&frames=90`, `scene:walkers?edit=night`",
+        about="a procedural scene, or one of the benchmark's, which `edit` alters; endless unless `frames` is given",
+        opener="vivace.worlds.source:open_scene",
+        words=("scene", "scene:"),
+    )
+)
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

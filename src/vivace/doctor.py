@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vivace import __version__
-from vivace.errors import BackendUnavailableError, SinkUnsupportedError, VivaceError, install_extra
+from vivace.errors import BackendUnavailableError, VivaceError, install_extra
 from vivace.settings import Settings
 
 State = Literal["ok", "limited", "missing"]
@@ -52,7 +52,7 @@ def examine(settings: Settings | None = None) -> list[Check]:
         lambda: check_model(settings.model, settings.threads),
         check_media,
         check_cameras,
-        check_display,
+        check_outputs,
         check_font,
         check_torch,
         check_large_models,
@@ -163,16 +163,15 @@ def check_cameras() -> Check:
     return Check("cameras", "ok", ", ".join(f"camera:{camera.number} {camera.name}" for camera in cameras))
 
 
-def check_display() -> Check:
-    """A display for `-o window`."""
-    from vivace.media.window import WindowSink
+def check_outputs() -> Check:
+    """What `-o` can be, and what this machine lacks for the rest."""
+    from vivace.media.registry import SINKS
 
-    try:
-        WindowSink().close()
-    except SinkUnsupportedError as error:
-        found, _, remedy = str(error).partition("; ")
-        return Check("display", "limited", found, f"For a preview window: {remedy}" if remedy else "")
-    return Check("display", "ok", "a window can be shown")
+    found = {kind: kind.is_available() for kind in SINKS.kinds.values()}
+    names = ", ".join(kind.name for kind, (available, _) in found.items() if available)
+    reasons = [f"{kind.name}: {reason}" for kind, (available, reason) in found.items() if not available]
+    limited = any(kind.opener and not available for kind, (available, _) in found.items())
+    return Check("outputs", "limited" if limited else "ok", names, ". ".join(reasons))
 
 
 def check_font() -> Check:

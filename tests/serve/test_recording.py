@@ -20,7 +20,7 @@ from vivace import messages
 from vivace.errors import SinkWriteError
 from vivace.media.encode import VideoSink, open_plain
 from vivace.media.frame import Frame
-from vivace.media.sink import NullSink
+from vivace.media.sink import NullSink, SinkOptions
 from vivace.serve.limits import RefusedError
 from vivace.serve.recording import NAME, Recording, RecordingLimits, RecordingStore
 
@@ -133,7 +133,7 @@ class FullDisk:
 
 def test_a_full_disk_ends_the_recording_and_says_so_without_the_path(tmp_path):
     def opener(path):
-        return VideoSink(path, "mp4", fps=25, open_file=lambda path: FullDisk(path, 30_000))
+        return VideoSink(path, "mp4", SinkOptions(fps=25), open_file=lambda path: FullDisk(path, 30_000))
 
     reason, recording = record(tmp_path / "a.mp4", count=400, open_file=opener)
     assert "No space left on device" in reason

@@ -16,6 +16,7 @@ from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
 from vivace.errors import BackendUnavailableError, install_extra
+from vivace.media.registry import SINKS, SOURCES, Registry
 from vivace.settings import Settings
 
 OUTPUT = Group("Output", sort_key=1)
@@ -39,11 +40,17 @@ Start here:
 Exit codes: 0 done, 2 wrong usage, 3 input or output failed, 4 the machine cannot do it, 130 interrupted.
 """
 
-RUN_HELP = """\
+
+def _list(registry: Registry) -> str:
+    return "\n".join(f"- {line}" for line in registry.lines())
+
+
+RUN_HELP = f"""\
 Repaint one stream.
 
-SOURCE is a file, a photograph, a folder of pictures, `camera[:N]`, `screen`, `scene[:NAME]` (moving pictures made on
-the spot; `scene:walkers?edit=night` is one of the benchmark's, edited) or a URL that FFmpeg reads (rtsp, rtmp, http).
+SOURCE is
+
+{_list(SOURCES)}
 
 Where the result goes says what pictures are. Into a picture (`-o ink.png`) or a folder (`-o inks/`) each is a
 photograph, painted by itself at its own size; into a video, a window or a numbered name (`-o inks/%05d.png`) they are
@@ -64,6 +71,11 @@ Examples:
 - `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
 
+OUTPUT_HELP = f"""\
+Where the result goes. {"; ".join(SINKS.lines())}. Without it: a window for a camera where there is a display, else
+`NAME.vivace.mp4` right here, and a picture of one picture. May be given several times: live, an output that is slow
+loses frames by itself."""
+
 TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
 
 
@@ -72,11 +84,7 @@ TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
 class RunOptions:
     """The flags of `vivace run`."""
 
-    output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=())] = None
-    """Where the result goes: a file (mp4, mkv, webm, gif; of a photograph png, jpg, webp), a folder of pictures,
-    `window`, a URL (rtmp, rtsp, udp) or `null`. Without it: a window for a camera where there is a display, else
-    `NAME.vivace.mp4` right here, and a picture of one picture. May be given several times: live, an output that is
-    slow loses frames by itself."""
+    output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=(), help=OUTPUT_HELP)] = None
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None

@@ -19,9 +19,9 @@ from vivace.media.audio import AudioTrack, AudioWriter
 from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import is_same_file
-from vivace.media.sink import Sink
+from vivace.media.registry import ADDRESS_FORMATS, VIDEO_FORMATS
+from vivace.media.sink import Sink, SinkOptions, check_place
 from vivace.media.size import Size
-from vivace.media.source import Source
 from vivace.redaction import redact_address, redact_error
 
 FLUSH_MS = 500
@@ -73,11 +73,8 @@ class VideoSink(Sink):
         self,
         target: Path | str,
         container_format: str,
+        options: SinkOptions | None = None,
         *,
-        size: Size | None = None,
-        fps: float | Fraction | None = None,
-        time_base: Fraction | None = None,
-        audio_from: Source | None = None,
         open_file: FileOpener | None = None,
     ):
         """Prepare writing to a path or URL.
@@ -85,25 +82,23 @@ class VideoSink(Sink):
         Args:
             target: path, or URL as text.
             container_format: FFmpeg's name of the muxer.
-            size: `(width, height)` of the video, px; None: the first frame's.
-            fps: average frame rate, a hint; None: guessed as 30.
-            time_base: of the video; None: the first frame's.
-            audio_from: source of the sound, or None.
+            options: size, rate, time base and sound; a rate that is not known is guessed as 30.
             open_file: opens the path for writing (tests inject failing disks).
 
         Raises:
             SourceError: the sound cannot be read.
         """
+        options = options or SinkOptions()
         self.name = str(target) if isinstance(target, Path) else redact_address(target)
         self._target = target
         self._format = container_format
-        self._size = size
-        rate = Fraction(fps or 0).limit_denominator(1001)
+        self._size = options.size
+        rate = Fraction(options.fps or 0).limit_denominator(1001)
         self._fps_known = rate > 0
         self._fps = rate or Fraction(30)
-        self._time_base = time_base
-        self._audio_from = audio_from
-        self._track: AudioTrack | None = audio_from.open_audio() if audio_from is not None else None
+        self._time_base = options.time_base
+        self._audio_from = options.audio_from
+        self._track: AudioTrack | None = None if options.audio_from is None else options.audio_from.open_audio()
         self._open_file = open_file or open_plain
         self._file: WholeWrites | None = None
         self._container: OutputContainer | None = None
@@ -340,3 +335,14 @@ class WholeWrites:
         if not self.closed:
             self.closed = True
             self._file.close()
+
+
+def open_file(path: Path, options: SinkOptions) -> VideoSink:
+    """Open a video file as an output."""
+    check_place(path, options.audio_from)
+    return VideoSink(path, VIDEO_FORMATS[path.suffix.lower()], options)
+
+
+def open_address(url: str, options: SinkOptions) -> VideoSink:
+    """Open a network stream as an output."""
+    return VideoSink(url, ADDRESS_FORMATS[url.partition(":")[0].lower()], options)

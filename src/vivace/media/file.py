@@ -168,3 +168,15 @@ def _open(path: Path) -> av.container.InputContainer:
         raise open_error(str(path), error) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise open_error(str(path), error) from error
+
+
+def open_file(
+    path: Path,
+    *,
+    size: Size | None,
+    fps: float | None,
+    stall_timeout_s: float,  # noqa: ARG001  (as all sources are opened)
+    clock: Clock,
+) -> FileSource:
+    """Open a video file as a source."""
+    return FileSource(path, size=size, max_fps=fps, clock=clock)

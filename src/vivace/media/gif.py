@@ -14,7 +14,7 @@ from vivace.media.convert import cover
 from vivace.media.encode import FileOpener, WholeWrites, flush_packets, open_plain, write_failure
 from vivace.media.frame import Frame
 from vivace.media.paths import is_same_file
-from vivace.media.sink import Sink
+from vivace.media.sink import Sink, SinkOptions, check_place
 
 TIME_BASE = Fraction(1, 100)
 MIN_DELAY = 2
@@ -114,3 +114,9 @@ def _palette_graph(size: tuple[int, int]) -> av.filter.Graph:
     use.link_to(sink)
     graph.configure()
     return graph
+
+
+def open_gif(path: Path, options: SinkOptions) -> GifSink:
+    """Open an animated GIF as an output."""
+    check_place(path, options.audio_from)
+    return GifSink(path)

@@ -22,9 +22,10 @@ from vivace.media.convert import cover
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import NUMBERED, is_numbered_as, is_same_file
 from vivace.media.picture import over_black
-from vivace.media.sink import PICTURE_FORMATS, Sink, written_name
+from vivace.media.registry import PICTURE_FORMATS, PICTURE_SUFFIXES
+from vivace.media.sink import Sink, SinkOptions, check_place, written_name
 from vivace.media.size import Size
-from vivace.media.source import PICTURE_SUFFIXES, Source, SourceInfo
+from vivace.media.source import Source, SourceInfo
 
 DEFAULT_FPS = 25.0
 
@@ -218,6 +219,30 @@ class StillsSink(_PicturesSink):
     def replaces(self, path: Path) -> bool:
         """Tell whether `path` is one of the files to be written."""
         return any(is_same_file(path, target) for target in self._paths)
+
+
+def open_images(path: Path, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
+    """Open picture files as a source; one that moves is read as the video it is."""
+    if path.is_file() and is_animated(path):
+        from vivace.media.file import open_file
+
+        return open_file(path, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
+    return ImagesSource(path, size=size, fps=fps, clock=clock)
+
+
+def open_pictures(path: Path, options: SinkOptions) -> Sink:
+    """Open numbered pictures, or those of photographs, as an output."""
+    numbered = NUMBERED.search(path.name) is not None
+    if options.pictures and not numbered:
+        if not options.folder:
+            check_place(path)
+        return StillsSink(path, options.pictures, folder=options.folder)
+    if not options.folder and not numbered:
+        raise SinkUnsupportedError(
+            f"{path}: one picture cannot hold a stream; name a video, {path.stem}.mp4, a folder, {path.stem}/, "
+            f"or numbered pictures, {path.stem}-%05d{path.suffix}"
+        )
+    return ImagesSink(path)
 
 
 def save_rgb(rgb: Rgb, path: Path) -> None:

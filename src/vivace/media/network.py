@@ -17,8 +17,9 @@ from vivace.media.file import EARLY_END_S, FrameLimit
 from vivace.media.frame import Frame
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.registry import LIVE_SCHEMES
 from vivace.media.size import Size
-from vivace.media.source import LIVE_SCHEMES, STALL_TIMEOUT_S, Source, SourceInfo
+from vivace.media.source import STALL_TIMEOUT_S, Source, SourceInfo
 from vivace.redaction import redact_address, redact_error
 
 RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -239,7 +240,7 @@ def _mark(picture: av.VideoFrame) -> tuple[int | None, bytes]:
     return picture.pts, bytes(picture.planes[0])
 
 
-def open_url(url: str, *, size: Size | None, max_fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
+def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
     """Open a network address; see `open_source`."""
     scheme = urlsplit(url).scheme.lower()
     options = dict(_OPTIONS.get(scheme, {}))
@@ -253,4 +254,4 @@ def open_url(url: str, *, size: Size | None, max_fps: float | None, stall_timeou
             container = av.open(url, mode="r", options=stamped, timeout=(stall_timeout_s, stall_timeout_s))
         return container
 
-    return NetworkSource(url, connect, size=size, max_fps=max_fps, stall_timeout_s=stall_timeout_s, clock=clock)
+    return NetworkSource(url, connect, size=size, max_fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)

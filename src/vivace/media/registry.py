@@ -1,50 +1,238 @@
-"""Kinds of source that are named by a word, `camera:1` or `scene:city`, known without importing what opens them.
+"""Kinds of source and of output: what text names one, whether this machine has it, and what opens it.
 
-Whoever brings another kind registers it: `register_source("scene", "vivace.worlds.source:open_scene")`.
+They are known without importing any of that. Another distribution brings one by an entry point of the group
+`vivace.sources` or `vivace.sinks`, named like the kind, which leads to a `Kind`:
+
+    [project.entry-points."vivace.sinks"]
+    wall = "led_wall.kind:WALL"
+
+A program adds one with `SINKS.add(Kind(…))`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import Any
 
-if TYPE_CHECKING:
-    from vivace.media.clock import Clock
-    from vivace.media.size import Size
-    from vivace.media.source import Source
+from vivace.errors import BackendUnavailableError
+from vivace.plugins import plugins
 
-
-class SourceOpener(Protocol):
-    """Opens a kind of source."""
-
-    def __call__(
-        self, rest: str, /, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock
-    ) -> Source:
-        """Open what `rest`, the text behind the word and its colon, names; the others are `open_source`'s arguments."""
-
-
-_OPENERS = {"camera": "vivace.media.camera:open_camera", "screen": "vivace.media.screen:open_screen"}
+PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Pictures that are written, by suffix, as Pillow calls them."""
+VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+ADDRESS_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
+"""FFmpeg's muxers, by suffix and by scheme."""
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
+"""Pictures that are read."""
+LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp")
+FOLDER = "/"
+"""Stands for a folder among suffixes."""
 
 
-def register_source(word: str, opener: str) -> None:
-    """Add a kind of source, or put another in its place.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of source or of output. Functions are named as `module:name`, and imported when they are needed."""
 
-    Args:
-        word: what a source of the kind begins with, before a colon.
-        opener: `module:function`, a `SourceOpener`; imported when the first is opened.
+    name: str
+    texts: str
+    """How it is written, for people."""
+    about: str
+    """What it is, for people."""
+    opener: str = ""
+    """A source's is `open(target, *, size, fps, stall_timeout_s, clock) -> Source`, with what `open_source` was asked
+    for, an output's `open(target, options: SinkOptions) -> Sink`. `target` is what follows the word, the whole address,
+    or a `Path`. Empty for what is known by name alone."""
+    words: tuple[str, ...] = ()
+    """Texts that name it; one that ends with a colon is followed by something."""
+    schemes: tuple[str, ...] = ()
+    """Of addresses."""
+    suffixes: tuple[str, ...] = ()
+    """Of files, with their dot and in lower case, and `/` for folders."""
+    lacking: str = ""
+    """`lacking() -> str` tells what this machine lacks for it and what to do, nothing where it has all. Of a kind
+    without an opener the text itself: why there is none, and what to use instead."""
+
+    def is_available(self) -> tuple[bool, str]:
+        """Return whether it can be opened here, and if not, why and what to do; may take a moment."""
+        reason: str = function(self.lacking)() if self.opener and self.lacking else self.lacking
+        return not reason, reason
+
+
+def function(reference: str) -> Callable[..., Any]:
+    """Return the function that `module:name` names.
+
+    Raises:
+        BackendUnavailableError: something that it needs is not installed.
     """
-    _OPENERS[word] = opener
+    module, _, name = reference.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), name)
+    except ImportError as error:
+        raise BackendUnavailableError(f"{module} cannot be imported ({error}); install what it needs") from error
+    return found
 
 
-def source_words() -> tuple[str, ...]:
-    """Return the words of all kinds, those of this package first."""
-    return tuple(_OPENERS)
+class Registry:
+    """All kinds of source, or all of output."""
 
+    def __init__(self, group: str, what: str, *kinds: Kind) -> None:
+        """Hold our own kinds; others come by entry points of the group when they are first asked for."""
+        self._group = group
+        self._what = what
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._complete = False
 
-def source_opener(word: str) -> SourceOpener | None:
-    """Return what opens a kind of source; None where the word names none."""
-    if word not in _OPENERS:
+    def add(self, kind: Kind) -> None:
+        """Add a kind, or put it in the place of the one of its name."""
+        self._kinds[kind.name] = kind
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """All by name, ours first."""
+        if not self._complete:
+            self._complete = True
+            for kind in plugins(self._group, Kind, self._what, self._kinds):
+                self.add(kind)
+        return self._kinds
+
+    def by_word(self, text: str) -> tuple[Kind, str] | None:
+        """Return the kind that a text names, and what follows its word; None where it is an address or a path."""
+        for kind in self.kinds.values():
+            for word in kind.words:
+                if text == word or (word.endswith(":") and text.lower().startswith(word)):
+                    return kind, text[len(word) :]
         return None
-    module, _, name = _OPENERS[word].partition(":")
-    opener: SourceOpener = getattr(import_module(module), name)
-    return opener
+
+    def by_scheme(self, scheme: str) -> Kind | None:
+        """Return the kind of an address."""
+        return next((kind for kind in self.kinds.values() if scheme in kind.schemes), None)
+
+    def by_suffix(self, suffix: str) -> Kind | None:
+        """Return the kind of a file, or of a folder (`/`)."""
+        return next((kind for kind in self.kinds.values() if suffix in kind.suffixes), None)
+
+    @property
+    def words(self) -> list[str]:
+        """Words that can be given alone."""
+        return [word for kind in self.kinds.values() if kind.opener for word in kind.words if word[-1] != ":"]
+
+    @property
+    def schemes(self) -> list[str]:
+        """Schemes of addresses."""
+        return [scheme for kind in self.kinds.values() for scheme in kind.schemes]
+
+    def lines(self) -> list[str]:
+        """Return how each is written and what it is."""
+        return [f"{kind.texts}: {kind.about}" for kind in self.kinds.values() if kind.opener]
+
+
+SOURCES = Registry(
+    "vivace.sources",
+    "kind of source",
+    Kind(
+        name="camera",
+        texts="`camera`, `camera:1`, `camera:NAME`",
+        about="a camera by number or by (part of) its name",
+        opener="vivace.media.camera:open_camera",
+        words=("camera", "camera:"),
+    ),
+    Kind(
+        name="screen",
+        texts="`screen`",
+        about="the main display",
+        opener="vivace.media.screen:open_screen",
+        words=("screen", "screen:"),
+    ),
+    Kind(
+        name="pictures",
+        texts="`photo.jpg`, `photos/`, `photos/*.jpg`, `frames/%05d.png`",
+        about="photographs, or frames of a video in the order of their names, which numbered ones always are",
+        opener="vivace.media.images:open_images",
+        suffixes=(FOLDER, *PICTURE_SUFFIXES),
+    ),
+    Kind(
+        name="file",
+        texts="`clip.mp4`",
+        about="any file FFmpeg reads; pictures end with the file",
+        opener="vivace.media.file:open_file",
+    ),
+    Kind(
+        name="stream",
+        texts="`rtsp://…`, `rtmp://…`, `http://…`, `udp://…`",
+        about="a network stream",
+        opener="vivace.media.network:open_url",
+        schemes=(*LIVE_SCHEMES, "http", "https", "hls"),
+    ),
+    Kind(
+        name="whep",
+        texts="`whep://…`",
+        about="WebRTC",
+        words=("whep:", "wheps:", "whip:", "whips:"),
+        lacking="WHEP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, camera, screen or scene, "
+        "or an rtsp, rtmp, http or udp address",
+    ),
+)
+
+SINKS = Registry(
+    "vivace.sinks",
+    "kind of output",
+    Kind(
+        name="video",
+        texts="`out.mp4`, `.mov`, `.mkv`, `.webm`",
+        about="a video, H.264 (WebM: VP9); playable if the process dies half-way",
+        opener="vivace.media.encode:open_file",
+        suffixes=tuple(VIDEO_FORMATS),
+    ),
+    Kind(
+        name="gif",
+        texts="`out.gif`",
+        about="animated, a palette for each frame",
+        opener="vivace.media.gif:open_gif",
+        suffixes=(".gif",),
+    ),
+    Kind(
+        name="pictures",
+        texts="`frames/`, `frames/%05d.jpg`, of photographs `ink.png` or `inks/`",
+        about="numbered pictures, or photographs that keep their names: PNG, JPEG or WebP",
+        opener="vivace.media.images:open_pictures",
+        suffixes=(FOLDER, *PICTURE_FORMATS),
+    ),
+    Kind(
+        name="window",
+        texts="`window`",
+        about="a preview window",
+        opener="vivace.media.window:open_window",
+        words=("window",),
+        lacking="vivace.media.window:lacking",
+    ),
+    Kind(
+        name="null",
+        texts="`null`",
+        about="nowhere",
+        opener="vivace.media.sink:open_null",
+        words=("null",),
+    ),
+    Kind(
+        name="stream",
+        texts="`rtmp://…`, `rtsp://…`, `udp://…`",
+        about="a network stream",
+        opener="vivace.media.encode:open_address",
+        schemes=tuple(ADDRESS_FORMATS),
+    ),
+    Kind(
+        name="virtual",
+        texts="`virtual`",
+        about="a virtual camera",
+        words=("virtual", "virtual:"),
+        lacking="there is no virtual camera yet; show a `window` and capture it with OBS",
+    ),
+    Kind(
+        name="whip",
+        texts="`whip:https://…`",
+        about="WebRTC",
+        words=("whip:", "whips:"),
+        lacking="WHIP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, rtmp or `window`",
+    ),
+)

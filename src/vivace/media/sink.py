@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vivace.errors import SinkWriteError
+from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.frame import Frame
+from vivace.media.registry import PICTURE_FORMATS
+from vivace.media.size import Size
+from vivace.media.source import Source
 
-PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+@dataclass(slots=True)
+class SinkOptions:
+    """What `open_sink` was asked for; its arguments."""
+
+    size: Size | None = None
+    fps: float | Fraction | None = None
+    time_base: Fraction | None = None
+    audio_from: Source | None = None
+    pictures: Sequence[Path] = ()
+    folder: bool = False
+    """Whether the text names a folder."""
 
 
 class Sink(ABC):
@@ -57,6 +75,22 @@ class Sink(ABC):
             # The error on its way out is the cause; what follows from it would hide it.
 
 
+def check_place(path: Path, audio_from: Source | None = None) -> None:
+    """Refuse a place that cannot be written before any work is done. The file itself is created by the first frame.
+
+    Raises:
+        SinkWriteError: no such folder, or no permission.
+        SinkUnsupportedError: it is the source of the sound itself.
+    """
+    if not path.parent.is_dir():
+        raise SinkWriteError(f"{path}: there is no folder {path.parent}; create it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SinkWriteError(f"{path}: no permission to write there")
+    source = audio_from.info.path if audio_from is not None else None
+    if source is not None and path.exists() and path.samefile(source):
+        raise SinkUnsupportedError(f"{path}: is the source itself; name another file")
+
+
 def written_name(picture: Path) -> str:
     """Return the name under which what is made of a picture file is written: its own, or that of a PNG."""
     return picture.name if picture.suffix.lower() in PICTURE_FORMATS else f"{picture.stem}.png"
@@ -73,3 +107,8 @@ class NullSink(Sink):
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def open_null(_rest: str, _options: SinkOptions) -> NullSink:
+    """Open the output that goes nowhere."""
+    return NullSink()

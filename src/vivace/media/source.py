@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 STALL_TIMEOUT_S = 10.0
 """Cameras take up to some seconds to start and network cameras some more; beyond ten nothing is coming."""
 
-LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp")
-URL_SCHEMES = (*LIVE_SCHEMES, "http", "https", "hls")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
-
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:

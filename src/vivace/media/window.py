@@ -5,14 +5,33 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from vivace.errors import SinkUnsupportedError, SinkWriteError
+from vivace.errors import SinkWriteError
 from vivace.media.convert import resize
 from vivace.media.frame import Frame
-from vivace.media.sink import Sink
+from vivace.media.sink import Sink, SinkOptions
 from vivace.media.size import fit_size
 
 SCREEN_SHARE = 0.9
 """Larger pictures are shrunk to this share of the screen."""
+
+
+def lacking() -> str:
+    """Return what is missing for a window and what to do, nothing where there is all."""
+    try:
+        import tkinter as tk
+    except ImportError:
+        return "this Python has no Tk; install it (Debian: python3-tk) or write to a file with -o out.mp4"
+    try:
+        probe = tk.Tk()
+    except tk.TclError as error:
+        return f"no display ({error}); write to a file with -o out.mp4, or set DISPLAY"
+    probe.destroy()
+    return ""
+
+
+def open_window(_rest: str, _options: SinkOptions) -> WindowSink:
+    """Open a preview window."""
+    return WindowSink()
 
 
 class WindowSink(Sink):
@@ -25,27 +44,12 @@ class WindowSink(Sink):
     name = "window"
 
     def __init__(self, title: str = "Vivace"):
-        """Check that there is a display.
+        """Prepare a window where `lacking` finds nothing."""
+        import tkinter as tk
 
-        Raises:
-            SinkUnsupportedError: no Tk or no display.
-        """
-        try:
-            import tkinter as tk
-        except ImportError as error:
-            raise SinkUnsupportedError(
-                "window: this Python has no Tk; install it (Debian: python3-tk) or write to a file with -o out.mp4"
-            ) from error
         self._tk: Any = tk
         self._title = title
         self._root: Any = None
-        try:
-            probe = tk.Tk()
-        except tk.TclError as error:
-            raise SinkUnsupportedError(
-                f"window: no display ({error}); write to a file with -o out.mp4, or set DISPLAY"
-            ) from error
-        probe.destroy()
 
     def write(self, frame: Frame) -> None:
         """Show one frame. After the window was closed, does nothing."""

@@ -11,19 +11,17 @@ Its profiles are found by name where it says which package they lie in, and by p
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.plugins import plugins
 
 ENTRY_POINTS = "vivace.families"
 BUILT_IN = ("vivace.models.mini.family:FAMILY", "vivace.models.live2diff.family:FAMILY")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +74,8 @@ def families() -> Mapping[str, Family]:
         module, _, name = reference.partition(":")
         family: Family = getattr(import_module(module), name)
         found[family.name] = family
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            brought = point.load()
-        except Exception as error:  # noqa: BLE001  (another's package may fail in any way; all others go on)
-            _log.warning("the model family %s cannot be imported from %s: %s", point.name, point.value, error)
-            continue
-        if not isinstance(brought, Family) or brought.name != point.name:
-            _log.warning("%s is not the model family %s; it is left out", point.value, point.name)
-        elif point.name in found:
-            _log.warning("the model family %s is there already; that of %s is left out", point.name, point.value)
-        else:
-            found[brought.name] = brought
+    for family in plugins(ENTRY_POINTS, Family, "model family", found):
+        found[family.name] = family
     return found
 
 

@@ -1,0 +1,45 @@
+"""What other distributions bring, found by their entry points."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterator
+from typing import Protocol, TypeVar
+
+_log = logging.getLogger(__name__)
+
+
+class Named(Protocol):
+    """Something that is known by a name."""
+
+    @property
+    def name(self) -> str:
+        """As its entry point."""
+
+
+NamedType = TypeVar("NamedType", bound=Named)
+
+
+def plugins(group: str, kind: type[NamedType], what: str, taken: Container[str]) -> Iterator[NamedType]:
+    """Yield what the entry points of a group lead to; what is no `kind` or cannot be imported is left out and logged.
+
+    Args:
+        group: of entry points, each named like what it leads to.
+        kind: what each leads to.
+        what: the kind's name for people, e.g. `model family`.
+        taken: names that are in use; one of those is left out, too.
+    """
+    from importlib import metadata  # takes its time
+
+    for point in metadata.entry_points(group=group):
+        try:
+            brought = point.load()
+        except Exception as error:  # noqa: BLE001  (another's package may fail in any way; all others go on)
+            _log.warning("the %s %s cannot be imported from %s: %s", what, point.name, point.value, error)
+            continue
+        if not isinstance(brought, kind) or brought.name != point.name:
+            _log.warning("%s is not the %s %s; it is left out", point.value, what, point.name)
+        elif point.name in taken:
+            _log.warning("the %s %s is there already; that of %s is left out", what, point.name, point.value)
+        else:
+            yield brought
