@@ -13,7 +13,7 @@ from vivace.models import describe
 
 PROFILE = """
 name = "mine"
-family = "live2diff"
+family = "felt"
 summary = "s"
 licence = "MIT"
 [files.unet]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vivace.cli import main
-from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError
+from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError, UsageError
 from vivace.models import describe, list_models, load_model, runtimes
 from vivace.models.family import Family, families, family_of
 
@@ -74,6 +74,22 @@ def test_a_family_of_another_distribution_is_one_of_ours(
     assert main(run) == 0
     assert main(["models", "list"]) == 0
     assert "Adds." in capsys.readouterr().out
+
+
+def test_its_profiles_may_have_keys_of_their_own(distribution: Distribution, tmp_path: Path) -> None:
+    family = FAMILY.replace('name="toy",', 'name="toy", profile="toy_models.profile:ToyProfile",')
+    profile = "from vivace.checkpoints.profile import Profile\nclass ToyProfile(Profile):\n    first: int = 1\n"
+    distribution(family=family, profile=profile)
+    assert describe("toy").first == 1
+    path = tmp_path / "own.toml"
+    path.write_text(f"{PROFILE}first = 9\n", "utf-8")
+    assert describe(str(path)).first == 9
+    path.write_text(f"{PROFILE}first = 'nine'\n", "utf-8")
+    with pytest.raises(UsageError, match=r"own\.toml: first: Input should be a valid integer"):
+        describe(str(path))
+    path.write_text(PROFILE.replace('family = "toy"', 'family = "mini"') + "first = 9\n", "utf-8")
+    with pytest.raises(UsageError, match="no key 'first' is known here"):
+        describe(str(path))
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[styles.one]\nsummary = 's'\nprompt = 'no place'", "one {} where the user's words go, not 'no place'"),
         ("[styles.one]\nsummary = 's'\nbase = 3", "styles.one.base: must be a table, not 3"),
         ("[styles.one]\nsummary = 's'\nt_index = [1, 2.5]", "styles.one.t_index.1: Input should be a valid integer"),
+        ("[styles.one]\nsummary = 's'", "styles.one.t_index: Field required"),
         ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weigth = 1 }]", "loras.0: no key 'weigth' is known"),
         ("[styles.one]\nsummary = 's'\nloras = [{ path = 'a', weight = true }]", "loras.0.weight: Input should be"),
         ("[styles]\none = 3", "styles.one: must be a table, not 3"),
@@ -129,7 +130,8 @@ def test_files_have_the_role_and_the_licence_of_their_place(tmp_path: Path) -> N
     profile = read(
         tmp_path,
         f"[files]\nmini = '{'a' * 64}'\nunet = {{ path = 'u', licence = 'own' }}\n[styles.one]\nsummary = 's'\n"
-        "base = { path = 'b' }\nloras = [{ path = 'x/l.safetensors', weight = 2 }]\nwords.cat = { path = 'w' }\n",
+        "t_index = [30]\nbase = { path = 'b' }\n"
+        "loras = [{ path = 'x/l.safetensors', weight = 2 }]\nwords.cat = { path = 'w' }\n",
     )
     assert {spec.role: spec.licence for spec in profile.files.values()} == {"mini": "MIT", "unet": "own"}
     assert (profile.files["mini"].path, profile.files["mini"].sha256) == ("mini", "a" * 64)

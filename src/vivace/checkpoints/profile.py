@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -103,21 +103,22 @@ class Lora(FileSpec):
 
 
 class Style(_Table):
-    """A look: weights on top of the model's own, steps and words."""
+    """Weights on top of a model's own, and the words that go with them; families add tables of theirs."""
 
     name: str = Field("", init=False)
     summary: str
     prompt: str = "{}"
     """What the user's words are put into, at `{}`."""
-    t_index: tuple[int, ...] = Field((), strict=False)
-    """Timesteps, as indices that the family understands."""
-    clip_skip: int = 0
-    """Last layers of the text encoder to leave out."""
     base: FileSpec | None = None
     """A whole model in one file, in place of the usual one."""
     loras: tuple[Lora, ...] = Field((), strict=False)
     words: Mapping[str, FileSpec] = {}
     """Learned words (textual inversions)."""
+
+    @property
+    def about(self) -> str:
+        """What people are told of it."""
+        return self.summary
 
     @property
     def files(self) -> tuple[FileSpec, ...]:
@@ -148,7 +149,7 @@ class Style(_Table):
 
 
 class Profile(_Table):
-    """What a model is."""
+    """What a model is; a family adds keys of its own in a subclass (`vivace.models.family.Family.profile`)."""
 
     name: str
     family: str
@@ -239,14 +240,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
-def read_profile(text: str, name: str) -> Profile:
-    """Return the profile that a TOML text holds; `name` is what the text is called.
+def read_profile(text: str, name: str, class_of: Callable[[Any], type[Profile]] = lambda _: Profile) -> Profile:
+    """Return the profile that a TOML text holds.
+
+    Args:
+        text: TOML.
+        name: what the text is called.
+        class_of: returns the class of a family's profiles, given what the text says its family is.
 
     Raises:
         UsageError: it is no profile; the message says where.
     """
     try:
-        return Profile.model_validate(tomllib.loads(text))
+        table = tomllib.loads(text)
+        return class_of(table.get("family")).model_validate(table)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no TOML ({error})") from error
     except ValidationError as error:

@@ -143,8 +143,7 @@ def _about_profile(profile: Profile) -> list[tuple[str, str]]:
     from vivace.models import runtimes
 
     styles = [
-        f"{style.name}: {style.summary} {len(style.t_index)} steps"
-        + (f", {', '.join(spec.path for spec in style.files)}" if style.files else "")
+        f"{style.name}: {style.about}" + (f", {', '.join(spec.path for spec in style.files)}" if style.files else "")
         for style in profile.styles.values()
     ]
     return [

@@ -30,7 +30,7 @@ def _shipped(package: str) -> list[Profile]:
     try:
         folder = resources.files(package)
         entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
-        profiles = [read_profile(entry.read_text("utf-8"), entry.name) for entry in entries]
+        profiles = [read_profile(entry.read_text("utf-8"), entry.name, _class_of) for entry in entries]
     except (ImportError, OSError, UsageError) as error:
         if package.partition(".")[0] == "vivace":
             raise
@@ -43,6 +43,13 @@ def _shipped(package: str) -> list[Profile]:
         )
         for profile, entry in zip(profiles, entries, strict=True)
     ]
+
+
+def _class_of(name: object) -> type[Profile]:
+    """Return the class of a family's profiles; of one that is not here, the keys that all families have are read."""
+    family = families().get(name) if isinstance(name, str) else None
+    found: type[Profile] = family.function(family.profile) if family else Profile
+    return found
 
 
 def _home(profile: Profile, folder: str) -> str:
@@ -60,7 +67,7 @@ def describe(name: str) -> Profile:
     """
     if name.endswith(".toml"):
         try:
-            profile = read_profile(Path(name).read_text("utf-8"), name)
+            profile = read_profile(Path(name).read_text("utf-8"), name, _class_of)
             return profile.model_copy(update={"path": str(Path(name).parent), "called": name})
         except (OSError, UnicodeDecodeError) as error:
             raise UnknownModelError(f"the profile {name} cannot be read ({error})") from error

@@ -36,6 +36,8 @@ class Family:
     """`load(profile, *, runtime, threads, options) -> StreamModel`."""
     inspector: str | None = None
     """`inspector(profile) -> Inspector`, which looks into its files; None where their sha256 says all."""
+    profile: str = "vivace.checkpoints.profile:Profile"
+    """Class of its profiles; one of its own where they have keys that others have not."""
     profiles: str | None = None
     """Package in which its profiles lie as `NAME.toml`."""
     files: str | None = None

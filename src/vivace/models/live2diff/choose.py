@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from vivace.checkpoints.profile import Style
 from vivace.diffusion.lcm import ORIGINAL_STEPS
 from vivace.errors import BackendUnavailableError, UsageError
+from vivace.models.live2diff.profile import Live2DiffStyle
 from vivace.runtime.torch.compiled import compiler_problem
 from vivace.runtime.torch.graphs import Mode
 
@@ -40,7 +40,7 @@ def _native_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def steps_of(style: Style, steps: int | None) -> tuple[int, ...]:
+def steps_of(style: Live2DiffStyle, steps: int | None) -> tuple[int, ...]:
     """Return the timestep indices of a style in as many steps, at the style's own strength.
 
     Raises:

@@ -10,6 +10,7 @@ FAMILY = Family(
     runtimes=("eager", "compiled"),
     load="vivace.models.live2diff.load:load",
     inspector="vivace.models.live2diff.inspection:Inspector",
+    profile="vivace.models.live2diff.profile:Live2DiffProfile",
     profiles="vivace.models.profiles",
     files="vivace.models.live2diff",
     install=install_extra("gpu"),

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, parse_lora
-from vivace.checkpoints.profile import Profile
 from vivace.checkpoints.tensors import open_tensors, read_tensors
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.autoencoder import LDM_AUTOENCODER, load_full, load_tiny
@@ -15,6 +14,7 @@ from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet
 from vivace.models.live2diff.detector import load_detector
 from vivace.models.live2diff.folder import check_config
 from vivace.models.live2diff.load import Widths
+from vivace.models.live2diff.profile import Live2DiffProfile
 from vivace.models.live2diff.prompts import ClipTokenizer, read_inversion
 from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet
@@ -23,7 +23,7 @@ from vivace.models.live2diff.unet import Live2DiffUNet
 class Inspector:
     """The family's knowledge of its files."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Live2DiffProfile) -> None:
         self._widths = Widths.of(profile)
         with torch.device("meta"):
             self._unet = Live2DiffUNet(self._widths.unet)

@@ -28,7 +28,7 @@ from vivace.checkpoints.lora import (
     own_layers,
     parse_lora,
 )
-from vivace.checkpoints.profile import Profile, Style, check_conventions
+from vivace.checkpoints.profile import check_conventions
 from vivace.checkpoints.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
@@ -43,6 +43,7 @@ from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load
 from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
+from vivace.models.live2diff.profile import Live2DiffProfile, Live2DiffStyle
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.randomise import randomise
 from vivace.models.live2diff.ring import HEADS
@@ -85,7 +86,7 @@ class Widths:
     detector: DetectorConfig
 
     @classmethod
-    def of(cls, profile: Profile) -> Widths:
+    def of(cls, profile: Live2DiffProfile) -> Widths:
         """Read a profile's `[network]` tables.
 
         Raises:
@@ -98,7 +99,7 @@ class Widths:
         return cls(**{name: _config(kind, profile, name) for name, kind in parts.items()})
 
 
-def _config(kind: type[ConfigT], profile: Profile, part: str) -> ConfigT:
+def _config(kind: type[ConfigT], profile: Live2DiffProfile, part: str) -> ConfigT:
     table: Mapping[str, Any] = profile.network.get(part, {})
     try:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
@@ -109,7 +110,9 @@ def _config(kind: type[ConfigT], profile: Profile, part: str) -> ConfigT:
 # -- the family --------------------------------------------------------------------------------------------------------
 
 
-def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> Live2DiffModel:
+def load(
+    profile: Live2DiffProfile, *, runtime: str | None, threads: int | None, options: LoadOptions
+) -> Live2DiffModel:
     """Load a model of this family.
 
     Raises:
@@ -123,7 +126,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
 
 
 def _load(
-    profile: Profile, runtime: str | None, threads: int | None, options: LoadOptions, device: TorchDevice
+    profile: Live2DiffProfile, runtime: str | None, threads: int | None, options: LoadOptions, device: TorchDevice
 ) -> Live2DiffModel:
     if threads is not None:
         torch.set_num_threads(threads)
@@ -140,7 +143,7 @@ def _load(
 
 
 def load_parts(
-    profile: Profile,
+    profile: Live2DiffProfile,
     options: LoadOptions,
     device: torch.device,
     dtype: torch.dtype,
@@ -205,8 +208,8 @@ def load_parts(
 
 
 def _random_parts(
-    profile: Profile,
-    style: Style,
+    profile: Live2DiffProfile,
+    style: Live2DiffStyle,
     options: LoadOptions,
     widths: Widths,
     device: torch.device,
@@ -250,7 +253,7 @@ def empty(kind: type[ModuleT], cfg: Any, device: torch.device, dtype: torch.dtyp
 # -- choices -----------------------------------------------------------------------------------------------------------
 
 
-def _look(profile: Profile, style: Style, options: LoadOptions) -> Look:
+def _look(profile: Live2DiffProfile, style: Live2DiffStyle, options: LoadOptions) -> Look:
     return Look(
         name=f"{profile.name}/{style.name}",
         summary=style.summary,
@@ -260,7 +263,7 @@ def _look(profile: Profile, style: Style, options: LoadOptions) -> Look:
     )
 
 
-def _clip_skip(style: Style, options: LoadOptions) -> int:
+def _clip_skip(style: Live2DiffStyle, options: LoadOptions) -> int:
     return style.clip_skip if options.clip_skip is None else options.clip_skip
 
 
@@ -292,7 +295,9 @@ def _tokenizer_folder(paths: Mapping[str, Path]) -> Path:
     return vocabulary.parent
 
 
-def _text_file(base: TensorFile | None, paths: Mapping[str, Path], profile: Profile, places: Places) -> TensorFile:
+def _text_file(
+    base: TensorFile | None, paths: Mapping[str, Path], profile: Live2DiffProfile, places: Places
+) -> TensorFile:
     """Return the file with the text encoder: a whole model's own, if it has one."""
     if base is not None and has_text(base):
         return base
@@ -319,7 +324,7 @@ def _lora(path: Path) -> dict[str, LoraLayer]:
     return parse_lora(read_tensors(path), str(path))
 
 
-def _loras(style: Style, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float]]:
+def _loras(style: Live2DiffStyle, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float]]:
     """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
     chosen = {paths[lora.role].stem: (paths[lora.role], lora.weight) for lora in style.loras}
     for name, weight in options.loras.items():
