@@ -22,7 +22,7 @@ from vivace.train.clips import Segment
 from vivace.train.looks import packages
 from vivace.train.looks.batches import BatchSource, is_invented
 from vivace.train.looks.commands import RECOVERY
-from vivace.train.looks.computed import COMPUTED
+from vivace.train.looks.computed import COMPUTED, cut_cells
 from vivace.train.looks.features import Features
 from vivace.train.looks.fit import (
     FitConfig,
@@ -52,7 +52,7 @@ from vivace.train.looks.targets import (
     teacher_textures,
 )
 from vivace.train.mini import Ema
-from vivace.train.teachers import TEACHERS
+from vivace.train.teachers import TEACHERS, luma
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -135,7 +135,11 @@ def test_a_folder_without_a_manifest_or_with_holes_is_refused(tmp_path: Path, da
         read_material(data)
 
 
-def test_every_look_has_a_teacher_and_the_first_sixteen_are_todays() -> None:
+MENDED = {"cel", "watercolour", "oil", "swirl", "pixel", "night", "snow"}
+"""Of the first sixteen, those whose teacher is a better one now."""
+
+
+def test_every_look_has_a_teacher_and_of_the_first_sixteen_nine_are_todays() -> None:
     assert len(LOOKS) >= 49
     assert len(set(LOOK_KEYS)) == len(LOOK_KEYS)
     assert {look.key for look in LOOKS if look.kind == "computed"} | {"source"} == set(COMPUTED)
@@ -143,7 +147,46 @@ def test_every_look_has_a_teacher_and_the_first_sixteen_are_todays() -> None:
     x = torch.rand(1, 3, 64, 64, generator=generator)
     textures = teacher_textures([Place(0, 16, 32)], 64, 1)
     for key, teacher in TEACHERS.items():
-        assert torch.equal(COMPUTED[key](x, textures), teacher(x, textures.base))
+        if key not in MENDED:
+            assert torch.equal(COMPUTED[key](x, textures), teacher(x, textures.base)), key
+
+
+def test_eyes_survive_in_the_looks_made_of_pieces_and_strokes() -> None:
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    face = torch.tensor([0.80, 0.60, 0.50])[:, None, None].repeat(1, 128, 128)
+    eyes = [(48, 44), (48, 84)]
+    for down, right in eyes:
+        face[:, ((y - down) / 4).square() + ((x - right) / 7).square() < 1] = 0.15
+    face = face[None]
+    textures = teacher_textures([Place(1, 0, 48)], 128, 1)
+    for key in (
+        "pixel",
+        "toy_bricks",
+        "low_poly",
+        "stained_glass",
+        "paper_craft",
+        "cel",
+        "watercolour",
+        "oil",
+        "swirl",
+    ):
+        painted = luma(COMPUTED[key](face, textures))[0, 0]
+        for down, right in eyes:
+            eye = painted[down - 2 : down + 2, right - 4 : right + 4].mean()
+            # Forehead and cheek have the same colour, whatever the look makes of it.
+            skin = torch.cat([painted[28:34, right - 6 : right + 6], painted[64:70, right - 6 : right + 6]]).mean()
+            assert skin - eye > 0.2, (key, skin, eye)
+
+
+def test_cells_are_cut_along_edges_and_only_there() -> None:
+    number = torch.zeros(1, 32, 32, dtype=torch.int64)
+    number[..., 16:] = 1
+    x = torch.full((1, 3, 32, 32), 0.2)
+    x[:, :, 20:, :16] = 0.9
+    cut = cut_cells(x, number, 2, 0.05, 1.0)
+    assert len(cut[..., 16:].unique()) == 1
+    upper, lower = cut[0, :17, :16], cut[0, 23:, :16]
+    assert not set(upper.unique().tolist()) & set(lower.unique().tolist())
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -198,7 +241,7 @@ def test_looks_depend_on_nothing_random_but_what_the_network_sees() -> None:
     # Noise, and which of the cells it is, are not among the network's textures.
     unseen = replace(seen, base=replace(seen.base, noise=other.base.noise), number=seen.number + 1000)
     for look in LOOKS:
-        if look.kind == "computed" and look.key not in TEACHERS:
+        if look.kind == "computed" and (look.key not in TEACHERS or look.key in MENDED):
             assert torch.equal(COMPUTED[look.key](x, seen), COMPUTED[look.key](x, unseen)), look.key
 
 

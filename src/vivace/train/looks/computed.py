@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vivace.models.mini.textures import PIXEL_PX
 from vivace.train.teachers import (
     TEACHERS,
     TeacherTextures,
@@ -98,6 +99,62 @@ def squares(x: Tensor, side: int) -> Tensor:
     return F.interpolate(F.avg_pool2d(x, side, ceil_mode=True), scale_factor=side)[..., : x.shape[2], : x.shape[3]]
 
 
+def detail_in(x: Tensor, side: int) -> Tensor:
+    """Return 1 in squares of `side` px with an edge in them and 0 in plain ones, with a short ramp, `[b 1 h w]`."""
+    level = luma(x)
+    spread = squares((level - squares(level, side)).square(), side).sqrt()
+    return ((spread - 0.05) * 50).clamp(0, 1)
+
+
+def cut_cells(x: Tensor, number: Tensor, rounds: int, least: float, scale: float) -> Tensor:
+    """Return the numbers of cells cut in two along the edge inside them, `rounds` times.
+
+    A cell whose luma deviates by more than `least` is cut by the line half way between the middles of its bright and of its
+    dark part: straight pieces that follow eyes and outlines, large ones where there is nothing to see.
+    """
+    level = luma(x)
+    _, _, h, w = x.shape
+    place = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))[None].to(x) / scale
+    for _ in range(rounds):
+        rest = level - cell_means(level, number)
+        bright = (rest > 0).to(x.dtype)
+        means = cell_means(torch.cat([bright, place * bright, place * (1 - bright), rest.square()], 1), number)
+        share = means[:, :1].clamp(0.01, 0.99)
+        lighter, darker = means[:, 1:3] / share, means[:, 3:5] / (1 - share)
+        beyond = ((place - (lighter + darker) / 2) * (lighter - darker)).sum(1) > 0
+        number = number * 2 + (beyond & (means[:, 5].sqrt() > least)).to(number.dtype)
+    return number
+
+
+def borders(number: Tensor, width: float) -> Tensor:
+    """Return 1 on the borders of cells, `width` px wide, and 0 inside, softly, `[b 1 h w]`."""
+    down, right = number[:, 1:] != number[:, :-1], number[:, :, 1:] != number[:, :, :-1]
+    drawn = (F.pad(down, (0, 0, 0, 1)) | F.pad(right, (0, 1))).float()[:, None]
+    return (blur(drawn, 0.5 * width) * 1.25 * width).clamp(0, 1)
+
+
+def few_tones(x: Tensor, steps: int, dither: Tensor | float = 0.0) -> Tensor:
+    """Return the picture in `steps` tones above black, each px of its own hue: skin stays skin."""
+    level = luma(x)
+    tone = ((level * steps + dither).round() / steps).clamp(0, 1)
+    return (x * ((tone + 0.02) / (level + 0.02))).clamp(0, 1)
+
+
+def keep_features(painted: Tensor, x: Tensor, flat: Tensor) -> Tensor:
+    """Put back what a `flat` picture has lost of a face: the light and dark of glasses, eyes and lips."""
+    lost = luma(x) - luma(flat)
+    return (painted + lost * ((lost.abs() - 0.03) * 16).clamp(0, 1)).clamp(0, 1)
+
+
+def skin_like(x: Tensor, scale: float) -> Tensor:
+    """Return how much a px is like skin, `[b 1 h w]`: of its hue, and no plain pale wall of the same hue."""
+    soft = blur(x, 1.5 * scale)
+    level = luma(soft)
+    busy = blur((luma(x) - blur(luma(x), 3 * scale)).abs(), 9 * scale)
+    hue = hue_weight(soft, (0.85, 0.55, 0.42), 0.35, 0.2)
+    return (blur(hue * torch.maximum((0.72 - level) * 8, (busy - 0.02) * 50).clamp(0, 1), scale) * 1.5).clamp(0, 1)
+
+
 def places(x: Tensor, period: float) -> tuple[Tensor, Tensor]:
     """Return where in a square of `period` px each px lies, down `[1 1 h 1]` and right `[1 1 1 w]`, in [0, 1)."""
     y = (torch.arange(x.shape[2], device=x.device, dtype=x.dtype) + 0.5) / period
@@ -131,13 +188,17 @@ def local_contrast(x: Tensor, scale: float, gain: float) -> Tensor:
 
 
 def stained_glass(x: Tensor, tex: LookTextures) -> Tensor:
-    """Pieces of coloured glass between leads, light from behind."""
-    glass = cell_means(local_contrast(saturate(x, 2.2), tex.scale, 0.5), tex.number)
-    glass = mix(glass, saturate(flatten_regions(x, tex.scale, 2, 0.12), 2.2), torch.full_like(x[:, :1], 0.5))
+    """Pieces of coloured glass between leads, cut along what is seen, light from behind; skin is painted on the glass."""
+    number = cut_cells(x, tex.number, 4, 0.06, tex.scale)
+    skin = blur(skin_like(x, tex.scale), 3 * tex.scale)
+    bright = saturate(local_contrast(x, tex.scale, 0.5), 2.2)
+    glass = mix(cell_means(bright, number), bright, 0.25 + 0.6 * skin)
     glass = glass.clamp(0, 1) ** 0.85 * (0.88 + 0.35 * of_cell(tex)) * (1 + 0.08 * tex.clouds)
-    drawn = lines(x, tex.scale, 1.4, 0.012, 110.0)
-    lead = ((tex.edge - 0.55) * 2.2).clamp(0, 1) * (0.25 + 0.75 * drawn)
-    return (glass * (0.06 + 1.05 * lead) + rgb(x, 0.03, 0.03, 0.05) * (1 - lead)).clamp(0, 1)
+    # Leads between whole pieces are thick, those of cuts thin: a face has many.
+    whole = 1 - ((tex.edge - 0.45) * 2.2).clamp(0, 1)
+    lead = torch.maximum(whole * 0.9, 0.75 * borders(number, 0.9 * tex.scale))
+    lead = lead * (1 - 0.85 * skin)
+    return mix(glass * 1.08, rgb(x, 0.03, 0.03, 0.05), lead).clamp(0, 1)
 
 
 def mosaic(x: Tensor, tex: LookTextures) -> Tensor:
@@ -155,28 +216,33 @@ def mosaic(x: Tensor, tex: LookTextures) -> Tensor:
 
 
 def low_poly(x: Tensor, tex: LookTextures) -> Tensor:
-    """Flat facets, each lit as one plane."""
+    """Flat facets, each lit as one plane, smaller where there is more to see."""
     s = saturate(local_contrast(x, tex.scale, 0.4), 1.35)
     # Every tile falls into four facets by the side of its centre on which a px lies.
     down, right = tex.offset.split(1, 1)
-    facet = (tex.number * 4)[:, None] + (down + right > 0).int() * 2 + (down - right > 0).int()
-    flat = cell_means(s, facet[:, 0])
-    light = 0.055 * ((down + right > 0).float() * 2 - 1) + 0.035 * ((down - right > 0).float() * 2 - 1)
-    return (flat * (1 + light) + 0.25 * (s - blur(s, 3 * tex.scale)).clamp(-0.12, 0.12)).clamp(0, 1)
+    first, second = down + right > 0, down - right > 0
+    facet = tex.number * 4 + (first.int() * 2 + second.int())[:, 0]
+    flat = cell_means(s, cut_cells(x, facet, 4, 0.05, tex.scale))
+    return (flat * (1 + 0.045 * (first.float() * 2 - 1) + 0.03 * (second.float() * 2 - 1))).clamp(0, 1)
 
 
 def toy_bricks(x: Tensor, tex: LookTextures) -> Tensor:
-    """Plates of toy bricks with studs, in few bright colours."""
-    side = max(4, round(8 * tex.scale))
-    s = squares(saturate(((x - 0.5) * 1.2 + 0.53).clamp(0, 1), 1.7), side)
-    s = ((s * 4).round() / 4 * 0.75 + s * 0.25) * 0.92 + 0.04
-    y, z = places(x, side)
-    radius = torch.hypot(y - 0.5, z - 0.5)
-    stud = ((0.34 - radius) * side / tex.scale * 1.1).clamp(0, 1)
-    rim = torch.exp(-(((radius - 0.33) * 11) ** 2))
-    light = rim * ((0.5 - y) + (0.5 - z)) * 1.15 + stud * 0.06
-    joint = (torch.minimum(torch.minimum(y, 1 - y), torch.minimum(z, 1 - z)) * side / tex.scale * 1.3).clamp(0, 1)
-    return (s * (0.62 + 0.38 * joint) * (1 + 0.55 * light) + 0.05 * light).clamp(0, 1)
+    """Plates of toy bricks with studs, in few bright colours; small ones where there is more to see."""
+    side = max(8, round(8 * tex.scale))
+    bright = saturate(((x - 0.5) * 1.2 + 0.53).clamp(0, 1), 1.5)
+
+    def plate(side: int) -> Tensor:
+        s = few_tones(squares(bright, side), 10) * 0.92 + 0.04
+        y, z = places(x, side)
+        radius = torch.hypot(y - 0.5, z - 0.5)
+        stud = ((0.34 - radius) * side / tex.scale * 1.1).clamp(0, 1)
+        rim = torch.exp(-(((radius - 0.33) * 11) ** 2))
+        light = rim * ((0.5 - y) + (0.5 - z)) * 1.15 + stud * 0.06
+        joint = (torch.minimum(torch.minimum(y, 1 - y), torch.minimum(z, 1 - z)) * side / tex.scale * 1.3).clamp(0, 1)
+        return (s * (0.62 + 0.38 * joint) * (1 + 0.55 * light) + 0.05 * light).clamp(0, 1)
+
+    small = mix(plate(side // 2), plate(side // 4), detail_in(x, side // 2))
+    return mix(plate(side), small, detail_in(x, side))
 
 
 def clay(x: Tensor, tex: LookTextures) -> Tensor:
@@ -190,13 +256,14 @@ def clay(x: Tensor, tex: LookTextures) -> Tensor:
 
 def paper_craft(x: Tensor, tex: LookTextures) -> Tensor:
     """Layers of cut coloured paper, each with the shadow of the one above."""
-    s = flatten_regions(x, tex.scale, 4, 0.15, 5)
-    level = luma(blur(s, 1.2 * tex.scale))
-    layers = posterise(level, 5, 12.0)
-    step = max(1, round(2.2 * tex.scale))
-    above = F.pad(blur(layers, 1.1 * tex.scale), (step, 0, step, 0), mode="replicate")[..., : x.shape[2], : x.shape[3]]
+    flat = flatten_regions(x, tex.scale, 3, 0.10)
+    s = keep_features(flat, x, flat)
+    level = luma(blur(s, 0.6 * tex.scale))
+    layers = posterise(level, 7, 12.0)
+    step = max(1, round(1.6 * tex.scale))
+    above = F.pad(blur(layers, 0.8 * tex.scale), (step, 0, step, 0), mode="replicate")[..., : x.shape[2], : x.shape[3]]
     shadow = ((above - layers) * 4.5).clamp(0, 1)
-    paper = saturate((s * ((layers + 0.10) / (level + 0.10))).clamp(0, 1), 1.5) * 0.86 + 0.12
+    paper = saturate((s * ((layers + 0.05) / (level + 0.05))).clamp(0, 1), 1.5) * 0.88 + 0.10
     return (paper * (1 - 0.42 * shadow) * (1 + 0.035 * tex.grain)).clamp(0, 1)
 
 
@@ -459,8 +526,7 @@ def martian(x: Tensor, tex: LookTextures) -> Tensor:
 
 def zombie(x: Tensor, tex: LookTextures) -> Tensor:
     """Skin turns grey-green and veined, the world goes cold and dim."""
-    skin = blur(hue_weight(x, (0.85, 0.55, 0.42), 0.6, 0.12), 1.5 * tex.scale) * 1.5
-    skin = (skin - 0.1).clamp(0, 1)
+    skin = skin_like(x, tex.scale)
     level = luma(local_contrast(x, tex.scale, 0.45))
     vein = torch.exp(-((0.9 * tex.clouds + 0.5 * tex.slow + 0.12 * tex.grain) ** 2) * 30)
     rotten = gradient_map((level * 1.02 - 0.03).clamp(0, 1), [
@@ -471,6 +537,67 @@ def zombie(x: Tensor, tex: LookTextures) -> Tensor:
     return mix(cold, rotten, skin).clamp(0, 1)
 
 
+# -- of the first sixteen, those that lost a face or their subject --------------------------------------------------------
+
+
+def _with_features(key: str, flat: LookTeacher) -> LookTeacher:
+    return lambda x, tex: keep_features(TEACHERS[key](x, tex.base), x, flat(x, tex))
+
+
+def _flattened(x: Tensor, tex: LookTextures) -> Tensor:
+    return flatten_regions(x, tex.scale, 3, 0.12)
+
+
+def _smeared(x: Tensor, tex: LookTextures) -> Tensor:
+    return blur(x, 4 * tex.scale)
+
+
+def pixel(x: Tensor, tex: LookTextures) -> Tensor:
+    """Square cells of 4 px, of 2 px where there is more to see, in few tones, ordered dither."""
+    side = max(2, round(PIXEL_PX * tex.scale))
+    bright = saturate(((x - 0.5) * 1.2 + 0.5).clamp(0, 1), 1.5)
+
+    def cells(side: int) -> Tensor:
+        return few_tones(squares(bright, side), 8, squares(tex.base.screens[:, 0:1], side) * 0.35)
+
+    return mix(cells(side), cells(side // 2), detail_in(x, side)) * rgb(x, 0.98, 0.95, 0.9) + rgb(x, 0.02, 0.01, 0.05)
+
+
+def night(x: Tensor, tex: LookTextures) -> Tensor:
+    """Moonlight: dark and blue, lamps where it is bright, and in buildings some windows lit: dark panes in a pale wall."""
+    level = luma(x)
+    reach = 2 * round(6 * tex.scale) + 1
+
+    def close(kernel: tuple[int, int]) -> Tensor:
+        pads = (kernel[0] // 2, kernel[1] // 2)
+        wide = F.max_pool2d(level, kernel, 1, pads)
+        return -F.max_pool2d(-wide, kernel, 1, pads)
+
+    pane = torch.minimum(close((1, reach)), close((reach, 1))) - level
+    lit = ((blur(pane, 0.8 * tex.scale) - 0.16) * 9).clamp(0, 1)
+    lit = lit * (1 - 4 * blur(skin_like(x, tex.scale), 5 * tex.scale)).clamp(0, 1)
+    lit = lit * ((of_cell(tex) - 0.35) * 6).clamp(0, 1)
+    light = lit * rgb(x, 1.0, 0.72, 0.34)
+    return (TEACHERS["night"](x, tex.base) * (1 - 0.5 * lit) + 0.8 * light + 0.5 * glow(light, tex.scale)).clamp(0, 1)
+
+
+def snow(x: Tensor, tex: LookTextures) -> Tensor:
+    """Winter: cold light, white on greens and bright ground, and caps of snow on whatever has an upper edge."""
+    gx, gy = scharr(blur(luma(x), 2.0 * tex.scale))
+    edge = ((gy.abs() - 0.7 * gx.abs()) * tex.scale * 40 - 0.35).clamp(0, 1)
+    edge = edge * (1 - 4 * blur(skin_like(x, tex.scale), 5 * tex.scale)).clamp(0, 1)
+    # Snow lies on ledges, not on specks.
+    width = 2 * round(3 * tex.scale) + 1
+    edge = F.max_pool2d(-F.max_pool2d(-edge, (1, width), 1, (0, width // 2)), (1, width), 1, (0, width // 2))
+    height = round(5 * tex.scale)
+    # A cap reaches up from the edge, unevenly.
+    cap = F.max_pool2d(F.pad(edge, (0, 0, 0, height - 1)), (height, 1), 1)
+    cap = ((blur(cap, 1.0 * tex.scale) + 0.12 * tex.clouds - 0.35) * 5).clamp(0, 1)
+    white = rgb(x, 0.95, 0.98, 1.0) * (0.94 + 0.03 * tex.grain + 0.10 * (cap - blur(cap, 3 * tex.scale)))
+    ground = TEACHERS["snow"](x, tex.base)
+    return torch.maximum(ground, mix(ground, white, cap)).clamp(0, 1)
+
+
 def _as_before(teacher: Callable[[Tensor, TeacherTextures], Tensor]) -> LookTeacher:
     return lambda x, tex: teacher(x, tex.base)
 
@@ -478,13 +605,17 @@ def _as_before(teacher: Callable[[Tensor, TeacherTextures], Tensor]) -> LookTeac
 COMPUTED: dict[str, LookTeacher] = {
     "source": lambda x, _tex: x,
     **{key: _as_before(teacher) for key, teacher in TEACHERS.items()},
+    "cel": _with_features("cel", _flattened),
+    "watercolour": _with_features("watercolour", _flattened),
+    "oil": _with_features("oil", _smeared),
+    "swirl": _with_features("swirl", _smeared),
     **{
         f.__name__: f
         for f in (
             stained_glass, mosaic, low_poly, toy_bricks, pointillist, charcoal, chalk, pastel, paper_craft, clay, pop_art,
             vaporwave, vhs, night_vision, hologram, x_ray, marble, gold, underwater, fog, rain, autumn, blossom,
-            fire_light, martian, matrix, handheld, zombie,
+            fire_light, martian, matrix, handheld, zombie, pixel, night, snow,
         )
     },
 }  # fmt: skip
-"""Every computed teacher, those of today's sixteen among them, unchanged."""
+"""Every computed teacher; those of the first sixteen that lose neither faces nor their subject are unchanged."""
