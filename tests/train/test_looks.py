@@ -44,14 +44,16 @@ from vivace.train.looks.targets import (
     Painter,
     Place,
     bake,
+    is_baked,
     read_jpeg,
     read_painted,
+    retire,
     sample_pair,
     save_shard,
     shard_path,
     teacher_textures,
 )
-from vivace.train.mini import Ema
+from vivace.train.processes import moving_average
 from vivace.train.teachers import TEACHERS, luma
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -209,29 +211,37 @@ def test_a_shard_is_made_of_its_number_and_baking_skips_what_is_there(data: Path
     save_shard(one, material, painter, 7, items=1)
     save_shard(two, material, painter, 7, items=1)
     assert one.read_bytes() == two.read_bytes()
-    shard_path(tmp_path, 0).write_bytes(b"kept")
+    shard = shard_path(tmp_path, 0)
+    save_shard(shard, material, painter, 0, items=1)
+    before = shard.stat()
     bake(material, painter, tmp_path, range(1))
-    assert shard_path(tmp_path, 0).read_bytes() == b"kept"
+    assert (shard.stat().st_ino, shard.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_a_look_is_painted_anew_and_the_others_are_kept(data: Path, tmp_path: Path) -> None:
     material, path = read_material(data), shard_path(tmp_path, 3)
     save_shard(path, material, Painter(FakeNeural()), 3, items=1)
-    (before,) = read_painted(path, frozenset())
+    (before,) = read_painted(path)
     look = sorted(before)[1]
+    assert is_baked(path)
+    retire(path, frozenset({look}))
+    assert not is_baked(path)
+    # Nobody trains on it in the meantime.
+    drawn = BatchSource(tmp_path, np.random.default_rng(0)).draw(16, 64).index
+    assert not (drawn == (-1 if look == "picture" else LOOK_KEYS.index(look))).any()
 
     class White(Painter):
         def paint(self, look: str, pictures: Tensor, *_: object) -> Tensor:
             return torch.ones_like(pictures[-2:])
 
-    kept = read_painted(path, frozenset({look}))
-    save_shard(path, material, White(FakeNeural()), 3, items=1, kept=kept)
-    (after,) = read_painted(path, frozenset())
+    save_shard(path, material, White(FakeNeural()), 3, items=1, kept=read_painted(path))
+    (after,) = read_painted(path)
+    assert is_baked(path)
     assert {name for name in before if after[name] != before[name]} == {look}
     assert read_jpeg(after[look]).min() == 255
     # Of another picture nothing is kept.
     save_shard(path, material, White(FakeNeural()), 3, items=1, kept=[{**before, "": b"another"}])
-    assert all(read_jpeg(read_painted(path, frozenset())[0][name]).min() == 255 for name in before if name)
+    assert all(read_jpeg(read_painted(path)[0][name]).min() == 255 for name in before if name)
 
 
 def test_looks_depend_on_nothing_random_but_what_the_network_sees() -> None:
@@ -375,15 +385,15 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
     torch.manual_seed(0)
     student = small_student()
     optimiser = Optimiser(student, 1e-3)
-    ema = Ema(student, 0.99)
+    ema = moving_average(student, 0.99)
     batch = BatchSource(targets, np.random.default_rng(1)).draw(1, 64)
     values = []
-    for step in range(12):
+    for _ in range(12):
         # The same history each time: what is compared is the network, not the luck of the draw.
         losses = train_step(student, None, batch, np.random.default_rng(3))
         losses.total.backward()
         optimiser.step(1e-3)
-        ema.update(student, step)
+        ema.update_parameters(student)
         values.append(float(losses.total.detach()))
     assert min(values[-2:]) < 0.9 * values[0]
     rng = np.random.default_rng(0)
@@ -398,7 +408,7 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
     assert again.random() == expected
     for name, value in student.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
-        assert torch.equal(average.weights[name], ema.weights[name])
+        assert torch.equal(average.module.state_dict()[name], ema.module.state_dict()[name])
     assert moments.state_dict().keys() == optimiser.state_dict().keys()
     # The next step is the one that would have been.
     for one, moved in ((student, optimiser), (other, moments)):
@@ -436,7 +446,7 @@ def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
         tmp_path / "checkpoint.pt",
         student,
         optimiser,
-        Ema(student, 0.9),
+        moving_average(student, 0.9),
         Progress(40, 640, 3.0),
         np.random.default_rng(),
     )

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vivace.models.mini.checkpoint import load_net
 from vivace.train.clips import read_segments, scene_segments
 from vivace.train.export import export, write_profile
-from vivace.train.mini import TrainConfig, train_in_processes
+from vivace.train.mini import TrainConfig, train
+from vivace.train.processes import train_in_processes
 from vivace.train.targets import bake
 
 app = App(
@@ -68,7 +69,7 @@ def fit(*, out: Out = Path("runs/mini"), minutes: Minutes = 90.0, processes: Pro
     """Train on baked targets until the minutes are used up. Progress goes to `log.jsonl` of the run."""
     where = "the GPU" if torch.cuda.is_available() else f"{processes} CPU processes"
     console.print(f"training on {where} for {minutes:g} minutes; watch {out / 'log.jsonl'}")
-    train_in_processes(TrainConfig(out / "targets", out, budget_minutes=minutes), processes)
+    train_in_processes(train, TrainConfig(out / "targets", out, budget_minutes=minutes), processes)
 
 
 @app.command(name="export")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -16,9 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import start_processes
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from vivace.errors import CheckpointError
@@ -26,6 +24,7 @@ from vivace.models.mini.graph import resize
 from vivace.models.mini.network import MiniNet
 from vivace.train.batches import Batch, BatchStream
 from vivace.train.losses import picture_loss, temporal_loss
+from vivace.train.processes import agreed, joined, moving_average
 
 SAY_EVERY_S = 20
 Net = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -52,21 +51,6 @@ class TrainConfig:
     seed: int = 0
     save_every_minutes: float = 4.0
     compile: bool = True
-
-
-class Ema:
-    """An exponential moving average of the weights, which is what ships."""
-
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, net: nn.Module, step: int) -> None:
-        """Move towards the weights of `net`, faster at first."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in net.state_dict().items():
-            self.weights[name].lerp_(value, 1 - decay)
 
 
 def rate(spent: float, step: int, cfg: TrainConfig) -> float:
@@ -110,27 +94,40 @@ def render(net: Net, batch: Batch, x_t: Tensor, previous: Tensor, t: Tensor) -> 
     return out.float()
 
 
-def loss_of(net: Net, batch: Batch, past: Net | None = None) -> Tensor:
-    """Flow matching: the picture from a random point of the straight path between noise and target.
+class Objective(nn.Module):
+    """Flow matching: the loss of the picture from a random point of the straight path between noise and target."""
 
-    `past` is the network that paints what the model made of the past, `net` by default.
-    """
-    n = len(batch.source)
-    device = batch.source.device
-    # A stream takes one step from pure noise by default; the rest of the path serves 2 and 4 steps.
-    t = torch.where(torch.rand(n, device=device) < 0.75, 1.0, 0.2 + 0.8 * torch.rand(n, device=device))
-    clean = resize(batch.target, batch.noise.shape[-2:])
-    w = t.view(-1, 1, 1, 1)
-    x = render(net, batch, w * batch.noise + (1 - w) * clean, history(past or net, batch, t), t)
-    return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
+    def __init__(self, net: MiniNet, compiled_px: int) -> None:
+        """Compile for working sizes up to `compiled_px` px: what is rare takes longer to compile than to run."""
+        super().__init__()
+        self.net = net
+        self.compiled_px = compiled_px
+        self.fast = torch.compile(net.forward, dynamic=False) if compiled_px else net.forward
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch."""
+        n = len(batch.source)
+        device = batch.source.device
+        # A stream takes one step from pure noise by default; the rest of the path serves 2 and 4 steps.
+        t = torch.where(torch.rand(n, device=device) < 0.75, 1.0, 0.2 + 0.8 * torch.rand(n, device=device))
+        clean = resize(batch.target, batch.noise.shape[-2:])
+        w = t.view(-1, 1, 1, 1)
+        net = self.fast if batch.noise.shape[-1] <= self.compiled_px else self.net
+        x = render(net, batch, w * batch.noise + (1 - w) * clean, history(self.net, batch, t), t)
+        return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
 
 
 def save_checkpoint(
-    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, progress: dict[str, float]
+    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: AveragedModel, progress: dict[str, float]
 ) -> None:
     """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
     partial = path.with_suffix(".partial")
-    state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.weights, "progress": progress}
+    state = {
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "ema": ema.module.state_dict(),
+        "progress": progress,
+    }
     torch.save(state, partial)
     partial.replace(path)
 
@@ -145,7 +142,7 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     torch.manual_seed(cfg.seed)
     net = MiniNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), cfg.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
-    ema = Ema(net, cfg.ema)
+    ema = moving_average(net, cfg.ema)
     progress = {"step": 0.0, "minutes": 0.0, "frames": 0.0}
     cfg.out.mkdir(parents=True, exist_ok=True)
     checkpoint = cfg.out / "checkpoint.pt"
@@ -154,11 +151,13 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
             state = torch.load(checkpoint, map_location=device, weights_only=True)
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
+            ema.module.load_state_dict(state["ema"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
             ) from error
-        ema.weights, progress = state["ema"], state["progress"]
+        progress = state["progress"]
+        ema.n_averaged.fill_(int(progress["step"]))
     # After a resume every process draws anew, not what it drew the first time.
     torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)
     clips = cfg.clips or (48 if device.type == "cuda" else 3)
@@ -171,27 +170,24 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     )
     workers = max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 0
     batches = iter(DataLoader(stream, batch_size=None, num_workers=workers))
-    fast = torch.compile(net, dynamic=False) if cfg.compile else net
+    objective = joined(Objective(net, cfg.crop if cfg.compile else 0), world)
     began = saved = said = time.monotonic()
     running: float | None = None
     earlier_minutes = progress["minutes"]
     while True:
         spent = progress["minutes"] / cfg.budget_minutes
-        if _agreed(spent >= 1, world):
+        if agreed(spent >= 1, world):
             break
         lr = rate(spent, int(progress["step"]), cfg)
         for group in optimiser.param_groups:
             group["lr"] = lr
         batch = next(batches).to(device)
-        # Compiled for the usual shapes alone: what is rare would take longer to compile than to run.
-        usual = batch.noise.shape[-1] <= cfg.crop
-        loss = loss_of(fast if usual else net, batch, past=net)
+        loss = objective(batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(net, world)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        ema.update(net, int(progress["step"]))
+        ema.update_parameters(net)
         progress["step"] += 1
         progress["frames"] += len(batch.source) * world
         progress["minutes"] = earlier_minutes + (time.monotonic() - began) / 60
@@ -214,47 +210,3 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     if rank == 0:
         save_checkpoint(checkpoint, net, optimiser, ema, progress)
         (cfg.out / "config.json").write_text(json.dumps({k: str(v) for k, v in asdict(cfg).items()}, indent=2))
-
-
-def _agreed(stop: bool, world: int) -> bool:
-    """Return whether to stop, the same in every process: one that left early would hang the others."""
-    if world == 1:
-        return stop
-    flag = torch.tensor(float(stop))
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return bool(flag)
-
-
-def average_gradients(net: nn.Module, world: int) -> None:
-    """Average the gradients of all processes, in place."""
-    if world == 1:
-        return
-    gradients = [p.grad for p in net.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= world
-    at = 0
-    for g in gradients:
-        g.copy_(flat[at : at + g.numel()].view_as(g))
-        at += g.numel()
-
-
-def _worker(rank: int, world: int, cfg: TrainConfig, port: int) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=world)
-    try:
-        train(cfg, rank, world)
-    finally:
-        dist.destroy_process_group()
-
-
-def train_in_processes(cfg: TrainConfig, processes: int) -> None:
-    """Train on a CPU in one single-threaded process a core, gradients averaged."""
-    if processes == 1 or torch.cuda.is_available():
-        train(cfg)
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    start_processes(_worker, (processes, cfg, port), nprocs=processes, start_method="spawn")

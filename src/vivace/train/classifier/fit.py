@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
 from vivace.train.classifier.network import StyleNet
 from vivace.train.classifier.samples import SampleSource
-from vivace.train.mini import Ema
+from vivace.train.processes import moving_average
 
 STEPS = 7500
 LOG_EVERY = 100
@@ -65,7 +66,7 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
     torch.manual_seed(cfg.seed)
     net = StyleNet().to(device)
     optimiser = torch.optim.AdamW(net.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay)
-    ema = Ema(net, cfg.ema)
+    ema = moving_average(net, cfg.ema)
     step = 0
     cfg.out.mkdir(parents=True, exist_ok=True)
     checkpoint = cfg.out / "checkpoint.pt"
@@ -74,7 +75,9 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
             state = torch.load(checkpoint, map_location=device, weights_only=True)
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
-            ema.weights, step = state["ema"], int(state["step"])
+            ema.module.load_state_dict(state["ema"])
+            step = int(state["step"])
+            ema.n_averaged.fill_(step)
         except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
             raise CheckpointError(
                 f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
@@ -91,7 +94,7 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        update_average(ema, net, step)
+        ema.update_parameters(net)
         step += 1
         running += float(loss.detach()) / LOG_EVERY
         if step % LOG_EVERY == 0:
@@ -105,23 +108,12 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
     return checkpoint
 
 
-@torch.no_grad()
-def update_average(ema: Ema, net: StyleNet, step: int) -> None:
-    """Average the weights; counters of the normalisation, which are whole numbers, are copied."""
-    for name, value in net.state_dict().items():
-        if not value.is_floating_point():
-            ema.weights[name].copy_(value)
-    decay = min(ema.decay, (1 + step) / (10 + step))
-    for name, value in net.state_dict().items():
-        if value.is_floating_point():
-            ema.weights[name].lerp_(value, 1 - decay)
-
-
-def save(path: Path, net: StyleNet, optimiser: torch.optim.Optimizer, ema: Ema, step: int) -> None:
+def save(path: Path, net: StyleNet, optimiser: torch.optim.Optimizer, ema: AveragedModel, step: int) -> None:
     """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
     partial = path.with_suffix(".partial")
     torch.save(
-        {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.weights, "step": step}, partial
+        {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.module.state_dict(), "step": step},
+        partial,
     )
     partial.replace(path)
 

@@ -22,6 +22,8 @@ MIXTURE_SHARE = 0.15
 SOURCE_SHARE = 0.03
 """How often the look is none, so that strength has something to fade to."""
 SHARDS_A_BATCH = 2
+_INDEX = {**{key: index for index, key in enumerate(LOOK_KEYS)}, PICTURE: -1}
+"""Where a look of a shard has its code. A retired one has none."""
 
 
 @dataclass(slots=True)
@@ -83,10 +85,14 @@ class BatchSource:
         columns: dict[str, list[Tensor]] = {name: [] for name in Batch.__slots__}
         with safe_open(path, "np") as file:
             looks = json.loads(file.metadata()["looks"])
+            known = [[k for k, look in enumerate(item) if look in _INDEX] for item in looks]
+            usable = [item for item, places in enumerate(known) if places]
+            if not usable:
+                raise SourceNotFoundError(f"every look in {path} is retired; bake it anew")
             ends = np.concatenate([[0], file.get_tensor("ends").ravel()])
             codes, scales = file.get_tensor("codes"), file.get_tensor("scales")
             jpeg, textures = file.get_slice("jpeg"), file.get_slice("textures")
-            for item in rng.choice(len(looks), count, replace=len(looks) < count):
+            for item in rng.choice(usable, count, replace=len(usable) < count):
                 top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
 
                 def picture(number: int) -> Tensor:
@@ -94,9 +100,9 @@ class BatchSource:
                     whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())
                     return whole[..., top : top + crop, left : left + crop].float() / 128 - 1  # noqa: B023
 
-                first, second, other = (int(v) for v in rng.permutation(LOOKS_PER_ITEM)[:3])
+                first, second, other = (int(v) for v in np.resize(rng.permutation(known[int(item)]), 3))
                 clean, target = picture(0), picture(1 + first)
-                index = [_index(looks[int(item)][k]) for k in (first, second)]
+                index = [_INDEX[looks[int(item)][k]] for k in (first, second)]
                 weight = 1.0
                 pick = rng.random()
                 if pick < SOURCE_SHARE:
@@ -134,7 +140,3 @@ class BatchSource:
 def is_invented(index: int) -> bool:
     """Tell whether a neural teacher paints a look, by its place in the table, -1 for the picture's."""
     return index < 0 or LOOKS[index].kind == "painting"
-
-
-def _index(look: str) -> int:
-    return -1 if look == PICTURE else LOOK_KEYS.index(look)

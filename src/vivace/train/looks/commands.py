@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +10,16 @@ from typing import Annotated
 import torch
 from cyclopts import App, Parameter
 from rich.console import Console
-from torch import distributed
-from torch.multiprocessing.spawn import start_processes
 
 from vivace.errors import UsageError
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.fit import FitConfig, fit, read_weights, write_weights
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
-from vivace.train.looks.targets import PICTURE, Painter, shard_path
+from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path
 from vivace.train.looks.targets import bake as bake_shards
+from vivace.train.looks.targets import retire as retire_in
+from vivace.train.processes import train_in_processes
 
 app = App(
     name="looks",
@@ -76,9 +73,10 @@ def run(
     if cool_down < 0 or (cool_down and steps is None):
         raise UsageError("--cool-down is a number of steps before --steps; give both")
     first = min(FIRST_SHARDS, shards)
-    bake(data, teachers=teachers, out=out, shards=first)
+    if any(not shard_path(out / "targets", n).exists() for n in range(first)):
+        bake(data, teachers=teachers, out=out, shards=first)
     baker = None
-    if any(not shard_path(out / "targets", n).exists() for n in range(shards)):
+    if any(not is_baked(shard_path(out / "targets", n)) for n in range(shards)):
         words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
         baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
     begin = start if start is not None or not RECOVERY.is_file() else RECOVERY
@@ -86,7 +84,7 @@ def run(
         out, teachers, start=begin, steps=steps, cool_down=cool_down, pairs=pairs, learning_rate=learning_rate
     )
     try:
-        train_in_processes(cfg, processes)
+        train_in_processes(fit, cfg, processes)
     finally:
         if baker is not None:
             baker.terminate()
@@ -100,19 +98,15 @@ def bake(
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
     shards: Shards = 400,
-    again: Annotated[list[str] | None, Parameter(help="Looks to paint anew in the shards that are there.")] = None,
 ) -> None:
-    """Bake targets: cut pairs of frames out of the material and have the teachers paint them.
+    """Bake targets: cut pairs of frames out of the material and have the teachers paint them, what was retired anew.
 
     Parameters
     ----------
     data
         Folder with a MANIFEST.csv that says which file may be used.
     """
-    anew = frozenset(again or ())
-    if unknown := sorted(anew - {*LOOK_KEYS, PICTURE}):
-        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
-    wanted = [n for n in range(shards) if shard_path(out / "targets", n).exists() == bool(anew)]
+    wanted = [n for n in range(shards) if not is_baked(shard_path(out / "targets", n))]
     if not wanted:
         return
     torch.set_num_threads(1)
@@ -120,7 +114,24 @@ def bake(
     painter = Painter(NeuralTeachers(teachers))
     console.print(f"baking {len(wanted)} shards into {out / 'targets'}")
     for number in wanted:
-        bake_shards(material, painter, out / "targets", range(number, number + 1), again=anew)
+        bake_shards(material, painter, out / "targets", range(number, number + 1))
+
+
+@app.command
+def retire(*looks: str, out: Out = Path("runs/mini2")) -> None:
+    """Retire what is baked of looks whose teacher changed: it is no longer trained on, and painted anew as `run` goes on.
+
+    Parameters
+    ----------
+    looks
+        Keys of the looks.
+    """
+    if unknown := sorted({*looks} - {*LOOK_KEYS, PICTURE}):
+        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
+    paths = sorted((out / "targets").glob("looks-*.safetensors"))
+    for path in paths:
+        retire_in(path, frozenset(looks))
+    console.print(f"{len(paths)} shards without {', '.join(looks)}")
 
 
 @app.command
@@ -182,30 +193,3 @@ def sheet(
 
     write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=tuple(look or ()))
     console.print(f"{to}")
-
-
-def train_in_processes(cfg: FitConfig, processes: int) -> None:
-    """Train in single-threaded processes on a CPU, gradients averaged; on a GPU in this one."""
-    torch.set_num_threads(1)
-    if processes == 1 or torch.cuda.is_available():
-        fit(cfg)
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    workers = start_processes(_worker, (processes, cfg, port), nprocs=processes, join=False, start_method="spawn")
-    assert workers is not None
-    # Each saves and ends by itself when it is told to.
-    signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in workers.processes])
-    while not workers.join():
-        pass
-
-
-def _worker(rank: int, world: int, cfg: FitConfig, port: int) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    distributed.init_process_group("gloo", rank=rank, world_size=world)
-    try:
-        fit(cfg, rank, world)
-    finally:
-        distributed.destroy_process_group()

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
 from vivace.models.mini2.codes import grow_table
@@ -33,7 +33,7 @@ from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, pictur
 from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.student import Student, step_numbers
 from vivace.train.looks.targets import SIDE_PX
-from vivace.train.mini import Ema, average_gradients
+from vivace.train.processes import agreed, joined, moving_average
 
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
@@ -129,6 +129,19 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
     return Losses(picture, same, gram, temporal)
 
 
+class Objective(nn.Module):
+    """What is trained, from a batch to its losses."""
+
+    def __init__(self, student: Student, features: Features | None) -> None:
+        super().__init__()
+        self.student = student
+        self.features = features
+
+    def forward(self, batch: Batch, rng: np.random.Generator) -> Losses:
+        """Return the losses of one batch."""
+        return train_step(self.student, self.features, batch, rng)
+
+
 class Stop:
     """Whether the run was told to end."""
 
@@ -151,13 +164,14 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(cfg.seed)
     student = Student().to(device)
-    features = load_features(cfg.packages).to(device)
+    objective = Objective(student, load_features(cfg.packages)).to(device)
     optimiser = Optimiser(student, cfg.learning_rate)
     rng = np.random.default_rng([cfg.seed, rank])
     cfg.out.mkdir(parents=True, exist_ok=True)
     progress, ema = restore(cfg, student, optimiser, rng if rank == 0 else None)
     if rank:
         rng = np.random.default_rng([cfg.seed, rank, progress.step])
+    training = joined(objective, world)
     source = BatchSource(cfg.out / "targets", rng)
     if rank == 0:
         log_segment(cfg, progress, world)
@@ -167,14 +181,13 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     while not agreed(stop.asked or (cfg.steps is not None and progress.step >= cfg.steps), world):
         side = cfg.crop if progress.step % CROP_EVERY == 0 else SIDE_PX
         batch = source.draw(max(1, round(cfg.pairs / world * (SIDE_PX / side) ** 2)), side)
-        losses = train_step(student, features, batch.to(device), rng)
+        losses: Losses = training(batch.to(device), rng)
         losses.total.backward()
-        average_gradients(student, world)
         norm = float(nn.utils.clip_grad_norm_(student.parameters(), 1.0))
         if not np.isfinite(norm):
             raise CheckpointError(f"the loss is not finite at step {progress.step}; go back to an earlier checkpoint")
         optimiser.step(learning_rate(cfg, progress.step))
-        ema.update(student, progress.step)
+        ema.update_parameters(student)
         progress.step += 1
         progress.pictures += 2 * len(batch.source) * world
         progress.minutes = earlier + (time.monotonic() - began) / 60
@@ -206,7 +219,7 @@ def save(
     path: Path,
     student: Student,
     optimiser: Optimiser,
-    ema: Ema,
+    ema: AveragedModel,
     progress: Progress,
     rng: np.random.Generator,
 ) -> None:
@@ -214,7 +227,7 @@ def save(
     state = {
         "student": student.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "ema": ema.weights,
+        "ema": ema.module.state_dict(),
         "progress": {"step": progress.step, "pictures": progress.pictures, "minutes": progress.minutes},
         "looks": list(student.codes.keys),
         "rng": {"numpy": rng.bit_generator.state, "torch": torch.get_rng_state()},
@@ -226,10 +239,10 @@ def save(
 
 def restore(
     cfg: FitConfig, student: Student, optimiser: Optimiser, rng: np.random.Generator | None
-) -> tuple[Progress, Ema]:
+) -> tuple[Progress, AveragedModel]:
     """Put a run's state, or the weights to begin from, in place; return how far it is and the moving average."""
     path = cfg.out / "checkpoint.pt"
-    ema = Ema(student, cfg.ema)
+    ema = moving_average(student, cfg.ema)
     if path.exists():
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -238,8 +251,9 @@ def restore(
                 _grow(state, looks)
             student.load_state_dict(state["student"])
             optimiser.load_state_dict(state["optimiser"])
-            ema.weights = state["ema"]
+            ema.module.load_state_dict(state["ema"])
             progress = Progress(**state["progress"])
+            ema.n_averaged.fill_(progress.step)
             if rng is not None:
                 rng.bit_generator.state = state["rng"]["numpy"]
                 torch.set_rng_state(state["rng"]["torch"])
@@ -252,7 +266,7 @@ def restore(
         weights, metadata = read_weights(cfg.start)
         student.load_state_dict(weights)
         # The optimiser's moments are not kept in such a file: a warm-up lets them settle.
-        return Progress(0, int(metadata["pictures"]), float(metadata["minutes"])), Ema(student, cfg.ema)
+        return Progress(0, int(metadata["pictures"]), float(metadata["minutes"])), moving_average(student, cfg.ema)
     return Progress(), ema
 
 
@@ -356,12 +370,3 @@ def _append(path: Path, row: dict[str, object]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
-
-
-def agreed(stop: bool, world: int) -> bool:
-    """Return whether any process wants to stop, the same in all: one that left early would hang the others."""
-    if world == 1:
-        return stop
-    flag = torch.tensor(float(stop))
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return bool(flag)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from vivace.models.mini.textures import Textures, make_textures, screens
@@ -53,6 +53,7 @@ TORUS_SEEDS = 8
 _PLACE_PX = 16
 """Windows of the torus begin at multiples of this, so that screens, which begin at the picture, agree with it."""
 _QUALITY = 95
+_RETIRED = "retired "
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,33 +147,54 @@ def bake(
     folder: Path,
     numbers: range,
     *,
-    again: frozenset[str] = frozenset(),
     report: Callable[[int], None] = lambda _n: None,
 ) -> None:
-    """Write the shards of these numbers into `folder`; in those that exist, only the looks `again` are painted."""
+    """Write the shards of these numbers into `folder`; in those that exist, only what was retired is painted."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         path = shard_path(folder, number)
-        if again or not path.exists():
+        if not is_baked(path):
             # Written under another name first: a trainer never sees half a shard.
             partial = path.with_suffix(".partial")
-            save_shard(partial, material, painter, number, kept=read_painted(path, again))
+            save_shard(partial, material, painter, number, kept=read_painted(path))
             partial.replace(path)
         report(number)
 
 
-def read_painted(path: Path, but: frozenset[str]) -> list[dict[str, bytes]]:
-    """Return the JPEGs of a shard's items by look, those of `but` left out, the pair itself under no name."""
+def looks_of(path: Path) -> list[list[str]]:
+    """Return the looks of a shard's items; a retired one has a mark before its name."""
+    with safe_open(path, "np") as file:
+        looks: list[list[str]] = json.loads(file.metadata()["looks"])
+    return looks
+
+
+def is_baked(path: Path) -> bool:
+    """Tell whether a shard is there, with nothing in it retired."""
+    return path.exists() and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
+
+
+def retire(path: Path, looks: frozenset[str]) -> None:
+    """Mark what teachers of before painted in a shard: nobody trains on it, and baking paints it anew."""
+    before = looks_of(path)
+    after = [[_RETIRED * (look in looks) + look for look in item] for item in before]
+    if after != before:
+        partial = path.with_suffix(".partial")
+        save_file(load_file(path), partial, {"looks": json.dumps(after)})
+        partial.replace(path)
+
+
+def read_painted(path: Path) -> list[dict[str, bytes]]:
+    """Return the JPEGs of a shard's items by look, the pair itself under no name."""
     if not path.exists():
         return []
+    looks = looks_of(path)
     with safe_open(path, "np") as file:
-        looks = json.loads(file.metadata()["looks"])
         ends = [0, *file.get_tensor("ends").ravel().tolist()]
         jpeg = file.get_tensor("jpeg").tobytes()
     names = [name for item in looks for name in ("", *item)]
     parts = [jpeg[begin:end] for begin, end in pairwise(ends)]
     return [
-        {name: part for name, part in zip(names[i:j], parts[i:j], strict=True) if name not in but}
+        dict(zip(names[i:j], parts[i:j], strict=True))
         for i, j in pairwise(range(0, len(names) + 1, 1 + LOOKS_PER_ITEM))
     ]
 

@@ -1,0 +1,79 @@
+"""What training loops share: processes that average gradients, an agreed end, an average of the weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+Config = TypeVar("Config")
+
+
+def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, processes: int) -> None:
+    """Call `train(cfg, rank, world)` in single-threaded processes on a CPU, joined by gloo; on a GPU once, right here.
+
+    SIGTERM is passed on: each process saves and ends by itself.
+    """
+    torch.set_num_threads(1)
+    if processes == 1 or torch.cuda.is_available():
+        train(cfg, 0, 1)
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    workers = start_processes(
+        _worker, (processes, train, cfg, port), nprocs=processes, join=False, start_method="spawn"
+    )
+    assert workers is not None
+    signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in workers.processes])
+    while not workers.join():
+        pass
+
+
+def _worker(rank: int, world: int, train: Callable[[Config, int, int], None], cfg: Config, port: int) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    try:
+        train(cfg, rank, world)
+    finally:
+        dist.destroy_process_group()
+
+
+def joined(objective: nn.Module, world: int) -> nn.Module:
+    """Return a module from batch to losses whose gradients are the means over all processes."""
+    if world == 1:
+        return objective
+    # Inputs of later stages have weights that no loss reaches yet.
+    return DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
+
+
+def agreed(stop: bool, world: int) -> bool:
+    """Return whether any process wants to stop, the same in all: one that left early would hang the others."""
+    if world == 1:
+        return stop
+    flag = torch.tensor(float(stop))
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return bool(flag)
+
+
+def moving_average(net: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of weights and running statistics: what ships. It moves faster at first."""
+
+    def move(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, values, 1 - min(decay, float((1 + count) / (10 + count))))
+        else:
+            # Counters of a normalisation.
+            torch._foreach_copy_(averages, values)
+
+    return AveragedModel(net, multi_avg_fn=move, use_buffers=True)  # type: ignore[arg-type]
