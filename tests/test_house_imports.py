@@ -79,7 +79,7 @@ ARROWS: dict[str, set[str]] = {
 
 # Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
 HEAVY: dict[str, set[str]] = {
-    "torch": {"checkpoints", "diffusion", "memory", "models", "runtime", "train", "doctor", "bench"},
+    "torch": {"checkpoints", "diffusion", "models", "runtime", "train", "doctor", "bench"},
     "openvino": {"runtime", "train", "doctor"},
     "av": {"media", "rtc", "train", "doctor"},
     "cyclopts": {"cli", "train"},

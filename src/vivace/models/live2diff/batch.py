@@ -29,7 +29,7 @@ from vivace.models.live2diff.anchors import AnchorClip, AnchorCopy
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
-from vivace.models.live2diff.state import InsideFrame, Level, LiveState, Settings, levels_of
+from vivace.models.live2diff.state import RECENT, InsideFrame, Level, LiveState, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
 from vivace.models.loading import Guidance
@@ -148,8 +148,8 @@ class StreamBatch:
             state.new_anchors.advance(self._predict, state.cache)
             if state.new_anchors.done:
                 state.new_anchors = None
-        state.recent[:, number % ANCHORS] = state.entering
-        state.recent_shifts[number % ANCHORS] = state.settings.shift
+        state.recent[:, RECENT.slot(number)] = state.entering
+        state.recent_shifts[RECENT.slot(number)] = state.settings.shift
         state.inside.appendleft(InsideFrame(number, state.settings))
         state.next_number += 1
         self._fill_tables(state)
@@ -202,7 +202,7 @@ class StreamBatch:
     def _new_anchors(self, state: LiveState, number: int) -> AnchorClip | AnchorCopy:
         if not state.clock.joint:
             return AnchorCopy(number - 1, state.rows, state.guidance == "initialize")
-        order = [frame % ANCHORS for frame in range(number - ANCHORS, number)]
+        order = [RECENT.slot(each) for each in range(number - ANCHORS, number)]
         latents, depth = state.recent[:, order]
         drawn, shifts = state.settings.noise, [state.recent_shifts[place] for place in order]
         if len(set(shifts)) == 1:

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.lcm import LcmSchedule
+from vivace.memory.ring import Ring
 from vivace.models.live2diff.anchors import AnchorClip, AnchorClock, AnchorCopy
 from vivace.models.live2diff.motion import KvCache
 from vivace.models.live2diff.noise import Noise, Shift
 from vivace.models.live2diff.window import ANCHORS, SLOTS
 from vivace.models.loading import Guidance
 
+RECENT = Ring(0, ANCHORS)
+"""The frames that new anchors are made of."""
 NO_GUIDANCE = (1.0, 1.0)
 _WINDOW_COLUMNS = 2 * SLOTS + 1
 
@@ -90,7 +93,7 @@ class LiveState:
     tables: Tensor
     """`[r 33]` int64: visible slots, positions, written slot."""
     recent: Tensor
-    """`[2 8 4 h w]`: latents and depth of the last eight frames, frame `n` at `n % 8`."""
+    """`[2 8 4 h w]`: latents and depth of the last eight frames, in slots of `RECENT`."""
     cache: KvCache
     clock: AnchorClock = field(default_factory=AnchorClock)
     inside: deque[InsideFrame | None] = field(default_factory=deque)
@@ -103,7 +106,7 @@ class LiveState:
     """Changes with the prompt."""
     new_anchors: AnchorClip | AnchorCopy | None = None
     """What is on its way into the anchors."""
-    recent_shifts: list[Shift] = field(default_factory=lambda: [(0, 0)] * ANCHORS)
+    recent_shifts: list[Shift] = field(default_factory=lambda: [(0, 0)] * RECENT.slots)
 
     @classmethod
     def allocate(
@@ -126,7 +129,7 @@ class LiveState:
             finished=torch.zeros(frames[1:]),
             levels=torch.zeros(table_rows, len(Level._fields) + 4),
             tables=torch.zeros(table_rows, _WINDOW_COLUMNS, dtype=torch.int64),
-            recent=torch.zeros(2, ANCHORS, *frames[1:]),
+            recent=torch.zeros(2, RECENT.slots, *frames[1:]),
             cache=cache,
         )
 

@@ -2,8 +2,7 @@
 
 A row has 16 slots: 8 anchors, filled by the warm-up frames and never given up, and 8 that roll. The first 8 streamed
 frames fill the rolling slots in order. After that each frame overwrites the oldest, and positions turn instead of
-slots: the written slot always has position 15, the one before it 14, and so on, so that nothing is ever moved and
-positions never run out. Everything here is a closed form of how many frames a row has handled.
+slots: the written slot always has position 15, the one before it 14, and so on.
 """
 
 from __future__ import annotations
@@ -14,10 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vivace.memory.ring import Ring
+
 ANCHORS = 8
 """Warm-up frames; the published weights are trained for them."""
 ROLLING = 8
-SLOTS = ANCHORS + ROLLING
+RING = Ring(ANCHORS, ROLLING)
+SLOTS = RING.slots
 IDLE_SLOT = SLOTS - 1
 """Where a row that has no frame yet may write: it is overwritten by the row's eighth frame, just before it is seen."""
 
@@ -48,11 +50,7 @@ def row_window(frame: int) -> RowWindow:
     """
     if frame < 0:
         return [slot < ANCHORS for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
-    written = ANCHORS + frame % ROLLING
-    if frame < ROLLING:
-        return [slot <= written for slot in range(SLOTS)], list(range(SLOTS)), written
-    ages = [(written - slot) % ROLLING for slot in range(ANCHORS, SLOTS)]
-    return [True] * SLOTS, [*range(ANCHORS), *(SLOTS - 1 - age for age in ages)], written
+    return scene_window(ANCHORS + frame)
 
 
 def scene_window(number: int | None) -> RowWindow:
@@ -63,15 +61,13 @@ def scene_window(number: int | None) -> RowWindow:
     """
     if number is None:
         return [slot == IDLE_SLOT for slot in range(SLOTS)], list(range(SLOTS)), IDLE_SLOT
-    if number < ANCHORS:
-        return [slot <= number for slot in range(SLOTS)], list(range(SLOTS)), number
-    return row_window(number - ANCHORS)
+    count = number + 1
+    return [held >= 0 for held in RING.held(count)], RING.positions(count), RING.slot(number)
 
 
 def rolling_slots(number: int) -> list[int]:
     """Return the eight slots that roll, oldest first, once frame `number` of a scene, at least 15, was written."""
-    _, positions, _ = scene_window(number)
-    return sorted(range(ANCHORS, SLOTS), key=positions.__getitem__)
+    return [RING.slot(each) for each in range(number - ROLLING + 1, number + 1)]
 
 
 def window_at(call: int, rows: int) -> Window:

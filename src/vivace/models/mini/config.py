@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vivace.memory.ring import Ring
 from vivace.models.mini.styles import STYLE_COUNT
 from vivace.models.mini.textures import BAND_SIGMAS_PX, SCREEN_COUNT, STROKE_FIELDS
 
@@ -41,9 +42,14 @@ class MiniConfig:
     screen_channels: int = SCREEN_COUNT
 
     @property
+    def ring(self) -> Ring:
+        """The memory's slots."""
+        return Ring(self.anchor_slots, self.window_slots)
+
+    @property
     def slots(self) -> int:
         """Slots of the memory, anchors and window."""
-        return self.anchor_slots + self.window_slots
+        return self.ring.slots
 
     @property
     def max_age(self) -> int:

@@ -13,9 +13,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.memory.kv_ring import KvRing
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
+from vivace.models.mini.kv_ring import KvRing
 from vivace.models.mini.moving import Fields, MovingTextures, Rest
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.runtime.exported import Executor
@@ -82,7 +82,7 @@ class Geometry:
         elements = sum(math.prod(shape) for name, shape in shapes.items() if name != "source")
         # The moving fields are there up to three times: at rest, as they lie, and as they will lie.
         moving = 3 * math.prod(shapes["x_t"]) + 2 * sum(math.prod(shapes[name]) for name in MOVING)
-        return 4 * (elements + moving) + math.prod(shapes["source"]) + 8 * cfg.slots
+        return 4 * (elements + moving) + math.prod(shapes["source"])
 
 
 def geometry(size: tuple[int, int], effort_scale: float = 1.0) -> Geometry:
@@ -179,9 +179,8 @@ class MiniState:
 def open_buffers(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> EffortBuffers:
     """Allocate and fill the buffers of one effort level; `ahead` lays textures that are foreseen."""
     ring = KvRing(
+        cfg.ring,
         blocks=len(cfg.temporal_blocks),
-        anchor_slots=cfg.anchor_slots,
-        window_slots=cfg.window_slots,
         tokens=cfg.memory_tokens(place.working_height, place.working_width),
         dim=cfg.dim,
     )
