@@ -14,7 +14,7 @@ from vivace.worlds import RAYCAST, load_world, make_scene
 from vivace.worlds.raycast.lens import Camera, Lens, looking
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.render import RaycastScene
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Bodies, Kind, Material, Solid, at, ball, box, moving, pill, tube
 from vivace.worlds.raycast.trace import Shapes, Tracer
 from vivace.worlds.raycast.world import RaycastWorld
@@ -30,11 +30,11 @@ def scene_of(
     camera: Callable[[float], Camera],
     *,
     size: tuple[int, int] = SIZE,
-    changes: tuple[Change, ...] = (),
+    edits: tuple[Edit, ...] = (),
 ) -> RaycastScene:
     """A world made for a test, in plain light."""
     shot = Shot(bodies, camera, lambda _: Light(), "day", reach=Reach((0, 0, 5), 6, 64))
-    return RaycastWorld("", "", "", changes, lambda _: [shot]).scene(size, np.random.default_rng(0))
+    return RaycastWorld("", "", "", edits, lambda _: [shot]).scene(size, np.random.default_rng(0))
 
 
 def focal_px(size: tuple[int, int], focal: float) -> float:
@@ -336,7 +336,7 @@ def test_the_lamp_lights_the_room() -> None:
 # --- edits ---
 
 EDITED_S = 0.7
-EDITS = [(name, change.key) for name in RAYCAST for change in load_world(name).changes]
+EDITS = [(name, change.key) for name in RAYCAST for change in load_world(name).edits]
 
 
 def plain_and_edited(name: str, key: str) -> tuple[RaycastScene, View, View]:
@@ -366,7 +366,7 @@ def rim_only(differs: np.ndarray, there: np.ndarray) -> bool:
 @pytest.mark.parametrize(("name", "key"), EDITS)
 def test_an_edit_changes_what_it_says_and_nothing_else(name: str, key: str) -> None:
     scene, plain, edited = plain_and_edited(name, key)
-    change = next(change for change in load_world(name).changes if change.key == key)
+    change = next(change for change in load_world(name).edits if change.key == key)
     differs = np.abs(plain.rgb.astype(int) - edited.rgb).max(axis=-1)
     if key != "remove":
         for part in ("depth", "ids", "flow", "flow_back", "visible", "visible_back"):

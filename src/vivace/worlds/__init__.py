@@ -39,14 +39,15 @@ def make_scene(name: str, size: Size, seed: int = 0, *, edit: str | None = None)
         name: one of `SCENES`.
         size: of the pictures, px.
         seed: another seed gives another world of the same kind.
-        edit: what is changed about it, one of its `edits`.
+        edit: what is changed about it, the key of one of its `edits`.
 
     Raises:
         SourceNotFoundError: no scene of that name.
         UsageError: the scene has no such edit.
     """
     world = load_world(name)
-    if edit is not None and edit not in world.edits:
-        known = ", ".join(world.edits) or f"none, unlike {', '.join(RAYCAST)}"
+    keys = [one.key for one in world.edits]
+    if edit is not None and edit not in keys:
+        known = ", ".join(keys) or f"none, unlike {', '.join(RAYCAST)}"
         raise UsageError(f"scene:{name} has no edit {edit!r}; it has {known}")
     return world.scene(size, np.random.default_rng([seed, *name.encode()]), edit)

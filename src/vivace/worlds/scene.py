@@ -19,6 +19,14 @@ class Scene(Protocol):
         """Return the picture at `time_s` ≥ 0, `uint8 [h w 3]`, a new array. The same time gives the same picture."""
 
 
+class Edit(Protocol):
+    """Something that can be changed about a scene, asked for in words and rendered exactly."""
+
+    @property
+    def key(self) -> str:
+        """What it is called, e.g. `night`."""
+
+
 class World(Protocol):
     """The description of a scene."""
 
@@ -27,11 +35,11 @@ class World(Protocol):
         """What it shows."""
 
     @property
-    def edits(self) -> tuple[str, ...]:
-        """Keys of what can be changed about it."""
+    def edits(self) -> tuple[Edit, ...]:
+        """What can be changed about it."""
 
     def scene(self, size: Size, rng: np.random.Generator, edit: str | None = None) -> Scene:
-        """Return it at `(width, height)` px, one of `rng`'s kind, with one of its edits applied."""
+        """Return it at `(width, height)` px, one of `rng`'s kind, with one of its edits applied, named by its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class PaintedWorld:
 
     summary: str
     paint: Callable[[Size, np.random.Generator], Scene]
-    edits: ClassVar[tuple[str, ...]] = ()
+    edits: ClassVar[tuple[Edit, ...]] = ()
 
     def scene(self, size: Size, rng: np.random.Generator, edit: str | None = None) -> Scene:  # noqa: ARG002
         """Return it at a size."""

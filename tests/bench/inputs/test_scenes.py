@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from vivace.bench.inputs.scenes import SceneClip, scene_infos
+from vivace.bench.inputs.scenes import SceneClip, scene_worlds
 from vivace.errors import UsageError
 from vivace.media.open import open_source
 from vivace.worlds import SCENES
@@ -16,7 +16,7 @@ KEYS = {"recolour", "remove", "background", "night", "snow"}
 
 
 def test_every_scene_says_what_it_is_and_offers_edits_in_words() -> None:
-    infos = scene_infos()
+    infos = scene_worlds()
     assert {
         "walkers",
         "table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vivace.bench.inputs.scenes import scene_infos
+from vivace.bench.inputs.scenes import scene_worlds
 from vivace.bench.metrics import METRICS
 from vivace.bench.quality.cases import QUICK_SCENES, TASKS, cases_of, check_tasks, drift_case, make_protocol
 from vivace.errors import UsageError
@@ -13,7 +13,7 @@ from vivace.models.mini.styles import STYLE_KEYS
 
 def all_cases():
     protocol = make_protocol()
-    infos = scene_infos()
+    infos = scene_worlds()
     return [
         case
         for number, scene in enumerate(protocol.scenes)
@@ -30,7 +30,7 @@ def test_every_case_has_a_name_of_its_own() -> None:
 def test_every_style_is_asked_for_and_no_clip_is_painted_twice_in_one() -> None:
     dealt = [case.request for case in all_cases() if case.task == "style"]
     assert set(dealt) == set(STYLE_KEYS[: len(dealt)])
-    for scene in scene_infos():
+    for scene in scene_worlds():
         styles = [case.request for case in all_cases() if case.clip == scene and case.task in ("style", "region")]
         assert len(set(styles)) == len(styles)
 

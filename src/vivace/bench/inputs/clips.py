@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.bench.inputs.scenes import SceneClip, scene_infos
+from vivace.bench.inputs.scenes import SceneClip, scene_worlds
 from vivace.bench.metrics.footage import Frames
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
 from vivace.media import open_source
@@ -40,7 +40,7 @@ class Clip:
 def render(scene: str, size: Size, fps: float, frames: int, seed: int) -> Clip:
     """Render a benchmark scene with its truth."""
     clip = SceneClip(scene, size, fps, frames, seed)
-    subject = scene_infos()[scene].subject
+    subject = scene_worlds()[scene].subject
     views, masks = [], []
     for view in clip.views():
         views.append(view)

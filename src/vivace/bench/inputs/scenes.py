@@ -18,39 +18,10 @@ from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.truth import TruthScene, View
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A change to a scene that can be asked for in words and rendered exactly."""
-
-    key: str
-    """`recolour`, `remove`, `background`, `night`, `snow`."""
-    instruction: str
-    subject: str | None = None
-    """Name of the object it changes; None: the whole picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class SceneInfo:
-    """A benchmark scene: what is in it and what makes it hard."""
-
-    name: str
-    summary: str
-    challenge: str
-    """E.g. `fast motion`."""
-    subject: str
-    """Name of the object a region edit is about."""
-    edits: tuple[Edit, ...]
-
-
-def scene_infos() -> dict[str, SceneInfo]:
-    """Return all benchmark scenes by name."""
-    infos = {}
-    for name in RAYCAST:
-        world = load_world(name)
-        assert isinstance(world, RaycastWorld)
-        edits = tuple(Edit(change.key, change.instruction, change.subject) for change in world.changes)
-        infos[name] = SceneInfo(name, world.summary, world.challenge, world.subject, edits)
-    return infos
+def scene_worlds() -> dict[str, RaycastWorld]:
+    """Return all benchmark scenes by name: what is in each, what makes it hard, what can be edited."""
+    worlds = {name: load_world(name) for name in RAYCAST}
+    return {name: world for name, world in worlds.items() if isinstance(world, RaycastWorld)}
 
 
 @dataclass(frozen=True, slots=True)

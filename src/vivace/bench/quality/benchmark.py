@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vivace.bench.document import Measurement, MetricInfo, NotRun
 from vivace.bench.inputs.clips import Clip, find_mask, list_videos, load, loop, render, render_edited
-from vivace.bench.inputs.scenes import scene_infos
+from vivace.bench.inputs.scenes import scene_worlds
 from vivace.bench.metrics import METRICS
 from vivace.bench.metrics.drift import READINGS as DRIFT_READINGS
 from vivace.bench.metrics.drift import drift, follow, looks
@@ -156,7 +156,7 @@ def plan(options: QualityOptions) -> list[Planned]:
         SourceNotFoundError: no video in the folder of clips.
     """
     protocol, size, seed = options.protocol, options.size, options.seed
-    infos = scene_infos()
+    infos = scene_worlds()
     found: list[Planned] = []
 
     def add(name: str, load_clip: Callable[[], Clip], cases: Sequence[Case]) -> None:

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vivace.bench.inputs.scenes import SceneInfo, scene_infos
+from vivace.bench.inputs.scenes import scene_worlds
 from vivace.bench.metrics.footage import Reading
 from vivace.errors import UsageError
 from vivace.models.mini.styles import STYLES
+from vivace.worlds.raycast.world import RaycastWorld
 
 Task = Literal["style", "region", "edit", "fidelity", "drift"]
 TASKS: tuple[Task, ...] = ("style", "region", "edit", "fidelity", "drift")
@@ -74,7 +75,7 @@ def make_protocol(scenes: Sequence[str] | None = None, *, quick: bool = False) -
     Raises:
         UsageError: no such scene.
     """
-    chosen = check_scenes(scenes) if scenes is not None else QUICK_SCENES if quick else tuple(scene_infos())
+    chosen = check_scenes(scenes) if scenes is not None else QUICK_SCENES if quick else tuple(scene_worlds())
     if not quick:
         return Protocol("full", chosen, frames=36, styles_a_scene=2, edits_a_scene=3, edit_frames=18)
     return Protocol(
@@ -100,7 +101,7 @@ def check_scenes(names: Sequence[str]) -> tuple[str, ...]:
     """
     if list(names) == ["none"]:
         return ()
-    known = scene_infos()
+    known = scene_worlds()
     for name in names:
         if name not in known:
             raise UsageError(f"{name[:80]!r} is no benchmark scene; there are {', '.join(known)}")
@@ -156,7 +157,7 @@ class Case:
                 return not needs & {"mask", "reference", "exact"}
 
 
-def cases_of(clip: str, number: int, protocol: Protocol, info: SceneInfo | None, *, masked: bool) -> list[Case]:
+def cases_of(clip: str, number: int, protocol: Protocol, info: RaycastWorld | None, *, masked: bool) -> list[Case]:
     """Return the cases of the clip that is the `number`-th of the run.
 
     Styles are dealt out in turn, so that all of them are seen over the clips.

@@ -48,12 +48,14 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Edit:
     """An edit of a world, in words and in deeds."""
 
     key: str
+    """`recolour`, `remove`, `background`, `night` or `snow`."""
     instruction: str
     subject: str | None = None
+    """Name of the object it changes; None: the whole picture."""
     tints: tuple[tuple[Rgb01, Rgb01], ...] = ()
     """Of `recolour`: which tints of the subject become which."""
     backdrop: str | None = None

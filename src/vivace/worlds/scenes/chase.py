@@ -9,7 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, house, put, toy_car, tree
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -143,10 +143,10 @@ WORLD = RaycastWorld(
     summary="a car chase around a wooded hill, the camera racing behind",
     challenge="fast motion: tens of pixels a frame near the camera",
     subject="red car",
-    changes=(
-        Change("recolour", "make the red car green", "red car", tints=((RED, (0.12, 0.56, 0.22)),)),
-        Change("remove", "remove the red car", "red car"),
-        Change("snow", "make it winter, with snow beside and on the road"),
+    edits=(
+        Edit("recolour", "make the red car green", "red car", tints=((RED, (0.12, 0.56, 0.22)),)),
+        Edit("remove", "remove the red car", "red car"),
+        Edit("snow", "make it winter, with snow beside and on the road"),
     ),
     build=build,
 )

@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import column, planter, put
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Rgb01, at, ball, box, built, moving, tube
 from vivace.worlds.raycast.world import RaycastWorld
 
@@ -99,12 +99,10 @@ WORLD = RaycastWorld(
     summary="people walk behind the columns of a colonnade by the sea",
     challenge="occlusion: what vanishes must come back as it was",
     subject="woman in red",
-    changes=(
-        Change(
-            "recolour", "make the red dress of the woman green", "woman in red", tints=((TOGA, (0.16, 0.58, 0.30)),)
-        ),
-        Change("remove", "remove the woman in the red dress", "woman in red"),
-        Change("background", "make it dusk beyond the colonnade", backdrop="dusk"),
+    edits=(
+        Edit("recolour", "make the red dress of the woman green", "woman in red", tints=((TOGA, (0.16, 0.58, 0.30)),)),
+        Edit("remove", "remove the woman in the red dress", "woman in red"),
+        Edit("background", "make it dusk beyond the colonnade", backdrop="dusk"),
     ),
     build=build,
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from vivace.worlds.raycast.lens import Camera
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Rgb01
 from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.scenes import columns, lights, table, walkers
@@ -39,9 +39,9 @@ WORLD = RaycastWorld(
     summary="hard cuts between a plaza, a table, a lamp-lit room and a colonnade",
     challenge="hard cuts: nothing may be carried over",
     subject="red jacket",
-    changes=(
-        Change("recolour", "make the red jacket blue", "red jacket", tints=((walkers.RED, _BLUE),)),
-        Change("remove", "remove the person in the red jacket", "red jacket"),
+    edits=(
+        Edit("recolour", "make the red jacket blue", "red jacket", tints=((walkers.RED, _BLUE),)),
+        Edit("remove", "remove the person in the red jacket", "red jacket"),
     ),
     build=build,
     shot_s=SHOT_S,

@@ -11,7 +11,7 @@ from vivace.worlds.raycast.hud import GameInterface
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, put, tree
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -217,10 +217,10 @@ WORLD = RaycastWorld(
     summary="a third-person adventure game with health, map and text drawn over it",
     challenge="text and user interface that must stay readable and still",
     subject="cape",
-    changes=(
-        Change("recolour", "make the hero's red cape yellow", "cape", tints=((CAPE, (0.96, 0.78, 0.14)),)),
-        Change("background", "set the game before snowy mountains", backdrop="summit"),
-        Change("night", "make it night in the game"),
+    edits=(
+        Edit("recolour", "make the hero's red cape yellow", "cape", tints=((CAPE, (0.96, 0.78, 0.14)),)),
+        Edit("background", "set the game before snowy mountains", backdrop="summit"),
+        Edit("night", "make it night in the game"),
     ),
     build=build,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import put
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -194,9 +194,9 @@ WORLD = RaycastWorld(
     summary="a living room where the sun moves and a lamp is switched on and off",
     challenge="lighting change: brightness moves although nothing else does",
     subject="sofa",
-    changes=(
-        Change("recolour", "make the teal sofa red", "sofa", tints=((SOFA, (0.74, 0.18, 0.20)),)),
-        Change("remove", "remove the rocking horse", "rocking horse"),
+    edits=(
+        Edit("recolour", "make the teal sofa red", "sofa", tints=((SOFA, (0.74, 0.18, 0.20)),)),
+        Edit("remove", "remove the rocking horse", "rocking horse"),
     ),
     build=build,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import put, toy_car
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -189,10 +189,10 @@ WORLD = RaycastWorld(
     summary="a toy car drives around a carpet; the camera and all else stand perfectly still",
     challenge="static camera, one mover: everything else must stay untouched",
     subject="toy car",
-    changes=(
-        Change("recolour", "make the yellow toy car purple", "toy car", tints=((CAR, (0.52, 0.22, 0.72)),)),
-        Change("remove", "remove the toy car", "toy car"),
-        Change("night", "make it night, with moonlight from the window"),
+    edits=(
+        Edit("recolour", "make the yellow toy car purple", "toy car", tints=((CAR, (0.52, 0.22, 0.72)),)),
+        Edit("remove", "remove the toy car", "toy car"),
+        Edit("night", "make it night, with moonlight from the window"),
     ),
     build=build,
 )

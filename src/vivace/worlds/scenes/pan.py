@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import fir, ground, put, tree
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -150,10 +150,10 @@ WORLD = RaycastWorld(
     summary="an alpine meadow with a windmill, seen by a camera that turns on the spot",
     challenge="camera pan: everything moves, nothing comes nearer",
     subject="barn",
-    changes=(
-        Change("recolour", "make the red barn blue", "barn", tints=((BARN, (0.26, 0.44, 0.86)),)),
-        Change("background", "put the meadow in a desert with dunes", backdrop="desert"),
-        Change("snow", "make it winter, with snow on the meadow"),
+    edits=(
+        Edit("recolour", "make the red barn blue", "barn", tints=((BARN, (0.26, 0.44, 0.86)),)),
+        Edit("background", "put the meadow in a desert with dunes", backdrop="desert"),
+        Edit("snow", "make it winter, with snow on the meadow"),
     ),
     build=build,
 )

@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, Path, figure, wa
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import ground, house, house_width, put, street_lamp, toy_car, tree
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Pose, Rgb01, at, box, built, moving, scaled, tube
 from vivace.worlds.raycast.weather import rain
 from vivace.worlds.raycast.world import RaycastWorld
@@ -202,10 +202,10 @@ WORLD = RaycastWorld(
     summary="a street at dusk in driving rain, seen by a noisy sensor",
     challenge="rain and noise: change that is no motion",
     subject="red umbrella",
-    changes=(
-        Change("recolour", "make the red umbrella blue", "red umbrella", tints=((UMBRELLA, (0.12, 0.30, 0.86)),)),
-        Change("remove", "remove the person with the red umbrella", "red umbrella"),
-        Change("night", "make it night"),
+    edits=(
+        Edit("recolour", "make the red umbrella blue", "red umbrella", tints=((UMBRELLA, (0.12, 0.30, 0.86)),)),
+        Edit("remove", "remove the person with the red umbrella", "red umbrella"),
+        Edit("night", "make it night"),
     ),
     build=build,
 )

@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, st
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Light, Reach
 from vivace.worlds.raycast.props import ground, house, planter, put
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -170,15 +170,15 @@ WORLD = RaycastWorld(
     summary="a street market filmed with a hand-held camera",
     challenge="camera shake: small fast motion of the whole picture",
     subject="middle stall",
-    changes=(
-        Change(
+    edits=(
+        Edit(
             "recolour",
             "make the yellow awning of the middle stall violet",
             "middle stall",
             tints=((AWNING, (0.58, 0.30, 0.78)),),
         ),
-        Change("remove", "remove the middle stall", "middle stall"),
-        Change("night", "make it night"),
+        Edit("remove", "remove the middle stall", "middle stall"),
+        Edit("night", "make it night"),
     ),
     build=build,
 )

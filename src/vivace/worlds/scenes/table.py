@@ -9,7 +9,7 @@ import numpy as np
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import put
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Pose, at, ball, box, moving, pill, stack, tube
 from vivace.worlds.raycast.world import RaycastWorld
 
@@ -218,10 +218,10 @@ WORLD = RaycastWorld(
     summary="flowers, fruit and books on a table, circled slowly",
     challenge="fine texture and highlights under a slow orbit",
     subject="vase",
-    changes=(
-        Change("recolour", "make the blue vase red", "vase", tints=((VASE, (0.84, 0.16, 0.14)),)),
-        Change("remove", "remove the dotted mug", "mug"),
-        Change("night", "make it night, lit by one warm lamp"),
+    edits=(
+        Edit("recolour", "make the blue vase red", "vase", tints=((VASE, (0.84, 0.16, 0.14)),)),
+        Edit("remove", "remove the dotted mug", "mug"),
+        Edit("night", "make it night, lit by one warm lamp"),
     ),
     build=build,
 )

@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, SKINS, Outfit, figure, oval, st
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import bench, ground, house, house_width, planter, put, street_lamp, tree
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import Bodies, Material, Rgb01, at, ball, carried, moving, stack, tube
 from vivace.worlds.raycast.world import RaycastWorld
 
@@ -189,11 +189,11 @@ WORLD = RaycastWorld(
     summary="people walking past each other on a plaza",
     challenge="articulated motion and mutual occlusion",
     subject="red jacket",
-    changes=(
-        Change("recolour", "make the red jacket blue", "red jacket", tints=((RED, (0.14, 0.30, 0.80)),)),
-        Change("remove", "remove the person in the red jacket", "red jacket"),
-        Change("night", "make it night"),
-        Change("snow", "cover the square in snow"),
+    edits=(
+        Edit("recolour", "make the red jacket blue", "red jacket", tints=((RED, (0.14, 0.30, 0.80)),)),
+        Edit("remove", "remove the person in the red jacket", "red jacket"),
+        Edit("night", "make it night"),
+        Edit("snow", "cover the square in snow"),
     ),
     build=build,
 )

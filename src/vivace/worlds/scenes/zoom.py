@@ -10,7 +10,7 @@ from vivace.worlds.raycast.figures import HAIRS, Outfit, figure, stander
 from vivace.worlds.raycast.lens import Camera
 from vivace.worlds.raycast.light import Lamp, Light, Reach
 from vivace.worlds.raycast.props import ground, house, put
-from vivace.worlds.raycast.shot import Change, Shot
+from vivace.worlds.raycast.shot import Edit, Shot
 from vivace.worlds.raycast.solids import (
     Bodies,
     Material,
@@ -163,15 +163,15 @@ WORLD = RaycastWorld(
     summary="a lighthouse at dusk, seen by a camera that zooms in and out",
     challenge="zoom: the picture grows and shrinks about its middle",
     subject="lighthouse",
-    changes=(
-        Change(
+    edits=(
+        Edit(
             "recolour",
             "make the red stripes of the lighthouse blue",
             "lighthouse",
             tints=((STRIPE, (0.16, 0.32, 0.74)),),
         ),
-        Change("background", "put snowy mountains behind the lighthouse", backdrop="summit"),
-        Change("night", "make it night"),
+        Edit("background", "put snowy mountains behind the lighthouse", backdrop="summit"),
+        Edit("night", "make it night"),
     ),
     build=build,
 )
