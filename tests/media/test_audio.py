@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -163,3 +164,85 @@ def test_a_silent_source_makes_a_silent_file(clip: Clip, tmp_path: Path) -> None
             sink.write(frame)
     with av.open(str(path)) as container:
         assert not container.streams.audio
+
+
+def part(codec: str, layout: str, rate: int, at_s: float, number: int) -> bytes:
+    """Return a second of a broadcast: 25 pictures and a tone, from `at_s` on."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="mpegts") as container:
+        video: Any = container.add_stream("libx264", rate=FPS, options={"tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio: Any = container.add_stream(codec, rate=rate)
+        audio.layout = layout
+        for index in range(FPS):
+            picture = av.VideoFrame.from_ndarray(grey(100 + 100 * number), format="rgb24")
+            picture.pts, picture.time_base = index + round(at_s * FPS), Fraction(1, FPS)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        channels = audio.codec_context.channels
+        tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32) * 0.5
+        samples = av.AudioFrame.from_ndarray(np.repeat(tone[None], channels, 0), format="fltp", layout=layout)
+        samples.sample_rate, samples.time_base = rate, Fraction(1, rate)
+        samples.pts = round(at_s * rate)
+        container.mux(audio.encode(samples))
+        container.mux(audio.encode(None))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "webm"])
+@pytest.mark.parametrize(
+    ("before", "after", "restarts"),
+    [
+        (("aac", "stereo", 48_000), ("aac", "mono", 48_000), False),
+        (("aac", "mono", 48_000), ("aac", "stereo", 44_100), True),
+        (("mp2", "stereo", 44_100), ("mp2", "mono", 48_000), False),
+        (("ac3", "stereo", 48_000), ("ac3", "5.1", 48_000), False),
+        (("mp2", "stereo", 48_000), ("aac", "stereo", 48_000), True),
+    ],
+    ids=["channels", "rate-restarts", "mp2", "surround", "codec-restarts"],
+)
+def test_sound_that_changes_half_way_stops_nothing(
+    tmp_path: Path, before: tuple[str, str, int], after: tuple[str, str, int], kind: str, restarts: bool
+) -> None:
+    """Recordings of broadcasts and joined streams, whose second part may count its time from the beginning again."""
+    source, path = tmp_path / "in.ts", tmp_path / f"out.{kind}"
+    source.write_bytes(part(*before, 0.0, 0) + part(*after, 0.0 if restarts else 1.0, 1))
+    passed_through(source, path)
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 2 * FPS
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    assert len({(frame.sample_rate, frame.layout.name) for frame in frames}) == 1
+    times = [float(frame.pts * frame.time_base) for frame in frames]
+    assert times == sorted(times)
+    lasts = 2.0 if before[0] == after[0] else 1.0
+    assert sum(frame.samples / frame.sample_rate for frame in frames) == pytest.approx(lasts, abs=0.15)
+    loud = [frame for frame in frames if np.abs(frame.to_ndarray().astype(np.float64)).max() > 0.1]
+    assert len(loud) > 0.9 * len(frames)
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("libopus", "mp4"), ("flac", "mp4"), ("ac3", "mp4"), ("libopus", "mov")])
+def test_an_mp4_has_the_sound_that_every_player_has(clip: Clip, tmp_path: Path, codec: str, kind: str) -> None:
+    path = tmp_path / f"out.{kind}"
+    passed_through(clip("in.mkv", [grey(10)] * FPS, sound=beep(1.0, 0.5), sound_codec=codec), path)
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+    assert heard(path)[0] == pytest.approx(0.5, abs=0.025)
+
+
+def test_sound_that_ffmpeg_refuses_is_left_out_and_said(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing:
+        def __init__(self, *_: Any) -> None: ...
+
+        def resample(self, _frame: Any) -> list[Any]:
+            raise ValueError("no such layout")
+
+    monkeypatch.setattr("vivace.media.audio.AudioResampler", Refusing)
+    path = tmp_path / "out.mp4"
+    with open_source(flash_and_beep(clip, "pcm_s16le")) as source, open_sink(path, audio_from=source) as sink:
+        for frame in source:
+            sink.write(frame)
+    assert flash_s(path) == FLASH_S
+    assert [warning for warning in source.warnings if "sound" in warning and "no such layout" in warning]

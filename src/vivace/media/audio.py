@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import av
+from av.audio.resampler import AudioResampler
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 
-from vivace.media.clock import exact
+from vivace.media.clock import Timeline, exact
+from vivace.media.picture import Warn, ignore
 from vivace.media.reader import open_error
 from vivace.redaction import redact_error
 
 COPYABLE = {
-    "mp4": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"),
+    "mp4": ("aac", "mp3"),
+    "mov": ("aac", "mp3", "alac"),
     "matroska": ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "vorbis", "pcm_s16le", "pcm_s24le", "pcm_f32le"),
     "webm": ("opus", "vorbis"),
     "flv": ("aac", "mp3"),
     "mpegts": ("aac", "mp3", "ac3", "eac3", "mp2"),
     "rtsp": ("aac",),
 }
-"""Audio codecs that a container takes as they are, by FFmpeg's names; everything else is transcoded."""
+"""Audio codecs that are taken over as they are, by FFmpeg's names: what every player of the container has a decoder
+for. An MP4 may hold Opus and FLAC too, and is silent in QuickTime. Everything else is transcoded."""
 
 TRANSCODED = {"webm": ("libopus", 48_000)}
 """Encoder and sample rate where it is not AAC at the source's rate."""
@@ -39,19 +44,21 @@ _AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_
 class AudioTrack:
     """The first audio stream of a file, opened a second time so that it is read at its own pace."""
 
-    def __init__(self, container: InputContainer, name: str):
-        """Read audio from `container`, which this object closes."""
+    def __init__(self, container: InputContainer, name: str, warn: Warn | None = None):
+        """Read audio from `container`, which this object closes. `warn` is told what does not become sound."""
         self._container = container
         self.name = name
         self.stream = container.streams.audio[0]
         self.codec = self.stream.codec_context.name
+        self.warn = warn or ignore
         self._packets: Iterator[Any] = container.demux(self.stream)
+        self._timeline: Timeline | None = None
         self._ahead: Any = None
         self.damaged_packets = 0
         """Packets that could not be read or decoded and were left out."""
 
     @classmethod
-    def open(cls, address: str, name: str) -> AudioTrack | None:
+    def open(cls, address: str, name: str, warn: Warn | None = None) -> AudioTrack | None:
         """Open the audio of `address`; None where it has none. Raises SourceError when it cannot be read."""
         try:
             container = av.open(address, mode="r")
@@ -60,7 +67,7 @@ class AudioTrack:
         if not container.streams.audio:
             container.close()
             return None
-        return cls(container, name)
+        return cls(container, name, warn)
 
     @property
     def time_base(self) -> Fraction:
@@ -70,7 +77,7 @@ class AudioTrack:
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
         while (packet := self._peek()) is not None:
-            if time_s is not None and packet.pts is not None and float(packet.pts * self.time_base) >= time_s:
+            if time_s is not None and float(packet.pts * self.time_base) >= time_s:
                 return
             self._ahead = None
             yield packet
@@ -90,6 +97,9 @@ class AudioTrack:
             if packet is None:
                 return None
             if packet.size:
+                if self._timeline is None:
+                    self._timeline = Timeline(self.time_base, packet.duration or 1)
+                packet.pts = packet.dts = self._timeline.place(packet.pts)
                 self._ahead = packet
         return self._ahead
 
@@ -99,76 +109,161 @@ class AudioTrack:
 
 
 class AudioWriter:
-    """Writes a track into an output container, in step with the pictures.
+    """Writes a track into an output container, in step with the pictures, which it never stops.
 
-    Packets are copied as they are where the container allows it, otherwise transcoded to AAC (WebM: Opus). Time zero of
-    the output is `start_s` of the source, the same for sound and picture; sound from before it is left out.
+    Packets are copied as they are where the container allows it, otherwise transcoded to AAC (WebM: Opus). Sound that
+    changes its rate or channels half way, as in recordings of broadcasts, is transcoded to what it began as from there
+    on. What cannot be written is left out, and the track's `warn` says so. Time zero of the output is `start_s` of the
+    source, the same for sound and picture; sound from before it is left out.
     """
 
     def __init__(self, track: AudioTrack, container: OutputContainer):
         """Add a stream for `track` to `container`, which has not been started. The writer closes the track."""
         self._track = track
         self._container = container
-        self.copies = track.codec in COPYABLE.get(container.format.name, ())
-        source = track.stream
-        self._stream: Any
+        self._stream: Any = None
+        self._encoder: Any = None
+        """What packets are encoded by; None while they are copied."""
         self._unframe: BitStreamFilterContext | None = None
-        if self.copies:
-            self._stream = container.add_stream_from_template(source)
-            if container.format.name == "mp4" and track.codec == "aac" and not source.codec_context.extradata:
-                # An MPEG transport stream has AAC in ADTS frames, which FFmpeg removes by itself elsewhere.
+        self._form: _Form | None = None
+        """What the sound began as."""
+        self._resampler: tuple[_Form, AudioResampler] | None = None
+        self._last_s = -1.0
+        self._next_sample = 0
+        self._changeable = False
+        if not track.stream.rate or not track.stream.codec_context.channels:
+            track.warn(f"{track.name}: the sound says neither its rate nor its channels; it is left out")
+            return
+        # A codec without a header of its own says in every packet what it is, and may become something else.
+        self._changeable = not track.stream.codec_context.extradata
+        with self._leaving_out():
+            self._add_stream(track.stream, container.format.name)
+
+    def _add_stream(self, source: Any, muxer: str) -> None:
+        if self._track.codec in COPYABLE.get(muxer, ()):
+            self._stream = self._container.add_stream_from_template(source)
+            if muxer != "mpegts" and self._track.codec == "aac" and self._changeable:
+                # An MPEG transport stream has AAC in ADTS frames.
                 self._unframe = BitStreamFilterContext("aac_adtstoasc", source)
             return
-        encoder, rate = TRANSCODED.get(container.format.name, ("aac", source.rate))
+        encoder, rate = TRANSCODED.get(muxer, ("aac", source.rate))
         if encoder == "aac" and rate not in _AAC_RATES:
             rate = 48_000
-        self._stream = container.add_stream(encoder, rate=rate, bit_rate=BIT_RATE)
+        self._stream = cast(Any, self._container.add_stream(encoder, rate=rate, bit_rate=BIT_RATE))
         self._stream.layout = "mono" if source.codec_context.channels == 1 else "stereo"
+        self._encoder = self._stream.codec_context
+
+    @property
+    def copies(self) -> bool:
+        """Tell whether packets are copied as they are."""
+        return self._encoder is None
 
     def write_until(self, time_s: float | None, start_s: float) -> None:
         """Write what begins before `time_s` (source time; None: all that is left). `start_s` is the output's zero."""
-        for packet in self._track.packets_until(time_s):
-            if self.copies:
-                self._copy(packet, start_s)
-            else:
-                self._encode(packet, start_s)
+        with self._leaving_out():
+            for packet in self._track.packets_until(time_s) if self._stream is not None else ():
+                self._write(packet, start_s)
 
-    def _copy(self, packet: Any, start_s: float) -> None:
-        shift = round(start_s / self._track.time_base)
-        if packet.pts is not None:
-            packet.pts -= shift
-        if packet.dts is not None:
-            packet.dts -= shift
-        for copied in [packet] if self._unframe is None else self._unframe.filter(packet):
-            copied.stream = self._stream
-            self._mux(copied)
-
-    def _encode(self, packet: Any, start_s: float) -> None:
+    @contextmanager
+    def _leaving_out(self) -> Iterator[None]:
+        """Leave the rest of the sound out when FFmpeg refuses it; a disk that is full is the pictures' matter, too."""
         try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            self._track.damaged_packets += 1
+            yield
+        except OSError:
+            raise
+        except (av.FFmpegError, ValueError, NotImplementedError) as error:
+            self._track.warn(f"{self._track.name}: the sound cannot be written and is left out from here ({error})")
+            self._stream = None
+
+    def _write(self, packet: Any, start_s: float) -> None:
+        frames: list[Any] = []
+        if self._changeable or not self.copies:
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._track.damaged_packets += 1
+                return
+        for frame in frames:
+            form = _Form.of(frame)
+            self._form = self._form or form
+            if self.copies and form != self._form:
+                self._encoder = self._form.encoder(self._track.codec)
+        if self.copies:
+            self._copy(packet, start_s)
             return
         for frame in frames:
-            if frame.pts is not None:
-                frame.pts -= round(start_s / exact(frame.time_base))
-                if frame.pts < 0:
-                    continue
-            for encoded in self._stream.encode(frame):
-                self._mux(encoded)
+            # In samples, whatever the container counts in: the encoder takes one time base for all.
+            at_s = float(packet.pts * self._track.time_base if frame.pts is None else frame.pts * frame.time_base)
+            frame.pts, frame.time_base = round((at_s - start_s) * frame.sample_rate), Fraction(1, frame.sample_rate)
+            if frame.pts >= 0:
+                self._encode(frame)
 
-    def _mux(self, packet: Any) -> None:
-        # Sound from before zero (a codec's run-up, or what comes before the first picture) would make the muxer move
-        # the pictures. It is left out, at the cost of up to one packet, some 20 ms, at the very beginning.
-        if packet.pts is None or packet.pts >= 0:
-            self._container.mux(packet)
+    def _copy(self, packet: Any, start_s: float) -> None:
+        packet.pts = packet.dts = packet.pts - round(start_s / self._track.time_base)
+        if packet.pts < 0:
+            return  # Before the filter, whose first packet brings what the header needs.
+        for copied in [packet] if self._unframe is None else self._unframe.filter(packet):
+            self._mux(copied)
+
+    def _encode(self, frame: Any) -> None:
+        form = _Form.of(frame)
+        if self._resampler is None or self._resampler[0] != form:
+            self._drain()
+            encoder = self._encoder
+            self._resampler = form, AudioResampler(encoder.format, encoder.layout, encoder.rate)
+        self._encode_resampled(frame)
+
+    def _drain(self) -> None:
+        if self._resampler is not None:
+            self._encode_resampled(None)
+
+    def _encode_resampled(self, frame: Any) -> None:
+        assert self._resampler is not None
+        for resampled in self._resampler[1].resample(frame):
+            # An encoder counts on times that rise: where sound changes, what overlaps beyond rounding is left out.
+            if resampled.pts >= self._next_sample - resampled.samples // 2:
+                resampled.pts = max(resampled.pts, self._next_sample)
+                self._next_sample = resampled.pts + resampled.samples
+                self._mux(*self._encoder.encode(resampled))
+
+    def _mux(self, *packets: Any) -> None:
+        for packet in packets:
+            # Sound from before zero (a codec's run-up, or what comes before the first picture) would make the muxer
+            # move the pictures. It is left out, at the cost of up to one packet, some 20 ms, at the very beginning.
+            # A muxer refuses times that do not rise.
+            at_s = self._last_s if packet.pts is None else float(packet.pts * packet.time_base)
+            if at_s >= 0 and at_s > self._last_s:
+                self._last_s = at_s
+                packet.stream = self._stream
+                self._container.mux(packet)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
-        if not self.copies:
-            for packet in self._stream.encode(None):
-                self._mux(packet)
+        if self._stream is not None and not self.copies:
+            with self._leaving_out():
+                self._drain()
+                self._mux(*self._encoder.encode(None))
 
     def close(self) -> None:
         """Close the track."""
         self._track.close()
+
+
+class _Form(NamedTuple):
+    """What decoded sound is."""
+
+    rate: int
+    layout: str
+    sample_format: str
+
+    @classmethod
+    def of(cls, frame: Any) -> _Form:
+        return cls(frame.sample_rate, frame.layout.name, frame.format.name)
+
+    def encoder(self, codec: str) -> Any:
+        """Return an encoder of `codec` whose packets may follow those of sound of this form."""
+        encoder = cast(Any, av.CodecContext.create(codec, "w"))
+        encoder.format = encoder.codec.audio_formats[0]
+        encoder.layout, encoder.sample_rate, encoder.bit_rate = self.layout, self.rate, BIT_RATE
+        encoder.time_base = Fraction(1, self.rate)
+        return encoder

@@ -89,7 +89,9 @@ class FileSource(Source):
 
     def open_audio(self) -> AudioTrack | None:
         """Open the file's first audio stream, to be read independently of the pictures."""
-        return AudioTrack.open(f"file:{self._path}", self._path.name) if self.info.has_audio else None
+        if not self.info.has_audio:
+            return None
+        return AudioTrack.open(f"file:{self._path}", self._path.name, self.warnings.append)
 
     def _read(self) -> Generator[Frame, None, None]:
         timeline = Timeline(self._reader.time_base, self._reader.step)

@@ -128,7 +128,7 @@ class NetworkSource(Source):
 
     def open_audio(self) -> AudioTrack | None:
         """Open the sound of a web file over a connection of its own."""
-        return AudioTrack.open(self._url, self._name) if self.info.has_audio else None
+        return AudioTrack.open(self._url, self._name, self.warnings.append) if self.info.has_audio else None
 
     @property
     def _transmits(self) -> bool:

@@ -25,7 +25,7 @@ Warn = Callable[[str], None]
 """Is told, for people, what was wrong with the data."""
 
 
-def _ignore(_text: str) -> None:
+def ignore(_text: str) -> None:
     """Warn nobody."""
 
 
@@ -72,7 +72,7 @@ class PictureConverter:
         """`(width, height)` of the last frame as it would be shown: upright, with square pixels, px."""
         self.rotation_deg = 0
         self._aspect = exact(aspect) if aspect else Fraction(1)
-        self._warn = warn or _ignore
+        self._warn = warn or ignore
         self._unmarked_hd_is_bt709 = unmarked_hd_is_bt709
         self._scaler = VideoReformatter()
         self._first: tuple[Size, str] | None = None
