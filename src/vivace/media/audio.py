@@ -219,7 +219,8 @@ class AudioWriter:
 
     def _encode_resampled(self, frame: Any) -> None:
         assert self._resampler is not None
-        for resampled in self._resampler[1].resample(frame):
+        resampler: Any = self._resampler[1]
+        for resampled in resampler.resample(frame):
             # An encoder counts on times that rise: where sound changes, what overlaps beyond rounding is left out.
             if resampled.pts >= self._next_sample - resampled.samples // 2:
                 resampled.pts = max(resampled.pts, self._next_sample)
