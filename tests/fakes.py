@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError, StepError
 from vivace.media.frame import Frame
 from vivace.media.source import Source, SourceInfo
-from vivace.models.base import Chunk, ControlSpec, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.controls import ControlSpec
 from vivace.runtime.device import Device
 
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
 
+NEGATIVE_PROMPT = ControlSpec(name="negative_prompt", kind="text", encoded=True, help="What shall not be seen.")
 EMBEDS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
 
@@ -122,8 +124,9 @@ class FakeModel:
             return Prompt(text, np.zeros(3, np.float32), False, 0.4, near, f"no idea; near is {near[0][0]}")
         return Prompt(text, np.array(EMBEDS[text], np.float32), True, 0.9, ((text, 1.0),), f"taken as {text}")
 
-    def encode_negative(self, text: str) -> Prompt:
-        return self.encode_prompt(text)
+    def encode_control(self, name: str, value: Any) -> Any:
+        """What a step gets of a value; of an encoded text a prompt."""
+        return self.encode_prompt(value) if isinstance(value, str) else (name, value.mean())
 
     def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
         assert self._stepping.acquire(blocking=False), "two steps of one model at the same time"
@@ -153,8 +156,8 @@ class FakeModel:
             state.must_reset = False
         # What a frame is painted with is settled as it goes in, and travels with it.
         embeds = chunk.embeds * chunk.strength
-        if chunk.negative_embeds is not None:
-            embeds = embeds - chunk.negative_embeds / 2
+        if (negative := chunk.options.get("negative_prompt")) is not None:
+            embeds = embeds - negative.embeds / 2
         for rgb in chunk.rgb:
             state.waiting.append(paint(rgb, embeds, state.seed, state.memory))
             state.memory = (state.memory // 2 + rgb // 2).astype(np.uint8)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from vivace.checkpoints.lora import UNET_PREFIX, LoraLayer, LoraStack
 from vivace.models.base import RuntimeInfo
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.prompts import ClipPrompts, HashTokenizer
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
-from vivace.models.loading import Guidance
 from vivace.runtime.torch.device import open_device
 
 UNET = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=16, depth_channels=(4, 8))

@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     },  # media's registry, told of the scenes; the rest for type checkers; at run time through __getattr__
     "redaction": set(),
     "errors": {"redaction"},
+    "checks": {"errors", "redaction"},
     "settings": {"errors"},
     "plugins": set(),
     "media": {"errors", "redaction", "plugins"},
@@ -31,9 +32,12 @@ ARROWS: dict[str, set[str]] = {
     "diffusion": {"errors"},
     "memory": {"errors"},
     "runtime": {"errors"},
-    "models.base": {"errors", "runtime"},
-    "models": {"errors", "redaction", "plugins", "models.base", "checkpoints", "diffusion", "memory", "runtime"},
-    "stream": {"errors", "redaction", "media", "models.base", "models", "memory"},
+    "models.base": {"errors", "checks", "runtime"},
+    "models": {
+        *{"errors", "redaction", "checks", "plugins", "models.base", "checkpoints"},
+        *{"diffusion", "memory", "runtime"},
+    },
+    "stream": {"errors", "redaction", "checks", "media", "models.base", "models", "memory"},
     "train": {"errors", "media", "worlds", "models.base", "models", "diffusion", "memory", "runtime"},
     "bench": {
         "vivace",
@@ -100,7 +104,7 @@ def room_of(module: str) -> str:
     parts = module.split(".")
     if len(parts) == 1:
         return "vivace"
-    return "models.base" if parts[1:3] == ["models", "base"] else parts[1]
+    return "models.base" if parts[1:3] in (["models", "base"], ["models", "controls"]) else parts[1]
 
 
 def imports_of(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:

@@ -26,12 +26,9 @@ VivaceError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from vivace.redaction import redact_error
-
-PromptControl = Literal["prompt", "negative_prompt"]
-"""The controls that are text to be understood."""
 
 
 def install_extra(name: str) -> str:
@@ -79,24 +76,22 @@ class ControlError(UsageError):
 
 
 class UnknownPromptError(ControlError):
-    """A prompt (or a negative one) that the model cannot serve, however well the call is formed."""
+    """A prompt that the model cannot serve, however well the call is formed."""
 
     code: ClassVar[str] = "unknown_prompt"
     """For programs, the same wherever the refusal is told."""
 
-    def __init__(
-        self, message: str, *, control: PromptControl = "prompt", matches: tuple[tuple[str, float], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, *, control: str = "prompt", matches: tuple[tuple[str, float], ...] = ()) -> None:
         """Take what to say to people, and what programs need.
 
         Args:
             message: why, and what the model knows instead.
-            control: which it was.
+            control: which it was: `prompt`, or the name of a control of the model's own.
             matches: names of the nearest styles, each of which is a prompt that the model knows, with how near they
                 are, 0 to 1, nearest first.
         """
         super().__init__(message)
-        self.control: PromptControl = control
+        self.control = control
         self.matches = matches
 
 

@@ -14,13 +14,13 @@ PROTOCOL_VERSION = 1
 
 MAX_PROMPT_CHARS = 2_000
 MAX_OPTIONS = 64
-MAX_MASK_BYTES = 512 * 1024
-"""Of a mask as base64 text: a PNG of one bit a pixel at 1080p is a tenth of it."""
+MAX_PICTURE_CHARS = 4 * 1024 * 1024
+"""Of a picture as a `data:` address."""
 
 MAX_ID_CHARS = 64
 """Of what a client calls a message, to find its answer."""
 OptionName = Annotated[str, Field(max_length=100)]
-OptionValue = StrictBool | StrictFloat | StrictInt | Annotated[StrictStr, Field(max_length=MAX_PROMPT_CHARS)]
+OptionValue = StrictBool | StrictFloat | StrictInt | Annotated[StrictStr, Field(max_length=MAX_PICTURE_CHARS)]
 
 
 class _Message(BaseModel):
@@ -35,22 +35,18 @@ class Controls(_Message):
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
     """Text; an empty text shows the source untouched."""
-    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
-    """What shall not be seen, for models that take it; an empty text is none."""
     strength: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
     """Up to 2^53 - 1, which is what JavaScript counts to exactly."""
     crossfade_s: Annotated[float, Field(ge=0, le=60)] | None = None
     denoising_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    mask: Annotated[str, Field(max_length=MAX_MASK_BYTES)] | None = None
-    """A picture as a `data:image/png;base64,…` URL: white may change, black stays the source. Empty text: no mask."""
-    reference: Annotated[str, Field(max_length=4 * 1024 * 1024)] | None = None
-    """A picture as a data URL, for models that take one; refused with the reason by those that do not."""
+    mask: Annotated[str, Field(max_length=MAX_PICTURE_CHARS)] | None = None
+    """A picture as a `data:image/png;base64,…` address: white may change, black stays the source. Empty text: none."""
     size: Annotated[tuple[int, int], Field()] | None = None
     """Output `(width, height)`, px."""
     options: Annotated[dict[OptionName, OptionValue | None], Field(max_length=MAX_OPTIONS)] | None = None
-    """Controls of the model's own by name, merged into those set before: numbers, true and false, text; null is a
-    control's default."""
+    """Controls of the model's own by name, merged into those set before: numbers, true and false, text, pictures as
+    PNG, JPEG or WebP in a `data:` address; null is a control's default, as an empty text is for a picture."""
     events: Annotated[list[OptionName], Field(max_length=MAX_OPTIONS)] | None = None
     """What of the model's own shall happen once, at the frame from which the update is in force."""
 
@@ -139,8 +135,8 @@ class Notice(_Message):
     """For programs."""
     message: str
     """For people: why, and what there is instead."""
-    control: Literal["prompt", "negative_prompt"]
-    """What was left out, until an update brings another."""
+    control: str
+    """What was left out, `prompt` or a control of the model's own, until an update brings another."""
     matches: list[tuple[str, float]]
     """Names of the nearest styles, each a prompt that the model knows, with how near they are, 0 to 1."""
 

@@ -19,8 +19,7 @@ from vivace.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "models", "bench", "doctor", "train")
 RUN_FLAGS = (
-    *("--negative-prompt", "--set", "--style", "--lora", "--file", "--guidance", "--autoencoder", "--clip-skip"),
-    *("--device", "--runtime", "--precision"),
+    *("--set", "--style", "--lora", "--file", "--runtime", "--precision"),
     *("--output", "-o", "--prompt", "-p", "--model", "--size", "--fps", "--strength", "--seed", "--steps", "--mask"),
     *("--live", "--every-frame", "--compare", "--max-frames", "--stats", "--threads"),
 )

@@ -11,7 +11,7 @@ from cyclopts import App
 from PIL import Image
 
 import vivace.models
-from fakes import FakeModel
+from fakes import NEGATIVE_PROMPT, FakeModel
 from vivace.cli import main
 from vivace.cli.app import RunOptions, build_app
 from vivace.cli.loading import LoadFlags, texts_by_name
@@ -21,7 +21,7 @@ from vivace.media.frame import Frame
 from vivace.media.images import ImagesSink
 from vivace.media.open import open_source
 from vivace.media.sink import NullSink, Sink
-from vivace.models.base import ControlSpec
+from vivace.models.controls import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stream
@@ -29,8 +29,9 @@ from vivace.stream import Stream
 OPTIONS = (
     ControlSpec(name="warp", help="how much of the noise moves", default=0.0, low=0.0, high=1.0),
     ControlSpec(name="anchor", kind="event", help="a change anchors anew"),
+    NEGATIVE_PROMPT,
 )
-CONDITIONS = ("prompt", "strength", "negative_prompt")
+CONDITIONS = ("prompt", "strength")
 
 
 @pytest.fixture
@@ -47,32 +48,31 @@ def parsed(app: App, line: str) -> RunOptions:
 def test_flags_become_options_for_loading(app: App) -> None:
     flags = (
         "--style felted --lora a.safetensors --lora b=c.safetensors=0.5 --lora d=e --file motion=x=y.ckpt "
-        "--file vae=v --device cuda:1 --precision f16 --autoencoder full --guidance self "
-        "--lora-scaling reference --clip-skip 2"
+        "--file vae=v --device cuda:1 --precision f16 --set autoencoder=full --set guidance=self "
+        "--set lora_scaling=reference --set clip_skip=2 --set warp=0.5"
     )
-    assert parsed(app, f"run a {flags}").loading.load_options(steps=3) == LoadOptions(
+    options, of_the_stream = parsed(app, f"run a {flags}").loading.load_options("live2diff", steps=3)
+    assert of_the_stream == {"warp": "0.5"}
+    assert options == LoadOptions(
         style="felted",
         steps=3,
         loras={"a.safetensors": 1.0, "b=c.safetensors": 0.5, "d=e": 1.0},
         files={"motion": "x=y.ckpt", "vae": "v"},
         device="cuda:1",
         precision="f16",
-        autoencoder="full",
-        lora_scaling="reference",
-        clip_skip=2,
-        guidance="self",
+        controls={"autoencoder": "full", "guidance": "self", "lora_scaling": "reference", "clip_skip": 2},
     )
 
 
 def test_without_flags_nothing_is_asked_for(app: App) -> None:
-    assert LoadFlags().load_options() == LoadOptions()
+    assert LoadFlags().load_options("mini") == (LoadOptions(), {})
     assert parsed(app, "run a --seed 1").strength is None
 
 
 @pytest.mark.parametrize("pair", ["motion", "=x", "motion=", " =x"])
 def test_a_file_without_its_role_is_refused(pair: str) -> None:
     with pytest.raises(UsageError, match=r"--file .*give ROLE=PATH"):
-        LoadFlags(file=[pair]).load_options()
+        LoadFlags(file=[pair]).load_options("mini")
 
 
 def test_texts_by_name_are_parted_at_the_first_sign() -> None:
@@ -104,12 +104,23 @@ RUN = ["run", "scene:gallery", "--size", "32x16", "--max-frames", "3", "-o", "nu
 
 
 def test_a_run_steers_the_models_own_controls(loads: Loads) -> None:
-    flags = ["--steps", "2", "--negative-prompt", "green", "--set", "warp=0.5", "--runtime", "eager", "--threads", "1"]
+    flags = [
+        "--steps",
+        "2",
+        "--set",
+        "negative_prompt=green",
+        "--set",
+        "warp=0.5",
+        "--runtime",
+        "eager",
+        "--threads",
+        "1",
+    ]
     assert main([*RUN, *flags]) == 0
     assert loads.asked == {"name": "mini", "runtime": "eager", "threads": 1, "options": LoadOptions()}
     chunk = loads.model.chunks[0]
-    assert (chunk.strength, chunk.denoising_steps, chunk.options) == (0.5, 2, {"warp": 0.5})
-    assert chunk.negative_embeds is not None
+    assert (chunk.strength, chunk.denoising_steps, chunk.options["warp"]) == (0.5, 2, 0.5)
+    assert chunk.options["negative_prompt"].text == "green"
 
 
 @pytest.mark.parametrize("lag", [1, 3])
@@ -153,6 +164,8 @@ def test_what_is_mistyped_is_said_before_anything_is_opened(
         ("/seed 7", "seed", 7),
         ("/steps 4", "denoising_steps", 4),
         ("/set warp=0.5", "options", {"warp": 0.5}),
+        ("/set warp=", "options", {}),
+        ("/set", "options", {}),
         ("/anchor", "events", {"anchor": 1}),
     ],
 )
@@ -165,16 +178,13 @@ def test_a_line_after_a_slash_sets_a_control(line: str, name: str, wanted: objec
         assert stream.controls.prompt.text == "red"
 
 
-def test_prompts_may_be_typed_and_negative_ones_too() -> None:
-    with Stream(FakeModel(conditions=CONDITIONS), prompt="red") as stream:
+def test_prompts_may_be_typed() -> None:
+    with Stream(FakeModel(options=OPTIONS), prompt="red") as stream:
         steer(stream, "blue")
-        steer(stream, "/negative green")
+        steer(stream, "/set negative_prompt=green")
         controls = stream.controls
         assert controls.prompt is not None
-        assert controls.negative_prompt is not None
-        assert (controls.prompt.text, controls.negative_prompt.text) == ("blue", "green")
-        steer(stream, "/negative")
-        assert stream.controls.negative_prompt is None
+        assert (controls.prompt.text, controls.options["negative_prompt"].text) == ("blue", "green")
 
 
 @pytest.mark.parametrize(
@@ -186,8 +196,8 @@ def test_prompts_may_be_typed_and_negative_ones_too() -> None:
         ("/seed", "/seed '' is not a whole number"),
         ("/set warp", "/set 'warp': give NAME=VALUE"),
         ("/set wrap=1", "did you mean warp"),
-        ("/set warp=much", "option warp is 'much', not a number"),
-        ("/set anchor=1", "option anchor is an event"),
+        ("/set warp=much", "warp is 'much', not a number"),
+        ("/set anchor=1", "anchor is an event"),
         ("/anchor 1", "there is no /anchor; there are /strength"),
         ("/", "there is no /"),
     ],

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import vivace.client
-from fakes import FakeModel
+from fakes import NEGATIVE_PROMPT, FakeModel
 from http_fakes import OFFER, settings_for
 from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
 from vivace.messages import Ended, Live, Waiting
-from vivace.models.base import ControlSpec
+from vivace.models.controls import ControlSpec
 from vivace.serve.auth import make_secret, make_token
 
 
@@ -60,20 +60,20 @@ def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
     option = ControlSpec(
         name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True
     )
-    model = FakeModel(conditions=("prompt", "negative_prompt"), options=(option,), record=False)
+    model = FakeModel(options=(option, NEGATIVE_PROMPT), record=False)
 
     async def use(url: str, server: LiveServer) -> None:
         async with vivace.client.connect(url) as client:
-            session = await client.open(prompt="red", negative_prompt="green", options={"depth_every": 2})
+            session = await client.open(prompt="red", options={"depth_every": 2, "negative_prompt": "green"})
             async with session:
                 await session.wait_live()
                 controls = server.hub.get(session.id)._board.controls
-                assert controls.negative_prompt is not None
-                assert controls.options == {"depth_every": 2.0}
-                ack = await session.update(options={"depth_every": None}, negative_prompt="")
-                assert sorted(ack.applied) == ["negative_prompt", "options"]
+                assert controls.options["depth_every"] == 2.0
+                assert controls.options["negative_prompt"].text == "green"
+                ack = await session.update(options={"depth_every": None, "negative_prompt": ""})
+                assert ack.applied == ["options"]
                 controls = server.hub.get(session.id)._board.controls
-                assert (controls.negative_prompt, controls.options) == (None, {})
+                assert controls.options == {}
                 with pytest.raises(ControlError, match="did you mean depth_every"):
                     await session.update(options={"depth_evry": 2})
 

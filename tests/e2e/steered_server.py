@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fakes import FakeModel
-from vivace.models.base import ControlSpec
+from fakes import NEGATIVE_PROMPT, FakeModel, FakeState
+from vivace.models.base import NOTHING, Chunk
+from vivace.models.controls import ControlSpec
 from vivace.serve.main import serve
 from vivace.serve.settings import ServeSettings
 
@@ -27,15 +33,34 @@ OPTIONS = (
     ControlSpec(name="decoder", kind="choice", help="Which decoder paints", default="fast", choices=("fast", "fine")),
     ControlSpec(name="title", kind="text", help="Words in the picture", default=""),
     ControlSpec(name="anchor", kind="event", help="Anchor the memory on the pictures to come"),
-    ControlSpec(name="lora ink", help="Weight of a LoRA", default=1.0, low=0.0, high=2.0, scope="model"),
+    ControlSpec(name="lora ink", help="Weight of a LoRA", default=1.0, low=0.0, high=2.0, shared=True),
+    ControlSpec(name="look", kind="image", size=(8, 8), help="The picture to paint like"),
+    ControlSpec(name="area", kind="mask", help="Where it is painted so"),
+    ControlSpec(name="window", scope="stream", help="Frames to look back at", default=8, low=1, high=64, whole=True),
+    NEGATIVE_PROMPT,
 )
+
+
+class Steered(FakeModel):
+    """Paints all in the mean colour of `look`, as brightly as `area` is on average."""
+
+    def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> FakeState:
+        print("opened with", dict(options), flush=True)
+        return super().open(size, seed=seed)
+
+    def _step(self, state: FakeState, chunk: Chunk) -> NDArray[np.uint8]:
+        rgb = super()._step(state, chunk)
+        if (look := chunk.options.get("look")) is not None:
+            area = chunk.options.get("area")
+            rgb[:] = look.mean(axis=(0, 1)) * (1.0 if area is None else area.mean() / 255)
+        return rgb
 
 
 def load(name: str) -> FakeModel:
     if name == "mini":
         return FakeModel(record=False)
-    conditions = ("prompt", "strength", "negative_prompt")
-    return FakeModel(conditions=conditions, options=OPTIONS, default_strength=0.5, lag=1, record=False)
+    conditions = ("prompt", "strength")
+    return Steered(conditions=conditions, options=OPTIONS, default_strength=0.5, lag=1, record=False)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
 import re
 import signal
 import time
@@ -12,7 +15,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from e2e.helpers import count_frames
@@ -331,9 +337,10 @@ def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, brow
         studio.wait_until("studio.session.controls.options.warp === 0.4")
         accepted = page.evaluate("studio.session.controls")
         assert accepted["options"] == {
-            "depth_every": 3, "warp": 0.4, "follow_camera": True, "decoder": "fine", "title": "ink", "anchor_every": 50
+            "depth_every": 3, "warp": 0.4, "follow_camera": True, "decoder": "fine", "title": "ink", "anchor_every": 50,
+            "negative_prompt": "green",
         }  # fmt: skip
-        assert (accepted["strength"], accepted["negative_prompt"]) == (0.5, "green")
+        assert accepted["strength"] == 0.5
         assert page.evaluate("studio.controls().options") == accepted["options"]
         page.select_option("#model", "mini")
         studio.wait_until("studio.session?.state === 'live' && studio.session.model === 'mini'")
@@ -376,3 +383,62 @@ def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Se
     live.wait_colour(IS_BLUE)
     assert live.session_id() != before
     assert live.errors == []
+
+
+DROP = """
+([id, name, data]) => {
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], name, { type: "image/png" }));
+  const area = document.getElementById(id);
+  area.dispatchEvent(new DragEvent("dragenter", { dataTransfer: dropped, bubbles: true }));
+  area.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+}
+"""
+
+
+def png(pixels: NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, browser: Any) -> None:
+    serving = Serving(tmp_path, slots=2, program=str(Path(__file__).with_name("steered_server.py")))
+    serving.start()
+    try:
+        serving.wait()
+        studio = Studio(browser, serving.url).open("red")
+        studio.start_camera()
+        studio.wait_state("live")
+        page = studio.page
+        page.click("#model-panel summary")
+        blue = np.zeros((1200, 2000, 3), np.uint8)
+        blue[..., 2] = 200
+        page.evaluate(DROP, ["option-look", "blue.png", png(blue)])
+        studio.wait_colour("b > 150 && r < 50")
+        assert page.locator("#option-look img").is_visible()
+        assert page.evaluate("studio.session.controls.options.look").startswith("data:image/jpeg;base64,")
+        dark = np.zeros((90, 160), np.uint8)
+        (tmp_path / "dark.png").write_bytes(base64.b64decode(png(dark)))
+        page.locator(".row:has(> #option-area) input[type=file]").set_input_files(tmp_path / "dark.png")
+        studio.wait_colour("Math.max(r, g, b) < 30")
+        page.evaluate(DROP, ["option-look", "words.png", base64.b64encode(b"no picture").decode()])
+        page.wait_for_selector("text=words.png is no picture that this browser can read")
+        assert page.locator("#option-look img").is_visible()  # the one before is still what is set
+        page.click("button[aria-label='Remove Area']")
+        studio.wait_colour("b > 150")
+        assert page.evaluate("studio.session.controls.options.area") is None
+        if shots := os.environ.get("STUDIO_SHOTS"):
+            page.screenshot(path=f"{shots}/pictures.png")
+        before = studio.session_id()
+        page.locator("#option-window").evaluate(
+            "(input) => { input.value = 16; input.dispatchEvent(new Event('input')); }"
+        )
+        studio.wait_until(f"studio.session?.state === 'live' && studio.session.info.id !== '{before}'")
+        assert page.evaluate("studio.controls().options.window") == 16
+        studio.wait_colour("b > 150")  # the new session has the picture, too
+        assert studio.errors == []
+        studio.close()
+    finally:
+        serving.stop()
+    assert "'window': 16" in serving.log()

@@ -166,7 +166,6 @@ def test_models_come_with_a_schema_of_their_options(server: Running) -> None:
     assert options["strength"]["maximum"] == 1
     assert options["denoising_steps"]["enum"] == [1, 2, 4]
     assert options["size"]["multiple"] == 8
-    assert "reference" not in options, "the model takes none"
 
 
 def test_presets_have_prompts_and_thumbnails(server: Running) -> None:

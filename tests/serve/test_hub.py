@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from fakes import FakeClock, FakeModel, fail_on
+from fakes import NEGATIVE_PROMPT, FakeClock, FakeModel, fail_on
 from serve_rig import grey, in_loop, next_of, opened, running_hub, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UnknownModelError
@@ -114,14 +114,16 @@ async def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(pr
 
 @in_loop
 async def test_each_prompt_that_is_left_out_has_a_notice_of_its_own():
-    async with running_hub(FakeModel(conditions=("prompt", "negative_prompt"), record=False)) as hub:
-        wish = messages.Controls(prompt="purple", negative_prompt="beige", seed=3)
+    async with running_hub(FakeModel(options=(NEGATIVE_PROMPT,), record=False)) as hub:
+        wish = messages.Controls(prompt="purple", options={"negative_prompt": "beige"}, seed=3)
         session = hub.open_session(client="ada", controls=wish)
         assert sorted(notice.control for notice in session.notices) == ["negative_prompt", "prompt"]
         controls = session._board.controls
-        assert (controls.prompt, controls.negative_prompt, controls.seed) == (None, None, 3)
+        assert (controls.prompt, controls.options, controls.seed) == (None, {}, 3)
         await session.update(messages.Controls(prompt="red"))
         assert [notice.control for notice in session.notices] == ["negative_prompt"]
+        await session.update(messages.Controls(options={"negative_prompt": "green"}))
+        assert session.notices == ()
 
 
 @in_loop

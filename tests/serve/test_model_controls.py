@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import vivace.models
-from fakes import EMBEDS, SIZE, FakeModel, fail_on
+from fakes import EMBEDS, NEGATIVE_PROMPT, SIZE, FakeModel, fail_on
 from http_fakes import Running, running, settings_for
 from serve_rig import grey, in_loop, next_of, opened, running_hub, until
 from vivace import messages
 from vivace.errors import CapacityError, UsageError
-from vivace.models.base import ControlSpec
+from vivace.models.controls import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.runtime.device import Device
 from vivace.serve.hub import Hub
@@ -26,9 +26,10 @@ from vivace.stream.slot import ModelSlot
 OPTIONS = (
     ControlSpec(name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True),
     ControlSpec(name="anchor", kind="event", help="a change anchors anew"),
-    ControlSpec(name="lora ink", help="weight of a LoRA", default=1.0, low=0.0, high=2.0, scope="model"),
+    ControlSpec(name="lora ink", help="weight of a LoRA", default=1.0, low=0.0, high=2.0, shared=True),
+    NEGATIVE_PROMPT,
 )
-CONDITIONS = ("prompt", "strength", "negative_prompt")
+CONDITIONS = ("prompt", "strength")
 
 
 def steered(**changes: Any) -> FakeModel:
@@ -40,23 +41,25 @@ def steered(**changes: Any) -> FakeModel:
 async def test_controls_of_its_own_reach_the_model() -> None:
     model = steered()
     async with running_hub(model) as hub:
-        session = await opened(hub, negative_prompt="green", options={"depth_every": 2})
+        session = await opened(hub, options={"depth_every": 2, "negative_prompt": "green"})
         before = len(model.chunks)
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 1)
         assert (await session.update(messages.Controls(events=["anchor"]))).applied == ["events"]
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 2)
-        ack = await session.update(messages.Controls(options={"depth_every": None}, negative_prompt="", strength=0.75))
+        ack = await session.update(
+            messages.Controls(options={"depth_every": None, "negative_prompt": ""}, strength=0.75)
+        )
         assert ack.accepted
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 3)
         first, second, third = model.chunks[before:]
-        assert (first.options, second.options, third.options) == ({"depth_every": 2.0}, {"depth_every": 2.0}, {})
+        assert (first.options, third.options) == (second.options, {})
+        assert first.options["depth_every"] == 2.0
         assert (first.events, second.events, third.events) == (set(), {"anchor"}, set())
         assert [chunk.strength for chunk in (first, second, third)] == [0.5, 0.5, 0.75]
-        np.testing.assert_array_equal(first.negative_embeds, EMBEDS["green"])
-        assert third.negative_embeds is None
+        np.testing.assert_array_equal(first.options["negative_prompt"].embeds, EMBEDS["green"])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         ({"options": {"depth_every": True}}, "control", "depth_every is True, not a number"),
         ({"events": ["lora ink"]}, "shared_option", "lora ink"),
         ({"events": ["depth_every"]}, "control", "fake has no event 'depth_every'; there are anchor"),
-        ({"negative_prompt": "purple"}, "unknown_prompt", "negative_prompt: no idea"),
+        ({"options": {"negative_prompt": "purple"}}, "unknown_prompt", "negative_prompt: no idea"),
         ({"prompt": "purple"}, "unknown_prompt", "no idea"),
     ],
 )
@@ -108,23 +111,23 @@ def test_a_page_can_build_inputs_for_what_a_client_may_set(server: Running) -> N
     (model,) = server.client.get("/v1/models").json()["models"]
     properties = model["options"]["properties"]
     assert model["spec"]["default_strength"] == properties["strength"]["default"] == 0.5
-    assert properties["negative_prompt"]["title"] == "Negative prompt"
     own = properties["options"]["properties"]
     assert own["depth_every"] == {
         "title": "Depth every", "description": "frames between two looks at depth",
         "type": "integer", "minimum": 1, "maximum": 8, "default": 1,
     }  # fmt: skip
-    assert set(own) == {"depth_every"}
+    assert own["negative_prompt"]["title"] == "Negative prompt"
+    assert set(own) == {"depth_every", "negative_prompt"}
     assert properties["events"]["items"]["oneOf"] == [
         {"const": "anchor", "title": "Anchor", "description": "a change anchors anew"}
     ]
-    assert [option["name"] for option in model["spec"]["options"] if option["scope"] == "model"] == ["lora ink"]
+    assert [option["name"] for option in model["spec"]["options"] if option["shared"]] == ["lora ink"]
 
 
 def test_a_model_without_them_shows_none_of_them() -> None:
     with running() as plain:
         (model,) = plain.client.get("/v1/models").json()["models"]
-    assert not {"options", "events", "negative_prompt"} & set(model["options"]["properties"])
+    assert not {"options", "events"} & set(model["options"]["properties"])
     assert model["options"]["properties"]["strength"]["default"] == 1.0
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from fakes import FakeModel
 from vivace.errors import ControlError
-from vivace.stream.controls import MAX_PROMPT_CHARS, ControlBoard, Controls, check_changes
+from vivace.models.controls import MAX_TEXT_CHARS
+from vivace.stream.controls import ControlBoard, Controls, check_changes
 
 MODEL = FakeModel()
 
@@ -23,7 +24,7 @@ def check(**changes):
         ({"prompt": float("nan")}, "prompt is nan; give text"),
         ({"prompt": b"red"}, "of type bytes"),
         ({"prompt": "red \ud800"}, "position 4"),
-        ({"prompt": "a" * (MAX_PROMPT_CHARS + 1)}, "2,001 characters; the limit is 2,000"),
+        ({"prompt": "a" * (MAX_TEXT_CHARS + 1)}, "2,001 characters; the limit is 2,000"),
         ({"prompt": "a" * 10_000_000}, "10,000,000 characters; the limit is 2,000"),
         ({"strength": float("nan")}, "strength is nan; give 0"),
         ({"strength": float("inf")}, "strength is inf"),
@@ -38,7 +39,7 @@ def check(**changes):
         ({"denoising_steps": 3}, "trained for 1, 2, 4"),
         ({"denoising_steps": 0}, "trained for 1, 2, 4"),
         ({"crossfade_s": -1}, "crossfade_s is -1"),
-        ({"crossfade_s": 61}, "0 to 60 seconds"),
+        ({"crossfade_s": 61}, "crossfade_s is 61; give 0 to 60"),
         ({"size": (100, 100)}, "96x96"),
         ({"strenght": 1}, "no control 'strenght'; did you mean strength"),
         ({"zzz": 1}, "there are crossfade_s, denoising_steps, events, mask"),

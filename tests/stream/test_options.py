@@ -2,21 +2,22 @@ import numpy as np
 import pytest
 
 import vivace
-from fakes import FakeModel, fail_on, pictures
+from fakes import EMBEDS, NEGATIVE_PROMPT, FakeModel, fail_on, pictures
 from vivace.errors import ControlError
-from vivace.models.base import ControlSpec
+from vivace.models.controls import ControlSpec
 from vivace.stream.controls import Controls, check_changes
 from vivace.stream.options import check_options, parse_options
 
 OPTIONS = (
     ControlSpec(name="depth_every", help="frames between two looks at depth", default=1, low=1, high=8, whole=True),
-    ControlSpec(name="warp", help="how much of the noise moves with the source"),
+    ControlSpec(name="warp", help="how much of the noise moves with the source", default=0.0),
     ControlSpec(name="follow", kind="switch", help="the camera", default=False),
     ControlSpec(name="decoder", kind="choice", help="which", default="fast", choices=("fast", "fine")),
     ControlSpec(name="title", kind="text", help="words of the picture", default=""),
     ControlSpec(name="anchor", kind="event", help="anchors anew"),
+    NEGATIVE_PROMPT,
 )
-MODEL = FakeModel(conditions=("prompt", "negative_prompt"), options=OPTIONS)
+MODEL = FakeModel(options=OPTIONS)
 SPEC = MODEL.spec
 
 
@@ -24,20 +25,20 @@ SPEC = MODEL.spec
     ("options", "message"),
     [
         ({"depth_evry": 2}, "fake has no option 'depth_evry'; did you mean depth_every"),
-        ({"zzz": 2}, "there are anchor, decoder, depth_every, follow, title, warp"),
+        ({"zzz": 2}, "there are anchor, decoder, depth_every, follow, negative_prompt, title, warp"),
         ({3: 2}, "no option 3"),
-        ({"depth_every": 0}, "option depth_every is 0; give 1 to 8, or None for 1"),
-        ({"depth_every": 2.5}, "depth_every is 2.5, not a whole number; give 1 to 8"),
+        ({"depth_every": 0}, "^depth_every is 0; give a whole number, 1 to 8; the default is 1$"),
+        ({"depth_every": 2.5}, "depth_every is 2.5, not a whole number; give a whole number, 1 to 8"),
         ({"depth_every": float("nan")}, "depth_every is nan"),
         ({"depth_every": True}, "depth_every is True, not a number"),
         ({"warp": "1"}, "warp is '1', not a number"),
-        ({"follow": 1}, "follow is 1; it is a switch: give True or False, or None for False"),
-        ({"follow": "on"}, "follow is 'on'; it is a switch"),
-        ({"decoder": "slow"}, "decoder is 'slow'; give fast, fine, or None for 'fast'"),
-        ({"decoder": 1}, "decoder is 1; give text"),
-        ({"title": 2.5}, "title is 2.5; give text, or None for ''"),
+        ({"follow": 1}, "^follow is 1; give true or false; the default is false$"),
+        ({"follow": "on"}, "follow is 'on'; give true or false"),
+        ({"decoder": "slow"}, "^decoder is 'slow'; give fast or fine; the default is fast$"),
+        ({"decoder": 1}, "decoder is 1; give fast or fine"),
+        ({"title": 2.5}, "title is 2.5; give text of at most 2,000 characters; the default is ''"),
         ({"title": "a" * 2001}, "title has 2,001 characters"),
-        ({"anchor": True}, "option anchor is an event, which holds no value; name it among the events"),
+        ({"anchor": True}, "anchor is an event, which holds no value; name it among the events"),
         ([("warp", 1)], "options is .*give a mapping"),
         ("warp", "options is 'warp'; give a mapping"),
     ],
@@ -65,7 +66,7 @@ def test_events_that_cannot_happen_are_refused_by_name(events, message):
 
 def test_a_model_without_options_says_so():
     with pytest.raises(ControlError, match="fake has no options of its own, so none is called 'warp'"):
-        check_options({"warp": 1}, FakeModel().spec)
+        check_options({"warp": 1}, FakeModel())
 
 
 def test_an_update_merges_into_the_options_set_before_and_none_is_the_default_again():
@@ -84,13 +85,14 @@ def test_typed_values_are_what_their_controls_hold():
     assert values == {
         "depth_every": 4.0, "warp": 0.1, "follow": True, "decoder": "fine", "title": "1"
     }  # fmt: skip
-    assert check_options(values, SPEC) == values
-    with pytest.raises(ControlError, match="option warp is 'much', not a number"):
-        parse_options({"warp": "much"}, SPEC)
-    with pytest.raises(ControlError, match="follow is 'perhaps'; it is a switch"):
-        check_options(parse_options({"follow": "perhaps"}, SPEC), SPEC)
-    with pytest.raises(ControlError, match="did you mean warp"):
-        check_options(parse_options({"wrap": "1"}, SPEC), SPEC)
+    assert check_options(values, MODEL) == values
+    for typed, said in (
+        ({"warp": "much"}, "warp is 'much', not a number"),
+        ({"follow": "perhaps"}, "follow is 'perhaps'; give true or false"),
+        ({"wrap": "1"}, "did you mean warp"),
+    ):
+        with pytest.raises(ControlError, match=said):
+            check_options(parse_options(typed, SPEC), MODEL)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,9 @@ def test_typed_values_are_what_their_controls_hold():
         {"kind": "switch", "default": 1.0},
         {"kind": "choice", "default": "c", "choices": ("a", "b")},
         {"kind": "text", "default": 0.0},
-        {"default": None},
         {"default": 0.5, "whole": True},
+        {"kind": "image", "default": "look.png"},
+        {"kind": "event", "default": True},
         {"high": float("inf")},
         {"kind": "choice", "default": "warm", "choices": "warm"},
     ],
@@ -117,16 +120,37 @@ def test_a_control_needs_a_name_and_a_kind_and_no_namesake():
     for name in ("", "a=b", " a", "ä" * 200):
         with pytest.raises(ValueError, match="is no name of a control"):
             ControlSpec(name=name, help="")
-    with pytest.raises(ValueError, match="there is no kind 'nmuber'; known: number, switch"):
+    with pytest.raises(ValueError, match="there is no kind 'nmuber'; known: text, number"):
         ControlSpec(name="odd", help="", kind="nmuber")
+    with pytest.raises(ValueError, match="there is no scope 'always'; known: frame, stream, model"):
+        ControlSpec(name="odd", help="", scope="always")
     with pytest.raises(ValueError, match="model fake declares the control 'warp' twice"):
         FakeModel(options=(OPTIONS[1], OPTIONS[1]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"kind": "event", "scope": "stream"}, "an event happens at a frame"),
+        ({"kind": "event", "scope": "model"}, "an event happens at a frame"),
+        ({"kind": "image", "scope": "model"}, "is one of its files"),
+        ({"kind": "mask", "scope": "model"}, "is one of its files"),
+    ],
+)
+def test_some_kinds_are_not_settled_early(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        ControlSpec(name="odd", help="", **wrong)
+
+
+def test_what_a_model_is_loaded_with_is_declared_by_its_family():
+    with pytest.raises(ValueError, match=r"control odd is of scope 'model': declare it in Family\.controls"):
+        FakeModel(options=(ControlSpec(name="odd", help="", scope="model"),))
 
 
 def test_an_event_asked_for_before_the_first_frame_happens_at_it():
     model = FakeModel(options=OPTIONS)
     with vivace.Stream(model, prompt="red") as stream:
-        assert stream.reanchor().frame_index == 0
+        assert stream.update(events=["anchor"]).frame_index == 0
         for frame in pictures(2):
             stream.push(frame.rgb)
     assert [chunk.events for chunk in model.chunks] == [{"anchor"}, set()]
@@ -137,26 +161,28 @@ def test_an_event_of_a_step_that_failed_happens_at_the_next():
     with vivace.Stream(model, prompt="red", detect_cuts=False) as stream:
         frames = pictures(4)
         stream.push(frames[0].rgb)
-        stream.reanchor()
+        stream.update(events=["anchor"])
         for frame in frames[1:]:
             stream.push(frame.rgb)
     assert [bool(chunk.events) for chunk in model.chunks] == [False, True, True, False]
 
 
 def test_a_stream_takes_a_negative_prompt_and_options_and_anchors_anew_on_request():
-    model = FakeModel(conditions=("prompt", "negative_prompt"), options=OPTIONS)
-    stream = vivace.Stream(model, prompt="red", negative_prompt=" green ", options={"warp": 0.5})
-    assert stream.controls.negative_prompt.text == "green"
+    model = FakeModel(options=OPTIONS)
+    stream = vivace.Stream(model, prompt="red", options={"warp": 0.5, "negative_prompt": " green "})
+    assert stream.controls.options["negative_prompt"].text == "green"
     frames = pictures(4)
     stream.push(frames[0].rgb)
-    ack = stream.reanchor()
+    ack = stream.update(events=["anchor"])
     assert (ack.applied, ack.frame_index) == (("events",), 1)
     stream.push(frames[1].rgb)
-    stream.update(negative_prompt="", options={"warp": None})
+    stream.update(options={"warp": None, "negative_prompt": ""})
     stream.push(frames[2].rgb)
-    assert [chunk.options for chunk in model.chunks] == [{"warp": 0.5}, {"warp": 0.5}, {}]
+    first, second, third = (chunk.options for chunk in model.chunks)
+    assert (first["warp"], first["negative_prompt"].embeds.tolist()) == (0.5, list(EMBEDS["green"]))
+    assert second["negative_prompt"] is first["negative_prompt"]  # encoded once
+    assert third == {}
     assert [chunk.events for chunk in model.chunks] == [set(), {"anchor"}, set()]
-    assert [chunk.negative_embeds is None for chunk in model.chunks] == [False, False, True]
     stream.close()
 
 
@@ -166,7 +192,7 @@ def test_an_event_happens_once_however_often_it_is_asked_for_between_two_chunks(
     with vivace.Stream(model, prompt="red", detect_cuts=False) as stream:
         for index, frame in enumerate(pictures(9)):
             if index in (4, 5):
-                stream.reanchor()
+                stream.update(events=["anchor"])
             stream.push(frame.rgb)
         stream.flush()
     fired = [index for index, chunk in enumerate(model.chunks) if chunk.events]
@@ -179,7 +205,7 @@ def test_an_event_waits_while_nothing_is_painted_and_is_not_repeated_in_another_
         frames = pictures(6)
         stream.push(frames[0].rgb)
         stream.update(prompt=None, crossfade_s=0)
-        stream.reanchor()
+        stream.update(events=["anchor"])
         stream.push(frames[1].rgb)
         stream.update(prompt="red")
         stream.push(frames[2].rgb)
@@ -192,27 +218,28 @@ def test_a_model_without_anchors_refuses_to_set_them_by_name():
         vivace.Stream(FakeModel()) as stream,
         pytest.raises(ControlError, match="no events of its own, so none is called 'anchor'"),
     ):
-        stream.reanchor()
+        stream.update(events=["anchor"])
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  "])
-def test_no_negative_prompt_is_fine_with_any_model(nothing):
-    assert check_changes({"negative_prompt": nothing}, FakeModel()) == {"negative_prompt": None}
+def test_an_encoded_text_may_be_none(nothing):
+    assert check_changes({"options": {"negative_prompt": nothing}}, MODEL) == {"options": {"negative_prompt": None}}
 
 
 @pytest.mark.parametrize(
     ("model", "prompt", "message"),
     [
-        (FakeModel(), "red", "fake takes no negative prompt; leave it out"),
+        (FakeModel(), "red", "fake has no options of its own, so none is called 'negative_prompt'"),
         (MODEL, "purple", "negative_prompt: no idea; near is blue"),
-        (MODEL, "?!", "negative_prompt is '\\?!', without a letter or digit; say what shall not be seen"),
+        (MODEL, "?!", "negative_prompt is '\\?!', without a letter or digit; say it in words"),
         (MODEL, 3, "negative_prompt is 3; give text"),
         (MODEL, "a" * 2001, "negative_prompt has 2,001 characters"),
+        (MODEL, "a\ud800", "negative_prompt has a character that is no text at position 1"),
     ],
 )
-def test_a_negative_prompt_that_cannot_be_used_is_refused(model, prompt, message):
+def test_an_encoded_text_that_cannot_be_used_is_refused(model, prompt, message):
     with pytest.raises(ControlError, match=message):
-        check_changes({"negative_prompt": prompt}, model)
+        check_changes({"options": {"negative_prompt": prompt}}, model)
 
 
 def test_strength_is_the_models_default_unless_named():

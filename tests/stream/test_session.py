@@ -261,11 +261,12 @@ def test_chunks_and_lag_change_nothing_about_a_change_of_controls(chunk_frames, 
 
 @pytest.mark.parametrize("lag", [1, 2, 3])
 def test_what_a_frame_is_painted_with_travels_with_it_through_the_lag(lag):
-    conditions = ("prompt", "strength", "negative_prompt")
+    conditions = ("prompt", "strength")
     rig, plain = (Rig(FakeModel(lag=each, conditions=conditions)) for each in (lag, 0))
     frames = pictures(20)
     outs, expected, firsts = [], [], []
-    changes = [{"prompt": "green"}, {"strength": 0.5}, {"negative_prompt": rig.model.encode_prompt("red")}, {"seed": 3}]
+    negative = rig.model.encode_prompt("red")
+    changes = [{"prompt": "green"}, {"strength": 0.5}, {"options": {"negative_prompt": negative}}, {"seed": 3}]
     for number, change in enumerate([*changes, {}]):
         outs += rig.play(frames[4 * number : 4 * number + 4])
         expected += plain.play(frames[4 * number : 4 * number + 4])
@@ -383,18 +384,15 @@ def test_masks_and_the_presence_of_a_prompt_blend_where_the_strength_is_the_mode
     assert outs[-1].rgb is frames[-1].rgb
 
 
-def test_options_and_the_negative_prompt_reach_the_model_with_their_frame():
-    rig = Rig(FakeModel(conditions=("prompt", "negative_prompt")))
+def test_options_reach_the_model_with_their_frame():
+    rig = Rig(FakeModel())
     frames = pictures(3)
     rig.play(frames[:1])
     rig.update(options={"depth_every": 2.0})
     rig.play(frames[1:2])
-    rig.update(negative_prompt=rig.model.encode_prompt("green"), options={"depth_every": None, "warp": 1.0})
+    rig.update(options={"depth_every": None, "warp": 1.0})
     rig.play(frames[2:])
-    first, second, third = rig.model.chunks
     assert [chunk.options for chunk in rig.model.chunks] == [{}, {"depth_every": 2.0}, {"warp": 1.0}]
-    assert first.negative_embeds is second.negative_embeds is None
-    np.testing.assert_array_equal(third.negative_embeds, GREEN)
 
 
 def test_what_drains_a_model_is_its_last_chunk_in_all_but_the_picture():

@@ -57,7 +57,8 @@ photograph, painted by itself at its own size; into a video, a window or a numbe
 frames of one video, and a numbered name as SOURCE (`frames/%05d.png`) always is.
 
 Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
-runs, or `/strength 0.5`, `/seed 3`, `/steps 2`, `/negative blurry`, `/set NAME=VALUE`, `/anchor`.
+runs, or `/strength 0.5`, `/seed 3`, `/steps 2`, `/set NAME=VALUE` (`/set NAME=` for the default), or an event of
+the model's own such as `/anchor`.
 """
 
 RUN_EXAMPLES = """\
@@ -115,10 +116,6 @@ class RunOptions:
     loading: LoadFlags = field(default_factory=LoadFlags)
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, as many as `vivace models show` says are possible."""
-    negative_prompt: Annotated[str | None, Parameter(group=MODEL)] = None
-    """What shall not be seen; live2diff needs `--guidance initialize` for it."""
-    set: Annotated[list[str] | None, Parameter(group=MODEL, negative=())] = None
-    """A number of the model's own, as NAME=VALUE; `vivace models show` names them. Once for each."""
 
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
     """CPU threads for the model; all if not given."""

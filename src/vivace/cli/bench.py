@@ -332,13 +332,17 @@ def _subject(
     from vivace.bench.systems.subject import Subject
 
     flags, loading = flags or SystemFlags(), loading or LoadFlags()
-    options = replace(loading.load_options(steps=flags.steps), random_weights=flags.random_weights)
+    model = flags.model or settings.model
+    options, of_streams = loading.load_options(model, steps=flags.steps)
+    if of_streams:
+        raise UsageError(f"--set {min(of_streams)}: a stream's controls are measured at their defaults; leave it out")
+    options = replace(options, random_weights=flags.random_weights)
     if (flags.command is not None or outputs is not None) and (options.given() or loading.runtime):
         raise UsageError("how a model is loaded says nothing of --command or --outputs; leave those flags out")
     if flags.model is not None and (flags.command is not None or outputs is not None):
         raise UsageError("--model and --command or --outputs name two systems; give one of them")
     return Subject(
-        model=flags.model or settings.model,
+        model=model,
         command=flags.command,
         outputs=outputs,
         name=flags.name,

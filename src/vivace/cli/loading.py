@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from vivace.cli.options import whole
 from vivace.errors import UsageError
 
 if TYPE_CHECKING:
+    from vivace.models.controls import ControlSpec
     from vivace.models.loading import LoadOptions
 
 MODEL = Group("Model", sort_key=4)
@@ -26,19 +26,14 @@ class LoadFlags:
 
     style: Annotated[str | None, Parameter(group=MODEL)] = None
     """A style of the model, one of those `vivace models show` names; its default if not given."""
-    guidance: Annotated[Literal["none", "self", "initialize"] | None, Parameter(group=MODEL)] = None
-    """Whether a prompt is pushed beyond itself: away from the frame's own noise, or from the negative prompt."""
+    set: Annotated[list[str] | None, Parameter(group=MODEL, negative=())] = None
+    """A control of the model's own, as NAME=VALUE; `vivace models show` names them. Of a picture, VALUE is a file or an
+    address. Once for each."""
 
     lora: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
     """A LoRA on top of the style's, as PATH or PATH=WEIGHT; once for each."""
-    lora_scaling: Annotated[Literal["alpha", "reference"] | None, Parameter(group=FILES)] = None
-    """Whether a LoRA's own alpha / rank counts, which is the default, or is ignored, as the reference does."""
-    clip_skip: Annotated[int | None, Parameter(group=FILES, converter=whole)] = None
-    """Last layers of the text encoder to leave out; the style's own if not given."""
     file: Annotated[list[str] | None, Parameter(group=FILES, negative=())] = None
     """A file of your own for one of the model's, as ROLE=PATH; `vivace models show` names the roles. Once for each."""
-    autoencoder: Annotated[Literal["tiny", "full"] | None, Parameter(group=FILES)] = None
-    """The tiny autoencoder, which is fast and the default, or the full one."""
 
     device: Annotated[str | None, Parameter(group=MACHINE)] = None
     """`cpu`, `cuda` or `cuda:N`; a GPU where there is one and the model can use it, if not given."""
@@ -47,14 +42,20 @@ class LoadFlags:
     precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
     """Of the weights; what the device is fast at if not given."""
 
-    def load_options(self, *, steps: int | None = None) -> LoadOptions:
-        """Return the options these flags are; `steps` is for models whose steps are settled when they are loaded.
+    def load_options(self, model: str, *, steps: int | None = None) -> tuple[LoadOptions, dict[str, str]]:
+        """Return the options these flags are, and what is typed for controls that each stream has, by name.
+
+        Args:
+            model: whose they are.
+            steps: of a model whose steps are settled when it is loaded.
 
         Raises:
             UsageError: a value that cannot be used, with its flag.
         """
         from vivace.models.loading import LoadOptions
 
+        typed = texts_by_name("--set", "NAME=VALUE", self.set or ())
+        settled = _loading_controls(model) if typed else {}
         given = {
             "style": self.style,
             "steps": steps,
@@ -62,12 +63,19 @@ class LoadFlags:
             "precision": self.precision,
             "files": texts_by_name("--file", "ROLE=PATH", self.file or ()),
             "loras": dict(_lora(text) for text in self.lora or ()),
-            "lora_scaling": self.lora_scaling,
-            "clip_skip": self.clip_skip,
-            "autoencoder": self.autoencoder,
-            "guidance": self.guidance,
+            "controls": {
+                name: control.check(control.parse(typed.pop(name)))
+                for name, control in settled.items()
+                if name in typed
+            },
         }
-        return LoadOptions.from_dict({name: value for name, value in given.items() if value is not None})
+        return LoadOptions.from_dict({name: value for name, value in given.items() if value is not None}), typed
+
+
+def _loading_controls(model: str) -> dict[str, ControlSpec]:
+    from vivace.models import describe, family_of
+
+    return {control.name: control for control in family_of(describe(model).family, model).loading}
 
 
 def texts_by_name(flag: str, form: str, pairs: Iterable[str]) -> dict[str, str]:

@@ -100,8 +100,23 @@ def _print_model(name: str) -> None:
     for what, value in about:
         table.add_row(what, value)
     Console().print(table)
+    _print_controls(profile)
     if _fetched(profile):
         _print_files(profile)
+
+
+def _print_controls(profile: Profile) -> None:
+    """Print what the family's models may be steered by, and when."""
+    from rich.console import Console
+
+    from vivace.models import family_of
+
+    console = Console(soft_wrap=True, highlight=False)
+    for control in family_of(profile.family, profile.name).controls:
+        when = {"frame": "at any frame", "stream": "when a stream opens", "model": "when the model is loaded"}
+        default = f"; the default is {control.default_words}" if control.default_words else ""
+        console.print(f"\n[bold]{control.name}[/] {when[control.scope]}: {control.takes}{default}")
+        console.print(f"    {control.help}", markup=False)
 
 
 def _fetched(profile: Profile) -> bool:
@@ -112,7 +127,7 @@ def _fetched(profile: Profile) -> bool:
 def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
     from vivace.models import load_model
 
-    model = load_model(profile.name)
+    model = load_model(profile.called)
     spec = model.spec
     sizes = (
         f"{spec.min_size[0]}x{spec.min_size[1]} to {spec.max_size[0]}x{spec.max_size[1]} px, "
@@ -124,7 +139,7 @@ def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
         ("sizes", sizes),
         ("steps", ", ".join(str(steps) for steps in spec.denoising_steps)),
         ("warm-up", f"{spec.warmup_frames} frames"),
-        ("controls", ", ".join((*spec.conditions, *(option.name for option in spec.options)))),
+        ("takes", ", ".join(spec.conditions)),
         ("styles", ", ".join(spec.styles) or "whatever the prompt says"),
         ("files", "\n".join(f"{path.name} ({_bytes(path.stat().st_size)})" for path in sorted(paths))),
         ("runs", f"{model.runtime.device}, {model.runtime.precision}"),
@@ -280,4 +295,6 @@ def _check(name: str, style: str | None) -> int:
         console.print(f"{mark} {line.role}: ", end="")
         console.print(line.words, markup=False)
         wrong |= line.state == "wrong"
+    if not profile.files and not profile.styles:
+        console.print(f"{profile.name} has no files to check", markup=False)
     return CheckpointError.exit_code if wrong else 0

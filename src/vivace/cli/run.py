@@ -16,7 +16,6 @@ from rich.console import Console
 from vivace.cli.display import LiveLine, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
-from vivace.cli.loading import texts_by_name
 from vivace.cli.options import parse_size
 from vivace.cli.steer import steer
 from vivace.errors import SinkWriteError, UsageError, VivaceError
@@ -51,8 +50,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     if options.loading.style is not None and profile.styles:
         profile.style(options.loading.style)
     steps_built_in = bool(profile.styles)
-    loading = options.loading.load_options(steps=options.steps if steps_built_in else None)
-    typed_options = texts_by_name("--set", "NAME=VALUE", options.set or ())
+    loading, typed = options.loading.load_options(model_name, steps=options.steps if steps_built_in else None)
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
     interrupted = False
@@ -78,13 +76,12 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                 stream = Stream(
                     model,
                     prompt=options.prompt,
-                    negative_prompt=options.negative_prompt,
                     size=size,
                     strength=options.strength,
                     seed=options.seed,
                     mask=options.mask,
                     denoising_steps=None if steps_built_in else options.steps,
-                    options=parse_options(typed_options, model.spec),
+                    options=parse_options(typed, model.spec),
                     fps=options.fps,
                 )
                 for note in chain(_opening_notes(stream), _stills_notes(source) if sink.stills else ()):

@@ -36,7 +36,7 @@ Examples:
 
 - `vivace serve`
 - `vivace serve --port 9000 --recordings recordings`
-- `vivace serve --model live2diff --style felted --size 512x512`
+- `vivace serve --model live2diff --style felted --set guidance=self --size 512x512`
 - `vivace serve token --scope publish --expires 1h`
 """
 
@@ -136,7 +136,6 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
 
     from vivace.serve.settings import ServeSettings
 
-    loading = flags.loading.load_options(steps=flags.steps)
     given: dict[str, Any] = {
         "host": flags.host,
         "port": flags.port,
@@ -146,13 +145,18 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "slots": flags.slots,
         "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
         "runtime": flags.loading.runtime,
-        "loading": loading if loading.given() else None,
         "recordings": flags.recordings,
     }
     named = {name: value for name, value in given.items() if value is not None}
     if "models" not in named and "VIVACE_SERVE_MODELS" not in os.environ:
         named["models"] = [settings.model]
     try:
+        first = (named.get("models") or ServeSettings().models)[0]
+        loading, of_sessions = flags.loading.load_options(first, steps=flags.steps)
+        if of_sessions:
+            raise UsageError(f"--set {min(of_sessions)}: each session sets that for itself; leave it out")
+        if loading.given():
+            named["loading"] = loading
         wanted = ServeSettings(**named)
         if wanted.recordings is None and wanted.token_secret is None:  # one person, at this machine
             wanted = wanted.model_copy(update={"recordings": LOCAL_RECORDINGS})

@@ -10,7 +10,7 @@ from vivace.errors import UsageError
 if TYPE_CHECKING:
     from vivace.stream import Ack, Stream
 
-TYPED = "/strength, /seed, /steps, /negative, /set and the model's own events, such as /anchor"
+TYPED = "/strength, /seed, /steps, /set NAME=VALUE and the model's own events"
 
 
 def steer(stream: Stream, line: str) -> Ack:
@@ -25,11 +25,17 @@ def steer(stream: Stream, line: str) -> Ack:
     if not value and any(option.name == command and option.kind == "event" for option in stream.model.spec.options):
         return stream.update(events=[command])
     if command == "set":
-        texts = texts_by_name("/set", "NAME=VALUE", [value]) if value.strip() else None
-        from vivace.stream.options import parse_options
-
-        return stream.update(options=None if texts is None else parse_options(texts, stream.model.spec))
+        return stream.update(options=_options(stream, value.strip()))
     return stream.update(**_changes(command, value.strip()))
+
+
+def _options(stream: Stream, pair: str) -> dict[str, Any] | None:
+    """Return what `NAME=VALUE` sets; `NAME=` is its default again, nothing at all the default of all."""
+    from vivace.stream.options import parse_options
+
+    if pair.endswith("="):
+        return {pair[:-1].strip(): None}
+    return parse_options(texts_by_name("/set", "NAME=VALUE", [pair]), stream.model.spec) if pair else None
 
 
 def _changes(command: str, value: str) -> dict[str, Any]:
@@ -40,8 +46,6 @@ def _changes(command: str, value: str) -> dict[str, Any]:
             return {"seed": _number(command, value, int)}
         case "steps":
             return {"denoising_steps": _number(command, value, int) if value else None}
-        case "negative":
-            return {"negative_prompt": value}
     raise UsageError(f"there is no /{command[:40]}; there are {TYPED}")
 
 

@@ -99,7 +99,7 @@ class ClientSession:
 
         Args:
             controls: what to change, or
-            changes: the same by name: `prompt`, `negative_prompt`, `strength`, `seed`, `mask`, `options`, …
+            changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `options`, …
 
         Raises:
             UnknownPromptError: a prompt that the model does not know, with the nearest styles; nothing was changed.

@@ -35,7 +35,6 @@ class Client:
         *,
         model: str | None = None,
         prompt: str | None = None,
-        negative_prompt: str | None = None,
         strength: float | None = None,
         seed: int | None = None,
         options: Mapping[str, float | bool | str] | None = None,
@@ -49,18 +48,17 @@ class Client:
         Args:
             model: one of `models()`; the server's default if None.
             prompt: what the world should look like; None shows the source untouched.
-            negative_prompt: what shall not be seen, for models that take it.
             strength: 0 to 1; None is the model's default.
             seed: of the noise.
             options: controls of the model's own by name, see `models()`.
-            controls: all there are, instead of the five above.
+            controls: all there are, instead of the four above.
 
         Raises:
             ServerError: full, a control that cannot be used, a token that is missing.
             ServerUnreachableError: nobody answers.
         """
         given = {
-            "prompt": prompt, "negative_prompt": negative_prompt, "strength": strength, "seed": seed, "options": options
+            "prompt": prompt, "strength": strength, "seed": seed, "options": options
         }  # fmt: skip
         named = {name: value for name, value in given.items() if value is not None}
         if controls is not None and named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import struct
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
@@ -37,8 +38,9 @@ _QUALITY: dict[str, dict[str, Any]] = {
 """What Pillow is asked for: colours of a line as sharp as the line, and no second spent on packing tighter."""
 
 _DIGITS = re.compile(r"(\d+)")
-_DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises on pictures that are damaged (PNG: SyntaxError) or beyond 179 million pixels."""
+DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on pictures that are damaged (PNG: SyntaxError, EXIF: struct.error) or beyond 179 million
+pixels."""
 
 
 class ImagesSource(Source):
@@ -116,7 +118,7 @@ class ImagesSource(Source):
     def _load(self, path: Path) -> Rgb | None:
         try:
             return load_rgb(path)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             self.warnings.append(f"{path}: left out, cannot be read ({error})")
             return None
 
@@ -262,14 +264,19 @@ def save_rgb(rgb: Rgb, path: Path) -> None:
 def load_rgb(path: Path) -> Rgb:
     """Read a picture as upright `uint8 [h w 3]`, over black where transparent. Raises what Pillow raises."""
     with Image.open(path) as stored:
-        image = ImageOps.exif_transpose(stored)
-        if image.mode.startswith("I;16") or image.mode == "I":
-            # 16-bit greys; Pillow would clip them.
-            grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        if image.has_transparency_data:
-            return over_black(np.asarray(image.convert("RGBA")))
-        return cast(Rgb, np.asarray(image.convert("RGB")))
+        return upright(stored)
+
+
+def upright(stored: Image.Image) -> Rgb:
+    """Return an opened picture as upright `uint8 [h w 3]`, over black where transparent. Raises what Pillow raises."""
+    image = ImageOps.exif_transpose(stored)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # 16-bit greys; Pillow would clip them.
+        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        return over_black(np.asarray(image.convert("RGBA")))
+    return cast(Rgb, np.asarray(image.convert("RGB")))
 
 
 def is_animated(path: Path) -> bool:
@@ -277,7 +284,7 @@ def is_animated(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return bool(getattr(image, "is_animated", False)) and image.format in ("PNG", "WEBP", "GIF")
-    except _DAMAGED:
+    except DAMAGED:
         return False
 
 

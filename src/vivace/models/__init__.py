@@ -5,6 +5,8 @@ What is imported here is light: a family is imported when one of its models is l
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vivace.checkpoints.profile import Profile
 from vivace.errors import UsageError
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
@@ -21,6 +23,7 @@ __all__ = [
     "Prompt",
     "StreamModel",
     "describe",
+    "family_of",
     "list_models",
     "load_model",
     "runtimes",
@@ -65,5 +68,7 @@ def load_model(
     profile = describe(name)
     family = family_of(profile.family, name)
     load = family.function(family.load)
-    model: StreamModel = load(profile, runtime=runtime, threads=threads, options=options or LoadOptions())
+    chosen = options or LoadOptions()
+    chosen = replace(chosen, controls=family.settle(chosen.controls))
+    model: StreamModel = load(profile, runtime=runtime, threads=threads, options=chosen)
     return model

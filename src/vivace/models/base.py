@@ -6,78 +6,27 @@ OpenVINO inside the compiled graph), because moving bytes is four times cheaper 
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import ControlError
+from vivace.models.controls import ControlSpec, by_name
 from vivace.runtime.device import Device
 from vivace.runtime.info import RuntimeInfo as RuntimeInfo
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Of options, what a user sets who sets none."""
 Keep = Literal["nothing", "inside"]
 """What survives a reset.
 
 `nothing` starts afresh; `inside` starts afresh for the frames to come, while those inside the model come out as they
 would have (only where `spec.resets_in_flight`).
 """
-
-
-_CONTROL_NAME = re.compile(r"[A-Za-z][\w .-]{0,98}")
-ControlKind = Literal["number", "switch", "choice", "text", "event"]
-"""What a control holds: a number, on or off, one word of several, words; an event happens once and holds nothing."""
-ControlValue = float | bool | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlSpec:
-    """A control of a family's own that may change at any frame, such as how often depth is estimated.
-
-    This declaration is all there is to write: how its values are checked, the command line, messages, `/v1/models` and
-    the studio's panel follow from it.
-    """
-
-    name: str
-    kind: ControlKind = "number"
-    help: str
-    default: ControlValue = 0.0
-    low: float = 0.0
-    """Of a number: its range."""
-    high: float = 1.0
-    whole: bool = False
-    """Of a number: whether only whole ones make sense."""
-    choices: tuple[str, ...] = ()
-    """Of a choice: all of them."""
-    scope: Literal["stream", "model"] = "stream"
-    """Whose pictures it changes: one stream's, or, since it changes the weights, those of every stream of the model; a
-    server keeps the latter from its clients."""
-
-    def __post_init__(self) -> None:
-        """Check that the default is a value.
-
-        Raises:
-            ValueError: it is not.
-        """
-        number = type(self.default) in (int, float)
-        good = {
-            "number": number
-            and math.isfinite(self.high - self.low)
-            and self.low <= cast(float, self.default) <= self.high,
-            "switch": isinstance(self.default, bool),
-            "choice": self.default in tuple(self.choices),
-            "text": isinstance(self.default, str),
-            "event": True,
-        }
-        if not _CONTROL_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name of a control; use letters, digits, blanks, -, _ and .")
-        if self.kind not in good:
-            raise ValueError(f"control {self.name}: there is no kind {self.kind!r}; known: {', '.join(good)}")
-        if not good[self.kind] or (self.whole and not float(cast(float, self.default)).is_integer()):
-            raise ValueError(f"control {self.name}: {self.default!r} is no {self.kind} of its own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +54,8 @@ class ModelSpec:
     efforts: tuple[float, ...]
     """Shares of the full work the deadline controller may choose from, falling from 1.0."""
     conditions: tuple[str, ...]
-    """Controls that reach the model: `prompt`, `negative_prompt` (such a model is a `NegativeEncoder`, too) and
-    `strength`, which then is the model's own affair: nothing is blended but at 0, which is the source exactly."""
+    """Of the stream's controls those that reach the model: `prompt`, and `strength`, which then is the model's own
+    affair: nothing is blended but at 0, which is the source exactly."""
     styles: tuple[str, ...] = ()
     """Names of what the model knows to do, where it is a closed set."""
     default_strength: float = 1.0
@@ -114,19 +63,19 @@ class ModelSpec:
     resets_in_flight: bool = False
     """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
     options: tuple[ControlSpec, ...] = ()
-    """Controls of its own that a stream may set."""
+    """Controls of its own that a stream may set, of the scopes `frame` and `stream`."""
     still_area_px: int | None = None
     """Most output area of a picture by itself, where nobody waits for the next; None is `default_area_px`."""
 
     def __post_init__(self) -> None:
-        """Check that options can be told apart.
+        """Check that options can be told apart, and are for a stream to set.
 
         Raises:
-            ValueError: two of one name.
+            ValueError: two of one name, or one that is settled when a model is loaded.
         """
-        names = [option.name for option in self.options]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"model {self.name} declares the control {min(repeated)!r} twice")
+        for option in by_name(self.options, f"model {self.name}").values():
+            if option.scope == "model":
+                raise ValueError(f"control {option.name} is of scope 'model': declare it in Family.controls")
 
     def nearest_size(self, width: float, height: float, most: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return the size nearest to `width` x `height` px that the model can do, within `most` where one is."""
@@ -188,12 +137,12 @@ class Chunk:
     """One of `spec.efforts`."""
     strength: float = 1.0
     """Above 0 to 1; for families with `strength` among their conditions."""
-    negative_embeds: NDArray[np.float32] | None = None
-    """Embedding of what shall not be seen; for families with `negative_prompt` among their conditions."""
     thumbnails: tuple[NDArray[np.float32], ...] = ()
     """Of each picture, where they have been made, see `vivace.models.thumbnail`."""
-    options: Mapping[str, ControlValue] = field(default_factory=dict)
-    """What the user set of `spec.options`, by name; the rest is at its default."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the user set of `spec.options`, by name; the rest is at its default. Of an image `uint8 [h w 3]`, of a mask
+    `uint8 [h w]`, read-only; of an `encoded` control what the model made of its value. The object is the same until
+    another value is set, so that what follows from it need not be done at every step."""
     events: frozenset[str] = frozenset()
     """Names of the events among `spec.options` that were asked for since the last chunk."""
 
@@ -255,11 +204,21 @@ class StreamModel(Protocol):
         """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
 
 
-class NegativeEncoder(Protocol):
-    """What a model with `negative_prompt` among its conditions has besides."""
+class OpensWithOptions(Protocol):
+    """What a model with controls of the scope `stream` has instead of its `open`."""
 
-    def encode_negative(self, text: str) -> Prompt:
-        """Encode what shall not be seen; cached by text."""
+    def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> Any:
+        """Allocate the state of one stream, see `StreamModel`; `options` are those controls, as in its chunks."""
+
+
+class EncodesControls(Protocol):
+    """What a model with controls that are `encoded` has besides."""
+
+    def encode_control(self, name: str, value: Any) -> Any:
+        """Return what a step gets of a value, such as a `Prompt` of a text; one that is not known refuses the update.
+
+        Called once for each value, in the thread of whoever sets it.
+        """
 
 
 @runtime_checkable

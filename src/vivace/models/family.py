@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any
 
 from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.models.controls import ControlSpec, by_name, unknown
 from vivace.plugins import plugins
 
 ENTRY_POINTS = "vivace.families"
@@ -42,10 +43,37 @@ class Family:
     """Package in which its profiles lie as `NAME.toml`."""
     files: str | None = None
     """Package in which files of these profiles lie that have no repository."""
+    controls: tuple[ControlSpec, ...] = ()
+    """What its models may be steered by, those that are settled when one is loaded among them; what a loaded model has
+    of the others is its `spec.options`."""
     heavy: bool = True
     """Whether a frame takes a GPU's time: a benchmark then makes do with few frames."""
     install: str = ""
     """What to install when something that it imports is missing, for people."""
+
+    def __post_init__(self) -> None:
+        """Check that controls can be told apart; raises ValueError."""
+        by_name(self.controls, f"the family {self.name!r}")
+
+    @property
+    def loading(self) -> tuple[ControlSpec, ...]:
+        """The controls that are settled when a model is loaded."""
+        return tuple(control for control in self.controls if control.scope == "model")
+
+    def settle(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value for each control of `loading`: what is given, else its default.
+
+        Raises:
+            ControlError: one that the family does not have, or a value that it cannot take.
+        """
+        known = {control.name: control for control in self.loading}
+        for name in values:
+            if name not in known:
+                raise unknown(name, f"the family {self.name!r}", known)
+        return {
+            name: control.default if values.get(name) is None else control.check(values[name])
+            for name, control in known.items()
+        }
 
     def function(self, what: str) -> Any:
         """Return the function that `what` names.

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from vivace.checkpoints.profile import LoraScaling
 from vivace.errors import UsageError
 
 Precision = Literal["f32", "bf16", "f16"]
-AutoencoderKind = Literal["tiny", "full"]
-Guidance = Literal["none", "self", "initialize"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,35 +32,20 @@ class LoadOptions:
     """Paths by role, in place of the profile's files."""
     loras: Mapping[str, float] = field(default_factory=dict)
     """Weights by path, on top of the style's own LoRAs."""
-    autoencoder: AutoencoderKind = "tiny"
-    """The tiny autoencoder, or the full one of Stable Diffusion."""
-    guidance: Guidance = "none"
-    """How a prompt is pushed beyond itself, see `vivace.models.live2diff.parts`."""
-    lora_scaling: LoraScaling = "alpha"
-    """Whether a LoRA's own `alpha / rank` counts, or is ignored as the reference does."""
-    clip_skip: int | None = None
-    """Last layers of the text encoder to leave out; the style's own if left out."""
+    controls: Mapping[str, Any] = field(default_factory=dict)
+    """Of the family's own controls those that are settled by loading, by name, see `Family.loading`."""
     random_weights: bool = False
     """No files at all: the network at full size with random weights, to measure speed with."""
     seed: int = 0
     """Of the random weights."""
 
     def __post_init__(self) -> None:
-        choices = {
-            "precision": (None, *get_args(Precision)),
-            "autoencoder": get_args(AutoencoderKind),
-            "guidance": get_args(Guidance),
-            "lora_scaling": get_args(LoraScaling),
-        }
-        for name, known in choices.items():
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"no {name} {value!r}; known: {', '.join(str(one) for one in known if one)}")
+        if self.precision not in (None, *get_args(Precision)):
+            raise UsageError(f"no precision {self.precision!r}; known: {', '.join(get_args(Precision))}")
         if self.device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"no device {self.device!r}; known: cpu, cuda, cuda:N")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps must be at least 1, not {self.steps}")
-        if self.clip_skip is not None and self.clip_skip < 0:
-            raise UsageError(f"clip_skip must be at least 0, not {self.clip_skip}")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not at their defaults."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import os
-import struct
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, ControlError
 from vivace.media.frame import Rgb
@@ -20,8 +15,6 @@ RefusalCode = Literal[
     "draining", "queue_full", "too_many_sessions", "memory", "sizes", "recording_off", "recording_space"
 ]
 
-_PNG_URL = "data:image/png;base64,"
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 
@@ -60,34 +53,6 @@ def check_pixels(what: str, size: tuple[int, int], max_px: int) -> None:
     """
     if size[0] * size[1] > max_px:
         raise ControlError(f"{what} is {size[0]}x{size[1]} px; this server takes {max_px:,} pixels: make it smaller")
-
-
-def read_mask(url: str, max_px: int) -> NDArray[np.uint8]:
-    """Return the mask in a `data:image/png;base64,…` URL as `uint8 [h w]`.
-
-    Its size is read from the header before anything is unpacked, so that a small file cannot become a huge picture.
-
-    Raises:
-        ControlError: another kind of URL, damaged data, or more than `max_px` pixels.
-    """
-    if not url.startswith(_PNG_URL):
-        raise ControlError(f"mask begins with {url[:32]!r}; give a PNG as a {_PNG_URL}… URL, or an empty text for none")
-    try:
-        data = base64.b64decode(url[len(_PNG_URL) :], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ControlError(f"mask is no base64 ({error}); give a PNG as a {_PNG_URL}… URL") from error
-    if not data.startswith(_PNG_MAGIC) or len(data) < 24 or data[12:16] != b"IHDR":
-        raise ControlError(f"mask is no PNG (it begins with {data[:8].hex(' ')}); give one")
-    check_pixels("mask", struct.unpack(">II", data[16:24]), max_px)
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            flat = Image.new("RGB", picture.size)  # transparent is black is source
-            flat.paste(picture.convert("RGBA"), mask=picture.convert("RGBA").getchannel("A"))
-            return np.asarray(flat.convert("L"), np.uint8).copy()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ControlError(f"mask is a damaged PNG ({error}); send it again") from error
 
 
 def free_memory_bytes() -> int:

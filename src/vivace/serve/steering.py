@@ -16,9 +16,12 @@ from vivace import messages
 from vivace.errors import ControlError, UnknownPromptError, VivaceError
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
-from vivace.serve.limits import SharedOptionError, read_mask
+from vivace.models.controls import PICTURES
+from vivace.serve.limits import SharedOptionError
 from vivace.serve.room import Room
 from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.mask import MASK
+from vivace.stream.pictures import read_sent
 from vivace.stream.session import Session
 from vivace.stream.steering import Steering
 
@@ -46,9 +49,9 @@ def check_opening(controls: messages.Controls, model: StreamModel, max_px: int) 
     notices: list[messages.Notice] = []
     while True:
         try:
-            return Opening(Controls().changed(check_changes(changes, model)), tuple(notices))
+            return Opening(Controls().changed(check_changes(changes, model, opening=True)), tuple(notices))
         except UnknownPromptError as error:
-            del changes[error.control]
+            (changes if error.control == "prompt" else changes["options"]).pop(error.control)
             notices.append(_notice(error))
 
 
@@ -98,7 +101,8 @@ class SessionSteering:
                 code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
                 matches = error.matches if isinstance(error, UnknownPromptError) else ()
                 return self._answer(request_id, message=str(error), code=code, matches=matches)
-            self.notices = tuple(notice for notice in self.notices if notice.control not in ack.applied)
+            named = {*ack.applied, *(controls.options or ())}
+            self.notices = tuple(notice for notice in self.notices if notice.control not in named)
             return self._answer(
                 request_id,
                 accepted=True,
@@ -143,20 +147,23 @@ def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dic
     """Return the controls of a message by the names the stream knows, pictures decoded; what was left out is missing.
 
     Raises:
-        ControlError: a picture beyond `max_px` pixels, or one this model has no use for.
+        ControlError: a picture that cannot be used, or beyond `max_px` pixels.
         SharedOptionError: an option that is not for one client to set.
     """
     given = {name: value for name in type(controls).model_fields if (value := getattr(controls, name)) is not None}
     if (prompt := given.get("prompt")) is not None and not prompt.strip():
         given["prompt"] = None
     if (mask := given.get("mask")) is not None:
-        given["mask"] = read_mask(mask, max_px) if mask else None
-    if given.pop("reference", ""):
-        raise ControlError(f"{spec.name} takes no reference picture; describe the look in the prompt")
+        given["mask"] = read_sent(MASK, mask, max_px) if mask else None
+    if "options" in given:
+        given["options"] = dict(given["options"])
+    options = given.get("options", {})
     for option in spec.options:
-        if option.scope == "model" and option.name in (*given.get("options", ()), *given.get("events", ())):
+        if option.shared and option.name in (*options, *given.get("events", ())):
             raise SharedOptionError(
                 f"option {option.name} changes {spec.name} for everybody on this server; it is settled when the server "
                 "starts, so ask who runs it, or leave it out"
             )
+        if option.kind in PICTURES and isinstance(sent := options.get(option.name), str):
+            options[option.name] = read_sent(option, sent, max_px) if sent else None
     return given

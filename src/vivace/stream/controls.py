@@ -8,25 +8,38 @@ is given: frames from `Ack.frame_index` on are made with it, frames below are no
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
-from vivace.errors import ControlError, PromptControl, UnknownPromptError
+from vivace.checks import brief, nearest, whole_number_in
+from vivace.errors import ControlError
 from vivace.media.size import Size
-from vivace.models.base import ControlValue, ModelSpec, NegativeEncoder, Prompt, StreamModel
-from vivace.stream.checks import brief, number_in, whole_number_in
+from vivace.models.base import Prompt, StreamModel
+from vivace.models.controls import ControlSpec, by_name
 from vivace.stream.fit import check_size
-from vivace.stream.mask import Mask, open_mask
-from vivace.stream.options import check_events, check_options, merge_options
+from vivace.stream.mask import MASK, Mask, open_mask
+from vivace.stream.options import check_events, check_options, check_text, known_prompt, merge_options
 
-MAX_PROMPT_CHARS = 2_000
-"""Ten times what people write; beyond it is a mistake (a file instead of a sentence)."""
-
-MAX_CROSSFADE_S = 60.0
 MAX_SEED = 2**63 - 1
+OWN = by_name(
+    (
+        ControlSpec(name="prompt", kind="text", help="What the world should look like; empty shows the source."),
+        ControlSpec(name="strength", help="0 is the source, 1 all painted."),
+        # A client counts to 2^53 - 1 exactly.
+        ControlSpec(
+            name="seed", help="The same seed and source give the same pictures.", default=0, high=2**53 - 1, whole=True
+        ),
+        ControlSpec(name="crossfade_s", help="Seconds over which a new prompt blends in.", default=0.25, high=60),
+        MASK,
+    ),
+    "a stream",
+)
+"""What every stream has, declared as a family declares its own; steps and size follow from the model."""
+
+_LAST = ("options", "prompt", "mask")
+"""Checked after all others, in this order: what is unknown, or opens a file, is told when all else is well."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +48,6 @@ class Controls:
 
     prompt: Prompt | None = None
     """None shows the source untouched."""
-    negative_prompt: Prompt | None = None
-    """What shall not be seen, for models that take one; it changes at once."""
     strength: float = 1.0
     """0 (the source, exactly) to 1 (all painted). What lies between is the model's own where it has `strength` among
     its conditions, else a blend of both pictures."""
@@ -50,8 +61,8 @@ class Controls:
     """Time of the stream over which a prompt change blends; 0 changes at once."""
     size: Size | None = None
     """Output `(width, height)` in px; None takes the source's shape. A change forgets the past of the stream."""
-    options: Mapping[str, ControlValue] = field(default_factory=dict)
-    """What was set of `spec.options`, by name; the rest is at its default."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What was set of `spec.options`, by name, as the model gets it; the rest is at its default."""
     events: Mapping[str, int] = field(default_factory=dict)
     """How often each event of `spec.options` was asked for; an update names those that shall happen."""
 
@@ -157,44 +168,43 @@ class ControlBoard:
                 mask.close()
 
 
-def check_changes(changes: Mapping[str, object], model: StreamModel) -> dict[str, Any]:
-    """Return the changes for `Controls.changed`; may encode a prompt and read a mask, so it takes its time.
+def check_changes(changes: Mapping[str, object], model: StreamModel, *, opening: bool = False) -> dict[str, Any]:
+    """Return the changes for `Controls.changed`; may encode a prompt and read pictures, so it takes its time.
+
+    Args:
+        changes: by the names of `Controls`.
+        model: what takes them.
+        opening: whether a stream opens with them.
 
     Raises:
         UnknownPromptError: all is well but a prompt that the model cannot serve, or a mask, which is read after it.
         ControlError: an unknown name, or a value that cannot be used; names the value and the remedy.
-        SourceError: a mask file that is missing or cannot be read.
+        SourceError: a picture that is missing or cannot be read.
     """
     known = {field.name for field in fields(Controls)}
     for name in changes:
         if name not in known:
-            near = difflib.get_close_matches(str(name)[:64], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-            raise ControlError(f"there is no control {brief(name)}; {hint}")
+            raise ControlError(f"there is no control {brief(name)}; {nearest(str(name), known)}")
     checked: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in ("mask", "prompt", "negative_prompt"):
-            checked[name] = _check_value(name, value, model.spec)
-    if "negative_prompt" in changes:
-        checked["negative_prompt"] = _encode_negative(changes["negative_prompt"], model)
-    if "prompt" in changes:
-        checked["prompt"] = _encode_prompt(changes["prompt"], model)
-    if "mask" in changes:  # last: it may open a file, which an error in another control would leave open
-        checked["mask"] = open_mask(changes["mask"])
+    for name in sorted(changes, key=lambda name: _LAST.index(name) if name in _LAST else -1):
+        checked[name] = _check_value(name, changes[name], model, opening=opening)
     return checked
 
 
-def _check_value(name: str, value: object, spec: ModelSpec) -> object:
+def _check_value(name: str, value: object, model: StreamModel, *, opening: bool) -> object:
+    spec = model.spec
     if name == "options":
-        return check_options(value, spec)
+        return check_options(value, model, opening=opening)
     if name == "events":
         return check_events(value, spec)
-    if name == "strength":
-        if value is None:
-            return spec.default_strength
-        return number_in(name, value, 0.0, 1.0, "give 0 (the source) to 1 (all painted)")
-    if name == "crossfade_s":
-        return number_in(name, value, 0.0, MAX_CROSSFADE_S, f"give 0 to {MAX_CROSSFADE_S:g} seconds")
+    if name == "prompt":
+        return _encode_prompt(value, model)
+    if name == "mask":
+        return open_mask(value)
+    if name == "strength" and value is None:
+        return spec.default_strength
+    if name in ("strength", "crossfade_s"):
+        return OWN[name].check(value)
     if name == "seed":
         return whole_number_in(name, value, 0, MAX_SEED, "give a whole number from 0 to 2^63 - 1")
     if name == "size":
@@ -219,47 +229,7 @@ def _encode_prompt(prompt: object, model: StreamModel) -> Prompt | None:
         raise ControlError(
             "prompt is empty; say how the picture should look, or give none at all to show the source untouched"
         )
-    text = check_text("prompt", prompt, "say how the picture should look")
     if "prompt" not in model.spec.conditions:
         raise ControlError(f"{model.spec.name} takes no prompt; leave it out")
-    encoded = model.encode_prompt(text)
-    if not encoded.known:
-        message = encoded.message or f"the model cannot serve the prompt {brief(text)}"
-        raise UnknownPromptError(message, matches=encoded.matches)
-    return encoded
-
-
-def _encode_negative(prompt: object, model: StreamModel) -> Prompt | None:
-    if prompt is None:
-        return None
-    if not isinstance(prompt, str):
-        raise ControlError(f"negative_prompt is {brief(prompt)}; give text, or None for none")
-    if not prompt.strip():
-        return None
-    text = check_text("negative_prompt", prompt, "say what shall not be seen, or give None for none")
-    if "negative_prompt" not in model.spec.conditions:
-        raise ControlError(f"{model.spec.name} takes no negative prompt; leave it out")
-    encoded = cast(NegativeEncoder, model).encode_negative(text)
-    if not encoded.known:
-        message = f"negative_prompt: {encoded.message or 'the model cannot serve it'}"
-        raise UnknownPromptError(message, control="negative_prompt", matches=encoded.matches)
-    return encoded
-
-
-def check_text(name: PromptControl, text: str, remedy: str) -> str:
-    """Return a prompt's text without the space around it.
-
-    Raises:
-        UnknownPromptError: without a letter or digit, so that there is nothing to know.
-        ControlError: over `MAX_PROMPT_CHARS`, or not encodable.
-    """
-    if len(text) > MAX_PROMPT_CHARS:
-        raise ControlError(f"{name} has {len(text):,} characters; the limit is {MAX_PROMPT_CHARS:,}: say it shorter")
-    text = text.strip()
-    if not any(character.isalnum() for character in text):
-        raise UnknownPromptError(f"{name} is {brief(text)}, without a letter or digit; {remedy}", control=name)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ControlError(f"{name} has a character that is no text at position {error.start}; remove it") from error
-    return text
+    text = check_text("prompt", str(OWN["prompt"].check(prompt)))
+    return known_prompt("prompt", model.encode_prompt(text))

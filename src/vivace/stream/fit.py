@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from vivace.checks import brief
 from vivace.errors import ControlError
 from vivace.media.convert import cover
 from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec
 from vivace.models.thumbnail import thumbnail
-from vivace.stream.checks import brief
 
 _ABSURD = 10**9
 """px a side; no message shows a number that is longer."""

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vivace.checks import brief
 from vivace.errors import ControlError, SourceNotFoundError
 from vivace.media.convert import cover
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Frame
 from vivace.media.paths import naming
+from vivace.media.registry import PICTURE_SUFFIXES
 from vivace.media.size import Size
+from vivace.models.controls import ControlSpec
 from vivace.stream.blend import Region
-from vivace.stream.checks import brief
+from vivace.stream.pictures import Alpha, fit_alpha, luma, read_picture
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
 
-Alpha = NDArray[np.uint8]
-"""`uint8 [h w]`: 0 keeps the source, 255 is painted."""
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+MASK = ControlSpec(name="mask", kind="mask", help="White may change, black stays the source.")
+"""The part of it that is a picture."""
 
 VIDEO_SNAP = 12
 """A video codec turns flat black into 1s and 2s; so near to black or white, a video mask means black or white. Without
@@ -104,25 +104,10 @@ class PictureMask:
         self._alpha = alpha
         self._known: tuple[Size, Region] | None = None
 
-    @classmethod
-    def from_file(cls, path: Path) -> PictureMask:
-        """Read an image file; what is transparent counts as black."""
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(path) as image:
-                rgba = image.convert("RGBA")
-        except FileNotFoundError as error:
-            raise SourceNotFoundError(f"mask {path}: no such file") from error
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise ControlError(f"mask {path} cannot be read as a picture: {error}") from error
-        black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        return cls(np.asarray(Image.alpha_composite(black, rgba).convert("L")))
-
     def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (a still picture)
         """Return the region for an output of `(width, height)` px."""
         if self._known is None or self._known[0] != size:
-            self._known = size, Region(_fit_alpha(self._alpha, size))
+            self._known = size, Region(fit_alpha(self._alpha, size))
         return self._known[1]
 
     def prepare(self, size: Size) -> None:
@@ -162,7 +147,7 @@ class VideoMask:
         while self._next is not None and self._next.pts_s - wanted_s <= wanted_s - self._current.pts_s:
             self._current, self._next = self._next, next(self._frames, None)
         if self._known is None or self._known[0] != size or self._known[1] is not self._current:
-            alpha = _luma(cover(self._current.rgb, size))
+            alpha = luma(cover(self._current.rgb, size))
             alpha[alpha <= VIDEO_SNAP] = 0
             alpha[alpha >= 255 - VIDEO_SNAP] = 255
             self._known = size, self._current, Region(alpha)
@@ -181,7 +166,7 @@ def open_mask(spec: object) -> Mask | None:
     """Return the mask that a user's value means; None means none.
 
     Args:
-        spec: None, a `Mask`, an image or video path, `"x,y,w,h"` or four numbers, an array `[h w]`, or a `Source`.
+        spec: None, a `Mask`, `"x,y,w,h"` or four numbers, a picture (see `read_picture`), a video's path or a `Source`.
 
     Raises:
         ControlError: a value that is no mask.
@@ -189,8 +174,8 @@ def open_mask(spec: object) -> Mask | None:
     """
     if spec is None or isinstance(spec, Mask):
         return spec
-    if isinstance(spec, np.ndarray):
-        return PictureMask(_alpha_of(spec))
+    if isinstance(spec, (np.ndarray, bytes)) or (isinstance(spec, str) and spec.startswith("data:")):
+        return PictureMask(read_picture(MASK, spec))
     if isinstance(spec, str) and (numbers := _numbers(spec.split(","))) is not None:
         return _rectangle(numbers)
     if isinstance(spec, (str, Path)):
@@ -219,9 +204,13 @@ def _rectangle(numbers: Sequence[float]) -> RectangleMask:
 def _open_file(spec: str | Path) -> Mask:
     if isinstance(spec, str) and (not spec.strip() or len(spec) > 4096 or "\0" in spec):
         raise ControlError(f"mask is {brief(spec)}; {_REMEDY}")
-    if Path(spec).suffix.lower() in IMAGE_SUFFIXES and "://" not in str(spec):
+    if Path(spec).suffix.lower() in PICTURE_SUFFIXES and ("://" not in str(spec) or str(spec).startswith("http")):
+        from vivace.media.images import is_animated
+
         with naming(spec, SourceNotFoundError) as path:
-            return PictureMask.from_file(path)
+            moves = is_animated(path)
+        if not moves:
+            return PictureMask(read_picture(MASK, spec))
     from vivace.media.open import open_source
 
     source = open_source(spec)
@@ -230,34 +219,3 @@ def _open_file(spec: str | Path) -> Mask:
     except BaseException:
         source.close()
         raise
-
-
-def _alpha_of(array: NDArray[np.generic]) -> Alpha:
-    """Return an array of the user's as `uint8 [h w]`, a copy."""
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim != 2 or 0 in array.shape:
-        raise ControlError(f"mask array has shape {array.shape}; give [h w]")
-    if array.dtype == np.uint8:
-        return np.array(array, np.uint8)
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(array.dtype, np.floating):
-        values = array.astype(np.float64)
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise ControlError(f"mask array runs from {values.min():g} to {values.max():g}; floats are 0 to 1")
-        return np.rint(values * 255).astype(np.uint8)
-    raise ControlError(f"mask array is of {array.dtype}; give uint8 (0..255), bool, or float (0..1)")
-
-
-def _fit_alpha(alpha: Alpha, size: Size) -> Alpha:
-    """Scale a mask to cover `(width, height)` and crop it, through the same path as pictures."""
-    if (alpha.shape[1], alpha.shape[0]) == size:
-        return alpha
-    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])
-
-
-def _luma(rgb: Rgb) -> Alpha:
-    """Return brightness, `uint8 [h w]`; black stays 0 and white 255."""
-    wide = rgb.astype(np.uint16)
-    return ((wide[..., 0] * 77 + wide[..., 1] * 150 + wide[..., 2] * 29) >> 8).astype(np.uint8)

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
+from typing import Any, cast
 
-from vivace.errors import ControlError
-from vivace.models.base import ControlSpec, ControlValue, ModelSpec
-from vivace.stream.checks import brief, number_in
+from vivace.checks import brief
+from vivace.errors import ControlError, UnknownPromptError
+from vivace.models.base import EncodesControls, ModelSpec, Prompt, StreamModel
+from vivace.models.controls import PICTURES, ControlSpec, unknown
+from vivace.models.family import families
+from vivace.stream.pictures import read_picture
 
-MAX_TEXT_CHARS = 2_000
-ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-"""How a switch may be typed."""
 
+def check_options(value: object, model: StreamModel, *, opening: bool = False) -> dict[str, Any]:
+    """Return changes of a model's own controls by name, pictures read and prompts encoded; None is the default.
 
-def check_options(value: object, spec: ModelSpec) -> dict[str, ControlValue | None]:
-    """Return changes of a model's own controls by name; None is the default. As a whole, None is the default of all.
+    Args:
+        value: values by name; as a whole, None is the default of all that may change.
+        model: whose they are.
+        opening: whether a stream opens, which settles those of the scope `stream`.
 
     Raises:
-        ControlError: not a mapping, a control the model does not have, or a value that it cannot take.
+        UnknownPromptError: a prompt that the model cannot serve.
+        ControlError: not a mapping, a control the model does not have, or a value that it cannot take now.
+        SourceNotFoundError: a picture that is not there.
     """
+    known = {option.name: option for option in model.spec.options}
     if value is None:
-        return {option.name: None for option in spec.options if option.kind != "event"}
+        return {name: None for name, option in known.items() if option.kind != "event" and option.scope == "frame"}
     if not isinstance(value, Mapping):
         raise ControlError(f"options is {brief(value)}; give a mapping of names to values")
-    known = {option.name: option for option in spec.options}
     for name in value:
         if name not in known:
-            raise ControlError(_no_such_option(name, spec, known))
+            raise _no_such(name, model.spec, known)
         if known[name].kind == "event":
-            raise ControlError(f"option {name} is an event, which holds no value; name it among the events")
-    return {name: None if given is None else _value(known[name], given) for name, given in value.items()}
+            raise ControlError(f"{name} is an event, which holds no value; name it among the events")
+        if known[name].scope == "stream" and not opening:
+            raise ControlError(f"{name} is settled when a stream opens; open another one with it")
+    return {name: None if given is None else _value(known[name], given, model) for name, given in value.items()}
 
 
 def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
@@ -46,68 +54,61 @@ def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
     known = {option.name: option for option in spec.options if option.kind == "event"}
     for name in value:
         if not isinstance(name, str) or name not in known:
-            raise ControlError(_no_such_option(name, spec, known, "event"))
+            raise unknown(name, spec.name, known, "event")
     return frozenset(value)
 
 
-def parse_options(texts: Mapping[str, str], spec: ModelSpec) -> dict[str, ControlValue]:
-    """Return typed values as what the controls of these names hold; `check_options` judges what is left.
-
-    Raises:
-        ControlError: a text that is no such value.
-    """
-    kinds = {option.name: option.kind for option in spec.options}
-    return {name: _parsed(name, kinds.get(name, "text"), text) for name, text in texts.items()}
+def parse_options(texts: Mapping[str, str], spec: ModelSpec) -> dict[str, Any]:
+    """Return typed values as what the controls of these names hold; `check_options` judges what is left."""
+    known = {option.name: option for option in spec.options}
+    return {name: known[name].parse(text) if name in known else text for name, text in texts.items()}
 
 
-def _parsed(name: str, kind: str, text: str) -> ControlValue:
-    word = text.casefold()
-    if kind == "switch" and word in ON + OFF:
-        return word in ON
-    if kind != "number":
-        return text
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ControlError(f"option {name} is {brief(text)}, not a number") from error
-
-
-def merge_options(
-    before: Mapping[str, ControlValue], changes: Mapping[str, ControlValue | None]
-) -> dict[str, ControlValue]:
+def merge_options(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with checked changes; what is at its default again is left out."""
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
-def _value(option: ControlSpec, value: object) -> ControlValue:
-    name = f"option {option.name}"
-    if option.kind == "number":
-        return _number(option, name, value)
-    default = f"or None for {option.default!r}"
-    if option.kind == "switch":
-        if not isinstance(value, bool):
-            raise ControlError(f"{name} is {brief(value)}; it is a switch: give True or False, {default}")
+def check_text(name: str, text: str) -> str:
+    """Return the text of a prompt without the space around it.
+
+    Raises:
+        UnknownPromptError: without a letter or digit, so that there is nothing to know.
+    """
+    text = text.strip()
+    if not any(character.isalnum() for character in text):
+        raise UnknownPromptError(f"{name} is {brief(text)}, without a letter or digit; say it in words", control=name)
+    return text
+
+
+def known_prompt(name: str, prompt: Prompt) -> Prompt:
+    """Return a prompt that the model can serve.
+
+    Raises:
+        UnknownPromptError: it cannot.
+    """
+    if not prompt.known:
+        message = prompt.message or f"the model cannot serve {brief(prompt.text)}"
+        raise UnknownPromptError(
+            message if name == "prompt" else f"{name}: {message}", control=name, matches=prompt.matches
+        )
+    return prompt
+
+
+def _value(option: ControlSpec, given: object, model: StreamModel) -> Any:
+    value: Any = read_picture(option, given) if option.kind in PICTURES else option.check(given)
+    if not option.encoded:
         return value
-    if not isinstance(value, str):
-        raise ControlError(f"{name} is {brief(value)}; give text, {default}")
-    if option.kind == "choice" and value not in option.choices:
-        raise ControlError(f"{name} is {brief(value)}; give {', '.join(option.choices)}, {default}")
-    if len(value) > MAX_TEXT_CHARS:
-        raise ControlError(f"{name} has {len(value):,} characters; the limit is {MAX_TEXT_CHARS:,}: say it shorter")
-    return value
+    if option.kind == "text":
+        if not value.strip():
+            return None
+        value = check_text(option.name, value)
+    made = cast(EncodesControls, model).encode_control(option.name, value)
+    return known_prompt(option.name, made) if isinstance(made, Prompt) else made
 
 
-def _number(option: ControlSpec, name: str, value: object) -> float:
-    remedy = f"give {option.low:.12g} to {option.high:.12g}, or None for {option.default:.12g}"
-    number = number_in(name, value, option.low, option.high, remedy)
-    if option.whole and not number.is_integer():
-        raise ControlError(f"{name} is {brief(number)}, not a whole number; {remedy}")
-    return number
-
-
-def _no_such_option(name: object, spec: ModelSpec, known: Mapping[str, ControlSpec], what: str = "option") -> str:
-    if not known:
-        return f"{spec.name} has no {what}s of its own, so none is called {brief(name)}; leave it out"
-    near = difflib.get_close_matches(str(name)[:64], known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-    return f"{spec.name} has no {what} {brief(name)}; {hint}"
+def _no_such(name: object, spec: ModelSpec, known: Mapping[str, ControlSpec]) -> ControlError:
+    family = families().get(spec.family)
+    if family is not None and any(name == control.name for control in family.loading):
+        return ControlError(f"{name} is settled when the model is loaded: load it with {name}, or leave it out")
+    return unknown(name, spec.name, known, "option")

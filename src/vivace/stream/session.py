@@ -185,7 +185,7 @@ class Session:
         return self.policy.live and self.policy.budget_ms is not None
 
     def _open_slot(self, size: Size, seed: int) -> ModelSlot:
-        slot = ModelSlot(self._model, size, seed)
+        slot = ModelSlot(self._model, size, seed, self._board.controls.options)
         if self._saves:
             # Not when time is short: what is compiled then takes more of it from the stream.
             slot.prepare_efforts()
@@ -311,7 +311,6 @@ class Session:
         self._inside.extend([None] * missing)
         frames = [ticket.frame for ticket in tickets]
         frames += frames[-1:] * missing
-        negative = controls.negative_prompt
         rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
         rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
         return Chunk(
@@ -320,7 +319,6 @@ class Session:
             controls.denoising_steps,
             self.deadline.effort,
             strength=controls.strength if self._steers_strength else 1.0,
-            negative_embeds=None if negative is None else negative.embeds,
             options=controls.options,
             events=self._events(controls),
             thumbnails=tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None),

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, StepError
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, ModelSpec, PreparesEfforts, StepResult, StreamModel
+from vivace.models.base import (
+    NOTHING,
+    Chunk,
+    Keep,
+    ModelSpec,
+    OpensWithOptions,
+    PreparesEfforts,
+    StepResult,
+    StreamModel,
+)
 
 
 class ModelSlot:
     """A model opened for one stream. Used by one thread at a time; slots of one model take turns by themselves."""
 
-    def __init__(self, model: StreamModel, size: Size, seed: int) -> None:
+    def __init__(self, model: StreamModel, size: Size, seed: int, options: Mapping[str, Any] = NOTHING) -> None:
         """Open the model for output of `(width, height)` px; may be done in any thread.
+
+        `options` are the controls of the model's own; those of the scope `stream` are settled by it.
 
         Raises:
             ControlError: a size the model cannot do.
@@ -26,8 +38,15 @@ class ModelSlot:
         self.seed = seed
         """Of the noise; another one counts from the next `forget` on."""
         self._model = model
+        settled = [option.name for option in model.spec.options if option.scope == "stream"]
         try:
-            self._state: Any = model.open(size, seed=seed)
+            self._state: Any = (
+                cast(OpensWithOptions, model).open(
+                    size, seed=seed, options={name: options[name] for name in settled if name in options}
+                )
+                if settled
+                else model.open(size, seed=seed)
+            )
         except Exception as error:
             if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(model, size) from error

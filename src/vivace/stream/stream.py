@@ -12,12 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from vivace.checks import brief, number_in
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
-from vivace.models.base import ControlValue, StreamModel
+from vivace.models.base import StreamModel
 from vivace.stream.account import Account
-from vivace.stream.checks import brief, number_in
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher
 from vivace.stream.fit import choose_size, prepared
@@ -44,13 +44,12 @@ class Stream:
         model: str | StreamModel = "mini",
         *,
         prompt: str | None = None,
-        negative_prompt: str | None = None,
         size: Size | None = None,
         strength: float | None = None,
         seed: int = 0,
         mask: object = None,
         denoising_steps: int | None = None,
-        options: Mapping[str, ControlValue] | None = None,
+        options: Mapping[str, object] | None = None,
         crossfade_s: float = 0.25,
         fps: float | None = None,
         deadline_ms: float | None = None,
@@ -63,14 +62,14 @@ class Stream:
         Args:
             model: A model's name, or one that `vivace.load_model` returned.
             prompt: How the picture should look; None shows the source untouched.
-            negative_prompt: What shall not be seen, for models that take one (`negative_prompt` in `spec.conditions`).
             size: Output `(width, height)` in px; None takes the source's shape at the area the model likes best.
             strength: 0 (the source, exactly) to 1 (all painted); None is the model's default.
             seed: Of the noise; the same seed and input give the same output.
             mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
                 an array `[h w]`, or a source. Black stays the source pixel exactly.
             denoising_steps: One of the model's step counts; None is its default.
-            options: Controls of the model's own by name, see `spec.options`; the rest is at its default.
+            options: Controls of the model's own by name, see `spec.options`; the rest is at its default. A picture is a
+                path, an address, a file's bytes or an array.
             crossfade_s: Time over which a new prompt blends in.
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
@@ -83,7 +82,7 @@ class Stream:
             UnknownModelError: there is no model of that name.
             UnknownPromptError: a prompt that the model cannot serve.
             ControlError: a control that cannot be used.
-            SourceError: a mask file that is missing or cannot be read.
+            SourceError: a picture that is missing or cannot be read.
             CapacityError: not enough memory for `size`.
         """
         self._clock = clock
@@ -91,10 +90,10 @@ class Stream:
         self._detect_cuts = bool(detect_cuts)
         self._model: StreamModel = _load(model) if isinstance(model, str) else model
         wanted = {
-            "prompt": prompt, "negative_prompt": negative_prompt, "strength": strength, "seed": seed, "mask": mask,
+            "prompt": prompt, "strength": strength, "seed": seed, "mask": mask,
             "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
         }  # fmt: skip
-        checked = check_changes(wanted, self._model)
+        checked = check_changes(wanted, self._model, opening=True)
         self._board = ControlBoard(Controls().changed(checked))
         self._finishers = tuple(finish)
         self._account = Account(clock=clock, finishes=bool(finish))
@@ -277,8 +276,8 @@ class Stream:
     def update(self, **controls: Any) -> Ack:
         """Change controls, all of them at one frame boundary, and say from which frame on.
 
-        The controls are those of the constructor: `prompt, negative_prompt, strength, seed, mask, denoising_steps,
-        options, crossfade_s, size`, and `events`, names of what shall happen once. Checking, encoding and opening are
+        The controls are those of the constructor: `prompt, strength, seed, mask, denoising_steps, options,
+        crossfade_s, size`, and `events`, names of what shall happen once. Checking, encoding and opening are
         done in the caller's thread, before anything changes. A prompt blends in over `crossfade_s`; another seed or
         size makes the model forget the past of the stream. Options merge into those set before; None
         for one of them is its default again.
@@ -293,15 +292,6 @@ class Stream:
         arrived_s = self._clock()
         self._check_open()
         return self._steering.update(controls, arrived_s=arrived_s, admit=lambda _number: self._check_open())
-
-    def reanchor(self) -> Ack:
-        """Have the model anchor its memory on the frames to come; what it shows goes on.
-
-        Raises:
-            ControlError: the model has no event `anchor`.
-            SessionClosedError: the stream was closed.
-        """
-        return self.update(events=("anchor",))
 
     @property
     def model(self) -> StreamModel:

@@ -14,12 +14,12 @@ from tolerance import near
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.models.live2diff.anchors import AnchorClock
 from vivace.models.live2diff.batch import StreamBatch
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.noise import Noise, draw_noise, shift_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, rolling_slots, scene_window
-from vivace.models.loading import Guidance
 
 
 class Player:

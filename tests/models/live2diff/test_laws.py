@@ -11,11 +11,11 @@ from live2diff_tiny import T_INDEX, TOLERANCE, H, W, prompt, video
 from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_index
 from vivace.errors import ControlError
 from vivace.models.live2diff.batch import StreamBatch
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.motion import Clip
 from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import ANCHORS, SLOTS, row_window, window_at
-from vivace.models.loading import Guidance
 
 
 def opened(batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidance = "none") -> LiveState:

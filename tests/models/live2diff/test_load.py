@@ -118,7 +118,7 @@ def test_a_style_brings_base_lora_words_and_steps(load: Load, made: Path) -> Non
     base = toy.seeded(Live2DiffUNet, toy.UNET, 2).state_dict()[f"{key}.weight"]
     plain = base + 0.5 * change_of(few, layer)
     assert near(weight(parts, key), plain + 0.7 * 0.5 * change_of(brush, layer))
-    as_published = load(style="painted", lora_scaling="reference")
+    as_published = load(style="painted", controls={"lora_scaling": "reference"})
     assert near(weight(as_published, key), plain + 0.7 * change_of(brush, layer))
     for stack in parts.loras:
         assert stack.weights == {"brush": 0.7}
@@ -138,7 +138,9 @@ def test_the_users_files_go_before_the_styles(load: Load, made: Path, tmp_path: 
     folder = made / "mirror" / toy.SD
     own = tmp_path / "brush.safetensors"
     shutil.copy(made / "mirror" / toy.STYLE_LORA, own)
-    parts = load(style="painted", files={"base": str(folder)}, loras={str(own): 0.2}, clip_skip=0, steps=2)
+    parts = load(
+        style="painted", files={"base": str(folder)}, loras={str(own): 0.2}, controls={"clip_skip": 0}, steps=2
+    )
     assert parts.loras[0].weights == {"brush": 0.2}
     assert parts.look.t_index == (25, 37)
     expected = toy.seeded(Live2DiffUNet, toy.UNET, 1).state_dict()["conv_norm_out.weight"]
@@ -158,7 +160,7 @@ def test_the_full_autoencoder_comes_from_its_file_or_from_the_base(load: Load) -
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     for style, seed in (("plain", 1), ("painted", 2)):
         expected = toy.seeded(toy.FullAutoencoder, toy.FULL, seed).place("cpu", torch.float32)
-        found = load(style=style, autoencoder="full").autoencoder
+        found = load(style=style, controls={"autoencoder": "full"}).autoencoder
         assert near(found.encode(pictures), expected.encode(pictures))
 
 
@@ -225,9 +227,9 @@ def test_random_weights_need_no_files_and_follow_the_seed(profile: Profile, tmp_
     assert not torch.equal(weight(one), weight(other))
     assert (one.prompts.encode("ink").embeds == again.prompts.encode("ink").embeds).all()
     assert len(parts(1, steps=4).look.t_index) == 4
-    skipping, whole = (parts(1, clip_skip=skip).prompts.encode("ink").embeds for skip in (2, 0))
+    skipping, whole = (parts(1, controls={"clip_skip": skip}).prompts.encode("ink").embeds for skip in (2, 0))
     assert (skipping != whole).any()
-    assert type(parts(1, autoencoder="full").autoencoder).__name__ == "FullAutoencoder"
+    assert type(parts(1, controls={"autoencoder": "full"}).autoencoder).__name__ == "FullAutoencoder"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -371,7 +373,7 @@ def test_other_models_are_refused_by_name(
     "options",
     [
         {"files": {"autoencoder": "x"}},
-        {"files": {"tiny_autoencoder": "x"}, "autoencoder": "full"},
+        {"files": {"tiny_autoencoder": "x"}, "controls": {"autoencoder": "full"}},
         {"files": {"base": "x", "unet": "y"}},
         {"random_weights": True, "files": {"base": "x"}},
         {"random_weights": True, "loras": {"x": 1.0}},
@@ -391,7 +393,7 @@ def test_a_folder_that_is_no_model_is_refused(load: Load, tmp_path: Path) -> Non
 def test_a_whole_model_without_text_encoder_takes_the_usual_one(load: Load, models: Path) -> None:
     tensors = {key: value for key, value in load_file(models / toy.STYLE_BASE).items() if "cond_stage" not in key}
     save_file(tensors, models / toy.STYLE_BASE)
-    parts = load(style="painted", lora_scaling="alpha")
+    parts = load(style="painted", controls={"lora_scaling": "alpha"})
     parts.loras[1].set_weights({"brush": 0})
     expected = toy.seeded(ClipText, toy.TEXT, 1).text_model.final_layer_norm.weight
     assert torch.equal(parts.prompts._encoder.text_model.final_layer_norm.weight, expected)

@@ -59,8 +59,8 @@ def test_it_says_what_it_is(model: Live2DiffModel) -> None:
     assert (spec.denoising_steps, spec.default_strength, spec.size_multiple) == ((2,), pytest.approx(0.4), 8)
     assert spec.resets_in_flight
     assert "strength" in spec.conditions
-    assert "negative_prompt" not in spec.conditions
-    assert "negative_prompt" in tiny_model(guidance="initialize").spec.conditions
+    assert "negative_prompt" not in {option.name for option in spec.options}
+    assert "negative_prompt" in {option.name for option in tiny_model(guidance="initialize").spec.options}
 
 
 @pytest.mark.parametrize("t_index", [(35,), (30, 40), (30, 36, 42)])
@@ -256,9 +256,10 @@ def test_a_negative_prompt_reaches_the_picture() -> None:
     pictures = clip(6)
     options = {"guidance_scale": 3.0}
     plain = play(model, model.open(SIZE), pictures, options=options)
-    embeds = model.encode_negative("blurry fog").embeds
-    against = play(model, model.open(SIZE), pictures, options=options, negative_embeds=embeds)
-    empty = play(model, model.open(SIZE), pictures, options=options, negative_embeds=model.encode_negative("").embeds)
+    against, empty = (
+        play(model, model.open(SIZE), pictures, options=options | {"negative_prompt": prompt})
+        for prompt in (model.encode_control("negative_prompt", text) for text in ("blurry fog", ""))
+    )
     assert same(plain, empty), "no negative prompt is an empty one"
     assert not same(plain, against)
 
@@ -267,8 +268,8 @@ def test_without_a_negative_prompt_again_it_is_the_empty_one_again() -> None:
     model, pictures = tiny_model(guidance="initialize"), clip(6)
     options = {"guidance_scale": 3.0}
     state = model.open(SIZE)
-    embeds = model.encode_negative("blurry fog").embeds
-    play(model, state, pictures[:1], options=options, negative_embeds=embeds)
+    negative = model.encode_control("negative_prompt", "blurry fog")
+    play(model, state, pictures[:1], options=options | {"negative_prompt": negative})
     model.reset(state)
     assert same(play(model, state, pictures, options=options), play(model, model.open(SIZE), pictures, options=options))
 
@@ -276,7 +277,7 @@ def test_without_a_negative_prompt_again_it_is_the_empty_one_again() -> None:
 def test_a_lora_changes_its_weight_while_the_stream_runs() -> None:
     model, pictures = tiny_model(lora_weight=0.8), clip(12)
     (option,) = (option for option in model.spec.options if option.name == "lora_felt")
-    assert option.scope == "model"
+    assert option.shared
     assert option.default == 0.8
     plain = play(model, model.open(SIZE), pictures)
     state = model.open(SIZE)

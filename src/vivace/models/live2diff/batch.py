@@ -26,13 +26,13 @@ from torch import Tensor
 from vivace.diffusion.lcm import LcmSchedule, add_noise, predict_x0, rows_of
 from vivace.errors import ControlError
 from vivace.models.live2diff.anchors import AnchorClip, AnchorCopy
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.guidance import guide, residual_noise
 from vivace.models.live2diff.motion import Context, KvCache, Live
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
 from vivace.models.live2diff.state import RECENT, InsideFrame, Level, LiveState, Settings, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
-from vivace.models.loading import Guidance
 
 TOKENS = 77
 """Length of a prompt's embedding."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -28,7 +28,7 @@ from vivace.checkpoints.lora import (
     own_layers,
     parse_lora,
 )
-from vivace.checkpoints.profile import check_conventions
+from vivace.checkpoints.profile import LoraScaling, check_conventions
 from vivace.checkpoints.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
@@ -38,8 +38,10 @@ from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.choose import choose_mode, choose_precision, steps_of
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
+from vivace.models.live2diff.family import FAMILY
 from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.parts import Look, Parts
@@ -157,6 +159,7 @@ def load_parts(
     """
     style = profile.style(options.style)
     widths = Widths.of(profile)
+    options = replace(options, controls=FAMILY.settle(options.controls))
     _check_options(options)
     if options.random_weights:
         return _random_parts(profile, style, options, widths, device, dtype)
@@ -166,7 +169,7 @@ def load_parts(
         style = style.model_copy(
             update={"base": None}
         )  # a folder of the user's own, or a file, in place of the style's base
-    also = ["autoencoder"] if options.autoencoder == "full" and not (style.base or "base" in given) else []
+    also = ["autoencoder"] if options.controls["autoencoder"] == "full" and not (style.base or "base" in given) else []
     paths = locate(profile, style, given=given, also=also, places=places)
     words |= {word: paths[spec.role] for word, spec in style.words.items()}
 
@@ -188,7 +191,7 @@ def load_parts(
     for path, weight in _loras(style, options, paths):
         layers = _lora(path)
         for stack in stacks:
-            stack.add(path.stem, layers, weight=weight, scaling=options.lora_scaling)
+            stack.add(path.stem, layers, weight=weight, scaling=cast(LoraScaling, options.controls["lora_scaling"]))
 
     prompts = ClipPrompts(
         ClipTokenizer(_tokenizer_folder(paths)),
@@ -220,7 +223,7 @@ def _random_parts(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         encoder = ClipText(widths.text).to(device).requires_grad_(False).eval()
-        full = options.autoencoder == "full"
+        full = options.controls["autoencoder"] == "full"
         autoencoder = autoencoders.FullAutoencoder(widths.full) if full else autoencoders.TinyAutoencoder(widths.tiny)
         detector = DepthDetector(widths.detector)
     return Parts(
@@ -259,21 +262,24 @@ def _look(profile: Live2DiffProfile, style: Live2DiffStyle, options: LoadOptions
         summary=style.summary,
         licence="; ".join([profile.licence, *sorted({f"files of the style: {spec.licence}" for spec in style.files})]),
         t_index=steps_of(style, options.steps),
-        guidance=options.guidance,
+        guidance=cast(Guidance, options.controls["guidance"]),
     )
 
 
 def _clip_skip(style: Live2DiffStyle, options: LoadOptions) -> int:
-    return style.clip_skip if options.clip_skip is None else options.clip_skip
+    given = options.controls["clip_skip"]
+    return style.clip_skip if given is None else int(given)
 
 
 def _check_options(options: LoadOptions) -> None:
     """Refuse what would have no effect."""
     if options.random_weights and (options.files or options.loras):
         raise UsageError("random weights take no files and no LoRAs")
-    unused = "autoencoder" if options.autoencoder == "tiny" else "tiny_autoencoder"
+    unused = "autoencoder" if options.controls["autoencoder"] == "tiny" else "tiny_autoencoder"
     if unused in options.files:
-        raise UsageError(f"a file is given as {unused}, and the {options.autoencoder} autoencoder is chosen")
+        raise UsageError(
+            f"a file is given as {unused}, and the {options.controls['autoencoder']} autoencoder is chosen"
+        )
     if {"base", "unet"} <= options.files.keys():
         raise UsageError("files are given as base and as unet; either takes the place of the other")
 
@@ -315,7 +321,7 @@ def _text_file(
 def _autoencoder(
     paths: Mapping[str, Path], options: LoadOptions, widths: Widths
 ) -> autoencoders.TinyAutoencoder | autoencoders.FullAutoencoder:
-    if options.autoencoder == "tiny":
+    if options.controls["autoencoder"] == "tiny":
         return load_tiny(paths["tiny_autoencoder"], widths.tiny)
     return load_full(paths["autoencoder"] if "autoencoder" in paths else paths["base"], widths.full)
 

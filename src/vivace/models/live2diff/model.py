@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
-from vivace.models.base import Chunk, ControlSpec, ControlValue, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.batch import StreamBatch
+from vivace.models.live2diff.controls import LORA_OPTION, options_of
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
@@ -24,41 +26,14 @@ from vivace.runtime.torch.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
-LORA_OPTION = "lora_"
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says on a GPU, on Windows, and elsewhere on a CPU."""
-
-OPTIONS = (
-    ControlSpec(name="anchor", kind="event", help="Set the anchors anew from the last eight frames."),
-    # Twenty seconds at 30 fps: often enough for a camera that wanders, rare enough to cost next to nothing.
-    ControlSpec(
-        name="anchor_every", help="Frames after which anchors are set anew; 0 never.", default=600, high=1e6, whole=True
-    ),
-    ControlSpec(
-        name="anchor_joint", kind="switch", help="Denoise anchors together, as trained; off copies them, for free.",
-        default=True,
-    ),
-    ControlSpec(
-        name="depth_every", help="Depth is estimated in every n-th frame.", default=1, low=1, high=60, whole=True
-    ),
-    ControlSpec(
-        name="follow_camera", kind="switch", help="Move the noise with the camera, so that texture stays on the world.",
-        default=False,
-    ),
-)  # fmt: skip
-GUIDANCE_OPTIONS = (
-    ControlSpec(
-        name="guidance_scale", help="How far the prompt is pushed beyond itself; 1 not at all.", default=1.4, low=1,
-        high=10,
-    ),
-    ControlSpec(name="guidance_delta", help="How much of the residual counts.", default=0.5),
-)  # fmt: skip
 
 
 class Live2DiffModel:
     """One set of weights, ready to serve any number of streams.
 
-    `encode_prompt`, `encode_negative`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the
+    `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the
     device's turn. On a CPU all of it happens in the device's thread, whoever asks.
     """
 
@@ -72,7 +47,7 @@ class Live2DiffModel:
         self._lora_weights = {name: weight for stack in parts.loras for name, weight in stack.weights.items()}
         self._lora_defaults = dict(self._lora_weights)
         self._weights_version = 0
-        self._tokens = len(self.encode_negative("").embeds)
+        self._tokens = len(self._encode_negative("").embeds)
         self.timer = StageTimer(device.torch)
         """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
         self._spec = self._describe()
@@ -100,19 +75,6 @@ class Live2DiffModel:
     def _describe(self) -> ModelSpec:
         look = self._parts.look
         steps = len(look.t_index)
-        options = OPTIONS if look.guidance == "none" else OPTIONS + GUIDANCE_OPTIONS
-        loras = (
-            ControlSpec(
-                name=f"{LORA_OPTION}{name}",
-                help=f"Weight of the LoRA {name}.",
-                default=weight,
-                low=-2,
-                high=2,
-                scope="model",
-            )
-            for name, weight in self._lora_defaults.items()
-        )
-        negative = ("negative_prompt",) if look.guidance == "initialize" else ()
         return ModelSpec(
             name=look.name,
             family="live2diff",
@@ -127,10 +89,10 @@ class Live2DiffModel:
             output_lag_frames=steps - 1,
             denoising_steps=(steps,),
             efforts=(1.0,),
-            conditions=("prompt", "strength", *negative),
+            conditions=("prompt", "strength"),
             default_strength=1 - look.t_index[0] / ORIGINAL_STEPS,
             resets_in_flight=True,
-            options=(*options, *loras),
+            options=options_of(look.guidance, self._lora_defaults),
         )
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
@@ -162,15 +124,18 @@ class Live2DiffModel:
             state.prepare()
             state.seed = seed
             if guidance == "initialize":
-                self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self.encode_negative("").embeds))
+                self._batch.set_guidance(live, 1.0, 0.0, self._to_device(self._encode_negative("").embeds))
         return state
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
         return self._device.call(self._parts.prompts.encode, text)
 
-    def encode_negative(self, text: str) -> Prompt:
-        """Encode what shall not be seen; may be empty."""
+    def encode_control(self, name: str, value: str) -> Prompt:  # noqa: ARG002  (there is one)
+        """Encode a negative prompt."""
+        return self._encode_negative(value)
+
+    def _encode_negative(self, text: str) -> Prompt:
         return self._device.call(self._parts.prompts.encode_negative, text)
 
     def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
@@ -233,7 +198,7 @@ class Live2DiffModel:
         state.take_in(chunk.rgb[0], look_at_depth=state.wants_depth(int(options["depth_every"])))
         self._batch.enter(state.live, text)
 
-    def _steer(self, state: StreamState, chunk: Chunk, options: Mapping[str, ControlValue]) -> torch.Tensor | None:
+    def _steer(self, state: StreamState, chunk: Chunk, options: Mapping[str, Any]) -> torch.Tensor | None:
         """Send to the device what has changed; return the prompt's embedding if it has."""
         live, sent = state.live, state.sent
         live.weights_version = self._weights_version
@@ -256,15 +221,15 @@ class Live2DiffModel:
         sent.embeds = chunk.embeds
         return None if same else self._to_device(chunk.embeds)
 
-    def _guide(self, state: StreamState, chunk: Chunk, options: Mapping[str, ControlValue]) -> None:
+    def _guide(self, state: StreamState, chunk: Chunk, options: Mapping[str, Any]) -> None:
         sent, negative = state.sent, None
-        if (wished := chunk.negative_embeds) is not sent.negative:
+        if (wished := chunk.options.get("negative_prompt")) is not sent.negative:
             sent.negative = wished
-            negative = self._to_device(self.encode_negative("").embeds if wished is None else wished)
+            negative = self._to_device((wished or self._encode_negative("")).embeds)
         scale, delta = float(options["guidance_scale"]), float(options["guidance_delta"])
         self._batch.set_guidance(state.live, scale, delta, negative)
 
-    def _weigh_loras(self, state: StreamState, options: Mapping[str, ControlValue]) -> None:
+    def _weigh_loras(self, state: StreamState, options: Mapping[str, Any]) -> None:
         """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
         asked = {name: float(value) for name, value in options.items() if name.startswith(LORA_OPTION)}
         before, state.sent.loras = state.sent.loras, asked

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from vivace.checkpoints.lora import LoraStack
 from vivace.models.base import Prompt
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.depth import Detector
 from vivace.models.live2diff.unet import Live2DiffUNet
-from vivace.models.loading import Guidance
 
 
 class Autoencoder(Protocol):

@@ -12,10 +12,10 @@ from torch import Tensor
 from vivace.diffusion.lcm import LcmSchedule
 from vivace.memory.ring import Ring
 from vivace.models.live2diff.anchors import AnchorClip, AnchorClock, AnchorCopy
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.motion import KvCache
 from vivace.models.live2diff.noise import Noise, Shift
 from vivace.models.live2diff.window import ANCHORS, SLOTS
-from vivace.models.loading import Guidance
 
 RECENT = Ring(0, ANCHORS)
 """The frames that new anchors are made of."""

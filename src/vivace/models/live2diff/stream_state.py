@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import StepError
+from vivace.models.base import Prompt
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.depth import RunningBounds, depth_pictures
@@ -37,7 +38,7 @@ class SentControls:
     """What a stream was last told, so that only what changes is sent to the device."""
 
     embeds: NDArray[np.float32] | None = None
-    negative: NDArray[np.float32] | None = None
+    negative: Prompt | None = None
     strength: float | None = None
     loras: Mapping[str, float] = field(default_factory=dict)
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from vivace.messages import PROTOCOL_VERSION, Controls
+from vivace.messages import MAX_PICTURE_CHARS, PROTOCOL_VERSION, Controls
 from vivace.models import describe
-from vivace.models.base import ControlSpec, ModelSpec, StreamModel
+from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.controls import MAX_TEXT_CHARS, ControlSpec
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import limits_of
 from vivace.serve.http.state import server_of
 from vivace.serve.hub import Quota
 from vivace.serve.thumbnails import PRESETS
 from vivace.serve.version import VERSION
-from vivace.stream.options import MAX_TEXT_CHARS
+from vivace.stream.controls import OWN
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
@@ -110,74 +111,48 @@ def options_schema(spec: ModelSpec | None) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, schema in Controls.model_json_schema()["properties"].items():
         kept = next((dict(part) for part in schema.get("anyOf", ()) if part.get("type") != "null"), dict(schema))
-        properties[name] = {"title": name.replace("_", " "), **kept, **_TEXTS.get(name, {})}
+        properties[name] = {**_about(name, ""), **kept, **(_control(OWN[name]) if name in OWN else {})}
+    own: list[ControlSpec] = []
     if spec is not None:
         properties["denoising_steps"] |= {"enum": list(spec.denoising_steps), "default": spec.denoising_steps[0]}
         properties["size"] |= {
             "multiple": spec.size_multiple, "min": list(spec.min_size), "max": list(spec.max_size)
         }  # fmt: skip
         properties["strength"]["default"] = spec.default_strength
-        for name in ("reference", "negative_prompt"):
-            if name not in spec.conditions:
-                properties.pop(name)
-        properties["options"] = _own_options(spec)
-        properties["events"] = _events(spec)
-    else:
-        properties["strength"].pop("default")  # which only the model knows
-    if not properties["options"].get("properties"):
-        properties.pop("options")
-    if not properties["events"]["items"].get("oneOf"):
-        properties.pop("events")
+        own = [option for option in spec.options if not option.shared]  # not what changes other clients' pictures
+    values = {option.name: _control(option) for option in own if option.kind != "event"}
+    events = [{"const": option.name, **_about(option.name, option.help)} for option in own if option.kind == "event"]
+    properties["options"] = {
+        "title": "Options", "type": "object", "properties": values, "additionalProperties": False
+    }  # fmt: skip
+    properties["events"] = {"title": "Events", "type": "array", "items": {"oneOf": events}}
+    for name, some in (("options", values), ("events", events)):
+        if not some:
+            properties.pop(name)
     return {"type": "object", "properties": properties}
 
 
-def _own_options(spec: ModelSpec) -> dict[str, Any]:
-    """Return JSON Schema of the model's own options, but for those that would change other clients' pictures."""
-    own = {
-        option.name: _option(option) for option in spec.options if option.scope != "model" and option.kind != "event"
-    }
-    return {"title": "Options", "type": "object", "properties": own, "additionalProperties": False}
+def _about(name: str, words: str) -> dict[str, str]:
+    title = {"title": name.removesuffix("_s").replace("_", " ").capitalize()}
+    return title | {"description": words} if words else title
 
 
-def _events(spec: ModelSpec) -> dict[str, Any]:
-    """Return JSON Schema of a list of the model's events, of each of which a page makes a button."""
-    each = [
-        {"const": option.name, **_about(option)}
-        for option in spec.options
-        if option.kind == "event" and option.scope != "model"
-    ]
-    return {"title": "Events", "type": "array", "items": {"oneOf": each}}
-
-
-def _about(option: ControlSpec) -> dict[str, str]:
-    return {"title": option.name.replace("_", " ").capitalize(), "description": option.help}
-
-
-def _option(option: ControlSpec) -> dict[str, Any]:
-    match option.kind:
+def _control(control: ControlSpec) -> dict[str, Any]:
+    match control.kind:
         case "number":
-            kind = "integer" if option.whole else "number"
-            own: dict[str, Any] = {"type": kind, "minimum": option.low, "maximum": option.high}
+            own: dict[str, Any] = {"type": "integer" if control.whole else "number"}
+            own |= {"minimum": control.low, "maximum": control.high}
         case "switch":
             own = {"type": "boolean"}
         case "choice":
-            own = {"type": "string", "enum": list(option.choices)}
+            own = {"type": "string", "enum": list(control.choices)}
         case "text":
             own = {"type": "string", "maxLength": MAX_TEXT_CHARS}
+        case "image" | "mask":
+            own = {"type": "string", "contentEncoding": "data-url", "kind": control.kind}
+            own |= {"maxLength": MAX_PICTURE_CHARS, "size": control.size}
         case "event":
             raise AssertionError("events are listed apart")
-    return {**_about(option), **own, "default": option.default}
-
-
-_TEXTS: dict[str, dict[str, Any]] = {
-    "prompt": {"title": "Prompt", "description": "What the world should look like; empty shows the source."},
-    "negative_prompt": {"title": "Negative prompt", "description": "What shall not be seen."},
-    "strength": {"title": "Strength", "default": 1.0, "step": 0.01, "description": "0 is the source, 1 all painted."},
-    "seed": {"title": "Seed", "default": 0, "description": "The same seed and source give the same pictures."},
-    "crossfade_s": {"title": "Crossfade", "default": 0.25, "step": 0.05, "unit": "s",
-                    "description": "Time over which a new prompt blends in."},
-    "denoising_steps": {"title": "Denoising steps", "description": "More steps, more detail, more time a frame."},
-    "mask": {"title": "Region", "contentEncoding": "data-url", "description": "White may change, black stays."},
-    "reference": {"title": "Reference picture", "contentEncoding": "data-url"},
-    "size": {"title": "Size", "unit": "px", "description": "Output width and height."},
-}  # fmt: skip
+    settled = {"scope": "stream"} if control.scope == "stream" else {}
+    default = {} if control.default is None else {"default": control.default}
+    return {**_about(control.name, control.help), **own, **settled, **default}

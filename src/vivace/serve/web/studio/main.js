@@ -28,7 +28,7 @@ class Studio {
     this.live = new LivePanel();
     this.recorder = new Recorder(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
-    this.options = new Options({ change: (controls) => this.update(controls), restart: () => this.session && this.start(), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
+    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
     this.#sources();
     this.#sliders();
@@ -236,13 +236,22 @@ class Studio {
     else after.addEventListener("loadeddata", check, { once: true });
   }
 
-  /** Change controls of a session that is there; what is refused is said. */
+  /** Change controls of a session that is there; what is refused is said. Resolves with whether they are what is set. */
   async update(controls) {
-    if (!this.session) return;
+    if (!this.session) return true;
     if (controls.size) await this.session.limitSize(controls.size[0] * controls.size[1]);
-    await this.session.update(controls).catch((error) => {
-      if (error.code !== "ended" && error.code !== "lost") toast(error.message, { bad: true });
+    return this.session.update(controls).then(() => true, (error) => {
+      const gone = error.code === "ended" || error.code === "lost";
+      if (!gone) toast(error.message, { bad: true });
+      return gone;   // they are asked for again with the next session
     });
+  }
+
+  // With another model, or with what is settled when a session opens.
+  #restart(anew) {
+    if (!this.session) return;
+    if (anew) this.#drop();
+    this.start();
   }
 
   #drop() {

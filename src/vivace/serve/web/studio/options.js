@@ -1,5 +1,6 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
 import { $, el, fill, throttle } from "./dom.js";
+import { pictureArea } from "./picture.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
@@ -7,15 +8,20 @@ const DETAILS = [["Fine", 384], ["Finest", 512]];   // side of a square of as ma
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
 const SLIDER_MS = 60;
+const RESTART_MS = 800;   // while a slider moves, no session is opened for each of its numbers
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
 export class Options {
   #models = []; #defaultSide = 256; #chosen = {}; #shown = null;
 
-  /** `change` gets controls to set, `restart` is called when another model was chosen, `shown` with each model that is shown. */
+  /**
+   * `change` gets controls to set and resolves with whether they are, `restart` is called when another model was chosen
+   * and, with true, when a session has to be opened anew, `shown` with each model that is shown.
+   */
   constructor({ change, restart, size, shown }) {
     this.change = change;
     this.sourceSize = size;
+    this.restart = throttle(RESTART_MS, restart);
     this.shown = shown;
     $("model").addEventListener("change", () => {
       this.#build();
@@ -49,15 +55,19 @@ export class Options {
     this.#shown = model?.name;
     const { options: own, events, ...common } = model?.options?.properties ?? {};
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
-    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } })));
+    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
     $("options").replaceChildren(...(common.size ? [this.#detail(common.size)] : []), ...[...rows, ...ownRows].filter(Boolean), ...buttons);
     if (model) this.shown(model);
   }
 
-  #choose(controls) {
-    this.#chosen = { ...this.#chosen, ...controls, ...(controls.options ? { options: { ...this.#chosen.options, ...controls.options } } : {}) };
-    this.change(controls);
+  async #choose(controls, scope = "frame") {
+    const before = this.#chosen;
+    this.#chosen = { ...before, ...controls, ...(controls.options ? { options: { ...before.options, ...controls.options } } : {}) };
+    if (scope === "stream") return this.restart(true);
+    const taken = await this.change(controls);
+    if (taken === false) this.#chosen = before;
+    return taken;
   }
 
   /** Controls that were chosen here, for a new session. */
@@ -102,7 +112,8 @@ export class Options {
   #row(name, schema, send) {
     const id = idOf(name);
     const title = schema.title ?? name.replaceAll("_", " ");
-    const label = el("label", { for: id, title: schema.description }, title);
+    const anew = schema.scope === "stream" ? " The session is opened anew." : "";
+    const label = el("label", { for: id, title: `${schema.description ?? ""}${anew}` }, title);
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
     if (schema.enum) {
       const select = el("select", { id }, ...schema.enum.map((value) => el("option", { value: JSON.stringify(value), selected: value === schema.default }, String(value))));
@@ -114,11 +125,7 @@ export class Options {
       input.addEventListener("change", () => send(input.checked));
       return el("div", { class: "row" }, label, input);
     }
-    if (schema.contentEncoding === "data-url") {
-      const input = el("input", { id, type: "file", accept: "image/*" });
-      input.addEventListener("change", async () => send(input.files[0] ? await dataUrl(input.files[0]) : ""));
-      return el("div", { class: "row" }, label, input);
-    }
+    if (schema.contentEncoding === "data-url") return pictureArea(id, label, schema, send);
     if (schema.type === "number" || schema.type === "integer") return this.#number(id, label, schema, send);
     if (schema.type !== "string") return null;   // a shape this page has no input for
     const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default, autocomplete: "off", spellcheck: "false" });
@@ -154,13 +161,4 @@ const idOf = (name) => `option-${name.replaceAll(/\W/g, "-")}`;
 function niceStep(span) {
   const ten = 10 ** Math.floor(Math.log10(span / 100));
   return [1, 2, 5, 10].map((times) => times * ten).find((step) => span / step <= 100.5);
-}
-
-function dataUrl(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
 }

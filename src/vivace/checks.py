@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 
 from vivace.errors import ControlError
 from vivace.redaction import redact_address
@@ -55,3 +57,10 @@ def whole_number_in(name: str, value: object, low: int, high: int, remedy: str) 
     if not low <= int(value) <= high:
         raise ControlError(f"{name} is {brief(int(value))}; {remedy}")
     return int(value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a name that is not known: the nearest there is, or else all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name[:64], known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

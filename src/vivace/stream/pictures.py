@@ -1,0 +1,172 @@
+"""Pictures as values of controls: files, addresses, bytes and arrays, read once and checked before anything changes.
+
+A picture is upright by its EXIF tag and lies over black where it is transparent, as sources are. How large it is stands
+in its head, which is read before anything is unpacked, so that a small file cannot become a huge picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.checks import brief
+from vivace.errors import ControlError, SourceNotFoundError
+from vivace.media.convert import cover
+from vivace.media.frame import Rgb
+from vivace.media.paths import naming
+from vivace.models.controls import ControlSpec
+
+Alpha = NDArray[np.uint8]
+"""`uint8 [h w]`: 0 keeps the source, 255 is painted."""
+
+MAX_PX = 64_000_000
+"""Of a picture as it is stored: what cameras and scanners make."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of its file."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_SENT_FORMATS = ("PNG", "JPEG", "WEBP")
+"""Of a picture in a message: what browsers make, and decoders that have met the world."""
+_FETCH_S = 10.0
+
+
+def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
+    """Return the picture that a user's value means, read-only: `uint8 [h w 3]` of an image, `uint8 [h w]` of a mask.
+
+    Args:
+        control: which it is for; has the size to give it at, if any.
+        value: a path, an `http` or `data:` address, a file's bytes, or an array of the shape above (`[h w 1]` is one
+            of a mask) of uint8, bool or float 0 to 1.
+
+    Raises:
+        ControlError: another value, or no picture that can be used; names it and the remedy.
+        SourceNotFoundError: no such file, or an address where nobody gives one.
+    """
+    if isinstance(value, np.ndarray):
+        pixels = _bytes_of(control, value)
+    elif isinstance(value, (bytes, bytearray)):
+        pixels = _decode(control, io.BytesIO(value), "", MAX_PX, _FORMATS)
+    elif isinstance(value, str) and value.startswith("data:"):
+        return read_sent(control, value, MAX_PX)
+    elif isinstance(value, str) and value.startswith(("http://", "https://")):
+        pixels = _decode(control, io.BytesIO(_fetch(control, value)), f" {brief(value)}", MAX_PX, _FORMATS)
+    elif isinstance(value, Path) or (isinstance(value, str) and value.strip() and "\0" not in value):
+        with naming(value, SourceNotFoundError) as path:
+            pixels = _read(control, path)
+    else:
+        raise ControlError(f"{control.name} is {brief(value)}; give a picture: a file, its address or bytes, an array")
+    return _fitted(control, pixels)
+
+
+def read_sent(control: ControlSpec, url: str, max_px: int) -> NDArray[np.uint8]:
+    """Return the picture in a `data:` address; a client of a server names no files.
+
+    Raises:
+        ControlError: another kind of address, damaged data, or more than `max_px` pixels.
+    """
+    head, comma, data = url.partition(",")
+    if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
+        raise ControlError(
+            f"{control.name} begins with {url[:32]!r}; give a PNG, JPEG or WebP as a data:image/png;base64,… address"
+        )
+    try:
+        sent = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ControlError(f"{control.name} is no base64 ({error}); send the picture again") from error
+    return _fitted(control, _decode(control, io.BytesIO(sent), "", max_px, _SENT_FORMATS))
+
+
+def _read(control: ControlSpec, path: Path) -> NDArray[np.uint8]:
+    try:
+        with path.open("rb") as file:
+            return _decode(control, file, f" {path}", MAX_PX, _FORMATS)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"{control.name} {path}: no such file") from error
+
+
+def _fetch(control: ControlSpec, url: str) -> bytes:
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=_FETCH_S) as answer:
+            found: bytes = answer.read(MAX_BYTES + 1)
+            return found
+    except (OSError, ValueError) as error:
+        raise SourceNotFoundError(f"{control.name} {brief(url)} cannot be fetched ({error})") from error
+
+
+def _decode(
+    control: ControlSpec, file: BinaryIO, name: str, max_px: int, formats: tuple[str, ...]
+) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    from vivace.media.images import DAMAGED, upright
+
+    what = f"{control.name}{name}"
+    if (size := file.seek(0, io.SEEK_END)) > MAX_BYTES:
+        raise ControlError(f"{what} has {size:,} bytes; the limit is {MAX_BYTES:,}: make it smaller")
+    file.seek(0)
+    try:
+        with Image.open(file, formats=formats) as image:
+            if image.width * image.height > max_px:
+                raise ControlError(f"{what} is {image.width}x{image.height} px; at most {max_px:,} pixels are taken")
+            if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "TIFF":
+                raise ControlError(f"{what} moves, in {frames} pictures; give one that stands still")
+            rgb = upright(image)
+    except DAMAGED as error:
+        known = ", ".join(formats)
+        raise ControlError(
+            f"{what} cannot be read as a picture ({_reason(error)}); give a whole one of {known}"
+        ) from error
+    return np.array(rgb) if control.kind == "image" else luma(rgb)
+
+
+def _reason(error: Exception) -> str:
+    """Return what Pillow says, without the address in memory of a file that has no name."""
+    return "none that is known" if "cannot identify image file" in str(error) else str(error)
+
+
+def luma(rgb: Rgb) -> Alpha:
+    """Return brightness, `uint8 [h w]`; black stays 0 and white 255."""
+    wide = rgb.astype(np.uint16)
+    return ((wide[..., 0] * 77 + wide[..., 1] * 150 + wide[..., 2] * 29) >> 8).astype(np.uint8)
+
+
+def _bytes_of(control: ControlSpec, array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an array of the user's as bytes, a copy."""
+    if control.kind == "mask" and array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    good = array.ndim == 2 if control.kind == "mask" else array.ndim == 3 and array.shape[2] == 3
+    if not good or 0 in array.shape:
+        wanted = "[h w]" if control.kind == "mask" else "[h w 3]"
+        raise ControlError(f"{control.name} is an array of shape {array.shape}; give {wanted}")
+    if array.dtype == np.uint8:
+        return np.array(array, np.uint8)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(array.dtype, np.floating):
+        values = array.astype(np.float64)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ControlError(f"{control.name} runs from {values.min():g} to {values.max():g}; floats are 0 to 1")
+        return np.rint(values * 255).astype(np.uint8)
+    raise ControlError(f"{control.name} is an array of {array.dtype}; give uint8 (0..255), bool, or float (0..1)")
+
+
+def _fitted(control: ControlSpec, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if control.size is not None:
+        pixels = cover(pixels, control.size) if pixels.ndim == 3 else fit_alpha(pixels, control.size)
+    pixels.flags.writeable = False
+    return pixels
+
+
+def fit_alpha(alpha: Alpha, size: tuple[int, int]) -> Alpha:
+    """Scale a mask to cover `(width, height)` and crop it, through the same path as pictures."""
+    if (alpha.shape[1], alpha.shape[0]) == size:
+        return alpha
+    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])
