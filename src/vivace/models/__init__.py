@@ -6,6 +6,7 @@ What is imported here is light: a family is imported when one of its models is l
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vivace.checkpoints.profile import Profile
 from vivace.errors import UsageError
@@ -47,7 +48,7 @@ def load_model(
     runtime: str | None = None,
     threads: int | None = None,
     options: LoadOptions | None = None,
-) -> StreamModel:
+) -> StreamModel[Any]:
     """Load a model.
 
     Args:
@@ -70,5 +71,5 @@ def load_model(
     load = family.function(family.load)
     chosen = options or LoadOptions()
     chosen = replace(chosen, controls=family.settle(chosen.controls))
-    model: StreamModel = load(profile, runtime=runtime, threads=threads, options=chosen)
+    model: StreamModel[Any] = load(profile, runtime=runtime, threads=threads, options=chosen)
     return model

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,8 +165,12 @@ class StepResult:
     """Share of its full work that the step really did, 0 to 1; None is the effort that it was asked for."""
 
 
-class StreamModel(Protocol):
-    """A family's weights, ready to serve any number of sessions."""
+State = TypeVar("State")
+"""All that a model remembers of one stream; only the family looks into it."""
+
+
+class StreamModel(Protocol[State]):
+    """A family's weights, ready to serve any number of sessions, each with a `State` of its own."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -183,7 +187,7 @@ class StreamModel(Protocol):
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that the state of a stream of `size = (width, height)` takes."""
 
-    def open(self, size: tuple[int, int], *, seed: int = 0) -> Any:
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> State:
         """Allocate the state of one stream of `(width, height)` px.
 
         Raises:
@@ -194,20 +198,24 @@ class StreamModel(Protocol):
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt; cached by text. Never called on the frame path twice for the same text."""
 
-    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk and return what is ready of it.
 
         Rows never see each other. Raises StepError, in which case the failed state must be reset before use.
         """
 
-    def reset(self, state: Any, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+    def reset(self, state: State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
 
 
-class OpensWithOptions(Protocol):
+_Opened = TypeVar("_Opened", covariant=True)
+_Prepared = TypeVar("_Prepared", contravariant=True)
+
+
+class OpensWithOptions(Protocol[_Opened]):
     """What a model with controls of the scope `stream` has instead of its `open`."""
 
-    def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> Any:
+    def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> _Opened:
         """Allocate the state of one stream, see `StreamModel`; `options` are those controls, as in its chunks."""
 
 
@@ -222,10 +230,10 @@ class EncodesControls(Protocol):
 
 
 @runtime_checkable
-class PreparesEfforts(Protocol):
+class PreparesEfforts(Protocol[_Prepared]):
     """A model that must get ready for each of its efforts, such as to compile for it."""
 
-    def prepare_efforts(self, state: Any) -> None:
+    def prepare_efforts(self, state: _Prepared) -> None:
         """Get ready for all efforts on one stream, in the caller's thread; may take seconds.
 
         A step at an effort that the model is not ready for gets ready first, while the stream waits.

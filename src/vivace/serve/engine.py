@@ -5,9 +5,8 @@ one round (a step of everybody who sends) after it came, and the queue keeps tha
 so that a session which sends often is not put off for ever. Nor does it get ahead: who was served less than a round ago
 is due a round after that, so that who sends 120 frames a second yields to who sends 15.
 
-Sessions are stepped one by one. `model.step` takes several, but the runtimes there are gain nothing from it: of the
-embedded model on 2 cores, two separate steps at 256x256 take 38.5 ms and one step of two takes 38.8 ms (47.7 and 47.4
-at 384x384), because inside it runs one after the other; and the frame that is served first would wait for both.
+Sessions are stepped one by one, each in the turn of the model's device: on a CPU, a step of several gains nothing, and
+the frame that is served first would wait for all of them.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock, RLock
+from typing import Any
 
 from vivace import messages
 from vivace.errors import SessionClosedError, UnknownModelError
@@ -60,7 +61,7 @@ class Hub:
     def __init__(
         self,
         settings: ServeSettings,
-        load_model: Callable[[str], StreamModel] | None = None,
+        load_model: Callable[[str], StreamModel[Any]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
     ) -> None:
@@ -97,7 +98,7 @@ class Hub:
         self._background = ThreadPoolExecutor(OPENERS, thread_name_prefix="vivace-open")
         self._housekeeping: asyncio.Task[None] | None = None
 
-    def _load(self, name: str) -> StreamModel:
+    def _load(self, name: str) -> StreamModel[Any]:
         from vivace.models import load_model
 
         settings = self.settings
@@ -292,12 +293,12 @@ class Hub:
                 draining=self.draining,
             )
 
-    def models(self) -> dict[str, StreamModel]:
+    def models(self) -> dict[str, StreamModel[Any]]:
         """Return the loaded models by name."""
         with self._lock:
             return {name: room.model for name, room in self._rooms.items()}
 
-    def model(self, name: str | None = None) -> StreamModel:
+    def model(self, name: str | None = None) -> StreamModel[Any]:
         """Return a model, loading it if need be, which takes seconds.
 
         Raises:

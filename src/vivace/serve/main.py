@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -94,7 +95,7 @@ class DrainingServer(uvicorn.Server):
 def serve(
     settings: ServeSettings,
     *,
-    load_model: Callable[[str], StreamModel] | None = None,
+    load_model: Callable[[str], StreamModel[Any]] | None = None,
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
 ) -> int:
     """Run the server until it is told to stop; return the exit code.

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Room:
     """A loaded model with everything its sessions share."""
 
     name: str
-    model: StreamModel
+    model: StreamModel[Any]
     engine: Engine
     admission: Admission
     default_size: Size
@@ -80,7 +80,7 @@ class Room:
         return max(1.0, size[0] * size[1] / self.area_px)
 
 
-def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel], clock: Clock) -> Room:
+def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel[Any]], clock: Clock) -> Room:
     """Load a model, measure it, and start its engine; takes seconds.
 
     Raises:
@@ -110,13 +110,13 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     return Room(name, model, engine, admission, size, sizes)
 
 
-def free_bytes(model: StreamModel) -> int:
+def free_bytes(model: StreamModel[Any]) -> int:
     """Return how much memory there is for the streams of a model: its device's own, or this machine's."""
     of_device = model.device.free_bytes()
     return free_memory_bytes() if of_device is None else of_device
 
 
-def calibrate(model: StreamModel, size: Size, clock: Clock) -> float:
+def calibrate(model: StreamModel[Any], size: Size, clock: Clock) -> float:
     """Return the median time of a step at full effort, ms; paints a few frames of noise."""
     rng = np.random.default_rng(0)
     slot = ModelSlot(model, size, 0)

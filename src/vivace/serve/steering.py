@@ -38,7 +38,7 @@ class Opening:
     """Of what was asked for and left out."""
 
 
-def check_opening(controls: messages.Controls, model: StreamModel, max_px: int) -> Opening:
+def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: int) -> Opening:
     """Return what a session begins with; a prompt that the model cannot serve is left out, with a notice. Takes time.
 
     Raises:

@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from PIL import Image
 
@@ -44,7 +45,7 @@ def scene_pictures(size: Size, count: int) -> list[Rgb]:
     return [scene.render(SCENE_TIME_S + index / 25) for index in range(count)]
 
 
-def render(model: StreamModel, prompt: str) -> Rgb:
+def render(model: StreamModel[Any], prompt: str) -> Rgb:
     """Return a picture of a scene as the model paints it under the prompt."""
     size = output_size(SIZE, SIZE[0] * SIZE[1], model.spec)
     with Stream(model, prompt=prompt, size=size, crossfade_s=0, detect_cuts=False) as stream:
@@ -56,7 +57,7 @@ def render(model: StreamModel, prompt: str) -> Rgb:
 class Thumbnails:
     """Renders each thumbnail once, when it is first asked for, one at a time."""
 
-    def __init__(self, model: Callable[[], StreamModel], step_ms: Callable[[], float]) -> None:
+    def __init__(self, model: Callable[[], StreamModel[Any]], step_ms: Callable[[], float]) -> None:
         """`step_ms` says how long the model takes for a frame."""
         self._model = model
         self._step_ms = step_ms

@@ -168,7 +168,7 @@ class ControlBoard:
                 mask.close()
 
 
-def check_changes(changes: Mapping[str, object], model: StreamModel, *, opening: bool = False) -> dict[str, Any]:
+def check_changes(changes: Mapping[str, object], model: StreamModel[Any], *, opening: bool = False) -> dict[str, Any]:
     """Return the changes for `Controls.changed`; may encode a prompt and read pictures, so it takes its time.
 
     Args:
@@ -191,7 +191,7 @@ def check_changes(changes: Mapping[str, object], model: StreamModel, *, opening:
     return checked
 
 
-def _check_value(name: str, value: object, model: StreamModel, *, opening: bool) -> object:
+def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: bool) -> object:
     spec = model.spec
     if name == "options":
         return check_options(value, model, opening=opening)
@@ -220,7 +220,7 @@ def _check_value(name: str, value: object, model: StreamModel, *, opening: bool)
     raise AssertionError(f"control {name} has no check")
 
 
-def _encode_prompt(prompt: object, model: StreamModel) -> Prompt | None:
+def _encode_prompt(prompt: object, model: StreamModel[Any]) -> Prompt | None:
     if prompt is None:
         return None
     if not isinstance(prompt, str):

@@ -13,7 +13,7 @@ from vivace.models.family import families
 from vivace.stream.pictures import read_picture
 
 
-def check_options(value: object, model: StreamModel, *, opening: bool = False) -> dict[str, Any]:
+def check_options(value: object, model: StreamModel[Any], *, opening: bool = False) -> dict[str, Any]:
     """Return changes of a model's own controls by name, pictures read and prompts encoded; None is the default.
 
     Args:
@@ -95,7 +95,7 @@ def known_prompt(name: str, prompt: Prompt) -> Prompt:
     return prompt
 
 
-def _value(option: ControlSpec, given: object, model: StreamModel) -> Any:
+def _value(option: ControlSpec, given: object, model: StreamModel[Any]) -> Any:
     value: Any = read_picture(option, given) if option.kind in PICTURES else option.check(given)
     if not option.encoded:
         return value

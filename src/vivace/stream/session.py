@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Session:
 
     def __init__(
         self,
-        model: StreamModel,
+        model: StreamModel[Any],
         size: Size,
         board: ControlBoard,
         observer: SessionObserver,
@@ -140,7 +141,7 @@ class Session:
         """What the newest frame took to be finished."""
         self._natural_size = size
         self._slot = self._open_slot(controls.size or size, controls.seed)
-        self._spare: ModelSlot | None = None
+        self._spare: ModelSlot[Any] | None = None
         self._prompt: Prompt | None = None
         self._fade = PromptFade()
         self._detector = CutDetector()
@@ -184,7 +185,7 @@ class Session:
         """Whether effort follows a deadline."""
         return self.policy.live and self.policy.budget_ms is not None
 
-    def _open_slot(self, size: Size, seed: int) -> ModelSlot:
+    def _open_slot(self, size: Size, seed: int) -> ModelSlot[Any]:
         slot = ModelSlot(self._model, size, seed, self._board.controls.options)
         if self._saves:
             # Not when time is short: what is compiled then takes more of it from the stream.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,16 @@ from vivace.models.base import (
     ModelSpec,
     OpensWithOptions,
     PreparesEfforts,
+    State,
     StepResult,
     StreamModel,
 )
 
 
-class ModelSlot:
+class ModelSlot(Generic[State]):
     """A model opened for one stream. Used by one thread at a time; slots of one model take turns by themselves."""
 
-    def __init__(self, model: StreamModel, size: Size, seed: int, options: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, model: StreamModel[State], size: Size, seed: int, options: Mapping[str, Any] = NOTHING) -> None:
         """Open the model for output of `(width, height)` px; may be done in any thread.
 
         `options` are the controls of the model's own; those of the scope `stream` are settled by it.
@@ -40,8 +41,8 @@ class ModelSlot:
         self._model = model
         settled = [option.name for option in model.spec.options if option.scope == "stream"]
         try:
-            self._state: Any = (
-                cast(OpensWithOptions, model).open(
+            self._state: State | None = (
+                cast(OpensWithOptions[State], model).open(
                     size, seed=seed, options={name: options[name] for name in settled if name in options}
                 )
                 if settled
@@ -63,6 +64,11 @@ class ModelSlot:
         """Whether there is a past to forget."""
         return self._fed > 0
 
+    @property
+    def _open_state(self) -> State:
+        assert self._state is not None, "the slot is closed"
+        return self._state
+
     def step(self, chunk: Chunk) -> StepResult:
         """Paint one chunk; return what is ready.
 
@@ -74,7 +80,7 @@ class ModelSlot:
         """
         self._fed += len(chunk.rgb)
         try:
-            results = self._model.device.in_turn(self._model.step, [self._state], [chunk])
+            results = self._model.device.in_turn(self._model.step, [self._open_state], [chunk])
         except Exception as error:
             if isinstance(error, CapacityError) or ran_out_of_memory(error):
                 raise out_of_memory(self._model, self.size) from error
@@ -109,14 +115,14 @@ class ModelSlot:
     def prepare_efforts(self) -> None:
         """Get the model ready for all its efforts, in the caller's thread; may take seconds."""
         if isinstance(self._model, PreparesEfforts):
-            self._model.prepare_efforts(self._state)
+            self._model.prepare_efforts(self._open_state)
 
     def forget(self, keep: Keep = "nothing") -> None:
         """Begin the memory of this stream anew, with the present `seed`.
 
         With `inside`, the pictures in the model still come out, and the count of what went in goes on.
         """
-        self._model.device.in_turn(self._model.reset, self._state, keep=keep, seed=self.seed)
+        self._model.device.in_turn(self._model.reset, self._open_state, keep=keep, seed=self.seed)
         if keep != "inside":
             self._fed = self._given = 0
 
@@ -132,7 +138,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return on_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def out_of_memory(model: StreamModel, size: Size) -> CapacityError:
+def out_of_memory(model: StreamModel[Any], size: Size) -> CapacityError:
     """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
     name = model.spec.name
     needs = f"{name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"

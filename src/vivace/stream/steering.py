@@ -18,7 +18,7 @@ class Steering:
 
     def __init__(
         self,
-        model: StreamModel,
+        model: StreamModel[Any],
         board: ControlBoard,
         session: Callable[[], Session | None],
         *,

@@ -41,7 +41,7 @@ class Stream:
 
     def __init__(
         self,
-        model: str | StreamModel = "mini",
+        model: str | StreamModel[Any] = "mini",
         *,
         prompt: str | None = None,
         size: Size | None = None,
@@ -88,7 +88,7 @@ class Stream:
         self._clock = clock
         self._target_ms = _budget_ms(fps, deadline_ms)
         self._detect_cuts = bool(detect_cuts)
-        self._model: StreamModel = _load(model) if isinstance(model, str) else model
+        self._model: StreamModel[Any] = _load(model) if isinstance(model, str) else model
         wanted = {
             "prompt": prompt, "strength": strength, "seed": seed, "mask": mask,
             "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
@@ -294,7 +294,7 @@ class Stream:
         return self._steering.update(controls, arrived_s=arrived_s, admit=lambda _number: self._check_open())
 
     @property
-    def model(self) -> StreamModel:
+    def model(self) -> StreamModel[Any]:
         """The model, e.g. to give to another stream."""
         return self._model
 
@@ -382,10 +382,10 @@ class Stream:
             raise UsageError("the stream is running a source already; use another Stream for another source")
 
 
-def _load(name: str) -> StreamModel:
+def _load(name: str) -> StreamModel[Any]:
     from vivace.models import load_model
 
-    model: StreamModel = load_model(name)
+    model: StreamModel[Any] = load_model(name)
     return model
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,14 +82,14 @@ def read_clip(path: Path, size: tuple[int, int], frames: int, skip: int) -> list
     return pictures
 
 
-def stream(model: StreamModel, frames: Sequence[Rgb], embeds: NDArray[np.float32], steps: int = 1) -> list[Rgb]:
+def stream(model: StreamModel[Any], frames: Sequence[Rgb], embeds: NDArray[np.float32], steps: int = 1) -> list[Rgb]:
     """Paint frames one after the other, as a session does."""
     height, width = frames[0].shape[:2]
     state = model.open((width, height), seed=SEED)
     return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0].rgb[0] for f in frames]
 
 
-def _hold_textures(model: StreamModel) -> None:
+def _hold_textures(model: StreamModel[Any]) -> None:
     """Keep textures on the screen, where the teachers have them, so that the two can be compared px by px."""
     if isinstance(model, MiniModel):
         model.follow_camera = False
@@ -133,7 +134,7 @@ class Report:
     """Contact sheet by clip: source, teacher, ours, for every style."""
 
 
-def measure(model: StreamModel, clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
+def measure(model: StreamModel[Any], clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
     """Stream every style over every clip and compare with the teachers."""
     teachers = ClassicFilter(size, SEED)
     _hold_textures(model)

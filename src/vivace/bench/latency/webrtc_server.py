@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vivace.bench.systems.baselines import Forwarding
+from vivace.bench.systems.baselines import Forwarding, State
 from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:  # another checkout's package may be older than this class
     from vivace.models.base import StepResult
 
 
-class SlowModel(Forwarding):
+class SlowModel(Forwarding[State]):
     """A model whose every step is stretched to the same time, as if on a slower machine."""
 
     def __init__(
         self,
-        model: StreamModel,
+        model: StreamModel[State],
         step_ms: float,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -31,7 +31,7 @@ class SlowModel(Forwarding):
         self._clock = clock
         self._sleep = sleep
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk, and let the rest of the time pass."""
         began_s = self._clock()
         made = self.model.step(states, chunks)

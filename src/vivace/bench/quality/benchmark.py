@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class Planned:
     cases: tuple[Case, ...]
 
 
-def systems_of(subject: System, model: StreamModel | None) -> tuple[list[System], list[NotRun]]:
+def systems_of(subject: System, model: StreamModel[Any] | None) -> tuple[list[System], list[NotRun]]:
     """Return the systems to run: the subject, then what it has to be read beside; and which of those are missing.
 
     Args:

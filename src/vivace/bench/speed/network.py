@@ -19,16 +19,26 @@ from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_valu
 from vivace.bench.systems.system import LiveSystem, Request
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
-from vivace.models.base import StreamModel
 
 if TYPE_CHECKING:
     from typing import Self
 
     import torch
 
+    from vivace.models.base import StreamModel
     from vivace.models.live2diff.parts import Parts
     from vivace.models.live2diff.unet import Live2DiffUNet
     from vivace.runtime.torch.stages import StageTimer
+
+    class DiffusionModel(StreamModel[Any], Protocol):
+        """A model that is looked into."""
+
+        timer: StageTimer
+
+        @property
+        def parts(self) -> Parts:
+            """The weights."""
+
 
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
 PLAIN_OPTIONS = {"anchor_joint": False}
@@ -39,16 +49,6 @@ PLAIN_WARMUP_STEPS = 2
 """Beside the lag; the plain form has nothing to compile, and its steps cost the same from the first."""
 
 Clock = Callable[[], float]
-
-
-class DiffusionModel(StreamModel, Protocol):
-    """A model that is looked into."""
-
-    timer: StageTimer
-
-    @property
-    def parts(self) -> Parts:
-        """The weights."""
 
 
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:

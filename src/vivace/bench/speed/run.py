@@ -196,7 +196,7 @@ def check_frames(job: Job, found: int, wanted: int) -> None:
         )
 
 
-def _model_alone(model: StreamModel, request: Request, steps: int, clock: Clock) -> list[float]:
+def _model_alone(model: StreamModel[Any], request: Request, steps: int, clock: Clock) -> list[float]:
     """Return ms of single steps on the pictures of a moving scene."""
     from vivace.bench.inputs.loops import render_loop
     from vivace.bench.speed.sessions import Session

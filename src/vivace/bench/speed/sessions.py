@@ -33,7 +33,7 @@ class Session:
 
     def __init__(
         self,
-        model: StreamModel,
+        model: StreamModel[Any],
         request: Request,
         pictures: Sequence[Rgb],
         seed: int = 0,
@@ -78,7 +78,7 @@ class Server(Protocol):
 class ModelServer:
     """Steps sessions of one model together; opens them when they are first needed."""
 
-    def __init__(self, model: StreamModel, request: Request) -> None:
+    def __init__(self, model: StreamModel[Any], request: Request) -> None:
         self._model = model
         self._request = request
         self._pictures = render_loop(request.size, seed=request.seed)
@@ -151,7 +151,7 @@ def search(holds: Callable[[int], bool], *, guess: int = 1, limit: int = MAX_SES
 
 
 def sessions_held(
-    model: StreamModel,
+    model: StreamModel[Any],
     request: Request,
     fps: float,
     trial_s: float,

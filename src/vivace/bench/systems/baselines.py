@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,13 @@ if TYPE_CHECKING:  # another checkout's package may be older than this class
     from vivace.runtime.device import Device
 
 
-class Forwarding:
+State = TypeVar("State")
+
+
+class Forwarding(Generic[State]):
     """A model that does what another does; for those that change one thing about it."""
 
-    def __init__(self, model: StreamModel) -> None:
+    def __init__(self, model: StreamModel[State]) -> None:
         self.model = model
 
     @property
@@ -43,7 +46,7 @@ class Forwarding:
         """Return the bytes of a stream of that size."""
         return self.model.nbytes(size)
 
-    def open(self, size: tuple[int, int], *, seed: int = 0) -> object:
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> State:
         """Allocate the state of one stream."""
         return self.model.open(size, seed=seed)
 
@@ -51,16 +54,16 @@ class Forwarding:
         """Encode a prompt."""
         return self.model.encode_prompt(text)
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk."""
         return self.model.step(states, chunks)
 
-    def reset(self, state: object, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+    def reset(self, state: State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream."""
         self.model.reset(state, keep=keep, seed=seed)
 
 
-class PerFrame(Forwarding):
+class PerFrame(Forwarding[State]):
     """A model whose memory is emptied before every frame: the same weights, picture by picture.
 
     A model whose pictures trail is shown the same ones again until they have come out.
@@ -71,7 +74,7 @@ class PerFrame(Forwarding):
         """What the model is; nothing trails."""
         return replace(self.model.spec, output_lag_frames=0)
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Forget, then advance each session by one chunk."""
         spec = self.model.spec
         for state in states:

@@ -15,7 +15,7 @@ import numpy as np
 
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.quality.cases import Task
-from vivace.bench.systems.baselines import Forwarding
+from vivace.bench.systems.baselines import Forwarding, State
 from vivace.bench.systems.system import (
     LiveSystem,
     ModelSystem,
@@ -120,15 +120,15 @@ def open_leaky(model: str, threads: int | None = None) -> LiveSystem:
     return ModelSystem(leaky, about=f"{LEAK}, {describe(leaky)}")
 
 
-class LeakyModel(Forwarding):
+class LeakyModel(Forwarding[State]):
     """A model whose steps take longer and longer."""
 
-    def __init__(self, model: StreamModel, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, model: StreamModel[State], sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(model)
         self._sleep = sleep
         self._steps = 0
 
-    def step(self, states: Sequence[object], chunks: Sequence[Chunk]) -> list[StepResult]:
+    def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk, and dawdle."""
         self._steps += 1
         self._sleep(self._steps * LEAK_US / 1e6)

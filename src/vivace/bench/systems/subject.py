@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vivace.bench.systems.foreign import command_name, command_spec
 from vivace.bench.systems.system import SystemSpec, model_arguments, model_spec
@@ -112,7 +112,7 @@ class Subject:
         raise UsageError(f"--against {self.against}: no src/vivace in there; give the folder of a checkout of Vivace")
 
 
-def open_system(subject: Subject) -> tuple[System, StreamModel | None]:
+def open_system(subject: Subject) -> tuple[System, StreamModel[Any] | None]:
     """Return the subject as something that repaints clips, and its model if it is one of ours.
 
     Raises:

@@ -112,7 +112,7 @@ class Runner(Protocol):
 class LiveSystem(System):
     """A system that is loaded once and opens any number of sessions."""
 
-    model: StreamModel | None = None
+    model: StreamModel[Any] | None = None
     """The model, where steps can be timed alone."""
 
     @abstractmethod
@@ -215,7 +215,7 @@ class ModelSystem(LiveSystem):
 
     def __init__(
         self,
-        model: StreamModel,
+        model: StreamModel[Any],
         *,
         name: str | None = None,
         role: Role = "subject",
@@ -248,7 +248,7 @@ class ModelSystem(LiveSystem):
         return StreamRunner(stream)
 
 
-def describe(model: StreamModel) -> str:
+def describe(model: StreamModel[Any]) -> str:
     """Return model, runtime, precision, device; denoising steps where there are several, and fallbacks taken."""
     spec, runtime = model.spec, model.runtime
     steps = f", {spec.denoising_steps[0]} steps" if spec.denoising_steps[0] > 1 else ""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult, StreamModel
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.controls import LORA_OPTION, options_of
 from vivace.models.live2diff.noise import shift_of
@@ -30,7 +30,7 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says on a GPU, on Windows, and elsewhere on a CPU."""
 
 
-class Live2DiffModel:
+class Live2DiffModel(StreamModel[StreamState]):
     """One set of weights, ready to serve any number of streams.
 
     `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the

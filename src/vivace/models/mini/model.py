@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult, StreamModel
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.moving import MovingTextures
@@ -52,7 +52,7 @@ SPEC = ModelSpec(
 PROMPTS_REMEMBERED = 256
 
 
-class MiniModel:
+class MiniModel(StreamModel[MiniState]):
     """The embedded model's weights, ready to serve any number of streams.
 
     `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states, but

@@ -79,7 +79,7 @@ async def config(request: Request) -> dict[str, Any]:
     }
 
 
-def _model(name: str, profile_name: str, model: StreamModel | None) -> dict[str, Any]:
+def _model(name: str, profile_name: str, model: StreamModel[Any] | None) -> dict[str, Any]:
     """Return a model as the API shows it; one that nobody has used yet is not loaded and has no spec."""
     if model is None:
         profile = describe(profile_name)
