@@ -198,7 +198,9 @@ class VideoSink(Sink):
         if self._audio is not None:
             self._audio.write_until(frame.pts_s, self._start_s)
         pts = max(self._last_pts + 1, self._rescaled(frame) - self._start_pts)
-        if self._last_pts >= 0 and not self._fps_known:
+        if frame.duration:
+            self._duration = max(1, round(frame.duration * frame.time_base / self._time_base))
+        elif self._last_pts >= 0 and not self._fps_known:
             self._duration = pts - self._last_pts
         self._last_pts = pts
         picture = self._yuv(frame.rgb)

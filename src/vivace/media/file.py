@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -101,9 +102,10 @@ class FileSource(Source):
             for index, picture in enumerate(self._all_pictures()):
                 pts = timeline.place(picture.pts)
                 time_s = float(pts * timeline.time_base)
-                end_s = time_s + float(self._reader.step * timeline.time_base)
+                end_s = time_s + float((picture.duration or self._reader.step) * timeline.time_base)
                 if pace.takes(time_s):
-                    yield Frame(self._rgb(picture), index, pts, timeline.time_base, self._clock())
+                    duration = max(picture.duration or 0, pace.interval // timeline.time_base) or None
+                    yield Frame(self._rgb(picture), index, pts, timeline.time_base, self._clock(), duration)
         except SourceError as error:
             # Everything decodable before the damage has been delivered; a file that breaks off ends there.
             self.warnings.append(str(error))
@@ -138,7 +140,9 @@ class FrameLimit:
     """Decides which frames to take so that no more than `max_fps` are, evenly spread."""
 
     def __init__(self, max_fps: float | None):
-        self._interval_s = 1 / max_fps if max_fps else 0.0
+        self.interval = 1 / Fraction(max_fps) if max_fps else Fraction(0)
+        """Seconds that a frame stands for."""
+        self._interval_s = float(self.interval)
         self._next_s: float | None = None
 
     def takes(self, time_s: float) -> bool:

@@ -35,6 +35,7 @@ class GifSink(Sink):
         self._open_file = open_file or open_plain
         self._file: WholeWrites | None = None
         self._start_s = 0.0
+        self._end = 0
         self._last_pts: int | None = None
         self._failed = False
         self._closed = False
@@ -47,6 +48,9 @@ class GifSink(Sink):
             if self._file is None:
                 self._start(frame)
             pts = round((frame.pts_s - self._start_s) / TIME_BASE)
+            self._end = round(
+                (frame.pts_s + float((frame.duration or 0) * frame.time_base) - self._start_s) / TIME_BASE
+            )
             if self._last_pts is not None and pts - self._last_pts < MIN_DELAY:
                 return
             self._last_pts = pts
@@ -78,6 +82,14 @@ class GifSink(Sink):
         indexed.pts, indexed.time_base = pts, TIME_BASE
         self._container.mux(self._stream.encode(indexed))
 
+    def _set_delay(self, file: WholeWrites, offset: int) -> None:
+        """Show the last picture, which was written from `offset` on, until its end; FFmpeg repeats the delay before."""
+        assert self._last_pts is not None
+        if self.frames_written > 1 and self._end > self._last_pts:
+            # Of the graphic control extension, which is before every picture (GIF89a, 23).
+            file.seek(offset + 4)
+            file.write(min(self._end - self._last_pts, 0xFFFF).to_bytes(2, "little"))
+
     def replaces(self, path: Path) -> bool:
         """Tell whether `path` is the file that is written."""
         return is_same_file(self._path, path)
@@ -92,7 +104,9 @@ class GifSink(Sink):
         try:
             if not self._failed:
                 self._container.mux(self._stream.encode(None))
+                last = self._file.tell()
                 self._container.close()
+                self._set_delay(self._file, last)
                 self._file.check_place()
         except (av.FFmpegError, OSError) as error:
             raise write_failure(self, self._file, error) from error

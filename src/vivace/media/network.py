@@ -173,7 +173,9 @@ class NetworkSource(Source):
                     placed = timeline.place(pts)
                     start = placed if start is None else start
                     if self._limit.takes(float(placed * TIME_BASE)):
-                        yield Frame(self._convert(picture), index, placed, TIME_BASE, arrival_s)
+                        said = None if self.info.live else picture.duration
+                        duration = round(said * self._reader.time_base / TIME_BASE) if said else None
+                        yield Frame(self._convert(picture), index, placed, TIME_BASE, arrival_s, duration)
                     index += 1
                 if not self._transmits:
                     return
