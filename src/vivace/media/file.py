@@ -105,7 +105,7 @@ class FileSource(Source):
                 end_s = time_s + float((picture.duration or self._reader.step) * timeline.time_base)
                 if pace.takes(time_s):
                     duration = max(picture.duration or 0, pace.interval // timeline.time_base) or None
-                    yield Frame(self._rgb(picture), index, pts, timeline.time_base, self._clock(), duration)
+                    yield Frame(self._rgb(picture), index, pts, timeline.time_base, self._clock(), duration=duration)
         except SourceError as error:
             # Everything decodable before the damage has been delivered; a file that breaks off ends there.
             self.warnings.append(str(error))

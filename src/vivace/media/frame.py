@@ -29,11 +29,11 @@ class Frame:
     """Seconds per unit of `pts`."""
     capture_time_s: float
     """Monotonic clock when the picture existed first (camera: arrival; file: decoded or due)."""
+    marks: dict[str, float] = field(default_factory=dict)
+    """Monotonic time at which the frame left each stage, by stage name."""
     duration: int | None = None
     """How long the picture is shown, in units of `time_base`, where the source says so. It ends the last one; another
     ends where the next begins."""
-    marks: dict[str, float] = field(default_factory=dict)
-    """Monotonic time at which the frame left each stage, by stage name."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
     tag: int | None = None
