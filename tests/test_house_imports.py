@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "plugins": set(),
     "media": {"errors", "redaction", "plugins"},
     "worlds": {"errors", "media"},
-    "checkpoints": {"errors", "redaction"},
+    "checkpoints": {"errors", "redaction", "checks"},
     "diffusion": {"errors"},
     "memory": {"errors"},
     "runtime": {"errors"},
@@ -75,7 +75,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
-        *{"vivace", "errors", "redaction", "settings", "media", "checkpoints"},
+        *{"plugins", "vivace", "errors", "redaction", "settings", "media", "checkpoints"},
         *{"models.base", "models", "stream"},
         *{"bench", "doctor", "serve", "train"},
     },

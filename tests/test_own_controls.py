@@ -167,7 +167,7 @@ def test_from_the_command_line(profile: str, files: dict[str, str]) -> None:
         ("body=huge", "body is 'huge'; give small or large; the default is small"),
         ("layers=2.5", "layers is 2.5, not a whole number; give a whole number, 0 to 4"),
         ("layers=9", "layers is 9"),
-        ("windw=3", "fake has no option 'windw'; did you mean window?"),
+        ("windw=3", "fake has no option 'windw'; did you mean 'window'?"),
         ("look=/no/such.png", "look /no/such.png: no such file"),
         (f"look={__file__}", "test_own_controls.py cannot be read as a picture (none that is known)"),
     ],
@@ -228,7 +228,7 @@ def test_loaded_from_an_application(profile: str) -> None:
     assert isinstance(model, OwnModel)
     assert model.loaded == {"body": "large", "layers": None, "folded": True, "dialect": "en"}
     for wrong, said in (
-        ({"bdy": "large"}, "the family 'made up' has no control 'bdy'; did you mean body"),
+        ({"bdy": "large"}, "the family 'made up' has no control 'bdy'; did you mean 'body'"),
         ({"body": 3}, "body is 3; give small or large"),
         ({"grain": 3}, "has no control 'grain'"),
     ):

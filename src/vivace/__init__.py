@@ -11,7 +11,7 @@ A model of files, in a style, with what else it can be told:
     model = vivace.load_model("live2diff", options=vivace.LoadOptions(style="felted"))
     stream = vivace.Stream(model, prompt="a felt puppet dancing", options={"depth_every": 2})
     stream.update(strength=0.4)  # its own way between the source and the prompt
-    stream.reanchor()
+    stream.update(events=["anchor"])
 
 The names below are imported when they are first used, so that `import vivace` costs nothing.
 """

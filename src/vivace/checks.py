@@ -60,7 +60,7 @@ def whole_number_in(name: str, value: object, low: int, high: int, remedy: str) 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about a name that is not known: the nearest there is, or else all of them."""
-    known = sorted(known)
+    """Return which of the known names was meant, in words, and all of them."""
+    known = list(known)
     near = difflib.get_close_matches(name[:64], known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Container, Iterator
 from typing import Protocol, TypeVar
 
 _log = logging.getLogger(__name__)
+_brought_by: dict[str, str] = {}
+"""Distributions by the package that they brought something from."""
 
 
 class Named(Protocol):
@@ -42,4 +45,13 @@ def plugins(group: str, kind: type[NamedType], what: str, taken: Container[str])
         elif point.name in taken:
             _log.warning("the %s %s is there already; that of %s is left out", what, point.name, point.value)
         else:
+            _brought_by[point.module.partition(".")[0]] = point.dist.name if point.dist else point.module
             yield brought
+
+
+def fault_of(error: BaseException) -> str:
+    """Return the distribution through whose code an error came, `Vivace` where it is ours alone."""
+    packages = [
+        str(frame.f_globals["__name__"]).partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return next((_brought_by[package] for package in reversed(packages) if package in _brought_by), "Vivace")

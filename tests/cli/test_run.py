@@ -195,7 +195,7 @@ def test_prompts_may_be_typed() -> None:
         ("/seed 1.5", "/seed '1.5' is not a whole number"),
         ("/seed", "/seed '' is not a whole number"),
         ("/set warp", "/set 'warp': give NAME=VALUE"),
-        ("/set wrap=1", "did you mean warp"),
+        ("/set wrap=1", "did you mean 'warp'"),
         ("/set warp=much", "warp is 'much', not a number"),
         ("/set anchor=1", "anchor is an event"),
         ("/anchor 1", "there is no /anchor; there are /strength"),

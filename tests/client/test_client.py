@@ -74,7 +74,7 @@ def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
                 assert ack.applied == ["options"]
                 controls = server.hub.get(session.id)._board.controls
                 assert controls.options == {}
-                with pytest.raises(ControlError, match="did you mean depth_every"):
+                with pytest.raises(ControlError, match="did you mean 'depth_every'"):
                     await session.update(options={"depth_evry": 2})
 
     with live_server(model=model) as made:

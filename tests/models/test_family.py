@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import vivace.models
 from vivace.cli import main
 from vivace.errors import BackendUnavailableError, CheckpointError, UnknownModelError, UsageError
 from vivace.models import describe, list_models, load_model, runtimes
@@ -137,6 +138,32 @@ def test_what_a_family_needs_and_is_not_installed_is_named(distribution: Distrib
     with pytest.raises(
         BackendUnavailableError, match=r"family 'toy' need no_such_library; pip install toy-models\[all\]"
     ):
+        load_model("toy")
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        "def load(profile, **_):\n    return 1 / 0",
+        "import json\n\ndef load(profile, **_):\n    return json.loads('{')",
+        "from vivace.models.controls import ControlSpec\n\n"
+        "def load(profile, **_):\n    return ControlSpec(name='odd', help='', default='much')",
+    ],
+)
+def test_a_mistake_in_the_family_itself_is_said_to_be_its_own(
+    distribution: Distribution, load: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution(load=load)
+    assert main(["run", "scene:gallery", "--model", "toy", "-o", "null"]) == 1
+    assert "This is a bug in toy-models. Please report it" in capsys.readouterr().err
+    monkeypatch.setattr(vivace.models, "load_model", lambda *_, **__: 1 / 0)
+    assert main(["run", "scene:gallery", "-o", "null"]) == 1
+    assert "This is a bug in Vivace. Please report it" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_not_taken_for_one(distribution: Distribution) -> None:
+    distribution(load="def load(profile, **_):\n    return 3")
+    with pytest.raises(CheckpointError, match="the family 'toy' loaded 'toy' as 3, which is no model"):
         load_model("toy")
 
 

@@ -69,6 +69,17 @@ def test_a_profile_of_ones_own_is_read(tmp_path: Path) -> None:
         describe(str(tmp_path / "other.toml"))
 
 
+def test_a_key_that_is_not_known_hides_no_other_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, "colour = 1\nshape = 2\nfiles = 3")
+    for words in ("no key 'colour'", "no key 'shape'", "files: Input should be a valid dictionary (it is 3)"):
+        assert words in str(caught.value)
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, "[files.unet]\nsice = 3\nsha256 = 'abc'")
+    for words in ("files.unet: no key 'sice'", "files.unet.path: Field required", "files.unet.sha256: String should"):
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

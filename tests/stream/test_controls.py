@@ -41,8 +41,8 @@ def check(**changes):
         ({"crossfade_s": -1}, "crossfade_s is -1"),
         ({"crossfade_s": 61}, "crossfade_s is 61; give 0 to 60"),
         ({"size": (100, 100)}, "96x96"),
-        ({"strenght": 1}, "no control 'strenght'; did you mean strength"),
-        ({"zzz": 1}, "there are crossfade_s, denoising_steps, events, mask"),
+        ({"strenght": 1}, "no control 'strenght'; did you mean 'strength'"),
+        ({"zzz": 1}, "known: crossfade_s, denoising_steps, events, mask"),
         ({"x" * 100_000: 1}, "100,000 characters"),
     ],
 )

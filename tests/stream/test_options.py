@@ -24,8 +24,8 @@ SPEC = MODEL.spec
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth_evry": 2}, "fake has no option 'depth_evry'; did you mean depth_every"),
-        ({"zzz": 2}, "there are anchor, decoder, depth_every, follow, negative_prompt, title, warp"),
+        ({"depth_evry": 2}, "fake has no option 'depth_evry'; did you mean 'depth_every'"),
+        ({"zzz": 2}, "known: anchor, decoder, depth_every, follow, negative_prompt, title, warp"),
         ({3: 2}, "no option 3"),
         ({"depth_every": 0}, "^depth_every is 0; give a whole number, 1 to 8; the default is 1$"),
         ({"depth_every": 2.5}, "depth_every is 2.5, not a whole number; give a whole number, 1 to 8"),
@@ -51,9 +51,9 @@ def test_options_that_cannot_be_used_are_refused_by_name(options, message):
 @pytest.mark.parametrize(
     ("events", "message"),
     [
-        (["ancor"], "fake has no event 'ancor'; did you mean anchor"),
+        (["ancor"], "fake has no event 'ancor'; did you mean 'anchor'"),
         ([["anchor"]], "fake has no event"),
-        (["warp"], "fake has no event 'warp'; there are anchor"),
+        (["warp"], "fake has no event 'warp'; known: anchor"),
         ([3], "fake has no event 3"),
         ("anchor", "events is 'anchor'; give a list of names"),
         (3, "events is 3; give a list"),
@@ -89,7 +89,7 @@ def test_typed_values_are_what_their_controls_hold():
     for typed, said in (
         ({"warp": "much"}, "warp is 'much', not a number"),
         ({"follow": "perhaps"}, "follow is 'perhaps'; give true or false"),
-        ({"wrap": "1"}, "did you mean warp"),
+        ({"wrap": "1"}, "did you mean 'warp'"),
     ):
         with pytest.raises(ControlError, match=said):
             check_options(parse_options(typed, SPEC), MODEL)

@@ -6,14 +6,23 @@ anything heavy.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
+from vivace.checks import nearest
 from vivace.errors import CheckpointError, UsageError, describe_invalid
 
 LoraScaling = Literal["alpha", "reference"]
@@ -30,15 +39,25 @@ class _Table(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _check_keys(cls, table: Any) -> Any:
+    def _check_keys(cls, table: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Name every key that is not known, beside all else that is wrong with the table."""
         if not isinstance(table, dict):
             raise ValueError(f"must be a table, not {table!r}")
         known = [key for key, field in cls.model_fields.items() if field.init is not False]
-        if unknown := table.keys() - set(known):
-            raise ValueError(f"no key {min(unknown)!r} is known here; {nearest(min(unknown), known)}")
-        return table
+        unknown = [
+            ValueError(f"no key {key!r} is known here; {nearest(key, known)}")
+            for key in sorted(table.keys() - set(known))
+        ]
+        found = [InitErrorDetails(type="value_error", input=table, ctx={"error": error}) for error in unknown]
+        try:
+            made = handler({key: value for key, value in table.items() if key in known})
+        except ValidationError as error:
+            found += cast(list[InitErrorDetails], error.errors(include_url=False))
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found)
+        return made
 
 
 class Source(_Table):
@@ -231,13 +250,6 @@ def check_conventions(profile: Profile, computed: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"the conventions of profile {profile.name!r} are of another model: {'; '.join(problems)}"
         )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return which of the known names was meant, in words, and all of them."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
 def read_profile(text: str, name: str, class_of: Callable[[Any], type[Profile]] = lambda _: Profile) -> Profile:

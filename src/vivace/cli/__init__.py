@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from vivace.errors import SinkWriteError, VivaceError
+from vivace.plugins import fault_of
 from vivace.redaction import redact
 
 EXIT_BUG = 1
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return SinkWriteError.exit_code
         _say(
             f"Unexpected {type(error).__name__}: {error}",
-            "This is a bug in Vivace. Please report it with what `VIVACE_DEBUG=1` shows.",
+            f"This is a bug in {fault_of(error)}. Please report it with what `VIVACE_DEBUG=1` shows.",
         )
         return EXIT_BUG
 

@@ -288,13 +288,14 @@ def _check(name: str, style: str | None) -> int:
     from vivace.models.check import check_files
 
     profile = describe(name)
-    wrong = False
+    wrong, count = False, 0
     console = Console(soft_wrap=True, highlight=False)
     for line in check_files(profile, style):
         mark = {"ok": "[green]ok[/]", "absent": "[dim]absent[/]", "wrong": "[red]wrong[/]"}[line.state]
         console.print(f"{mark} {line.role}: ", end="")
         console.print(line.words, markup=False)
         wrong |= line.state == "wrong"
-    if not profile.files and not profile.styles:
+        count += 1
+    if not count:
         console.print(f"{profile.name} has no files to check", markup=False)
     return CheckpointError.exit_code if wrong else 0

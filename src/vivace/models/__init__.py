@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from vivace.checkpoints.profile import Profile
-from vivace.errors import UsageError
+from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import Chunk, ModelSpec, Prompt, StreamModel
 from vivace.models.catalog import describe, list_models
 from vivace.models.family import Family, family_of
@@ -72,4 +72,6 @@ def load_model(
     chosen = options or LoadOptions()
     chosen = replace(chosen, controls=family.settle(chosen.controls))
     model: StreamModel[Any] = load(profile, runtime=runtime, threads=threads, options=chosen)
+    if not isinstance(getattr(model, "spec", None), ModelSpec):
+        raise CheckpointError(f"the family {family.name!r} loaded {name!r} as {model!r}, which is no model")
     return model

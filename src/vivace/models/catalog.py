@@ -6,7 +6,8 @@ import logging
 from importlib import resources
 from pathlib import Path
 
-from vivace.checkpoints.profile import Profile, nearest, read_profile
+from vivace.checkpoints.profile import Profile, read_profile
+from vivace.checks import nearest
 from vivace.errors import UnknownModelError, UsageError
 from vivace.models.family import families
 

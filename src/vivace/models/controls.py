@@ -178,7 +178,7 @@ def by_name(controls: Iterable[ControlSpec], whose: str) -> dict[str, ControlSpe
 
 def unknown(name: object, whose: str, known: Iterable[str], what: str = "control") -> ControlError:
     """Return the refusal of a name that nobody has declared."""
-    known = list(known)
+    known = sorted(known)
     if not known:
         return ControlError(f"{whose} has no {what}s of its own, so none is called {brief(name)}; leave it out")
     return ControlError(f"{whose} has no {what} {brief(name)}; {nearest(str(name), known)}")

@@ -184,7 +184,7 @@ def check_changes(changes: Mapping[str, object], model: StreamModel[Any], *, ope
     known = {field.name for field in fields(Controls)}
     for name in changes:
         if name not in known:
-            raise ControlError(f"there is no control {brief(name)}; {nearest(str(name), known)}")
+            raise ControlError(f"there is no control {brief(name)}; {nearest(str(name), sorted(known))}")
     checked: dict[str, Any] = {}
     for name in sorted(changes, key=lambda name: _LAST.index(name) if name in _LAST else -1):
         checked[name] = _check_value(name, changes[name], model, opening=opening)
