@@ -102,4 +102,4 @@ def test_over_black_multiplies_by_alpha_exactly() -> None:
     colour, alpha = np.meshgrid(np.arange(256), np.arange(256))
     rgba = np.stack([colour, colour, colour, alpha], axis=-1).astype(np.uint8)
     wanted = np.floor(colour * alpha / 255 + 0.5)
-    assert np.array_equal(over_black(rgba)[..., 0], wanted)
+    assert np.array_equal(over_black(rgba).rgb[..., 0], wanted)

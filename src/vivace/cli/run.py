@@ -187,7 +187,7 @@ def _stills(stream: Stream, source: Source, sizes: dict[int, tuple[Size, Size]])
     """Yield the pictures of a source, each painted by itself, and note their sizes."""
     source.deliver_at(None)
     for picture in source:
-        frame = stream.still(picture.rgb)
+        frame = stream.still(picture.rgb, alpha=picture.alpha)
         sizes[picture.index] = picture.size, frame.size
         yield replace(frame, index=picture.index)
 
@@ -197,7 +197,7 @@ def _compared(frame: Frame) -> Frame:
     from vivace.media.draw import side_by_side  # brings Pillow, which is only needed here
 
     assert frame.source_rgb is not None
-    return replace(frame, rgb=side_by_side([frame.source_rgb, frame.rgb]))
+    return replace(frame, rgb=side_by_side([frame.source_rgb, frame.rgb]), alpha=None)
 
 
 def _opening_notes(stream: Stream) -> Iterator[str]:

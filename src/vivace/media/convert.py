@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vivace.media.frame import Rgb
+from vivace.media.frame import Alpha, Rgb
 from vivace.media.size import Size, cover_box, fit_size
 
 if TYPE_CHECKING:
     from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 _KEPT_SCALERS = 8
 """A stream scales between a handful of sizes; each scaler holds some hundred KB of tables."""
@@ -61,8 +62,8 @@ def _scaler(source: Size, target: Size) -> VideoReformatter:
     return scaler
 
 
-def crop(rgb: Rgb, size: Size) -> Rgb:
-    """Cut the middle `(width, height)` out of a picture that is at least as large."""
+def crop(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Cut the middle `(width, height)` out of a picture `[h w c]` that is at least as large."""
     height, width = rgb.shape[:2]
     if (width, height) == size:
         return rgb
@@ -80,6 +81,13 @@ def cover(rgb: Rgb, size: Size) -> Rgb:
         return rgb
     box = cover_box((width, height), size)
     return resize(rgb[box.y : box.y + box.height, box.x : box.x + box.width], size)
+
+
+def cover_alpha(alpha: Alpha, size: Size) -> Alpha:
+    """Return the alpha of a picture that `cover` has scaled."""
+    if alpha.shape == (size[1], size[0]):
+        return alpha
+    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 0])
 
 
 def letterbox(rgb: Rgb, size: Size, *, colour: tuple[int, int, int] = (0, 0, 0)) -> Rgb:

@@ -124,7 +124,7 @@ class DeviceSource(Source):
     def _read(self) -> Generator[Frame, None, None]:
         taken = self._first
         while taken is not None:
-            yield Frame(self._convert(taken.picture), taken.number, taken.pts, self._time_base, taken.time_s)
+            yield Frame(self._convert(taken.picture).rgb, taken.number, taken.pts, self._time_base, taken.time_s)
             taken = self._take()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -13,12 +14,14 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from numpy.typing import NDArray
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
-from vivace.media.convert import cover
-from vivace.media.frame import Frame, Rgb
+from vivace.media.convert import cover, cover_alpha
+from vivace.media.frame import Frame
 from vivace.media.paths import is_same_file
+from vivace.media.picture import straight
 from vivace.media.registry import ADDRESS_FORMATS, VIDEO_FORMATS
 from vivace.media.sink import Sink, SinkOptions, check_place
 from vivace.media.size import Size
@@ -35,6 +38,8 @@ BUSY_AREA_PX = 640 * 640
 # ultrafast 1.0 ms and 1.6 Mbit/s, superfast 1.6 ms and 1.3 Mbit/s, veryfast 2.1 ms and 1.0 Mbit/s; VP9 1.5 ms.
 _H264 = {"preset": "superfast", "tune": "zerolatency", "crf": "18"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1", "crf": "24", "b": "0"}
+_ALPHA = {"auto-alt-ref": "0"}
+"""What libvpx wants where a second stream of it holds the alpha."""
 _CODECS = {"webm": ("libvpx-vp9", _VP9)}
 
 # Written in fragments, so that it plays at any moment, and turned into an ordinary file by closing. Each fragment has
@@ -109,6 +114,8 @@ class VideoSink(Sink):
         self._duration = 1
         self._end_s = 0.0
         self._last_pts = -1
+        self._holds_alpha = False
+        """Whether pictures are written with their alpha; the first one decides."""
         self._failed = False
         self._closed = False
 
@@ -150,6 +157,7 @@ class VideoSink(Sink):
 
     def _start(self, frame: Frame) -> None:
         self._size = self._size or frame.size
+        self._holds_alpha = frame.alpha is not None and self._format == "webm"
         self._time_base = self._time_base or frame.time_base
         self._start_s = frame.pts_s
         self._start_pts = self._rescaled(frame)
@@ -176,12 +184,14 @@ class VideoSink(Sink):
         assert self._size is not None
         assert self._time_base is not None
         codec, options = _CODECS.get(self._format, ("libx264", _H264))
+        if self._holds_alpha:
+            options = {**options, **_ALPHA}
         if not isinstance(self._target, Path):
             # A stream's receiver has a limited line; a file's has not.
             options = {**options, "maxrate": "6M", "bufsize": "6M"}
         stream = cast(Any, container.add_stream(codec, rate=self._fps, options=dict(options)))
         stream.width, stream.height = even_size(self._size)
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = self._pixels
         context = stream.codec_context
         context.time_base = self._time_base
         context.gop_size = max(1, round(KEYFRAME_S * self._fps))
@@ -203,7 +213,7 @@ class VideoSink(Sink):
         elif self._last_pts >= 0 and not self._fps_known:
             self._duration = pts - self._last_pts
         self._last_pts = pts
-        picture = self._yuv(frame.rgb)
+        picture = self._yuv(frame)
         picture.pts = pts
         picture.time_base = self._time_base
         self._end_s = frame.pts_s + float(self._duration * self._time_base)
@@ -215,12 +225,22 @@ class VideoSink(Sink):
         assert self._time_base is not None
         return round(frame.pts * frame.time_base / self._time_base)
 
-    def _yuv(self, rgb: Rgb) -> av.VideoFrame:
+    @property
+    def _pixels(self) -> str:
+        """FFmpeg's name of the pixels that are encoded."""
+        return "yuva420p" if self._holds_alpha else "yuv420p"
+
+    def _yuv(self, frame: Frame) -> av.VideoFrame:
         assert self._size is not None
-        padded = pad_even(cover(rgb, self._size))
-        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(padded), "rgb24")
+        pixels, layout = cover(frame.rgb, self._size), "rgb24"
+        if self._holds_alpha:
+            alpha = np.full(frame.rgb.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+            source = frame.source_rgb if pixels is frame.rgb else None
+            scaled = replace(frame, rgb=pixels, alpha=cover_alpha(alpha, self._size), source_rgb=source)
+            pixels, layout = straight(scaled), "rgba"
+        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pad_even(pixels)), layout)
         return self._reformatter.reformat(
-            picture, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+            picture, format=self._pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
         )
 
     def _finish(self, container: OutputContainer) -> None:
@@ -261,12 +281,12 @@ def even_size(size: Size) -> Size:
     return size[0] + size[0] % 2, size[1] + size[1] % 2
 
 
-def pad_even(rgb: Rgb) -> Rgb:
-    """Repeat the last column or row of a picture of odd width or height."""
-    height, width = rgb.shape[:2]
+def pad_even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last column or row of a picture `[h w c]` of odd width or height."""
+    height, width = pixels.shape[:2]
     if width % 2 == 0 and height % 2 == 0:
-        return rgb
-    return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return pixels
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 def open_plain(path: Path) -> BinaryIO:

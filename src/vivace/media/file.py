@@ -12,8 +12,8 @@ import av
 from vivace.errors import DecodeError, SourceError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Timeline
-from vivace.media.frame import Frame, Rgb
-from vivace.media.picture import PictureConverter
+from vivace.media.frame import Frame
+from vivace.media.picture import Picture, PictureConverter
 from vivace.media.reader import VideoReader, open_error
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
@@ -65,7 +65,7 @@ class FileSource(Source):
             raise SourceUnsupportedError(f"{self._path}: holds a video track without a single frame")
         self._first: av.VideoFrame | None = first
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
-        self._first_rgb: Rgb | None = self._convert(first)
+        self._first_picture: Picture | None = self._convert(first)
         container = reader.container
         duration_s = float(stream.duration * reader.time_base) if stream.duration else None
         if duration_s is None and container.duration:
@@ -105,7 +105,8 @@ class FileSource(Source):
                 end_s = time_s + float((picture.duration or self._reader.step) * timeline.time_base)
                 if pace.takes(time_s):
                     duration = max(picture.duration or 0, pace.interval // timeline.time_base) or None
-                    yield Frame(self._rgb(picture), index, pts, timeline.time_base, self._clock(), duration=duration)
+                    rgb, alpha = self._converted(picture)
+                    yield Frame(rgb, index, pts, timeline.time_base, self._clock(), duration=duration, alpha=alpha)
         except SourceError as error:
             # Everything decodable before the damage has been delivered; a file that breaks off ends there.
             self.warnings.append(str(error))
@@ -117,9 +118,9 @@ class FileSource(Source):
             self._first = None
         yield from self._pictures
 
-    def _rgb(self, picture: av.VideoFrame) -> Rgb:
-        rgb, self._first_rgb = self._first_rgb, None
-        return self._convert(picture) if rgb is None else rgb
+    def _converted(self, picture: av.VideoFrame) -> Picture:
+        first, self._first_picture = self._first_picture, None
+        return first or self._convert(picture)
 
     def _note_early_end(self, end_s: float) -> None:
         stream = self._reader.stream

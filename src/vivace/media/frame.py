@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
 """`uint8 [h w 3]`, RGB, C-contiguous: the one layout at the media boundary."""
+Alpha = NDArray[np.uint8]
+"""`uint8 [h w]`, from 0, nothing of a picture is there, to 255."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,6 +36,8 @@ class Frame:
     duration: int | None = None
     """How long the picture is shown, in units of `time_base`, where the source says so. It ends the last one; another
     ends where the next begins."""
+    alpha: Alpha | None = None
+    """Where the picture is, if not everywhere, for outputs that can hold it; `rgb` is what it is over black."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
     tag: int | None = None

@@ -19,10 +19,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
 from vivace.media.clock import Clock
-from vivace.media.convert import cover
+from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Frame, Rgb
 from vivace.media.paths import NUMBERED, is_numbered_as, is_same_file
-from vivace.media.picture import over_black
+from vivace.media.picture import Picture, over_black, straight
 from vivace.media.registry import PICTURE_FORMATS, PICTURE_SUFFIXES
 from vivace.media.sink import Sink, SinkOptions, check_place, written_name
 from vivace.media.size import Size
@@ -71,7 +71,7 @@ class ImagesSource(Source):
         rate = Fraction(fps or DEFAULT_FPS).limit_denominator(1001)
         self._time_base = 1 / rate
         super().__init__(SourceInfo(name=path.name or str(path), size=(0, 0)))
-        first = next((rgb for rgb in map(self._load, self._paths) if rgb is not None), None)
+        first = next((picture.rgb for picture in map(self._load, self._paths) if picture is not None), None)
         if first is None:
             raise DecodeError(f"{path}: not one of its {len(self._paths)} pictures can be read")
         self.warnings.clear()  # The damaged ones before the first are met again.
@@ -101,9 +101,10 @@ class ImagesSource(Source):
     def _read(self) -> Generator[Frame, None, None]:
         same = True
         for index, path in enumerate(self._paths):
-            rgb = self._load(path)
-            if rgb is None:
+            picture = self._load(path)
+            if picture is None:
                 continue
+            rgb, alpha = picture
             size, own = self._size, (rgb.shape[1], rgb.shape[0])
             if size is not None:
                 if same and own != self._first:
@@ -112,12 +113,12 @@ class ImagesSource(Source):
                         f"{path}: is {own[0]}x{own[1]} px and the first picture {self._first[0]}x{self._first[1]}; "
                         "as frames of one video they are all scaled to cover one size"
                     )
-                rgb = cover(rgb, size)
-            yield Frame(rgb, index, index, self._time_base, self._clock())
+                rgb, alpha = cover(rgb, size), None if alpha is None else cover_alpha(alpha, size)
+            yield Frame(rgb, index, index, self._time_base, self._clock(), alpha=alpha)
 
-    def _load(self, path: Path) -> Rgb | None:
+    def _load(self, path: Path) -> Picture | None:
         try:
-            return load_rgb(path)
+            return load_picture(path)
         except DAMAGED as error:
             self.warnings.append(f"{path}: left out, cannot be read ({error})")
             return None
@@ -147,7 +148,7 @@ class _PicturesSink(Sink):
         """Write one picture."""
         path = self._path(frame)
         try:
-            save_rgb(frame.rgb, path)
+            save_picture(frame, path)
         except OSError as error:
             reason = error.strerror or str(error)
             kept = f"; the {self.frames_written} pictures before it are kept" if self.frames_written else ""
@@ -247,11 +248,15 @@ def open_pictures(path: Path, options: SinkOptions) -> Sink:
     return ImagesSink(path)
 
 
-def save_rgb(rgb: Rgb, path: Path) -> None:
-    """Write `uint8 [h w 3]` as the kind of picture that the name says; half of one is removed. Raises OSError."""
+def save_picture(frame: Frame, path: Path) -> None:
+    """Write a frame as the kind that the name says, over black where that holds no alpha.
+
+    Half of one is removed. Raises OSError.
+    """
     encoded = BytesIO()
     kind = PICTURE_FORMATS[path.suffix.lower()]
-    Image.fromarray(rgb).save(encoded, format=kind, **_QUALITY[kind])
+    pixels = frame.rgb if frame.alpha is None or kind == "JPEG" else straight(frame)
+    Image.fromarray(pixels).save(encoded, format=kind, **_QUALITY[kind])
     with path.open("wb") as file:
         try:
             file.write(encoded.getbuffer())
@@ -261,22 +266,22 @@ def save_rgb(rgb: Rgb, path: Path) -> None:
             raise
 
 
-def load_rgb(path: Path) -> Rgb:
-    """Read a picture as upright `uint8 [h w 3]`, over black where transparent. Raises what Pillow raises."""
+def load_picture(path: Path) -> Picture:
+    """Read a picture, upright. Raises what Pillow raises."""
     with Image.open(path) as stored:
         return upright(stored)
 
 
-def upright(stored: Image.Image) -> Rgb:
-    """Return an opened picture as upright `uint8 [h w 3]`, over black where transparent. Raises what Pillow raises."""
+def upright(stored: Image.Image) -> Picture:
+    """Return an opened picture, upright. Raises what Pillow raises."""
     image = ImageOps.exif_transpose(stored)
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit greys; Pillow would clip them.
         grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        return Picture(np.repeat(grey[..., None], 3, axis=2))
     if image.has_transparency_data:
         return over_black(np.asarray(image.convert("RGBA")))
-    return cast(Rgb, np.asarray(image.convert("RGB")))
+    return Picture(cast(Rgb, np.asarray(image.convert("RGB"))))
 
 
 def is_animated(path: Path) -> bool:

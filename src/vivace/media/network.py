@@ -175,7 +175,8 @@ class NetworkSource(Source):
                     if self._limit.takes(float(placed * TIME_BASE)):
                         said = None if self.info.live else picture.duration
                         duration = round(said * self._reader.time_base / TIME_BASE) if said else None
-                        yield Frame(self._convert(picture), index, placed, TIME_BASE, arrival_s, duration=duration)
+                        rgb, alpha = self._convert(picture)
+                        yield Frame(rgb, index, placed, TIME_BASE, arrival_s, duration=duration, alpha=alpha)
                     index += 1
                 if not self._transmits:
                     return

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, cast
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
 
 from vivace.media.clock import exact
-from vivace.media.convert import cover, crop, interpolation_for
-from vivace.media.frame import Rgb
+from vivace.media.convert import cover, cover_alpha, crop, interpolation_for
+from vivace.media.frame import Alpha, Frame, Rgb
 from vivace.media.size import Size, cover_size
 
 _UNSPECIFIED_SPACE = 2
@@ -27,6 +28,13 @@ Warn = Callable[[str], None]
 
 def ignore(_text: str) -> None:
     """Warn nobody."""
+
+
+class Picture(NamedTuple):
+    """A picture over black, and where it is if that is not everywhere."""
+
+    rgb: Rgb
+    alpha: Alpha | None = None
 
 
 class _Orientation(NamedTuple):
@@ -79,8 +87,8 @@ class PictureConverter:
         self._orientation = _UPRIGHT
         self._has_alpha = False
 
-    def __call__(self, frame: av.VideoFrame) -> Rgb:
-        """Convert one frame to `uint8 [h w 3]` at `size`."""
+    def __call__(self, frame: av.VideoFrame) -> Picture:
+        """Convert one frame to a picture of `size`."""
         stored = (frame.width, frame.height)
         if self._first is None or self._first != (stored, frame.format.name):
             self._meet(frame, stored)
@@ -91,8 +99,11 @@ class PictureConverter:
         covering = upright if upright == wanted else cover_size(upright, wanted)
         if _area(covering) > max(_area(upright), 2 * _area(wanted)):
             # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
-            return cover(_oriented(self._rgb(frame, stored, self._turned(upright)), self._orientation), wanted)
-        return crop(_oriented(self._rgb(frame, stored, self._turned(covering)), self._orientation), wanted)
+            rgb, alpha = over_black(_oriented(self._pixels(frame, stored, self._turned(upright)), self._orientation))
+            return Picture(cover(rgb, wanted), None if alpha is None else cover_alpha(alpha, wanted))
+        return over_black(
+            crop(_oriented(self._pixels(frame, stored, self._turned(covering)), self._orientation), wanted)
+        )
 
     def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
         if self._first is None:
@@ -120,7 +131,7 @@ class PictureConverter:
     def _turned(self, size: Size) -> Size:
         return (size[1], size[0]) if self._orientation.transposes else size
 
-    def _rgb(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> Rgb:
+    def _pixels(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> np.ndarray:
         guess_hd = (
             self._unmarked_hd_is_bt709
             and frame.colorspace == _UNSPECIFIED_SPACE
@@ -137,20 +148,41 @@ class PictureConverter:
             interpolation=interpolation_for(stored, scaled),
             threads=1,
         )
-        pixels = np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
-        return over_black(pixels) if self._has_alpha else cast(Rgb, pixels)
+        return np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
 
 
 def _area(size: Size) -> int:
     return size[0] * size[1]
 
 
-def over_black(rgba: np.ndarray) -> Rgb:
-    """Lay `uint8 [h w 4]` (straight alpha) over black, giving `uint8 [h w 3]`."""
-    alpha = rgba[..., 3:].astype(np.uint16)
+def over_black(pixels: np.ndarray) -> Picture:
+    """Lay `uint8 [h w 4]` (straight alpha) over black; `uint8 [h w 3]`, and what is opaque, is a picture as it is."""
+    if pixels.shape[2] == 3:
+        return Picture(cast(Rgb, pixels))
+    alpha = np.ascontiguousarray(pixels[..., 3])
+    if alpha.min() == 255:
+        return Picture(np.ascontiguousarray(pixels[..., :3]))
     # (x * a + 127) / 255 without a division: exact for all bytes.
-    product = rgba[..., :3] * alpha + 128
-    return ((product + (product >> 8)) >> 8).astype(np.uint8)
+    product = pixels[..., :3] * alpha[..., None].astype(np.uint16) + 128
+    return Picture(((product + (product >> 8)) >> 8).astype(np.uint8), alpha)
+
+
+def straight(frame: Frame) -> np.ndarray:
+    """Return a frame that has alpha as `uint8 [h w 4]` with straight alpha; where alpha is 255, its very colours.
+
+    Edges are lifted by what lying over black took from them, and no further than the source was: a model that paints
+    black brighter would leave a halo.
+    """
+    assert frame.alpha is not None
+    share = np.maximum(frame.alpha, 1).astype(np.uint16)[..., None]
+    colour = _lifted(frame.rgb, share)
+    if frame.source_rgb is not None:
+        colour = np.minimum(colour, np.maximum(frame.rgb, _lifted(frame.source_rgb, share)))
+    return np.dstack([colour.astype(np.uint8), frame.alpha])
+
+
+def _lifted(rgb: Rgb, share: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    return np.minimum(255, (rgb * np.uint16(255) + share // 2) // share)
 
 
 def _orientation_of(frame: av.VideoFrame) -> _Orientation:
@@ -170,7 +202,7 @@ def _rotation_deg(orientation: _Orientation) -> int:
     return 180 if orientation.mirrors_x and orientation.mirrors_y else 0
 
 
-def _oriented(rgb: Rgb, orientation: _Orientation) -> Rgb:
+def _oriented(rgb: np.ndarray, orientation: _Orientation) -> np.ndarray:
     if orientation == _UPRIGHT:
         return rgb
     view = rgb.swapaxes(0, 1) if orientation.transposes else rgb

@@ -133,7 +133,7 @@ class Intake:
                 self.skipped += 1
                 continue
             convert.size = self._wanted_size
-            rgb = convert(pictures[-1])
+            rgb = convert(pictures[-1]).rgb
             self.size = convert.source_size
             self.decode_ms = 1000.0 * (self._clock() - began_s)
             self.pictures += 1

@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vivace.errors import StepError, VivaceError
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Frame
 
 Finisher = Callable[[Frame], Frame]
 """Takes an output frame, `painted` or not, with `source_rgb` what it was made of, and returns it with another picture
-of the same size, or as it is. Its arrays cannot be written to, since they may be the source's. It belongs to one stream
-and sees the frames of it in order, so it may remember them."""
+of the same size, or as it is. What it draws where `alpha` is 0 is seen only if it returns another `alpha`, too. The
+arrays cannot be written to, since they may be the source's. It belongs to one stream and sees the frames of it in
+order, so it may remember them."""
 
 
 def finish(frame: Frame, finishers: Sequence[Finisher], time_s: Callable[[], float]) -> Frame:
@@ -29,7 +31,8 @@ def finish(frame: Frame, finishers: Sequence[Finisher], time_s: Callable[[], flo
             nothing to show then: a frame must not leave without what they add.
     """
     source = None if frame.source_rgb is None else _readonly(frame.source_rgb)
-    before = done = replace(frame, rgb=_readonly(frame.rgb), source_rgb=source)
+    alpha = None if frame.alpha is None else _readonly(frame.alpha)
+    before = done = replace(frame, rgb=_readonly(frame.rgb), source_rgb=source, alpha=alpha)
     for finisher in finishers:
         name = getattr(finisher, "__name__", type(finisher).__name__)
         try:
@@ -42,11 +45,14 @@ def finish(frame: Frame, finishers: Sequence[Finisher], time_s: Callable[[], flo
         if done.rgb.dtype != np.uint8 or done.rgb.shape != frame.rgb.shape:
             wrong = f"{done.rgb.dtype} {done.rgb.shape}"
             raise StepError(f"the finisher {name} returned {wrong} instead of uint8 {frame.rgb.shape}")
+        if done.alpha is not None and (done.alpha.dtype != np.uint8 or done.alpha.shape != frame.rgb.shape[:2]):
+            wrong = f"{done.alpha.dtype} {done.alpha.shape}"
+            raise StepError(f"the finisher {name} returned {wrong} as alpha instead of uint8 {frame.rgb.shape[:2]}")
     rgb = frame.rgb if done.rgb is before.rgb else done.rgb
-    return replace(frame, rgb=rgb, marks={**done.marks, "finish": time_s()})
+    return replace(frame, rgb=rgb, alpha=done.alpha, marks={**done.marks, "finish": time_s()})
 
 
-def _readonly(rgb: Rgb) -> Rgb:
-    view = rgb.view()
+def _readonly(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    view = array.view()
     view.flags.writeable = False
     return view

@@ -14,7 +14,7 @@ import numpy as np
 
 from vivace.checks import brief
 from vivace.errors import ControlError
-from vivace.media.convert import cover
+from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec
@@ -69,4 +69,5 @@ def prepared(frame: Frame, output: Size) -> Frame:
     rgb = cover(frame.rgb, output)
     if rgb is frame.rgb and frame.thumbnail is not None:
         return frame
-    return replace(frame, rgb=rgb, thumbnail=thumbnail(rgb))
+    alpha = None if frame.alpha is None else cover_alpha(frame.alpha, output)
+    return replace(frame, rgb=rgb, alpha=alpha, thumbnail=thumbnail(rgb))

@@ -118,7 +118,7 @@ def _decode(
                 raise ControlError(f"{what} is {image.width}x{image.height} px; at most {max_px:,} pixels are taken")
             if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "TIFF":
                 raise ControlError(f"{what} moves, in {frames} pictures; give one that stands still")
-            rgb = upright(image)
+            rgb = upright(image).rgb
     except DAMAGED as error:
         known = ", ".join(formats)
         raise ControlError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from vivace.checks import brief, number_in
 from vivace.errors import ControlError, SessionClosedError, UsageError
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Alpha, Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.stream.account import Account
@@ -168,7 +168,7 @@ class Stream:
             self._pipeline = Pipeline(source, session, self._account, live=live, clock=self._clock)
             return self._pipeline
 
-    def push(self, rgb: Rgb, capture_time_s: float | None = None) -> list[Frame]:
+    def push(self, rgb: Rgb, capture_time_s: float | None = None, *, alpha: Alpha | None = None) -> list[Frame]:
         """Repaint one picture of an application that has its own loop; return the frames that are ready.
 
         For most models that is one frame, of this very picture; models that work in chunks or trail their input return
@@ -178,6 +178,7 @@ class Stream:
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
             capture_time_s: When the picture was taken, by the stream's clock; None is now.
+            alpha: `uint8 [h w]`, where the picture is, which comes out with it; `rgb` is over black there.
 
         Raises:
             ControlError: not such a picture or time.
@@ -187,7 +188,7 @@ class Stream:
             CapacityError: memory ran out.
         """
         began_s = self._clock()
-        rgb = _check_rgb(rgb)
+        rgb = _check_rgb(rgb, alpha)
         if capture_time_s is None:
             captured_s = began_s
         else:
@@ -203,13 +204,13 @@ class Stream:
                 self._push_origin_s = captured_s
             # Presentation times rise even where capture times do not.
             self._push_pts = max(self._push_pts + 1, round((captured_s - self._push_origin_s) / _MICROSECOND))
-            frame = Frame(rgb, self._pushed, self._push_pts, _MICROSECOND, captured_s)
+            frame = Frame(rgb, self._pushed, self._push_pts, _MICROSECOND, captured_s, alpha=alpha)
             self._pushed += 1
             self._account.received()
             self._account.stage("capture", (began_s - captured_s) * 1e3)
             return self._handed_over(session.step(frame))
 
-    def still(self, rgb: Rgb) -> Frame:
+    def still(self, rgb: Rgb, *, alpha: Alpha | None = None) -> Frame:
         """Repaint one picture by itself, as well as the model can, with nothing remembered of what came before.
 
         The model works at full effort and is given the picture until the permanent slots of its memory are filled,
@@ -218,6 +219,7 @@ class Stream:
 
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
+            alpha: as of `push`.
 
         Raises:
             ControlError: not such a picture.
@@ -227,7 +229,7 @@ class Stream:
             CapacityError: memory ran out.
         """
         began_s = self._clock()
-        rgb = _check_rgb(rgb)
+        rgb = _check_rgb(rgb, alpha)
         with self._pushing:
             with self._life:
                 self._check_idle()
@@ -238,7 +240,7 @@ class Stream:
                 policy = SessionPolicy(live=False, detect_cuts=False, max_failures=1)
                 session = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
             self._account.received()
-            frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s), session.next_size)
+            frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s, alpha=alpha), session.next_size)
             made = session.still(frame, self._model.spec.warmup_frames + 1)
             self._board.rewind()
             return self._handed_over([made])[0]
@@ -406,9 +408,11 @@ def _budget_ms(fps: float | None, deadline_ms: float | None) -> float | None:
     return None if fps is None else 1e3 / fps
 
 
-def _check_rgb(rgb: object) -> Rgb:
+def _check_rgb(rgb: object, alpha: Alpha | None) -> Rgb:
     if not isinstance(rgb, np.ndarray):
         raise ControlError(f"the picture is {brief(rgb)}; give a uint8 array [h w 3], RGB")
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
+    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
+        raise ControlError(f"the alpha is {alpha.dtype} {alpha.shape}; give uint8 {rgb.shape[:2]}")
     return np.ascontiguousarray(rgb)
