@@ -182,7 +182,8 @@ def straight(frame: Frame) -> np.ndarray:
 
 
 def _lifted(rgb: Rgb, share: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    return np.minimum(255, (rgb * np.uint16(255) + share // 2) // share)
+    lifted: NDArray[np.uint16] = np.minimum(255, (rgb * np.uint16(255) + share // 2) // share)
+    return lifted
 
 
 def _orientation_of(frame: av.VideoFrame) -> _Orientation:
