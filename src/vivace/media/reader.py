@@ -25,6 +25,7 @@ from vivace.errors import (
     SourceUnsupportedError,
 )
 from vivace.media.clock import Clock, exact
+from vivace.media.interlace import Deinterlacer
 from vivace.media.mailbox import Handoff
 from vivace.media.picture import Warn
 from vivace.redaction import redact_error
@@ -117,6 +118,7 @@ class VideoReader:
         if live and not self._decoder.codec.reorder:
             # To a decoder that reorders, low delay means that the order sent is the one to show.
             self._decoder.flags |= av.codec.context.Flags.low_delay
+        self._deinterlace = Deinterlacer(self.time_base, warn)
 
     @property
     def stamps_arrivals(self) -> bool:
@@ -155,13 +157,22 @@ class VideoReader:
         return max(1, round(1 / ((self.fps or 30.0) * float(self.time_base))))
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Yield decoded frames until the data end.
+        """Yield decoded frames until the data end, each a whole picture.
 
         Raises:
             SourceStalledError: nothing came within the container's read time-out.
             SourceLostError: the device or connection broke.
             DecodeError: too much damage in a row.
         """
+        try:
+            for frame in self._decoded():
+                yield from self._deinterlace(frame)
+        except SourceError:
+            yield from self._deinterlace.finish()
+            raise
+        yield from self._deinterlace.finish()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
         damaged_in_a_row = 0
         if self._arrivals is not None:
             # A daemon: a connection that hangs in its read must not keep the process alive.

@@ -1,0 +1,78 @@
+"""Whole pictures from interlaced ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.filter
+
+from vivace.media.clock import exact
+from vivace.media.picture import Warn, ignore
+
+_MIN_SIDE_PX = 4
+"""What bwdif looks at around a pixel."""
+
+
+class Deinterlacer:
+    """Rebuilds the lines of pictures that are two fields taken one after the other, by FFmpeg's bwdif.
+
+    Whether they are, each picture's own flag says; nothing is guessed from what it shows. Times, lengths and the number
+    of pictures stay. From the first interlaced picture on, one is held back, since bwdif looks at the next.
+    """
+
+    def __init__(self, time_base: Fraction, warn: Warn | None = None):
+        """Take pictures that count in `time_base`, and tell `warn` when the first interlaced one comes."""
+        self._time_base = time_base
+        self._warn = warn or ignore
+        self._graph: av.filter.Graph | None = None
+        self._form: tuple[int, int, str] | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        """Yield the pictures that are ready once `frame` has come."""
+        if self._graph is None:
+            if not frame.interlaced_frame or min(frame.width, frame.height) < _MIN_SIDE_PX:
+                yield frame
+                return
+            if self._form is None:
+                self._warn("the video is interlaced; it is deinterlaced (bwdif) before anything looks at it")
+        form = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or form != self._form:
+            yield from self.finish()
+            self._form = form
+            self._graph = _bwdif(frame, self._time_base)
+        frame.time_base = self._time_base
+        self._graph.vpush(frame)
+        yield from self._ready(self._graph)
+
+    def finish(self) -> Iterator[av.VideoFrame]:
+        """Yield what is held back."""
+        graph, self._graph = self._graph, None
+        if graph is not None:
+            graph.vpush(None)
+            yield from self._ready(graph)
+
+    def _ready(self, graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+        while True:
+            try:
+                picture: Any = graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            # bwdif counts in half units, since it could give a picture for each field.
+            ratio = exact(picture.time_base) / self._time_base
+            picture.pts, picture.duration = round(picture.pts * ratio), round((picture.duration or 0) * ratio)
+            picture.time_base = self._time_base
+            yield picture
+
+
+def _bwdif(frame: av.VideoFrame, time_base: Fraction) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
+    deinterlace = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+    sink = graph.add("buffersink")
+    source.link_to(deinterlace)
+    deinterlace.link_to(sink)
+    graph.configure()
+    return graph
