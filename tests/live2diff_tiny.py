@@ -8,9 +8,9 @@ from torch import Tensor
 
 from vivace.checkpoints.lora import UNET_PREFIX, LoraLayer, LoraStack
 from vivace.models.base import RuntimeInfo
+from vivace.models.live2diff.components import Components, StyleInfo
 from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.model import Live2DiffModel
-from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.prompts import ClipPrompts, HashTokenizer
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
@@ -54,10 +54,10 @@ def brightness(pictures: Tensor) -> Tensor:
     return pictures.mean(1) + 1
 
 
-def tiny_parts(
+def tiny_components(
     t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
-) -> Parts:
-    """Return parts whose every weight has a say."""
+) -> Components:
+    """Return components whose every weight has a say."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         unet, text = Live2DiffUNet(UNET).eval(), ClipText(TEXT).eval()
@@ -70,13 +70,13 @@ def tiny_parts(
         stack.add("felt", {name: LoraLayer(down, up, None)}, weight=lora_weight)
         loras = (stack,)
     prompts = ClipPrompts(HashTokenizer(TEXT.vocabulary), text)
-    look = Look("tiny", "A tiny random network.", "none", t_index, guidance)
-    return Parts(unet, Shrink(), brightness, prompts, look, loras)
+    style = StyleInfo("tiny", "A tiny random network.", "none", t_index, guidance)
+    return Components(unet, Shrink(), brightness, prompts, style, loras)
 
 
 def tiny_model(
     t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
 ) -> Live2DiffModel:
-    """Return a model of `tiny_parts`, run as it is written."""
-    parts = tiny_parts(t_index, guidance=guidance, lora_weight=lora_weight)
-    return Live2DiffModel(parts, open_device("cpu"), info=RuntimeInfo("eager", "CPU", "f32"))
+    """Return a model of `tiny_components`, run as it is written."""
+    components = tiny_components(t_index, guidance=guidance, lora_weight=lora_weight)
+    return Live2DiffModel(components, open_device("cpu"), info=RuntimeInfo("eager", "CPU", "f32"))

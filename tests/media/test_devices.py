@@ -17,13 +17,13 @@ import av
 import pytest
 
 from vivace.errors import SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
-from vivace.media.camera import Camera, find_camera, list_cameras, open_camera
+from vivace.media.camera import CameraDevice, find_camera, list_cameras, open_camera
 from vivace.media.device import DeviceSource
 from vivace.media.screen import open_screen
 
 from .clips import grey, write_clip
 
-CAMERAS = [Camera(0, "HD Webcam", "/dev/video0"), Camera(2, "Capture Card", "/dev/video2")]
+CAMERAS = [CameraDevice(0, "HD Webcam", "/dev/video0"), CameraDevice(2, "Capture Card", "/dev/video2")]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,10 @@ def test_linux_lists_one_camera_for_each_set_of_nodes(tmp_path: Path, monkeypatc
         (node / "name").write_text(f"{name}\n")
     (tmp_path / "v4l-subdev0").mkdir()
     monkeypatch.setattr("vivace.media.camera._PLATFORM", "linux")
-    assert list_cameras(tmp_path) == [Camera(0, "HD Webcam", "/dev/video0"), Camera(10, "Capture Card", "/dev/video10")]
+    assert list_cameras(tmp_path) == [
+        CameraDevice(0, "HD Webcam", "/dev/video0"),
+        CameraDevice(10, "Capture Card", "/dev/video10"),
+    ]
     assert list_cameras(tmp_path / "nowhere") == []
 
 
@@ -194,7 +197,7 @@ def test_a_driver_that_refuses_a_wish_is_asked_for_less(recording: bytes) -> Non
     device = Device(recording)
     asked: list[dict[str, str]] = []
 
-    def open_choosy(_camera: Camera, options: dict[str, str]) -> Any:
+    def open_choosy(_camera: CameraDevice, options: dict[str, str]) -> Any:
         asked.append(options)
         if options:
             raise av.error.ArgumentError(errno.EINVAL, "Invalid argument")
@@ -222,7 +225,7 @@ def test_a_driver_that_refuses_a_wish_is_asked_for_less(recording: bytes) -> Non
 def test_each_way_a_camera_refuses_has_its_error(error: Exception, kind: type[Exception]) -> None:
     tries = []
 
-    def refuse(_camera: Camera, options: dict[str, str]) -> Any:
+    def refuse(_camera: CameraDevice, options: dict[str, str]) -> Any:
         tries.append(options)
         raise error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vivace.media.audio import AudioTrack
-    from vivace.media.camera import Camera, list_cameras
+    from vivace.media.camera import CameraDevice, list_cameras
     from vivace.media.clock import Clock, Sleep
     from vivace.media.convert import cover, letterbox, resize
     from vivace.media.draw import caption, contact_sheet, side_by_side
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "audio": ("AudioTrack",),
-    "camera": ("Camera", "list_cameras"),
+    "camera": ("CameraDevice", "list_cameras"),
     "clock": ("Clock", "Sleep"),
     "convert": ("cover", "letterbox", "resize"),
     "size": ("fit_size",),
@@ -40,7 +40,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AudioTrack",
-    "Camera",
+    "CameraDevice",
     "Clock",
     "Frame",
     "NullSink",

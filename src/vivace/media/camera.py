@@ -27,11 +27,11 @@ _PLATFORM: str = sys.platform
 _SYSFS = Path("/sys/class/video4linux")
 
 Options = dict[str, str]
-CameraOpener = Callable[["Camera", Options], InputContainer]
+CameraOpener = Callable[["CameraDevice", Options], InputContainer]
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraDevice:
     """A camera of this machine."""
 
     number: int
@@ -42,7 +42,7 @@ class Camera:
     """For FFmpeg, e.g. `/dev/video0`."""
 
 
-def list_cameras(sysfs: Path = _SYSFS) -> list[Camera]:
+def list_cameras(sysfs: Path = _SYSFS) -> list[CameraDevice]:
     """Return the cameras of this machine, in the order of their numbers. `sysfs` is where Linux lists them."""
     if _PLATFORM.startswith("linux"):
         return _linux_cameras(sysfs)
@@ -56,14 +56,14 @@ def list_cameras(sysfs: Path = _SYSFS) -> list[Camera]:
     devices = [device for device in av.device.enumerate_input_devices(interface) if "video" in device.media_types]
     devices = [device for device in devices if not device.description.startswith("Capture screen")]
     return [
-        Camera(number, device.description, f"video={device.description}" if interface == "dshow" else device.name)
+        CameraDevice(number, device.description, f"video={device.description}" if interface == "dshow" else device.name)
         for number, device in enumerate(devices)
     ]
 
 
-def _linux_cameras(sysfs: Path) -> list[Camera]:
+def _linux_cameras(sysfs: Path) -> list[CameraDevice]:
     cameras = [
-        Camera(int(node[1]), _line(entry / "name") or entry.name, f"/dev/{entry.name}")
+        CameraDevice(int(node[1]), _line(entry / "name") or entry.name, f"/dev/{entry.name}")
         for entry in (sysfs.iterdir() if sysfs.is_dir() else ())
         # One camera has several nodes (pictures, metadata, …); pictures come from the one with index 0.
         if (node := re.fullmatch(r"video(\d+)", entry.name)) and _line(entry / "index") in ("", "0")
@@ -79,7 +79,7 @@ def _interface() -> str:
     return {"darwin": "avfoundation", "win32": "dshow"}.get(_PLATFORM, "v4l2")
 
 
-def find_camera(which: str, cameras: Sequence[Camera]) -> Camera:
+def find_camera(which: str, cameras: Sequence[CameraDevice]) -> CameraDevice:
     """Return the camera of that number, name or part of a name, or device path; the first for an empty text.
 
     Raises:
@@ -97,7 +97,7 @@ def find_camera(which: str, cameras: Sequence[Camera]) -> Camera:
             if matches(camera):
                 return camera
     if which.startswith("/dev/") and Path(which).exists():
-        return Camera(-1, which, which)
+        return CameraDevice(-1, which, which)
     there = "; ".join(f"camera:{camera.number} is {camera.name}" for camera in cameras)
     raise SourceNotFoundError(
         f"camera{':' + which if which else ''}: not found; "
@@ -117,7 +117,7 @@ def open_camera(
     fps: float | None = None,
     stall_timeout_s: float = STALL_TIMEOUT_S,
     clock: Clock = time.monotonic,
-    cameras: Sequence[Camera] | None = None,
+    cameras: Sequence[CameraDevice] | None = None,
     opener: CameraOpener | None = None,
 ) -> DeviceSource:
     """Open a camera; see `find_camera` for `which`.
@@ -159,5 +159,5 @@ def _requests(size: Size, fps: float) -> list[Options]:
     return [wish, {}]
 
 
-def _open(camera: Camera, options: Options) -> InputContainer:
+def _open(camera: CameraDevice, options: Options) -> InputContainer:
     return av.open(camera.address, mode="r", format=_interface(), options=options)

@@ -23,7 +23,7 @@ from vivace.bench.systems.subject import Subject
 from vivace.bench.systems.system import ModelSystem
 from vivace.errors import UsageError
 from vivace.models import LoadOptions
-from vivace.models.live2diff.motion import Clip
+from vivace.models.live2diff.motion import ClipContext
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -32,7 +32,7 @@ SIZE = (64, 64)
 
 def looked_into(**changes: object) -> Found:
     ours, plain = tiny_model(), tiny_model()
-    make_plain(plain.parts.unet)
+    make_plain(plain.components.unet)
     settings = {"size": SIZE, "frames": 20, "warmup_frames": 12, "budget_s": 5.0, **changes}
     job = replace(job_of(ModelSystem(ours), **settings), plain=AtHand(ModelSystem(plain), "plain eager"))
     return network(job, lambda *_: None)
@@ -70,7 +70,7 @@ def test_every_figure_is_there_finite_and_positive() -> None:
 
 
 def test_the_work_is_that_of_all_rows_at_the_size_measured() -> None:
-    cfg = tiny_model().parts.unet.cfg
+    cfg = tiny_model().components.unet.cfg
     tokens = len(tiny_model().encode_prompt("red").embeds)
     for size, rows in (((64, 64), (8, 8)), ((96, 64), (8, 12))):
         (found,) = (v.value for v in looked_into(size=size, frames=4, budget_s=1.0).values if v.metric == "unet_tflop")
@@ -118,8 +118,8 @@ def test_setting_anchors_is_among_the_steps_that_are_asked_for() -> None:
     runs = Runs(ModelSystem(model), request, render_loop(SIZE, 4), FakeClock())
     runs.warm_up(14, lambda done: None)
     clips: list[int] = []
-    handle = model.parts.unet.register_forward_pre_hook(
-        lambda _, inputs: clips.append(len(inputs[0])) if isinstance(inputs[4], Clip) else None
+    handle = model.components.unet.register_forward_pre_hook(
+        lambda _, inputs: clips.append(len(inputs[0])) if isinstance(inputs[4], ClipContext) else None
     )
     runs.anchoring_ms(runs.lag + 2)
     handle.remove()

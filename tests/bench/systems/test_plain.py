@@ -8,7 +8,7 @@ import torch
 from tolerance import near
 from vivace.bench.speed.flops import unet_flops
 from vivace.bench.systems.plain import PLAIN, make_plain
-from vivace.models.live2diff.motion import Clip, KvCache, Live
+from vivace.models.live2diff.motion import ClipContext, KvCache, StreamContext
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import join_windows, window_at
 
@@ -49,7 +49,9 @@ def test_the_plain_form_gives_the_same_numbers_and_leaves_the_same_cache() -> No
         latents, depth = torch.randn(2, 4, 4, 6, 5, generator=generator)
         text = torch.randn(4, 7, 8, generator=generator)
         timesteps = torch.tensor([399.0, 199.0] * 2)
-        first, second = (unet(latents, depth, timesteps, text, Live(caches[unet], window)) for unet in (ours, plain))
+        first, second = (
+            unet(latents, depth, timesteps, text, StreamContext(caches[unet], window)) for unet in (ours, plain)
+        )
         assert first.abs().max() > 0.1
         assert near(second, first)
     for one, other in zip(caches[ours], caches[plain], strict=True):
@@ -64,7 +66,7 @@ def test_the_plain_form_warms_up_as_ours_does() -> None:
     generator = torch.Generator().manual_seed(9)
     latents, depth = torch.randn(2, 8, 4, 6, 5, generator=generator)
     text = torch.randn(1, 7, 8, generator=generator)
-    first, second = (unet(latents, depth, torch.tensor([399.0]), text, Clip(8)) for unet in (ours, plain))
+    first, second = (unet(latents, depth, torch.tensor([399.0]), text, ClipContext(8)) for unet in (ours, plain))
     assert near(second, first)
 
 

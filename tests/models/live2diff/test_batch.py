@@ -16,7 +16,7 @@ from vivace.models.live2diff.anchors import AnchorClock
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.guidance import guide, residual_noise
-from vivace.models.live2diff.motion import Clip
+from vivace.models.live2diff.motion import ClipContext
 from vivace.models.live2diff.noise import Noise, draw_noise, shift_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, rolling_slots, scene_window
@@ -74,7 +74,7 @@ def test_the_first_frame_is_what_it_is_alone(batch: StreamBatch) -> None:
     for row in range(3):
         level = rows_of(state.settings.schedule, row, row + 1)
         x_t = add_noise(x0, state.settings.noise.row(row)[None], level)
-        noise = batch.unet(x_t, clip[1, :1], level.timesteps, prompt()[None], Clip(1))
+        noise = batch.unet(x_t, clip[1, :1], level.timesteps, prompt()[None], ClipContext(1))
         x0 = predict_x0(x_t, noise, level)
     assert (first - x0[0]).abs().max() <= TOLERANCE
 

@@ -20,7 +20,7 @@ from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, LoraStack, parse_l
 from vivace.diffusion.lcm import LcmSchedule, alphas_cumprod, lcm_timesteps, schedule_by_index, schedule_by_strength
 from vivace.models.live2diff.batch import LiveState, StreamBatch
 from vivace.models.live2diff.depth import depth_pictures
-from vivace.models.live2diff.motion import Clip, KvCache, Live, MotionModule
+from vivace.models.live2diff.motion import ClipContext, KvCache, MotionModule, StreamContext
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import Window, window_at
@@ -91,13 +91,13 @@ def test_the_motion_module_gives_the_recorded_features(golden: Golden) -> None:
             assert near(getattr(attention, f"{part}_table"), recorded)
     cache = KvCache(tuple(torch.zeros(2, 2, 6, 16, 64) for _ in attentions))
     for row in range(2):
-        output = module(case["warmup.input"][row, 0].transpose(0, 1), Clip(8, cache=cache, row=row))
+        output = module(case["warmup.input"][row, 0].transpose(0, 1), ClipContext(8, cache=cache, row=row))
         assert error(output, case["warmup.output"][row, 0].transpose(0, 1)) <= NETWORK
     for index, layer in enumerate(cache.layers):
         assert error(layer[..., :8, :], case[f"cache_after_warmup.attn{index}"]) <= NETWORK
         assert not layer[..., 8:, :].any()
     for call in range(32):
-        output = module(case["stream.input"][call, :, :, 0], Live([cache], recorded_window(case, call)))
+        output = module(case["stream.input"][call, :, :, 0], StreamContext([cache], recorded_window(case, call)))
         assert error(output, case["stream.output"][call, :, :, 0]) <= NETWORK, call
         if call == 8:
             assert error(cache.layers[0], case["cache_after_call08.attn0"]) <= NETWORK
@@ -137,7 +137,7 @@ def test_the_streaming_network_predicts_the_recorded_noise(golden: Golden, recor
     depth = case["warmup.depth"][0].transpose(0, 1)
     for row in range(2):
         latents = case["warmup.sample"][row, 0].transpose(0, 1)
-        context = Clip(8, cache=cache, row=row)
+        context = ClipContext(8, cache=cache, row=row)
         output = recorded_unet(latents, depth, case["timesteps"][row, None], case["text"], context)
         assert error(output, case["warmup.output"][row, 0].transpose(0, 1)) <= NETWORK
     assert error(fingerprint(cache), case["cache_fingerprint.after_warmup"]) <= NETWORK
@@ -146,7 +146,7 @@ def test_the_streaming_network_predicts_the_recorded_noise(golden: Golden, recor
     with stack:
         for call in range(20):
             latents, depth = case["stream.sample"][call, :, :, 0], case["stream.depth"][call, :, :, 0]
-            context = Live([cache], recorded_window(case, call))
+            context = StreamContext([cache], recorded_window(case, call))
             output = recorded_unet(latents, depth, case["timesteps"], text, context)
             # Parts first: the first one that is off says where an error comes from.
             for name in seen if call == 0 else ():

@@ -12,7 +12,7 @@ from vivace.diffusion.lcm import add_noise, predict_x0, rows_of, schedule_by_ind
 from vivace.errors import ControlError
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.controls import Guidance
-from vivace.models.live2diff.motion import Clip
+from vivace.models.live2diff.motion import ClipContext
 from vivace.models.live2diff.state import LiveState
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import ANCHORS, SLOTS, row_window, window_at
@@ -65,7 +65,7 @@ def test_streaming_equals_offline(batch: StreamBatch, tiny_unet: Live2DiffUNet, 
     for row in range(rows):
         level = rows_of(state.settings.schedule, row, row + 1)
         x_t = add_noise(x0, state.settings.noise.row(row).expand_as(x0), level)
-        noise = tiny_unet(x_t, depth, level.timesteps, text[None], Clip(SLOTS, visible=clip_visibility(SLOTS)))
+        noise = tiny_unet(x_t, depth, level.timesteps, text[None], ClipContext(SLOTS, visible=clip_visibility(SLOTS)))
         x0 = predict_x0(x_t, noise, level)
     assert len(streamed) == SLOTS
     assert (torch.stack(streamed) - x0).abs().max() <= TOLERANCE

@@ -1,4 +1,4 @@
-"""From files to parts: the whole path in miniature, and refusals that name what was expected."""
+"""From files to components: the whole path in miniature, and refusals that name what was expected."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
 from vivace.models.live2diff.choose import COMPILES, choose_mode, steps_of
+from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.detector import DETECTOR
-from vivace.models.live2diff.load import load_parts
-from vivace.models.live2diff.parts import Parts
+from vivace.models.live2diff.load import load_components
 from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import row_window
@@ -35,7 +35,7 @@ from vivace.runtime.torch.device import open_device
 CPU = torch.device("cpu")
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 UNET_FILE = f"{toy.SD}/unet/diffusion_pytorch_model.safetensors"
-Load = Callable[..., Parts]
+Load = Callable[..., Components]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def models(made: Path, tmp_path: Path) -> Path:
 def load(profile: Profile, models: Path, tmp_path: Path) -> Load:
     places = Places(models, tmp_path / "hub")
 
-    def load(dtype: torch.dtype = torch.float32, **options: object) -> Parts:
-        return load_parts(profile, LoadOptions(**options), CPU, dtype, places)
+    def load(dtype: torch.dtype = torch.float32, **options: object) -> Components:
+        return load_components(profile, LoadOptions(**options), CPU, dtype, places)
 
     return load
 
@@ -76,61 +76,63 @@ def change_of(path: Path, key: str, *, scale: float = 1.0) -> Tensor:
     return scale * (tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"])
 
 
-def weight(parts: Parts, key: str = QUERY) -> Tensor:
-    return parts.unet.state_dict()[f"{key}.weight"]
+def weight(components: Components, key: str = QUERY) -> Tensor:
+    return components.unet.state_dict()[f"{key}.weight"]
 
 
 # -- what is loaded ----------------------------------------------------------------------------------------------------
 
 
 def test_the_plain_style_is_the_base_with_motion_and_the_few_step_lora(load: Load, made: Path, models: Path) -> None:
-    parts = load()
+    components = load()
     base = toy.seeded(Live2DiffUNet, toy.UNET, 1).state_dict()
     few = made / "mirror/latent-consistency/lcm-lora-sdv1-5/pytorch_lora_weights.safetensors"
     touched = {key.removesuffix(".alpha") for key in load_file(few) if key.endswith(".alpha")}
-    for key, value in parts.unet.state_dict().items():
+    for key, value in components.unet.state_dict().items():
         layer = "lora_unet_" + key.removesuffix(".weight").replace(".", "_")
         if layer not in touched or key.endswith(".bias"):
             assert torch.equal(value, base[key]), key
     layer = "lora_unet_" + QUERY.replace(".", "_")
-    assert torch.equal(weight(parts), base[f"{QUERY}.weight"] + 0.5 * change_of(few, layer))
+    assert torch.equal(weight(components), base[f"{QUERY}.weight"] + 0.5 * change_of(few, layer))
     text = toy.seeded(ClipText, toy.TEXT, 1)
     assert torch.equal(
-        parts.prompts._encoder.text_model.final_layer_norm.weight, text.text_model.final_layer_norm.weight
+        components.prompts._encoder.text_model.final_layer_norm.weight, text.text_model.final_layer_norm.weight
     )
-    assert parts.look.t_index == (30, 40)
-    assert parts.look.name == "tiny/plain"
-    assert [stack.weights for stack in parts.loras] == [{}, {}]
-    table = parts.unet.temporal_attentions()[0]
+    assert components.style.t_index == (30, 40)
+    assert components.style.name == "tiny/plain"
+    assert [stack.weights for stack in components.loras] == [{}, {}]
+    table = components.unet.temporal_attentions()[0]
     assert torch.equal(table.k_table, table.to_k(table.pos_encoder.pe[0, :16]))
 
 
 def test_a_style_brings_base_lora_words_and_steps(load: Load, made: Path) -> None:
-    parts = load(style="painted")
+    components = load(style="painted")
     few = made / "mirror/latent-consistency/lcm-lora-sdv1-5/pytorch_lora_weights.safetensors"
     brush = made / "mirror" / toy.STYLE_LORA
     layer = next(key for key in load_file(brush) if key.startswith("lora_unet_") and "_attn1_to_q" in key).partition(
         "."
     )[0]
     key = next(
-        name for name, part in parts.unet.named_modules() if layer == "lora_unet_" + name.replace(".", "_") and part
+        name
+        for name, part in components.unet.named_modules()
+        if layer == "lora_unet_" + name.replace(".", "_") and part
     )
     base = toy.seeded(Live2DiffUNet, toy.UNET, 2).state_dict()[f"{key}.weight"]
     plain = base + 0.5 * change_of(few, layer)
-    assert near(weight(parts, key), plain + 0.7 * 0.5 * change_of(brush, layer))
+    assert near(weight(components, key), plain + 0.7 * 0.5 * change_of(brush, layer))
     as_published = load(style="painted", controls={"lora_scaling": "reference"})
     assert near(weight(as_published, key), plain + 0.7 * change_of(brush, layer))
-    for stack in parts.loras:
+    for stack in components.loras:
         assert stack.weights == {"brush": 0.7}
         stack.set_weights({"brush": 0})
-    assert torch.equal(weight(parts, key), plain)
+    assert torch.equal(weight(components, key), plain)
     assert torch.equal(
-        parts.prompts._encoder.state_dict()["text_model.encoder.layers.1.mlp.fc1.weight"],
+        components.prompts._encoder.state_dict()["text_model.encoder.layers.1.mlp.fc1.weight"],
         toy.seeded(ClipText, toy.TEXT, 2).state_dict()["text_model.encoder.layers.1.mlp.fc1.weight"],
     )
-    assert parts.look.t_index == (25, 34, 43)
-    assert parts.look.licence == "Apache-2.0; files of the style: unknown: read it where you get the file"
-    known, other = parts.prompts.encode_negative("sks"), parts.prompts.encode_negative("ska")
+    assert components.style.t_index == (25, 34, 43)
+    assert components.style.licence == "Apache-2.0; files of the style: unknown: read it where you get the file"
+    known, other = components.prompts.encode_negative("sks"), components.prompts.encode_negative("ska")
     assert not torch.equal(torch.from_numpy(known.embeds), torch.from_numpy(other.embeds))
 
 
@@ -138,14 +140,14 @@ def test_the_users_files_go_before_the_styles(load: Load, made: Path, tmp_path: 
     folder = made / "mirror" / toy.SD
     own = tmp_path / "brush.safetensors"
     shutil.copy(made / "mirror" / toy.STYLE_LORA, own)
-    parts = load(
+    components = load(
         style="painted", files={"base": str(folder)}, loras={str(own): 0.2}, controls={"clip_skip": 0}, steps=2
     )
-    assert parts.loras[0].weights == {"brush": 0.2}
-    assert parts.look.t_index == (25, 37)
+    assert components.loras[0].weights == {"brush": 0.2}
+    assert components.style.t_index == (25, 37)
     expected = toy.seeded(Live2DiffUNet, toy.UNET, 1).state_dict()["conv_norm_out.weight"]
-    assert torch.equal(parts.unet.state_dict()["conv_norm_out.weight"], expected)
-    assert parts.prompts._clip_skip == 0
+    assert torch.equal(components.unet.state_dict()["conv_norm_out.weight"], expected)
+    assert components.prompts._clip_skip == 0
     word = load(files={"word:felt": str(made / "mirror" / toy.WORD)}).prompts.encode_negative("felt")
     assert word.embeds.shape == (77, 16)
 
@@ -180,20 +182,22 @@ def test_the_cache_of_the_hub_does_as_well(profile: Profile, models: Path, tmp_p
         (cached / "refs").mkdir(parents=True)
         (cached / "refs" / "main").write_text("abc")
         shutil.move(models / repo, cached / "snapshots" / "abc")
-    parts = load_parts(profile, LoadOptions(), CPU, torch.float32, Places(tmp_path / "models", tmp_path / "hub"))
-    assert parts.look.name == "tiny/plain"
+    components = load_components(
+        profile, LoadOptions(), CPU, torch.float32, Places(tmp_path / "models", tmp_path / "hub")
+    )
+    assert components.style.name == "tiny/plain"
 
 
 def test_weights_have_the_type_asked_for_and_prompts_are_exact(load: Load) -> None:
-    parts = load(torch.bfloat16, style="painted")
-    assert {value.dtype for value in parts.unet.state_dict().values()} == {torch.bfloat16}
-    assert {value.dtype for value in parts.prompts._encoder.parameters()} == {torch.float32}
-    assert not any(value.requires_grad for value in parts.unet.parameters())
+    components = load(torch.bfloat16, style="painted")
+    assert {value.dtype for value in components.unet.state_dict().values()} == {torch.bfloat16}
+    assert {value.dtype for value in components.prompts._encoder.parameters()} == {torch.float32}
+    assert not any(value.requires_grad for value in components.unet.parameters())
     exact = load(style="painted")
     # One rounding, of the sum and not of its parts.
-    parts.loras[0].set_weights({"brush": 0})
+    components.loras[0].set_weights({"brush": 0})
     exact.loras[0].set_weights({"brush": 0})
-    assert torch.equal(weight(parts), weight(exact).bfloat16())
+    assert torch.equal(weight(components), weight(exact).bfloat16())
 
 
 def test_the_checkpoint_is_converted_once(load: Load, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,19 +221,19 @@ def test_the_checkpoint_is_converted_once(load: Load, models: Path, monkeypatch:
 def test_random_weights_need_no_files_and_follow_the_seed(profile: Profile, tmp_path: Path) -> None:
     nowhere = Places(tmp_path / "a", tmp_path / "b")
 
-    def parts(seed: int, **options: object) -> Parts:
+    def components(seed: int, **options: object) -> Components:
         chosen = LoadOptions(random_weights=True, seed=seed, **options)
-        return load_parts(profile, chosen, CPU, torch.float32, nowhere)
+        return load_components(profile, chosen, CPU, torch.float32, nowhere)
 
-    one, again, other = parts(1), parts(1), parts(2)
+    one, again, other = components(1), components(1), components(2)
     for key, value in one.unet.state_dict().items():
         assert torch.equal(value, again.unet.state_dict()[key]), key
     assert not torch.equal(weight(one), weight(other))
     assert (one.prompts.encode("ink").embeds == again.prompts.encode("ink").embeds).all()
-    assert len(parts(1, steps=4).look.t_index) == 4
-    skipping, whole = (parts(1, controls={"clip_skip": skip}).prompts.encode("ink").embeds for skip in (2, 0))
+    assert len(components(1, steps=4).style.t_index) == 4
+    skipping, whole = (components(1, controls={"clip_skip": skip}).prompts.encode("ink").embeds for skip in (2, 0))
     assert (skipping != whole).any()
-    assert type(parts(1, controls={"autoencoder": "full"}).autoencoder).__name__ == "FullAutoencoder"
+    assert type(components(1, controls={"autoencoder": "full"}).autoencoder).__name__ == "FullAutoencoder"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -240,7 +244,7 @@ def test_random_weights_stay_finite_at_any_depth(profile: Profile, dtype: torch.
         module.randomise(unet, 3)
         latents, depth = torch.randn(2, 1, 4, 16, 16).to(dtype)
         text = torch.randn(1, 77, 768).to(dtype)
-        context = module.motion.Clip(1)
+        context = module.motion.ClipContext(1)
         noise = unet(latents, depth, torch.tensor([399]), text, context)
     assert noise.isfinite().all()
     assert 0.05 < noise.float().std() < 20
@@ -393,10 +397,10 @@ def test_a_folder_that_is_no_model_is_refused(load: Load, tmp_path: Path) -> Non
 def test_a_whole_model_without_text_encoder_takes_the_usual_one(load: Load, models: Path) -> None:
     tensors = {key: value for key, value in load_file(models / toy.STYLE_BASE).items() if "cond_stage" not in key}
     save_file(tensors, models / toy.STYLE_BASE)
-    parts = load(style="painted", controls={"lora_scaling": "alpha"})
-    parts.loras[1].set_weights({"brush": 0})
+    components = load(style="painted", controls={"lora_scaling": "alpha"})
+    components.loras[1].set_weights({"brush": 0})
     expected = toy.seeded(ClipText, toy.TEXT, 1).text_model.final_layer_norm.weight
-    assert torch.equal(parts.prompts._encoder.text_model.final_layer_norm.weight, expected)
+    assert torch.equal(components.prompts._encoder.text_model.final_layer_norm.weight, expected)
     (models / TEXT_FILE).unlink()
     with pytest.raises(CheckpointError, match="has no text encoder"):
         load(style="painted")

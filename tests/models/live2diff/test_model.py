@@ -171,7 +171,7 @@ def test_a_perfect_prediction_gives_every_picture_back(
     monkeypatch.setattr(StreamBatch, "_predict", know)
     out = play(model, state, pictures)
     seen = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    expected = (model.parts.autoencoder.decode(model.parts.autoencoder.encode(seen)) + 1) * 127.5
+    expected = (model.components.autoencoder.decode(model.components.autoencoder.encode(seen)) + 1) * 127.5
     differences = np.stack(out).astype(float) - expected.permute(0, 2, 3, 1).numpy()[: len(out)]
     assert np.abs(differences).max() <= 1.0
 
@@ -297,7 +297,7 @@ def test_another_stream_does_not_take_a_lora_back() -> None:
     asking, other = model.open(SIZE), model.open(SIZE, seed=1)
     play(model, asking, pictures, options={"lora_felt": 0.1})
     play(model, other, pictures)
-    assert model.parts.loras[0].weights == {"felt": 0.1}
+    assert model.components.loras[0].weights == {"felt": 0.1}
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_too_little_memory_says_how_much_is_needed(model: Live2DiffModel, monkey
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(type(model.parts.unet), "open_cache", full)
+    monkeypatch.setattr(type(model.components.unet), "open_cache", full)
     with pytest.raises(CapacityError, match=r"needs \d.* MiB"):
         model.open(SIZE)
 

@@ -15,7 +15,7 @@ from tolerance import deviation, near
 from vivace.checkpoints.lora import UNET_PREFIX, LoraStack, parse_lora
 from vivace.models.live2diff import layers
 from vivace.models.live2diff.layers import Conv, Projections
-from vivace.models.live2diff.motion import Clip, KvCache, Live, TemporalAttention
+from vivace.models.live2diff.motion import ClipContext, KvCache, StreamContext, TemporalAttention
 from vivace.models.live2diff.ring import (
     HEADS,
     compiled_ring_attention,
@@ -137,7 +137,7 @@ def test_position_tables_stay_where_they_are(make_recorded_unet: MakeUNet) -> No
 def test_only_the_rows_own_slots_change_and_in_place(tiny_unet: Live2DiffUNet) -> None:
     cache, window = filled_cache(tiny_unet, 3), window_at(29, 3)
     before, places = [layer.clone() for layer in cache.layers], [layer.data_ptr() for layer in cache.layers]
-    tiny_unet(*inputs(3, 8), Live([cache], window))
+    tiny_unet(*inputs(3, 8), StreamContext([cache], window))
     assert [layer.data_ptr() for layer in cache.layers] == places
     assert len(set(window.slots.tolist())) == 3
     for old, new in zip(before, cache.layers, strict=True):
@@ -176,9 +176,9 @@ def test_streams_in_one_call_are_what_they_are_alone(tiny_unet: Live2DiffUNet) -
     windows = [window_at(call, n) for call, n in zip([2, 30, 9], rows, strict=True)]
     alone = [filled_cache(tiny_unet, n, seed) for seed, n in enumerate(rows)]
     together = [filled_cache(tiny_unet, n, seed) for seed, n in enumerate(rows)]
-    expected = [tiny_unet(*i, Live([c], w)) for i, c, w in zip(given, alone, windows, strict=True)]
+    expected = [tiny_unet(*i, StreamContext([c], w)) for i, c, w in zip(given, alone, windows, strict=True)]
     joined = (torch.cat(parts) for parts in zip(*given, strict=True))
-    found = tiny_unet(*joined, Live(together, join_windows(windows)))
+    found = tiny_unet(*joined, StreamContext(together, join_windows(windows)))
     assert (found - torch.cat(expected)).abs().max() <= ROUNDING
     for one, other in zip(alone, together, strict=True):
         assert all((a - b).abs().max() <= ROUNDING for a, b in zip(one.layers, other.layers, strict=True))
@@ -232,13 +232,13 @@ def test_a_compiled_ring_is_the_ring_for_any_number_of_rows_and_pixels(
     """One graph a width: the widths of the network are 32, 64 and 96."""
     unet = make_recorded_unet()
     cases = [(inputs(rows, 32), window_at(20, rows)) for rows in (2, 3, 4)]
-    expected = [unet(*given, Live([filled_cache(unet, len(given[2]))], window)) for given, window in cases]
+    expected = [unet(*given, StreamContext([filled_cache(unet, len(given[2]))], window)) for given, window in cases]
     unet.compile_ring()
     assert len(recorder) == 3
     for (given, window), noise in zip(cases, expected, strict=True):
         cache = filled_cache(unet, len(given[2]))
         places = [layer.data_ptr() for layer in cache.layers]
-        assert (unet(*given, Live([cache], window)) - noise).abs().max() <= ROUNDING
+        assert (unet(*given, StreamContext([cache], window)) - noise).abs().max() <= ROUNDING
         assert [layer.data_ptr() for layer in cache.layers] == places
     # The smallest level has one pixel, a size that no other shares.
     assert len(recorder) == 4
@@ -279,9 +279,9 @@ def test_a_convolution_as_a_product_is_the_convolution(stride: int, size: tuple[
 @torch.inference_mode()
 def test_the_order_in_memory_changes_nothing(make_recorded_unet: MakeUNet) -> None:
     unet = make_recorded_unet()
-    given, context = inputs(2, 32), Live([filled_cache(unet, 2)], window_at(20, 2))
+    given, context = inputs(2, 32), StreamContext([filled_cache(unet, 2)], window_at(20, 2))
     expected = unet(*given, context)
-    found = unet.to(memory_format=torch.channels_last)(*given, Live([filled_cache(unet, 2)], window_at(20, 2)))
+    found = unet.to(memory_format=torch.channels_last)(*given, StreamContext([filled_cache(unet, 2)], window_at(20, 2)))
     assert (found - expected).abs().max() <= ROUNDING
 
 
@@ -290,11 +290,11 @@ def test_half_precision_stays_near(make_recorded_unet: MakeUNet) -> None:
     """bf16 keeps eight bits: a relative error of 2^-9 an operation, of which there are hundreds in a row."""
     unet = make_recorded_unet()
     given, window = inputs(2, 32), window_at(20, 2)
-    expected = unet(*given, Live([filled_cache(unet, 2)], window))
+    expected = unet(*given, StreamContext([filled_cache(unet, 2)], window))
     unet = unet.to(torch.bfloat16).to(memory_format=torch.channels_last)
     latents, depth, timesteps, text = given
     halved = (latents.bfloat16(), depth.bfloat16(), timesteps, text.bfloat16())
-    found = unet(*halved, Live([filled_cache(unet, 2)], window)).float()
+    found = unet(*halved, StreamContext([filled_cache(unet, 2)], window)).float()
     relative = (found - expected).square().mean().sqrt() / expected.square().mean().sqrt()
     assert relative <= 0.05
 
@@ -304,9 +304,9 @@ def test_a_clip_and_a_stream_agree_on_what_is_cached(tiny_unet: Live2DiffUNet) -
     """The first frame of a clip of one, and a live row that sees only its own slot, are the same frame."""
     given = inputs(1, 8)
     clip, live = tiny_unet.open_cache(1, H, W), tiny_unet.open_cache(1, H, W)
-    expected = tiny_unet(*given, Clip(1, cache=clip, row=0))
+    expected = tiny_unet(*given, ClipContext(1, cache=clip, row=0))
     only = torch.arange(SLOTS)[None] == 0
-    found = tiny_unet(*given, Live([live], Window(only, torch.arange(SLOTS)[None], torch.tensor([0]))))
+    found = tiny_unet(*given, StreamContext([live], Window(only, torch.arange(SLOTS)[None], torch.tensor([0]))))
     assert (found - expected).abs().max() <= ROUNDING
     assert all((a - b).abs().max() <= ROUNDING for a, b in zip(clip.layers, live.layers, strict=True))
     assert all(isinstance(attention, TemporalAttention) for attention in tiny_unet.temporal_attentions())

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vivace.bench.systems.plain import make_plain
-from vivace.models.live2diff.motion import Live
+from vivace.models.live2diff.motion import StreamContext
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import window_at
 
@@ -30,7 +30,10 @@ def unet_flops(cfg: UNetConfig, latents: Sequence[int], text: Sequence[int]) -> 
     with torch.device("meta"):
         unet = Live2DiffUNet(cfg)
         make_plain(unet)
-        pictures, context = torch.empty(*latents), Live([unet.open_cache(rows, height, width)], window_at(0, rows))
+        pictures, context = (
+            torch.empty(*latents),
+            StreamContext([unet.open_cache(rows, height, width)], window_at(0, rows)),
+        )
         with FlopCounterMode(display=False) as counter:
             unet(pictures, pictures, torch.empty(rows), torch.empty(*text), context)
     return int(counter.get_total_flops())

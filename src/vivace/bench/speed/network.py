@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from vivace.models.base import StreamModel
-    from vivace.models.live2diff.parts import Parts
+    from vivace.models.live2diff.components import Components
     from vivace.models.live2diff.unet import Live2DiffUNet
     from vivace.runtime.torch.stages import StageTimer
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         timer: StageTimer
 
         @property
-        def parts(self) -> Parts:
+        def components(self) -> Components:
             """The weights."""
 
 
@@ -73,7 +73,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
 
     plain_system = job.plain.load()
     plain = Runs(plain_system, request, pictures, clock, PLAIN_OPTIONS)
-    with SeenCall(plain.model.parts.unet) as seen:
+    with SeenCall(plain.model.components.unet) as seen:
         plain.warm_up(PLAIN_WARMUP_STEPS + plain.lag, lambda _: report(warmup, total))
     take_turns(ours, plain, frames, budget_s, lambda done: report(warmup + done, total))
     hitch_ms = ours.anchoring_ms(ours.lag + 2)
@@ -125,7 +125,7 @@ class Runs:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.model.parts.unet.conv_in.weight.device
+        return self.model.components.unet.conv_in.weight.device
 
     def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
         """Take steps that are not timed."""

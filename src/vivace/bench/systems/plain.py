@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vivace.bench.systems.system import LiveSystem, ModelSystem, describe
 from vivace.models import LoadOptions, load_model
 from vivace.models.live2diff.layers import Gate
-from vivace.models.live2diff.motion import Context, Live, TemporalAttention
+from vivace.models.live2diff.motion import Context, StreamContext, TemporalAttention
 from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.unet import Attention, SelfAttention, SpatialTransformer, TextAttention
 
@@ -32,7 +32,7 @@ class PlainTemporalAttention(TemporalAttention):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Attend over frames: `x [r p f c]`."""
-        if not isinstance(context, Live):
+        if not isinstance(context, StreamContext):
             return super().forward(x, context)
         visible, positions, slots = context.window
         q = self.to_q(x) + self.q_table[positions.gather(1, slots[:, None])][:, :, None]
@@ -132,7 +132,7 @@ def open_plain(
     on_gpu = torch.cuda.is_available() if chosen.device is None else chosen.device != "cpu"
     chosen = replace(chosen, precision="f16" if on_gpu else "f32")
     loaded = cast("DiffusionModel", load_model(model, runtime="eager", threads=threads, options=chosen))
-    for part in (loaded.parts.unet, loaded.parts.autoencoder, loaded.parts.detector):
+    for part in (loaded.components.unet, loaded.components.autoencoder, loaded.components.detector):
         if isinstance(part, nn.Module):
             make_plain(part)
     return ModelSystem(loaded, about=f"as published without TensorRT, {describe(loaded)}")

@@ -10,7 +10,7 @@ From the outside in:
 | `window`, `noise`, `guidance` | which slots a row sees; what frames are noised with; residual guidance |
 | `unet`, `motion`, `ring`, `layers`, `kernels` | the network, its motion modules, the KV ring they attend to |
 | `autoencoder`, `detector`, `depth`, `prompts`, `text` | pictures, depth and prompts in and out |
-| `profile`, `load`, `checkpoint`, `parts` | from the public files to a model that runs |
+| `profile`, `load`, `checkpoint`, `components` | from the public files to a model that runs |
 
 Recorded runs of the reference hold the network, the loop and the files' conventions in the tests.
 """

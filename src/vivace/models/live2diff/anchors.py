@@ -20,13 +20,13 @@ from torch import Tensor
 
 from vivace.diffusion.lcm import LcmSchedule, add_noise, predict_x0, rows_of
 from vivace.models.live2diff.guidance import guide, residual_noise
-from vivace.models.live2diff.motion import Clip, KvCache
+from vivace.models.live2diff.motion import ClipContext, KvCache
 from vivace.models.live2diff.window import ANCHORS, ROLLING, SLOTS, rolling_slots
 
 SETTLED_FRAMES = ROLLING
 """A change has settled when it has stood for so many frames: the window then holds nothing older."""
 
-Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], Tensor]
+Predict = Callable[[Tensor, Tensor, Tensor, Tensor, ClipContext], Tensor]
 """Of the network: `x_t`, depth, timesteps, text, context to noise."""
 
 
@@ -109,10 +109,10 @@ class AnchorClip:
         if self.guidance is not None and self.origin is None:
             self.origin = self.latents
             if self.negative is not None:
-                last = Clip(ANCHORS, cache=cache, row=len(self.schedule))
+                last = ClipContext(ANCHORS, cache=cache, row=len(self.schedule))
                 predicted = predict(x_t, self.depth, level.timesteps, self.negative[None], last)
                 self.origin = predict_x0(x_t, predicted, level)
-        context = Clip(ANCHORS, cache=cache, row=self.row)
+        context = ClipContext(ANCHORS, cache=cache, row=self.row)
         predicted = predict(x_t, self.depth, level.timesteps, self.text[None], context)
         if self.guidance is not None and self.origin is not None:
             residual = residual_noise(x_t, self.origin, level.sqrt_alpha, level.sqrt_beta)

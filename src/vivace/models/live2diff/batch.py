@@ -28,9 +28,9 @@ from vivace.errors import ControlError
 from vivace.models.live2diff.anchors import AnchorClip, AnchorCopy
 from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.guidance import guide, residual_noise
-from vivace.models.live2diff.motion import Context, KvCache, Live
+from vivace.models.live2diff.motion import Context, KvCache, StreamContext
 from vivace.models.live2diff.noise import Noise, Shift, draw_noise
-from vivace.models.live2diff.state import RECENT, InsideFrame, Level, LiveState, Settings, levels_of
+from vivace.models.live2diff.state import RECENT, FrameSettings, InsideFrame, LiveState, NoiseLevel, levels_of
 from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
 
@@ -59,7 +59,7 @@ class StreamBatch:
         dtype = self.unet.conv_in.weight.dtype
         with torch.device("meta"):
             cache = KvCache(tuple(torch.empty(shape, dtype=dtype) for shape in shapes))
-            settings = Settings(schedule, levels_of(schedule), Noise(torch.empty(len(schedule), 4, height, width)))
+            settings = FrameSettings(schedule, levels_of(schedule), Noise(torch.empty(len(schedule), 4, height, width)))
             text = (tokens, self.unet.cfg.text_channels)
             return LiveState.allocate(settings, guidance, cache, height, width, text).nbytes
 
@@ -77,7 +77,7 @@ class StreamBatch:
         rows = len(schedule)
         cache = self.unet.open_cache(rows + (guidance == "initialize"), height, width)
         noise = Noise(draw_noise(seed, rows, height, width).to(self.device))
-        settings = Settings(schedule, levels_of(schedule), noise)
+        settings = FrameSettings(schedule, levels_of(schedule), noise)
         with self.device:
             text = (tokens, self.unet.cfg.text_channels)
             state = LiveState.allocate(settings, guidance, cache, height, width, text)
@@ -167,7 +167,7 @@ class StreamBatch:
         x_t = torch.cat([_extra(state.latents, state) for state in states])
         depth = torch.cat([_extra(state.depth, state) for state in states])
         text = torch.cat([_prompts(state) for state in states])
-        context = Live([state.cache for state in states], join_windows([_window(state) for state in states]))
+        context = StreamContext([state.cache for state in states], join_windows([_window(state) for state in states]))
         predicted = self._predict(x_t, depth, timesteps, text, context)
         results, start = [], 0
         for state in states:
@@ -236,7 +236,7 @@ class StreamBatch:
 
 def _levels(state: LiveState) -> LcmSchedule:
     """Return the levels of the table's rows."""
-    return LcmSchedule(*(state.levels[:, column] for column in range(len(Level._fields))))
+    return LcmSchedule(*(state.levels[:, column] for column in range(len(NoiseLevel._fields))))
 
 
 def _extra(rows: Tensor, state: LiveState) -> Tensor:
@@ -257,7 +257,7 @@ def _move_down(state: LiveState, predicted: Tensor) -> tuple[Tensor, Tensor]:
     """Turn predictions into pictures, noise those that have rows before them, and move everything down by one."""
     rows, x_t, noise = state.rows, state.latents, predicted[: state.rows]
     schedule = rows_of(_levels(state), 0, rows)
-    sqrt_alpha, sqrt_beta, scale, delta = state.levels[:rows, len(Level._fields) :, None, None, None].unbind(1)
+    sqrt_alpha, sqrt_beta, scale, delta = state.levels[:rows, len(NoiseLevel._fields) :, None, None, None].unbind(1)
     if state.guidance != "none":
         if state.guidance == "initialize":
             state.origin[:1] = predict_x0(x_t[:1], predicted[rows:], rows_of(schedule, 0, 1))

@@ -38,13 +38,13 @@ from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.choose import choose_mode, choose_precision, steps_of
+from vivace.models.live2diff.components import Components, StyleInfo
 from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
 from vivace.models.live2diff.family import FAMILY
 from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.model import Live2DiffModel
-from vivace.models.live2diff.parts import Look, Parts
 from vivace.models.live2diff.profile import Live2DiffProfile, Live2DiffStyle
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.randomise import randomise
@@ -94,11 +94,11 @@ class Widths:
         Raises:
             UsageError: a part or a width that does not exist.
         """
-        parts = {"unet": UNetConfig, "text": TextConfig, "tiny": TinyConfig, "full": FullConfig}
-        parts |= {"detector": DetectorConfig}
-        if unknown := profile.network.keys() - parts.keys():
+        components = {"unet": UNetConfig, "text": TextConfig, "tiny": TinyConfig, "full": FullConfig}
+        components |= {"detector": DetectorConfig}
+        if unknown := profile.network.keys() - components.keys():
             raise UsageError(f"profile {profile.name!r}: network has no part {min(unknown)!r}")
-        return cls(**{name: _config(kind, profile, name) for name, kind in parts.items()})
+        return cls(**{name: _config(kind, profile, name) for name, kind in components.items()})
 
 
 def _config(kind: type[ConfigT], profile: Live2DiffProfile, part: str) -> ConfigT:
@@ -134,23 +134,23 @@ def _load(
         torch.set_num_threads(threads)
     precision = options.precision or choose_precision(device.torch)
     mode, notes = choose_mode(runtime, device.torch)
-    parts = load_parts(profile, options, device.torch, DTYPES[precision])
+    components = load_components(profile, options, device.torch, DTYPES[precision])
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
     info = RuntimeInfo("eager" if mode == "eager" else "compiled", name, precision, notes)
     if mode == "compiled":
         # On a CPU a compiler takes minutes for whole steps, and gains with one part alone.
-        parts.unet.compile_ring()
+        components.unet.compile_ring()
         mode = "eager"
-    return Live2DiffModel(parts, device, info=info, mode=mode)
+    return Live2DiffModel(components, device, info=info, mode=mode)
 
 
-def load_parts(
+def load_components(
     profile: Live2DiffProfile,
     options: LoadOptions,
     device: torch.device,
     dtype: torch.dtype,
     places: Places | None = None,
-) -> Parts:
+) -> Components:
     """Load the weights of a model onto a device.
 
     Raises:
@@ -162,7 +162,7 @@ def load_parts(
     options = replace(options, controls=FAMILY.settle(options.controls))
     _check_options(options)
     if options.random_weights:
-        return _random_parts(profile, style, options, widths, device, dtype)
+        return _random_components(profile, style, options, widths, device, dtype)
     places = places or Places.of_this_machine()
     given, words = _given(options)
     if "unet" in given:
@@ -200,25 +200,25 @@ def load_parts(
         clip_skip=_clip_skip(style, options),
         inversions={word: read_inversion(path)[1] for word, path in words.items()},
     )
-    return Parts(
+    return Components(
         unet=unet,
         autoencoder=_autoencoder(paths, options, widths).place(device, dtype),
         detector=load_detector(paths["detector"], widths.detector).place(device, dtype),
         prompts=prompts,
-        look=_look(profile, style, options),
+        style=_style_info(profile, style, options),
         loras=stacks,
     )
 
 
-def _random_parts(
+def _random_components(
     profile: Live2DiffProfile,
     style: Live2DiffStyle,
     options: LoadOptions,
     widths: Widths,
     device: torch.device,
     dtype: torch.dtype,
-) -> Parts:
-    """Return parts of full size with random weights: as fast as the real ones, and good for nothing else."""
+) -> Components:
+    """Return components of full size with random weights: as fast as the real ones, and good for nothing else."""
     unet = randomise(empty(Live2DiffUNet, widths.unet, device, dtype), options.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -226,7 +226,7 @@ def _random_parts(
         full = options.controls["autoencoder"] == "full"
         autoencoder = autoencoders.FullAutoencoder(widths.full) if full else autoencoders.TinyAutoencoder(widths.tiny)
         detector = DepthDetector(widths.detector)
-    return Parts(
+    return Components(
         unet=unet,
         autoencoder=autoencoder.place(device, dtype),
         detector=detector.place(device, dtype),
@@ -236,7 +236,7 @@ def _random_parts(
             template=style.prompt,
             clip_skip=_clip_skip(style, options),
         ),
-        look=_look(profile, style, options),
+        style=_style_info(profile, style, options),
         loras=(LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX)),
     )
 
@@ -256,8 +256,8 @@ def empty(kind: type[ModuleT], cfg: Any, device: torch.device, dtype: torch.dtyp
 # -- choices -----------------------------------------------------------------------------------------------------------
 
 
-def _look(profile: Live2DiffProfile, style: Live2DiffStyle, options: LoadOptions) -> Look:
-    return Look(
+def _style_info(profile: Live2DiffProfile, style: Live2DiffStyle, options: LoadOptions) -> StyleInfo:
+    return StyleInfo(
         name=f"{profile.name}/{style.name}",
         summary=style.summary,
         licence="; ".join([profile.licence, *sorted({f"files of the style: {spec.licence}" for spec in style.files})]),

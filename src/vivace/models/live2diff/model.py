@@ -14,9 +14,9 @@ from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index,
 from vivace.errors import CapacityError, ControlError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult, StreamModel
 from vivace.models.live2diff.batch import StreamBatch
+from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.controls import LORA_OPTION, options_of
 from vivace.models.live2diff.noise import shift_of
-from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
 from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
@@ -37,14 +37,14 @@ class Live2DiffModel(StreamModel[StreamState]):
     device's turn. On a CPU all of it happens in the device's thread, whoever asks.
     """
 
-    def __init__(self, parts: Parts, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
-        """Serve `parts`, which are on `device`; `mode` is how their steps are run."""
-        self._parts = parts
-        self._batch = StreamBatch(parts.unet)
+    def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
+        """Serve `components`, which are on `device`; `mode` is how their steps are run."""
+        self._components = components
+        self._batch = StreamBatch(components.unet)
         self._device = device
         self._mode = mode
         self._info = info
-        self._lora_weights = {name: weight for stack in parts.loras for name, weight in stack.weights.items()}
+        self._lora_weights = {name: weight for stack in components.loras for name, weight in stack.weights.items()}
         self._lora_defaults = dict(self._lora_weights)
         self._weights_version = 0
         self._tokens = len(self._encode_negative("").embeds)
@@ -68,18 +68,18 @@ class Live2DiffModel(StreamModel[StreamState]):
         return self._device
 
     @property
-    def parts(self) -> Parts:
+    def components(self) -> Components:
         """The weights."""
-        return self._parts
+        return self._components
 
     def _describe(self) -> ModelSpec:
-        look = self._parts.look
-        steps = len(look.t_index)
+        style = self._components.style
+        steps = len(style.t_index)
         return ModelSpec(
-            name=look.name,
+            name=style.name,
             family="live2diff",
-            summary=look.summary,
-            licence=look.licence,
+            summary=style.summary,
+            licence=style.licence,
             size_multiple=SIZE_MULTIPLE_PX,
             min_size=(MIN_SIDE_PX, MIN_SIDE_PX),
             max_size=(MAX_SIDE_PX, MAX_SIDE_PX),
@@ -90,16 +90,16 @@ class Live2DiffModel(StreamModel[StreamState]):
             denoising_steps=(steps,),
             efforts=(1.0,),
             conditions=("prompt", "strength"),
-            default_strength=1 - look.t_index[0] / ORIGINAL_STEPS,
+            default_strength=1 - style.t_index[0] / ORIGINAL_STEPS,
             resets_in_flight=True,
-            options=options_of(look.guidance, self._lora_defaults),
+            options=options_of(style.guidance, self._lora_defaults),
         )
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
-        guidance = self._parts.look.guidance
+        guidance = self._components.style.guidance
         live = self._batch.nbytes(self._schedule(None), *latent_size(size), guidance=guidance, tokens=self._tokens)
         return live + picture_nbytes(size)
 
@@ -115,12 +115,14 @@ class Live2DiffModel(StreamModel[StreamState]):
     def _open(self, size: tuple[int, int], seed: int) -> StreamState:
         self._spec.check_size(size)
         height, width = latent_size(size)
-        guidance = self._parts.look.guidance
+        guidance = self._components.style.guidance
         with self._on_device(size):
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
-            state = StreamState(self._parts, self._batch, live, size, self._device, mode=self._mode, timer=self.timer)
+            state = StreamState(
+                self._components, self._batch, live, size, self._device, mode=self._mode, timer=self.timer
+            )
             state.prepare()
             state.seed = seed
             if guidance == "initialize":
@@ -129,14 +131,14 @@ class Live2DiffModel(StreamModel[StreamState]):
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
-        return self._device.call(self._parts.prompts.encode, text)
+        return self._device.call(self._components.prompts.encode, text)
 
     def encode_control(self, name: str, value: str) -> Prompt:  # noqa: ARG002  (there is one)
         """Encode a negative prompt."""
         return self._encode_negative(value)
 
     def _encode_negative(self, text: str) -> Prompt:
-        return self._device.call(self._parts.prompts.encode_negative, text)
+        return self._device.call(self._components.prompts.encode_negative, text)
 
     def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by one frame; nothing comes out while the first frame is inside.
@@ -238,12 +240,12 @@ class Live2DiffModel(StreamModel[StreamState]):
             weight = asked.get(option, default)
             if weight == before.get(option, default) or weight == self._lora_weights[name]:
                 continue
-            for stack in self._parts.loras:
+            for stack in self._components.loras:
                 if name in stack.weights:
                     stack.set_weights({name: weight})
             self._lora_weights[name] = weight
             self._weights_version += 1
-            self._parts.prompts.forget()
+            self._components.prompts.forget()
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -251,7 +253,7 @@ class Live2DiffModel(StreamModel[StreamState]):
         return torch.tensor(embeds, device=self._device.torch)
 
     def _schedule(self, strength: float | None) -> LcmSchedule:
-        t_index = self._parts.look.t_index
+        t_index = self._components.style.t_index
         return schedule_by_index(t_index if strength is None else t_index_at(t_index, strength))
 
     @contextmanager

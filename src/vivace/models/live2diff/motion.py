@@ -47,7 +47,7 @@ class KvCache:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ClipContext:
     """A few frames at once, at positions 0, 1, …; each of `r` rows in the batch is a clip of its own."""
 
     frames: int
@@ -60,7 +60,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class StreamContext:
     """One new frame a row, against the caches of one or several streams."""
 
     caches: Sequence[KvCache]
@@ -74,7 +74,7 @@ class Live:
         return 1
 
 
-Context = Clip | Live
+Context = ClipContext | StreamContext
 
 
 def position_vectors(entries: int, channels: int) -> Tensor:
@@ -142,10 +142,10 @@ class TemporalAttention(Projections):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Attend over frames: `x [r p f c]`."""
         qkv = F.linear(x, self.fused)
-        mixed = self._clip(qkv, context) if isinstance(context, Clip) else self._live(qkv, context)
+        mixed = self._clip(qkv, context) if isinstance(context, ClipContext) else self._live(qkv, context)
         return self.to_out[0](mixed)
 
-    def _clip(self, qkv: Tensor, clip: Clip) -> Tensor:
+    def _clip(self, qkv: Tensor, clip: ClipContext) -> Tensor:
         frames = clip.frames
         if clip.cache is not None:
             ring, (_, k, v) = clip.cache.layers[self.layer][clip.row], qkv[0].chunk(3, -1)
@@ -155,7 +155,7 @@ class TemporalAttention(Projections):
         q, k, v = heads.unbind(-2)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=clip.visible).transpose(2, 3).flatten(-2)
 
-    def _live(self, qkv: Tensor, live: Live) -> Tensor:
+    def _live(self, qkv: Tensor, live: StreamContext) -> Tensor:
         mixed, start = [], 0
         for cache in live.caches:
             ring = cache.layers[self.layer]

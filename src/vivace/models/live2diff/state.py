@@ -23,7 +23,7 @@ NO_GUIDANCE = (1.0, 1.0)
 _WINDOW_COLUMNS = 2 * SLOTS + 1
 
 
-class Level(NamedTuple):
+class NoiseLevel(NamedTuple):
     """One row of a schedule as plain numbers."""
 
     timestep: float
@@ -33,18 +33,18 @@ class Level(NamedTuple):
     c_out: float
 
 
-def levels_of(schedule: LcmSchedule) -> tuple[Level, ...]:
+def levels_of(schedule: LcmSchedule) -> tuple[NoiseLevel, ...]:
     """Return the rows of a schedule as plain numbers."""
     columns = (schedule.timesteps, schedule.sqrt_alpha, schedule.sqrt_beta, schedule.c_skip, schedule.c_out)
-    return tuple(Level(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return tuple(NoiseLevel(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settings:
+class FrameSettings:
     """What a frame is made with; moves down the rows with it."""
 
     schedule: LcmSchedule
-    levels: tuple[Level, ...]
+    levels: tuple[NoiseLevel, ...]
     noise: Noise
     shift: Shift = (0, 0)
     """How far the noise has moved, in latents down and right."""
@@ -58,7 +58,7 @@ class InsideFrame:
 
     number: int
     """In its scene, from 0."""
-    settings: Settings
+    settings: FrameSettings
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class LiveState:
     With guidance by a negative prompt there is one row more in the cache and in the tables than there are steps.
     """
 
-    settings: Settings
+    settings: FrameSettings
     """Of the frames to come."""
     guidance: Guidance
     entering: Tensor
@@ -110,7 +110,7 @@ class LiveState:
 
     @classmethod
     def allocate(
-        cls, settings: Settings, guidance: Guidance, cache: KvCache, height: int, width: int, text: tuple[int, int]
+        cls, settings: FrameSettings, guidance: Guidance, cache: KvCache, height: int, width: int, text: tuple[int, int]
     ) -> LiveState:
         """Return an empty state on the present device; `text` is the shape of a prompt's embedding."""
         rows = len(settings.levels)
@@ -127,7 +127,7 @@ class LiveState:
             text=torch.zeros(rows, *text),
             negative=torch.zeros(text),
             finished=torch.zeros(frames[1:]),
-            levels=torch.zeros(table_rows, len(Level._fields) + 4),
+            levels=torch.zeros(table_rows, len(NoiseLevel._fields) + 4),
             tables=torch.zeros(table_rows, _WINDOW_COLUMNS, dtype=torch.int64),
             recent=torch.zeros(2, RECENT.slots, *frames[1:]),
             cache=cache,

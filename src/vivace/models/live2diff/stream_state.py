@@ -1,4 +1,4 @@
-"""The way of a picture through the parts: encode, look at its depth, denoise, decode.
+"""The way of a picture through the components: encode, look at its depth, denoise, decode.
 
     rgb ─▶ encode ─▶ latents ─┐
      └───▶ depth ──▶ encode ──┴─▶ stream batch ─▶ decode ─▶ rgb, t - 1 frames later
@@ -22,9 +22,9 @@ from vivace.errors import StepError
 from vivace.models.base import Prompt
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.live2diff.batch import StreamBatch
+from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.depth import RunningBounds, depth_pictures
 from vivace.models.live2diff.noise import LATENT_PX
-from vivace.models.live2diff.parts import Parts
 from vivace.models.live2diff.state import LiveState
 from vivace.runtime.torch.device import TorchDevice
 from vivace.runtime.torch.graphs import WARM_UP_CALLS, Mode, Program
@@ -50,7 +50,7 @@ class StepBuffers:
     until Python looks for such circles.
     """
 
-    def __init__(self, parts: Parts, batch: StreamBatch, live: LiveState, size: tuple[int, int]) -> None:
+    def __init__(self, components: Components, batch: StreamBatch, live: LiveState, size: tuple[int, int]) -> None:
         """Allocate the buffers for pictures of `(width, height)` px."""
         width, height = size
         self.live = live
@@ -58,19 +58,19 @@ class StepBuffers:
         self.rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=batch.device)
         self.painted = torch.zeros_like(self.rgb)
         self.finite = torch.ones((), dtype=torch.bool, device=batch.device)
-        self._parts, self._batch = parts, batch
+        self._components, self._batch = components, batch
 
     def _pictures(self) -> Tensor:
         return self.rgb.permute(2, 0, 1)[None].float() / 127.5 - 1
 
     def encode(self) -> None:
         """Encode the picture."""
-        self.live.entering[0].copy_(self._parts.autoencoder.encode(self._pictures())[0])
+        self.live.entering[0].copy_(self._components.autoencoder.encode(self._pictures())[0])
 
     def depth(self) -> None:
-        """Look at the picture's depth, and encode that."""
-        grey = depth_pictures(self._pictures(), self._parts.detector, bounds=self.bounds)
-        self.live.entering[1].copy_(self._parts.autoencoder.encode(grey)[0])
+        """StyleInfo at the picture's depth, and encode that."""
+        grey = depth_pictures(self._pictures(), self._components.detector, bounds=self.bounds)
+        self.live.entering[1].copy_(self._components.autoencoder.encode(grey)[0])
 
     def denoise(self) -> None:
         """Run the stream batch."""
@@ -79,7 +79,7 @@ class StepBuffers:
     def decode(self) -> None:
         """Decode the frame that left the last row."""
         finished = self.live.finished
-        picture = self._parts.autoencoder.decode(finished[None])[0].float()
+        picture = self._components.autoencoder.decode(finished[None])[0].float()
         self.finite.copy_(torch.isfinite(picture).all())
         self.painted.copy_(((picture.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0))
 
@@ -89,7 +89,7 @@ class StreamState:
 
     def __init__(
         self,
-        parts: Parts,
+        components: Components,
         batch: StreamBatch,
         live: LiveState,
         size: tuple[int, int],
@@ -110,7 +110,7 @@ class StreamState:
         self._frames_with_depth = 0
         self._batch, self._timer = batch, timer
         self._device = device
-        self._step_buffers = step_buffers = StepBuffers(parts, batch, live, size)
+        self._step_buffers = step_buffers = StepBuffers(components, batch, live, size)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
         self._side = torch.cuda.Stream(device.torch) if pinned else None
         # Depth runs beside the others and must not share their memory.

@@ -215,7 +215,7 @@ class Inputs:
     context: Context
 
 
-class Level(nn.Module):
+class UNetBlock(nn.Module):
     """Layers of one size: residual block, attention within the frame, motion module."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool) -> None:
@@ -233,8 +233,8 @@ class Level(nn.Module):
         return self.motion_modules[index](x, inputs.context)
 
 
-class DownLevel(Level):
-    """A level on the way down; every layer's result is kept for the way up."""
+class DownBlock(UNetBlock):
+    """A block on the way down; every layer's result is kept for the way up."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
         super().__init__(cfg, widths_in, channels, attends=attends)
@@ -251,8 +251,8 @@ class DownLevel(Level):
         return x
 
 
-class UpLevel(Level):
-    """A level on the way up; every layer takes one skip."""
+class UpBlock(UNetBlock):
+    """A block on the way up; every layer takes one skip."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
         super().__init__(cfg, widths_in, channels, attends=attends)
@@ -268,7 +268,7 @@ class UpLevel(Level):
         return x
 
 
-class MidLevel(nn.Module):
+class MidBlock(nn.Module):
     """The smallest size: two residual blocks around attention within the frame."""
 
     def __init__(self, cfg: UNetConfig) -> None:
@@ -297,15 +297,15 @@ class Live2DiffUNet(nn.Module):
         width, skips = first, [first]
         for level, channels in enumerate(cfg.channels):
             widths_in = [width, *[channels] * (cfg.layers - 1)]
-            down = DownLevel(cfg, widths_in, channels, attends=level < last, resamples=level < last)
+            down = DownBlock(cfg, widths_in, channels, attends=level < last, resamples=level < last)
             self.down_blocks.append(down)
             skips += [channels] * (cfg.layers + (level < last))
             width = channels
-        self.mid_block = MidLevel(cfg)
+        self.mid_block = MidBlock(cfg)
         self.up_blocks = nn.ModuleList()
         for level, channels in reversed(list(enumerate(cfg.channels))):
             widths_in = [before + skips.pop() for before in (width, *[channels] * cfg.layers)]
-            self.up_blocks.append(UpLevel(cfg, widths_in, channels, attends=level < last, resamples=level > 0))
+            self.up_blocks.append(UpBlock(cfg, widths_in, channels, attends=level < last, resamples=level > 0))
             width = channels
         self.conv_norm_out = nn.GroupNorm(cfg.groups, first)
         self.conv_out = Conv(first, cfg.latent_channels)

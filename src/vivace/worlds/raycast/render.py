@@ -16,7 +16,7 @@ from vivace.worlds.raycast.lens import NEAR_M, Lens
 from vivace.worlds.raycast.light import Shader
 from vivace.worlds.raycast.shot import Shot
 from vivace.worlds.raycast.solids import Pose, Solid
-from vivace.worlds.raycast.surface import Looks, faces
+from vivace.worlds.raycast.surface import Materials, faces
 from vivace.worlds.raycast.trace import Pairs, Shapes, Trace, Tracer
 from vivace.worlds.truth import BACKDROP_ID, View
 
@@ -73,7 +73,7 @@ class _Setup:
             extras.append(half / radius if capsule else solid.taper)
         kinds = np.array([-1, *(int(solid.kind) for solid in solids)], np.int8)
         self.shapes = Shapes(kinds, np.array(units), np.array(extras))
-        self.looks = Looks(solids, rng)
+        self.materials = Materials(solids, rng)
         self.shader = Shader(shot.reach, self.shapes, np.array(casts), np.array(moves))
         self.backdrop = Backdrop(shot.backdrop, shot.turn)
 
@@ -183,7 +183,7 @@ class RaycastScene:
         x, y = (np.concatenate([whole[inner], part]) for whole, part in zip(geometry.plane, fine_plane, strict=True))
         light = shot.light(time_s)
         shade = setup.shader.shade(light, geometry.to_world)
-        colours = setup.looks.shaded(
+        colours = setup.materials.shaded(
             geometry.lens, setup.shapes, geometry.to_world, samples, (x, y), light, shade, setup.backdrop
         )
         picture = np.empty((3, height * width), np.float32)

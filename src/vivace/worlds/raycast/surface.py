@@ -22,7 +22,7 @@ _LIFT_CELLS = 1.6
 _SNOW = (0.86, 0.90, 0.97)
 
 
-class Looks:
+class Materials:
     """The materials of a shot's solids as arrays; row 0 stands for the backdrop."""
 
     def __init__(self, solids: list[Solid], rng: np.random.Generator):

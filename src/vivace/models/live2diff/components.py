@@ -1,4 +1,4 @@
-"""The parts a loaded model is made of, and the look a style settles."""
+"""The networks a loaded model is made of, and what its style settles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PromptEncoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StyleInfo:
     """What a style settles besides weights."""
 
     name: str
@@ -51,13 +51,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """Weights of one model, on their device, ready to run."""
 
     unet: Live2DiffUNet
     autoencoder: Autoencoder
     detector: Detector
     prompts: PromptEncoder
-    look: Look
+    style: StyleInfo
     loras: tuple[LoraStack, ...] = ()
     """Of the UNet and of the text encoder; a LoRA has the same name in both."""
