@@ -14,7 +14,6 @@ from vivace.diffusion.lcm import (
     rows_of,
     schedule_at,
     schedule_by_index,
-    schedule_by_strength,
     t_index_at,
 )
 
@@ -54,7 +53,7 @@ def test_variance_is_kept_at_every_timestep() -> None:
 
 
 def test_rows_are_alone_what_they_are_together() -> None:
-    schedule = schedule_by_strength(8, 0.5)
+    schedule = schedule_at(lcm_timesteps(8)[-4:])
     parts = [rows_of(schedule, row, row + 1) for row in range(len(schedule))]
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
     alone = torch.cat([add_noise(x[i, None], x[i, None], part) for i, part in enumerate(parts)])
@@ -74,18 +73,12 @@ def test_steps_move_with_the_strength(t_index: list[int]) -> None:
         t_index_at(t_index, 1.1)
 
 
-def test_strength_zero_is_still_one_step() -> None:
-    assert schedule_by_strength(4, 0).timesteps.tolist() == [259]
-
-
 @pytest.mark.parametrize("t_index", [[], [50], [-1], [40, 30], [30, 30]])
 def test_wrong_indices_are_refused(t_index: list[int]) -> None:
     with pytest.raises(ValueError, match="must"):
         schedule_by_index(t_index)
 
 
-def test_wrong_steps_and_strengths_are_refused() -> None:
+def test_wrong_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="1 to 50 steps, not 51"):
-        schedule_by_strength(51, 1)
-    with pytest.raises(ValueError, match=r"within 0 to 1, not 1\.5"):
-        schedule_by_strength(4, 1.5)
+        lcm_timesteps(51)

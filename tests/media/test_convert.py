@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivace.media.convert import cover, crop, letterbox, resize
+from vivace.media.convert import cover, crop, resize
 from vivace.media.picture import over_black
 from vivace.media.size import cover_size, fit_size
 
@@ -87,12 +87,7 @@ def test_fit_size_keeps_the_shape() -> None:
     assert fit_size((1080, 1920), (512, 512)) == (288, 512)
 
 
-def test_letterbox_shows_everything_and_cover_fills_everything() -> None:
-    boxed = letterbox(quarters(), (100, 48))
-    assert boxed.shape == (48, 100, 3)
-    assert not boxed[:, :17].any()
-    assert not boxed[:, -17:].any()
-    assert corners(boxed[:, 18:-18]) == ["red", "green", "blue", "white"]
+def test_cover_fills_everything() -> None:
     filled = cover(quarters(), (48, 48))
     assert filled.shape == (48, 48, 3)
     assert corners(filled) == ["red", "green", "blue", "white"]

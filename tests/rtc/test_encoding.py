@@ -129,7 +129,6 @@ def test_a_decoder_that_is_too_slow_gives_up_and_asks_for_a_keyframe() -> None:
             intake.put(frame)
             if frame is frames[0]:
                 eye.wait()
-        assert intake.overflows == 1
         assert eye.asked == 1
         assert len(intake._frames) <= MAX_WAITING
 

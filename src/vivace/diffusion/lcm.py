@@ -95,17 +95,6 @@ def schedule_by_index(t_index: Sequence[int]) -> LcmSchedule:
     return schedule_at([timesteps[i] for i in t_index])
 
 
-def schedule_by_strength(steps: int, strength: float) -> LcmSchedule:
-    """Return the last `int(steps * strength)` timesteps of a schedule of `steps`, at least one.
-
-    Raises:
-        ValueError: a strength outside 0 to 1, or steps outside 1 to 50.
-    """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength must be within 0 to 1, not {strength}")
-    return schedule_at(lcm_timesteps(steps)[-max(int(steps * strength), 1) :])
-
-
 def t_index_at(t_index: Sequence[int], strength: float) -> list[int]:
     """Return `t_index` moved to begin at another strength, which is `1 - t_index[0] / 50`; as many, spread likewise.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vivace.media.audio import AudioTrack
     from vivace.media.camera import CameraDevice, list_cameras
     from vivace.media.clock import Clock, Sleep
-    from vivace.media.convert import cover, letterbox, resize
+    from vivace.media.convert import cover, resize
     from vivace.media.draw import caption, contact_sheet, side_by_side
     from vivace.media.frame import Frame, Rgb
     from vivace.media.open import open_sink, open_source
@@ -27,7 +27,7 @@ _HOMES = {
     "audio": ("AudioTrack",),
     "camera": ("CameraDevice", "list_cameras"),
     "clock": ("Clock", "Sleep"),
-    "convert": ("cover", "letterbox", "resize"),
+    "convert": ("cover", "resize"),
     "size": ("fit_size",),
     "draw": ("caption", "contact_sheet", "side_by_side"),
     "frame": ("Frame", "Rgb"),
@@ -54,7 +54,6 @@ __all__ = [
     "contact_sheet",
     "cover",
     "fit_size",
-    "letterbox",
     "list_cameras",
     "open_sink",
     "open_source",

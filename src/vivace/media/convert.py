@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vivace.media.frame import Alpha, Rgb
-from vivace.media.size import Size, cover_box, fit_size
+from vivace.media.size import Size, cover_box
 
 if TYPE_CHECKING:
     from av.video.reformatter import Interpolation, VideoReformatter
@@ -88,16 +88,3 @@ def cover_alpha(alpha: Alpha, size: Size) -> Alpha:
     if alpha.shape == (size[1], size[0]):
         return alpha
     return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 0])
-
-
-def letterbox(rgb: Rgb, size: Size, *, colour: tuple[int, int, int] = (0, 0, 0)) -> Rgb:
-    """Scale a picture, keeping its shape, into `size`, with bars of `colour` where it does not reach."""
-    height, width = rgb.shape[:2]
-    inner = resize(rgb, fit_size((width, height), size))
-    if inner.shape[:2] == (size[1], size[0]):
-        return inner
-    canvas = np.empty((size[1], size[0], 3), np.uint8)
-    canvas[:] = colour
-    left, top = (size[0] - inner.shape[1]) // 2, (size[1] - inner.shape[0]) // 2
-    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return canvas

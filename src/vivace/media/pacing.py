@@ -21,13 +21,12 @@ class PacedSource(Source):
     """Another source, paced to its presentation times (`vivace run FILE --live`).
 
     `capture_time_s` of a frame becomes the moment it was due. A late picture is delivered at once; later than
-    `MAX_LATENESS_S`, the timetable shifts, which `slips` counts.
+    `MAX_LATENESS_S`, the timetable shifts.
     """
 
     def __init__(self, source: Source, *, clock: Clock = time.monotonic, sleep: Sleep | None = None) -> None:
         """Pace `source` by `clock`. `sleep` waits; the default one is cut short by `close()`."""
         super().__init__(replace(source.info, live=True))
-        self.slips = 0
         self.warnings = source.warnings
         self._source = source
         self._clock = clock
@@ -58,7 +57,6 @@ class PacedSource(Source):
             if due_s > now_s:
                 self._sleep(due_s - now_s)
             elif now_s - due_s > MAX_LATENESS_S:
-                self.slips += 1
                 start_s = now_s - frame.pts_s
                 due_s = now_s
             yield replace(frame, capture_time_s=due_s)

@@ -56,8 +56,6 @@ class Intake:
         self.pictures = 0
         self.skipped = 0
         """Frames decoded but never made a picture, as a newer one was there."""
-        self.damaged = 0
-        self.overflows = 0
         self.codec: str | None = None
         self.size: Size | None = None
         """`(width, height)` of the last picture as it was sent, px."""
@@ -85,7 +83,6 @@ class Intake:
                 return
             if len(self._frames) >= MAX_WAITING:
                 self._frames.clear()
-                self.overflows += 1
                 if not frame.key:
                     self._ask_for_keyframe()
                     return
@@ -114,7 +111,6 @@ class Intake:
             if (size := vp8_size(frame)) is not None and size[0] * size[1] > self._max_frame_px:
                 # Refused here: libvpx takes the memory before FFmpeg compares sizes.
                 _log.debug("a frame of %dx%d px is too large", *size)
-                self.damaged += 1
                 self._ask_for_keyframe()
                 continue
             try:
@@ -123,7 +119,6 @@ class Intake:
                 pictures = decoder.decode(av.Packet(frame.data))
             except av.FFmpegError as error:
                 _log.debug("a frame of %d bytes could not be decoded: %s", len(frame.data), error)
-                self.damaged += 1
                 decoder = None
                 self._ask_for_keyframe()
                 continue

@@ -189,8 +189,8 @@ def refuse_malformed_stun() -> None:
     _replace(stun, _PARSE, parse_or_refuse)
 
 
-class _H264Packer(H264Encoder):
-    """Cuts access units into payloads; encodes nothing."""
+class _Packer:
+    """Cuts encoded frames into payloads, as the aiortc encoder does that comes after it; encodes nothing."""
 
     def __init__(self, on_estimate: OnEstimate) -> None:
         super().__init__()
@@ -206,21 +206,12 @@ class _H264Packer(H264Encoder):
         self._on_estimate(bitrate)
 
 
-class _Vp8Packer(Vp8Encoder):
-    """Cuts VP8 frames into payloads; encodes nothing."""
+class _H264Packer(_Packer, H264Encoder):
+    pass
 
-    def __init__(self, on_estimate: OnEstimate) -> None:
-        super().__init__()
-        self._on_estimate = on_estimate
 
-    @property
-    def target_bitrate(self) -> int:
-        """What REMB last said is not kept here."""
-        return 0
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._on_estimate(bitrate)
+class _Vp8Packer(_Packer, Vp8Encoder):
+    pass
 
 
 def _replace(owner: object, name: str, value: object) -> None:

@@ -7,8 +7,10 @@ import json
 import re
 import tempfile
 import warnings
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -83,28 +85,30 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, GRAPH_OUTPUTS, strict=True):
         port.get_tensor().set_names({name})
+    return write_graph(model, state, folder, "mini", {"format": FORMAT, "styles": json.dumps(STYLE_KEYS), **card})
+
+
+def write_graph(
+    model: Any, state: Mapping[str, Tensor], folder: Path, name: str, metadata: Mapping[str, str]
+) -> dict[str, str]:
+    """Write an OpenVINO model and its weights into a folder, as `NAME.xml` and `NAME.safetensors`; return sha256s."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        ov.save_model(model, Path(scratch) / "mini.xml", compress_to_fp16=True)
-        xml = canonical((Path(scratch) / "mini.xml").read_bytes())
-        constants = (Path(scratch) / "mini.bin").read_bytes()
-    arrays = {name: value.contiguous().numpy() for name, value in state.items()}
+        import_openvino().save_model(model, Path(scratch) / "graph.xml", compress_to_fp16=True)
+        xml = canonical((Path(scratch) / "graph.xml").read_bytes(), f"vivace-{name}")
+        constants = (Path(scratch) / "graph.bin").read_bytes()
+    arrays = {key: value.contiguous().numpy() for key, value in state.items()}
     layout, others = split_constants(xml, constants, arrays)
-    metadata = {
-        "format": FORMAT,
-        "styles": json.dumps(STYLE_KEYS),
-        "graph_layout": json.dumps(layout, separators=(",", ":")),
-        **card,
-    }
-    (folder / "mini.xml").write_bytes(xml)
-    weights = folder / "mini.safetensors"
-    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, metadata)
+    graph, weights = folder / f"{name}.xml", folder / f"{name}.safetensors"
+    graph.write_bytes(xml)
+    told = {**metadata, "graph_layout": json.dumps(layout, separators=(",", ":"))}
+    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, told)
     # safetensors writes for the owner alone; a package is read by everyone.
     weights.chmod(0o644)
-    return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("mini.xml", "mini.safetensors")}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (graph, weights)}
 
 
-def canonical(xml: bytes, name: str = "vivace-mini") -> bytes:
+def canonical(xml: bytes, name: str) -> bytes:
     """Return a graph whose layers are named by kind and number, without notes of the converter.
 
     The converter counts names up per process, so that two exports of the same weights would differ.

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from bench.documents import METRICS, document, row
 from vivace.bench.document import Interval
-from vivace.bench.report.figures import arrow, figure, half_figure, with_half
+from vivace.bench.report.formats import arrow, as_text, half_as_text, with_half
 from vivace.bench.report.tables import print_document
 
 
@@ -33,18 +33,18 @@ def printed(made, width: int) -> str:
     ],
 )
 def test_a_figure_has_the_digits_its_interval_bears_out(value, half, text):
-    assert figure(value, half) == text
+    assert as_text(value, half) == text
 
 
 def test_a_difference_has_a_sign_unless_it_is_nothing():
-    assert figure(0.25, 0.01, sign=True) == "+0.250"
-    assert figure(-0.25, 0.01, sign=True) == "−0.250"
-    assert figure(0.0001, 0.5, sign=True) == "0.00"
+    assert as_text(0.25, 0.01, sign=True) == "+0.250"
+    assert as_text(-0.25, 0.01, sign=True) == "−0.250"
+    assert as_text(0.0001, 0.5, sign=True) == "0.00"
 
 
 def test_half_an_interval_has_the_decimals_of_its_value():
-    assert half_figure(12.3456, 0.5) == "0.50"
-    assert half_figure(1.0, 0.0) == ""
+    assert half_as_text(12.3456, 0.5) == "0.50"
+    assert half_as_text(1.0, 0.0) == ""
     assert with_half(Interval(metric="m", value=1.0, low=0.9, high=1.1, cases=3)) == "1.00 ± 0.10"
     assert with_half(Interval(metric="m", value=1.0, low=1.0, high=1.0, cases=3)) == "1"
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from live2diff_latents import LatentFrame, ReferenceBatch, reference_windows, step, warm_up
 from tolerance import near
 from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, LoraStack, parse_lora
-from vivace.diffusion.lcm import LcmSchedule, alphas_cumprod, lcm_timesteps, schedule_by_index, schedule_by_strength
+from vivace.diffusion.lcm import LcmSchedule, alphas_cumprod, lcm_timesteps, schedule_at, schedule_by_index
 from vivace.models.live2diff.batch import LiveState, StreamBatch
 from vivace.models.live2diff.depth import depth_pictures
 from vivace.models.live2diff.motion import ClipContext, KvCache, MotionModule, StreamContext
@@ -48,6 +48,11 @@ def test_the_noise_schedule_is_the_recorded_one(golden: Golden) -> None:
     case = golden("lcm_schedule")
     assert lcm_timesteps() == case["timesteps50"].tolist()
     assert near(alphas_cumprod(), case["alphas_cumprod"])
+
+
+def schedule_by_strength(steps: int, strength: float) -> LcmSchedule:
+    """Return the reference's schedule of the last steps of so many."""
+    return schedule_at(lcm_timesteps(steps)[-int(steps * strength) :])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivace.bench.document import GROUPS, Document, MetricInfo, Row, dump_json, read_document, write_text
-from vivace.bench.report.figures import decimals, figure, half_figure, titled
+from vivace.bench.report.formats import as_text, decimals, half_as_text, titled
 from vivace.bench.stats.intervals import LEVEL, Change, compare_metric
 from vivace.errors import UsageError
 
@@ -160,15 +160,15 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
             table.add_row(Text(f"{info.group}, {change.case}" if change.case else info.group, "dim"))
         half = (change.high - change.low) / 2
         places = max(decimals(change.a, half), decimals(change.b, half))
-        around = half_figure(change.difference, half, places=places) if with_range else ""
+        around = half_as_text(change.difference, half, places=places) if with_range else ""
         table.add_row(
             Text(titled(info)),
             *(
-                (*(figure(value, places=places) for value in (change.a, change.b)), _ratio(change, info))
+                (*(as_text(value, places=places) for value in (change.a, change.b)), _ratio(change, info))
                 if with_values
                 else ()
             ),
-            figure(change.difference, sign=True, places=places) + (f" ± {around}" if around else ""),
+            as_text(change.difference, sign=True, places=places) + (f" ± {around}" if around else ""),
             Text(_WORDS[change.verdict], _STYLES[change.verdict]),
         )
     return table

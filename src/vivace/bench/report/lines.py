@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vivace.bench.document import Document, Group, Interval, MetricInfo, Row
-from vivace.bench.report.figures import arrow, figure, short, with_half
+from vivace.bench.report.formats import arrow, as_text, short, with_half
 from vivace.bench.stats.intervals import Change, compare_metric, summarise
 
 _PERCENTILE = re.compile(r"(.+) (p\d+)$")
@@ -47,7 +47,7 @@ class Line:
             return None
         if len(found) > 1:
             return " · ".join(short(interval.value) for interval in found)
-        return with_half(found[0]) if ranges else figure(found[0].value, found[0].half)
+        return with_half(found[0]) if ranges else as_text(found[0].value, found[0].half)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vivace.bench.document import Document, write_text
-from vivace.bench.report.figures import arrow, figure, half_figure
 from vivace.bench.report.forest import WIDTH, forest
+from vivace.bench.report.formats import arrow, as_text, half_as_text
 from vivace.bench.report.lines import Block, blocks, ordered_rows
 from vivace.bench.report.material import Mask, Material, Part, Strip
 from vivace.bench.report.palette import Palette
@@ -91,8 +91,8 @@ def render(document: Document, material: Material) -> str:
         forest=forest,
         forest_width=WIDTH,
         palette=palette,
-        figure=figure,
-        half_figure=half_figure,
+        as_text=as_text,
+        half_as_text=half_as_text,
         arrow=arrow,
     )
 
@@ -191,7 +191,7 @@ def _worst(document: Document, material: Material) -> Iterator[dict[str, Any]]:
         yield {
             "title": info.title if info else frame.metric,
             "unit": info.unit if info else "",
-            "value": figure(frame.value),
+            "value": as_text(frame.value),
             "frame": frame,
             "shots": shots,
         }

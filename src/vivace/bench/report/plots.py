@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.bench.document import Document, MetricInfo
-from vivace.bench.report.figures import ARROWS, figure
+from vivace.bench.report.formats import ARROWS, as_text
 from vivace.bench.report.material import Curve, Distribution, Stages
 from vivace.bench.report.palette import DIM, GRID, INK, PAPER, Palette, dashes, stage_colour, to_variables
 
@@ -135,7 +135,7 @@ class Plots:
             for place, (name, value) in enumerate(distribution.limits.items()):
                 axes.axvline(value, color=INK, linewidth=0.9, linestyle=(0, (1, 1.5)))
                 ends.append(value * 1.02)
-                where, text = axes.get_xaxis_transform(), f"{_label(name)} {figure(value)}"
+                where, text = axes.get_xaxis_transform(), f"{_label(name)} {as_text(value)}"
                 axes.text(value, 1.03 + 0.1 * place, text, transform=where, color=INK, fontsize=10, ha="center")
             axes.set_xlim(left=_floor(distribution.samples, distribution.limits), right=max(ends) * 1.02 or 1.0)
             axes.set_ylim(0, 100)
@@ -165,7 +165,7 @@ class Plots:
                 )
                 starts += widths
             for place, total in enumerate(starts):
-                axes.text(total, place, f" {figure(float(total), 0.01 * float(total))}", va="center", fontsize=10.5)
+                axes.text(total, place, f" {as_text(float(total), 0.01 * float(total))}", va="center", fontsize=10.5)
             axes.set_yticks(range(len(labels)), [_label(label) for label in labels])
             axes.invert_yaxis()
             axes.margins(x=0.12)
@@ -173,7 +173,7 @@ class Plots:
             axes.grid(visible=False)
             axes.set_xlabel("ms")
 
-        bars = (f"{label} {figure(sum(parts.values()))} ms" for label, parts in stages.bars.items())
+        bars = (f"{label} {as_text(sum(parts.values()))} ms" for label, parts in stages.bars.items())
         svg = self._svg(draw, f"{stages.title}: {', '.join(bars)}", height_in=0.75 + 0.33 * len(stages.bars))
         keys = (Key(name, to_variables(stage_colour(place)), glyph="■") for place, name in enumerate(names))
         return Plot(stages.title, stages.about, svg, tuple(keys))
@@ -205,11 +205,11 @@ class Plots:
             way = (
                 f"{ARROWS[info.direction]} better"
                 if info.direction in ARROWS
-                else f"best at {figure(info.target or 0)}"
+                else f"best at {as_text(info.target or 0)}"
             )
             axes.set_xlabel(_label(f"{info.unit} ({way})" if info.unit else way))
 
-        means = (f"{name} {figure(float(np.mean(list(found.values()))))}" for name, found in values.items())
+        means = (f"{name} {as_text(float(np.mean(list(found.values()))))}" for name, found in values.items())
         words = f"{info.title} by clip; means: {', '.join(means)}"
         return Plot(info.title, "", self._svg(draw, words, height_in=0.68 + 0.27 * len(clips)))
 
@@ -323,7 +323,7 @@ def _ends(curve: Curve) -> str:
     for name, values in curve.lines.items():
         known = _finite(values)
         if len(known):
-            parts.append(f"{name} from {figure(float(known[0]))} to {figure(float(known[-1]))} {curve.unit}".strip())
+            parts.append(f"{name} from {as_text(float(known[0]))} to {as_text(float(known[-1]))} {curve.unit}".strip())
     return "; ".join(parts)
 
 
@@ -333,5 +333,5 @@ def _percentiles(distribution: Distribution) -> str:
         known = _finite(samples)
         if len(known):
             half, most = np.quantile(known, [0.5, 0.95])
-            parts.append(f"{name} median {figure(float(half))}, 95 % below {figure(float(most))} {distribution.unit}")
+            parts.append(f"{name} median {as_text(float(half))}, 95 % below {as_text(float(most))} {distribution.unit}")
     return "; ".join(parts)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vivace.bench.document import GROUPS, Document, Group, Row
-from vivace.bench.report.figures import decimals, figure, titled, with_half
+from vivace.bench.report.formats import as_text, decimals, titled, with_half
 from vivace.bench.report.lines import Block, Line, blocks, ordered_rows
 
 TITLES: dict[Group, str] = {"speed": "Speed", "latency": "Latency", "quality": "Quality"}
@@ -66,7 +66,7 @@ def faults_table(document: Document) -> Table:
         table.add_row(
             Text(f"{planted.about}: {titles.get(clean.metric, clean.metric)}"),
             with_half(clean, places=places),
-            figure(planted.value, places=places),
+            as_text(planted.value, places=places),
             Text("caught", "green") if planted.caught else Text("MISSED", "bold red"),
         )
     return table

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Notice, ServerMessage, Waiting
+from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
 from vivace.serve.http.state import MAX_SDP_BYTES, Server, server_of
@@ -132,20 +133,14 @@ async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
 @router.get("/{session_id}")
 async def show_session(session_id: str, request: Request) -> SessionView:
     """Show one session."""
-    server = server_of(request)
-    server.access_control.need(request, "view")
-    session = find(server, session_id)
-    server.access_control.need_view(request, session)
+    _, session, _ = find(request, session_id, "watch")
     return await view(session)
 
 
 @router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: str, request: Request) -> None:
     """End a session; its recording is closed."""
-    server = server_of(request)
-    server.access_control.need(request, "publish")
-    session = find(server, session_id)
-    access = server.access_control.need_control(request, session)
+    server, session, access = find(request, session_id, "steer")
     if access.may("admin"):
         server.hub.end(session.id, "admin", "the operator of the server ended the session")
     else:
@@ -156,10 +151,7 @@ async def end_session(session_id: str, request: Request) -> None:
 @router.post("/{session_id}/offer")
 async def offer(session_id: str, body: Offer, request: Request) -> Answer:
     """Publish and play in one connection."""
-    server = server_of(request)
-    server.access_control.need(request, "publish")
-    session = find(server, session_id)
-    server.access_control.need_control(request, session)
+    server, session, _ = find(request, session_id, "steer")
     _, sdp = await server.peers.answer(session, "both", body.sdp)
     return Answer(sdp=sdp)
 
@@ -170,9 +162,7 @@ async def control(websocket: WebSocket, session_id: str) -> None:
     server = server_of(websocket)
     await websocket.accept()
     try:
-        server.access_control.need(websocket, "publish")
-        session = find(server, session_id)
-        server.access_control.need_control(websocket, session)
+        _, session, _ = find(websocket, session_id, "steer")
     except (ApiError, VivaceError) as error:
         refusal = error if isinstance(error, ApiError) else api_error(error)
         how = server.hub.how_ended(session_id) if refusal.status == 404 else None
@@ -253,16 +243,20 @@ async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
     )
 
 
-def find(server: Server, session_id: str) -> LiveSession:
-    """Return a session.
+def find(request: HTTPConnection, session_id: str, to: Literal["steer", "watch"]) -> tuple[Server, LiveSession, Access]:
+    """Return the server, a session and who asks, if they may steer or watch it.
 
     Raises:
-        ApiError: 404, there is none of this name (any more).
+        ApiError: 401 or 403; 404, there is none of this name (any more), which is for those alone who might use it.
     """
+    server = server_of(request)
+    control = server.access_control
+    control.need(request, "publish" if to == "steer" else "view")
     try:
-        return server.hub.get(session_id)
+        session = server.hub.get(session_id)
     except SessionClosedError as error:
         raise ApiError(404, "no_session", str(error)) from error
+    return server, session, (control.need_control if to == "steer" else control.need_view)(request, session)
 
 
 async def view(session: LiveSession) -> SessionView:

@@ -62,20 +62,14 @@ async def publish_new(
 @router.post("/v1/sessions/{session_id}/whip", **_TAKES_AN_OFFER)
 async def publish(session_id: str, request: Request) -> Response:
     """Publish to a session; whoever published to it before is disconnected."""
-    server = server_of(request)
-    server.access_control.need(request, "publish")
-    session = find(server, session_id)
-    server.access_control.need_control(request, session)
+    server, session, _ = find(request, session_id, "steer")
     return await _connect(server, session, "publish", await sdp_body(request))
 
 
 @router.post("/v1/sessions/{session_id}/whep", **_TAKES_AN_OFFER)
 async def watch(session_id: str, request: Request) -> Response:
     """Watch a session."""
-    server = server_of(request)
-    server.access_control.need(request, "view")
-    session = find(server, session_id)
-    server.access_control.need_view(request, session)
+    server, session, _ = find(request, session_id, "watch")
     return await _connect(server, session, "play", await sdp_body(request))
 
 

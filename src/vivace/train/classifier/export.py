@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import tempfile
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.numpy import save_file
 
 from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
-from vivace.runtime.exported.constants import CONSTANTS
 from vivace.runtime.exported.openvino import import_openvino, read_bytes
 from vivace.train.classifier.network import StyleGraph, StyleNet
-from vivace.train.export import canonical, split_constants, write_profile
+from vivace.train.export import write_graph, write_profile
 
 
 def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> dict[str, str]:
@@ -43,26 +38,8 @@ def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> d
         model = ov.convert_model(graph, example_input=example, input=shapes)
     for port, name in zip([*model.inputs, *model.outputs], ("picture", "area", "shares"), strict=True):
         port.get_tensor().set_names({name})
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        ov.save_model(model, Path(scratch) / "style.xml", compress_to_fp16=True)
-        xml = canonical((Path(scratch) / "style.xml").read_bytes(), "vivace-style")
-        constants = (Path(scratch) / "style.bin").read_bytes()
-    arrays = {name: value.contiguous().numpy() for name, value in state.items()}
-    layout, others = split_constants(xml, constants, arrays)
-    metadata = {
-        "format": FORMAT,
-        "version": version,
-        "classes": json.dumps(CLASSES),
-        "graph_layout": json.dumps(layout, separators=(",", ":")),
-        **card,
-    }
-    (folder / "style.xml").write_bytes(xml)
-    weights = folder / "style.safetensors"
-    save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, metadata)
-    # safetensors writes for the owner alone; a package is read by everyone.
-    weights.chmod(0o644)
-    return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("style.xml", "style.safetensors")}
+    metadata = {"format": FORMAT, "version": version, "classes": json.dumps(CLASSES), **card}
+    return write_graph(model, state, folder, "style", metadata)
 
 
 def install_profile(hashes: dict[str, str], version: str) -> None:

@@ -10,7 +10,6 @@ import transformers
 
 import moving
 from tolerance import ROUNDING, near
-from vivace.bench.metrics.pretrained.clip import Clip
 from vivace.bench.metrics.pretrained.depth import Depth, aligned_error
 from vivace.bench.metrics.pretrained.dino import Dino
 from vivace.errors import BackendUnavailableError
@@ -69,7 +68,7 @@ def no_cache(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
 
-@pytest.mark.parametrize("kind", [Clip, Dino, Depth])
+@pytest.mark.parametrize("kind", [ClipJudge, Dino, Depth])
 def test_without_weights_there_is_a_reason_and_never_a_value(kind, clip, tmp_path):
     judge = kind(tmp_path)
     assert "needs" in judge.reason()
@@ -78,7 +77,7 @@ def test_without_weights_there_is_a_reason_and_never_a_value(kind, clip, tmp_pat
         judge.measure(clip)
 
 
-@pytest.mark.parametrize("kind", [Clip, Dino, Depth])
+@pytest.mark.parametrize("kind", [ClipJudge, Dino, Depth])
 def test_without_transformers_the_reason_says_how_to_get_it(kind, weights, monkeypatch):
     import importlib.util
 
@@ -89,7 +88,7 @@ def test_without_transformers_the_reason_says_how_to_get_it(kind, weights, monke
     assert "pip install transformers" in kind(weights).reason()
 
 
-@pytest.mark.parametrize("kind", [Clip, Dino, Depth])
+@pytest.mark.parametrize("kind", [ClipJudge, Dino, Depth])
 def test_with_weights_every_reading_is_taken_in_its_range(kind, clip, weights):
     judge = kind(weights)
     assert judge.reason() is None
@@ -108,7 +107,7 @@ def test_with_weights_every_reading_is_taken_in_its_range(kind, clip, weights):
 
 
 def test_clip_frames_are_compared_with_the_one_before_but_not_across_cuts(clip, weights):
-    judge = Clip(weights)
+    judge = ClipJudge(weights)
     steady = judge.measure(clip)["clip_consistency"]
     assert list(np.flatnonzero(np.isnan(steady))) == [0, 6]
     frozen = judge.measure(moving.frozen(clip))["clip_consistency"]
@@ -127,11 +126,11 @@ def test_clip_text_is_the_cosine_of_the_networks_own_embeddings(clip, weights):
         out = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels)
         expected = float(out.image_embeds[0] @ out.text_embeds[0])
     # The cosine of two unit vectors.
-    assert near(Clip(weights).measure(grey)["clip_text"], [expected] * 10, scale=1)
+    assert near(ClipJudge(weights).measure(grey)["clip_text"], [expected] * 10, scale=1)
 
 
 def test_clip_text_needs_a_prompt_and_a_long_one_is_cut(clip, weights):
-    judge = Clip(weights)
+    judge = ClipJudge(weights)
     assert "clip_text" not in judge.measure(replace(clip, prompt=None))
     assert not np.isnan(judge.measure(replace(clip, prompt="a sketch " * 40))["clip_text"]).any()
 
@@ -142,7 +141,7 @@ def test_vbench_consistency_is_that_of_its_formula(clip, weights):
     vectors = np.array([[1, 0], [0, 1], [-1, 0], [1, 1]], np.float32)
     half = 0.5 / 2**0.5
     assert consistency(vectors)[1:] == pytest.approx([0, 0, half])
-    for kind, key in ((Clip, "vbench_background"), (Dino, "vbench_subject")):
+    for kind, key in ((ClipJudge, "vbench_background"), (Dino, "vbench_subject")):
         frozen = kind(weights).measure(moving.frozen(clip))[key]
         assert np.isnan(frozen[0])
         assert frozen[1:] == pytest.approx(1)

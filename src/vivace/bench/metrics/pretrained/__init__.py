@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vivace.bench.metrics.judge import Judge, Unavailable
-from vivace.bench.metrics.pretrained.clip import Clip
+from vivace.bench.metrics.pretrained.clip import ClipJudge
 from vivace.bench.metrics.pretrained.depth import Depth
 from vivace.bench.metrics.pretrained.dino import Dino
 from vivace.bench.metrics.pretrained.perceptual import Lpips
@@ -26,7 +26,7 @@ def judges(weights: Path | None = None) -> tuple[Judge, ...]:
     """
     return (
         Vmaf(),
-        Clip(weights),
+        ClipJudge(weights),
         Lpips(weights),
         Dino(weights),
         Depth(weights),

@@ -49,7 +49,7 @@ READINGS = (
 )
 
 
-class Clip(HubJudge):
+class ClipJudge(HubJudge):
     """CLIP ViT-B/32 through transformers, from files on this machine."""
 
     name = "CLIP ViT-B/32"

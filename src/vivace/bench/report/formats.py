@@ -22,7 +22,7 @@ def decimals(value: float, half: float, digits: int = MAX_DIGITS) -> int:
     return max(0, min(MAX_DECIMALS, of_value, of_half))
 
 
-def figure(value: float, half: float = 0.0, *, sign: bool = False, places: int | None = None) -> str:
+def as_text(value: float, half: float = 0.0, *, sign: bool = False, places: int | None = None) -> str:
     """Return a value as text. A minus is a minus sign, thousands are set apart.
 
     Args:
@@ -38,28 +38,28 @@ def figure(value: float, half: float = 0.0, *, sign: bool = False, places: int |
     return text.replace("-", "−").replace(",", " ")
 
 
-def half_figure(value: float, half: float, *, places: int | None = None) -> str:
+def half_as_text(value: float, half: float, *, places: int | None = None) -> str:
     """Return half an interval as text, with the decimals of its value; empty where it rounds to nothing."""
-    text = figure(half, places=decimals(value, half) if places is None else places)
+    text = as_text(half, places=decimals(value, half) if places is None else places)
     return text if text.strip("0.") else ""
 
 
 def with_half(interval: Interval, *, places: int | None = None) -> str:
     """Return `value ± half`, or the value alone where the interval is nothing."""
-    half = half_figure(interval.value, interval.half, places=places)
-    return figure(interval.value, interval.half, places=places) + (f" ± {half}" if half else "")
+    half = half_as_text(interval.value, interval.half, places=places)
+    return as_text(interval.value, interval.half, places=places) + (f" ± {half}" if half else "")
 
 
 def arrow(info: MetricInfo) -> str:
     """Return which way is better: ↑, ↓, or → and the best value."""
     if info.direction == "target":
-        return f"→{figure(info.target or 0.0)}"
+        return f"→{as_text(info.target or 0.0)}"
     return ARROWS[info.direction]
 
 
 def short(value: float) -> str:
     """Return a value as text, three digits of it: where several stand beside each other."""
-    return figure(value, places=decimals(value, 0.0, digits=3))
+    return as_text(value, places=decimals(value, 0.0, digits=3))
 
 
 def titled(info: MetricInfo) -> str:
