@@ -12,7 +12,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,6 +106,20 @@ class Stored:
     def read(self) -> Tensor:
         """Read it."""
         return self.file.read(self.name)
+
+
+def file_in(path: Path, names: Sequence[str], what: str) -> Path:
+    """Return the file of weights that `path` is, or that lies in the folder it is, under one of `names`.
+
+    Raises:
+        CheckpointError: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in names if (path / name).is_file()), None)
+    if found is None:
+        raise CheckpointError(f"{path} is not {what}: it has none of {', '.join(names)}")
+    return found
 
 
 def open_tensors(path: Path) -> TensorFile:

@@ -98,6 +98,8 @@ class OutputFlags:
 class QualityFlags:
     """How much quality is measured."""
 
+    size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256"
+    """Size WxH of clips and output."""
     quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
     """Three scenes and few frames, under a minute: a first look, not a result to quote."""
     scenes: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
@@ -159,7 +161,6 @@ def bench_app(settings: Settings) -> App:
         loading: LoadFlags | None = None,
         outputs: Annotated[Path | None, Parameter(group=SYSTEM)] = None,
         how: QualityFlags | None = None,
-        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         to: OutputFlags | None = None,
     ) -> None:
         """Measure what the picture is worth: steadiness, structure, style, edits, what was left untouched, drift.
@@ -168,14 +169,12 @@ def bench_app(settings: Settings) -> App:
         ----------
         outputs
             A system made elsewhere: a folder of what it put out for the cases that `vivace bench export` writes.
-        size
-            Size WxH of clips and output.
         """
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
         subject = _subject(system, loading, settings, outputs)
-        bench_command("quality", subject, to.out, to.seed, also=to.json, quality=_quality(how, size, to.seed))
+        bench_command("quality", subject, to.out, to.seed, also=to.json, quality=_quality(how, to.seed))
 
     @bench.command(help_epilogue=SPEED_EXAMPLES, sort_key=2)
     def speed(
@@ -217,21 +216,15 @@ def bench_app(settings: Settings) -> App:
         system: SystemFlags | None = None,
         loading: LoadFlags | None = None,
         how: QualityFlags | None = None,
-        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         to: OutputFlags | None = None,
     ) -> None:
-        """Measure speed, latency and quality, into one document.
-
-        Parameters
-        ----------
-        size
-            Size WxH of clips and output.
-        """
+        """Measure speed, latency and quality, into one document."""
         from vivace.bench.suite import bench_command
 
         to = to or OutputFlags()
         subject = _subject(system, loading, settings)
-        quick = how is not None and how.quick
+        how = how or QualityFlags()
+        size, quick = how.size, how.quick
         speed = SpeedFlags(size=[size], frames=60, long=0, sessions=[]) if quick else SpeedFlags(size=[size])
         latency = LatencyFlags(live=[f"{size}@24"], seconds=5.0) if quick else LatencyFlags()
         bench_command(
@@ -242,7 +235,7 @@ def bench_app(settings: Settings) -> App:
             also=to.json,
             speed=_speed(speed, subject, to.seed),
             latency=_latency(latency, subject, to.seed),
-            quality=_quality(how, size, to.seed),
+            quality=_quality(how, to.seed),
         )
 
     @bench.command(sort_key=5)
@@ -280,7 +273,6 @@ def bench_app(settings: Settings) -> App:
         /,
         *,
         how: QualityFlags | None = None,
-        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0,
     ) -> None:
         """Write the clips, masks and cases, for a system that cannot be started as a command.
@@ -289,14 +281,12 @@ def bench_app(settings: Settings) -> App:
         ----------
         folder
             Where to.
-        size
-            Size WxH of the clips.
         seed
             Of the scenes.
         """
         from vivace.bench.quality.export import export_command
 
-        export_command(folder, _quality(how, size, seed))
+        export_command(folder, _quality(how, seed))
 
     @bench.command(sort_key=7)
     def selfcheck(
@@ -304,20 +294,13 @@ def bench_app(settings: Settings) -> App:
         system: SystemFlags | None = None,
         loading: LoadFlags | None = None,
         how: QualityFlags | None = None,
-        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
         to: OutputFlags | None = None,
     ) -> int:
-        """Plant faults and say which metric saw them; exits with 1 where one was missed.
-
-        Parameters
-        ----------
-        size
-            Size WxH of clips and output.
-        """
+        """Plant faults and say which metric saw them; exits with 1 where one was missed."""
         from vivace.bench.selfcheck import selfcheck_command
 
         to = to or OutputFlags()
-        return selfcheck_command(_subject(system, loading, settings), to.out, _quality(how, size, to.seed))
+        return selfcheck_command(_subject(system, loading, settings), to.out, _quality(how, to.seed))
 
     return bench
 
@@ -353,7 +336,7 @@ def _subject(
     )
 
 
-def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions:
+def _quality(flags: QualityFlags | None, seed: int) -> QualityOptions:
     from vivace.bench.suite import need_bench_extra
 
     need_bench_extra("measuring quality")  # before anything that imports it
@@ -363,7 +346,7 @@ def _quality(flags: QualityFlags | None, size: str, seed: int) -> QualityOptions
     flags = flags or QualityFlags()
     return QualityOptions(
         protocol=make_protocol(flags.scenes, quick=flags.quick),
-        size=parse_size(size),
+        size=parse_size(flags.size),
         seed=seed,
         clips=flags.clips,
         tasks=check_tasks(flags.tasks),

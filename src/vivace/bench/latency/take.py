@@ -58,6 +58,11 @@ class Shown:
     control_index: int = 0
     """Number of the last prompt change this picture was made with."""
 
+    @property
+    def age_ms(self) -> float:
+        """How old the picture was."""
+        return 1000.0 * (self.shown_s - self.captured_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Take:
@@ -114,7 +119,7 @@ def series(case: str, take: Take) -> dict[str, list[float]]:
     """Return the age of every picture when it was shown, and the time since the one before, ms; warm-up left out."""
     steady = after_warmup(take)
     return {
-        f"capture_to_present_ms/{case}": [1000.0 * (one.shown_s - one.captured_s) for one in steady],
+        f"capture_to_present_ms/{case}": [one.age_ms for one in steady],
         f"gap_ms/{case}": [1000.0 * (after.shown_s - before.shown_s) for before, after in pairwise(steady)],
     }
 
@@ -126,14 +131,14 @@ def after_warmup(take: Take) -> list[Shown]:
 
 
 def _latency(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
-    latency_s = [one.shown_s - one.captured_s for one in steady]
+    ages_ms = [one.age_ms for one in steady]
     if len(steady) < 4:
         return [Value("backlog_s_per_min", case, None), Value("deadline_miss_share", case, None)]
     minutes = [(one.shown_s - take.start_s) / 60.0 for one in steady]
-    backlog = trend(minutes, latency_s)
+    backlog = trend(minutes, [age_ms / 1000.0 for age_ms in ages_ms])
     misses = [float(take.late(one)) for one in steady]
     return [
-        *percentile_values("capture_to_present_ms", case, [1000.0 * one_s for one_s in latency_s]),
+        *percentile_values("capture_to_present_ms", case, ages_ms),
         over_blocks("deadline_miss_share", case, misses, _mean),
         Value("backlog_s_per_min", case, backlog.slope, backlog.slopes),
     ]
@@ -188,11 +193,7 @@ def _losses(case: str, take: Take) -> list[Value]:
 
 def _prompts(case: str, take: Take) -> list[Value]:
     """Return the time from sending a prompt to the first picture made with it, over the changes that were seen."""
-    times_ms = []
-    for sent_s, number in take.switches:
-        first_s = next((one.shown_s for one in take.shown if one.control_index >= number), None)
-        if first_s is not None:
-            times_ms.append(1000.0 * (first_s - sent_s))
+    times_ms = prompt_times_ms(take)
     if not times_ms:
         return []
     blocks = times_ms if 2 <= len(times_ms) <= BLOCKS else []
@@ -200,6 +201,16 @@ def _prompts(case: str, take: Take) -> list[Value]:
         Value("prompt_to_pixel_ms_mean", case, _mean(times_ms), blocks),
         Value("prompt_to_pixel_ms_max", case, max(times_ms)),
     ]
+
+
+def prompt_times_ms(take: Take) -> list[float]:
+    """Return how long after it was sent each prompt change was first seen; those that never were are left out."""
+    times_ms = []
+    for sent_s, number in take.switches:
+        first_s = next((one.shown_s for one in take.shown if one.control_index >= number), None)
+        if first_s is not None:
+            times_ms.append(1000.0 * (first_s - sent_s))
+    return times_ms
 
 
 def _mean(some: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from vivace.bench.inputs.loops import there_and_back
 from vivace.bench.job import Found, Job, Report
-from vivace.bench.latency.take import Script, Shown, Take, after_warmup, figures, script_of, series
+from vivace.bench.latency.take import Script, Shown, Take, after_warmup, figures, prompt_times_ms, script_of, series
 from vivace.bench.latency.webrtc_code import Code, unwrap
 from vivace.bench.process import ending, environment_of, last_words, program
 from vivace.bench.stats.values import Value, spread
@@ -86,14 +86,9 @@ def live(job: Job, report: Report) -> Found:
 
 
 def _own_figures(case: str, take: Take, misread_share: float) -> list[Value]:
-    ages_ms = [1000.0 * (one.shown_s - one.captured_s) for one in after_warmup(take)]
-    waits_ms = [
-        1000.0 * (first.shown_s - sent_s)
-        for sent_s, number in take.switches
-        if (first := next((one for one in take.shown if one.control_index >= number), None)) is not None
-    ]
+    waits_ms = prompt_times_ms(take)
     return [
-        Value("capture_to_present_ms_max", case, max(ages_ms, default=None)),
+        Value("capture_to_present_ms_max", case, max((one.age_ms for one in after_warmup(take)), default=None)),
         *([Value("prompt_to_pixel_ms_p95", case, spread(waits_ms).p95)] if len(waits_ms) > 1 else []),
         Value("misread_share", case, misread_share),
     ]

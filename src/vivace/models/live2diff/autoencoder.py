@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
 from vivace.checkpoints.filling import fit
-from vivace.checkpoints.tensors import Stored, open_tensors, read_tensors
+from vivace.checkpoints.tensors import Stored, file_in, open_tensors, read_tensors
 from vivace.errors import CheckpointError
 
 FULL = "the autoencoder of Stable Diffusion 1.5"
@@ -139,7 +139,7 @@ def load_tiny(path: Path, cfg: TinyConfig | None = None) -> TinyAutoencoder:
     """
     with torch.device("meta"):
         autoencoder = TinyAutoencoder(cfg)
-    path = _file(path, TINY)
+    path = file_in(path, FOLDER_FILES, TINY)
     found = fit(read_tensors(path), autoencoder.net.state_dict(), TINY, path)
     _check_scaling(path, 1.0, TINY)
     autoencoder.net.load_state_dict(found, assign=True)
@@ -154,7 +154,7 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
     """
     with torch.device("meta"):
         autoencoder = FullAutoencoder(cfg)
-    path = _file(path, FULL)
+    path = file_in(path, FOLDER_FILES, FULL)
     expected = autoencoder.net.state_dict()
     file = open_tensors(path)
     whole = any(name.startswith(LDM_AUTOENCODER) for name in file.shapes)
@@ -175,15 +175,6 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
     tensors = {key: fitted[name].read().reshape(expected[key].shape) for key, name in names.items()}
     autoencoder.net.load_state_dict(tensors, assign=True)
     return autoencoder.place("cpu", torch.float32)
-
-
-def _file(path: Path, what: str) -> Path:
-    if not path.is_dir():
-        return path
-    for name in FOLDER_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise CheckpointError(f"{path} is not {what}: it has none of {', '.join(FOLDER_FILES)}")
 
 
 def _check_scaling(path: Path, scaling: float, what: str) -> None:

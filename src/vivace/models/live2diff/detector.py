@@ -19,8 +19,7 @@ from transformers import DPTConfig, DPTForDepthEstimation
 from transformers.models.bit.modeling_bit import WeightStandardizedConv2d
 
 from vivace.checkpoints.filling import fit
-from vivace.checkpoints.tensors import read_tensors
-from vivace.errors import CheckpointError
+from vivace.checkpoints.tensors import file_in, read_tensors
 from vivace.models.live2diff.depth import DETECTOR_MULTIPLE_PX, DETECTOR_SIDE_PX
 
 DETECTOR = "the depth detector MiDaS DPT-Hybrid"
@@ -166,7 +165,7 @@ def load_detector(path: Path, cfg: DetectorConfig | None = None) -> DepthDetecto
     """
     with torch.device("meta"):
         detector = DepthDetector(cfg)
-    path = _file(path)
+    path = file_in(path, FOLDER_FILES, DETECTOR)
     expected = detector.net.state_dict()
     read = {key: value for key, value in expected.items() if not _UNUSED.match(key)}
     found = {key: value for key, value in read_tensors(path).items() if not _UNUSED.match(key)}
@@ -177,15 +176,6 @@ def load_detector(path: Path, cfg: DetectorConfig | None = None) -> DepthDetecto
     rest = {key: torch.zeros(value.shape) for key, value in expected.items() if key not in read}
     detector.net.load_state_dict(found | rest, assign=True)
     return detector.place("cpu", torch.float32)
-
-
-def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    for name in FOLDER_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise CheckpointError(f"{path} is not {DETECTOR}: it has none of {', '.join(FOLDER_FILES)}")
 
 
 _QKV = ("query", "key", "value")

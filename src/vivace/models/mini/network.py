@@ -68,7 +68,7 @@ def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Apply rotary positions to `[... l d]` with angles `[l d/2]` (Su et al., RoFormer, 2021)."""
+    """Apply rotary positions to `[... l d]` with angles `[... l d/2]` (Su et al., RoFormer, 2021)."""
     first, second = x.chunk(2, -1)
     cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
@@ -179,7 +179,7 @@ def seen_by_each_frame(x: Tensor, ages: Tensor) -> Tensor:
 
 
 def norm(x: Tensor) -> Tensor:
-    """Layer norm without parameters; adaLN gives scale and shift."""
+    """Layer norm without parameters; the modulation gives scale and shift."""
     return F.layer_norm(x, x.shape[-1:])
 
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vivace.models.mini.network import merge_heads, norm, rotate, split_heads
 from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, PICTURE_CHANNELS, STEP_NUMBERS, Mini2Config
 
 
@@ -76,28 +77,6 @@ def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
     quarter = head_dim // 4
     frequencies = 1.0 / (32.0 ** (torch.arange(quarter, dtype=torch.float32, device=rows.device) / quarter))
     return torch.cat([rows[..., None] * frequencies, columns[..., None] * frequencies], -1)
-
-
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Apply rotary positions to `[... l d]` with angles `[... l d/2]` (Su et al., RoFormer, 2021)."""
-    first, second = x.chunk(2, -1)
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
-
-
-def norm(x: Tensor) -> Tensor:
-    """Layer norm without parameters; the modulation gives scale and shift."""
-    return F.layer_norm(x, x.shape[-1:])
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """Return `[b l h*d]` as `[b h l d]`."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """Return `[b h l d]` as `[b l h*d]`."""
-    return x.transpose(1, 2).flatten(2)
 
 
 def pooled(grid: Tensor, pool: int) -> Tensor:

@@ -10,6 +10,7 @@ import transformers
 
 import moving
 from tolerance import ROUNDING, near
+from vivace.bench.metrics.pretrained.clip import ClipJudge
 from vivace.bench.metrics.pretrained.depth import Depth, aligned_error
 from vivace.bench.metrics.pretrained.dino import Dino
 from vivace.errors import BackendUnavailableError
