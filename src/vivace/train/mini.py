@@ -16,15 +16,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from vivace.errors import CheckpointError
 from vivace.models.mini.graph import resize
 from vivace.models.mini.network import MiniNet
 from vivace.train.batches import Batch, BatchStream
 from vivace.train.losses import picture_loss, temporal_loss
-from vivace.train.processes import agreed, joined, moving_average
+from vivace.train.processes import agreed, joined, moving_average, restoring, save_checkpoint
 
 SAY_EVERY_S = 20
 Net = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -117,21 +115,6 @@ class Objective(nn.Module):
         return picture_loss(x, batch.target) + temporal_loss(x, batch.target, batch.follows)
 
 
-def save_checkpoint(
-    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, ema: AveragedModel, progress: dict[str, float]
-) -> None:
-    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
-    partial = path.with_suffix(".partial")
-    state = {
-        "net": net.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "ema": ema.module.state_dict(),
-        "progress": progress,
-    }
-    torch.save(state, partial)
-    partial.replace(path)
-
-
 def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     """Train until the budget is spent, from `out/checkpoint.pt` if there is one.
 
@@ -147,15 +130,11 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     cfg.out.mkdir(parents=True, exist_ok=True)
     checkpoint = cfg.out / "checkpoint.pt"
     if checkpoint.exists():
-        try:
+        with restoring(checkpoint):
             state = torch.load(checkpoint, map_location=device, weights_only=True)
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
             ema.module.load_state_dict(state["ema"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
-            ) from error
         progress = state["progress"]
         ema.n_averaged.fill_(int(progress["step"]))
     # After a resume every process draws anew, not what it drew the first time.
@@ -174,6 +153,11 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
     began = saved = said = time.monotonic()
     running: float | None = None
     earlier_minutes = progress["minutes"]
+
+    def save() -> None:
+        weights = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.module.state_dict()}
+        save_checkpoint(checkpoint, {**weights, "progress": progress})
+
     while True:
         spent = progress["minutes"] / cfg.budget_minutes
         if agreed(spent >= 1, world):
@@ -205,8 +189,8 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
                     file=sys.stderr,
                 )
         if rank == 0 and time.monotonic() - saved > cfg.save_every_minutes * 60:
-            save_checkpoint(checkpoint, net, optimiser, ema, progress)
+            save()
             saved = time.monotonic()
     if rank == 0:
-        save_checkpoint(checkpoint, net, optimiser, ema, progress)
+        save()
         (cfg.out / "config.json").write_text(json.dumps({k: str(v) for k, v in asdict(cfg).items()}, indent=2))

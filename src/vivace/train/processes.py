@@ -1,11 +1,14 @@
-"""What training loops share: processes that average gradients, an agreed end, an average of the weights."""
+"""What training loops share: processes that average gradients, an agreed end, averaged weights, whole checkpoints."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -14,6 +17,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
+
+from vivace.errors import CheckpointError
 
 Config = TypeVar("Config")
 
@@ -77,3 +82,21 @@ def moving_average(net: nn.Module, decay: float) -> AveragedModel:
             torch._foreach_copy_(averages, values)
 
     return AveragedModel(net, multi_avg_fn=move, use_buffers=True)  # type: ignore[arg-type]
+
+
+def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
+    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+@contextmanager
+def restoring(checkpoint: Path) -> Iterator[None]:
+    """Raise what goes wrong while a checkpoint is read as a CheckpointError with its remedy."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
+        ) from error

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
 from vivace.train.classifier.network import StyleNet
 from vivace.train.classifier.samples import SampleSource
-from vivace.train.processes import moving_average
+from vivace.train.processes import moving_average, restoring, save_checkpoint
 
 STEPS = 7500
 LOG_EVERY = 100
@@ -71,17 +70,13 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
     cfg.out.mkdir(parents=True, exist_ok=True)
     checkpoint = cfg.out / "checkpoint.pt"
     if checkpoint.exists():
-        try:
+        with restoring(checkpoint):
             state = torch.load(checkpoint, map_location=device, weights_only=True)
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
             ema.module.load_state_dict(state["ema"])
             step = int(state["step"])
             ema.n_averaged.fill_(step)
-        except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                f"{checkpoint} does not fit this network ({error}); move it away to start afresh"
-            ) from error
     report(step)
     saved, running = time.monotonic(), 0.0
     while step < cfg.steps:
@@ -103,19 +98,10 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
             running = 0.0
             report(step)
         if step == cfg.steps or time.monotonic() - saved > SAVE_EVERY_S:
-            save(checkpoint, net, optimiser, ema, step)
+            weights = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.module.state_dict()}
+            save_checkpoint(checkpoint, {**weights, "step": step})
             saved = time.monotonic()
     return checkpoint
-
-
-def save(path: Path, net: StyleNet, optimiser: torch.optim.Optimizer, ema: AveragedModel, step: int) -> None:
-    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.module.state_dict(), "step": step},
-        partial,
-    )
-    partial.replace(path)
 
 
 def load(path: Path) -> tuple[StyleNet, int]:

@@ -33,7 +33,7 @@ from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, pictur
 from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.student import Student, step_numbers
 from vivace.train.looks.targets import SIDE_PX
-from vivace.train.processes import agreed, joined, moving_average
+from vivace.train.processes import agreed, joined, moving_average, restoring, save_checkpoint
 
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
@@ -223,7 +223,7 @@ def save(
     progress: Progress,
     rng: np.random.Generator,
 ) -> None:
-    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
+    """Write a checkpoint."""
     state = {
         "student": student.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -232,9 +232,7 @@ def save(
         "looks": list(student.codes.keys),
         "rng": {"numpy": rng.bit_generator.state, "torch": torch.get_rng_state()},
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    save_checkpoint(path, state)
 
 
 def restore(
@@ -244,7 +242,7 @@ def restore(
     path = cfg.out / "checkpoint.pt"
     ema = moving_average(student, cfg.ema)
     if path.exists():
-        try:
+        with restoring(path):
             state = torch.load(path, map_location="cpu", weights_only=True)
             looks = tuple(state["looks"])
             if looks != LOOK_KEYS:
@@ -257,10 +255,6 @@ def restore(
             if rng is not None:
                 rng.bit_generator.state = state["rng"]["numpy"]
                 torch.set_rng_state(state["rng"]["torch"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} does not fit this network ({error}); move it away to start afresh"
-            ) from error
         return progress, ema
     if cfg.start is not None:
         weights, metadata = read_weights(cfg.start)
