@@ -17,7 +17,7 @@ from vivace.bench.systems.subject import Subject, open_system
 
 if TYPE_CHECKING:
     from vivace.bench.quality.benchmark import QualityOptions
-    from vivace.bench.suite import Report
+    from vivace.bench.speed.benchmark import Report
 
 LEAK_SIZE = (128, 128)
 LEAK_FRAMES = 500
@@ -66,7 +66,7 @@ def _time(parts: Parts, subject: Subject, seed: int, report: Report) -> None:
     for spec in (subject.spec(), leaky_spec(subject.model, subject.threads)):
         cases = (SpeedCase(LEAK_SIZE),)
         options = SpeedOptions(spec, cases, frames=TIMED_FRAMES, long_frames=LEAK_FRAMES, session_fps=(), seed=seed)
-        found.append(measure_speed(options, lambda what, done, total: report(done, total, what)))
+        found.append(measure_speed(options, report))
     clean, spoilt = found
     parts.metrics |= {info.key: info for info in clean.metrics}
     parts.add(subject.spec().name, "subject", clean.about, clean.measurements)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import JsonValue
 from rich.console import Console
@@ -32,7 +32,7 @@ from vivace.bench.document import (
 from vivace.bench.latency.benchmark import LatencyOptions, measure_latency
 from vivace.bench.machine import read_commit, read_machine, utc_now
 from vivace.bench.report.tables import print_document
-from vivace.bench.speed.benchmark import Findings, SpeedOptions, measure_speed
+from vivace.bench.speed.benchmark import Findings, Report, SpeedOptions, measure_speed
 from vivace.bench.stats.intervals import summarise
 from vivace.bench.systems.subject import Subject, open_exact, open_system
 from vivace.bench.systems.system import passthrough_spec
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vivace.bench.quality.benchmark import QualityOptions
     from vivace.bench.report.material import Material
 
-Report = Callable[[int, int, str], None]
+Timed = TypeVar("Timed", SpeedOptions, LatencyOptions)
 LINE_S = 10.0
 """Between two lines of progress in a log."""
 
@@ -100,27 +100,29 @@ class Parts:
 
 def speed_part(parts: Parts, subject: Subject, options: SpeedOptions, report: Report) -> None:
     """Measure the subject's speed, and that of the other version, or else of the stream without its model."""
+    bare = replace(options, system=passthrough_spec(), plain=None, long_frames=None, session_fps=())
+    _time_part(parts, subject, options, bare, measure_speed, report)
+
+
+def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report: Report) -> None:
+    """Measure the subject's latency, and that of the other version, or else of the stream without its model."""
+    _time_part(
+        parts, subject, options, replace(options, system=passthrough_spec(), prompts=()), measure_latency, report
+    )
+
+
+def _time_part(
+    parts: Parts, subject: Subject, options: Timed, bare: Timed, measure: Callable[..., Findings], report: Report
+) -> None:
     found = Findings()
     try:
-        measure_speed(options, _told(report), into=found)
+        measure(options, report, into=found)
     finally:
         _take(parts, options.system.name, "subject", found)
         for system, beside in found.beside.items():
             _take(parts, system, "baseline", beside)
     if subject.ours and options.against is None:
-        short = replace(options, system=passthrough_spec(), plain=None, long_frames=None, session_fps=())
-        _take(parts, "passthrough", "baseline", measure_speed(short, _told(report)), quiet=True)
-
-
-def latency_part(parts: Parts, subject: Subject, options: LatencyOptions, report: Report) -> None:
-    """Measure the subject's latency, and that of the other version, or else of the stream without its model."""
-    found = measure_latency(options, _told(report))
-    _take(parts, options.system.name, "subject", found)
-    for system, beside in found.beside.items():
-        _take(parts, system, "baseline", beside)
-    if subject.ours and options.against is None:
-        bare = LatencyOptions(passthrough_spec(), options.cases, options.seconds, prompts=(), path=options.path)
-        _take(parts, "passthrough", "baseline", measure_latency(bare, _told(report)), quiet=True)
+        _take(parts, "passthrough", "baseline", measure(bare, report), quiet=True)
 
 
 def _take(parts: Parts, system: str, role: Role, found: Findings, *, quiet: bool = False) -> None:
@@ -129,10 +131,6 @@ def _take(parts: Parts, system: str, role: Role, found: Findings, *, quiet: bool
     parts.series.setdefault(system, {}).update(found.series)
     if not quiet:
         parts.not_run += [entry for entry in found.not_run if entry not in parts.not_run]
-
-
-def _told(report: Report) -> Callable[[str, int, int], None]:
-    return lambda what, done, total: report(done, total, what)
 
 
 def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> Material:

@@ -11,7 +11,7 @@ from functools import partial
 from vivace.bench.document import Direction, MetricInfo, MetricTable
 from vivace.bench.job import TURNS, Job, run_job, take_turns
 from vivace.bench.latency.take import STALL_PERIODS, WARMUP_S
-from vivace.bench.speed.benchmark import PROMPT, Findings, Progress, RunJob
+from vivace.bench.speed.benchmark import PROMPT, Findings, Report, RunJob, told
 from vivace.bench.stats.values import PERCENTILES
 from vivace.bench.systems.system import SystemSpec
 from vivace.errors import UsageError
@@ -74,15 +74,23 @@ class LatencyOptions:
     """Takes of each of the two."""
 
 
-def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob = run_job) -> Findings:
-    """Measure every case.
+def measure_latency(
+    options: LatencyOptions, report: Report, *, run: RunJob = run_job, into: Findings | None = None
+) -> Findings:
+    """Measure every case. `into` has, whatever stops a measurement, what was found before.
 
     Raises:
         UsageError: takes too short to say anything, or a path that there is not.
         VivaceError: what stopped a measurement.
     """
     _check(options)
-    findings = Findings()
+    findings = Findings() if into is None else into
+    with findings.described({**latency_metrics(), **webrtc_metrics()}):
+        _measure(options, report, run, findings)
+    return findings
+
+
+def _measure(options: LatencyOptions, report: Report, run: RunJob, findings: Findings) -> None:
     settings = asdict(options)
     for name in ("system", "cases", "prompts", "against", "turns"):
         del settings[name]
@@ -94,10 +102,8 @@ def measure_latency(options: LatencyOptions, progress: Progress, *, run: RunJob 
         own = {"case": case.name, "size": case.size, "fps": case.fps, "frames": round(options.seconds * case.fps)}
         in_process = options.path == PATHS[0]
         job = Job(task, options.system, {**settings, **case.extra(), **own}, in_process=in_process)
-        report = partial(progress, case.name)
-        findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
-    findings.describe({**latency_metrics(), **webrtc_metrics()})
-    return findings
+        tell = partial(told, report, case.name)
+        findings.add(take_turns(job, options.against, tell, turns=options.turns, run=run))
 
 
 def _check(options: LatencyOptions) -> None:

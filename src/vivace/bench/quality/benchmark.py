@@ -23,13 +23,11 @@ from vivace.bench.metrics.drift import drift, follow, looks
 from vivace.bench.metrics.footage import Footage, Frames, Reading, Series
 from vivace.bench.metrics.pretrained import Judge, judges
 from vivace.bench.quality.cases import TASKS, Case, Protocol, Task, cases_of, drift_case
+from vivace.bench.speed.benchmark import Report
 from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthrough, PerFrame
 from vivace.bench.systems.system import ModelSystem, Painted, Request, System
 from vivace.errors import UsageError, install_extra
 from vivace.models.base import StreamModel
-
-Report = Callable[[int, int, str], None]
-"""Called with how much is done, how much there is to do, and what is being done."""
 
 BLOCK_FRAMES = 6
 """Frames whose mean is one block of a measurement. Neighbouring frames are alike; quarter seconds are less so, which

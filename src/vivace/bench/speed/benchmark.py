@@ -6,7 +6,8 @@ Each size is measured in fresh processes (`run`, `growth`, `network`); here is w
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,8 @@ HEAVY_COLD_FRAMES = 3
 HEAVY_BUDGET_S = 40.0
 """For the frames of the whole stream, and again for the steps of the model and its plain form."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is measured, what of it is done and what there is to do."""
+Report = Callable[[int, int, str], None]
+"""Called with what is done, what there is to do, and what is being done."""
 RunJob = Callable[[Job, Callable[[int, int], None]], Found]
 
 
@@ -147,16 +148,19 @@ class Findings:
         for system, other in found.beside.items():
             self.beside.setdefault(system, Findings()).add(other)
 
-    def describe(self, infos: dict[str, MetricInfo]) -> None:
-        """Set `metrics` to those of `infos` that were measured, in the order of `infos`."""
-        measured = {measurement.metric for measurement in self.measurements}
-        self.metrics = [info for key, info in infos.items() if key in measured]
-        for other in self.beside.values():
-            other.describe(infos)
+    @contextmanager
+    def described(self, infos: dict[str, MetricInfo]) -> Iterator[None]:
+        """Set `metrics`, however the block ends, to those of `infos` that were measured, in their order."""
+        try:
+            yield
+        finally:
+            for found in (self, *self.beside.values()):
+                measured = {measurement.metric for measurement in found.measurements}
+                found.metrics = [info for key, info in infos.items() if key in measured]
 
 
 def measure_speed(
-    options: SpeedOptions, progress: Progress, *, run: RunJob = run_job, into: Findings | None = None
+    options: SpeedOptions, report: Report, *, run: RunJob = run_job, into: Findings | None = None
 ) -> Findings:
     """Measure every case, and the long run and the sessions of the first.
 
@@ -168,14 +172,12 @@ def measure_speed(
     """
     _check(options)
     findings = Findings() if into is None else into
-    try:
-        _measure(options, progress, run, findings)
-    finally:
-        findings.describe(speed_metrics())
+    with findings.described(speed_metrics()):
+        _measure(options, report, run, findings)
     return findings
 
 
-def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: Findings) -> None:
+def _measure(options: SpeedOptions, report: Report, run: RunJob, findings: Findings) -> None:
     from vivace.bench.inputs.loops import render_clip
 
     settings = asdict(options)
@@ -186,7 +188,7 @@ def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: F
             name, size = case.name, case.source or case.size
             clip = Path(folder) / f"{_times(size)}.mp4"
             if not clip.exists():
-                progress(f"a clip of {_times(size)}", 0, 1)
+                report(0, 1, f"a clip of {_times(size)}")
                 render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
             tasks = {"run:pace": name}
             if options.plain is not None:
@@ -200,13 +202,18 @@ def _measure(options: SpeedOptions, progress: Progress, run: RunJob, findings: F
                 alone = options.plain is None and case.plain
                 own = {"case": name, "size": case.size, "masked": case.masked, "steps_alone": alone, "clip": str(clip)}
                 job = Job(f"vivace.bench.speed.{task}", options.system, {**settings, **own}, plain=options.plain)
-                progress(f"{title}, starting", 0, options.frames)
-                report = partial(progress, title)
-                findings.add(take_turns(job, options.against, report, turns=options.turns, run=run))
+                report(0, options.frames, f"{title}, starting")
+                tell = partial(told, report, title)
+                findings.add(take_turns(job, options.against, tell, turns=options.turns, run=run))
     if options.long_frames is None:
         findings.not_run.append(NotRun(what="cost growth", reason="no long run was asked for; give --long N"))
     if not options.session_fps:
         findings.not_run.append(NotRun(what="sessions", reason="no rate was asked for; give --sessions FPS"))
+
+
+def told(report: Report, what: str, done: int, total: int) -> None:
+    """Report what a job of the name `what` has done."""
+    report(done, total, what)
 
 
 def _check(options: SpeedOptions) -> None:

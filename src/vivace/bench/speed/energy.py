@@ -19,10 +19,6 @@ POWERCAP = Path("/sys/class/powercap")
 class EnergyMeter(Protocol):
     """Counts energy."""
 
-    @property
-    def name(self) -> str:
-        """What is metered, for people."""
-
     def read_j(self) -> float:
         """Return the joules since the meter was opened."""
 
@@ -35,8 +31,6 @@ class RaplMeter:
 
     A wrap is seen if the meter is read at least once in between.
     """
-
-    name = "CPU packages (RAPL)"
 
     def __init__(self, zones: list[Path]) -> None:
         """Open the meter over package zones, the folders that hold `energy_uj`."""
@@ -66,7 +60,6 @@ class NvmlMeter:
         """Open the meter over every card; `nvml` is the module `pynvml`, initialised."""
         self._nvml = nvml
         self._cards = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        self.name = f"{len(self._cards)} NVIDIA card(s) (NVML)"
         self._first_mj = self._sum_mj()
 
     def read_j(self) -> float:
