@@ -84,7 +84,7 @@ def cover(rgb: Rgb, size: Size) -> Rgb:
 
 
 def cover_alpha(alpha: Alpha, size: Size) -> Alpha:
-    """Return the alpha of a picture that `cover` has scaled."""
+    """Return the alpha of a picture, or a mask, scaled and cut as `cover` does it with the picture."""
     if alpha.shape == (size[1], size[0]):
         return alpha
-    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 0])
+    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])

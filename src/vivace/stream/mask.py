@@ -14,14 +14,14 @@ import numpy as np
 
 from vivace.checks import brief
 from vivace.errors import ControlError, SourceNotFoundError
-from vivace.media.convert import cover
+from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Frame
 from vivace.media.paths import naming
 from vivace.media.registry import PICTURE_SUFFIXES
 from vivace.media.size import Size
 from vivace.models.controls import ControlSpec
 from vivace.stream.blend import Region
-from vivace.stream.pictures import Alpha, fit_alpha, luma, read_picture
+from vivace.stream.pictures import Alpha, luma, read_picture
 
 if TYPE_CHECKING:
     from vivace.media.source import Source
@@ -107,7 +107,7 @@ class PictureMask:
     def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (a still picture)
         """Return the region for an output of `(width, height)` px."""
         if self._known is None or self._known[0] != size:
-            self._known = size, Region(fit_alpha(self._alpha, size))
+            self._known = size, Region(cover_alpha(self._alpha, size))
         return self._known[1]
 
     def prepare(self, size: Size) -> None:

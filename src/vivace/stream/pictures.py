@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vivace.checks import brief
 from vivace.errors import ControlError, SourceNotFoundError
-from vivace.media.convert import cover
+from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Rgb
 from vivace.media.paths import naming
 from vivace.models.controls import ControlSpec
@@ -160,13 +160,6 @@ def _bytes_of(control: ControlSpec, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _fitted(control: ControlSpec, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if control.size is not None:
-        pixels = cover(pixels, control.size) if pixels.ndim == 3 else fit_alpha(pixels, control.size)
+        pixels = cover(pixels, control.size) if pixels.ndim == 3 else cover_alpha(pixels, control.size)
     pixels.flags.writeable = False
     return pixels
-
-
-def fit_alpha(alpha: Alpha, size: tuple[int, int]) -> Alpha:
-    """Scale a mask to cover `(width, height)` and crop it, through the same path as pictures."""
-    if (alpha.shape[1], alpha.shape[0]) == size:
-        return alpha
-    return np.ascontiguousarray(cover(np.repeat(alpha[..., None], 3, axis=2), size)[..., 1])
