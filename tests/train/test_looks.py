@@ -34,7 +34,7 @@ from vivace.train.looks.fit import (
     train_step,
     write_weights,
 )
-from vivace.train.looks.losses import change_weights, feature_losses, picture_loss, temporal_loss
+from vivace.train.looks.losses import change_weights, feature_losses, palette_distance, picture_loss, temporal_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
 from vivace.train.looks.optimiser import Optimiser
@@ -319,6 +319,15 @@ def test_invented_strokes_may_be_elsewhere_but_the_palette_may_not() -> None:
     assert picture_loss(moved, target, source, invented) < 0.5 * picture_loss(moved, target, source, known)
     pale = target * 0.5 + 0.3
     assert picture_loss(pale, target, source, invented) > 0.4 * picture_loss(pale, target, source, known)
+
+
+def test_a_palette_may_be_elsewhere_but_a_mean_of_two_colours_is_neither() -> None:
+    two = torch.ones(1, 3, 16, 16)
+    two[..., 8:] = -1
+    moved, half, mean = (palette_distance(x, two) for x in (two.flip(3), 0.5 * two, torch.zeros_like(two)))
+    torch.testing.assert_close(moved, torch.zeros(1))
+    torch.testing.assert_close(half, 0.5 * mean)
+    assert mean > 0.3
 
 
 def test_invented_strokes_are_still_where_the_source_is() -> None:
