@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 from fakes import FakeModel
 from vivace.errors import UsageError
 from vivace.serve.app import create_app
-from vivace.serve.hub import Hub
 from vivace.serve.ports import Role
 from vivace.serve.session import LiveSession
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n"
@@ -55,7 +55,7 @@ class Running:
     """A server that runs."""
 
     client: TestClient
-    hub: Hub
+    manager: SessionManager
     peers: FakePeers
     settings: ServeSettings
 
@@ -85,8 +85,8 @@ def running(
     fake: bool = True,
 ) -> Iterator[Running]:
     settings = settings or settings_for()
-    hub = Hub(settings, load_model=(lambda _: model or FakeModel(record=False)) if fake else None)
+    manager = SessionManager(settings, load_model=(lambda _: model or FakeModel(record=False)) if fake else None)
     peers = FakePeers()
-    app = create_app(settings, hub, peer_factory=peers)
+    app = create_app(settings, manager, peer_factory=peers)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:
-        yield Running(client, hub, peers, settings)
+        yield Running(client, manager, peers, settings)

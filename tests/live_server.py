@@ -14,9 +14,9 @@ import uvicorn
 from fakes import FakeModel
 from http_fakes import FakePeers, settings_for
 from vivace.serve.app import create_app
-from vivace.serve.hub import Hub
 from vivace.serve.main import uvicorn_config
 from vivace.serve.ports import PeerFactory
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 
 
@@ -25,7 +25,7 @@ class LiveServer:
     """A server that listens."""
 
     url: str
-    hub: Hub
+    manager: SessionManager
     settings: ServeSettings
     server: uvicorn.Server
     thread: threading.Thread
@@ -48,8 +48,8 @@ def live_server(
 ) -> Iterator[LiveServer]:
     """Serve until the block is left; the port may be given to come back where a server was before."""
     settings = settings or settings_for()
-    hub = Hub(settings, load_model=lambda _: model or FakeModel(record=False))
-    app = create_app(settings, hub, peer_factory=peers or FakePeers())
+    manager = SessionManager(settings, load_model=lambda _: model or FakeModel(record=False))
+    app = create_app(settings, manager, peer_factory=peers or FakePeers())
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(uvicorn_config(app, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="live-server")
@@ -59,7 +59,7 @@ def live_server(
             while not server.started and thread.is_alive() and time.monotonic() < until_s:
                 time.sleep(0.01)
             assert server.started
-            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", hub, settings, server, thread)
+            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", manager, settings, server, thread)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -1,4 +1,4 @@
-"""A hub with a fake model and a fake clock, and waiting for other threads without sleeping for a guessed time."""
+"""A manager with a fake model and a fake clock, and waiting for other threads without sleeping for a guessed time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from fakes import SIZE, FakeClock, FakeModel
 from vivace import messages
-from vivace.serve.hub import Hub
 from vivace.serve.session import LiveSession
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
 
@@ -37,20 +37,20 @@ def settings(**changes: Any) -> ServeSettings:
 
 
 @asynccontextmanager
-async def running_hub(
+async def running_manager(
     model: FakeModel | None = None,
     clock: Callable[[], float] | None = None,
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
     **changes: Any,
-) -> AsyncIterator[Hub]:
-    """A hub that has started; its clock stands still unless told otherwise."""
+) -> AsyncIterator[SessionManager]:
+    """A manager that has started; its clock stands still unless told otherwise."""
     the_model = model or FakeModel(record=False)
-    hub = Hub(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers)
-    await hub.start()
+    manager = SessionManager(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers)
+    await manager.start()
     try:
-        yield hub
+        yield manager
     finally:
-        await hub.stop()
+        await manager.stop()
 
 
 def grey(level: int = 100, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -66,9 +66,11 @@ async def until(condition: Callable[[], Any]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def opened(hub: Hub, prompt: str | None = "red", client: str = "ada", **controls: Any) -> LiveSession:
+async def opened(
+    manager: SessionManager, prompt: str | None = "red", client: str = "ada", **controls: Any
+) -> LiveSession:
     """A live session whose model is open."""
-    session = hub.open_session(client=client, controls=messages.Controls(prompt=prompt, crossfade_s=0, **controls))
+    session = manager.open_session(client=client, controls=messages.Controls(prompt=prompt, crossfade_s=0, **controls))
     session.push(grey())
     await until(lambda: session._painter is not None)
     return session

@@ -19,7 +19,7 @@ from PIL import Image
 
 from fakes import FakeModel, FakeState, pictures
 from http_fakes import Running, running
-from serve_rig import grey, in_loop, opened, running_hub, until
+from serve_rig import grey, in_loop, opened, running_manager, until
 from vivace import LoadOptions, Stream, messages
 from vivace.cli import main
 from vivace.cli.steer import steer
@@ -241,8 +241,8 @@ async def test_by_a_message(model: OwnModel) -> None:
     later = {**SET, "avoid": "green", "look": sent(PICTURE), "area": sent(HALF), "key": sent(PICTURE)}
     said = json.dumps({"type": "update", "controls": {"options": later, "events": ["anchor"]}})
     update = messages.Update.model_validate_json(said)
-    async with running_hub(model) as hub:
-        session = await opened(hub, options={"window": 16, "stage": sent(PICTURE)})
+    async with running_manager(model) as manager:
+        session = await opened(manager, options={"window": 16, "stage": sent(PICTURE)})
         before = len(model.chunks)
         assert (await session.update(update.controls)).accepted
         session.push(grey())

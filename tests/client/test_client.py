@@ -53,7 +53,7 @@ def test_a_session_is_opened_steered_and_ended(server: LiveServer) -> None:
                 await session.update(strength=1)
 
     asyncio.run(use())
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
 
 
 def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
@@ -67,12 +67,12 @@ def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
             session = await client.open(prompt="red", options={"depth_every": 2, "negative_prompt": "green"})
             async with session:
                 await session.wait_live()
-                controls = server.hub.get(session.id)._board.controls
+                controls = server.manager.get(session.id)._board.controls
                 assert controls.options["depth_every"] == 2.0
                 assert controls.options["negative_prompt"].text == "green"
                 ack = await session.update(options={"depth_every": None, "negative_prompt": ""})
                 assert ack.applied == ["options"]
-                controls = server.hub.get(session.id)._board.controls
+                controls = server.manager.get(session.id)._board.controls
                 assert controls.options == {}
                 with pytest.raises(ControlError, match="did you mean 'depth_every'"):
                     await session.update(options={"depth_evry": 2})
@@ -97,7 +97,7 @@ def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(server: 
             assert (refused.value.code, refused.value.status) == ("control", 422)
 
     asyncio.run(use())
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
 
 
 def test_who_asks_is_in_no_log_and_no_message(server: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -279,7 +279,7 @@ def test_a_lost_channel_is_found_again_and_the_session_is_the_same(server: LiveS
                     else:
                         break
             assert ack.accepted
-            assert [live.id for live in server.hub.sessions()] == [session.id]
+            assert [live.id for live in server.manager.sessions()] == [session.id]
 
     asyncio.run(use())
 
@@ -288,7 +288,7 @@ def test_a_server_that_is_gone_for_good_is_told(monkeypatch: pytest.MonkeyPatch)
     async def use(server: LiveServer) -> None:
         async with vivace.client.connect(server.url) as client:
             session = await client.open()
-            await asyncio.to_thread(server.hub.end, session.id, "admin", "The operator ended it.")
+            await asyncio.to_thread(server.manager.end, session.id, "admin", "The operator ended it.")
             events = [event async for event in session.events()]
             assert isinstance(events[-1], Ended)
             assert events[-1].reason == "admin"

@@ -85,7 +85,7 @@ def test_two_sessions_never_see_each_other_and_a_prompt_shows(server: LiveServer
             await first_tinted(blue, BLUE)
 
     asyncio.run(use())
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
 
 
 def test_what_is_published_by_whip_is_watched_by_whep(server: LiveServer) -> None:
@@ -94,7 +94,7 @@ def test_what_is_published_by_whip_is_watched_by_whep(server: LiveServer) -> Non
         seen: dict[str, str] = {}
         async with vivace.client.connect(server.url) as client:
             async with whip(client, "/whip?prompt=red", sent, publish=True) as publisher:
-                (session,) = server.hub.sessions()
+                (session,) = server.manager.sessions()
                 async with (
                     publishing(publisher, plain(60)),
                     whip(client, f"/v1/sessions/{session.id}/whep", seen, publish=False) as viewer,
@@ -102,7 +102,7 @@ def test_what_is_published_by_whip_is_watched_by_whep(server: LiveServer) -> Non
                     await first_tinted(viewer, RED)
                     await client.request("DELETE", seen["location"])
                 await client.request("DELETE", sent["location"])
-            assert not server.hub.sessions()
+            assert not server.manager.sessions()
 
     asyncio.run(use())
 
@@ -112,9 +112,9 @@ def test_a_whip_session_ends_when_its_publisher_goes_without_a_word(server: Live
         sent: dict[str, str] = {}
         async with vivace.client.connect(server.url) as client:
             async with whip(client, "/whip?prompt=red", sent, publish=True):
-                assert len(server.hub.sessions()) == 1
+                assert len(server.manager.sessions()) == 1
             async with asyncio.timeout(20):
-                while server.hub.sessions():
+                while server.manager.sessions():
                     await asyncio.sleep(0.05)
 
     asyncio.run(use())

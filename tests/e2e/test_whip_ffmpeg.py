@@ -43,7 +43,7 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 async def painted(server: LiveServer, process: subprocess.Popen[str]) -> Rgb | None:
     """Return a picture of the session that appears, as long as the publisher runs."""
     while process.poll() is None:
-        for session in server.hub.sessions():
+        for session in server.manager.sessions():
             async for frame in session.subscribe():
                 return frame.rgb
         await asyncio.sleep(0.02)
@@ -66,5 +66,5 @@ def test_ffmpeg_publishes_by_whip(tmp_path: Path) -> None:
         red, green, blue = rgb.mean((0, 1))
         assert red - max(green, blue) > 40, "painted as the address asks"
         assert np.ptp([green, blue]) < 20
-        assert not server.hub.sessions(), "its DELETE ended the session"
-        assert server.hub.snapshot().ended == {"client": 1}
+        assert not server.manager.sessions(), "its DELETE ended the session"
+        assert server.manager.snapshot().ended == {"client": 1}

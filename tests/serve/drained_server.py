@@ -20,23 +20,23 @@ from http_fakes import FakePeers, settings_for
 from vivace.client import ServerError
 from vivace.messages import Ended
 from vivace.serve.app import create_app
-from vivace.serve.hub import Hub
 from vivace.serve.main import DrainingServer, listen, uvicorn_config
+from vivace.serve.session_manager import SessionManager
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 
 
-async def use(url: str, hub: Hub, sign: signal.Signals) -> None:
+async def use(url: str, manager: SessionManager, sign: signal.Signals) -> None:
     async with vivace.client.connect(url) as client:
         session = await client.open(prompt="red")
         await session.wait_live()
         print(session.state)
         await session.record(True)
-        live = hub.get(session.id)
+        live = manager.get(session.id)
         pushing = asyncio.create_task(push(live))
         await asyncio.sleep(0.5)
         os.kill(os.getpid(), sign)
-        while not hub.draining:
+        while not manager.draining:
             await asyncio.sleep(0.02)
         try:
             await client.open()
@@ -57,10 +57,12 @@ async def push(session) -> None:  # type: ignore[no-untyped-def]
 def main(sign: signal.Signals, folder: Path) -> None:
     settings = settings_for(folder, port=0, size=(64, 48), drain_s=0.5)
     with listen(settings) as listening:
-        hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
-        server = DrainingServer(uvicorn_config(create_app(settings, hub, peer_factory=FakePeers()), settings), hub, 0.5)
+        manager = SessionManager(settings, load_model=lambda _: FakeModel(record=False))
+        server = DrainingServer(
+            uvicorn_config(create_app(settings, manager, peer_factory=FakePeers()), settings), manager, 0.5
+        )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        using = threading.Thread(target=lambda: asyncio.run(use(url, hub, sign)))
+        using = threading.Thread(target=lambda: asyncio.run(use(url, manager, sign)))
         using.start()
         server.run(sockets=[listening])
         using.join(20)

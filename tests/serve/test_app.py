@@ -62,10 +62,10 @@ def test_a_prompt_the_model_does_not_know_is_left_out_and_said(server: Running) 
     assert "notices" not in server.client.get(f"/v1/sessions/{session['id']}").json(), "they repeat the owner's words"
     again = server.open(resume={"id": session["id"], "secret": session["secret"]})
     assert again["notices"] == session["notices"]
-    server.hub.end(session["id"], "admin", "")
+    server.manager.end(session["id"], "admin", "")
     known = server.open(controls={"prompt": "red"})
     assert known["notices"] == []
-    server.hub.end(known["id"], "admin", "")
+    server.manager.end(known["id"], "admin", "")
 
 
 def test_steering_needs_the_secret(server: Running) -> None:
@@ -75,17 +75,17 @@ def test_steering_needs_the_secret(server: Running) -> None:
         assert error(server.client.delete(path, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/offer", json={"sdp": OFFER}, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/whip", content=OFFER, headers=headers | SDP_HEADERS))[0] == 403
-    server.hub.end(session["id"], "admin", "")
+    server.manager.end(session["id"], "admin", "")
 
 
 def test_a_lost_client_gets_its_session_back(server: Running) -> None:
     first = server.open()
     again = server.open(resume={"id": first["id"], "secret": first["secret"]})
     assert again["id"] == first["id"]
-    server.hub.end(first["id"], "admin", "")
+    server.manager.end(first["id"], "admin", "")
     renewed = server.open(resume={"id": first["id"], "secret": first["secret"]})
     assert renewed["id"] != first["id"]
-    server.hub.end(renewed["id"], "admin", "")
+    server.manager.end(renewed["id"], "admin", "")
 
 
 def test_who_finds_no_slot_waits_and_then_is_sent_away() -> None:
@@ -124,7 +124,7 @@ def test_what_cannot_be_is_refused_with_its_cause(server: Running, body: dict, s
     answer = server.client.post("/v1/sessions", json=body)
     assert error(answer) == (status, code)
     assert len(answer.json()["message"]) < 300
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
 
 
 def test_a_body_that_is_no_json_is_refused(server: Running) -> None:
@@ -144,7 +144,7 @@ def test_an_offer_is_answered(server: Running) -> None:
     again = server.client.post(session["offer_url"], json={"sdp": OFFER, "type": "offer"}, headers=secret)
     assert again.status_code == 200
     assert server.peers.made[-3].closed, "one picture goes in: the newer connection brings it"
-    server.hub.end(session["id"], "admin", "")
+    server.manager.end(session["id"], "admin", "")
 
 
 def test_the_list_of_sessions_shows_no_secrets(server: Running) -> None:
@@ -152,7 +152,7 @@ def test_the_list_of_sessions_shows_no_secrets(server: Running) -> None:
     listed = server.client.get("/v1/sessions")
     assert session["id"] in listed.text
     assert session["secret"] not in listed.text
-    server.hub.end(session["id"], "admin", "")
+    server.manager.end(session["id"], "admin", "")
 
 
 # What there is to choose from
@@ -180,9 +180,9 @@ def test_a_thumbnail_is_painted_by_the_model_once(server: Running, monkeypatch: 
     assert answer.headers["content-type"] == "image/jpeg"
     assert "max-age" in answer.headers["cache-control"]
     assert Image.open(io.BytesIO(answer.content)).width >= 256
-    resets = len(server.hub.model().opened)
+    resets = len(server.manager.model().opened)
     assert server.client.get("/v1/presets/scarlet.jpg").content == answer.content
-    assert len(server.hub.model().opened) == resets
+    assert len(server.manager.model().opened) == resets
     assert error(server.client.get("/v1/presets/nope.jpg")) == (404, "no_preset")
 
 
@@ -234,11 +234,11 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
 # For those who run it
 
 
-def test_health_and_readiness_follow_the_hub() -> None:
+def test_health_and_readiness_follow_the_session_manager() -> None:
     with running() as server:
         assert server.client.get("/healthz").json()["status"] == "ok"
         assert server.client.get("/readyz").status_code == 200
-        server.hub.draining = True
+        server.manager.draining = True
         assert error(server.client.get("/readyz")) == (503, "not_ready")
         assert server.client.get("/healthz").status_code == 200
         assert error(server.client.post("/v1/sessions", json={})) == (503, "draining")
@@ -256,7 +256,7 @@ def test_the_api_describes_itself(server: Running) -> None:
 def test_every_error_has_one_shape(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     assert error(server.client.get("/v1/nothing")) == (404, "not_found")
     assert error(server.client.put("/v1/models")) == (405, "method")
-    monkeypatch.setattr(server.hub, "quota", lambda _: 1 / 0)
+    monkeypatch.setattr(server.manager, "quota", lambda _: 1 / 0)
     assert error(server.client.get("/v1/quota")) == (500, "internal")
 
 
@@ -297,7 +297,7 @@ def test_with_a_secret_everything_but_health_and_the_page_needs_a_token(tmp_path
             assert refused.headers["www-authenticate"] == "Bearer"
         assert status("POST", "/v1/sessions", "view", json={}) == 403
         assert status("POST", "/v1/sessions", "publish", json={}) == 201
-        (session,) = server.hub.sessions()
+        (session,) = server.manager.sessions()
         path = f"/v1/sessions/{session.id}"
         assert status("GET", path, "view") == 200
         assert status("GET", path) == 401
@@ -313,7 +313,7 @@ def test_a_token_for_one_session_shows_no_other() -> None:
     secret = make_secret()
     now_s = __import__("time").time()
     with running(settings_for(token_secret=secret)) as server:
-        first, second = (server.hub.open_session(client=name) for name in "ab")
+        first, second = (server.manager.open_session(client=name) for name in "ab")
         token = make_token(secret, frozenset(["view"]), expires_s=60, now_s=now_s, session=first.id)
         headers = {"authorization": f"Bearer {token}"} | SDP_HEADERS
         assert server.client.post(f"/v1/sessions/{first.id}/whep", content=OFFER, headers=headers).status_code == 201

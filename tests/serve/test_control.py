@@ -46,7 +46,7 @@ def channel(server: Running, session: dict[str, Any]) -> Iterator[Channel]:
 
 
 def push(server: Running, session: dict[str, Any], count: int = 1) -> None:
-    live = server.hub.get(session["id"])
+    live = server.manager.get(session["id"])
     for _ in range(count):
         assert live.push(PICTURE)
 
@@ -167,7 +167,7 @@ def test_a_drain_is_told_and_closes_the_channel(server: Running) -> None:
     session = server.open()
     with channel(server, session) as control:
         control.hear("live")
-        server.client.portal.call(server.hub.drain, 0.0)  # type: ignore[union-attr]
+        server.client.portal.call(server.manager.drain, 0.0)  # type: ignore[union-attr]
         assert control.hear("ended")["reason"] == "drain"
         with pytest.raises(WebSocketDisconnect) as closed:
             control.socket.receive_text()
@@ -178,11 +178,11 @@ def test_losing_the_channel_does_not_end_the_session(server: Running) -> None:
     session = server.open()
     with channel(server, session) as control:
         control.hear("live")
-    assert server.hub.get(session["id"]).state == "live"
-    assert not server.hub.get(session["id"]).presence.connected
+    assert server.manager.get(session["id"]).state == "live"
+    assert not server.manager.get(session["id"]).presence.connected
     with channel(server, session) as control:
         assert control.hear("live")["session"] == session["id"]
-        assert server.hub.get(session["id"]).presence.connected
+        assert server.manager.get(session["id"]).presence.connected
 
 
 @pytest.mark.parametrize(("url", "code"), [("/v1/sessions/none/control?secret=x", 4404), ("{control}?secret=x", 4403)])
@@ -197,14 +197,14 @@ def test_a_refusal_comes_as_a_message_and_a_close_code(server: Running, url: str
 
 def test_a_client_that_was_away_is_told_how_its_session_ended(server: Running) -> None:
     session = server.open()
-    server.hub.end(session["id"], "idle", "No picture came.")
+    server.manager.end(session["id"], "idle", "No picture came.")
     with channel(server, session) as control:
         assert control.hear("ended", "error") == {"type": "ended", "reason": "idle", "message": "No picture came."}
 
 
 def test_without_a_token_the_channel_is_closed_with_4401() -> None:
     with running(settings_for(token_secret=make_secret())) as server:
-        live = server.hub.open_session(client="a")
+        live = server.manager.open_session(client="a")
         with server.websocket(f"/v1/sessions/{live.id}/control?secret={live.secret}") as socket:
             assert json.loads(socket.receive_text())["code"] == "no_token"
 
@@ -308,7 +308,7 @@ def test_a_flood_over_a_socket_closes_it_and_spares_the_session() -> None:
             while True:
                 control.socket.receive_text()
         assert closed.value.code == 1008
-        assert server.hub.get(session["id"]).state == "live"
+        assert server.manager.get(session["id"]).state == "live"
 
 
 # The schema in the docs

@@ -28,7 +28,7 @@ from vivace.messages import Controls
 from vivace.serve import main
 from vivace.serve.app import create_app
 from vivace.serve.http import sessions
-from vivace.serve.hub import Hub
+from vivace.serve.session_manager import SessionManager
 
 PATIENCE_S = 20.0
 SDP = "application/sdp"
@@ -95,17 +95,19 @@ class Line:
 
 
 @asynccontextmanager
-async def application(*folder: Path, **changes: Any) -> AsyncIterator[tuple[Any, Hub]]:
+async def application(*folder: Path, **changes: Any) -> AsyncIterator[tuple[Any, SessionManager]]:
     settings = settings_for(*folder, **changes)
-    hub = Hub(settings, load_model=lambda _: FakeModel(record=False))
-    app = create_app(settings, hub, peer_factory=FakePeers())
+    manager = SessionManager(settings, load_model=lambda _: FakeModel(record=False))
+    app = create_app(settings, manager, peer_factory=FakePeers())
     async with app.router.lifespan_context(app):
-        yield app, hub
+        yield app, manager
 
 
-async def converse(app: Any, hub: Hub, kind: str, leaves_at: int | None, error: type[Exception]) -> list[str]:
+async def converse(
+    app: Any, manager: SessionManager, kind: str, leaves_at: int | None, error: type[Exception]
+) -> list[str]:
     """Carry a conversation of some kind until it ends by itself; return what was sent."""
-    session = hub.open_session(client="ada", controls=Controls())
+    session = manager.open_session(client="ada", controls=Controls())
     path, headers = f"/v1/sessions/{session.id}/control?secret={session.secret}", []
     if kind == "unknown":
         path = "/v1/sessions/nobody/control"
@@ -117,29 +119,29 @@ async def converse(app: Any, hub: Hub, kind: str, leaves_at: int | None, error: 
             await app(line.scope, line.receive, line.send)
         assert not session.presence.connected
     finally:
-        hub.end(session.id, "client", "the test is over")
+        manager.end(session.id, "client", "the test is over")
     return line.sent
 
 
 @pytest.mark.parametrize("kind", ["whole", "unknown", "foreign"])
 @in_loop
 async def test_whatever_is_being_sent_when_a_control_channel_breaks_is_no_mistake(kind: str) -> None:
-    async with application() as (app, hub):
-        whole = await converse(app, hub, kind, None, ClientDisconnected)
+    async with application() as (app, manager):
+        whole = await converse(app, manager, kind, None, ClientDisconnected)
         assert len(whole) >= {"whole": 6, "unknown": 3, "foreign": 2}[kind], whole
         for leaves_at in range(len(whole)):
             for error in (ClientDisconnected, BrokenPipeError):
-                await converse(app, hub, kind, leaves_at, error)
+                await converse(app, manager, kind, leaves_at, error)
             if kind != "foreign" and leaves_at > 0:  # uvicorn has closed it after it was accepted
-                await converse(app, hub, kind, leaves_at, RuntimeError)
+                await converse(app, manager, kind, leaves_at, RuntimeError)
 
 
 @in_loop
 async def test_a_message_in_the_wrong_order_stays_a_mistake() -> None:
     """What is known as leaving is known by its place: a server that refuses to accept is no client that leaves."""
-    async with application() as (app, hub):
+    async with application() as (app, manager):
         with pytest.raises(RuntimeError):
-            await converse(app, hub, "whole", 0, RuntimeError)
+            await converse(app, manager, "whole", 0, RuntimeError)
 
 
 @in_loop
@@ -152,8 +154,8 @@ async def test_a_client_that_takes_nothing_any_more_is_gone(monkeypatch: pytest.
             if len(self.sent) > 2:
                 await asyncio.Event().wait()
 
-    async with application() as (app, hub):
-        session = hub.open_session(client="ada", controls=Controls())
+    async with application() as (app, manager):
+        session = manager.open_session(client="ada", controls=Controls())
         path = f"/v1/sessions/{session.id}/control?secret={session.secret}"
         line = Deaf(path, leaves_at=None, error=ClientDisconnected)
         async with asyncio.timeout(PATIENCE_S):
@@ -305,7 +307,7 @@ def test_a_channel_that_breaks_while_the_server_thinks_is_no_mistake(
     else:
         line.close()
     model.held.go_on.set()
-    wait_until(lambda: not server.hub.get(session["id"]).presence.connected)
+    wait_until(lambda: not server.manager.get(session["id"]).presence.connected)
 
 
 def test_a_message_too_large_while_the_server_thinks_is_no_mistake(server: LiveServer, model: HeldModel) -> None:
@@ -319,7 +321,7 @@ def test_a_message_too_large_while_the_server_thinks_is_no_mistake(server: LiveS
     while line.recv(4_096):  # until it is closed
         pass
     model.held.go_on.set()
-    wait_until(lambda: not server.hub.get(session["id"]).presence.connected)
+    wait_until(lambda: not server.manager.get(session["id"]).presence.connected)
     line.close()
 
 
@@ -381,9 +383,9 @@ def test_an_offer_nobody_waits_for_any_more_leaves_a_connection_that_is_given_up
         assert held.reached.wait(PATIENCE_S)
         hang_up(line)
         held.go_on.set()
-        wait_until(lambda: len(server.hub.sessions()) == 1)
+        wait_until(lambda: len(server.manager.sessions()) == 1)
         peers.made[0].closed = True  # as a real one is that never connects
-        wait_until(lambda: not server.hub.sessions())
+        wait_until(lambda: not server.manager.sessions())
 
 
 def test_a_server_may_end_while_clients_leave(monkeypatch: pytest.MonkeyPatch) -> None:

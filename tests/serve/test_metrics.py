@@ -31,7 +31,7 @@ def test_sessions_slots_and_the_queue_are_counted() -> None:
         assert now["vivace_slots_used", "fake"] == 1
         assert now["vivace_queue_length", "fake"] == 1
         assert now["vivace_engine_up", "fake"] == 1
-        server.hub.end(live["id"], "client")
+        server.manager.end(live["id"], "client")
         after = samples(server)
         assert after["vivace_sessions_opened_total",] == 2
         assert after["vivace_sessions_ended_total", "client"] == 1
@@ -48,10 +48,10 @@ def test_memory_and_the_process_are_there() -> None:
 
 def test_stages_are_histograms_with_buckets_around_the_frame_budget() -> None:
     with running() as server:
-        ended, live = (server.hub.get(server.open()["id"]) for _ in range(2))
+        ended, live = (server.manager.get(server.open()["id"]) for _ in range(2))
         ended.account.stage("denoise", 21.0)
         live.account.stage("denoise", 9_000.0)
-        server.hub.end(ended.id, "client")
+        server.manager.end(ended.id, "client")
         now = samples(server)
         edges = sorted(float(key[1]) for key in now if key[0] == "vivace_stage_seconds_bucket" and key[2] == "denoise")
         assert sum(0.010 <= edge <= 0.050 for edge in edges) >= 5
@@ -71,7 +71,7 @@ def _text(edge: float) -> str:
 def test_drops_are_counted_by_reason() -> None:
     with running(settings_for(slots=1)) as server:
         server.open()
-        waiting = server.hub.get(server.open()["id"])
+        waiting = server.manager.get(server.open()["id"])
         waiting.push(np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
         assert samples(server)["vivace_frames_dropped_total", "waiting"] == 1
 

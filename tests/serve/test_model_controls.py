@@ -10,15 +10,15 @@ import pytest
 import vivace.models
 from fakes import EMBEDS, NEGATIVE_PROMPT, SIZE, FakeModel, fail_on
 from http_fakes import Running, running, settings_for
-from serve_rig import grey, in_loop, next_of, opened, running_hub, until
+from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import CapacityError, UsageError
 from vivace.models.controls import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.runtime.device import Device
-from vivace.serve.hub import Hub
 from vivace.serve.limits import SharedOptionError
-from vivace.serve.room import free_bytes
+from vivace.serve.served_model import free_bytes
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import frames_needed, render
 from vivace.stream.slot import ModelSlot
@@ -40,8 +40,8 @@ def steered(**changes: Any) -> FakeModel:
 @in_loop
 async def test_controls_of_its_own_reach_the_model() -> None:
     model = steered()
-    async with running_hub(model) as hub:
-        session = await opened(hub, options={"depth_every": 2, "negative_prompt": "green"})
+    async with running_manager(model) as manager:
+        session = await opened(manager, options={"depth_every": 2, "negative_prompt": "green"})
         before = len(model.chunks)
         session.push(grey())
         await until(lambda: len(model.chunks) == before + 1)
@@ -78,8 +78,8 @@ async def test_controls_of_its_own_reach_the_model() -> None:
 )
 @in_loop
 async def test_a_refused_update_has_a_code_and_changes_nothing(controls: Any, code: str, reason: str) -> None:
-    async with running_hub(steered(record=False)) as hub:
-        session = await opened(hub)
+    async with running_manager(steered(record=False)) as manager:
+        session = await opened(manager)
         before = session._board.controls
         ack = await session.update(messages.Controls(**controls))
         assert (ack.accepted, ack.code) == (False, code)
@@ -90,10 +90,10 @@ async def test_a_refused_update_has_a_code_and_changes_nothing(controls: Any, co
 
 @in_loop
 async def test_a_session_does_not_begin_with_a_shared_option_either() -> None:
-    async with running_hub(steered(record=False)) as hub:
+    async with running_manager(steered(record=False)) as manager:
         with pytest.raises(SharedOptionError, match="lora ink"):
-            hub.open_session(client="ada", controls=messages.Controls(options={"lora ink": 1.0}))
-        assert hub.sessions() == []
+            manager.open_session(client="ada", controls=messages.Controls(options={"lora ink": 1.0}))
+        assert manager.sessions() == []
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +143,15 @@ def test_only_the_first_model_is_loaded_as_the_settings_say(monkeypatch: pytest.
 
     monkeypatch.setattr(vivace.models, "load_model", load)
     loading = LoadOptions(style="felted", steps=2)
-    hub = Hub(ServeSettings(models=["live2diff", "mini"], size=SIZE, runtime="eager", loading=loading, threads=1))
-    hub.model("live2diff")
-    hub.model("mini")
+    manager = SessionManager(
+        ServeSettings(models=["live2diff", "mini"], size=SIZE, runtime="eager", loading=loading, threads=1)
+    )
+    manager.model("live2diff")
+    manager.model("mini")
     assert asked["live2diff"] == {"runtime": "eager", "threads": 1, "options": loading}
     assert asked["mini"] == {"threads": 1}
-    for room in hub._rooms.values():
-        room.engine.stop()
+    for served in manager._served.values():
+        served.engine.stop()
 
 
 def test_clients_learn_a_profiles_name_and_not_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,13 +209,13 @@ def test_too_little_memory_of_a_device_is_told_with_what_would_fit(error: Except
 @in_loop
 async def test_a_device_that_runs_out_in_a_step_ends_that_session_with_what_would_fit() -> None:
     model = steered(record=False)
-    async with running_hub(model) as hub:
-        session = await opened(hub)
+    async with running_manager(model) as manager:
+        session = await opened(manager)
         events = session.events()
         model.on_step = fail_on(0, error=lambda: OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
         session.push(grey())
         assert "16x8 needs 1 MiB" in (await next_of(events, messages.Ended)).message
-        assert hub.ready
+        assert manager.ready
 
 
 @in_loop
@@ -224,8 +226,8 @@ async def test_sessions_share_the_memory_of_the_device_their_model_is_on() -> No
 
     model = FakeModel(record=False)
     model.device = WithMemory("GPU: none")
-    async with running_hub(model) as hub:
-        assert hub.snapshot().models[0].memory_limit_bytes == 2 * 2**20
+    async with running_manager(model) as manager:
+        assert manager.snapshot().models[0].memory_limit_bytes == 2 * 2**20
     assert free_bytes(FakeModel()) > 2**20
 
 
@@ -244,7 +246,7 @@ def test_a_thumbnail_is_the_second_picture_however_late_a_model_gives_it(chunk_f
 
 
 def test_a_model_that_takes_seconds_paints_no_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vivace.serve.room.calibrate", lambda *_: 3_000.0)
+    monkeypatch.setattr("vivace.serve.served_model.calibrate", lambda *_: 3_000.0)
     with running() as slow:
         answer = slow.client.get(slow.client.get("/v1/presets").json()["presets"][0]["thumbnail"])
         assert (answer.status_code, answer.json()["code"]) == (404, "no_thumbnail")

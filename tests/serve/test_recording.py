@@ -15,7 +15,7 @@ import av
 import pytest
 
 from fakes import FakeClock, picture
-from serve_rig import grey, in_loop, next_of, opened, running_hub, until
+from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import SinkWriteError
 from vivace.media.encode import VideoSink, open_plain
@@ -198,8 +198,8 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 @in_loop
 async def test_a_session_records_its_output(tmp_path):
-    async with running_hub(recordings=tmp_path, size=SIZE) as hub:
-        session = await opened(hub)
+    async with running_manager(recordings=tmp_path, size=SIZE) as manager:
+        session = await opened(manager)
         events, viewer = session.events(), session.subscribe()
         begun = session.recorder.start("r1")
         assert (begun.id, begun.on) == ("r1", True)
@@ -209,7 +209,7 @@ async def test_a_session_records_its_output(tmp_path):
             await anext(viewer)
             recording = session.recorder.current
             await until(lambda recording=recording, index=index: recording.frames > index)
-        assert hub.snapshot().recordings == 1
+        assert manager.snapshot().recordings == 1
         assert session.recorder.stop() == begun.name
         await next_of(events, messages.Recorded)
         await next_of(events, messages.Recorded)
@@ -229,8 +229,8 @@ async def test_a_new_recording_can_begin_while_the_last_one_is_closed(tmp_path, 
             assert gate.wait(5)
 
     monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Slow())
-    async with running_hub(recordings=tmp_path) as hub:
-        session = await opened(hub)
+    async with running_manager(recordings=tmp_path) as manager:
+        session = await opened(manager)
         events = session.events()
         first = session.recorder.start()
         session.recorder.stop()
@@ -254,8 +254,8 @@ async def test_a_session_outlives_its_recording(tmp_path, monkeypatch):
             raise SinkWriteError("disk: writing failed (No space left on device); nothing was written")
 
     monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Broken())
-    async with running_hub(recordings=tmp_path) as hub:
-        session = await opened(hub)
+    async with running_manager(recordings=tmp_path) as manager:
+        session = await opened(manager)
         events, viewer = session.events(), session.subscribe()
         session.recorder.start()
         session.push(grey())
@@ -269,14 +269,14 @@ async def test_a_session_outlives_its_recording(tmp_path, monkeypatch):
 
 @in_loop
 async def test_recordings_are_complete_when_the_server_has_drained(tmp_path):
-    async with running_hub(recordings=tmp_path, size=SIZE) as hub:
-        session = await opened(hub)
+    async with running_manager(recordings=tmp_path, size=SIZE) as manager:
+        session = await opened(manager)
         events = session.events()
         name = session.recorder.start().name
         session.push(grey(1, SIZE))
         recording = session.recorder.current
         await until(lambda: recording.frames == 1)
-        await hub.drain(0.0)
+        await manager.drain(0.0)
         assert decoded(tmp_path / name) == 1
         kinds = [event.type async for event in events]
         assert kinds == ["live", "recorded", "error", "recorded", "ended"]
@@ -284,8 +284,8 @@ async def test_recordings_are_complete_when_the_server_has_drained(tmp_path):
 
 @in_loop
 async def test_where_nobody_can_record_it_is_said():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         with pytest.raises(RefusedError, match="does not record") as caught:
             session.recorder.start()
         assert caught.value.code == "recording_off"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, fail_on, paint
-from serve_rig import PATIENCE_S, grey, in_loop, next_of, opened, running_hub, until
+from serve_rig import PATIENCE_S, grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError
 from vivace.serve.statistics import NetworkReport
@@ -31,8 +31,8 @@ def mask_url(alpha: np.ndarray, mode: str = "L") -> str:
 
 @in_loop
 async def test_a_frame_comes_out_painted_with_its_tag_and_its_history():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         session.push(grey(), 99.5, tag=4711)
         out = await shown(viewer)
@@ -45,8 +45,8 @@ async def test_a_frame_comes_out_painted_with_its_tag_and_its_history():
 @in_loop
 async def test_frames_that_a_model_gives_at_once_are_shown_one_by_one():
     clock = FakeClock(100.0)
-    async with running_hub(FakeModel(chunk_frames=4, record=False), clock) as hub:
-        session = await opened(hub)
+    async with running_manager(FakeModel(chunk_frames=4, record=False), clock) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         for number in range(4):
             session.push(grey(number), 100.0 + 0.04 * number)
@@ -65,9 +65,9 @@ async def test_frames_that_a_model_gives_at_once_are_shown_one_by_one():
 @in_loop
 async def test_pixels_of_two_sessions_never_mix():
     """Each session has a level and a prompt of its own; whatever reaches its viewer must be made of just these."""
-    async with running_hub() as hub:
+    async with running_manager() as manager:
         names = ["red", "blue"]
-        sessions = [await opened(hub, name, seed=index) for index, name in enumerate(names)]
+        sessions = [await opened(manager, name, seed=index) for index, name in enumerate(names)]
         viewers = [session.subscribe() for session in sessions]
         seen = [0, 0]
         for round_index in range(40):
@@ -86,8 +86,8 @@ async def test_pixels_of_two_sessions_never_mix():
 
 @in_loop
 async def test_every_viewer_sees_the_same_and_a_slow_one_holds_up_nobody():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         quick, slow = session.subscribe(), session.subscribe()
         for index in range(5):
             session.push(grey(), tag=index)
@@ -111,8 +111,8 @@ async def test_a_busy_engine_takes_the_newest_frame_and_counts_the_others():
         assert gate.wait(5)
 
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
-        session = await opened(hub)
+    async with running_manager(model) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         model.on_step = hold
         session.push(grey(), tag=0)
@@ -127,8 +127,8 @@ async def test_a_busy_engine_takes_the_newest_frame_and_counts_the_others():
 
 @in_loop
 async def test_an_update_is_exact_about_its_first_frame_and_told_when_that_leaves():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         viewer, events = session.subscribe(), session.events()
         session.push(grey())
         assert (await shown(viewer)).control_index == 0
@@ -156,8 +156,8 @@ async def test_an_update_is_exact_about_its_first_frame_and_told_when_that_leave
 )
 @in_loop
 async def test_what_cannot_be_done_is_refused_with_the_reason_and_changes_nothing(controls, reason):
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         ack = await session.update(messages.Controls(strength=0.5, **controls))
         assert not ack.accepted
         assert ack.applied == []
@@ -168,8 +168,8 @@ async def test_what_cannot_be_done_is_refused_with_the_reason_and_changes_nothin
 
 @in_loop
 async def test_outside_the_brush_the_picture_is_the_cameras():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         alpha = np.zeros((SIZE[1], SIZE[0]), np.uint8)
         alpha[:, :8] = 255
@@ -185,8 +185,8 @@ async def test_outside_the_brush_the_picture_is_the_cameras():
 
 @in_loop
 async def test_an_empty_prompt_shows_the_source_itself():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         assert (await session.update(messages.Controls(prompt=""))).accepted
         picture = grey(7)
@@ -196,8 +196,8 @@ async def test_an_empty_prompt_shows_the_source_itself():
 
 @in_loop
 async def test_the_output_has_the_shape_of_the_source_and_follows_when_it_turns():
-    async with running_hub(size=(32, 32)) as hub:
-        session = hub.open_session(client="ada", controls=messages.Controls(prompt="red"))
+    async with running_manager(size=(32, 32)) as manager:
+        session = manager.open_session(client="ada", controls=messages.Controls(prompt="red"))
         session.push(grey(size=(320, 160)))
         await until(lambda: session._painter is not None)
         viewer = session.subscribe()
@@ -218,8 +218,8 @@ async def test_the_output_has_the_shape_of_the_source_and_follows_when_it_turns(
 
 @in_loop
 async def test_another_size_is_opened_at_once_or_refused_when_there_is_no_room():
-    async with running_hub(memory_limit_mib=8) as hub:
-        session = await opened(hub)
+    async with running_manager(memory_limit_mib=8) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         assert (await session.update(messages.Controls(size=(64, 32)))).accepted
         session.push(grey())
@@ -234,8 +234,8 @@ async def test_another_size_is_opened_at_once_or_refused_when_there_is_no_room()
 @in_loop
 async def test_three_failed_steps_end_that_session_only():
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
-        broken, healthy = await opened(hub, "red"), await opened(hub, "blue")
+    async with running_manager(model) as manager:
+        broken, healthy = await opened(manager, "red"), await opened(manager, "blue")
         events, viewer = broken.events(), healthy.subscribe()
         model.on_step = fail_on(0, 1, 2)
         for _ in range(3):
@@ -248,20 +248,20 @@ async def test_three_failed_steps_end_that_session_only():
         assert not broken.push(grey())
         healthy.push(grey())
         assert (await shown(viewer)).rgb[0, 0, 2] > 100
-        assert hub.ready
+        assert manager.ready
 
 
 @in_loop
 async def test_running_out_of_memory_ends_with_what_would_fit_and_the_engine_lives():
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
-        broken = await opened(hub)
+    async with running_manager(model) as manager:
+        broken = await opened(manager)
         events = broken.events()
         model.on_step = fail_on(0, error=MemoryError)
         broken.push(grey())
         ended = await next_of(events, messages.Ended)
         assert "16x8 needs 1 MiB" in ended.message
-        again = await opened(hub)
+        again = await opened(manager)
         viewer = again.subscribe()
         again.push(grey())
         assert (await shown(viewer)).rgb[0, 0, 0] > 100
@@ -272,8 +272,8 @@ async def test_memory_that_runs_out_beside_the_model_says_what_would_fit_too():
     def fail(_frame):
         raise MemoryError
 
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         events = session.events()
         session._painter.step = fail
         session.push(grey())
@@ -286,20 +286,20 @@ async def test_a_model_that_cannot_be_opened_ends_the_session_with_the_reason():
         raise MemoryError
 
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
+    async with running_manager(model) as manager:
         model.open = fail
-        session = hub.open_session(client="ada")
+        session = manager.open_session(client="ada")
         events = session.events()
         session.push(grey())
         ended = await next_of(events, messages.Ended)
         assert (ended.reason, "needs 2 MiB" in ended.message) == ("failed", True)
-        assert hub.sessions() == []
+        assert manager.sessions() == []
 
 
 @in_loop
 async def test_a_mistake_of_ours_ends_the_session_without_telling_the_client_our_secrets(caplog):
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         events = session.events()
         session._publish = None
         session.push(grey())
@@ -310,8 +310,8 @@ async def test_a_mistake_of_ours_ends_the_session_without_telling_the_client_our
 
 @in_loop
 async def test_events_begin_with_the_present_state_and_end_with_the_end():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         events = session.events()
         session.end("admin", "because")
         session.end("client", "too late")
@@ -327,8 +327,8 @@ async def test_events_begin_with_the_present_state_and_end_with_the_end():
 
 @in_loop
 async def test_unread_statistics_are_replaced_and_other_events_never_lost():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         events = session.events()
         for index in range(50):
             session.tell_stats()
@@ -341,8 +341,8 @@ async def test_unread_statistics_are_replaced_and_other_events_never_lost():
 
 @in_loop
 async def test_a_listener_that_never_listens_is_let_go():
-    async with running_hub() as hub:
-        session = await opened(hub)
+    async with running_manager() as manager:
+        session = await opened(manager)
         events = session.events()
         for index in range(1000):
             session.tell(messages.Error(code="x", message=str(index)))
@@ -352,8 +352,8 @@ async def test_a_listener_that_never_listens_is_let_go():
 @in_loop
 async def test_statistics_say_what_is_measured():
     clock = FakeClock()
-    async with running_hub(clock=clock) as hub:
-        session = await opened(hub)
+    async with running_manager(clock=clock) as manager:
+        session = await opened(manager)
         viewer, events = session.subscribe(), session.events()
         for _ in range(30):
             clock.advance(0.04)
@@ -380,16 +380,16 @@ async def test_statistics_say_what_is_measured():
 @pytest.mark.parametrize("shape", [(16, 32), (16, 32, 4), (0, 32, 3)])
 @in_loop
 async def test_what_is_no_picture_is_refused(shape):
-    async with running_hub() as hub:
-        session = hub.open_session(client="ada")
+    async with running_manager() as manager:
+        session = manager.open_session(client="ada")
         with pytest.raises(ControlError, match="give uint8"):
             session.push(np.zeros(shape, np.uint8))
 
 
 @in_loop
 async def test_a_picture_that_is_too_large_is_refused():
-    async with running_hub(max_frame_px=1000) as hub:
-        session = hub.open_session(client="ada")
+    async with running_manager(max_frame_px=1000) as manager:
+        session = manager.open_session(client="ada")
         with pytest.raises(ControlError, match="1,000 pixels"):
             session.push(grey(size=(40, 30)))
 
@@ -397,8 +397,8 @@ async def test_a_picture_that_is_too_large_is_refused():
 @in_loop
 async def test_sessions_that_run_at_once_share_the_budget():
     clock = FakeClock()
-    async with running_hub(clock=clock, budget_ms=40.0) as hub:
-        one, two = await opened(hub), await opened(hub)
+    async with running_manager(clock=clock, budget_ms=40.0) as manager:
+        one, two = await opened(manager), await opened(manager)
         viewer, other = one.subscribe(), two.subscribe()
         for _ in range(60):
             clock.advance(0.04)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import FakeModel
-from serve_rig import grey, in_loop, opened, running_hub, until
+from serve_rig import grey, in_loop, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError
 from vivace.serve.limits import RefusedError
@@ -53,8 +53,8 @@ def test_a_server_opens_only_so_many_sizes():
 @in_loop
 async def test_a_client_cannot_make_a_server_compile_without_end():
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
-        session = await opened(hub)
+    async with running_manager(model) as manager:
+        session = await opened(manager)
         acks = [await session.update(messages.Controls(size=(8 * n, 8))) for n in range(1, 31)]
         assert sum(ack.accepted for ack in acks) < MAX_SIZES
         assert "this server has opened" in acks[-1].message

@@ -55,7 +55,7 @@ def test_a_message_that_is_too_large_closes_the_channel_and_spares_the_session(s
                 channel.recv()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
-    assert server.hub.get(session_id).state == "live"
+    assert server.manager.get(session_id).state == "live"
 
 
 def test_messages_are_not_compressed_so_that_none_can_grow(server: LiveServer) -> None:
@@ -66,7 +66,7 @@ def test_messages_are_not_compressed_so_that_none_can_grow(server: LiveServer) -
 
 def test_a_client_that_vanishes_is_noticed_and_its_session_kept(server: LiveServer) -> None:
     session_id, url = opened(server)
-    session = server.hub.get(session_id)
+    session = server.manager.get(session_id)
     parts = urlsplit(url)
     line = socket.create_connection((parts.hostname, parts.port), timeout=10)
     line.sendall(HANDSHAKE.format(path=f"{parts.path}?{parts.query}").encode())

@@ -26,18 +26,18 @@ def test_publishing_to_the_server_makes_a_session_that_ends_with_it(server: Runn
     assert answer.headers["content-type"] == "application/sdp"
     assert answer.text.startswith("v=0")
     assert answer.headers["etag"].startswith('"')
-    (session,) = server.hub.sessions()
+    (session,) = server.manager.sessions()
     assert answer.headers["location"].startswith(f"/v1/sessions/{session.id}/whip/")
     assert server.client.delete(answer.headers["location"]).status_code == 200
     assert server.peers.made[-1].closed
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
     assert server.client.delete(answer.headers["location"]).status_code == 404
 
 
 def test_a_prompt_the_model_does_not_know_stops_no_publisher_and_is_said_in_a_header(server: Running) -> None:
     answer = server.client.post("/whip?prompt=gibberish+%C3%A9&strength=0.5", content=OFFER, headers=SDP_HEADERS)
     assert answer.status_code == 201
-    (session,) = server.hub.sessions()
+    (session,) = server.manager.sessions()
     controls = session._board.controls
     assert (controls.prompt, controls.strength) == (None, 0.5)
     said = json.loads(answer.headers["vivace-notices"])
@@ -63,7 +63,7 @@ def test_publishing_to_a_session_replaces_who_published_before(server: Running) 
     assert (first.status_code, second.status_code) == (201, 201)
     assert [peer.closed for peer in server.peers.made] == [True, False]
     server.client.delete(second.headers["location"])
-    assert server.hub.get(session["id"]).state == "live", "the session is its owner's, not the publisher's"
+    assert server.manager.get(session["id"]).state == "live", "the session is its owner's, not the publisher's"
 
 
 def test_any_number_of_viewers_up_to_a_limit_watch(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_an_offer_that_is_none_leaves_nothing_behind(
     answer = server.client.post("/whip", content=content, headers={"content-type": kind})
     assert answer.status_code == status
     assert answer.json()["message"]
-    assert not server.hub.sessions()
+    assert not server.manager.sessions()
     assert all(peer.closed for peer in server.peers.made)
 
 
@@ -136,7 +136,7 @@ def test_a_full_server_answers_503_because_whip_cannot_wait(server: Running) -> 
     refused = server.client.post("/whip", content=OFFER, headers=SDP_HEADERS)
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) >= 1
-    assert len(server.hub.sessions()) == 2
+    assert len(server.manager.sessions()) == 2
 
 
 def test_connections_cannot_be_ended_through_another_session(server: Running) -> None:
@@ -158,4 +158,4 @@ def test_who_published_with_a_token_in_the_address_ends_without_one() -> None:
         assert made.status_code == 201
         assert token not in made.headers["location"]
         assert server.client.delete(made.headers["location"]).status_code == 200
-        assert not server.hub.sessions()
+        assert not server.manager.sessions()

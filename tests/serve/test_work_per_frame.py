@@ -1,4 +1,4 @@
-"""Laws of what a served frame costs: no lock of the hub's, no account that nobody reads."""
+"""Laws of what a served frame costs: no lock of the manager's, no account that nobody reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from serve_rig import grey, in_loop, opened, running_hub, until
-from vivace.serve.hub import Hub
+from serve_rig import grey, in_loop, opened, running_manager, until
+from vivace.serve.session_manager import SessionManager
 from vivace.stream.account import Histogram
 
 
@@ -27,7 +27,7 @@ class CountedLock:
         return self._lock.__exit__(*error)
 
 
-async def paint(hub: Hub, session: Any, frames: int = 5) -> None:
+async def paint(manager: SessionManager, session: Any, frames: int = 5) -> None:
     for index in range(frames):
         session.push(grey(index))
         before = session.account.frame_index
@@ -36,10 +36,10 @@ async def paint(hub: Hub, session: Any, frames: int = 5) -> None:
 
 @in_loop
 async def test_a_step_takes_no_lock_of_the_hub() -> None:
-    async with running_hub() as hub:
-        session = await opened(hub)
-        hub._lock = lock = CountedLock()  # type: ignore[assignment]
-        await paint(hub, session)
+    async with running_manager() as manager:
+        session = await opened(manager)
+        manager._lock = lock = CountedLock()  # type: ignore[assignment]
+        await paint(manager, session)
         assert [name for name in lock.taken_by if "engine" in name] == []
 
 
@@ -47,18 +47,18 @@ async def test_a_step_takes_no_lock_of_the_hub() -> None:
 async def test_a_frame_is_counted_once_in_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     added: list[float] = []
     monkeypatch.setattr(Histogram, "add", lambda _self, time_ms: added.append(time_ms))
-    async with running_hub() as hub:
-        session = await opened(hub)
-        await paint(hub, session)
+    async with running_manager() as manager:
+        session = await opened(manager)
+        await paint(manager, session)
         await until(lambda: len(added) == 5 * len(("receive", "wait", "prepare", "denoise", "refine", "server")))
 
 
 @in_loop
 async def test_how_long_steps_take_reaches_admission_with_the_next_tick() -> None:
-    async with running_hub() as hub:
-        session = await opened(hub)
-        room = session._room
-        await paint(hub, session, 3)
-        assert len(room.steps) == 3
-        hub.tick()
-        assert not room.steps
+    async with running_manager() as manager:
+        session = await opened(manager)
+        served = session._served
+        await paint(manager, session, 3)
+        assert len(served.steps) == 3
+        manager.tick()
+        assert not served.steps

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fakes import FakeClock, FakeModel, FakeSource, picture, pictures
-from serve_rig import grey, in_loop, next_of, opened, running_hub, until
+from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import SessionClosedError, StepError
 from vivace.media.frame import Frame
@@ -185,8 +185,8 @@ async def test_viewers_and_recordings_of_a_served_session_get_finished_frames(tm
         made.append(session)
         return [label]
 
-    async with running_hub(finishers=finishers, recordings=tmp_path) as hub:
-        session = await opened(hub)
+    async with running_manager(finishers=finishers, recordings=tmp_path) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         recorded: list[Frame] = []
         session.recorder.offer = recorded.append
@@ -206,10 +206,10 @@ async def test_a_finisher_that_fails_ends_its_session_alone():
         return [broken] if not made else [label]
 
     made: list[str] = []
-    async with running_hub(finishers=finishers) as hub:
-        bad = await opened(hub)
+    async with running_manager(finishers=finishers) as manager:
+        bad = await opened(manager)
         made.append(bad.id)
-        good = await opened(hub, client="eve")
+        good = await opened(manager, client="eve")
         viewer, events, other = bad.subscribe(), bad.events(), good.subscribe()
         bad.push(grey())
         ended = await next_of(events, messages.Ended)

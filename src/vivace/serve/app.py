@@ -17,9 +17,9 @@ from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
 from vivace.serve.http.state import Peers, Server
-from vivace.serve.hub import Hub
-from vivace.serve.numbers import Numbers
+from vivace.serve.metrics import Metrics
 from vivace.serve.ports import PeerFactory
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import Thumbnails
 from vivace.serve.version import VERSION
@@ -34,27 +34,27 @@ SWEEP_S = 1.0
 """How often peers of sessions that have ended are looked for."""
 
 
-def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) -> FastAPI:
+def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory: PeerFactory) -> FastAPI:
     """Return the application of a server.
 
     Args:
         settings: of the server.
-        hub: its sessions; started and stopped with the application.
+        manager: its sessions; started and stopped with the application.
         peer_factory: makes peer connections.
     """
     secret = settings.token_secret.get_secret_value() if settings.token_secret else None
     server = Server(
         settings=settings,
-        hub=hub,
+        manager=manager,
         access_control=AccessControl(secret),
         peers=Peers(peer_factory),
-        thumbnails=Thumbnails(hub.model, hub.step_ms),
-        numbers=Numbers(hub),
+        thumbnails=Thumbnails(manager.model, manager.step_ms),
+        metrics=Metrics(manager),
     )
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        await hub.start()
+        await manager.start()
         sweeper = asyncio.create_task(_sweep(server), name="vivace-sweep")
         try:
             yield
@@ -62,7 +62,7 @@ def create_app(settings: ServeSettings, hub: Hub, *, peer_factory: PeerFactory) 
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
             await server.peers.close_all()
-            await hub.stop()
+            await manager.stop()
 
     app = FastAPI(
         title="Vivace",
@@ -96,8 +96,8 @@ async def _sweep(server: Server) -> None:
         await asyncio.sleep(SWEEP_S)
         for session_id in server.made_for_whip - server.peers.published():
             server.made_for_whip.discard(session_id)
-            server.hub.end(session_id, "client", "The publisher has gone.")
-        alive = {session.id for session in server.hub.sessions()}
+            server.manager.end(session_id, "client", "The publisher has gone.")
+        alive = {session.id for session in server.manager.sessions()}
         server.made_for_whip.intersection_update(alive)
         for peer in server.peers.take_ended(alive):
             await peer.close()

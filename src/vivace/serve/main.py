@@ -19,9 +19,9 @@ from vivace.models.base import StreamModel
 from vivace.redaction import redact
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
-from vivace.serve.hub import Hub
 from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
 
@@ -58,13 +58,17 @@ def listen(settings: ServeSettings) -> socket.socket:
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal, drains the hub and then stops; on the second, stops at once."""
+    """On the first signal, drains the sessions and then stops; on the second, stops at once."""
 
     def __init__(
-        self, config: uvicorn.Config, hub: Hub, drain_s: float, when_started: Callable[[], None] = lambda: None
+        self,
+        config: uvicorn.Config,
+        manager: SessionManager,
+        drain_s: float,
+        when_started: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._manager = manager
         self._drain_s = drain_s
         self._when_started = when_started
         self._draining: asyncio.Task[None] | None = None
@@ -86,7 +90,7 @@ class DrainingServer(uvicorn.Server):
         """Look every 0.1 s whether to stop."""
         if self._signals and self._draining is None:
             _log.info("no new sessions; those that run have %g s to end (a second signal stops at once)", self._drain_s)
-            self._draining = asyncio.create_task(self._hub.drain(self._drain_s))
+            self._draining = asyncio.create_task(self._manager.drain(self._drain_s))
         if self._draining is not None and self._draining.done():
             self.should_exit = True
         return await super().on_tick(counter)
@@ -110,11 +114,11 @@ def serve(
         DeviceError: the default model cannot be loaded.
     """
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
-        hub = Hub(settings, load_model, finishers=finishers)
-        hub.model()  # here, where what is wrong with it becomes a message
-        app = create_app(settings, hub, peer_factory=make_peer_factory(settings))
+        manager = SessionManager(settings, load_model, finishers=finishers)
+        manager.model()  # here, where what is wrong with it becomes a message
+        app = create_app(settings, manager, peer_factory=make_peer_factory(settings))
         say_where = partial(_say_where, settings, listening.getsockname()[1])
-        server = DrainingServer(uvicorn_config(app, settings), hub, settings.drain_s, say_where)
+        server = DrainingServer(uvicorn_config(app, settings), manager, settings.drain_s, say_where)
         server.run(sockets=[listening])
     return 0
 

@@ -30,7 +30,7 @@ from vivace.serve.fanout import Fanout, Listener, Subscription
 from vivace.serve.limits import check_frame
 from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recorder, Recording, RecordingStore
-from vivace.serve.room import Room, StepTime
+from vivace.serve.served_model import ServedModel, StepTime
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
 from vivace.serve.statistics import NetworkReport, session_stats
@@ -70,7 +70,7 @@ class SessionContext:
 class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
-    def __init__(self, room: Room, opening: Opening, client: str, owner: str, context: SessionContext) -> None:
+    def __init__(self, served: ServedModel, opening: Opening, client: str, owner: str, context: SessionContext) -> None:
         """Begin, waiting; `go_live` gives it its slot."""
         settings = context.settings
         self.id = secrets.token_urlsafe(9)
@@ -78,7 +78,7 @@ class LiveSession:
         """Who knows it gets the session back."""
         self.client = client
         self.owner = owner
-        self.model = room.name
+        self.model = served.name
         self.created_s = context.clock()
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
@@ -87,7 +87,7 @@ class LiveSession:
         self.account = Account(SERVED_STAGES, context.clock, finishes=bool(self._finishers))
         self._network = NetworkReport()
         self._state: State = "waiting"
-        self._room = room
+        self._served = served
         self._context = context
         self._clock = context.clock
         self._board = ControlBoard(opening.controls)
@@ -95,7 +95,7 @@ class LiveSession:
         self._painter: Session | None = None
         self._opening = False
         self._queue = SessionQueue(
-            self._paint, self._failed, settings.budget_ms / 1e3, keep=room.model.spec.chunk_frames
+            self._paint, self._failed, settings.budget_ms / 1e3, keep=served.model.spec.chunk_frames
         )
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
@@ -108,7 +108,7 @@ class LiveSession:
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
         self._steering = SessionSteering(
-            room,
+            served,
             self._board,
             opening.notices,
             max_px=settings.max_frame_px,
@@ -175,7 +175,7 @@ class LiveSession:
             # Presentation times rise even where capture times do not.
             self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
             frame = replace(frame, index=index, pts=self._last_pts)
-            if self._room.engine.offer(self._queue, frame) is not None:
+            if self._served.engine.offer(self._queue, frame) is not None:
                 self.account.dropped("late")
             return True
 
@@ -205,20 +205,20 @@ class LiveSession:
         return True
 
     def _natural_size(self, source: Size) -> Size:
-        return output_size(source, self._room.area_px, self._room.model.spec)
+        return output_size(source, self._served.area_px, self._served.model.spec)
 
     def _open(self, source: Size) -> None:
         """Open the model for the first frame's shape, in a background thread."""
         try:
             with self._steering.lock:
                 size = self._board.controls.size or self._natural_size(source)
-                self._room.sizes.allow(size)
+                self._served.sizes.allow(size)
                 mask = self._board.controls.mask
                 if mask is not None:
                     mask.prepare(size)
                 # What a client and the operator are told of a session is in its account.
                 painter = Session(
-                    self._room.model,
+                    self._served.model,
                     size,
                     self._board,
                     SessionObserver(),
@@ -232,7 +232,7 @@ class LiveSession:
                     if not ended:
                         self._painter = painter
                         self._presenter = self._new_presenter()
-                        self._room.engine.add(self._queue)
+                        self._served.engine.add(self._queue)
                 if ended:
                     painter.close()
                     return
@@ -243,7 +243,7 @@ class LiveSession:
 
     def _new_presenter(self) -> Presenter | None:
         """Return what shows frames one by one that the model gives several at once; None where it gives one."""
-        if self._room.model.spec.chunk_frames == 1:
+        if self._served.model.spec.chunk_frames == 1:
             return None
         return Presenter(
             self._publish,
@@ -259,7 +259,7 @@ class LiveSession:
                 painter, controls = self._painter, self._board.controls
                 if painter is not None and controls.size is None and self._state == "live":
                     size = self._natural_size(source)
-                    self._room.sizes.allow(size)
+                    self._served.sizes.allow(size)
                     painter.prepare(size, controls.seed)
                     self._new_size = size
         except VivaceError as error:
@@ -278,12 +278,12 @@ class LiveSession:
         if new_size is not None:
             painter.begin(new_size, self._policy)
         # What one session alone may take, several share: each spends less before any of them drops frames.
-        painter.deadline.budget_ms = min(self._context.settings.budget_ms, self._room.engine.share_s() * 1e3)
+        painter.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
         effort = painter.deadline.effort
         made = painter.step(frame.marked("wait", began_s))
         if any("denoise" in each.marks for each in made):
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
-            self._room.steps.append(StepTime(step_ms, self._room.weight(painter.size), effort))
+            self._served.steps.append(StepTime(step_ms, self._served.weight(painter.size), effort))
         if self._presenter is not None:
             self._presenter.put(made)
         else:
@@ -307,8 +307,8 @@ class LiveSession:
     def _failed(self, error: BaseException) -> None:
         """End because of an error; the others go on."""
         if ran_out_of_memory(error):
-            size = self.size or self._room.default_size
-            error = out_of_memory(self._room.model, size)
+            size = self.size or self._served.default_size
+            error = out_of_memory(self._served.model, size)
         if isinstance(error, VivaceError):
             message = f"{error}. Open a new session; if it happens again, tell who runs this server."
         else:
@@ -353,7 +353,7 @@ class LiveSession:
         self.account.sent(frame, self._clock() if sent_s is None else sent_s)
 
     def tell_stats(self) -> None:
-        """Send the statistics to all listeners; the hub does it twice a second."""
+        """Send the statistics to all listeners; the manager does it twice a second."""
         painter, recording = self._painter, self.recorder.current
         self._fanout.tell(
             session_stats(
@@ -443,7 +443,7 @@ class LiveSession:
         # Who hears of the end finds the slot free.
         if self._presenter is not None:
             self._presenter.stop()
-        self._room.engine.leave(self._queue, self._free)
+        self._served.engine.leave(self._queue, self._free)
         self._context.ended(self, recordings)
         self.recorder.tell_end()
         self._fanout.tell(messages.Ended(reason=reason, message=message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vivace.serve.room import Room
+from vivace.serve.served_model import ServedModel
 from vivace.stream.account import Histogram
 
 
@@ -26,24 +26,24 @@ class ModelSnapshot:
     """0 between steps; long means that the model hangs."""
 
 
-def model_snapshot(room: Room) -> ModelSnapshot:
-    """Return a room in numbers."""
-    admission = room.admission
+def model_snapshot(served: ServedModel) -> ModelSnapshot:
+    """Return a model's figures."""
+    admission = served.admission
     return ModelSnapshot(
-        name=room.name,
+        name=served.name,
         slots=admission.slots,
         live=admission.live,
         waiting=admission.waiting,
         step_ms=admission.step_ms,
         state_bytes=admission.state_bytes,
         memory_limit_bytes=admission.memory_limit_bytes,
-        engine_alive=room.engine.alive,
-        step_in_progress_s=room.engine.busy_s(),
+        engine_alive=served.engine.alive,
+        step_in_progress_s=served.engine.busy_s(),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class HubSnapshot:
+class ServerSnapshot:
     """The whole server."""
 
     draining: bool

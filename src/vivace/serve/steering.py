@@ -18,7 +18,7 @@ from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import PICTURES
 from vivace.serve.limits import SharedOptionError
-from vivace.serve.room import Room
+from vivace.serve.served_model import ServedModel
 from vivace.stream.controls import ControlBoard, Controls, check_changes
 from vivace.stream.mask import MASK
 from vivace.stream.pictures import read_sent
@@ -69,7 +69,7 @@ class SessionSteering:
 
     def __init__(
         self,
-        room: Room,
+        served: ServedModel,
         board: ControlBoard,
         notices: tuple[messages.Notice, ...] = (),
         *,
@@ -82,17 +82,17 @@ class SessionSteering:
         """Held while controls change; whoever opens or reshapes the model takes it too."""
         self.notices = notices
         """What the session still goes without."""
-        self._room = room
+        self._served = served
         self._board = board
         self._max_px = max_px
-        self._steering = Steering(room.model, board, painter, resize=resize)
+        self._steering = Steering(served.model, board, painter, resize=resize)
         self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
         with self.lock:
             try:
-                changes = changes_of(controls, self._room.model.spec, self._max_px)
+                changes = changes_of(controls, self._served.model.spec, self._max_px)
                 # Noted before it is in force: the engine may make its first frame in the same moment.
                 ack = self._steering.update(
                     changes, arrived_s=arrived_s, admit=lambda number: self._pending.append((number, arrived_s))

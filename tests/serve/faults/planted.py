@@ -96,7 +96,7 @@ async def _failing_step(error: Callable[[], BaseException], told: str, *, one_is
             fuse.light(0)
             async with watched(client, "red") as (_, media):
                 await tinted(media, "red")
-        assert server.hub.snapshot().ended["failed"] == 1
+        assert server.manager.snapshot().ended["failed"] == 1
 
 
 async def step_raises() -> None:

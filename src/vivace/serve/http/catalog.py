@@ -14,7 +14,7 @@ from vivace.models.controls import MAX_TEXT_CHARS, ControlSpec
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import limits_of
 from vivace.serve.http.state import server_of
-from vivace.serve.hub import Quota
+from vivace.serve.session_manager import Quota
 from vivace.serve.thumbnails import PRESETS
 from vivace.serve.version import VERSION
 from vivace.stream.controls import OWN
@@ -29,7 +29,7 @@ async def models(request: Request) -> dict[str, Any]:
     """List the models this server offers, the default first, with a schema of each model's options."""
     server = server_of(request)
     server.access_control.need(request, "view")
-    loaded = server.hub.models()
+    loaded = server.manager.models()
     return {"models": [_model(name, profile, loaded.get(name)) for name, profile in server.settings.offered.items()]}
 
 
@@ -62,7 +62,7 @@ async def quota(request: Request) -> Quota:
     """Say how many sessions the client may open, and how many slots are free."""
     server = server_of(request)
     access = server.access_control.need(request, "view")
-    return server.hub.quota(access.client)
+    return server.manager.quota(access.client)
 
 
 @router.get("/config")

@@ -20,7 +20,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
     """It takes new sessions, maybe into the queue; 503 while it starts or drains."""
-    if not server_of(request).hub.ready:
+    if not server_of(request).manager.ready:
         raise ApiError(503, "not_ready", "the server starts or drains and takes no new sessions", retry_after_s=5)
     return {"status": "ready"}
 
@@ -30,5 +30,5 @@ async def metrics(request: Request) -> Response:
     """Prometheus metrics; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
-    text, kind = server.numbers.render()
+    text, kind = server.metrics.render()
     return Response(text, headers={"Content-Type": kind})

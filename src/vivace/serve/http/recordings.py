@@ -30,7 +30,7 @@ async def list_recordings(request: Request) -> dict[str, list[RecordingView]]:
     """List the recordings, newest first; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
-    store = server.hub.recording_store
+    store = server.manager.recording_store
     found = [] if store is None else await asyncio.to_thread(store.list)
     return {
         "recordings": [
@@ -66,7 +66,7 @@ async def _find(server: Server, name: str) -> Path:
     Raises:
         ApiError: 404, the same for a name that could not be one and for a file that is not there.
     """
-    store = server.hub.recording_store
+    store = server.manager.recording_store
     path = None if store is None else await asyncio.to_thread(store.find, name)
     if path is None:
         raise ApiError(404, "no_recording", f"there is no recording {name[:60]!r}; /v1/recordings lists them")

@@ -127,7 +127,7 @@ async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
     """List the sessions; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
-    return {"sessions": [await view(session) for session in server.hub.sessions()]}
+    return {"sessions": [await view(session) for session in server.manager.sessions()]}
 
 
 @router.get("/{session_id}")
@@ -142,9 +142,9 @@ async def end_session(session_id: str, request: Request) -> None:
     """End a session; its recording is closed."""
     server, session, access = find(request, session_id, "steer")
     if access.may("admin"):
-        server.hub.end(session.id, "admin", "the operator of the server ended the session")
+        server.manager.end(session.id, "admin", "the operator of the server ended the session")
     else:
-        server.hub.end(session.id, "client", "you ended the session")
+        server.manager.end(session.id, "client", "you ended the session")
     await server.peers.close_all(session.id)
 
 
@@ -165,7 +165,7 @@ async def control(websocket: WebSocket, session_id: str) -> None:
         _, session, _ = find(websocket, session_id, "steer")
     except (ApiError, VivaceError) as error:
         refusal = error if isinstance(error, ApiError) else api_error(error)
-        how = server.hub.how_ended(session_id) if refusal.status == 404 else None
+        how = server.manager.how_ended(session_id) if refusal.status == 404 else None
         said = how or Error(code=refusal.code, message=refusal.message)
         await websocket.send_text(said.model_dump_json())
         await websocket.close(CLOSE_BY_STATUS.get(refusal.status, CLOSE_FLOOD), refusal.code)
@@ -235,7 +235,7 @@ async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
         VivaceError: full, unknown model, controls that cannot be used.
     """
     return await asyncio.to_thread(
-        server.hub.open_session,
+        server.manager.open_session,
         client=client,
         model=body.model,
         controls=body.controls,
@@ -253,7 +253,7 @@ def find(request: HTTPConnection, session_id: str, to: Literal["steer", "watch"]
     control = server.access_control
     control.need(request, "publish" if to == "steer" else "view")
     try:
-        session = server.hub.get(session_id)
+        session = server.manager.get(session_id)
     except SessionClosedError as error:
         raise ApiError(404, "no_session", str(error)) from error
     return server, session, (control.need_control if to == "steer" else control.need_view)(request, session)

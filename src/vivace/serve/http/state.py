@@ -11,10 +11,10 @@ from starlette.requests import HTTPConnection
 
 from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ApiError
-from vivace.serve.hub import Hub
-from vivace.serve.numbers import Numbers
+from vivace.serve.metrics import Metrics
 from vivace.serve.ports import PeerFactory, PeerPort, Role
 from vivace.serve.session import LiveSession
+from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import Thumbnails
 
@@ -94,11 +94,11 @@ class Server:
     """Settings, sessions, peers, and who may reach them."""
 
     settings: ServeSettings
-    hub: Hub
+    manager: SessionManager
     access_control: AccessControl
     peers: Peers
     thumbnails: Thumbnails
-    numbers: Numbers
+    metrics: Metrics
     made_for_whip: set[str] = field(default_factory=set)
     """Sessions that were made on the fly for one connection, and end with it."""
 

@@ -53,7 +53,7 @@ async def publish_new(
             raise ApiError(503, "full", "every slot is taken; try again", retry_after_s=10)
         answer = await _connect(server, session, "publish", offer)
     except BaseException:
-        server.hub.end(session.id, "failed", "The WHIP connection did not come about.")
+        server.manager.end(session.id, "failed", "The WHIP connection did not come about.")
         raise
     server.made_for_whip.add(session.id)
     return answer
@@ -91,7 +91,7 @@ async def end_publishing(session_id: str, name: str, request: Request) -> Respon
     await server.peers.close(name)
     if session_id in server.made_for_whip:
         server.made_for_whip.discard(session_id)
-        server.hub.end(session_id, "client", "The publisher ended the session.")
+        server.manager.end(session_id, "client", "The publisher ended the session.")
     return Response(status_code=200)
 
 

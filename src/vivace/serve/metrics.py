@@ -1,4 +1,4 @@
-"""The server's numbers as Prometheus metrics, read from the hub when they are asked for."""
+"""The server's figures for Prometheus, read from the session manager when they are asked for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from vivace.serve.hub import Hub
-from vivace.serve.snapshot import HubSnapshot, ModelSnapshot
+from vivace.serve.session_manager import SessionManager
+from vivace.serve.snapshot import ModelSnapshot, ServerSnapshot
 from vivace.serve.version import VERSION
 from vivace.stream.account import Histogram
 
@@ -24,34 +24,34 @@ BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 33.4, 40, 50, 66.7, 80, 100, 120, 150
 """Upper edges, dense around the frame budgets of 15 to 60 frames a second."""
 
 
-class Numbers:
+class Metrics:
     """All metrics of one server."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, manager: SessionManager) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory, CPU time, open files
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_HubCollector(hub))
+        self._registry.register(_SnapshotCollector(manager))
 
     def render(self) -> tuple[bytes, str]:
         """Return the text of all metrics, and its media type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 
-class _HubCollector(Collector):
-    """Turns a snapshot of the hub into metrics."""
+class _SnapshotCollector(Collector):
+    """Turns a snapshot of the server into metrics."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand: the hub need not have started."""
+        """Name nothing beforehand: the manager need not have started."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
-        now = self._hub.snapshot()
+        now = self._manager.snapshot()
         yield InfoMetricFamily("vivace", "The server.", {"version": VERSION})
         yield _gauge("vivace_draining", "1 while the server shuts down.", float(now.draining))
         yield from _sessions(now)
@@ -59,7 +59,7 @@ class _HubCollector(Collector):
         yield from _models(now.models)
 
 
-def _sessions(now: HubSnapshot) -> Iterator[Metric]:
+def _sessions(now: ServerSnapshot) -> Iterator[Metric]:
     states = GaugeMetricFamily("vivace_sessions", "Sessions by state; absent ones are also live.", labels=["state"])
     for state, count in (("live", now.live), ("waiting", now.waiting), ("absent", now.absent)):
         states.add_metric([state], count)
@@ -73,7 +73,7 @@ def _sessions(now: HubSnapshot) -> Iterator[Metric]:
     yield ended
 
 
-def _frames(now: HubSnapshot) -> Iterator[Metric]:
+def _frames(now: ServerSnapshot) -> Iterator[Metric]:
     stages = HistogramMetricFamily(
         "vivace_stage_seconds", "Time of a frame in each stage; `server` is all of them.", labels=["stage"]
     )

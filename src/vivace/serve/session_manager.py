@@ -20,10 +20,10 @@ from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
-from vivace.serve.room import Room, open_room
+from vivace.serve.served_model import ServedModel, open_model
 from vivace.serve.session import LiveSession, SessionContext
 from vivace.serve.settings import ServeSettings
-from vivace.serve.snapshot import HubSnapshot, model_snapshot
+from vivace.serve.snapshot import ServerSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
 from vivace.stream.account import SERVED_STAGES, Account, merged
 from vivace.stream.finish import Finisher
@@ -55,7 +55,7 @@ class Quota:
     draining: bool
 
 
-class Hub:
+class SessionManager:
     """The sessions of one server. Thread-safe; `start`, `stop` and `drain` belong to the event loop."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
     ) -> None:
-        """Make a hub; nothing is loaded before `start` or the first session.
+        """Make a manager; nothing is loaded before `start` or the first session.
 
         Args:
             settings: how it runs.
@@ -86,7 +86,7 @@ class Hub:
         self._lock = RLock()
         """Guards sessions and admissions. May be taken before a session's lock, never after."""
         self._sessions: dict[str, LiveSession] = {}
-        self._rooms: dict[str, Room] = {}
+        self._served: dict[str, ServedModel] = {}
         self._loading = {name: Lock() for name in settings.offered}
         self._ended: Counter[EndReason] = Counter()
         self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
@@ -116,14 +116,14 @@ class Hub:
             UnknownModelError: no such profile.
             DeviceError: this machine cannot run it.
         """
-        await asyncio.to_thread(self._room, self.settings.default_model)
+        await asyncio.to_thread(self._served_model, self.settings.default_model)
         self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
 
     @property
     def ready(self) -> bool:
         """Whether new sessions can be opened: the default model is loaded and its engine runs."""
-        room = self._rooms.get(self.settings.default_model)
-        return room is not None and room.engine.alive and not self.draining
+        served = self._served.get(self.settings.default_model)
+        return served is not None and served.engine.alive and not self.draining
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Take no new sessions, tell the running ones, wait for them to leave, and end those that did not.
@@ -167,9 +167,9 @@ class Hub:
 
     def _stop_threads(self) -> None:
         self._background.shutdown(wait=True, cancel_futures=True)
-        for room in list(self._rooms.values()):
-            if not room.engine.stop(CLOSE_S):
-                _log.error("engine %s is in a step that does not end", room.name)
+        for served in list(self._served.values()):
+            if not served.engine.stop(CLOSE_S):
+                _log.error("engine %s is in a step that does not end", served.name)
 
     async def _keep_house(self) -> None:
         while True:
@@ -224,26 +224,26 @@ class Hub:
             if resume is not None and (session := self._by_secret(resume, owner)) is not None:
                 session.resume()
                 return session
-        room = self._room(model or self.settings.default_model)
-        opening = check_opening(controls or messages.Controls(), room.model, self.settings.max_frame_px)
+        served = self._served_model(model or self.settings.default_model)
+        opening = check_opening(controls or messages.Controls(), served.model, self.settings.max_frame_px)
         size = opening.controls.size
         if size is not None:
-            room.sizes.allow(size)
-        session = LiveSession(room, opening, client, owner, self._session_context())
-        demand = room.demand(size or room.default_size)
+            served.sizes.allow(size)
+        session = LiveSession(served, opening, client, owner, self._session_context())
+        demand = served.demand(size or served.default_size)
         with self._lock:
             self._check_welcome(client)
-            has_slot = room.admission.enter(session.id, demand)
+            has_slot = served.admission.enter(session.id, demand)
             self._sessions[session.id] = session
             self._opened += 1
             if has_slot:
                 session.go_live()
             else:
-                self._tell_queue(room)
+                self._tell_queue(served)
         for notice in opening.notices:  # many a WHIP publisher can be told nowhere else
             near = ", ".join(name for name, _ in notice.matches) or "nothing"
             _log.info("session %s begins without its %s, which %s does not know; near is %s",
-                      session.id, notice.control, room.name, near)  # fmt: skip
+                      session.id, notice.control, served.name, near)  # fmt: skip
         return session
 
     def get(self, session_id: str) -> LiveSession:
@@ -282,13 +282,13 @@ class Hub:
     def quota(self, client: str) -> Quota:
         """Return what a client has and may have."""
         with self._lock:
-            rooms = [room.admission for room in self._rooms.values()]
+            admissions = [served.admission for served in self._served.values()]
             return Quota(
                 sessions=self._count(client),
                 max_sessions=self.settings.max_sessions_per_client,
-                slots=sum(each.slots for each in rooms),
-                free_slots=sum(max(0, each.slots - each.live) for each in rooms),
-                waiting=sum(each.waiting for each in rooms),
+                slots=sum(each.slots for each in admissions),
+                free_slots=sum(max(0, each.slots - each.live) for each in admissions),
+                waiting=sum(each.waiting for each in admissions),
                 queue_length=self.settings.queue_length,
                 draining=self.draining,
             )
@@ -296,7 +296,7 @@ class Hub:
     def models(self) -> dict[str, StreamModel[Any]]:
         """Return the loaded models by name."""
         with self._lock:
-            return {name: room.model for name, room in self._rooms.items()}
+            return {name: served.model for name, served in self._served.items()}
 
     def model(self, name: str | None = None) -> StreamModel[Any]:
         """Return a model, loading it if need be, which takes seconds.
@@ -304,13 +304,13 @@ class Hub:
         Raises:
             UnknownModelError: not one of the settings' models.
         """
-        return self._room(name or self.settings.default_model).model
+        return self._served_model(name or self.settings.default_model).model
 
     def step_ms(self) -> float:
         """Return how long the default model takes for a frame of the default size."""
-        return self._room(self.settings.default_model).admission.step_ms
+        return self._served_model(self.settings.default_model).admission.step_ms
 
-    def snapshot(self) -> HubSnapshot:
+    def snapshot(self) -> ServerSnapshot:
         """Return everything there is to measure, at once."""
         with self._lock:
             now_s = self.clock()
@@ -320,9 +320,9 @@ class Hub:
                 drops.update(session.account.drops)
             live = [session.account.newest_out_s for session in sessions if session.state == "live"]
             outs = [out_s for out_s in live if out_s is not None]
-            return HubSnapshot(
+            return ServerSnapshot(
                 draining=self.draining,
-                models=tuple(model_snapshot(room) for room in self._rooms.values()),
+                models=tuple(model_snapshot(served) for served in self._served.values()),
                 live=sum(session.state == "live" for session in sessions),
                 waiting=sum(session.state == "waiting" for session in sessions),
                 absent=sum(session.presence.absent(now_s) for session in sessions),
@@ -357,15 +357,15 @@ class Hub:
         return matches[0] if matches else None
 
     def _move_up(self) -> None:
-        for room in self._rooms.values():
-            room.tell_admission()
-            for key in room.admission.move_up():
+        for served in self._served.values():
+            served.tell_admission()
+            for key in served.admission.move_up():
                 self._sessions[key].go_live()
-            self._tell_queue(room)
+            self._tell_queue(served)
 
-    def _tell_queue(self, room: Room) -> None:
-        for position, key in enumerate(room.admission.queue(), start=1):
-            self._sessions[key].tell_waiting(position, room.admission.retry_after_s(position))
+    def _tell_queue(self, served: ServedModel) -> None:
+        for position, key in enumerate(served.admission.queue(), start=1):
+            self._sessions[key].tell_waiting(position, served.admission.retry_after_s(position))
 
     # What sessions call
 
@@ -388,9 +388,9 @@ class Hub:
             self._closing += recordings
             if self._sessions.pop(session.id, None) is None:
                 return
-            room = self._rooms[session.model]
+            served = self._served[session.model]
             since_s = session.live_since_s
-            room.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
+            served.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
             assert session.end_reason is not None
             self._ended[session.end_reason] += 1
             self._ends[session.id] = messages.Ended(reason=session.end_reason, message=session.end_message)
@@ -406,9 +406,9 @@ class Hub:
             session = self._sessions.get(session_id)
             if session is None:
                 return
-            room = self._rooms[session.model]
-            room.sizes.allow(size)
-            if not room.admission.resize(session_id, room.demand(size)):
+            served = self._served[session.model]
+            served.sizes.allow(size)
+            if not served.admission.resize(session_id, served.demand(size)):
                 raise RefusedError(
                     "memory",
                     f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
@@ -417,15 +417,15 @@ class Hub:
 
     # Models
 
-    def _room(self, name: str) -> Room:
-        """Return a model's room, opened at its first use."""
+    def _served_model(self, name: str) -> ServedModel:
+        """Return a model with what its sessions share, opened at its first use."""
         if name not in self._loading:
             known = ", ".join(self.settings.offered)
             raise UnknownModelError(f"this server does not offer the model {name[:80]!r}; it has {known}")
         with self._loading[name]:
-            room = self._rooms.get(name)
-            if room is None:
-                room = open_room(self.settings, name, self._load_model, self.clock)
+            served = self._served.get(name)
+            if served is None:
+                served = open_model(self.settings, name, self._load_model, self.clock)
                 with self._lock:
-                    self._rooms[name] = room
-            return room
+                    self._served[name] = served
+            return served

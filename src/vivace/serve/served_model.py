@@ -36,12 +36,12 @@ class StepTime(NamedTuple):
 
     ms: float
     weight: float
-    """Of its session, see `Room.weight`."""
+    """Of its session, see `ServedModel.weight`."""
     effort: float
 
 
 @dataclass(slots=True)
-class Room:
+class ServedModel:
     """A loaded model with everything its sessions share."""
 
     name: str
@@ -54,7 +54,7 @@ class Room:
     """Those that admission has not heard of. The engine's thread adds to it, and waits for no lock."""
 
     def tell_admission(self) -> None:
-        """Let admission know how long steps take; under the hub's lock."""
+        """Let admission know how long steps take; under the manager's lock."""
         while self.steps:
             self.admission.observe(*self.steps.popleft())
 
@@ -80,7 +80,9 @@ class Room:
         return max(1.0, size[0] * size[1] / self.area_px)
 
 
-def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel[Any]], clock: Clock) -> Room:
+def open_model(
+    settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel[Any]], clock: Clock
+) -> ServedModel:
     """Load a model, measure it, and start its engine; takes seconds.
 
     Raises:
@@ -107,7 +109,7 @@ def open_room(settings: ServeSettings, name: str, load_model: Callable[[str], St
     engine = Engine(name, clock)
     engine.start()
     _log.info("%s is ready: %.1f ms a step at %dx%d, %d slots", name, step_ms, *size, admission.slots)
-    return Room(name, model, engine, admission, size, sizes)
+    return ServedModel(name, model, engine, admission, size, sizes)
 
 
 def free_bytes(model: StreamModel[Any]) -> int:

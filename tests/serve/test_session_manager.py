@@ -1,4 +1,4 @@
-"""The hub: who gets in, who waits, who is found to have left, and how it all ends."""
+"""The session manager: who gets in, who waits, who is found to have left, and how it all ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import weakref
 import pytest
 
 from fakes import NEGATIVE_PROMPT, FakeClock, FakeModel, fail_on
-from serve_rig import grey, in_loop, next_of, opened, running_hub, until
+from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UnknownModelError
-from vivace.serve.hub import Hub
 from vivace.serve.limits import RefusedError
+from vivace.serve.session_manager import SessionManager
 
 
 def vivace_threads() -> set[str]:
@@ -23,9 +23,9 @@ def vivace_threads() -> set[str]:
 
 @in_loop
 async def test_who_finds_no_slot_waits_and_moves_up_when_one_ends():
-    async with running_hub(slots=1) as hub:
-        first = hub.open_session(client="ada")
-        waiting = [hub.open_session(client="bob"), hub.open_session(client="cyd")]
+    async with running_manager(slots=1) as manager:
+        first = manager.open_session(client="ada")
+        waiting = [manager.open_session(client="bob"), manager.open_session(client="cyd")]
         assert [session.state for session in (first, *waiting)] == ["live", "waiting", "waiting"]
         events = [session.events() for session in waiting]
         told = [await next_of(each, messages.Waiting) for each in events]
@@ -41,52 +41,52 @@ async def test_who_finds_no_slot_waits_and_moves_up_when_one_ends():
 
 @in_loop
 async def test_a_full_queue_refuses_and_leaves_nothing_behind():
-    async with running_hub(slots=1, queue_length=1) as hub:
+    async with running_manager(slots=1, queue_length=1) as manager:
         for client in ("ada", "bob"):
-            hub.open_session(client=client)
+            manager.open_session(client=client)
         with pytest.raises(RefusedError, match="try in") as caught:
-            hub.open_session(client="cyd")
+            manager.open_session(client="cyd")
         assert caught.value.code == "queue_full"
         assert caught.value.retry_after_s > 0
-        assert len(hub.sessions()) == 2
-        assert hub.quota("cyd").sessions == 0
+        assert len(manager.sessions()) == 2
+        assert manager.quota("cyd").sessions == 0
 
 
 @in_loop
 async def test_a_client_has_as_many_sessions_as_it_may():
-    async with running_hub(slots=5, max_sessions_per_client=2) as hub:
-        mine = [hub.open_session(client="ada") for _ in range(2)]
+    async with running_manager(slots=5, max_sessions_per_client=2) as manager:
+        mine = [manager.open_session(client="ada") for _ in range(2)]
         with pytest.raises(RefusedError, match="you have 2 sessions") as caught:
-            hub.open_session(client="ada")
+            manager.open_session(client="ada")
         assert caught.value.code == "too_many_sessions"
-        hub.open_session(client="bob")
-        assert (hub.quota("ada").sessions, hub.quota("ada").free_slots) == (2, 2)
-        assert hub.end(mine[0].id, "client")
-        assert not hub.end(mine[0].id, "client")
-        hub.open_session(client="ada")
+        manager.open_session(client="bob")
+        assert (manager.quota("ada").sessions, manager.quota("ada").free_slots) == (2, 2)
+        assert manager.end(mine[0].id, "client")
+        assert not manager.end(mine[0].id, "client")
+        manager.open_session(client="ada")
 
 
 @in_loop
 async def test_what_cannot_be_opened_is_refused_by_name():
-    async with running_hub() as hub:
+    async with running_manager() as manager:
         with pytest.raises(UnknownModelError, match="does not offer the model 'maxi'; it has fake"):
-            hub.open_session(client="ada", model="maxi")
+            manager.open_session(client="ada", model="maxi")
         with pytest.raises(ControlError, match="trained for"):
-            hub.open_session(client="ada", controls=messages.Controls(prompt="purple", denoising_steps=3))
+            manager.open_session(client="ada", controls=messages.Controls(prompt="purple", denoising_steps=3))
         for limit, choice in ((64 * 2**20, "choose 128x128"), (1000, "fits at no size")):
-            hub._rooms["fake"].admission.memory_limit_bytes = limit
+            manager._served["fake"].admission.memory_limit_bytes = limit
             with pytest.raises(RefusedError, match=f"needs 768 MiB .*{choice}"):
-                hub.open_session(client="ada", controls=messages.Controls(size=(512, 512)))
+                manager.open_session(client="ada", controls=messages.Controls(size=(512, 512)))
         with pytest.raises(SessionClosedError, match="there is no session"):
-            hub.get("nobody")
-        assert hub.sessions() == []
+            manager.get("nobody")
+        assert manager.sessions() == []
 
 
 @pytest.mark.parametrize("prompt", ["purple", "?!", "🎨"])
 @in_loop
 async def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(prompt):
-    async with running_hub() as hub:
-        session = hub.open_session(client="ada", controls=messages.Controls(prompt=prompt, strength=0.5))
+    async with running_manager() as manager:
+        session = manager.open_session(client="ada", controls=messages.Controls(prompt=prompt, strength=0.5))
         (notice,) = session.notices
         assert (notice.code, notice.control) == ("unknown_prompt", "prompt")
         assert notice.message.endswith(". The session begins without it.")
@@ -114,9 +114,9 @@ async def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(pr
 
 @in_loop
 async def test_each_prompt_that_is_left_out_has_a_notice_of_its_own():
-    async with running_hub(FakeModel(options=(NEGATIVE_PROMPT,), record=False)) as hub:
+    async with running_manager(FakeModel(options=(NEGATIVE_PROMPT,), record=False)) as manager:
         wish = messages.Controls(prompt="purple", options={"negative_prompt": "beige"}, seed=3)
-        session = hub.open_session(client="ada", controls=wish)
+        session = manager.open_session(client="ada", controls=wish)
         assert sorted(notice.control for notice in session.notices) == ["negative_prompt", "prompt"]
         controls = session._board.controls
         assert (controls.prompt, controls.options, controls.seed) == (None, {}, 3)
@@ -128,124 +128,124 @@ async def test_each_prompt_that_is_left_out_has_a_notice_of_its_own():
 
 @in_loop
 async def test_a_session_that_is_given_back_keeps_the_prompt_it_had():
-    async with running_hub() as hub:
-        session = hub.open_session(client="ada", controls=messages.Controls(prompt="red"))
+    async with running_manager() as manager:
+        session = manager.open_session(client="ada", controls=messages.Controls(prompt="red"))
         wish = messages.Controls(prompt="purple")
-        assert hub.open_session(client="ada", controls=wish, resume=session.secret) is session
+        assert manager.open_session(client="ada", controls=wish, resume=session.secret) is session
         assert session._board.controls.prompt.text == "red"
         session.end("client")
-        renewed = hub.open_session(client="ada", controls=wish, resume=session.secret)
+        renewed = manager.open_session(client="ada", controls=wish, resume=session.secret)
         assert [notice.code for notice in renewed.notices] == ["unknown_prompt"]
 
 
 @in_loop
 async def test_a_client_that_is_silent_is_absent_may_come_back_and_is_ended_after_the_grace_time():
     clock = FakeClock()
-    async with running_hub(clock=clock, heartbeat_s=10, grace_s=20) as hub:
-        session = hub.open_session(client="ada", owner="ada")
+    async with running_manager(clock=clock, heartbeat_s=10, grace_s=20) as manager:
+        session = manager.open_session(client="ada", owner="ada")
         clock.advance(9)
         session.touch()
         clock.advance(9)
-        hub.tick()
-        assert (session.state, hub.snapshot().absent) == ("live", 0)
+        manager.tick()
+        assert (session.state, manager.snapshot().absent) == ("live", 0)
         clock.advance(15)
-        hub.tick()
-        assert (session.state, hub.snapshot().absent) == ("live", 1)
+        manager.tick()
+        assert (session.state, manager.snapshot().absent) == ("live", 1)
         events = session.events()
-        assert hub.open_session(client="else", owner="ada", resume=session.secret) is session
+        assert manager.open_session(client="else", owner="ada", resume=session.secret) is session
         assert [(await next_of(events, messages.Live)).resumed for _ in range(2)] == [False, True]
-        assert hub.snapshot().absent == 0
+        assert manager.snapshot().absent == 0
         clock.advance(31)
-        hub.tick()
+        manager.tick()
         ended = await next_of(events, messages.Ended)
         assert (session.state, ended.reason) == ("ended", "absent")
         assert "30 s" in ended.message or "31 s" in ended.message
-        assert hub.sessions() == []
+        assert manager.sessions() == []
 
 
 @in_loop
 async def test_a_session_is_given_back_to_its_owner_only():
-    async with running_hub(slots=5) as hub:
-        session = hub.open_session(client="ada", owner="ada")
-        assert hub.open_session(client="eve", owner="eve", resume=session.secret) is not session
-        assert hub.open_session(client="ada", owner="ada", resume="guess") is not session
+    async with running_manager(slots=5) as manager:
+        session = manager.open_session(client="ada", owner="ada")
+        assert manager.open_session(client="eve", owner="eve", resume=session.secret) is not session
+        assert manager.open_session(client="ada", owner="ada", resume="guess") is not session
         session.end("client")
-        assert hub.open_session(client="ada", owner="ada", resume=session.secret) is not session
+        assert manager.open_session(client="ada", owner="ada", resume=session.secret) is not session
 
 
 @in_loop
 async def test_a_connection_is_a_sign_of_life_until_it_ends():
     clock = FakeClock()
-    async with running_hub(clock=clock, heartbeat_s=10, grace_s=20, idle_s=1000) as hub:
-        session = hub.open_session(client="ada")
+    async with running_manager(clock=clock, heartbeat_s=10, grace_s=20, idle_s=1000) as manager:
+        session = manager.open_session(client="ada")
         detach = session.attach()
         clock.advance(500)
-        hub.tick()
+        manager.tick()
         assert session.state == "live"
         detach()
         detach()
         clock.advance(29)
-        hub.tick()
+        manager.tick()
         assert session.state == "live"
         clock.advance(1)
-        hub.tick()
+        manager.tick()
         assert session.end_reason == "absent"
 
 
 @in_loop
 async def test_a_session_without_pictures_is_idle():
     clock = FakeClock()
-    async with running_hub(clock=clock, idle_s=60) as hub:
-        session = await opened(hub)
+    async with running_manager(clock=clock, idle_s=60) as manager:
+        session = await opened(manager)
         session.attach()
         clock.advance(59)
         session.push(grey())
         clock.advance(59)
-        hub.tick()
+        manager.tick()
         assert session.state == "live"
         clock.advance(1)
-        hub.tick()
+        manager.tick()
         assert (session.end_reason, "60 s" in session.end_message) == ("idle", True)
 
 
 @in_loop
 async def test_waiting_is_not_idling():
     clock = FakeClock()
-    async with running_hub(clock=clock, slots=1, idle_s=60) as hub:
+    async with running_manager(clock=clock, slots=1, idle_s=60) as manager:
         for client in ("ada", "bob"):
-            hub.open_session(client=client).attach()
+            manager.open_session(client=client).attach()
         clock.advance(61)
-        hub.tick()
-        [session] = hub.sessions()
+        manager.tick()
+        [session] = manager.sessions()
         assert (session.client, session.state) == ("bob", "live")
         clock.advance(59)
-        hub.tick()
+        manager.tick()
         assert session.state == "live"
 
 
 @in_loop
 async def test_draining_takes_nobody_in_tells_everybody_and_ends_who_stays():
-    async with running_hub(slots=1) as hub:
-        live, waiting = hub.open_session(client="ada"), hub.open_session(client="bob")
+    async with running_manager(slots=1) as manager:
+        live, waiting = manager.open_session(client="ada"), manager.open_session(client="bob")
         events, others = live.events(), waiting.events()
-        draining = asyncio.create_task(hub.drain(0.2))
+        draining = asyncio.create_task(manager.drain(0.2))
         notice = await next_of(events, messages.Error)
         assert notice.code == "draining"
         assert (await next_of(others, messages.Ended)).reason == "drain"
-        assert (live.state, hub.ready) == ("live", False)
+        assert (live.state, manager.ready) == ("live", False)
         with pytest.raises(RefusedError, match="shutting down") as caught:
-            hub.open_session(client="cyd")
+            manager.open_session(client="cyd")
         assert caught.value.code == "draining"
         await draining
         assert (await next_of(events, messages.Ended)).reason == "drain"
-        assert hub.snapshot().ended == {"drain": 2}
+        assert manager.snapshot().ended == {"drain": 2}
 
 
 @in_loop
 async def test_draining_is_over_when_everybody_has_left():
-    async with running_hub() as hub:
-        session = hub.open_session(client="ada")
-        draining = asyncio.create_task(hub.drain(60.0))
+    async with running_manager() as manager:
+        session = manager.open_session(client="ada")
+        draining = asyncio.create_task(manager.drain(60.0))
         await asyncio.sleep(0)
         session.end("client")
         async with asyncio.timeout(5):
@@ -263,9 +263,9 @@ async def test_nothing_is_left_of_ended_sessions():
     states = []
     model = Watched(record=False)
     before = vivace_threads()
-    async with running_hub(model, slots=4) as hub:
+    async with running_manager(model, slots=4) as manager:
         for _ in range(20):
-            session = await opened(hub)
+            session = await opened(manager)
             viewer = session.subscribe()
             session.push(grey())
             await anext(viewer)
@@ -273,7 +273,7 @@ async def test_nothing_is_left_of_ended_sessions():
             viewer.close()
         del session, viewer
         await until(lambda: gc.collect() >= 0 and all(state() is None for state in states))
-        snapshot = hub.snapshot()
+        snapshot = manager.snapshot()
         assert (snapshot.opened, snapshot.ended, snapshot.live) == (20, {"client": 20}, 0)
         assert (snapshot.models[0].live, snapshot.models[0].state_bytes) == (0, 0)
         assert snapshot.drops["opening"] == 20
@@ -286,50 +286,50 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
 
     class Slow(FakeModel):
         def open(self, size, *, seed=0):
-            if not hubs:
+            if not managers:
                 return super().open(size, seed=seed)
             began.set()
             assert gate.wait(5)
             states.append(weakref.ref(state := super().open(size, seed=seed)))
             return state
 
-    states, hubs = [], []
-    async with running_hub(Slow(record=False)) as hub:
-        hubs.append(hub)
-        session = hub.open_session(client="ada", controls=messages.Controls(prompt="red"))
+    states, managers = [], []
+    async with running_manager(Slow(record=False)) as manager:
+        managers.append(manager)
+        session = manager.open_session(client="ada", controls=messages.Controls(prompt="red"))
         session.push(grey())
         await until(began.is_set)
         session.end("client")
         gate.set()
         await until(lambda: states and states[0]() is None)
         assert session._painter is None
-        assert hub._rooms["fake"].engine._queues == []
+        assert manager._served["fake"].engine._queues == []
 
 
 @in_loop
 async def test_how_a_session_ended_is_known_to_who_was_away():
-    async with running_hub() as hub:
-        session = hub.open_session(client="ada")
-        assert hub.how_ended(session.id) is None
+    async with running_manager() as manager:
+        session = manager.open_session(client="ada")
+        assert manager.how_ended(session.id) is None
         session.end("admin", "The operator ended it.")
-        assert hub.how_ended(session.id) == messages.Ended(reason="admin", message="The operator ended it.")
+        assert manager.how_ended(session.id) == messages.Ended(reason="admin", message="The operator ended it.")
         with pytest.raises(SessionClosedError, match=r"has ended \(admin\): The operator"):
-            hub.get(session.id)
+            manager.get(session.id)
         for _ in range(300):
-            hub.open_session(client="ada").end("client")
-        assert hub.how_ended(session.id) is None
+            manager.open_session(client="ada").end("client")
+        assert manager.how_ended(session.id) is None
 
 
 @in_loop
 async def test_the_snapshot_counts_what_happened():
     model = FakeModel(record=False)
-    async with running_hub(model) as hub:
-        session = await opened(hub)
+    async with running_manager(model) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         session.push(grey())
         await anext(viewer)
-        await until(lambda: hub.snapshot().stages["server"].count == 1)
-        snapshot = hub.snapshot()
+        await until(lambda: manager.snapshot().stages["server"].count == 1)
+        snapshot = manager.snapshot()
         assert (snapshot.live, snapshot.waiting, snapshot.viewers, snapshot.recordings) == (1, 0, 1, 0)
         assert snapshot.newest_frame_age_s == 0.0
         assert snapshot.stages["denoise"].count == 1
@@ -340,17 +340,17 @@ async def test_the_snapshot_counts_what_happened():
             before = session.account.frame_index
             session.push(grey())
             await until(lambda before=before: session.account.frame_index > before or session.state == "ended")
-        assert hub.snapshot().ended == {"failed": 1}
+        assert manager.snapshot().ended == {"failed": 1}
 
 
 @in_loop
 async def test_slots_are_measured_when_none_are_set():
     clock = FakeClock()
     model = FakeModel(record=False, on_step=lambda _chunk: clock.advance(0.029))
-    async with running_hub(model, clock, slots=None, min_fps=10.0, max_sessions_per_client=9) as hub:
-        assert hub.snapshot().models[0].step_ms == pytest.approx(29)
-        assert hub.quota("ada").slots == 3
-        states = [hub.open_session(client="ada").state for _ in range(5)]
+    async with running_manager(model, clock, slots=None, min_fps=10.0, max_sessions_per_client=9) as manager:
+        assert manager.snapshot().models[0].step_ms == pytest.approx(29)
+        assert manager.quota("ada").slots == 3
+        states = [manager.open_session(client="ada").state for _ in range(5)]
         assert states == ["live"] * 3 + ["waiting"] * 2
 
 
@@ -358,50 +358,50 @@ async def test_slots_are_measured_when_none_are_set():
 async def test_slots_follow_the_steps_that_are_painted():
     clock = FakeClock()
     model = FakeModel(record=False, on_step=lambda _chunk: clock.advance(0.030))
-    async with running_hub(model, clock, slots=None, min_fps=10.0, budget_ms=1000.0) as hub:
-        session = await opened(hub)
+    async with running_manager(model, clock, slots=None, min_fps=10.0, budget_ms=1000.0) as manager:
+        session = await opened(manager)
         viewer = session.subscribe()
         model.on_step = lambda _chunk: clock.advance(0.080)
         for _ in range(5):
             session.push(grey())
             await anext(viewer)
-        await until(lambda: hub.quota("ada").slots == 1)
+        await until(lambda: manager.quota("ada").slots == 1)
 
 
 @in_loop
 async def test_housekeeping_goes_on_by_itself_and_after_a_failure(monkeypatch, caplog):
-    monkeypatch.setattr("vivace.serve.hub.TICK_S", 0.001)
+    monkeypatch.setattr("vivace.serve.session_manager.TICK_S", 0.001)
     calls = []
 
-    def tick(hub):
-        calls.append(hub)
+    def tick(manager):
+        calls.append(manager)
         if len(calls) == 1:
             raise ValueError("odd")
 
-    monkeypatch.setattr(Hub, "tick", tick)
-    async with running_hub():
+    monkeypatch.setattr(SessionManager, "tick", tick)
+    async with running_manager():
         await until(lambda: len(calls) > 2)
     assert "housekeeping failed" in caplog.text
 
 
 @in_loop
 async def test_a_tick_sends_statistics_to_the_live_and_positions_to_the_waiting():
-    async with running_hub(slots=1) as hub:
-        live, waiting = hub.open_session(client="ada"), hub.open_session(client="bob")
+    async with running_manager(slots=1) as manager:
+        live, waiting = manager.open_session(client="ada"), manager.open_session(client="bob")
         events, others = live.events(), waiting.events()
         await next_of(others, messages.Waiting)
-        hub.tick()
+        manager.tick()
         assert (await next_of(events, messages.Stats)).frame_index == 0
         assert (await next_of(others, messages.Waiting)).position == 1
 
 
 @in_loop
 async def test_sessions_open_from_many_threads_at_once_and_never_too_many():
-    async with running_hub(slots=3, queue_length=4, max_sessions_per_client=100) as hub:
+    async with running_manager(slots=3, queue_length=4, max_sessions_per_client=100) as manager:
 
         def attempt(_number):
             try:
-                return hub.open_session(client="ada").state
+                return manager.open_session(client="ada").state
             except RefusedError as error:
                 return error.code
 
