@@ -49,6 +49,7 @@ WINDOW_S = 3.0
 
 _LOWEST_MS = 0.001
 _RATIO = 1.02
+_LOG_RATIO = math.log(_RATIO)
 _MIDDLES_MS = _LOWEST_MS * _RATIO ** (np.arange(1 + math.ceil(math.log(3_600_000 / _LOWEST_MS, _RATIO))) - 0.5)
 _MIDDLES_MS[0] = 0.0
 """Of the buckets; the first holds what is at most the lowest time."""
@@ -68,15 +69,17 @@ class Histogram:
 
     def add(self, time_ms: float) -> None:
         """Count one time; a negative one (clocks of two machines) counts as 0."""
-        time_ms = max(0.0, time_ms)
-        bucket = (
-            0 if time_ms <= _LOWEST_MS else min(len(self._counts) - 1, 1 + int(math.log(time_ms / _LOWEST_MS, _RATIO)))
-        )
+        if time_ms > _LOWEST_MS:
+            bucket = min(len(self._counts) - 1, 1 + int(math.log(time_ms / _LOWEST_MS) / _LOG_RATIO))
+        else:
+            time_ms, bucket = max(0.0, time_ms), 0
         self._counts[bucket] += 1
         self.count += 1
         self.sum_ms += time_ms
-        self._min_ms = min(self._min_ms, time_ms)
-        self._max_ms = max(self._max_ms, time_ms)
+        if time_ms < self._min_ms:
+            self._min_ms = time_ms
+        if time_ms > self._max_ms:
+            self._max_ms = time_ms
 
     def merge(self, other: Histogram) -> None:
         """Count all the times of another one, too."""
