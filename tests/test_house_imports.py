@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": {"redaction"},
     "checks": {"errors", "redaction"},
     "settings": {"errors"},
-    "plugins": set(),
+    "plugins": {"errors"},
     "media": {"errors", "redaction", "plugins"},
     "worlds": {"errors", "media"},
     "checkpoints": {"errors", "redaction", "checks"},

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Container, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Container, Iterator
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+from vivace.errors import BackendUnavailableError
 
 _log = logging.getLogger(__name__)
 _brought_by: dict[str, str] = {}
@@ -47,6 +50,30 @@ def plugins(group: str, kind: type[NamedType], what: str, taken: Container[str])
         else:
             _brought_by[point.module.partition(".")[0]] = point.dist.name if point.dist else point.module
             yield brought
+
+
+def function(reference: str, owner: str, install: str = "") -> Callable[..., Any]:
+    """Return the function that `module:name` names, imported now.
+
+    Args:
+        reference: of the function.
+        owner: what names it, for people.
+        install: what to install when something that it imports is missing, for people.
+
+    Raises:
+        BackendUnavailableError: something that it imports is not installed, or there is no such function.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        brought = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == module.partition(".")[0]:
+            raise
+        raise BackendUnavailableError(f"{owner} needs {error.name}; {install or f'install {error.name}'}") from error
+    if not hasattr(brought, name):
+        raise BackendUnavailableError(f"{owner} names {reference}, and there is no {name} in {module}")
+    found: Callable[..., Any] = getattr(brought, name)
+    return found
 
 
 def fault_of(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from vivace.errors import BackendUnavailableError, SinkError, SinkUnsupportedErr
 from vivace.media.clock import Clock
 from vivace.media.frame import Frame
 from vivace.media.open import open_sink, open_source
-from vivace.media.registry import SINKS, SOURCES, Kind, function
+from vivace.media.registry import SINKS, SOURCES, Kind
 from vivace.media.sink import NullSink, SinkOptions
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
@@ -105,9 +105,15 @@ def test_what_this_machine_lacks_is_said_and_nothing_is_opened() -> None:
     assert (check.state, "wall: plug the wall in" in check.remedy) == ("limited", True)
 
 
-def test_an_opener_that_cannot_be_imported_is_said(program: ModuleType) -> None:
-    SINKS.add(replace(WALL, opener="a_program.nowhere:Wall"))
-    with pytest.raises(BackendUnavailableError, match=r"a_program\.nowhere cannot be imported"):
+@pytest.mark.usefixtures("program")
+def test_an_opener_that_cannot_be_imported_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    SINKS.add(replace(WALL, opener="a_program:Nowhere"))
+    with pytest.raises(BackendUnavailableError, match="`wall` names a_program:Nowhere, and there is no Nowhere"):
+        open_sink("wall")
+    (tmp_path / "needy.py").write_text("import no_such_library")
+    SINKS.add(replace(WALL, opener="needy:open"))
+    with pytest.raises(BackendUnavailableError, match="`wall` needs no_such_library; install no_such_library"):
         open_sink("wall")
 
 
@@ -160,7 +166,7 @@ def test_every_kind_names_functions_that_there_are(kind: Kind) -> None:
     available, reason = kind.is_available()
     assert available != bool(reason)
     if kind.opener:
-        assert callable(function(kind.opener))
+        assert callable(kind.function(kind.opener))
     assert kind.words or kind.schemes or kind.suffixes or kind is SOURCES.kinds["file"]
 
 

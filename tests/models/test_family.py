@@ -136,7 +136,7 @@ def test_a_model_that_is_there_already_stays(
 def test_what_a_family_needs_and_is_not_installed_is_named(distribution: Distribution) -> None:
     distribution(load="import no_such_library")
     with pytest.raises(
-        BackendUnavailableError, match=r"family 'toy' need no_such_library; pip install toy-models\[all\]"
+        BackendUnavailableError, match=r"family 'toy' needs no_such_library; pip install toy-models\[all\]"
     ):
         load_model("toy")
 

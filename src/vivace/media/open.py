@@ -20,7 +20,7 @@ from vivace.errors import (
 )
 from vivace.media.clock import Clock
 from vivace.media.paths import NUMBERED, URL, naming
-from vivace.media.registry import FOLDER, PICTURE_FORMATS, SINKS, SOURCES, Kind, function
+from vivace.media.registry import FOLDER, PICTURE_FORMATS, SINKS, SOURCES, Kind
 from vivace.media.sink import Sink, SinkOptions
 from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source
@@ -99,7 +99,7 @@ def _opener(kind: Kind, spec: str | Path | int, error: type[MediaError]) -> Call
     available, reason = kind.is_available()
     if not available:
         raise error(f"{spec}: {reason}")
-    return function(kind.opener)
+    return kind.function(kind.opener)
 
 
 def _near(path: Path) -> str:

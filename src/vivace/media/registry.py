@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from vivace.errors import BackendUnavailableError
-from vivace.plugins import plugins
+from vivace.plugins import function, plugins
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pictures that are written, by suffix, as Pillow calls them."""
@@ -56,22 +54,12 @@ class Kind:
 
     def is_available(self) -> tuple[bool, str]:
         """Return whether it can be opened here, and if not, why and what to do; may take a moment."""
-        reason: str = function(self.lacking)() if self.opener and self.lacking else self.lacking
+        reason: str = self.function(self.lacking)() if self.opener and self.lacking else self.lacking
         return not reason, reason
 
-
-def function(reference: str) -> Callable[..., Any]:
-    """Return the function that `module:name` names.
-
-    Raises:
-        BackendUnavailableError: something that it needs is not installed.
-    """
-    module, _, name = reference.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(import_module(module), name)
-    except ImportError as error:
-        raise BackendUnavailableError(f"{module} cannot be imported ({error}); install what it needs") from error
-    return found
+    def function(self, reference: str) -> Callable[..., Any]:
+        """Return the function that `module:name` names; errors are those of `plugins.function`."""
+        return function(reference, f"`{self.name}`")
 
 
 class Registry:

@@ -17,9 +17,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from vivace.errors import BackendUnavailableError, CheckpointError
+from vivace.errors import CheckpointError
 from vivace.models.controls import ControlSpec, by_name, unknown
-from vivace.plugins import plugins
+from vivace.plugins import function, plugins
 
 ENTRY_POINTS = "vivace.families"
 BUILT_IN = ("vivace.models.mini.family:FAMILY", "vivace.models.live2diff.family:FAMILY")
@@ -76,24 +76,8 @@ class Family:
         }
 
     def function(self, what: str) -> Any:
-        """Return the function that `what` names.
-
-        Raises:
-            BackendUnavailableError: something that it imports is not installed.
-            CheckpointError: there is no such function.
-        """
-        module, _, name = what.partition(":")
-        try:
-            brought = import_module(module)
-        except ModuleNotFoundError as error:
-            own = module.split(".")[0]
-            if error.name and error.name.split(".")[0] == own:
-                raise
-            needs = f"models of family {self.name!r} need {error.name}"
-            raise BackendUnavailableError(f"{needs}; {self.install or f'install {error.name}'}") from error
-        if not hasattr(brought, name):
-            raise CheckpointError(f"the family {self.name!r} names {what}, and there is no {name} in {module}")
-        return getattr(brought, name)
+        """Return the function that `what` names; errors are those of `plugins.function`."""
+        return function(what, f"the model family {self.name!r}", self.install)
 
 
 @cache
