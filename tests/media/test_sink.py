@@ -379,6 +379,34 @@ def test_a_peer_that_hangs_up_is_a_write_error() -> None:
         peer.join(5)
 
 
+def test_a_network_stream_is_sent_as_fast_as_it_is_shown() -> None:
+    """A file is made faster than it plays; who receives it live buffers half a second."""
+    now_s, sent_s = 100.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def receive() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while connection.recv(65536):
+                    pass
+
+        peer = threading.Thread(target=receive)
+        peer.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with VideoSink(address, "mpegts", clock=lambda: now_s, sleep=sleep) as sink:
+            assert sink.live
+            for frame in frames_of([grey(100)] * 50):
+                sink.write(frame)
+                sent_s.append(now_s - 100)
+        peer.join(5)
+    assert sent_s == pytest.approx([max(0.0, number / 25 - 0.5) for number in range(50)])
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_process_leaves_a_file_that_plays(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"

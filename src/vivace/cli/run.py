@@ -63,7 +63,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         sink, *more = open_targets(options.output, spec, source)
         if sink.stills:
             _check_still_options(options)
-        live = source.info.live or sink.name == "window" if options.live is None else options.live
+        live = source.info.live or any(each.live for each in (sink, *more)) if options.live is None else options.live
         outlets = [SinkOutlet(each, live=live) for each in more]
         try:
             with sink, beside(outlets):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
+from vivace.media.clock import Clock, Sleep
 from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Frame
+from vivace.media.pacing import Timetable
 from vivace.media.paths import is_same_file
 from vivace.media.picture import straight
 from vivace.media.registry import ADDRESS_FORMATS, VIDEO_FORMATS
@@ -29,6 +32,8 @@ from vivace.redaction import redact_address, redact_error
 
 FLUSH_MS = 500
 """Fragments (MP4) and clusters (Matroska) of half a second: what a crash costs, at 0.2 % of size."""
+AHEAD_S = 0.5
+"""What a receiver buffers anyway, so that live frames, which come unevenly, are not held up."""
 KEYFRAME_S = 2.0
 """Usual for seeking and for viewers joining a stream."""
 BUSY_AREA_PX = 640 * 640
@@ -70,8 +75,8 @@ class VideoSink(Sink):
     width or height get their last column or row repeated, since 4:2:0 needs even sizes. A frame of another size than
     the first is scaled to cover it.
 
-    A network peer that is there but stops reading holds `write` up until the operating system gives up on it: PyAV
-    hands no time-out to the protocols it writes to.
+    A network stream is sent as fast as it is shown, `AHEAD_S` ahead at most. A peer that is there but stops reading
+    holds `write` up until the operating system gives up on it: PyAV hands no time-out to the protocols it writes to.
     """
 
     def __init__(
@@ -81,6 +86,8 @@ class VideoSink(Sink):
         options: SinkOptions | None = None,
         *,
         open_file: FileOpener | None = None,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
     ):
         """Prepare writing to a path or URL.
 
@@ -89,12 +96,16 @@ class VideoSink(Sink):
             container_format: FFmpeg's name of the muxer.
             options: size, rate, time base and sound; a rate that is not known is guessed as 30.
             open_file: opens the path for writing (tests inject failing disks).
+            clock: what a network stream is paced by.
+            sleep: waits.
 
         Raises:
             SourceError: the sound cannot be read.
         """
         options = options or SinkOptions()
         self.name = str(target) if isinstance(target, Path) else redact_address(target)
+        self.live = isinstance(target, str)
+        self._timetable = Timetable(clock, sleep, ahead_s=AHEAD_S)
         self._target = target
         self._format = container_format
         self._size = options.size
@@ -128,6 +139,8 @@ class VideoSink(Sink):
         try:
             if self._container is None:
                 self._start(frame)
+            if self.live:
+                self._timetable.wait(frame.pts_s)
             self._encode(frame)
             if self._file is not None:
                 self._file.check_place()

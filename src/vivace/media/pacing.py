@@ -1,4 +1,4 @@
-"""Delivering the pictures of a file when they are due, as if they happened now."""
+"""When the pictures of a file are due: delivered as if they happened now, sent no faster than a receiver shows them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,30 @@ MAX_LATENESS_S = 0.5
 instead of rushing through what is long past."""
 
 
+class Timetable:
+    """When frames are due, counted from the first. After one that is later than `MAX_LATENESS_S` all are due later."""
+
+    def __init__(self, clock: Clock, sleep: Sleep, *, ahead_s: float = 0.0) -> None:
+        """Wait for frames by `clock` and `sleep`, up to `ahead_s` before they are due."""
+        self._clock = clock
+        self._sleep = sleep
+        self._ahead_s = ahead_s
+        self._start_s: float | None = None
+
+    def wait(self, pts_s: float) -> float:
+        """Wait until a frame may be shown; return when it was due."""
+        now_s = self._clock()
+        if self._start_s is None:
+            self._start_s = now_s - pts_s
+        due_s = self._start_s + pts_s
+        if due_s - self._ahead_s > now_s:
+            self._sleep(due_s - self._ahead_s - now_s)
+        elif now_s - due_s > MAX_LATENESS_S:
+            self._start_s = now_s - pts_s
+            due_s = now_s
+        return due_s
+
+
 class PacedSource(Source):
     """Another source, paced to its presentation times (`vivace run FILE --live`).
 
@@ -29,9 +53,8 @@ class PacedSource(Source):
         super().__init__(replace(source.info, live=True))
         self.warnings = source.warnings
         self._source = source
-        self._clock = clock
         self._woken = threading.Event()
-        self._sleep: Sleep = sleep if sleep is not None else self._woken.wait
+        self._timetable = Timetable(clock, sleep if sleep is not None else self._woken.wait)
 
     def deliver_at(self, size: tuple[int, int] | None) -> None:
         """Ask the inner source."""
@@ -48,15 +71,5 @@ class PacedSource(Source):
         self._source.close()
 
     def _read(self) -> Generator[Frame, None, None]:
-        start_s: float | None = None
         for frame in self._source:
-            now_s = self._clock()
-            if start_s is None:
-                start_s = now_s - frame.pts_s
-            due_s = start_s + frame.pts_s
-            if due_s > now_s:
-                self._sleep(due_s - now_s)
-            elif now_s - due_s > MAX_LATENESS_S:
-                start_s = now_s - frame.pts_s
-                due_s = now_s
-            yield replace(frame, capture_time_s=due_s)
+            yield replace(frame, capture_time_s=self._timetable.wait(frame.pts_s))

@@ -42,6 +42,8 @@ class Sink(ABC):
     frames_written: int = 0
     stills: bool = False
     """True where each frame is a picture by itself that goes under a name of its own, by its index."""
+    live: bool = False
+    """True where frames are shown as they are written: by a window, or by whoever receives a network stream."""
     finished: bool = False
     """True once the receiver wants no more (the preview window was closed): end the stream, nothing has failed."""
 

@@ -42,6 +42,7 @@ class WindowSink(Sink):
     """
 
     name = "window"
+    live = True
 
     def __init__(self, title: str = "Vivace"):
         """Prepare a window where `lacking` finds nothing."""
