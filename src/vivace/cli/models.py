@@ -115,7 +115,7 @@ def _print_controls(profile: Profile) -> None:
     for control in family_of(profile.family, profile.name).controls:
         when = {"frame": "at any frame", "stream": "when a stream opens", "model": "when the model is loaded"}
         default = f"; the default is {control.default_words}" if control.default_words else ""
-        console.print(f"\n[bold]{control.name}[/] {when[control.scope]}: {control.takes}{default}")
+        console.print(f"\n[bold]{control.name}[/], {when[control.scope]}: {control.takes}{default}")
         console.print(f"    {control.help}", markup=False)
 
 

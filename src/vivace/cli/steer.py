@@ -10,6 +10,8 @@ from vivace.errors import UsageError
 if TYPE_CHECKING:
     from vivace.stream import Ack, Stream
 
+STREAMS = {"strength": "strength", "seed": "seed", "steps": "denoising_steps"}
+"""What every stream has, by what is typed."""
 TYPED = "/strength, /seed, /steps, /set NAME=VALUE and the model's own events"
 
 
@@ -22,11 +24,16 @@ def steer(stream: Stream, line: str) -> Ack:
     if not line.startswith("/"):
         return stream.update(prompt=line)
     command, _, value = line[1:].partition(" ")
+    value = value.strip()
+    if command in STREAMS:
+        from vivace.models.controls import parse_number
+
+        return stream.update(**{STREAMS[command]: parse_number(value) if value else None})
+    if command == "set":
+        return stream.update(options=_options(stream, value))
     if not value and any(option.name == command and option.kind == "event" for option in stream.model.spec.options):
         return stream.update(events=[command])
-    if command == "set":
-        return stream.update(options=_options(stream, value.strip()))
-    return stream.update(**_changes(command, value.strip()))
+    raise UsageError(f"there is no /{command[:40]}; there are {TYPED}")
 
 
 def _options(stream: Stream, pair: str) -> dict[str, Any] | None:
@@ -36,22 +43,3 @@ def _options(stream: Stream, pair: str) -> dict[str, Any] | None:
     if pair.endswith("="):
         return {pair[:-1].strip(): None}
     return parse_options(texts_by_name("/set", "NAME=VALUE", [pair]), stream.model.spec) if pair else None
-
-
-def _changes(command: str, value: str) -> dict[str, Any]:
-    match command:
-        case "strength":
-            return {"strength": _number(command, value, float) if value else None}
-        case "seed":
-            return {"seed": _number(command, value, int)}
-        case "steps":
-            return {"denoising_steps": _number(command, value, int) if value else None}
-    raise UsageError(f"there is no /{command[:40]}; there are {TYPED}")
-
-
-def _number(command: str, text: str, kind: type[int] | type[float]) -> float:
-    try:
-        return kind(text)
-    except ValueError as error:
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"/{command} {text[:40]!r} is not {what}") from error

@@ -53,7 +53,7 @@ class ModelSpec:
     """Step counts the weights were trained for, the default first."""
     efforts: tuple[float, ...]
     """Shares of the full work the deadline controller may choose from, falling from 1.0."""
-    conditions: tuple[str, ...]
+    conditions: tuple[Literal["prompt", "strength"], ...]
     """Of the stream's controls those that reach the model: `prompt`, and `strength`, which then is the model's own
     affair: nothing is blended but at 0, which is the source exactly."""
     styles: tuple[str, ...] = ()

@@ -147,12 +147,7 @@ class ControlSpec:
         """Return what a typed text means as a value; `check` judges what it leaves as it is."""
         if self.kind == "switch" and text.casefold() in ON + OFF:
             return text.casefold() in ON
-        if self.kind != "number":
-            return text
-        try:
-            return float(text)
-        except ValueError:
-            return text
+        return parse_number(text) if self.kind == "number" else text
 
 
 def _words(value: float | bool | str) -> str:
@@ -160,6 +155,16 @@ def _words(value: float | bool | str) -> str:
     if isinstance(value, (bool, str)):
         return str(value).lower()
     return f"{int(value):,}" if math.isfinite(value) and float(value).is_integer() else f"{value:.12g}"
+
+
+def parse_number(text: str) -> float | str:
+    """Return the number that is typed, a whole one as `int`; what is none is left as it is, for a check to name."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def by_name(controls: Iterable[ControlSpec], whose: str) -> dict[str, ControlSpec]:

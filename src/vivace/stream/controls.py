@@ -203,6 +203,8 @@ def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: 
         return open_mask(value)
     if name == "strength" and value is None:
         return spec.default_strength
+    if name in ("seed", "crossfade_s") and value is None:
+        return OWN[name].default
     if name in ("strength", "crossfade_s"):
         return OWN[name].check(value)
     if name == "seed":
@@ -224,7 +226,7 @@ def _encode_prompt(prompt: object, model: StreamModel[Any]) -> Prompt | None:
     if prompt is None:
         return None
     if not isinstance(prompt, str):
-        raise ControlError(f"prompt is {brief(prompt)}; give text, or None to show the source untouched")
+        raise ControlError(f"prompt is {brief(prompt)}; give text, or none at all to show the source untouched")
     if not prompt.strip():
         raise ControlError(
             "prompt is empty; say how the picture should look, or give none at all to show the source untouched"
