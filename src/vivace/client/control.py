@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -107,10 +107,7 @@ class ClientSession:
             SessionClosedError: the session has ended.
             ServerError: refused for another reason (`code`), or the channel was lost before the answer came: ask again.
         """
-        try:
-            wanted = controls or Controls.model_validate(changes)
-        except ValidationError as error:
-            raise ControlError(describe_invalid(error.errors())) from error
+        wanted = controls or controls_of(changes)
         answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
         assert isinstance(answer, Ack)
         if not answer.accepted:
@@ -336,6 +333,18 @@ class ClientSession:
             self.state = "ended" if self.ended is not None else "lost"
         self._fail_answers(ServerUnreachableError("the session is over", code="lost"))
         self._news.set()
+
+
+def controls_of(named: Mapping[str, Any]) -> Controls:
+    """Return controls that are given by name.
+
+    Raises:
+        ControlError: a name or a value that no message can hold.
+    """
+    try:
+        return Controls.model_validate(named)
+    except ValidationError as error:
+        raise ControlError(describe_invalid(error.errors())) from error
 
 
 def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = ()) -> VivaceError:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 import httpx2
 
 from vivace.client.api import RecordingInfo, ServerError, ServerUnreachableError, SessionInfo
-from vivace.client.control import ClientSession
+from vivace.client.control import ClientSession, controls_of
 from vivace.errors import UsageError
 from vivace.messages import Controls
 from vivace.redaction import redact_address
@@ -31,14 +31,7 @@ class Client:
         self._http = http
 
     async def open(
-        self,
-        *,
-        model: str | None = None,
-        prompt: str | None = None,
-        strength: float | None = None,
-        seed: int | None = None,
-        options: Mapping[str, float | bool | str] | None = None,
-        controls: Controls | None = None,
+        self, *, model: str | None = None, controls: Controls | None = None, **changes: Any
     ) -> ClientSession:
         """Open a session and its control channel.
 
@@ -47,23 +40,18 @@ class Client:
 
         Args:
             model: one of `models()`; the server's default if None.
-            prompt: what the world should look like; None shows the source untouched.
-            strength: 0 to 1; None is the model's default.
-            seed: of the noise.
-            options: controls of the model's own by name, see `models()`.
-            controls: all there are, instead of the four above.
+            controls: what it begins with, or
+            changes: the same by name: `prompt`, `strength`, `options`, …; None is the default, as where it is left out.
 
         Raises:
-            ServerError: full, a control that cannot be used, a token that is missing.
+            ControlError: a value that cannot be used.
+            ServerError: full, a control that the server refuses, a token that is missing.
             ServerUnreachableError: nobody answers.
         """
-        given = {
-            "prompt": prompt, "strength": strength, "seed": seed, "options": options
-        }  # fmt: skip
-        named = {name: value for name, value in given.items() if value is not None}
+        named = {name: value for name, value in changes.items() if value is not None}
         if controls is not None and named:
             raise UsageError(f"give controls or {', '.join(named)}, not both")
-        wanted = controls or Controls.model_validate(named)
+        wanted = controls or controls_of(named)
         body = {"model": model, "controls": wanted.model_dump(exclude_unset=True, mode="json")}
         answer = await self._json("POST", "/v1/sessions", json=body)
         session = ClientSession(self, SessionInfo.model_validate(answer))

@@ -19,7 +19,7 @@ from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import PICTURES
 from vivace.serve.limits import SharedOptionError
 from vivace.serve.served_model import ServedModel
-from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.mask import MASK
 from vivace.stream.pictures import read_sent
 from vivace.stream.session import Session
@@ -90,6 +90,8 @@ class SessionSteering:
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
+        code = ""
+        matches: Sequence[tuple[str, float]]
         with self.lock:
             try:
                 changes = changes_of(controls, self._served.model.spec, self._max_px)
@@ -98,19 +100,23 @@ class SessionSteering:
                     changes, arrived_s=arrived_s, admit=lambda number: self._pending.append((number, arrived_s))
                 )
             except VivaceError as error:
+                ack = Ack(*self._board.position(), (), None, str(error))
                 code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
                 matches = error.matches if isinstance(error, UnknownPromptError) else ()
-                return self._answer(request_id, message=str(error), code=code, matches=matches)
-            named = {*ack.applied, *(controls.options or ())}
-            self.notices = tuple(notice for notice in self.notices if notice.control not in named)
-            return self._answer(
-                request_id,
-                accepted=True,
-                at=(ack.update_index, ack.frame_index),
-                applied=ack.applied,
-                message=ack.message,
-                matches=() if ack.prompt is None else ack.prompt.matches,
-            )
+            else:
+                named = {*ack.applied, *(controls.options or ())}
+                self.notices = tuple(notice for notice in self.notices if notice.control not in named)
+                matches = () if ack.prompt is None else ack.prompt.matches
+        return messages.Ack(
+            id=request_id,
+            accepted=not code,
+            frame_index=ack.frame_index,
+            update_index=ack.update_index,
+            applied=list(ack.applied),
+            message=ack.message,
+            code=code,
+            matches=list(matches),
+        )
 
     def reached(self, control_index: int) -> list[tuple[int, float]]:
         """Return the updates that a frame made with `control_index` is the first of: number and arrival."""
@@ -118,29 +124,6 @@ class SessionSteering:
         while self._pending and self._pending[0][0] <= control_index:
             first.append(self._pending.popleft())
         return first
-
-    def _answer(
-        self,
-        request_id: str | None,
-        *,
-        accepted: bool = False,
-        at: tuple[int, int] | None = None,
-        applied: Sequence[str] = (),
-        message: str = "",
-        code: str = "",
-        matches: Sequence[tuple[str, float]] = (),
-    ) -> messages.Ack:
-        update_index, frame_index = at or self._board.position()
-        return messages.Ack(
-            id=request_id,
-            accepted=accepted,
-            frame_index=frame_index,
-            update_index=update_index,
-            applied=list(applied),
-            message=message,
-            code=code,
-            matches=list(matches),
-        )
 
 
 def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ scaled to cover the output and centre-cropped, so a mask drawn over a frame of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
@@ -57,57 +57,18 @@ class Mask(Protocol):
         """Let go of files."""
 
 
-class RectangleMask:
-    """A rectangle with hard edges."""
+class StillMask:
+    """A mask that does not move: a rectangle, or a picture."""
 
-    def __init__(self, x: float, y: float, width: float, height: float) -> None:
-        """Mask a rectangle in output px, or in fractions of the output when all four numbers are at most 1."""
-        given = (x, y, width, height)
-        if not (all(np.isfinite(given)) and min(given) >= 0 and width > 0 and height > 0):
-            raise ControlError(f"mask rectangle is {x:g},{y:g},{width:g},{height:g}; x and y from 0, w and h above 0")
-        self._rectangle = given
-        self._fractions = max(given) <= 1
+    def __init__(self, draw: Callable[[Size], Alpha]) -> None:
+        """Mask by what `draw` gives for an output of `(width, height)` px, 0 (the source stays) to 255 (painted)."""
+        self._draw = draw
         self._known: tuple[Size, Region] | None = None
 
-    def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (the rectangle does not move)
+    def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (it does not move)
         """Return the region for an output of `(width, height)` px."""
         if self._known is None or self._known[0] != size:
-            self._known = size, self._draw(size)
-        return self._known[1]
-
-    def _draw(self, size: Size) -> Region:
-        scale = (size[0], size[1]) if self._fractions else (1, 1)
-        x, y, width, height = self._rectangle
-        left, right = round(x * scale[0]), round((x + width) * scale[0])
-        top, bottom = round(y * scale[1]), round((y + height) * scale[1])
-        if left >= size[0] or top >= size[1]:
-            raise ControlError(
-                f"mask rectangle {x:g},{y:g},{width:g},{height:g} lies outside the output of {size[0]}x{size[1]} px"
-            )
-        alpha = np.zeros((size[1], size[0]), np.uint8)
-        alpha[top : max(bottom, top + 1), left : max(right, left + 1)] = 255
-        return Region(alpha)
-
-    def prepare(self, size: Size) -> None:
-        """Draw the region for an output of `(width, height)` px."""
-        self.region(size, 0.0)
-
-    def close(self) -> None:
-        """Do nothing: a rectangle holds no file."""
-
-
-class PictureMask:
-    """A still picture: an array or an image file."""
-
-    def __init__(self, alpha: Alpha) -> None:
-        """Mask by `uint8 [h w]`, 0 (the source stays) to 255 (painted)."""
-        self._alpha = alpha
-        self._known: tuple[Size, Region] | None = None
-
-    def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (a still picture)
-        """Return the region for an output of `(width, height)` px."""
-        if self._known is None or self._known[0] != size:
-            self._known = size, Region(cover_alpha(self._alpha, size))
+            self._known = size, Region(self._draw(size))
         return self._known[1]
 
     def prepare(self, size: Size) -> None:
@@ -115,7 +76,7 @@ class PictureMask:
         self.region(size, 0.0)
 
     def close(self) -> None:
-        """Do nothing: the picture is in memory."""
+        """Do nothing: it holds no file."""
 
 
 class VideoMask:
@@ -175,7 +136,7 @@ def open_mask(spec: object) -> Mask | None:
     if spec is None or isinstance(spec, Mask):
         return spec
     if isinstance(spec, (np.ndarray, bytes)) or (isinstance(spec, str) and spec.startswith("data:")):
-        return PictureMask(read_picture(MASK, spec))
+        return _picture(spec)
     if isinstance(spec, str) and (numbers := _numbers(spec.split(","))) is not None:
         return _rectangle(numbers)
     if isinstance(spec, (str, Path)):
@@ -195,10 +156,32 @@ def _numbers(parts: Sequence[object]) -> list[float] | None:
         return None
 
 
-def _rectangle(numbers: Sequence[float]) -> RectangleMask:
+def _rectangle(numbers: Sequence[float]) -> StillMask:
+    """Return a rectangle with hard edges, in output px, or in fractions of the output when no number is above 1."""
     if len(numbers) != 4:
         raise ControlError(f"mask has {len(numbers)} numbers; {_REMEDY}")
-    return RectangleMask(*numbers)
+    x, y, width, height = numbers
+    if not (all(np.isfinite(numbers)) and min(numbers) >= 0 and width > 0 and height > 0):
+        raise ControlError(f"mask rectangle is {x:g},{y:g},{width:g},{height:g}; x and y from 0, w and h above 0")
+
+    def draw(size: Size) -> Alpha:
+        scale = size if max(numbers) <= 1 else (1, 1)
+        left, right = round(x * scale[0]), round((x + width) * scale[0])
+        top, bottom = round(y * scale[1]), round((y + height) * scale[1])
+        if left >= size[0] or top >= size[1]:
+            raise ControlError(
+                f"mask rectangle {x:g},{y:g},{width:g},{height:g} lies outside the output of {size[0]}x{size[1]} px"
+            )
+        alpha = np.zeros((size[1], size[0]), np.uint8)
+        alpha[top : max(bottom, top + 1), left : max(right, left + 1)] = 255
+        return alpha
+
+    return StillMask(draw)
+
+
+def _picture(value: object) -> StillMask:
+    alpha = read_picture(MASK, value)
+    return StillMask(lambda size: cover_alpha(alpha, size))
 
 
 def _open_file(spec: str | Path) -> Mask:
@@ -210,7 +193,7 @@ def _open_file(spec: str | Path) -> Mask:
         with naming(spec, SourceNotFoundError) as path:
             moves = is_animated(path)
         if not moves:
-            return PictureMask(read_picture(MASK, spec))
+            return _picture(spec)
     from vivace.media.open import open_source
 
     source = open_source(spec)
