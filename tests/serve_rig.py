@@ -72,7 +72,7 @@ async def opened(
     """A live session whose model is open."""
     session = manager.open_session(client=client, controls=messages.Controls(prompt=prompt, crossfade_s=0, **controls))
     session.push(grey())
-    await until(lambda: session._painter is not None)
+    await until(lambda: session._processor is not None)
     return session
 
 

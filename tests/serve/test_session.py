@@ -199,7 +199,7 @@ async def test_the_output_has_the_shape_of_the_source_and_follows_when_it_turns(
     async with running_manager(size=(32, 32)) as manager:
         session = manager.open_session(client="ada", controls=messages.Controls(prompt="red"))
         session.push(grey(size=(320, 160)))
-        await until(lambda: session._painter is not None)
+        await until(lambda: session._processor is not None)
         viewer = session.subscribe()
         session.push(grey(size=(320, 160)))
         landscape = (await shown(viewer)).rgb.shape
@@ -275,7 +275,7 @@ async def test_memory_that_runs_out_beside_the_model_says_what_would_fit_too():
     async with running_manager() as manager:
         session = await opened(manager)
         events = session.events()
-        session._painter.step = fail
+        session._processor.step = fail
         session.push(grey())
         assert "16x8 needs 1 MiB" in (await next_of(events, messages.Ended)).message
 
@@ -404,10 +404,10 @@ async def test_sessions_that_run_at_once_share_the_budget():
             clock.advance(0.04)
             one.push(grey())
             await shown(viewer)
-        assert one._painter.deadline.budget_ms == pytest.approx(40, rel=0.05)
+        assert one._processor.deadline.budget_ms == pytest.approx(40, rel=0.05)
         for _ in range(60):
             clock.advance(0.04)
             for session, each in ((one, viewer), (two, other)):
                 session.push(grey())
                 await shown(each)
-        assert one._painter.deadline.budget_ms == pytest.approx(20, rel=0.05)
+        assert one._processor.deadline.budget_ms == pytest.approx(20, rel=0.05)

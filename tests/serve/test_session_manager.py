@@ -100,7 +100,7 @@ async def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(pr
         assert (controls.prompt, controls.strength) == (None, 0.5), "the source, and all else as it was asked for"
         viewer = session.subscribe()
         session.push(grey())
-        await until(lambda: session._painter is not None)
+        await until(lambda: session._processor is not None)
         picture = grey(7)
         session.push(picture)
         assert (await anext(viewer)).rgb is picture
@@ -302,7 +302,7 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
         session.end("client")
         gate.set()
         await until(lambda: states and states[0]() is None)
-        assert session._painter is None
+        assert session._processor is None
         assert manager._served["fake"].engine._queues == []
 
 

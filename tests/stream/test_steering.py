@@ -13,7 +13,7 @@ def test_going_back_to_the_natural_size_is_made_ready_or_refused_like_any_other(
     model = FakeModel()
     with Stream(model, prompt="red", size=(16, 8)) as stream:
         stream.push(pictures(1)[0].rgb)
-        natural = stream._session.natural_size
+        natural = stream._processor.natural_size
         assert natural == (32, 16), "the source's"
         open_state = model.open
 

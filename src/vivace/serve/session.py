@@ -35,12 +35,12 @@ from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import output_size
 from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering
-from vivace.stream.account import SERVED_STAGES, Account, SessionObserver
+from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.finish import Finisher
 from vivace.stream.fit import prepared
 from vivace.stream.presentation import Presenter
-from vivace.stream.session import Session, SessionPolicy
+from vivace.stream.processor import FrameProcessor, ProcessorPolicy
 from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
 _log = logging.getLogger(__name__)
@@ -91,8 +91,8 @@ class LiveSession:
         self._context = context
         self._clock = context.clock
         self._board = ControlBoard(opening.controls)
-        self._policy = SessionPolicy(live=True, budget_ms=settings.budget_ms)
-        self._painter: Session | None = None
+        self._policy = ProcessorPolicy(live=True, budget_ms=settings.budget_ms)
+        self._processor: FrameProcessor | None = None
         self._opening = False
         self._queue = SessionQueue(
             self._paint, self._failed, settings.budget_ms / 1e3, keep=served.model.spec.chunk_frames
@@ -112,7 +112,7 @@ class LiveSession:
             self._board,
             opening.notices,
             max_px=settings.max_frame_px,
-            painter=lambda: self._painter,
+            processor=lambda: self._processor,
             resize=lambda size: context.resize(self.id, size),
         )
         self._one_update = asyncio.Lock()
@@ -182,8 +182,8 @@ class LiveSession:
     @property
     def next_size(self) -> Size | None:
         """`(width, height)` px that pictures are best pushed at; None before the first one has told the shape."""
-        painter = self._painter
-        return None if painter is None else painter.next_size
+        processor = self._processor
+        return None if processor is None else processor.next_size
 
     def subscribe(self) -> Subscription:
         """Return a new viewer's slot; iterate it on the running event loop and close it."""
@@ -192,14 +192,14 @@ class LiveSession:
     def _shape_known(self, source: Size) -> bool:
         """Tell whether the model is open; have it opened, or opened anew for a source of another shape."""
         if self._opening:
-            return self._painter is not None
-        if self._painter is None:
+            return self._processor is not None
+        if self._processor is None:
             self._opening, self._source_size = True, source
             self._context.in_background(lambda: self._open(source))
             return False
         if source != self._source_size:
             self._source_size = source
-            if self._board.controls.size is None and self._natural_size(source) != self._painter.size:
+            if self._board.controls.size is None and self._natural_size(source) != self._processor.size:
                 self._opening = True
                 self._context.in_background(lambda: self._reshape(source))
         return True
@@ -217,11 +217,11 @@ class LiveSession:
                 if mask is not None:
                     mask.prepare(size)
                 # What a client and the operator are told of a session is in its account.
-                painter = Session(
+                processor = FrameProcessor(
                     self._served.model,
                     size,
                     self._board,
-                    SessionObserver(),
+                    ProcessorObserver(),
                     self._policy,
                     finishers=self._finishers,
                     clock=self._clock,
@@ -230,11 +230,11 @@ class LiveSession:
                     self._opening = False
                     ended = self._state == "ended"
                     if not ended:
-                        self._painter = painter
+                        self._processor = processor
                         self._presenter = self._new_presenter()
                         self._served.engine.add(self._queue)
                 if ended:
-                    painter.close()
+                    processor.close()
                     return
         except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
             self._failed(error)
@@ -256,11 +256,11 @@ class LiveSession:
         """Open the model for another shape of the source, in a background thread; the stream goes on meanwhile."""
         try:
             with self._steering.lock:
-                painter, controls = self._painter, self._board.controls
-                if painter is not None and controls.size is None and self._state == "live":
+                processor, controls = self._processor, self._board.controls
+                if processor is not None and controls.size is None and self._state == "live":
                     size = self._natural_size(source)
                     self._served.sizes.allow(size)
-                    painter.prepare(size, controls.seed)
+                    processor.prepare(size, controls.seed)
                     self._new_size = size
         except VivaceError as error:
             # The picture is cut to the old shape instead.
@@ -271,19 +271,19 @@ class LiveSession:
     # In the engine's thread
 
     def _paint(self, frame: Frame) -> None:
-        painter = self._painter
-        assert painter is not None
+        processor = self._processor
+        assert processor is not None
         began_s = self._clock()
         new_size, self._new_size = self._new_size, None
         if new_size is not None:
-            painter.begin(new_size, self._policy)
+            processor.begin(new_size, self._policy)
         # What one session alone may take, several share: each spends less before any of them drops frames.
-        painter.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
-        effort = painter.deadline.effort
-        made = painter.step(frame.marked("wait", began_s))
+        processor.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
+        effort = processor.deadline.effort
+        made = processor.step(frame.marked("wait", began_s))
         if any("denoise" in each.marks for each in made):
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
-            self._served.steps.append(StepTime(step_ms, self._served.weight(painter.size), effort))
+            self._served.steps.append(StepTime(step_ms, self._served.weight(processor.size), effort))
         if self._presenter is not None:
             self._presenter.put(made)
         else:
@@ -354,12 +354,12 @@ class LiveSession:
 
     def tell_stats(self) -> None:
         """Send the statistics to all listeners; the manager does it twice a second."""
-        painter, recording = self._painter, self.recorder.current
+        processor, recording = self._processor, self.recorder.current
         self._fanout.tell(
             session_stats(
                 self.account,
                 self._network,
-                effort=None if painter is None else painter.deadline.effort,
+                effort=None if processor is None else processor.deadline.effort,
                 recording=None if recording is None else recording.name,
             )
         )
@@ -399,8 +399,8 @@ class LiveSession:
     @property
     def size(self) -> Size | None:
         """Present output `(width, height)`, px; None until the first frame has come."""
-        painter = self._painter
-        return self._board.controls.size if painter is None else painter.size
+        processor = self._processor
+        return self._board.controls.size if processor is None else processor.size
 
     @property
     def viewers(self) -> int:
@@ -450,7 +450,7 @@ class LiveSession:
         self._fanout.finish()
 
     def _free(self) -> None:
-        painter, self._painter = self._painter, None
-        if painter is not None:
-            painter.close()
+        processor, self._processor = self._processor, None
+        if processor is not None:
+            processor.close()
         self._board.close()

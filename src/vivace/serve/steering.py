@@ -22,7 +22,7 @@ from vivace.serve.served_model import ServedModel
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.mask import MASK
 from vivace.stream.pictures import read_sent
-from vivace.stream.session import Session
+from vivace.stream.processor import FrameProcessor
 from vivace.stream.steering import Steering
 
 MAX_PENDING = 64
@@ -74,10 +74,10 @@ class SessionSteering:
         notices: tuple[messages.Notice, ...] = (),
         *,
         max_px: int,
-        painter: Callable[[], Session | None],
+        processor: Callable[[], FrameProcessor | None],
         resize: Callable[[Size], None],
     ) -> None:
-        """Steer what `painter` returns, if it is open yet; `resize` asks for room, and raises RefusedError."""
+        """Steer what `processor` returns, if it is open yet; `resize` asks for room, and raises RefusedError."""
         self.lock = Lock()
         """Held while controls change; whoever opens or reshapes the model takes it too."""
         self.notices = notices
@@ -85,7 +85,7 @@ class SessionSteering:
         self._served = served
         self._board = board
         self._max_px = max_px
-        self._steering = Steering(served.model, board, painter, resize=resize)
+        self._steering = Steering(served.model, board, processor, resize=resize)
         self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:

@@ -185,7 +185,7 @@ class Painting:
     """What it really did of it."""
 
 
-class SessionObserver:
+class ProcessorObserver:
     """Is told what a session does; this one does not listen."""
 
     def painted(self, painting: Painting) -> None:
@@ -222,7 +222,7 @@ class Lately:
     """Glass to glass, where a client measures it."""
 
 
-class Account(SessionObserver):
+class Account(ProcessorObserver):
     """Collects what happens to the frames of one stream. Thread-safe; constant time per call and constant memory."""
 
     RECENT = 64

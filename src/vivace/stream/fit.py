@@ -61,7 +61,7 @@ def check_size(size: object, spec: ModelSpec) -> Size:
 
 
 def prepared(frame: Frame, output: Size) -> Frame:
-    """Return a source frame at the output's size and with its thumbnail, as `Session.step` works on it.
+    """Return a source frame at the output's size and with its thumbnail, as `FrameProcessor.step` works on it.
 
     Done in the thread that receives frames, so that the thread that steps the model need not; the very same frame if
     nothing is to be done.

@@ -1,13 +1,13 @@
 """The threads of a running stream and the two mailboxes where they meet.
 
-    source ─▶ [capture thread] ─▶ box ─▶ [step thread: session.step] ─▶ box ─▶ consumer's thread
+    source ─▶ [capture thread] ─▶ box ─▶ [step thread: processor.step] ─▶ box ─▶ consumer's thread
 
 Live, both boxes hold one item and the newest wins: whatever is slow makes the stream skip frames, and it never lags.
 Otherwise both are short hand-offs with back-pressure: every frame arrives, in order, while decoding, painting and the
 consumer's encoding overlap.
 
 It ends in one of four ways, and in each of them the threads end and the source is closed: the source is exhausted; the
-source or the session fails, and its error is raised after the frames that were made before it; the consumer leaves;
+source or the processor fails, and its error is raised after the frames that were made before it; the consumer leaves;
 or `stop` is called.
 """
 
@@ -25,7 +25,7 @@ from vivace.media.size import Size
 from vivace.stream.account import Account
 from vivace.stream.fit import prepared
 from vivace.stream.presentation import Presenter
-from vivace.stream.session import Session
+from vivace.stream.processor import FrameProcessor
 
 _log = logging.getLogger(__name__)
 
@@ -82,26 +82,26 @@ class ScalingSource(Protocol):
 
 
 class Pipeline:
-    """One run of a source through a session. Iterate `frames()` once; `stop()` may be called from any thread."""
+    """One run of a source through a processor. Iterate `frames()` once; `stop()` may be called from any thread."""
 
     def __init__(
         self,
         source: FrameSource,
-        session: Session,
+        processor: FrameProcessor,
         account: Account,
         *,
         live: bool,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
-        self._session = session
+        self._processor = processor
         self._account = account
         self._clock = clock
         self._in: Mailbox[Frame]
         self._out: Mailbox[list[Frame]]
         self._presenter: Presenter | None = None
         if live:
-            chunk_frames = session.chunk_frames
+            chunk_frames = processor.chunk_frames
             self._in = Latest(lambda _frame: account.dropped("late"), keep=chunk_frames)
             self._out = Latest(lambda frames: account.dropped("unread", len(frames)))
             if chunk_frames > 1:
@@ -183,7 +183,7 @@ class Pipeline:
         last_index: int | None = None
         while True:
             asked_s = self._clock()
-            size = self._session.next_size
+            size = self._processor.next_size
             if scaling is not None:
                 scaling.deliver_at(size)
             frame = next(frames, None)
@@ -229,12 +229,12 @@ class Pipeline:
                 frame = None
             if frame is None:
                 break
-            made = self._session.step(frame)
+            made = self._processor.step(frame)
             if made and not self._give(made):
                 return None
         if self._out.closed:
             return None
-        made = self._session.flush()
+        made = self._processor.flush()
         if made:
             self._give(made)
         return error

@@ -10,7 +10,7 @@ from typing import Any
 from vivace.media.size import Size
 from vivace.models.base import Prompt, StreamModel
 from vivace.stream.controls import Ack, ControlBoard, check_changes
-from vivace.stream.session import Session
+from vivace.stream.processor import FrameProcessor
 
 
 class Steering:
@@ -20,24 +20,24 @@ class Steering:
         self,
         model: StreamModel[Any],
         board: ControlBoard,
-        session: Callable[[], Session | None],
+        processor: Callable[[], FrameProcessor | None],
         *,
         lock: AbstractContextManager[object] | None = None,
         resize: Callable[[Size], None] | None = None,
     ) -> None:
-        """Steer what `session` returns, if it is open yet.
+        """Steer what `processor` returns, if it is open yet.
 
         Args:
             model: what prompts are encoded with.
             board: where controls are in force.
-            session: returns what has to be ready for them.
+            processor: returns what has to be ready for them.
             lock: held while controls change.
             resize: is asked for room for another `(width, height)` before it is opened, and again for the one before
                 when that fails; raises what refuses the update.
         """
         self._model = model
         self._board = board
-        self._session = session
+        self._processor = processor
         self._lock = lock or RLock()
         self._resize = resize or (lambda _size: None)
 
@@ -76,9 +76,9 @@ class Steering:
 
     def _make_ready(self, checked: Mapping[str, Any]) -> None:
         """Do now what would hold up a frame, or fail at one."""
-        now, session = self._board.controls, self._session()
-        before = now.size if session is None else session.size
-        size: Size | None = checked.get("size", now.size) or (None if session is None else session.natural_size)
+        now, processor = self._board.controls, self._processor()
+        before = now.size if processor is None else processor.size
+        size: Size | None = checked.get("size", now.size) or (None if processor is None else processor.natural_size)
         if size is None:
             return
         mask = checked.get("mask", now.mask)
@@ -86,10 +86,10 @@ class Steering:
             mask.prepare(size)
         if "size" in checked:
             self._resize(size)
-        if session is None:
+        if processor is None:
             return
         try:
-            session.prepare(size, checked.get("seed", now.seed))
+            processor.prepare(size, checked.get("seed", now.seed))
         except BaseException:
             if before is not None and "size" in checked:
                 self._resize(before)

@@ -22,7 +22,7 @@ from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.pipeline import FrameSource, Pipeline
-from vivace.stream.session import Session, SessionPolicy
+from vivace.stream.processor import FrameProcessor, ProcessorPolicy
 from vivace.stream.stats import Stats
 from vivace.stream.steering import Steering
 
@@ -97,12 +97,12 @@ class Stream:
         self._board = ControlBoard(Controls().changed(checked))
         self._finishers = tuple(finish)
         self._account = Account(clock=clock, finishes=bool(finish))
-        self._session: Session | None = None
+        self._processor: FrameProcessor | None = None
         self._pipeline: Pipeline | None = None
         self._closed = False
         self._life = RLock()
-        """Guards what of `_session`, `_pipeline` and `_closed` there is; never held while a frame is made."""
-        self._steering = Steering(self._model, self._board, lambda: self._session, lock=self._life)
+        """Guards what of `_processor`, `_pipeline` and `_closed` there is; never held while a frame is made."""
+        self._steering = Steering(self._model, self._board, lambda: self._processor, lock=self._life)
         self._pushing = Lock()
         """Held while `push` makes a frame; taken before `_life` where both are."""
         self._pushed = 0
@@ -162,10 +162,10 @@ class Stream:
         with self._life:
             self._check_idle()
             self._account.begin(self._clock())
-            session = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
+            processor = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
             if live and not source.info.live:
                 source = _paced(source, self._clock)
-            self._pipeline = Pipeline(source, session, self._account, live=live, clock=self._clock)
+            self._pipeline = Pipeline(source, processor, self._account, live=live, clock=self._clock)
             return self._pipeline
 
     def push(self, rgb: Rgb, capture_time_s: float | None = None, *, alpha: Alpha | None = None) -> list[Frame]:
@@ -183,7 +183,7 @@ class Stream:
         Raises:
             ControlError: not such a picture or time.
             UsageError: a run is going on.
-            SessionClosedError: the stream was closed, or its session has ended.
+            SessionClosedError: the stream was closed, or has ended.
             StepError: the model failed too often in a row.
             CapacityError: memory ran out.
         """
@@ -196,10 +196,10 @@ class Stream:
         with self._pushing:
             with self._life:
                 self._check_idle()
-                session = self._session
-                if session is None or self._pushed == 0:
+                processor = self._processor
+                if processor is None or self._pushed == 0:
                     self._account.begin(began_s)
-                    session = self._open((rgb.shape[1], rgb.shape[0]), self._policy(live=True, source_fps=None))
+                    processor = self._open((rgb.shape[1], rgb.shape[0]), self._policy(live=True, source_fps=None))
             if self._pushed == 0:
                 self._push_origin_s = captured_s
             # Presentation times rise even where capture times do not.
@@ -208,7 +208,7 @@ class Stream:
             self._pushed += 1
             self._account.received()
             self._account.stage("capture", (began_s - captured_s) * 1e3)
-            return self._handed_over(session.step(frame))
+            return self._handed_over(processor.step(frame))
 
     def still(self, rgb: Rgb, *, alpha: Alpha | None = None) -> Frame:
         """Repaint one picture by itself, as well as the model can, with nothing remembered of what came before.
@@ -224,8 +224,8 @@ class Stream:
         Raises:
             ControlError: not such a picture.
             UsageError: a run is going on, or pushed pictures have not been flushed.
-            SessionClosedError: the stream was closed, or its session has ended.
-            StepError: the model failed; the session has ended.
+            SessionClosedError: the stream was closed, or has ended.
+            StepError: the model failed; the stream has ended.
             CapacityError: memory ran out.
         """
         began_s = self._clock()
@@ -237,11 +237,11 @@ class Stream:
                     raise UsageError("pictures are being pushed; bring out the last ones with flush() first")
                 self._account.begin(began_s)
                 # A stand-in for a failed picture helps a stream to go on; here it would be the result.
-                policy = SessionPolicy(live=False, detect_cuts=False, max_failures=1)
-                session = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
+                policy = ProcessorPolicy(live=False, detect_cuts=False, max_failures=1)
+                processor = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
             self._account.received()
-            frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s, alpha=alpha), session.next_size)
-            made = session.still(frame, self._model.spec.warmup_frames + 1)
+            frame = prepared(Frame(rgb, 0, 0, _MICROSECOND, began_s, alpha=alpha), processor.next_size)
+            made = processor.still(frame, self._model.spec.warmup_frames + 1)
             self._board.rewind()
             return self._handed_over([made])[0]
 
@@ -259,9 +259,9 @@ class Stream:
         with self._pushing:
             with self._life:
                 self._check_idle()
-            if self._session is None or self._pushed == 0:
+            if self._processor is None or self._pushed == 0:
                 return []
-            made = self._handed_over(self._session.flush())
+            made = self._handed_over(self._processor.flush())
             self._pushed, self._push_pts = 0, -1
             self._board.rewind()
             return made
@@ -307,15 +307,15 @@ class Stream:
 
     def stats(self) -> Stats:
         """Return what the stream has done so far; also after it was closed."""
-        session = self._session
+        processor = self._processor
         controls = self._board.controls
         return self._account.stats(
             model=self._model.spec.name,
             runtime=self._model.runtime,
-            size=session.size if session is not None else controls.size,
+            size=processor.size if processor is not None else controls.size,
             prompt=controls.prompt.text if controls.prompt is not None else None,
-            budget_ms=session.policy.budget_ms if session is not None else self._target_ms,
-            decisions=session.deadline.decisions if session is not None else (),
+            budget_ms=processor.policy.budget_ms if processor is not None else self._target_ms,
+            decisions=processor.deadline.decisions if processor is not None else (),
         )
 
     # Life
@@ -338,13 +338,13 @@ class Stream:
         self.close()
 
     def _free(self) -> None:
-        """Free what the session holds; nothing runs."""
-        if self._session is not None:
-            self._session.close()
+        """Free what the processor holds; nothing runs."""
+        if self._processor is not None:
+            self._processor.close()
         self._board.close()
 
-    def _open(self, source_size: Size, policy: SessionPolicy, *, still: bool = False) -> Session:
-        """Return the session, opened or begun anew for a source of this size."""
+    def _open(self, source_size: Size, policy: ProcessorPolicy, *, still: bool = False) -> FrameProcessor:
+        """Return the processor, opened or begun anew for a source of this size."""
         controls = self._board.controls
         try:
             natural = choose_size(source_size, self._model.spec, still=still)
@@ -354,8 +354,8 @@ class Stream:
             natural = controls.size  # of a source that does not say its size
         if controls.mask is not None:
             controls.mask.prepare(controls.size or natural)
-        if self._session is None:
-            self._session = Session(
+        if self._processor is None:
+            self._processor = FrameProcessor(
                 self._model,
                 natural,
                 self._board,
@@ -365,14 +365,14 @@ class Stream:
                 clock=self._clock,
             )
         else:
-            self._session.begin(natural, policy)
-        return self._session
+            self._processor.begin(natural, policy)
+        return self._processor
 
-    def _policy(self, *, live: bool, source_fps: float | None) -> SessionPolicy:
+    def _policy(self, *, live: bool, source_fps: float | None) -> ProcessorPolicy:
         budget_ms = self._target_ms
         if budget_ms is None and source_fps:
             budget_ms = 1e3 / source_fps
-        return SessionPolicy(live=live, budget_ms=budget_ms if live else None, detect_cuts=self._detect_cuts)
+        return ProcessorPolicy(live=live, budget_ms=budget_ms if live else None, detect_cuts=self._detect_cuts)
 
     def _check_open(self) -> None:
         if self._closed:

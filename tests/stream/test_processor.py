@@ -10,7 +10,7 @@ from vivace.models.base import StepResult
 from vivace.stream.account import Account
 from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.mask import open_mask
-from vivace.stream.session import Session, SessionPolicy
+from vivace.stream.processor import FrameProcessor, ProcessorPolicy
 
 RED, GREEN = (np.array(EMBEDS[name], np.float32) for name in ("red", "green"))
 
@@ -20,17 +20,17 @@ def made(count: int, edited="all", *, size: Size = SIZE) -> StepResult:
 
 
 class Rig:
-    """A session with everything it needs, and a way to steer it."""
+    """A processor with everything it needs, and a way to steer it."""
 
-    def __init__(self, model: FakeModel | None = None, *, policy: SessionPolicy | None = None, **controls) -> None:
+    def __init__(self, model: FakeModel | None = None, *, policy: ProcessorPolicy | None = None, **controls) -> None:
         self.model = model or FakeModel()
         prompt = controls.pop("prompt", "red")
         controls.setdefault("crossfade_s", 0.0)
         encoded = None if prompt is None else self.model.encode_prompt(prompt)
         self.board = ControlBoard(Controls(prompt=encoded, **controls))
         self.meter = Account()
-        self.session = Session(
-            self.model, SIZE, self.board, self.meter, policy or SessionPolicy(live=False, detect_cuts=False)
+        self.processor = FrameProcessor(
+            self.model, SIZE, self.board, self.meter, policy or ProcessorPolicy(live=False, detect_cuts=False)
         )
 
     def update(self, **changes) -> int:
@@ -39,7 +39,7 @@ class Rig:
         return self.board.submit(changes, arrived_s=0.0)[1]
 
     def play(self, frames):
-        return [out for frame in frames for out in self.session.step(frame)]
+        return [out for frame in frames for out in self.processor.step(frame)]
 
     @property
     def stats(self):
@@ -54,7 +54,7 @@ def rgbs(frames):
 
 def test_a_frame_keeps_its_place_and_its_history():
     [source] = pictures(1)
-    [out] = Rig().session.step(source)
+    [out] = Rig().processor.step(source)
     assert (out.index, out.pts, out.time_base, out.capture_time_s) == (0, 0, source.time_base, source.capture_time_s)
     assert list(out.marks) == ["prepare", "denoise", "refine"]
     assert sorted(out.marks.values()) == list(out.marks.values())
@@ -80,8 +80,8 @@ def test_two_interleaved_sessions_equal_two_separate_ones():
     first, second = Rig(model, prompt="red"), Rig(model, prompt="blue", seed=5)
     together = [[], []]
     for a, b in zip(one, two, strict=True):
-        together[0] += rgbs(first.session.step(a))
-        together[1] += rgbs(second.session.step(b))
+        together[0] += rgbs(first.processor.step(a))
+        together[1] += rgbs(second.processor.step(b))
     assert together == alone
 
 
@@ -175,7 +175,7 @@ def test_another_size_is_opened_by_the_caller_and_taken_at_the_boundary():
     rig = Rig()
     frames = pictures(4)
     rig.play(frames[:2])
-    rig.session.prepare((16, 8), 0)
+    rig.processor.prepare((16, 8), 0)
     assert rig.model.opened == [SIZE, (16, 8)]
     rig.update(size=(16, 8))
     outs = rig.play(frames[2:])
@@ -188,7 +188,7 @@ def test_another_size_and_seed_at_once():
     rig = Rig()
     frames = pictures(2)
     rig.play(frames[:1])
-    rig.session.prepare((16, 8), 0)  # with a seed that changes before the boundary
+    rig.processor.prepare((16, 8), 0)  # with a seed that changes before the boundary
     rig.update(size=(16, 8), seed=2)
     [out] = rig.play(frames[1:])
     from vivace.media.convert import cover
@@ -208,7 +208,7 @@ def scenes(*seeds, each=10):
 
 
 def test_nothing_of_the_old_scene_is_left_after_a_cut():
-    rig = Rig(policy=SessionPolicy(live=False))
+    rig = Rig(policy=ProcessorPolicy(live=False))
     frames = scenes(1, 2)
     outs = rig.play(frames)
     np.testing.assert_array_equal(outs[10].rgb, paint(frames[10].rgb, RED))
@@ -217,7 +217,7 @@ def test_nothing_of_the_old_scene_is_left_after_a_cut():
 
 
 def test_cuts_can_be_ignored():
-    rig = Rig(policy=SessionPolicy(live=False, detect_cuts=False))
+    rig = Rig(policy=ProcessorPolicy(live=False, detect_cuts=False))
     rig.play(scenes(1, 2))
     assert rig.model.resets == []
 
@@ -228,17 +228,17 @@ def test_chunks_and_lag_change_when_frames_come_and_nothing_else(chunk_frames, l
     frames = pictures(14)
     outs = rig.play(frames)
     assert len(outs) == max(0, 14 // chunk_frames * chunk_frames - lag)
-    outs += rig.session.flush()
+    outs += rig.processor.flush()
     assert [out.index for out in outs] == list(range(14))
     assert rgbs(outs) == rgbs(Rig().play(frames))
 
 
 @pytest.mark.parametrize(("chunk_frames", "lag"), [(3, 0), (1, 2), (4, 3)])
 def test_a_cut_brings_out_what_is_inside_before_it_forgets(chunk_frames, lag):
-    policy = SessionPolicy(live=False)
+    policy = ProcessorPolicy(live=False)
     frames = scenes(1, 2)
     rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag), policy=policy)
-    outs = rig.play(frames) + rig.session.flush()
+    outs = rig.play(frames) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(20))
     assert rgbs(outs) == rgbs(Rig(policy=policy).play(frames))
 
@@ -250,7 +250,7 @@ def test_chunks_and_lag_change_nothing_about_a_change_of_controls(chunk_frames, 
     frames = pictures(17)
     outs = rig.play(frames[:9])
     first = rig.update(**change)
-    outs += rig.play(frames[9:]) + rig.session.flush()
+    outs += rig.play(frames[9:]) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(17))
     assert [out.index >= first for out in outs] == [out.control_index == 1 for out in outs]
     plain = Rig()
@@ -272,7 +272,7 @@ def test_what_a_frame_is_painted_with_travels_with_it_through_the_lag(lag):
         expected += plain.play(frames[4 * number : 4 * number + 4])
         firsts.append(rig.update(**change))
         plain.update(**change)
-    outs += rig.session.flush()
+    outs += rig.processor.flush()
     assert firsts == [4, 8, 12, 16, 20]
     assert [out.control_index for out in outs] == [number for number in range(5) for _ in range(4)]
     assert rgbs(outs) == rgbs(expected)
@@ -280,28 +280,28 @@ def test_what_a_frame_is_painted_with_travels_with_it_through_the_lag(lag):
 
 @pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 1), (1, 3), (4, 3)])
 def test_a_model_that_resets_in_flight_is_not_drained_at_a_cut(chunk_frames, lag):
-    policy = SessionPolicy(live=False)
+    policy = ProcessorPolicy(live=False)
     frames = scenes(1, 2, 3)
     rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag, resets_in_flight=True), policy=policy)
     outs = rig.play(frames)
     assert rig.model.resets == ["inside", "inside"]
     assert len(rig.model.chunks) == sum(-(-10 // chunk_frames) for _ in range(2)) + 10 // chunk_frames
-    outs += rig.session.flush()
+    outs += rig.processor.flush()
     assert [out.index for out in outs] == list(range(30))
     assert rgbs(outs) == rgbs(Rig(policy=policy).play(frames))
 
 
 def test_one_frame_in_gives_one_frame_out_across_cuts_and_seeds_where_the_model_resets_in_flight():
-    rig = Rig(FakeModel(lag=2, resets_in_flight=True), policy=SessionPolicy(live=False))
+    rig = Rig(FakeModel(lag=2, resets_in_flight=True), policy=ProcessorPolicy(live=False))
     frames = scenes(1, 2)
     given = []
     for frame in frames:
-        given.append(len(rig.session.step(frame)))
+        given.append(len(rig.processor.step(frame)))
         if frame.index == 14:
             rig.update(seed=4)
     assert given == [0, 0] + [1] * 18
     assert rig.stats.resets == {"cut": 1, "seed": 1}
-    assert len(rig.session.flush()) == 2
+    assert len(rig.processor.flush()) == 2
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"size": (16, 8)}, {"prompt": None}, {"strength": 0.0}])
@@ -314,24 +314,24 @@ def test_resetting_in_flight_changes_nothing_about_a_change_of_controls(lag, cha
     outs, expected = outs + rig.play(frames[9:]), expected + plain.play(frames[9:])
     for each in (rig, plain):
         each.update(prompt="blue", strength=1.0)
-    outs += rig.play(pictures(24)[17:]) + rig.session.flush()
+    outs += rig.play(pictures(24)[17:]) + rig.processor.flush()
     assert rgbs(outs) == rgbs(expected + plain.play(pictures(24)[17:]))
 
 
 def test_after_another_input_nothing_inside_is_kept():
     rig = Rig(FakeModel(lag=2, resets_in_flight=True))
     rig.play(pictures(5))
-    rig.session.begin(SIZE, rig.session.policy)
-    outs = rig.play(pictures(5)) + rig.session.flush()
+    rig.processor.begin(SIZE, rig.processor.policy)
+    outs = rig.play(pictures(5)) + rig.processor.flush()
     assert rig.model.resets == ["nothing"]
     assert rgbs(outs) == rgbs(Rig().play(pictures(5)))
 
 
 def test_a_failure_soon_after_a_cut_in_flight_shows_nothing_of_the_old_scene_in_the_new_one():
-    policy = SessionPolicy(live=False)
+    policy = ProcessorPolicy(live=False)
     rig = Rig(FakeModel(lag=3, resets_in_flight=True, on_step=fail_on(11)), policy=policy)
     frames = scenes(1, 2)
-    outs = rig.play(frames) + rig.session.flush()
+    outs = rig.play(frames) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(20))
     assert rig.model.resets == ["inside", "nothing"]
     for index in (8, 9):  # old pictures that were inside, and shown by the last good one
@@ -345,8 +345,8 @@ def test_time_inside_the_model_is_no_time_of_preparation():
     model = FakeModel(lag=2, on_step=clock.step)
     clock.full_ms = 50.0
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Account(), SessionPolicy(live=False), clock=clock)
-    *_, out = [out for frame in pictures(4) for out in session.step(frame)]
+    processor = FrameProcessor(model, SIZE, board, Account(), ProcessorPolicy(live=False), clock=clock)
+    *_, out = [out for frame in pictures(4) for out in processor.step(frame)]
     assert out.marks["denoise"] - out.marks["prepare"] == pytest.approx(0.15)  # its own step and two more
 
 
@@ -398,7 +398,7 @@ def test_options_reach_the_model_with_their_frame():
 def test_what_drains_a_model_is_its_last_chunk_in_all_but_the_picture():
     rig = Rig(FakeModel(lag=1, conditions=("prompt", "strength")), strength=0.5, options={"warp": 2.0})
     rig.play(pictures(2))
-    rig.session.flush()
+    rig.processor.flush()
     *_, last, padding = rig.model.chunks
     assert (padding.strength, padding.options) == (last.strength, last.options) == (0.5, {"warp": 2.0})
 
@@ -443,7 +443,7 @@ def test_failures_with_good_frames_between_them_end_nothing():
 
 def test_a_failure_inside_a_lagging_model_loses_no_frame():
     rig = Rig(FakeModel(lag=2, on_step=fail_on(4)))
-    outs = rig.play(pictures(9)) + rig.session.flush()
+    outs = rig.play(pictures(9)) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(9))
 
 
@@ -488,17 +488,17 @@ def test_a_model_cannot_write_into_the_source(chunk_frames):
 def test_a_size_that_another_change_overtakes_is_let_go():
     rig = Rig()
     rig.play(pictures(1))
-    rig.session.prepare((16, 8), 0)
-    spare = rig.session._spare
-    rig.session.prepare(SIZE, 0)
-    assert (spare._state, rig.session._spare) == (None, None)
+    rig.processor.prepare((16, 8), 0)
+    spare = rig.processor._spare
+    rig.processor.prepare(SIZE, 0)
+    assert (spare._state, rig.processor._spare) == (None, None)
 
 
 def test_a_model_that_trails_by_more_than_it_says_has_failed():
     model = FakeModel(lag=1)
     model.keeps_back = lambda: 2
     rig = Rig(model)
-    assert [out.index for out in rig.play(pictures(3)) + rig.session.flush()] == [0, 1, 2]
+    assert [out.index for out in rig.play(pictures(3)) + rig.processor.flush()] == [0, 1, 2]
     assert "returned 0 pictures, of 2 inside it 1 to 2 were due" in rig.stats.last_error
 
 
@@ -508,7 +508,7 @@ def test_how_many_pictures_a_step_gives_is_the_models_word(chunk_frames, lag):
     held = cycle((lag, 0, 2, 1, lag, lag, 0))
     rig.model.keeps_back = lambda: next(held)
     frames = pictures(15)
-    outs = rig.play(frames) + rig.session.flush()
+    outs = rig.play(frames) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(15))
     assert rgbs(outs) == rgbs(Rig().play(frames))
 
@@ -560,7 +560,7 @@ def test_running_out_of_memory_frees_the_buffers_and_says_what_fits():
     rig.play(frames[:1])
     with pytest.raises(CapacityError, match=r"needs 2 MiB for a stream of 32x16 px.*16x8 needs 1 MiB"):
         rig.play(frames[1:2])
-    assert rig.session._slot._state is None
+    assert rig.processor._slot._state is None
     with pytest.raises(SessionClosedError):
         rig.play(frames[2:])
 
@@ -571,7 +571,7 @@ def test_running_out_of_memory_at_the_smallest_size_says_so():
             raise MemoryError
 
     with pytest.raises(CapacityError, match="smallest size"):
-        Session(Full(), (8, 8), ControlBoard(Controls()), Account())
+        FrameProcessor(Full(), (8, 8), ControlBoard(Controls()), Account())
 
 
 class SlowClock:
@@ -602,24 +602,24 @@ class CompilingModel(FakeModel):
 @pytest.mark.parametrize(
     ("policy", "prepares"),
     [
-        (SessionPolicy(live=True, budget_ms=33.0), True),
-        (SessionPolicy(live=True), False),
-        (SessionPolicy(live=False, budget_ms=33.0), False),
+        (ProcessorPolicy(live=True, budget_ms=33.0), True),
+        (ProcessorPolicy(live=True), False),
+        (ProcessorPolicy(live=False, budget_ms=33.0), False),
     ],
 )
 def test_a_stream_with_a_deadline_gets_ready_for_every_effort_before_a_frame_needs_it(policy, prepares):
     model = CompilingModel()
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Account(), policy)
+    processor = FrameProcessor(model, SIZE, board, Account(), policy)
     assert model.prepared == ([(SIZE, 0)] if prepares else [])
     for frame in pictures(2):
-        session.step(frame)
-    session.prepare((16, 8), 0)
+        processor.step(frame)
+    processor.prepare((16, 8), 0)
     assert model.prepared[1:] == ([((16, 8), 2)] if prepares else [])
     board.submit({"size": (16, 8)}, arrived_s=0.0)
-    session.step(pictures(3)[2])
-    assert session.size == (16, 8)
-    session.begin((16, 8), SessionPolicy(live=True, budget_ms=20.0))
+    processor.step(pictures(3)[2])
+    assert processor.size == (16, 8)
+    processor.begin((16, 8), ProcessorPolicy(live=True, budget_ms=20.0))
     assert model.prepared[-1] == ((16, 8), 3)
     assert len(model.prepared) == (3 if prepares else 1)
 
@@ -630,9 +630,9 @@ def test_effort_follows_the_deadline_live_and_only_live(live):
     clock.full_ms = 50.0
     model = FakeModel(on_step=clock.step)
     board = ControlBoard(Controls(prompt=model.encode_prompt("red")))
-    session = Session(model, SIZE, board, Account(), SessionPolicy(live=live, budget_ms=33.0), clock=clock)
+    processor = FrameProcessor(model, SIZE, board, Account(), ProcessorPolicy(live=live, budget_ms=33.0), clock=clock)
     for frame in pictures(30):
-        session.step(frame)
+        processor.step(frame)
     efforts = {chunk.effort for chunk in model.chunks}
     assert efforts == ({1.0, 0.75, 0.5} if live else {1.0})
-    assert bool(session.deadline.decisions) == live
+    assert bool(processor.deadline.decisions) == live

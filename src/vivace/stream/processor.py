@@ -1,6 +1,6 @@
 """One stream through a model: its controls, its history, and what happens when a step fails.
 
-Sessions share the model's weights and nothing else. A session is used by one thread at a time; controls reach it
+Processors share the model's weights and nothing else. A processor is used by one thread at a time; controls reach it
 through its `ControlBoard`, numbers leave it through its observer (an `Account`, or who does not listen), and both of
 those are thread-safe.
 
@@ -27,7 +27,7 @@ from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceEr
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Prompt, StepResult, StreamModel
-from vivace.stream.account import Painting, SessionObserver
+from vivace.stream.account import Painting, ProcessorObserver
 from vivace.stream.blend import FULL, Region, blend, region_of
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
@@ -41,8 +41,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionPolicy:
-    """How a session behaves, apart from what a user steers."""
+class ProcessorPolicy:
+    """How a processor behaves, apart from what a user steers."""
 
     live: bool = True
     """Live, effort follows the deadline and a cross-fade takes its time from capture times; otherwise every frame gets
@@ -51,11 +51,11 @@ class SessionPolicy:
     """Time a frame may take, live; None never spends less."""
     detect_cuts: bool = True
     max_failures: int = 3
-    """Failed steps in a row that end the session: one is a hiccup, three are a broken model."""
+    """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Ticket:
+class _FrameInside:
     """A frame inside the model, with what it will be finished with."""
 
     frame: Frame
@@ -94,18 +94,18 @@ class _Ticket:
 class _Good:
     """A picture that the model made, and its frame."""
 
-    ticket: _Ticket
+    inside: _FrameInside
     result: StepResult
     index: int
 
     def picture(self) -> Rgb:
         """Return it over its source, where it was edited."""
-        source, rgb = self.ticket.source, self.result.rgb[self.index]
+        source, rgb = self.inside.source, self.result.rgb[self.index]
         size = source.shape[1], source.shape[0]
         return blend(source, rgb, 1.0, region_of(self.result.edited, self.index, size, None))
 
 
-class Session:
+class FrameProcessor:
     """Turns source frames into painted frames. Used by one thread at a time."""
 
     def __init__(
@@ -113,8 +113,8 @@ class Session:
         model: StreamModel[Any],
         size: Size,
         board: ControlBoard,
-        observer: SessionObserver,
-        policy: SessionPolicy | None = None,
+        observer: ProcessorObserver,
+        policy: ProcessorPolicy | None = None,
         *,
         finishers: Sequence[Finisher] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -128,7 +128,7 @@ class Session:
             CapacityError: not enough memory; says what would fit.
         """
         controls = board.controls
-        self.policy = policy or SessionPolicy()
+        self.policy = policy or ProcessorPolicy()
         self._model = model
         self._events_due: frozenset[str] = frozenset()
         """Of a step that failed: they have not happened."""
@@ -146,7 +146,7 @@ class Session:
         self._fade = PromptFade()
         self._detector = CutDetector()
         self._pending: list[Frame] = []
-        self._inside: deque[_Ticket | None] = deque()
+        self._inside: deque[_FrameInside | None] = deque()
         """Frames in the model, in order; None is padding, of which nothing comes out."""
         self._painting = False
         self._forget_reason: str | None = None
@@ -195,7 +195,7 @@ class Session:
     def _new_deadline(self) -> DeadlineController:
         return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self._saves else None)
 
-    def begin(self, size: Size, policy: SessionPolicy) -> None:
+    def begin(self, size: Size, policy: ProcessorPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
         self._pending.clear()
         self._inside.clear()
@@ -228,9 +228,9 @@ class Session:
         """Take the next source frame; return the output frames that are ready, in order, none to several.
 
         Raises:
-            StepError: the model failed too often in a row, or a finisher failed; the session has ended.
-            CapacityError: memory ran out; the session has ended and its buffers are freed.
-            SessionClosedError: the session had ended before.
+            StepError: the model failed too often in a row, or a finisher failed; the stream has ended.
+            CapacityError: memory ran out; the stream has ended and its buffers are freed.
+            SessionClosedError: the stream had ended before.
         """
         return self._finished(self._step(frame))
 
@@ -248,11 +248,11 @@ class Session:
         return self._finished(self._flushed())
 
     def close(self) -> None:
-        """Free the buffers; the session takes no more frames."""
+        """Free the buffers; the processor takes no more frames."""
         self._end("it was closed")
 
     def _finished(self, made: list[Frame]) -> list[Frame]:
-        """Have the finishers finish what leaves the session."""
+        """Have the finishers finish what leaves the processor."""
         if not self._finishers:
             return made
         out = []
@@ -269,7 +269,7 @@ class Session:
 
     def _step(self, frame: Frame) -> list[Frame]:
         if self._ended is not None:
-            raise SessionClosedError(f"the session has ended ({self._ended}); open a new stream")
+            raise SessionClosedError(f"the stream has ended ({self._ended}); open a new one")
         began_s = self._clock()
         frame = prepared(frame, self.next_size)
         assert frame.thumbnail is not None
@@ -296,21 +296,21 @@ class Session:
         now_s = self._time_s(frames[-1])
         fade = self._fade.at(now_s)
         self._shown_s = now_s
-        tickets = [self._ticket(frame, snapshot, fade.presence) for frame in frames]
-        prepared_s = tickets[-1].prepared_s
-        if fade.embeds is None or all(ticket.untouched for ticket in tickets):
-            return out + self._drain() + self._pass(tickets, began_s, prepared_s)
+        entering = [self._frame_inside(frame, snapshot, fade.presence) for frame in frames]
+        prepared_s = entering[-1].prepared_s
+        if fade.embeds is None or all(inside.untouched for inside in entering):
+            return out + self._drain() + self._pass(entering, began_s, prepared_s)
         self._painting = True
         self._forget_if_due()
-        chunk = self._chunk(tickets, fade.embeds, snapshot.controls)
+        chunk = self._chunk(entering, fade.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
 
-    def _chunk(self, tickets: list[_Ticket], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+    def _chunk(self, entering: list[_FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
         """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
-        missing = self._model.spec.chunk_frames - len(tickets)
-        self._inside.extend(tickets)
+        missing = self._model.spec.chunk_frames - len(entering)
+        self._inside.extend(entering)
         self._inside.extend([None] * missing)
-        frames = [ticket.frame for ticket in tickets]
+        frames = [inside.frame for inside in entering]
         frames += frames[-1:] * missing
         rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
         rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
@@ -331,7 +331,7 @@ class Session:
         return due
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
-        """Make the session fit the controls; return frames that had to come out first."""
+        """Make the processor fit the controls; return frames that had to come out first."""
         controls = snapshot.controls
         size = controls.size or self._natural_size
         out: list[Frame] = []
@@ -365,22 +365,24 @@ class Session:
         self._forget_reason = None
         self._observer.was_reset("size")
 
-    def _ticket(self, frame: Frame, snapshot: Snapshot, presence: float) -> _Ticket:
+    def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> _FrameInside:
         controls = snapshot.controls
         region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
         # What a model makes of a strength above 0 is all shown.
         strength = float(controls.strength > 0) if self._steers_strength else controls.strength
         frame = prepared(frame, self.size)  # another one may have been asked for since
-        return _Ticket(frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock())
+        return _FrameInside(
+            frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
+        )
 
-    def _pass(self, tickets: list[_Ticket], began_s: float, prepared_s: float) -> list[Frame]:
+    def _pass(self, entering: list[_FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
         """Show the source as it is; the model is not needed."""
         if self._painting:
             self._painting = False
             self._forget_later("resumed")
-        self._observer.painted(Painting(_ms(prepared_s - began_s) / len(tickets), None, 0.0, len(tickets)))
+        self._observer.painted(Painting(_ms(prepared_s - began_s) / len(entering), None, 0.0, len(entering)))
         marks = {"refine": prepared_s}
-        return [ticket.finish(ticket.source, marks) for ticket in tickets]
+        return [inside.finish(inside.source, marks) for inside in entering]
 
     def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
         """Run one step of the model and finish the frames that come out of it."""
@@ -389,13 +391,13 @@ class Session:
         denoised_s = self._clock()
         finished = []
         for index, picture in enumerate(result.rgb):
-            ticket = self._inside.popleft()
-            if ticket is not None:
-                region = region_of(result.edited, index, self.size, ticket.region)
-                finished.append((ticket, blend(ticket.source, picture, ticket.opacity, region)))
+            inside = self._inside.popleft()
+            if inside is not None:
+                region = region_of(result.edited, index, self.size, inside.region)
+                finished.append((inside, blend(inside.source, picture, inside.opacity, region)))
         refined_s = self._clock()
         marks = {"denoise": denoised_s, "refine": refined_s}
-        out = [ticket.finish(rgb, marks) for ticket, rgb in finished]
+        out = [inside.finish(rgb, marks) for inside, rgb in finished]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
         work = chunk.effort if result.work is None else result.work
@@ -408,7 +410,7 @@ class Session:
     def _drain(self) -> list[Frame]:
         """Feed the last picture again until every real frame has come out of the model, which must then forget."""
         out: list[Frame] = []
-        while any(ticket is not None for ticket in self._inside):
+        while any(inside is not None for inside in self._inside):
             last = self._last_chunk
             assert last is not None
             self._inside.extend([None] * len(last.rgb))
@@ -428,21 +430,21 @@ class Session:
         except CapacityError as error:
             self._end(str(error))
             raise
-        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its session shall suffer)
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its stream shall suffer)
             self._recover(error)
             self._events_due = chunk.events
-            return StepResult(np.stack([self._stand_in(ticket, chunk) for ticket in self._inside]))
+            return StepResult(np.stack([self._stand_in(inside, chunk) for inside in self._inside]))
         self._failures = 0
-        for index, ticket in enumerate(islice(self._inside, len(result.rgb))):  # those that leave
-            if ticket is not None:
-                self._last_good = _Good(ticket, result, index)
+        for index, inside in enumerate(islice(self._inside, len(result.rgb))):  # those that leave
+            if inside is not None:
+                self._last_good = _Good(inside, result, index)
         return result
 
     def _recover(self, error: Exception) -> None:
-        """Note a failure and begin the memory anew; the last straw ends the session.
+        """Note a failure and begin the memory anew; the last straw ends the stream.
 
         Raises:
-            StepError: the session has ended.
+            StepError: the stream has ended.
         """
         name = self._model.spec.name
         reason = str(error) if isinstance(error, VivaceError) else f"{type(error).__name__}: {error}"
@@ -458,13 +460,13 @@ class Session:
             self._end(reason)
             raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
 
-    def _stand_in(self, ticket: _Ticket | None, chunk: Chunk) -> Rgb:
+    def _stand_in(self, inside: _FrameInside | None, chunk: Chunk) -> Rgb:
         """Return what to show for a picture that failed: the last good one of the same past, or else the source."""
-        if ticket is None:
+        if inside is None:
             padding: Rgb = chunk.rgb[-1]
             return padding
         good = self._last_good
-        return good.picture() if good is not None and good.ticket.past == ticket.past else ticket.source
+        return good.picture() if good is not None and good.inside.past == inside.past else inside.source
 
     def _begin_anew(self, reason: str) -> list[Frame]:
         """Have the model forget when painting goes on; return frames that had to come out before that."""
@@ -489,7 +491,7 @@ class Session:
         self._observer.was_reset(reason)
 
     def _end(self, reason: str) -> None:
-        """End the session and free its buffers."""
+        """End the stream and free its buffers."""
         self._ended = self._ended or reason
         self._slot.close()
         self._spare = self._last_chunk = self._last_good = None
