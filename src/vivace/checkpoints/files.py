@@ -16,7 +16,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from vivace.checkpoints.profile import FileSpec, Profile, Source, Style
+from vivace.checkpoints.profile import FileSpec, FileVariant, Profile, Style
 from vivace.errors import CheckpointError, UsageError
 
 
@@ -80,7 +80,7 @@ class Found:
     """A file that is there."""
 
     spec: FileSpec
-    source: Source
+    source: FileVariant
     """Which of its forms."""
     path: Path
 
@@ -107,7 +107,7 @@ class Places:
                     return Found(spec, source, path)
         return None
 
-    def candidates(self, source: Source, profile: Profile) -> list[Path]:
+    def candidates(self, source: FileVariant, profile: Profile) -> list[Path]:
         """Return the paths at which a form of a file would be found, best first."""
         if source.repo is None:
             return [Path(profile.path) / source.path, self.folder / source.path]

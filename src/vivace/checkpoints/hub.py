@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
 from vivace.checkpoints.files import Lock, Places
-from vivace.checkpoints.profile import FileSpec, Profile, Source
+from vivace.checkpoints.profile import FileSpec, FileVariant, Profile
 from vivace.errors import BackendUnavailableError, CapacityError, CheckpointError, UsageError, install_extra
 from vivace.redaction import redact_error
 
@@ -65,7 +65,7 @@ class Mirror:
             raise UsageError(f"the mirror {text} is no folder")
         return cls(folder=folder)
 
-    def path(self, source: Source) -> Path | None:
+    def path(self, source: FileVariant) -> Path | None:
         """Return where a mirror folder has a file, if it has it."""
         if self.folder is None:
             return None
@@ -78,7 +78,7 @@ class Item:
     """A file and what is to be done about it."""
 
     spec: FileSpec
-    source: Source
+    source: FileVariant
     present: Path | None
     """Where it is already."""
     fetchable: bool
@@ -180,7 +180,7 @@ def plan(
     return Plan(profile, tuple(items), source_of_files, places)
 
 
-def _present(spec: FileSpec, source: Source, profile: Profile, places: Places) -> Path | None:
+def _present(spec: FileSpec, source: FileVariant, profile: Profile, places: Places) -> Path | None:
     """Return where a file is, in the form asked for or any other; one of the wrong size is not there."""
     for one in (source, *spec.sources):
         for path in places.candidates(one, profile):
@@ -282,7 +282,7 @@ def _copy(item: Item, to_do: Plan, progress: Progress) -> Path:
 # -- the hub -----------------------------------------------------------------------------------------------------------
 
 
-def _ask(source: Source, profile: Profile, places: Places, endpoint: str | None) -> HfFileMetadata:
+def _ask(source: FileVariant, profile: Profile, places: Places, endpoint: str | None) -> HfFileMetadata:
     """Return what the hub says of a file: commit, size and a tag, which is the sha256 of a large one."""
     with _explained(source):
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -293,7 +293,7 @@ def _ask(source: Source, profile: Profile, places: Places, endpoint: str | None)
     return told
 
 
-def _download(source: Source, revision: str | None, to_do: Plan) -> Path:
+def _download(source: FileVariant, revision: str | None, to_do: Plan) -> Path:
     """Download one file into the hub's cache."""
     cache, endpoint = to_do.places.cache, to_do.mirror.endpoint
     with _explained(source):
@@ -304,7 +304,7 @@ def _download(source: Source, revision: str | None, to_do: Plan) -> Path:
 
 
 @contextmanager
-def _explained(source: Source) -> Iterator[None]:
+def _explained(source: FileVariant) -> Iterator[None]:
     """Tell in words what keeps a file from being fetched; a full disk is left to `pull`."""
     try:
         from huggingface_hub import errors

@@ -60,7 +60,7 @@ class _Table(BaseModel):
         return made
 
 
-class Source(_Table):
+class FileVariant(_Table):
     """One form in which a file is published, and where."""
 
     path: str
@@ -86,11 +86,11 @@ class Source(_Table):
         return self
 
 
-class FileSpec(Source):
+class FileSpec(FileVariant):
     """A file with its part in a model, in its usual form."""
 
     role: str = Field("", init=False)
-    variants: Mapping[str, Source] = {}
+    variants: Mapping[str, FileVariant] = {}
     """Other forms, by name, e.g. `fp16`."""
     licence: str = UNKNOWN_LICENCE
     why: str = ""
@@ -102,11 +102,11 @@ class FileSpec(Source):
     """Where a person gets it, for what no program may fetch."""
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[FileVariant, ...]:
         """All forms, the usual one first."""
         return (self, *self.variants.values())
 
-    def source(self, variant: str | None = None) -> Source:
+    def source(self, variant: str | None = None) -> FileVariant:
         """Return the form of a name, or the usual one where the file has none of that name."""
         return self.variants.get(variant or "", self)
 
