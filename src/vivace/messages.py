@@ -1,7 +1,7 @@
 """What a client and the server say to each other about a session: the same messages over WebSocket and data channel.
 
 Every message is one JSON object with a `type`. A request may carry an `id`, which its answer repeats. The JSON Schema
-of both directions is `docs/schema/control-v1.json`.
+of both directions is `docs/schema/control-v1.json`. What is answered over HTTP stands at the end.
 """
 
 from __future__ import annotations
@@ -229,3 +229,40 @@ class Pong(_Message):
 ServerMessage = Annotated[
     Waiting | Live | Ack | Notice | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
 ]
+
+
+# What a server answers over HTTP
+
+
+class Reply(BaseModel):
+    """What is answered; a newer server may say more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Limits(Reply):
+    """What the server puts up with."""
+
+    max_frame_px: int
+    """Largest frame taken, width times height."""
+    max_output_px: int
+    """Largest output, width times height."""
+    max_prompt_chars: int
+    max_body_bytes: int
+    messages_per_s: float
+    heartbeat_s: float
+    """Send a `ping` at least this often: a client that is silent for longer, without a media connection, is absent."""
+    grace_s: float
+    """How long a session is kept for a client that lost its connection."""
+    idle_s: float
+    """A live session without a new frame for so long is ended."""
+
+
+class RecordingInfo(Reply):
+    """A recording on the server."""
+
+    name: str
+    bytes: int
+    modified_s: float
+    """When it was last written to, seconds since 1970."""
+    url: str

@@ -176,7 +176,7 @@ def test_names_are_made_here_and_no_other_is_found(tmp_path):
     (tmp_path / "secret.mp4").write_text("secret")
     link = store.new_path()
     link.symlink_to(tmp_path / "secret.mp4")
-    assert [(info.name, info.size_bytes) for info in store.list()] == [(path.name, 5)]
+    assert [(info.name, info.bytes) for info in store.list()] == [(path.name, 5)]
     assert store.find(path.name) == path
     for name in ("../secret.mp4", "notes.txt", link.name, "", "/etc/passwd", f"{path.name}\n", "x" * 5000):
         assert store.find(name) is None

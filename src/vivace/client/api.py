@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from vivace.errors import MediaError
-from vivace.messages import Notice
+from vivace.messages import Limits, Notice, Reply
 
 
 class ServerError(MediaError):
@@ -26,25 +26,7 @@ class ServerUnreachableError(ServerError):
     """Nobody answers at the address, or the connection was lost for longer than the server keeps a session."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)  # newer servers may say more
-
-
-class Limits(_Answer):
-    """What the server puts up with."""
-
-    max_frame_px: int
-    max_prompt_chars: int
-    max_body_bytes: int
-    messages_per_s: float
-    heartbeat_s: float
-    """A client that is silent for longer, without a media connection, is absent."""
-    grace_s: float
-    """How long a session is kept for a client that lost its connection."""
-    idle_s: float
-
-
-class IceServer(_Answer):
+class IceServer(Reply):
     """A STUN or TURN server."""
 
     urls: list[str]
@@ -52,7 +34,7 @@ class IceServer(_Answer):
     credential: Annotated[str | None, Field(repr=False)] = None
 
 
-class SessionInfo(_Answer):
+class SessionInfo(Reply):
     """A session, as the client that opened it sees it."""
 
     id: str
@@ -69,11 +51,3 @@ class SessionInfo(_Answer):
     limits: Limits
     notices: tuple[Notice, ...] = ()
     """What was asked for and left out."""
-
-
-class RecordingInfo(_Answer):
-    """A recording on the server."""
-
-    name: str
-    bytes: int
-    url: str

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx2
 
-from vivace.client.api import RecordingInfo, ServerError, ServerUnreachableError, SessionInfo
+from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo
 from vivace.client.control import ClientSession, controls_of
 from vivace.errors import UsageError
-from vivace.messages import Controls
+from vivace.messages import Controls, RecordingInfo
 from vivace.redaction import redact_address
 
 TIMEOUT_S = 30.0

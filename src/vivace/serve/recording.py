@@ -40,16 +40,6 @@ OnClosed = Callable[["Recording", str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingInfo:
-    """A recording on disk."""
-
-    name: str
-    size_bytes: int
-    modified_s: float
-    """Unix time."""
-
-
-@dataclass(frozen=True, slots=True)
 class RecordingLimits:
     """Where a recording ends by itself."""
 
@@ -76,7 +66,7 @@ class RecordingStore:
         except OSError as error:
             message = f"there is no folder for recordings ({error}); set one with --recordings"
             raise RefusedError("recording_space", message) from error
-        used = sum(info.size_bytes for info in self.list())
+        used = sum(info.bytes for info in self.list())
         if used >= self.limits.total_bytes:
             message = f"the recordings take {used / 2**20:.0f} MiB, which is all they may; delete some first"
             raise RefusedError("recording_space", message)
@@ -89,7 +79,7 @@ class RecordingStore:
         """Return the room on the folder's disk."""
         return shutil.disk_usage(self.folder).free
 
-    def list(self) -> list[RecordingInfo]:
+    def list(self) -> list[messages.RecordingInfo]:
         """Return all recordings, the newest first."""
         if not self.folder.is_dir():
             return []
@@ -97,7 +87,11 @@ class RecordingStore:
         for path in self.folder.iterdir():
             if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
                 status = path.stat()
-                found.append(RecordingInfo(path.name, status.st_size, status.st_mtime))
+                found.append(
+                    messages.RecordingInfo(
+                        name=path.name, bytes=status.st_size, modified_s=status.st_mtime, url=address_of(path.name)
+                    )
+                )
         return sorted(found, key=lambda info: info.name, reverse=True)
 
     def find(self, name: str) -> Path | None:
@@ -286,8 +280,13 @@ class Recorder:
 
 
 def _recorded(name: str, reason: str) -> messages.Recorded:
-    return messages.Recorded(on=False, name=name, url=f"/v1/recordings/{name}", message=reason.strip())
+    return messages.Recorded(on=False, name=name, url=address_of(name), message=reason.strip())
 
 
 def _open(path: Path) -> Sink:
     return open_sink(path, fps=30, time_base=Fraction(1, 90_000))
+
+
+def address_of(name: str) -> str:
+    """Return where the server hands out a recording."""
+    return f"/v1/recordings/{name}"

@@ -7,39 +7,22 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel
 
+from vivace.messages import RecordingInfo
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.state import Server, server_of
 
 router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
 
 
-class RecordingView(BaseModel):
-    """A recording."""
-
-    name: str
-    bytes: int
-    modified_s: float
-    """When it was last written to, seconds since 1970."""
-    url: str
-
-
 @router.get("")
-async def list_recordings(request: Request) -> dict[str, list[RecordingView]]:
+async def list_recordings(request: Request) -> dict[str, list[RecordingInfo]]:
     """List the recordings, newest first; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
     store = server.manager.recording_store
     found = [] if store is None else await asyncio.to_thread(store.list)
-    return {
-        "recordings": [
-            RecordingView(
-                name=info.name, bytes=info.size_bytes, modified_s=info.modified_s, url=f"/v1/recordings/{info.name}"
-            )
-            for info in found
-        ]
-    }
+    return {"recordings": found}
 
 
 @router.get("/{name}", response_class=FileResponse)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from vivace.errors import SessionClosedError, VivaceError
-from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Notice, ServerMessage, Waiting
+from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Limits, Notice, ServerMessage, Waiting
 from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
@@ -62,24 +62,6 @@ class Answer(_Body):
 
     sdp: str
     type: Literal["answer"] = "answer"
-
-
-class Limits(_Body):
-    """What the server puts up with."""
-
-    max_frame_px: int
-    """Largest frame taken, width times height."""
-    max_output_px: int
-    """Largest output, width times height."""
-    max_prompt_chars: int
-    max_body_bytes: int
-    messages_per_s: float
-    heartbeat_s: float
-    """Send a `ping` at least this often."""
-    grace_s: float
-    """How long a session is kept for a client that lost its connection."""
-    idle_s: float
-    """A live session without a new frame for so long is ended."""
 
 
 class SessionView(_Body):
