@@ -50,9 +50,9 @@ def example_inputs(
         "embeds": torch.eye(cfg.styles)[:1],
         "t": torch.ones(1),
         "log_scale": torch.zeros(1),
-        "keys": normal(1, blocks, cfg.slots, pooled, cfg.dim),
-        "values": normal(1, blocks, cfg.slots, pooled, cfg.dim),
-        "ages": torch.tensor([[5.0, 5.0, -1.0, 3.0, 2.0, 1.0]])[:, : cfg.slots],
+        "keys": normal(1, blocks, cfg.ring.slots, pooled, cfg.dim),
+        "values": normal(1, blocks, cfg.ring.slots, pooled, cfg.dim),
+        "ages": torch.tensor([[5.0, 5.0, -1.0, 3.0, 2.0, 1.0]])[:, : cfg.ring.slots],
     }
     assert tuple(inputs) == GRAPH_INPUTS
     return inputs

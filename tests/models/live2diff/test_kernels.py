@@ -105,7 +105,7 @@ def test_the_kernel_gives_what_torch_gives_on_a_device(
     exact_ring = ring.float()
     expected = plain_ring_attention(qkv.float(), exact_ring, tables.float(), window)
     ring = ring.cuda()
-    found = ring_attention(qkv.cuda(), ring, tables.cuda(), window.to("cuda"))
+    found = ring_attention(qkv.cuda(), ring, tables.cuda(), Window(*(table.cuda() for table in window)))
     assert torch.equal(ring.cpu().float(), exact_ring)
     # The result is rounded once, everything before it is float32.
     assert (found.cpu().float() - expected).abs().max() <= expected.abs().max() * (ROUNDING + torch.finfo(dtype).eps)
@@ -117,7 +117,7 @@ def test_the_kernel_is_recorded_and_compiled() -> None:
     """In a compiled function and a CUDA graph the ring is still written in place."""
     ring = torch.randn((2, 2, 64, SLOTS, 320), device="cuda")
     qkv, tables = torch.randn((2, 64, 960), device="cuda"), torch.randn((SLOTS, 960), device="cuda")
-    window = window_at(21, 2).to("cuda")
+    window = Window(*(table.cuda() for table in window_at(21, 2)))
     held = ring.clone()
     expected = ring_attention(qkv, held, tables, window)
     place = ring.data_ptr()

@@ -53,7 +53,7 @@ def causal_ages() -> torch.Tensor:
 def test_a_clip_at_once_equals_its_frames_one_after_the_other(net):
     inputs = clip(net)
     together, _, _ = net(*inputs.values(), conditions(FRAMES, net), ClipMemory(causal_ages()))
-    blocks, slots, tokens = len(net.cfg.temporal_blocks), net.cfg.slots, 4
+    blocks, slots, tokens = len(net.cfg.temporal_blocks), net.cfg.ring.slots, 4
     keys = torch.zeros(1, blocks, slots, tokens, net.cfg.dim)
     values = torch.zeros_like(keys)
     for i in range(FRAMES):
@@ -88,7 +88,7 @@ def test_the_past_changes_the_present(net):
 def test_empty_slots_count_for_nothing(net):
     example = example_inputs((64, 64), (64, 64), net.cfg)
     frame = {name: value[:1] for name, value in clip(net).items()}
-    ages = torch.full((1, net.cfg.slots), -1.0)
+    ages = torch.full((1, net.cfg.ring.slots), -1.0)
     stale, _, _ = net(*frame.values(), conditions(1, net), Memory(example["keys"], example["values"], ages))
     empty, _, _ = net(*frame.values(), conditions(1, net), Memory(example["keys"] * 0, example["values"] * 0, ages))
     torch.testing.assert_close(stale, empty)

@@ -34,10 +34,7 @@ if TYPE_CHECKING:
         """A model that is looked into."""
 
         timer: StageTimer
-
-        @property
-        def components(self) -> Components:
-            """The weights."""
+        components: Components
 
 
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
@@ -68,8 +65,8 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
     system = job.system.load()
     ours = Runs(system, request, pictures, clock)
     ours.warm_up(warmup, lambda done: report(done, total))
-    found = Found(system.about)
-    found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(ours.device).items()]
+    found, device = Found(system.about), ours.model.components.unet.conv_in.weight.device
+    found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(device).items()]
 
     plain_system = job.plain.load()
     plain = Runs(plain_system, request, pictures, clock, PLAIN_OPTIONS)
@@ -80,7 +77,7 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
 
     tflop = seen.flops() / 1e12
     tflops = tflop / (percentile(ours.stage_ms("unet"), 50) / 1000.0)
-    rate = matrix_tflops(ours.device, ours.model.runtime.precision)
+    rate = matrix_tflops(device, ours.model.runtime.precision)
     found.values += [
         *ours.values(case),
         Value("anchor_step_ms", case, hitch_ms),
@@ -121,11 +118,6 @@ class Runs:
         self._session = Session(self.model, request, pictures, options=given)
         self.clock = clock
         self._number = 0
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.components.unet.conv_in.weight.device
 
     def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
         """Take steps that are not timed."""

@@ -32,7 +32,7 @@ from vivace.checkpoints.profile import LoraScaling, check_conventions
 from vivace.checkpoints.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
-from vivace.models.base import RuntimeInfo
+from vivace.models.base import RuntimeInfo, StreamModel
 from vivace.models.live2diff import autoencoder as autoencoders
 from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
@@ -49,6 +49,7 @@ from vivace.models.live2diff.profile import Live2DiffProfile, Live2DiffStyle
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.randomise import randomise
 from vivace.models.live2diff.ring import HEADS
+from vivace.models.live2diff.stream_state import StreamState
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
@@ -114,7 +115,7 @@ def _config(kind: type[ConfigT], profile: Live2DiffProfile, part: str) -> Config
 
 def load(
     profile: Live2DiffProfile, *, runtime: str | None, threads: int | None, options: LoadOptions
-) -> Live2DiffModel:
+) -> StreamModel[StreamState]:
     """Load a model of this family.
 
     Raises:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
 from vivace.errors import CapacityError, ControlError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult, StreamModel
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.controls import LORA_OPTION, options_of
@@ -30,7 +30,7 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says on a GPU, on Windows, and elsewhere on a CPU."""
 
 
-class Live2DiffModel(StreamModel[StreamState]):
+class Live2DiffModel:
     """One set of weights, ready to serve any number of streams.
 
     `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the
@@ -39,41 +39,21 @@ class Live2DiffModel(StreamModel[StreamState]):
 
     def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
         """Serve `components`, which are on `device`; `mode` is how their steps are run."""
-        self._components = components
+        self.components = components
+        self.device = device
+        self.runtime = info
         self._batch = StreamBatch(components.unet)
-        self._device = device
         self._mode = mode
-        self._info = info
         self._lora_weights = {name: weight for stack in components.loras for name, weight in stack.weights.items()}
         self._lora_defaults = dict(self._lora_weights)
         self._weights_version = 0
         self._tokens = len(self._encode_negative("").embeds)
         self.timer = StageTimer(device.torch)
         """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
-        self._spec = self._describe()
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
-        return self._spec
-
-    @property
-    def runtime(self) -> RuntimeInfo:
-        """Where the network runs."""
-        return self._info
-
-    @property
-    def device(self) -> TorchDevice:
-        """Where the weights are."""
-        return self._device
-
-    @property
-    def components(self) -> Components:
-        """The weights."""
-        return self._components
+        self.spec = self._describe()
 
     def _describe(self) -> ModelSpec:
-        style = self._components.style
+        style = self.components.style
         steps = len(style.t_index)
         return ModelSpec(
             name=style.name,
@@ -99,7 +79,7 @@ class Live2DiffModel(StreamModel[StreamState]):
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
-        guidance = self._components.style.guidance
+        guidance = self.components.style.guidance
         live = self._batch.nbytes(self._schedule(None), *latent_size(size), guidance=guidance, tokens=self._tokens)
         return live + picture_nbytes(size)
 
@@ -110,18 +90,18 @@ class Live2DiffModel(StreamModel[StreamState]):
             ControlError: a size the model cannot do.
             CapacityError: not enough memory on the device.
         """
-        return self._device.call(self._open, size, seed)
+        return self.device.call(self._open, size, seed)
 
     def _open(self, size: tuple[int, int], seed: int) -> StreamState:
-        self._spec.check_size(size)
+        self.spec.check_size(size)
         height, width = latent_size(size)
-        guidance = self._components.style.guidance
+        guidance = self.components.style.guidance
         with self._on_device(size):
             live = self._batch.open(
                 self._schedule(None), height, width, seed=seed, guidance=guidance, tokens=self._tokens
             )
             state = StreamState(
-                self._components, self._batch, live, size, self._device, mode=self._mode, timer=self.timer
+                self.components, self._batch, live, size, self.device, mode=self._mode, timer=self.timer
             )
             state.prepare()
             state.seed = seed
@@ -131,14 +111,14 @@ class Live2DiffModel(StreamModel[StreamState]):
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt under the style's template; cached."""
-        return self._device.call(self._components.prompts.encode, text)
+        return self.device.call(self.components.prompts.encode, text)
 
     def encode_control(self, name: str, value: str) -> Prompt:  # noqa: ARG002  (there is one)
         """Encode a negative prompt."""
         return self._encode_negative(value)
 
     def _encode_negative(self, text: str) -> Prompt:
-        return self._device.call(self._components.prompts.encode_negative, text)
+        return self.device.call(self.components.prompts.encode_negative, text)
 
     def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by one frame; nothing comes out while the first frame is inside.
@@ -147,11 +127,11 @@ class Live2DiffModel(StreamModel[StreamState]):
             StepError: numbers that are not finite; the state must be reset.
             CapacityError: the device ran out of memory.
         """
-        return self._device.call(self._step, states, chunks)
+        return self.device.call(self._step, states, chunks)
 
     def reset(self, state: StreamState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place, for the frames to come or for all."""
-        self._device.call(self._reset, state, keep, seed)
+        self.device.call(self._reset, state, keep, seed)
 
     def _reset(self, state: StreamState, keep: Keep, seed: int | None) -> None:
         with self._on_device(state.size):
@@ -194,7 +174,7 @@ class Live2DiffModel(StreamModel[StreamState]):
                 f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
                 " resize it first"
             )
-        options = {option.name: chunk.options.get(option.name, option.default) for option in self._spec.options}
+        options = {option.name: chunk.options.get(option.name, option.default) for option in self.spec.options}
         self._weigh_loras(state, chunk.options)
         text = self._steer(state, chunk, options)
         state.take_in(chunk.rgb[0], look_at_depth=state.wants_depth(int(options["depth_every"])))
@@ -240,27 +220,27 @@ class Live2DiffModel(StreamModel[StreamState]):
             weight = asked.get(option, default)
             if weight == before.get(option, default) or weight == self._lora_weights[name]:
                 continue
-            for stack in self._components.loras:
+            for stack in self.components.loras:
                 if name in stack.weights:
                     stack.set_weights({name: weight})
             self._lora_weights[name] = weight
             self._weights_version += 1
-            self._components.prompts.forget()
+            self.components.prompts.forget()
 
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _to_device(self, embeds: NDArray[np.float32]) -> torch.Tensor:
-        return torch.tensor(embeds, device=self._device.torch)
+        return torch.tensor(embeds, device=self.device.torch)
 
     def _schedule(self, strength: float | None) -> LcmSchedule:
-        t_index = self._components.style.t_index
+        t_index = self.components.style.t_index
         return schedule_by_index(t_index if strength is None else t_index_at(t_index, strength))
 
     @contextmanager
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
         """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
         try:
-            with self._device.current():
+            with self.device.current():
                 yield
         except (MemoryError, RuntimeError) as error:
             said = str(error).lower()
@@ -268,6 +248,6 @@ class Live2DiffModel(StreamModel[StreamState]):
                 raise
             need = self.nbytes(size) / 2**20
             raise CapacityError(
-                f"a stream of {size[0]}x{size[1]} px in {self._spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
-                f"{self._info.device} beside the weights; choose a smaller size or fewer steps"
+                f"a stream of {size[0]}x{size[1]} px in {self.spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
+                f"{self.runtime.device} beside the weights; choose a smaller size or fewer steps"
             ) from error

@@ -136,11 +136,8 @@ class StreamState:
             return
         for _ in range(WARM_UP_CALLS):
             self._run_programs()
-        self._device.in_turn(self._record)
-
-    def _record(self) -> None:
-        self._run_programs()
-        self.reset()
+        self._device.in_turn(self._run_programs)
+        self._device.in_turn(self.reset)
 
     def _run_programs(self) -> None:
         for program in (self._encode, self._depth, self._denoise, self._decode):

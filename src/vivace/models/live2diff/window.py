@@ -38,10 +38,6 @@ class Window(NamedTuple):
     slots: Tensor
     """`[r]` int64: the slot the row writes before it attends."""
 
-    def to(self, device: torch.device | str) -> Window:
-        """Return the tables on a device."""
-        return Window(self.visible.to(device), self.positions.to(device), self.slots.to(device))
-
 
 def row_window(frame: int) -> RowWindow:
     """Return the visible slots, positions and written slot of a row at its `frame`-th streamed frame, from 0.

@@ -47,11 +47,6 @@ class MiniConfig:
         return Ring(self.anchor_slots, self.window_slots)
 
     @property
-    def slots(self) -> int:
-        """Slots of the memory, anchors and window."""
-        return self.ring.slots
-
-    @property
     def max_age(self) -> int:
         """Age in frames from which a slot of the memory counts as long ago."""
         return self.window_slots + 1

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
+from vivace.models.base import StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.model import SPEC, MiniModel
+from vivace.models.mini.state import MiniState
 from vivace.models.mini.text import TextEncoder
 from vivace.models.mini.weights import read_files
 
 
-def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> MiniModel:
+def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> StreamModel[MiniState]:
     """Load the embedded model.
 
     Raises:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult, StreamModel
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.moving import MovingTextures
@@ -28,7 +28,6 @@ from vivace.models.mini.state import (
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime.device import Device
 from vivace.runtime.exported import Arrays, Executor, Network
 
 SPEC = ModelSpec(
@@ -52,7 +51,7 @@ SPEC = ModelSpec(
 PROMPTS_REMEMBERED = 256
 
 
-class MiniModel(StreamModel[MiniState]):
+class MiniModel:
     """The embedded model's weights, ready to serve any number of streams.
 
     `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states, but
@@ -60,6 +59,7 @@ class MiniModel(StreamModel[MiniState]):
     """
 
     def __init__(self, network: Network, text: TextEncoder, cfg: MiniConfig | None = None) -> None:
+        self.spec, self.runtime, self.device = SPEC, network.info, network.device
         self._network = network
         self._text = text
         self._cfg = cfg or MiniConfig()
@@ -68,21 +68,6 @@ class MiniModel(StreamModel[MiniState]):
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="mini-textures")
         self.follow_camera = True
         """Strokes and grain move with the world; off, they stay on the screen, as the teachers paint them."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
-        return SPEC
-
-    @property
-    def runtime(self) -> RuntimeInfo:
-        """Where the network runs."""
-        return self._network.info
-
-    @property
-    def device(self) -> Device:
-        """Where it runs, and its turn."""
-        return self._network.device
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes: those of one whose camera moves."""

@@ -59,7 +59,7 @@ class Geometry:
     def shapes(self, cfg: MiniConfig) -> dict[str, tuple[int, ...]]:
         """Return the shape of every input of the graph, by name, in order."""
         h, w = self.working_height, self.working_width
-        memory = (1, len(cfg.temporal_blocks), cfg.slots, cfg.memory_tokens(h, w), cfg.dim)
+        memory = (1, len(cfg.temporal_blocks), cfg.ring.slots, cfg.memory_tokens(h, w), cfg.dim)
         return {
             "source": (1, self.height, self.width, 3),
             "x_t": (1, 3, h, w),
@@ -73,7 +73,7 @@ class Geometry:
             "log_scale": (1,),
             "keys": memory,
             "values": memory,
-            "ages": (1, cfg.slots),
+            "ages": (1, cfg.ring.slots),
         }
 
     def nbytes(self, cfg: MiniConfig) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from vivace.errors import BackendUnavailableError
 from vivace.runtime.device import Device
-from vivace.runtime.torch.graphs import GraphPool
+from vivace.runtime.torch.graphs import Pool
 
 
 class TorchDevice(Device):
@@ -18,15 +18,16 @@ class TorchDevice(Device):
 
     def __init__(self, device: torch.device) -> None:
         """Take turns at `device`, apart from whoever else uses it."""
-        cuda = device.type == "cuda"
-        name = f"GPU: {torch.cuda.get_device_name(device)}" if cuda else f"CPU: {_processor()}"
-        super().__init__(name, thread=None if cuda else "vivace-cpu")
+        if device.type == "cuda":
+            super().__init__(f"GPU: {torch.cuda.get_device_name(device)}")
+        else:
+            super().__init__(f"CPU: {platform.processor() or platform.machine()}", thread="vivace-cpu")
         self.torch = device
 
     @functools.cached_property
-    def pools(self) -> tuple[GraphPool, GraphPool]:
+    def pools(self) -> tuple[Pool, Pool]:
         """Memory of graphs that are replayed in the turn: one after the other, and on a stream beside those."""
-        return GraphPool(), GraphPool()
+        return torch.cuda.graph_pool_handle(), torch.cuda.graph_pool_handle()
 
     def current(self) -> AbstractContextManager[object]:
         """Make it the device that the thread's work goes to."""
@@ -59,7 +60,3 @@ def open_device(wanted: str | None = None) -> TorchDevice:
 @functools.cache
 def _cpu() -> TorchDevice:
     return TorchDevice(torch.device("cpu"))
-
-
-def _processor() -> str:
-    return platform.processor() or platform.machine()

@@ -41,15 +41,12 @@ WARM_UP_CALLS = 2
 their workspaces, which a recording may not; the second finds all of it done."""
 
 
-class GraphPool:
-    """Device memory for what graphs hold between their first and last kernel.
+Pool = Any
+"""Device memory for what graphs hold between their first and last kernel, as torch names it.
 
-    Programs that never run at the same time, as those of one model on one stream, may share a pool, and with it all
-    of that memory. They must leave results in buffers of their own: the next program writes over the rest.
-    """
-
-    def __init__(self) -> None:
-        self.handle: Any = torch.cuda.graph_pool_handle()
+Programs that never run at the same time, as those of one model on one stream, may share a pool, and with it all of that
+memory. They must leave results in buffers of their own: the next program writes over the rest.
+"""
 
 
 class Program:
@@ -67,7 +64,7 @@ class Program:
         *,
         device: torch.device,
         mode: Mode = "eager",
-        pool: GraphPool | None = None,
+        pool: Pool | None = None,
     ) -> None:
         """Wrap a function.
 
@@ -91,11 +88,6 @@ class Program:
         self._calls_to_warm_up = WARM_UP_CALLS if mode == "graph" else 0
         self._side: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
-
-    @property
-    def recorded(self) -> bool:
-        """Whether calls replay a graph."""
-        return self._graph is not None
 
     @torch.inference_mode()
     def __call__(self) -> None:
@@ -132,11 +124,10 @@ class Program:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        pool = None if self._pool is None else self._pool.handle
         try:
             with (
                 _counted("record"),
-                torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"),
+                torch.cuda.graph(graph, pool=self._pool, stream=self._side, capture_error_mode="thread_local"),
             ):
                 self._run()
         except RuntimeError as error:
