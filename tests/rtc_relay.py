@@ -1,4 +1,4 @@
-"""A bad line: a UDP relay between two ends on this machine that loses and reorders packets."""
+"""A bad line: a UDP relay between two ends on this machine that loses, reorders and holds up packets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,38 @@ from typing import Any
 
 
 class BadLine:
-    """Stands between a client and a server, whose descriptions go through `offer` and `answer`."""
+    """Stands between a client and a server, whose descriptions go through `offer` and `answer`.
 
-    def __init__(self, *, loss: float, reorder: float, seed: int = 0, delay_s: float = 0.004) -> None:
+    Either end is known by where its packets come from, so that a browser need not say its addresses.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: float = 0.0,
+        reorder: float = 0.0,
+        rate_bps: float | None = None,
+        queue_s: float = 2.0,
+        seed: int = 0,
+        delay_s: float = 0.004,
+    ) -> None:
+        """Lose and reorder these shares of packets, and carry no more than `rate_bps` bit/s in either direction.
+
+        What is more waits, first come, first served; what would wait longer than `queue_s` is lost.
+        """
         self.loss = loss
         self.passed = self.lost = self.reordered = 0
+        self.waits_s: dict[str, list[tuple[float, float]]] = {"client": [], "server": []}
+        """When a packet came, and how long it waited, by the end that sent it."""
+        self._rate_bps = rate_bps
+        self._queue_s = queue_s
+        self._free_s = {"client": 0.0, "server": 0.0}
+        """When the line has carried all it was given, by the end that gave it."""
         self._reorder = reorder
         self._delay_s = delay_s
         self._random = random.Random(seed)
         self._sides: dict[str, asyncio.DatagramTransport] = {}
-        self._homes: dict[str, tuple[str, int]] = {}
+        self._homes: dict[str, Any] = {}
 
     async def __aenter__(self) -> BadLine:
         loop = asyncio.get_running_loop()
@@ -55,22 +77,36 @@ class BadLine:
             lines.append(" ".join(parts))
         return "\r\n".join(lines) + "\r\n"
 
-    def carry(self, came_on: str, data: bytes) -> None:
+    def carry(self, came_on: str, data: bytes, sender: Any) -> None:
         """Pass a packet on, or not, or late."""
+        self._homes[came_on] = sender
         other = "server" if came_on == "client" else "client"
         if other not in self._homes:
             return
         if self._random.random() < self.loss and data[0] > 127:  # media; the handshake has its own tests elsewhere
             self.lost += 1
             return
+        loop = asyncio.get_running_loop()
+        wait_s = 0.0
+        if self._rate_bps is not None:
+            now_s = loop.time()
+            queued_s = max(0.0, self._free_s[came_on] - now_s)
+            if queued_s > self._queue_s:
+                self.lost += 1
+                return
+            wait_s = queued_s + 8 * len(data) / self._rate_bps
+            self._free_s[came_on] = now_s + wait_s
+            self.waits_s[came_on].append((now_s, wait_s))
         self.passed += 1
         if self._random.random() < self._reorder:
             self.reordered += 1
-            asyncio.get_running_loop().call_later(self._delay_s, self._send, came_on, other, data)
+            wait_s += self._delay_s
+        if wait_s:
+            loop.call_later(wait_s, self._send, other, data)
         else:
-            self._send(came_on, other, data)
+            self._send(other, data)
 
-    def _send(self, came_on: str, other: str, data: bytes) -> None:
+    def _send(self, other: str, data: bytes) -> None:
         # What came on the side that faces the client goes to the server from the side that faces it.
         transport = self._sides[other]
         if not transport.is_closing():
@@ -83,4 +119,4 @@ class _Side(asyncio.DatagramProtocol):
         self._side = side
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._line.carry(self._side, data)
+        self._line.carry(self._side, data, addr)

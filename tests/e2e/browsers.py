@@ -7,11 +7,12 @@ import queue
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes.util import find_library
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from web_server import served
@@ -33,6 +34,7 @@ _FIREFOX_PREFERENCES = {
     "browser.shell.checkDefaultBrowser": False,
     "datareporting.policy.dataSubmissionEnabled": False,
     "media.autoplay.default": 0,
+    "media.peerconnection.ice.loopback": True,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
     "toolkit.telemetry.reportingpolicy.firstRun": False,
@@ -41,7 +43,13 @@ _FIREFOX_PREFERENCES = {
 _MEDIA_TYPES = {".html": "text/html", ".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
 
 
-def report_of(browser: str, page: str, files: Mapping[str, Path], profile: Path) -> Any:
+Answers = Mapping[str, Callable[[bytes], bytes]]
+"""What is done with what a page posts, by name; what it gives goes back to the page."""
+
+
+def report_of(
+    browser: str, page: str, files: Mapping[str, Path], profile: Path, *, answers: Answers = MappingProxyType({})
+) -> Any:
     """Open a page in a browser of its own and return what it reports: one JSON value, posted to `/report`.
 
     Args:
@@ -49,8 +57,9 @@ def report_of(browser: str, page: str, files: Mapping[str, Path], profile: Path)
         page: HTML.
         files: what the page may fetch, by name.
         profile: an empty folder for the browser's own files.
+        answers: what else the page may post.
     """
-    with _served(page, files) as (url, reports):
+    with _served(page, files, answers) as (url, reports):
         profile.mkdir(parents=True, exist_ok=True)
         with (profile / "log").open("wb") as log:
             process = subprocess.Popen(_command(browser, url, profile), stdout=log, stderr=log)
@@ -73,7 +82,7 @@ def _command(browser: str, url: str, profile: Path) -> list[str]:
 
 
 @contextmanager
-def _served(page: str, files: Mapping[str, Path]) -> Iterator[tuple[str, queue.Queue[bytes]]]:
+def _served(page: str, files: Mapping[str, Path], answers: Answers) -> Iterator[tuple[str, queue.Queue[bytes]]]:
     """Serve a page and its files on this machine; give the address and what is posted."""
     reports: queue.Queue[bytes] = queue.Queue()
 
@@ -88,8 +97,11 @@ def _served(page: str, files: Mapping[str, Path]) -> Iterator[tuple[str, queue.Q
                 self.send_error(404)
 
         def do_POST(self) -> None:
-            reports.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(b"", ".html")
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = answers.get(self.path.lstrip("/"))
+            if answer is None:
+                reports.put(body)
+            self._answer(b"" if answer is None else answer(body), ".html")
 
         def _answer(self, body: bytes, suffix: str) -> None:
             self.send_response(200)
