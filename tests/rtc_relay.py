@@ -46,7 +46,7 @@ class BadLine:
         for side in ("client", "server"):
             transport, _ = await loop.create_datagram_endpoint(
                 lambda side=side: _Side(self, side),  # type: ignore[misc]
-                local_addr=("127.0.0.1", 0),
+                local_addr=("0.0.0.0", 0),  # Firefox does not reach 127.0.0.1 from its other addresses
             )
             self._sides[side] = transport
         return self
@@ -70,9 +70,10 @@ class BadLine:
         for line in sdp.splitlines():
             parts = line.split()
             if line.startswith("a=candidate:"):
-                if parts[4] != "127.0.0.1":
+                if parts[2].lower() != "udp" or ":" in parts[4]:
                     continue
-                self._homes[home] = (parts[4], int(parts[5]))
+                if parts[4] == "127.0.0.1":
+                    self._homes[home] = (parts[4], int(parts[5]))
                 parts[5] = str(port)
             lines.append(" ".join(parts))
         return "\r\n".join(lines) + "\r\n"

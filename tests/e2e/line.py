@@ -23,7 +23,9 @@ def over_line(
     ends = _Ends(line())
     page = _PAGE.read_text("utf-8").replace("FRAMES", str(frames)).replace("FPS", str(fps))
     try:
-        return report_of(browser, page, {}, profile, answers={"offer": ends.answer}), ends.line
+        samples = report_of(browser, page, {}, profile, answers={"offer": ends.answer})
+        assert isinstance(samples, list), samples
+        return samples, ends.line
     finally:
         ends.close()
 

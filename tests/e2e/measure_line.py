@@ -45,11 +45,22 @@ def main() -> None:
             text += f"   {way} {size:>9} {kbps:5.0f} kbit/s {fps:4.1f} fps"
         out, pair = sample.get("out", {}), sample.get("pair", {})
         available = pair.get("availableOutgoingBitrate", 0) / 1000
-        print(f"{text}   available {available:5.0f} kbit/s, limited by {out.get('qualityLimitationReason')}")
+        encoded = out.get("framesEncoded", 0) - before.get("out", {}).get("framesEncoded", 0)
+        qp = (out.get("qpSum", 0) - before.get("out", {}).get("qpSum", 0)) / max(1, encoded)
+        print(
+            f"{text}   available {available:5.0f} kbit/s, qp {qp:.0f}, limited by {out.get('qualityLimitationReason')}"
+        )
     for end, waits in line.waits_s.items():
         if waits:
             second_half = [wait for _, wait in waits[len(waits) // 2 :]]
-            print(f"queue of the {end}'s packets: at most {max(w for _, w in waits):.2f} s, then {max(second_half):.2f} s")
+            print(
+                f"queue of the {end}'s packets: at most {max(w for _, w in waits):.2f} s, then {max(second_half):.2f} s"
+            )
+    for way in ("out", "in"):
+        asked = {
+            name: samples[-1].get(way, {}).get(name) for name in ("nackCount", "pliCount", "firCount", "freezeCount")
+        }
+        print(way, {name: count for name, count in asked.items() if count is not None})
     print(f"packets passed {line.passed}, lost {line.lost}")
 
 

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from fakes import FakeClock
 from rtc_loopback import run
 from vivace.media.mailbox import AsyncLatest
-from vivace.rtc.broadcast import KEYFRAMES, Broadcast
-from vivace.rtc.feed import MAX_WAITING, Feed
+from vivace.rtc.broadcast import FPS_OVER, KEYFRAMES, Broadcast
+from vivace.rtc.encoding import BUFFER_S
+from vivace.rtc.feed import KEYFRAME_TRAVELS_S, MAX_WAITING, Feed
+from vivace.rtc.line import LineState
+from vivace.rtc.rates import START_BPS
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,15 @@ class Studio:
         self.pictures: AsyncLatest[Picture] = AsyncLatest()
         return self.pictures
 
-    async def show(self, size: tuple[int, int] = (64, 48)) -> None:
-        """Send a picture and wait until it is encoded."""
+    async def show(self, size: tuple[int, int] = (64, 48), fps: float = 30.0) -> None:
+        """Send a picture and wait until it is encoded; the next comes at `fps`."""
         await asyncio.sleep(0)
         rgb = np.random.default_rng(self.index).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
         assert self.pictures.put(Picture(rgb, self.index))
         while self.index not in self.sent:
             await asyncio.sleep(0.001)
         self.index += 1
-        self.clock.advance(1 / 30)
+        self.clock.advance(1 / fps)
 
 
 async def keys(feed: Feed, count: int) -> list[bool]:
@@ -192,6 +195,74 @@ def test_the_end_of_the_pictures_is_the_end_of_the_feeds() -> None:
         with pytest.raises(MediaStreamError):
             await waiting
         assert feed.readyState == "ended"
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_pictures_that_come_slowly_get_the_bitrate_all_the_same() -> None:
+    async def scene() -> None:
+        studio, fps = Studio(), 8.0
+        feed = studio.broadcast.attach("H264")
+        sizes = []
+        for _ in range(2 * FPS_OVER + 24):
+            await studio.show((160, 120), fps)
+            sizes.append((await feed.recv()).size)
+        bps = 8 * sum(sizes[-24:]) / (24 / fps)
+        assert 0.7 * feed.rates.bitrate_bps < bps < 1.2 * feed.rates.bitrate_bps
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_the_first_keyframe_of_large_pictures_is_no_larger_than_a_line_is_trusted_with() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        await studio.show((1280, 720))
+        await studio.show((1280, 720))
+        first, second = await feed.recv(), await feed.recv()
+        assert first.is_keyframe
+        assert not second.is_keyframe
+        assert 8 * first.size < 1.5 * BUFFER_S * START_BPS
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_full_line_is_given_nothing_until_what_waits_has_gone_and_then_a_keyframe() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        full, other = studio.broadcast.attach("H264"), studio.broadcast.attach("H264")
+        await studio.show()
+        assert await keys(full, 1) == await keys(other, 1) == [True]
+        full.observe(LineState(600_000, 0.0, received_bps=300_000, queue_s=0.5, drained_in_s=0.3))
+        for _ in range(8):
+            await studio.show()
+            assert await keys(other, 1) == [False]
+        assert not full._packets
+        for _ in range(3):
+            await studio.show()
+        assert await keys(full, 1) == [True]
+        assert await keys(other, 3) == [False, False, False]
+        assert full.lane != other.lane
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_keyframe_that_is_on_its_way_is_not_made_again() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("H264")
+        await studio.show()
+        feed.ask_for_keyframe()
+        await studio.show()
+        assert await keys(feed, 2) == [True, False]
+        studio.clock.advance(KEYFRAME_TRAVELS_S)
+        feed.ask_for_keyframe()
+        await studio.show()
+        assert await keys(feed, 1) == [True]
         await studio.broadcast.close()
 
     run(scene)

@@ -9,7 +9,13 @@ from aiortc import RTCPeerConnection
 
 from vivace.errors import UsageError
 from vivace.rtc.connection import open_connection, take_description
-from vivace.rtc.descriptions import MAX_CANDIDATES, check_sections, usable_candidates
+from vivace.rtc.descriptions import (
+    MAX_CANDIDATES,
+    check_sections,
+    offer_transport_numbers,
+    transport_numbers,
+    usable_candidates,
+)
 
 GOOD = "a=candidate:1 1 udp 2130706431 192.0.2.7 5000 typ host"
 
@@ -71,3 +77,21 @@ def test_a_bundle_of_sections_that_are_not_there_is_refused_and_the_connection_c
 def test_two_sections_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same mid"):
         check_sections(offer().replace("a=mid:1", "a=mid:0").replace("BUNDLE 0 1", "BUNDLE 0"))
+
+
+def test_an_offer_of_ours_speaks_of_arrivals_and_is_otherwise_as_it_was() -> None:
+    plain = offer()
+    assert transport_numbers(plain) == {}
+    ours = offer_transport_numbers(plain)
+    assert list(transport_numbers(ours)) == ["0"]
+    added = set(ours.splitlines()) - set(plain.splitlines())
+    assert set(plain.splitlines()) <= set(ours.splitlines())
+    assert all("transport-wide-cc" in line or line.endswith(" transport-cc") for line in added)
+    ids = [line.split(":")[1].split()[0] for line in ours.splitlines() if line.startswith("a=extmap:")]
+    assert len(ids) == len(set(ids))
+
+
+def test_feedback_without_numbers_and_numbers_without_feedback_are_neither() -> None:
+    ours = offer_transport_numbers(offer()).splitlines()
+    for missing in (" transport-cc", "draft-holmer-rmcat-transport-wide-cc-extensions-01"):
+        assert transport_numbers("\r\n".join(line for line in ours if not line.endswith(missing)) + "\r\n") == {}

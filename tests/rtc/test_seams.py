@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from struct import pack
 
 import pytest
@@ -12,8 +13,11 @@ from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rate import RemoteBitrateEstimator
+from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import NackGenerator
+from aiortc.rtp import HeaderExtensionsMap
 
 from vivace.rtc import seams
 from vivace.rtc.connection import open_connection
@@ -37,12 +41,19 @@ def test_every_private_name_is_there() -> None:
         assert getattr(sender, seams._SENDER_ENCODER) is None
         assert isinstance(getattr(sender, seams._SENDER_TIMESTAMP), int)
         assert callable(getattr(sender, seams._SEND_KEYFRAME))
+        assert isinstance(getattr(receiver, seams._REMB), RemoteBitrateEstimator)
+        assert isinstance(getattr(receiver, seams._REPORTER), int)
+        assert list(inspect.signature(getattr(receiver, seams._TAKE_RTP)).parameters) == ["packet", "arrival_time_ms"]
+        assert isinstance(getattr(sender, seams._SENDER_EXTENSIONS), HeaderExtensionsMap)
+        assert list(inspect.signature(getattr(sender.transport, seams._SEND)).parameters) == ["data"]
+        assert list(inspect.signature(getattr(sender.transport, seams._TAKE_RTCP)).parameters) == ["data"]
         ice = getattr(receiver.transport.transport, seams._CONNECTION)
         parameters = inspect.signature(getattr(ice, seams._GET_CANDIDATES)).parameters
         assert list(parameters) == ["component", "addresses", "timeout"]
         transceiver = connection.getTransceivers()[0]
         assert transceiver._codecs == []
         assert transceiver._offerDirection is None
+        assert transceiver._headerExtensions == []
         await connection.close()
 
     asyncio.run(scene())
@@ -54,7 +65,16 @@ def test_aiortc_still_uses_them_as_we_expect() -> None:
     assert "self.__nack_generator.add(packet)" in receiver
     assert "sorted(self.__nack_generator.missing)" in receiver
     assert "packet._data = depayload(codec, packet.payload)" in receiver
+    assert "if self.__remote_bitrate_estimator is not None:" in receiver
+    transport = inspect.getsource(RTCDtlsTransport)
+    assert "await receiver._handle_rtp_packet(packet, arrival_time_ms=arrival_time_ms)" in transport
+    assert "await self._handle_rtcp_data(data)" in transport
     sender = inspect.getsource(RTCRtpSender)
+    # Nothing else may be sent between the two: the number that is written is the one of the packet that is sent.
+    written = "packet_bytes = packet.serialize(self.__rtp_header_extensions_map)"
+    sent = "await self.transport._send_rtp(packet_bytes)"
+    assert re.findall(rf"{re.escape(written)}\s+{re.escape(sent)}", sender) != []
+    assert sender.count(written) == sender.count(sent) == 2
     assert "if self.__encoder is None:" in sender
     assert "payloads, timestamp = self.__encoder.pack(data)" in sender
     assert "self.__encoder.target_bitrate = bitrate" in sender

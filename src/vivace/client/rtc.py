@@ -31,6 +31,7 @@ from vivace.rtc.connection import (
     receive_video,
     take_description,
 )
+from vivace.rtc.descriptions import offer_transport_numbers
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Arrival, Intake
@@ -173,13 +174,13 @@ class RtcSession:
         try:
             prepare_transports(connection)
             await connection.setLocalDescription()
-            answer = await self._exchange(connection.localDescription.sdp)
+            answer = await self._exchange(offer_transport_numbers(connection.localDescription.sdp))
             await take_description(connection, answer, "answer")
             if self._publish:
                 outgoing = self._outgoing = AsyncLatest()
                 self._sender = Broadcast(lambda: outgoing, fps=self._fps, clock=self._clock)
                 self._feed = self._sender.attach(codec_to_send(transceiver))
-                self._feed.connect(transceiver.sender)
+                self._feed.connect(transceiver)
             await self._stand(timeout_s)
         except BaseException:
             await self.close()

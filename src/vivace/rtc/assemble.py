@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import RtpPacket
 
+from vivace.rtc.arrivals import unwrap
 from vivace.rtc.seams import payload_of
 
 PATIENCE_S = 0.12
@@ -118,22 +119,20 @@ class FrameAssembler:
 
     def waits_for(self, sequence_number: int) -> bool:
         """Tell whether a packet that has not come would still be of use."""
-        distance = ((sequence_number - self._highest + 0x8000) & 0xFFFF) - 0x8000
-        return self._next <= self._highest + distance
+        return self._next <= unwrap(sequence_number, self._highest)
 
     def _place(self, packet: RtpPacket) -> int:
         """Return the packet's number without wrapping; begin anew with a sender that has."""
-        sequence = packet.sequence_number
-        distance = ((sequence - self._highest + 0x8000) & 0xFFFF) - 0x8000
-        if packet.ssrc != self._ssrc or abs(distance) > RESTART_DISTANCE:
+        number = unwrap(packet.sequence_number, self._highest)
+        if packet.ssrc != self._ssrc or abs(number - self._highest) > RESTART_DISTANCE:
             self._ssrc = packet.ssrc
             self._waiting.clear()
             self._gap = None
             self._needs_key = True
             # Packets that overtook each other right at the beginning shall still find their place.
-            self._next = self._highest = sequence + 0x10000
+            self._next = self._highest = packet.sequence_number + 0x10000
             return self._next
-        return self._highest + distance
+        return number
 
     def _release(self, now_s: float) -> None:
         """Deliver every frame that is complete, and note what holds up the rest."""

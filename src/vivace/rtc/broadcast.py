@@ -8,21 +8,24 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import Generic, Protocol, TypeVar
 
 import av
 
 from vivace.errors import SinkWriteError, VivaceError
 from vivace.media.frame import Rgb
-from vivace.rtc.encoding import LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
+from vivace.rtc.encoding import CLOCK_HZ, LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
 from vivace.rtc.feed import Feed, Lane, Sent
-from vivace.rtc.rates import RUNGS
+from vivace.rtc.rates import rung_bps
 
 _log = logging.getLogger(__name__)
 
 KEYFRAMES = 3
 KEYFRAMES_WITHIN_S = 1.0
 """No more of them are made on request in this time, however many viewers ask: they cost ten times an ordinary frame."""
+FPS_OVER = 16
+"""Pictures that tell how many there are a second; the median does not mind one that is late."""
 MAX_FAILURES = 3
 """Pictures in a row that no encoder took."""
 
@@ -64,29 +67,34 @@ class _Encoders:
     """The encoders of one run: in the encoder's thread."""
 
     def __init__(self, fps: float, clock: Callable[[], float]) -> None:
-        self.full_bps = full_bitrate((512, 512), fps)
         self.encode_ms: float | None = None
         self._fps = fps
         self._clock = clock
         self._converter = YuvConverter()
         self._encoders: dict[Lane, LiveEncoder] = {}
+        self._intervals: deque[int] = deque(maxlen=FPS_OVER)
+        """Between the last pictures, 1/90000 s."""
+        self._last_pts: int | None = None
         self._failures = 0
 
-    def encode(self, rgb: Rgb, pts: int, lanes: dict[Lane, bool]) -> dict[Lane, VideoPacket]:
-        """Encode a picture for every lane, as a keyframe where the lane says so.
+    def encode(self, rgb: Rgb, pts: int, lanes: dict[Lane, bool], full_bps: int) -> dict[Lane, VideoPacket]:
+        """Encode a picture for every lane, as a keyframe where the lane says so; rung 0 has `full_bps` bit/s.
 
         Raises:
             SinkWriteError: nothing could be encoded, several times in a row.
         """
         began_s = self._clock()
         picture = self._converter.convert(rgb)
-        self.full_bps = full_bitrate((picture.width, picture.height), self._fps)
+        if self._last_pts is not None:
+            self._intervals.append(pts - self._last_pts)
+        self._last_pts = pts
         for gone in self._encoders.keys() - lanes.keys():
             del self._encoders[gone]
         packets: dict[Lane, VideoPacket] = {}
         for lane, keyframe in lanes.items():
             try:
-                packet = self._encoder(lane, (picture.width, picture.height)).encode(picture, pts, keyframe=keyframe)
+                encoder = self._encoder(lane, (picture.width, picture.height), full_bps)
+                packet = encoder.encode(picture, pts, keyframe=keyframe)
             except av.FFmpegError as error:
                 self._fail(lane, error)
                 continue
@@ -96,11 +104,12 @@ class _Encoders:
         self.encode_ms = 1000.0 * (self._clock() - began_s)
         return packets
 
-    def _encoder(self, lane: Lane, size: tuple[int, int]) -> LiveEncoder:
+    def _encoder(self, lane: Lane, size: tuple[int, int], full_bps: int) -> LiveEncoder:
         encoder = self._encoders.get(lane)
-        if encoder is None or encoder.size != size:
+        fps = self._fps if len(self._intervals) < FPS_OVER else CLOCK_HZ / median(self._intervals)
+        if encoder is None or encoder.size != size or not encoder.suits(fps):
             codec, rung = lane
-            encoder = LiveEncoder(codec, size, round(self.full_bps * RUNGS[rung]), fps=self._fps)
+            encoder = LiveEncoder(codec, size, rung_bps(full_bps, rung), fps=fps)
             self._encoders[lane] = encoder
         return encoder
 
@@ -187,11 +196,13 @@ class Broadcast(Generic[P]):
         loop = asyncio.get_running_loop()
         try:
             async for picture in pictures:
+                height, width = picture.rgb.shape[:2]
+                self._full_bps = full_bitrate((width, height), self._fps)
                 lanes, pts = self._lanes(), self._pts()
-                packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, lanes)
+                packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, lanes, self._full_bps)
                 self.pictures += 1
                 self.encoded += len(packets)
-                self.encode_ms, self._full_bps = encoders.encode_ms, encoders.full_bps
+                self.encode_ms = encoders.encode_ms
                 self._hand_out(packets, Sent(pts, picture.index, picture.tag, picture.control_index))
                 if self._on_sent is not None:
                     self._on_sent(picture)
@@ -220,10 +231,11 @@ class Broadcast(Generic[P]):
     def _lanes(self) -> dict[Lane, bool]:
         """Return what has to be encoded, and of that, what has to be a keyframe."""
         lanes: dict[Lane, bool] = {}
-        for feed in self._feeds:
-            feed.settle()
-            lanes[feed.lane] = lanes.get(feed.lane, False) or feed.wants_keyframe
         now_s = self._clock()
+        for feed in self._feeds:
+            feed.rates.resize(self._full_bps)
+            if feed.settle(now_s):
+                lanes[feed.lane] = lanes.get(feed.lane, False) or feed.wants_keyframe
         for lane, wanted in lanes.items():
             made_s = self._keyframes_s.setdefault(lane, deque(maxlen=KEYFRAMES))
             lanes[lane] = wanted and (len(made_s) < KEYFRAMES or now_s - made_s[0] > KEYFRAMES_WITHIN_S)
@@ -233,7 +245,6 @@ class Broadcast(Generic[P]):
 
     def _hand_out(self, packets: dict[Lane, VideoPacket], sent: Sent) -> None:
         for feed in self._feeds:
-            feed.rates.resize(self._full_bps)
             packet = packets.get(feed.lane)
             if packet is not None:
                 feed.put(packet, sent)

@@ -20,20 +20,25 @@ from aiortc import (
 from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
 
 from vivace.errors import UsageError
+from vivace.rtc.arrivals import REPORT_S, Arrivals
 from vivace.rtc.assemble import FrameAssembler, Requests
-from vivace.rtc.descriptions import check_sections, usable_candidates
+from vivace.rtc.descriptions import check_sections, transport_numbers, usable_candidates
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Intake, OnPicture
+from vivace.rtc.line import LineState
 from vivace.rtc.seams import (
+    agree_on_transport_cc,
     agreed_codecs,
     codec_name,
     gather_loopback_too,
     gathering_ended,
+    on_arrival,
     refuse_malformed_stun,
     remember_few_sources,
     replace_jitter_buffer,
     replace_requests,
+    send_arrivals,
     sources_heard,
     window_left,
 )
@@ -74,12 +79,16 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
     try:
         check_sections(sdp)
         await connection.setRemoteDescription(RTCSessionDescription(usable_candidates(sdp), kind))
+        numbered = transport_numbers(sdp)
     except Exception as error:  # aiortc's parser lets any of Python's errors out
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
             f"the {kind} cannot be used ({problem[:200]}); offer H.264 or VP8 video with ICE, DTLS and rtcp-mux, "
             "as a browser does"
         ) from error
+    for transceiver in connection.getTransceivers():
+        if (extension_id := numbered.get(transceiver.mid or "")) is not None:
+            agree_on_transport_cc(transceiver, extension_id)
 
 
 def prepare_transports(connection: RTCPeerConnection) -> None:
@@ -113,9 +122,32 @@ def receive_video(
     intake = Intake(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
     assembler = FrameAssembler(intake.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
     replace_jitter_buffer(receiver, assembler)
+    _ArrivalReports(receiver, clock)
     remember_few_sources(receiver)
     replace_requests(receiver, Requests(assembler, clock=clock))
     return assembler, intake
+
+
+class _ArrivalReports:
+    """Tells a sender that numbers its packets when they arrived."""
+
+    def __init__(self, receiver: RTCRtpReceiver, clock: Callable[[], float]) -> None:
+        self._receiver = receiver
+        self._clock = clock
+        self._arrivals = Arrivals()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Future[None] | None = None
+        on_arrival(receiver, self._arrived)
+
+    def _arrived(self, number: int, ssrc: int) -> None:
+        self._arrivals.add(number, self._clock())
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(REPORT_S, self._report, ssrc)
+
+    def _report(self, ssrc: int) -> None:
+        self._timer = None
+        if (fci := self._arrivals.report()) is not None:
+            self._sending = asyncio.ensure_future(send_arrivals(self._receiver, ssrc, fci))
 
 
 def codec_to_send(transceiver: RTCRtpTransceiver) -> str:
@@ -175,8 +207,8 @@ class RateWatch:
             span_s = max(1e-3, now_s - then_s)
             self.sent_bps = 8 * (line.sent_bytes - before.sent_bytes) / span_s
             self.received_bps = 8 * (line.received_bytes - before.received_bytes) / span_s
-            if feed is not None:
-                feed.rates.observe(now_s, sent_bps=self.sent_bps, loss=line.loss)
+            if feed is not None and not feed.told_of_arrivals:
+                feed.observe(LineState(self.sent_bps, line.loss))
         self._before = now_s, line
 
 

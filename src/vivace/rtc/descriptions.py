@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
 from aiortc.sdp import SessionDescription
+
+from vivace.rtc.seams import TRANSPORT_CC, TRANSPORT_NUMBERS
 
 MAX_CANDIDATES = 64
 """Addresses tried of one side; a laptop with every network there is offers a dozen."""
@@ -26,6 +29,31 @@ def check_sections(sdp: str) -> None:
     for group in description.group:
         if group.semantic == "BUNDLE" and not set(map(str, group.items)) <= set(names):
             raise ValueError(f"a bundle of {group.items}, where the sections are {names}")
+
+
+def transport_numbers(sdp: str) -> dict[str, int]:
+    """Return the video sections that speak transport-wide congestion control, with the id of its header extension."""
+    found = {}
+    for section in SessionDescription.parse(sdp).media:
+        if any(feedback.type == TRANSPORT_CC for codec in section.rtp.codecs for feedback in codec.rtcpFeedback):
+            for extension in section.rtp.headerExtensions:
+                if section.kind == "video" and extension.uri == TRANSPORT_NUMBERS:
+                    found[section.rtp.muxId] = extension.id
+    return found
+
+
+def offer_transport_numbers(sdp: str) -> str:
+    """Return an offer that speaks transport-wide congestion control too, which aiortc's does not."""
+    description = SessionDescription.parse(sdp)
+    for section in description.media:
+        if section.kind == "video":
+            unused = max((extension.id for extension in section.rtp.headerExtensions), default=0) + 1
+            extension = RTCRtpHeaderExtensionParameters(id=unused, uri=TRANSPORT_NUMBERS)
+            section.rtp.headerExtensions.append(extension)
+            for codec in section.rtp.codecs:
+                if codec.rtcpFeedback:
+                    codec.rtcpFeedback.append(RTCRtcpFeedback(type=TRANSPORT_CC))
+    return str(description)
 
 
 def usable_candidates(sdp: str) -> str:

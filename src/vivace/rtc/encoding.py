@@ -32,6 +32,8 @@ BUFFER_S = 0.4
 """Rate control may even out so much: what a keyframe adds must be through before anybody notices."""
 KEYFRAME_S = 20.0
 """Keyframes come when they are asked for; these are for receivers that never ask."""
+MAX_SLOWER, MAX_FASTER = 1.5, 1.25
+"""Pictures may come by so much slower or faster than an encoder was opened for."""
 BUSY_AREA_PX = 640 * 640
 """Above this the encoder gets a second thread."""
 
@@ -71,7 +73,16 @@ class LiveEncoder:
         self.codec = codec
         self.size = size
         self.bitrate_bps = bitrate_bps
+        self._fps = fps
         self._context = _open(codec, size, bitrate_bps, fps)
+
+    def suits(self, fps: float) -> bool:
+        """Tell whether pictures that come at `fps` get about the bitrate.
+
+        x264 without delay counts pictures and does not look at their times: at a third of the fps that it was opened
+        for, it gives a third of the bitrate.
+        """
+        return self.codec != "H264" or self._fps / MAX_SLOWER <= fps <= self._fps * MAX_FASTER
 
     def encode(self, picture: av.VideoFrame, pts: int, *, keyframe: bool = False) -> VideoPacket | None:
         """Return the packet of a picture, `pts` being its time in 1/90000 s.

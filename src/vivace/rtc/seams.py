@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -15,8 +16,9 @@ from aioice import stun
 from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
 from aiortc.rtcrtpreceiver import NackGenerator
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RTCP_RTPFB, HeaderExtensions, HeaderExtensionsMap, RtpPacket, is_rtcp, pack_rtcp_packet
 
 OnEstimate = Callable[[int], None]
 """Called with the bitrate that a receiver believes its line can carry, bit/s."""
@@ -26,6 +28,12 @@ _REQUESTS = "_RTCRtpReceiver__nack_generator"
 _SOURCES = "_RTCRtpReceiver__remote_streams"
 _WINDOW = "_advertised_rwnd"
 _RECEIVER_CODECS = "_RTCRtpReceiver__codecs"
+_REMB = "_RTCRtpReceiver__remote_bitrate_estimator"
+_REPORTER = "_RTCRtpReceiver__rtcp_ssrc"
+_TAKE_RTP = "_handle_rtp_packet"
+_TAKE_RTCP = "_handle_rtcp_data"
+_SEND = "_send_rtp"
+_SENDER_EXTENSIONS = "_RTCRtpSender__rtp_header_extensions_map"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _SEND_KEYFRAME = "_send_keyframe"
@@ -115,6 +123,113 @@ def prefer_codecs(transceiver: RTCRtpTransceiver, order: Sequence[str]) -> None:
 def possible_direction(transceiver: RTCRtpTransceiver) -> str:
     """Return what the offer lets us do, e.g. `recvonly` where the other side only sends."""
     return str(transceiver._offerDirection)
+
+
+TRANSPORT_CC = "transport-cc"
+"""The RTCP feedback that tells when packets arrived."""
+TRANSPORT_NUMBERS = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+"""The header extension that numbers packets for it."""
+_TRANSPORT_CC_FORMAT = 15
+
+
+def agree_on_transport_cc(transceiver: RTCRtpTransceiver, extension_id: int) -> None:
+    """Number packets and tell when they arrived, both ways, as the other side does; after its description is taken.
+
+    aiortc speaks REMB only: its estimate follows what arrives, and where both are spoken it holds a browser's down.
+    """
+    numbers = RTCRtpHeaderExtensionParameters(id=extension_id, uri=TRANSPORT_NUMBERS)
+    transceiver._headerExtensions = [*transceiver._headerExtensions, numbers]
+    for codec in transceiver._codecs:
+        if codec.rtcpFeedback:
+            kept = [feedback for feedback in codec.rtcpFeedback if feedback.type != "goog-remb"]
+            codec.rtcpFeedback = [*kept, RTCRtcpFeedback(type=TRANSPORT_CC)]
+    _replace(transceiver.receiver, _REMB, None)
+
+
+def propose_start_bitrate(transceiver: RTCRtpTransceiver, bitrate_bps: int) -> None:
+    """Let a browser begin to send at a bitrate; in our answer, after the offer is taken.
+
+    Those of Google's making begin at 300 kbit/s otherwise, make pictures small for it, and do not make them large again
+    where much happens in them.
+    """
+    for codec in transceiver._codecs:
+        if codec.rtcpFeedback:
+            codec.parameters["x-google-start-bitrate"] = bitrate_bps // 1000
+
+
+def speaks_transport_cc(transceiver: RTCRtpTransceiver) -> bool:
+    """Tell whether `agree_on_transport_cc` was called."""
+    return any(extension.uri == TRANSPORT_NUMBERS for extension in transceiver._headerExtensions)
+
+
+def on_arrival(receiver: RTCRtpReceiver, callback: Callable[[int, int], None]) -> None:
+    """Call `callback` with the transport-wide number and the source (SSRC) of every packet that has a number."""
+    take = getattr(receiver, _TAKE_RTP)
+
+    async def note_and_take(packet: RtpPacket, arrival_time_ms: int) -> None:
+        if (number := packet.extensions.transport_sequence_number) is not None:
+            callback(number, packet.ssrc)
+        await take(packet, arrival_time_ms=arrival_time_ms)
+
+    _replace(receiver, _TAKE_RTP, note_and_take)
+
+
+async def send_arrivals(receiver: RTCRtpReceiver, ssrc: int, fci: bytes) -> None:
+    """Send a report of arrivals, one source of the packets being `ssrc`."""
+    payload = struct.pack("!LL", getattr(receiver, _REPORTER), ssrc) + fci
+    with suppress(ConnectionError):  # it is being closed
+        await getattr(receiver.transport, _SEND)(pack_rtcp_packet(RTCP_RTPFB, _TRANSPORT_CC_FORMAT, payload))
+
+
+class _Numbering(HeaderExtensionsMap):
+    """Writes header extensions as `agreed` does, with a transport-wide number in each."""
+
+    def __init__(self, agreed: HeaderExtensionsMap) -> None:
+        super().__init__()
+        self.number = 0
+        self._agreed = agreed
+
+    def configure(self, parameters: Any) -> None:
+        self._agreed.configure(parameters)
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        self.number = (self.number + 1) & 0xFFFF
+        values.transport_sequence_number = self.number
+        return self._agreed.set(values)
+
+
+def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) -> None:
+    """Number the packets of a sender, and call `on_sent` with number and size in bytes of each; retransmitted ones too.
+
+    The sender has to be the only one of its transport.
+    """
+    numbering = _Numbering(getattr(sender, _SENDER_EXTENSIONS))
+    _replace(sender, _SENDER_EXTENSIONS, numbering)
+    send = getattr(sender.transport, _SEND)
+
+    async def note_and_send(data: bytes) -> None:
+        if not is_rtcp(data):
+            on_sent(numbering.number, len(data))  # aiortc sends a packet at once when it has written it
+        await send(data)
+
+    _replace(sender.transport, _SEND, note_and_send)
+
+
+def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
+    """Call `callback` with the FCI of every report of arrivals that a DTLS transport receives."""
+    take = getattr(transport, _TAKE_RTCP)
+
+    async def look_and_take(data: bytes) -> None:
+        at = 0
+        while at + 12 <= len(data):
+            first, kind, words = struct.unpack_from("!BBH", data, at)
+            end = at + 4 * (words + 1)
+            if kind == RTCP_RTPFB and first & 0x1F == _TRANSPORT_CC_FORMAT:
+                callback(data[at + 12 : end])
+            at = end
+        await take(data)
+
+    _replace(transport, _TAKE_RTCP, look_and_take)
 
 
 def payload_of(packet: RtpPacket) -> bytes:

@@ -27,8 +27,10 @@ class NetworkReport:
     """Share of packets, 0 to 1."""
     bitrate_kbps: float | None = None
     """Sent."""
+    wanted_kbps: float | None = None
+    """What pictures would take, if they are busy."""
     available_kbps: float | None = None
-    """What the receiver says it could take."""
+    """What the line carried when it was too full; None while it carries all."""
 
 
 def session_stats(
@@ -87,9 +89,9 @@ def limiting(
         ),
         (SMOOTH_FPS / fps_in if fps_in < SMOOTH_FPS * 0.95 else 0.0, "camera", _camera(fps_in)),
     ]
-    if network.available_kbps is not None and network.bitrate_kbps:
+    if network.available_kbps is not None and network.wanted_kbps:
         text = f"The network carries only {network.available_kbps:.0f} kbit/s to you."
-        causes.append((network.bitrate_kbps / max(1.0, network.available_kbps), "network", text))
+        causes.append((network.wanted_kbps / max(1.0, network.available_kbps), "network", text))
     severity, limit, text = max(causes, key=lambda cause: cause[0])
     if severity <= 1.0:
         return "none", "Nothing holds the picture back."

@@ -14,6 +14,7 @@ from rtc_loopback import FakeSession, connected, next_picture, peer_factory, pla
 from vivace.client.rtc import RtcSession
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.messages import Controls, Ping, Pong, Update
+from vivace.rtc.rates import START_BPS
 
 
 @pytest.fixture(autouse=True)
@@ -323,5 +324,46 @@ def test_a_client_that_leaves_is_noticed() -> None:
                     await asyncio.sleep(0.02)
             await pair.peer.close()
             assert pair.session.attached == 0
+
+    run(scene)
+
+
+def test_both_ends_tell_each_other_when_packets_arrive() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pictures = pair.client.pictures()
+            feeds = [pair.client._feed, pair.peer._feed]
+            number = 0
+            while not all(feed is not None and feed.told_of_arrivals for feed in feeds):
+                pair.client.publish(plain(number % 200))
+                await next_picture(pictures)
+                number += 1
+
+    run(scene)
+
+
+def test_who_does_not_speak_of_arrivals_is_told_an_estimate() -> None:
+    async def scene() -> None:
+        async with connected(through=lambda sdp: sdp.replace("transport-cc", "no-such-thing")) as pair:
+            pair.client.publish(plain(100))
+            await next_picture(pair.client.pictures())
+            answer = pair.peer._connection.localDescription.sdp
+            assert "goog-remb" in answer
+            assert "transport-cc" not in answer
+            assert pair.peer._feed is not None
+            assert not pair.peer._feed.told_of_arrivals
+
+    run(scene)
+
+
+def test_a_browser_is_answered_with_reports_of_arrivals_instead_of_an_estimate_and_with_where_to_begin() -> None:
+    async def scene() -> None:
+        answers: list[str] = []
+        async with connected(back=lambda sdp: answers.append(sdp) or sdp):  # type: ignore[func-returns-value]
+            (answer,) = answers
+            assert "transport-cc" in answer
+            assert "transport-wide-cc" in answer
+            assert "goog-remb" not in answer
+            assert f"x-google-start-bitrate={START_BPS // 1000}" in answer
 
     run(scene)

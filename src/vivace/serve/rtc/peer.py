@@ -30,7 +30,8 @@ from vivace.rtc.connection import (
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.intake import Arrival, Intake
-from vivace.rtc.seams import possible_direction, prefer_codecs
+from vivace.rtc.rates import START_BPS
+from vivace.rtc.seams import possible_direction, prefer_codecs, propose_start_bitrate, speaks_transport_cc
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.channel import ControlChannel, send_note
@@ -184,7 +185,7 @@ class Peer:
         if viewer is not None:
             self._broadcast = self._open_broadcast()
             self._feed = self._broadcast.attach(codec_to_send(viewer))
-            self._feed.connect(viewer.sender)
+            self._feed.connect(viewer)
         await connection.setLocalDescription()
         if self.closed:
             raise SessionClosedError(f"the connection was closed while it was made: {self.closed_reason}")
@@ -243,6 +244,8 @@ class Peer:
             transceiver.direction = _DIRECTION[takes, gives]
             if takes or gives:
                 prefer_codecs(transceiver, CODECS)
+            if takes and speaks_transport_cc(transceiver):
+                propose_start_bitrate(transceiver, START_BPS)
         if self.role == "publish" and publisher is None:
             raise UsageError("the offer sends no video; offer one with sendonly or sendrecv, in H.264 or VP8")
         if self.role == "play" and viewer is None:
@@ -322,13 +325,14 @@ class Peer:
         return self._feed is not None and self._feed.sent_packets > sent_packets
 
     def _report(self, feed: Feed) -> None:
-        estimate_bps = feed.rates.estimate_bps
+        rates = feed.rates
         self.session.report_network(
             NetworkReport(
                 rtt_ms=self._rtt_ms,
                 loss=self._loss,
                 bitrate_kbps=self._watch.sent_bps / 1000,
-                available_kbps=None if estimate_bps is None else estimate_bps / 1000,
+                wanted_kbps=rates.full_bps / 1000,
+                available_kbps=None if rates.rung == 0 or rates.carried_bps is None else rates.carried_bps / 1000,
             )
         )
 
