@@ -8,14 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
+from vivace.bench.systems.system import Clock
 from vivace.media import open_source
 from vivace.media.frame import Frame, Rgb
 from vivace.media.source import Source, SourceInfo
 
 SCENE = "city"
 LOOP_FRAMES = 48
-
-Clock = Callable[[], float]
 
 
 def render_loop(size: tuple[int, int], frames: int = LOOP_FRAMES, seed: int = 0) -> list[Rgb]:

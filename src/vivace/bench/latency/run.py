@@ -10,9 +10,8 @@ from threading import Event, Thread
 from vivace.bench.inputs.loops import Camera
 from vivace.bench.job import Found, Job, Report
 from vivace.bench.latency.take import Script, Shown, Take, figures, script_of, series
-from vivace.bench.systems.system import LiveSystem, Runner
+from vivace.bench.systems.system import Clock, LiveSystem, Runner
 
-Clock = Callable[[], float]
 Wait = Callable[[float], object]
 
 

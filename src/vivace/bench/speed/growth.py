@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import resident_mib
 from vivace.bench.speed.run import check_frames, cpu_ms, request_of, throttled
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, percentile, trend
-from vivace.bench.systems.system import Runner
+from vivace.bench.systems.system import Clock, Runner
 
 EARLY_FRAME = 100
 """Where the comparison begins."""
@@ -27,8 +27,6 @@ MIN_FRAMES = EARLY_FRAME + 20 * STRETCHES
 QUIET_SHARE = 5
 """Per cent of the frames of a stretch that are at most as dear as its cost."""
 MEMORY_EVERY = 20
-
-Clock = Callable[[], float]
 
 
 def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Clock = cpu_ms) -> Found:

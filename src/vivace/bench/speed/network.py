@@ -16,7 +16,7 @@ from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.run import request_of
 from vivace.bench.speed.sessions import Session
 from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_values
-from vivace.bench.systems.system import LiveSystem, Request
+from vivace.bench.systems.system import Clock, LiveSystem, Request
 from vivace.errors import UsageError
 from vivace.media.frame import Rgb
 
@@ -44,8 +44,6 @@ LEAST_TURNS = 4
 """Of each form, however long they take."""
 PLAIN_WARMUP_STEPS = 2
 """Beside the lag; the plain form has nothing to compile, and its steps cost the same from the first."""
-
-Clock = Callable[[], float]
 
 
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vivace.bench.job import Found, Job, Report
 from vivace.bench.speed.memory import peak_resident_mib, resident_mib
 from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, over_blocks, percentile_values
-from vivace.bench.systems.system import Request, Runner, soft_mask
+from vivace.bench.systems.system import Clock, Request, Runner, soft_mask
 from vivace.errors import StepError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ LEAST_FRAMES = 10
 OVERHEAD = "overhead_ms_per_frame"
 PROGRESS_S = 0.2
 
-Clock = Callable[[], float]
 Watch = Callable[[int], None]
 """Called with the number of frames that have come out."""
 Counters = dict[str, Callable[[], float]]

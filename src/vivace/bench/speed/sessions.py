@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vivace.bench.inputs.loops import render_loop, there_and_back
-from vivace.bench.systems.system import Request
+from vivace.bench.systems.system import Clock, Request
 from vivace.errors import CapacityError
 from vivace.media.frame import Rgb
 from vivace.models.base import Chunk, StreamModel
@@ -24,8 +24,6 @@ SHARE = 0.99
 """Share of pictures that must be in time."""
 MAX_SESSIONS = 256
 WARMUP_STEPS = 5
-
-Clock = Callable[[], float]
 
 
 class Session:
