@@ -101,8 +101,8 @@ class PictureConverter:
             # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
             rgb, alpha = over_black(_oriented(self._pixels(frame, stored, self._turned(upright)), self._orientation))
             return Picture(cover(rgb, wanted), None if alpha is None else cover_alpha(alpha, wanted))
-        # Cut after it is scaled, unlike in `cover`: no decoder's planes can be cut, and colours and size in one pass take
-        # a quarter to four fifths of the time of two.
+        # Cut after it is scaled, unlike in `cover`: planes of a decoder cannot be cut, and one pass over colours and
+        # size takes a quarter to four fifths of the time of two.
         return over_black(
             crop(_oriented(self._pixels(frame, stored, self._turned(covering)), self._orientation), wanted)
         )
