@@ -53,6 +53,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A program with kinds of its own, and registries that forget them."""
     program = ModuleType("a_program")
     program.Flat, program.Wall, program.unplugged = Flat, Wall, "plug the wall in".strip  # type: ignore[attr-defined]
+    program.broken = lambda: 1 / 0  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_program", program)
     for registry in (SOURCES, SINKS):
         monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
@@ -103,6 +104,11 @@ def test_what_this_machine_lacks_is_said_and_nothing_is_opened() -> None:
         open_sink("wall")
     check = check_outputs()
     assert (check.state, "wall: plug the wall in" in check.remedy) == ("limited", True)
+    for lacking in ("a_program:broken", "a_program:nowhere", "nowhere:lacking"):
+        SINKS.add(replace(WALL, lacking=lacking))
+        assert "wall: what it needs cannot be told (" in check_outputs().remedy
+        with pytest.raises(SinkUnsupportedError, match="what it needs cannot be told"):
+            open_sink("wall")
 
 
 @pytest.mark.usefixtures("program")

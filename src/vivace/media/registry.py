@@ -54,7 +54,12 @@ class Kind:
 
     def is_available(self) -> tuple[bool, str]:
         """Return whether it can be opened here, and if not, why and what to do; may take a moment."""
-        reason: str = self.function(self.lacking)() if self.opener and self.lacking else self.lacking
+        reason = self.lacking
+        if self.opener and self.lacking:
+            try:
+                reason = self.function(self.lacking)()
+            except Exception as error:  # noqa: BLE001  (another's package may fail in any way; it is the reason then)
+                reason = f"what it needs cannot be told ({error})"
         return not reason, reason
 
     def function(self, reference: str) -> Callable[..., Any]:

@@ -359,6 +359,7 @@ class LiveSession:
             session_stats(
                 self.account,
                 self._network,
+                time_s=self._clock() - self.created_s,
                 effort=None if processor is None else processor.deadline.effort,
                 recording=None if recording is None else recording.name,
             )

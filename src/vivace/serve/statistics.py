@@ -34,13 +34,13 @@ class NetworkReport:
 
 
 def session_stats(
-    account: Account, network: NetworkReport, *, effort: float | None, recording: str | None
+    account: Account, network: NetworkReport, *, time_s: float, effort: float | None, recording: str | None
 ) -> messages.Stats:
-    """Return the last seconds of a session as a message."""
+    """Return the last seconds of a session, which has gone on for `time_s`, as a message."""
     lately = account.lately()
     limit, text = limiting(lately.fps_in, lately.fps_out, lately.late_share, effort, network)
     return messages.Stats(
-        time_s=account.age_s(),
+        time_s=time_s,
         frame_index=max(0, account.frame_index),
         fps_in=lately.fps_in,
         fps_out=lately.fps_out,

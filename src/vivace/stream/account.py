@@ -241,7 +241,6 @@ class Account(ProcessorObserver):
         stages = (*stages[:-1], "finish", stages[-1]) if finishes else stages
         self._clock = clock
         self._lock = RLock()
-        self._opened_s = clock()
         self._drops: Counter[str] = Counter()
         self.frame_index = -1
         """Of the newest output frame."""
@@ -428,10 +427,6 @@ class Account(ProcessorObserver):
         """Frames let go of so far, by reason."""
         with self._lock:
             return self._drops.copy()
-
-    def age_s(self) -> float:
-        """Return for how long there has been an account."""
-        return self._clock() - self._opened_s
 
     def totals(self) -> dict[str, Histogram]:
         """Return all times of the stages so far, and of latency as `server`."""
