@@ -334,6 +334,24 @@ def test_a_session_may_open_with_it_over_http(served: Running) -> None:
     assert (answer.status_code, "look cannot be read" in answer.json()["message"]) == (422, True)
 
 
+def test_a_picture_beyond_a_messages_limit_is_refused_in_one_sentence_and_the_session_goes_on(served: Running) -> None:
+    opened = served.client.post("/v1/sessions", json={}).json()
+    with served.control(opened) as socket:
+        for number, given in enumerate(("x" * (messages.MAX_PICTURE_CHARS + 1), [1], sent(PICTURE))):
+            update = {"type": "update", "id": str(number), "controls": {"options": {"look": given}}}
+            socket.send_text(json.dumps(update))
+        answers: dict[str, dict[str, Any]] = {}
+        while len(answers) < 3:
+            answer = json.loads(socket.receive_text())
+            if answer.get("id"):
+                answers[answer["id"]] = answer
+    assert answers["0"]["message"] == "update.controls.options.look.str: String should have at most 4194304 characters"
+    assert answers["1"]["message"].startswith(
+        "update.controls.options.look: give a number, true or false, text, or null"
+    )
+    assert answers["2"]["accepted"]
+
+
 def test_shown_on_the_command_line(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "show", profile]) == 0
     told = " ".join(capsys.readouterr().out.split())

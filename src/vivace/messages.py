@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
 
 PROTOCOL_VERSION = 1
 
@@ -20,7 +20,19 @@ MAX_PICTURE_CHARS = 4 * 1024 * 1024
 MAX_ID_CHARS = 64
 """Of what a client calls a message, to find its answer."""
 OptionName = Annotated[str, Field(max_length=100)]
-OptionValue = StrictBool | StrictFloat | StrictInt | Annotated[StrictStr, Field(max_length=MAX_PICTURE_CHARS)]
+OptionValue = Annotated[
+    Annotated[StrictBool, Tag("bool")]
+    | Annotated[StrictFloat, Tag("float")]
+    | Annotated[StrictInt, Tag("int")]
+    | Annotated[StrictStr, Field(max_length=MAX_PICTURE_CHARS), Tag("str")]
+    | Annotated[None, Tag("NoneType")],
+    # By its type, so that a mistake is told once and not for each of them.
+    Discriminator(
+        lambda value: type(value).__name__,
+        custom_error_type="option",
+        custom_error_message="give a number, true or false, text, or null for the default",
+    ),
+]
 
 
 class _Message(BaseModel):
@@ -44,7 +56,7 @@ class Controls(_Message):
     """A picture as a `data:image/png;base64,…` address: white may change, black stays the source. Empty text: none."""
     size: Annotated[tuple[int, int], Field()] | None = None
     """Output `(width, height)`, px."""
-    options: Annotated[dict[OptionName, OptionValue | None], Field(max_length=MAX_OPTIONS)] | None = None
+    options: Annotated[dict[OptionName, OptionValue], Field(max_length=MAX_OPTIONS)] | None = None
     """Controls of the model's own by name, merged into those set before: numbers, true and false, text, pictures as
     PNG, JPEG or WebP in a `data:` address; null is a control's default, as an empty text is for a picture."""
     events: Annotated[list[OptionName], Field(max_length=MAX_OPTIONS)] | None = None

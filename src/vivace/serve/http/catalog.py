@@ -81,27 +81,15 @@ async def config(request: Request) -> dict[str, Any]:
 
 def _model(name: str, profile_name: str, model: StreamModel[Any] | None) -> dict[str, Any]:
     """Return a model as the API shows it; one that nobody has used yet is not loaded and has no spec."""
-    if model is None:
-        profile = describe(profile_name)
-        about = {key: getattr(profile, key) for key in ("family", "summary", "licence")}
-        return {
-            "name": name,
-            **about,
-            "loaded": False,
-            "spec": None,
-            "styles": [],
-            "runtime": None,
-            "options": options_schema(None),
-        }
-    spec = model.spec
-    about = {key: getattr(spec, key) for key in ("family", "summary", "licence")}
+    spec = None if model is None else model.spec
+    shown = spec or describe(profile_name)
     return {
         "name": name,
-        **about,
-        "loaded": True,
-        "spec": asdict(spec),
-        "styles": list(spec.styles),
-        "runtime": asdict(model.runtime),
+        **{key: getattr(shown, key) for key in ("family", "summary", "licence")},
+        "loaded": model is not None,
+        "spec": spec and asdict(spec),
+        "styles": list(spec.styles) if spec else [],
+        "runtime": model and asdict(model.runtime),
         "options": options_schema(spec),
     }
 
