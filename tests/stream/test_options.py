@@ -108,6 +108,8 @@ def test_typed_values_are_what_their_controls_hold():
         {"kind": "image", "default": "look.png"},
         {"kind": "event", "default": True},
         {"high": float("inf")},
+        {"low": 2.0},
+        {"kind": "choice"},
         {"kind": "choice", "default": "warm", "choices": "warm"},
     ],
 )

@@ -288,9 +288,14 @@ def is_animated(path: Path) -> bool:
     """Tell whether a picture file holds several frames, in which case it is read as a video."""
     try:
         with Image.open(path) as image:
-            return bool(getattr(image, "is_animated", False)) and image.format in ("PNG", "WEBP", "GIF")
+            return moves(image)
     except DAMAGED:
         return False
+
+
+def moves(image: Image.Image) -> bool:
+    """Tell whether an opened picture is one of several in time; other files hold previews, or pages."""
+    return bool(getattr(image, "is_animated", False)) and image.format in ("PNG", "WEBP", "GIF")
 
 
 def _find(path: Path) -> list[Path]:

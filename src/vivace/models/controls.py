@@ -73,8 +73,8 @@ class ControlSpec:
             raise ValueError(f"control {self.name}: an event happens at a frame, so its scope cannot be {self.scope!r}")
         if self.scope == "model" and (self.kind in PICTURES or self.encoded):
             raise ValueError(f"control {self.name}: a picture that a model is loaded with is one of its files")
-        bounded = self.kind != "number" or math.isfinite(self.high - self.low)
-        listed = self.kind != "choice" or not isinstance(self.choices, str)
+        bounded = self.kind != "number" or 0 <= self.high - self.low < math.inf
+        listed = self.kind != "choice" or (bool(self.choices) and not isinstance(self.choices, str))
         try:
             if not (bounded and listed):
                 raise ControlError

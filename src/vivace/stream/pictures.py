@@ -106,7 +106,7 @@ def _decode(
 ) -> NDArray[np.uint8]:
     from PIL import Image
 
-    from vivace.media.images import DAMAGED, upright
+    from vivace.media.images import DAMAGED, moves, upright
 
     what = f"{control.name}{name}"
     if (size := file.seek(0, io.SEEK_END)) > MAX_BYTES:
@@ -116,8 +116,8 @@ def _decode(
         with Image.open(file, formats=formats) as image:
             if image.width * image.height > max_px:
                 raise ControlError(f"{what} is {image.width}x{image.height} px; at most {max_px:,} pixels are taken")
-            if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "TIFF":
-                raise ControlError(f"{what} moves, in {frames} pictures; give one that stands still")
+            if moves(image):
+                raise ControlError(f"{what} moves; give a picture that stands still")
             rgb = upright(image).rgb
     except DAMAGED as error:
         known = ", ".join(formats)

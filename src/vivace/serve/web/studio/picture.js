@@ -18,7 +18,7 @@ export function pictureArea(id, label, schema, send) {
     shown.hidden = remove.hidden = !url;
     if (url) shown.src = url;
     else shown.removeAttribute("src");
-    words.textContent = url ? "Drop another, or choose" : `Drop a ${schema.kind === "mask" ? "mask" : "picture"}, or choose`;
+    words.textContent = url ? "Choose or drop another" : `Choose or drop a ${schema.kind === "mask" ? "mask" : "picture"}`;
   };
   let taken = null;
   const give = async (url) => {
