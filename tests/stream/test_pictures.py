@@ -173,10 +173,10 @@ def test_what_is_no_picture_is_refused_with_the_reason(control: ControlSpec, dat
 
 
 def test_a_photograph_with_a_preview_or_a_page_after_it_is_a_picture() -> None:
-    smooth, other = (Image.fromarray(np.full((16, 16, 3), value, np.uint8)) for value in (200, 50))
     for kind in ("MPO", "TIFF"):
+        first, second = (Image.fromarray(np.full((16, 16, 3), value, np.uint8)) for value in (200, 50))
         file = io.BytesIO()
-        smooth.copy().save(file, kind, save_all=True, append_images=[other])
+        first.save(file, kind, save_all=True, append_images=[second])
         found = read_picture(LOOK, file.getvalue())
         assert deviation(found, np.full((16, 16, 3), 200), scale=255.0) < 0.03, kind
 
