@@ -139,7 +139,13 @@ def test_a_damaged_report_is_refused_or_read_and_nothing_else() -> None:
             told = read_report(source.randbytes(source.randrange(64)))
         except ValueError:
             continue
-        assert len(told) <= 0xFFFF
+        assert len(told) <= MAX_COVERED
+
+
+def test_a_few_bytes_that_stand_for_very_many_packets_are_refused() -> None:
+    runs = b"\x1f\xff" * 8
+    with pytest.raises(ValueError, match="65535 packets"):
+        read_report(bytes.fromhex("0000 ffff 000000 00") + runs)
 
 
 @pytest.mark.parametrize(("number", "near", "expected"), [(5, 3, 5), (0, 0xFFFF, 0x10000), (0xFFFF, 0x10000, 0xFFFF)])

@@ -108,10 +108,12 @@ def read_report(fci: bytes) -> list[tuple[int, float | None]]:
     """Return the packets that a report covers: sequence number, and time of arrival in s modulo `PERIOD_S` if it came.
 
     Raises:
-        ValueError: it is cut short.
+        ValueError: it is cut short, or covers more than anybody sends between two reports.
     """
     try:
         first, count, times = unpack_from("!HHI", fci)
+        if count > MAX_COVERED:
+            raise ValueError(f"a transport-wide report covers {count} packets, more than {MAX_COVERED}")
         at = 8
         symbols: list[int] = []
         while len(symbols) < count:
