@@ -82,6 +82,18 @@ def test_make_targets_in_documents_exist(path: Path) -> None:
         assert set(re.findall(r"^make ([a-z]+)", "".join(block), re.MULTILINE)) <= targets
 
 
+def test_the_map_is_wrapped_and_names_what_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    assert [line for line in text.splitlines() if len(line) > 120] == []
+    package = ROOT / "src" / "vivace"
+    shown = set(re.findall(r"^[a-z ]{11}([a-z0-9_]+(?:/|\.py))  ", text, re.MULTILINE))
+    there = {path.name for path in package.glob("*.py")} | {f"{path.parent.name}/" for path in package.glob("*/*.py")}
+    assert shown >= there - {"__init__.py", "__main__.py", "demo.py", "doctor.py"}, "a room that the map does not show"
+    named = set(re.findall(r"`((?:[a-z0-9_]+/)+[a-z0-9_]*(?:\.py)?)", text))
+    homes = (ROOT, package, *(path for path in package.iterdir() if path.is_dir()))
+    assert [path for path in named if not any((home / path).exists() for home in homes)] == []
+
+
 def test_every_decision_is_in_the_list() -> None:
     index = (ROOT / "decisions" / "README.md").read_text("utf-8")
     for record in (ROOT / "decisions").glob("0*.md"):

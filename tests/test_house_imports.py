@@ -15,12 +15,8 @@ SRC = Path(__file__).parents[1] / "src"
 
 # What each room may import from the others. A room may always import itself.
 ARROWS: dict[str, set[str]] = {
-    "vivace": {
-        "errors",
-        "media",
-        "models",
-        "stream",
-    },  # media's registry, told of the scenes; the rest for type checkers; at run time through __getattr__
+    # media's registry is told of the scenes; the rest is for type checkers, at run time through __getattr__
+    "vivace": {"errors", "media", "models", "stream"},
     "redaction": set(),
     "errors": {"redaction"},
     "checks": {"errors", "redaction"},
