@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
 from vivace.media.clock import Clock
@@ -273,15 +273,33 @@ def load_picture(path: Path) -> Picture:
 
 
 def upright(stored: Image.Image) -> Picture:
-    """Return an opened picture, upright. Raises what Pillow raises."""
+    """Return an opened picture, upright, its colours those of sRGB. Raises what Pillow raises."""
     image = ImageOps.exif_transpose(stored)
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit greys; Pillow would clip them.
         grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
         return Picture(np.repeat(grey[..., None], 3, axis=2))
-    if image.has_transparency_data:
-        return over_black(np.asarray(image.convert("RGBA")))
-    return Picture(cast(Rgb, np.asarray(image.convert("RGB"))))
+    profile = stored.info.get("icc_profile")
+    has_alpha = image.has_transparency_data
+    if image.mode != "CMYK" or not profile:
+        image = image.convert("RGBA" if has_alpha else "RGB")
+    if profile:
+        image = _in_srgb(image, profile)
+    return over_black(np.asarray(image)) if has_alpha else Picture(cast(Rgb, np.asarray(image)))
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert from an ICC profile; one that is damaged or for another kind of picture counts as sRGB, as elsewhere."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        stored = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(stored):
+            return image.convert(mode)
+        srgb = ImageCms.createProfile("sRGB")
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        return cast(Image.Image, ImageCms.profileToProfile(image, stored, srgb, intent, outputMode=mode))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image.convert(mode)
 
 
 def is_animated(path: Path) -> bool:

@@ -12,6 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from vivace.media.clock import exact
+from vivace.media.colour import ColourMap, colour_map_for
 from vivace.media.convert import cover, cover_alpha, crop, interpolation_for
 from vivace.media.frame import Alpha, Frame, Rgb
 from vivace.media.size import Size, cover_size
@@ -19,8 +20,6 @@ from vivace.media.size import Size, cover_size
 _UNSPECIFIED_SPACE = 2
 _HD_HEIGHT_PX = 720
 """Pictures that do not say how they encode colour use BT.709 from this height and BT.601 below, as players assume."""
-
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 Warn = Callable[[str], None]
 """Is told, for people, what was wrong with the data."""
@@ -53,8 +52,8 @@ class PictureConverter:
 
     Sample aspect is undone by enlarging the short direction, so that no detail is lost; the display matrix turns and
     mirrors; alpha is laid over black. The first frame (or `size`) fixes the size delivered: later frames of another
-    size are scaled to cover it, with one warning. Colours and size change in one pass, so `size` is best what is needed
-    in the end; it may be set between frames, from any thread.
+    size are scaled to cover it, with one warning. Wider primaries and HDR become BT.709, and that is said. Colours and
+    size change in one pass, so `size` is best what is needed in the end; it may be set between frames, from any thread.
     """
 
     def __init__(
@@ -83,15 +82,20 @@ class PictureConverter:
         self._warn = warn or ignore
         self._unmarked_hd_is_bt709 = unmarked_hd_is_bt709
         self._scaler = VideoReformatter()
+        self._packer = VideoReformatter()
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
         self._has_alpha = False
+        self._colours: tuple[int, int] | None = None
+        self._colour_map: ColourMap | None = None
 
     def __call__(self, frame: av.VideoFrame) -> Picture:
         """Convert one frame to a picture of `size`."""
         stored = (frame.width, frame.height)
         if self._first is None or self._first != (stored, frame.format.name):
             self._meet(frame, stored)
+        if self._colours != (frame.color_primaries, frame.color_trc):
+            self._meet_colours(frame)
         self.source_size = upright = self._turned(self._display_size(stored))
         wanted = self.size
         if wanted is None:
@@ -111,8 +115,6 @@ class PictureConverter:
         if self._first is None:
             self._orientation = _orientation_of(frame)
             self.rotation_deg = _rotation_deg(self._orientation)
-            if transfer := _HDR_TRANSFERS.get(frame.color_trc):
-                self._warn(f"the video is HDR ({transfer}); it is shown without tone mapping, so it may look flat")
         elif self._first[0] != stored:
             self._warn(
                 f"the video changes size from {self._first[0][0]}x{self._first[0][1]} to {stored[0]}x{stored[1]}; "
@@ -121,6 +123,13 @@ class PictureConverter:
         self._first = (stored, frame.format.name)
         # A palette may hold transparent entries, which FFmpeg does not count as an alpha component.
         self._has_alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
+
+    def _meet_colours(self, frame: av.VideoFrame) -> None:
+        self._colours = (frame.color_primaries, frame.color_trc)
+        self._colour_map = colour_map_for(frame)
+        if self._colour_map is not None:
+            how = "tone mapped" if self._colour_map.hdr else "converted"
+            self._warn(f"the video's colours are {self._colour_map.name}; they are {how} to BT.709")
 
     def _display_size(self, stored: Size) -> Size:
         width, height = stored
@@ -140,16 +149,19 @@ class PictureConverter:
             and not frame.format.is_rgb
             and frame.height >= _HD_HEIGHT_PX
         )
+        packed = "rgba" if self._has_alpha else "rgb24"
         converted = self._scaler.reformat(
             frame,
             scaled[0],
             scaled[1],
-            "rgba" if self._has_alpha else "rgb24",
+            packed if self._colour_map is None else "gbrap16le" if self._has_alpha else "gbrp16le",
             src_colorspace=Colorspace.ITU709 if guess_hd else None,
             dst_color_range=ColorRange.JPEG,
             interpolation=interpolation_for(stored, scaled),
             threads=1,
         )
+        if self._colour_map is not None:
+            converted = self._packer.reformat(self._colour_map(converted), format=packed, threads=1)
         return np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
 
 
