@@ -106,14 +106,14 @@ def colour_map_for(frame: av.VideoFrame) -> ColourMap | None:
     transfer = int(frame.color_trc)
     primaries = _PRIMARIES.get(int(frame.color_primaries))
     if transfer in (_PQ, _HLG):
-        name, *wide = primaries or _PRIMARIES[9]
+        name, wide, white = primaries or _PRIMARIES[9]
         kind, light = ("PQ", _PQ_LIGHT) if transfer == _PQ else ("HLG", _HLG_LIGHT)
-        return ColourMap(f"HDR ({kind}, {name})", light, _to_bt709(*wide), _GAMMA_LEVEL, hdr=True)
+        return ColourMap(f"HDR ({kind}, {name})", light, _to_bt709(wide, white), _GAMMA_LEVEL, hdr=True)
     if primaries is None:
         return None
-    name, *wide = primaries
+    name, wide, white = primaries
     curves = (_SRGB_LIGHT, _SRGB_LEVEL) if transfer == _SRGB else (_GAMMA_LIGHT, _GAMMA_LEVEL)
-    return ColourMap(name, curves[0], _to_bt709(*wide), curves[1], hdr=False)
+    return ColourMap(name, curves[0], _to_bt709(wide, white), curves[1], hdr=False)
 
 
 def _to_bt709(primaries: tuple[tuple[float, float], ...], white: tuple[float, float]) -> NDArray[np.float64]:
