@@ -166,9 +166,11 @@ def test_frames_that_are_numbered_are_one_video_where_that_is_named(vivace_here:
 
 
 def test_a_photograph_larger_than_the_model_comes_out_smaller_and_that_is_said(
-    vivace_here: Vivace, monkeypatch: pytest.MonkeyPatch
+    vivace_here: Vivace, mini: model.MiniModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "SPEC", replace(model.SPEC, max_size=(96, 96)))
+    small = replace(model.SPEC, max_size=(96, 96))
+    monkeypatch.setattr(model, "SPEC", small)
+    monkeypatch.setattr(mini, "spec", small)
     photographs(a=(180, 120), b=(90, 66))
     done = vivace_here("run", "photos/*.jpg", "-p", "ink", "-o", "inks/")
     assert done.code == 0, done.err
