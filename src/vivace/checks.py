@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
+from typing import cast
 
 from vivace.errors import ControlError
 from vivace.redaction import redact_address
@@ -29,34 +30,21 @@ def brief(value: object) -> str:
     return f"of type {type(value).__name__}"
 
 
-def number_in(name: str, value: object, low: float, high: float, remedy: str) -> float:
-    """Return a finite real number within `[low, high]`.
+def number_in(name: str, value: object, low: float, high: float, remedy: str, *, whole: bool = False) -> float:
+    """Return a finite real number within `[low, high]`, as an exact `int` where it has to be `whole`.
 
     Raises:
         ControlError: anything else, NaN and booleans included; names the value and the remedy.
     """
+    kind = "whole number" if whole else "number"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ControlError(f"{name} is {brief(value)}, not a number; {remedy}")
-    try:
-        result = float(value)
-    except OverflowError:
-        result = math.inf
-    if not low <= result <= high:  # false for NaN too
+        raise ControlError(f"{name} is {brief(value)}, not a {kind}; {remedy}")
+    number = cast(float, value)
+    if not low <= number <= high:  # false for NaN too
         raise ControlError(f"{name} is {brief(value)}; {remedy}")
-    return result
-
-
-def whole_number_in(name: str, value: object, low: int, high: int, remedy: str) -> int:
-    """Return a whole number within `[low, high]`.
-
-    Raises:
-        ControlError: anything else, booleans included; names the value and the remedy.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ControlError(f"{name} is {brief(value)}, not a whole number; {remedy}")
-    if not low <= int(value) <= high:
-        raise ControlError(f"{name} is {brief(int(value))}; {remedy}")
-    return int(value)
+    if whole and int(number) != number:
+        raise ControlError(f"{name} is {brief(value)}, not a {kind}; {remedy}")
+    return int(number) if whole else float(number)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -69,7 +69,7 @@ async def test_controls_of_its_own_reach_the_model() -> None:
         ({"options": {"lora ink": None, "depth_every": 2}}, "shared_option", "leave it out"),
         ({"options": {"depth_evry": 2}}, "control", "did you mean 'depth_every'"),
         ({"options": {"depth_every": 2.5}}, "control", "not a whole number"),
-        ({"options": {"depth_every": True}}, "control", "depth_every is True, not a number"),
+        ({"options": {"depth_every": True}}, "control", "depth_every is True, not a whole number"),
         ({"events": ["lora ink"]}, "shared_option", "lora ink"),
         ({"events": ["depth_every"]}, "control", "fake has no event 'depth_every'; known: anchor"),
         ({"options": {"negative_prompt": "purple"}}, "unknown_prompt", "negative_prompt: no idea"),

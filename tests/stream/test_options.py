@@ -30,7 +30,7 @@ SPEC = MODEL.spec
         ({"depth_every": 0}, "^depth_every is 0; give a whole number, 1 to 8; the default is 1$"),
         ({"depth_every": 2.5}, "depth_every is 2.5, not a whole number; give a whole number, 1 to 8"),
         ({"depth_every": float("nan")}, "depth_every is nan"),
-        ({"depth_every": True}, "depth_every is True, not a number"),
+        ({"depth_every": True}, "depth_every is True, not a whole number"),
         ({"warp": "1"}, "warp is '1', not a number"),
         ({"follow": 1}, "^follow is 1; give true or false; the default is false$"),
         ({"follow": "on"}, "follow is 'on'; give true or false"),

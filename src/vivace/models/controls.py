@@ -118,10 +118,7 @@ class ControlSpec:
             ControlError: it is none, or the control holds a picture or nothing; names the value and the remedy.
         """
         if self.kind == "number":
-            number = number_in(self.name, value, self.low, self.high, self.remedy)
-            if self.whole and not number.is_integer():
-                raise ControlError(f"{self.name} is {brief(number)}, not a whole number; {self.remedy}")
-            return number
+            return number_in(self.name, value, self.low, self.high, self.remedy, whole=self.whole)
         if self.kind == "switch" and isinstance(value, bool):
             return value
         if self.kind == "text" and isinstance(value, str):

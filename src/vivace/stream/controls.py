@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import Any
 
-from vivace.checks import brief, nearest, whole_number_in
+from vivace.checks import brief, nearest, number_in
 from vivace.errors import ControlError
 from vivace.media.size import Size
 from vivace.models.base import Prompt, StreamModel
@@ -22,12 +22,11 @@ from vivace.stream.fit import check_size
 from vivace.stream.mask import MASK, Mask, open_mask
 from vivace.stream.options import check_events, check_options, check_text, known_prompt, merge_options
 
-MAX_SEED = 2**63 - 1
 OWN = by_name(
     (
         ControlSpec(name="prompt", kind="text", help="What the world should look like; empty shows the source."),
         ControlSpec(name="strength", help="0 is the source, 1 all painted."),
-        # A client counts to 2^53 - 1 exactly.
+        # JavaScript counts to 2^53 - 1 exactly.
         ControlSpec(
             name="seed", help="The same seed and source give the same pictures.", default=0, high=2**53 - 1, whole=True
         ),
@@ -203,19 +202,15 @@ def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: 
         return open_mask(value)
     if name == "strength" and value is None:
         return spec.default_strength
-    if name in ("seed", "crossfade_s") and value is None:
-        return OWN[name].default
-    if name in ("strength", "crossfade_s"):
-        return OWN[name].check(value)
-    if name == "seed":
-        return whole_number_in(name, value, 0, MAX_SEED, "give a whole number from 0 to 2^63 - 1")
+    if name in ("strength", "crossfade_s", "seed"):
+        return OWN[name].default if value is None else OWN[name].check(value)
     if name == "size":
         return None if value is None else check_size(value, spec)
     if name == "denoising_steps":
         if value is None:
             return spec.denoising_steps[0]
         choices = ", ".join(str(steps) for steps in spec.denoising_steps)
-        steps = whole_number_in(name, value, 1, 10**6, f"{spec.name} was trained for {choices}")
+        steps = number_in(name, value, 1, 10**6, f"{spec.name} was trained for {choices}", whole=True)
         if steps not in spec.denoising_steps:
             raise ControlError(f"denoising_steps is {steps}; {spec.name} was trained for {choices}")
         return steps
