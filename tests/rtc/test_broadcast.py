@@ -245,7 +245,7 @@ def test_a_full_line_is_given_nothing_until_what_waits_has_gone_and_then_a_keyfr
             await studio.show()
         assert await keys(full, 1) == [True]
         assert await keys(other, 3) == [False, False, False]
-        assert full.lane != other.lane
+        assert full.rendition != other.rendition
         await studio.broadcast.close()
 
     run(scene)

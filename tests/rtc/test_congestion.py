@@ -81,7 +81,7 @@ def send(line: Line, seconds: float, *, busy: Callable[[float], float] = lambda 
     frames = []
     later(0.0, "frame")
     later(0.0, "report")
-    lane = None
+    rendition = None
     while events and (now_s := events[0][0]) < seconds:
         _, _, kind, what = heapq.heappop(events)
         if kind == "arrival":
@@ -100,8 +100,10 @@ def send(line: Line, seconds: float, *, busy: Callable[[float], float] = lambda 
                 frames.append((now_s, feed.rates.bitrate_bps, 0))
                 continue
             bps = min(feed.rates.bitrate_bps, FULL_BPS * busy(now_s))
-            size = round(bps / 8 * (0.9 * BUFFER_S if feed.lane != lane else line.random.uniform(0.8, 1.2) / FPS))
-            lane = feed.lane
+            size = round(
+                bps / 8 * (0.9 * BUFFER_S if feed.rendition != rendition else line.random.uniform(0.8, 1.2) / FPS)
+            )
+            rendition = feed.rendition
             frames.append((now_s, feed.rates.bitrate_bps, size))
             for at in range(0, size, PACKET_BYTES):
                 number = (number + 1) & 0xFFFF

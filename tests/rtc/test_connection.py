@@ -27,7 +27,7 @@ def test_a_close_that_hangs_in_aiortc_ends_all_the_same(
             receiver._RTCRtpReceiver__rtcp_exited = asyncio.Event()
             await pair.peer.close()
             assert pair.peer.closed
-            assert not pair.peer._intake._thread.is_alive()
+            assert not pair.peer._decoder._thread.is_alive()
             assert receiver.transport.transport.state == "closed"
 
     run(scene)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from counting import count_conversions
 from vivace.errors import SessionClosedError
 from vivace.rtc.assemble import EncodedFrame, is_keyframe
+from vivace.rtc.decoding import MAX_WAITING, Arrival, LiveDecoder
 from vivace.rtc.encoding import CLOCK_HZ, CODECS, LiveEncoder, YuvConverter, full_bitrate
-from vivace.rtc.intake import MAX_WAITING, Arrival, Intake
 
 SIZE = (96, 64)
 
@@ -60,14 +60,14 @@ class Eye:
         assert self.came.acquire(timeout=10)
 
     @contextmanager
-    def intake(self, **how: int) -> Iterator[Intake]:
-        intake = Intake(self.see, self.ask, **how)
+    def decoder(self, **how: int) -> Iterator[LiveDecoder]:
+        decoder = LiveDecoder(self.see, self.ask, **how)
         try:
-            yield intake
+            yield decoder
         finally:
             self.may_go.set()
-            intake.close()
-            intake.close()
+            decoder.close()
+            decoder.close()
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -75,9 +75,9 @@ def test_every_picture_comes_out_at_once_and_looks_like_itself(codec: str) -> No
     eye = Eye()
     smooth = np.full((SIZE[1], SIZE[0], 3), (220, 60, 90), np.uint8)
     smooth[:, 48:] = (20, 140, 230)
-    with eye.intake() as intake:
+    with eye.decoder() as decoder:
         for frame in encode(codec, [smooth] * 5):
-            intake.put(frame)
+            decoder.put(frame)
             eye.wait()
     assert eye.stamps == [0, 3000, 6000, 9000, 12000]
     assert eye.last is not None
@@ -121,39 +121,39 @@ def test_the_full_bitrate_follows_size_within_bounds() -> None:
 def test_while_one_picture_is_looked_at_only_the_newest_of_the_others_is_kept() -> None:
     eye = Eye()
     frames = encode("H264", [noise(number) for number in range(6)])
-    with eye.intake() as intake:
+    with eye.decoder() as decoder:
         eye.may_go.clear()
-        intake.put(frames[0])
+        decoder.put(frames[0])
         eye.wait()
         for frame in frames[1:]:
-            intake.put(frame)
+            decoder.put(frame)
         eye.may_go.set()
         eye.wait()
     assert eye.stamps == [0, 15000]
-    assert intake.skipped == 4
+    assert decoder.skipped == 4
 
 
 def test_a_decoder_that_is_too_slow_gives_up_and_asks_for_a_keyframe() -> None:
     eye = Eye()
     frames = encode("VP8", [noise(number) for number in range(MAX_WAITING + 3)])
-    with eye.intake() as intake:
+    with eye.decoder() as decoder:
         eye.may_go.clear()
         for frame in frames:
-            intake.put(frame)
+            decoder.put(frame)
             if frame is frames[0]:
                 eye.wait()
         assert eye.asked == 1
-        assert len(intake._frames) <= MAX_WAITING
+        assert len(decoder._frames) <= MAX_WAITING
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_damaged_data_leads_to_a_keyframe_and_the_stream_goes_on(codec: str) -> None:
     eye = Eye()
     (good,) = encode(codec, [noise(0)])
-    with eye.intake() as intake:
-        intake.put(EncodedFrame(codec, b"\x00\x00\x00\x01\x67" + bytes(range(64)), 1, True, 0.0))
+    with eye.decoder() as decoder:
+        decoder.put(EncodedFrame(codec, b"\x00\x00\x00\x01\x67" + bytes(range(64)), 1, True, 0.0))
         eye.wait()
-        intake.put(good)
+        decoder.put(good)
         while 0 not in eye.stamps:
             eye.wait()
     assert eye.asked >= 1
@@ -162,35 +162,35 @@ def test_damaged_data_leads_to_a_keyframe_and_the_stream_goes_on(codec: str) -> 
 def test_a_frame_that_is_too_large_is_refused() -> None:
     eye = Eye()
     (frame,) = encode("H264", [noise(0)])
-    with eye.intake(max_frame_px=SIZE[0] * SIZE[1] - 1) as intake:
-        intake.put(frame)
+    with eye.decoder(max_frame_px=SIZE[0] * SIZE[1] - 1) as decoder:
+        decoder.put(frame)
         eye.wait()
     assert eye.asked == 1
     assert not eye.stamps
 
 
-def test_an_intake_whose_session_has_ended_stops() -> None:
+def test_a_decoder_whose_session_has_ended_stops() -> None:
     def ended(*_: object) -> None:
         raise SessionClosedError("over")
 
-    intake = Intake(ended, lambda: None)
+    decoder = LiveDecoder(ended, lambda: None)
     (frame,) = encode("H264", [noise(0)])
-    intake.put(frame)
-    intake._thread.join(10)
-    assert not intake._thread.is_alive()
-    intake.close()
+    decoder.put(frame)
+    decoder._thread.join(10)
+    assert not decoder._thread.is_alive()
+    decoder.close()
 
 
 def test_a_picture_is_converted_once_to_the_size_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     eye, half = Eye(), (SIZE[0] // 2, SIZE[1] // 2)
     frames = encode("H264", [noise(index) for index in range(3)])
     conversions = count_conversions(monkeypatch)
-    with eye.intake() as intake:
-        intake.deliver_at(half)
+    with eye.decoder() as decoder:
+        decoder.deliver_at(half)
         for frame in frames:
-            intake.put(frame)
+            decoder.put(frame)
             eye.wait()
         assert eye.last is not None
         assert eye.last.shape == (half[1], half[0], 3)
-        assert intake.size == SIZE
-    assert conversions == ["vivace-rtc-intake"] * len(frames)
+        assert decoder.size == SIZE
+    assert conversions == ["vivace-rtc-decode"] * len(frames)

@@ -31,10 +31,10 @@ from vivace.rtc.connection import (
     receive_video,
     take_description,
 )
+from vivace.rtc.decoding import Arrival, LiveDecoder
 from vivace.rtc.descriptions import offer_transport_numbers
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
-from vivace.rtc.intake import Arrival, Intake
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class RtcSession:
         self._incoming: AsyncLatest[Received] | None = None
         self._sender: Broadcast[_Outgoing] | None = None
         self._feed: Feed | None = None
-        self._intake: Intake | None = None
+        self._decoder: LiveDecoder | None = None
         self._assembler: FrameAssembler | None = None
         self._channel: RTCDataChannel | None = None
         self._events: deque[ServerMessage] = deque(maxlen=MAX_UNREAD_EVENTS)
@@ -168,7 +168,7 @@ class RtcSession:
             self._channel.on("message", self._take_message)
         if self._play:
             self._incoming = AsyncLatest()
-            self._assembler, self._intake = receive_video(
+            self._assembler, self._decoder = receive_video(
                 transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
             )
         try:
@@ -198,7 +198,7 @@ class RtcSession:
             await asyncio.wait([self._watcher])
         if self._sender is not None:
             await self._sender.close()
-        await close_connection(self._connection, self._intake)
+        await close_connection(self._connection, self._decoder)
         if self._incoming is not None:
             self._incoming.close(discard=True)
         self._news.set()

@@ -16,7 +16,7 @@ import av
 from vivace.errors import SinkWriteError, VivaceError
 from vivace.media.frame import Rgb
 from vivace.rtc.encoding import CLOCK_HZ, LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
-from vivace.rtc.feed import Feed, Lane, Sent
+from vivace.rtc.feed import Feed, Rendition, Sent
 from vivace.rtc.rates import rung_bps
 
 _log = logging.getLogger(__name__)
@@ -71,14 +71,16 @@ class _Encoders:
         self._fps = fps
         self._clock = clock
         self._converter = YuvConverter()
-        self._encoders: dict[Lane, LiveEncoder] = {}
+        self._encoders: dict[Rendition, LiveEncoder] = {}
         self._intervals: deque[int] = deque(maxlen=FPS_OVER)
         """Between the last pictures, 1/90000 s."""
         self._last_pts: int | None = None
         self._failures = 0
 
-    def encode(self, rgb: Rgb, pts: int, lanes: dict[Lane, bool], full_bps: int) -> dict[Lane, VideoPacket]:
-        """Encode a picture for every lane, as a keyframe where the lane says so; rung 0 has `full_bps` bit/s.
+    def encode(
+        self, rgb: Rgb, pts: int, renditions: dict[Rendition, bool], full_bps: int
+    ) -> dict[Rendition, VideoPacket]:
+        """Encode a picture for every rendition, as a keyframe where the rendition says so; rung 0 has `full_bps` bit/s.
 
         Raises:
             SinkWriteError: nothing could be encoded, several times in a row.
@@ -88,38 +90,38 @@ class _Encoders:
         if self._last_pts is not None:
             self._intervals.append(pts - self._last_pts)
         self._last_pts = pts
-        for gone in self._encoders.keys() - lanes.keys():
+        for gone in self._encoders.keys() - renditions.keys():
             del self._encoders[gone]
-        packets: dict[Lane, VideoPacket] = {}
-        for lane, keyframe in lanes.items():
+        packets: dict[Rendition, VideoPacket] = {}
+        for rendition, keyframe in renditions.items():
             try:
-                encoder = self._encoder(lane, (picture.width, picture.height), full_bps)
+                encoder = self._encoder(rendition, (picture.width, picture.height), full_bps)
                 packet = encoder.encode(picture, pts, keyframe=keyframe)
             except av.FFmpegError as error:
-                self._fail(lane, error)
+                self._fail(rendition, error)
                 continue
             self._failures = 0
             if packet is not None:
-                packets[lane] = packet
+                packets[rendition] = packet
         self.encode_ms = 1000.0 * (self._clock() - began_s)
         return packets
 
-    def _encoder(self, lane: Lane, size: tuple[int, int], full_bps: int) -> LiveEncoder:
-        encoder = self._encoders.get(lane)
+    def _encoder(self, rendition: Rendition, size: tuple[int, int], full_bps: int) -> LiveEncoder:
+        encoder = self._encoders.get(rendition)
         fps = self._fps if len(self._intervals) < FPS_OVER else CLOCK_HZ / median(self._intervals)
         if encoder is None or encoder.size != size or not encoder.suits(fps):
-            codec, rung = lane
+            codec, rung = rendition
             encoder = LiveEncoder(codec, size, rung_bps(full_bps, rung), fps=fps)
-            self._encoders[lane] = encoder
+            self._encoders[rendition] = encoder
         return encoder
 
-    def _fail(self, lane: Lane, error: av.FFmpegError) -> None:
-        self._encoders.pop(lane, None)
+    def _fail(self, rendition: Rendition, error: av.FFmpegError) -> None:
+        self._encoders.pop(rendition, None)
         self._failures += 1
-        _log.warning("the %s encoder failed, and is opened again: %s", lane[0], error)
+        _log.warning("the %s encoder failed, and is opened again: %s", rendition[0], error)
         if self._failures >= MAX_FAILURES:
             raise SinkWriteError(
-                f"the {lane[0]} encoder failed {self._failures} times in a row ({error}); "
+                f"the {rendition[0]} encoder failed {self._failures} times in a row ({error}); "
                 "connect again, or offer the other codec"
             ) from error
 
@@ -152,7 +154,7 @@ class Broadcast(Generic[P]):
         self._clock = clock
         self._full_bps = full_bitrate((512, 512), fps)
         self._feeds: list[Feed] = []
-        self._keyframes_s: dict[Lane, deque[float]] = {}
+        self._keyframes_s: dict[Rendition, deque[float]] = {}
         self._last_pts = -1
         self._task: asyncio.Task[None] | None = None
 
@@ -198,8 +200,10 @@ class Broadcast(Generic[P]):
             async for picture in pictures:
                 height, width = picture.rgb.shape[:2]
                 self._full_bps = full_bitrate((width, height), self._fps)
-                lanes, pts = self._lanes(), self._pts()
-                packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, lanes, self._full_bps)
+                renditions, pts = self._renditions(), self._pts()
+                packets = await loop.run_in_executor(
+                    executor, encoders.encode, picture.rgb, pts, renditions, self._full_bps
+                )
                 self.pictures += 1
                 self.encoded += len(packets)
                 self.encode_ms = encoders.encode_ms
@@ -228,23 +232,23 @@ class Broadcast(Generic[P]):
         self._last_pts = max(self._last_pts + 1, rtp_time(self._clock()))
         return self._last_pts
 
-    def _lanes(self) -> dict[Lane, bool]:
+    def _renditions(self) -> dict[Rendition, bool]:
         """Return what has to be encoded, and of that, what has to be a keyframe."""
-        lanes: dict[Lane, bool] = {}
+        renditions: dict[Rendition, bool] = {}
         now_s = self._clock()
         for feed in self._feeds:
             feed.rates.resize(self._full_bps)
             if feed.settle(now_s):
-                lanes[feed.lane] = lanes.get(feed.lane, False) or feed.wants_keyframe
-        for lane, wanted in lanes.items():
-            made_s = self._keyframes_s.setdefault(lane, deque(maxlen=KEYFRAMES))
-            lanes[lane] = wanted and (len(made_s) < KEYFRAMES or now_s - made_s[0] > KEYFRAMES_WITHIN_S)
-            if lanes[lane]:
+                renditions[feed.rendition] = renditions.get(feed.rendition, False) or feed.wants_keyframe
+        for rendition, wanted in renditions.items():
+            made_s = self._keyframes_s.setdefault(rendition, deque(maxlen=KEYFRAMES))
+            renditions[rendition] = wanted and (len(made_s) < KEYFRAMES or now_s - made_s[0] > KEYFRAMES_WITHIN_S)
+            if renditions[rendition]:
                 made_s.append(now_s)
-        return lanes
+        return renditions
 
-    def _hand_out(self, packets: dict[Lane, VideoPacket], sent: Sent) -> None:
+    def _hand_out(self, packets: dict[Rendition, VideoPacket], sent: Sent) -> None:
         for feed in self._feeds:
-            packet = packets.get(feed.lane)
+            packet = packets.get(feed.rendition)
             if packet is not None:
                 feed.put(packet, sent)

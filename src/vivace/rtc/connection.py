@@ -22,10 +22,10 @@ from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
 from vivace.errors import UsageError
 from vivace.rtc.arrivals import REPORT_S, Arrivals
 from vivace.rtc.assemble import FrameAssembler, Requests
+from vivace.rtc.decoding import LiveDecoder, OnPicture
 from vivace.rtc.descriptions import check_sections, transport_numbers, usable_candidates
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
-from vivace.rtc.intake import Intake, OnPicture
 from vivace.rtc.line import LineState
 from vivace.rtc.seams import (
     agree_on_transport_cc,
@@ -113,19 +113,19 @@ def receive_video(
     *,
     max_frame_px: int,
     clock: Callable[[], float],
-) -> tuple[FrameAssembler, Intake]:
-    """Let a receiver's packets become pictures; close the intake when the connection is closed."""
+) -> tuple[FrameAssembler, LiveDecoder]:
+    """Let a receiver's packets become pictures; close the decoder when the connection is closed."""
 
     def ask() -> None:
         assembler.ask_for_keyframe()
 
-    intake = Intake(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
-    assembler = FrameAssembler(intake.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
+    decoder = LiveDecoder(on_picture, ask, max_frame_px=max_frame_px, clock=clock)
+    assembler = FrameAssembler(decoder.put, lambda payload_type: codec_name(receiver, payload_type), clock=clock)
     replace_jitter_buffer(receiver, assembler)
     _ArrivalReports(receiver, clock)
     remember_few_sources(receiver)
     replace_requests(receiver, Requests(assembler, clock=clock))
-    return assembler, intake
+    return assembler, decoder
 
 
 class _ArrivalReports:
@@ -212,7 +212,7 @@ class RateWatch:
         self._before = now_s, line
 
 
-async def close_connection(connection: RTCPeerConnection, intake: Intake | None) -> None:
+async def close_connection(connection: RTCPeerConnection, decoder: LiveDecoder | None) -> None:
     """Close a connection in whatever state it is, and end its threads."""
     try:
         async with asyncio.timeout(CLOSE_S):
@@ -226,5 +226,5 @@ async def close_connection(connection: RTCPeerConnection, intake: Intake | None)
             await transport.stop()
             await transport.transport.stop()
     finally:
-        if intake is not None:
-            await asyncio.to_thread(intake.close)
+        if decoder is not None:
+            await asyncio.to_thread(decoder.close)

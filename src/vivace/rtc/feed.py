@@ -35,7 +35,7 @@ MAX_WAITING = 4
 """Packets that may wait for a connection that is busy; they build on each other, so beyond this all are given up."""
 
 
-Lane = tuple[str, int]
+Rendition = tuple[str, int]
 """Codec and rung: what all its viewers get the same packets of."""
 
 
@@ -71,7 +71,7 @@ class Feed(MediaStreamTrack):
         self.dropped = 0
         self.last: Sent | None = None
         """What was handed to the connection last."""
-        self.lane: Lane = codec, self.rates.rung
+        self.rendition: Rendition = codec, self.rates.rung
         """Whose packets it gets now."""
         self.on_note: OnNote | None = None
         """Is told of every packet but the first, as it is sent."""
@@ -106,8 +106,8 @@ class Feed(MediaStreamTrack):
 
         Another encoder's packets begin with a keyframe.
         """
-        if self.lane[1] != self.rates.rung:
-            self.lane = self.codec, self.rates.rung
+        if self.rendition[1] != self.rates.rung:
+            self.rendition = self.codec, self.rates.rung
             self.wants_keyframe = True
         return now_s >= self._resumes_s
 

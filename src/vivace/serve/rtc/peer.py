@@ -27,9 +27,9 @@ from vivace.rtc.connection import (
     receive_video,
     take_description,
 )
+from vivace.rtc.decoding import Arrival, LiveDecoder
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
-from vivace.rtc.intake import Arrival, Intake
 from vivace.rtc.rates import START_BPS
 from vivace.rtc.seams import possible_direction, prefer_codecs, propose_start_bitrate, speaks_transport_cc
 from vivace.serve.control import ControlLimits
@@ -140,7 +140,7 @@ class Peer:
         self._connection = open_connection(ice_servers)
         self._broadcast: Broadcast[Any] | None = None
         self._feed: Feed | None = None
-        self._intake: Intake | None = None
+        self._decoder: LiveDecoder | None = None
         self._assembler: FrameAssembler | None = None
         self._channel: ControlChannel | None = None
         self._detach: Callable[[], None] | None = None
@@ -179,7 +179,7 @@ class Peer:
         publisher, viewer = self._give_roles(connection.getTransceivers())
         prepare_transports(connection)
         if publisher is not None:
-            self._assembler, self._intake = receive_video(
+            self._assembler, self._decoder = receive_video(
                 publisher.receiver, self._push, max_frame_px=self._limits.max_frame_px, clock=self._clock
             )
         if viewer is not None:
@@ -203,16 +203,16 @@ class Peer:
 
     def stats(self) -> PeerStats:
         """Return how the connection does."""
-        feed, intake, broadcast = self._feed, self._intake, self._broadcast
+        feed, decoder, broadcast = self._feed, self._decoder, self._broadcast
         return PeerStats(
             state=self.state,
-            codec_in=None if intake is None else intake.codec,
+            codec_in=None if decoder is None else decoder.codec,
             codec_out=None if feed is None else feed.codec,
-            pictures_in=0 if intake is None else intake.pictures,
-            size_in=None if intake is None else intake.size,
+            pictures_in=0 if decoder is None else decoder.pictures,
+            size_in=None if decoder is None else decoder.size,
             lost_in=0 if self._assembler is None else self._assembler.lost,
-            skipped_in=0 if intake is None else intake.skipped,
-            decode_ms=None if intake is None else intake.decode_ms,
+            skipped_in=0 if decoder is None else decoder.skipped,
+            decode_ms=None if decoder is None else decoder.decode_ms,
             packets_out=0 if feed is None else feed.sent_packets,
             dropped_out=0 if feed is None else feed.dropped,
             encode_ms=None if broadcast is None else broadcast.encode_ms,
@@ -255,7 +255,7 @@ class Peer:
         return publisher, viewer
 
     def _push(self, picture: Arrival) -> None:
-        """Give the session a picture; in the intake's thread."""
+        """Give the session a picture; in the decoder's thread."""
         try:
             taken = self.session.push(
                 picture.rgb, picture.arrival_s, tag=picture.rtp_timestamp, source_size=picture.source_size
@@ -265,8 +265,8 @@ class Peer:
             return
         if not taken:
             raise SessionClosedError("the session has ended")
-        if self._intake is not None:
-            self._intake.deliver_at(self.session.next_size)
+        if self._decoder is not None:
+            self._decoder.deliver_at(self.session.next_size)
 
     def _take_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == CONTROL_LABEL and self._channel is None:
@@ -320,7 +320,7 @@ class Peer:
 
     def _expects_something(self, sent_packets: int) -> bool:
         """Tell whether the other side should be heard: it sends pictures, or reports on those it gets."""
-        if self._intake is not None and self._intake.pictures:
+        if self._decoder is not None and self._decoder.pictures:
             return True
         return self._feed is not None and self._feed.sent_packets > sent_packets
 
@@ -346,7 +346,7 @@ class Peer:
             await self._channel.close()
         if self._broadcast is not None and self._feed is not None:
             await self._broadcast.detach(self._feed)
-        await close_connection(self._connection, self._intake)
+        await close_connection(self._connection, self._decoder)
         if self._detach is not None:
             self._detach()
 

@@ -29,7 +29,7 @@ class Arrival(NamedTuple):
     """A picture that has come and is decoded."""
 
     rgb: Rgb
-    """`uint8 [h w 3]`, at `Intake.deliver_at`'s size or as it was sent."""
+    """`uint8 [h w 3]`, at `LiveDecoder.deliver_at`'s size or as it was sent."""
     source_size: Size
     """`(width, height)` as it was sent, px."""
     arrival_s: float
@@ -38,10 +38,10 @@ class Arrival(NamedTuple):
 
 
 OnPicture = Callable[[Arrival], None]
-"""Called in the intake's thread."""
+"""Called in the decoder's thread."""
 
 
-class Intake:
+class LiveDecoder:
     """Decodes one video stream. `put` never waits; `close` ends the thread."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Intake:
         self._frames: deque[EncodedFrame] = deque()
         self._changed = Condition()
         self._closed = False
-        self._thread = Thread(target=self._run, name="vivace-rtc-intake", daemon=True)
+        self._thread = Thread(target=self._run, name="vivace-rtc-decode", daemon=True)
         self._thread.start()
 
     def deliver_at(self, size: Size | None) -> None:
@@ -115,7 +115,7 @@ class Intake:
                 continue
             try:
                 if decoder is None or self.codec != frame.codec:
-                    self.codec, decoder = frame.codec, self._decoder(frame.codec)
+                    self.codec, decoder = frame.codec, self._open_codec(frame.codec)
                 pictures = decoder.decode(av.Packet(frame.data))
             except av.FFmpegError as error:
                 _log.debug("a frame of %d bytes could not be decoded: %s", len(frame.data), error)
@@ -137,7 +137,7 @@ class Intake:
             except SessionClosedError:
                 return  # whoever owns the connection sees that the session has ended, and closes it
 
-    def _decoder(self, codec: str) -> Any:
+    def _open_codec(self, codec: str) -> Any:
         # Without LOW_DELAY, a decoder may hold pictures back in case they come out of order; over WebRTC none do.
         decoder = cast(Any, av.CodecContext.create(_DECODERS[codec], "r"))
         decoder.options = {"max_pixels": str(self._max_frame_px)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vivace.rtc.assemble import EncodedFrame
-from vivace.rtc.intake import Intake, vp8_size
+from vivace.rtc.decoding import LiveDecoder, vp8_size
 
 
 def vp8(size: tuple[int, int]) -> bytes:
@@ -29,23 +29,23 @@ def test_the_size_of_a_vp8_keyframe_is_read_from_its_header() -> None:
 def test_a_frame_that_says_it_is_huge_is_never_given_to_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     came, asked = threading.Event(), threading.Event()
-    real = Intake._decoder
+    real = LiveDecoder._open_codec
 
-    def decoder(self: Intake, codec: str) -> object:
+    def decoder(self: LiveDecoder, codec: str) -> object:
         made = real(self, codec)
         decoded.append(1)
         return made
 
-    monkeypatch.setattr(Intake, "_decoder", decoder)
-    intake = Intake(lambda *_: came.set(), asked.set, max_frame_px=640 * 480)
+    monkeypatch.setattr(LiveDecoder, "_open_codec", decoder)
+    decoder = LiveDecoder(lambda *_: came.set(), asked.set, max_frame_px=640 * 480)
     try:
         bomb = bytearray(vp8((96, 64)))
         bomb[6:10] = b"\xff\x3f\xff\x3f"  # 16383x16383
-        intake.put(EncodedFrame("VP8", bytes(bomb), 0, True, 0.0))
+        decoder.put(EncodedFrame("VP8", bytes(bomb), 0, True, 0.0))
         assert asked.wait(10)
         assert decoded == []
-        intake.put(EncodedFrame("VP8", vp8((96, 64)), 3000, True, 0.0))
+        decoder.put(EncodedFrame("VP8", vp8((96, 64)), 3000, True, 0.0))
         assert came.wait(10)
-        assert intake.size == (96, 64)
+        assert decoder.size == (96, 64)
     finally:
-        intake.close()
+        decoder.close()
