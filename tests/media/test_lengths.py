@@ -11,6 +11,7 @@ import av
 import pytest
 from PIL import Image
 
+from vivace.errors import DecodeError, SourceUnsupportedError
 from vivace.media.open import open_sink, open_source
 
 from .clips import beep, frames_of, grey
@@ -21,7 +22,7 @@ LENGTHS_MS = (100, 100, 700, 100, 2000)
 
 def slides(path: Path) -> Path:
     """Write five pictures of these lengths."""
-    if path.suffix in (".gif", ".png"):
+    if path.suffix in (".gif", ".png", ".webp"):
         pictures = [Image.fromarray(grey(40 * number)) for number in range(1, 6)]
         pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=list(LENGTHS_MS), loop=0)
         return path
@@ -50,7 +51,7 @@ def seen(path: Path) -> tuple[list[float], float]:
 
 
 @pytest.mark.parametrize("target", ["mp4", "mov", "mkv", "webm", "gif"])
-@pytest.mark.parametrize("source", ["mp4", "mkv", "webm", "gif", "png"])
+@pytest.mark.parametrize("source", ["mp4", "mkv", "webm", "gif", "png", "webp"])
 def test_the_output_lasts_as_long_as_the_source(tmp_path: Path, source: str, target: str) -> None:
     path = tmp_path / f"out.{target}"
     with open_source(slides(tmp_path / f"in.{source}")) as pictures, open_sink(path, fps=pictures.info.fps) as sink:
@@ -104,3 +105,39 @@ def test_sound_goes_on_to_the_end_of_a_picture_that_is_held(tmp_path: Path) -> N
     with av.open(str(path)) as container:
         end = max(float(frame.pts * frame.time_base) for frame in container.decode(audio=0))
     assert end == pytest.approx(3.0, abs=0.06)
+
+
+def test_an_animated_webp_has_its_sizes_rates_and_transparency(tmp_path: Path) -> None:
+    path = tmp_path / "in.webp"
+    pictures = [Image.new("RGBA", (64, 48), (200, 30, 30, 255 * (number % 2))) for number in range(4)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[100, 100, 0, 100], lossless=True)
+    with open_source(path, size=(32, 32)) as source:
+        frames = list(source)
+    assert [frame.pts_s for frame in frames] == [0, 0.1, 0.2, 0.3]
+    assert {frame.size for frame in frames} == {source.info.size} == {(32, 32)}
+    assert [round(float(frame.rgb[..., 0].mean())) for frame in frames] == [0, 200, 0, 200]
+    assert [frame.alpha is None for frame in frames] == [False, True, False, True]
+    with open_source(path, fps=5) as source:
+        assert [frame.index for frame in source] == [0, 2]
+
+
+def test_an_animated_webp_under_another_name_is_refused_by_its_kind(tmp_path: Path) -> None:
+    path = slides(tmp_path / "in.webp").rename(tmp_path / "in.gif")
+    with pytest.raises(SourceUnsupportedError, match="animated WebP"):
+        open_source(path)
+
+
+def test_a_webp_cut_short_is_a_decode_error(tmp_path: Path) -> None:
+    """Pillow's decoder wants the whole file."""
+    path = slides(tmp_path / "in.webp")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(DecodeError):
+        open_source(path)
+
+
+def test_an_animated_avif_moves(tmp_path: Path) -> None:
+    path = tmp_path / "in.avif"
+    pictures = [Image.fromarray(grey(40 * number)) for number in range(1, 6)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=list(LENGTHS_MS))
+    with open_source(path) as source:
+        assert [frame.pts_s for frame in source] == pytest.approx([start / 1000 for start in STARTS_MS])

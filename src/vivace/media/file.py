@@ -60,6 +60,7 @@ class FileSource(Source):
         self._pictures = reader.frames()
         first = next(self._pictures, None)
         if first is None:
+            reader.check_kind()
             if reader.damaged_packets or stream.frames or stream.duration or reader.container.duration:
                 raise DecodeError(f"{self._path}: damaged or cut short; not one of its pictures can be decoded")
             raise SourceUnsupportedError(f"{self._path}: holds a video track without a single frame")

@@ -227,6 +227,12 @@ class StillsSink(_PicturesSink):
 def open_images(path: Path, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
     """Open picture files as a source; one that moves is read as the video it is."""
     if path.is_file() and is_animated(path):
+        with Image.open(path) as image:
+            is_webp = image.format == "WEBP"
+        if is_webp:
+            from vivace.media.animation import AnimationSource
+
+            return AnimationSource(path, size=size, max_fps=fps, clock=clock)
         from vivace.media.file import open_file
 
         return open_file(path, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)

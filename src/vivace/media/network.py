@@ -103,6 +103,7 @@ class NetworkSource(Source):
         self._pictures = reader.frames()
         first = next(self._pictures, None)
         if first is None:
+            reader.check_kind()
             raise SourceUnsupportedError(f"{self._name}: the stream ended before its first picture")
         self._first: av.VideoFrame | None = first
         self._opening = _mark(first)

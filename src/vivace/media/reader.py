@@ -255,6 +255,15 @@ class VideoReader:
             return None
         return frames
 
+    def check_kind(self) -> None:
+        """Refuse by name what FFmpeg takes for a picture and cannot decode, once nothing has been decoded.
+
+        Raises:
+            SourceUnsupportedError: the kind is known, and not damaged.
+        """
+        if self._decoder.name == "webp":
+            raise SourceUnsupportedError(f"{self.name}: an animated WebP, read only from a file that is named *.webp")
+
     def close(self) -> None:
         """Close the container; one that a thread reads is closed by that, after the packet it waits for."""
         self._closed = True
@@ -274,5 +283,13 @@ def _main_video(container: InputContainer, name: str) -> VideoStream:
         raise SourceUnsupportedError(f"{name}: holds no video{only}")
     if container.format.name in _TEXT_ART:
         raise SourceUnsupportedError(f"{name}: a text file, not a video")
-    # The default stream where one is marked, else the largest, which is what players show.
-    return max(videos, key=lambda video: (bool(video.disposition & Disposition.default), video.width * video.height))
+    # The default stream where one is marked, else the largest, which is what players show. Of an animated AVIF both the
+    # cover and the animation are marked.
+    return max(
+        videos,
+        key=lambda video: (
+            bool(video.disposition & Disposition.default),
+            video.frames != 1,
+            video.width * video.height,
+        ),
+    )
