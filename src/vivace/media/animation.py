@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg does not read."""
+"""Picture files that move: animated WebP, which FFmpeg does not read, and which way the others go."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image
 
 from vivace.media.clock import Clock
 from vivace.media.convert import cover, cover_alpha
-from vivace.media.file import FrameLimit
+from vivace.media.file import FrameLimit, open_file
 from vivace.media.frame import Frame
-from vivace.media.images import DAMAGED, upright
+from vivace.media.images import DAMAGED, ImagesSource, is_animated, upright
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
 
@@ -77,3 +77,14 @@ class AnimationSource(Source):
 
     def _release(self) -> None:
         self._image.close()
+
+
+def open_images(path: Path, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
+    """Open picture files as a source; one that moves is read as the video it is."""
+    if not path.is_file() or not is_animated(path):
+        return ImagesSource(path, size=size, fps=fps, clock=clock)
+    with Image.open(path) as image:
+        is_webp = image.format == "WEBP"
+    if is_webp:
+        return AnimationSource(path, size=size, max_fps=fps, clock=clock)
+    return open_file(path, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)

@@ -224,21 +224,6 @@ class StillsSink(_PicturesSink):
         return any(is_same_file(path, target) for target in self._paths)
 
 
-def open_images(path: Path, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
-    """Open picture files as a source; one that moves is read as the video it is."""
-    if path.is_file() and is_animated(path):
-        with Image.open(path) as image:
-            is_webp = image.format == "WEBP"
-        if is_webp:
-            from vivace.media.animation import AnimationSource
-
-            return AnimationSource(path, size=size, max_fps=fps, clock=clock)
-        from vivace.media.file import open_file
-
-        return open_file(path, size=size, fps=fps, stall_timeout_s=stall_timeout_s, clock=clock)
-    return ImagesSource(path, size=size, fps=fps, clock=clock)
-
-
 def open_pictures(path: Path, options: SinkOptions) -> Sink:
     """Open numbered pictures, or those of photographs, as an output."""
     numbered = NUMBERED.search(path.name) is not None

@@ -142,7 +142,7 @@ SOURCES = Registry(
         name="pictures",
         texts="`photo.jpg`, `photos/`, `photos/*.jpg`, `frames/%05d.png`",
         about="photographs, or frames of a video in the order of their names, which numbered ones always are",
-        opener="vivace.media.images:open_images",
+        opener="vivace.media.animation:open_images",
         suffixes=(FOLDER, *PICTURE_SUFFIXES),
     ),
     Kind(
