@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from vivace.media.open import open_sink, open_source
 
@@ -246,3 +247,36 @@ def test_sound_that_ffmpeg_refuses_is_left_out_and_said(
             sink.write(frame)
     assert flash_s(path) == FLASH_S
     assert [warning for warning in source.warnings if "sound" in warning and "no such layout" in warning]
+
+
+@pytest.mark.parametrize(
+    ("marks", "heard_first"),
+    [
+        ((0, 0), True),
+        ((Disposition.comment, 0), False),
+        ((0, Disposition.default), False),
+        ((Disposition.default, Disposition.default), True),
+    ],
+)
+def test_the_sound_track_marked_as_default_is_the_one_that_comes_along(
+    tmp_path: Path, marks: tuple[int, int], heard_first: bool
+) -> None:
+    source, path = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    with av.open(str(source), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=FPS, options={"tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        tracks: list[Any] = [container.add_stream("aac", rate=48_000, layout="mono") for _ in marks]
+        for track, mark in zip(tracks, marks, strict=True):
+            track.disposition = int(mark)
+        for index in range(2 * FPS):
+            picture = av.VideoFrame.from_ndarray(grey(100), format="rgb24")
+            picture.pts, picture.time_base = index, Fraction(1, FPS)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+        for track, at_s in zip(tracks, (0.5, 1.2), strict=True):
+            samples = av.AudioFrame.from_ndarray(beep(2.0, at_s), format="fltp", layout="mono")
+            samples.sample_rate = 48_000
+            container.mux(track.encode(samples))
+            container.mux(track.encode(None))
+    passed_through(source, path)
+    assert heard(path)[0] == pytest.approx(0.5 if heard_first else 1.2, abs=0.025)

@@ -231,8 +231,16 @@ class Web(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, data: bytes, ending: str = "length", cut: int | None = None, after: list[bytes] | None = None):
+    def __init__(
+        self,
+        data: bytes,
+        ending: str = "length",
+        cut: int | None = None,
+        after: list[bytes] | None = None,
+        kind: str = "application/octet-stream",
+    ):
         super().__init__(("127.0.0.1", 0), Answer)
+        self.kind = kind
         self.data, self.ending, self.cut = data, ending, cut
         self.after = after or []
         self.requests = 0
@@ -252,6 +260,7 @@ class Answer(BaseHTTPRequestHandler):
         web.requests += 1
         self.protocol_version = "HTTP/1.0" if web.ending == "closing" else "HTTP/1.1"
         self.send_response(200)
+        self.send_header("Content-Type", web.kind)
         self.close_connection = True
         if web.ending == "length":
             self.send_header("Content-Length", str(len(data)))
@@ -319,6 +328,18 @@ def test_a_stated_length_that_is_reached_is_an_end_however_the_server_hangs_up()
         pytest.raises(SourceLostError),
     ):
         list(source)
+
+
+def test_a_web_page_is_refused_as_one_and_the_remedy_is_named() -> None:
+    page = b"<!doctype html><title>A film</title><video src='film.mp4'></video>" * 50
+    with (
+        served(Web(page, kind="text/html; charset=utf-8")) as web,
+        pytest.raises(SourceUnsupportedError, match=r"web page.*yt-dlp"),
+    ):
+        open_source(web.url, stall_timeout_s=5)
+    with served(Web(b"no film at all " * 500)) as web, pytest.raises(SourceUnsupportedError) as refusal:
+        open_source(web.url, stall_timeout_s=5)
+    assert "web page" not in str(refusal.value)
 
 
 def moving(count: int = 20) -> list[np.ndarray[Any, Any]]:

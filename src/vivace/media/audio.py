@@ -11,6 +11,7 @@ import av
 from av.audio.resampler import AudioResampler
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 
 from vivace.media.clock import Timeline, exact
 from vivace.media.picture import Warn, ignore
@@ -38,17 +39,20 @@ BIT_RATE = 160_000
 MAX_DAMAGED = 500
 """Packets given up on before the sound is taken to end."""
 
+_BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired
+"""Sound for some listeners, beside that for all."""
+
 _AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 class AudioTrack:
-    """The first audio stream of a file, opened a second time so that it is read at its own pace."""
+    """The main audio stream of a file, opened a second time so that it is read at its own pace."""
 
     def __init__(self, container: InputContainer, name: str, warn: Warn | None = None):
         """Read audio from `container`, which this object closes. `warn` is told what does not become sound."""
         self._container = container
         self.name = name
-        self.stream = container.streams.audio[0]
+        self.stream = _main_audio(container)
         self.codec = self.stream.codec_context.name
         self.warn = warn or ignore
         self._packets: Iterator[Any] = container.demux(self.stream)
@@ -106,6 +110,18 @@ class AudioTrack:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+
+def _main_audio(container: InputContainer) -> Any:
+    """Return the stream marked as the default, else the first that is no commentary; players take the same."""
+    return max(
+        container.streams.audio,
+        key=lambda audio: (
+            bool(audio.disposition & Disposition.default),
+            not audio.disposition & _BESIDE,
+            -audio.index,
+        ),
+    )
 
 
 class AudioWriter:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from http.client import HTTPException
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import av
 from av.container import InputContainer
@@ -233,6 +235,14 @@ class NetworkSource(Source):
         self._reader.close()
 
 
+def _is_web_page(url: str, timeout_s: float) -> bool:
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "Mozilla/5.0"}), timeout=timeout_s) as answer:
+            return bool(answer.headers.get_content_type() == "text/html")
+    except (OSError, ValueError, HTTPException):
+        return False
+
+
 def _is_finished(container: InputContainer) -> bool:
     """Tell whether what a web server sends has an end that it knows; a playlist's own length says nothing of that."""
     playlist = container.format.name in _PLAYLISTS
@@ -250,7 +260,15 @@ def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s:
     options = dict(_OPTIONS.get(scheme, {}))
 
     def connect() -> InputContainer:
-        container = av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
+        try:
+            container = av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
+        except (av.FFmpegError, OSError) as error:
+            if scheme in ("http", "https") and _is_web_page(url, stall_timeout_s):
+                raise SourceUnsupportedError(
+                    f"{redact_address(url)}: a web page, not a video; give the address of the video in it, "
+                    "which for many sites `yt-dlp --get-url ADDRESS` prints"
+                ) from redact_error(error)
+            raise
         if container.format.name == "mpeg" and scheme not in LIVE_SCHEMES:
             # A program stream stamps some pictures. Where it cannot seek, FFmpeg fills the others in wrongly.
             container.close()
