@@ -148,7 +148,7 @@ def test_what_a_busy_machine_does_to_arrivals_is_no_congestion() -> None:
     assert send(line, 30.0).settled_s(FULL_BPS) < 15.0
 
 
-@pytest.mark.parametrize("drift", [-2e-4, 2e-4])
+@pytest.mark.parametrize("drift", [-1e-3, 1e-3])
 def test_clocks_that_drift_apart_are_no_congestion(drift: float) -> None:
     run = send(Line(clock=lambda now_s: 5_000.0 + now_s * (1 + drift)), 120.0)
     assert run.settled_s(FULL_BPS) < 8.0
