@@ -374,17 +374,17 @@ def test_an_endless_stream_is_accounted_for_in_constant_memory():
 
     rgb = picture(0, (8, 8))
     frames = (Frame(rgb, index, index, Fraction(1, 25), 0.0) for index in range(6_000))
-    traced_bytes = {}
+    traced_bytes = np.zeros(6_000, np.int64)
     tracemalloc.start()
     try:
         with stream_of(FakeModel(record=False), size=(8, 8)) as stream:
             for out in stream.run(FakeSource(frames, size=(8, 8))):
-                if out.index in (2_000, 5_900):
-                    traced_bytes[out.index] = tracemalloc.get_traced_memory()[0]
+                traced_bytes[out.index] = tracemalloc.get_traced_memory()[0]
             assert stream.stats().frames_out == 6_000
     finally:
         tracemalloc.stop()
-    assert traced_bytes[5_900] - traced_bytes[2_000] < 15_000
+    # The least of a hundred frames: how many are under way, and what else runs, differs from one to the next.
+    assert traced_bytes[5_800:5_900].min() - traced_bytes[2_000:2_100].min() < 15_000
 
 
 def test_the_first_frame_is_painted_like_any_other():
