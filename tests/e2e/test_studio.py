@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a browser whose camera is our clip."""
-    clip = tmp_path_factory.mktemp("camera") / "road.y4m"
+    clip = tmp_path_factory.mktemp("camera") / "meadow.y4m"
     write_camera_clip(clip)
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
     with sync_api.sync_playwright() as playwright:
