@@ -160,7 +160,7 @@ def test_frames_that_take_too_long_are_not_all_waited_for(tmp_path: Path) -> Non
     found = speed_run.pace(job, ignore, clock=clock, counters={"cpu_ms_per_frame": lambda: clock() * 500.0})
     values = {value.metric: value for value in found.values}
     assert 9 <= len(found.series["frame_ms/64x48"]) <= 20  # some are inside when it is enough
-    assert values["cpu_ms_per_frame"].value == pytest.approx(500.0, rel=0.2)
+    assert values["cpu_ms_per_frame"].value == pytest.approx(500.0, rel=0.5)  # read while some are inside
     assert "model_step_ms_p50" not in values
 
 

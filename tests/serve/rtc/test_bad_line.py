@@ -12,7 +12,9 @@ from rtc_relay import BadLine
 from vivace.bench.latency.webrtc_code import Code
 
 SIZE = (128, 96)
-FRAMES = 90
+ENOUGH = 15
+MOST_FRAMES = 500
+"""A machine that is busy sends and shows fewer of them."""
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
@@ -33,21 +35,24 @@ def test_pictures_come_through_a_bad_line(codec: str) -> None:
                     if number is not None:
                         seen.append(number)
 
+            def enough() -> bool:
+                return len(set(seen)) >= ENOUGH and line.lost > 20 and line.reordered > 10
+
             eye = asyncio.create_task(look())
-            for number in range(FRAMES):
+            number = -1
+            while number < MOST_FRAMES and not enough():
+                number += 1
                 pair.client.publish(code.draw(noise[number % 8], number))
                 await asyncio.sleep(0.012)
             for _ in range(200):  # the last picture again, until it is through
-                if seen and seen[-1] == FRAMES - 1:
+                if seen and seen[-1] == number:
                     break
-                pair.client.publish(code.draw(noise[0], FRAMES - 1))
+                pair.client.publish(code.draw(noise[0], number))
                 await asyncio.sleep(0.02)
             eye.cancel()
-            assert line.lost > 20
-            assert line.reordered > 10
+            assert enough()
+            assert seen[-1] == number
             assert pair.peer.state == "connected"
 
     run(scene)
-    assert seen[-1] == FRAMES - 1
     assert seen == sorted(seen)
-    assert len(set(seen)) >= FRAMES / 6
