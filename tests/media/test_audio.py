@@ -280,3 +280,14 @@ def test_the_sound_track_marked_as_default_is_the_one_that_comes_along(
             container.mux(track.encode(None))
     passed_through(source, path)
     assert heard(path)[0] == pytest.approx(0.5 if heard_first else 1.2, abs=0.025)
+
+
+def test_sound_whose_header_is_lost_does_not_cost_the_pictures(clip: Clip, tmp_path: Path) -> None:
+    source, path = clip("in.mkv", 10, sound=beep(0.4, 0.1), sound_codec="flac"), tmp_path / "out.mkv"
+    data = bytearray(source.read_bytes())
+    private = data.rindex(b"\x63\xa2", 0, data.index(b"fLaC"))
+    data[private : private + 2] = b"\x55\xf0"  # An element that nobody knows, in place of CodecPrivate.
+    source.write_bytes(data)
+    passed_through(source, path)
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from typing import Any, NamedTuple, cast
 
 import av
@@ -68,7 +69,9 @@ class AudioTrack:
             container = av.open(address, mode="r")
         except (av.FFmpegError, OSError) as error:
             raise open_error(name, error) from redact_error(error)
-        if not container.streams.audio:
+        if not any(stream.codec_context for stream in container.streams.audio):
+            if container.streams.audio and warn is not None:
+                warn(f"{name}: this FFmpeg does not know the kind of its sound; it is left out")
             container.close()
             return None
         return cls(container, name, warn)
@@ -115,7 +118,7 @@ class AudioTrack:
 def _main_audio(container: InputContainer) -> Any:
     """Return the stream marked as the default, else the first that is no commentary; players take the same."""
     return max(
-        container.streams.audio,
+        (audio for audio in container.streams.audio if audio.codec_context),
         key=lambda audio: (
             bool(audio.disposition & Disposition.default),
             not audio.disposition & _BESIDE,
@@ -156,7 +159,7 @@ class AudioWriter:
             self._add_stream(track.stream, container.format.name)
 
     def _add_stream(self, source: Any, muxer: str) -> None:
-        if self._track.codec in COPYABLE.get(muxer, ()):
+        if self._track.codec in COPYABLE.get(muxer, ()) and _takes(muxer, source):
             self._stream = self._container.add_stream_from_template(source)
             if muxer != "mpegts" and self._track.codec == "aac" and self._changeable:
                 # An MPEG transport stream has AAC in ADTS frames.
@@ -264,6 +267,19 @@ class AudioWriter:
     def close(self) -> None:
         """Close the track."""
         self._track.close()
+
+
+def _takes(muxer: str, source: Any) -> bool:
+    """Tell whether a container's header can be written with this sound; a damaged one would cost the pictures, too."""
+    if muxer == "rtsp":
+        return True  # Its header is a conversation.
+    try:
+        with av.open(BytesIO(), "w", format=muxer) as trial:
+            trial.add_stream_from_template(source)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 class _Form(NamedTuple):
