@@ -118,7 +118,7 @@ class AudioTrack:
 def _main_audio(container: InputContainer) -> Any:
     """Return the stream marked as the default, else the first that is no commentary; players take the same."""
     return max(
-        (audio for audio in container.streams.audio if audio.codec_context),
+        (audio for audio in container.streams.audio if cast(Any, audio.codec_context)),
         key=lambda audio: (
             bool(audio.disposition & Disposition.default),
             not audio.disposition & _BESIDE,

@@ -281,7 +281,7 @@ def _main_video(container: InputContainer, name: str) -> VideoStream:
         held += ["a cover picture"] if container.streams.video else []
         only = f", only {' and '.join(held)}" if held else "; was it cut off before it began?"
         raise SourceUnsupportedError(f"{name}: holds no video{only}")
-    videos = [video for video in videos if video.codec_context]
+    videos = [video for video in videos if cast(Any, video.codec_context)]
     if not videos:
         raise SourceUnsupportedError(f"{name}: its pictures are of a kind that this FFmpeg does not know")
     if container.format.name in _TEXT_ART:
