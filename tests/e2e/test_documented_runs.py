@@ -35,6 +35,7 @@ AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEE
 AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
+    "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
     "vivace run camera -p 'watercolour painting'": f"run scene:boat -p 'watercolour painting' {RUN} -o null",
     "vivace run holiday.mp4 -p 'black ink brush drawing' -o ink.mp4 --compare": None,
     "vivace run photo.jpg -p ink -o ink.png": None,
@@ -50,6 +51,7 @@ FAST = {
     "vivace run 'scene:walkers?seed=3&edit=night'": f"run 'scene:walkers?seed=3&edit=night' {RUN} -o null",
     "vivace models list": None,
     "vivace models show mini": None,
+    "vivace models show NAME": "models show mini",
     "vivace models show live2diff": None,
     "vivace doctor": None,
     "vivace serve secret": None,
@@ -118,6 +120,7 @@ NOT_RUN = {
     "vivace serve --model live2diff": "its weights are fetched from the hub",
     "vivace train": "minutes even for one clip; tests/train runs what is behind the commands",
     "vivace --install-completion": "writes into the start files of whoever runs it",
+    "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Commands, by how they begin, that no short form makes runnable anywhere."""
