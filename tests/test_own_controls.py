@@ -21,6 +21,7 @@ from fakes import FakeModel, FakeState, pictures
 from http_fakes import Running, running
 from serve_rig import grey, in_loop, opened, running_manager, until
 from vivace import LoadOptions, Stream, messages
+from vivace.bench.systems.baselines import PerFrame
 from vivace.cli import main
 from vivace.cli.steer import steer
 from vivace.errors import ControlError, SourceNotFoundError, UnknownPromptError, UsageError
@@ -360,3 +361,11 @@ def test_shown_on_the_command_line(profile: str, capsys: pytest.CaptureFixture[s
         assert control.help in told
     assert main(["models", "check", profile]) == 0
     assert "own has no files to check" in capsys.readouterr().out
+
+
+def test_a_model_within_another_takes_its_controls(model: OwnModel) -> None:
+    """As the benchmark's baselines hold one."""
+    with Stream(PerFrame(model), size=(64, 48), prompt="red", options={"avoid": "green", "window": 9}) as stream:
+        assert len(stream.push(pictures(1)[0])) == 1
+    assert model.made == [("avoid", "green")]
+    assert [dict(options) for options in model.opened_with] == [{"window": 9}]

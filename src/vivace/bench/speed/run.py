@@ -258,8 +258,9 @@ class _Programs:
         return {what: s for what, s in spent.items() if s > 0}
 
     def _now(self) -> dict[str, float]:
-        graphs = sys.modules.get("vivace.runtime.torch.graphs")  # of a runtime that has no programs it is not loaded
-        return {} if graphs is None else graphs.spent_s()
+        names = ("vivace.runtime.torch.graphs", "vivace.runtime.graphs")  # the second in older checkouts
+        graphs = next((sys.modules[name] for name in names if name in sys.modules), None)
+        return {} if graphs is None else graphs.spent_s()  # it is not loaded by a runtime without programs
 
 
 def _open_counters(found: Found, stack: ExitStack) -> Counters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from vivace.bench.systems.system import Painted, Request, System
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
 
 if TYPE_CHECKING:  # another checkout's package may be older than this class
-    from vivace.models.base import StepResult
+    from vivace.models.base import EncodesControls, StepResult
     from vivace.runtime.device import Device
 
 
@@ -46,13 +46,22 @@ class Forwarding(Generic[State]):
         """Return the bytes of a stream of that size."""
         return self.model.nbytes(size)
 
-    def open(self, size: tuple[int, int], *, seed: int = 0) -> State:
-        """Allocate the state of one stream."""
-        return self.model.open(size, seed=seed)
+    def open(self, size: tuple[int, int], *, seed: int = 0, **options: Any) -> State:
+        """Allocate the state of one stream; `options` where the model has some to be settled by it."""
+        return self.model.open(size, seed=seed, **options)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt."""
         return self.model.encode_prompt(text)
+
+    def encode_control(self, name: str, value: Any) -> Any:
+        """Encode a control of the model's own."""
+        return cast("EncodesControls", self.model).encode_control(name, value)
+
+    def prepare_efforts(self, state: State) -> None:
+        """Get ready for all efforts, where the model has to."""
+        if hasattr(self.model, "prepare_efforts"):
+            self.model.prepare_efforts(state)
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk."""
