@@ -366,6 +366,6 @@ def test_shown_on_the_command_line(profile: str, capsys: pytest.CaptureFixture[s
 def test_a_model_within_another_takes_its_controls(model: OwnModel) -> None:
     """As the benchmark's baselines hold one."""
     with Stream(PerFrame(model), size=(64, 48), prompt="red", options={"avoid": "green", "window": 9}) as stream:
-        assert len(stream.push(pictures(1)[0])) == 1
+        assert len(stream.push(PICTURE.repeat(8, 0).repeat(8, 1))) == 1
     assert model.made == [("avoid", "green")]
     assert [dict(options) for options in model.opened_with] == [{"window": 9}]
