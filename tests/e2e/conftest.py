@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,37 @@ import pytest
 
 import vivace.models
 from e2e.helpers import CLIP_FRAMES, Outcome, Vivace, write_scene
+from e2e.studio import BLUEPRINT, START_S, Serving, Studio, browser_with_camera
 from vivace.cli import main
 from vivace.models import load_model
 from vivace.models.base import StreamModel
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a server with two places."""
+    serving = Serving(tmp_path_factory.mktemp("serve"), slots=2)
+    serving.start()
+    yield serving
+    serving.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a browser whose camera is our clip."""
+    with browser_with_camera(tmp_path_factory.mktemp("camera")) as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def live(server: Serving, browser: Any) -> Iterator[Studio]:
+    """Return a page that is live from the camera, painting blueprints."""
+    server.wait()
+    studio = Studio(browser, server.url).open(BLUEPRINT)
+    studio.start_camera()
+    studio.wait_state("live", START_S)
+    yield studio
+    studio.close()
 
 
 @pytest.fixture(scope="session")

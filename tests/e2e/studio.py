@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
+from e2e.browsers import CHROMIUM
 from vivace.worlds import make_scene
 
 CAMERA_SIZE = (320, 180)
@@ -59,14 +62,15 @@ window.colourOf = (id, [left, top, right, bottom]) => {
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 664}, "is_mobile": True, "has_touch": True}
 """A phone held upright, as a browser emulates it; its screen's bar is taken off."""
 
+BLUEPRINT = "white lines on a blueprint"
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
-def write_camera_clip(path: Path) -> None:
+def write_camera_clip(path: Path, size: tuple[int, int] = CAMERA_SIZE) -> None:
     """Write what the browser's camera sees: a meadow, slowly, there and back, as raw video that Chromium loops."""
-    scene = make_scene("pan", CAMERA_SIZE)
+    scene = make_scene("pan", size)
     half = [scene.render(1.0 + index / 100) for index in range(CAMERA_FRAMES // 2)]
-    width, height = CAMERA_SIZE
+    width, height = size
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F{CAMERA_FPS}:1 Ip A1:1 C420jpeg\n".encode())
         for rgb in [*half, *reversed(half)]:
@@ -81,6 +85,20 @@ def _yuv420(rgb: NDArray[np.uint8]) -> bytes:
         full = 128 + scale * (colour - luma)
         planes.append(full.reshape(full.shape[0] // 2, 2, full.shape[1] // 2, 2).mean(axis=(1, 3)))
     return b"".join(np.clip(plane + 0.5, 0, 255).astype(np.uint8).tobytes() for plane in planes)
+
+
+@contextmanager
+def browser_with_camera(folder: Path, size: tuple[int, int] = CAMERA_SIZE) -> Iterator[Any]:
+    """Give a browser whose camera is our clip, of this size."""
+    from playwright.sync_api import sync_playwright
+
+    clip = folder / "meadow.y4m"
+    write_camera_clip(clip, size)
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
+        yield chromium
+        chromium.close()
 
 
 @dataclass

@@ -11,6 +11,7 @@ const REMEMBERED = 240;
 
 export class GlassMeter {
   measured = false;
+  ageMs = null;   // of the picture on screen when it came there, as far as is known
 
   #worker = null; #left = new Map(); #screen = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
   #encodeMs = 0; #shown = 0; #notes = new Map(); #expected = [];
@@ -80,6 +81,7 @@ export class GlassMeter {
 
   #add(index, ms) {
     if (ms < 0 || ms > 60_000) return;
+    this.ageMs = ms;
     this.#samples.push(ms);
     this.#fresh.push([index, Math.round(ms * 10) / 10]);
     if (this.#samples.length > REMEMBERED) this.#samples.shift();
@@ -108,6 +110,7 @@ export class GlassMeter {
     this.#fresh = [];
     this.#before = null;
     this.measured = false;
+    this.ageMs = null;
   }
 
   /** What getStats says since the last call: times per frame in ms, rates in fps. */

@@ -11,9 +11,13 @@ const MEASURE_MS = 500;
 const whole = (value) => (value === null || value === undefined ? "–" : value < 9.95 ? value.toFixed(1) : Math.round(value).toString());
 
 export class LivePanel {
-  #session = null; #own = null; #timer = 0; #promptMs = null; #cells = new Map();
+  glassMs = null;   // camera to screen: measured, or the sum of the parts
 
-  constructor() {
+  #after; #session = null; #own = null; #timer = 0; #promptMs = null; #cells = new Map();
+
+  /** `after` is the <video> of the repainted stream. */
+  constructor(after) {
+    this.#after = after;
     for (const [key, title] of STAGES) {
       const segment = el("span", { class: `s-${key}`, title });
       const value = el("b", {}, "–");
@@ -27,7 +31,7 @@ export class LivePanel {
   follow(session) {
     this.#session = session;
     clearInterval(this.#timer);
-    this.#own = this.#promptMs = null;
+    this.#own = this.#promptMs = this.glassMs = null;
     if (!session) return this.clear();
     this.#timer = setInterval(() => this.#measure(), MEASURE_MS);
     session.addEventListener("stats", () => this.#show());
@@ -40,7 +44,7 @@ export class LivePanel {
   clear() {
     for (const id of ["f-glass", "f-fps", "f-prompt", "f-drops"]) $(id).textContent = "–";
     for (const id of ["f-glass-sub", "f-fps-sub", "f-drops-sub"]) $(id).textContent = "\u00a0";
-    $("meter").textContent = "";
+    for (const id of ["m-size", "m-fps", "m-delay"]) $(id).textContent = "";
     this.#limit(null, "Figures appear when a stream is live.");
     for (const { segment, value } of this.#cells.values()) {
       segment.style.flexGrow = "0";
@@ -63,6 +67,7 @@ export class LivePanel {
     const sum = [...parts.values()].reduce((total, ms) => total + (ms ?? 0), 0);
     const measured = session.glass.summary();
     const glass = measured?.measured ? measured : { p50: sum, p95: null, measured: false };
+    this.glassMs = glass.p50;
     const fps = stats.fps_out ?? own.fpsShown;
 
     $("f-glass").replaceChildren(whole(glass.p50), el("small", {}, " ms"));
@@ -77,7 +82,10 @@ export class LivePanel {
       value.textContent = whole(parts.get(key));
     }
     $("where").setAttribute("aria-label", `Where the time goes: ${STAGES.map(([key, title]) => `${title} ${whole(parts.get(key))} ms`).join(", ")}`);
-    $("meter").textContent = `${whole(fps)} fps  ·  ${whole(glass.p50)} ms`;
+    const { videoWidth, videoHeight } = this.#after;
+    $("m-size").textContent = `${videoWidth} × ${videoHeight}`;
+    $("m-fps").textContent = `${whole(fps)} fps`;
+    $("m-delay").textContent = `${whole(glass.p50)} ms`;
     this.#limit(stats.limit, stats.limit_text);
   }
 

@@ -12,6 +12,7 @@ import { Stage } from "./stage.js";
 import { endedWords, ordinal, problemWords } from "./words.js";
 
 const SLIDER_MS = 60;
+const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
 const SERVER_LOOK_MS = 1_500;   // between two looks whether a server that went away is back
 const GONE = new Set(["unreachable", "draining"]);
 const CONTROL_KEYS = ["strength", "crossfade", "seed"];
@@ -25,7 +26,8 @@ class Studio {
   constructor() {
     this.api = new Api({ token: takeToken() });
     this.stage = new Stage();
-    this.live = new LivePanel();
+    this.live = new LivePanel(this.stage.after);
+    this.stage.ageMs = () => this.session?.glass.ageMs ?? this.live.glassMs;
     this.recorder = new Recorder(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
@@ -116,7 +118,7 @@ class Studio {
     this.source?.stop();
     this.source = source;
     source.whenEnded(() => source === this.source && this.problem({ code: "source_ended", message: "The source has ended: the camera was unplugged, or sharing was stopped." }));
-    this.stage.source(source.stream, source.size);
+    this.stage.source(source.stream, source.size, source.selfie);
     this.#describeSource();
     this.#cameras();
   }
@@ -195,6 +197,7 @@ class Studio {
     }
     return Promise.resolve(opening).then(async (session) => {
       const ack = await session.update({ prompt });
+      this.#tellPainted();
       return { ...ack, prompt: session.controls.prompt };   // of several at once only the last was sent
     });
   }
@@ -210,6 +213,7 @@ class Studio {
       case "live":
         return this.#whenShown(() => {
           this.show("live", "Live");
+          this.#tellPainted(0);
           this.prompts.refreshPictures();
           if (renewed) {
             toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
@@ -240,11 +244,17 @@ class Studio {
   async update(controls) {
     if (!this.session) return true;
     if (controls.size) await this.session.limitSize(controls.size[0] * controls.size[1]);
-    return this.session.update(controls).then(() => true, (error) => {
+    return this.session.update(controls).then(() => this.#tellPainted() ?? true, (error) => {
       const gone = error.code === "ended" || error.code === "lost";
       if (!gone) toast(error.message, { bad: true });
       return gone;   // they are asked for again with the next session
     });
+  }
+
+  // With no prompt, or at strength 0, the output is the source itself: once what was painted has faded and has arrived.
+  #tellPainted(inMs = ARRIVE_MS + 1000 * Number($("crossfade").value)) {
+    const { prompt, strength = 1 } = this.session?.controls ?? {};
+    this.stage.paints(Boolean(prompt) && strength > 0, inMs);
   }
 
   // With another model, or with what is settled when a session opens.

@@ -23,6 +23,7 @@ export class Options {
     this.sourceSize = size;
     this.restart = throttle(RESTART_MS, restart);
     this.shown = shown;
+    $("detail").addEventListener("change", () => this.change({ size: this.outputSize() }));
     $("model").addEventListener("change", () => {
       this.#build();
       restart();
@@ -57,7 +58,8 @@ export class Options {
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
     const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
-    $("options").replaceChildren(...(common.size ? [this.#detail(common.size)] : []), ...[...rows, ...ownRows].filter(Boolean), ...buttons);
+    $("options").replaceChildren(...[...rows, ...ownRows].filter(Boolean), ...buttons);
+    this.#detail(common.size);
     if (model) this.shown(model);
   }
 
@@ -78,7 +80,7 @@ export class Options {
   /** Output size for the source's shape at the chosen detail, `[width, height]` px. */
   outputSize() {
     const schema = this.#models.find(({ name }) => name === this.model)?.options?.properties?.size;
-    const side = Number($("detail")?.value ?? this.#defaultSide);
+    const side = Number($("detail").value || this.#defaultSide);
     const [width, height] = this.sourceSize() ?? [16, 9];
     const multiple = schema?.multiple ?? 2;
     const off = ([w, h]) => Math.abs(Math.log((w * height) / (h * width)));
@@ -93,14 +95,15 @@ export class Options {
 
   /** The control that asks for that size; none where the server's own choice is wanted. */
   sizeControl() {
-    return Number($("detail")?.value ?? this.#defaultSide) === this.#defaultSide ? {} : { size: this.outputSize() };
+    return Number($("detail").value || this.#defaultSide) === this.#defaultSide ? {} : { size: this.outputSize() };
   }
 
-  #detail() {
-    const sides = [["Standard", this.#defaultSide], ...DETAILS.filter(([, side]) => side > this.#defaultSide)];
-    const select = el("select", { id: "detail" }, ...sides.map(([title, side]) => el("option", { value: side, selected: side === this.#defaultSide }, title)));
-    select.addEventListener("change", () => this.change({ size: this.outputSize() }));
-    return el("div", { class: "row" }, el("label", { for: "detail" }, "Detail"), select);
+  #detail(schema) {
+    const sides = [["Standard", this.#defaultSide], ...DETAILS.filter(([, side]) => schema && side > this.#defaultSide)];
+    const chosen = $("detail").value;
+    $("detail").replaceChildren(...sides.map(([title, side]) => el("option", { value: side }, title)));
+    if (sides.some(([, side]) => String(side) === chosen)) $("detail").value = chosen;
+    $("detail-row").hidden = sides.length === 1;
   }
 
   // What happens once is not remembered for the next session.

@@ -9,9 +9,10 @@ export const SOURCES = [
   { kind: "scene", title: "Scene", hint: "drawn by this page" },
 ];
 
+const CAMERA_WIDTH_PX = 1280;   // few cameras have a narrower mode that shows all they see
 const MAX_SIDE_PX = 1280;   // of a file's or screen's picture; the output is smaller anyway
 
-/** Open a source. Returns `{kind, stream, size: [w, h], deviceId?, whenEnded(f), stop()}`; rejects with a VivaceError. */
+/** Open a source. Returns `{kind, stream, size: [w, h], deviceId?, selfie?, whenEnded(f), stop()}`; rejects with a VivaceError. */
 export async function openSource(kind, { deviceId = null, file = null } = {}) {
   const open = { camera: () => openCamera(deviceId), screen: openScreen, file: () => openFile(file), scene: openScene }[kind];
   try {
@@ -29,10 +30,13 @@ export async function listCameras() {
 
 async function openCamera(deviceId) {
   if (!navigator.mediaDevices?.getUserMedia) throw new VivaceError("insecure", "This address is not secure, so the browser gives no camera.");
-  const video = { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } };
+  // A width alone, and one of the camera's own modes: a height, too, would cut the picture of a camera of another shape.
+  const video = { width: { ideal: CAMERA_WIDTH_PX }, frameRate: { ideal: 30 }, resizeMode: "none" };
   if (deviceId) video.deviceId = { exact: deviceId };
   const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
-  return fromTrack(stream);
+  // A phone says which way its cameras look; a computer's looks at who sits before it.
+  const { facingMode = "user" } = stream.getVideoTracks()[0].getSettings();
+  return { ...fromTrack(stream), selfie: facingMode === "user" };
 }
 
 async function openScreen() {

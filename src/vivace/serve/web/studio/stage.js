@@ -1,8 +1,12 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
 import { $, download, memory, stampedName, toast } from "./dom.js";
+import { InStep } from "./in-step.js";
 
 export class Stage {
   stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
+  ageMs = () => null;   // of the picture on screen since its source's was there; null while it is not known
+
+  #selfie = false; #painted = true; #noteOn = true; #unpaint = 0; #inStep;
 
   constructor() {
     this.picture = $("picture");
@@ -10,14 +14,17 @@ export class Stage {
     this.after = $("after");
     this.mirrored = false;
     this.split = null;
+    this.#inStep = new InStep(this.before, this.after, $("in-step"), () => this.ageMs());
     this.#divider();
     this.#note();
     this.#tools();
     this.after.addEventListener("resize", () => this.#aspect(this.after));
   }
 
-  /** Show a source as "before", and take its shape until there is an output. */
-  source(stream, [width, height]) {
+  /** Show a source as "before", and take its shape until there is an output. A `selfie` is shown as in a mirror. */
+  source(stream, [width, height], selfie = false) {
+    this.#selfie = selfie;
+    this.#mirror(selfie && memory.get("mirror", true));
     this.before.srcObject = stream;
     this.before.play().catch(() => {});   // the browser shows it once it may
     document.documentElement.style.setProperty("--aspect", String(width / height));
@@ -32,7 +39,9 @@ export class Stage {
     this.picture.classList.toggle("split", on);
     for (const id of ["divider", "tag-before", "tag-after"]) $(id).hidden = !on;
     $("split").setAttribute("aria-pressed", String(on));
+    this.#inStep.run(on);
     if (on) this.#moveDivider(this.split);
+    else this.picture.style.removeProperty("--split");
   }
 
   #moveDivider(percent) {
@@ -63,15 +72,33 @@ export class Stage {
     });
   }
 
+  /** Mirror the picture for who looks at it here, or no longer; of selfies that is remembered. */
   toggleMirror() {
-    this.mirrored = !this.mirrored;
-    this.picture.classList.toggle("mirror", this.mirrored);
-    $("mirror").setAttribute("aria-pressed", String(this.mirrored));
+    this.#mirror(!this.mirrored);
+    if (this.#selfie) memory.set("mirror", this.mirrored);
+  }
+
+  #mirror(on) {
+    this.mirrored = on;
+    this.picture.classList.toggle("mirror", on);
+    $("mirror").setAttribute("aria-pressed", String(on));
   }
 
   /** Show the source while a key is held. */
   original(on) {
     this.picture.classList.toggle("original", on);
+    this.#showNote();
+  }
+
+  /** Say whether a picture is painted, or is the source itself from `inMs` on. */
+  paints(on, inMs = 0) {
+    clearTimeout(this.#unpaint);
+    const take = () => {
+      this.#painted = on;
+      this.#showNote();
+    };
+    if (on || !inMs) return take();
+    this.#unpaint = setTimeout(take, inMs);
   }
 
   toggleFullscreen() {
@@ -100,12 +127,19 @@ export class Stage {
       ctx.rect(0, 0, (w * this.split) / 100, h);
       ctx.clip();
       if (this.mirrored) ctx.setTransform(-1, 0, 0, 1, w, 0);
-      const scale = Math.max(w / this.before.videoWidth, h / this.before.videoHeight);
-      const [bw, bh] = [this.before.videoWidth * scale, this.before.videoHeight * scale];
-      ctx.drawImage(this.before, (w - bw) / 2, (h - bh) / 2, bw, bh);
+      const inStep = !$("in-step").hidden;
+      const before = inStep ? $("in-step") : this.before;
+      const [fullW, fullH] = inStep ? [before.width, before.height] : [before.videoWidth, before.videoHeight];
+      const scale = Math.max(w / fullW, h / fullH);
+      ctx.drawImage(before, (w - fullW * scale) / 2, (h - fullH * scale) / 2, fullW * scale, fullH * scale);
       ctx.restore();
     }
-    if (!$("note").hidden) this.#drawNote(ctx, w, h);
+    if (!$("note").hidden) {
+      ctx.beginPath();
+      ctx.rect((w * (this.split ?? 0)) / 100, 0, w, h);
+      ctx.clip();
+      this.#drawNote(ctx, w, h);
+    }
     canvas.toBlob((blob) => {
       download(blob, `${stampedName()}.png`);
       toast("Snapshot saved.");
@@ -117,7 +151,7 @@ export class Stage {
     ctx.font = `500 ${px}px system-ui, sans-serif`;
     const width = ctx.measureText("AI-modified").width + px;
     const [vertical, side] = $("note").dataset.corner.split("-");
-    const x = side === "left" ? px : w - width - px;
+    const x = side === "left" ? (w * (this.split ?? 0)) / 100 + px : w - width - px;
     const y = vertical === "top" ? px : h - 2.7 * px;
     ctx.fillStyle = "rgb(11 12 14 / 70%)";
     ctx.beginPath();
@@ -138,7 +172,8 @@ export class Stage {
       memory.set("note-corner", corner.value);
     });
     const show = (on) => {
-      note.hidden = !on;
+      this.#noteOn = on;
+      this.#showNote();
       $("note-on").checked = on;
       $("note-state").textContent = on ? "on" : "off";
     };
@@ -148,6 +183,11 @@ export class Stage {
       $("note-dialog").showModal();
     });
     $("note-dialog").addEventListener("close", () => show($("note-dialog").returnValue !== "remove"));
+  }
+
+  // It says what is true of the picture, so it is there only where something is painted.
+  #showNote() {
+    $("note").hidden = !this.#noteOn || !this.#painted || this.picture.classList.contains("original");
   }
 
   #tools() {
