@@ -6,7 +6,10 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from vivace.errors import ControlError
 from vivace.redaction import redact_address
@@ -52,3 +55,34 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name[:64], known, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
+
+
+class Table(BaseModel):
+    """Keys and values from outside: a key that the table does not have is a mistake, and the nearest one is named.
+
+    Fields with `init=False` are no keys: whoever holds the table fills them in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_keys(cls, table: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Name every key that is not known, beside all else that is wrong with the table."""
+        if isinstance(table, cls):
+            return handler(table)
+        if not isinstance(table, dict):
+            raise ValueError(f"must be a table, not {brief(table)}")
+        known = [key for key, field in cls.model_fields.items() if field.init is not False]
+        unknown = [
+            ValueError(f"no key {brief(key)} is known here; {nearest(key, known)}")
+            for key in sorted(table.keys() - set(known))
+        ]
+        found = [InitErrorDetails(type="value_error", input=table, ctx={"error": error}) for error in unknown]
+        try:
+            made = handler({key: value for key, value in table.items() if key in known})
+        except ValidationError as error:
+            found += cast(list[InitErrorDetails], error.errors(include_url=False))
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found)
+        return made

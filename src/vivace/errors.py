@@ -1,4 +1,4 @@
-"""Every error Vivace raises on purpose, and the exit code each ends a command with.
+"""Every error Vivace raises on purpose: the exit code it ends a command with, and the code that programs know it by.
 
 VivaceError
 ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
@@ -44,6 +44,9 @@ def describe_invalid(problems: Sequence[Mapping[str, Any]]) -> str:
     """
     said = []
     for problem in problems[:3]:
+        if problem["type"] == "json_invalid":
+            said.append(f"not JSON ({problem['ctx']['error']}); send one JSON object")
+            continue
         where = ".".join(str(part) for part in problem["loc"] if part != "body")
         value = repr(problem.get("input"))
         named = "input" not in problem or problem["type"] in ("missing", "value_error") or len(value) > 60
@@ -59,6 +62,8 @@ class VivaceError(Exception):
     """Base of all errors raised on purpose. No message shows a password, token or stream key."""
 
     exit_code: ClassVar[int] = 1
+    code: str = "internal"
+    """For programs: the same in Python, over HTTP, on a WebSocket and on a data channel."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
@@ -69,17 +74,19 @@ class UsageError(VivaceError):
     """The caller asked for something that cannot be; fix the call."""
 
     exit_code = 2
+    code = "usage"
 
 
 class ControlError(UsageError):
     """A control (prompt, strength, mask, size, …) has a value that cannot be used."""
 
+    code = "control"
+
 
 class UnknownPromptError(ControlError):
     """A prompt that the model cannot serve, however well the call is formed."""
 
-    code: ClassVar[str] = "unknown_prompt"
-    """For programs, the same wherever the refusal is told."""
+    code = "unknown_prompt"
 
     def __init__(self, message: str, *, control: str = "prompt", matches: tuple[tuple[str, float], ...] = ()) -> None:
         """Take what to say to people, and what programs need.
@@ -98,15 +105,20 @@ class UnknownPromptError(ControlError):
 class UnknownModelError(UsageError):
     """No profile has that name."""
 
+    code = "unknown_model"
+
 
 class SessionClosedError(UsageError):
     """The session has ended and takes no more frames or controls."""
+
+    code = "session_ended"
 
 
 class MediaError(VivaceError):
     """A source or a sink failed."""
 
     exit_code = 3
+    code = "media"
 
 
 class SourceError(MediaError):
@@ -115,6 +127,8 @@ class SourceError(MediaError):
 
 class SourceNotFoundError(SourceError):
     """No such file, folder, camera or address."""
+
+    code = "not_found"
 
 
 class SourceUnsupportedError(SourceError):
@@ -144,23 +158,32 @@ class SinkUnsupportedError(SinkError):
 class SinkWriteError(SinkError):
     """Writing failed (disk full, folder gone, peer vanished)."""
 
+    code = "storage"
+
 
 class DeviceError(VivaceError):
     """This machine cannot do what was asked."""
 
     exit_code = 4
+    code = "device"
 
 
 class BackendUnavailableError(DeviceError):
     """A runtime is not installed or does not support this machine."""
 
+    code = "unavailable"
+
 
 class CapacityError(DeviceError):
     """Too little memory; the message says what would fit."""
 
+    code = "full"
+
 
 class CheckpointError(DeviceError):
     """Weights are missing, damaged or do not fit their profile."""
+
+    code = "model_broken"
 
 
 class StepError(DeviceError):

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
 
+from vivace.checks import Table
+
 PROTOCOL_VERSION = 1
 
 MAX_PROMPT_CHARS = 2_000
@@ -35,14 +37,10 @@ OptionValue = Annotated[
 ]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 # What a client says
 
 
-class Controls(_Message):
+class Controls(Table):
     """What a user steers. In an update, what is left out stays as it is."""
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
@@ -63,7 +61,7 @@ class Controls(_Message):
     """What of the model's own shall happen once, at the frame from which the update is in force."""
 
 
-class Update(_Message):
+class Update(Table):
     """Change controls, all of them at one frame boundary."""
 
     type: Literal["update"] = "update"
@@ -71,7 +69,7 @@ class Update(_Message):
     controls: Controls
 
 
-class Ping(_Message):
+class Ping(Table):
     """I am here. Sent every few seconds; a session whose client is silent for too long is absent."""
 
     type: Literal["ping"] = "ping"
@@ -80,7 +78,7 @@ class Ping(_Message):
     """Measured glass-to-glass times of shown frames, `(frame index, ms)`, where the client can measure them."""
 
 
-class Record(_Message):
+class Record(Table):
     """Begin or end a recording of the output."""
 
     type: Literal["record"] = "record"
@@ -88,7 +86,7 @@ class Record(_Message):
     on: bool
 
 
-class End(_Message):
+class End(Table):
     """I am done."""
 
     type: Literal["end"] = "end"
@@ -100,7 +98,7 @@ ClientMessage = Annotated[Update | Ping | Record | End, Field(discriminator="typ
 # What the server says
 
 
-class Waiting(_Message):
+class Waiting(Table):
     """There is no slot yet."""
 
     type: Literal["waiting"] = "waiting"
@@ -110,7 +108,7 @@ class Waiting(_Message):
     """About when it may be worth looking again."""
 
 
-class Live(_Message):
+class Live(Table):
     """The session has a slot; frames are painted as they come."""
 
     type: Literal["live"] = "live"
@@ -121,7 +119,7 @@ class Live(_Message):
     """Whether this is a client that came back to its session."""
 
 
-class Ack(_Message):
+class Ack(Table):
     """The answer to an update."""
 
     type: Literal["ack"] = "ack"
@@ -139,7 +137,7 @@ class Ack(_Message):
     """What the prompt was taken for, as names of styles with their weights; of an unknown one the nearest styles."""
 
 
-class Notice(_Message):
+class Notice(Table):
     """Something that was asked for at the opening and left out: the session begins, and goes on, without it."""
 
     type: Literal["notice"] = "notice"
@@ -153,7 +151,7 @@ class Notice(_Message):
     """Names of the nearest styles, each a prompt that the model knows, with how near they are, 0 to 1."""
 
 
-class Applied(_Message):
+class Applied(Table):
     """The first frame made with an update has left the server."""
 
     type: Literal["applied"] = "applied"
@@ -162,14 +160,14 @@ class Applied(_Message):
     prompt_to_pixel_ms: float
 
 
-class Stage(_Message):
+class Stage(Table):
     """Times of one stage over the last seconds, ms."""
 
     p50: float | None
     p95: float | None
 
 
-class Stats(_Message):
+class Stats(Table):
     """How the session does; twice a second."""
 
     type: Literal["stats"] = "stats"
@@ -200,7 +198,7 @@ class Stats(_Message):
     """Name of the recording that is being written."""
 
 
-class Recorded(_Message):
+class Recorded(Table):
     """A recording has begun or ended."""
 
     type: Literal["recorded"] = "recorded"
@@ -212,7 +210,7 @@ class Recorded(_Message):
     message: str = ""
 
 
-class Ended(_Message):
+class Ended(Table):
     """The session is over."""
 
     type: Literal["ended"] = "ended"
@@ -221,7 +219,7 @@ class Ended(_Message):
     """For people, with what to do."""
 
 
-class Error(_Message):
+class Error(Table):
     """A message that could not be understood or carried out; the session goes on."""
 
     type: Literal["error"] = "error"
@@ -230,7 +228,7 @@ class Error(_Message):
     message: str
 
 
-class Pong(_Message):
+class Pong(Table):
     """Answers a ping."""
 
     type: Literal["pong"] = "pong"

@@ -130,6 +130,7 @@ def test_what_cannot_be_is_refused_with_its_cause(server: Running, body: dict, s
 def test_a_body_that_is_no_json_is_refused(server: Running) -> None:
     answer = server.client.post("/v1/sessions", content=b"\x00{", headers={"content-type": "application/json"})
     assert error(answer) == (422, "invalid")
+    assert answer.json()["message"].startswith("not JSON (")
 
 
 def test_an_offer_is_answered(server: Running) -> None:

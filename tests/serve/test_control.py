@@ -13,8 +13,16 @@ import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from fakes import SIZE, FakeClock
+from fakes import SIZE, FakeClock, FakeModel
 from http_fakes import Running, running, settings_for
+from vivace.errors import (
+    BackendUnavailableError,
+    CapacityError,
+    ControlError,
+    SourceNotFoundError,
+    StepError,
+    VivaceError,
+)
 from vivace.serve.auth import make_secret
 from vivace.serve.control import FLOOD_S, ControlLimits, Conversation, Rate
 from vivace.serve.schema import control_schema
@@ -121,7 +129,7 @@ def test_nonsense_is_answered_and_the_session_goes_on(server: Running, text: str
     with channel(server, session) as control:
         control.socket.send_text(text)
         refused = control.hear("error")
-        assert refused["code"] == "bad_message"
+        assert refused["code"] == "invalid"
         assert len(refused["message"]) <= 500
         control.say(type="ping", id="still here")
         assert control.hear("pong")["id"] == "still here"
@@ -129,17 +137,39 @@ def test_nonsense_is_answered_and_the_session_goes_on(server: Running, text: str
 
 def test_the_answer_to_what_cannot_be_used_says_what_it_answers(server: Running) -> None:
     with channel(server, server.open()) as control:
-        for controls in ({"promt": "x"}, {"events": [["flash"]]}, {"prompt": "x" * 2_001}):
+        for controls, said in (
+            ({"promt": "x"}, "update.controls: no key 'promt' is known here; did you mean 'prompt'?"),
+            ({"events": [["flash"]]}, "events.0"),
+            ({"prompt": "x" * 2_001}, "2000"),
+        ):
             control.say(type="update", id="3", controls=controls)
-            assert control.hear("error")["id"] == "3"
+            refused = control.hear("error")
+            assert refused["id"] == "3"
+            assert said in refused["message"]
         control.say(type="update", id="x" * 65, controls={})
         assert control.hear("error")["id"] is None
+
+
+@pytest.mark.parametrize("kind", [CapacityError, StepError, BackendUnavailableError, SourceNotFoundError, ControlError])
+def test_a_refusal_has_the_same_code_over_http_and_on_the_channel_as_in_python(kind: type[VivaceError]) -> None:
+    model = FakeModel(record=False)
+    with running(settings_for(slots=1), model=model) as server:
+        session = server.open()
+
+        def encode_prompt(_text: str) -> None:
+            raise kind("not now")
+
+        model.encode_prompt = encode_prompt  # type: ignore[method-assign, assignment]
+        assert server.client.post("/v1/sessions", json={"controls": {"prompt": "red"}}).json()["code"] == kind.code
+        with channel(server, session) as control:
+            control.say(type="update", controls={"prompt": "red"})
+            assert control.hear("ack")["code"] == kind.code
 
 
 def test_binary_nonsense_too(server: Running) -> None:
     with channel(server, server.open()) as control:
         control.socket.send_bytes(bytes(range(256)))
-        assert control.hear("error")["code"] == "bad_message"
+        assert control.hear("error")["code"] == "invalid"
 
 
 def test_recording_begins_and_ends_with_the_request_s_id(server: Running, tmp_path: Path) -> None:

@@ -9,20 +9,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vivace.checks import nearest
+from vivace.checks import Table, nearest
 from vivace.errors import CheckpointError, UsageError, describe_invalid
 
 LoraScaling = Literal["alpha", "reference"]
@@ -31,33 +22,10 @@ LoraScaling = Literal["alpha", "reference"]
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
 
 
-class _Table(BaseModel):
-    """A table of a profile: a key that it does not have, or a value of another type, is a mistake and not a silence.
+class _Table(Table):
+    """A table of a profile: a value of another type is a mistake, too."""
 
-    Fields with `init=False` are no keys: whoever holds the table fills them in.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _check_keys(cls, table: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Name every key that is not known, beside all else that is wrong with the table."""
-        if not isinstance(table, dict):
-            raise ValueError(f"must be a table, not {table!r}")
-        known = [key for key, field in cls.model_fields.items() if field.init is not False]
-        unknown = [
-            ValueError(f"no key {key!r} is known here; {nearest(key, known)}")
-            for key in sorted(table.keys() - set(known))
-        ]
-        found = [InitErrorDetails(type="value_error", input=table, ctx={"error": error}) for error in unknown]
-        try:
-            made = handler({key: value for key, value in table.items() if key in known})
-        except ValidationError as error:
-            found += cast(list[InitErrorDetails], error.errors(include_url=False))
-        if found:
-            raise ValidationError.from_exception_data(cls.__name__, found)
-        return made
+    model_config = ConfigDict(strict=True)
 
 
 class FileVariant(_Table):

@@ -352,8 +352,8 @@ def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = ())
     match code:
         case UnknownPromptError.code:
             return UnknownPromptError(message, matches=tuple(matches))
-        case "control":
+        case ControlError.code | "invalid":
             return ControlError(message)
-        case "session_ended":
+        case SessionClosedError.code:
             return SessionClosedError(message)
     return ServerError(message, code=code)

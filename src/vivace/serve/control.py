@@ -89,17 +89,14 @@ class Conversation:
         try:
             message = _CLIENT_MESSAGE.validate_json(text)
         except ValidationError as error:
-            await self._error(_id_of(text), "bad_message", describe_invalid(error.errors())[:500])
+            await self._error(_id_of(text), "invalid", describe_invalid(error.errors())[:500])
             return True
         self._session.touch()
         try:
             return await self._carry_out(message)
-        except SessionClosedError as error:
-            await self._error(getattr(message, "id", None), "session_ended", str(error))
-            return False
         except VivaceError as error:
-            await self._error(getattr(message, "id", None), getattr(error, "code", "refused"), str(error))
-            return True
+            await self._error(getattr(message, "id", None), error.code, str(error))
+            return not isinstance(error, SessionClosedError)
 
     async def pass_events(self) -> None:
         """Pass on what the server says, from `waiting` or `live` to `ended`; returns after that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class RefusedError(CapacityError):
 
     def __init__(self, code: RefusalCode, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.code: RefusalCode = code
+        self.code = code
         self.retry_after_s = retry_after_s
 
 
 class SharedOptionError(ControlError):
     """A client wants to set what would change the pictures of all others, too."""
 
-    code: ClassVar[str] = "shared_option"
+    code = "shared_option"
 
 
 def check_frame(rgb: Rgb, max_px: int) -> None:

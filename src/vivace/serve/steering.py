@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import ControlError, UnknownPromptError, VivaceError
+from vivace.errors import UnknownPromptError, VivaceError
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import PICTURES
@@ -101,7 +101,7 @@ class SessionSteering:
                 )
             except VivaceError as error:
                 ack = Ack(*self._board.position(), (), None, str(error))
-                code = getattr(error, "code", "control" if isinstance(error, ControlError) else "refused")
+                code = error.code
                 matches = error.matches if isinstance(error, UnknownPromptError) else ()
             else:
                 named = {*ack.applied, *(controls.options or ())}

@@ -16,19 +16,15 @@ from vivace import errors
 
 _log = logging.getLogger(__name__)
 
-_BY_CLASS: tuple[tuple[type[errors.VivaceError], int, str], ...] = (
-    (errors.ControlError, 422, "control"),
-    (errors.UnknownModelError, 404, "unknown_model"),
-    (errors.SessionClosedError, 410, "session_ended"),
-    (errors.UsageError, 400, "usage"),
-    (errors.CapacityError, 503, "full"),
-    (errors.BackendUnavailableError, 503, "unavailable"),
-    (errors.CheckpointError, 503, "model_broken"),
-    (errors.DeviceError, 503, "device"),
-    (errors.SinkWriteError, 507, "storage"),
-    (errors.SourceNotFoundError, 404, "not_found"),
-    (errors.SourceError, 422, "media"),
-    (errors.MediaError, 422, "media"),
+_STATUS: tuple[tuple[type[errors.VivaceError], int], ...] = (
+    (errors.ControlError, 422),
+    (errors.UnknownModelError, 404),
+    (errors.SessionClosedError, 410),
+    (errors.UsageError, 400),
+    (errors.DeviceError, 503),
+    (errors.SinkWriteError, 507),
+    (errors.SourceNotFoundError, 404),
+    (errors.MediaError, 422),
 )
 """Nearest class first."""
 
@@ -76,12 +72,9 @@ class ApiError(Exception):
 
 
 def api_error(error: errors.VivaceError) -> ApiError:
-    """Return an error of Vivace as an answer; one that brings a `code` or `retry_after_s` of its own keeps them."""
-    status, code = next(
-        ((status, code) for kind, status, code in _BY_CLASS if isinstance(error, kind)), (500, "internal")
-    )
-    retry_after_s = getattr(error, "retry_after_s", None)
-    return ApiError(status, getattr(error, "code", code), str(error), retry_after_s=retry_after_s)
+    """Return an error of Vivace as an answer."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return ApiError(status, error.code, str(error), retry_after_s=getattr(error, "retry_after_s", None))
 
 
 def install_errors(app: FastAPI) -> None:

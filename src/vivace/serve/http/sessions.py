@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import ClientDisconnect, HTTPConnection
 
+from vivace.checks import Table
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Limits, Notice, ServerMessage, Waiting
 from vivace.serve.auth import Access
@@ -30,18 +31,14 @@ SEND_TIMEOUT_S = 10.0
 """A client that takes nothing for so long is gone; its session is kept for the grace time."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Resume(_Body):
+class Resume(Table):
     """A session whose connection was lost."""
 
     id: Annotated[str, Field(max_length=100)]
     secret: Annotated[str, Field(max_length=200)]
 
 
-class OpenBody(_Body):
+class OpenBody(Table):
     """What a new session shall be."""
 
     model: Annotated[str, Field(max_length=100)] | None = None
@@ -50,21 +47,21 @@ class OpenBody(_Body):
     resume: Resume | None = None
 
 
-class Offer(_Body):
+class Offer(Table):
     """An SDP offer."""
 
     sdp: Annotated[str, Field(max_length=MAX_SDP_BYTES)]
     type: Literal["offer"] = "offer"
 
 
-class Answer(_Body):
+class Answer(Table):
     """An SDP answer."""
 
     sdp: str
     type: Literal["answer"] = "answer"
 
 
-class SessionView(_Body):
+class SessionView(Table):
     """A session, as anybody who may watch it sees it."""
 
     id: str
