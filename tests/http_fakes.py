@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,16 @@ def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:
     return ServeSettings(**(wanted | changes))
 
 
+def wait_loaded(manager: SessionManager, patience_s: float = 60.0) -> None:
+    """Wait until a server that has been started takes sessions; raises why it does not."""
+    until_s = time.monotonic() + patience_s
+    while not manager.ready:
+        if manager.load_error is not None:
+            raise manager.load_error
+        assert time.monotonic() < until_s, "the model was never loaded"
+        time.sleep(0.005)
+
+
 @contextmanager
 def running(
     settings: ServeSettings | None = None,
@@ -89,4 +100,5 @@ def running(
     peers = FakePeers()
     app = create_app(settings, manager, peer_factory=peers)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:
+        wait_loaded(manager)
         yield Running(client, manager, peers, settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from fakes import FakeModel
-from http_fakes import FakePeers, settings_for
+from http_fakes import FakePeers, settings_for, wait_loaded
 from vivace.serve.app import create_app
 from vivace.serve.main import uvicorn_config
 from vivace.serve.ports import PeerFactory
@@ -59,6 +59,7 @@ def live_server(
             while not server.started and thread.is_alive() and time.monotonic() < until_s:
                 time.sleep(0.01)
             assert server.started
+            wait_loaded(manager)
             yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", manager, settings, server, thread)
         finally:
             server.should_exit = True

@@ -77,10 +77,11 @@ class FakeSession:
         for subscription in self.subscriptions:
             subscription.close()
 
-    def attach(self) -> Callable[[], None]:
+    def attach(self) -> Callable[[float], None]:
         self.attached += 1
 
-        def detach() -> None:
+        def detach(heard_s: float) -> None:
+            self.heard_s = heard_s
             self.attached -= 1
 
         return detach

@@ -76,6 +76,16 @@ def test_a_damaged_model_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "does not fit" in check.found
 
 
+@pytest.mark.parametrize(("step_ms", "state", "found"), [(20.0, "ok", "50 fps"), (200.0, "limited", "5 fps")])
+def test_the_pace_of_this_machine_is_told(
+    step_ms: float, state: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vivace.stream.slot.calibrate", lambda *_: step_ms)
+    check = doctor.check_model("mini")
+    assert check.state == state
+    assert check.found.startswith(found)
+
+
 def test_one_core_and_little_memory_and_disk_are_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "usable_cores", lambda: 1)
     monkeypatch.setattr(doctor, "_available_memory_mb", lambda: 300.0)
@@ -100,10 +110,11 @@ def test_large_models_say_what_is_there_and_how_to_get_the_rest(
     monkeypatch.setenv("VIVACE_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     check = doctor.check_large_models()
-    assert check.state == "ok", "the embedded model runs without them"
+    assert check.state == "limited", "none of them runs"
     assert "live2diff: 0 of 9 files" in check.found
     assert "`vivace models pull live2diff`" in check.remedy
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "diffusers" else name)
     check = doctor.check_large_models()
     assert "not installed: diffusers" in check.found
-    assert "pip install '.[gpu]'" in check.found
+    assert check.state == "limited"
+    assert "pip install '.[gpu]'" in check.remedy

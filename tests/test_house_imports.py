@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
         "serve",  # a server with a model of the benchmark's own
     },
     "__main__": {"cli"},
-    "doctor": {"vivace", "errors", "settings", "media", "checkpoints", "models.base", "models", "runtime"},
+    "doctor": {"vivace", "errors", "settings", "media", "checkpoints", "models.base", "models", "stream", "runtime"},
     "messages": {"checks"},
     "client": {"errors", "redaction", "messages", "media", "rtc"},
     "rtc": {"errors", "media"},
@@ -72,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
     "cli": {
-        *{"plugins", "vivace", "errors", "redaction", "settings", "media", "checkpoints"},
+        *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},
         *{"models.base", "models", "stream"},
         *{"bench", "doctor", "serve", "train"},
     },

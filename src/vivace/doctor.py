@@ -26,6 +26,11 @@ MIN_DISK_MB = 500
 MIN_MEMORY_MB = 1500
 """The embedded model stays under 1 GB resident; the rest is for the system beside it."""
 
+CAMERA_SIZE = (1280, 720)
+"""Usual of cameras; what is painted has its shape."""
+LIVE_FPS = 15.0
+"""Below it motion jerks. Live streams spend less on a frame then, so that they may still reach it."""
+
 GPU_LIBRARIES = ("diffusers", "transformers", "huggingface_hub")
 """What the extra `gpu` adds to torch."""
 
@@ -120,23 +125,23 @@ def check_precision() -> Check:
 
 
 def check_model(name: str, threads: int | None = None) -> Check:
-    """The embedded model: present, intact, and able to paint one frame."""
-    import numpy as np
-
+    """The model of commands that name none: present, intact, and how many pictures a second it paints here."""
     from vivace.models import load_model
-    from vivace.models.base import Chunk
+    from vivace.stream.fit import choose_size
+    from vivace.stream.slot import calibrate
 
     try:
         model = load_model(name, threads=threads)
-        size = model.spec.min_size
-        state = model.open(size)
-        rgb = np.zeros((model.spec.chunk_frames, size[1], size[0], 3), np.uint8)
-        model.step([state], [Chunk(rgb=rgb, embeds=model.encode_prompt("ink drawing").embeds)])
+        size = choose_size(CAMERA_SIZE, model.spec)
+        fps = 1e3 / calibrate(model, size)
     except VivaceError as error:
         return Check(f"model {name}", "missing", str(error), "Reinstall Vivace, or see `vivace models list`.")
     where = model.runtime
     notes = f" ({'; '.join(where.notes)})" if where.notes else ""
-    return Check(f"model {name}", "ok", f"paints on {where.device} in {where.precision}{notes}")
+    found = f"{fps:.0f} fps at {size[0]}x{size[1]} on {where.device} in {where.precision}{notes}"
+    if fps < LIVE_FPS:
+        return Check(f"model {name}", "limited", found, "Close other programs, or choose a smaller `--size`.")
+    return Check(f"model {name}", "ok", found)
 
 
 def check_media() -> Check:
@@ -204,18 +209,21 @@ def check_large_models() -> Check:
 
     lacking = [name for name in ("torch", *GPU_LIBRARIES) if importlib.util.find_spec(name) is None]
     if lacking:
-        return Check("large models", "ok", f"not installed: {', '.join(lacking)} ({install_extra('gpu')})")
-    places, said, missing = Places.of_this_machine(), [], []
+        said = f"not installed: {', '.join(lacking)}"
+        return Check("large models", "limited", said, f"To run them, {install_extra('gpu')}.")
+    places, counts, missing = Places.of_this_machine(), [], []
     for profile in list_models():
         needed = profile.needed(profile.style() if profile.styles else None)
         if not any(spec.repo for spec in needed):
             continue
         found = sum(places.find(spec, profile) is not None for spec in needed)
-        said.append(f"{profile.name}: {found} of {len(needed)} files")
+        counts.append(f"{profile.name}: {found} of {len(needed)} files")
         if found < len(needed):
-            missing.append(profile.name)
-    remedy = f"To get the rest: {', '.join(f'`vivace models pull {name}`' for name in missing)}" if missing else ""
-    return Check("large models", "ok", f"{', '.join(said)}, in {places.folder} and {places.cache}", remedy)
+            missing.append(f"`vivace models pull {profile.name}`")
+    said = f"{', '.join(counts)}, in {places.folder} and {places.cache}"
+    if missing:
+        return Check("large models", "limited", said, f"To get the rest: {', '.join(missing)}")
+    return Check("large models", "ok", said)
 
 
 def check_disk() -> Check:

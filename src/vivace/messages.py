@@ -104,8 +104,8 @@ class Waiting(Table):
     type: Literal["waiting"] = "waiting"
     position: int
     """1 is next."""
-    retry_after_s: float
-    """About when it may be worth looking again."""
+    retry_after_s: float | None
+    """About when there will be one, s; null while no session has ended from which to tell."""
 
 
 class Live(Table):

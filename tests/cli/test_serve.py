@@ -50,6 +50,23 @@ def test_flags_go_before_the_environment_and_that_before_defaults(monkeypatch: p
     assert serve_settings(ServeFlags(port=9001), Settings()).port == 9001
 
 
+def test_a_setting_of_the_environment_that_is_none_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_SLOTZ", "3")
+    monkeypatch.setenv("VIVACE_SERVE_SLOTS", "2")
+    assert serve_settings(ServeFlags(), Settings()).slots == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "VIVACE_SERVE_SLOTZ is set" in line
+    assert "did you mean 'slots'?" in line
+
+
+def test_an_ice_server_that_is_none_is_told_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_ICE_SERVERS", '[{"urls": ["http://stun.example"]}]')
+    with pytest.raises(UsageError, match="ice_servers"):
+        serve_settings(ServeFlags(), Settings())
+
+
 def test_threads_are_those_of_the_flag_then_of_the_server_then_of_all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert serve_settings(ServeFlags(), Settings(threads=3)).threads == 3
     monkeypatch.setenv("VIVACE_SERVE_THREADS", "2")

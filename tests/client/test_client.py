@@ -22,6 +22,7 @@ from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, 
 from vivace.messages import Ended, Live, Waiting
 from vivace.models.controls import ControlSpec
 from vivace.serve.auth import make_secret, make_token
+from vivace.serve.limits import RefusedError
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,26 @@ def test_recording_is_asked_for_and_answered(server: LiveServer) -> None:
             assert refused.value.code == "not_recording"
 
     asyncio.run(use())
+
+
+def test_a_session_of_a_server_that_is_only_starting_is_waited_for(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def check_loaded() -> None:
+        asked.append(1)
+        if len(asked) < 3:
+            raise RefusedError("loading", "fake is being loaded", 0.01)
+
+    monkeypatch.setattr(server.manager, "check_loaded", check_loaded)
+
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open() as session:
+            await session.wait_live()
+
+    asyncio.run(use())
+    assert len(asked) >= 3
 
 
 def test_refusals_are_errors_with_code_and_status(server: LiveServer) -> None:

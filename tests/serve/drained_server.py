@@ -17,6 +17,7 @@ import numpy as np
 import vivace.client
 from fakes import FakeModel
 from http_fakes import FakePeers, settings_for
+from serve_rig import until
 from vivace.client import ServerError
 from vivace.messages import Ended
 from vivace.serve.app import create_app
@@ -28,6 +29,7 @@ PICTURE = np.zeros((48, 64, 3), np.uint8)
 
 async def use(url: str, manager: SessionManager, sign: signal.Signals) -> None:
     async with vivace.client.connect(url) as client:
+        await until(lambda: manager.ready)
         session = await client.open(prompt="red")
         await session.wait_live()
         print(session.state)

@@ -78,9 +78,17 @@ def test_a_full_queue_refuses_with_a_hint_when_to_come_back():
     desk = admission(slots=2)
     for name in "abcd":
         desk.enter(name, ONE)
-    with pytest.raises(RefusedError, match=r"all 2 slots are taken and 2 sessions wait; try in 45 s") as caught:
+    with pytest.raises(RefusedError, match=r"every slot is taken \(2\), .* full \(2\); try again later") as caught:
         desk.enter("e", ONE)
-    assert (caught.value.code, caught.value.retry_after_s) == ("queue_full", 45.0)
+    assert (caught.value.code, caught.value.retry_after_s) == ("queue_full", 30.0)
+    assert desk.retry_after_s(1) is None, "none has ended: there is nothing to tell it from"
+    desk.leave("a", 20.0)
+    desk.leave("b", 20.0)
+    desk.move_up()
+    for name in "ab":
+        desk.enter(name, ONE)
+    with pytest.raises(RefusedError, match="try again in about 30 s"):
+        desk.enter("e", ONE)
     assert (desk.live, desk.waiting) == (2, 2)
 
 

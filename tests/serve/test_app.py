@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
-from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
+from fakes import FakeModel
+from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings_for, wait_loaded
+from vivace.serve.app import create_app
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http.guard import SECURITY_HEADERS
+from vivace.serve.served_model import OPENING_STEPS
+from vivace.serve.session_manager import SessionManager
 
 NAME = "20260101-120000-0123456789abcdef.mp4"
 
@@ -93,7 +99,7 @@ def test_who_finds_no_slot_waits_and_then_is_sent_away() -> None:
         assert server.open()["state"] == "live"
         waiting = server.open()
         assert (waiting["state"], waiting["position"]) == ("waiting", 1)
-        assert waiting["retry_after_s"] > 0
+        assert waiting["retry_after_s"] is None
         full = server.client.post("/v1/sessions", json={})
         assert error(full) == (503, "queue_full")
         assert int(full.headers["retry-after"]) >= 1
@@ -372,3 +378,38 @@ def test_bodies_have_a_limit_however_they_come() -> None:
 
         assert error(server.client.post("/v1/sessions", content=in_parts(), headers=kind)) == (413, "too_large")
         assert error(server.client.get("/v1/models", headers={"content-length": "-5"})) == (413, "too_large")
+
+
+def test_a_server_answers_while_its_model_is_loaded() -> None:
+    may_load = threading.Event()
+
+    def load(_name: str) -> FakeModel:
+        assert may_load.wait(60)
+        return FakeModel(record=False)
+
+    settings = settings_for()
+    manager = SessionManager(settings, load_model=load)
+    app = create_app(settings, manager, peer_factory=FakePeers())
+    try:
+        with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+            assert client.get("/").status_code == 200
+            assert client.get("/healthz").status_code == 200
+            assert client.get("/v1/config").json()["loading"] == {"model": "fake", "done": 0, "steps": OPENING_STEPS}
+            offer = {"content": OFFER, "headers": SDP_HEADERS}
+            for method, path, what in (
+                ("GET", "/readyz", {}),
+                ("POST", "/v1/sessions", {"json": {}}),
+                ("POST", "/whip", offer),
+                ("GET", "/v1/presets/ink.jpg", {}),
+            ):
+                refused = client.request(method, path, **what)
+                assert error(refused) == (503, "loading"), path
+                assert "fake is being loaded, 0 of" in refused.json()["message"]
+                assert int(refused.headers["retry-after"]) >= 1
+            may_load.set()
+            wait_loaded(manager)
+            assert client.get("/v1/config").json()["loading"] is None
+            assert client.get("/readyz").status_code == 200
+            assert client.post("/v1/sessions", json={}).status_code == 201
+    finally:
+        may_load.set()

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from fakes import FakeModel
 from http_fakes import OFFER, FakePeers, settings_for
 from live_server import LiveServer, live_server
-from serve_rig import in_loop
+from serve_rig import in_loop, until
 from vivace.messages import Controls
 from vivace.serve import main
 from vivace.serve.app import create_app
@@ -100,6 +100,7 @@ async def application(*folder: Path, **changes: Any) -> AsyncIterator[tuple[Any,
     manager = SessionManager(settings, load_model=lambda _: FakeModel(record=False))
     app = create_app(settings, manager, peer_factory=FakePeers())
     async with app.router.lifespan_context(app):
+        await until(lambda: manager.ready)
         yield app, manager
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes import FakeModel
 from http_fakes import settings_for
-from vivace.errors import UsageError
+from vivace.errors import CheckpointError, UsageError
 from vivace.serve.main import RedactingFormatter, listen, serve
 from vivace.serve.settings import ServeSettings
 
@@ -51,6 +53,17 @@ def test_a_server_that_has_ended_leaves_no_handler_behind() -> None:
     with pytest.raises(UsageError):
         serve(settings_for(host="0.0.0.0", port=0, log_level="debug"))
     assert ([*root.handlers], root.level, logging.getLogger("aiortc").level) == before
+
+
+def test_the_address_is_told_at_once_and_a_model_that_cannot_be_loaded_ends_the_server(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def load(_name: str) -> FakeModel:
+        raise CheckpointError("its files are damaged")
+
+    with pytest.raises(CheckpointError, match="damaged"):
+        serve(settings_for(port=0), load_model=load)
+    assert re.fullmatch(r"Vivace is at http://127.0.0.1:\d+ .*\nLoading fake\.\.\.\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

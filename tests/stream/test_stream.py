@@ -1,5 +1,8 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, FakeSource, fail_on, paint, picture, pictures
 from vivace.errors import (
@@ -25,6 +28,18 @@ def test_a_pushed_picture_comes_back_painted():
         [out] = stream.push(picture(0))
     np.testing.assert_array_equal(out.rgb, paint(picture(0), RED))
     assert out.index == 0
+
+
+def test_what_is_printed_says_what_it_is_and_no_arrays():
+    with stream_of(prompt="blue", strength=0.5) as stream:
+        [out] = stream.push(picture(0))
+        ack = stream.update(prompt="red")
+        assert repr(stream) == "<Stream of fake: prompt='red', strength=0.5>"
+    assert repr(stream).startswith("<closed Stream")
+    assert "index=0" in repr(out)
+    assert "text='red'" in repr(ack)
+    assert "array" not in repr(out) + repr(ack)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(out._repr_png_()))), out.rgb)
 
 
 def test_pushed_frames_are_timed_by_their_capture():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
+from vivace.checks import nearest
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.options import parse_size, whole
 from vivace.errors import BackendUnavailableError, UsageError, install_extra
@@ -40,6 +42,7 @@ Examples:
 - `vivace serve token --scope publish --expires 1h`
 """
 
+ENV_PREFIX = "VIVACE_SERVE_"
 LOCAL_RECORDINGS = Path("vivace-recordings")
 
 NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2", "jwt")
@@ -147,6 +150,11 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "runtime": flags.loading.runtime,
         "recordings": flags.recordings,
     }
+    for variable in sorted(name for name in os.environ if name.startswith(ENV_PREFIX)):
+        name = variable.removeprefix(ENV_PREFIX).partition("__")[0].lower()
+        if name not in ServeSettings.model_fields:
+            meant = nearest(name, ServeSettings.model_fields)
+            print(f"{variable} is set, but there is no setting {name}: it has no effect; {meant}", file=sys.stderr)
     named = {name: value for name, value in given.items() if value is not None}
     if "models" not in named and "VIVACE_SERVE_MODELS" not in os.environ:
         named["models"] = [settings.model]
@@ -165,7 +173,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = "_".join(str(part) for part in problem["loc"][:1])
         raise UsageError(
-            f"setting {where}: {problem['msg']}; change the flag or VIVACE_SERVE_{where.upper()}"
+            f"setting {where}: {problem['msg']}; change the flag or {ENV_PREFIX}{where.upper()}"
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -53,10 +55,22 @@ class Client:
             raise UsageError(f"give controls or {', '.join(named)}, not both")
         wanted = controls or controls_of(named)
         body = {"model": model, "controls": wanted.model_dump(exclude_unset=True, mode="json")}
-        answer = await self._json("POST", "/v1/sessions", json=body)
+        answer = await self._open(body)
         session = ClientSession(self, SessionInfo.model_validate(answer))
         await session.connect()
         return session
+
+    async def _open(self, body: dict[str, Any]) -> Any:
+        """Ask for a session; of a server that is only starting again, as long as it may take to answer."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + (self._http.timeout.read or math.inf)
+        while True:
+            try:
+                return await self._json("POST", "/v1/sessions", json=body)
+            except ServerError as error:
+                if error.code != "loading" or loop.time() > until_s:
+                    raise
+                await asyncio.sleep(error.retry_after_s or 1.0)
 
     async def models(self) -> list[dict[str, Any]]:
         """Return the models the server offers, the default first."""
@@ -120,7 +134,7 @@ async def connect(url: str, *, token: str | None = None, timeout_s: float = TIME
     Args:
         url: where it listens; a user and password in it are for a proxy in front of the server.
         token: from `vivace serve token`; a server that listens on loopback needs none.
-        timeout_s: for any answer.
+        timeout_s: for any answer, and for a session of a server that is only starting.
 
     Raises:
         UsageError: not such an address, or a token besides a user and password.

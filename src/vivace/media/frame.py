@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -21,7 +22,7 @@ class Frame:
     Frames are shared between threads, so neither the object nor its pixels are changed after creation.
     """
 
-    rgb: Rgb
+    rgb: Rgb = field(repr=False)
     """`uint8 [h w 3]`, RGB."""
     index: int
     """Counts the frames of the source from 0, dropped ones included."""
@@ -36,15 +37,15 @@ class Frame:
     duration: int | None = None
     """How long the picture is shown, in units of `time_base`, where the source says so. It ends the last one; another
     ends where the next begins."""
-    alpha: Alpha | None = None
+    alpha: Alpha | None = field(default=None, repr=False)
     """Where the picture is, if not everywhere, for outputs that can hold it; `rgb` is what it is over black."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
     tag: int | None = None
     """What whoever gave the frame knows it by; comes out with what is made of it."""
-    thumbnail: NDArray[np.float32] | None = None
+    thumbnail: NDArray[np.float32] | None = field(default=None, repr=False)
     """Mean colour of the cells of `rgb`, `float32 [h w 3]`, once a stream has prepared the frame."""
-    source_rgb: Rgb | None = None
+    source_rgb: Rgb | None = field(default=None, repr=False)
     """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
     painted: bool = False
     """Whether anything of it is painted (output frames); otherwise it shows its source as it is."""
@@ -58,6 +59,14 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """`(width, height)` in px."""
         return self.rgb.shape[1], self.rgb.shape[0]
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture for a notebook."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(self.rgb).save(buffer, "PNG")
+        return buffer.getvalue()
 
     def marked(self, stage: str, time_s: float) -> Frame:
         """Return this frame having left `stage` at `time_s`."""

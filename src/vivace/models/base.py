@@ -110,7 +110,7 @@ class Prompt:
     """An encoded prompt, with what the encoder made of it."""
 
     text: str
-    embeds: NDArray[np.float32]
+    embeds: NDArray[np.float32] = field(repr=False)
     """`[d]` or `[m d]`; embeddings may be interpolated, which is how a prompt change cross-fades."""
     known: bool
     """False when the model cannot serve the prompt; `message` then says so."""

@@ -262,8 +262,13 @@ _gathering: WeakKeyDictionary[Any, set[asyncio.Task[Any]]] = WeakKeyDictionary()
 """Searches for candidates that have begun, by aioice's connection."""
 
 
+GATHER_S = 1.0
+
+
 def gather_loopback_too(ice_transport: Any) -> None:
     """Offer 127.0.0.1 as well: aioice leaves it out, and a machine without a network would have no address at all.
+
+    A STUN or TURN server that has not answered in `GATHER_S` is done without: every new connection waits for it.
 
     What is begun is ended, also where its caller is cancelled or the connection closed meanwhile: aioice knows a socket
     only when those of all addresses are open, and would leave it open otherwise. See `gathering_ended`.
@@ -272,7 +277,7 @@ def gather_loopback_too(ice_transport: Any) -> None:
     gather = getattr(connection, _GET_CANDIDATES)
     tasks = _gathering.setdefault(connection, set())
 
-    async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
+    async def with_loopback(component: int, addresses: list[str], timeout: float = GATHER_S) -> Any:
         task = asyncio.ensure_future(gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout))
         tasks.add(task)
         return await asyncio.shield(task)

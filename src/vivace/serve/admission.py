@@ -19,7 +19,8 @@ HEADROOM = 0.9
 """Share of the time that steps may take; the rest is for decoding and encoding."""
 REMEMBERED_STEPS = 120
 REMEMBERED_LIVES = 20
-FIRST_GUESS_LIFE_S = 30.0
+FIRST_RETRY_S = 30.0
+"""Until one has ended; nobody is told that a slot is free then."""
 MIN_RETRY_S, MAX_RETRY_S = 2.0, 60.0
 
 
@@ -112,10 +113,11 @@ class Admission:
             return True
         if len(self._waiting) >= self._queue_length:
             retry_s = self.retry_after_s(len(self._waiting) + 1)
+            when = "later" if retry_s is None else f"in about {retry_s:.0f} s"
             raise RefusedError(
                 "queue_full",
-                f"all {self.slots} slots are taken and {len(self._waiting)} sessions wait; try in {retry_s:.0f} s",
-                retry_s,
+                f"every slot is taken ({self.slots}), and the queue is full ({len(self._waiting)}); try again {when}",
+                retry_s or FIRST_RETRY_S,
             )
         self._waiting[key] = demand
         return False
@@ -160,9 +162,11 @@ class Admission:
         """Return a session's place in the queue, 1 being next; None if it does not wait."""
         return list(self._waiting).index(key) + 1 if key in self._waiting else None
 
-    def retry_after_s(self, position: int) -> float:
-        """Return about when a place in the queue will have become a slot, from how long sessions live."""
-        life_s = median(self._lives_s) if self._lives_s else FIRST_GUESS_LIFE_S
+    def retry_after_s(self, position: int) -> float | None:
+        """Return about when a place in the queue will have become a slot, None while no session has ended yet."""
+        if not self._lives_s:
+            return None
+        life_s = median(self._lives_s)
         return min(MAX_RETRY_S, max(MIN_RETRY_S, position * life_s / self.slots))
 
     def _fits(self, demand: Demand, besides: str | None = None) -> bool:

@@ -39,7 +39,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
 
     Args:
         settings: of the server.
-        manager: its sessions; started and stopped with the application.
+        manager: its sessions; started and stopped with the application, which answers while the model is loaded.
         peer_factory: makes peer connections.
     """
     secret = settings.token_secret.get_secret_value() if settings.token_secret else None
@@ -54,13 +54,15 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        await manager.start()
+        loading = asyncio.create_task(manager.start(), name="vivace-loading")  # meanwhile there is a page that says so
         sweeper = asyncio.create_task(_sweep(server), name="vivace-sweep")
         try:
             yield
         finally:
             sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            await asyncio.gather(
+                sweeper, loading, return_exceptions=True
+            )  # a model that is half loaded cannot be freed
             await server.peers.close_all()
             await manager.stop()
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -29,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 WS_QUEUE = 4
 """Messages of a client that wait unread before its connection is not read any more."""
-WS_PING_S = 20.0
+WS_PING_S = 5.0
+"""A machine that has vanished says no goodbye; its channel stands for twice as long at most."""
 MAX_CONNECTIONS = 512
 """Open connections and running requests; beyond it clients get 503 rather than memory."""
 KEEP_ALIVE_S = 15
@@ -58,7 +58,7 @@ def listen(settings: ServeSettings) -> socket.socket:
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal, drains the sessions and then stops; on the second, stops at once."""
+    """On the first signal, drains the sessions and then stops; on the second, or without its model, stops at once."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class DrainingServer(uvicorn.Server):
         if self._signals and self._draining is None:
             _log.info("no new sessions; those that run have %g s to end (a second signal stops at once)", self._drain_s)
             self._draining = asyncio.create_task(self._manager.drain(self._drain_s))
-        if self._draining is not None and self._draining.done():
+        if self._manager.load_error is not None or (self._draining is not None and self._draining.done()):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -115,11 +115,18 @@ def serve(
     """
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
         manager = SessionManager(settings, load_model, finishers=finishers)
-        manager.model()  # here, where what is wrong with it becomes a message
-        app = create_app(settings, manager, peer_factory=make_peer_factory(settings))
-        say_where = partial(_say_where, settings, listening.getsockname()[1])
-        server = DrainingServer(uvicorn_config(app, settings), manager, settings.drain_s, say_where)
+        peer_factory = make_peer_factory(settings)
+        app = create_app(settings, manager, peer_factory=peer_factory)
+        beside: list[asyncio.Task[None]] = []
+
+        def when_started() -> None:
+            _say_where(settings, listening.getsockname()[1])
+            beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
+
+        server = DrainingServer(uvicorn_config(app, settings), manager, settings.drain_s, when_started)
         server.run(sockets=[listening])
+    if manager.load_error is not None:
+        raise manager.load_error
     return 0
 
 
@@ -177,6 +184,6 @@ def _logging_to_stderr(level: str) -> Iterator[None]:
 
 def _say_where(settings: ServeSettings, port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"Vivace is at http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+    print(f"Vivace is at http://{host}:{port}  (Ctrl-C ends it)\nLoading {settings.default_model}...", flush=True)
     if settings.token_secret is not None:
         print("Clients need a token: vivace serve token --scope publish --expires 1h", flush=True)

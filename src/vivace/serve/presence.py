@@ -38,18 +38,21 @@ class Presence:
         """The client has sent a picture."""
         self._picture_s = now_s
 
-    def attach(self) -> Callable[[], None]:
-        """A connection stands from now until the function returned is called (any number of times)."""
+    def attach(self) -> Callable[[float], None]:
+        """A connection stands from now until the function returned is called (any number of times).
+
+        It takes when the client was last heard there.
+        """
         open_connection = [True]
         with self._lock:
             self._connections += 1
 
-        def detach() -> None:
+        def detach(heard_s: float) -> None:
             with self._lock:
                 if open_connection:
                     open_connection.clear()
                     self._connections -= 1
-                    self._seen_s = self._clock()
+                    self._seen_s = max(self._seen_s, heard_s)
 
         return detach
 

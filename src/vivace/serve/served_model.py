@@ -6,27 +6,24 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from vivace.media.size import Size
-from vivace.models.base import Chunk, ModelSpec, StreamModel
+from vivace.models.base import StreamModel
 from vivace.serve.admission import REMEMBERED_STEPS, Admission, Demand
 from vivace.serve.engine import Engine
 from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import USUAL, SizeList, output_size
 from vivace.stream.fit import check_size
-from vivace.stream.slot import ModelSlot
+from vivace.stream.slot import ModelSlot, calibrate
 
 _log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-CALIBRATION_STEPS = 5
-"""After a first one, which may compile. Few: running medians take over."""
+OPENING_STEPS = 2 + len(USUAL)
+"""Of opening a model: its files, its pace, and a network for each usual shape."""
 MEMORY_SHARE = 0.5
 """Of what is free at start; the rest is for networks, sockets, encoders and everybody else."""
 
@@ -81,20 +78,26 @@ class ServedModel:
 
 
 def open_model(
-    settings: ServeSettings, name: str, load_model: Callable[[str], StreamModel[Any]], clock: Clock
+    settings: ServeSettings,
+    name: str,
+    load_model: Callable[[str], StreamModel[Any]],
+    clock: Clock,
+    told: Callable[[int], None] = lambda _done: None,
 ) -> ServedModel:
-    """Load a model, measure it, and start its engine; takes seconds.
+    """Load a model, measure it, and start its engine; takes seconds, and tells how many of `OPENING_STEPS` are done.
 
     Raises:
         UnknownModelError: no such profile.
         DeviceError: this machine cannot run it.
     """
     model = load_model(name)
+    told(1)
     size = check_size(settings.size, model.spec)
     sizes = SizeList(max(settings.max_output_px, size[0] * size[1]))
     sizes.allow(size)
     step_ms = calibrate(model, size, clock)
-    for aspect in USUAL:
+    for done, aspect in enumerate(USUAL, start=2):
+        told(done)
         usual = output_size(aspect, size[0] * size[1], model.spec)
         sizes.allow(usual)
         ModelSlot(model, usual, 0).close()
@@ -108,7 +111,7 @@ def open_model(
     )
     engine = Engine(name, clock)
     engine.start()
-    _log.info("%s is ready: %.1f ms a step at %dx%d, %d slots", name, step_ms, *size, admission.slots)
+    _log.info("%s is ready: %.1f ms a step at %dx%d, sessions at once: %d", name, step_ms, *size, admission.slots)
     return ServedModel(name, model, engine, admission, size, sizes)
 
 
@@ -116,28 +119,3 @@ def free_bytes(model: StreamModel[Any]) -> int:
     """Return how much memory there is for the streams of a model: its device's own, or this machine's."""
     of_device = model.device.free_bytes()
     return free_memory_bytes() if of_device is None else of_device
-
-
-def calibrate(model: StreamModel[Any], size: Size, clock: Clock) -> float:
-    """Return the median time of a step at full effort, ms; paints a few frames of noise."""
-    rng = np.random.default_rng(0)
-    slot = ModelSlot(model, size, 0)
-    slot.prepare_efforts()
-    chunk = Chunk(
-        rng.integers(0, 256, (model.spec.chunk_frames, size[1], size[0], 3), np.uint8),
-        model.encode_prompt(_any_prompt(model.spec)).embeds,
-        model.spec.denoising_steps[0],
-        model.spec.efforts[0],
-        strength=model.spec.default_strength,
-    )
-    times_ms = []
-    for _ in range(1 + CALIBRATION_STEPS):
-        began_s = clock()
-        slot.step(chunk)
-        times_ms.append((clock() - began_s) * 1e3)
-    slot.close()
-    return median(times_ms[1:]) / model.spec.chunk_frames
-
-
-def _any_prompt(spec: ModelSpec) -> str:
-    return spec.styles[0] if spec.styles else "painting"

@@ -124,7 +124,7 @@ class LiveSession:
         self._last_pts = -1
         self._source_size: Size | None = None
         self._new_size: Size | None = None
-        self._waiting = messages.Waiting(position=1, retry_after_s=0.0)
+        self._waiting = messages.Waiting(position=1, retry_after_s=None)
         self._resumed = False
 
     # Frames
@@ -365,7 +365,7 @@ class LiveSession:
             )
         )
 
-    def tell_waiting(self, position: int, retry_after_s: float) -> None:
+    def tell_waiting(self, position: int, retry_after_s: float | None) -> None:
         """Say where in the queue the session is."""
         self._waiting = messages.Waiting(position=position, retry_after_s=retry_after_s)
         self._fanout.tell(self._waiting)
@@ -412,7 +412,7 @@ class LiveSession:
         """The client is there; say so every few seconds where no connection stands."""
         self.presence.touch()
 
-    def attach(self) -> Callable[[], None]:
+    def attach(self) -> Callable[[float], None]:
         """A connection of the client's stands, a sign of life as long as it does; call what is returned at its end."""
         return self.presence.attach()
 

@@ -20,7 +20,7 @@ from vivace.models.base import StreamModel
 from vivace.serve.limits import RefusedError
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
-from vivace.serve.served_model import ServedModel, open_model
+from vivace.serve.served_model import OPENING_STEPS, ServedModel, open_model
 from vivace.serve.session import LiveSession, SessionContext
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import ServerSnapshot, model_snapshot
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 """Twice a second: statistics, and who is overdue."""
+LOADING_RETRY_S = 2.0
 OPENERS = 2
 """Threads that open models for sessions: compiling for one size must not keep another waiting."""
 DRAIN_LOOK_S = 0.1
@@ -39,6 +40,16 @@ KNOWN_ENDS = 256
 """Ended sessions of which the reason is still known."""
 CLOSE_S = 5.0
 """Time for recordings and threads to come to their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How far the default model is on its way."""
+
+    model: str
+    done: int
+    steps: int
+    """Of much the same length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,10 @@ class SessionManager:
         self.settings = settings
         self.clock = clock
         self.draining = False
+        self.loading: Loading | None = None
+        """While `start` loads the default model; no session opens meanwhile."""
+        self.load_error: Exception | None = None
+        """Why it could not be loaded."""
         self._finishers = finishers
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
@@ -116,8 +131,28 @@ class SessionManager:
             UnknownModelError: no such profile.
             DeviceError: this machine cannot run it.
         """
-        await asyncio.to_thread(self._served_model, self.settings.default_model)
+        self._tell_loading(0)
+        try:
+            await asyncio.to_thread(self._served_model, self.settings.default_model)
+        except Exception as error:
+            self.load_error = error
+            raise
+        finally:
+            self.loading = None
         self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
+
+    def check_loaded(self) -> None:
+        """Refuse what needs the default model while it is being loaded.
+
+        Raises:
+            RefusedError: `loading`, with how far it is.
+        """
+        if (now := self.loading) is not None:
+            text = f"{now.model} is being loaded, {now.done} of {now.steps} steps are done; try again in a few seconds"
+            raise RefusedError("loading", text, LOADING_RETRY_S)
+
+    def _tell_loading(self, done: int) -> None:
+        self.loading = Loading(self.settings.default_model, done, OPENING_STEPS)
 
     @property
     def ready(self) -> bool:
@@ -215,7 +250,7 @@ class SessionManager:
             resume: `secret` of an earlier session. If that has ended, a new one is opened.
 
         Raises:
-            RefusedError: the server drains, the client has enough, or the queue is full; with `code`.
+            RefusedError: the server starts or drains, the client has enough, or the queue is full; with `code`.
             UnknownModelError: not one of the settings' models.
             ControlError: another control that cannot be used.
         """
@@ -240,6 +275,7 @@ class SessionManager:
                 session.go_live()
             else:
                 self._tell_queue(served)
+        _log.info("session %s of %s opened for %s: %s", session.id, served.name, client, session.state)
         for notice in opening.notices:  # many a WHIP publisher can be told nowhere else
             near = ", ".join(name for name, _ in notice.matches) or "nothing"
             _log.info("session %s begins without its %s, which %s does not know; near is %s",
@@ -302,12 +338,15 @@ class SessionManager:
         """Return a model, loading it if need be, which takes seconds.
 
         Raises:
+            RefusedError: the server is only starting.
             UnknownModelError: not one of the settings' models.
         """
+        self.check_loaded()
         return self._served_model(name or self.settings.default_model).model
 
     def step_ms(self) -> float:
-        """Return how long the default model takes for a frame of the default size."""
+        """Return how long the default model takes for a frame of the default size; as `model` for the rest."""
+        self.check_loaded()
         return self._served_model(self.settings.default_model).admission.step_ms
 
     def snapshot(self) -> ServerSnapshot:
@@ -338,6 +377,7 @@ class SessionManager:
     # Under the lock
 
     def _check_welcome(self, client: str, *, resuming: bool = False) -> None:
+        self.check_loaded()
         if self.draining:
             raise RefusedError("draining", "the server is shutting down; try again in a minute", 60.0)
         most = self.settings.max_sessions_per_client
@@ -425,7 +465,8 @@ class SessionManager:
         with self._loading[name]:
             served = self._served.get(name)
             if served is None:
-                served = open_model(self.settings, name, self._load_model, self.clock)
+                told = self._tell_loading if self.loading is not None else lambda _done: None
+                served = open_model(self.settings, name, self._load_model, self.clock, told)
                 with self._lock:
                     self._served[name] = served
             return served

@@ -19,7 +19,7 @@ class IceServer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    urls: list[str]
+    urls: list[Annotated[str, Field(pattern=r"^(stuns?|turns?):[^?:\s]+(:\d+)?(\?transport=(udp|tcp))?$")]]
     username: str | None = None
     credential: SecretStr | None = None
 
@@ -73,10 +73,11 @@ class ServeSettings(BaseSettings):
     max_sessions_per_client: Count = 4
 
     # When sessions end
-    heartbeat_s: Seconds = 10.0
+    heartbeat_s: Seconds = 4.0
     """A client that gives no sign for so long, and has no connection, is absent."""
-    grace_s: Seconds = 20.0
-    """An absent client that comes back within this time gets its session back."""
+    grace_s: Seconds = 7.0
+    """An absent client that comes back within this time gets its session back. Both together keep a slot from others
+    after a page has crashed."""
     idle_s: Seconds = 120.0
     """A live session without a new frame for so long is ended."""
     drain_s: Seconds = 10.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
 from typing import Any, Generic, cast
 
 import numpy as np
@@ -21,6 +23,9 @@ from vivace.models.base import (
     StepResult,
     StreamModel,
 )
+
+CALIBRATION_STEPS = 5
+"""After a first one, which may compile."""
 
 
 class ModelSlot(Generic[State]):
@@ -129,6 +134,31 @@ class ModelSlot(Generic[State]):
     def close(self) -> None:
         """Free the buffers."""
         self._state = None
+
+
+def calibrate(model: StreamModel[Any], size: Size, clock: Callable[[], float] = time.monotonic) -> float:
+    """Return the median time of a step at full effort, ms; paints a few frames of noise."""
+    rng = np.random.default_rng(0)
+    slot = ModelSlot(model, size, 0)
+    slot.prepare_efforts()
+    chunk = Chunk(
+        rng.integers(0, 256, (model.spec.chunk_frames, size[1], size[0], 3), np.uint8),
+        model.encode_prompt(_any_prompt(model.spec)).embeds,
+        model.spec.denoising_steps[0],
+        model.spec.efforts[0],
+        strength=model.spec.default_strength,
+    )
+    times_ms = []
+    for _ in range(1 + CALIBRATION_STEPS):
+        began_s = clock()
+        slot.step(chunk)
+        times_ms.append((clock() - began_s) * 1e3)
+    slot.close()
+    return median(times_ms[1:]) / model.spec.chunk_frames
+
+
+def _any_prompt(spec: ModelSpec) -> str:
+    return spec.styles[0] if spec.styles else "painting"
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -329,6 +329,12 @@ class Stream:
             with self._pushing:
                 self._free()
 
+    def __repr__(self) -> str:
+        controls = self._board.controls
+        prompt = None if controls.prompt is None else controls.prompt.text
+        state = "closed " if self._closed else ""
+        return f"<{state}Stream of {self._model.spec.name}: prompt={prompt!r}, strength={controls.strength:g}>"
+
     def __enter__(self) -> Self:
         return self
 

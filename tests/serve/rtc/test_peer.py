@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from aioice import stun
 
 from rtc_loopback import FakeSession, connected, next_picture, peer_factory, plain, run
 from vivace.client.rtc import RtcSession
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.messages import Controls, Ping, Pong, Update
+from vivace.rtc.connection import Line
 from vivace.rtc.rates import START_BPS
+from vivace.rtc.seams import GATHER_S, gather_loopback_too
+from vivace.serve.rtc.factory import PeerFactory
+from vivace.serve.settings import ServeSettings
 
 
 @pytest.fixture(autouse=True)
@@ -287,6 +294,72 @@ def test_a_connection_that_finds_no_way_is_given_up_on_both_sides() -> None:
         assert not await tasks_left()
 
     run(scene)
+
+
+def test_a_peer_that_falls_silent_says_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    times_s = itertools.count(1_000_000.0, 20.0)
+
+    async def hear_nothing_more(_connection: Any) -> Line:
+        return Line(received_bytes=1, sent_bytes=1, rtt_ms=None, loss=None)
+
+    async def scene() -> None:
+        async with connected() as pair:
+            pair.client.publish(plain(10))
+            await next_picture(pair.client.pictures())
+            monkeypatch.setattr("vivace.serve.rtc.peer.look_at_line", hear_nothing_more)
+            pair.peer._clock = lambda: next(times_s)
+            async with asyncio.timeout(10):
+                while not pair.peer.closed:
+                    await asyncio.sleep(0.02)
+            await pair.peer.close()
+            assert "nothing was heard" in (pair.peer.closed_reason or "")
+            assert pair.session.heard_s == 1_000_000.0
+
+    run(scene)
+
+
+def test_a_stun_server_that_does_not_answer_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Answering(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, address: Any) -> None:
+            asked = stun.parse_message(data)
+            answer = stun.Message(asked.message_method, stun.Class.RESPONSE, asked.transaction_id)
+            answer.attributes["XOR-MAPPED-ADDRESS"] = address
+            self.transport.sendto(bytes(answer), address)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        ends = [
+            (await loop.create_datagram_endpoint(kind, local_addr=("127.0.0.1", 0)))[0]
+            for kind in (Answering, asyncio.DatagramProtocol)
+        ]
+        alive, dead = (f"stun:127.0.0.1:{end.get_extra_info('sockname')[1]}" for end in ends)
+        factory = PeerFactory(ServeSettings(ice_servers=[{"urls": [alive, dead]}]))
+        await factory.name_silent_servers()
+        for end in ends:
+            end.close()
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [dead in line for line in said] == [True], said
+
+    run(scene)
+
+
+def test_candidates_are_looked_for_a_second_at_most() -> None:
+    waited: list[float] = []
+
+    class Connection:
+        async def get_component_candidates(self, component: int, addresses: list[str], timeout: float = 5) -> None:
+            waited.append(timeout)
+
+    class Transport:
+        _connection = Connection()
+
+    gather_loopback_too(Transport())
+    asyncio.run(Transport._connection.get_component_candidates(component=1, addresses=[]))
+    assert waited == [GATHER_S]
+    assert GATHER_S <= 1
 
 
 def test_a_session_that_ends_closes_its_peers() -> None:

@@ -75,6 +75,7 @@ async def config(request: Request) -> dict[str, Any]:
         "token_needed": server.access_control.asks_for_tokens,
         "recording": server.settings.recordings is not None,
         "size": list(server.settings.size),
+        "loading": server.manager.loading,
         "limits": limits_of(server).model_dump(),
     }
 

@@ -192,7 +192,7 @@ async def _converse(websocket: WebSocket, server: Server, session: LiveSession) 
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        detach()  # first: a server that is being stopped may not let us wait
+        detach(server.manager.clock())  # first: a server that is being stopped may not let us wait
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

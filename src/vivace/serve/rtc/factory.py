@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from aiortc import RTCIceServer
+from aiortc import RTCIceGatherer, RTCIceServer, RTCIceTransport
 
 from vivace.rtc.broadcast import Broadcast
+from vivace.rtc.seams import GATHER_S, gather_loopback_too
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.peer import Peer, PeerLimits
 from vivace.serve.settings import ServeSettings
+
+_log = logging.getLogger(__name__)
 
 
 class PeerFactory:
@@ -45,6 +50,17 @@ class PeerFactory:
             clock=self._clock,
         )
 
+    async def name_silent_servers(self) -> None:
+        """Log every STUN and TURN server that gives no address: a connection waits for it, and then does without."""
+        one_each = [RTCIceServer(url, each.username, each.credential) for each in self.ice_servers for url in each.urls]
+        for server, answers in zip(one_each, await asyncio.gather(*map(_answers, one_each)), strict=True):
+            if not answers:
+                _log.warning(
+                    "%s gave no address within %g s: is it running, are its user and password right? Every connection "
+                    "waits so long for it and then does without, which clients behind a NAT may not get through",
+                    server.urls, GATHER_S,
+                )  # fmt: skip
+
     def _broadcast(self, session: Any) -> Broadcast[Any]:
         """Return the one broadcast of a session; those that nobody watches any more are forgotten."""
         self._broadcasts = {name: found for name, found in self._broadcasts.items() if found.viewers}
@@ -53,6 +69,17 @@ class PeerFactory:
             found = Broadcast(session.subscribe, on_sent=session.report_sent, clock=self._clock)
             self._broadcasts[session.id] = found
         return found
+
+
+async def _answers(server: RTCIceServer) -> bool:
+    gatherer = RTCIceGatherer([server])
+    transport = RTCIceTransport(gatherer)
+    gather_loopback_too(transport)
+    try:
+        await gatherer.gather()
+        return any(candidate.type != "host" for candidate in gatherer.getLocalCandidates())
+    finally:
+        await transport.stop()
 
 
 def make_peer_factory(settings: ServeSettings) -> PeerFactory:

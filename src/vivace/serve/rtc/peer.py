@@ -66,8 +66,8 @@ class PeerSession(Protocol):
     ) -> bool:
         """Give the newest picture; False when the session has ended."""
 
-    def attach(self) -> Callable[[], None]:
-        """A connection stands; returns its end."""
+    def attach(self) -> Callable[[float], None]:
+        """A connection stands; returns its end, which takes when the client was last heard."""
 
     def report_network(self, report: NetworkReport) -> None:
         """Take what is known of the line."""
@@ -81,8 +81,9 @@ class PeerLimits:
     control: ControlLimits
     connect_s: float = 20.0
     """A connection that does not stand by then is closed."""
-    silence_s: float = 10.0
-    """One of which nothing has been heard for so long is closed, though it was sent something."""
+    silence_s: float = 8.0
+    """One of which nothing has been heard for so long is closed, though it was sent something. Less than a session is
+    kept for a client that gives no sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ class Peer:
         self._decoder: LiveDecoder | None = None
         self._assembler: FrameAssembler | None = None
         self._channel: ControlChannel | None = None
-        self._detach: Callable[[], None] | None = None
+        self._detach: Callable[[float], None] | None = None
+        self._silent_since_s: float | None = None
         self._watch = RateWatch(clock)
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -313,6 +315,7 @@ class Peer:
                 heard_s = now_s
             received_bytes, sent_packets = line.received_bytes, 0 if self._feed is None else self._feed.sent_packets
             if now_s - heard_s > self._limits.silence_s:
+                self._silent_since_s = heard_s
                 self._end(f"nothing was heard for {self._limits.silence_s:g} s")
                 return
             if self._feed is not None and self.role == "both":
@@ -348,7 +351,7 @@ class Peer:
             await self._broadcast.detach(self._feed)
         await close_connection(self._connection, self._decoder)
         if self._detach is not None:
-            self._detach()
+            self._detach(self._clock() if self._silent_since_s is None else self._silent_since_s)
 
 
 _DIRECTION = {

@@ -51,7 +51,7 @@ class Studio {
   /** Ask the server what there is. */
   async load() {
     try {
-      const config = await this.api.config();
+      const config = await this.#loaded();
       if (config.token_needed && !this.api.token) return this.problem({ code: "no_token" });
       const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
       $("record").hidden = config.recording === false;
@@ -60,6 +60,17 @@ class Studio {
       this.pick();
     } catch (error) {
       this.problem(error, () => this.load());
+    }
+  }
+
+  /** Resolve with what the server says of itself once its model is loaded; show how far that is until then. */
+  async #loaded() {
+    for (;;) {
+      const config = await this.api.config();
+      if (!config.loading) return config;
+      const { model, done, steps } = config.loading;
+      this.show("connecting", "Loading", { title: `Loading ${model}`, text: `The server has just started: ${done} of ${steps} steps are done.` });
+      await new Promise((next) => setTimeout(next, SERVER_LOOK_MS / 3));
     }
   }
 
