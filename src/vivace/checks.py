@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from vivace.errors import ControlError
 from vivace.redaction import redact_address
@@ -82,7 +82,16 @@ class Table(BaseModel):
         try:
             made = handler({key: value for key, value in table.items() if key in known})
         except ValidationError as error:
-            found += cast(list[InitErrorDetails], error.errors(include_url=False))
+            if not found:
+                raise
+            found += [
+                InitErrorDetails(
+                    type=PydanticCustomError(each["type"], each["msg"]),
+                    loc=each["loc"],
+                    input=each["input"],
+                )
+                for each in error.errors(include_url=False)
+            ]
         if found:
             raise ValidationError.from_exception_data(cls.__name__, found)
         return made

@@ -140,6 +140,8 @@ def test_the_answer_to_what_cannot_be_used_says_what_it_answers(server: Running)
         for controls, said in (
             ({"promt": "x"}, "update.controls: no key 'promt' is known here; did you mean 'prompt'?"),
             ({"events": [["flash"]]}, "events.0"),
+            ({"promt": "x", "options": {"depth": []}}, "options.depth: give a number, true or false, text"),
+            ({"promt": "x", "strength": 7}, "strength: Input should be less than or equal to 1"),
             ({"prompt": "x" * 2_001}, "2000"),
         ):
             control.say(type="update", id="3", controls=controls)
