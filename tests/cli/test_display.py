@@ -76,10 +76,14 @@ def test_the_line_is_redrawn_in_time_and_no_sooner(stats: Stats) -> None:
     assert len(asked) == 4
 
 
-def test_a_long_notice_is_shown_to_its_end(stats: Stats) -> None:
-    out = io.StringIO()
+def test_every_notice_is_shown_to_its_end_and_stays(stats: Stats) -> None:
+    out, clock = io.StringIO(), FakeClock()
     console = Console(file=out, force_terminal=True, width=60)
-    with LiveLine(PromptLine(io.StringIO()), console, FakeClock()) as line:
-        line.notice(" ".join(["word"] * 40) + " last")
-        line.update(lambda: stats)
-        assert "last" in out.getvalue()
+    with LiveLine(PromptLine(io.StringIO()), console, clock) as line:
+        line.notice(" ".join(["word"] * 40) + " last of the first")
+        line.notice("second")
+        for _ in range(50):
+            line.update(lambda: stats)
+            clock.advance(1.0)
+    assert out.getvalue().index("last of the first") < out.getvalue().index("second")
+    assert out.getvalue().count("second") == 1, "it is not drawn again, and so not erased with the line"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 """Four times a second reads as alive and costs less than a thousandth of the time."""
-NOTICE_S = 6.0
-"""Long enough to read a sentence."""
 SHOWN_PROMPT_CHARS = 48
 
 
@@ -32,8 +30,6 @@ class LiveLine:
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._due_s = 0.0
-        self._notice = ""
-        self._notice_until_s = 0.0
 
     def __enter__(self) -> LiveLine:
         if self._console.is_terminal:
@@ -46,13 +42,8 @@ class LiveLine:
         self._live.stop()
 
     def notice(self, text: str) -> None:
-        """Show a sentence for a while; without a terminal, print it."""
-        if not self._console.is_terminal:
-            self._console.print(text, highlight=False, markup=False)
-            return
-        self._notice = text
-        self._notice_until_s = self._clock() + NOTICE_S
-        self._due_s = 0.0
+        """Print a sentence above the line, where it stays: it may have something to explain."""
+        self._console.print(text, style="yellow", highlight=False, markup=False)
 
     def update(self, stats: Callable[[], Stats]) -> None:
         """Redraw if it is time to; `stats` is only called then."""
@@ -61,8 +52,6 @@ class LiveLine:
             return
         self._due_s = now_s + REFRESH_S
         lines = [status_line(stats())]
-        if now_s < self._notice_until_s:
-            lines.append(Text(self._notice, style="yellow"))  # wraps: it may have something to explain
         if self._keys.active:
             hint = Text("type and press Enter", style="dim")
             lines.append(Text.assemble(("new prompt: ", "dim"), self._keys.text or hint))
