@@ -75,7 +75,7 @@ class ServeSettings(BaseSettings):
     # When sessions end
     heartbeat_s: Seconds = 4.0
     """A client that gives no sign for so long, and has no connection, is absent."""
-    grace_s: Seconds = 7.0
+    grace_s: Seconds = 6.0
     """An absent client that comes back within this time gets its session back. Both together keep a slot from others
     after a page has crashed."""
     idle_s: Seconds = 120.0
