@@ -56,7 +56,7 @@ export class Api {
     if (answer.ok) return answer;
     const told = await answer.json().catch(() => ({}));
     throw new VivaceError(told.code ?? `http_${answer.status}`, told.message ?? `The server answered ${answer.status}.`, {
-      status: answer.status,
+      status: answer.status, matches: told.matches,
       retryAfterS: told.retry_after_s ?? (Number(answer.headers.get("Retry-After")) || null),
     });
   }

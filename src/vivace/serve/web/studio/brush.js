@@ -3,6 +3,7 @@
  * picture may change. An empty mask means everywhere.
  */
 import { $, fill, radios, throttle } from "./dom.js";
+import { T } from "./texts.js";
 
 const LONG_SIDE_PX = 320;
 const SEND_MS = 120;
@@ -93,7 +94,7 @@ export class Brush {
   }
 
   #changed() {
-    $("region-state").textContent = this.#mask ? `${Math.round(this.#coverage() * 100)} % of the picture` : "everywhere";
+    $("region-state").textContent = this.#mask ? T.region.share(this.#coverage()) : T.region.everywhere;
     this.#draw();
     this.send();
   }

@@ -49,27 +49,40 @@ export function toast(text, { bad = false, link = null, seconds = bad ? 8 : 4 } 
   return node;
 }
 
+/**
+ * One Tab stop for all buttons of a group, among which the arrow keys, Home and End move; `moved` is told where to. Returns
+ * what makes a button the stop (the first one where none is given); it is called again when the buttons have changed.
+ */
+export function roving(group, moved = () => {}) {
+  const stop = (button) => {
+    const all = [...group.querySelectorAll("button")];
+    for (const other of all) other.tabIndex = other === (button ?? all[0]) ? 0 : -1;
+  };
+  group.addEventListener("focusin", ({ target }) => target.matches("button") && stop(target));
+  group.addEventListener("keydown", (event) => {
+    const all = [...group.querySelectorAll("button")];
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (to === undefined || at < 0) return;
+    event.preventDefault();
+    const next = all.at(to % all.length);
+    next.focus();
+    moved(next);
+  });
+  stop();
+  return stop;
+}
+
 /** A radiogroup of buttons: arrow keys move and choose, as screen readers expect. */
 export function radios(group, choose) {
-  const buttons = () => [...group.querySelectorAll('[role="radio"]')];
   const select = (button) => {
-    for (const other of buttons()) {
-      other.setAttribute("aria-checked", String(other === button));
-      other.tabIndex = other === button ? 0 : -1;
-    }
+    for (const other of group.querySelectorAll('[role="radio"]')) other.setAttribute("aria-checked", String(other === button));
+    stop(button);
   };
+  const stop = roving(group, (button) => choose(button, select));
   group.addEventListener("click", (event) => {
     const button = event.target.closest('[role="radio"]');
     if (button) choose(button, select);
-  });
-  group.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const all = buttons();
-    const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
-    next.focus();
-    choose(next, select);
   });
   return select;
 }

@@ -1,11 +1,11 @@
 /** The live panel: figures, where the time goes, what limits quality now. */
 import { $, el } from "./dom.js";
+import { T } from "./texts.js";
+import { limitWords } from "./words.js";
 
 // Keys of the server's stages, and around them what the browser measures itself.
-const STAGES = [
-  ["capture", "Capture"], ["up", "Network up"], ["receive", "Receive"], ["wait", "Wait"], ["prepare", "Prepare"],
-  ["denoise", "Denoise"], ["refine", "Refine"], ["encode", "Encode"], ["down", "Network down"], ["present", "Present"],
-];
+const STAGES = Object.entries(T.live.stages);
+const HERE = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 const MEASURE_MS = 500;
 
 const whole = (value) => (value === null || value === undefined ? "–" : value < 9.95 ? value.toFixed(1) : Math.round(value).toString());
@@ -45,7 +45,7 @@ export class LivePanel {
     for (const id of ["f-glass", "f-fps", "f-prompt", "f-drops"]) $(id).textContent = "–";
     for (const id of ["f-glass-sub", "f-fps-sub", "f-drops-sub"]) $(id).textContent = "\u00a0";
     for (const id of ["m-size", "m-fps", "m-delay"]) $(id).textContent = "";
-    this.#limit(null, "Figures appear when a stream is live.");
+    this.#limit(null, T.live.none);
     for (const { segment, value } of this.#cells.values()) {
       segment.style.flexGrow = "0";
       value.textContent = "–";
@@ -71,9 +71,9 @@ export class LivePanel {
     const fps = stats.fps_out ?? own.fpsShown;
 
     $("f-glass").replaceChildren(whole(glass.p50), el("small", {}, " ms"));
-    $("f-glass-sub").textContent = glass.measured ? `p95 ${whole(glass.p95)} ms, measured` : "sum of the parts below";
-    $("f-fps").replaceChildren(whole(fps), el("small", {}, " out"));
-    $("f-fps-sub").textContent = `${whole(stats.fps_in)} in · ${whole(own.fpsShown)} shown`;
+    $("f-glass-sub").textContent = glass.measured ? T.live.measured(whole(glass.p95)) : T.live.summed;
+    $("f-fps").replaceChildren(whole(fps), el("small", {}, T.live.fpsOut));
+    $("f-fps-sub").textContent = T.live.fpsWays(whole(stats.fps_in), whole(own.fpsShown));
     const prompt = this.#promptMs ?? stats.prompt_to_pixel_ms;
     $("f-prompt").replaceChildren(whole(prompt), el("small", {}, prompt === null ? "" : " ms"));
     this.#drops(stats.drops, own.lostHere ?? 0);
@@ -81,12 +81,12 @@ export class LivePanel {
       segment.style.flexGrow = String(parts.get(key) ?? 0);
       value.textContent = whole(parts.get(key));
     }
-    $("where").setAttribute("aria-label", `Where the time goes: ${STAGES.map(([key, title]) => `${title} ${whole(parts.get(key))} ms`).join(", ")}`);
+    $("where").setAttribute("aria-label", T.live.where(STAGES.map(([key, title]) => [title, whole(parts.get(key))])));
     const { videoWidth, videoHeight } = this.#after;
     $("m-size").textContent = `${videoWidth} × ${videoHeight}`;
-    $("m-fps").textContent = `${whole(fps)} fps`;
+    $("m-fps").textContent = T.live.fps(whole(fps));
     $("m-delay").textContent = `${whole(glass.p50)} ms`;
-    this.#limit(stats.limit, stats.limit_text);
+    this.#limit(stats.limit, limitWords(stats, { here: HERE, lessDetail: $("detail").selectedIndex > 0 }));
   }
 
   #parts(stats, own) {
@@ -99,10 +99,10 @@ export class LivePanel {
   }
 
   #drops(drops, lostHere) {
-    const all = Object.entries({ ...drops, ...(lostHere ? { "in this browser": lostHere } : {}) }).filter(([, count]) => count > 0);
+    const all = Object.entries({ ...drops, ...(lostHere ? { [T.live.lostHere]: lostHere } : {}) }).filter(([, count]) => count > 0);
     $("f-drops").textContent = all.reduce((total, [, count]) => total + count, 0).toString();
     const why = all.sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${reason.replaceAll("_", " ")} ${count}`).join(", ");
-    $("f-drops-sub").textContent = why || "none so far";
+    $("f-drops-sub").textContent = why || T.live.noDrops;
     $("f-drops-sub").title = why;
   }
 

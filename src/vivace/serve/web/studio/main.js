@@ -9,7 +9,8 @@ import { Recorder } from "./recorder.js";
 import { installShortcuts } from "./shortcuts.js";
 import { listCameras, openSource, SOURCES } from "./sources.js";
 import { Stage } from "./stage.js";
-import { endedWords, ordinal, problemWords } from "./words.js";
+import { T, writePage } from "./texts.js";
+import { card, endedWords, problemWords, sentence } from "./words.js";
 
 const SLIDER_MS = 60;
 const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
@@ -45,6 +46,7 @@ class Studio {
     addEventListener("pagehide", () => this.session?.end({ leaving: true }));
     addEventListener("pageshow", (event) => event.persisted && location.reload());
     addEventListener("visibilitychange", () => this.#keepAwake(document.body.dataset.state === "live"));
+    this.show("connecting", card(T.cards.connecting));
     this.load();
   }
 
@@ -77,10 +79,9 @@ class Studio {
   // Sources
 
   #sources() {
-    for (const { kind, title } of SOURCES) {
-      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), title));
+    for (const kind of SOURCES) {
+      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), T.sources[kind].title));
     }
-    $("sources").firstChild.tabIndex = 0;
     this.#selectSource = radios($("sources"), (button) => this.use(button.dataset.kind));
     $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
     $("file").addEventListener("change", () => $("file").files[0] && this.start("file", { file: $("file").files[0] }));
@@ -101,7 +102,7 @@ class Studio {
   async #cameras() {
     const cameras = await listCameras();
     $("device-row").hidden = this.#kind !== "camera" || !cameras.length;
-    $("device").replaceChildren(...cameras.map(({ deviceId, label }, i) => el("option", { value: deviceId, selected: deviceId === this.source?.deviceId }, label || `Camera ${i + 1}`)));
+    $("device").replaceChildren(...cameras.map(({ deviceId, label }, i) => el("option", { value: deviceId, selected: deviceId === this.source?.deviceId }, label || T.cameraNumber(i + 1))));
   }
 
   /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
@@ -113,7 +114,7 @@ class Studio {
     if (this.source?.kind !== kind) $("source-hint").textContent = "";
     const mine = $("sources").querySelector(`[data-kind="${kind}"]`);
     this.#selectSource(mine);
-    if (!this.session) this.show("connecting", "Connecting", { title: kind === "camera" ? "Opening the camera" : "Opening the source", text: kind === "camera" ? "If the browser asks, allow it." : "" });
+    if (!this.session) this.show("connecting", card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
     try {
       const reopen = !(this.source?.kind === kind && this.source.wishes === wishes && this.source.stream.active);
       const source = reopen ? { ...(await openSource(kind, wishes)), wishes } : this.source;
@@ -128,16 +129,14 @@ class Studio {
   #takeSource(source) {
     this.source?.stop();
     this.source = source;
-    source.whenEnded(() => source === this.source && this.problem({ code: "source_ended", message: "The source has ended: the camera was unplugged, or sharing was stopped." }));
+    source.whenEnded(() => source === this.source && this.problem({ code: "source_ended" }));
     this.stage.source(source.stream, source.size, source.selfie);
     this.#describeSource();
     this.#cameras();
   }
 
   #describeSource() {
-    const { kind, size: [width, height] } = this.source;
-    const { hint } = SOURCES.find((known) => known.kind === kind);
-    $("source-hint").textContent = `${hint[0].toUpperCase()}${hint.slice(1)}, ${width} × ${height}.`;
+    $("source-hint").textContent = T.sourceSize(this.source.size);
   }
 
   // A shared window changes its shape, and tells its real one only with its first picture.
@@ -168,7 +167,7 @@ class Studio {
     const wanted = this.options.model;
     if (this.session && (this.session.state === "ended" || (wanted && this.session.model !== wanted))) this.#drop();
     if (!this.session) {
-      this.show("connecting", "Connecting", { title: "Connecting", text: "" });
+      this.show("connecting", card(T.cards.connecting));
       const turn = this.#starting;
       this.#opening = connect({ token: this.api.token, model: wanted, controls: this.controls() });
       const session = await this.#opening.finally(() => (this.#opening = null));
@@ -216,26 +215,22 @@ class Studio {
   #state({ state, position, retryAfterS, message, reason, resumed, renewed }) {
     switch (state) {
       case "waiting":
-        return this.show("waiting", `Waiting, ${position === 1 ? "next" : `number ${position}`}`, {
-          figure: String(position), title: ordinal(position),
-          text: `Every place is taken. The stream begins by itself${retryAfterS ? `, in about ${duration(retryAfterS)}` : ""}.`,
-          actions: [["Stop waiting", "stop"]],
-        });
+        return this.show("waiting", card(T.cards.waiting({ position, retryAfterS }), [["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
       case "live":
         return this.#whenShown(() => {
-          this.show("live", "Live");
+          this.show("live");
           this.#tellPainted(0);
           this.prompts.refreshPictures();
           if (renewed) {
-            toast("The server was restarted. This is a new session with the same settings.", { seconds: 6 });
+            toast(T.toasts.renewed, { seconds: 6 });
             this.#opened(this.session);
-          } else if (resumed) toast("Connected again.");
+          } else if (resumed) toast(T.toasts.resumed);
         });
       case "reconnecting":
-        return this.show("reconnecting", "Reconnecting", { title: "Reconnecting", text: message || "The connection was lost.", actions: [["End session", "stop"]] });
+        return this.show("reconnecting", card([T.cards.reconnecting, sentence(message)], [["end", "stop"]]));
       case "ended":
         this.#drop();
-        this.show("ended", "Ended", endedWords(reason, message), () => this.start());
+        this.show("ended", endedWords(reason, message), () => this.start());
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
@@ -245,7 +240,7 @@ class Studio {
   #whenShown(then) {
     const { after } = this.stage;
     const session = this.session;
-    if (!document.body.dataset.card || document.body.dataset.state === "live") this.show("connecting", "Connecting", { title: "Waiting for the first picture", text: "" });
+    if (!document.body.dataset.card || document.body.dataset.state === "live") this.show("connecting", card(T.cards.firstPicture));
     const check = () => session === this.session && session.state === "live" && then();
     if (after.readyState >= 2 && after.srcObject?.active) check();
     else after.addEventListener("loadeddata", check, { once: true });
@@ -290,22 +285,22 @@ class Studio {
     this.#drop();
     this.source?.stop();
     this.source = null;
-    this.show("ended", "Ended", endedWords("client", ""));
+    this.show("ended", endedWords("client"));
   }
 
   // What is shown
 
   /** The first page: choose a source. */
   pick() {
-    this.show("idle", "Ready", { title: "Choose a source", text: "It is repainted live, as your prompt says.", tiles: true });
+    this.show("idle", card(T.cards.pick, [], { tiles: true }));
   }
 
   /** Say what went wrong and what to do; try again by oneself where waiting helps. */
   problem(error, again = () => this.start()) {
     if (!error.code) console.error(error);
     this.#drop();
-    const words = problemWords(error);
-    this.show("problem", words.title, words, again);
+    const words = { ...problemWords(error), near: this.prompts.near(error) };
+    this.show("problem", { ...words, status: words.title }, again);
     if (GONE.has(error.code)) this.#whenBack(again);
     else if (error.retryAfterS) this.#retry = setTimeout(again, error.retryAfterS * 1000);
   }
@@ -316,15 +311,16 @@ class Studio {
   }
 
   /** Show a state, on a card if there are words. `again` is for cards that say it may be tried; a new prompt tries it, too. */
-  show(state, status, words = null, again = null) {
+  show(state, words = null, again = null) {
     clearTimeout(this.#retry);
     this.#again = words?.actions?.some(([, name]) => name === "retry") ? again : null;
     const { body } = document;
     const before = body.dataset.state;
+    const status = words?.status ?? T.status[state];
     body.dataset.state = state;
     body.toggleAttribute("data-card", Boolean(words));
     $("status-text").textContent = status;
-    document.title = state === "live" ? "● Live · Vivace" : `${status} · Vivace`;
+    document.title = state === "live" ? `● ${status} · Vivace` : `${status} · Vivace`;
     this.#keepAwake(state === "live");
     if (!words) {
       // What had the focus may be gone with the card; the next Tab leads to the picture's tools.
@@ -335,8 +331,9 @@ class Studio {
     $("card-title").textContent = words.title;
     $("card-text").textContent = words.text;
     $("token-form").hidden = !words.token;
-    $("tiles").replaceChildren(...(words.tiles ? SOURCES.map(({ kind, title, hint }) => el("button", { type: "button", onclick: () => this.use(kind) }, icon(kind), el("span", {}, title), el("small", {}, hint))) : []));
-    const actions = { retry: again ?? (() => this.start()), scene: () => this.start("scene", {}), pick: () => this.pick(), stop: () => this.stop() };
+    $("tiles").replaceChildren(...(words.tiles ? SOURCES.map((kind) => el("button", { type: "button", onclick: () => this.use(kind) }, icon(kind), el("span", {}, T.sources[kind].title), el("small", {}, T.sources[kind].hint))) : []));
+    const actions = { retry: again ?? (() => this.start()), pick: () => this.pick(), stop: () => this.stop() };
+    $("card-near").replaceChildren(...this.prompts.offers(words.near ?? []));
     $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
     // What needs an answer gets the focus, unless someone is typing.
     if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
@@ -400,22 +397,22 @@ class Studio {
   #keys() {
     const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.#nudge("strength", String(Number($("strength").value) + step)));
     installShortcuts([
-      ["/", "/", "Write a prompt", () => this.prompts.focus()],
-      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? "Presets" : "", () => this.prompts.preset(i)]),
-      ["h", "H", "Prompt history", () => this.prompts.toggleHistory()],
-      ["s", "S", "Before and after", () => this.stage.toggleSplit()],
-      ["o", "O", "Hold: see the source", () => this.stage.original(true), () => this.stage.original(false)],
-      ["m", "M", "Mirror", () => this.stage.toggleMirror()],
-      ["b", "B", "Region brush", () => this.brush.toggle()],
-      ["i", "I", "Invert the region", () => this.brush.invert()],
-      ["[", "[", "Less strength, or a smaller brush", () => size(-5)],
-      ["]", "]", "More strength, or a larger brush", () => size(5)],
-      ["x", "X", "Another seed", () => $("reseed").click()],
-      ["p", "P", "Snapshot", () => this.stage.snapshot()],
-      ["r", "R", "Record", () => this.recorder.toggle()],
-      ["f", "F", "Full screen", () => this.stage.toggleFullscreen()],
-      ["?", "?", "This list", () => $("help").showModal()],
-      ["Escape", "Esc", "Close what is open", () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
+      ["/", "/", T.keys.prompt, () => this.prompts.focus()],
+      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? T.keys.presets : "", () => this.prompts.preset(i)]),
+      ["h", "H", T.keys.history, () => this.prompts.toggleHistory()],
+      ["s", "S", T.keys.split, () => this.stage.toggleSplit()],
+      ["o", "O", T.keys.original, () => this.stage.original(true), () => this.stage.original(false)],
+      ["m", "M", T.keys.mirror, () => this.stage.toggleMirror()],
+      ["b", "B", T.keys.brush, () => this.brush.toggle()],
+      ["i", "I", T.keys.invert, () => this.brush.invert()],
+      ["[", "[", T.keys.less, () => size(-5)],
+      ["]", "]", T.keys.more, () => size(5)],
+      ["x", "X", T.keys.reseed, () => $("reseed").click()],
+      ["p", "P", T.keys.snapshot, () => this.stage.snapshot()],
+      ["r", "R", T.keys.record, () => this.recorder.toggle()],
+      ["f", "F", T.keys.fullscreen, () => this.stage.toggleFullscreen()],
+      ["?", "?", T.keys.help, () => $("help").showModal()],
+      ["Escape", "Esc", T.keys.close, () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
     ]);
   }
 }
@@ -430,6 +427,5 @@ function takeToken() {
   return sessionStorage.getItem("vivace.token");
 }
 
-const duration = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} minutes`);
-
+writePage();
 window.studio = new Studio();   // for the console, and for tests

@@ -1,10 +1,11 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
 import { $, el, fill, throttle } from "./dom.js";
 import { pictureArea } from "./picture.js";
+import { T } from "./texts.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
-const DETAILS = [["Fine", 384], ["Finest", 512]];   // side of a square of as many pixels, beyond the server's own choice
+const FINER = [384, 512];   // side of a square of as many pixels, beyond the server's own choice
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
 const SLIDER_MS = 60;
@@ -51,7 +52,7 @@ export class Options {
   #build() {
     const model = this.#models.find(({ name }) => name === this.model);
     $("model-state").textContent = model?.name ?? "";
-    $("model-hint").textContent = model ? `${model.summary} Licence: ${model.licence}.` : "";
+    $("model-hint").textContent = model ? T.licence(model) : "";
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
     const { options: own, events, ...common } = model?.options?.properties ?? {};
@@ -99,7 +100,7 @@ export class Options {
   }
 
   #detail(schema) {
-    const sides = [["Standard", this.#defaultSide], ...DETAILS.filter(([, side]) => schema && side > this.#defaultSide)];
+    const sides = [this.#defaultSide, ...FINER].map((side, i) => [T.details[i], side]).filter(([, side], i) => i === 0 || (schema && side > this.#defaultSide));
     const chosen = $("detail").value;
     $("detail").replaceChildren(...sides.map(([title, side]) => el("option", { value: side }, title)));
     if (sides.some(([, side]) => String(side) === chosen)) $("detail").value = chosen;
@@ -115,7 +116,7 @@ export class Options {
   #row(name, schema, send) {
     const id = idOf(name);
     const title = schema.title ?? name.replaceAll("_", " ");
-    const anew = schema.scope === "stream" ? " The session is opened anew." : "";
+    const anew = schema.scope === "stream" ? ` ${T.reopens}` : "";
     const label = el("label", { for: id, title: `${schema.description ?? ""}${anew}` }, title);
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
     if (schema.enum) {

@@ -1,5 +1,6 @@
 /** A picture for a control: dropped or chosen, made small enough for a message, and shown as it was taken. */
 import { el, toast } from "./dom.js";
+import { T } from "./texts.js";
 
 const SIDES = [1024, 768, 512, 256];   // px of the longer side: the first whose file fits into a message
 const LOOKS = { image: ["image/jpeg", 0.92], mask: ["image/png"] };   // a mask's white and black stay as they are
@@ -13,12 +14,12 @@ export function pictureArea(id, label, schema, send) {
   const shown = el("img", { alt: "", hidden: true });
   const words = el("span", {}, "");
   const area = el("button", { id, type: "button", class: "drop", title: schema.description }, shown, words);
-  const remove = el("button", { type: "button", class: "text", hidden: true, "aria-label": `Remove ${schema.title}` }, "Remove");
+  const remove = el("button", { type: "button", class: "text", hidden: true, "aria-label": T.removeNamed(schema.title) }, T.remove);
   const show = (url) => {
     shown.hidden = remove.hidden = !url;
     if (url) shown.src = url;
     else shown.removeAttribute("src");
-    words.textContent = url ? "Choose or drop another" : `Choose or drop a ${schema.kind === "mask" ? "mask" : "picture"}`;
+    words.textContent = url ? T.dropAnother : schema.kind === "mask" ? T.dropMask : T.dropPicture;
   };
   let taken = null;
   const give = async (url) => {
@@ -52,7 +53,7 @@ export function pictureArea(id, label, schema, send) {
 
 async function small(file, { kind, maxLength, title }) {
   const picture = await createImageBitmap(file).catch(() => {
-    throw new Error(`${file.name} is no picture that this browser can read.`);
+    throw new Error(T.noSuchPicture(file.name));
   });
   const canvas = document.createElement("canvas");
   try {
@@ -68,5 +69,5 @@ async function small(file, { kind, maxLength, title }) {
   } finally {
     picture.close();
   }
-  throw new Error(`${file.name} is too large for ${title}.`);
+  throw new Error(T.pictureTooLarge(file.name, title));
 }

@@ -1,12 +1,13 @@
 /** The prompt, its history, and presets as pictures. */
-import { $, el, memory } from "./dom.js";
+import { $, el, memory, roving } from "./dom.js";
+import { T } from "./texts.js";
 import { sentence } from "./words.js";
 
 const REMEMBERED = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
-  #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0;
+  #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0; #tabStop;
 
   /** `apply(text)` resolves with the ack and the prompt it is for, or rejects with why not; null while there is no session. */
   constructor(apply) {
@@ -24,6 +25,7 @@ export class Prompts {
       if (!$("history").hidden && !target.closest("#history, #history-open")) this.toggleHistory(false);
     });
     $("history").addEventListener("keydown", (event) => this.#historyKey(event));
+    this.#tabStop = roving($("presets"));
   }
 
   get text() {
@@ -34,7 +36,7 @@ export class Prompts {
     this.#presets = presets;
     if (!this.input.value && presets.length) this.input.value = presets[0].prompt;
     $("presets").replaceChildren(...presets.map(({ title, prompt, thumbnail }, index) => {
-      const key = index < 9 ? ` (key ${index + 1})` : "";
+      const key = index < 9 ? ` ${T.prompt.key(index + 1)}` : "";
       const picture = el("img", { src: asset(thumbnail), alt: "", loading: "lazy", decoding: "async", width: 104, height: 62, onerror: () => picture.removeAttribute("src") });
       picture.dataset.src = asset(thumbnail);
       return el("button", { type: "button", "aria-pressed": "false", title: prompt + key, onclick: () => this.preset(index) }, picture, el("span", {}, title));
@@ -56,14 +58,14 @@ export class Prompts {
     this.#mark();
     this.#turn += 1;
     const promise = this.apply(text.trim());
-    if (!promise) return this.say(text.trim() ? "It is painted as soon as the stream is live." : "");
+    if (!promise) return this.say(text.trim() ? T.prompt.later : "");
     this.#asking += 1;
     try {
       const ack = await promise;
       this.#accept(ack.prompt);
-      this.say(ack.prompt ? `${understood(ack)} From frame ${ack.frame_index}.` : "No prompt: this is your source.");
+      this.say(ack.prompt ? this.#understood(ack) : T.prompt.none);
     } catch (error) {
-      this.#refuse(error);
+      this.#refuse(error, text);
     } finally {
       this.#asking -= 1;
     }
@@ -77,11 +79,12 @@ export class Prompts {
       return this.say("");
     }
     if (this.#asking) return;   // the next one is on its way already
-    this.#refuse(notice, "This is your source.");
+    const asked = this.text;
+    this.#refuse(notice, asked, T.prompt.original);
     if (!this.#accepted) return;
     const turn = this.#turn;
     const instead = await this.apply(this.#accepted).then((ack) => ack.prompt, () => null);
-    if (instead && turn === this.#turn) this.#refuse(notice, `Painted instead: ${instead}.`);
+    if (instead && turn === this.#turn) this.#refuse(notice, asked, T.prompt.paintedInstead(instead));
   }
 
   #accept(text) {
@@ -90,17 +93,38 @@ export class Prompts {
   }
 
   /** Say why a prompt is not painted, and offer what is near. */
-  #refuse({ message, matches = [] }, more = "") {
-    const near = matches.map(([name]) => this.#presets.find(({ key }) => key === name) ?? { title: name, prompt: name });
-    this.say(`${sentence(message)} ${more}`.trim(), { bad: true, near });
+  #refuse(refusal, text, more = "") {
+    const near = this.near(refusal);
+    const told = near.length ? [T.prompt.refused(text), more, T.prompt.closest] : [sentence(refusal.message), more];
+    this.say(told.filter(Boolean).join(" "), { bad: true, near });
+  }
+
+  /** The nearest looks of a refused prompt, `[{title, prompt}…]`, nearest first. */
+  near({ matches = [] }) {
+    return matches.map(([name]) => this.#look(name));
+  }
+
+  #look(name) {
+    return this.#presets.find(({ key }) => key === name) ?? { title: name, prompt: name };
+  }
+
+  // What the model took a prompt for.
+  #understood({ matches, message }) {
+    const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => [this.#look(name).title, share]);
+    return worth.length ? T.prompt.paintingAs(worth) : sentence(message);
   }
 
   /** Say something under the prompt; `near` are prompts to be had by a click, `[{title, prompt}…]`. */
   say(text, { bad = false, near = [] } = {}) {
     const said = $("prompt-said");
-    said.replaceChildren(near.length ? `${text} ` : text, ...near.map(({ title, prompt }) => el("button", { type: "button", onclick: (event) => this.#take(event, prompt) }, title)));
+    said.replaceChildren(near.length ? `${text} ` : text, ...this.offers(near));
     said.classList.toggle("bad", bad);
     this.input.setAttribute("aria-invalid", String(bad));
+  }
+
+  /** Buttons that paint looks, `[{title, prompt}…]`. */
+  offers(looks) {
+    return looks.map(({ title, prompt }) => el("button", { type: "button", onclick: (event) => this.#take(event, prompt) }, title));
   }
 
   // The button goes away with what it stands in; a key's focus must not. (A phone's keyboard had better stay away.)
@@ -115,6 +139,7 @@ export class Prompts {
   }
 
   #mark() {
+    this.#tabStop($("presets").children[this.#presets.findIndex(({ prompt }) => prompt === this.text)]);
     for (const [index, button] of [...$("presets").children].entries()) {
       const chosen = this.#presets[index].prompt === this.text;
       button.setAttribute("aria-pressed", String(chosen));
@@ -141,7 +166,7 @@ export class Prompts {
 
   toggleHistory(open = $("history").hidden) {
     const items = this.#history.map((text) => el("button", { type: "button", role: "option", onclick: () => { this.toggleHistory(false); this.paint(text); } }, text));
-    $("history").replaceChildren(...(items.length ? items : [el("p", {}, "Prompts that you paint with are kept here, on this machine.")]));
+    $("history").replaceChildren(...(items.length ? items : [el("p", {}, T.prompt.noHistory)]));
     $("history").hidden = !open;
     $("history-open").setAttribute("aria-expanded", String(open));
     if (open) items[0]?.focus();
@@ -159,12 +184,6 @@ export class Prompts {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** What the model took a prompt for: "Taken for night (80 %) and snow (20 %)." */
-function understood({ matches, message }) {
-  const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => `${name} (${Math.round(share * 100)} %)`);
-  return worth.length ? `Taken for ${worth.join(" and ")}.` : sentence(message);
 }
 
 /** Scroll a row sideways until a button of it is in sight, without moving the page. */

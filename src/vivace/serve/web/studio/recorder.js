@@ -1,5 +1,6 @@
 /** The record button: the server records the output, this page fetches the file. */
 import { $, download, el, toast } from "./dom.js";
+import { T } from "./texts.js";
 
 export class Recorder {
   #session = null; #name = null; #sinceMs = 0; #timer = 0;
@@ -16,7 +17,7 @@ export class Recorder {
   }
 
   async toggle() {
-    if (!this.#session) return toast("There is nothing to record yet.");
+    if (!this.#session) return toast(T.toasts.nothingToRecord);
     $("record").disabled = true;
     try {
       await this.#session.record(this.#name === null);
@@ -30,11 +31,11 @@ export class Recorder {
   #recorded({ on, name, url, message }) {
     const changed = on !== (this.#name !== null);
     this.#show(on ? name : null);
-    if (on && changed) toast("Recording.");
+    if (on && changed) toast(T.toasts.recording);
     if (on || !changed) return;
-    const save = url ? el("a", { href: this.api.url(url), download: name }, "Download") : null;
+    const save = url ? el("a", { href: this.api.url(url), download: name }, T.toasts.download) : null;
     save?.addEventListener("click", (event) => this.#fetch(event, url, name));
-    toast(message || "Recorded.", { link: save, seconds: 30, bad: !url });
+    toast(message || T.toasts.recorded, { link: save, seconds: 30, bad: !url });
   }
 
   // A plain link cannot carry a token: with one, the file is fetched first.
@@ -51,7 +52,7 @@ export class Recorder {
   #show(name) {
     this.#name = name;
     $("record").setAttribute("aria-pressed", String(name !== null));
-    $("record").setAttribute("aria-label", name === null ? "Record" : "Stop recording");
+    $("record").setAttribute("aria-label", name === null ? T.record : T.stopRecording);
     $("record-time").hidden = name === null;
     clearInterval(this.#timer);
     if (name === null) return;

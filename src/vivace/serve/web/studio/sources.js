@@ -2,12 +2,7 @@
 import { VivaceError } from "../vivace.js";
 import { drawScene, SCENE_FPS, SCENE_SIZE } from "./scene.js";
 
-export const SOURCES = [
-  { kind: "camera", title: "Camera", hint: "a webcam or capture card" },
-  { kind: "screen", title: "Screen", hint: "a screen, window or tab" },
-  { kind: "file", title: "File", hint: "a video, in a loop" },
-  { kind: "scene", title: "Scene", hint: "drawn by this page" },
-];
+export const SOURCES = ["camera", "screen", "file", "scene"];
 
 const CAMERA_WIDTH_PX = 1280;   // few cameras have a narrower mode that shows all they see
 const MAX_SIDE_PX = 1280;   // of a file's or screen's picture; the output is smaller anyway

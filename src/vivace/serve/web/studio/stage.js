@@ -1,6 +1,7 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
 import { $, download, memory, stampedName, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
+import { T } from "./texts.js";
 
 export class Stage {
   stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
@@ -48,7 +49,7 @@ export class Stage {
     this.split = Math.min(100, Math.max(0, percent));
     this.picture.style.setProperty("--split", `${this.split}%`);
     $("divider").setAttribute("aria-valuenow", String(Math.round(this.split)));
-    $("divider").setAttribute("aria-valuetext", `${Math.round(this.split)} % before`);
+    $("divider").setAttribute("aria-valuetext", T.dividerAt(this.split / 100));
     memory.set("split", this.split);
   }
 
@@ -107,13 +108,13 @@ export class Stage {
     const request = $("stage").requestFullscreen ?? $("stage").webkitRequestFullscreen;
     // A phone that only lets a video fill the screen shows the video.
     if (!request) return this.after.webkitEnterFullscreen?.();
-    return request.call($("stage")).catch(() => toast("This browser does not allow full screen here."));
+    return request.call($("stage")).catch(() => toast(T.toasts.noFullscreen));
   }
 
   /** Save what is on the picture as a PNG: mirror, divider and note included. */
   async snapshot() {
     const { videoWidth: w, videoHeight: h } = this.after;
-    if (!w) return toast("There is no picture yet.");
+    if (!w) return toast(T.toasts.noPicture);
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [w, h];
     const ctx = canvas.getContext("2d");
@@ -142,14 +143,14 @@ export class Stage {
     }
     canvas.toBlob((blob) => {
       download(blob, `${stampedName()}.png`);
-      toast("Snapshot saved.");
+      toast(T.toasts.snapshot);
     });
   }
 
   #drawNote(ctx, w, h) {
     const px = Math.max(9, Math.round(h / 26));
     ctx.font = `500 ${px}px system-ui, sans-serif`;
-    const width = ctx.measureText("AI-modified").width + px;
+    const width = ctx.measureText(T.page.aiModified).width + px;
     const [vertical, side] = $("note").dataset.corner.split("-");
     const x = side === "left" ? (w * (this.split ?? 0)) / 100 + px : w - width - px;
     const y = vertical === "top" ? px : h - 2.7 * px;
@@ -159,7 +160,7 @@ export class Stage {
     ctx.fill();
     ctx.fillStyle = "#fff";
     ctx.textBaseline = "middle";
-    ctx.fillText("AI-modified", x + px / 2, y + 0.88 * px);
+    ctx.fillText(T.page.aiModified, x + px / 2, y + 0.88 * px);
   }
 
   // The note may be moved at any time, but removed only after a question, and only until the page is opened again.
@@ -175,7 +176,7 @@ export class Stage {
       this.#noteOn = on;
       this.#showNote();
       $("note-on").checked = on;
-      $("note-state").textContent = on ? "on" : "off";
+      $("note-state").textContent = on ? T.label.on : T.label.off;
     };
     $("note-on").addEventListener("change", () => {
       if ($("note-on").checked) return show(true);

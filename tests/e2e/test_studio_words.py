@@ -1,0 +1,158 @@
+"""What the studio says and offers, in plain words, and how one gets to it with a keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import closing
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from e2e.browsers import CHROMIUM
+from e2e.studio import BLUEPRINT, Serving, Studio
+from vivace.serve.app import WEB
+
+pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+pytest.importorskip("aiortc", reason="needs the serve extra")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
+
+FOCUSED = "document.activeElement.id || document.activeElement.textContent"
+
+
+@pytest.mark.parametrize("prompt", ["turn me into a zombie", "make my shirt red", "Pixar style"])
+def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) -> None:
+    live.paint(prompt)
+    live.wait_until(f"document.querySelector('#prompt-said.bad')?.textContent.includes({json.dumps(prompt)})")
+    offers = live.page.locator("#prompt-said button").all_inner_texts()
+    titles = live.page.locator("#presets button").all_inner_texts()
+    assert len(offers) == 3
+    assert set(offers) <= set(titles)
+    said = live.page.inner_text("#prompt-said")
+    assert said.startswith(f"This model has no look for “{prompt}”.")
+    assert len(said) < 120
+
+
+def test_a_prompt_refused_at_the_start_offers_on_the_card_what_is_near(server: Serving, browser: Any) -> None:
+    server.wait()
+    with closing(Studio(browser, server.url)) as studio:
+        refusal = {"code": "unknown_prompt", "message": "No.", "matches": [["blueprint", 0.5], ["ink", 0.1]]}
+        studio.page.route(
+            "**/v1/sessions",
+            lambda route: route.fulfill(status=422, content_type="application/json", body=json.dumps(refusal)),
+            times=1,
+        )
+        studio.open("lego").start_camera()
+        studio.wait_state("problem")
+        assert studio.page.locator("#card-near button").all_inner_texts() == ["blueprint", "ink"]
+        studio.page.click("#card-near button:text-is('blueprint')")
+        studio.wait_state("live")
+        assert studio.page.input_value("#prompt") == studio.page.evaluate("studio.session.controls.prompt")
+        assert studio.errors == []
+
+
+def test_looks_go_by_their_names(live: Studio) -> None:
+    live.paint("anime girl")
+    live.wait_until("document.getElementById('prompt-said').textContent === 'Painting as anime cel.'")
+    live.paint("night with a little snow")
+    live.wait_until("document.getElementById('prompt-said').textContent.startsWith('Painting as ')")
+    live.wait_until(
+        r"/^Painting as \w+ \(\d+ %\) and \w+ \(\d+ %\)\.$/.test(document.getElementById('prompt-said').textContent)"
+    )
+    live.paint(BLUEPRINT)
+
+
+def test_presets_and_sources_are_one_tab_stop_each_with_arrow_keys(server: Serving, browser: Any) -> None:
+    server.wait()
+    with closing(Studio(browser, server.url)) as studio:
+        page = studio.open().page
+        page.wait_for_selector("#presets button")
+        titles = page.locator("#presets button span").all_inner_texts()
+        page.fill("#prompt", "nothing of the kind")
+        page.focus("#apply")
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUSED) == titles[0]
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(FOCUSED) == titles[1]
+        page.keyboard.press("End")
+        assert page.evaluate(FOCUSED) == titles[-1]
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(FOCUSED) == titles[0]
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.dataset.kind") == "camera"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "strength"
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate(FOCUSED) == titles[-1], "the stop is where one was"
+        page.keyboard.press("Enter")
+        assert page.input_value("#prompt") == page.evaluate("document.activeElement.title.replace(/ \\(key.*/, '')")
+        page.click("#presets button:nth-child(3)")
+        page.focus("#apply")
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUSED) == titles[2], "the stop is what is chosen"
+
+
+SPOKEN = {"aria-label", "placeholder", "title", "data-tip"}
+
+
+class Literals(HTMLParser):
+    """Words that stand in a page itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.inside.append(tag)
+        self.found += [value for name, value in attributes if name in SPOKEN and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if re.search("[A-Za-z]{2}", data) and self.inside[-1] != "title":
+            self.found.append(data.strip())
+
+
+def test_the_pages_texts_are_in_one_module() -> None:
+    page = Literals()
+    page.feed((WEB / "index.html").read_text("utf-8"))
+    assert page.found == ["vivace"]
+    for module in set((WEB / "studio").glob("*.js")) - {WEB / "studio" / "texts.js"}:
+        for said in re.findall(
+            r"(?:toast\(|textContent = |title: |text: )[\"`][A-Z][^\"`]*", module.read_text("utf-8")
+        ):
+            raise AssertionError(f"{module.name}: {said}")
+
+
+def test_every_text_of_the_page_is_written(server: Serving, browser: Any) -> None:
+    server.wait()
+    with closing(Studio(browser, server.url)) as studio:
+        page = studio.open().page
+        assert page.locator("[data-t]").count() > 40
+        for name in ("textContent", "ariaLabel", "placeholder", "title"):
+            texts = page.evaluate(f"[...document.querySelectorAll('body *')].map((node) => node.{name})")
+            assert not [text for text in texts if text and "undefined" in text]
+        empty = "[...document.querySelectorAll('[data-t]')].filter((node) => !node.textContent.trim()).length"
+        assert page.evaluate(empty) == 0
+
+
+def test_a_slow_device_is_told_in_numbers_that_mean_something(server: Serving, browser: Any) -> None:
+    server.wait()
+    with closing(Studio(browser, server.url)) as studio:
+        told = """async ([out, effort, here]) => (await import("/studio/words.js")).limitWords(
+          { limit: "device", limit_text: "", fps_in: 29.3, fps_out: out, effort }, { here, lessDetail: true })"""
+        say = studio.open().page.evaluate
+        slow = "This computer is too slow for 29 fps: showing 3. Try less detail, or close other programs."
+        assert say(told, [3.2, 1, True]) == slow
+        assert say(told, [None, 1, False]) == "The server is too slow for 29 fps: showing 0. Try less detail."
+        assert "36 %" in say(told, [29.0, 0.36, True])
