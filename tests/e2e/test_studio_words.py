@@ -144,6 +144,8 @@ def test_every_text_of_the_page_is_written(server: Serving, browser: Any) -> Non
             assert not [text for text in texts if text and "undefined" in text]
         empty = "[...document.querySelectorAll('[data-t]')].filter((node) => !node.textContent.trim()).length"
         assert page.evaluate(empty) == 0
+        states = {name: page.inner_text(f"#{name}") for name in ("region-state", "note-state", "limit", "status-text")}
+        assert all(states.values()), states
 
 
 def test_a_slow_device_is_told_in_numbers_that_mean_something(server: Serving, browser: Any) -> None:

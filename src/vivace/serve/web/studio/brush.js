@@ -20,6 +20,7 @@ export class Brush {
     this.#pointer();
     this.#keys();
     this.#panel();
+    $("region-state").textContent = T.region.everywhere;
     new ResizeObserver(() => this.#draw()).observe($("picture"));
   }
 

@@ -25,6 +25,7 @@ export class LivePanel {
       $("legend").append(el("li", {}, el("i", { class: `s-${key}`, "aria-hidden": "true" }), el("span", {}, title), value));
       this.#cells.set(key, { segment, value });
     }
+    this.clear();
   }
 
   /** Follow a session (or none). */

@@ -178,6 +178,7 @@ export class Stage {
       $("note-on").checked = on;
       $("note-state").textContent = on ? T.label.on : T.label.off;
     };
+    show(true);
     $("note-on").addEventListener("change", () => {
       if ($("note-on").checked) return show(true);
       show(true);
