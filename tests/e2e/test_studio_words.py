@@ -158,3 +158,16 @@ def test_a_slow_device_is_told_in_numbers_that_mean_something(server: Serving, b
         assert say(told, [3.2, 1, True]) == slow
         assert say(told, [None, 1, False]) == "The server is too slow for 29 fps: showing 0. Try less detail."
         assert "36 %" in say(told, [29.0, 0.36, True])
+
+
+def test_a_server_that_loads_its_model_is_said_with_its_steps(server: Serving, browser: Any) -> None:
+    server.wait()
+    with closing(Studio(browser, server.url)) as studio:
+        loading = {"loading": {"model": "mini", "done": 1, "steps": 3}}
+        studio.page.route("**/v1/config", lambda route: route.fulfill(json=loading), times=1)
+        studio.page.goto(studio.url)
+        studio.wait_until("document.getElementById('card-text').textContent.includes('1 of 3 steps')")
+        assert studio.page.inner_text("#card-title") == "Loading mini"
+        assert studio.page.inner_text("#status-text") == "Loading"
+        studio.wait_state("idle")
+        assert studio.errors == []

@@ -70,8 +70,7 @@ class Studio {
     for (;;) {
       const config = await this.api.config();
       if (!config.loading) return config;
-      const { model, done, steps } = config.loading;
-      this.show("connecting", "Loading", { title: `Loading ${model}`, text: `The server has just started: ${done} of ${steps} steps are done.` });
+      this.show("connecting", card(T.cards.loading(config.loading), [], { status: T.status.loading }));
       await new Promise((next) => setTimeout(next, SERVER_LOOK_MS / 3));
     }
   }

@@ -97,7 +97,7 @@ const EN = {
 
   // Beside the wordmark, and in the tab's title.
   status: {
-    idle: "Ready", connecting: "Connecting", waiting: (position) => `Waiting, ${position === 1 ? "next" : `number ${position}`}`,
+    idle: "Ready", loading: "Loading", connecting: "Connecting", waiting: (position) => `Waiting, ${position === 1 ? "next" : `number ${position}`}`,
     live: "Live", reconnecting: "Reconnecting", ended: "Ended",
   },
 
@@ -106,6 +106,7 @@ const EN = {
     pick: ["Pick something to repaint", "It is repainted live, as your prompt says."],
     openingCamera: ["Opening the camera", "If the browser asks, allow it."],
     openingSource: ["Opening the source", ""],
+    loading: ({ model, done, steps }) => [`Loading ${model}`, `The server has just started: ${done} of ${steps} steps are done.`],
     connecting: ["Connecting", ""],
     firstPicture: ["Waiting for the first picture", ""],
     reconnecting: "Reconnecting",   // and why
