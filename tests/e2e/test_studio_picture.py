@@ -60,7 +60,7 @@ def screenshot(studio: Studio) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(Image.open(io.BytesIO(studio.page.locator("#picture").screenshot())).convert("RGB"))
 
 
-@pytest.mark.parametrize("size", [(320, 240), (180, 320)], ids=["4:3", "portrait"])
+@pytest.mark.parametrize("size", [(640, 480), (480, 640)], ids=["4:3", "portrait"])
 def test_a_camera_of_another_shape_is_shown_whole(server: Serving, tmp_path: Path, size: tuple[int, int]) -> None:
     server.wait()
     with browser_with_camera(tmp_path, size) as browser, closing(Studio(browser, server.url)) as studio:
