@@ -38,6 +38,17 @@ def test_a_change_in_the_middle_of_a_change_starts_from_what_is_seen():
     assert fade.at(1.5).embeds is RED
 
 
+def test_prompts_that_cannot_be_interpolated_switch_and_the_picture_alone_fades():
+    fade = PromptFade(interpolates=False)
+    fade.aim(None, from_s=None, length_s=0.0)
+    fade.aim(RED, from_s=0.0, length_s=1.0)
+    assert fade.at(0.5) == (RED, 0.5)
+    fade.aim(BLUE, from_s=2.0, length_s=1.0)
+    for time_s in (2.0, 2.5, 4.0):
+        assert fade.at(time_s).embeds is BLUE
+        assert fade.at(time_s).presence == 1.0
+
+
 def test_no_time_changes_at_once():
     fade = fading()
     fade.aim(BLUE, from_s=10.0, length_s=0.0)

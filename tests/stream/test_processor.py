@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -132,6 +133,20 @@ def test_a_prompt_blends_in_over_time_of_the_stream_from_its_first_frame_on():
     assert rig.model.chunks[-1].embeds is not None
     np.testing.assert_array_equal(rig.model.chunks[-1].embeds, GREEN)
     assert rig.stats.resets == {}
+
+
+def test_a_prompt_switches_where_the_model_says_so_and_stays_one_object():
+    model = FakeModel()
+    model.spec = replace(model.spec, prompt_change="switch")
+    rig = Rig(model, crossfade_s=0.2)
+    frames = pictures(8)
+    rig.play(frames[:4])
+    rig.update(prompt="green")
+    rig.play(frames[4:])
+    before, after = (chunk.embeds for chunk in model.chunks[3:5])
+    np.testing.assert_array_equal(after, GREEN)
+    assert all(chunk.embeds is before for chunk in model.chunks[:4])
+    assert all(chunk.embeds is after for chunk in model.chunks[4:])
 
 
 def test_a_first_prompt_fades_in_over_the_source_and_the_last_one_out():

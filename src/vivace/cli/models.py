@@ -140,6 +140,7 @@ def _about_loaded(profile: Profile) -> list[tuple[str, str]]:
         ("steps", ", ".join(str(steps) for steps in spec.denoising_steps)),
         ("warm-up", f"{spec.warmup_frames} frames"),
         ("takes", ", ".join(spec.conditions)),
+        ("new prompts", "cross-fade" if spec.prompt_change == "interpolate" else "switch at once"),
         ("styles", ", ".join(spec.styles) or "whatever the prompt says"),
         ("files", "\n".join(f"{path.name} ({_bytes(path.stat().st_size)})" for path in sorted(paths))),
         ("runs", f"{model.runtime.device}, {model.runtime.precision}"),

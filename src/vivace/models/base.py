@@ -56,6 +56,10 @@ class ModelSpec:
     conditions: tuple[Literal["prompt", "strength"], ...]
     """Of the stream's controls those that reach the model: `prompt`, and `strength`, which then is the model's own
     affair: nothing is blended but at 0, which is the source exactly."""
+    prompt_change: Literal["interpolate", "switch"] = "interpolate"
+    """What a stream does when its prompt changes: walk from one embedding to the other over `crossfade_s`, or give the
+    new one from one chunk on. A model that has to fill caches anew for a prompt is of the second kind, and sees the
+    change by `Chunk.embeds` being another object."""
     styles: tuple[str, ...] = ()
     """Names of what the model knows to do, where it is a closed set."""
     default_strength: float = 1.0
@@ -111,7 +115,7 @@ class Prompt:
 
     text: str
     embeds: NDArray[np.float32] = field(repr=False)
-    """`[d]` or `[m d]`; embeddings may be interpolated, which is how a prompt change cross-fades."""
+    """`[d]` or `[m d]`; embeddings may be interpolated, unless `spec.prompt_change` says otherwise."""
     known: bool
     """False when the model cannot serve the prompt; `message` then says so."""
     confidence: float
@@ -131,7 +135,8 @@ class Chunk:
     """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with. Read-only: the source is shown
     where nothing is painted."""
     embeds: NDArray[np.float32]
-    """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`."""
+    """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`, whose object it is once a change is
+    over."""
     denoising_steps: int = 1
     effort: float = 1.0
     """One of `spec.efforts`."""

@@ -1,6 +1,7 @@
 """Prompt changes that blend: a straight line between embeddings, over time of the stream.
 
-Showing nothing but the source (no prompt) has no embedding; there the painted picture's presence is what fades.
+Showing nothing but the source (no prompt) has no embedding; there the painted picture's presence is what fades. That is
+all that fades for a model whose prompts cannot be interpolated.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class FadePoint(NamedTuple):
 class PromptFade:
     """Where between two prompts a stream is. Times are seconds of the stream and may start anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, interpolates: bool = True) -> None:
+        """Fade embeddings, too, or (`interpolates` False) give the new one from the first moment on."""
+        self._interpolates = interpolates
         self._start = self._goal = FadePoint(None, 0.0)
         self._start_s = 0.0
         self._length_s = 0.0
@@ -54,7 +57,7 @@ class PromptFade:
         share = max(0.0, share)
         start, goal = self._start, self._goal
         presence = start.presence + (goal.presence - start.presence) * share
-        if start.embeds is None or goal.embeds is None or start.embeds is goal.embeds:
+        if not self._interpolates or start.embeds is None or goal.embeds is None or start.embeds is goal.embeds:
             return FadePoint(goal.embeds, presence)
         weight = np.float32(share)
         return FadePoint(start.embeds + (goal.embeds - start.embeds) * weight, presence)

@@ -143,7 +143,7 @@ class FrameProcessor:
         self._slot = self._open_slot(controls.size or size, controls.seed)
         self._spare: ModelSlot[Any] | None = None
         self._prompt: Prompt | None = None
-        self._fade = PromptFade()
+        self._fade = PromptFade(interpolates=model.spec.prompt_change == "interpolate")
         self._detector = CutDetector()
         self._pending: list[Frame] = []
         self._inside: deque[_FrameInside | None] = deque()
