@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes  # type: ignore[import-untyped]
 
 from vivace.bench.metrics.footage import Reading
 from vivace.bench.metrics.pixels import gradient, luma
+from vivace.bench.stats.values import theil_sen
 from vivace.media.frame import Rgb
 
 Look = Literal["brightness", "contrast", "saturation", "sharpness"]
@@ -114,7 +114,7 @@ def follow(source: NDArray[np.float64], output: NDArray[np.float64], fps: float,
 
 
 def _slope(values: NDArray[np.float64], times_min: NDArray[np.float64]) -> float:
-    return 100 * float(theilslopes(values, times_min).slope)
+    return 100 * theil_sen(times_min, values)
 
 
 def _reading(name: Look, meaning: str) -> Reading:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 BLOCKS = 10
 """Stretches a run is cut into, so that an interval can be drawn around its figures."""
@@ -90,8 +94,10 @@ def percentile_values(metric: str, case: str, values: Sequence[float]) -> list[V
     return [over_blocks(f"{metric}_p{share}", case, values, partial(percentile, share=share)) for share in PERCENTILES]
 
 
-def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
+def theil_sen(x: ArrayLike, y: ArrayLike) -> float:
     """Return the median slope over all pairs of points: a trend that up to 29 % of wild points cannot move.
+
+    scipy has it, too; time is measured where there is no scipy.
 
     Source: Sen 1968, "Estimates of the regression coefficient based on Kendall's tau".
 
@@ -100,11 +106,11 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
     """
     import numpy as np
 
-    first, second = np.triu_indices(len(x), k=1)
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    first, second = np.triu_indices(len(xs), k=1)
     run, rise = xs[second] - xs[first], ys[second] - ys[first]
     if not (run != 0).any():
-        raise ValueError(f"{len(x)} points at no two places have no slope")
+        raise ValueError(f"{len(xs)} points at no two places have no slope")
     return float(np.median(rise[run != 0] / run[run != 0]))
 
 
