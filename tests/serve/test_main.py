@@ -14,7 +14,7 @@ import pytest
 
 from fakes import FakeModel
 from http_fakes import settings_for
-from vivace.errors import CheckpointError, UsageError
+from vivace.errors import CheckpointError, UnknownModelError, UsageError
 from vivace.serve.main import RedactingFormatter, listen, serve
 from vivace.serve.settings import ServeSettings
 
@@ -80,3 +80,9 @@ def test_the_docs_name_every_setting() -> None:
     text = DOCS.read_text("utf-8")
     for name in ServeSettings.model_fields:
         assert f"`{name}`" in text, f"docs/serve.md does not tell of {name}"
+
+
+def test_a_model_that_there_is_not_is_told_before_anything_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnknownModelError, match="no model 'nimi'; known: "):
+        serve(ServeSettings(port=0, models=["nimi"]))
+    assert capsys.readouterr().out == ""

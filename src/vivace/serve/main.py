@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from vivace.errors import UsageError
 from vivace.models.base import StreamModel
+from vivace.models.catalog import describe
 from vivace.redaction import redact
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening
@@ -110,9 +111,13 @@ def serve(
         finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
 
     Raises:
-        UsageError: it may not or cannot listen where it should.
+        UsageError: it may not or cannot listen where it should, or a profile is no profile.
+        UnknownModelError: no model of a name that is to be served; told before anything listens.
         DeviceError: the default model cannot be loaded.
     """
+    if load_model is None:
+        for profile in settings.offered.values():
+            describe(profile)
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
         manager = SessionManager(settings, load_model, finishers=finishers)
         peer_factory = make_peer_factory(settings)
