@@ -22,7 +22,7 @@ ARROWS: dict[str, set[str]] = {
     "checks": {"errors", "redaction"},
     "settings": {"errors"},
     "plugins": {"errors"},
-    "media": {"errors", "redaction", "plugins"},
+    "media": {"errors", "redaction", "checks", "plugins"},
     "worlds": {"errors", "media"},
     "checkpoints": {"errors", "redaction", "checks"},
     "diffusion": {"errors"},

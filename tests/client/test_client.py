@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import vivace.client
@@ -18,6 +19,7 @@ from fakes import NEGATIVE_PROMPT, FakeModel
 from http_fakes import OFFER, settings_for
 from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
+from vivace.client.rtc import RtcSession
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
 from vivace.messages import Ended, Live, Waiting
 from vivace.models.controls import ControlSpec
@@ -334,3 +336,14 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
     with pytest.raises(UsageError, match="http"):
         asyncio.run(use())
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), None]
+)
+def test_a_picture_that_is_none_is_told_where_it_is_published(wrong: Any) -> None:
+    async def exchange(_offer: str) -> str:
+        raise AssertionError
+
+    with pytest.raises(ControlError, match="the picture is"):
+        RtcSession(exchange).publish(wrong)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from fakes import FakeClock, FakeModel, FakeSource, picture, pictures
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
-from vivace.errors import SessionClosedError, StepError
+from vivace.errors import ControlError, SessionClosedError, StepError
 from vivace.media.frame import Frame
 from vivace.stream import Stream
 
@@ -131,6 +131,12 @@ def broken(_frame: Frame) -> Frame:
     raise RuntimeError("no key")
 
 
+@pytest.mark.parametrize("finish", [broken, None, "label", ["label"], [broken, 3]])
+def test_what_is_no_list_of_finishers_is_told_before_a_stream_begins(finish):
+    with pytest.raises(ControlError, match=r"finish (is|holds)"):
+        Stream(FakeModel(), finish=finish)
+
+
 @pytest.mark.parametrize(
     ("finisher", "says"),
     [
@@ -159,6 +165,8 @@ def test_a_finisher_that_fails_ends_the_stream_and_no_frame_leaves_without_it(wa
                     got.append(frame)
         with pytest.raises(SessionClosedError):
             stream.push(picture(2))
+        with pytest.raises(SessionClosedError, match="has ended"):
+            stream.update(strength=0.5)
     assert [frame.index for frame in got] == [0]
     assert (got[0].rgb[:4, :8] == 255).all()
     np.testing.assert_array_equal(picture(1), before)

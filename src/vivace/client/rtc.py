@@ -16,7 +16,7 @@ from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender
 from pydantic import TypeAdapter
 
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
-from vivace.media.frame import Rgb
+from vivace.media.frame import Rgb, check_rgb
 from vivace.media.mailbox import AsyncLatest
 from vivace.messages import ClientMessage, ServerMessage
 from vivace.rtc.assemble import FrameAssembler
@@ -221,7 +221,9 @@ class RtcSession:
 
         Raises:
             UsageError: this connection publishes nothing, or is not made yet.
+            ControlError: not such a picture.
         """
+        rgb = check_rgb(rgb)
         if self._outgoing is None:
             raise UsageError("this connection does not publish; open it with publish=True and await connect()")
         self._published += 1

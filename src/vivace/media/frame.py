@@ -9,10 +9,28 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from vivace.checks import brief
+from vivace.errors import ControlError
+
 Rgb = NDArray[np.uint8]
 """`uint8 [h w 3]`, RGB, C-contiguous: the one layout at the media boundary."""
 Alpha = NDArray[np.uint8]
 """`uint8 [h w]`, from 0, nothing of a picture is there, to 255."""
+
+
+def check_rgb(rgb: object, alpha: Alpha | None = None) -> Rgb:
+    """Return a picture of an application, C-contiguous.
+
+    Raises:
+        ControlError: it is no `uint8 [h w 3]`, or `alpha` none of its size.
+    """
+    if not isinstance(rgb, np.ndarray):
+        raise ControlError(f"the picture is {brief(rgb)}; give a uint8 array [h w 3], RGB")
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
+    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
+        raise ControlError(f"the alpha is {alpha.dtype} {alpha.shape}; give uint8 {rgb.shape[:2]}")
+    return np.ascontiguousarray(rgb)
 
 
 @dataclass(slots=True, frozen=True)

@@ -24,7 +24,7 @@ from vivace.stream.options import check_events, check_options, check_text, known
 
 OWN = by_name(
     (
-        ControlSpec(name="prompt", kind="text", help="What the world should look like; empty shows the source."),
+        ControlSpec(name="prompt", kind="text", help="What the world should look like; none shows the source."),
         ControlSpec(name="strength", help="0 is the source, 1 all painted."),
         # JavaScript counts to 2^53 - 1 exactly.
         ControlSpec(

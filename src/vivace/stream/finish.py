@@ -7,13 +7,14 @@ source's bytes. What only arranges pictures for one viewer, as `--compare` does,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.errors import StepError, VivaceError
+from vivace.checks import brief
+from vivace.errors import ControlError, StepError, VivaceError
 from vivace.media.frame import Frame
 
 Finisher = Callable[[Frame], Frame]
@@ -21,6 +22,21 @@ Finisher = Callable[[Frame], Frame]
 of the same size, or as it is. What it draws where `alpha` is 0 is seen only if it returns another `alpha`, too. The
 arrays cannot be written to, since they may be the source's. It belongs to one stream and sees the frames of it in
 order, so it may remember them."""
+
+
+def check_finishers(finishers: object) -> tuple[Finisher, ...]:
+    """Return finishers as a user gave them.
+
+    Raises:
+        ControlError: it is no list of functions.
+    """
+    if isinstance(finishers, str) or not isinstance(finishers, Iterable):
+        raise ControlError(f"finish is {brief(finishers)}; give a list of functions from Frame to Frame")
+    made = tuple(finishers)
+    for finisher in made:
+        if not callable(finisher):
+            raise ControlError(f"finish holds {brief(finisher)}; give functions from Frame to Frame")
+    return made
 
 
 def finish(frame: Frame, finishers: Sequence[Finisher], time_s: Callable[[], float]) -> Frame:

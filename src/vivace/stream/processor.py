@@ -247,6 +247,11 @@ class FrameProcessor:
         """Bring out every frame that is still inside: the input has ended, or another scene begins."""
         return self._finished(self._flushed())
 
+    def check_alive(self) -> None:
+        """Raise SessionClosedError, with the reason, once no more frames are taken. Any thread."""
+        if self._ended is not None:
+            raise SessionClosedError(f"the stream has ended ({self._ended}); open a new one")
+
     def close(self) -> None:
         """Free the buffers; the processor takes no more frames."""
         self._end("it was closed")
@@ -268,8 +273,7 @@ class FrameProcessor:
         return out
 
     def _step(self, frame: Frame) -> list[Frame]:
-        if self._ended is not None:
-            raise SessionClosedError(f"the stream has ended ({self._ended}); open a new one")
+        self.check_alive()
         began_s = self._clock()
         frame = prepared(frame, self.next_size)
         assert frame.thumbnail is not None

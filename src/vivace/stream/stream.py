@@ -10,16 +10,14 @@ from threading import Lock, RLock
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from vivace.checks import brief, number_in
+from vivace.checks import number_in
 from vivace.errors import ControlError, SessionClosedError, UsageError
-from vivace.media.frame import Alpha, Frame, Rgb
+from vivace.media.frame import Alpha, Frame, Rgb, check_rgb
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.stream.account import Account
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
-from vivace.stream.finish import Finisher
+from vivace.stream.finish import Finisher, check_finishers
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.pipeline import FrameSource, Pipeline
 from vivace.stream.processor import FrameProcessor, ProcessorPolicy
@@ -95,8 +93,8 @@ class Stream:
         }  # fmt: skip
         checked = check_changes(wanted, self._model, opening=True)
         self._board = ControlBoard(Controls().changed(checked))
-        self._finishers = tuple(finish)
-        self._account = Account(clock=clock, finishes=bool(finish))
+        self._finishers = check_finishers(finish)
+        self._account = Account(clock=clock, finishes=bool(self._finishers))
         self._processor: FrameProcessor | None = None
         self._pipeline: Pipeline | None = None
         self._closed = False
@@ -188,7 +186,7 @@ class Stream:
             CapacityError: memory ran out.
         """
         began_s = self._clock()
-        rgb = _check_rgb(rgb, alpha)
+        rgb = check_rgb(rgb, alpha)
         if capture_time_s is None:
             captured_s = began_s
         else:
@@ -229,7 +227,7 @@ class Stream:
             CapacityError: memory ran out.
         """
         began_s = self._clock()
-        rgb = _check_rgb(rgb, alpha)
+        rgb = check_rgb(rgb, alpha)
         with self._pushing:
             with self._life:
                 self._check_idle()
@@ -289,7 +287,7 @@ class Stream:
             ControlError: an unknown control, or a value that cannot be used; nothing changes.
             SourceError: a mask file that is missing or cannot be read; nothing changes.
             CapacityError: not enough memory for `size`; nothing changes.
-            SessionClosedError: the stream was closed.
+            SessionClosedError: the stream was closed, or has ended.
         """
         arrived_s = self._clock()
         self._check_open()
@@ -383,6 +381,8 @@ class Stream:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosedError("the stream was closed; open a new one")
+        if self._processor is not None:
+            self._processor.check_alive()
 
     def _check_idle(self) -> None:
         self._check_open()
@@ -412,13 +412,3 @@ def _budget_ms(fps: float | None, deadline_ms: float | None) -> float | None:
     if deadline_ms is not None:
         return number_in("deadline_ms", deadline_ms, 0.1, 60_000.0, "give milliseconds a frame may take, e.g. 33")
     return None if fps is None else 1e3 / fps
-
-
-def _check_rgb(rgb: object, alpha: Alpha | None) -> Rgb:
-    if not isinstance(rgb, np.ndarray):
-        raise ControlError(f"the picture is {brief(rgb)}; give a uint8 array [h w 3], RGB")
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise ControlError(f"the picture is {rgb.dtype} {rgb.shape}; give uint8 [h w 3], RGB")
-    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
-        raise ControlError(f"the alpha is {alpha.dtype} {alpha.shape}; give uint8 {rgb.shape[:2]}")
-    return np.ascontiguousarray(rgb)
