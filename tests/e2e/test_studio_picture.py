@@ -150,6 +150,7 @@ def test_what_is_painted_is_in_sight_with_its_size_and_detail_is_one_step_away(l
     assert page.locator("#detail").is_visible()
     page.select_option("#detail", label="Fine")
     live.wait_until(f"parseInt(document.getElementById('m-size').textContent) > {width}")
-    assert not page.inner_text("#toasts")
+    # a machine that is busy may lose the server for a moment; a complaint would be another
+    assert set(page.locator("#toasts > *").all_inner_texts()) <= {"Connected again."}
     page.select_option("#detail", label="Standard")
     assert live.errors == []
