@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from vivace.cli.serve import LOCAL_RECORDINGS, ServeFlags, serve_settings
 from vivace.errors import UsageError
 from vivace.models.loading import LoadOptions
 from vivace.serve.auth import make_secret, read_token
+from vivace.serve.settings import IceServer
 from vivace.settings import Settings
 
 SECRET = make_secret()
@@ -64,6 +66,89 @@ def test_a_setting_of_the_environment_that_is_none_is_told(
 def test_an_ice_server_that_is_none_is_told_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIVACE_SERVE_ICE_SERVERS", '[{"urls": ["http://stun.example"]}]')
     with pytest.raises(UsageError, match="ice_servers"):
+        serve_settings(ServeFlags(), Settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SIZE", "512x288", (512, 288)),
+        ("SIZE", "[512, 288]", (512, 288)),
+        ("MODELS", "mini", ["mini"]),
+        ("MODELS", "mini, other", ["mini", "other"]),
+        ("MODELS", '["mini", "a,b.toml"]', ["mini", "a,b.toml"]),
+        ("ALLOWED_ORIGINS", "https://a.example/,HTTP://b.example:81", ["https://a.example", "http://b.example:81"]),
+        ("ALLOWED_ORIGINS", '["http://[::1]:81"]', ["http://[::1]:81"]),
+        ("ICE_SERVERS", '[{"urls": "stun:a.example"}]', [IceServer(urls=["stun:a.example"])]),
+        ("LOADING", '{"controls": {"guidance": 3}}', LoadOptions(controls={"guidance": 3})),
+        ("LOG_LEVEL", "warning", "warning"),
+    ],
+)
+def test_a_setting_of_the_environment_is_written_as_its_flag_or_as_json(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object
+) -> None:
+    monkeypatch.setenv(f"VIVACE_SERVE_{name}", value)
+    assert getattr(serve_settings(ServeFlags(), Settings()), name.partition("__")[0].lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SIZE", "big", ["'big'", "512x288"]),
+        ("SIZE", "512", ["512", "512x288"]),
+        ("SIZE", "[512", ["'[512'", "512x288"]),
+        ("SIZE", "0x288", ["it is 0"]),
+        ("MODELS", "", ["mini,other"]),
+        ("MODELS", '["mini"', ["""'["mini"'""", "mini,other"]),
+        ("ALLOWED_ORIGINS", "foo", ["'foo'", "https://stage.example"]),
+        ("ALLOWED_ORIGINS", "*", ["'*'", "wildcard"]),
+        ("LOADING", "foo", ["'foo'", '{"style": "felted"']),
+        ("LOADING", '{"guidance":3}', ["'guidance'", '{"controls": {"guidance": 3}}']),
+        ("LOADING", '{"styl": "felted"}', ["did you mean 'style'?"]),
+        ("LOADING__CONTROLS", "foo", ["loading.controls", "'foo'"]),
+        ("LOADING__DEVICE", "gpu", ["no device 'gpu'"]),
+        ("LOADING__STEPS", "few", ["loading.steps", "'few'"]),
+        ("SLOTS", "abc", ["'abc'"]),
+        ("PORT", "99999", ["'99999'", "65535"]),
+        ("LOG_LEVEL", "loud", ["'loud'", "'debug', 'info', 'warning' or 'error'"]),
+        ("ICE_SERVERS", "foo", ['[{"urls": ["turn:']),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_with_its_value_and_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, said: list[str]
+) -> None:
+    monkeypatch.setenv(f"VIVACE_SERVE_{name}", value)
+    assert main(["serve"]) == 2
+    shown = capsys.readouterr().err
+    setting = name.partition("__")[0]
+    for words in (f"setting {setting.lower()}", f"VIVACE_SERVE_{setting}", *said):
+        assert words in shown
+    assert "a bug in" not in shown
+    assert "pattern" not in shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '[{"urls": ["turn:a.example"], "credential": "hunter2"',
+        '[{"urls": ["turn:a.example"], "credentail": "hunter2"}]',
+        '[{"urls": ["turn:a.example"], "credential": ["hunter2"]}]',
+        '[{"urls": ["turn:u:hunter2@a.example"]}]',
+        '[{"credential": "hunter2"}]',
+        '{"credential": "hunter2"}',
+    ],
+)
+def test_credentials_of_an_ice_server_are_never_repeated(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_ICE_SERVERS", value)
+    with pytest.raises(UsageError, match="VIVACE_SERVE_ICE_SERVERS") as caught:
+        serve_settings(ServeFlags(), Settings())
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_every_setting_that_cannot_be_used_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVACE_SERVE_PORT", "99999")
+    monkeypatch.setenv("VIVACE_SERVE_SLOTS", "abc")
+    with pytest.raises(UsageError, match=r"VIVACE_SERVE_PORT.*VIVACE_SERVE_SLOTS"):
         serve_settings(ServeFlags(), Settings())
 
 

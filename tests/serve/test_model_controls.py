@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import vivace.models
 from fakes import EMBEDS, NEGATIVE_PROMPT, SIZE, FakeModel, fail_on
 from http_fakes import Running, running, settings_for
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
-from vivace.errors import CapacityError, UsageError
+from vivace.errors import CapacityError
 from vivace.models.controls import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.runtime.device import Device
@@ -175,7 +176,7 @@ def test_how_a_model_is_loaded_may_stand_in_the_environment(monkeypatch: pytest.
     monkeypatch.setenv("VIVACE_SERVE_LOADING__STEPS", "3")
     assert settings_for().loading == LoadOptions(style="felted", loras={"a.safetensors": 0.5}, steps=3)
     monkeypatch.setenv("VIVACE_SERVE_LOADING__DEVICE", "gpu")
-    with pytest.raises(UsageError, match="no device 'gpu'"):
+    with pytest.raises(ValidationError, match="no device 'gpu'"):
         settings_for()
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +16,7 @@ from cyclopts import App, Group, Parameter
 from vivace.checks import nearest
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.options import parse_size, whole
-from vivace.errors import BackendUnavailableError, UsageError, install_extra
+from vivace.errors import BackendUnavailableError, UsageError, describe_invalid, install_extra
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
@@ -170,11 +171,16 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
             wanted = wanted.model_copy(update={"recordings": LOCAL_RECORDINGS})
         return wanted
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = "_".join(str(part) for part in problem["loc"][:1])
-        raise UsageError(
-            f"setting {where}: {problem['msg']}; change the flag or {ENV_PREFIX}{where.upper()}"
-        ) from error
+        raise UsageError(" ".join(_refused(ServeSettings, problem) for problem in error.errors())) from error
+
+
+def _refused(kind: type[ServeSettings], problem: Mapping[str, Any]) -> str:
+    """Return what is wrong with a setting (of `ValidationError.errors()`), its form, and where to change it."""
+    name = str(problem["loc"][0])
+    field = kind.model_fields[name]
+    shown = {key: value for key, value in problem.items() if key != "input" or field.repr}
+    form = f"; give it as {field.examples[0]}" if field.examples else ""
+    return f"setting {describe_invalid([shown])}{form}; change the flag or {ENV_PREFIX}{name.upper()}."
 
 
 def _need_serve_extra() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from vivace.checks import nearest
 from vivace.errors import UsageError
 
 Precision = Literal["f32", "bf16", "f16"]
@@ -64,6 +66,17 @@ class LoadOptions:
         Raises:
             UsageError: an option that does not exist.
         """
-        if unknown := values.keys() - {one.name for one in fields(cls)}:
-            raise UsageError(f"no option {min(unknown)!r} for loading a model")
+        cls.check_names(values)
         return cls(**values)
+
+    @classmethod
+    def check_names(cls, values: Mapping[str, Any]) -> None:
+        """Raise UsageError for an option that does not exist, with how a control of the model is given."""
+        known = [one.name for one in fields(cls)]
+        for name in values:
+            if name not in known:
+                as_control = json.dumps({"controls": {name: values[name]}}, default=str)
+                raise UsageError(
+                    f"no option {name!r} for loading a model; {nearest(name, known)}; one of the model's own controls "
+                    f"is given as {as_control}"
+                )

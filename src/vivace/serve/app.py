@@ -85,7 +85,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
         rules=GuardRules(
             max_body_bytes=settings.max_body_bytes,
             body_s=settings.request_s,
-            origins=frozenset(origin.rstrip("/") for origin in settings.allowed_origins),
+            origins=frozenset(settings.allowed_origins),
             local_only=secret is None,
         ),
     )

@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from vivace.checks import brief
+from vivace.errors import UsageError
+from vivace.media.size import parse_size
 from vivace.models.loading import LoadOptions
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+
+_ICE_URL = re.compile(r"(stuns?|turns?):[^?:\s]+(:\d+)?(\?transport=(udp|tcp))?")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@*,\s]+")
+
+
+def _split(value: Any) -> Any:
+    """Return a text such as `a,b` as a list; what begins as JSON, but is none, stays as it is."""
+    if not isinstance(value, str) or value.lstrip().startswith(("[", "{")):
+        return value
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _ice_url(url: str) -> str:
+    if not _ICE_URL.fullmatch(url):  # not repeated: some write a password into it
+        raise ValueError("must be such as stun:stun.example:3478 or turn:turn.example:3478?transport=udp")
+    return url
+
+
+def _origin(origin: str) -> str:
+    """Return an origin as browsers send it."""
+    sent = origin.lower().rstrip("/")
+    if not _ORIGIN.fullmatch(sent):
+        raise ValueError(f"{brief(origin)} is not the origin of a page: scheme, host and port, without a wildcard")
+    return sent
+
+
+def _size(value: Any) -> Any:
+    try:
+        return parse_size(value) if isinstance(value, str) and not value.lstrip().startswith("[") else value
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _loading(value: Any, handler: ValidatorFunctionWrapHandler) -> LoadOptions:
+    try:
+        if isinstance(value, dict):
+            LoadOptions.check_names(value)
+        options: LoadOptions = handler(value)
+        return options
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where lists and objects may be JSON or the text that their fields read."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value  # for the field to read or to refuse, with its name
 
 
 class IceServer(BaseModel):
@@ -19,40 +84,65 @@ class IceServer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    urls: list[Annotated[str, Field(pattern=r"^(stuns?|turns?):[^?:\s]+(:\d+)?(\?transport=(udp|tcp))?$")]]
+    urls: Annotated[list[Annotated[str, AfterValidator(_ice_url)]], BeforeValidator(_split)]
     username: str | None = None
     credential: SecretStr | None = None
 
 
 class ServeSettings(BaseSettings):
-    """How a server runs. Everything has a default that suits one person on one machine."""
+    """How a server runs. Everything has a default that suits one person on one machine.
+
+    Of a field that is no plain value, `examples` has how it is written. One with `repr=False` holds secrets, and what
+    was given for it is in no message.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="VIVACE_SERVE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix="VIVACE_SERVE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_others: Any, **_named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller gives, and then the environment."""
+        return init_settings, _Environment(settings_cls)
 
     # Where it listens
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
-    allowed_origins: list[str] = Field(default_factory=list)
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split)] = Field(
+        default_factory=list, examples=["https://stage.example,https://other.example:8443"]
+    )
     """Origins of pages, besides our own, that may use the server from a browser; there is no wildcard."""
-    token_secret: SecretStr | None = None
+    token_secret: SecretStr | None = Field(default=None, repr=False)
     """Signs tokens. Needed to listen anywhere else than on loopback."""
-    ice_servers: list[IceServer] = Field(default_factory=list)
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    ice_servers: list[IceServer] = Field(
+        default_factory=list,
+        repr=False,
+        examples=['[{"urls": ["turn:turn.example:3478"], "username": "u", "credential": "p"}]'],
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # What it runs
-    models: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["mini"])
+    models: Annotated[list[str], Field(min_length=1), BeforeValidator(_split)] = Field(
+        default_factory=lambda: ["mini"], examples=["mini,other"]
+    )
     """Profiles to offer, by name or as their own `.toml` files.
 
     The first is the default and loaded at start, the others on first use."""
     runtime: str | None = None
     """What runs the first model's network; None: the fastest there is."""
-    loading: LoadOptions = Field(default_factory=LoadOptions)
+    loading: Annotated[LoadOptions, WrapValidator(_loading)] = Field(
+        default_factory=LoadOptions, examples=['{"style": "felted", "controls": {"guidance": 3}}']
+    )
     """Style, files, device and so on of the first model; the others are loaded as their profiles say."""
     threads: Count | None = None
     """CPU threads a model may use; None: all."""
-    size: tuple[Count, Count] = (256, 256)
+    size: Annotated[tuple[Count, Count], BeforeValidator(_size)] = Field(default=(256, 256), examples=["512x288"])
     """Output `(width, height)` of a session that names none, px."""
     max_output_px: Count = 512 * 512
     """Largest output a client may ask for, width times height; a network is compiled for each size, and kept."""
