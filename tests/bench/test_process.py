@@ -118,7 +118,7 @@ def test_last_words_are_without_their_remedy(said: bytes, words: str) -> None:
 
 @pytest.mark.e2e
 def test_a_server_that_does_not_start_is_told_by_its_own_words() -> None:
-    words = r"ended with exit code 2 before it was ready; it said: .*no model 'nimi'"
+    words = r"ended with exit code 2 before it listened; it said: .*no model 'nimi'"
     with pytest.raises(DeviceError, match=words), serving("nimi", 1, None):
         pass
 

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
 
 from vivace.bench.inputs.loops import there_and_back
 from vivace.bench.job import Found, Job, Report
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from vivace.client.rtc import RtcSession
 
 START_S = 60.0
-READY_EVERY_S = 0.1
 STOP_S = 15.0
 SETTLE_S = 1.0
 """After the last picture was sent, for what is still on its way."""
@@ -123,10 +121,10 @@ def serving(
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if (found := re.search(r"https?://\S+", line)) is not None and _gets_ready(process, found.group()):
+            if (found := re.search(r"https?://\S+", line)) is not None:
                 yield found.group()
                 return
-        raise DeviceError(f"the server {ending(process.wait())} before it was ready{last_words(said)}")
+        raise DeviceError(f"the server {ending(process.wait())} before it listened{last_words(said)}")
     finally:
         process.terminate()
         try:
@@ -137,17 +135,6 @@ def serving(
         assert process.stdout is not None
         process.stdout.close()
         said.close()
-
-
-def _gets_ready(process: subprocess.Popen[str], url: str) -> bool:
-    """Wait until a server that listens has its model; return False if it ends instead."""
-    while process.poll() is None:
-        try:
-            with urlopen(f"{url}/readyz", timeout=START_S):
-                return True
-        except OSError:  # 503, or it has just gone
-            time.sleep(READY_EVERY_S)
-    return False
 
 
 async def _play(url: str, model: str, script: Script, sessions: int, report: Report) -> tuple[Take, float]:
