@@ -57,7 +57,7 @@ WAITS: tuple[Fault, ...] = (doors.slow_requests, media.killed_publishers)
 
 MOST_GROWTH = 0.05
 SETTLE_S = 75.0
-"""For connections that never stood to be given up: ICE asks six times, five seconds apart, whether the other is there."""
+"""For connections that never stood to be given up: ICE asks six times, five seconds apart, for the other side."""
 POOLS = {"asyncio_": 32, "AnyIO worker": 40, "vivace-open": 2}
 """Threads that wait for the next work: how many there may be."""
 
