@@ -56,8 +56,8 @@ WAITS: tuple[Fault, ...] = (doors.slow_requests, media.killed_publishers)
 """Mostly wait until the server has found something out; run beside the others."""
 
 MOST_GROWTH = 0.05
-SETTLE_S = 75.0
-"""For connections that never stood to be given up: ICE asks six times, five seconds apart, for the other side."""
+SETTLE_S = 30.0
+"""For connections that never stood to be given up."""
 POOLS = {"asyncio_": 32, "AnyIO worker": 40, "vivace-open": 2}
 """Threads that wait for the next work: how many there may be."""
 

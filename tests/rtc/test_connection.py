@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import aioice
 import pytest
 
 from rtc_loopback import connected, next_picture, plain, run
@@ -70,5 +72,34 @@ def test_sockets_opened_while_somebody_leaves_are_closed(leave: str, monkeypatch
             describing.exception()
         assert len(opened) == 2
         assert all(transport.is_closing() for transport in opened)
+
+    run(scene)
+
+
+def test_a_connection_closed_while_it_is_just_made_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        ends = aioice.Connection(ice_controlling=True), aioice.Connection(ice_controlling=False)
+        for end in ends:
+            await end.gather_candidates()
+        for end, other in (ends, ends[::-1]):
+            for candidate in [*other.local_candidates, None]:
+                await end.add_remote_candidate(candidate)
+            end.remote_username, end.remote_password = other.local_username, other.local_password
+        ours, theirs = ends
+        held: Any = SimpleNamespace(close=ours.close)
+        monkeypatch.setattr(module, "_ice_transports", lambda _held: [SimpleNamespace(_connection=ours)])
+        closed = False
+        check = ours._check_periodic
+        ours._check_periodic = lambda: check() or not closed  # so that all is found, and `connect` has not gone on
+        connecting = [asyncio.create_task(end.connect()) for end in ends]
+        while not ours._check_list_done:  # aioice tells nobody
+            await asyncio.sleep(0.01)
+        await module.close_connection(held, None)
+        closed = True
+        await asyncio.gather(*connecting)
+        await theirs.close()
+        await asyncio.sleep(0)
+        left = [task.get_coro() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not [coro for coro in left if "consent" in coro.__qualname__]
 
     run(scene)

@@ -31,6 +31,7 @@ from vivace.rtc.seams import (
     agree_on_transport_cc,
     agreed_codecs,
     codec_name,
+    end_consent,
     gather_loopback_too,
     gathering_ended,
     on_arrival,
@@ -218,6 +219,7 @@ async def close_connection(connection: RTCPeerConnection, decoder: LiveDecoder |
         async with asyncio.timeout(CLOSE_S):
             for transport in _ice_transports(connection):
                 await gathering_ended(transport)
+                end_consent(transport)
             await connection.close()
     except TimeoutError:
         # aiortc waits for tasks of its own, and some mistake has ended one of them. What holds memory is stopped here.

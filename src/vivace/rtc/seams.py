@@ -39,6 +39,7 @@ _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _SEND_KEYFRAME = "_send_keyframe"
 _CONNECTION = "_connection"
 _GET_CANDIDATES = "get_component_candidates"
+_QUERY_CONSENT = "query_consent"
 _PARSE = "parse_message"
 
 
@@ -289,6 +290,19 @@ async def gathering_ended(ice_transport: Any) -> None:
     """Wait until aioice knows all sockets that it has opened, so that closing the connection closes them."""
     if tasks := _gathering.get(getattr(ice_transport, _CONNECTION)):
         await asyncio.wait(tasks)
+
+
+def end_consent(ice_transport: Any) -> None:
+    """Let the check for the other side's consent never begin; closing the connection ends one that runs.
+
+    aioice closes a connection that is just being made, and then begins that check all the same: it would wait for ever,
+    as no address is left to ask.
+    """
+
+    async def nothing() -> None:
+        pass
+
+    _replace(getattr(ice_transport, _CONNECTION), _QUERY_CONSENT, nothing)
 
 
 def refuse_malformed_stun() -> None:
