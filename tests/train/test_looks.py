@@ -22,7 +22,7 @@ from vivace.train.clips import Segment
 from vivace.train.looks import packages
 from vivace.train.looks.batches import BatchSource, is_invented
 from vivace.train.looks.commands import RECOVERY
-from vivace.train.looks.computed import COMPUTED, cut_cells
+from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.features import Features
 from vivace.train.looks.fit import (
     FitConfig,
@@ -37,6 +37,7 @@ from vivace.train.looks.fit import (
 from vivace.train.looks.losses import change_weights, feature_losses, palette_distance, picture_loss, temporal_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
 from vivace.train.looks.neural import AnimeUpscaler, NeuralTeachers, read_anime
+from vivace.train.looks.operators import cut_cells
 from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.looks.student import Student

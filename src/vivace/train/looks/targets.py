@@ -28,9 +28,10 @@ from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.models.mini2.looks import LOOKS, Look
 from vivace.models.mini2.textures import Cells, block_textures, make_cells
 from vivace.train.clips import Segment, sample_clip
-from vivace.train.looks.computed import COMPUTED, LookTextures
+from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.material import Material, draw_segments, draw_style_picture
 from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
+from vivace.train.looks.operators import LookTextures
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.teachers import TeacherTextures
 
