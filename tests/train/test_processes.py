@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,9 @@ def gradient_of_two(out: Path, rank: int, world: int) -> None:
 
 
 def test_processes_begin_alike_and_share_the_mean_of_their_gradients(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     train_in_processes(gradient_of_two, tmp_path, 2)
+    assert signal.getsignal(signal.SIGTERM) is before
     one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(one["weights"], two["weights"])
     net = Twice()

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from tolerance import near
 from vivace.errors import CheckpointError, SourceNotFoundError
 from vivace.models.mini.checkpoint import load_net
+from vivace.models.mini.network import MiniNet
 from vivace.models.mini.weights import read_files
 from vivace.runtime.exported.openvino import OpenVinoNetwork
 from vivace.train import batches, targets
@@ -146,6 +147,14 @@ def test_training_learns_resumes_and_exports(shards, tmp_path):
 def test_a_checkpoint_of_another_architecture_is_refused(shards, tmp_path):
     torch.save({"net": {"x": torch.zeros(1)}, "optimiser": {}, "ema": {}, "progress": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(CheckpointError, match="move it away"):
+        train(TrainConfig(shards, tmp_path, compile=False))
+
+
+def test_a_checkpoint_that_does_not_say_how_far_it_is_is_refused(shards, tmp_path):
+    net = MiniNet()
+    optimiser = torch.optim.AdamW(net.parameters()).state_dict()
+    torch.save({"net": net.state_dict(), "optimiser": optimiser, "ema": net.state_dict()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match=r"progress.*move it away"):
         train(TrainConfig(shards, tmp_path, compile=False))
 
 

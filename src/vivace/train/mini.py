@@ -135,8 +135,8 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
             net.load_state_dict(state["net"])
             optimiser.load_state_dict(state["optimiser"])
             ema.module.load_state_dict(state["ema"])
-        progress = state["progress"]
-        ema.n_averaged.fill_(int(progress["step"]))
+            progress = state["progress"]
+            ema.n_averaged.fill_(int(progress["step"]))
     # After a resume every process draws anew, not what it drew the first time.
     torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)
     clips = cfg.clips or (48 if device.type == "cuda" else 3)

@@ -1,4 +1,4 @@
-"""What training loops share: processes that average gradients, an agreed end, averaged weights, whole checkpoints."""
+"""What training loops share: processes that average gradients, an agreed end, averaged weights, whole files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Config = TypeVar("Config")
 def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, processes: int) -> None:
     """Call `train(cfg, rank, world)` in single-threaded processes on a CPU, joined by gloo; on a GPU once, right here.
 
-    SIGTERM is passed on: each process saves and ends by itself.
+    While they work SIGTERM is passed on to them; what it means is each one's own business.
     """
     torch.set_num_threads(1)
     if processes == 1 or torch.cuda.is_available():
@@ -39,9 +39,12 @@ def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, p
         _worker, (processes, train, cfg, port), nprocs=processes, join=False, start_method="spawn"
     )
     assert workers is not None
-    signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in workers.processes])
-    while not workers.join():
-        pass
+    before = signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in workers.processes])
+    try:
+        while not workers.join():
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _worker(rank: int, world: int, train: Callable[[Config, int, int], None], cfg: Config, port: int) -> None:
@@ -84,11 +87,18 @@ def moving_average(net: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(net, multi_avg_fn=move, use_buffers=True)  # type: ignore[arg-type]
 
 
-def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
-    """Write a checkpoint so that a kill leaves the old one or the new one, never half."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes `path` at the end: readers meet the old file or the new, never half."""
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
+    yield partial
     partial.replace(path)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
+    """Write a checkpoint, whole or not at all."""
+    with replacing(path) as partial:
+        torch.save(state, partial)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from torch import Tensor
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.train.clips import Segment, sample_clip
+from vivace.train.processes import replacing
 from vivace.train.teachers import TEACHERS, TeacherTextures
 
 CLIP_FRAMES = 4
@@ -77,10 +78,8 @@ def bake(
     for number in range(count):
         path = folder / f"shard-{number:05d}.safetensors"
         if not path.exists():
-            # Written under another name first: a trainer never sees half a shard.
-            partial = path.with_suffix(".partial")
-            save_shard(partial, segments, bank, number)
-            partial.replace(path)
+            with replacing(path) as partial:
+                save_shard(partial, segments, bank, number)
         report(number + 1)
 
 

@@ -33,6 +33,7 @@ from vivace.train.looks.material import Material, draw_segments, draw_style_pict
 from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
 from vivace.train.looks.operators import LookTextures
 from vivace.train.looks.steady import filter_along_motion
+from vivace.train.processes import replacing
 from vivace.train.teachers import TeacherTextures
 
 SIDE_PX = 256
@@ -155,10 +156,8 @@ def bake(
     for number in numbers:
         path = shard_path(folder, number)
         if not is_baked(path):
-            # Written under another name first: a trainer never sees half a shard.
-            partial = path.with_suffix(".partial")
-            save_shard(partial, material, painter, number, kept=read_painted(path))
-            partial.replace(path)
+            with replacing(path) as partial:
+                save_shard(partial, material, painter, number, kept=read_painted(path))
         report(number)
 
 
@@ -179,9 +178,8 @@ def retire(path: Path, looks: frozenset[str]) -> None:
     before = looks_of(path)
     after = [[_RETIRED * (look in looks) + look for look in item] for item in before]
     if after != before:
-        partial = path.with_suffix(".partial")
-        save_file(load_file(path), partial, {"looks": json.dumps(after)})
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(load_file(path), partial, {"looks": json.dumps(after)})
 
 
 def read_painted(path: Path) -> list[dict[str, bytes]]:
