@@ -19,6 +19,7 @@ from vivace.errors import (
     SourceStalledError,
     SourceUnsupportedError,
     StepError,
+    UsageError,
 )
 from vivace.media.open import open_sink, open_source
 
@@ -114,6 +115,15 @@ def test_a_silent_command_is_ended(tmp_path: Path) -> None:
 def test_a_command_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceNotFoundError, match="no-such-command"):
         CommandSystem("no-such-command --at all").run(REQUEST, SOURCE)
+
+
+@pytest.mark.parametrize(("line", "said"), [("paint 'all", "No closing quotation"), ("", "empty"), (" ", "empty")])
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_what_is_no_command_is_refused_before_anything_runs(line: str, said: str, name: str | None) -> None:
+    with pytest.raises(UsageError, match=said):
+        CommandSystem(line, name=name)
+    with pytest.raises(UsageError, match=said):
+        CommandProcess(line, REQUEST)
 
 
 def test_outputs_are_found_as_pictures_or_as_a_film(tmp_path: Path) -> None:

@@ -43,7 +43,14 @@ from vivace.bench.systems.system import (
     System,
     SystemSpec,
 )
-from vivace.errors import DecodeError, SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
+from vivace.errors import (
+    DecodeError,
+    SourceLostError,
+    SourceNotFoundError,
+    SourceStalledError,
+    SourceUnsupportedError,
+    UsageError,
+)
 from vivace.media.frame import Rgb
 from vivace.redaction import redact
 
@@ -54,9 +61,22 @@ MAX_HEADER_BYTES = 4096
 
 
 def command_name(command: str) -> str:
-    """Return what a command is called where nobody has named it: its program."""
-    words = shlex.split(command)
-    return Path(words[0]).name if words else "command"
+    """Return what a command is called where nobody has named it: its program.
+
+    Raises:
+        UsageError: it is no command.
+    """
+    return Path(_words(command)[0]).name
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"the command {command!r} cannot be read ({error}); write it as in a shell") from error
+    if not words:
+        raise UsageError("the command is empty; give a program and its arguments")
+    return words
 
 
 class FolderSystem(System):
@@ -129,10 +149,15 @@ class CommandSystem(LiveSystem):
     """A command that speaks the protocol of this module; started with every session."""
 
     def __init__(self, command: str, *, name: str | None = None, in_flight: float = math.inf) -> None:
-        """Start `command` for each session, which may be `in_flight` pictures behind where every frame counts."""
+        """Start `command` for each session, which may be `in_flight` pictures behind where every frame counts.
+
+        Raises:
+            UsageError: it is no command.
+        """
+        program = command_name(command)
         self._command = command
         self._in_flight = in_flight
-        self.name = name or command_name(command)
+        self.name = name or program
         self.about = f"the command {redact(command)}"
 
     def open(self, request: Request, clock: Clock = time.monotonic) -> Runner:
@@ -152,17 +177,17 @@ class CommandProcess:
         """Start the command for a request.
 
         Raises:
+            UsageError: it is no command.
             SourceNotFoundError: there is no such command.
         """
+        words = _words(command)
         self._command = command
         self._request = request
         self._timeout_s = timeout_s
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._answers: Queue[tuple[int, Rgb] | BaseException | None] = Queue()
         try:
-            self._process = subprocess.Popen(
-                shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
-            )
+            self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
         except OSError as error:
             self._errors.close()
             raise SourceNotFoundError(f"{command}: cannot be started ({error.strerror})") from error

@@ -97,7 +97,11 @@ class Runner(Protocol):
     """One session."""
 
     def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
-        """Yield the output frames of a source, with index and capture time of the input."""
+        """Yield the output frames of a source, with index and capture time of the input.
+
+        Raises:
+            RefusedError: the system does not do what it is asked for.
+        """
 
     def change_prompt(self, text: str) -> int | None:
         """Change the prompt; return the number its frames carry as `control_index`, None if it cannot be changed."""
@@ -120,7 +124,7 @@ class LiveSystem(System):
         """Open a session.
 
         Raises:
-            ControlError, RefusedError: it does not do what is asked for.
+            ControlError: it does not do what is asked for.
         """
 
     def run(self, request: Request, source: Frames) -> Painted:
