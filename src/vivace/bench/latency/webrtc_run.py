@@ -22,6 +22,7 @@ from vivace.bench.process import ending, environment_of, last_words, program
 from vivace.bench.stats.values import Value, spread
 from vivace.errors import DeviceError, UnknownPromptError, UsageError
 from vivace.messages import Controls, Stats
+from vivace.stream.account import STAGES
 
 if TYPE_CHECKING:
     from vivace.client import Client, ClientSession
@@ -33,8 +34,6 @@ SETTLE_S = 1.0
 """After the last picture was sent, for what is still on its way."""
 OPENERS = {"vivace.bench.systems.system:open_model": True, "vivace.bench.systems.system:open_passthrough": False}
 """What can be served, and whether it paints."""
-SERVER_STAGES = {"receive", "wait", "server"}
-"""What only a server has."""
 SERVED = {"model", "threads"}
 """Arguments of a system that reach a server."""
 
@@ -284,8 +283,5 @@ def _drops(stats: Stats, unread: int) -> dict[str, int]:
 
 
 def _stages(stats: Stats) -> dict[str, dict[str, float | None]]:
-    return {
-        stage: {"p50": times.p50, "p95": times.p95}
-        for stage, times in stats.stages_ms.items()
-        if stage not in SERVER_STAGES
-    }
+    """Return the stages that a stream without a server has, too; another version's server may have others."""
+    return {stage: {"p50": times.p50, "p95": times.p95} for stage, times in stats.stages_ms.items() if stage in STAGES}

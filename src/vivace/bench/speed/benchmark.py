@@ -308,7 +308,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "first_frame_warm_s",
         "First frame, warm",
         "s",
-        "From request a second session of that size in the same process to its first frame written.",
+        "From opening a second session of that size in the same process to its first frame written.",
     )
     add("resident_mib", "Resident memory", "MiB", "Held by the process at the end of the steady run.")
     add("peak_resident_mib", "Peak memory", "MiB", "The most the process ever held.")
