@@ -6,6 +6,7 @@ from PIL import Image
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, FakeSource, fail_on, paint, picture, pictures
 from vivace.errors import (
+    CapacityError,
     ControlError,
     SessionClosedError,
     SourceNotFoundError,
@@ -15,6 +16,7 @@ from vivace.errors import (
     UsageError,
 )
 from vivace.stream import Stream
+from vivace.stream.mask import VideoMask
 
 RED = np.array(EMBEDS["red"], np.float32)
 
@@ -255,6 +257,27 @@ def test_a_mask_file_that_is_missing_is_named_and_nothing_changes(tmp_path):
         assert stream.controls.strength == 1.0
     with pytest.raises(SourceNotFoundError, match="gone"):
         stream_of(mask=str(tmp_path / "gone.png"))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"), [({"size": SIZE}, CapacityError), ({"size": SIZE, "finish": [3]}, ControlError)]
+)
+def test_a_stream_that_cannot_be_opened_leaves_no_mask_open(monkeypatch, options, error):
+    def full(*_args, **_controls):
+        raise MemoryError
+
+    model = FakeModel()
+    monkeypatch.setattr(model, "open", full)
+    files = []
+
+    def opened(spec):
+        files.append(FakeSource(pictures(2)))
+        return VideoMask(files[-1], owned=True)
+
+    monkeypatch.setattr("vivace.stream.controls.open_mask", opened)
+    with pytest.raises(error):
+        stream_of(model, mask="mask.mp4", **options)
+    assert all(file.closed.is_set() for file in files)
 
 
 def test_a_new_size_applies_at_the_boundary_and_can_be_given_back():

@@ -86,6 +86,7 @@ class Stream:
         self._clock = clock
         self._target_ms = _budget_ms(fps, deadline_ms)
         self._detect_cuts = bool(detect_cuts)
+        self._finishers = check_finishers(finish)
         self._model: StreamModel[Any] = _load(model) if isinstance(model, str) else model
         wanted = {
             "prompt": prompt, "strength": strength, "seed": seed, "mask": mask,
@@ -93,7 +94,6 @@ class Stream:
         }  # fmt: skip
         checked = check_changes(wanted, self._model, opening=True)
         self._board = ControlBoard(Controls().changed(checked))
-        self._finishers = check_finishers(finish)
         self._account = Account(clock=clock, finishes=bool(self._finishers))
         self._processor: FrameProcessor | None = None
         self._pipeline: Pipeline | None = None
@@ -107,7 +107,11 @@ class Stream:
         self._push_origin_s = 0.0
         self._push_pts = -1
         if self._board.controls.size is not None:
-            self._open(self._board.controls.size, self._policy(live=True, source_fps=None))
+            try:
+                self._open(self._board.controls.size, self._policy(live=True, source_fps=None))
+            except BaseException:
+                self._board.close()  # or a video mask's file would stay open
+                raise
 
     # Frames
 
