@@ -119,9 +119,31 @@ def test_profiles_that_cannot_be_read_are_left_out_and_said(
     distribution: Distribution, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     distribution()
-    (tmp_path / "toy_models" / "profiles" / "odd.toml").write_text("name = 3")
+    odd = tmp_path / "toy_models" / "profiles" / "odd.toml"
+    odd.write_text("name = 3")
     assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
     assert "the profiles of toy_models.profiles cannot be read: profile odd.toml" in caplog.text
+    odd.write_bytes(b"name = '\xff'")
+    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert "the profiles of toy_models.profiles cannot be read: 'utf-8' codec" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("family", "profile"),
+    [
+        ('profile="toy_models.profile:ToyProfile"', "import no_such_library"),
+        ('profile="toy_models.profile:ToyProfile"', "1 / 0"),
+        ('profile="toy_models.profile:ToyProfile"', ""),
+        ('profile="toy_models.profile:ToyProfile"', "ToyProfile = print"),
+        ('files="toy_models.nowhere"', ""),
+    ],
+)
+def test_profiles_of_a_family_with_a_mistake_are_left_out_and_said(
+    distribution: Distribution, family: str, profile: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    distribution(family=FAMILY.replace('name="toy",', f'name="toy", {family},'), profile=profile)
+    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert "the profiles of toy_models.profiles cannot be read: " in caplog.text
 
 
 def test_a_model_that_is_there_already_stays(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vivace.checkpoints.profile import Profile, read_profile
 from vivace.checks import nearest
-from vivace.errors import UnknownModelError, UsageError
+from vivace.errors import UnknownModelError
 from vivace.models.family import families
 
 _log = logging.getLogger(__name__)
@@ -32,18 +32,18 @@ def _shipped(package: str) -> list[Profile]:
         folder = resources.files(package)
         entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
         profiles = [read_profile(entry.read_text("utf-8"), entry.name, _class_of) for entry in entries]
-    except (ImportError, OSError, UsageError) as error:
+        # An entry is a path; of a folder that is no package itself, `files` would not be one.
+        return [
+            profile.model_copy(
+                update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
+            )
+            for profile, entry in zip(profiles, entries, strict=True)
+        ]
+    except Exception as error:  # another's package may fail in any way; all others go on
         if package.partition(".")[0] == "vivace":
             raise
         _log.warning("the profiles of %s cannot be read: %s", package, error)
         return []
-    # An entry is a path; of a folder that is no package itself, `files` would not be one.
-    return [
-        profile.model_copy(
-            update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
-        )
-        for profile, entry in zip(profiles, entries, strict=True)
-    ]
 
 
 def _class_of(name: object) -> type[Profile]:
