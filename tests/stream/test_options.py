@@ -36,6 +36,7 @@ SPEC = MODEL.spec
         ({"follow": "on"}, "follow is 'on'; give true or false"),
         ({"decoder": "slow"}, "^decoder is 'slow'; give fast or fine; the default is fast$"),
         ({"decoder": 1}, "decoder is 1; give fast or fine"),
+        ({"decoder": np.array(["fast", "fine"])}, "decoder is of type ndarray; give fast or fine"),
         ({"title": 2.5}, "title is 2.5; give text of at most 2,000 characters; the default is ''"),
         ({"title": "a" * 2001}, "title has 2,001 characters"),
         ({"anchor": True}, "anchor is an event, which holds no value; name it among the events"),

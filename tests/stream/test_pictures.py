@@ -43,10 +43,13 @@ def url(data: bytes, kind: str = "png") -> str:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Of a server that gives one picture at `/look.png`."""
+    """Of a server that gives one picture at `/look.png`, and at `/odd.png` an answer that is no HTTP."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path.startswith("/odd.png"):
+                self.wfile.write(b"220 ready\r\n\r\n")
+                return
             self.send_response(200 if self.path == "/look.png" else 404)
             self.end_headers()
             self.wfile.write(encoded(COLOURS) if self.path == "/look.png" else b"")
@@ -63,7 +66,15 @@ def address() -> Iterator[str]:
 def test_a_picture_is_a_path_an_address_bytes_or_an_array(tmp_path: Path, address: str) -> None:
     (tmp_path / "look.png").write_bytes(encoded(COLOURS))
     file = tmp_path / "look.png"
-    for given in (file, str(file), file.read_bytes(), url(file.read_bytes()), f"{address}/look.png", COLOURS):
+    for given in (
+        file,
+        str(file),
+        file.read_bytes(),
+        bytearray(file.read_bytes()),
+        url(file.read_bytes()),
+        f"{address}/look.png",
+        COLOURS,
+    ):
         found = read_picture(LOOK, given)
         np.testing.assert_array_equal(found, COLOURS)
         assert not found.flags.writeable
@@ -240,6 +251,10 @@ def test_files_and_addresses_that_are_not_there_are_named(tmp_path: Path, addres
         read_picture(LOOK, tmp_path)
     with pytest.raises(SourceNotFoundError, match=r"cannot be fetched .*404"):
         read_picture(LOOK, f"{address}/nothing.png")
+    for odd in ("odd.png?key=secret", "a b.png?key=secret", "\N{SNOWMAN}.png?key=secret"):
+        with pytest.raises(SourceNotFoundError, match=r"^look .*cannot be fetched") as refused:
+            read_picture(LOOK, f"{address}/{odd}")
+        assert "secret" not in str(refused.value)
 
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
@@ -250,7 +265,7 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_mask_of_the_stream_is_read_the_same_way(address: str) -> None:
-    for given in (encoded(HALF), url(encoded(HALF)), HALF):
+    for given in (encoded(HALF), bytearray(encoded(HALF)), url(encoded(HALF)), HALF):
         mask = open_mask(given)
         assert mask is not None
         assert mask.region((8, 6), 0.0).box == (0, 0, 3, 6)

@@ -123,8 +123,8 @@ class ControlSpec:
             return value
         if self.kind == "text" and isinstance(value, str):
             return self._check_text(value)
-        if self.kind == "choice" and value in self.choices:
-            return str(value)
+        if self.kind == "choice" and isinstance(value, str) and value in self.choices:
+            return value
         raise ControlError(f"{self.name} is {brief(value)}; {self.remedy}")
 
     def _check_text(self, value: str) -> str:

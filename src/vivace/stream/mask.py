@@ -135,7 +135,7 @@ def open_mask(spec: object) -> Mask | None:
     """
     if spec is None or isinstance(spec, Mask):
         return spec
-    if isinstance(spec, (np.ndarray, bytes)) or (isinstance(spec, str) and spec.startswith("data:")):
+    if isinstance(spec, (np.ndarray, bytes, bytearray)) or (isinstance(spec, str) and spec.startswith("data:")):
         return _picture(spec)
     if isinstance(spec, str) and (numbers := _numbers(spec.split(","))) is not None:
         return _rectangle(numbers)

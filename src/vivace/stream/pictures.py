@@ -91,14 +91,17 @@ def _read(control: ControlSpec, path: Path) -> NDArray[np.uint8]:
 
 
 def _fetch(control: ControlSpec, url: str) -> bytes:
+    from http.client import HTTPException
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=_FETCH_S) as answer:
             found: bytes = answer.read(MAX_BYTES + 1)
             return found
-    except (OSError, ValueError) as error:
-        raise SourceNotFoundError(f"{control.name} {brief(url)} cannot be fetched ({error})") from error
+    except (OSError, ValueError, HTTPException) as error:
+        # What is wrong with HTTP quotes the address, secrets and all.
+        reason = type(error).__name__ if isinstance(error, HTTPException) else str(error)
+        raise SourceNotFoundError(f"{control.name} {brief(url)} cannot be fetched ({reason})") from error
 
 
 def _decode(
