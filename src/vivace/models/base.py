@@ -129,7 +129,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Input of one session to one step."""
+    """Input of one stream to one step."""
 
     rgb: NDArray[np.uint8]
     """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with. Read-only: the source is shown
@@ -159,7 +159,7 @@ Edited = Literal["all", "none"] | NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step gave one session."""
+    """What one step gave one stream."""
 
     rgb: NDArray[np.uint8]
     """`[n h w 3]`, the next pictures in order. How many is the model's word, from none to all that are inside it; the
@@ -175,7 +175,7 @@ State = TypeVar("State")
 
 
 class StreamModel(Protocol[State]):
-    """A family's weights, ready to serve any number of sessions, each with a `State` of its own."""
+    """A family's weights, ready to serve any number of streams, each with a `State` of its own."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -204,7 +204,7 @@ class StreamModel(Protocol[State]):
         """Encode a prompt; cached by text. Never called on the frame path twice for the same text."""
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Advance each session by one chunk and return what is ready of it.
+        """Advance each stream by one chunk and return what is ready of it.
 
         Rows never see each other. Raises StepError, in which case the failed state must be reset before use.
         """

@@ -7,7 +7,7 @@ stream of a year is accounted for in the space and time of a stream of a second,
 | stage of a run | from | to |
 |---|---|---|
 | `capture` | the frame is asked of a file, or arrives at a camera | it is handed over, at the output's size |
-| `prepare` | the session takes it | the cut check is done, controls are read |
+| `prepare` | the processor takes it | the cut check is done, controls are read |
 | `denoise` | | the model has painted it |
 | `refine` | | strength and mask are applied |
 | `finish` | | the finishers are done; only where a stream has some |
@@ -172,7 +172,7 @@ class _Times:
 
 @dataclass(slots=True)
 class Painting:
-    """What one step of a session cost, per frame."""
+    """What one step of a processor cost, per frame."""
 
     prepare_ms: float
     denoise_ms: float | None
@@ -186,7 +186,7 @@ class Painting:
 
 
 class ProcessorObserver:
-    """Is told what a session does; this one does not listen."""
+    """Is told what a processor does; this one does not listen."""
 
     def painted(self, painting: Painting) -> None:
         """Frames were made."""
@@ -310,7 +310,7 @@ class Account(ProcessorObserver):
             self._stages[name].add(self._clock(), time_ms)
 
     def painted(self, painting: Painting) -> None:
-        """A session made frames."""
+        """A processor made frames."""
         with self._lock:
             now_s = self._clock()
             for _ in range(painting.frames):
@@ -397,7 +397,7 @@ class Account(ProcessorObserver):
             self._cuts += 1
 
     def was_reset(self, reason: str) -> None:
-        """A session's memory was begun anew."""
+        """A stream's memory was begun anew."""
         with self._lock:
             self._resets[reason] += 1
 

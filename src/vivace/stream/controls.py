@@ -147,7 +147,7 @@ class ControlBoard:
         return snapshot
 
     def take_events(self, controls: Controls) -> frozenset[str]:
-        """Return which events were asked for up to these controls and not taken yet, by whichever session."""
+        """Return which events were asked for up to these controls and not taken yet, by whichever processor."""
         with self._lock:
             told, self._told_events = self._told_events, controls.events
         return frozenset(name for name, count in controls.events.items() if count != told.get(name, 0))

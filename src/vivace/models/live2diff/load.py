@@ -95,11 +95,11 @@ class Widths:
         Raises:
             UsageError: a part or a width that does not exist.
         """
-        components = {"unet": UNetConfig, "text": TextConfig, "tiny": TinyConfig, "full": FullConfig}
-        components |= {"detector": DetectorConfig}
-        if unknown := profile.network.keys() - components.keys():
+        parts = {"unet": UNetConfig, "text": TextConfig, "tiny": TinyConfig, "full": FullConfig}
+        parts |= {"detector": DetectorConfig}
+        if unknown := profile.network.keys() - parts.keys():
             raise UsageError(f"profile {profile.name!r}: network has no part {min(unknown)!r}")
-        return cls(**{name: _config(kind, profile, name) for name, kind in components.items()})
+        return cls(**{name: _config(kind, profile, name) for name, kind in parts.items()})
 
 
 def _config(kind: type[ConfigT], profile: Live2DiffProfile, part: str) -> ConfigT:
@@ -167,9 +167,8 @@ def load_components(
     places = places or Places.of_this_machine()
     given, words = _given(options)
     if "unet" in given:
-        style = style.model_copy(
-            update={"base": None}
-        )  # a folder of the user's own, or a file, in place of the style's base
+        # A folder of the user's own, or a file, in place of the style's base.
+        style = style.model_copy(update={"base": None})
     also = ["autoencoder"] if options.controls["autoencoder"] == "full" and not (style.base or "base" in given) else []
     paths = locate(profile, style, given=given, also=also, places=places)
     words |= {word: paths[spec.role] for word, spec in style.words.items()}

@@ -68,7 +68,7 @@ class StepBuffers:
         self.live.entering[0].copy_(self._components.autoencoder.encode(self._pictures())[0])
 
     def depth(self) -> None:
-        """StyleInfo at the picture's depth, and encode that."""
+        """Look at the picture's depth, and encode that."""
         grey = depth_pictures(self._pictures(), self._components.detector, bounds=self.bounds)
         self.live.entering[1].copy_(self._components.autoencoder.encode(grey)[0])
 
