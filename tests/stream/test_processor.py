@@ -437,6 +437,14 @@ def test_a_failed_first_step_shows_the_source():
     assert rig.stats.last_error == "ValueError: odd"
 
 
+def test_nothing_of_another_input_stands_in_for_a_failed_picture():
+    rig = Rig(FakeModel(on_step=fail_on(2, 3)))
+    rig.play(pictures(3))
+    rig.processor.begin(SIZE, rig.processor.policy)
+    [source] = pictures(4)[3:]
+    np.testing.assert_array_equal(rig.play([source])[0].rgb, source.rgb)
+
+
 def test_too_many_failures_end_the_session_by_name_and_no_other_session():
     model = FakeModel()
     broken, healthy = Rig(model), Rig(model)

@@ -14,27 +14,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Prompt, StepResult, StreamModel
 from vivace.stream.account import Painting, ProcessorObserver
-from vivace.stream.blend import FULL, Region, blend, region_of
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
 from vivace.stream.finish import Finisher, finish
 from vivace.stream.fit import prepared
+from vivace.stream.inside import FrameInside, FramesInside
 from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)
@@ -52,57 +50,6 @@ class ProcessorPolicy:
     detect_cuts: bool = True
     max_failures: int = 3
     """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _FrameInside:
-    """A frame inside the model, with what it will be finished with."""
-
-    frame: Frame
-    opacity: float
-    """Of the painted picture over the source."""
-    region: Region | None
-    update_index: int
-    past: int
-    """Number of the past the frame belongs to; pictures of another one shall not stand in for it."""
-    prepared_s: float
-
-    @property
-    def source(self) -> Rgb:
-        """The source picture at the output's size."""
-        return self.frame.rgb
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing of the painted picture would be seen."""
-        return round(self.opacity * FULL) == 0 or (self.region is not None and self.region.empty)
-
-    def finish(self, rgb: Rgb, marks: dict[str, float]) -> Frame:
-        """Return the output frame, in the place of its source frame."""
-        return replace(
-            self.frame,
-            rgb=rgb,
-            thumbnail=None,
-            marks={**self.frame.marks, "prepare": self.prepared_s, **marks},
-            control_index=self.update_index,
-            source_rgb=self.source,
-            painted=rgb is not self.source,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Good:
-    """A picture that the model made, and its frame."""
-
-    inside: _FrameInside
-    result: StepResult
-    index: int
-
-    def picture(self) -> Rgb:
-        """Return it over its source, where it was edited."""
-        source, rgb = self.inside.source, self.result.rgb[self.index]
-        size = source.shape[1], source.shape[0]
-        return blend(source, rgb, 1.0, region_of(self.result.edited, self.index, size, None))
 
 
 class FrameProcessor:
@@ -146,15 +93,12 @@ class FrameProcessor:
         self._fade = PromptFade(interpolates=model.spec.prompt_change == "interpolate")
         self._detector = CutDetector()
         self._pending: list[Frame] = []
-        self._inside: deque[_FrameInside | None] = deque()
-        """Frames in the model, in order; None is padding, of which nothing comes out."""
+        self._inside = FramesInside()
         self._painting = False
         self._forget_reason: str | None = None
         self._past = 0
         """Counts how often the past was to be forgotten."""
         self._last_chunk: Chunk | None = None
-        self._last_good: _Good | None = None
-        """The newest picture that the model made."""
         self._shown_s: float | None = None
         self._failures = 0
         self._ended: str | None = None
@@ -198,7 +142,7 @@ class FrameProcessor:
     def begin(self, size: Size, policy: ProcessorPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
         self._pending.clear()
-        self._inside.clear()
+        self._inside = FramesInside()
         self._detector.reset()
         self._natural_size = size
         self._shown_s = None
@@ -309,11 +253,10 @@ class FrameProcessor:
         chunk = self._chunk(entering, fade.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
 
-    def _chunk(self, entering: list[_FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+    def _chunk(self, entering: list[FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
         """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
         missing = self._model.spec.chunk_frames - len(entering)
-        self._inside.extend(entering)
-        self._inside.extend([None] * missing)
+        self._inside.enter(entering, missing)
         frames = [inside.frame for inside in entering]
         frames += frames[-1:] * missing
         rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
@@ -355,7 +298,8 @@ class FrameProcessor:
 
     def _reopen(self, size: Size, seed: int) -> None:
         spare, self._spare = self._spare, None
-        self._last_chunk = self._last_good = None
+        self._last_chunk = None
+        self._inside = FramesInside()
         if spare is not None and (spare.size, spare.seed) == (size, seed):
             self._slot.close()
             self._slot = spare
@@ -369,17 +313,17 @@ class FrameProcessor:
         self._forget_reason = None
         self._observer.was_reset("size")
 
-    def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> _FrameInside:
+    def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> FrameInside:
         controls = snapshot.controls
         region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
         # What a model makes of a strength above 0 is all shown.
         strength = float(controls.strength > 0) if self._steers_strength else controls.strength
         frame = prepared(frame, self.size)  # another one may have been asked for since
-        return _FrameInside(
+        return FrameInside(
             frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
         )
 
-    def _pass(self, entering: list[_FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
+    def _pass(self, entering: list[FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
         """Show the source as it is; the model is not needed."""
         if self._painting:
             self._painting = False
@@ -393,15 +337,10 @@ class FrameProcessor:
         self._last_chunk = chunk
         result = self._step_model(chunk)
         denoised_s = self._clock()
-        finished = []
-        for index, picture in enumerate(result.rgb):
-            inside = self._inside.popleft()
-            if inside is not None:
-                region = region_of(result.edited, index, self.size, inside.region)
-                finished.append((inside, blend(inside.source, picture, inside.opacity, region)))
+        seen = self._inside.leave(result)
         refined_s = self._clock()
         marks = {"denoise": denoised_s, "refine": refined_s}
-        out = [inside.finish(rgb, marks) for inside, rgb in finished]
+        out = [inside.finish(rgb, marks) for inside, rgb in seen]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
         work = chunk.effort if result.work is None else result.work
@@ -414,10 +353,10 @@ class FrameProcessor:
     def _drain(self) -> list[Frame]:
         """Feed the last picture again until every real frame has come out of the model, which must then forget."""
         out: list[Frame] = []
-        while any(inside is not None for inside in self._inside):
+        while self._inside.any:
             last = self._last_chunk
             assert last is not None
-            self._inside.extend([None] * len(last.rgb))
+            self._inside.enter((), len(last.rgb))
             rgb = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
             padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb), events=frozenset())
             now_s = self._clock()
@@ -437,11 +376,9 @@ class FrameProcessor:
         except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its stream shall suffer)
             self._recover(error)
             self._events_due = chunk.events
-            return StepResult(np.stack([self._stand_in(inside, chunk) for inside in self._inside]))
+            return self._inside.stand_ins(chunk.rgb[-1])
         self._failures = 0
-        for index, inside in enumerate(islice(self._inside, len(result.rgb))):  # those that leave
-            if inside is not None:
-                self._last_good = _Good(inside, result, index)
+        self._inside.made(result)
         return result
 
     def _recover(self, error: Exception) -> None:
@@ -463,14 +400,6 @@ class FrameProcessor:
         except Exception as second:  # noqa: BLE001  (as above)
             self._end(reason)
             raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
-
-    def _stand_in(self, inside: _FrameInside | None, chunk: Chunk) -> Rgb:
-        """Return what to show for a picture that failed: the last good one of the same past, or else the source."""
-        if inside is None:
-            padding: Rgb = chunk.rgb[-1]
-            return padding
-        good = self._last_good
-        return good.picture() if good is not None and good.inside.past == inside.past else inside.source
 
     def _begin_anew(self, reason: str) -> list[Frame]:
         """Have the model forget when painting goes on; return frames that had to come out before that."""
@@ -498,9 +427,9 @@ class FrameProcessor:
         """End the stream and free its buffers."""
         self._ended = self._ended or reason
         self._slot.close()
-        self._spare = self._last_chunk = self._last_good = None
+        self._spare = self._last_chunk = None
         self._pending.clear()
-        self._inside.clear()
+        self._inside = FramesInside()
 
     def _time_s(self, frame: Frame) -> float:
         """Time of the stream at a frame."""
