@@ -38,6 +38,10 @@ class TorchDevice(Device):
         return torch.cuda.mem_get_info(self.torch)[0] if self.torch.type == "cuda" else None
 
 
+_CPU = TorchDevice(torch.device("cpu"))
+"""There is one of it, whoever asks first; its thread begins with its first work."""
+
+
 def open_device(wanted: str | None = None) -> TorchDevice:
     """Return the device asked for, else a GPU, else the CPU.
 
@@ -49,14 +53,9 @@ def open_device(wanted: str | None = None) -> TorchDevice:
     """
     device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type != "cuda":
-        return _cpu()
+        return _CPU
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = device.index or 0
     if index >= count:
         raise BackendUnavailableError(f"there is no device {wanted}: torch sees {count} CUDA devices here")
     return TorchDevice(torch.device("cuda", index))
-
-
-@functools.cache
-def _cpu() -> TorchDevice:
-    return TorchDevice(torch.device("cpu"))
