@@ -1,4 +1,4 @@
-"""A program for a test: serves a fake model, records, is sent a signal, and says what happened."""
+"""A program for a test: serves a fake model, records, is sent one signal or two, and says what happened."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ import numpy as np
 
 import vivace.client
 from fakes import FakeModel
-from http_fakes import FakePeers, settings_for
+from http_fakes import settings_for
 from serve_rig import until
 from vivace.client import ServerError
 from vivace.messages import Ended
 from vivace.serve.app import create_app
 from vivace.serve.main import DrainingServer, listen, uvicorn_config
+from vivace.serve.rtc import make_peer_factory
 from vivace.serve.session_manager import SessionManager
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 
 
-async def use(url: str, manager: SessionManager, sign: signal.Signals) -> None:
+async def use(url: str, manager: SessionManager, sign: signal.Signals, times: int) -> None:
     async with vivace.client.connect(url) as client:
         await until(lambda: manager.ready)
         session = await client.open(prompt="red")
@@ -35,6 +36,8 @@ async def use(url: str, manager: SessionManager, sign: signal.Signals) -> None:
         print(session.state)
         await session.record(True)
         live = manager.get(session.id)
+        media = session.media()
+        await media.connect()
         pushing = asyncio.create_task(push(live))
         await asyncio.sleep(0.5)
         os.kill(os.getpid(), sign)
@@ -44,10 +47,13 @@ async def use(url: str, manager: SessionManager, sign: signal.Signals) -> None:
             await client.open()
         except ServerError as error:
             print(f"refused:{error.code}")
+        if times == 2:
+            os.kill(os.getpid(), sign)
         events = [event async for event in session.events()]
         ended = next(event for event in events if isinstance(event, Ended))
         print(f"ended:{ended.reason}")
         pushing.cancel()
+        await media.close()
         await session.close()
 
 
@@ -56,15 +62,15 @@ async def push(session) -> None:  # type: ignore[no-untyped-def]
         await asyncio.sleep(0.03)
 
 
-def main(sign: signal.Signals, folder: Path) -> None:
-    settings = settings_for(folder, port=0, size=(64, 48), drain_s=0.5)
+def main(sign: signal.Signals, times: int, folder: Path) -> None:
+    drain_s = 0.5 if times == 1 else 600.0  # which nobody waits for
+    settings = settings_for(folder, port=0, size=(64, 48), drain_s=drain_s)
     with listen(settings) as listening:
         manager = SessionManager(settings, load_model=lambda _: FakeModel(record=False))
-        server = DrainingServer(
-            uvicorn_config(create_app(settings, manager, peer_factory=FakePeers()), settings), manager, 0.5
-        )
+        app = create_app(settings, manager, peer_factory=make_peer_factory(settings))
+        server = DrainingServer(uvicorn_config(app, settings), manager)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        using = threading.Thread(target=lambda: asyncio.run(use(url, manager, sign)))
+        using = threading.Thread(target=lambda: asyncio.run(use(url, manager, sign, times)))
         using.start()
         server.run(sockets=[listening])
         using.join(20)
@@ -76,4 +82,4 @@ def main(sign: signal.Signals, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(signal.Signals[sys.argv[1]], Path(sys.argv[2]))
+    main(signal.Signals[sys.argv[1]], int(sys.argv[2]), Path(sys.argv[3]))

@@ -66,13 +66,20 @@ def test_the_address_is_told_at_once_and_a_model_that_cannot_be_loaded_ends_the_
     assert re.fullmatch(r"Vivace is at http://127.0.0.1:\d+ .*\nLoading fake\.\.\.\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_tells_clients_and_closes_recordings(sign: signal.Signals, tmp_path: Path) -> None:
-    """A real process: a client records, the server is told to stop, the client hears why and the file plays."""
+@pytest.mark.parametrize(("sign", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
+def test_signals_end_sessions_tell_clients_and_close_recordings(
+    sign: signal.Signals, times: int, tmp_path: Path
+) -> None:
+    """A real process: a client records, the server is told to stop, the client hears why and the file plays.
+
+    Told twice it does the same, without the time to leave that it gives otherwise.
+    """
     done = subprocess.run(
-        [sys.executable, "-W", "error", PROGRAM, sign.name, tmp_path], capture_output=True, text=True, timeout=60
-    )
+        [sys.executable, "-W", "error", PROGRAM, sign.name, str(times), tmp_path],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     assert done.stdout.split() == ["live", "refused:draining", "ended:drain", "frames:ok", "stopped"], done.stderr
 
 

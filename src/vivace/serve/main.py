@@ -59,18 +59,16 @@ def listen(settings: ServeSettings) -> socket.socket:
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal, drains the sessions and then stops; on the second, or without its model, stops at once."""
+    """On the first signal, drains the sessions and then stops; on the second, or without its model, stops at once.
+
+    At once is not by force (uvicorn's `force_exit`): that cancels whatever runs, before connections can close.
+    """
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        manager: SessionManager,
-        drain_s: float,
-        when_started: Callable[[], None] = lambda: None,
+        self, config: uvicorn.Config, manager: SessionManager, when_started: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(config)
         self._manager = manager
-        self._drain_s = drain_s
         self._when_started = when_started
         self._draining: asyncio.Task[None] | None = None
         self._signals = 0
@@ -78,8 +76,6 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note a signal; what follows happens on the event loop."""
         self._signals += 1
-        if self._signals > 1:
-            self.should_exit = self.force_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, and tell: from here on a signal is heard and a client answered."""
@@ -90,8 +86,11 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look every 0.1 s whether to stop."""
         if self._signals and self._draining is None:
-            _log.info("no new sessions; those that run have %g s to end (a second signal stops at once)", self._drain_s)
-            self._draining = asyncio.create_task(self._manager.drain(self._drain_s))
+            drain_s = self._manager.settings.drain_s
+            _log.info("no new sessions; those that run have %g s to end (a second signal stops at once)", drain_s)
+            self._draining = asyncio.create_task(self._manager.drain(drain_s))
+        if self._signals > 1:
+            await self._manager.drain(0.0)  # the longer one finds nobody left
         if self._manager.load_error is not None or (self._draining is not None and self._draining.done()):
             self.should_exit = True
         return await super().on_tick(counter)
@@ -128,7 +127,7 @@ def serve(
             _say_where(settings, listening.getsockname()[1])
             beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
 
-        server = DrainingServer(uvicorn_config(app, settings), manager, settings.drain_s, when_started)
+        server = DrainingServer(uvicorn_config(app, settings), manager, when_started)
         server.run(sockets=[listening])
     if manager.load_error is not None:
         raise manager.load_error
