@@ -21,7 +21,7 @@ from live_server import LiveServer, live_server
 from vivace.client import ServerError, ServerUnreachableError
 from vivace.client.rtc import RtcSession
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
-from vivace.messages import Ended, Live, Waiting
+from vivace.messages import Ended, Live, Notice, Waiting
 from vivace.models.controls import ControlSpec
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.limits import RefusedError
@@ -305,6 +305,22 @@ def test_a_lost_channel_is_found_again_and_the_session_is_the_same(server: LiveS
             assert [live.id for live in server.manager.sessions()] == [session.id]
 
     asyncio.run(use())
+
+
+def test_a_message_of_another_version_is_left_out_and_the_channel_goes_on(
+    server: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Newer(Notice):
+        since: str = "2.0"
+
+    async def use() -> None:
+        async with vivace.client.connect(server.url) as client, await client.open(prompt="red") as session:
+            newer = Newer(code="unknown_prompt", message="", control="prompt", matches=[])
+            server.manager.get(session.id).tell(newer)
+            assert (await session.update(prompt="blue")).accepted
+
+    asyncio.run(use())
+    assert "since" in caplog.text
 
 
 def test_a_server_that_is_gone_for_good_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

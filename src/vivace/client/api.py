@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
-from vivace.errors import MediaError
-from vivace.messages import Limits, Notice, Reply
+from vivace.errors import MediaError, describe_invalid
+from vivace.messages import Limits, Notice, Reply, ServerMessage
+
+_log = logging.getLogger(__name__)
+
+_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
 
 class ServerError(MediaError):
@@ -51,3 +56,12 @@ class SessionInfo(Reply):
     limits: Limits
     notices: tuple[Notice, ...] = ()
     """What was asked for and left out."""
+
+
+def read_message(text: str | bytes) -> ServerMessage | None:
+    """Return what a server said; None, with a line in the log, if this version does not know such a message."""
+    try:
+        return _SERVER_MESSAGE.validate_json(text)
+    except ValidationError as error:
+        _log.warning("a message is left out, as if of another version: %s", describe_invalid(error.errors()))
+        return None

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo
+from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo, read_message
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError, describe_invalid
 from vivace.messages import (
     Ack,
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 _wire_log.setLevel(logging.INFO)  # below it, headers are written out, and those hold the session's secret and the token
-
-_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
 ACK_TIMEOUT_S = 15.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
@@ -227,7 +225,8 @@ class ClientSession:
         while socket is not None:
             try:
                 async for text in socket:
-                    self._take(_SERVER_MESSAGE.validate_json(text))
+                    if (message := read_message(text)) is not None:
+                        self._take(message)
             except ConnectionClosed as error:
                 _log.info("the control channel of session %s was lost (%s)", self.id, error)
             self._fail_answers(ServerUnreachableError("the control channel was lost; ask again", code="lost"))

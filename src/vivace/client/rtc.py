@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender
-from pydantic import TypeAdapter
 
+from vivace.client.api import read_message
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.media.frame import Rgb, check_rgb
 from vivace.media.mailbox import AsyncLatest
@@ -37,8 +37,6 @@ from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 
 _log = logging.getLogger(__name__)
-
-_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
 LOOK_S = 1.0
 CONNECT_S = 15.0
@@ -293,8 +291,9 @@ class RtcSession:
             await self._news.wait()
 
     def _take_message(self, text: str | bytes) -> None:
-        self._events.append(_SERVER_MESSAGE.validate_json(text))
-        self._news.set()
+        if (message := read_message(text)) is not None:
+            self._events.append(message)
+            self._news.set()
 
     # The connection
 
