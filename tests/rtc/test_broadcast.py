@@ -266,3 +266,20 @@ def test_a_keyframe_that_is_on_its_way_is_not_made_again() -> None:
         await studio.broadcast.close()
 
     run(scene)
+
+
+def test_whatever_ends_a_broadcast_ends_it_for_its_viewers(caplog: pytest.LogCaptureFixture) -> None:
+    """A still picture that nobody explains would be left otherwise."""
+
+    async def scene() -> None:
+        studio = Studio()
+        feed = studio.broadcast.attach("VP8")
+        await asyncio.sleep(0)
+        studio.pictures.put(Picture(np.zeros((48, 64, 3), np.float32), 0))  # type: ignore[arg-type]
+        with pytest.raises(MediaStreamError):
+            await feed.recv()
+        assert isinstance(studio.broadcast.error, ValueError)
+        assert "ValueError" in caplog.text
+        assert not studio.broadcast.viewers
+
+    run(scene)

@@ -146,7 +146,7 @@ class Broadcast(Generic[P]):
         self.pictures = 0
         self.encoded = 0
         """Packets made; over `pictures`, how many formats there are."""
-        self.error: VivaceError | None = None
+        self.error: Exception | None = None
         """What ended it."""
         self._subscribe = subscribe
         self._on_sent = on_sent
@@ -211,8 +211,9 @@ class Broadcast(Generic[P]):
                 if self._on_sent is not None:
                     self._on_sent(picture)
             self._stop_feeds()
-        except VivaceError as error:
-            _log.warning("nothing is sent any more: %s", error)
+        except Exception as error:  # noqa: BLE001  (viewers are told whatever it was; the log has it)
+            mistake = None if isinstance(error, VivaceError) else error
+            _log.warning("nothing is sent any more: %s", error, exc_info=mistake)
             self.error = error
             self._stop_feeds()
         finally:
