@@ -155,6 +155,9 @@ def test_the_engine_survives_an_end_that_fails(engine, caplog):
     engine.offer(healthy, frame())
     assert painted.wait(5)
     assert "ending a session failed" in caplog.text
+    caplog.clear()
+    engine.leave(healthy, lambda: fail(None))  # at once, in the thread of whoever ends the session
+    assert "ending a session failed" in caplog.text
 
 
 def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):

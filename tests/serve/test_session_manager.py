@@ -406,6 +406,25 @@ async def test_housekeeping_goes_on_by_itself_and_after_a_failure(monkeypatch, c
 
 
 @in_loop
+async def test_a_shape_that_the_model_fails_with_is_in_the_log_and_the_stream_goes_on(caplog):
+    model = FakeModel(record=False)
+    async with running_manager(model) as manager:
+        session = await opened(manager)
+
+        def fail(size, *, seed=0):
+            raise RuntimeError("no network of this shape")
+
+        model.open = fail
+        session.push(grey(size=(16, 32)))
+        await until(lambda: "no network of this shape" in caplog.text)
+        async with asyncio.timeout(10):
+            frames = session.subscribe()
+            session.push(grey(size=(16, 32)))
+            assert (await anext(aiter(frames))).rgb.shape[:2] == (16, 32)
+            frames.close()
+
+
+@in_loop
 async def test_a_tick_sends_statistics_to_the_live_and_positions_to_the_waiting():
     async with running_manager(slots=1) as manager:
         live, waiting = manager.open_session(client="ada"), manager.open_session(client="bob")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
+from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings_for
+from serve_rig import in_loop
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http import state
 from vivace.serve.settings import IceServer
@@ -81,6 +85,47 @@ def test_ending_a_session_ends_its_connections(server: Running) -> None:
     server.client.post(session["whep_url"], content=OFFER, headers=SDP_HEADERS)
     server.client.delete(f"/v1/sessions/{session['id']}", headers={"x-session-secret": session["secret"]})
     assert all(peer.closed for peer in server.peers.made)
+
+
+@in_loop
+async def test_a_connection_that_fails_to_close_keeps_no_other_open(caplog: pytest.LogCaptureFixture) -> None:
+    peers = state.Peers(made := FakePeers())
+    session: Any = SimpleNamespace(id="s")
+    for _ in range(3):
+        await peers.answer(session, "play", OFFER)
+
+    async def fail() -> None:
+        raise ConnectionError("its socket is gone")
+
+    made.made[0].close = fail  # type: ignore[method-assign]
+    await peers.close_ended(set())
+    assert [peer.closed for peer in made.made] == [False, True, True]
+    assert "its socket is gone" in caplog.text
+    await peers.close_all()
+    assert caplog.text.count("failed to close") == 1, "it was given up"
+
+
+@in_loop
+async def test_who_is_stopped_while_it_closes_connections_leaves_them_to_be_closed() -> None:
+    """As a server that ends stops looking after connections, and then closes all."""
+    peers = state.Peers(made := FakePeers())
+    session: Any = SimpleNamespace(id="s")
+    for _ in range(2):
+        await peers.answer(session, "play", OFFER)
+    slow, close = asyncio.Event(), made.made[0].close
+
+    async def close_slowly() -> None:
+        await slow.wait()
+        await close()
+
+    made.made[0].close = close_slowly  # type: ignore[method-assign]
+    sweeping = asyncio.create_task(peers.close_ended(set()))
+    await asyncio.sleep(0)
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+    slow.set()
+    await peers.close_all()
+    assert [peer.closed for peer in made.made] == [True, True]
 
 
 def test_ice_servers_come_as_links_with_their_credentials() -> None:

@@ -60,9 +60,8 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
             yield
         finally:
             sweeper.cancel()
-            await asyncio.gather(
-                sweeper, loading, return_exceptions=True
-            )  # a model that is half loaded cannot be freed
+            # A model that is half loaded cannot be freed. What it failed with is the manager's `load_error`.
+            await asyncio.gather(sweeper, loading, return_exceptions=True)
             await server.peers.close_all()
             await manager.stop()
 
@@ -93,13 +92,20 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
 
 
 async def _sweep(server: Server) -> None:
-    """Look after connections for as long as the server runs: those that have ended, and those whose session has."""
+    """Look after connections for as long as the server runs."""
     while True:
         await asyncio.sleep(SWEEP_S)
-        for session_id in server.made_for_whip - server.peers.published():
-            server.made_for_whip.discard(session_id)
-            server.manager.end(session_id, "client", "The publisher has gone.")
-        alive = {session.id for session in server.manager.sessions()}
-        server.made_for_whip.intersection_update(alive)
-        for peer in server.peers.take_ended(alive):
-            await peer.close()
+        try:
+            await _sweep_once(server)
+        except Exception:  # noqa: BLE001  (the next look may do better; the log has it)
+            _log.exception("looking after connections failed; it goes on")
+
+
+async def _sweep_once(server: Server) -> None:
+    """End sessions whose publisher has gone, and close connections that have ended or whose session has."""
+    for session_id in server.made_for_whip - server.peers.published():
+        server.made_for_whip.discard(session_id)
+        server.manager.end(session_id, "client", "The publisher has gone.")
+    alive = {session.id for session in server.manager.sessions()}
+    server.made_for_whip.intersection_update(alive)
+    await server.peers.close_ended(alive)

@@ -127,7 +127,7 @@ class Engine:
             if queue is self._current:
                 queue.last_act = last_act
                 return
-        last_act()
+        self._guarded(last_act)
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """End the thread after the step in progress; return whether it has ended within the time."""
@@ -172,5 +172,5 @@ class Engine:
     def _guarded(self, act: Callable[..., None], *args: object) -> None:
         try:
             act(*args)
-        except Exception:  # noqa: BLE001  (as above; the log has it)
+        except Exception:  # noqa: BLE001  (a session ends all the same, and gives up its slot; the log has it)
             _log.exception("engine %s: ending a session failed", self.name)

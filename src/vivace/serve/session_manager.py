@@ -421,7 +421,13 @@ class SessionManager:
         )
 
     def _in_background(self, act: Callable[[], None]) -> None:
-        self._background.submit(act)
+        def guarded() -> None:
+            try:
+                act()
+            except Exception:  # noqa: BLE001  (nobody looks at what a pool's task raised; the log has it)
+                _log.exception("opening or reshaping a model failed")
+
+        self._background.submit(guarded)
 
     def _session_ended(self, session: LiveSession, recordings: tuple[Recording, ...]) -> None:
         with self._lock:

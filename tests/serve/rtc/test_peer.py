@@ -17,9 +17,10 @@ from rtc_loopback import FakeSession, connected, next_picture, peer_factory, pla
 from vivace.client.rtc import RtcSession
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.messages import Controls, Ping, Pong, Update
-from vivace.rtc.connection import Line
+from vivace.rtc.connection import Line, close_connection
 from vivace.rtc.rates import START_BPS
 from vivace.rtc.seams import GATHER_S, gather_loopback_too
+from vivace.serve.rtc import peer as peer_module
 from vivace.serve.rtc.factory import PeerFactory
 from vivace.serve.settings import ServeSettings
 
@@ -439,4 +440,22 @@ def test_a_browser_is_answered_with_reports_of_arrivals_instead_of_an_estimate_a
             assert "goog-remb" not in answer
             assert f"x-google-start-bitrate={START_BPS // 1000}" in answer
 
+    run(scene)
+
+
+def test_a_connection_that_fails_to_close_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session would keep its slot for ever."""
+    session = FakeSession()
+
+    async def fail(*what: Any) -> None:
+        await close_connection(*what)
+        raise ConnectionError("its socket is gone")
+
+    async def scene() -> None:
+        with pytest.raises(ConnectionError):
+            async with connected(session):
+                assert session.attached == 1
+        assert session.attached == 0
+
+    monkeypatch.setattr(peer_module, "close_connection", fail)
     run(scene)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -17,6 +19,8 @@ from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import Thumbnails
+
+_log = logging.getLogger(__name__)
 
 MAX_SDP_BYTES = 64 * 1024
 """Ten times what browsers write; parsing more would hold up everybody."""
@@ -47,11 +51,12 @@ class Peers:
         except BaseException:
             await peer.close()
             raise
-        if role != "play":  # one picture goes in: whoever comes last brings it
-            for name in [*self._of(session.id, "both"), *self._of(session.id, "publish")]:
-                await self.close(name)
+        # One picture goes in: whoever comes last brings it.
+        others = [] if role == "play" else [*self._of(session.id, "both"), *self._of(session.id, "publish")]
         name = secrets.token_urlsafe(16)
         self._open[name] = (session.id, role, peer)
+        for other in others:
+            await self.close(other)
         return name, answer
 
     def get(self, session_id: str, name: str, role: Role) -> PeerPort:
@@ -66,20 +71,25 @@ class Peers:
         return found[2]
 
     async def close(self, name: str) -> None:
-        """Close a peer, if it is still there."""
-        found = self._open.pop(name, None)
-        if found is not None:
+        """Close a peer, if it is still there; it counts as open until it is closed, or has failed to."""
+        found = self._open.get(name)
+        if found is None:
+            return
+        try:
             await found[2].close()
+        except Exception:  # noqa: BLE001  (who waits for it can do nothing, and has others to close; the log has it)
+            _log.exception("a connection of session %s failed to close", found[0])
+        self._open.pop(name, None)
 
     async def close_all(self, session_id: str | None = None) -> None:
         """Close the peers of a session, or all."""
-        for name in [name for name, (owner, _, _) in self._open.items() if session_id in (None, owner)]:
-            await self.close(name)
+        names = [name for name, (owner, _, _) in self._open.items() if session_id in (None, owner)]
+        await asyncio.gather(*map(self.close, names))
 
-    def take_ended(self, alive: set[str]) -> list[PeerPort]:
-        """Take out the peers that have ended, or whose sessions have, and return them to be closed."""
-        gone = [name for name, (owner, _, peer) in self._open.items() if owner not in alive or peer.closed]
-        return [self._open.pop(name)[2] for name in gone]
+    async def close_ended(self, alive: set[str]) -> None:
+        """Close the peers that have ended, or whose sessions are not `alive`."""
+        for name in [name for name, (owner, _, peer) in self._open.items() if owner not in alive or peer.closed]:
+            await self.close(name)
 
     def published(self) -> set[str]:
         """Return the sessions that a connection brings pictures to."""

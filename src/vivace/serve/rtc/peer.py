@@ -341,6 +341,8 @@ class Peer:
 
     async def _close(self) -> None:
         _log.info("session %s: a %s connection ends: %s", self.session.id, self.role, self.closed_reason)
+        if self._detach is not None:  # first: whatever fails below, the client is not there any more
+            self._detach(self._clock() if self._silent_since_s is None else self._silent_since_s)
         watcher = self._watcher
         if watcher is not None and not watcher.done():
             watcher.cancel()
@@ -350,8 +352,6 @@ class Peer:
         if self._broadcast is not None and self._feed is not None:
             await self._broadcast.detach(self._feed)
         await close_connection(self._connection, self._decoder)
-        if self._detach is not None:
-            self._detach(self._clock() if self._silent_since_s is None else self._silent_since_s)
 
 
 _DIRECTION = {
