@@ -16,7 +16,7 @@ from vivace.cli import main
 from vivace.cli.app import RunOptions, build_app
 from vivace.cli.loading import LoadFlags, texts_by_name
 from vivace.cli.steer import steer
-from vivace.errors import SinkWriteError, UsageError
+from vivace.errors import SinkError, SinkUnsupportedError, SinkWriteError, UsageError
 from vivace.media.frame import Frame
 from vivace.media.images import ImagesSink
 from vivace.media.open import open_source
@@ -227,10 +227,12 @@ def test_several_outputs_get_every_frame(loads: Loads, tmp_path: Path, capsys: p
 
 
 @pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize("error", [SinkWriteError, SinkUnsupportedError])
 @pytest.mark.parametrize(("failing", "kind"), [("null", NullSink), ("frames/", ImagesSink)])
 def test_an_output_that_fails_is_told_and_the_others_go_on(
     failing: str,
     kind: type[Sink],
+    error: type[SinkError],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -238,7 +240,7 @@ def test_an_output_that_fails_is_told_and_the_others_go_on(
     """Whether it is the first, which the run itself writes to, or one beside it, which has a thread of its own."""
 
     def fail(_sink: Sink, _frame: Frame) -> None:
-        raise SinkWriteError(f"{failing}: writing failed (No space left on device)")
+        raise error(f"{failing}: writing failed (No space left on device)")
 
     monkeypatch.setattr(kind, "write", fail)
     monkeypatch.chdir(tmp_path)
@@ -303,3 +305,6 @@ def test_photographs_go_to_pictures_only(
     assert Path("c.png").exists()
     assert main([*run, "-o", "d.png", "-o", "d.mp4"]) == 2
     assert "a picture by itself goes to pictures" in capsys.readouterr().err
+    assert main([*run, "-o", "inks/", "--live"]) == 2
+    assert "--live is for streams" in capsys.readouterr().err
+    assert not Path("inks").exists()

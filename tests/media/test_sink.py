@@ -24,6 +24,7 @@ import pytest
 from PIL import Image
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
+from vivace.media import encode
 from vivace.media.encode import VideoSink
 from vivace.media.frame import Frame
 from vivace.media.gif import GifSink
@@ -340,6 +341,12 @@ def test_a_half_written_gif_plays(tmp_path: Path) -> None:
         left_behind = path.read_bytes()
     frames = read_bytes(left_behind)
     assert 8 <= len(frames) <= 10
+
+
+def test_an_encoder_that_this_ffmpeg_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encode._CODECS, "mp4", ("libnone", {}))
+    with pytest.raises(SinkUnsupportedError, match=r"cannot write mp4.*libnone"):
+        write(tmp_path / "out.mp4", noisy(1))
 
 
 def test_a_gif_on_a_full_disk_keeps_what_was_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
 from vivace.cli.options import parse_size
 from vivace.cli.steer import steer
-from vivace.errors import SinkWriteError, UsageError, VivaceError
+from vivace.errors import SinkError, SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
         sink, *more = open_targets(options.output, spec, source)
-        if sink.stills:
-            _check_still_options(options)
         live = source.info.live or any(each.live for each in (sink, *more)) if options.live is None else options.live
         outlets = [SinkOutlet(each, live=live) for each in more]
         try:
             with sink, beside(outlets):
+                if sink.stills:
+                    _check_still_options(options)
                 model = load_model(
                     model_name,
                     runtime=options.loading.runtime,
@@ -124,14 +124,14 @@ class _Player:
     line: LiveLine
     keys: PromptLine
     interrupt: Interrupt
-    failure: SinkWriteError | None = None
+    failure: SinkError | None = None
     """What the first output ended with, while there are others."""
 
     def play(self, frames: Generator[Frame, None, None], *, compare: bool, max_frames: int | None) -> None:
         """Go on until the frames, the outputs or the user has had enough.
 
         Raises:
-            SinkWriteError: the only output fails; of several, the others go on.
+            SinkError: the only output fails; of several, the others go on.
         """
         played = 0
         with closing(frames):
@@ -150,7 +150,7 @@ class _Player:
         try:
             if taken:
                 self.sink.write(frame)
-        except SinkWriteError as error:
+        except SinkError as error:
             if not self.outlets:
                 raise
             self.failure, taken = error, False

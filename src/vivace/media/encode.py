@@ -184,14 +184,15 @@ class VideoSink(Sink):
             output = self._target
         try:
             container = av.open(output, "w", format=self._format, options=options)
-        except ValueError as error:
+            flush_packets(container)
+            self._stream = self._add_video(container)
+        except ValueError as error:  # no such muxer, or no such encoder
+            self._failed = True
             words = f"{self.name}: this FFmpeg cannot write {self._format} ({error})"
             raise SinkUnsupportedError(words) from redact_error(error)
-        flush_packets(container)
-        self._container = container
-        self._stream = self._add_video(container)
         if self._track is not None:
             self._audio = AudioWriter(self._track, container)
+        self._container = container
 
     def _add_video(self, container: OutputContainer) -> Any:
         assert self._size is not None
