@@ -11,14 +11,16 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
+import numpy as np
 import pytest
 
 from vivace.errors import SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.camera import CameraDevice, find_camera, list_cameras, open_camera
 from vivace.media.device import DeviceSource
+from vivace.media.reader import VideoReader
 from vivace.media.screen import open_screen
 
 from .clips import grey, write_clip
@@ -36,8 +38,8 @@ def recording() -> bytes:
 class Device:
     """A container whose pictures come when the test says so, and which then breaks or hangs."""
 
-    def __init__(self, data: bytes, *, error: Exception | None = None):
-        self._inner = av.open(io.BytesIO(data))
+    def __init__(self, data: bytes, *, error: BaseException | None = None, muxer: str | None = None):
+        self._inner = av.open(io.BytesIO(data), format=muxer)
         self.streams, self.format = self._inner.streams, self._inner.format
         self._error = error
         self.allowed = threading.Semaphore(0)
@@ -133,10 +135,11 @@ def test_a_camera_that_gives_nothing_is_stalled(recording: bytes) -> None:
 
 def test_a_camera_that_stops_giving_is_stalled(recording: bytes) -> None:
     device = Device(recording)
-    with opened(device, stall_timeout_s=0.2) as source:
+    with opened(device) as source:
+        source._stall_timeout_s = 0.02  # from now on: its first picture may take as long as a busy machine needs
         frames = iter(source)
         next(frames)
-        with pytest.raises(SourceStalledError, match=r"0\.2 s"):
+        with pytest.raises(SourceStalledError, match=r"0\.02 s"):
             next(frames)
         finish(device)
 
@@ -158,6 +161,45 @@ def test_closing_wakes_whoever_waits_and_lets_the_device_go(recording: bytes) ->
     assert ended.wait(5)
     device.allowed.release()
     assert device.closed.wait(5)
+
+
+def test_a_camera_whose_first_picture_cannot_be_converted_is_let_go(recording: bytes) -> None:
+    device = Device(recording)
+    with pytest.raises((OSError, ValueError)):
+        opened(device, size=(0, 0))
+    device.allowed.release()  # one more picture: who still read would wait for the next
+    assert device.closed.wait(5)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_what_holds_no_pictures_is_closed(live: bool) -> None:
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    device = Device(data.getvalue())
+    with pytest.raises(SourceUnsupportedError, match="holds no video"):
+        VideoReader(cast(Any, device), "sound", live=live)
+    assert device.closed.is_set()
+
+
+@pytest.mark.parametrize("muxer", ["matroska", "mjpeg"])
+def test_what_a_receiving_thread_cannot_go_on_from_is_raised_where_pictures_are_read(muxer: str) -> None:
+    """A camera, and pictures without time stamps; otherwise whoever reads would wait, or be told of another cause."""
+    data = io.BytesIO()
+    pixels = {"codec": "mjpeg", "pix_fmt": "yuvj420p"} if muxer == "mjpeg" else {}
+    write_clip(data, [grey(20 * number) for number in range(1, 4)], muxer=muxer, **pixels)
+    device = Device(data.getvalue(), error=MemoryError("no room"), muxer=muxer)
+    for _ in range(20):
+        device.allowed.release()
+    with pytest.raises(MemoryError, match="no room"):
+        if muxer == "matroska":
+            with DeviceSource("camera", lambda: cast(Any, device), stall_timeout_s=5) as source:
+                list(source)
+        else:
+            list(VideoReader(cast(Any, device), "page", live=True).frames())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
 from vivace.media.paths import URL
 from vivace.media.sink import NullSink, Sink, written_name
-from vivace.media.source import Source
+from vivace.media.source import Source, on_error
 from vivace.redaction import redact_address
 
 
@@ -79,9 +79,9 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
     target = default_file(spec, stills) if output is None else output
     audio_from = source if source.info.has_audio else None
     sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills)
-    if any(sink.replaces(path) for path in source.files):
-        sink.close()
-        raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
+    with on_error(sink.close):
+        if any(sink.replaces(path) for path in source.files):
+            raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")
     return sink
 
 

@@ -36,21 +36,20 @@ class AnimationSource(Source):
         Raises:
             OSError, ValueError, SyntaxError: what Pillow raises on a file that cannot be read.
         """
-        self._image = Image.open(path)
         self._clock = clock
         self._limit = FrameLimit(max_fps)
+        self._image = Image.open(path)
         self._size = size or self._image.size
-        count = getattr(self._image, "n_frames", 1)
+        self._count: int = getattr(self._image, "n_frames", 1)
         super().__init__(
             SourceInfo(
                 name=path.name,
                 size=self._size,
-                frames=None if max_fps else count,
+                frames=None if max_fps else self._count,
                 codec="webp",
                 path=path,
             )
         )
-        self._count: int = count
 
     def deliver_at(self, size: Size | None) -> None:
         """Deliver the next pictures at this size, None: as stored."""

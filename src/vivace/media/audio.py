@@ -17,6 +17,7 @@ from av.stream import Disposition
 from vivace.media.clock import Timeline, exact
 from vivace.media.picture import Warn, ignore
 from vivace.media.reader import open_error
+from vivace.media.source import on_error
 from vivace.redaction import redact_error
 
 COPYABLE = {
@@ -69,12 +70,13 @@ class AudioTrack:
             container = av.open(address, mode="r")
         except (av.FFmpegError, OSError) as error:
             raise open_error(name, error) from redact_error(error)
-        if not any(stream.codec_context for stream in container.streams.audio):
+        with on_error(container.close):
+            if any(stream.codec_context for stream in container.streams.audio):
+                return cls(container, name, warn)
             if container.streams.audio and warn is not None:
                 warn(f"{name}: this FFmpeg does not know the kind of its sound; it is left out")
-            container.close()
-            return None
-        return cls(container, name, warn)
+        container.close()
+        return None
 
     @property
     def time_base(self) -> Fraction:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import av
 
-from vivace.errors import SourceError, SourceLostError, SourceStalledError
+from vivace.errors import SourceLostError, SourceStalledError
 from vivace.media.clock import Clock, Timeline
 from vivace.media.frame import Frame
 from vivace.media.mailbox import Latest
 from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.size import Size
-from vivace.media.source import Source, SourceInfo
+from vivace.media.source import Source, SourceInfo, on_error
 
 
 class _Arrival(NamedTuple):
@@ -62,33 +62,28 @@ class DeviceSource(Source):
             container = open_device()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(name, error, stall_timeout_s=stall_timeout_s) from error
-        try:
-            self._reader = VideoReader(container, name, live=True, warn=self.warnings.append)
-        except BaseException:
-            container.close()
-            raise
-        self._time_base = self._reader.time_base
+        self._reader = reader = VideoReader(container, name, live=True, warn=self.warnings.append)
         self._arrivals: Latest[_Arrival] = Latest()
         # A daemon: a driver that hangs in its read must not keep the process alive.
         self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
-        self._thread.start()
-        try:
+        with on_error(reader.close):
+            # Asked before the thread runs, which closes the container when the device breaks.
+            self._time_base, fps, codec = reader.time_base, reader.fps, reader.stream.codec_context.name
+            aspect = reader.stream.sample_aspect_ratio
+            self._convert = PictureConverter(size=size, aspect=aspect, warn=self.warnings.append)
+            self._thread.start()
+        with on_error(self.close):
             self._first = self._take()
             if self._first is None:
                 raise SourceLostError(f"{name}: vanished before its first picture")
-        except BaseException:
-            self.close()
-            raise
-        stream = self._reader.stream
-        self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
-        self._convert(self._first.picture)
+            self._convert(self._first.picture)
         self.info = SourceInfo(
             name=name,
             size=self._convert.size or (0, 0),
-            fps=self._reader.fps,
+            fps=fps,
             live=True,
             rotation_deg=self._convert.rotation_deg,
-            codec=stream.codec_context.name,
+            codec=codec,
             pixel_format=self._first.picture.format.name,
         )
 
@@ -97,16 +92,16 @@ class DeviceSource(Source):
         self._convert.size = size
 
     def _capture(self) -> None:
-        timeline = Timeline(self._time_base, self._reader.step)
-        broken: SourceError = SourceLostError(f"{self.info.name}: stopped delivering; is it still plugged in?")
+        broken: BaseException = SourceLostError(f"{self.info.name}: stopped delivering; is it still plugged in?")
         try:
+            timeline = Timeline(self._time_base, self._reader.step)
             for index, picture in enumerate(self._reader.frames()):
                 arrival_s = self._clock()
                 if not self._arrivals.put(_Arrival(index, timeline.place(picture.pts), arrival_s, picture)):
                     return
         except SourceLostError as error:
             broken = SourceLostError(f"{error}; is it still plugged in?")
-        except SourceError as error:
+        except BaseException as error:  # noqa: BLE001  (raised where the pictures are taken)
             broken = error
         finally:
             self._reader.close()

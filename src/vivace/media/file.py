@@ -16,7 +16,7 @@ from vivace.media.frame import Frame
 from vivace.media.picture import Picture, PictureConverter
 from vivace.media.reader import VideoReader, open_error
 from vivace.media.size import Size
-from vivace.media.source import Source, SourceInfo
+from vivace.media.source import Source, SourceInfo, on_error
 
 EARLY_END_S = 0.25
 """A video that ends this much before its container says is taken for cut short; containers round by less."""
@@ -48,11 +48,8 @@ class FileSource(Source):
         self._clock = clock
         self._max_fps = max_fps
         self._reader = VideoReader(_open(path), path.name, warn=self.warnings.append)
-        try:
+        with on_error(self._reader.close):
             self._start(size)
-        except BaseException:
-            self._reader.close()
-            raise
 
     def _start(self, size: Size | None) -> None:
         reader = self._reader

@@ -21,7 +21,7 @@ from vivace.media.picture import PictureConverter
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.registry import LIVE_SCHEMES
 from vivace.media.size import Size
-from vivace.media.source import STALL_TIMEOUT_S, Source, SourceInfo
+from vivace.media.source import STALL_TIMEOUT_S, Source, SourceInfo, on_error
 from vivace.redaction import redact_address, redact_error
 
 RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -94,11 +94,8 @@ class NetworkSource(Source):
         self._sleep = sleep
         self._live = False
         self._reader = self._connect()
-        try:
+        with on_error(self._reader.close):
             self._start(size)
-        except BaseException:
-            self._reader.close()
-            raise
 
     def _start(self, size: Size | None) -> None:
         reader, stream = self._reader, self._reader.stream
@@ -143,12 +140,8 @@ class NetworkSource(Source):
             container = self._open_url()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(self._name, error, stall_timeout_s=self._stall_timeout_s) from redact_error(error)
-        try:
-            self._live = self._transmits or not _is_finished(container)
-            return VideoReader(container, self._name, live=self._live, clock=self._clock, warn=self.warnings.append)
-        except BaseException:
-            container.close()
-            raise
+        self._live = self._transmits or not _is_finished(container)
+        return VideoReader(container, self._name, live=self._live, clock=self._clock, warn=self.warnings.append)
 
     def _read(self) -> Generator[Frame, None, None]:
         step = max(1, round(self._reader.step * self._reader.time_base / TIME_BASE))

@@ -28,6 +28,7 @@ from vivace.media.clock import Clock, exact
 from vivace.media.interlace import Deinterlacer
 from vivace.media.mailbox import Handoff
 from vivace.media.picture import Warn
+from vivace.media.source import on_error
 from vivace.redaction import redact_error
 
 Opener = Callable[[], InputContainer]
@@ -85,7 +86,7 @@ class VideoReader:
         """Choose the stream to show.
 
         Args:
-            container: open; the reader closes it.
+            container: open; the reader closes it, also when it raises.
             name: for messages.
             live: decode without holding frames back that may be shown already. Where the format has no time stamps
                 (JPEG over HTTP, bare H.264), a thread receives the pictures, and their arrival is their time.
@@ -105,20 +106,24 @@ class VideoReader:
         no_clock = container.format.flags & cast(int, Flags.no_timestamps.value)
         self._arrivals: Handoff[Any] | None = Handoff(MAX_WAITING_PACKETS) if live and no_clock else None
         self._receiving = threading.Lock()
-        self.stream = _main_video(container, name)
-        self._decoder = self.stream.codec_context
-        if self.stream.metadata.get("alpha_mode") == "1" and self._decoder.name in ("vp8", "vp9"):
+        with on_error(container.close):
+            self.stream = _main_video(container, name)
+            self._decoder = self._set_up_decoder(live=live)
+            self._deinterlace = Deinterlacer(self.time_base, warn)
+
+    def _set_up_decoder(self, *, live: bool) -> Any:
+        decoder: Any = self.stream.codec_context
+        if self.stream.metadata.get("alpha_mode") == "1" and decoder.name in ("vp8", "vp9"):
             # FFmpeg's own VP8/VP9 decoders drop the alpha channel; libvpx keeps it.
-            library = "libvpx-vp9" if self._decoder.name == "vp9" else "libvpx"
-            self._decoder = cast(Any, av.CodecContext.create(library, "r"))
-            self._decoder.extradata = self.stream.codec_context.extradata
+            decoder = av.CodecContext.create("libvpx-vp9" if decoder.name == "vp9" else "libvpx", "r")
+            decoder.extradata = self.stream.codec_context.extradata
         else:
-            self._decoder.thread_type = "SLICE" if live else "AUTO"
-            self._decoder.thread_count = min(4, os.cpu_count() or 1)
-        if live and not self._decoder.codec.reorder:
+            decoder.thread_type = "SLICE" if live else "AUTO"
+            decoder.thread_count = min(4, os.cpu_count() or 1)
+        if live and not decoder.codec.reorder:
             # To a decoder that reorders, low delay means that the order sent is the one to show.
-            self._decoder.flags |= av.codec.context.Flags.low_delay
-        self._deinterlace = Deinterlacer(self.time_base, warn)
+            decoder.flags |= av.codec.context.Flags.low_delay
+        return decoder
 
     @property
     def stamps_arrivals(self) -> bool:
@@ -211,14 +216,14 @@ class VideoReader:
 
     def _receive(self, arrivals: Handoff[Any]) -> None:
         """Stamp packets when they arrive, however late they are decoded."""
-        broken: Exception | None = None
+        broken: BaseException | None = None
         with self._receiving:
             try:
                 for packet in self._demuxed():
                     packet.pts = packet.dts = self.now()
                     if packet.size and not arrivals.put(packet):
                         break
-            except (SourceError, av.InvalidDataError) as error:
+            except BaseException as error:  # noqa: BLE001  (raised where the pictures are read)
                 broken = error
             arrivals.close(broken)
             if self._closed:

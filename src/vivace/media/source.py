@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 STALL_TIMEOUT_S = 10.0
 """Cameras take up to some seconds to start and network cameras some more; beyond ten nothing is coming."""
+
+
+@contextmanager
+def on_error(close: Callable[[], object]) -> Iterator[None]:
+    """Close what was opened if the block fails, so that a constructor that raises leaves nothing open."""
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

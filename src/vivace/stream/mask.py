@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -19,12 +19,10 @@ from vivace.media.frame import Frame
 from vivace.media.paths import naming
 from vivace.media.registry import PICTURE_SUFFIXES
 from vivace.media.size import Size
+from vivace.media.source import Source, on_error
 from vivace.models.controls import ControlSpec
 from vivace.stream.blend import Region
 from vivace.stream.pictures import Alpha, luma, read_picture
-
-if TYPE_CHECKING:
-    from vivace.media.source import Source
 
 MASK = ControlSpec(name="mask", kind="mask", help="White may change, black stays the source.")
 """The part of it that is a picture."""
@@ -197,8 +195,5 @@ def _open_file(spec: str | Path) -> Mask:
     from vivace.media.open import open_source
 
     source = open_source(spec)
-    try:
+    with on_error(source.close):
         return VideoMask(source, owned=True)
-    except BaseException:
-        source.close()
-        raise

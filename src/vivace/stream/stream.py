@@ -14,6 +14,7 @@ from vivace.checks import number_in
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Alpha, Frame, Rgb, check_rgb
 from vivace.media.size import Size
+from vivace.media.source import Source, on_error
 from vivace.models.base import StreamModel
 from vivace.stream.account import Account
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
@@ -147,11 +148,8 @@ class Stream:
         return self._run(source, live)
 
     def _run(self, source: FrameSource, live: bool) -> Generator[Frame, None, None]:
-        try:
+        with on_error(source.close):
             pipeline = self._start(source, live)
-        except BaseException:
-            source.close()
-            raise
         try:
             yield from pipeline.frames()
         finally:
@@ -403,7 +401,6 @@ def _load(name: str) -> StreamModel[Any]:
 
 def _paced(source: FrameSource, clock: Callable[[], float]) -> FrameSource:
     from vivace.media.pacing import PacedSource
-    from vivace.media.source import Source
 
     if not isinstance(source, Source):
         raise UsageError(f"{source.info.name} is not live and cannot be paced; run it with live=False")
