@@ -25,6 +25,7 @@ from vivace.errors import (
 )
 from vivace.serve.auth import make_secret
 from vivace.serve.control import FLOOD_S, ControlLimits, Conversation, Rate
+from vivace.serve.recording import RecordingStore
 from vivace.serve.schema import control_schema
 
 PICTURE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -186,6 +187,23 @@ def test_recording_begins_and_ends_with_the_request_s_id(server: Running, tmp_pa
         done = control.hear("recorded")
         assert (done["id"], done["on"], done["name"]) == ("stop", False, begun["name"])
         assert done["url"] == f"/v1/recordings/{done['name']}"
+
+
+def test_a_recording_that_begins_on_a_slow_disk_holds_up_nobody(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops: list[asyncio.AbstractEventLoop | None] = []
+    look = RecordingStore.new_path
+
+    def looked_at(store: RecordingStore) -> Path:
+        loops.append(asyncio._get_running_loop())
+        return look(store)
+
+    monkeypatch.setattr(RecordingStore, "new_path", looked_at)
+    with channel(server, server.open()) as control:
+        control.say(type="record", id="on", on=True)
+        assert control.hear("recorded")["on"]
+    assert loops == [None]
 
 
 def test_where_nothing_is_recorded_it_says_so() -> None:

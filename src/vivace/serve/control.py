@@ -118,7 +118,8 @@ class Conversation:
                     self._session.report_presented(message.presented)
                 await self._send(Pong(id=message.id, server_time_s=self._clock()))
             case Record(on=True):
-                self._session.recorder.start(message.id)  # the events tell of it
+                # The events tell of it. In a thread: it looks at the folder, and a disk may be slow.
+                await asyncio.to_thread(self._session.recorder.start, message.id)
             case Record():
                 await self._stop_recording(message.id)
             case End():
