@@ -239,7 +239,7 @@ class Studio {
   #whenShown(then) {
     const { after } = this.stage;
     const session = this.session;
-    if (!document.body.dataset.card || document.body.dataset.state === "live") this.show("connecting", card(T.cards.firstPicture));
+    this.show("connecting", card(T.cards.firstPicture));
     const check = () => session === this.session && session.state === "live" && then();
     if (after.readyState >= 2 && after.srcObject?.active) check();
     else after.addEventListener("loadeddata", check, { once: true });
