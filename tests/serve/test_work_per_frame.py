@@ -35,7 +35,7 @@ async def paint(manager: SessionManager, session: Any, frames: int = 5) -> None:
 
 
 @in_loop
-async def test_a_step_takes_no_lock_of_the_hub() -> None:
+async def test_a_step_takes_no_lock_of_the_session_manager() -> None:
     async with running_manager() as manager:
         session = await opened(manager)
         manager._lock = lock = CountedLock()  # type: ignore[assignment]
