@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,11 +91,15 @@ def test_a_client_that_vanishes_is_noticed_and_its_session_kept(server: LiveServ
 
 
 def raw(server: LiveServer, request: bytes) -> bytes:
-    """Send bytes as they are; return the first of the answer."""
+    """Send bytes as they are; return the first of the answer, nothing where the line was cut without one."""
     parts = urlsplit(server.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as line:
-        line.sendall(request)
-        return line.recv(4_096)
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: an answer may be there
+            line.sendall(request)
+        try:
+            return line.recv(4_096)
+        except ConnectionResetError:
+            return b""
 
 
 @pytest.mark.parametrize(
@@ -109,12 +114,9 @@ def raw(server: LiveServer, request: bytes) -> bytes:
     ],
 )
 def test_raw_requests_that_should_not_be_are_refused(server: LiveServer, request_: bytes, status: bytes) -> None:
-    try:
-        answer = raw(server, request_ + b"\r\n")
-    except ConnectionResetError:
-        return  # refused without a word, which is refused
+    answer = raw(server, request_ + b"\r\n")
     assert b"root:" not in answer
-    if status:
+    if status and answer:  # none: refused without a word, which is refused
         assert answer.split(b" ")[1].startswith(status), answer
 
 
