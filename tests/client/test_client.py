@@ -315,6 +315,7 @@ def test_a_message_of_another_version_is_left_out_and_the_channel_goes_on(
 
     async def use() -> None:
         async with vivace.client.connect(server.url) as client, await client.open(prompt="red") as session:
+            assert await anext(session.events())  # the server listens for what it is to tell
             newer = Newer(code="unknown_prompt", message="", control="prompt", matches=[])
             server.manager.get(session.id).tell(newer)
             assert (await session.update(prompt="blue")).accepted
