@@ -390,7 +390,7 @@ def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, br
         page.locator(".row:has(> #option-area) input[type=file]").set_input_files(tmp_path / "dark.png")
         studio.wait_colour("Math.max(r, g, b) < 30")
         page.evaluate(DROP, ["option-look", "words.png", base64.b64encode(b"no picture").decode()])
-        page.wait_for_selector("text=words.png is no picture that this browser can read")
+        page.wait_for_selector("text=“words.png” is no picture that this browser can read")
         assert page.locator("#option-look img").is_visible()  # the one before is still what is set
         page.click("button[aria-label='Remove Area']")
         studio.wait_colour("b > 150")

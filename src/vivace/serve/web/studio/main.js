@@ -4,10 +4,11 @@ import { Brush } from "./brush.js";
 import { $, el, fill, icon, memory, radios, throttle, toast } from "./dom.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
+import { Player } from "./player.js";
 import { Prompts } from "./prompts.js";
 import { Recorder } from "./recorder.js";
 import { installShortcuts } from "./shortcuts.js";
-import { listCameras, openSource, SOURCES } from "./sources.js";
+import { listCameras, openSource, SOURCES, whyEnded } from "./sources.js";
 import { Stage } from "./stage.js";
 import { T, writePage } from "./texts.js";
 import { card, endedWords, problemWords, sentence } from "./words.js";
@@ -22,11 +23,12 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #selectSource; #retry = 0; #starting = 0; #opening = null; #again = null; #awake = null;
+  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #again = null; #awake = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
     this.stage = new Stage();
+    this.player = new Player();
     this.live = new LivePanel(this.stage.after);
     this.stage.ageMs = () => this.session?.glass.ageMs ?? this.live.glassMs;
     this.recorder = new Recorder(this.api);
@@ -83,9 +85,11 @@ class Studio {
     }
     this.#selectSource = radios($("sources"), (button) => this.use(button.dataset.kind));
     $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
+    $("flip").onclick = () => this.flip();
     $("file").addEventListener("change", () => $("file").files[0] && this.start("file", { file: $("file").files[0] }));
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#cameras());
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
     this.stage.before.addEventListener("resize", () => this.#reshaped());
+    this.#drops();
   }
 
   /** Begin with a source of this kind; a file is asked for first. */
@@ -98,40 +102,125 @@ class Studio {
     }
   }
 
+  // Whatever is dropped beside an area of its own is to be repainted, but for a picture that the model may be asked to go by.
+  #drops() {
+    for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
+      addEventListener(name, (event) => {
+        event.preventDefault();   // or the browser would show the file in place of the page
+        const leaves = name === "drop" || (name === "dragleave" && !event.relatedTarget);
+        document.body.classList.toggle("dropping", !leaves && event.dataTransfer.types.includes("Files"));
+      }, true);
+    }
+    addEventListener("drop", ({ dataTransfer: { files: [file] } }) => file && this.#dropped(file));
+  }
+
+  async #dropped(file) {
+    const picture = file.type.startsWith("image/");
+    const areas = picture ? this.options.pictures : [];
+    const given = areas.length ? await this.#askWhatFor(file, areas) : "paint";
+    if (given === "paint") this.start("file", { file });
+    else areas[given]?.take(file);
+  }
+
+  // Resolves with "paint", the index of an area, or "" for neither.
+  #askWhatFor(file, areas) {
+    const dialog = $("picture-dialog");
+    $("picture-name").textContent = file.name;
+    $("picture-areas").replaceChildren(...areas.map(({ title }, index) => el("button", { value: index }, T.goBy(title))));
+    dialog.returnValue = "";
+    if (!dialog.open) dialog.showModal();
+    return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+  }
+
   async #cameras() {
     const cameras = await listCameras();
+    this.#cameraNames = cameras.map(({ deviceId }) => deviceId);
     $("device-row").hidden = this.#kind !== "camera" || !cameras.length;
+    $("flip").hidden = this.#kind !== "camera" || cameras.length < 2;
     $("device").replaceChildren(...cameras.map(({ deviceId, label }, i) => el("option", { value: deviceId, selected: deviceId === this.source?.deviceId }, label || T.cameraNumber(i + 1))));
   }
 
+  // A camera that went away, or was not there, is taken up again when it comes.
+  async #plugged() {
+    await this.#cameras();
+    if (this.#unplugged !== null && this.#cameraNames.some((name) => !this.#unplugged || name === this.#unplugged)) this.#again?.();
+  }
+
+  /** Take the camera that looks the other way; where cameras do not say which way they look, the next one. */
+  flip() {
+    if ($("flip").hidden || !this.source) return;
+    const { facing, deviceId } = this.source;
+    const next = this.#cameraNames[(this.#cameraNames.indexOf(deviceId) + 1) % this.#cameraNames.length];
+    this.start("camera", facing ? { facing: facing === "user" ? "environment" : "user" } : { deviceId: next });
+  }
+
   /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
-  async start(kind = this.#kind ?? "camera", wishes = this.wishes ?? {}) {
+  async start(kind = this.#kind ?? "camera", wishes = this.#wishes[kind] ?? {}) {
     const turn = ++this.#starting;
     clearTimeout(this.#retry);
-    this.#kind = kind;
-    this.wishes = wishes;
-    if (this.source?.kind !== kind) $("source-hint").textContent = "";
-    const mine = $("sources").querySelector(`[data-kind="${kind}"]`);
-    this.#selectSource(mine);
-    if (!this.session) this.show("connecting", card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
+    this.#choose(kind);
+    const before = this.source;
+    if (!this.session || !before) this.show("connecting", card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
+    if (!(before?.kind === kind && before.wishes === wishes && before.stream.active)) {
+      // Many phones give one camera at a time.
+      const makesWay = kind === "camera" && before?.kind === "camera";
+      if (makesWay) before.stop();
+      try {
+        const source = { ...(await openSource(kind, wishes)), wishes };
+        if (turn !== this.#starting) return source.stop();
+        this.#takeSource(source);
+      } catch (error) {
+        if (turn === this.#starting) this.#sourceProblem(error, makesWay ? before : null);
+        return;
+      }
+    }
     try {
-      const reopen = !(this.source?.kind === kind && this.source.wishes === wishes && this.source.stream.active);
-      const source = reopen ? { ...(await openSource(kind, wishes)), wishes } : this.source;
-      if (turn !== this.#starting) return reopen && source.stop();
-      if (reopen) this.#takeSource(source);
       await this.#bring();
     } catch (error) {
       if (turn === this.#starting) this.problem(error);
     }
   }
 
+  #choose(kind) {
+    this.#kind = kind;
+    this.#selectSource($("sources").querySelector(`[data-kind="${kind}"]`));
+    if (this.source?.kind !== kind) $("source-hint").textContent = "";
+    this.#cameras();
+  }
+
   #takeSource(source) {
     this.source?.stop();
     this.source = source;
-    source.whenEnded(() => source === this.source && this.problem({ code: "source_ended" }));
+    this.#wishes[source.kind] = source.wishes;
+    source.whenEnded(async () => {
+      const code = await whyEnded(source);
+      if (source === this.source) this.#sourceProblem({ code, deviceId: source.deviceId });
+    });
     this.stage.source(source.stream, source.size, source.selfie);
+    this.player.follow(source.video ?? null);
     this.#describeSource();
     this.#cameras();
+  }
+
+  // A source that cannot be had, or has ended, costs nothing else: the one before goes on, or the session waits for another.
+  #sourceProblem(error, madeWay = null) {
+    const before = this.source;
+    if (this.session && before && (madeWay || before.stream.active)) {
+      const { title, text } = problemWords(error);
+      toast(`${title}. ${text}`, { bad: true });
+      if (!madeWay) return this.#choose(before.kind);
+      this.source = null;
+      return this.start(before.kind, before.wishes);
+    }
+    this.#freeSource();
+    this.#tellProblem(error, () => this.start());
+    this.#unplugged = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
+  }
+
+  #freeSource() {
+    this.source?.stop();
+    this.source = null;
+    this.player.follow(null);
   }
 
   #describeSource() {
@@ -180,6 +269,8 @@ class Studio {
     }
     await this.session.limitSize(size[0] * size[1]);
     await this.session.publish(this.source.stream);
+    // A session that had been without a source goes on where it is now.
+    if (document.body.dataset.state === "connecting" && this.#news) this.#state({ ...this.#news, resumed: false, renewed: false });
   }
 
   #follow(session) {
@@ -200,10 +291,8 @@ class Studio {
   // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
   #paint(prompt) {
     const opening = this.session ?? this.#opening;
-    if (!opening) {
-      this.#again?.();
-      return null;
-    }
+    this.#again?.();
+    if (!opening) return null;
     return Promise.resolve(opening).then(async (session) => {
       const ack = await session.update({ prompt });
       this.#tellPainted();
@@ -211,7 +300,10 @@ class Studio {
     });
   }
 
-  #state({ state, position, retryAfterS, message, reason, resumed, renewed }) {
+  #state(news) {
+    const { state, position, retryAfterS, message, reason, resumed, renewed } = news;
+    this.#news = news;
+    if (!this.source && state !== "ended") return;   // what is said of the source stays
     switch (state) {
       case "waiting":
         return this.show("waiting", card(T.cards.waiting({ position, retryAfterS }), [["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
@@ -271,7 +363,7 @@ class Studio {
 
   #drop() {
     const session = this.session;
-    this.session = null;
+    this.session = this.#news = null;
     this.live.follow(null);
     this.recorder.follow(null);
     $("end").hidden = true;
@@ -282,8 +374,7 @@ class Studio {
   stop() {
     this.#starting += 1;
     this.#drop();
-    this.source?.stop();
-    this.source = null;
+    this.#freeSource();
     this.show("ended", endedWords("client"));
   }
 
@@ -296,12 +387,16 @@ class Studio {
 
   /** Say what went wrong and what to do; try again by oneself where waiting helps. */
   problem(error, again = () => this.start()) {
-    if (!error.code) console.error(error);
     this.#drop();
-    const words = { ...problemWords(error), near: this.prompts.near(error) };
-    this.show("problem", { ...words, status: words.title }, again);
+    this.#tellProblem(error, again);
     if (GONE.has(error.code)) this.#whenBack(again);
     else if (error.retryAfterS) this.#retry = setTimeout(again, error.retryAfterS * 1000);
+  }
+
+  #tellProblem(error, again) {
+    if (!error.code) console.error(error);
+    const words = { ...problemWords(error), near: this.prompts.near(error) };
+    this.show("problem", { ...words, status: words.title }, again);
   }
 
   // A server that went away is looked for quietly; what is shown stays until it is back.
@@ -313,6 +408,7 @@ class Studio {
   show(state, words = null, again = null) {
     clearTimeout(this.#retry);
     this.#again = words?.actions?.some(([, name]) => name === "retry") ? again : null;
+    this.#unplugged = null;
     const { body } = document;
     const before = body.dataset.state;
     const status = words?.status ?? T.status[state];
@@ -402,6 +498,10 @@ class Studio {
       ["s", "S", T.keys.split, () => this.stage.toggleSplit()],
       ["o", "O", T.keys.original, () => this.stage.original(true), () => this.stage.original(false)],
       ["m", "M", T.keys.mirror, () => this.stage.toggleMirror()],
+      ["c", "C", T.keys.flip, () => this.flip()],
+      ["k", "K", T.keys.pause, () => this.player.toggle()],
+      ["j", "J", T.keys.back, () => this.player.skip(-1)],
+      ["l", "L", T.keys.forward, () => this.player.skip(1)],
       ["b", "B", T.keys.brush, () => this.brush.toggle()],
       ["i", "I", T.keys.invert, () => this.brush.invert()],
       ["[", "[", T.keys.less, () => size(-5)],

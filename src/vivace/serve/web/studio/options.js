@@ -13,7 +13,7 @@ const RESTART_MS = 800;   // while a slider moves, no session is opened for each
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
 export class Options {
-  #models = []; #defaultSide = 256; #chosen = {}; #shown = null;
+  #models = []; #defaultSide = 256; #chosen = {}; #shown = null; #pictures = [];
 
   /**
    * `change` gets controls to set and resolves with whether they are, `restart` is called when another model was chosen
@@ -33,6 +33,11 @@ export class Options {
 
   get model() {
     return $("model").value || null;
+  }
+
+  /** The pictures that the model can be given to go by, `[{title, take(file)}…]`. */
+  get pictures() {
+    return this.#pictures;
   }
 
   /** Whether the server has the model loaded, and so knows its options. */
@@ -55,6 +60,7 @@ export class Options {
     $("model-hint").textContent = model ? T.licence(model) : "";
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
+    this.#pictures = [];
     const { options: own, events, ...common } = model?.options?.properties ?? {};
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
     const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
@@ -129,7 +135,11 @@ export class Options {
       input.addEventListener("change", () => send(input.checked));
       return el("div", { class: "row" }, label, input);
     }
-    if (schema.contentEncoding === "data-url") return pictureArea(id, label, schema, send);
+    if (schema.contentEncoding === "data-url") {
+      const { node, take } = pictureArea(id, label, schema, send);
+      if (schema.kind === "image") this.#pictures.push({ title, take });
+      return node;
+    }
     if (schema.type === "number" || schema.type === "integer") return this.#number(id, label, schema, send);
     if (schema.type !== "string") return null;   // a shape this page has no input for
     const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default, autocomplete: "off", spellcheck: "false" });

@@ -5,10 +5,10 @@ import { T } from "./texts.js";
 const SIDES = [1024, 768, 512, 256];   // px of the longer side: the first whose file fits into a message
 const LOOKS = { image: ["image/jpeg", 0.92], mask: ["image/png"] };   // a mask's white and black stay as they are
 
-// A picture that misses its area does not take the place of the page.
-for (const event of ["dragover", "drop"]) addEventListener(event, (missed) => missed.preventDefault());
-
-/** An area to drop a picture on; `send` gets its `data:` address, or null for none, and resolves with whether it is taken. */
+/**
+ * An area to drop a picture on; `send` gets its `data:` address, or null for none, and resolves with whether it is taken.
+ * Returns `{node, take}`: its element, and what gives it a file.
+ */
 export function pictureArea(id, label, schema, send) {
   const input = el("input", { type: "file", accept: "image/*", tabindex: -1, hidden: true });
   const shown = el("img", { alt: "", hidden: true });
@@ -46,28 +46,49 @@ export function pictureArea(id, label, schema, send) {
   for (const [event, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
     area.addEventListener(event, () => area.classList.toggle("over", over));
   }
-  area.addEventListener("drop", ({ dataTransfer }) => take(dataTransfer.files[0]));
+  area.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();   // it was not for the page
+    take(event.dataTransfer.files[0]);
+  });
   show(null);
-  return el("div", { class: "row wide" }, el("div", { class: "row" }, label, remove), area, input);
+  return { node: el("div", { class: "row wide" }, el("div", { class: "row" }, label, remove), area, input), take };
+}
+
+/** Read a picture file of any size into a canvas whose longer side is at most `side` px; rejects with an Error that says so. */
+export async function readPicture(file, side) {
+  const picture = new Image();
+  picture.src = URL.createObjectURL(file);
+  const canvas = document.createElement("canvas");
+  try {
+    // Not createImageBitmap: it decodes the whole of a picture first, which at 200 million pixels may be all the memory.
+    await new Promise((resolve, reject) => Object.assign(picture, { onload: resolve, onerror: reject }));
+    if (!picture.naturalWidth) throw new Error("a drawing of no size");
+    draw(canvas, picture, [picture.naturalWidth, picture.naturalHeight], side);
+  } catch {
+    throw new Error(T.noSuchPicture(file.name));
+  } finally {
+    URL.revokeObjectURL(picture.src);
+  }
+  return canvas;
+}
+
+function draw(canvas, picture, size, side) {
+  const scale = Math.min(1, side / Math.max(...size));
+  [canvas.width, canvas.height] = size.map((length) => Math.max(1, Math.round(length * scale)));
+  const ctx = canvas.getContext("2d");
+  ctx.imageSmoothingQuality = "high";
+  ctx.fillRect(0, 0, canvas.width, canvas.height);   // over black where it is transparent, as on the server
+  ctx.drawImage(picture, 0, 0, canvas.width, canvas.height);
 }
 
 async function small(file, { kind, maxLength, title }) {
-  const picture = await createImageBitmap(file).catch(() => {
-    throw new Error(T.noSuchPicture(file.name));
-  });
+  const picture = await readPicture(file, SIDES[0]);
   const canvas = document.createElement("canvas");
-  try {
-    for (const side of SIDES) {
-      const scale = Math.min(1, side / Math.max(picture.width, picture.height));
-      [canvas.width, canvas.height] = [picture.width, picture.height].map((length) => Math.max(1, Math.round(length * scale)));
-      const ctx = canvas.getContext("2d");
-      ctx.fillRect(0, 0, canvas.width, canvas.height);   // over black where it is transparent, as on the server
-      ctx.drawImage(picture, 0, 0, canvas.width, canvas.height);
-      const url = canvas.toDataURL(...LOOKS[kind]);
-      if (url.length <= maxLength) return url;
-    }
-  } finally {
-    picture.close();
+  for (const side of SIDES) {
+    draw(canvas, picture, [picture.width, picture.height], side);
+    const url = canvas.toDataURL(...LOOKS[kind]);
+    if (url.length <= maxLength) return url;
   }
   throw new Error(T.pictureTooLarge(file.name, title));
 }

@@ -13,7 +13,7 @@ export function installShortcuts(keys) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.key !== "Escape" && event.target.closest?.(TEXT)) return;
     const entry = byKey.get(event.key.length === 1 ? event.key.toLowerCase() : event.key);
-    if (!entry || (event.repeat && !["[", "]"].includes(event.key))) return;
+    if (!entry || (event.repeat && !["[", "]", "j", "l"].includes(event.key))) return;
     event.preventDefault();
     entry[3](event);
   });

@@ -1,17 +1,25 @@
 /** Where the picture comes from: camera, screen, file, or the scene this page draws. Each gives a MediaStream. */
 import { VivaceError } from "../vivace.js";
+import { readPicture } from "./picture.js";
 import { drawScene, SCENE_FPS, SCENE_SIZE } from "./scene.js";
+import { T } from "./texts.js";
 
 export const SOURCES = ["camera", "screen", "file", "scene"];
 
 const CAMERA_WIDTH_PX = 1280;   // few cameras have a narrower mode that shows all they see
 const MAX_SIDE_PX = 1280;   // of a file's or screen's picture; the output is smaller anyway
 
-/** Open a source. Returns `{kind, stream, size: [w, h], deviceId?, selfie?, whenEnded(f), stop()}`; rejects with a VivaceError. */
-export async function openSource(kind, { deviceId = null, file = null } = {}) {
-  const open = { camera: () => openCamera(deviceId), screen: openScreen, file: () => openFile(file), scene: openScene }[kind];
+/**
+ * Open a source. A camera is the one of `deviceId`, or one that looks where `facing` says ("user", "environment"); a
+ * `file` is a video or a photograph.
+ *
+ * Returns `{kind, stream, size: [w, h], deviceId?, facing?, selfie?, video?, whenEnded(f), stop()}`, `video` being the
+ * <video> that plays a file; rejects with a VivaceError.
+ */
+export async function openSource(kind, wishes = {}) {
+  const open = { camera: openCamera, screen: openScreen, file: openFile, scene: openScene }[kind];
   try {
-    return { kind, ...(await open()) };
+    return { kind, ...(await open(wishes)) };
   } catch (error) {
     throw error instanceof VivaceError ? error : new VivaceError(`${kind}_${error.name}`, error.message);
   }
@@ -23,15 +31,23 @@ export async function listCameras() {
   return (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
 }
 
-async function openCamera(deviceId) {
+/** The code of the problem that a source has ended by itself. */
+export async function whyEnded({ kind }) {
+  // Not every browser tells of this permission.
+  const { state } = kind === "camera" ? await navigator.permissions.query({ name: "camera" }).catch(() => ({})) : {};
+  return state === "denied" ? "camera_NotAllowedError" : `${kind}_ended`;
+}
+
+async function openCamera({ deviceId, facing }) {
   if (!navigator.mediaDevices?.getUserMedia) throw new VivaceError("insecure", "This address is not secure, so the browser gives no camera.");
   // A width alone, and one of the camera's own modes: a height, too, would cut the picture of a camera of another shape.
   const video = { width: { ideal: CAMERA_WIDTH_PX }, frameRate: { ideal: 30 }, resizeMode: "none" };
   if (deviceId) video.deviceId = { exact: deviceId };
+  if (facing) video.facingMode = { exact: facing };
   const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
   // A phone says which way its cameras look; a computer's looks at who sits before it.
-  const { facingMode = "user" } = stream.getVideoTracks()[0].getSettings();
-  return { ...fromTrack(stream), selfie: facingMode === "user" };
+  const { facingMode } = stream.getVideoTracks()[0].getSettings();
+  return { ...fromTrack(stream), facing: facingMode, selfie: (facingMode ?? "user") === "user" };
 }
 
 async function openScreen() {
@@ -52,19 +68,50 @@ function fromTrack(stream) {
   };
 }
 
-async function openFile(file) {
+const openFile = ({ file }) => (file.type.startsWith("image/") ? openPhotograph(file) : openVideo(file));
+
+async function openPhotograph(file) {
+  const picture = await readPicture(file, MAX_SIDE_PX).catch(({ message }) => {
+    throw new VivaceError("picture_unreadable", message);
+  });
+  const size = evenSize(picture);
+  return fromDrawing(size, (ctx) => ctx.drawImage(picture, 0, 0, ...size));
+}
+
+async function openVideo(file) {
   const video = document.createElement("video");
   const url = URL.createObjectURL(file);
-  Object.assign(video, { src: url, muted: true, loop: true, playsInline: true });
-  await new Promise((resolve, reject) => {
-    video.onloadeddata = resolve;
-    video.onerror = () => reject(new VivaceError("file_unreadable", `This browser cannot play ${file.name}.`));
-  });
-  await video.play();
-  const scale = Math.min(1, MAX_SIDE_PX / Math.max(video.videoWidth, video.videoHeight));
-  const size = [video.videoWidth, video.videoHeight].map((side) => 2 * Math.round((side * scale) / 2));
+  const free = () => {
+    video.pause();
+    video.removeAttribute("src");
+    URL.revokeObjectURL(url);
+  };
+  Object.assign(video, { src: url, muted: true, playsInline: true });
+  try {
+    await new Promise((resolve, reject) => {
+      video.onloadeddata = resolve;
+      video.onerror = reject;
+    });
+    if (!video.videoWidth) throw new Error("sound alone");
+    await video.play();
+  } catch {
+    free();
+    throw new VivaceError("file_unreadable", T.noSuchVideo(file.name));
+  }
+  video.onerror = null;
+  const size = evenSize({ width: video.videoWidth, height: video.videoHeight });
   const source = fromDrawing(size, (ctx) => ctx.drawImage(video, 0, 0, ...size));
-  return { ...source, stop: () => { source.stop(); video.pause(); video.removeAttribute("src"); URL.revokeObjectURL(url); } };
+  return {
+    ...source, video,
+    whenEnded: (listener) => video.addEventListener("error", listener),
+    stop: () => { source.stop(); free(); },
+  };
+}
+
+// Codecs of video want even sides.
+function evenSize({ width, height }) {
+  const scale = Math.min(1, MAX_SIDE_PX / Math.max(width, height));
+  return [width, height].map((side) => Math.max(2, 2 * Math.round((side * scale) / 2)));
 }
 
 function openScene() {

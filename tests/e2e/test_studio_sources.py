@@ -1,0 +1,246 @@
+"""The studio's sources: files that are paused and sought, cameras that flip and go away, and what cannot be opened."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from e2e.browsers import CHROMIUM
+from e2e.helpers import write_scene
+from e2e.studio import Serving, Studio
+
+pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+pytest.importorskip("aiortc", reason="needs the serve extra")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
+
+CAMERAS = """
+// Two cameras as a phone has them: one picture is red, the other blue, and only one camera gives pictures at a time.
+window.cameras = { open: null, plugged: ["front", "back"], blocked: false };
+const COLOURS = { front: "#c00000", back: "#0000c0" };
+navigator.mediaDevices.enumerateDevices = async () =>
+  cameras.plugged.map((deviceId) => ({ kind: "videoinput", deviceId, label: deviceId }));
+navigator.mediaDevices.getUserMedia = async ({ video: { deviceId, facingMode } }) => {
+  if (cameras.blocked) throw new DOMException("no", "NotAllowedError");
+  const facing = { user: "front", environment: "back" }[facingMode?.exact];
+  const name = deviceId?.exact ?? facing ?? cameras.plugged[0];
+  if (!cameras.plugged.length) throw new DOMException("no", "NotFoundError");
+  if (!cameras.plugged.includes(name)) throw new DOMException("no", "OverconstrainedError");
+  if (cameras.open?.readyState === "live") throw new DOMException("no", "NotReadableError");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [320, 180];
+  const ctx = canvas.getContext("2d");
+  setInterval(() => { ctx.fillStyle = COLOURS[name]; ctx.fillRect(0, 0, 320, 180); }, 40);
+  const stream = canvas.captureStream(25);
+  [cameras.open] = stream.getVideoTracks();
+  const facingModes = { front: "user", back: "environment" };
+  cameras.open.getSettings = () => ({ width: 320, height: 180, deviceId: name, facingMode: facingModes[name] });
+  return stream;
+};
+cameras.plug = (names) => {
+  cameras.plugged = names;
+  const { deviceId } = cameras.open.getSettings();
+  if (!names.includes(deviceId) && cameras.open.readyState === "live") {
+    cameras.open.stop();
+    cameras.open.dispatchEvent(new Event("ended"));
+  }
+  navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+};
+"""
+
+DROP = """([name, type, data]) => {
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], name, { type }));
+  for (const event of ["dragenter", "dragover", "drop"]) {
+    document.getElementById("stage").dispatchEvent(
+      new DragEvent(event, { dataTransfer: dropped, bubbles: true, cancelable: true }));
+  }
+}"""
+
+IS_RED, IS_BLUE, IS_GREEN = "r > 100 && b < 60", "b > 100 && r < 60", "g > 100 && r < 60 && b < 60"
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a server whose first model takes pictures to go by, and whose second takes none."""
+    program = str(Path(__file__).with_name("steered_server.py"))
+    serving = Serving(tmp_path_factory.mktemp("steered"), slots=2, program=program)
+    serving.start()
+    serving.wait()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="module")
+def page_with_cameras(steered: Serving, browser: Any) -> Iterator[Studio]:
+    """Return a page with two cameras, live from the demo with no prompt."""
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.context.add_init_script(CAMERAS)
+        studio.open("")
+        studio.page.click("#tiles button:last-child")
+        studio.wait_state("live")
+        studio.page.evaluate("studio.stage.stillMs = 1e6")  # the tools stay, however slow the machine is
+        yield studio
+
+
+@pytest.fixture
+def studio(page_with_cameras: Studio) -> Iterator[Studio]:
+    """Return that page, showing the demo; it has to end with the session it has now."""
+    page_with_cameras.page.evaluate(
+        "cameras.blocked = false; cameras.plugged = ['front', 'back']; toasts.textContent = ''"
+    )
+    page_with_cameras.page.click("#sources [data-kind=scene]")
+    page_with_cameras.wait_until("studio.source.kind === 'scene'")
+    before = page_with_cameras.session_id()
+    yield page_with_cameras
+    assert page_with_cameras.session_id() == before
+    assert page_with_cameras.errors == []
+
+
+def wait_source(studio: Studio, condition: str) -> None:
+    """Wait until the source's mean colour fulfils a condition on r, g and b."""
+    studio.wait_until(f"(() => {{ const [r, g, b] = colourOf('before', [0, 0, 1, 1]) ?? []; return {condition}; }})()")
+
+
+def toast(studio: Studio) -> str:
+    """Return the last thing said over the picture, once there is one, and take it away."""
+    studio.page.wait_for_selector(".toast")
+    take = "() => { const { innerText } = toasts.lastChild; toasts.textContent = ''; return innerText; }"
+    return str(studio.page.evaluate(take))
+
+
+def picture(rgb: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> str:
+    """Return a picture of one colour as a PNG, base64."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((size[1], size[0], 3), rgb, np.uint8)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_a_source_that_cannot_be_opened_costs_nothing(studio: Studio, tmp_path: Path) -> None:
+    page = studio.page
+    page.evaluate("cameras.blocked = true")
+    page.click("#sources [data-kind=camera]")
+    assert "The camera is blocked" in toast(studio)
+    cancelled = "async () => { throw new DOMException('no', 'NotAllowedError'); }"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getDisplayMedia = {cancelled}; }}")
+    page.click("#sources [data-kind=screen]")
+    assert "Nothing was shared" in toast(studio)
+    for name, said in (("boat.mp4", "“boat.mp4” has no picture"), ("cat.jpg", "“cat.jpg” is no picture")):
+        (tmp_path / name).write_bytes(b"neither the one nor the other")
+        page.set_input_files("#file", tmp_path / name)
+        assert said in toast(studio)
+    assert page.get_attribute("#sources [data-kind=scene]", "aria-checked") == "true"
+    assert page.evaluate("studio.source.kind") == "scene"
+    studio.wait_state("live")
+
+
+def test_a_video_file_is_paused_sought_and_looped_by_pointer_and_by_key(studio: Studio, tmp_path: Path) -> None:
+    write_scene(tmp_path / "boat.mp4", 200)
+    page = studio.page
+    page.set_input_files("#file", tmp_path / "boat.mp4")
+    page.wait_for_selector("#player", state="visible")
+    length = page.evaluate("studio.source.video.duration")
+    page.click("#play")
+    at = page.evaluate("studio.source.video.currentTime")
+    assert page.get_attribute("#play", "aria-label") == "Play"
+    assert page.evaluate("studio.source.video.paused")
+    page.locator("#seek").fill("6")
+    studio.wait_until("!studio.source.video.seeking && studio.source.video.currentTime === 6")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    studio.wait_until("studio.source.video.currentTime === 1")
+    assert page.inner_text("#played") == f"0:01 / 0:{int(length):02}"
+    for _ in range(2):
+        page.keyboard.press("l")
+    studio.wait_until("studio.source.video.currentTime === studio.source.video.duration")
+    page.click("#loop")
+    assert page.get_attribute("#loop", "aria-pressed") == "false"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("k")  # at the end, without a loop, it begins again
+    studio.wait_until("!studio.source.video.paused && studio.source.video.currentTime < 3")
+    page.keyboard.press("k")
+    assert page.evaluate("studio.source.video.paused")
+    assert at < length
+    page.click("#sources [data-kind=scene]")
+    page.wait_for_selector("#player", state="hidden")
+    studio.wait_state("live")
+
+
+def test_cameras_flip_and_one_that_is_taken_leaves_the_other(studio: Studio) -> None:
+    page = studio.page
+    assert page.locator("#flip").is_hidden()
+    page.click("#sources [data-kind=camera]")
+    wait_source(studio, IS_RED)
+    studio.press_tool("#flip")
+    wait_source(studio, IS_BLUE)
+    assert page.get_attribute("#mirror", "aria-pressed") == "false", "what a camera sees ahead is no mirror's"
+    page.keyboard.press("c")
+    wait_source(studio, IS_RED)
+    page.evaluate("cameras.plugged = ['front']")
+    studio.press_tool("#flip")
+    assert "No camera found" in toast(studio)
+    wait_source(studio, IS_RED)
+    studio.wait_until("studio.source?.stream.active && studio.source.facing === 'user'")
+    studio.wait_state("live")
+
+
+def test_a_camera_that_is_unplugged_goes_on_when_it_is_back_and_a_revoked_one_says_so(studio: Studio) -> None:
+    page = studio.page
+    page.click("#sources [data-kind=camera]")
+    wait_source(studio, IS_RED)
+    page.evaluate("cameras.plug(['back'])")
+    studio.wait_state("problem")
+    assert page.inner_text("#card-title") == "The camera has gone"
+    assert page.evaluate("studio.source") is None, "the other camera is not turned on unasked"
+    page.evaluate("cameras.plug(['front', 'back'])")
+    studio.wait_state("live")
+    wait_source(studio, IS_RED)
+
+    page.evaluate("cameras.plug([])")
+    studio.wait_state("problem")
+    page.evaluate("cameras.blocked = true")
+    page.click("#card-actions button:first-child")
+    page.wait_for_selector("#card-title:text-is('The camera is blocked')")
+    page.click("#sources [data-kind=scene]")
+    studio.wait_state("live")
+
+
+def test_what_is_dropped_is_repainted_or_gone_by_where_the_model_can(studio: Studio) -> None:
+    page = studio.page
+    page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+    page.wait_for_selector("#picture-dialog[open]")
+    assert page.locator("#picture-areas button").all_inner_texts() == ["Use it as: Look"], "a mask is nothing to go by"
+    page.keyboard.press("Escape")
+    assert page.evaluate("studio.source.kind") == "scene"
+    page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+    page.click("#picture-areas button")
+    studio.wait_until("studio.session.controls.options?.look")
+    assert page.evaluate("studio.source.kind") == "scene"
+    page.evaluate(DROP, ["blue.png", "image/png", picture((0, 0, 160), (2560, 1280))])
+    page.click("#picture-dialog .primary")
+    wait_source(studio, IS_BLUE)
+    assert page.evaluate("studio.source.size") == [1280, 640]
+    page.evaluate(DROP, ["note.txt", "text/plain", base64.b64encode(b"no picture").decode()])
+    assert "“note.txt” has no picture" in toast(studio)
+    studio.wait_state("live")
+
+
+def test_a_dropped_picture_is_repainted_at_once_where_the_model_goes_by_none(steered: Serving, browser: Any) -> None:
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.open("")
+        studio.page.select_option("#model", "mini", force=True)
+        studio.page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+        studio.wait_state("live")
+        studio.wait_colour(IS_GREEN)
+        assert studio.errors == []
