@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
@@ -22,9 +23,9 @@ PUBLISHER = Path(__file__).parent / "whip_publisher.py"
 FRAMES = 75
 
 
-def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate on the curve everybody knows; some builds of FFmpeg make theirs on one that nobody takes."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def write_certificate(folder: Path, kind: str) -> tuple[Path, Path]:
+    """Write a certificate, RSA as GStreamer 1.22's or on the curve everybody knows; GnuTLS has one that nobody takes."""
+    key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
     now = datetime.now(UTC)
     certificate = (
@@ -50,8 +51,9 @@ async def painted(server: LiveServer, process: subprocess.Popen[str]) -> Rgb | N
     return None
 
 
-def test_ffmpeg_publishes_by_whip(tmp_path: Path) -> None:
-    certificate, key = write_certificate(tmp_path)
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_ffmpeg_publishes_by_whip(kind: str, tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path, kind)
     settings = settings_for(size=(128, 96))
     with live_server(settings, peers=make_peer_factory(settings)) as server:
         command = [sys.executable, PUBLISHER, f"{server.url}/whip?prompt=red", certificate, key, str(FRAMES)]

@@ -14,10 +14,11 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rate import RemoteBitrateEstimator
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCCertificate, RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import HeaderExtensionsMap
+from OpenSSL import SSL
 
 from vivace.rtc import seams
 from vivace.rtc.connection import open_connection
@@ -51,9 +52,29 @@ def test_every_private_name_is_there() -> None:
         parameters = inspect.signature(getattr(ice, seams._GET_CANDIDATES)).parameters
         assert list(parameters) == ["component", "addresses", "timeout"]
         transceiver = connection.getTransceivers()[0]
+        certificates = getattr(connection, seams._CERTIFICATES)
+        assert list(inspect.signature(getattr(certificates[0], seams._MAKE_CONTEXT)).parameters) == ["srtp_profiles"]
         assert transceiver._codecs == []
         assert transceiver._offerDirection is None
         assert transceiver._headerExtensions == []
+        await connection.close()
+
+    asyncio.run(scene())
+
+
+def test_ciphers_are_forward_secret_and_hold_aiortcs_own() -> None:
+    async def scene() -> None:
+        def ciphers(certificate: RTCCertificate) -> list[str]:
+            named = SSL.Connection(certificate._create_ssl_context(SRTP_PROFILES)).get_cipher_list()
+            return [name for name in named if not name.startswith("TLS_")]  # of TLS 1.3, which DTLS does not speak here
+
+        connection = open_connection([])
+        ours = ciphers(getattr(connection, seams._CERTIFICATES)[0])
+        as_it_comes = ciphers(RTCCertificate.generateCertificate())
+        assert ours[: len(as_it_comes)] == as_it_comes
+        added = ours[len(as_it_comes) :]
+        assert added
+        assert all(re.fullmatch(r"ECDHE-RSA-(AES(128|256)-GCM-SHA(256|384)|CHACHA20-POLY1305)", name) for name in added)
         await connection.close()
 
     asyncio.run(scene())

@@ -28,6 +28,7 @@ from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.line import LineState
 from vivace.rtc.seams import (
+    accept_rsa,
     agree_on_transport_cc,
     agreed_codecs,
     codec_name,
@@ -59,7 +60,11 @@ MAX_BEYOND_WINDOW = 128 * 1024
 def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
     """Return a new connection; without servers it finds its way on the local network only."""
     refuse_malformed_stun()
-    return RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+    connection = RTCPeerConnection(
+        RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+    )
+    accept_rsa(connection)
+    return connection
 
 
 async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aioice import stun
-from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
@@ -41,10 +41,19 @@ _CONNECTION = "_connection"
 _GET_CANDIDATES = "get_component_candidates"
 _QUERY_CONSENT = "query_consent"
 _PARSE = "parse_message"
+_CERTIFICATES = "_RTCPeerConnection__certificates"
+_MAKE_CONTEXT = "_create_ssl_context"
 
 
 MAX_REPORTED = 16
 """Sources in one report; 31 is what the packet can hold."""
+
+
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384"
+)
+"""aiortc's, and for RSA what is authenticated and forward secret as well."""
 
 
 class PacketBuffer(Protocol):
@@ -290,6 +299,22 @@ async def gathering_ended(ice_transport: Any) -> None:
     """Wait until aioice knows all sockets that it has opened, so that closing the connection closes them."""
     if tasks := _gathering.get(getattr(ice_transport, _CONNECTION)):
         await asyncio.wait(tasks)
+
+
+def accept_rsa(connection: RTCPeerConnection) -> None:
+    """Connect to peers with an RSA certificate too, such as that of GStreamer 1.22; before any description is taken.
+
+    aiortc speaks ECDSA ciphers only. Who the other side is, the fingerprint in its description says for either kind.
+    """
+    for certificate in getattr(connection, _CERTIFICATES):
+        make = getattr(certificate, _MAKE_CONTEXT)
+
+        def with_rsa(srtp_profiles: Any, make: Callable[..., Any] = make) -> Any:
+            context = make(srtp_profiles)
+            context.set_cipher_list(CIPHERS.encode())
+            return context
+
+        _replace(certificate, _MAKE_CONTEXT, with_rsa)
 
 
 def end_consent(ice_transport: Any) -> None:
