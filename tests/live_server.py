@@ -18,6 +18,7 @@ from vivace.serve.main import uvicorn_config
 from vivace.serve.ports import PeerFactory
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
+from vivace.serve.tls import Tls
 
 
 @dataclass
@@ -45,13 +46,14 @@ def live_server(
     port: int = 0,
     peers: PeerFactory | None = None,
     model: FakeModel | None = None,
+    tls: Tls | None = None,
 ) -> Iterator[LiveServer]:
     """Serve until the block is left; the port may be given to come back where a server was before."""
     settings = settings or settings_for()
     manager = SessionManager(settings, load_model=lambda _: model or FakeModel(record=False))
     app = create_app(settings, manager, peer_factory=peers or FakePeers())
     with socket.create_server(("127.0.0.1", port)) as listening:
-        server = uvicorn.Server(uvicorn_config(app, settings))
+        server = uvicorn.Server(uvicorn_config(app, settings, tls))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="live-server")
         thread.start()
         try:
@@ -60,7 +62,8 @@ def live_server(
                 time.sleep(0.01)
             assert server.started
             wait_loaded(manager)
-            yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", manager, settings, server, thread)
+            url = f"{'http' if tls is None else 'https'}://127.0.0.1:{listening.getsockname()[1]}"
+            yield LiveServer(url, manager, settings, server, thread)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,15 +88,15 @@ def _yuv420(rgb: NDArray[np.uint8]) -> bytes:
 
 
 @contextmanager
-def browser_with_camera(folder: Path, size: tuple[int, int] = CAMERA_SIZE) -> Iterator[Any]:
-    """Give a browser whose camera is our clip, of this size."""
+def browser_with_camera(folder: Path, size: tuple[int, int] = CAMERA_SIZE, flags: Sequence[str] = ()) -> Iterator[Any]:
+    """Give a browser whose camera is our clip, of this size; `flags` of its command line beside the usual ones."""
     from playwright.sync_api import sync_playwright
 
     clip = folder / "meadow.y4m"
     write_camera_clip(clip, size)
-    flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
+    every = [*FLAGS, f"--use-file-for-fake-video-capture={clip}", *flags]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=every)
         yield chromium
         chromium.close()
 

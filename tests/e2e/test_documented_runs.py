@@ -66,6 +66,7 @@ SLOW = {
     "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",
     "vivace serve --recordings FOLDER": "serve --port 0 --recordings recordings",
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
+    "vivace serve --host 0.0.0.0 --tls-self-signed": "serve --port 0 --host 0.0.0.0 --tls-self-signed",
     "vivace bench speed": AGAINST,
     "vivace bench speed --model mini": AGAINST,
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
@@ -176,8 +177,9 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(drawer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with all of that, and the secret of a server."""
+    """A working directory with all of that, and the secret of a server, which keeps its certificate there too."""
     shutil.copytree(drawer, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", "s" * 43)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -219,5 +221,5 @@ def serve_and_stop(command: list[str]) -> subprocess.CompletedProcess[str]:
         said = server.stdout.readline()
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=60)
-    assert "Vivace is at http://" in said, err
+    assert said.startswith("Vivace is at http"), err
     return subprocess.CompletedProcess(command, server.returncode, said + out, err)

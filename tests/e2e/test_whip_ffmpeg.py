@@ -24,7 +24,7 @@ FRAMES = 75
 
 
 def write_certificate(folder: Path, kind: str) -> tuple[Path, Path]:
-    """Write a certificate, RSA as GStreamer 1.22's or on the curve everybody knows; GnuTLS has one that nobody takes."""
+    """Write a certificate, RSA as GStreamer 1.22's or on the curve everybody knows; GnuTLS's is on another."""
     key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
     now = datetime.now(UTC)

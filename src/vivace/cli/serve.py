@@ -59,6 +59,13 @@ class ServeFlags:
     """Where to listen: 127.0.0.1, only this machine, if not given. Anything else needs VIVACE_SERVE_TOKEN_SECRET."""
     port: Annotated[int | None, Parameter(group=ADDRESS, converter=whole)] = None
     """8787 if not given; 0 takes a free one."""
+    tls_cert: Annotated[Path | None, Parameter(group=ADDRESS)] = None
+    """PEM file of a certificate with its chain: HTTPS in place of HTTP, without which browsers give other machines no
+    camera."""
+    tls_key: Annotated[Path | None, Parameter(group=ADDRESS)] = None
+    """PEM file of its private key, where that is not in the same file."""
+    tls_self_signed: Annotated[bool | None, Parameter(group=ADDRESS, negative=())] = None
+    """HTTPS with a certificate made for this machine's names and addresses, which browsers warn of once."""
     allow_origin: Annotated[list[str] | None, Parameter(group=ADDRESS, negative=())] = None
     """A page of another origin that may use the server, such as `https://stage.example`; once for each."""
     model: Annotated[list[str] | None, Parameter(group=WORK, negative=())] = None
@@ -143,6 +150,9 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
     given: dict[str, Any] = {
         "host": flags.host,
         "port": flags.port,
+        "tls_cert": flags.tls_cert,
+        "tls_key": flags.tls_key,
+        "tls_self_signed": flags.tls_self_signed,
         "allowed_origins": flags.allow_origin,
         "models": flags.model,
         "size": None if flags.size is None else parse_size(flags.size),

@@ -209,11 +209,11 @@ class ClientSession:
     async def _dial(self) -> ClientConnection:
         url = self.client.websocket_url(self.info.control_url)
         headers = {**self.client.authorization, "X-Session-Secret": self.info.secret}
-        limit = self.info.limits.max_body_bytes
+        how: dict[str, Any] = {"max_size": self.info.limits.max_body_bytes, "proxy": None, "logger": _wire_log}
+        if self.client.tls is not None:
+            how["ssl"] = self.client.tls
         try:
-            return await connect_websocket(
-                url, additional_headers=headers, max_size=limit, proxy=None, logger=_wire_log
-            )
+            return await connect_websocket(url, additional_headers=headers, **how)
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise ServerUnreachableError(
                 f"the control channel of {self.client.url} cannot be opened ({error})", code="unreachable"

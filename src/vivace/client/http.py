@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,9 +26,13 @@ TIMEOUT_S = 30.0
 class Client:
     """One server, seen from outside. Made by `connect`."""
 
-    def __init__(self, url: str, http: httpx2.AsyncClient, authorization: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, http: httpx2.AsyncClient, authorization: Mapping[str, str], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.url = url
         """Without user and password."""
+        self.tls = tls
+        """Which servers are trusted over HTTPS; None: those that the usual authorities vouch for."""
         self.authorization = authorization
         """The header of every request that says who asks; empty where nobody needs to know."""
         self._http = http
@@ -128,13 +133,17 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Client]:
+async def connect(
+    url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Client]:
     """Talk to the server at `http(s)://host:port`.
 
     Args:
         url: where it listens; a user and password in it are for a proxy in front of the server.
         token: from `vivace serve token`; a server that listens on loopback needs none.
         timeout_s: for any answer, and for a session of a server that is only starting.
+        tls: which servers are trusted over HTTPS; for one with a certificate of its own,
+            `ssl.create_default_context(cafile=…)` with the file that it names at start.
 
     Raises:
         UsageError: not such an address, or a token besides a user and password.
@@ -148,8 +157,9 @@ async def connect(url: str, *, token: str | None = None, timeout_s: float = TIME
     url = urlunsplit(parts._replace(netloc=host))  # without what must not get into the log of an HTTP library
     who = f"Bearer {token}" if token is not None else f"Basic {b64encode(unquote(user).encode()).decode()}"
     headers = {"Authorization": who} if user or token is not None else {}
-    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False) as http:
-        yield Client(url, http, headers)
+    how = {"base_url": url, "headers": headers, "timeout": timeout_s, "verify": True if tls is None else tls}
+    async with httpx2.AsyncClient(**how, trust_env=False) as http:
+        yield Client(url, http, headers, tls)
 
 
 def _refusal(answer: httpx2.Response) -> ServerError:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from aioice import stun
+from aioice import ice, stun
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -293,6 +293,11 @@ def gather_loopback_too(ice_transport: Any) -> None:
         return await asyncio.shield(task)
 
     setattr(connection, _GET_CANDIDATES, with_loopback)
+
+
+def host_addresses(*, ipv6: bool) -> list[str]:
+    """Return this machine's addresses of one family, those that ICE offers to others."""
+    return list(ice.get_host_addresses(use_ipv4=not ipv6, use_ipv6=ipv6))
 
 
 async def gathering_ended(ice_transport: Any) -> None:

@@ -18,11 +18,12 @@ from vivace.models.base import StreamModel
 from vivace.models.catalog import describe
 from vivace.redaction import redact
 from vivace.serve.app import create_app
-from vivace.serve.auth import check_listening
+from vivace.serve.auth import check_listening, is_loopback
 from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
+from vivace.serve.tls import Tls, open_tls, reachable_hosts
 from vivace.stream.finish import Finisher
 
 _log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def serve(
         finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
 
     Raises:
-        UsageError: it may not or cannot listen where it should, or a profile is no profile.
+        UsageError: it may not or cannot listen where it should, its certificate cannot be used, or a profile is none.
         UnknownModelError: no model of a name that is to be served; told before anything listens.
         DeviceError: the default model cannot be loaded.
     """
@@ -118,26 +119,29 @@ def serve(
         for profile in settings.offered.values():
             describe(profile)
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
+        tls = open_tls(settings)
         manager = SessionManager(settings, load_model, finishers=finishers)
         peer_factory = make_peer_factory(settings)
         app = create_app(settings, manager, peer_factory=peer_factory)
         beside: list[asyncio.Task[None]] = []
 
         def when_started() -> None:
-            _say_where(settings, listening.getsockname()[1])
+            print(_where(settings, listening.getsockname()[1], tls), flush=True)
             beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
 
-        server = DrainingServer(uvicorn_config(app, settings), manager, when_started)
+        server = DrainingServer(uvicorn_config(app, settings, tls), manager, when_started)
         server.run(sockets=[listening])
     if manager.load_error is not None:
         raise manager.load_error
     return 0
 
 
-def uvicorn_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+def uvicorn_config(app: FastAPI, settings: ServeSettings, tls: Tls | None = None) -> uvicorn.Config:
     """Return how connections are served."""
     return uvicorn.Config(
         app,
+        ssl_certfile=None if tls is None else tls.certificate_path,
+        ssl_keyfile=None if tls is None else tls.key_path,
         http=patient_protocol(settings.request_s),
         ws=PatientWebSocket,
         ws_max_size=settings.max_body_bytes,
@@ -186,8 +190,21 @@ def _logging_to_stderr(level: str) -> Iterator[None]:
             logger.setLevel(value)
 
 
-def _say_where(settings: ServeSettings, port: int) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"Vivace is at http://{host}:{port}  (Ctrl-C ends it)\nLoading {settings.default_model}...", flush=True)
+def _where(settings: ServeSettings, port: int, tls: Tls | None) -> str:
+    """Return what is said at start: where the server is, and what a browser will say to that."""
+    hosts = [f"[{host}]" if ":" in host else host for host in reachable_hosts(settings.host)]
+    first, *others = (f"{'http' if tls is None else 'https'}://{host}:{port}" for host in hosts)
+    lines = [f"Vivace is at {first}  (Ctrl-C ends it)", *(f"          or {other}" for other in others)]
+    if tls is not None and tls.self_made:
+        lines += [
+            "Its certificate is self-signed: a browser warns once, and goes on when told to (Advanced, Proceed). It is",
+            "the right one if the browser shows this SHA-256 fingerprint of it:",
+            f"  {tls.fingerprint}",
+            f"It lies with its key in {tls.certificate_path}, valid until {tls.leaf.not_valid_after_utc:%Y-%m-%d}.",
+        ]
+    elif tls is None and not is_loopback(settings.host):
+        lines += ["Over http, browsers give a page no camera but on this machine: --tls-self-signed makes it https."]
+    lines += [f"Loading {settings.default_model}..."]
     if settings.token_secret is not None:
-        print("Clients need a token: vivace serve token --scope publish --expires 1h", flush=True)
+        lines += ["Clients need a token: vivace serve token --scope publish --expires 1h"]
+    return "\n".join(lines)

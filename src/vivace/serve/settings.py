@@ -114,6 +114,12 @@ class ServeSettings(BaseSettings):
     # Where it listens
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    tls_cert: Path | None = None
+    """PEM file of the certificate, with its chain, that HTTPS is spoken with."""
+    tls_key: Path | None = None
+    """PEM file of its private key; None: the certificate's file holds it."""
+    tls_self_signed: bool = False
+    """Speak HTTPS with a certificate that is made for this machine's names and addresses, and kept."""
     allowed_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split)] = Field(
         default_factory=list, examples=["https://stage.example,https://other.example:8443"]
     )
