@@ -41,19 +41,19 @@ OptionValue = Annotated[
 
 
 class Controls(Table):
-    """What a user steers. In an update, what is left out stays as it is."""
+    """What a user steers. In an update, what is left out stays as it is; null is a control's default."""
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
-    """Text; an empty text shows the source untouched."""
+    """Text; an empty text, or null, shows the source untouched."""
     strength: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
     """Up to 2^53 - 1, which is what JavaScript counts to exactly."""
     crossfade_s: Annotated[float, Field(ge=0, le=60)] | None = None
     denoising_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     mask: Annotated[str, Field(max_length=MAX_PICTURE_CHARS)] | None = None
-    """A picture as a `data:image/png;base64,…` address: white may change, black stays the source. Empty text: none."""
+    """A picture as a `data:image/png;base64,…` address: white may change, black stays. Empty text, or null: none."""
     size: Annotated[tuple[int, int], Field()] | None = None
-    """Output `(width, height)`, px."""
+    """Output `(width, height)`, px; null: the source's shape."""
     options: Annotated[dict[OptionName, OptionValue], Field(max_length=MAX_OPTIONS)] | None = None
     """Controls of the model's own by name, merged into those set before: numbers, true and false, text, pictures as
     PNG, JPEG or WebP in a `data:` address; null is a control's default, as an empty text is for a picture."""

@@ -73,6 +73,10 @@ def test_controls_of_the_models_own_are_set_at_the_opening_and_later() -> None:
                 controls = server.manager.get(session.id)._board.controls
                 assert controls.options["depth_every"] == 2.0
                 assert controls.options["negative_prompt"].text == "green"
+                await session.update(strength=0.25, seed=4)
+                assert (await session.update(strength=None)).applied == ["strength"]
+                controls = server.manager.get(session.id)._board.controls
+                assert (controls.strength, controls.seed) == (1.0, 4)
                 ack = await session.update(options={"depth_every": None, "negative_prompt": ""})
                 assert ack.applied == ["options"]
                 controls = server.manager.get(session.id)._board.controls

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
 from fakes import SIZE, FakeClock, FakeModel
@@ -23,6 +27,7 @@ from vivace.errors import (
     StepError,
     VivaceError,
 )
+from vivace.messages import Controls
 from vivace.serve.auth import make_secret
 from vivace.serve.control import FLOOD_S, ControlLimits, Conversation, Rate
 from vivace.serve.recording import RecordingStore
@@ -90,6 +95,28 @@ def test_an_update_is_acknowledged_and_its_first_frame_announced(server: Running
                 break
         else:
             pytest.fail("no frame came out")
+
+
+def test_null_is_the_default_of_every_control_and_what_is_left_out_stays(server: Running) -> None:
+    session = server.open(controls={"strength": 0.5, "denoising_steps": None})
+    live = server.manager.get(session["id"])
+    fresh = server.manager.get(server.open()["id"])
+    picture = io.BytesIO()
+    Image.new("L", (4, 4)).save(picture, "PNG")
+    mask = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    steered = {"prompt": "red", "seed": 7, "crossfade_s": 2, "mask": mask, "size": [64, 32]}
+    with channel(server, session) as control:
+        control.hear("live")
+        for controls in (steered, {"crossfade_s": None}, dict.fromkeys(Controls.model_fields)):
+            control.say(type="update", id="1", controls=controls)
+            ack = control.hear("ack")
+            assert ack["accepted"], ack
+            assert set(ack["applied"]) == set(controls)
+            if controls == {"crossfade_s": None}:
+                assert (live._board.controls.strength, live._board.controls.seed) == (0.5, 7)
+    for field in fields(live._board.controls):
+        ours, theirs = (getattr(each._board.controls, field.name) for each in (live, fresh))
+        assert ours == theirs, field.name
 
 
 def test_what_the_model_cannot_do_is_refused_with_the_reason(server: Running) -> None:

@@ -20,6 +20,7 @@ from vivace.serve.settings import ServeSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "serve.md"
 PROGRAM = Path(__file__).parent / "drained_server.py"
+LOADING = Path(__file__).parent / "loading_server.py"
 
 
 def test_a_port_that_is_taken_is_told_with_the_remedy() -> None:
@@ -81,6 +82,14 @@ def test_signals_end_sessions_tell_clients_and_close_recordings(
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.split() == ["live", "refused:draining", "ended:drain", "frames:ok", "stopped"], done.stderr
+
+
+@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM"])
+def test_a_server_told_to_stop_while_its_model_is_loaded_does_not_wait_for_it(sign: str) -> None:
+    done = subprocess.run([sys.executable, LOADING, sign], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Vivace is at" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_the_docs_name_every_setting() -> None:

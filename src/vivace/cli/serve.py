@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,8 +94,15 @@ def serve_app(settings: Settings) -> App:
     def serve(*, flags: ServeFlags | None = None) -> int:
         _need_serve_extra()
         from vivace.serve.main import serve as run
+        from vivace.serve.session_manager import LOADING_THREAD
 
-        return run(serve_settings(flags or ServeFlags(), settings))
+        code = run(serve_settings(flags or ServeFlags(), settings))
+        if any(thread.name.startswith(LOADING_THREAD) for thread in threading.enumerate()):
+            # A model that is half loaded cannot be given up, and the end of a process must not free what its libraries
+            # are using. Nothing of ours is open any more.
+            sys.stdout.flush()
+            os._exit(code)
+        return code
 
     @app.command(help_epilogue="")
     def token(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from vivace.errors import MediaError, describe_invalid
-from vivace.messages import Limits, Notice, Reply, ServerMessage
+from vivace.messages import ClientMessage, Limits, Notice, Reply, ServerMessage
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,11 @@ class SessionInfo(Reply):
     limits: Limits
     notices: tuple[Notice, ...] = ()
     """What was asked for and left out."""
+
+
+def write_message(message: ClientMessage) -> str:
+    """Return a message as JSON. What was not given is left out: None, as null, is a value like any other."""
+    return json.dumps({"type": message.type, **message.model_dump(mode="json", exclude_unset=True)})
 
 
 def read_message(text: str | bytes) -> ServerMessage | None:

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo, read_message
+from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo, read_message, write_message
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError, describe_invalid
 from vivace.messages import (
     Ack,
@@ -97,7 +97,7 @@ class ClientSession:
 
         Args:
             controls: what to change, or
-            changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `options`, …
+            changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `options`, …; None is a control's default.
 
         Raises:
             UnknownPromptError: a prompt that the model does not know, with the nearest styles; nothing was changed.
@@ -302,7 +302,7 @@ class ClientSession:
     async def _send(self, message: ClientMessage) -> None:
         assert self._socket is not None, "connect() first"
         try:
-            await self._socket.send(message.model_dump_json(exclude_unset=False, exclude_none=True))
+            await self._socket.send(write_message(message))
         except ConnectionClosed as error:
             raise ServerUnreachableError("the control channel was lost; ask again", code="lost") from error
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender
 
-from vivace.client.api import read_message
+from vivace.client.api import read_message, write_message
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.media.frame import Rgb, check_rgb
 from vivace.media.mailbox import AsyncLatest
@@ -278,7 +278,7 @@ class RtcSession:
         """
         if self._channel is None or self._channel.readyState != "open":
             raise SessionClosedError("the control channel is not open; connect with publish=True first")
-        self._channel.send(message.model_dump_json())
+        self._channel.send(write_message(message))
 
     async def events(self) -> AsyncIterator[ServerMessage]:
         """Yield what the server says over the control channel until the connection ends. For one consumer."""

@@ -60,7 +60,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
             yield
         finally:
             sweeper.cancel()
-            # A model that is half loaded cannot be freed. What it failed with is the manager's `load_error`.
+            loading.cancel()  # nobody would ever see the model; what it failed with is the manager's `load_error`
             await asyncio.gather(sweeper, loading, return_exceptions=True)
             await server.peers.close_all()
             await manager.stop()

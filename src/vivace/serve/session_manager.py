@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.5
 """Twice a second: statistics, and who is overdue."""
 LOADING_RETRY_S = 2.0
+LOADING_THREAD = "vivace-loading"
 OPENERS = 2
 """Threads that open models for sessions: compiling for one size must not keep another waiting."""
 DRAIN_LOOK_S = 0.1
@@ -127,18 +128,23 @@ class SessionManager:
     async def start(self) -> None:
         """Load and measure the default model, and begin housekeeping.
 
+        A model that is half loaded cannot be given up: where this is cancelled, its thread `LOADING_THREAD` goes on.
+
         Raises:
             UnknownModelError: no such profile.
             DeviceError: this machine cannot run it.
         """
         self._tell_loading(0)
+        pool = ThreadPoolExecutor(1, thread_name_prefix=LOADING_THREAD)  # the loop's own is waited for when it ends
         try:
-            await asyncio.to_thread(self._served_model, self.settings.default_model)
+            loading = asyncio.get_running_loop().run_in_executor(pool, self._served_model, self.settings.default_model)
+            await loading
         except Exception as error:
             self.load_error = error
             raise
         finally:
             self.loading = None
+            pool.shutdown(wait=False)
         self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
 
     def check_loaded(self) -> None:

@@ -127,22 +127,24 @@ class SessionSteering:
 
 
 def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dict[str, Any]:
-    """Return the controls of a message by the names the stream knows, pictures decoded; what was left out is missing.
+    """Return the controls of a message by the names the stream knows, pictures decoded.
+
+    What was left out is missing, and None, which is null in the message, is the default.
 
     Raises:
         ControlError: a picture that cannot be used, or beyond `max_px` pixels.
         SharedOptionError: an option that is not for one client to set.
     """
-    given = {name: value for name in type(controls).model_fields if (value := getattr(controls, name)) is not None}
+    given = {name: getattr(controls, name) for name in controls.model_fields_set}
     if (prompt := given.get("prompt")) is not None and not prompt.strip():
         given["prompt"] = None
     if (mask := given.get("mask")) is not None:
         given["mask"] = read_sent(MASK, mask, max_px) if mask else None
-    if "options" in given:
+    if given.get("options") is not None:
         given["options"] = dict(given["options"])
-    options = given.get("options", {})
+    options = given.get("options") or {}
     for option in spec.options:
-        if option.shared and option.name in (*options, *given.get("events", ())):
+        if option.shared and option.name in (*options, *(given.get("events") or ())):
             raise SharedOptionError(
                 f"option {option.name} changes {spec.name} for everybody on this server; it is settled when the server "
                 "starts, so ask who runs it, or leave it out"
