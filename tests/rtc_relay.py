@@ -28,6 +28,8 @@ class BadLine:
         What is more waits, first come, first served; what would wait longer than `queue_s` is lost.
         """
         self.loss = loss
+        self.is_cut = False
+        """Whether nothing passes any more, whatever it is."""
         self.passed = self.lost = self.reordered = 0
         self.waits_s: dict[str, list[tuple[float, float]]] = {"client": [], "server": []}
         """When a packet came, and how long it waited, by the end that sent it."""
@@ -82,7 +84,7 @@ class BadLine:
         """Pass a packet on, or not, or late."""
         self._homes[came_on] = sender
         other = "server" if came_on == "client" else "client"
-        if other not in self._homes:
+        if other not in self._homes or self.is_cut:
             return
         if self._random.random() < self.loss and data[0] > 127:  # media; the handshake has its own tests elsewhere
             self.lost += 1

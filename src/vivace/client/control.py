@@ -209,11 +209,12 @@ class ClientSession:
     async def _dial(self) -> ClientConnection:
         url = self.client.websocket_url(self.info.control_url)
         headers = {**self.client.authorization, "X-Session-Secret": self.info.secret}
-        how: dict[str, Any] = {"max_size": self.info.limits.max_body_bytes, "proxy": None, "logger": _wire_log}
-        if self.client.tls is not None:
-            how["ssl"] = self.client.tls
+        limit = self.info.limits.max_body_bytes
+        tls = (self.client.tls or True) if url.startswith("wss:") else None
         try:
-            return await connect_websocket(url, additional_headers=headers, **how)
+            return await connect_websocket(
+                url, additional_headers=headers, max_size=limit, proxy=None, logger=_wire_log, ssl=tls
+            )
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise ServerUnreachableError(
                 f"the control channel of {self.client.url} cannot be opened ({error})", code="unreachable"

@@ -157,13 +157,9 @@ async def connect(
     url = urlunsplit(parts._replace(netloc=host))  # without what must not get into the log of an HTTP library
     who = f"Bearer {token}" if token is not None else f"Basic {b64encode(unquote(user).encode()).decode()}"
     headers = {"Authorization": who} if user or token is not None else {}
-    how: dict[str, Any] = {
-        "base_url": url,
-        "headers": headers,
-        "timeout": timeout_s,
-        "verify": True if tls is None else tls,
-    }
-    async with httpx2.AsyncClient(**how, trust_env=False) as http:
+    async with httpx2.AsyncClient(
+        base_url=url, headers=headers, timeout=timeout_s, verify=tls or True, trust_env=False
+    ) as http:
         yield Client(url, http, headers, tls)
 
 

@@ -123,7 +123,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); name another PEM file with --tls-cert, --tls-key"
+        ) from error
 
 
 def _self_signed(path: Path, names: Collection[str], now: datetime) -> Tls:

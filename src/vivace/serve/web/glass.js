@@ -12,6 +12,7 @@ const REMEMBERED = 240;
 export class GlassMeter {
   measured = false;
   ageMs = null;   // of the picture on screen when it came there, as far as is known
+  newestMs = 0;   // when that was, of the page's clock
 
   #worker = null; #left = new Map(); #screen = new Map(); #samples = []; #fresh = []; #watched = new WeakSet(); #before = null;
   #encodeMs = 0; #shown = 0; #notes = new Map(); #expected = [];
@@ -68,8 +69,9 @@ export class GlassMeter {
   watch(video) {
     if (this.#watched.has(video) || !video.requestVideoFrameCallback) return;
     this.#watched.add(video);
-    const next = (_now, frame) => {
+    const next = (nowMs, frame) => {
       this.#shown += 1;
+      this.newestMs = nowMs;
       if (frame.rtpTimestamp !== undefined) {
         remember(this.#screen, frame.rtpTimestamp, performance.timeOrigin + frame.expectedDisplayTime);
         this.#match(frame.rtpTimestamp);

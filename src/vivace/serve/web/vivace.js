@@ -14,8 +14,16 @@ import { GlassMeter } from "./glass.js";
 const ACK_TIMEOUT_MS = 10_000;
 const PING_MS = 3_000;
 const BACKOFF_MS = [300, 700, 1_500, 3_000];
+const LOOK_MS = 500;         // between two looks at the line
+const SILENCE_MS = 3_000;    // of a server that speaks twice a second; then it is asked
+const ANSWER_MS = 2_000;     // for that answer; then the line is given up
+const CUT_MS = 1_500;        // a picture's connection that is cut may come back within this
+const ATTEMPT_MS = [2_000, 4_000, 8_000];   // for an answer while a connection is made anew: a network that is gone gives no error either
+const OFFER_MS = 10_000;
+const ARRIVE_MS = 200;       // a picture that is shown so soon after a loss was on its way before
 const ICE_GATHERING_MS = 1_500;
 const MAX_PRESENTED = 64;
+const AWAY = new Set(["absent", "idle"]);
 
 /**
  * What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. Of an unknown prompt
@@ -43,13 +51,13 @@ export class Api {
     return new URL(path, this.server || import.meta.url).href;
   }
 
-  async request(method, path, body, headers = {}) {
+  async request(method, path, body, headers = {}, signal = undefined) {
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let answer;
     try {
       const keepalive = method === "DELETE";   // outlives a page that is being closed
-      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store", keepalive });
+      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store", keepalive, signal });
     } catch {
       throw new VivaceError("unreachable", "The server does not answer. Is `vivace serve` running?");
     }
@@ -61,8 +69,8 @@ export class Api {
     });
   }
 
-  async json(method, path, body, headers) {
-    return (await this.request(method, path, body, headers)).json();
+  async json(method, path, body, headers, signal) {
+    return (await this.request(method, path, body, headers, signal)).json();
   }
 
   models = async () => (await this.json("GET", "/v1/models")).models;
@@ -81,7 +89,7 @@ export async function connect({ server = "", token = null, model = null, control
  * One session: its state, its media and its controls.
  *
  * Events, each with the news in `event.detail`:
- *   state     {state, reason, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
+ *   state     {state, reason, code, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
  *   applied   the first frame made with an update has left the server
  *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
  *   stats     twice a second, from the server; `session.stats` keeps the last
@@ -97,8 +105,8 @@ export class Session extends EventTarget {
   #socket = null; #peer = null; #sender = null; #stream = null; #remote = null;
   #videos = new Set();
   #pending = new Map(); #queue = []; #inFlight = 0; #nextId = 1;
-  #timers = { ping: 0, retry: 0 }; #attempt = 0; #lostSince = 0; #resumed = false; #renewed = false;
-  #hasSlot = false; #maxPx = null; #negotiation = null;
+  #timers = { ping: 0, look: 0, retry: 0, cut: 0 }; #attempt = 0; #trying = null; #heardMs = 0; #askedMs = 0; #lostMs = 0;
+  #resumed = false; #renewed = false; #hasSlot = false; #maxPx = null; #negotiation = null; #offer = null; #ears = null;
 
   constructor(api, { model, controls, codec }) {
     super();
@@ -125,13 +133,18 @@ export class Session extends EventTarget {
 
   async open() {
     this.info = await this.#create(null);
+    this.#ears = new AbortController();
+    const { signal } = this.#ears;
+    addEventListener("online", () => this.#changed(), { signal });
+    navigator.connection?.addEventListener("change", () => this.#changed(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#changed(), { signal });
     this.#listen();
   }
 
-  async #create(resume) {
+  async #create(resume, signal) {
     // With the controls in any case: a server that does not know the session any more opens a new one with them.
     const wish = { model: this.#model ?? undefined, controls: this.#controls, resume: resume ?? undefined };
-    const info = await this.#api.json("POST", "/v1/sessions", wish);
+    const info = await this.#api.json("POST", "/v1/sessions", wish, {}, signal);
     this.#renewed = Boolean(this.info) && info.id !== this.info.id;
     for (const { control } of info.notices) delete this.#controls[control];
     return info;
@@ -148,8 +161,31 @@ export class Session extends EventTarget {
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#hear(JSON.parse(event.data));
     socket.onclose = () => socket === this.#socket && this.#lost();
-    clearInterval(this.#timers.ping);
+    this.#heardMs = performance.now();
+    this.#askedMs = 0;
     this.#timers.ping = setInterval(() => this.#ping(), PING_MS);
+    this.#timers.look = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  // A socket whose network is gone says nothing of it for minutes, and no more after a sleep. So the server is asked.
+  #look() {
+    const nowMs = performance.now();
+    if (!this.#askedMs && nowMs - this.#heardMs > SILENCE_MS) this.#askWhetherThere();
+    if (this.#askedMs && nowMs - this.#askedMs > ANSWER_MS) {
+      this.#closePeer();   // what goes over the same network is gone with it
+      this.#lost();
+    }
+  }
+
+  #askWhetherThere() {
+    this.#askedMs ||= performance.now();
+    this.#ping();
+  }
+
+  // The network or the page's sight has changed: what stood may stand no more, and what failed may work now.
+  #changed() {
+    if (this.state !== "reconnecting") this.#askWhetherThere();
+    else if (!this.#socket) this.#reconnect();
   }
 
   #say(message) {
@@ -163,6 +199,8 @@ export class Session extends EventTarget {
   }
 
   #hear(message) {
+    this.#heardMs = performance.now();
+    this.#askedMs = 0;
     switch (message.type) {
       case "waiting":
         this.#hasSlot = false;
@@ -181,6 +219,8 @@ export class Session extends EventTarget {
         this.#emit("stats", message);
         break;
       case "ended":
+        // Of a page that nobody sees, as while a phone is locked, the server hears too little. It goes on when it is seen.
+        if (document.hidden && AWAY.has(message.reason)) return this.#sleep();
         this.#close("ended", { reason: message.reason, message: message.message });
         break;
       case "error":
@@ -329,20 +369,34 @@ export class Session extends EventTarget {
     };
     peer.onconnectionstatechange = () => {
       if (peer !== this.#peer) return;
+      clearTimeout(this.#timers.cut);
       if (peer.connectionState === "connected") this.#enterLive();
-      if (peer.connectionState === "failed") this.#lost();
+      if (peer.connectionState === "failed") this.#cut();
+      if (peer.connectionState === "disconnected") {
+        this.#timers.cut = setTimeout(() => this.#cut(), CUT_MS);
+        this.#askWhetherThere();
+      }
     };
     const transceiver = peer.addTransceiver(this.#stream ?? "video", { direction: "sendrecv" });
     this.#sender = transceiver.sender;
     this.#preferCodec(transceiver);
     this.glass.sender(this.#sender);
     this.glass.listen(peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 }));
+    try {
+      await this.#describe(peer);
+    } catch (error) {
+      if (peer === this.#peer) throw error;   // else it was given up meanwhile
+    }
+  }
+
+  async #describe(peer) {
     await peer.setLocalDescription();
     await gathered(peer);
-    const answer = await this.#api.json("POST", this.info.offer_url, { type: "offer", sdp: peer.localDescription.sdp }, {
-      "X-Session-Secret": this.info.secret,
-    });
-    if (peer !== this.#peer) return;
+    const giveUp = this.#offer = new AbortController();
+    const timer = setTimeout(() => giveUp.abort(), OFFER_MS);
+    const offer = { type: "offer", sdp: peer.localDescription.sdp };
+    const answer = await this.#api.json("POST", this.info.offer_url, offer, { "X-Session-Secret": this.info.secret }, giveUp.signal)
+      .finally(() => clearTimeout(timer));
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     await this.#tuneSender();
   }
@@ -377,7 +431,6 @@ export class Session extends EventTarget {
   #enterLive() {
     if (!this.#hasSlot || this.#peer?.connectionState !== "connected") return;
     this.#attempt = 0;
-    this.#lostSince = 0;
     this.#enter("live", { resumed: this.#resumed, renewed: this.#renewed });
     this.#flush();
   }
@@ -385,42 +438,62 @@ export class Session extends EventTarget {
   #lost() {
     if (this.state === "ended") return;
     this.#closeSocket();
-    this.#lostSince ||= performance.now();
     this.#hasSlot = false;
+    this.#lostMs = performance.now();
     for (const id of [...this.#pending.keys()]) this.#refuse({ id, code: "lost", message: "The connection was lost." });
-    this.#enter("reconnecting", { message: "The connection was lost." });
-    this.#retry();
+    this.#enter("reconnecting", { code: "lost", message: "The connection was lost." });
+    this.#retry(() => this.#reconnect());
   }
 
-  #retry() {
-    const wait = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
-    this.#attempt += 1;
+  // Only the picture's connection is gone. What makes it anew, on the same session, is what makes it at first: the other
+  // end cannot restart ICE on a connection that stands.
+  #cut() {
+    if (this.state === "ended" || !this.#hasSlot) return;
+    this.#closePeer();
+    this.#enter("reconnecting", { code: "cut", message: "The picture's connection was lost." });
+    this.#retry(() => this.#hasSlot && this.#negotiate().catch((error) => this.#failed(error)));
+  }
+
+  // The server has ended the session of a page that nobody sees; `#changed` opens another when it is seen.
+  #sleep() {
+    this.#closeSocket();
+    this.#closePeer();
+    this.#hasSlot = false;
+    this.#enter("reconnecting", { code: "asleep", message: "This page was out of sight for long." });
+  }
+
+  #retry(again) {
     clearTimeout(this.#timers.retry);
-    this.#timers.retry = setTimeout(() => this.#reconnect(), wait);
+    this.#timers.retry = setTimeout(again, nth(BACKOFF_MS, this.#attempt));
+    this.#attempt += 1;
   }
 
   async #reconnect() {
-    const graceS = this.info.limits?.grace_s ?? 20;
-    const within = performance.now() - this.#lostSince < graceS * 1000;
+    clearTimeout(this.#timers.retry);
+    this.#trying?.abort();
+    const trying = new AbortController();
+    this.#trying = trying;
+    const timer = setTimeout(() => trying.abort(), nth(ATTEMPT_MS, this.#attempt - 1));
+    const over = () => this.state === "ended" || trying !== this.#trying;
     try {
-      // Within the grace time the server keeps the session; a server that does not know it any more makes a new one.
-      const resume = within ? { id: this.info.id, secret: this.info.secret } : null;
-      this.info = await this.#create(resume).catch((error) => {
-        if (!resume || error.code === "unreachable" || error.status >= 500) throw error;
-        return this.#create(null);
-      });
-      if (this.state === "ended") return;
-      // Where only the control channel was lost, the pictures have gone on all the while.
-      if (this.#renewed || this.#peer?.connectionState !== "connected") this.#closePeer();
+      // Within the grace time the server keeps the session; one that does not know it any more makes a new one.
+      const info = await this.#create({ id: this.info.id, secret: this.info.secret }, trying.signal);
+      if (over()) return;
+      this.info = info;
+      // Where only the control channel was lost, as when a proxy restarts, pictures have come all the while.
+      if (this.#renewed || this.glass.newestMs < this.#lostMs + ARRIVE_MS) this.#closePeer();
       this.#listen();
     } catch (error) {
-      if (this.state === "ended") return;
+      if (over()) return;
       if (error.code === "unreachable" || error.status >= 500) {
-        this.#enter("reconnecting", { message: error.message, retryAfterS: error.retryAfterS });
-        this.#retry();
+        const offline = navigator.onLine ? error : new VivaceError("offline", "This device has no network.");
+        this.#enter("reconnecting", { code: offline.code, message: offline.message, retryAfterS: error.retryAfterS });
+        this.#retry(() => this.#reconnect());
       } else {
         this.#close("ended", { reason: error.code, message: error.message });
       }
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -447,6 +520,8 @@ export class Session extends EventTarget {
 
   #close(state, detail) {
     clearTimeout(this.#timers.retry);
+    this.#ears?.abort();
+    this.#trying?.abort();
     this.#closeSocket();
     this.#closePeer();
     const error = new VivaceError("ended", detail.message || "The session is over.");
@@ -457,6 +532,7 @@ export class Session extends EventTarget {
 
   #closeSocket() {
     clearInterval(this.#timers.ping);
+    clearInterval(this.#timers.look);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
@@ -465,6 +541,8 @@ export class Session extends EventTarget {
   #closePeer() {
     const peer = this.#peer;
     this.#peer = this.#sender = null;
+    clearTimeout(this.#timers.cut);
+    this.#offer?.abort();
     this.glass.reset();
     peer?.close();
   }
@@ -477,6 +555,10 @@ export class Session extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+function nth(list, index) {
+  return list[Math.min(Math.max(0, index), list.length - 1)];
 }
 
 function gathered(peer) {

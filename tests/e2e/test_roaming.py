@@ -1,0 +1,89 @@
+"""A phone that changes its network or sleeps keeps its session and gets its picture back by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.browsers import CHROMIUM
+from e2e.roaming import PATIENCE_S, Phone, phone_on_networks
+
+pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
+
+HIDDEN = "Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }})"
+
+
+@pytest.fixture(scope="module")
+def only_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phone]:
+    with phone_on_networks(tmp_path_factory.mktemp("camera")) as phone:
+        yield phone
+
+
+@pytest.fixture
+def phone(only_phone: Phone) -> Phone:
+    """The phone, live; each test leaves it so."""
+    only_phone.studio.wait_state("live", PATIENCE_S)
+    only_phone.watch()
+    only_phone.wait_pictures()
+    return only_phone
+
+
+def test_another_network_is_noticed_and_the_session_goes_on_there(phone: Phone) -> None:
+    """As from Wi-Fi to mobile: the old connections answer nothing any more, and nobody says so."""
+    before = phone.studio.session_id()
+    phone.networks.leave()
+    phone.networks.join()
+    phone.wait_back()
+    assert phone.studio.session_id() == before
+    assert phone.told()[0] == ["reconnecting", "lost"]
+    assert len(phone.server.manager.sessions()) == 1
+
+
+def test_no_network_is_said_and_tried_again_until_there_is_one(phone: Phone) -> None:
+    before = phone.studio.session_id()
+    phone.networks.leave()
+    phone.studio.wait_state("reconnecting", PATIENCE_S)
+    assert phone.studio.page.inner_text("#card-text")
+    phone.networks.join()
+    phone.studio.page.evaluate("dispatchEvent(new Event('online'))")  # what was tried without a network is given up
+    phone.wait_back()
+    assert phone.studio.session_id() == before
+
+
+def test_a_picture_whose_way_alone_is_cut_is_connected_anew_beside_the_same_channel(phone: Phone) -> None:
+    """As when a NAT forgets a UDP mapping: the control channel stands all the while."""
+    before = phone.studio.session_id()
+    phone.networks.leave(udp_only=True)
+    phone.wait_back()
+    assert phone.studio.session_id() == before
+    assert {code for state, code in phone.told() if state == "reconnecting"} == {"cut"}
+
+
+def test_a_page_that_was_out_of_sight_too_long_goes_on_when_it_is_seen(phone: Phone) -> None:
+    """As on a phone that was locked: its session ended for want of pictures."""
+    page, manager = phone.studio.page, phone.server.manager
+    before = phone.studio.session_id()
+    page.evaluate(HIDDEN.format("true"))
+    manager.end(before, "idle", "No picture came for 120 s.")
+    phone.studio.wait_state("reconnecting", PATIENCE_S)
+    assert phone.told() == [["reconnecting", "asleep"]]
+    assert manager.sessions() == [], "nobody looks, so nothing is opened"
+    page.evaluate(HIDDEN.format("false"))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    phone.wait_back()
+    assert phone.studio.session_id() != before
+    assert len(manager.sessions()) == 1
+
+
+def test_a_session_that_ends_in_sight_has_ended(phone: Phone) -> None:
+    phone.server.manager.end(phone.studio.session_id(), "idle", "No picture came for 120 s.")
+    phone.studio.wait_state("ended", PATIENCE_S)
+    assert phone.told()[0] == ["ended", ""]
+    phone.studio.page.click("#card-actions button:first-child")
+    phone.studio.wait_state("live", PATIENCE_S)
