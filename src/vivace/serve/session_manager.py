@@ -164,7 +164,7 @@ class SessionManager:
     def ready(self) -> bool:
         """Whether new sessions can be opened: the default model is loaded and its engine runs."""
         served = self._served.get(self.settings.default_model)
-        return served is not None and served.engine.alive and not self.draining
+        return served is not None and served.engine.alive and self.loading is None and not self.draining
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Take no new sessions, tell the running ones, wait for them to leave, and end those that did not.
