@@ -83,7 +83,7 @@ HEAVY: dict[str, set[str]] = {
     "av": {"media", "rtc", "train", "doctor"},
     "cyclopts": {"cli", "train"},
     "aiortc": {"rtc", "serve", "client"},
-    "fastapi": {"serve"},
+    "fastapi": {"serve", "bench"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
     "diffusers": {"models"},
     "huggingface_hub": {"checkpoints", "bench"},

@@ -10,6 +10,7 @@ from cyclopts import App, Group, Parameter
 
 from vivace.cli.loading import LoadFlags
 from vivace.cli.options import parse_size, whole
+from vivace.cli.serve import need_serve_extra
 from vivace.errors import UsageError
 from vivace.settings import Settings
 
@@ -301,6 +302,51 @@ def bench_app(settings: Settings) -> App:
 
         to = to or OutputFlags()
         return selfcheck_command(_subject(system, loading, settings), to.out, _quality(how, to.seed))
+
+    @bench.command(sort_key=8)
+    def prefer(
+        a: Path,
+        b: Path,
+        /,
+        *,
+        source: Path,
+        out: Annotated[Path, Parameter(group=OUTPUT)] = Path("vivace-bench/votes"),
+        port: Annotated[int, Parameter(converter=whole)] = 8020,
+    ) -> None:
+        """Have people judge two systems' outputs in blind pairs, on a page of this machine; print the shares.
+
+        Parameters
+        ----------
+        a
+            A system's outputs: videos, or folders of numbered pictures.
+        b
+            The other system's, of the same clips under the same names.
+        source
+            What both were made of, under the same names, or what `vivace bench export` wrote.
+        out
+            Folder for the votes, a file a voter; whoever comes again goes on.
+        port
+            Of the page.
+        """
+        need_serve_extra("the page of pairs")
+        from vivace.bench.prefer.command import prefer_command
+
+        prefer_command(a, b, source, out, port)
+
+    @bench.command(sort_key=9)
+    def votes(folder: Path, /, *, json: Path | None = None) -> None:
+        """Print what people preferred: shares with their intervals, over all voters and by each.
+
+        Parameters
+        ----------
+        folder
+            The votes of `vivace bench prefer`; those of several machines may be put together.
+        json
+            Also write the shares there.
+        """
+        from vivace.bench.prefer.votes import votes_command
+
+        votes_command(folder, json)
 
     return bench
 

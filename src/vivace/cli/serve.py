@@ -92,7 +92,7 @@ def serve_app(settings: Settings) -> App:
 
     @app.default
     def serve(*, flags: ServeFlags | None = None) -> int:
-        _need_serve_extra()
+        need_serve_extra()
         from vivace.serve.main import serve as run
         from vivace.serve.session_manager import LOADING_THREAD
 
@@ -122,7 +122,7 @@ def serve_app(settings: Settings) -> App:
         session
             The only session it may watch.
         """
-        _need_serve_extra()
+        need_serve_extra()
         from vivace.serve.auth import make_token, parse_duration_s
 
         secret = os.environ.get("VIVACE_SERVE_TOKEN_SECRET", "")
@@ -137,7 +137,7 @@ def serve_app(settings: Settings) -> App:
     @app.command(help_epilogue="")
     def secret() -> None:
         """Print a new secret to sign tokens with."""
-        _need_serve_extra()
+        need_serve_extra()
         from vivace.serve.auth import make_secret
 
         print(make_secret())
@@ -201,9 +201,10 @@ def _refused(kind: type[ServeSettings], problem: Mapping[str, Any]) -> str:
     return f"setting {describe_invalid([shown])}{form}; change the flag or {ENV_PREFIX}{name.upper()}."
 
 
-def _need_serve_extra() -> None:
+def need_serve_extra(what: str = "the server") -> None:
+    """Raise BackendUnavailableError where the packages of the `serve` extra are not installed."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise BackendUnavailableError(
-            f"the server needs {', '.join(missing)}, which the base install leaves out; {install_extra('serve')}"
+            f"{what} needs {', '.join(missing)}, which the base install leaves out; {install_extra('serve')}"
         )

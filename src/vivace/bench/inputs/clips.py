@@ -13,6 +13,7 @@ from vivace.bench.metrics.footage import Frames
 from vivace.errors import SourceNotFoundError, SourceUnsupportedError
 from vivace.media import open_source
 from vivace.media.frame import Rgb
+from vivace.media.registry import PICTURE_SUFFIXES
 from vivace.media.size import Size
 from vivace.media.source import Source
 
@@ -82,6 +83,25 @@ def list_videos(folder: Path) -> list[Path]:
     )
     if not found:
         raise SourceNotFoundError(f"no video in {folder}; name a folder that holds {', '.join(sorted(VIDEO_SUFFIXES))}")
+    return found
+
+
+def named_clips(folder: Path) -> dict[str, Path]:
+    """Return the clips of a folder and the folders below it by name: videos, and folders of pictures.
+
+    `walkers/style/ink` is the folder of that name, or the file `walkers/style/ink.mkv` (or `.mp4`, …).
+
+    Raises:
+        SourceNotFoundError: no such folder, or no clip in it.
+    """
+    if not folder.is_dir():
+        raise SourceNotFoundError(f"{folder}: no such folder; `vivace bench export` says what belongs in one")
+    videos = [path for path in sorted(folder.rglob("*"), reverse=True) if path.suffix.lower() in VIDEO_SUFFIXES]
+    pictures = [path.parent for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
+    found = {path.relative_to(folder).with_suffix("").as_posix(): path for path in videos}
+    found |= {path.relative_to(folder).as_posix(): path for path in pictures if path != folder}
+    if not found:
+        raise SourceNotFoundError(f"{folder} holds no clips; put a video or a folder of numbered pictures for each")
     return found
 
 

@@ -28,7 +28,7 @@ from typing import IO
 
 import numpy as np
 
-from vivace.bench.inputs.clips import VIDEO_SUFFIXES, read
+from vivace.bench.inputs.clips import named_clips, read
 from vivace.bench.metrics.footage import Frames
 from vivace.bench.process import ending, last_words
 from vivace.bench.systems.system import (
@@ -80,27 +80,22 @@ def _words(command: str) -> list[str]:
 
 
 class FolderSystem(System):
-    """Outputs that lie in a folder.
-
-    For the case `walkers/style/ink` that is the file `walkers/style/ink.mkv` (or `.mp4`, …), or the folder of numbered
-    pictures `walkers/style/ink/`.
-    """
+    """Outputs that lie in a folder, each under the name of its case (`named_clips`)."""
 
     def __init__(self, folder: Path, *, name: str | None = None) -> None:
         """Take the outputs in `folder`.
 
         Raises:
-            SourceNotFoundError: there is no such folder.
+            SourceNotFoundError: there is no such folder, or nothing in it.
         """
-        if not folder.is_dir():
-            raise SourceNotFoundError(f"{folder}: no such folder; `vivace bench export` says what belongs in it")
         self._folder = folder
+        self._outputs = named_clips(folder)
         self.name = name or folder.resolve().name
         self.about = f"outputs made elsewhere, read from the folder {folder.name}"
 
     def accepts(self, request: Request) -> str | None:
         """Refuse a case of which there is no output."""
-        if self._find(request.case) is not None:
+        if request.case in self._outputs:
             return None
         return f"there is no output {request.case} in {self._folder.name}"
 
@@ -112,7 +107,7 @@ class FolderSystem(System):
         """
         from vivace.media import open_source
 
-        path = self._find(request.case)
+        path = self._outputs.get(request.case)
         if path is None:
             raise SourceNotFoundError(f"{self._folder / request.case}: no such output")
         with open_source(path) as output:
@@ -126,13 +121,6 @@ class FolderSystem(System):
             found, wanted = pictures[0].shape, source[0].shape
             raise SourceUnsupportedError(f"{path} is {found[1]}x{found[0]} px; the case is {wanted[1]}x{wanted[0]}")
         return Painted(np.stack(pictures))
-
-    def _find(self, case: str) -> Path | None:
-        folder = self._folder / case
-        if folder.is_dir():
-            return folder
-        files = (folder.with_name(folder.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))
-        return next((path for path in files if path.exists()), None)
 
 
 def command_spec(command: str, name: str) -> SystemSpec:
