@@ -1,4 +1,7 @@
-"""Measure glass-to-glass and prompt-to-pixel in a real Chromium: `python tests/e2e/measure_studio.py [seconds]`.
+"""Measure in a real Chromium: `python tests/e2e/measure_studio.py [seconds [WxH]]`, the size being the output's.
+
+How long a page takes to its first painted picture, from when it is asked for (a camera's tile is pressed as soon as
+there is one) and from that press; then glass-to-glass and prompt-to-pixel.
 
 A page of its own uses `vivace.js` as any application would. Each frame it sends carries its number in a strip of black
 and white squares that the mask leaves untouched; the number is read again from the picture on screen. So the studio's
@@ -8,6 +11,7 @@ own figure, which comes from timestamps, is checked by one that looks at pixels.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -15,16 +19,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from e2e.browsers import CHROMIUM
-from e2e.studio import FLAGS, Serving
+from e2e.studio import Serving, browser_with_camera
+from vivace.media.size import parse_size
 
 SECONDS = 20.0
+STARTS = 11
+"""Pages that are opened; the first of a server is left out."""
+
+START = """
+(() => {
+  const look = () => {
+    const tile = document.querySelector("#tiles button");
+    if (!tile || document.body.dataset.state !== "idle") return setTimeout(look, 5);
+    document.getElementById("prompt").value = "ink";
+    const pressed = performance.now();
+    document.getElementById("after").requestVideoFrameCallback((_now, { expectedDisplayTime }) => {
+      window.startMs = { page: expectedDisplayTime, press: expectedDisplayTime - pressed };
+    });
+    tile.click();
+  };
+  addEventListener("DOMContentLoaded", look);
+})();
+"""
+"""A person who does not wait. Times of a page count from its navigation."""
 
 MEASURE = """
-async ({ seconds, prompts }) => {
+async ({ seconds, prompts, px }) => {
   const { connect } = await import("/vivace.js");
   const { drawScene, SCENE_SIZE: [w, h] } = await import("/studio/scene.js");
   const BITS = 12, SQUARE = w / BITS, STRIP = 2 * Math.round(SQUARE / 2);
@@ -63,7 +85,7 @@ async ({ seconds, prompts }) => {
     session.addEventListener("state", ({ detail }) => detail.state === "live" && resolve());
   });
   session.play(video);
-  await session.limitSize(342 * 192);
+  await session.limitSize(px);
   await session.publish(canvas.captureStream(30));
   await live;
 
@@ -109,23 +131,42 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"n": len(values), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
 
 
-def main(seconds: float) -> None:
+def start_times(browser: Any, url: str) -> dict[str, Any]:
+    """Return how long pages take to their first painted picture, one after the other."""
+    found = []
+    for _ in range(STARTS):
+        page = browser.new_page()
+        page.add_init_script(START)
+        page.goto(url)
+        while (times := page.evaluate("window.startMs")) is None:
+            page.wait_for_timeout(50)
+        found.append(times)
+        with page.expect_event("close"):
+            page.close(run_before_unload=True)
+    return {since: summary([times[since] for times in found[1:]]) for since in ("page", "press")}
+
+
+def main(seconds: float, size: str) -> None:
     """Measure, and print one JSON document."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Serving(Path(folder), slots=1)
+    width, height = parse_size(size)
+    os.environ["VIVACE_SERVE_SIZE"] = size
+    with tempfile.TemporaryDirectory() as folder, browser_with_camera(Path(folder), (1280, 720)) as browser:
+        server = Serving(Path(folder), slots=2)  # a page that goes keeps its slot for a moment
         server.start()
         try:
             server.wait()
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS])
+            starts = start_times(browser, server.url)
             page = browser.new_page()
             page.goto(server.url)
-            found = page.evaluate(MEASURE, {"seconds": seconds, "prompts": ["ink", "a moonlit night", "watercolour"]})
-            browser.close()
+            asked = {"seconds": seconds, "prompts": ["ink", "a moonlit night", "watercolour"], "px": width * height}
+            found = page.evaluate(MEASURE, asked)
         finally:
             server.stop(signal.SIGKILL)
-    glass, prompts = found.pop("glassMs"), found.pop("promptMs")
-    print(json.dumps({"glass_to_glass": summary(glass), "prompt_to_pixel": summary(prompts), **found}, indent=1))
+    told = {"first_painted": starts}
+    for name, key in (("glass_to_glass", "glassMs"), ("prompt_to_pixel", "promptMs")):
+        told[name] = summary(found.pop(key))
+    print(json.dumps({**told, **found}, indent=1))
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
+    main(float((sys.argv[1:] or [SECONDS])[0]), (sys.argv[2:] or ["342x192"])[0])
