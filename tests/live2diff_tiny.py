@@ -67,7 +67,7 @@ def tiny_components(
         down, up = (torch.randn(shape, generator=generator) for shape in ((4, 32), (32, 4)))
         name = f"{UNET_PREFIX}down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
         stack = LoraStack(unet, UNET_PREFIX)
-        stack.add("felt", {name: LoraLayer(down, up, None)}, weight=lora_weight)
+        stack.add("felt", {name: LoraLayer({"lora_down": down, "lora_up": up})}, weight=lora_weight)
         loras = (stack,)
     prompts = ClipPrompts(HashTokenizer(TEXT.vocabulary), text)
     style = StyleInfo("tiny", "A tiny random network.", "none", t_index, guidance)

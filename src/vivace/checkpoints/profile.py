@@ -6,8 +6,10 @@ anything heavy.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +22,16 @@ LoraScaling = Literal["alpha", "reference"]
 """Whether a LoRA's own `alpha / rank` counts, or is ignored as Live2Diff's reference implementation does."""
 
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
+
+
+def unique_names(paths: Iterable[str]) -> list[str]:
+    """Return a name for every file, its own in the letters that names of controls have; a second one is counted."""
+    names: list[str] = []
+    for path in paths:
+        plain = re.sub(r"[^\w .-]+", "_", Path(path).stem)[:80]
+        counted = (f"{plain}-{number}" for number in count(2))
+        names.append(next(name for name in chain([plain], counted) if name not in names))
+    return names
 
 
 class _Table(Table):
@@ -127,7 +139,8 @@ class Style(_Table):
     @field_validator("loras")
     @classmethod
     def _name_loras(cls, loras: tuple[Lora, ...]) -> tuple[Lora, ...]:
-        return tuple(lora.named(f"lora:{Path(lora.path).stem}") for lora in loras)
+        names = unique_names(lora.path for lora in loras)
+        return tuple(lora.named(f"lora:{name}") for lora, name in zip(loras, names, strict=True))
 
     @field_validator("words")
     @classmethod

@@ -13,7 +13,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
@@ -50,9 +51,15 @@ _WRAPPERS = ("state_dict", "model")
 
 # The first pattern that any key matches says what a file is.
 _KINDS = (
-    (r"lora_te[12]_", "a LoRA for Stable Diffusion XL"),
-    (r"lora_(unet|te)_", "a LoRA in kohya's naming"),
-    (r"(.*\.)?lora_[AB]\.|.*\.lora\.(up|down)\.", "a LoRA in another naming than kohya's"),
+    (r"(lora_te2|text_encoder_2)[._]|lora_unet_(in|out)put_blocks_", "a LoRA for Stable Diffusion XL"),
+    (r"(lora_)?transformer[._]|.*(double|single|joint)_blocks[._]", "a LoRA for a transformer, such as Flux"),
+    (r"base_model\.", "PEFT's own form of a LoRA, to be saved by diffusers' `save_lora_weights`"),
+    (r"bundle_emb\.", "a LoRA together with learned words"),
+    (r".*\.on_input$", "an IA3 adapter"),
+    (r".*\.b?oft_", "an OFT adapter"),
+    (r"lora_.*\.[ab][12]\.weight$", "a GLoRA"),
+    (r"lora_.*\.(diff|diff_b|[wb]_norm)$", "whole differences of weights, biases or norms (LyCORIS full)"),
+    (r".*[._]lora[._]|lora_", "a LoRA"),
     (r"conditioner\.embedders\.", "a Stable Diffusion XL model"),
     (r"cond_stage_model\.model\.", "a whole Stable Diffusion 2 model in one file"),
     (rf"{re.escape(LDM_UNET)}", "a whole Stable Diffusion model in one file"),
@@ -85,6 +92,8 @@ class TensorFile:
     """Of every tensor, by name."""
     read: Callable[[str], Tensor]
     """Reads one tensor, in the type it is stored in."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of a safetensors file: what whoever wrote it has noted."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Read all."""
@@ -196,7 +205,7 @@ def _open_safetensors(path: Path) -> TensorFile:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
     unknown = {entry["dtype"] for entry in header.values()} - _DTYPES.keys()
     if unknown:
         raise CheckpointError(f"{path} has tensors of type {min(unknown)}, which is not read here")
@@ -211,7 +220,7 @@ def _open_safetensors(path: Path) -> TensorFile:
                 raise CheckpointError(f"{path} has become shorter while it was read")
         return flat.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
-    return TensorFile(path, {name: torch.Size(entry["shape"]) for name, entry in header.items()}, read)
+    return TensorFile(path, {name: torch.Size(entry["shape"]) for name, entry in header.items()}, read, metadata)
 
 
 def convert(file: TensorFile, target: Path) -> None:

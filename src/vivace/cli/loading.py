@@ -62,7 +62,7 @@ class LoadFlags:
             "device": self.device,
             "precision": self.precision,
             "files": texts_by_name("--file", "ROLE=PATH", self.file or ()),
-            "loras": dict(_lora(text) for text in self.lora or ()),
+            "loras": _loras(self.lora or ()),
             "controls": {
                 name: control.check(control.parse(typed.pop(name)))
                 for name, control in settled.items()
@@ -89,8 +89,24 @@ def texts_by_name(flag: str, form: str, pairs: Iterable[str]) -> dict[str, str]:
         name, equals, text = pair.partition("=")
         if not (equals and name.strip() and text.strip()):
             raise UsageError(f"{flag} {pair[:80]!r}: give {form}")
+        if name.strip() in texts:
+            raise UsageError(f"{flag} {name.strip()[:80]} is given twice; give it once")
         texts[name.strip()] = text.strip()
     return texts
+
+
+def _loras(texts: Iterable[str]) -> dict[str, float]:
+    """Return weights by path.
+
+    Raises:
+        UsageError: a path twice.
+    """
+    weights: dict[str, float] = {}
+    for path, weight in map(_lora, texts):
+        if path in weights:
+            raise UsageError(f"--lora {path} is given twice; give it once, with one weight")
+        weights[path] = weight
+    return weights
 
 
 def _lora(text: str) -> tuple[str, float]:

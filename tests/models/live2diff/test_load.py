@@ -302,10 +302,10 @@ DPT = "Intel/dpt-hybrid-midas/model.safetensors"
     ("target", "source", "expected", "looks_like"),
     [
         (UNET_FILE, TEXT_FILE, "is not the UNet of Stable Diffusion 1.5", "a CLIP text encoder"),
-        (UNET_FILE, FEW, "is not the UNet of Stable Diffusion 1.5", "a LoRA in kohya's naming"),
+        (UNET_FILE, FEW, "is not the UNet of Stable Diffusion 1.5", "a LoRA"),
         (CKPT, "dpt_hybrid_384.pt", "is not Live2Diff's motion modules and depth encoder", "a depth detector"),
         (TEXT_FILE, UNET_FILE, "is not the text encoder of Stable Diffusion 1.5", "the UNet of a Stable"),
-        (FEW, UNET_FILE, "is not a LoRA in kohya's naming", ""),
+        (FEW, UNET_FILE, "is no LoRA", "the UNet of a Stable"),
         (TAESD, DPT, f"is not {TINY}", "a depth detector"),
         (DPT, TAESD, f"is not {DETECTOR}", "an autoencoder"),
     ],
@@ -319,6 +319,33 @@ def test_swapped_files_are_refused_by_name(
         load()
     assert f"{models / target} {expected}" in str(caught.value)
     assert looks_like in str(caught.value)
+
+
+def test_every_lora_that_is_named_is_used_under_a_name_of_its_own(load: Load, made: Path, tmp_path: Path) -> None:
+    layers = load_file(made / "mirror" / toy.STYLE_LORA)
+    text = {key: value for key, value in layers.items() if key.startswith("lora_te_")}
+    named = {}
+    for number, name in enumerate(["a/wool.safetensors", "b/wool.safetensors", "fine (v2).safetensors", "c"]):
+        path = tmp_path / name
+        (path if name == "c" else path.parent).mkdir(exist_ok=True)
+        save_file(layers, path / "pytorch_lora_weights.safetensors" if name == "c" else path)
+        named[str(path)] = number / 4
+    components = load(loras=named)
+    expected = {"wool": 0.0, "wool-2": 0.25, "fine _v2_": 0.5, "c": 0.75}
+    assert [stack.weights for stack in components.loras] == [expected, expected]
+    (tmp_path / "again.safetensors").symlink_to(tmp_path / "a/wool.safetensors")
+    for weights, words in (
+        ({str(tmp_path / "a/wool.safetensors"): 1.0, str(tmp_path / "again.safetensors"): 1.0}, "given twice"),
+        ({str(tmp_path / "a/wool.safetensors"): 3.0}, "lora_wool is 3.0; give -2 to 2"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            load(loras=weights)
+    few = made / "mirror" / FEW
+    plain = components.prompts.encode("wool").embeds
+    both = tmp_path / "few.safetensors"
+    save_file(load_file(few) | text, both)
+    other = load(files={"lcm_lora": str(both)}).prompts.encode("wool").embeds
+    assert not torch.equal(torch.from_numpy(plain), torch.from_numpy(other)), "the text encoder's part counts, too"
 
 
 @pytest.mark.parametrize("target", [UNET_FILE, CKPT, TEXT_FILE, FEW, TAESD, DPT])
@@ -340,11 +367,13 @@ def test_a_lora_of_another_model_is_refused(load: Load, models: Path, tmp_path: 
     save_file({**tensors, **stray}, other)
     with pytest.raises(CheckpointError, match="no layer lora_unet_no_such_layer"):
         load(loras={str(other): 1.0})
-    save_file({"lora_te1_text_model_x.lora_up.weight": torch.ones(2, 2)}, other)
+    save_file({"lora_te2_text_model_x.lora_up.weight": torch.ones(2, 2)}, other)
     with pytest.raises(CheckpointError, match="Stable Diffusion XL"):
         load(loras={str(other): 1.0})
     with pytest.raises(CheckpointError, match="does not exist"):
         load(loras={"/nowhere.safetensors": 1.0})
+    with pytest.raises(CheckpointError, match="is not a LoRA: it has none of pytorch_lora"):
+        load(loras={str(tmp_path): 1.0})
     save_file({**tensors, **stray}, models / FEW)
     with pytest.raises(CheckpointError, match="no layer lora_unet_no_such_layer"):
         load()

@@ -59,14 +59,16 @@ NEGATIVE_PROMPT = ControlSpec(
 LORA_OPTION = "lora_"
 
 
+def lora_option(name: str, weight: float) -> ControlSpec:
+    """Return the control that is the weight of a LoRA."""
+    return ControlSpec(
+        name=f"{LORA_OPTION}{name}", help=f"Weight of the LoRA {name}.", default=weight, low=-2, high=2, shared=True
+    )
+
+
 def options_of(guidance: Guidance, loras: dict[str, float]) -> tuple[ControlSpec, ...]:
     """Return the controls of a model that was loaded with this guidance, and with LoRAs of these weights."""
-    weights = (
-        ControlSpec(
-            name=f"{LORA_OPTION}{name}", help=f"Weight of the LoRA {name}.", default=weight, low=-2, high=2, shared=True
-        )
-        for name, weight in loras.items()
-    )
+    weights = (lora_option(name, weight) for name, weight in loras.items())
     guided = () if guidance == "none" else GUIDED
     negative = (NEGATIVE_PROMPT,) if guidance == "initialize" else ()
     return (*negative, *OPTIONS, *guided, *weights)

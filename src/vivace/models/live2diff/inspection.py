@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, parse_lora
-from vivace.checkpoints.tensors import open_tensors, read_tensors
+from vivace.checkpoints.lora import TEXT_PREFIX, UNET_PREFIX, lora_targets, own_layers, read_lora
+from vivace.checkpoints.tensors import open_tensors
 from vivace.errors import CheckpointError
 from vivace.models.live2diff.autoencoder import LDM_AUTOENCODER, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
@@ -79,7 +79,7 @@ class Inspector:
         return ", ".join(found)
 
     def _lora(self, path: Path) -> str:
-        layers = parse_lora(read_tensors(path), str(path))
+        layers = read_lora(open_tensors(path))
         own = [
             len(own_layers(layers, lora_targets(module, prefix), prefix, path.name))
             for module, prefix in ((self._unet, UNET_PREFIX), (self._text, TEXT_PREFIX))

@@ -21,15 +21,14 @@ from vivace.checkpoints.filling import fill
 from vivace.checkpoints.lora import (
     TEXT_PREFIX,
     UNET_PREFIX,
-    LoraLayer,
     LoraStack,
     Merge,
     lora_targets,
     own_layers,
-    parse_lora,
+    read_lora,
 )
-from vivace.checkpoints.profile import LoraScaling, check_conventions
-from vivace.checkpoints.tensors import Stored, TensorFile, convert, open_tensors, read_tensors
+from vivace.checkpoints.profile import LoraScaling, check_conventions, unique_names
+from vivace.checkpoints.tensors import Stored, TensorFile, convert, file_in, open_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
@@ -39,7 +38,7 @@ from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_ful
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.choose import choose_mode, choose_precision, steps_of
 from vivace.models.live2diff.components import Components, StyleInfo
-from vivace.models.live2diff.controls import Guidance
+from vivace.models.live2diff.controls import Guidance, lora_option
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
 from vivace.models.live2diff.family import FAMILY
@@ -59,6 +58,8 @@ _log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ConfigT = TypeVar("ConfigT")
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+LORA_FILES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
+"""What diffusers calls the one in a folder."""
 COMPUTED: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": lcm.BETA_START,
@@ -179,19 +180,18 @@ def load_components(
     unet = empty(Live2DiffUNet, widths.unet, device, dtype)
     stored = find_unet(base or open_tensors(paths["unet"]), unet, layers=widths.unet.layers)
     stored |= open_motion(paths["motion"], unet, places)
-    lcm_lora = _lora(paths["lcm_lora"])
-    own_layers(lcm_lora, lora_targets(unet, UNET_PREFIX), UNET_PREFIX, paths["lcm_lora"].name)
-    merges = [Merge(paths["lcm_lora"].name, lcm_lora)]
-    fill(unet, stored, merges=merges, prefix=UNET_PREFIX)
-
     # float32: a prompt is encoded once, and its rounding would be in every frame.
     encoder = empty(ClipText, widths.text, device, torch.float32)
-    fill(encoder, find_text(_text_file(base, paths, profile, places), encoder))
+    few_steps = Merge(paths["lcm_lora"].name, read_lora(open_tensors(paths["lcm_lora"])))
+    stored_text = find_text(_text_file(base, paths, profile, places), encoder)
+    for module, files, prefix in ((unet, stored, UNET_PREFIX), (encoder, stored_text, TEXT_PREFIX)):
+        own_layers(few_steps.layers, lora_targets(module, prefix), prefix, few_steps.name)
+        fill(module, files, merges=[few_steps], prefix=prefix)
     stacks = (LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX))
-    for path, weight in _loras(style, options, paths):
-        layers = _lora(path)
+    for name, (path, weight) in _loras(style, options, paths).items():
+        layers = read_lora(open_tensors(path))
         for stack in stacks:
-            stack.add(path.stem, layers, weight=weight, scaling=cast(LoraScaling, options.controls["lora_scaling"]))
+            stack.add(name, layers, weight=weight, scaling=cast(LoraScaling, options.controls["lora_scaling"]))
 
     prompts = ClipPrompts(
         ClipTokenizer(_tokenizer_folder(paths)),
@@ -326,18 +326,21 @@ def _autoencoder(
     return load_full(paths["autoencoder"] if "autoencoder" in paths else paths["base"], widths.full)
 
 
-def _lora(path: Path) -> dict[str, LoraLayer]:
-    return parse_lora(read_tensors(path), str(path))
-
-
-def _loras(style: Live2DiffStyle, options: LoadOptions, paths: Mapping[str, Path]) -> list[tuple[Path, float]]:
+def _loras(style: Live2DiffStyle, options: LoadOptions, paths: Mapping[str, Path]) -> dict[str, tuple[Path, float]]:
     """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
-    chosen = {paths[lora.role].stem: (paths[lora.role], lora.weight) for lora in style.loras}
-    for name, weight in options.loras.items():
-        if not Path(name).is_file():
-            raise CheckpointError(f"the LoRA {name} does not exist")
-        chosen[Path(name).stem] = (Path(name), weight)
-    return list(chosen.values())
+    styles = {lora.role.partition(":")[2]: (paths[lora.role], lora.weight) for lora in style.loras}
+    given: list[Path] = []
+    for text in options.loras:
+        if not Path(text).exists():
+            raise CheckpointError(f"the LoRA {text} does not exist")
+        file = file_in(Path(text), LORA_FILES, "a LoRA")
+        if any(file.samefile(other) for other in given):
+            raise UsageError(f"the LoRA {text} is given twice; give it once, with one weight")
+        given.append(file)
+    names = unique_names(options.loras)
+    for name, weight in zip(names, options.loras.values(), strict=True):
+        lora_option(name, 1.0).check(weight)
+    return styles | dict(zip(names, zip(given, options.loras.values(), strict=True), strict=True))
 
 
 def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, Stored]:
