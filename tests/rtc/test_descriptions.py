@@ -74,6 +74,99 @@ def test_a_bundle_of_sections_that_are_not_there_is_refused_and_the_connection_c
     asyncio.run(take())
 
 
+# -- codecs ------------------------------------------------------------------------------------------------------------
+
+
+def with_codecs(*lines: str, direction: str = "sendonly", kind: str = "video") -> str:
+    """Return an offer of one section with these codecs, as publishers write it."""
+    numbers = [line.partition(":")[2].partition(" ")[0] for line in lines if line.startswith("a=rtpmap:")]
+    kept = [line for line in offer().splitlines() if not line.startswith(("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"))]
+    end = next(at for at, line in enumerate(kept) if line.startswith("m=application"))
+    kept = [line.replace("BUNDLE 0 1", "BUNDLE 0").replace("a=sendonly", f"a={direction}") for line in kept[:end]]
+    at = next(at for at, line in enumerate(kept) if line.startswith("m=video"))
+    kept[at] = " ".join([*kept[at].replace("m=video", f"m={kind}").split()[:3], *numbers])
+    return "\r\n".join([*kept, *lines]) + "\r\n"
+
+
+def answered(sdp: str) -> str:
+    """Return the answer to an offer."""
+
+    async def take() -> str:
+        connection = open_connection([])
+        try:
+            await take_description(connection, sdp, "offer")
+            await connection.setLocalDescription()
+            return str(connection.localDescription.sdp)
+        finally:
+            await connection.close()
+
+    return asyncio.run(take())
+
+
+@pytest.mark.parametrize(
+    ("said", "direction"),
+    [
+        ("packetization-mode=1;profile-level-id=4d001f", "sendonly"),
+        ("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640028", "sendonly"),
+        ("profile-level-id=4D4029;packetization-mode=1", "sendrecv"),
+        ("packetization-mode=1;profile-level-id=64001f", "recvonly"),
+        ("packetization-mode=0;profile-level-id=42e01f", "sendonly"),
+        ("profile-level-id=42c01f", "sendonly"),
+        ("", "sendonly"),
+    ],
+)
+def test_h264_that_is_decoded_all_the_same_is_taken_and_answered_as_it_was_called(said: str, direction: str) -> None:
+    lines = ["a=rtpmap:96 H264/90000", *([f"a=fmtp:96 {said}"] if said else [])]
+    answer = answered(with_codecs(*lines, direction=direction))
+    assert "a=rtpmap:96 H264/90000" in answer
+    found = [line.partition(" ")[2] for line in answer.splitlines() if line.startswith("a=fmtp:96")]
+    assert [set(each.split(";")) for each in found] == ([set(said.split(";"))] if said else [])
+
+
+def test_what_is_taken_as_it_is_stays_before_what_would_be() -> None:
+    """A browser's answer names what it did before: the first that both know."""
+    both = ("a=rtpmap:96 H264/90000", "a=fmtp:96 packetization-mode=1;profile-level-id=4d001f")
+    plain = ("a=rtpmap:97 H264/90000", "a=fmtp:97 packetization-mode=1;profile-level-id=42e01f")
+    answer = answered(with_codecs(*both, *plain))
+    assert "a=rtpmap:97" in answer
+    assert "a=rtpmap:96" not in answer
+    answer = answered(with_codecs(*both, "a=rtpmap:98 VP8/90000"))
+    assert "VP8" in answer
+    assert "H264" not in answer
+
+
+@pytest.mark.parametrize(
+    ("lines", "direction", "kind", "words"),
+    [
+        (
+            ("H265/90000", "AV1/90000"),
+            "sendonly",
+            "video",
+            "the video offered is H265, AV1; offer VP8, or H.264 of profile",
+        ),
+        (("H264/90000", "profile-level-id=4d001f;packetization-mode=2"), "sendonly", "video", "packetization-mode=2"),
+        (("H264/90000", "profile-level-id=42e01f;packetization-mode=0"), "recvonly", "video", "packetization-mode=0"),
+        (
+            ("H264/90000", "profile-level-id=58001f;packetization-mode=1"),
+            "sendonly",
+            "video",
+            "profile-level-id=58001f",
+        ),
+        (("H264/90000", "profile-level-id=zz;packetization-mode=1"), "sendonly", "video", "profile-level-id=zz"),
+        (("MPEG4-GENERIC/48000",), "sendonly", "audio", "sound is not used: leave it out, or offer Opus"),
+    ],
+)
+def test_what_nobody_decodes_is_refused_with_what_to_offer(
+    lines: tuple[str, ...], direction: str, kind: str, words: str
+) -> None:
+    written = []
+    for number, line in enumerate(lines, 96):
+        said = f"a=rtpmap:{number} {line}" if "/" in line else f"a=fmtp:{number - 1} {line}"
+        written.append(said)
+    with pytest.raises(UsageError, match=words):
+        answered(with_codecs(*written, direction=direction, kind=kind))
+
+
 def test_two_sections_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same mid"):
         check_sections(offer().replace("a=mid:1", "a=mid:0").replace("BUNDLE 0 1", "BUNDLE 0"))

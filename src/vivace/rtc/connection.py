@@ -23,7 +23,7 @@ from vivace.errors import UsageError
 from vivace.rtc.arrivals import REPORT_S, Arrivals
 from vivace.rtc.assemble import FrameAssembler, Requests
 from vivace.rtc.decoding import LiveDecoder, OnPicture
-from vivace.rtc.descriptions import check_sections, transport_numbers, usable_candidates
+from vivace.rtc.descriptions import as_baseline, check_sections, transport_numbers, usable_candidates
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.line import LineState
@@ -31,6 +31,7 @@ from vivace.rtc.seams import (
     accept_rsa,
     agree_on_transport_cc,
     agreed_codecs,
+    call_h264,
     codec_name,
     end_consent,
     gather_loopback_too,
@@ -84,8 +85,11 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
         )
     try:
         check_sections(sdp)
-        await connection.setRemoteDescription(RTCSessionDescription(usable_candidates(sdp), kind))
         numbered = transport_numbers(sdp)
+        sdp, called = as_baseline(usable_candidates(sdp)) if kind == "offer" else (usable_candidates(sdp), {})
+        await connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
+    except UsageError:
+        raise
     except Exception as error:  # aiortc's parser lets any of Python's errors out
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
@@ -93,6 +97,7 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
             "as a browser does"
         ) from error
     for transceiver in connection.getTransceivers():
+        call_h264(transceiver, {number: said for (mid, number), said in called.items() if mid == transceiver.mid})
         if (extension_id := numbered.get(transceiver.mid or "")) is not None:
             agree_on_transport_cc(transceiver, extension_id)
 

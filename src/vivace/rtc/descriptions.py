@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
-from aiortc.sdp import SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription
 
-from vivace.rtc.seams import TRANSPORT_CC, TRANSPORT_NUMBERS
+from vivace.errors import UsageError
+from vivace.rtc.seams import TRANSPORT_CC, TRANSPORT_NUMBERS, speaks
 
 MAX_CANDIDATES = 64
 """Addresses tried of one side; a laptop with every network there is offers a dozen."""
+_H264_PARAMETERS = ("profile-level-id", "packetization-mode")
 
 
 def check_sections(sdp: str) -> None:
@@ -29,6 +32,55 @@ def check_sections(sdp: str) -> None:
     for group in description.group:
         if group.semantic == "BUNDLE" and not set(map(str, group.items)) <= set(names):
             raise ValueError(f"a bundle of {group.items}, where the sections are {names}")
+
+
+H264_PROFILES = {"42": "Baseline", "4d": "Main", "64": "High"}
+"""What is decoded, by the first two digits of `profile-level-id`; of any level."""
+Formats = Mapping[tuple[str, int | None], Mapping[str, int | str | None]]
+"""What was said of H.264 (its `fmtp`), by section and payload type."""
+
+
+def as_baseline(sdp: str) -> tuple[str, Formats]:
+    """Return an offer with H.264 called Baseline where that is decoded all the same, and what it was called.
+
+    aiortc takes Baseline in packetization mode 1 alone. Packets of the other profiles, and of mode 0, are put together
+    and decoded in the same way, and what we send, Baseline, is of each profile (RFC 6184 8.1), but of mode 1. Sections
+    with something that aiortc takes stay as they are.
+
+    Raises:
+        UsageError: a section that nothing we speak is in.
+    """
+    description = SessionDescription.parse(sdp)
+    called: dict[tuple[str, int | None], Mapping[str, int | str | None]] = {}
+    for section in description.media:
+        if section.kind not in ("audio", "video") or speaks(section.kind, section.rtp.codecs):
+            continue
+        modes = ("0", "1") if section.direction == "sendonly" else ("1",)
+        for codec in section.rtp.codecs:
+            profile = str(codec.parameters.get("profile-level-id", "42e01f"))[:2].lower()
+            mode = str(codec.parameters.get("packetization-mode", 0))
+            if codec.name.upper() == "H264" and profile in H264_PROFILES and mode in modes:
+                called[section.rtp.muxId, codec.payloadType] = codec.parameters
+                codec.parameters = {**codec.parameters, "profile-level-id": "42e01f", "packetization-mode": 1}
+        if not speaks(section.kind, section.rtp.codecs):
+            raise UsageError(_no_codec(section))
+    return str(description) if called else sdp, called
+
+
+def _no_codec(section: MediaDescription) -> str:
+    """Return what to offer in place of what a section has."""
+    named = []
+    for codec in section.rtp.codecs:
+        said = [f"{name}={codec.parameters[name]}" for name in _H264_PARAMETERS if name in codec.parameters]
+        named.append(f"{codec.name} ({';'.join(said)})" if said else codec.name)
+    offered = ", ".join(dict.fromkeys(named))[:200] or "of no codec"
+    if section.kind == "audio":
+        return f"the sound offered is {offered}; sound is not used: leave it out, or offer Opus"
+    profiles = ", ".join(H264_PROFILES.values())
+    return (
+        f"the video offered is {offered}; offer VP8, or H.264 of profile {profiles} (profile-level-id "
+        f"{'…, '.join(H264_PROFILES)}…) with packetization-mode=1"
+    )
 
 
 def transport_numbers(sdp: str) -> dict[str, int]:

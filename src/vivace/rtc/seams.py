@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aioice import ice, stun
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
+from aiortc.codecs import CODECS
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
-from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
 from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import RTCP_RTPFB, HeaderExtensions, HeaderExtensionsMap, RtpPacket, is_rtcp, pack_rtcp_packet
 
@@ -121,6 +123,21 @@ def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:
 def agreed_codecs(transceiver: RTCRtpTransceiver) -> list[str]:
     """Return the codecs both sides speak, the one that is sent first; known once the descriptions are."""
     return [codec.name.upper() for codec in transceiver._codecs]
+
+
+def speaks(kind: str, codecs: Sequence[RTCRtpCodecParameters]) -> bool:
+    """Tell whether aiortc takes one of the codecs that the other side speaks; it fails where it does not."""
+    return bool(find_common_codecs(CODECS[kind], list(codecs)))
+
+
+def call_h264(transceiver: RTCRtpTransceiver, called: Mapping[int | None, Mapping[str, int | str | None]]) -> None:
+    """Answer with the other side's profile, level and packetization mode, by payload type, after its offer is taken.
+
+    aiortc would name its own, and a sender might keep to the level of that.
+    """
+    for codec in transceiver._codecs:
+        if codec.payloadType in called:
+            codec.parameters = dict(called[codec.payloadType])
 
 
 def prefer_codecs(transceiver: RTCRtpTransceiver, order: Sequence[str]) -> None:
