@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from vivace.errors import (
+    SourceError,
     SourceLostError,
     SourceNotFoundError,
     SourceStalledError,
@@ -340,6 +341,29 @@ def test_a_web_page_is_refused_as_one_and_the_remedy_is_named() -> None:
     with served(Web(b"no film at all " * 500)) as web, pytest.raises(SourceUnsupportedError) as refusal:
         open_source(web.url, stall_timeout_s=5)
     assert "web page" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("https://www.youtube.com/watch?v=abc", r"a web page, not a video; save .*yt-dlp -o clip.mp4"),
+        ("https://youtu.be/abc?t=3", r"a web page, not a video"),
+        ("http://no-such-host.invalid/film.mp4", "no machine called no-such-host.invalid can be found"),
+        ("rtsp://no-such-host.invalid/live", "no machine called no-such-host.invalid can be found"),
+        ("www.youtube.com/watch?v=abc", r"no such file; if it is an address, write https://www.youtube.com/watch"),
+        ("camera.local:8080/video", "if it is an address, write https://camera.local:8080/video"),
+    ],
+)
+def test_an_address_that_gives_no_video_is_refused_with_the_reason(
+    address: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(av, "open", fail)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(SourceError, match=words):
+        open_source(address, stall_timeout_s=5)
 
 
 def moving(count: int = 20) -> list[np.ndarray[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
@@ -12,7 +13,14 @@ from urllib.request import Request, urlopen
 import av
 from av.container import InputContainer
 
-from vivace.errors import DecodeError, SourceError, SourceLostError, SourceStalledError, SourceUnsupportedError
+from vivace.errors import (
+    DecodeError,
+    SourceError,
+    SourceLostError,
+    SourceNotFoundError,
+    SourceStalledError,
+    SourceUnsupportedError,
+)
 from vivace.media.audio import AudioTrack
 from vivace.media.clock import Clock, Sleep, Timeline
 from vivace.media.file import EARLY_END_S, FrameLimit
@@ -31,6 +39,7 @@ TIME_BASE = Fraction(1, 90_000)
 """RTP's clock for video. One for all, since a stream opened anew may count in another."""
 
 _PLAYLISTS = ("hls", "dash")
+_VIDEO_SITES = ("youtube.com", "youtu.be", "vimeo.com", "twitch.tv", "tiktok.com", "dailymotion.com", "bilibili.com")
 
 _OPTIONS: dict[str, dict[str, str]] = {
     # TCP, because lost UDP packets smear; a short look at the stream, because every second of it is delay.
@@ -236,6 +245,19 @@ def _is_web_page(url: str, timeout_s: float) -> bool:
         return False
 
 
+def _is_of_video_site(url: str) -> bool:
+    """Tell whether an address is a site's whose videos are in pages; it may refuse to show them to a program."""
+    host = urlsplit(url).hostname or ""
+    return any(host == site or host.endswith(f".{site}") for site in _VIDEO_SITES)
+
+
+def _is_known(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
 def _is_finished(container: InputContainer) -> bool:
     """Tell whether what a web server sends has an end that it knows; a playlist's own length says nothing of that."""
     playlist = container.format.name in _PLAYLISTS
@@ -256,10 +278,15 @@ def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s:
         try:
             container = av.open(url, mode="r", options=options, timeout=(stall_timeout_s, stall_timeout_s))
         except (av.FFmpegError, OSError) as error:
-            if scheme in ("http", "https") and _is_web_page(url, stall_timeout_s):
+            if scheme in ("http", "https") and (_is_of_video_site(url) or _is_web_page(url, stall_timeout_s)):
                 raise SourceUnsupportedError(
-                    f"{redact_address(url)}: a web page, not a video; give the address of the video in it, "
-                    "which for many sites `yt-dlp --get-url ADDRESS` prints"
+                    f"{redact_address(url)}: a web page, not a video; save the video in it as a file and give that, "
+                    "for many sites with `yt-dlp -o clip.mp4 ADDRESS`, or give the address of a live stream in it, "
+                    "which `yt-dlp --get-url ADDRESS` prints"
+                ) from redact_error(error)
+            if (host := urlsplit(url).hostname) and not _is_known(host):
+                raise SourceNotFoundError(
+                    f"{redact_address(url)}: no machine called {host} can be found; check the address and the network"
                 ) from redact_error(error)
             raise
         if container.format.name == "mpeg" and scheme not in LIVE_SCHEMES:

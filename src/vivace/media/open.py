@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -26,6 +27,7 @@ from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source
 
 MIN_FPS, MAX_FPS = 0.01, 1000.0
+_HOST = re.compile(r"www\.|[\w-]+(\.[\w-]+)+(:\d+)?/")
 
 
 def open_source(
@@ -83,6 +85,8 @@ def open_source(
                 known = ", ".join(SOURCES.schemes)
                 raise SourceUnsupportedError(f"{spec}: unknown scheme {scheme}; known are {known}")
     with naming(spec, SourceNotFoundError) as path:
+        if _HOST.match(str(path)) and not Path(path.parts[0]).exists():
+            raise SourceNotFoundError(f"{path}: no such file; if it is an address, write https://{path}")
         several = any(mark in path.name for mark in "*?[") or NUMBERED.search(path.name)
         if not path.exists() and not several:
             raise SourceNotFoundError(f"{path}: no such file{_near(path)}")
