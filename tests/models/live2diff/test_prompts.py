@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from vivace.errors import CheckpointError, UsageError
+from vivace.errors import CheckpointError, ControlError, UsageError
 from vivace.models.live2diff import prompts as module
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
 from vivace.models.live2diff.text import ClipText, TextConfig
@@ -144,6 +144,25 @@ def test_the_template_holds_the_prompt_and_not_the_negative_one(tokenizer: ClipT
     for text in ("a cat", ""):
         assert np.array_equal(styled.encode_negative(text).embeds, plain.encode(text).embeds)
     assert not np.array_equal(styled.encode("a cat").embeds, styled.encode_negative("a cat").embeds)
+
+
+def test_a_weighed_word_is_moved_from_an_empty_prompt(prompts: ClipPrompts) -> None:
+    plain, nothing = prompts.encode("a cat style").embeds, prompts.encode("").embeds
+    weighed = prompts.encode("a (cat:1.5) style").embeds
+    kept = [place for place in range(TOKENS) if place != 2]  # after the token that starts, and "a"
+    assert np.array_equal(weighed[kept], plain[kept])
+    assert np.allclose(weighed[2], nothing[2] + 1.5 * (plain[2] - nothing[2]), atol=1e-5)
+    assert np.allclose(prompts.encode("a (cat:0) style").embeds[2], nothing[2], atol=1e-5)
+    assert np.array_equal(prompts.encode(r"a (cat:1) style").embeds, plain)
+    with pytest.raises(ControlError, match=r"a word of the prompt has the weight 6\.05; give weights from -5 to 5"):
+        prompts.encode("a ((cat:5.5))")
+
+
+def test_a_file_named_in_a_prompt_is_left_out_and_said(prompts: ClipPrompts) -> None:
+    prompt = prompts.encode("a cat <lora:wool:0.8>")
+    assert np.array_equal(prompt.embeds, prompts.encode("a cat ").embeds)
+    assert "<lora:wool> is left out: load it with the model, `--lora wool.safetensors`" in prompt.message
+    assert not prompts.encode("a (cat:1.5)").message
 
 
 def test_what_is_cut_off_is_named(prompts: ClipPrompts) -> None:

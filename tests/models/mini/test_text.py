@@ -245,3 +245,16 @@ def test_weights_of_the_wrong_shape_are_refused(tmp_path):
     path = save(tmp_path / "text.safetensors", json.dumps(asdict(Convention())))
     with pytest.raises(CheckpointError, match=r"table has shape \(4, 2\)"):
         TextEncoder.load(path)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("(watercolour:1.3)", "weights such as (ink:1.3) are not read here"),
+        ("watercolour <lora:wool:0.8>", "<lora:wool> loads nothing: this model has no LoRAs"),
+        ("(gibberish:1.3)", "Weights such as (ink:1.3) are not read here"),
+    ],
+)
+def test_what_only_other_models_read_is_said(prompt: str, words: str) -> None:
+    assert words in ENCODER.encode(prompt).message
+    assert "read here" not in ENCODER.encode("watercolour (soft)").message

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,15 +20,18 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from vivace.checkpoints.tensors import read_content
-from vivace.errors import CheckpointError, UsageError
+from vivace.errors import CheckpointError, ControlError, UsageError
 from vivace.models.base import Prompt
 from vivace.models.live2diff.text import ClipText
+from vivace.models.prompt_syntax import read_syntax
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 PLACE = "{}"
 """Where a template has the user's text."""
 CACHED = 64
 """Prompts kept; an embedding is 231 KiB."""
+MAX_WEIGHT = 5.0
+"""Of a word; beyond it, up or down, pictures fall apart."""
 SHOWN = 60
 """Characters of what was cut off that a message quotes."""
 
@@ -158,18 +161,37 @@ class ClipPrompts:
     def _run(self, text: str, full: str) -> Prompt:
         room = self._encoder.cfg.tokens - 2
         # Half of a surrogate pair, which JSON can carry, is no character.
-        full = full.encode("utf-8", "replace").decode()
-        tokens = self._tokens(full)
-        numbers = [number for number, _ in tokens[:room]]
-        row = [self._tokenizer.start, *numbers, *[self._tokenizer.end] * (room + 1 - len(numbers))]
-        device = self._encoder.text_model.final_layer_norm.weight.device
-        embeds = self._encoder(torch.tensor([row], device=device), self._clip_skip)[0]
-        message = ""
+        syntax = read_syntax(full.encode("utf-8", "replace").decode())
+        tokens = self._tokens(syntax.text)
+        embeds = self._embed([number for number, _ in tokens[:room]])
+        weights = [1.0, *(syntax.weights[at] for _, at in tokens[:room])]
+        if abs(most := max(weights, key=abs)) > MAX_WEIGHT:
+            raise ControlError(
+                f"a word of the prompt has the weight {most:g}; give weights from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}"
+            )
+        if weighted := [place for place, weight in enumerate(weights) if weight != 1]:
+            # Twice as much is twice as far from what stands there in an empty prompt.
+            nothing = self._embed([])[weighted]
+            factors = torch.tensor([[weights[place]] for place in weighted], device=embeds.device)
+            embeds[weighted] = nothing + factors * (embeds[weighted] - nothing)
+        said = []
         if len(tokens) > room:
-            rest = " ".join(full[tokens[room][1] :].split())
+            rest = " ".join(syntax.text[tokens[room][1] :].split())
             shown = rest if len(rest) <= SHOWN else f"{rest[:SHOWN]}…"
-            message = f"only the first {room} of {len(tokens)} tokens are read; left out: {shown!r}"
-        return Prompt(text, embeds.float().cpu().numpy(), known=True, confidence=1.0, message=message)
+            said.append(f"only the first {room} of {len(tokens)} tokens are read; left out: {shown!r}")
+        said += [
+            f"a prompt loads no file, so <lora:{name}> is left out: load it with the model, "
+            f"`--lora {name}.safetensors`, and weigh it by its control, lora_{name}"
+            for name in syntax.files
+        ]
+        return Prompt(text, embeds.float().cpu().numpy(), known=True, confidence=1.0, message="; ".join(said))
+
+    def _embed(self, numbers: Sequence[int]) -> Tensor:
+        """Return the embeddings `[77 768]` of tokens between one that starts and those that end."""
+        ends = self._encoder.cfg.tokens - 1 - len(numbers)
+        row = [self._tokenizer.start, *numbers, *[self._tokenizer.end] * ends]
+        device = self._encoder.text_model.final_layer_norm.weight.device
+        return self._encoder(torch.tensor([row], device=device), self._clip_skip)[0]
 
     def _tokens(self, text: str) -> list[tuple[int, int]]:
         """Return the tokens of `text`, learned words among them, and where each begins."""

@@ -31,6 +31,7 @@ from vivace.models.mini.text_features import (
     split_words,
     word_features,
 )
+from vivace.models.prompt_syntax import read_syntax
 
 FORMAT = "vivace-mini-text-1"
 REMEDY = "install vivace again, or write the file with `python -m vivace.train.text`"
@@ -161,7 +162,7 @@ class TextEncoder:
             known=True,
             confidence=confidence,
             matches=tuple((STYLE_KEYS[index], float(mixture[index])) for index in order),
-            message=_describe(mixture, order, confidence),
+            message="; ".join([_describe(mixture, order, confidence), *_not_read(text)]),
         )
 
     def probability(self, text: str) -> Evidence:
@@ -187,6 +188,7 @@ class TextEncoder:
         else:
             near = f"the nearest style I know is {STYLES[best].title} ({probability[best]:.2f})"
             message = f"I do not know how to paint '{shown}'; {near}. {known}"
+        message = " ".join([message, *(f"{note[0].upper()}{note[1:]}." for note in _not_read(text))])
         confidence = min(float(probability[best]), self.convention.threshold)
         matches = tuple((STYLE_KEYS[index], float(probability[index])) for index in order)
         return Prompt(text=text, embeds=embeds, known=False, confidence=confidence, matches=matches, message=message)
@@ -328,6 +330,13 @@ def _weights(clauses: list[Clause]) -> list[float]:
     if not rest and named:
         rest = min(named)
     return [clause.weight if clause.weight is not None else rest for clause in clauses]
+
+
+def _not_read(text: str) -> list[str]:
+    """Return what a prompt has that other models read, and this one takes for words."""
+    syntax = read_syntax(text)
+    said = ["weights such as (ink:1.3) are not read here; say 'mostly ink' or 'a touch of ink'"] * syntax.numbered
+    return said + [f"<lora:{name}> loads nothing: this model has no LoRAs" for name in syntax.files]
 
 
 def _describe(mixture: Evidence, order: list[int], confidence: float) -> str:
