@@ -38,6 +38,7 @@ FAST = {
     "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
     "vivace run camera -p 'watercolour painting'": f"run scene:boat -p 'watercolour painting' {RUN} -o null",
     "vivace run holiday.mp4 -p 'black ink brush drawing' -o ink.mp4 --compare": None,
+    "vivace run holiday.mp4 -p 'oil painting' -o oil.mp4 --resume": None,
     "vivace run photo.jpg -p ink -o ink.png": None,
     "vivace run photo.jpg -o ink.png": None,
     "vivace run photos/ -p 'oil painting with thick brush strokes' -o oils/": None,

@@ -68,6 +68,7 @@ Examples:
 - `vivace run photo.jpg -p "ink" -o ink.png`, or a folder of them: `vivace run photos/ -p "oil painting" -o oils/`
 - `vivace run holiday.mp4 -p "anime" --size 512x288 --compare -o anime.mp4`
 - `vivace run scene:gallery -p "a moonlit night" --max-frames 300 --stats stats.json`
+- `vivace run holiday.mp4 -p "oil painting" -o oil.mp4 --resume`, and the same again where it was ended
 - `vivace run camera -p neon --mask 100,50,300,200` repaints only the rectangle X,Y,W,H
 - `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
@@ -88,6 +89,8 @@ class RunOptions:
     output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=(), help=OUTPUT_HELP)] = None
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
+    resume: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
+    """Make the run one that goes on where it was ended: the same command again. Of a video file into one file."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write one JSON document with what the run measured."""
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +24,16 @@ from vivace.settings import Settings
 if TYPE_CHECKING:
     from vivace.cli.app import RunOptions
     from vivace.cli.outputs import SinkOutlet
+    from vivace.cli.resume import Resumable
     from vivace.media.frame import Frame
     from vivace.media.sink import Sink
     from vivace.media.size import Size
     from vivace.media.source import Source
     from vivace.stream import Stream
+
+
+_NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads")
+"""Flags that may differ when a run goes on."""
 
 
 def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
@@ -67,6 +72,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
             with sink, beside(outlets):
                 if sink.stills:
                     _check_still_options(options)
+                resumable = _resumable(options, model_name, source, sink, alone=not more, live=live)
                 model = load_model(
                     model_name,
                     runtime=options.loading.runtime,
@@ -83,15 +89,31 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     denoising_steps=None if steps_built_in else options.steps,
                     options=parse_options(typed, model.spec),
                     fps=options.fps,
+                    finish=() if resumable is None else (resumable.see,),
                 )
                 for note in chain(_opening_notes(stream), _stills_notes(source) if sink.stills else ()):
                     say.print(note)
+                if resumable is not None:
+                    resumable.stream = stream
+                    if resumable.note:
+                        say.print(resumable.note)
                 with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
                     with LiveLine(keys, say) as line:
-                        player = _Player(stream, sink, outlets, line, keys, interrupt)
-                        frames = _stills(stream, source, sizes) if sink.stills else stream.run(source, live=live)
-                        player.play(frames, compare=options.compare, max_frames=options.max_frames)
+                        player = _Player(stream, sink, outlets, line, keys, interrupt, steerable=resumable is None)
+                        most = options.max_frames
+                        if sink.stills:
+                            frames = _stills(stream, source, sizes)
+                        elif resumable is None:
+                            frames = stream.run(source, live=live)
+                        else:
+                            frames = resumable.noted(stream.run(source, live=live, after=resumable.point))
+                            most = most and most - resumable.frames
+                        player.play(frames, compare=options.compare, max_frames=most)
                     interrupted = interrupt.requested
+            if resumable is not None and interrupted:
+                say.print("note: the same command goes on from here")
+            elif resumable is not None:
+                resumable.done()
         except VivaceError as error:  # raised again below, once the user knows what was kept
             failure = error
     if stream is not None:
@@ -126,6 +148,8 @@ class _Player:
     interrupt: Interrupt
     failure: SinkError | None = None
     """What the first output ended with, while there are others."""
+    steerable: bool = True
+    """Whether what is typed counts."""
 
     def play(self, frames: Generator[Frame, None, None], *, compare: bool, max_frames: int | None) -> None:
         """Go on until the frames, the outputs or the user has had enough.
@@ -175,12 +199,39 @@ class _Player:
             return None
 
     def _steer(self, line: str) -> None:
+        if not self.steerable:
+            self.line.notice("what is typed does not count in a run with --resume, which must be the same each time")
+            return
         try:
             ack = steer(self.stream, line)
         except UsageError as error:  # what was typed cannot be used; the stream goes on as it was
             self.line.notice(str(error))
         else:
             self.line.notice(ack.message or (line[1:] if line.startswith("/") else shorten(line)))
+
+
+def _resumable(
+    options: RunOptions, model: str, source: Source, sink: Sink, *, alone: bool, live: bool
+) -> Resumable | None:
+    """Return what notes how far the run is, where that is asked for.
+
+    Raises:
+        UsageError: there is nothing that could go on later.
+    """
+    if not options.resume:
+        return None
+    from vivace.cli.resume import Resumable
+    from vivace.media.encode import VideoSink
+
+    file = source.info.path
+    if file is None or live or not alone or not isinstance(sink, VideoSink) or sink.path is None:
+        raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
+    stat = file.stat()
+    given = asdict(options)
+    given |= given.pop("loading")
+    begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
+    begun |= {"--model": model, "source": f"{file.resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"}
+    return Resumable(sink, begun)
 
 
 def _stills(stream: Stream, source: Source, sizes: dict[int, tuple[Size, Size]]) -> Generator[Frame, None, None]:

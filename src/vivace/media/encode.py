@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
 from vivace.media.clock import Clock, Sleep
+from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Frame
 from vivace.media.pacing import Timetable
@@ -125,10 +126,20 @@ class VideoSink(Sink):
         self._duration = 1
         self._end_s = 0.0
         self._last_pts = -1
+        self._part: WrittenPart | None = None
         self._holds_alpha = False
         """Whether pictures are written with their alpha; the first one decides."""
         self._failed = False
         self._closed = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is written."""
+        return self._target if isinstance(self._target, Path) else None
+
+    def go_on_from(self, part: WrittenPart) -> None:
+        """Begin with the frames of an earlier file, copied, at the first `write`, whose frame comes after them."""
+        self._part = part
 
     def write(self, frame: Frame) -> None:
         """Encode one frame and write what is ready."""
@@ -172,8 +183,11 @@ class VideoSink(Sink):
         self._size = self._size or frame.size
         self._holds_alpha = frame.alpha is not None and self._format == "webm"
         self._time_base = self._time_base or frame.time_base
-        self._start_s = frame.pts_s
-        self._start_pts = self._rescaled(frame)
+        part = self._part
+        self._start_s = frame.pts_s if part is None else part.start_s
+        self._start_pts = (
+            self._rescaled(frame) if part is None else round(part.start_pts * part.time_base / self._time_base)
+        )
         # How long a picture is shown, which matters for the last one; the others end where the next begins.
         self._duration = max(1, round(1 / self._fps / self._time_base))
         options = dict(_MUXER_OPTIONS[self._format])
@@ -193,6 +207,22 @@ class VideoSink(Sink):
         if self._track is not None:
             self._audio = AudioWriter(self._track, container)
         self._container = container
+        if part is not None:
+            if self._holds_alpha:
+                raise SinkUnsupportedError(f"{self.name}: what was written with transparency cannot be gone on with")
+            self._copy(part, container)
+
+    def _copy(self, part: WrittenPart, container: OutputContainer) -> None:
+        assert self._time_base is not None
+        container.start_encoding()
+        for packet in packets_of(part, self._stream.codec_context):
+            at_s = packet.pts * packet.time_base
+            self._last_pts = round(at_s / self._time_base)
+            if self._audio is not None:
+                self._audio.write_until(float(at_s) + self._start_s, self._start_s)
+            packet.stream = self._stream
+            container.mux(packet)
+        self.frames_written = part.frames
 
     def _add_video(self, container: OutputContainer) -> Any:
         assert self._size is not None

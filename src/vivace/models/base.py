@@ -234,6 +234,21 @@ class EncodesControls(Protocol):
         """
 
 
+Memory = Mapping[str, NDArray[Any]]
+"""What a model remembers of a stream, in arrays by name, to be kept outside the program."""
+
+
+@runtime_checkable
+class KeepsMemory(Protocol[_Prepared]):
+    """A model whose memory of a stream can be kept and given back, so that it goes on as if it had never ended."""
+
+    def save(self, state: _Prepared) -> Memory:
+        """Return copies of all that the coming steps depend on; between two steps, in the device's turn."""
+
+    def restore(self, state: _Prepared, memory: Memory) -> None:
+        """Take what `save` gave, in a state of the same size and seed."""
+
+
 @runtime_checkable
 class PreparesEfforts(Protocol[_Prepared]):
     """A model that must get ready for each of its efforts, such as to compile for it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,19 @@ class CameraMotion:
         """Forget everything; the next frame is at (0, 0)."""
         self._reference = None
         self._base = self._offset = (0.0, 0.0)
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return all that is remembered."""
+        kept: dict[str, NDArray[Any]] = {"motion": np.array([*self._base, *self._offset, self._age], np.float64)}
+        return kept if self._reference is None else kept | {"motion_reference": self._reference.copy()}
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `save` gave."""
+        self.reset()
+        if "motion_reference" in kept:
+            self._refer(kept["motion_reference"])
+        down, right, down_now, right_now, age = kept["motion"].tolist()
+        self._base, self._offset, self._age = (down, right), (down_now, right_now), int(age)
 
     def update(self, thumbnail: Thumbnail, cell: int) -> tuple[float, float]:
         """Return where the world of the first frame now is in the picture: `(down, right)` px.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
 from vivace.media.frame import Frame
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, Prompt, StepResult, StreamModel
+from vivace.models.base import Chunk, Keep, Memory, Prompt, StepResult, StreamModel
 from vivace.stream.account import Painting, ProcessorObserver
 from vivace.stream.controls import ControlBoard, Controls, Snapshot
 from vivace.stream.cuts import CutDetector
@@ -36,6 +36,25 @@ from vivace.stream.inside import FrameInside, FramesInside
 from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)
+
+
+REPLAYED_FRAMES = 32
+"""Painted anew before a point by a model that does not keep its memory: twice the window of the longest here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """A place between two frames of an input, from where a later run goes on."""
+
+    index: int
+    """Of the last frame before it; -1 is the beginning."""
+    memory: Memory | None = None
+    """Of the model there."""
+    painting: bool = False
+    """Whether that frame was painted."""
+
+
+BEGINNING = ResumePoint(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,9 @@ class FrameProcessor:
         self._finishers = finishers
         self._finish_ms = 0.0
         """What the newest frame took to be finished."""
+        self._resumed = BEGINNING
+        self._taken = -1
+        """Index of the newest source frame."""
         self._natural_size = size
         self._slot = self._open_slot(controls.size or size, controls.seed)
         self._spare: ModelSlot[Any] | None = None
@@ -144,6 +166,7 @@ class FrameProcessor:
         self._pending.clear()
         self._inside = FramesInside()
         self._detector.reset()
+        self._resumed = BEGINNING
         self._natural_size = size
         self._shown_s = None
         self._failures = 0
@@ -154,6 +177,21 @@ class FrameProcessor:
             self.deadline = self._new_deadline()
             if self._saves:
                 self._slot.prepare_efforts()
+
+    def go_on_after(self, point: ResumePoint) -> None:
+        """Give nothing of the new input up to a point, and remember there what was remembered then.
+
+        What a model cannot keep it makes again of the frames before the point, nearly.
+        """
+        self._resumed = point
+
+    def save(self, index: int) -> ResumePoint | None:
+        """Return the point after a frame, from a finisher that is given it; None where it cannot be one."""
+        if not self._slot.keeps_memory:
+            return ResumePoint(index)
+        if self._forget_reason is not None or self._inside or self._pending or index != self._taken:
+            return None
+        return ResumePoint(index, self._slot.save(), self._painting)
 
     def prepare(self, size: Size, seed: int) -> None:
         """Open the model at another size in the caller's thread, so that the change itself takes no time.
@@ -202,6 +240,8 @@ class FrameProcessor:
 
     def _finished(self, made: list[Frame]) -> list[Frame]:
         """Have the finishers finish what leaves the processor."""
+        if self._taken <= self._resumed.index + REPLAYED_FRAMES:
+            made = [frame for frame in made if frame.index > self._resumed.index]
         if not self._finishers:
             return made
         out = []
@@ -222,13 +262,29 @@ class FrameProcessor:
         frame = prepared(frame, self.next_size)
         assert frame.thumbnail is not None
         out: list[Frame] = []
-        if self.policy.detect_cuts and self._detector.is_cut(frame.thumbnail):
+        self._taken = frame.index
+        is_cut = self.policy.detect_cuts and self._detector.is_cut(frame.thumbnail)
+        if frame.index <= self._resumed.index and self._passes_over(frame):
+            return out
+        if is_cut:
             self._observer.cut()
             out = self._begin_anew("cut")
         self._pending.append(frame)
         if len(self._pending) == self._model.spec.chunk_frames:
             out += self._advance(began_s)
         return out
+
+    def _passes_over(self, frame: Frame) -> bool:
+        """Tell whether nothing is made of a frame before the point that the run goes on from."""
+        point, mask = self._resumed, self._board.controls.mask
+        if mask is not None:
+            mask.region(self.size, self._time_s(frame))  # a video begins with the first frame
+        if point.memory is None:
+            return frame.index <= point.index - REPLAYED_FRAMES
+        if frame.index == point.index:
+            self._slot.restore(point.memory)
+            self._painting = point.painting
+        return True
 
     def _flushed(self) -> list[Frame]:
         out = self._advance(self._clock()) if self._pending else []

@@ -16,6 +16,8 @@ from vivace.models.base import (
     NOTHING,
     Chunk,
     Keep,
+    KeepsMemory,
+    Memory,
     ModelSpec,
     OpensWithOptions,
     PreparesEfforts,
@@ -121,6 +123,22 @@ class ModelSlot(Generic[State]):
         """Get the model ready for all its efforts, in the caller's thread; may take seconds."""
         if isinstance(self._model, PreparesEfforts):
             self._model.prepare_efforts(self._open_state)
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether `save` and `restore` may be called."""
+        return isinstance(self._model, KeepsMemory)
+
+    def save(self) -> Memory:
+        """Return what the model remembers of this stream."""
+        model = cast(KeepsMemory[State], self._model)
+        return self._model.device.in_turn(model.save, self._open_state)
+
+    def restore(self, memory: Memory) -> None:
+        """Take what `save` gave, of the same model, size and seed."""
+        model = cast(KeepsMemory[State], self._model)
+        self._model.device.in_turn(model.restore, self._open_state, memory)
+        self._fed = self._given = 1  # there is a past to forget, and nothing is inside
 
     def forget(self, keep: Keep = "nothing") -> None:
         """Begin the memory of this stream anew, with the present `seed`.

@@ -21,7 +21,7 @@ from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher, check_finishers
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.pipeline import FrameSource, Pipeline
-from vivace.stream.processor import FrameProcessor, ProcessorPolicy
+from vivace.stream.processor import FrameProcessor, ProcessorPolicy, ResumePoint
 from vivace.stream.stats import Stats
 from vivace.stream.steering import Steering
 
@@ -116,7 +116,13 @@ class Stream:
 
     # Frames
 
-    def run(self, source: FrameSource | str | Path | int, *, live: bool | None = None) -> Generator[Frame, None, None]:
+    def run(
+        self,
+        source: FrameSource | str | Path | int,
+        *,
+        live: bool | None = None,
+        after: ResumePoint | None = None,
+    ) -> Generator[Frame, None, None]:
         """Return an iterator over the repainted frames of a source.
 
         Live, the newest frame wins: a slow model or consumer makes frames drop and never lag. Otherwise every frame is
@@ -130,6 +136,9 @@ class Stream:
             source: What `vivace.open_source` returned, or its argument.
             live: Whether pictures are lost when they are not taken in time; None asks the source. A file run live is
                 paced to its presentation times.
+            after: What `save` gave in an earlier run of the same source, controls, model and size: frames up to there
+                are read and not given, and the next is what it would have been. A model that does not keep its
+                memory (`models.base.KeepsMemory`) makes it again of the frames before, so that it is nearly.
 
         Raises:
             UsageError: another run is going on.
@@ -145,11 +154,11 @@ class Stream:
 
             source = open_source(source, clock=self._clock)
         live = source.info.live if live is None else live
-        return self._run(source, live)
+        return self._run(source, live, after)
 
-    def _run(self, source: FrameSource, live: bool) -> Generator[Frame, None, None]:
+    def _run(self, source: FrameSource, live: bool, after: ResumePoint | None) -> Generator[Frame, None, None]:
         with on_error(source.close):
-            pipeline = self._start(source, live)
+            pipeline = self._start(source, live, after)
         try:
             yield from pipeline.frames()
         finally:
@@ -158,11 +167,20 @@ class Stream:
                 self._pipeline = None
                 self._board.rewind()
 
-    def _start(self, source: FrameSource, live: bool) -> Pipeline:
+    def save(self, frame: Frame) -> ResumePoint | None:
+        """Return where another run may go on after a frame, see `run`; from a finisher that is given the frame.
+
+        None where that is no such place, e.g. while a cut is about to be forgotten; a later one is.
+        """
+        return None if self._processor is None else self._processor.save(frame.index)
+
+    def _start(self, source: FrameSource, live: bool, after: ResumePoint | None = None) -> Pipeline:
         with self._life:
             self._check_idle()
             self._account.begin(self._clock())
             processor = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
+            if after is not None:
+                processor.go_on_after(after)
             if live and not source.info.live:
                 source = _paced(source, self._clock)
             self._pipeline = Pipeline(source, processor, self._account, live=live, clock=self._clock)

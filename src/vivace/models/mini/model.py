@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
 from vivace.errors import CapacityError, ControlError, StepError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
+from vivace.models.base import Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.moving import MovingTextures
@@ -116,6 +116,22 @@ class MiniModel:
     def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Paint one frame of each stream, all of it."""
         return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
+
+    def save(self, state: MiniState) -> Memory:
+        """Return what the next frame depends on at the effort in use; textures lie where the camera is."""
+        buffers = state.levels[state.level]
+        kept = {"keys": buffers.ring.keys, "values": buffers.ring.values, "previous": buffers.inputs["previous"]}
+        copies = {name: array.copy() for name, array in kept.items()}
+        return {**copies, "counts": np.array([state.level, buffers.ring.frames]), **state.motion.save()}
+
+    def restore(self, state: MiniState, memory: Memory) -> None:
+        """Take what `save` gave."""
+        state.level, frames = (int(number) for number in memory["counts"])
+        buffers = state.levels[state.level]
+        buffers.ring.keys[...], buffers.ring.values[...] = memory["keys"], memory["values"]
+        buffers.ring.frames = frames
+        buffers.inputs["previous"][...] = memory["previous"]
+        state.motion.restore(memory)
 
     def _paint(self, state: MiniState, chunk: Chunk) -> NDArray[np.uint8]:
         width, height = state.size
