@@ -185,6 +185,8 @@ class Stats(Table):
     drops: dict[str, int]
     """By reason, since the beginning."""
     effort: float | None
+    size: tuple[int, int] | None = None
+    """Of the output, `(width, height)` px; one that names no size may grow and shrink."""
     prompt_to_pixel_ms: float | None
     """Of the last change."""
     bitrate_kbps: float | None

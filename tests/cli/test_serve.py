@@ -159,6 +159,14 @@ def test_threads_are_those_of_the_flag_then_of_the_server_then_of_all_commands(m
     assert serve_settings(ServeFlags(threads=1), Settings(threads=3)).threads == 1
 
 
+def test_an_output_may_grow_to_a_size_that_is_larger() -> None:
+    found = serve_settings(ServeFlags(size="512x288", dynamic_size="1280x720"), Settings())
+    assert found.dynamic_size == (1280, 720)
+    assert serve_settings(ServeFlags(), Settings()).dynamic_size is None
+    with pytest.raises(UsageError, match=r"dynamic_size.*128x128 is no larger than size, 256x256"):
+        serve_settings(ServeFlags(dynamic_size="128x128"), Settings())
+
+
 def test_the_models_are_those_of_the_flag_or_the_usual_one() -> None:
     assert serve_settings(ServeFlags(), Settings(model="other")).models == ["other"]
     assert serve_settings(ServeFlags(model=["a", "b"]), Settings()).models == ["a", "b"]
@@ -180,7 +188,15 @@ def test_only_one_person_at_this_machine_records_without_being_asked(monkeypatch
     assert serve_settings(ServeFlags(), Settings()).recordings is None
 
 
-@pytest.mark.parametrize("flags", [ServeFlags(port=70_000), ServeFlags(slots=0), ServeFlags(size="0x0")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ServeFlags(port=70_000),
+        ServeFlags(slots=0),
+        ServeFlags(size="0x0"),
+        ServeFlags(size="512x288", dynamic_size="512x288"),
+    ],
+)
 def test_a_value_that_cannot_be_used_is_refused_by_name(flags: ServeFlags) -> None:
     with pytest.raises(UsageError):
         serve_settings(flags, Settings())

@@ -11,7 +11,7 @@ from vivace.stream.account import SERVED_STAGES, Account
 
 
 def stats_of(account: Account) -> messages.Stats:
-    return session_stats(account, NetworkReport(), time_s=1.0, effort=1.0, recording=None)
+    return session_stats(account, NetworkReport(), time_s=1.0, effort=1.0, size=(64, 64), recording=None)
 
 
 FINE = NetworkReport(rtt_ms=20.0, loss=0.0, bitrate_kbps=800.0)

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from vivace.stream.deadline import DeadlineController
@@ -142,3 +143,122 @@ def test_decisions_are_kept_in_constant_memory(controller):
 def test_efforts_that_do_not_fall_are_a_mistake():
     with pytest.raises(ValueError, match="fall"):
         DeadlineController((0.5, 1.0), 33.0)
+
+
+# Larger areas
+
+
+AREAS = (6.25, 3.5, 2.0)
+
+
+class Output:
+    """A machine whose frames cost `base_ms` at the natural area, and which gets another area ready in `ready_s`."""
+
+    def __init__(self, *, ready_s: float = 0.1, power: float = 0.8, noise: float = 0.0) -> None:
+        self.controller = DeadlineController((*AREAS, *EFFORTS), budget_ms=33.0)
+        self.ready_s = ready_s
+        self.power = power
+        self.noise = np.random.default_rng(4).normal(0.0, noise, 100_000)
+        self.now_s = 0.0
+        self.index = 0
+        self.area = 1.0
+        self.asked: tuple[float, float] | None = None
+        self.history: list[tuple[float, float]] = []
+        """When the area changed, and to what."""
+
+    def run(self, seconds: float, base_ms: float, fps: float = 30.0) -> None:
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self.now_s += 1 / fps
+            self.index += 1
+            cost_ms = base_ms * self.area**self.power * (0.4 + 0.6 * self.controller.effort)
+            cost_ms *= 1 + self.noise[self.index % len(self.noise)]
+            self.controller.observe(cost_ms, time_s=self.now_s, frame_index=self.index)
+            wanted = self.controller.area
+            if self.asked is not None and self.now_s >= self.asked[1]:
+                if self.asked[0] == wanted != self.area:
+                    self.area = wanted
+                    self.history.append((self.now_s, wanted))
+                    self.controller.area_set(wanted, time_s=self.now_s, frame_index=self.index)
+                self.asked = None
+            if self.asked is None and wanted != self.area:
+                self.asked = wanted, self.now_s + self.ready_s
+
+
+def test_the_area_begins_natural_and_grows_step_by_step_while_there_is_time():
+    output = Output()
+    assert (output.controller.area, output.controller.effort) == (1.0, 1.0)
+    output.run(1.5, base_ms=4)
+    assert output.area == 1.0
+    output.run(20, base_ms=4)
+    assert [area for _, area in output.history] == [2.0, 3.5, 6.25]
+    assert output.controller.effort == 1.0
+    assert [decision.after for decision in output.controller.decisions] == [2.0, 3.5, 6.25]
+
+
+@pytest.mark.parametrize("base_ms", [4, 8, 14, 20])
+@pytest.mark.parametrize("power", [0.8, 1.0, 1.3])
+def test_the_area_settles_at_constant_load_and_hardly_ever_changes_after_that(base_ms, power):
+    output = Output(power=power, noise=0.04)
+    output.run(60, base_ms)
+    before = len(output.history)
+    output.run(300, base_ms)
+    assert len(output.history) - before <= 10  # five minutes: at most a trial a minute that is taken back
+    last_ms = base_ms * output.area**power
+    assert last_ms <= 33.0 or output.area == 1.0
+
+
+def test_it_does_not_grow_into_what_would_be_too_slow():
+    output = Output(power=1.0)
+    output.run(60, base_ms=14)  # twice that is within the budget, and too near to it
+    assert output.history == []
+
+
+@pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
+def test_the_area_comes_down_within_a_second_when_frames_take_too_long(fps):
+    output = Output(ready_s=0.1)
+    output.run(30, base_ms=4, fps=fps)
+    assert output.area == 6.25
+    began_s = output.now_s
+    output.run(1.0, base_ms=12, fps=fps)
+    assert output.area < 6.25
+    output.run(3.0, base_ms=12, fps=fps)
+    assert output.area == 2.0
+    assert output.history[-1][0] - began_s < 2.0
+    output.run(5.0, base_ms=60, fps=fps)
+    assert (output.area, output.controller.effort) == (1.0, 0.5)
+
+
+def test_a_larger_area_that_takes_long_to_get_ready_is_given_up_when_time_is_short_meanwhile():
+    output = Output(ready_s=4.0)
+    output.run(2.5, base_ms=4)
+    assert output.controller.area == 2.0
+    output.run(1.0, base_ms=50)  # compiling takes the time, for example
+    assert output.controller.area == 1.0
+    assert output.controller.effort < 1.0
+    output.run(60, base_ms=4)
+    assert output.area == 6.25
+
+
+def test_an_area_that_cannot_be_had_is_asked_for_again_once_a_minute():
+    output = Output()
+    asked = []
+    for _ in range(30 * 300):
+        output.now_s += 1 / 30
+        output.controller.observe(4.0, time_s=output.now_s)
+        if output.controller.area > 1.0:
+            asked.append(output.now_s)
+            output.controller.area_refused(time_s=output.now_s)
+        assert output.controller.area == output.controller.effort == 1.0
+    assert asked[0] < 4
+    assert min(b - a for a, b in pairwise(asked)) >= 60
+    output.run(80, base_ms=4)  # now it can
+    assert output.area == 6.25
+
+
+def test_an_area_nobody_asked_for_changes_nothing():
+    output = Output()
+    output.controller.area_set(6.25, time_s=1.0)
+    assert (output.controller.area, output.controller.effort) == (1.0, 1.0)
+    output.run(30, base_ms=4)
+    assert output.area == 6.25

@@ -73,6 +73,9 @@ class ServeFlags:
     """A model to offer, from `vivace models list`; once for each, the first is the default."""
     size: Annotated[str | None, Parameter(group=WORK)] = None
     """Output size of a session that asks for none, WxH in pixels."""
+    dynamic_size: Annotated[str | None, Parameter(group=WORK)] = None
+    """Size that such a session's output grows to while there is time, WxH in pixels; it keeps its size if not
+    given."""
     slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
     """Sessions painted at once; measured if not given."""
     threads: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
@@ -164,6 +167,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "allowed_origins": flags.allow_origin,
         "models": flags.model,
         "size": None if flags.size is None else parse_size(flags.size),
+        "dynamic_size": None if flags.dynamic_size is None else parse_size(flags.dynamic_size),
         "slots": flags.slots,
         "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
         "runtime": flags.loading.runtime,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from vivace.serve.limits import RefusedError
@@ -152,6 +152,21 @@ class Admission:
         if not smaller and not self._fits(demand, besides=key):
             return False
         self._live[key] = demand
+        return True
+
+    def grow(self, key: str, nbytes: int, base_bytes: int) -> bool:
+        """Change what a session's state takes beyond what it asked for, if no slot needs that; return whether.
+
+        Its time is not counted: it takes what the others leave. `base_bytes` is what a session takes that comes.
+        """
+        before = self._live.get(key)
+        if before is None:
+            return False
+        others = sum(each.nbytes for other, each in self._live.items() if other != key)
+        kept = base_bytes * max(0, self.slots - len(self._live))
+        if nbytes > before.nbytes and others + nbytes + kept > self.memory_limit_bytes:
+            return False
+        self._live[key] = replace(before, nbytes=nbytes)
         return True
 
     def queue(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from vivace.serve.admission import REMEMBERED_STEPS, Admission, Demand
 from vivace.serve.engine import Engine
 from vivace.serve.limits import free_memory_bytes
 from vivace.serve.settings import ServeSettings
-from vivace.serve.shape import USUAL, SizeList, output_size
+from vivace.serve.shape import MAX_LARGER_SIZES, USUAL, SizeList, larger_areas, output_size
 from vivace.stream.fit import check_size
 from vivace.stream.slot import ModelSlot, calibrate
 
@@ -47,6 +48,10 @@ class ServedModel:
     admission: Admission
     default_size: Size
     sizes: SizeList
+    larger: SizeList
+    """Sizes that outputs have grown to by themselves."""
+    areas: tuple[float, ...] = ()
+    """That they may grow to, see `shape.larger_areas`."""
     steps: deque[StepTime] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
     """Those that admission has not heard of. The engine's thread adds to it, and waits for no lock."""
 
@@ -112,7 +117,10 @@ def open_model(
     engine = Engine(name, clock)
     engine.start()
     _log.info("%s is ready: %.1f ms a step at %dx%d, sessions at once: %d", name, step_ms, *size, admission.slots)
-    return ServedModel(name, model, engine, admission, size, sizes)
+    base_px = size[0] * size[1]
+    most_px = math.prod(settings.dynamic_size or size)
+    larger = SizeList(most_px + most_px // 8, MAX_LARGER_SIZES)  # a shape's sides are rounded to the model's multiple
+    return ServedModel(name, model, engine, admission, size, sizes, larger, larger_areas(base_px, most_px))
 
 
 def free_bytes(model: StreamModel[Any]) -> int:

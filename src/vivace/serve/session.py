@@ -60,11 +60,22 @@ class SessionContext:
     """Runs something that takes its time in another thread."""
     resize: Callable[[str, Size], None]
     """Asks for room for another size; raises RefusedError."""
+    grow: Callable[[str, Size], None]
+    """Asks for room that nobody else needs, for a size that nobody has asked for; raises RefusedError."""
     ended: Callable[[LiveSession, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     recording_store: RecordingStore | None = None
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: ()
     """Makes those of a session from its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Another output that was got ready."""
+
+    size: Size | None
+    """None: it cannot be had."""
+    area: float
 
 
 class LiveSession:
@@ -91,7 +102,7 @@ class LiveSession:
         self._context = context
         self._clock = context.clock
         self._board = ControlBoard(opening.controls)
-        self._policy = ProcessorPolicy(live=True, budget_ms=settings.budget_ms)
+        self._policy = ProcessorPolicy(live=True, budget_ms=settings.budget_ms, areas=served.areas)
         self._processor: FrameProcessor | None = None
         self._opening = False
         self._queue = SessionQueue(
@@ -123,7 +134,12 @@ class LiveSession:
         self._first_capture_s: float | None = None
         self._last_pts = -1
         self._source_size: Size | None = None
-        self._new_size: Size | None = None
+        self._area = 1.0
+        """Of the output, in those it begins with."""
+        self._prepared = 1.0
+        """The area that was got ready last, for which there is room."""
+        self._change: _Change | None = None
+        """What the engine's thread is to do before its next frame."""
         self._waiting = messages.Waiting(position=1, retry_after_s=None)
         self._resumed = False
 
@@ -199,13 +215,13 @@ class LiveSession:
             return False
         if source != self._source_size:
             self._source_size = source
-            if self._board.controls.size is None and self._natural_size(source) != self._processor.size:
+            if self._board.controls.size is None and self._natural_size(source, self._area) != self._processor.size:
                 self._opening = True
-                self._context.in_background(lambda: self._reshape(source))
+                self._context.in_background(lambda: self._reshape(source, self._area))
         return True
 
-    def _natural_size(self, source: Size) -> Size:
-        return output_size(source, self._served.area_px, self._served.model.spec)
+    def _natural_size(self, source: Size, area: float = 1.0) -> Size:
+        return output_size(source, round(self._served.area_px * area), self._served.model.spec)
 
     def _open(self, source: Size) -> None:
         """Open the model for the first frame's shape, in a background thread."""
@@ -252,21 +268,57 @@ class LiveSession:
             on_end=lambda error: None if error is None else self._failed(error),
         ).start()
 
-    def _reshape(self, source: Size) -> None:
-        """Open the model for another shape of the source, in a background thread; the stream goes on meanwhile."""
+    def _reshape(self, source: Size, area: float) -> None:
+        """Open the model for another shape or area, in a background thread; the stream goes on meanwhile."""
         try:
             with self._steering.lock:
                 processor, controls = self._processor, self._board.controls
                 if processor is not None and controls.size is None and self._state == "live":
-                    size = self._natural_size(source)
-                    self._served.sizes.allow(size)
+                    size = self._natural_size(source, area)
+                    if area == 1.0:
+                        self._served.sizes.allow(size)
+                    if max(area, self._prepared) > 1.0:
+                        self._context.grow(self.id, size)
+                    self._prepared = area
                     processor.prepare(size, controls.seed)
-                    self._new_size = size
-        except VivaceError as error:
-            # The picture is cut to the old shape instead.
-            _log.warning("session %s keeps its shape: %s", self.id, error)
+                    self._change = _Change(size, area)
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way; the stream goes on as it is)
+            # The picture is cut to the old shape instead, or stays as large as it is.
+            _log.warning("session %s keeps its size: %s", self.id, error, exc_info=not isinstance(error, VivaceError))
+            if area != self._area:
+                self._change = _Change(None, area)
         finally:
             self._opening = False
+
+    def _follow(self, processor: FrameProcessor) -> None:
+        """Have the area got ready that the deadline controller wants; of one it wants no more, give the room back."""
+        area = processor.deadline.area
+        if area == self._area == self._prepared:
+            return
+        if self._board.controls.size is not None:  # the user's: there is nothing to grow, and less effort is next
+            if area < self._area:
+                self._area_set(processor, area)
+            return
+        with self._lock:
+            if self._opening or self._source_size is None:
+                return
+            self._opening, source = True, self._source_size
+        self._context.in_background(lambda: self._reshape(source, area))
+
+    def _take(self, processor: FrameProcessor, change: _Change) -> None:
+        """Do what was got ready, if it is still wanted."""
+        if change.size is None:
+            processor.deadline.area_refused(time_s=self._clock())
+        elif change.area == self._area:
+            if change.size != processor.size:  # another shape
+                processor.begin(change.size, self._policy)
+        elif change.area == processor.deadline.area:
+            processor.resize(change.size)
+            self._area_set(processor, change.area)
+
+    def _area_set(self, processor: FrameProcessor, area: float) -> None:
+        self._area = area
+        processor.deadline.area_set(area, time_s=self._clock(), frame_index=self._next_index)
 
     # In the engine's thread
 
@@ -274,14 +326,15 @@ class LiveSession:
         processor = self._processor
         assert processor is not None
         began_s = self._clock()
-        new_size, self._new_size = self._new_size, None
-        if new_size is not None:
-            processor.begin(new_size, self._policy)
+        change, self._change = self._change, None
+        if change is not None:
+            self._take(processor, change)
         # What one session alone may take, several share: each spends less before any of them drops frames.
         processor.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
         effort = processor.deadline.effort
         made = processor.step(frame.marked("wait", began_s))
-        if any("denoise" in each.marks for each in made):
+        self._follow(processor)
+        if any("denoise" in each.marks for each in made) and self._area == 1.0:
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
             self._served.steps.append(StepTime(step_ms, self._served.weight(processor.size), effort))
         if self._presenter is not None:
@@ -361,6 +414,7 @@ class LiveSession:
                 self._network,
                 time_s=self._clock() - self.created_s,
                 effort=None if processor is None else processor.deadline.effort,
+                size=self.size,
                 recording=None if recording is None else recording.name,
             )
         )

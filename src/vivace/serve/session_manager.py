@@ -17,7 +17,7 @@ from vivace import messages
 from vivace.errors import SessionClosedError, UnknownModelError
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
-from vivace.serve.limits import RefusedError
+from vivace.serve.limits import RefusedError, free_memory_bytes
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
 from vivace.serve.served_model import OPENING_STEPS, ServedModel, open_model
@@ -39,6 +39,8 @@ OPENERS = 2
 DRAIN_LOOK_S = 0.1
 KNOWN_ENDS = 256
 """Ended sessions of which the reason is still known."""
+NETWORK_STATES = 3
+"""What a size takes that is new, in states of a stream: a network takes up to two."""
 CLOSE_S = 5.0
 """Time for recordings and threads to come to their end."""
 
@@ -421,6 +423,7 @@ class SessionManager:
             clock=self.clock,
             in_background=self._in_background,
             resize=self._resize,
+            grow=self._grow,
             ended=self._session_ended,
             recording_store=self.recording_store,
             finishers=self._finishers,
@@ -465,6 +468,21 @@ class SessionManager:
                     "memory",
                     f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
                 )
+            self._move_up()
+
+    def _grow(self, session_id: str, size: Size) -> None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return
+            served = self._served[session.model]
+            model, default = served.model, served.model.nbytes(served.default_size)
+            if size not in served.sizes:
+                served.larger.allow(size)
+                if free_memory_bytes() < NETWORK_STATES * model.nbytes(size):
+                    raise RefusedError("memory", f"there is no memory for a network of {size[0]}x{size[1]} px")
+            if not served.admission.grow(session_id, model.nbytes(size), default):
+                raise RefusedError("memory", f"other sessions may need the memory that {size[0]}x{size[1]} px take")
             self._move_up()
 
     # Models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
@@ -57,6 +59,12 @@ def _size(value: Any) -> Any:
         return parse_size(value) if isinstance(value, str) and not value.lstrip().startswith("[") else value
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
+
+
+def _larger(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+    if (size := info.data.get("size")) is not None and math.prod(value) <= math.prod(size):
+        raise ValueError(f"{value[0]}x{value[1]} is no larger than size, {size[0]}x{size[1]}")
+    return value
 
 
 def _loading(value: Any, handler: ValidatorFunctionWrapHandler) -> LoadOptions:
@@ -150,6 +158,11 @@ class ServeSettings(BaseSettings):
     """CPU threads a model may use; None: all."""
     size: Annotated[tuple[Count, Count], BeforeValidator(_size)] = Field(default=(256, 256), examples=["512x288"])
     """Output `(width, height)` of a session that names none, px."""
+    dynamic_size: Annotated[tuple[Count, Count], BeforeValidator(_size), AfterValidator(_larger)] | None = Field(
+        default=None, examples=["1280x720"]
+    )
+    """Largest output, by its area, that a session which names no size grows to while there is time; it shrinks again
+    when there is none. None: outputs keep the size they begin with."""
     max_output_px: Count = 512 * 512
     """Largest output a client may ask for, width times height; a network is compiled for each size, and kept."""
     max_frame_px: Count = 1920 * 1088

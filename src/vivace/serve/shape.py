@@ -21,6 +21,12 @@ ASPECTS: tuple[Size, ...] = ((1, 1), (4, 3), (16, 9), (3, 4), (9, 16))
 USUAL: tuple[Size, ...] = ((4, 3), (16, 9))
 """What most cameras send; compiled at start, so that a first picture comes half a second sooner."""
 MAX_SIZES = 10
+MAX_LARGER_SIZES = 4
+"""Besides, that outputs grow to by themselves: one of 1280x720 takes 0.8 GiB of memory for good."""
+GROWTH_STEP = 0.5625
+"""From one area to the next smaller one: three quarters of each side, 1280x720 and 960x540."""
+LEAST_GROWTH = 1.25
+"""A smaller one is not worth that the model's memory begins anew."""
 
 
 def output_size(source: Size, area_px: int, spec: ModelSpec) -> Size:
@@ -34,14 +40,29 @@ def output_size(source: Size, area_px: int, spec: ModelSpec) -> Size:
     return choose_size((width * ample, height * ample), replace(spec, default_area_px=area_px))
 
 
+def larger_areas(base_px: int, most_px: int) -> tuple[float, ...]:
+    """Return the areas that an output of `base_px` may grow to, in those, falling: `most_px` first."""
+    areas = []
+    area = most_px / base_px
+    while area > LEAST_GROWTH:
+        areas.append(area)
+        area *= GROWTH_STEP
+    return tuple(areas)
+
+
 class SizeList:
     """The sizes that a model has been opened at. Thread-safe."""
 
-    def __init__(self, max_px: int) -> None:
-        """Allow sizes of up to `max_px` pixels."""
+    def __init__(self, max_px: int, most: int = MAX_SIZES) -> None:
+        """Allow `most` sizes of up to `max_px` pixels."""
         self._max_px = max_px
+        self._most = most
         self._lock = Lock()
         self._sizes: list[Size] = []
+
+    def __contains__(self, size: Size) -> bool:
+        with self._lock:
+            return size in self._sizes
 
     def allow(self, size: Size) -> None:
         """Note a size.
@@ -54,7 +75,9 @@ class SizeList:
         with self._lock:
             if size in self._sizes:
                 return
-            if len(self._sizes) >= MAX_SIZES:
+            if len(self._sizes) >= self._most:
                 known = ", ".join(f"{width}x{height}" for width, height in sorted(self._sizes))
-                raise RefusedError("sizes", f"this server has opened {MAX_SIZES} sizes, all it may: use one of {known}")
+                raise RefusedError(
+                    "sizes", f"this server has opened {self._most} sizes, all it may: use one of {known}"
+                )
             self._sizes.append(size)

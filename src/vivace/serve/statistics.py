@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vivace import messages
+from vivace.media.size import Size
 from vivace.stream.account import Account, Histogram
 
 SMOOTH_FPS = 24.0
@@ -34,7 +35,13 @@ class NetworkReport:
 
 
 def session_stats(
-    account: Account, network: NetworkReport, *, time_s: float, effort: float | None, recording: str | None
+    account: Account,
+    network: NetworkReport,
+    *,
+    time_s: float,
+    effort: float | None,
+    size: Size | None,
+    recording: str | None,
 ) -> messages.Stats:
     """Return the last seconds of a session, which has gone on for `time_s`, as a message."""
     lately = account.lately()
@@ -49,6 +56,7 @@ def session_stats(
         glass_to_glass_ms=_stage_of(lately.presented) if lately.presented.count else None,
         drops=dict(account.drops),
         effort=effort,
+        size=size,
         prompt_to_pixel_ms=account.prompt_to_pixel_ms,
         bitrate_kbps=network.bitrate_kbps,
         loss=network.loss,

@@ -66,6 +66,8 @@ class ProcessorPolicy:
     full effort and time is the source's own, so that a file gives the same result on any machine."""
     budget_ms: float | None = None
     """Time a frame may take, live; None never spends less."""
+    areas: tuple[float, ...] = ()
+    """Larger areas that effort may go up to, falling, in natural ones (`DeadlineController.area`)."""
     detect_cuts: bool = True
     max_failures: int = 3
     """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
@@ -159,7 +161,8 @@ class FrameProcessor:
         return slot
 
     def _new_deadline(self) -> DeadlineController:
-        return DeadlineController(self._model.spec.efforts, self.policy.budget_ms if self._saves else None)
+        efforts = (*self.policy.areas, *self._model.spec.efforts)
+        return DeadlineController(efforts, self.policy.budget_ms if self._saves else None)
 
     def begin(self, size: Size, policy: ProcessorPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
@@ -192,6 +195,10 @@ class FrameProcessor:
         if self._forget_reason is not None or self._inside or self._pending or index != self._taken:
             return None
         return ResumePoint(index, self._slot.save(), self._painting)
+
+    def resize(self, size: Size) -> None:
+        """Have another natural size from the next frame on; what is inside comes out at the present one first."""
+        self._natural_size = size
 
     def prepare(self, size: Size, seed: int) -> None:
         """Open the model at another size in the caller's thread, so that the change itself takes no time.

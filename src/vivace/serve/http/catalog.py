@@ -75,6 +75,7 @@ async def config(request: Request) -> dict[str, Any]:
         "token_needed": server.access_control.asks_for_tokens,
         "recording": server.settings.recordings is not None,
         "size": list(server.settings.size),
+        "dynamic_size": None if server.settings.dynamic_size is None else list(server.settings.dynamic_size),
         "loading": server.manager.loading,
         "limits": limits_of(server).model_dump(),
     }

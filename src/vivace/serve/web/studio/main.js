@@ -277,6 +277,12 @@ class Studio {
     this.session = session;
     session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
     session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(detail.message, { bad: true }));
+    let px = 0;
+    session.addEventListener("stats", ({ detail: { size } }) => {   // an output that grows by itself wants more of the source
+      if (!size || size[0] * size[1] === px) return;
+      px = size[0] * size[1];
+      session.limitSize(px);
+    });
     session.play(this.stage.after);
     this.live.follow(session);
     this.recorder.follow(session);
