@@ -1,13 +1,21 @@
-"""Damaged files of every container: a picture or a named error, never anything else, and an earlier output is kept."""
+"""Damaged files of every container: a picture or a named error, never anything else, and an earlier output is kept.
+
+They are read in a process of their own, so that one that crashes FFmpeg, or keeps it busy for ever, is an outcome too.
+`FUZZ_EACH=150` tries 3,000 in some minutes; `python -m tests.media.test_fuzz KIND NUMBER FILE` writes one of them.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from vivace.errors import VivaceError
@@ -18,45 +26,61 @@ from .clips import beep, grey, write_clip
 KINDS = {
     "mp4": ("libx264", "aac"),
     "mov": ("mpeg4", "pcm_s16le"),
+    "3gp": ("mpeg4", "aac"),
     "mkv": ("libx264", "flac"),
     "webm": ("libvpx", "libopus"),
+    "nut": ("ffv1", "flac"),
     "ts": ("mpeg2video", "mp2"),
     "mpg": ("mpeg1video", "mp2"),
     "flv": ("flv", "libmp3lame"),
+    "wmv": ("wmv2", "wmav2"),
+    "mxf": ("mpeg2video", "pcm_s16le"),
     "avi": ("mjpeg", "pcm_s16le"),
+    "ivf": ("libvpx-vp9", None),
+    "h264": ("libx264", None),
+    "mjpeg": ("mjpeg", None),
+    "y4m": ("wrapped_avframe", None),
     "gif": ("gif", None),
     "png": ("apng", None),
-    "webp": (None, None),
+    "webp": ("", None),
+    "avif": ("", None),
 }
-EACH = int(os.environ.get("FUZZ_EACH", "20"))
-"""Mutations of each container; `FUZZ_EACH=273` makes 3,000 of them in some minutes."""
-MUXERS = {"mkv": "matroska", "ts": "mpegts", "mpg": "mpeg", "png": "apng"}
+EACH = int(os.environ.get("FUZZ_EACH", "10"))
+"""Mutations of each container."""
+MUXERS = {
+    "mkv": "matroska",
+    "ts": "mpegts",
+    "mpg": "mpeg",
+    "png": "apng",
+    "wmv": "asf",
+    "y4m": "yuv4mpegpipe",
+}
+CPU_S = 10
+"""What reading a file may take; a second of video takes a hundredth."""
+MEMORY_BYTES = 1 << 30
+"""What all of them together may take, beyond what the program takes."""
 
 
-@pytest.fixture(scope="module")
-def whole() -> dict[str, bytes]:
-    """Return a whole file of each container, with pictures that differ and a tone."""
-    files = {}
+def whole(kind: str) -> bytes:
+    """Return a whole file, with pictures that differ and a tone."""
+    codec, sound = KINDS[kind]
+    data = io.BytesIO()
     pictures = [grey(20 * number) for number in range(1, 9)]
-    for kind, (codec, sound) in KINDS.items():
-        data = io.BytesIO()
-        if codec is None:
-            first, *more = map(Image.fromarray, pictures)
-            first.save(data, format="WEBP", save_all=True, append_images=more, duration=40)
-        else:
-            fmt = {"gif": "rgb8", "apng": "rgb24", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
-            tone = beep(0.32, 0.1) if sound else None
-            write_clip(
-                data,
-                pictures,
-                codec=codec,
-                pix_fmt=fmt,
-                sound=tone,
-                sound_codec=sound or "",
-                muxer=MUXERS.get(kind, kind),
-            )
-        files[kind] = data.getvalue()
-    return files
+    if not codec:
+        first, *more = map(Image.fromarray, pictures)
+        first.save(data, format=kind.upper(), save_all=True, append_images=more, duration=40)
+        return data.getvalue()
+    fmt = {"gif": "rgb8", "apng": "rgb24", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+    write_clip(
+        data,
+        pictures,
+        codec=codec,
+        pix_fmt=fmt,
+        sound=beep(0.32, 0.1) if sound else None,
+        sound_codec=sound or "",
+        muxer=MUXERS.get(kind, kind),
+    )
+    return data.getvalue()
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
@@ -103,8 +127,37 @@ def survives(data: bytes, kind: str, folder: Path) -> None:
         assert out.read_bytes() == b"an earlier output"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mutated_file_is_pictures_or_a_named_error(kind: str, whole: dict[str, bytes], tmp_path: Path) -> None:
-    rng = np.random.default_rng(list(KINDS).index(kind))
-    for _ in range(EACH):
-        survives(mutated(whole[kind], rng), kind, tmp_path)
+def mutation(kind: str, data: bytes, number: int) -> bytes:
+    return mutated(data, np.random.default_rng([list(KINDS).index(kind), number]))
+
+
+def try_all() -> None:
+    """Read mutations of every kind, and print each before it is read; stops at the first that is none of ours."""
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, also within FFmpeg
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in KINDS:
+            data = whole(kind)
+            for number in range(EACH):
+                print(kind, number, flush=True)
+                signal.setitimer(signal.ITIMER_PROF, CPU_S)
+                survives(mutation(kind, data, number), kind, Path(folder))
+                grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024
+                assert grown < MEMORY_BYTES, f"{grown >> 20} MiB"
+    print("all")
+
+
+def test_a_mutated_file_is_pictures_or_a_named_error() -> None:
+    here = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.media.test_fuzz"], cwd=here, capture_output=True, text=True, check=False
+    )
+    last = done.stdout.split("\n")[-2:][0]
+    assert last == "all", f"{last} ended with {done.returncode}: {done.stderr[-2000:]}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        Path(sys.argv[3]).write_bytes(mutation(sys.argv[1], whole(sys.argv[1]), int(sys.argv[2])))
+    else:
+        try_all()

@@ -61,7 +61,7 @@ class AnimationSource(Source):
             try:
                 self._image.seek(index)
                 self._image.load()
-                rgb, alpha = upright(self._image)
+                rgb, alpha, _ = upright(self._image)
             except DAMAGED as error:
                 self.warnings.append(f"{self.info.name}: damaged; it ends after {index} pictures ({error})")
                 return

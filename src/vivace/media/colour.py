@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import av
-import av.filter
 import numpy as np
 from numpy.typing import NDArray
+
+from vivace.media.filters import FilterChain
 
 _D65 = (0.3127, 0.3290)
 _BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
@@ -49,6 +49,8 @@ _SATURATION = 0.006
 _WHITE = 255 << 8
 """What swscale makes of white in formats of 16 bits."""
 _MAX = (1 << 16) - 1
+_CLOCK = Fraction(1, 25)
+"""Any: pictures come one by one, without time."""
 
 
 class ColourMap:
@@ -70,35 +72,20 @@ class ColourMap:
         self._level = "(" + level.replace("{x}", seen) + f")*{_WHITE}"
         names = [row + column for row in "rgb" for column in "rgb"]
         self._matrix = ":".join(f"{each}={share:.6f}" for each, share in zip(names, matrix.flat, strict=True))
-        self._graph: av.filter.Graph | None = None
-        self._form: tuple[int, int, str] | None = None
+        self._chain: FilterChain | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Convert a picture of the format `gbrp16le` or `gbrap16le`, and keep its format."""
-        form = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or form != self._form:
-            self._form = form
-            self._graph = self._configured(frame)
-        frame.pts, frame.time_base = 0, Fraction(1, 25)
-        self._graph.vpush(frame)
-        return self._graph.vpull()
-
-    def _configured(self, frame: av.VideoFrame) -> av.filter.Graph:
-        graph = av.filter.Graph()
-        end: Any = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-        )
-        for name, arguments in (
-            ("lutrgb", ":".join(f"{channel}='{self._light}'" for channel in "rgb")),
-            ("colorchannelmixer", self._matrix),
-            ("lutrgb", ":".join(f"{channel}='{self._level}'" for channel in "rgb")),
-            ("buffersink", ""),
-        ):
-            stage = graph.add(name, arguments or None)
-            end.link_to(stage)
-            end = stage
-        graph.configure()
-        return graph
+        if self._chain is None or not self._chain.fits(frame):
+            self._chain = FilterChain(
+                frame,
+                _CLOCK,
+                ("lutrgb", ":".join(f"{channel}='{self._light}'" for channel in "rgb")),
+                ("colorchannelmixer", self._matrix),
+                ("lutrgb", ":".join(f"{channel}='{self._level}'" for channel in "rgb")),
+            )
+        frame.pts, frame.time_base = 0, _CLOCK
+        return self._chain(frame)
 
 
 def colour_map_for(frame: av.VideoFrame) -> ColourMap | None:

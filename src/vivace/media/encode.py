@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from vivace.media.audio import AudioTrack, AudioWriter
 from vivace.media.clock import Clock, Sleep
 from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
+from vivace.media.filters import FilterChain
 from vivace.media.frame import Frame
 from vivace.media.pacing import Timetable
 from vivace.media.paths import is_same_file
@@ -121,6 +123,7 @@ class VideoSink(Sink):
         self._container: OutputContainer | None = None
         self._audio: AudioWriter | None = None
         self._reformatter = VideoReformatter()
+        self._sharing: FilterChain | None = None
         self._start_s = 0.0
         self._start_pts = 0
         self._duration = 1
@@ -276,6 +279,8 @@ class VideoSink(Sink):
 
     def _yuv(self, frame: Frame) -> av.VideoFrame:
         assert self._size is not None
+        if frame.decoded is not None and frame.decoded.rgb is frame.rgb and self._is_as_encoded(frame.size):
+            return self._shared(frame.decoded.frame)
         pixels, layout = cover(frame.rgb, self._size), "rgb24"
         if self._holds_alpha:
             alpha = np.full(frame.rgb.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
@@ -286,6 +291,18 @@ class VideoSink(Sink):
         return self._reformatter.reformat(
             picture, format=self._pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
         )
+
+    def _is_as_encoded(self, size: Size) -> bool:
+        """Tell whether pictures of a size are encoded as they are."""
+        return size == self._size == even_size(size) and not self._holds_alpha
+
+    def _shared(self, decoded: av.VideoFrame) -> av.VideoFrame:
+        """Return a picture of our own that shares its planes with one that other outputs may encode, too."""
+        if self._sharing is None or not self._sharing.fits(decoded):
+            self._sharing = FilterChain(decoded, Fraction(1, 1), ("null", ""))
+        picture = self._sharing(decoded)
+        picture.pict_type = PictureType.NONE  # The encoder decides which pictures are key frames.
+        return picture
 
     def _finish(self, container: OutputContainer) -> None:
         container.mux(self._stream.encode(None))

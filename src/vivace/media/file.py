@@ -87,10 +87,23 @@ class FileSource(Source):
         self._convert.size = size
 
     def open_audio(self) -> AudioTrack | None:
-        """Open the file's first audio stream, to be read independently of the pictures."""
+        """Open the file's main audio stream, to be read independently of the pictures; what is left out is noted."""
+        self._note_left_out()
         if not self.info.has_audio:
             return None
         return AudioTrack.open(f"file:{self._path}", self._path.name, self.warnings.append)
+
+    def _note_left_out(self) -> None:
+        streams = self._reader.container.streams
+        sounds, subtitles = len(streams.audio), len(streams.subtitles)
+        left_out = []
+        if sounds > 1:
+            left_out.append(f"all but one of its {sounds} sounds")
+        if subtitles:
+            left_out.append("its subtitles")
+        note = f"{self._path.name}: {' and '.join(left_out)} are left out"
+        if left_out and note not in self.warnings:
+            self.warnings.append(note)
 
     def _read(self) -> Generator[Frame, None, None]:
         timeline = Timeline(self._reader.time_base, self._reader.step)
@@ -103,8 +116,17 @@ class FileSource(Source):
                 end_s = time_s + float((picture.duration or self._reader.step) * timeline.time_base)
                 if pace.takes(time_s):
                     duration = max(picture.duration or 0, pace.interval // timeline.time_base) or None
-                    rgb, alpha = self._converted(picture)
-                    yield Frame(rgb, index, pts, timeline.time_base, self._clock(), duration=duration, alpha=alpha)
+                    rgb, alpha, decoded = self._converted(picture)
+                    yield Frame(
+                        rgb,
+                        index,
+                        pts,
+                        timeline.time_base,
+                        self._clock(),
+                        duration=duration,
+                        alpha=alpha,
+                        decoded=decoded,
+                    )
         except SourceError as error:
             # Everything decodable before the damage has been delivered; a file that breaks off ends there.
             self.warnings.append(str(error))

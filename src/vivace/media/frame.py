@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vivace.checks import brief
 from vivace.errors import ControlError
+
+if TYPE_CHECKING:
+    import av
 
 Rgb = NDArray[np.uint8]
 """`uint8 [h w 3]`, RGB, C-contiguous: the one layout at the media boundary."""
@@ -31,6 +35,14 @@ def check_rgb(rgb: object, alpha: Alpha | None = None) -> Rgb:
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
         raise ControlError(f"the alpha is {alpha.dtype} {alpha.shape}; give uint8 {rgb.shape[:2]}")
     return np.ascontiguousarray(rgb)
+
+
+class Decoded(NamedTuple):
+    """A picture as its decoder gave it: BT.709, 8 bits, 4:2:0, limited range, upright, with square pixels."""
+
+    frame: av.VideoFrame
+    rgb: Rgb
+    """What it was converted to; of a frame that has another picture by now, it is the past."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,6 +77,8 @@ class Frame:
     """Mean colour of the cells of `rgb`, `float32 [h w 3]`, once a stream has prepared the frame."""
     source_rgb: Rgb | None = field(default=None, repr=False)
     """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
+    decoded: Decoded | None = field(default=None, repr=False)
+    """The picture before it was converted to RGB, where it is of the form that videos are written in."""
     painted: bool = False
     """Whether anything of it is painted (output frames); otherwise it shows its source as it is."""
 

@@ -104,7 +104,7 @@ class ImagesSource(Source):
             picture = self._load(path)
             if picture is None:
                 continue
-            rgb, alpha = picture
+            rgb, alpha, _ = picture
             size, own = self._size, (rgb.shape[1], rgb.shape[0])
             if size is not None:
                 if same and own != self._first:

@@ -10,6 +10,7 @@ import av
 import av.filter
 
 from vivace.media.clock import exact
+from vivace.media.filters import FilterChain
 from vivace.media.picture import Warn, ignore
 
 _MIN_SIDE_PX = 4
@@ -27,32 +28,31 @@ class Deinterlacer:
         """Take pictures that count in `time_base`, and tell `warn` when the first interlaced one comes."""
         self._time_base = time_base
         self._warn = warn or ignore
-        self._graph: av.filter.Graph | None = None
-        self._form: tuple[int, int, str] | None = None
+        self._chain: FilterChain | None = None
+        self._told = False
 
     def __call__(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Yield the pictures that are ready once `frame` has come."""
-        if self._graph is None:
+        if self._chain is None:
             if not frame.interlaced_frame or min(frame.width, frame.height) < _MIN_SIDE_PX:
                 yield frame
                 return
-            if self._form is None:
+            if not self._told:
+                self._told = True
                 self._warn("the video is interlaced; it is deinterlaced (bwdif) before anything looks at it")
-        form = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or form != self._form:
+        if self._chain is None or not self._chain.fits(frame):
             yield from self.finish()
-            self._form = form
-            self._graph = _bwdif(frame, self._time_base)
+            self._chain = FilterChain(frame, self._time_base, ("bwdif", "mode=send_frame:deint=interlaced"))
         frame.time_base = self._time_base
-        self._graph.vpush(frame)
-        yield from self._ready(self._graph)
+        self._chain.graph.vpush(frame)
+        yield from self._ready(self._chain.graph)
 
     def finish(self) -> Iterator[av.VideoFrame]:
         """Yield what is held back."""
-        graph, self._graph = self._graph, None
-        if graph is not None:
-            graph.vpush(None)
-            yield from self._ready(graph)
+        chain, self._chain = self._chain, None
+        if chain is not None:
+            chain.graph.vpush(None)
+            yield from self._ready(chain.graph)
 
     def _ready(self, graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
         while True:
@@ -65,14 +65,3 @@ class Deinterlacer:
             picture.pts, picture.duration = round(picture.pts * ratio), round((picture.duration or 0) * ratio)
             picture.time_base = self._time_base
             yield picture
-
-
-def _bwdif(frame: av.VideoFrame, time_base: Fraction) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
-    deinterlace = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-    sink = graph.add("buffersink")
-    source.link_to(deinterlace)
-    deinterlace.link_to(sink)
-    graph.configure()
-    return graph

@@ -180,8 +180,10 @@ class NetworkSource(Source):
                     if self._limit.takes(float(placed * TIME_BASE)):
                         said = None if self.info.live else picture.duration
                         duration = round(said * self._reader.time_base / TIME_BASE) if said else None
-                        rgb, alpha = self._convert(picture)
-                        yield Frame(rgb, index, placed, TIME_BASE, arrival_s, duration=duration, alpha=alpha)
+                        rgb, alpha, decoded = self._convert(picture)
+                        yield Frame(
+                            rgb, index, placed, TIME_BASE, arrival_s, duration=duration, alpha=alpha, decoded=decoded
+                        )
                     index += 1
                 if not self._transmits:
                     return

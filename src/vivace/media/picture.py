@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivace.media.clock import exact
 from vivace.media.colour import ColourMap, colour_map_for
 from vivace.media.convert import cover, cover_alpha, crop, interpolation_for
-from vivace.media.frame import Alpha, Frame, Rgb
+from vivace.media.frame import Alpha, Decoded, Frame, Rgb
 from vivace.media.size import Size, cover_size
 
 _UNSPECIFIED_SPACE = 2
@@ -34,6 +34,7 @@ class Picture(NamedTuple):
 
     rgb: Rgb
     alpha: Alpha | None = None
+    decoded: Decoded | None = None
 
 
 class _Orientation(NamedTuple):
@@ -103,13 +104,16 @@ class PictureConverter:
         covering = upright if upright == wanted else cover_size(upright, wanted)
         if _area(covering) > max(_area(upright), 2 * _area(wanted)):
             # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
-            rgb, alpha = over_black(_oriented(self._pixels(frame, stored, self._turned(upright)), self._orientation))
-            return Picture(cover(rgb, wanted), None if alpha is None else cover_alpha(alpha, wanted))
+            whole = over_black(_oriented(self._pixels(frame, stored, self._turned(upright)), self._orientation))
+            return Picture(cover(whole.rgb, wanted), None if whole.alpha is None else cover_alpha(whole.alpha, wanted))
         # Cut after it is scaled, unlike in `cover`: planes of a decoder cannot be cut, and one pass over colours and
         # size takes a quarter to four fifths of the time of two.
-        return over_black(
+        picture = over_black(
             crop(_oriented(self._pixels(frame, stored, self._turned(covering)), self._orientation), wanted)
         )
+        if wanted == stored and self._is_as_written(frame):
+            return picture._replace(decoded=Decoded(frame, picture.rgb))
+        return picture
 
     def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
         if self._first is None:
@@ -143,19 +147,13 @@ class PictureConverter:
         return (size[1], size[0]) if self._orientation.transposes else size
 
     def _pixels(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> np.ndarray:
-        guess_hd = (
-            self._unmarked_hd_is_bt709
-            and frame.colorspace == _UNSPECIFIED_SPACE
-            and not frame.format.is_rgb
-            and frame.height >= _HD_HEIGHT_PX
-        )
         packed = "rgba" if self._has_alpha else "rgb24"
         converted = self._scaler.reformat(
             frame,
             scaled[0],
             scaled[1],
             packed if self._colour_map is None else "gbrap16le" if self._has_alpha else "gbrp16le",
-            src_colorspace=Colorspace.ITU709 if guess_hd else None,
+            src_colorspace=Colorspace.ITU709 if self._is_unmarked_hd(frame) else None,
             dst_color_range=ColorRange.JPEG,
             interpolation=interpolation_for(stored, scaled),
             threads=1,
@@ -163,6 +161,26 @@ class PictureConverter:
         if self._colour_map is not None:
             converted = self._packer.reformat(self._colour_map(converted), format=packed, threads=1)
         return np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
+
+    def _is_unmarked_hd(self, frame: av.VideoFrame) -> bool:
+        """Tell whether colours are taken to be encoded by BT.709 although the picture does not say so."""
+        return (
+            self._unmarked_hd_is_bt709
+            and frame.colorspace == _UNSPECIFIED_SPACE
+            and not frame.format.is_rgb
+            and frame.height >= _HD_HEIGHT_PX
+        )
+
+    def _is_as_written(self, frame: av.VideoFrame) -> bool:
+        """Tell whether a picture that is not scaled is of the form of `Decoded`."""
+        return (
+            frame.format.name == "yuv420p"
+            and frame.color_range != ColorRange.JPEG
+            and (frame.colorspace == Colorspace.ITU709 or self._is_unmarked_hd(frame))
+            and self._colour_map is None
+            and self._orientation == _UPRIGHT
+            and self._aspect == 1
+        )
 
 
 def _area(size: Size) -> int:

@@ -60,14 +60,14 @@ def check_size(size: object, spec: ModelSpec) -> Size:
     return width, height
 
 
-def prepared(frame: Frame, output: Size) -> Frame:
-    """Return a source frame at the output's size and with its thumbnail, as `FrameProcessor.step` works on it.
+def prepared(frame: Frame, output: Size, *, watched: bool = True) -> Frame:
+    """Return a source frame at the output's size, as `FrameProcessor.step` works on it; with thumbnail if `watched`.
 
     Done in the thread that receives frames, so that the thread that steps the model need not; the very same frame if
     nothing is to be done.
     """
     rgb = cover(frame.rgb, output)
-    if rgb is frame.rgb and frame.thumbnail is not None:
+    if rgb is frame.rgb and (frame.thumbnail is not None or not watched):
         return frame
     alpha = None if frame.alpha is None else cover_alpha(frame.alpha, output)
-    return replace(frame, rgb=rgb, alpha=alpha, thumbnail=thumbnail(rgb))
+    return replace(frame, rgb=rgb, alpha=alpha, thumbnail=thumbnail(rgb) if watched else None)

@@ -189,7 +189,7 @@ class Pipeline:
             frame = next(frames, None)
             if frame is None:
                 return
-            frame = prepared(frame, size)
+            frame = prepared(frame, size, watched=self._processor.watches)
             since_s = frame.capture_time_s if live else asked_s
             self._account.stage("capture", (self._clock() - since_s) * 1e3)
             self._account.received(0 if last_index is None else max(0, frame.index - last_index - 1))

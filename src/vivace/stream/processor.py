@@ -149,6 +149,12 @@ class FrameProcessor:
         return self._board.controls.size or self._natural_size
 
     @property
+    def watches(self) -> bool:
+        """Whether cuts and motion are looked for in frames to come: while something is painted. Any thread."""
+        controls = self._board.controls
+        return self._painting or (controls.prompt is not None and controls.strength > 0)
+
+    @property
     def _saves(self) -> bool:
         """Whether effort follows a deadline."""
         return self.policy.live and self.policy.budget_ms is not None
@@ -266,11 +272,11 @@ class FrameProcessor:
     def _step(self, frame: Frame) -> list[Frame]:
         self.check_alive()
         began_s = self._clock()
-        frame = prepared(frame, self.next_size)
-        assert frame.thumbnail is not None
+        frame = prepared(frame, self.next_size, watched=self.watches)
         out: list[Frame] = []
         self._taken = frame.index
-        is_cut = self.policy.detect_cuts and self._detector.is_cut(frame.thumbnail)
+        seen = frame.thumbnail if self.policy.detect_cuts else None
+        is_cut = seen is not None and self._detector.is_cut(seen)
         if frame.index <= self._resumed.index and self._passes_over(frame):
             return out
         if is_cut:
@@ -324,6 +330,7 @@ class FrameProcessor:
         frames += frames[-1:] * missing
         rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
         rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
+        thumbnails = tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None)
         return Chunk(
             rgb,
             embeds,
@@ -332,7 +339,7 @@ class FrameProcessor:
             strength=controls.strength if self._steers_strength else 1.0,
             options=controls.options,
             events=self._events(controls),
-            thumbnails=tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None),
+            thumbnails=thumbnails if len(thumbnails) == len(frames) else (),
         )
 
     def _events(self, controls: Controls) -> frozenset[str]:
@@ -381,7 +388,8 @@ class FrameProcessor:
         region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
         # What a model makes of a strength above 0 is all shown.
         strength = float(controls.strength > 0) if self._steers_strength else controls.strength
-        frame = prepared(frame, self.size)  # another one may have been asked for since
+        # Another size may have been asked for since.
+        frame = prepared(frame, self.size, watched=frame.thumbnail is not None)
         return FrameInside(
             frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
         )
@@ -390,6 +398,7 @@ class FrameProcessor:
         """Show the source as it is; the model is not needed."""
         if self._painting:
             self._painting = False
+            self._detector.reset()
             self._forget_later("resumed")
         self._observer.painted(Painting(_ms(prepared_s - began_s) / len(entering), None, 0.0, len(entering)))
         marks = {"refine": prepared_s}
