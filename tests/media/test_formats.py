@@ -145,8 +145,8 @@ def row_in(suffix: str, folder: Path) -> str:
     if kind.codec:
         written(path, kind, turned=90)
         turned = read(path)[0].size == (48, 64)
-        written(path, kind, aspect=Fraction(2))
-        shaped = read(path)[0].size == (128, 48)
+        written(path, kind, aspect=Fraction(4, 3))
+        shaped = read(path)[0].size == (85, 48)
     rate = "any" if kind.starts == STARTS else "constant"
     cells = (
         f"`.{suffix}`, {kind.title}",

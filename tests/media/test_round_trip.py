@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vivace.media import encode
+from vivace.media.audio import COPYABLE
 from vivace.media.open import open_sink, open_source
+from vivace.media.registry import VIDEO_FORMATS
 
 from .clips import beep, grey, quarters, read_all
 
@@ -64,8 +66,7 @@ def test_a_picture_that_was_painted_is_not_the_decoders(clip: Clip, tmp_path: Pa
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 """Of red and blue in luma, by H.273's number of the matrix."""
-SOUNDS = {"aac": "mp4", "mp3": "mp4", "flac": "mkv", "opus": "webm"}
-"""Codecs that are copied, and a file that takes them."""
+SOUNDS = ("aac", "mp3", "flac", "opus")
 ENCODERS = {"mp3": "libmp3lame", "opus": "libopus"}
 
 
@@ -128,7 +129,7 @@ def write(path: Path, made: Made) -> None:
             mux(container, stream.encode(frame), made)
         mux(container, stream.encode(None), made)
         if audio is not None:
-            tone = av.AudioFrame.from_ndarray((beep(0.4, 0.1) * 32_767).astype(np.int16), format="s16", layout="mono")
+            tone = av.AudioFrame.from_ndarray((beep(1.2, 0.1) * 32_767).astype(np.int16), format="s16", layout="mono")
             tone.sample_rate, tone.pts, tone.time_base = 48_000, 0, Fraction(1, 48_000)
             for part in av.AudioResampler(audio.format, "mono", 48_000).resample(tone):
                 container.mux(audio.encode(part))
@@ -196,7 +197,7 @@ def test_times_lengths_colours_and_sound_of_any_clip_come_through(made: Made) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"in.{'mkv' if made.sound in ('flac', 'opus') else made.suffix}")
         write(path, made)
-        output = Path(folder, f"out.{SOUNDS[made.sound] if made.sound in ('flac',) else made.suffix}")
+        output = Path(folder, f"out.{made.suffix}")
         with open_source(path) as source, open_sink(output, fps=source.info.fps, audio_from=source) as sink:
             for frame in source:
                 sink.write(frame)
@@ -209,13 +210,14 @@ def test_times_lengths_colours_and_sound_of_any_clip_come_through(made: Made) ->
         # A container that rounds has done so once when the clip was made.
         rounded = Fraction(1, 1000) if "mkv" in (path.suffix[1:], output.suffix[1:]) else tick / 2
         assert [abs(time - at) <= rounded for time, at in zip(times, wanted, strict=True)].count(False) == 0
-        length = times[-1] + after[-1].duration * tick
-        assert abs(length - wanted[-1] - made.last * made.time_base) <= 2 * rounded
+        # What the file says, which with B-frames may be another: an MP4 tells lengths in the order of coding.
+        lasted = (before[-1].pts + before[-1].duration - before[0].pts) * before[0].time_base
+        assert abs(times[-1] + after[-1].duration * tick - lasted) <= 2 * rounded
         assert after[0].format.name == "yuv420p"
         assert (after[0].colorspace, after[0].color_range) == (1, 1)
         seen = middles(after[0]) * np.array([[219.0], [224], [224]])
         meant = luma_and_differences(rgb(middles(before[0]), made.matrix).clip(0, 255), 1)
         assert np.abs(seen - meant).max() <= 1.01
-        if made.sound and made.sound not in ("flac", "opus"):
+        if made.sound in COPYABLE[VIDEO_FORMATS[output.suffix]]:
             assert payloads(output)[-3:] == payloads(path)[-3:]
             assert set(payloads(output)) <= set(payloads(path))
