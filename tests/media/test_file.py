@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -136,6 +137,43 @@ def test_pixels_become_square_without_losing_any(
     path = clip(pictures=[quarters()] * 3, aspect=aspect, rotation=(turn, False))
     with open_source(path) as source:
         assert next(iter(source)).size == source.info.size == size
+
+
+def with_clean_aperture(path: Path, width: int, height: int, right: int, down: int) -> None:
+    """Write a clean aperture (ISO/IEC 14496-12, 12.1.4) into an MP4 whose index comes last."""
+    box = struct.pack(">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 1, down, 1)
+    data, at = bytearray(path.read_bytes()), 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        while data[at + 4 : at + 8] != name:
+            at += int.from_bytes(data[at : at + 4], "big")
+        size = int.from_bytes(data[at : at + 4], "big")
+        data[at : at + 4] = (size + len(box)).to_bytes(4, "big")
+        end, at = at + size, at + (16 if name == b"stsd" else 8)
+    data[end:end] = box
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_crop_of_a_container_is_applied(clip: Clip, suffix: str) -> None:
+    path = clip(pictures=[quarters()] * 3, rotation=(90, False))
+    with_clean_aperture(path, 40, 32, -4, 2)
+    if suffix == "mkv":
+        cropped = path.with_suffix(".mkv")
+        with av.open(str(path)) as container, av.open(str(cropped), "w") as copy:
+            stream = copy.add_stream_from_template(container.streams.video[0])
+            for packet in container.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    copy.mux(packet)
+        path = cropped
+    with open_source(path) as source:
+        frames = list(source)
+    # 8 px off the left, 16 off the right, 10 off the top, 6 off the bottom, and then turned.
+    assert [frame.size for frame in frames] == [(32, 40)] * 3
+    rgb = frames[0].rgb
+    red, green = rgb[17:39, :13], rgb[:15, :13]
+    assert np.abs(red.astype(int) - (200, 30, 30)).max() < 12
+    assert np.abs(green.astype(int) - (20, 180, 60)).max() < 12
 
 
 def test_a_size_that_changes_is_brought_to_the_first_with_one_warning(tmp_path: Path) -> None:
@@ -370,3 +408,29 @@ def test_iterating_again_goes_on_where_it_stopped(clip: Clip) -> None:
         rest = list(source)
     assert [first.index, *(frame.index for frame in rest)] == list(range(10))
     assert source.ended
+
+
+def test_what_no_output_takes_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "in.mkv"
+    styles = (
+        b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n\n[Events]\nFormat: Text\n"
+    )
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sounds: list[Any] = [container.add_stream("aac", rate=48_000, layout="mono") for _ in range(2)]
+        subtitles: Any = container.add_stream("subrip")
+        subtitles.codec_context.subtitle_header = styles
+        container.mux(video.encode(av.VideoFrame.from_ndarray(quarters(), format="rgb24")))
+        container.mux(video.encode(None))
+        for sound in sounds:
+            samples = av.AudioFrame.from_ndarray(beep(0.1, 0.0), format="fltp", layout="mono")
+            samples.sample_rate = 48_000
+            container.mux(sound.encode(samples))
+            container.mux(sound.encode(None))
+    with open_source(path) as source:
+        for _ in range(2):  # two outputs
+            track = source.open_audio()
+            assert track is not None
+            track.close()
+    assert source.warnings == ["in.mkv: all but one of its 2 sounds and its subtitles are left out"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from io import BytesIO
 from typing import Any, cast
 
 import av
@@ -25,6 +27,7 @@ from vivace.errors import (
     SourceUnsupportedError,
 )
 from vivace.media.clock import Clock, exact
+from vivace.media.filters import FilterChain
 from vivace.media.interlace import Deinterlacer
 from vivace.media.mailbox import Handoff
 from vivace.media.picture import Warn
@@ -110,6 +113,8 @@ class VideoReader:
             self.stream = _main_video(container, name)
             self._decoder = self._set_up_decoder(live=live)
             self._deinterlace = Deinterlacer(self.time_base, warn)
+            self._crop = _container_crop(container, self.stream)
+            self._cropping: FilterChain | None = None
 
     def _set_up_decoder(self, *, live: bool) -> Any:
         decoder: Any = self.stream.codec_context
@@ -162,13 +167,16 @@ class VideoReader:
         return max(1, round(1 / ((self.fps or 30.0) * float(self.time_base))))
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Yield decoded frames until the data end, each a whole picture.
+        """Yield decoded frames until the data end, each a whole picture, cropped as the container asks for.
 
         Raises:
             SourceStalledError: nothing came within the container's read time-out.
             SourceLostError: the device or connection broke.
             DecodeError: too much damage in a row.
         """
+        yield from map(self._cropped, self._whole())
+
+    def _whole(self) -> Iterator[av.VideoFrame]:
         try:
             for frame in self._decoded():
                 yield from self._deinterlace(frame)
@@ -176,6 +184,13 @@ class VideoReader:
             yield from self._deinterlace.finish()
             raise
         yield from self._deinterlace.finish()
+
+    def _cropped(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if not self._crop or (frame.width, frame.height) != (self.stream.width, self.stream.height):
+            return frame
+        if self._cropping is None or not self._cropping.fits(frame):
+            self._cropping = FilterChain(frame, self.time_base, ("crop", self._crop))
+        return self._cropping(frame)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         damaged_in_a_row = 0
@@ -277,6 +292,31 @@ class VideoReader:
         if self._receiving.acquire(blocking=False):
             self.container.close()
             self._receiving.release()
+
+
+def _container_crop(container: InputContainer, stream: VideoStream) -> str:
+    """Return what a container shows of its pictures as arguments of FFmpeg's crop, empty where it shows all.
+
+    PyAV does not tell. A QuickTime file with such a stream does, in its clean aperture (ISO/IEC 14496-12, 12.1.4).
+    """
+    if not {"mov", "matroska"} & set(container.format.name.split(",")):
+        return ""
+    head = BytesIO()
+    try:
+        with av.open(head, "w", format="mov", options={"movflags": "empty_moov"}) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return ""  # A codec that QuickTime has no name for, as in no file with a crop.
+    _, found, aperture = head.getvalue().partition(b"clap")
+    if not found:
+        return ""
+    width, height, right, down = (
+        Fraction(over, under)
+        for over, under in zip(*[iter(struct.unpack(">IIIIiIiI", aperture[:32]))] * 2, strict=True)
+    )
+    left, top = (stream.width - width) / 2 + right, (stream.height - height) / 2 + down
+    return f"{round(width)}:{round(height)}:{round(left)}:{round(top)}"
 
 
 def _main_video(container: InputContainer, name: str) -> VideoStream:
