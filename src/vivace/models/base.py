@@ -90,6 +90,10 @@ class ModelSpec:
         )
         return near_width, near_height
 
+    def level_of(self, effort: float) -> int:
+        """Return which of the efforts is nearest."""
+        return int(np.argmin([abs(effort - each) for each in self.efforts]))
+
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a size that the model cannot do.
 
@@ -150,6 +154,19 @@ class Chunk:
     another value is set, so that what follows from it need not be done at every step."""
     events: frozenset[str] = frozenset()
     """Names of the events among `spec.options` that were asked for since the last chunk."""
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Refuse pictures that are not the one of `(width, height)` px that a model of single frames takes.
+
+        Raises:
+            ControlError: another shape or type.
+        """
+        width, height = size
+        if self.rgb.shape != (1, height, width, 3) or self.rgb.dtype != np.uint8:
+            raise ControlError(
+                f"a chunk must be uint8 [1 {height} {width} 3], not {self.rgb.dtype} {list(self.rgb.shape)};"
+                " resize it first"
+            )
 
 
 Edited = Literal["all", "none"] | NDArray[np.uint8]

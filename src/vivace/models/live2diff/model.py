@@ -168,12 +168,7 @@ class Live2DiffModel:
         return results
 
     def _enter(self, state: StreamState, chunk: Chunk) -> None:
-        width, height = state.size
-        if chunk.rgb.shape != (1, height, width, 3) or chunk.rgb.dtype != np.uint8:
-            raise ControlError(
-                f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
-                " resize it first"
-            )
+        chunk.check(state.size)
         options = {option.name: chunk.options.get(option.name, option.default) for option in self.spec.options}
         self._weigh_loras(state, chunk.options)
         text = self._steer(state, chunk, options)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 from vivace.checkpoints.profile import Profile, check_conventions
-from vivace.errors import BackendUnavailableError, CheckpointError, UsageError, install_extra
+from vivace.errors import BackendUnavailableError, install_extra
 from vivace.models.base import StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
@@ -14,6 +11,7 @@ from vivace.models.mini.model import SPEC, MiniModel
 from vivace.models.mini.state import MiniState
 from vivace.models.mini.text import TextEncoder
 from vivace.models.mini.weights import read_files
+from vivace.models.packaged import check_files, check_options
 
 
 def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> StreamModel[MiniState]:
@@ -24,8 +22,8 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         CheckpointError: its files are missing or damaged, or its profile is of other weights.
         BackendUnavailableError: the eager runtime is not installed.
     """
-    _check_options(options)
-    _check_files(profile)
+    check_options(profile, options)
+    check_files(profile, "reinstall vivace, or write your own weights with `vivace train export --install`")
     cfg = MiniConfig()
     computed = {
         "denoising_steps": list(SPEC.denoising_steps),
@@ -49,26 +47,3 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
     return MiniModel(oracle, TextEncoder.load())
-
-
-def _check_options(options: LoadOptions) -> None:
-    given = options.given()
-    if given.pop("device", "cpu") != "cpu":
-        raise UsageError(f"model 'mini' runs on the CPU, not on {options.device!r}")
-    if given:
-        raise UsageError(f"model 'mini' has no option {min(given)!r}; it is one of the large models'")
-
-
-def _check_files(profile: Profile) -> None:
-    for spec in profile.files.values():
-        path = Path(profile.path) / spec.path
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
-        if found != spec.sha256:
-            raise CheckpointError(
-                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not "
-                f"{str(spec.sha256)[:12]}…); reinstall vivace, or write your own weights with "
-                f"`vivace train export --install`"
-            )

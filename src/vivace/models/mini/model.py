@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
-from vivace.errors import CapacityError, ControlError, StepError
+from vivace.errors import CapacityError, StepError
 from vivace.models.base import Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.config import MiniConfig
@@ -27,6 +25,7 @@ from vivace.models.mini.state import (
 )
 from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
+from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.exported import Arrays, Executor, Network
 
@@ -48,7 +47,6 @@ SPEC = ModelSpec(
     styles=tuple(style.title for style in STYLES),
     still_area_px=2048 * 2048,
 )
-PROMPTS_REMEMBERED = 256
 
 
 class MiniModel:
@@ -61,10 +59,8 @@ class MiniModel:
     def __init__(self, network: Network, text: TextEncoder, cfg: MiniConfig | None = None) -> None:
         self.spec, self.runtime, self.device = SPEC, network.info, network.device
         self._network = network
-        self._text = text
         self._cfg = cfg or MiniConfig()
-        self._prompts: OrderedDict[str, Prompt] = OrderedDict()
-        self._prompts_lock = threading.Lock()
+        self._prompts = PromptCache(text.encode)
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="mini-textures")
         self.follow_camera = True
         """Strokes and grain move with the world; off, they stay on the screen, as the teachers paint them."""
@@ -102,16 +98,7 @@ class MiniModel:
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt, remembering the last few hundred."""
-        with self._prompts_lock:
-            if text in self._prompts:
-                self._prompts.move_to_end(text)
-                return self._prompts[text]
-        prompt = self._text.encode(text)
-        with self._prompts_lock:
-            self._prompts[text] = prompt
-            if len(self._prompts) > PROMPTS_REMEMBERED:
-                self._prompts.popitem(last=False)
-        return prompt
+        return self._prompts.encode(text)
 
     def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Paint one frame of each stream, all of it."""
@@ -134,12 +121,7 @@ class MiniModel:
         state.motion.restore(memory)
 
     def _paint(self, state: MiniState, chunk: Chunk) -> NDArray[np.uint8]:
-        width, height = state.size
-        if chunk.rgb.shape != (1, height, width, 3) or chunk.rgb.dtype != np.uint8:
-            raise ControlError(
-                f"a chunk must be uint8 [1 {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)};"
-                " resize it first"
-            )
+        chunk.check(state.size)
         buffers = self._buffers(state, chunk.effort)
         inputs = buffers.inputs
         inputs["source"][...] = chunk.rgb
@@ -169,7 +151,7 @@ class MiniModel:
 
     def _buffers(self, state: MiniState, effort: float) -> EffortBuffers:
         """Return the buffers for an effort."""
-        wanted = int(np.argmin([abs(effort - e) for e in SPEC.efforts]))
+        wanted = SPEC.level_of(effort)
         if wanted != state.level:
             state.level = wanted
             # What another working size remembers is stale; its textures stay.

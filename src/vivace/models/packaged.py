@@ -1,0 +1,42 @@
+"""Checks of models whose files lie beside their profile and whose network is an exported graph on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from vivace.checkpoints.profile import Profile
+from vivace.errors import CheckpointError, UsageError
+from vivace.models.loading import LoadOptions
+
+
+def check_options(profile: Profile, options: LoadOptions) -> None:
+    """Refuse options that only the large models have.
+
+    Raises:
+        UsageError: one is given.
+    """
+    given = options.given()
+    if given.pop("device", "cpu") != "cpu":
+        raise UsageError(f"model {profile.name!r} runs on the CPU, not on {options.device!r}")
+    if given:
+        raise UsageError(f"model {profile.name!r} has no option {min(given)!r}; it is one of the large models'")
+
+
+def check_files(profile: Profile, remedy: str) -> None:
+    """Refuse files that are not those the profile names.
+
+    Raises:
+        CheckpointError: one is missing or another one; ends with the remedy.
+    """
+    for spec in profile.files.values():
+        path = Path(profile.path) / spec.path
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"cannot read {path} ({error.strerror}); {remedy}") from error
+        if found != spec.sha256:
+            raise CheckpointError(
+                f"{path} is not the file that profile {profile.name!r} names (sha256 {found[:12]}…, not "
+                f"{str(spec.sha256)[:12]}…); {remedy}"
+            )

@@ -1,0 +1,64 @@
+"""Files of an exported network: `NAME.xml`, a graph without weights, and `NAME.safetensors`, its weights.
+
+The weights are the parameters under their torch names, in the precision they ship in, plus the few constants of the
+graph that are no parameters. The metadata says where in the graph's constant area each tensor goes, so that weights
+ship once and the base install needs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from vivace.errors import CheckpointError
+from vivace.runtime.exported.constants import join_constants
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFiles:
+    """What the two files hold."""
+
+    graph: bytes
+    """The IR's XML."""
+    constants: NDArray[np.uint8]
+    """`[n]` the IR's constant area, put together again."""
+    tensors: dict[str, NDArray[np.generic]]
+    metadata: dict[str, str]
+
+
+def read_tensors(path: Path, form: str) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
+    """Return a weight file's tensors and metadata; `form` is the format that the metadata must name.
+
+    Raises:
+        CheckpointError: missing, damaged, or not weights of this model.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iteration protocol)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing; reinstall vivace, or export a trained checkpoint to it") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); reinstall vivace") from error
+    if metadata.get("format") != form:
+        raise CheckpointError(f"{path} has format {metadata.get('format')!r}, not {form!r}; it belongs to another model")
+    return tensors, metadata
+
+
+def read_graph(folder: Path, name: str, form: str) -> GraphFiles:
+    """Read graph and weights of a name and put the graph's constants in place.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or is of another model.
+    """
+    path = folder / f"{name}.xml"
+    try:
+        graph = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
+    tensors, metadata = read_tensors(folder / f"{name}.safetensors", form)
+    return GraphFiles(graph, join_constants(tensors, metadata["graph_layout"]), tensors, metadata)
