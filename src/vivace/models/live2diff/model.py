@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
-from vivace.errors import CapacityError, ControlError
+from vivace.errors import CapacityError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.components import Components

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from vivace.errors import CheckpointError, ControlError
 from vivace.models.base import Prompt
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
-from vivace.models.mini.text_clauses import Clause, split_clauses
+from vivace.models.mini.text_clauses import split_clauses
 from vivace.models.mini.text_features import (
     BUCKETS,
     HASH_SEED,
@@ -31,15 +31,14 @@ from vivace.models.mini.text_features import (
     split_words,
     word_features,
 )
+from vivace.models.mini.text_mixture import WINDOW, mix, settle
 from vivace.models.prompt_syntax import read_syntax
 
 FORMAT = "vivace-mini-text-1"
 REMEDY = "install vivace again, or write the file with `python -m vivace.train.text`"
-WINDOW = 16
-"""Words read at once. Training prompts are hardly longer, and a page of other things must not drown one mention."""
-
 AMBIENCE = frozenset({"night", "golden", "snow"})
-"""Light and weather: they tint what is painted, so all that one clause names share a single part of the mixture."""
+"""Light and weather, see `text_mixture.mix`."""
+_AMBIENCE = frozenset(STYLE_KEYS.index(key) for key in AMBIENCE)
 
 Evidence = NDArray[np.float32]
 Sums = NDArray[np.float64]
@@ -151,8 +150,8 @@ class TextEncoder:
             raise ControlError(f"a prompt must be a string, not {type(text).__name__} ({text!r:.40})")
         words = split_words(text)
         reader = _Reader(self._evidence(words), self._bias, self.convention)
-        wanted, denied = _settle(reader, split_clauses(words))
-        mixture, confidence = _mix(reader, wanted, denied)
+        wanted, denied = settle(reader, split_clauses(words))
+        mixture, confidence = mix(reader, wanted, denied, STYLE_COUNT, _AMBIENCE)
         if confidence == 0.0:
             return self._unknown(text, words, reader, denied)
         order = [int(index) for index in np.argsort(-mixture, kind="stable") if mixture[index] > 0]
@@ -258,78 +257,6 @@ class _Reader:
         best = int(probability.argmax())
         present = [index for index, p in enumerate(probability) if index == best or p >= self.convention.also_threshold]
         return {index: float(probability[index]) for index in present}
-
-
-def _settle(reader: _Reader, clauses: list[Clause]) -> tuple[list[Clause], set[int]]:
-    """Return the clauses that ask for a style, joined where they only make sense together, and the styles denied."""
-    wanted: list[tuple[Clause, set[int]]] = []
-    refused: list[tuple[Clause, set[int]]] = []
-    for clause in clauses:
-        said = set(reader.styles(clause.start, clause.stop))
-        last, last_said = wanted[-1] if wanted else (Clause(0, 0), set())
-        if clause.denied and said:
-            refused.append((clause, said))
-        elif clause.denied:
-            # "Without any colour" denies nothing that we know, so it is ordinary words.
-            wanted.append((Clause(last.stop, clause.stop), set(reader.styles(last.stop, clause.stop))))
-        elif wanted and clause.joined and clause.weight is None and (not said or not last_said or said == last_said):
-            # One of the two says nothing on its own, or both say the same: they are one.
-            together = said | last_said or set(reader.styles(max(last.start, clause.start - WINDOW), clause.stop))
-            wanted[-1] = (Clause(last.start, clause.stop, weight=last.weight), together)
-        else:
-            wanted.append((clause, said))
-    asking = [clause for clause, said in wanted if said]
-    if not asking:
-        asking = _after_first_denied(reader, refused)
-    return asking, {style for _, said in refused for style in said}
-
-
-def _after_first_denied(reader: _Reader, refused: list[tuple[Clause, set[int]]]) -> list[Clause]:
-    """Read "not anime oil painting": the denial reaches as far as the first style and no further.
-
-    Returns the clauses left over and shortens those in `refused`.
-    """
-    asking: list[Clause] = []
-    for index, (clause, _) in enumerate(refused):
-        for cut in range(clause.start + 1, clause.stop):
-            said = set(reader.styles(max(clause.start, cut - WINDOW), cut))
-            if said and reader.styles(cut, clause.stop):
-                asking.append(Clause(cut, clause.stop))
-                refused[index] = (Clause(clause.start, cut, denied=True), said)
-            if said:
-                break
-    return asking
-
-
-def _mix(reader: _Reader, clauses: list[Clause], denied: set[int]) -> tuple[Evidence, float]:
-    """Return the mixture that the clauses ask for and its confidence; 0 when they ask for nothing."""
-    mixture = np.zeros(STYLE_COUNT, np.float64)
-    confidence = 0.0
-    for clause, weight in zip(clauses, _weights(clauses), strict=True):
-        styles = reader.styles(clause.start, clause.stop)
-        ambience = [style for style in styles if STYLE_KEYS[style] in AMBIENCE]
-        parts = len(styles) - len(ambience) + bool(ambience)
-        for style, probability in styles.items():
-            share = weight / parts / (len(ambience) if style in ambience else 1)
-            mixture[style] += share
-            confidence += share * probability
-    if not confidence:
-        return mixture.astype(np.float32), 0.0
-    confidence /= mixture.sum()
-    if any(mixture[style] for style in range(STYLE_COUNT) if style not in denied):
-        # "Anime but no outlines, oil paint" still wants some anime: a style both asked for and denied counts half.
-        mixture[sorted(denied)] /= 2
-    return (mixture / mixture.sum()).astype(np.float32), min(float(confidence), 1.0)
-
-
-def _weights(clauses: list[Clause]) -> list[float]:
-    """Return each clause's part: what it names, or an equal share of what the others leave."""
-    named = [clause.weight for clause in clauses if clause.weight is not None]
-    unnamed = len(clauses) - len(named)
-    rest = max(1 - sum(named), 0.0) / unnamed if unnamed else 0.0
-    if not rest and named:
-        rest = min(named)
-    return [clause.weight if clause.weight is not None else rest for clause in clauses]
 
 
 def _not_read(text: str) -> list[str]:

@@ -8,11 +8,13 @@ at any px. A byte `v` stands for `(v - 128) / 128`, as in pictures.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.mini.textures import PIXEL_PX, SCREEN_PERIOD_PX, Textures, screens
+from vivace.models.mini.moving import copy_shifted
+from vivace.models.mini.textures import PIXEL_PX, SCREEN_PERIOD_PX, Textures, make_textures, screens
 from vivace.models.mini2.config import BLOCK_PX, TEXTURE_CHANNELS
 
 Field = NDArray[np.float32]
@@ -88,6 +90,26 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
     stacked = np.concatenate([noise, *phases, dither[None], offset, edge])
     assert len(stacked) == TEXTURE_CHANNELS
     return np.asarray(np.clip(np.round(stacked * 128 + 128), 0, 255), np.uint8).transpose(1, 2, 0).copy()
+
+
+STROKES, OFFSETS = slice(0, 16), slice(29, 32)
+"""Channels that move with the world: strokes, bands and grain; cells. What lies between are screens, which do not."""
+
+
+@lru_cache(maxsize=4)
+def textures_at_rest(size: tuple[int, int], scale: int, seed: int) -> NDArray[np.uint8]:
+    """Return the textures `uint8 [h w 32]` of a grid of tokens of `(width, height)` px; streams of these share them."""
+    width, height = (side // scale for side in size)
+    made = block_textures(make_textures(height, width, seed), make_cells(height, width, seed), scale)
+    made.flags.writeable = False
+    return made
+
+
+def lay_textures(rest: NDArray[np.uint8], down: int, right: int, out: NDArray[np.uint8]) -> None:
+    """Copy the channels that move to `out`, moved by so many blocks: the fields are periodic, so any distance will do."""
+    for part in (STROKES, OFFSETS):
+        element = f"V{part.stop - part.start}"
+        copy_shifted(rest[..., part].view(element)[..., 0], down, right, out[..., part].view(element)[..., 0])
 
 
 _WAVES: tuple[tuple[int, int, float], ...] = (

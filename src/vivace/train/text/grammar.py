@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib import resources
 from typing import Any, NamedTuple
 
+from vivace.models.mini.lexicon import read_lexicon
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.text import AMBIENCE
 
@@ -59,7 +60,7 @@ class Grammar:
     @classmethod
     def read(cls) -> Grammar:
         """Read the lexicon and the content that ship with this package."""
-        lexicon, content = _toml("lexicon.toml"), _toml("content.toml")
+        lexicon, content = read_lexicon(), _toml("content.toml")
         return cls(
             entries=tuple(
                 Entry(style, kind, text)

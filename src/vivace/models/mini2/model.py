@@ -1,0 +1,161 @@
+"""The next body as a stream sees it: a description and four verbs. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vivace.errors import CapacityError, StepError
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
+from vivace.models.camera_motion import CameraMotion
+from vivace.models.mini.state import EFFORT_SCALES
+from vivace.models.mini2 import state as states
+from vivace.models.mini2.blocks import to_picture
+from vivace.models.mini2.codes import Codes
+from vivace.models.mini2.family import FAMILY
+from vivace.models.mini2.looks import LOOKS
+from vivace.models.mini2.pictures import PictureReader
+from vivace.models.mini2.state import EffortBuffers, Mini2State
+from vivace.models.mini2.text import encode
+from vivace.models.prompt_cache import PromptCache
+from vivace.models.thumbnail import cell_px, thumbnail_of
+from vivace.runtime.exported import Executor, Network
+
+SPEC = ModelSpec(
+    name="mini2",
+    family="mini2",
+    summary="The next embedded model: any look, by name, mixture or picture, on a laptop CPU.",
+    licence="Apache-2.0",
+    size_multiple=2,
+    min_size=(64, 64),
+    max_size=(2048, 2048),
+    default_area_px=512 * 512,
+    chunk_frames=1,
+    warmup_frames=0,
+    output_lag_frames=0,
+    denoising_steps=(1, 2, 4),
+    efforts=tuple(round(scale * scale, 2) for scale in EFFORT_SCALES),
+    conditions=("prompt", "look"),
+    styles=tuple(look.title for look in LOOKS if look.kind != "source"),
+    options=FAMILY.controls,
+    still_area_px=2048 * 2048,
+)
+
+
+class Mini2Model:
+    """Weights of the next body, ready to serve any number of streams.
+
+    `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for
+    different states, but two steps at the same time take each other's cores.
+    """
+
+    def __init__(self, network: Network, codes: Codes, pictures: PictureReader) -> None:
+        self.spec, self.runtime, self.device = SPEC, network.info, network.device
+        self._network = network
+        self._codes = codes
+        self._pictures = pictures
+        self._prompts = PromptCache(lambda text: encode(text, codes))
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes that a stream of `size = (width, height)` takes."""
+        return states.nbytes(size)
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> Mini2State:
+        """Allocate one stream's state and compile the network for its size.
+
+        Lower efforts are compiled by `prepare_efforts`, or by the first step that asks for them.
+
+        Raises:
+            ControlError: a size that is odd, too small or too large.
+            CapacityError: not enough memory.
+        """
+        SPEC.check_size(size)
+        try:
+            state = Mini2State.open(size, seed)
+        except MemoryError as error:
+            need = self.nbytes(size) / 2**20
+            raise CapacityError(
+                f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
+            ) from error
+        self._executor(state.levels[0])
+        return state
+
+    def prepare_efforts(self, state: Mini2State) -> None:
+        """Compile the network for every working size of a stream, several at once."""
+        self._network.prepare(*(buffers.inputs for buffers in state.levels))
+        for buffers in state.levels:
+            self._executor(buffers)
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt in words, or the text of a saved look; the last few hundred are remembered."""
+        return self._prompts.encode(text)
+
+    def encode_control(self, name: str, value: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the code `[64]` of a picture `uint8 [h w 3]` of the size its control has; not on the frame path."""
+        del name  # there is but one
+        return self._codes.of_picture(self._pictures.numbers(value))
+
+    def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
+        """Return the code `[64]` of the look that a prompt and a picture ask for together; None for the source."""
+        picture = options.get("style_image")
+        if prompt is None or picture is None:
+            return picture if prompt is None else prompt.embeds
+        share = np.float32(options.get("style_share", STYLE_SHARE))
+        return np.asarray(share * picture + (1 - share) * prompt.embeds, np.float32)
+
+    def step(self, states: Sequence[Mini2State], chunks: Sequence[Chunk]) -> list[StepResult]:
+        """Paint one frame of each stream, all of it."""
+        return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
+
+    def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
+        chunk.check(state.size)
+        wanted = SPEC.level_of(chunk.effort)
+        if wanted != state.level:
+            state.level = wanted
+            # What another working size remembers is stale; its textures stay.
+            state.levels[wanted].forget()
+        buffers = state.levels[wanted]
+        down, right = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
+        width, height = buffers.blocks.size
+        buffers.move_textures(down * height / state.size[1], right * width / state.size[0])
+        buffers.blocks.put_source(resized(chunk.rgb[0], buffers.blocks.size))
+        buffers.code[0] = chunk.embeds
+        executor = self._executor(buffers)
+        steps = chunk.denoising_steps
+        for done in range(steps):
+            buffers.step[0] = done / steps, math.log2(steps), buffers.log_scale, buffers.has_estimate
+            try:
+                picture = np.asarray(executor.run()["picture"], np.uint8)
+            except RuntimeError as error:
+                raise StepError(f"the embedded model failed on a frame: {error}") from error
+            buffers.blocks.put_estimate(picture)
+            buffers.has_estimate = True
+        return resized(to_picture(picture, buffers.blocks.size), state.size)[None]
+
+    def _executor(self, buffers: EffortBuffers) -> Executor:
+        if buffers.executor is None:
+            buffers.executor = self._network.executor(buffers.inputs)
+        return buffers.executor
+
+    def reset(self, state: Mini2State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream in place."""
+        del keep  # no picture is ever inside
+        state.motion = CameraMotion()
+        for buffers in state.levels:
+            buffers.forget()
+            if seed is not None and seed != state.seed:
+                buffers.take_textures(seed)
+        if seed is not None:
+            state.seed = seed
+
+
+def resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a picture `[h w 3]` at `(width, height)` px, itself where it has them."""
+    if (rgb.shape[1], rgb.shape[0]) == size:
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR), np.uint8)

@@ -1,0 +1,114 @@
+"""All buffers of one stream of the next body."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.models.camera_motion import CameraMotion
+from vivace.models.mini.state import EFFORT_SCALES, FULL_DETAIL_PX
+from vivace.models.mini2.blocks import BlockBuffer, padded
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS, TEXTURE_CHANNELS
+from vivace.models.mini2.textures import lay_textures, textures_at_rest
+from vivace.runtime.exported import Executor
+
+Size = tuple[int, int]
+
+
+def working_size(size: Size, effort_scale: float) -> Size:
+    """Return the `(width, height)` px that the network paints at for an output of `size`."""
+    width, height = (max(1, round(side * effort_scale)) for side in size)
+    return width, height
+
+
+def texture_scale(size: Size) -> int:
+    """Return px of a picture of `(width, height)` px for a px of its textures: 1 or 2, as training has them."""
+    return 1 if math.sqrt(size[0] * size[1]) < FULL_DETAIL_PX * math.sqrt(2) else 2
+
+
+def nbytes(size: Size) -> int:
+    """Return the bytes of the buffers of a stream of `size`, textures at rest among them."""
+    grids = (padded(working_size(size, scale)) for scale in EFFORT_SCALES)
+    per_block = INPUT_CHANNELS + TEXTURE_CHANNELS
+    return sum(width * height // BLOCK_PX**2 * per_block + 4 * (CODE_DIM + STEP_NUMBERS) for width, height in grids)
+
+
+@dataclass(slots=True)
+class EffortBuffers:
+    """The buffers of one effort level: the graph's inputs, in place."""
+
+    blocks: BlockBuffer
+    rest: NDArray[np.uint8]
+    """`[h w 32]` the textures where they begin, shared."""
+    code: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CODE_DIM), np.float32))
+    step: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, STEP_NUMBERS), np.float32))
+    executor: Executor | None = None
+    """Made when the level is first used."""
+    has_estimate: bool = False
+    _at: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def open(cls, size: Size, seed: int) -> EffortBuffers:
+        """Allocate and fill the buffers for pictures of `(width, height)` px."""
+        blocks = BlockBuffer(size)
+        buffers = cls(blocks, blocks.textures)
+        buffers.take_textures(seed)
+        return buffers
+
+    @property
+    def inputs(self) -> dict[str, NDArray[np.generic]]:
+        """The graph's inputs by name."""
+        return {"blocks": self.blocks.array, "code": self.code, "step": self.step}
+
+    @property
+    def log_scale(self) -> float:
+        """log2 of px of the picture for a px of its textures."""
+        return math.log2(texture_scale(self.blocks.size))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers, the shared ones included."""
+        return sum(array.nbytes for array in self.inputs.values()) + self.rest.nbytes
+
+    def take_textures(self, seed: int) -> None:
+        """Lay the textures of a seed, at rest."""
+        self.rest = textures_at_rest(padded(self.blocks.size), texture_scale(self.blocks.size), seed)
+        self.blocks.textures[...] = self.rest
+        self._at = (0, 0)
+
+    def move_textures(self, down_px: float, right_px: float) -> None:
+        """Move the textures with the world, to a distance from where they began, in px of these pictures."""
+        to = (round(down_px / BLOCK_PX), round(right_px / BLOCK_PX))
+        if to != self._at:
+            lay_textures(self.rest, *to, self.blocks.textures)
+            self._at = to
+
+    def forget(self) -> None:
+        """Have no estimate."""
+        self.blocks.put_estimate(None)
+        self.has_estimate = False
+
+
+@dataclass(slots=True)
+class Mini2State:
+    """One stream of the next body: buffers for each effort level, and which is in use."""
+
+    size: Size
+    seed: int
+    levels: tuple[EffortBuffers, ...]
+    motion: CameraMotion
+    level: int = 0
+
+    @classmethod
+    def open(cls, size: Size, seed: int) -> Mini2State:
+        """Allocate the state of a stream of `(width, height)` px."""
+        levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
+        return cls(size, seed, levels, CameraMotion())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffers.nbytes for buffers in self.levels)
