@@ -12,7 +12,7 @@ from vivace.models.mini2.config import CODE_DIM, Mini2Config
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
 from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net, pooled
 from vivace.models.mini2.textures import block_textures, make_cells
-from vivace.train.looks.speed import convert
+from vivace.train.export import convert
 from vivace.train.looks.student import from_blocks, to_blocks
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -140,7 +140,8 @@ def test_the_converted_graph_computes_what_torch_computes(variant: Variant) -> N
     with torch.no_grad():
         expected = StepGraph(body, variant)(*inputs.values())
     compiled = ov.Core().compile_model(
-        convert(body, size, variant), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        convert(StepGraph(body, variant), inputs, [list(v.shape) for v in inputs.values()], output_names(variant)),
+        "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     )
     found = compiled({name: value.numpy() for name, value in inputs.items()})
     for name, value in zip(output_names(variant), expected, strict=True):

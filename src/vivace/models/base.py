@@ -53,9 +53,9 @@ class ModelSpec:
     """Step counts the weights were trained for, the default first."""
     efforts: tuple[float, ...]
     """Shares of the full work the deadline controller may choose from, falling from 1.0."""
-    conditions: tuple[Literal["prompt", "strength"], ...]
-    """Of the stream's controls those that reach the model: `prompt`, and `strength`, which then is the model's own
-    affair: nothing is blended but at 0, which is the source exactly."""
+    conditions: tuple[Literal["prompt", "strength", "look"], ...]
+    """Of the stream's controls those that reach the model: `prompt`; `strength`, which then is the model's own affair:
+    nothing is blended but at 0, which is the source exactly; `look`, prompts that are the text of a saved look."""
     prompt_change: Literal["interpolate", "switch"] = "interpolate"
     """What a stream does when its prompt changes: walk from one embedding to the other over `crossfade_s`, or give the
     new one from one chunk on. A model that has to fill caches anew for a prompt is of the second kind, and sees the
@@ -264,6 +264,17 @@ class KeepsMemory(Protocol[_Prepared]):
 
     def restore(self, state: _Prepared, memory: Memory) -> None:
         """Take what `save` gave, in a state of the same size and seed."""
+
+
+@runtime_checkable
+class ComposesLook(Protocol):
+    """A model that paints by more than the prompt, such as by a picture that shows the style."""
+
+    def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
+        """Return what `Chunk.embeds` is to be under a prompt and options, None for the source untouched.
+
+        Asked when either changes; the stream fades from what it was to what it is now.
+        """
 
 
 @runtime_checkable

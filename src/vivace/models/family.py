@@ -22,7 +22,11 @@ from vivace.models.controls import ControlSpec, by_name, unknown
 from vivace.plugins import function, plugins
 
 ENTRY_POINTS = "vivace.families"
-BUILT_IN = ("vivace.models.mini.family:FAMILY", "vivace.models.live2diff.family:FAMILY")
+BUILT_IN = (
+    "vivace.models.mini.family:FAMILY",
+    "vivace.models.mini2.family:FAMILY",
+    "vivace.models.live2diff.family:FAMILY",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vivace.checks import brief, nearest, number_in
 from vivace.errors import ControlError
 from vivace.media.size import Size
-from vivace.models.base import Prompt, StreamModel
+from vivace.models.base import ComposesLook, Prompt, StreamModel
 from vivace.models.controls import ControlSpec, by_name
 from vivace.stream.fit import check_size
 from vivace.stream.mask import MASK, Mask, open_mask
@@ -73,6 +76,13 @@ class Controls:
             counts = {name: self.events.get(name, 0) + 1 for name in changes["events"]}
             changes = {**changes, "events": {**self.events, **counts}}
         return replace(self, **changes)
+
+
+def look_of(model: StreamModel[Any], controls: Controls) -> NDArray[np.float32] | None:
+    """Return what a stream paints with under its controls, as `Prompt.embeds`; None where it shows the source."""
+    if isinstance(model, ComposesLook):
+        return model.compose(controls.prompt, controls.options)
+    return None if controls.prompt is None else controls.prompt.embeds
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Memory, Prompt, StepResult, StreamModel
 from vivace.stream.account import Painting, ProcessorObserver
-from vivace.stream.controls import ControlBoard, Controls, Snapshot
+from vivace.stream.controls import ControlBoard, Controls, Snapshot, look_of
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
@@ -114,6 +114,8 @@ class FrameProcessor:
         self._slot = self._open_slot(controls.size or size, controls.seed)
         self._spare: ModelSlot[Any] | None = None
         self._prompt: Prompt | None = None
+        self._adopted: Controls | None = None
+        self._look: NDArray[np.float32] | None = None
         self._fade = PromptFade(interpolates=model.spec.prompt_change == "interpolate")
         self._detector = CutDetector()
         self._pending: list[Frame] = []
@@ -358,10 +360,14 @@ class FrameProcessor:
         elif controls.seed != self._slot.seed:
             out = self._begin_anew("seed")
             self._slot.seed = controls.seed
+        if controls is not self._adopted:
+            self._adopted = controls
+            look = look_of(self._model, controls)
+            if not _same(look, self._look):
+                self._look = look
+                self._fade.aim(look, from_s=self._shown_s, length_s=controls.crossfade_s)
         if controls.prompt is not self._prompt:
             self._prompt = controls.prompt
-            embeds = None if controls.prompt is None else controls.prompt.embeds
-            self._fade.aim(embeds, from_s=self._shown_s, length_s=controls.crossfade_s)
             if snapshot.prompt_set_s is not None:
                 self._observer.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
         return out
@@ -510,3 +516,8 @@ class FrameProcessor:
 
 def _ms(seconds: float) -> float:
     return seconds * 1e3
+
+
+def _same(first: NDArray[np.float32] | None, second: NDArray[np.float32] | None) -> bool:
+    """Tell whether two looks are one; what a model composes is another array each time."""
+    return first is second or (first is not None and second is not None and np.array_equal(first, second))

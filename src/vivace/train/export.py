@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
@@ -66,35 +66,58 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
         folder: where to.
         card: what the metadata should say of the training, e.g. steps and minutes.
     """
-    ov = import_openvino()
-
     # What ships is float16; export that, so that every runtime computes from the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in state.items()})
-    graph = StepGraph(net).eval()
     example = example_inputs((64, 96), (64, 96), net.cfg)
-    with warnings.catch_warnings():
-        # Tracing warns of every shape it reads; the dynamic dimensions below are tested on other sizes.
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(
-            graph,
-            example_input=tuple(example.values()),
-            input=[ov.PartialShape([1] + [-1] * (value.dim() - 1)) for value in example.values()],
-        )
-    for port, name in zip(model.inputs, GRAPH_INPUTS, strict=True):
-        port.get_tensor().set_names({name})
-    for port, name in zip(model.outputs, GRAPH_OUTPUTS, strict=True):
-        port.get_tensor().set_names({name})
+    shapes = [[1] + [-1] * (value.dim() - 1) for value in example.values()]
+    model = convert(StepGraph(net), example, shapes, GRAPH_OUTPUTS)
     return write_graph(model, state, folder, "mini", {"format": FORMAT, "styles": json.dumps(STYLE_KEYS), **card})
 
 
+def convert(
+    graph: nn.Module, example: Mapping[str, Tensor], shapes: Sequence[Sequence[int]], outputs: Sequence[str]
+) -> Any:
+    """Return the OpenVINO model of a module, with names at its inputs and outputs.
+
+    Args:
+        graph: what is traced.
+        example: inputs by name, in order.
+        shapes: of the inputs; -1 is any length.
+        outputs: names of the outputs, in order.
+    """
+    ov = import_openvino()
+    with warnings.catch_warnings(), torch.no_grad():
+        # Tracing warns of every shape it reads; dynamic dimensions are tested on other sizes.
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(
+            graph.eval(),
+            example_input=tuple(example.values()),
+            input=[ov.PartialShape(list(shape)) for shape in shapes],
+        )
+    for port, name in zip(model.inputs, example, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, outputs, strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
 def write_graph(
-    model: Any, state: Mapping[str, Tensor], folder: Path, name: str, metadata: Mapping[str, str]
+    model: Any,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    name: str,
+    metadata: Mapping[str, str],
+    *,
+    halves: bool = True,
 ) -> dict[str, str]:
-    """Write an OpenVINO model and its weights into a folder, as `NAME.xml` and `NAME.safetensors`; return sha256s."""
+    """Write an OpenVINO model and its weights into a folder, as `NAME.xml` and `NAME.safetensors`; return sha256s.
+
+    Constants in 32 bits become halves, unless `halves` is False.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        import_openvino().save_model(model, Path(scratch) / "graph.xml", compress_to_fp16=True)
+        import_openvino().save_model(model, Path(scratch) / "graph.xml", compress_to_fp16=halves)
         xml = canonical((Path(scratch) / "graph.xml").read_bytes(), f"vivace-{name}")
         constants = (Path(scratch) / "graph.bin").read_bytes()
     arrays = {key: value.contiguous().numpy() for key, value in state.items()}

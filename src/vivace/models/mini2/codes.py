@@ -1,40 +1,57 @@
-"""Codes of looks: a table for the named ones, and a projection for the look of a picture."""
+"""The codes that a network paints with: its table of the named looks, and its projection of pictures."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
 
-from vivace.models.mini2.config import CODE_DIM
+import numpy as np
+from numpy.typing import NDArray
 
-PICTURE_NUMBERS = 100
-"""Numbers the picture-as-style teacher says of a picture."""
+from vivace.errors import CheckpointError
+from vivace.models.mini2.config import CODE_DIM, PICTURE_NUMBERS
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.mixture import Mixture
 
-
-class LookCodes(nn.Module):
-    """What a look is to the network: 64 numbers, of a name or of a picture. Mixtures and strengths are sums of codes."""
-
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        super().__init__()
-        self.keys = keys
-        self.table = nn.Parameter(torch.randn(len(keys), CODE_DIM))
-        self.picture = nn.Linear(PICTURE_NUMBERS, CODE_DIM)
-        nn.init.normal_(self.picture.weight, std=PICTURE_NUMBERS**-0.5)
-
-    def forward(self, index: Tensor, pictures: Tensor) -> Tensor:
-        """Return codes `[n 64]` of names by `index [n]`, and where that is negative, of `pictures [n 100]`."""
-        named = self.table[index.clamp_min(0)]
-        return torch.where((index < 0)[:, None], self.picture(pictures), named)
+Code = NDArray[np.float32]
+"""`[64]` what a look is to the network; mixtures are sums of codes."""
 
 
-def grow_table(state: dict[str, Tensor], name: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-    """Put a table's rows `[looks 64]` where a longer list of looks has them, in place in `state`; new ones begin at random.
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Learned with the network, and of use to it alone."""
 
-    Nothing else is learned anew: a look is added to a trained network by its row.
-    """
-    table = state[name]
-    rows = torch.randn(len(new), *table.shape[1:], generator=torch.Generator().manual_seed(len(new))).to(table)
-    for i, key in enumerate(new):
-        if key in old:
-            rows[i] = table[old.index(key)]
-    state[name] = rows
+    table: NDArray[np.float32]
+    """`[looks 64]` in the order of `looks.LOOKS`."""
+    weight: NDArray[np.float32]
+    """`[64 100]` from the numbers of a picture to its code."""
+    bias: NDArray[np.float32]
+    """`[64]`"""
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            CheckpointError: they are of another model, or hold what is no number.
+        """
+        shapes = {
+            "table": (len(LOOK_KEYS), CODE_DIM),
+            "weight": (CODE_DIM, PICTURE_NUMBERS),
+            "bias": (CODE_DIM,),
+        }
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or not np.isfinite(array).all():
+                raise CheckpointError(f"codes.{name} is {list(array.shape)}, not {list(shape)} finite numbers")
+
+    def of(self, mixture: Mixture) -> Code:
+        """Return the code of a mixture: linear in its shares."""
+        code = np.zeros(CODE_DIM, np.float64)
+        for key, share in sorted(mixture.looks.items()):
+            code += share * self.table[LOOK_KEYS.index(key)].astype(np.float64)
+        for each in mixture.pictures:
+            code += each.share * self.of_picture(np.array(each.numbers, np.float32)).astype(np.float64)
+        return code.astype(np.float32)
+
+    def of_picture(self, numbers: NDArray[np.float32]) -> Code:
+        """Return the code of a picture by its numbers `[100]`."""
+        return np.asarray(self.weight @ numbers + self.bias, np.float32)

@@ -15,6 +15,8 @@ TOKEN_PX = 32
 """Side of a token, px of the picture. Pictures are padded to multiples of it."""
 CODE_DIM = 64
 """Numbers of a look's code."""
+PICTURE_NUMBERS = 100
+"""Numbers of a picture as a style, from which its code follows."""
 STEP_NUMBERS = 4
 """Numbers that describe a step beside its look."""
 

@@ -12,16 +12,15 @@ from PIL import Image
 
 from vivace.errors import CapacityError, StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
-from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini.state import EFFORT_SCALES
 from vivace.models.mini2 import state as states
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
-from vivace.models.mini2.family import FAMILY
+from vivace.models.mini2.family import FAMILY, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
+from vivace.models.mini2.prompts import encode
 from vivace.models.mini2.state import EffortBuffers, Mini2State
-from vivace.models.mini2.text import encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.exported import Executor, Network
@@ -135,7 +134,7 @@ class Mini2Model:
                 raise StepError(f"the embedded model failed on a frame: {error}") from error
             buffers.blocks.put_estimate(picture)
             buffers.has_estimate = True
-        return resized(to_picture(picture, buffers.blocks.size), state.size)[None]
+        return np.ascontiguousarray(resized(to_picture(picture, buffers.blocks.size), state.size))[None]
 
     def _executor(self, buffers: EffortBuffers) -> Executor:
         if buffers.executor is None:
@@ -145,7 +144,7 @@ class Mini2Model:
     def reset(self, state: Mini2State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
         del keep  # no picture is ever inside
-        state.motion = CameraMotion()
+        state.motion.reset()
         for buffers in state.levels:
             buffers.forget()
             if seed is not None and seed != state.seed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ import torch
 from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
 from vivace.runtime.exported.openvino import import_openvino, read_bytes
 from vivace.train.classifier.network import StyleGraph, StyleNet
-from vivace.train.export import write_graph, write_profile
+from vivace.train.export import convert, write_graph, write_profile
 
 
 def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> dict[str, str]:
@@ -24,20 +23,12 @@ def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> d
         version: what the weights will be known by; a new one whenever they change.
         card: what the metadata should say of the training.
     """
-    ov = import_openvino()
     net = net.folded()
     # What ships is float16; export that, so that every runtime computes from the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in state.items()})
-    graph = StyleGraph(net).eval()
-    example = (torch.zeros(1, 64, 96, 3, dtype=torch.uint8), torch.ones(1, 1, 64, 96))
-    shapes = [ov.PartialShape([1, -1, -1, 3]), ov.PartialShape([1, 1, -1, -1])]
-    with warnings.catch_warnings():
-        # Tracing warns of every shape it reads; other sizes are tested.
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(graph, example_input=example, input=shapes)
-    for port, name in zip([*model.inputs, *model.outputs], ("picture", "area", "shares"), strict=True):
-        port.get_tensor().set_names({name})
+    example = {"picture": torch.zeros(1, 64, 96, 3, dtype=torch.uint8), "area": torch.ones(1, 1, 64, 96)}
+    model = convert(StyleGraph(net), example, [[1, -1, -1, 3], [1, 1, -1, -1]], ["shares"])
     metadata = {"format": FORMAT, "version": version, "classes": json.dumps(CLASSES), **card}
     return write_graph(model, state, folder, "style", metadata)
 

@@ -146,6 +146,27 @@ def pack(
     console.print(f"{to}  {to.stat().st_size / 2**20:.1f} MiB, step {metadata['step']}")
 
 
+@app.command(name="export")
+def export_(
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    to: Annotated[Path, Parameter(help="Folder to write; `vivace run --model FOLDER/mini2.toml` serves it.")],
+    checkpoint: Annotated[
+        Path | None, Parameter(help="Weights to export. Default: the run's, or a file that `pack` wrote.")
+    ] = None,
+) -> None:
+    """Write a folder that serves a run's averaged weights: profile, network, and the network that reads style pictures."""
+    from vivace.train.looks.export import PROFILE, export, picture_network, training_card
+    from vivace.train.looks.sheet import load_student
+
+    path = checkpoint or out / "checkpoint.pt"
+    hashes = export(load_student(path), picture_network(teachers), to, training_card(path))
+    for name, sha256 in hashes.items():
+        console.print(f"{to / name}  {(to / name).stat().st_size / 2**20:.1f} MiB  sha256 {sha256}")
+    console.print(f"{to / PROFILE}")
+
+
 @app.command
 def speed(
     *,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
-from vivace.models.mini2.codes import grow_table
+from vivace.train.looks.table import grow_table
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.batches import Batch, BatchSource
 from vivace.train.looks.features import Features, load_features

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, exa
 from vivace.models.mini2.network import Mini2Net
 from vivace.models.thumbnail import cell_px, thumbnail
 from vivace.runtime.exported.openvino import import_openvino
+from vivace.train.export import convert
 from vivace.train.looks.neural import PAINTING_STYLES
 from vivace.train.looks.packages import PAINTINGS, find
 
@@ -46,30 +46,15 @@ class Timing:
     """With what the host does for a frame: pictures in and out, the camera's motion."""
 
 
-def convert(net: Mini2Net, size: tuple[int, int], variant: Variant) -> Any:
-    """Return the OpenVINO model of a variant, for one padded size, with names at its inputs and outputs."""
-    ov = import_openvino()
-    example = example_inputs(net, size, variant)
-    with warnings.catch_warnings(), torch.no_grad():
-        # Tracing warns of every shape it reads, and here they are fixed.
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(StepGraph(net, variant).eval(), example_input=tuple(example.values()))
-    for port, (name, value) in zip(model.inputs, example.items(), strict=True):
-        port.get_tensor().set_names({name})
-        port.get_node().set_partial_shape(ov.PartialShape(list(value.shape)))
-    for port, name in zip(model.outputs, output_names(variant), strict=True):
-        port.get_tensor().set_names({name})
-    model.validate_nodes_and_infer_types()
-    return model
-
-
 def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, threads: int | None = None) -> Any:
     """Return an infer request of a variant, with inputs of its own, for a padded size."""
     from openvino.preprocess import PrePostProcessor
 
     ov = import_openvino()
     core = ov.Core()
-    model = convert(net, size, variant)
+    example = example_inputs(net, size, variant)
+    shapes = [list(value.shape) for value in example.values()]
+    model = convert(StepGraph(net, variant), example, shapes, output_names(variant))
     if has_bf16(core):
         ports = PrePostProcessor(model)
         for name in _KEPT:

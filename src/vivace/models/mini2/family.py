@@ -1,0 +1,33 @@
+"""What the house knows of the next body's family. Its profiles are found by path alone, as long as it is in training."""
+
+from __future__ import annotations
+
+from vivace.errors import install_extra
+from vivace.models.controls import ControlSpec
+from vivace.models.family import Family
+
+PICTURE_PX = 256
+"""Side at which a picture is read for its style."""
+STYLE_SHARE = 0.5
+
+FAMILY = Family(
+    name="mini2",
+    runtimes=("openvino", "eager"),
+    load="vivace.models.mini2.load:load",
+    controls=(
+        ControlSpec(
+            name="style_image",
+            kind="image",
+            size=(PICTURE_PX, PICTURE_PX),
+            encoded=True,
+            help="A picture to paint like: its colours and strokes. Without a prompt it is the whole look.",
+        ),
+        ControlSpec(
+            name="style_share",
+            default=STYLE_SHARE,
+            help="The picture's part of the look, where there is a prompt, too; the prompt has the rest.",
+        ),
+    ),
+    heavy=False,
+    install=install_extra("train"),
+)

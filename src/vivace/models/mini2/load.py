@@ -1,0 +1,101 @@
+"""Loading the next body from the folder of its profile, as `vivace train looks export` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.checkpoints.profile import Profile, check_conventions
+from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
+from vivace.models.base import StreamModel
+from vivace.models.loading import LoadOptions
+from vivace.models.mini2.codes import Codes
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.model import SPEC, Mini2Model
+from vivace.models.mini2.pictures import PictureReader
+from vivace.models.mini2.state import Mini2State
+from vivace.models.packaged import check_files, check_options
+from vivace.runtime.exported.files import GraphFiles, read_graph
+
+FORMAT = "vivace-mini2-1"
+PICTURE_FORMAT = "vivace-mini2-picture-1"
+CONVENTIONS: dict[str, Any] = {
+    "denoising_steps": list(SPEC.denoising_steps),
+    "block_px": BLOCK_PX,
+    "token_px": TOKEN_PX,
+    "input_channels": INPUT_CHANNELS,
+    "code_dim": CODE_DIM,
+    "picture_numbers": PICTURE_NUMBERS,
+}
+CODES = {"table": "codes.table", "weight": "codes.picture.weight", "bias": "codes.picture.bias"}
+"""Tensors of the weight file that are codes, by their field of `Codes`."""
+NET = "net."
+"""How the names of the network's begin."""
+
+
+def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> StreamModel[Mini2State]:
+    """Load the next body.
+
+    Raises:
+        UsageError: an option this model does not have.
+        CheckpointError: its files are missing or damaged, or its profile is of other weights.
+        BackendUnavailableError: the eager runtime is not installed.
+    """
+    check_options(profile, options)
+    check_files(profile, "export the model again with `vivace train looks export`")
+    check_conventions(profile, CONVENTIONS)
+    folder = Path(profile.path)
+    files = read_graph(folder, "mini2", FORMAT)
+    codes = _codes(files, folder)
+    if runtime in (None, "openvino"):
+        from vivace.runtime.exported.openvino import OpenVinoNetwork
+
+        network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
+    else:
+        network = _eager(files, threads)
+
+    def picture_network() -> OpenVinoNetwork:
+        found = read_graph(folder, "picture", PICTURE_FORMAT)
+        return OpenVinoNetwork(found.graph, found.constants, threads=1, f32=True)
+
+    return Mini2Model(network, codes, PictureReader(picture_network))
+
+
+def _codes(files: GraphFiles, folder: Path) -> Codes:
+    looks = tuple(json.loads(files.metadata.get("looks", "[]")))
+    if looks != LOOK_KEYS:
+        raise CheckpointError(
+            f"{folder / 'mini2.safetensors'} was trained for other looks; export its checkpoint again, which adds the new"
+        )
+    try:
+        found = {field: np.asarray(files.tensors[name], np.float32) for field, name in CODES.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{folder / 'mini2.safetensors'} lacks {error}; export the model again") from error
+    return Codes(**found)
+
+
+def _eager(files: GraphFiles, threads: int | None) -> Any:
+    try:
+        import torch
+
+        from vivace.models.mini2.graph import PLAIN, StepGraph, output_names
+        from vivace.models.mini2.network import Mini2Net
+        from vivace.runtime.exported.eager import EagerNetwork
+    except ModuleNotFoundError as error:
+        raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
+
+    def tensor(array: NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(np.array(array)).float()
+
+    net = Mini2Net()
+    weights = {name.removeprefix(NET): tensor(v) for name, v in files.tensors.items() if name.startswith(NET)}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights do not fit the network: {error}") from error
+    return EagerNetwork(StepGraph(net), output_names(PLAIN), threads=threads)

@@ -1,0 +1,146 @@
+"""A look as a small file: JSON with its title and its shares, of named looks and of pictures. No code is in it.
+
+    {"vivace_look": 1, "title": "tea time", "looks": {"oil": 0.7}, "pictures": [{"share": 0.3, "numbers": "…"}]}
+
+The numbers of a picture are 100 halves, little-endian, in base64. The text of such a file is a prompt wherever one goes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator
+
+from vivace.checks import Table, nearest
+from vivace.errors import ControlError, SourceNotFoundError, describe_invalid
+from vivace.models.controls import MAX_TEXT_CHARS
+from vivace.models.mini2.config import PICTURE_NUMBERS
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.mixture import Mixture, PictureShare
+
+VERSION = 1
+SUFFIX = ".look"
+_KEY = "vivace_look"
+_MOST_PICTURES = 4
+_MOST_LOOKS = 16
+_SLACK = 1e-3
+"""How far beyond 1 shares may sum up that somebody wrote by hand."""
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A mixture with a title."""
+
+    title: str
+    mixture: Mixture
+
+
+class _Picture(Table):
+    share: Share
+    numbers: str = Field(max_length=400)
+
+    @field_validator("numbers")
+    @classmethod
+    def _check_numbers(cls, text: str) -> str:
+        _from_text(text)
+        return text
+
+
+class _File(Table):
+    title: str = Field(min_length=1, max_length=80)
+    looks: dict[str, Share] = Field({}, max_length=_MOST_LOOKS)
+    pictures: list[_Picture] = Field([], max_length=_MOST_PICTURES)
+
+    @field_validator("looks")
+    @classmethod
+    def _check_looks(cls, looks: dict[str, float]) -> dict[str, float]:
+        for key in looks:
+            if key not in LOOK_KEYS:
+                raise ValueError(f"there is no look {key[:40]!r}; {nearest(key, LOOK_KEYS)}")
+        return looks
+
+
+def is_saved_look(text: str) -> bool:
+    """Tell whether a prompt is the text of a saved look; such words do not occur elsewhere."""
+    return text.lstrip().startswith("{") and f'"{_KEY}"' in text[:200]
+
+
+def read_look(text: str, what: str = "the saved look") -> Look:
+    """Return the look that a text holds; `what` names the text in messages.
+
+    Raises:
+        ControlError: it is none, or of another version; says where.
+    """
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ControlError(f"{what} is damaged ({str(error)[:80]}); save it again") from error
+    if not isinstance(table, dict) or _KEY not in table:
+        raise ControlError(f"{what} is no saved look; `vivace looks save` writes one")
+    if table.pop(_KEY) != VERSION:
+        raise ControlError(f"{what} is not of version {VERSION}, which this vivace reads; update it, or save it again")
+    try:
+        file = _File.model_validate(table)
+    except ValidationError as error:
+        raise ControlError(f"{what}: {describe_invalid(error.errors())}") from error
+    mixture = Mixture(
+        file.looks, tuple(PictureShare(_from_text(each.numbers), each.share) for each in file.pictures)
+    )
+    if not 0 < mixture.total <= 1 + _SLACK:
+        raise ControlError(f"{what}: its shares sum to {mixture.total:.3g}; they sum to 1 at most, and to more than 0")
+    return Look(file.title, mixture)
+
+
+def look_text(look: Look) -> str:
+    """Return the text of a look, as it is saved and shared.
+
+    Raises:
+        ControlError: it has no title, or more parts than a file may hold.
+    """
+    pictures = [{"share": each.share, "numbers": _to_text(each.numbers)} for each in look.mixture.pictures]
+    table = {_KEY: VERSION, "title": look.title, "looks": dict(look.mixture.looks), "pictures": pictures}
+    text = json.dumps({name: value for name, value in table.items() if value}, ensure_ascii=False)
+    read_look(text, "this look")
+    if len(text) > MAX_TEXT_CHARS:
+        raise ControlError(f"this look takes {len(text):,} characters of {MAX_TEXT_CHARS:,}; mix fewer looks")
+    return text + "\n"
+
+
+def open_look(path: Path) -> Look:
+    """Read a saved look.
+
+    Raises:
+        SourceNotFoundError: no such file, or one that cannot be read.
+        ControlError: it holds no look that can be used.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(8 * MAX_TEXT_CHARS)
+    except OSError as error:
+        raise SourceNotFoundError(f"the look {path} cannot be read ({error.strerror})") from error
+    return read_look(data.decode("utf-8", "replace"), str(path))
+
+
+def _to_text(numbers: tuple[float, ...]) -> str:
+    return base64.b64encode(np.array(numbers, "<f2").tobytes()).decode()
+
+
+def _from_text(text: str) -> tuple[float, ...]:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("the numbers of a picture are no base64") from error
+    if len(data) != 2 * PICTURE_NUMBERS:
+        raise ValueError(f"a picture has {PICTURE_NUMBERS} numbers, of 2 bytes each, not {len(data)} bytes")
+    numbers = np.frombuffer(data, "<f2").astype(float)
+    if not np.isfinite(numbers).all():
+        raise ValueError("the numbers of a picture are not all finite")
+    return tuple(numbers.tolist())

@@ -1,0 +1,91 @@
+"""Export of the next body: from a run's averaged weights to a folder that `vivace run --model FOLDER/mini2.toml` serves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vivace.models.mini2.config import INPUT_CHANNELS
+from vivace.models.mini2.family import PICTURE_PX
+from vivace.models.mini2.graph import PLAIN, StepGraph, example_inputs, output_names
+from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET, PICTURE_FORMAT
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.model import SPEC
+from vivace.runtime.exported.openvino import import_openvino
+from vivace.train.export import convert, write_graph
+from vivace.train.looks import packages
+from vivace.train.looks.fit import read_weights
+from vivace.train.looks.student import Student
+
+PROFILE = "mini2.toml"
+PICTURE_CARD = {
+    "source": f"{packages.PACKAGES[0]} {packages.PICTURE_CODE}",
+    "notice": "Magenta's arbitrary image stylization, style prediction network, Apache-2.0",
+}
+"""Where the picture network is from, in its file."""
+_SIZE = (96, 64)
+
+
+def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) -> dict[str, str]:
+    """Write the profile, the network and the picture network into `folder`; return sha256 by file name.
+
+    Args:
+        student: trained weights.
+        pictures: OpenVINO model of the picture network, see `picture_network`.
+        folder: where to.
+        card: what the metadata should say of the training.
+    """
+    net, codes = student.net.eval(), student.codes.state_dict()
+    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    state = {name: value.half() for name, value in net.state_dict().items()}
+    net.load_state_dict({name: value.float() for name, value in state.items()})
+    example = example_inputs(net, _SIZE)
+    shapes = [[1, -1, -1, INPUT_CHANNELS], *(list(value.shape) for value in list(example.values())[1:])]
+    model = convert(StepGraph(net), example, shapes, output_names(PLAIN))
+    tensors = {NET + name: value for name, value in state.items()}
+    tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
+    hashes = write_graph(
+        model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card}
+    )
+    hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
+    (folder / PROFILE).write_text(_profile(hashes))
+    return hashes
+
+
+def picture_network(teachers: Path) -> Any:
+    """Return the network that reads style pictures, from `picture uint8 [1 256 256 3]` to `numbers`: the teacher's own.
+
+    Raises:
+        CheckpointError: the package is not in the folder.
+    """
+    from openvino.preprocess import PrePostProcessor
+
+    ov = import_openvino()
+    model = ov.Core().read_model(str(packages.find(teachers, packages.PICTURE_CODE)))
+    model.reshape([1, PICTURE_PX, PICTURE_PX, 3])
+    ports = PrePostProcessor(model)
+    ports.input().tensor().set_element_type(ov.Type.u8)
+    ports.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+    model = ports.build()
+    model.inputs[0].get_tensor().set_names({"picture"})
+    model.outputs[0].get_tensor().set_names({"numbers"})
+    return model
+
+
+def training_card(path: Path) -> dict[str, str]:
+    """Return what a checkpoint, or a file of `pack`, says of its training, for the metadata of the exported one."""
+    if path.suffix == ".safetensors":
+        told: dict[str, Any] = read_weights(path)[1]
+    else:
+        told = torch.load(path, map_location="cpu", weights_only=True)["progress"]
+    return {f"trained_{name}": str(value) for name, value in told.items() if name != "looks"}
+
+
+def _profile(hashes: dict[str, str]) -> str:
+    files = "".join(f'"{name}" = "{sha256}"\n' for name, sha256 in hashes.items())
+    conventions = "".join(f"{name} = {json.dumps(value)}\n" for name, value in CONVENTIONS.items())
+    head = "".join(f"{key} = {json.dumps(getattr(SPEC, key))}\n" for key in ("name", "family", "summary", "licence"))
+    return f"{head}\n[files] # sha256\n{files}\n[conventions]\n{conventions}"

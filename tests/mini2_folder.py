@@ -1,0 +1,40 @@
+"""A folder as `vivace train looks export` writes it, of random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vivace.models.mini2.config import PICTURE_NUMBERS
+from vivace.models.mini2.family import PICTURE_PX
+from vivace.train.export import convert
+from vivace.train.looks.export import PROFILE, export
+from vivace.train.looks.student import Student
+
+
+class _Pictures(torch.nn.Module):
+    """Stands in for the network that reads style pictures: mixtures of the mean colours of its quarters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed = torch.nn.Linear(12, PICTURE_NUMBERS)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        half = PICTURE_PX // 2
+        quarters = picture.float().reshape(1, 2, half, 2, half, 3).mean((2, 4)) / 128 - 1
+        return self.mixed(quarters.reshape(1, 12))
+
+
+def random_folder(folder: Path) -> str:
+    """Write a model of random weights and return the path of its profile."""
+    torch.manual_seed(0)
+    student = Student()
+    with torch.no_grad():
+        for weights in student.parameters():
+            # The network begins as the identity, whatever its look.
+            weights += torch.randn_like(weights) * 0.03
+    example = {"picture": torch.zeros(1, PICTURE_PX, PICTURE_PX, 3, dtype=torch.uint8)}
+    pictures = convert(_Pictures(), example, [[1, PICTURE_PX, PICTURE_PX, 3]], ["numbers"])
+    export(student, pictures, folder, {"trained_step": "0"})
+    return str(folder / PROFILE)
