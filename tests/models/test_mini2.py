@@ -141,7 +141,8 @@ def test_the_converted_graph_computes_what_torch_computes(variant: Variant) -> N
         expected = StepGraph(body, variant)(*inputs.values())
     compiled = ov.Core().compile_model(
         convert(StepGraph(body, variant), inputs, [list(v.shape) for v in inputs.values()], output_names(variant)),
-        "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1},
     )
     found = compiled({name: value.numpy() for name, value in inputs.items()})
     for name, value in zip(output_names(variant), expected, strict=True):

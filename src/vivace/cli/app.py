@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 from vivace import __version__
 from vivace.cli.bench import bench_app
 from vivace.cli.loading import MACHINE, MODEL, LoadFlags
+from vivace.cli.looks import looks_app
 from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
@@ -57,8 +58,8 @@ photograph, painted by itself at its own size; into a video, a window or a numbe
 frames of one video, and a numbered name as SOURCE (`frames/%05d.png`) always is.
 
 Ctrl-C finishes the file properly; a second Ctrl-C ends at once. On a terminal, type a new prompt and Enter while it
-runs, or `/strength 0.5`, `/seed 3`, `/steps 2`, `/set NAME=VALUE` (`/set NAME=` for the default), or an event of
-the model's own such as `/anchor`.
+runs, or `/look NAME.look`, `/strength 0.5`, `/seed 3`, `/steps 2`, `/set NAME=VALUE` (`/set NAME=` for the default),
+or an event of the model's own such as `/anchor`.
 """
 
 RUN_EXAMPLES = """\
@@ -96,6 +97,10 @@ class RunOptions:
 
     prompt: Annotated[str | None, Parameter(alias="-p", group=PICTURE)] = None
     """What the world should look like. Without it the source passes unchanged until you type one."""
+    look: Annotated[Path | None, Parameter(group=PICTURE)] = None
+    """A saved look, `NAME.look`, in place of a prompt, see `vivace looks`."""
+    style_image: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """A picture to paint like, a file or an address, with a model that takes one."""
     model: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A name from `vivace models list`; the embedded `mini` if not given."""
     size: Annotated[str | None, Parameter(group=PICTURE)] = None
@@ -143,6 +148,7 @@ def build_app(settings: Settings) -> App:
 
     app.command(serve_app(settings))
     app.command(models_app())
+    app.command(looks_app())
     app.command(bench_app(settings))
 
     _add_train(app)

@@ -17,7 +17,7 @@ from vivace.cli.display import LiveLine, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
 from vivace.cli.options import parse_size
-from vivace.cli.steer import steer
+from vivace.cli.steer import saved_look, steer
 from vivace.errors import SinkError, SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
@@ -56,6 +56,9 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         profile.style(options.loading.style)
     steps_built_in = bool(profile.styles)
     loading, typed = options.loading.load_options(model_name, steps=options.steps if steps_built_in else None)
+    if options.style_image is not None:
+        typed["style_image"] = options.style_image
+    prompt = options.prompt if options.look is None else saved_look(options.look)
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
     interrupted = False
@@ -81,7 +84,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                 )
                 stream = Stream(
                     model,
-                    prompt=options.prompt,
+                    prompt=prompt,
                     size=size,
                     strength=options.strength,
                     seed=options.seed,
@@ -253,12 +256,14 @@ def _compared(frame: Frame) -> Frame:
 
 def _opening_notes(stream: Stream) -> Iterator[str]:
     """Yield what to know before the first frame: fallbacks taken, and what the prompt was taken to mean."""
+    from vivace.stream.controls import look_of
+
     for note in stream.model.runtime.notes:
         yield f"note: {note}"
     prompt = stream.controls.prompt
-    if prompt is None:
+    if look_of(stream.model, stream.controls) is None:
         yield "note: no prompt, so the source passes untouched; give one with -p"
-    elif prompt.message:
+    elif prompt is not None and prompt.message:
         yield f"prompt: {prompt.message}"
 
 
@@ -306,6 +311,10 @@ def write_stats(path: Path, document: dict[str, object]) -> None:
 
 def _check_options(options: RunOptions) -> None:
     """Refuse what can be refused before anything is opened."""
+    if options.prompt is not None and options.look is not None:
+        raise UsageError(
+            "--look is in place of a prompt: give one of the two; `vivace looks mix` mixes words into a look"
+        )
     if options.max_frames is not None and options.max_frames < 1:
         raise UsageError(f"--max-frames is {options.max_frames}; give a whole number from 1, or leave it out.")
     if options.threads is not None and options.threads < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivace.cli.loading import texts_by_name
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 STREAMS = {"strength": "strength", "seed": "seed", "steps": "denoising_steps"}
 """What every stream has, by what is typed."""
-TYPED = "/strength, /seed, /steps, /set NAME=VALUE and the model's own events"
+TYPED = "/look NAME.look, /strength, /seed, /steps, /set NAME=VALUE and the model's own events"
 
 
 def steer(stream: Stream, line: str) -> Ack:
@@ -29,11 +30,25 @@ def steer(stream: Stream, line: str) -> Ack:
         from vivace.models.controls import parse_number
 
         return stream.update(**{STREAMS[command]: parse_number(value) if value else None})
+    if command == "look":
+        return stream.update(prompt=saved_look(Path(value)))
     if command == "set":
         return stream.update(options=_options(stream, value))
     if not value and any(option.name == command and option.kind == "event" for option in stream.model.spec.options):
         return stream.update(events=[command])
     raise UsageError(f"there is no /{command[:40]}; there are {TYPED}")
+
+
+def saved_look(path: Path) -> str:
+    """Return the prompt that a saved look is.
+
+    Raises:
+        SourceNotFoundError: no such file.
+        ControlError: it holds no look that can be used.
+    """
+    from vivace.models.mini2.saved import look_text, open_look
+
+    return look_text(open_look(path))
 
 
 def _options(stream: Stream, pair: str) -> dict[str, Any] | None:

@@ -29,6 +29,15 @@ would have (only where `spec.resets_in_flight`).
 """
 
 
+SAVED_LOOK = "vivace_look"
+"""The key that the text of a saved look has, which other prompts have not."""
+
+
+def is_saved_look(prompt: str) -> bool:
+    """Tell whether a prompt is the text of a saved look, see `conditions`."""
+    return prompt.lstrip().startswith("{") and f'"{SAVED_LOOK}"' in prompt
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What a model is, as far as a stream needs to know."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vivace.checks import brief, nearest, number_in
 from vivace.errors import ControlError
 from vivace.media.size import Size
-from vivace.models.base import ComposesLook, Prompt, StreamModel
+from vivace.models.base import ComposesLook, Prompt, StreamModel, is_saved_look
 from vivace.models.controls import ControlSpec, by_name
 from vivace.stream.fit import check_size
 from vivace.stream.mask import MASK, Mask, open_mask
@@ -238,5 +238,7 @@ def _encode_prompt(prompt: object, model: StreamModel[Any]) -> Prompt | None:
         )
     if "prompt" not in model.spec.conditions:
         raise ControlError(f"{model.spec.name} takes no prompt; leave it out")
+    if is_saved_look(prompt) and "look" not in model.spec.conditions:
+        raise ControlError(f"{model.spec.name} takes no saved look; say in words how the picture should look")
     text = check_text("prompt", str(OWN["prompt"].check(prompt)))
     return known_prompt("prompt", model.encode_prompt(text))

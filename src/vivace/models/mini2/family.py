@@ -9,19 +9,20 @@ from vivace.models.family import Family
 PICTURE_PX = 256
 """Side at which a picture is read for its style."""
 STYLE_SHARE = 0.5
+STYLE_IMAGE = ControlSpec(
+    name="style_image",
+    kind="image",
+    size=(PICTURE_PX, PICTURE_PX),
+    encoded=True,
+    help="A picture to paint like: its colours and strokes. Without a prompt it is the whole look.",
+)
 
 FAMILY = Family(
     name="mini2",
     runtimes=("openvino", "eager"),
     load="vivace.models.mini2.load:load",
     controls=(
-        ControlSpec(
-            name="style_image",
-            kind="image",
-            size=(PICTURE_PX, PICTURE_PX),
-            encoded=True,
-            help="A picture to paint like: its colours and strokes. Without a prompt it is the whole look.",
-        ),
+        STYLE_IMAGE,
         ControlSpec(
             name="style_share",
             default=STYLE_SHARE,

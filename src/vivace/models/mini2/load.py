@@ -38,7 +38,9 @@ NET = "net."
 """How the names of the network's begin."""
 
 
-def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> StreamModel[Mini2State]:
+def load(
+    profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
+) -> StreamModel[Mini2State]:
     """Load the next body.
 
     Raises:

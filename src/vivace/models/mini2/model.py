@@ -95,9 +95,13 @@ class Mini2Model:
         return self._prompts.encode(text)
 
     def encode_control(self, name: str, value: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the code `[64]` of a picture `uint8 [h w 3]` of the size its control has; not on the frame path."""
+        """Return the code `[64]` of a picture, as `style_numbers` takes it; not on the frame path."""
         del name  # there is but one
-        return self._codes.of_picture(self._pictures.numbers(value))
+        return self._codes.of_picture(self.style_numbers(value))
+
+    def style_numbers(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the numbers `[100]` of a picture `uint8 [h w 3]` of the size its control has, as looks are saved."""
+        return self._pictures.numbers(rgb)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
         """Return the code `[64]` of the look that a prompt and a picture ask for together; None for the source."""

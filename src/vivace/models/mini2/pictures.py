@@ -27,6 +27,6 @@ class PictureReader:
         with self._lock:
             if self._network is None:
                 self._network = self._load()
-            executor = self._network.executor({"picture": np.ascontiguousarray(rgb[None])})
+            executor = self._network.executor({"picture": np.array(rgb[None])})  # of its own, to be written to
             found = np.array(executor.run()["numbers"], np.float32).reshape(PICTURE_NUMBERS)
         return found.astype(np.float16).astype(np.float32)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vivace.models.base import Prompt
+from vivace.models.base import Prompt, is_saved_look
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.mixture import Mixture
-from vivace.models.mini2.saved import is_saved_look, read_look
+from vivace.models.mini2.saved import read_look
 from vivace.models.mini2.text import Asked
 
 _TITLES = {look.key: look.title for look in LOOKS}

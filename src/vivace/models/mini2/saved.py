@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from vivace.checks import Table, nearest
 from vivace.errors import ControlError, SourceNotFoundError, describe_invalid
+from vivace.models.base import SAVED_LOOK
 from vivace.models.controls import MAX_TEXT_CHARS
 from vivace.models.mini2.config import PICTURE_NUMBERS
 from vivace.models.mini2.looks import LOOK_KEYS
@@ -26,7 +27,6 @@ from vivace.models.mini2.mixture import Mixture, PictureShare
 
 VERSION = 1
 SUFFIX = ".look"
-_KEY = "vivace_look"
 _MOST_PICTURES = 4
 _MOST_LOOKS = 16
 _SLACK = 1e-3
@@ -68,11 +68,6 @@ class _File(Table):
         return looks
 
 
-def is_saved_look(text: str) -> bool:
-    """Tell whether a prompt is the text of a saved look; such words do not occur elsewhere."""
-    return text.lstrip().startswith("{") and f'"{_KEY}"' in text[:200]
-
-
 def read_look(text: str, what: str = "the saved look") -> Look:
     """Return the look that a text holds; `what` names the text in messages.
 
@@ -82,18 +77,17 @@ def read_look(text: str, what: str = "the saved look") -> Look:
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ControlError(f"{what} is damaged ({str(error)[:80]}); save it again") from error
-    if not isinstance(table, dict) or _KEY not in table:
+        raise ControlError(f"{what} is no saved look, or a damaged one ({str(error)[:80]}); save it again") from error
+    if not isinstance(table, dict) or SAVED_LOOK not in table:
         raise ControlError(f"{what} is no saved look; `vivace looks save` writes one")
-    if table.pop(_KEY) != VERSION:
+    version = table.pop(SAVED_LOOK)
+    if type(version) is not int or version != VERSION:
         raise ControlError(f"{what} is not of version {VERSION}, which this vivace reads; update it, or save it again")
     try:
         file = _File.model_validate(table)
     except ValidationError as error:
         raise ControlError(f"{what}: {describe_invalid(error.errors())}") from error
-    mixture = Mixture(
-        file.looks, tuple(PictureShare(_from_text(each.numbers), each.share) for each in file.pictures)
-    )
+    mixture = Mixture(file.looks, tuple(PictureShare(_from_text(each.numbers), each.share) for each in file.pictures))
     if not 0 < mixture.total <= 1 + _SLACK:
         raise ControlError(f"{what}: its shares sum to {mixture.total:.3g}; they sum to 1 at most, and to more than 0")
     return Look(file.title, mixture)
@@ -106,7 +100,7 @@ def look_text(look: Look) -> str:
         ControlError: it has no title, or more parts than a file may hold.
     """
     pictures = [{"share": each.share, "numbers": _to_text(each.numbers)} for each in look.mixture.pictures]
-    table = {_KEY: VERSION, "title": look.title, "looks": dict(look.mixture.looks), "pictures": pictures}
+    table = {SAVED_LOOK: VERSION, "title": look.title, "looks": dict(look.mixture.looks), "pictures": pictures}
     text = json.dumps({name: value for name, value in table.items() if value}, ensure_ascii=False)
     read_look(text, "this look")
     if len(text) > MAX_TEXT_CHARS:

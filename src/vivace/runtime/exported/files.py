@@ -45,7 +45,9 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, NDArray[np.generic]],
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged ({error}); reinstall vivace") from error
     if metadata.get("format") != form:
-        raise CheckpointError(f"{path} has format {metadata.get('format')!r}, not {form!r}; it belongs to another model")
+        raise CheckpointError(
+            f"{path} has format {metadata.get('format')!r}, not {form!r}; it belongs to another model"
+        )
     return tensors, metadata
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
-from vivace.runtime.exported.openvino import import_openvino, read_bytes
+from vivace.runtime.exported.openvino import read_bytes
 from vivace.train.classifier.network import StyleGraph, StyleNet
 from vivace.train.export import convert, write_graph, write_profile
 

@@ -47,9 +47,7 @@ def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) 
     model = convert(StepGraph(net), example, shapes, output_names(PLAIN))
     tensors = {NET + name: value for name, value in state.items()}
     tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
-    hashes = write_graph(
-        model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card}
-    )
+    hashes = write_graph(model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card})
     hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
     (folder / PROFILE).write_text(_profile(hashes))
     return hashes

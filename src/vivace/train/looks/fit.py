@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
-from vivace.train.looks.table import grow_table
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.looks.batches import Batch, BatchSource
 from vivace.train.looks.features import Features, load_features
 from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, picture_loss, temporal_loss
 from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.student import Student, step_numbers
+from vivace.train.looks.table import grow_table
 from vivace.train.looks.targets import SIDE_PX
 from vivace.train.processes import agreed, joined, moving_average, restoring, save_checkpoint
 

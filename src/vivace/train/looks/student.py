@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vivace.train.looks.table import LookCodes
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.network import Conditions, Mini2Net
+from vivace.train.looks.table import LookCodes
 
 
 class Student(nn.Module):
