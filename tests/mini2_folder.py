@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 
-from vivace.models.mini2.config import PICTURE_NUMBERS
+from vivace.models.mini2.config import PICTURE_NUMBERS, Mini2Config
 from vivace.models.mini2.family import PICTURE_PX
 from vivace.train.export import convert
 from vivace.train.looks.export import PROFILE, export
 from vivace.train.looks.student import Student
+
+
+TINY = Mini2Config(eighth=16, sixteenth=16, dim=32, heads=2, depth=2, memory_blocks=(1,), fine=48)
 
 
 class _Pictures(torch.nn.Module):
@@ -29,7 +32,7 @@ class _Pictures(torch.nn.Module):
 def random_folder(folder: Path) -> str:
     """Write a model of random weights and return the path of its profile."""
     torch.manual_seed(0)
-    student = Student()
+    student = Student(TINY)
     with torch.no_grad():
         for weights in student.parameters():
             # The network begins as the identity, whatever its look.

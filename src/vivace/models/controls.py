@@ -86,7 +86,7 @@ class ControlSpec:
     @property
     def takes(self) -> str:
         """What may be given, in words."""
-        size = f" of {self.size[0]}x{self.size[1]} px" if self.size else ""
+        size = f", brought to {self.size[0]}x{self.size[1]} px" if self.size else ""
         return {
             "text": f"text of at most {MAX_TEXT_CHARS:,} characters",
             "number": f"{'a whole number, ' * self.whole}{_words(self.low)} to {_words(self.high)}",

@@ -14,7 +14,7 @@ from vivace.errors import BackendUnavailableError, CheckpointError, install_extr
 from vivace.models.base import StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
-from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX, Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC, Mini2Model
 from vivace.models.mini2.pictures import PictureReader
@@ -59,7 +59,7 @@ def load(
 
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
     else:
-        network = _eager(files, threads)
+        network = _eager(files, _config(profile), threads)
 
     def picture_network() -> OpenVinoNetwork:
         found = read_graph(folder, "picture", PICTURE_FORMAT)
@@ -81,7 +81,15 @@ def _codes(files: GraphFiles, folder: Path) -> Codes:
     return Codes(**found)
 
 
-def _eager(files: GraphFiles, threads: int | None) -> Any:
+def _config(profile: Profile) -> Mini2Config:
+    widths = dict(profile.network.get("body", {}))
+    try:
+        return Mini2Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in widths.items()})
+    except TypeError as error:
+        raise CheckpointError(f"the network of profile {profile.name!r} is of another model: {error}") from error
+
+
+def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Any:
     try:
         import torch
 
@@ -94,7 +102,7 @@ def _eager(files: GraphFiles, threads: int | None) -> Any:
     def tensor(array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).float()
 
-    net = Mini2Net()
+    net = Mini2Net(cfg)
     weights = {name.removeprefix(NET): tensor(v) for name, v in files.tensors.items() if name.startswith(NET)}
     try:
         net.load_state_dict(weights)

@@ -13,14 +13,13 @@ from PIL import Image
 from vivace.errors import CapacityError, StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
 from vivace.models.mini.state import EFFORT_SCALES
-from vivace.models.mini2 import state as states
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.family import FAMILY, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.prompts import encode
-from vivace.models.mini2.state import EffortBuffers, Mini2State
+from vivace.models.mini2.state import EffortBuffers, Mini2State, nbytes_of
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.exported import Executor, Network
@@ -62,7 +61,7 @@ class Mini2Model:
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes that a stream of `size = (width, height)` takes."""
-        return states.nbytes(size)
+        return nbytes_of(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> Mini2State:
         """Allocate one stream's state and compile the network for its size.

@@ -29,7 +29,7 @@ def texture_scale(size: Size) -> int:
     return 1 if math.sqrt(size[0] * size[1]) < FULL_DETAIL_PX * math.sqrt(2) else 2
 
 
-def nbytes(size: Size) -> int:
+def nbytes_of(size: Size) -> int:
     """Return the bytes of the buffers of a stream of `size`, textures at rest among them."""
     grids = (padded(working_size(size, scale)) for scale in EFFORT_SCALES)
     per_block = INPUT_CHANNELS + TEXTURE_CHANNELS
@@ -53,9 +53,8 @@ class EffortBuffers:
     @classmethod
     def open(cls, size: Size, seed: int) -> EffortBuffers:
         """Allocate and fill the buffers for pictures of `(width, height)` px."""
-        blocks = BlockBuffer(size)
-        buffers = cls(blocks, blocks.textures)
-        buffers.take_textures(seed)
+        buffers = cls(BlockBuffer(size), textures_at_rest(padded(size), texture_scale(size), seed))
+        buffers.blocks.textures[...] = buffers.rest
         return buffers
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vivace.models.mini2.config import INPUT_CHANNELS
+from vivace.models.mini2.config import INPUT_CHANNELS, Mini2Config
 from vivace.models.mini2.family import PICTURE_PX
 from vivace.models.mini2.graph import PLAIN, StepGraph, example_inputs, output_names
 from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET, PICTURE_FORMAT
@@ -49,7 +51,7 @@ def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) 
     tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
     hashes = write_graph(model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card})
     hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
-    (folder / PROFILE).write_text(_profile(hashes))
+    (folder / PROFILE).write_text(_profile(hashes, net.cfg))
     return hashes
 
 
@@ -82,8 +84,11 @@ def training_card(path: Path) -> dict[str, str]:
     return {f"trained_{name}": str(value) for name, value in told.items() if name != "looks"}
 
 
-def _profile(hashes: dict[str, str]) -> str:
-    files = "".join(f'"{name}" = "{sha256}"\n' for name, sha256 in hashes.items())
-    conventions = "".join(f"{name} = {json.dumps(value)}\n" for name, value in CONVENTIONS.items())
-    head = "".join(f"{key} = {json.dumps(getattr(SPEC, key))}\n" for key in ("name", "family", "summary", "licence"))
-    return f"{head}\n[files] # sha256\n{files}\n[conventions]\n{conventions}"
+def _profile(hashes: dict[str, str], cfg: Mini2Config) -> str:
+    def table(name: str, values: Mapping[str, Any]) -> str:
+        return f"[{name}]\n" + "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in values.items())
+
+    about = {key: getattr(SPEC, key) for key in ("name", "family", "summary", "licence")}
+    tables = {"files": hashes, "network.body": asdict(cfg), "conventions": CONVENTIONS}
+    head = "".join(f"{key} = {json.dumps(value)}\n" for key, value in about.items())
+    return "\n".join([head, *(table(name, values) for name, values in tables.items())])
