@@ -12,7 +12,6 @@ from vivace.train.export import convert
 from vivace.train.looks.export import PROFILE, export
 from vivace.train.looks.student import Student
 
-
 TINY = Mini2Config(eighth=16, sixteenth=16, dim=32, heads=2, depth=2, memory_blocks=(1,), fine=48)
 
 
