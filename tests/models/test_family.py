@@ -198,7 +198,9 @@ def test_a_mistake_in_the_family_itself_is_not_taken_for_something_missing(distr
 def test_a_profile_of_a_family_that_is_not_here_says_which_are(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
     path.write_text(PROFILE.replace('family = "toy"', 'family = "wan"'))
-    with pytest.raises(CheckpointError, match="of family 'wan', which is not installed here; known: mini, mini2, live2diff"):
+    with pytest.raises(
+        CheckpointError, match="of family 'wan', which is not installed here; known: mini, mini2, live2diff"
+    ):
         load_model(str(path))
 
 
