@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from vivace.errors import SinkWriteError, UsageError
 
 if TYPE_CHECKING:
-    from vivace.models.mini2.mixture import Mixture, PictureShare
+    from vivace.models.mini2.mixture import Mixture
     from vivace.models.mini2.saved import Look
 
 LOOK = Parameter(help="A saved look, `NAME.look`, or words: a name from `vivace looks list`, or a mixture of some.")
@@ -114,7 +114,8 @@ def _read(look: str) -> Look:
         return open_look(Path(look))
     asked = Asked(look)
     if asked.mixture is None:
-        near = f"near are {', '.join(asked.near())}; " if asked.near() else ""
+        near = ", ".join(key for key, _ in asked.near())
+        near = f"near are {near}; " if near else ""
         raise UsageError(f"there is no look in {look[:60]!r}; {near}`vivace looks list` names all of them")
     return Look(" ".join(look.split())[:80], asked.mixture)
 
@@ -130,8 +131,7 @@ def _of_picture(picture: str, profile: str | None) -> Mixture:
     if not isinstance(model, Mini2Model):
         raise UsageError("a picture is read by a model that paints like one: give --model FOLDER/mini2.toml")
     numbers = model.style_numbers(read_picture(STYLE_IMAGE, picture))
-    share: PictureShare = PictureShare(tuple(numbers.tolist()), 1.0)
-    return Mixture({}, (share,))
+    return Mixture({}, (PictureShare(tuple(numbers.tolist()), 1.0),))
 
 
 def _shares(text: str | None, count: int) -> list[float]:

@@ -30,7 +30,7 @@ def encode(text: str, codes: Codes) -> Prompt:
     shown = " ".join(text.split())
     shown = shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 1] + "…"
     near = asked.near()
-    offers = f"near are {', '.join(_TITLES[key] for key in near)}" if near else "`vivace looks list` names them"
+    offers = f"near are {', '.join(_TITLES[key] for key, _ in near)}" if near else "`vivace looks list` names them"
     if not shown:
         message = f"The prompt is empty; {offers}."
     elif asked.denied:
@@ -39,7 +39,7 @@ def encode(text: str, codes: Codes) -> Prompt:
         message = f"I know no look in '{shown}'; {offers}, and there are {len(LOOKS) - 1} in all."
     return Prompt(
         text, codes.of(Mixture({}).filled()), known=False, confidence=0.0,
-        matches=tuple((key, 0.0) for key in near), message=message,
+        matches=tuple(near), message=message,
     )  # fmt: skip
 
 

@@ -41,15 +41,16 @@ class Asked:
         self.mixture: Mixture | None = Mixture(shares).filled() if shares else None
         """None where it names no look."""
 
-    def near(self) -> list[str]:
-        """Return the keys of the looks whose words are nearest to those of the prompt, nearest first."""
+    def near(self) -> list[tuple[str, float]]:
+        """Return the keys of the looks whose words are nearest to those of the prompt, with how near, nearest first."""
         single = {word: look for word, look in _single().items() if look != _STOP}
         scored: dict[str, float] = {}
         for word in dict.fromkeys(self._reader.words[:32]):
             for match in difflib.get_close_matches(word, single, n=_NEAR, cutoff=0.7):
                 key = LOOK_KEYS[single[match]]
                 scored[key] = max(scored.get(key, 0.0), difflib.SequenceMatcher(None, word, match).ratio())
-        return sorted((key for key in scored if key not in self.denied), key=lambda key: -scored[key])[:_NEAR]
+        offered = [(key, near) for key, near in scored.items() if key not in self.denied]
+        return sorted(offered, key=lambda each: -each[1])[:_NEAR]
 
 
 class _Reader:
