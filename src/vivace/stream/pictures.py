@@ -122,6 +122,8 @@ def _decode(
             if moves(image):
                 raise ControlError(f"{what} moves; give a picture that stands still")
             rgb = upright(image).rgb
+    except Image.DecompressionBombError as error:
+        raise ControlError(f"{what} is too large; at most {max_px:,} pixels are taken") from error
     except DAMAGED as error:
         known = ", ".join(formats)
         raise ControlError(

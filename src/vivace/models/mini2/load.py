@@ -82,9 +82,10 @@ def _codes(files: GraphFiles, folder: Path) -> Codes:
 
 
 def _config(profile: Profile) -> Mini2Config:
-    widths = dict(profile.network.get("body", {}))
+    told = profile.network.get("body", {})
+    widths: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     try:
-        return Mini2Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in widths.items()})
+        return Mini2Config(**widths)
     except TypeError as error:
         raise CheckpointError(f"the network of profile {profile.name!r} is of another model: {error}") from error
 
