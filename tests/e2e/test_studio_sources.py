@@ -27,7 +27,7 @@ pytestmark = [
 
 CAMERAS = """
 // Two cameras as a phone has them: one picture is red, the other blue, and only one camera gives pictures at a time.
-window.cameras = { open: null, plugged: ["front", "back"], blocked: false };
+window.cameras = { open: null, canvas: null, plugged: ["front", "back"], blocked: false };
 const COLOURS = { front: "#c00000", back: "#0000c0" };
 navigator.mediaDevices.enumerateDevices = async () =>
   cameras.plugged.map((deviceId) => ({ kind: "videoinput", deviceId, label: deviceId }));
@@ -39,9 +39,10 @@ navigator.mediaDevices.getUserMedia = async ({ video: { deviceId, facingMode } }
   if (!cameras.plugged.includes(name)) throw new DOMException("no", "OverconstrainedError");
   if (cameras.open?.readyState === "live") throw new DOMException("no", "NotReadableError");
   const canvas = document.createElement("canvas");
+  cameras.canvas = canvas;
   [canvas.width, canvas.height] = [320, 180];
   const ctx = canvas.getContext("2d");
-  setInterval(() => { ctx.fillStyle = COLOURS[name]; ctx.fillRect(0, 0, 320, 180); }, 40);
+  setInterval(() => { ctx.fillStyle = COLOURS[name]; ctx.fillRect(0, 0, 320, 320); }, 40);
   const stream = canvas.captureStream(25);
   [cameras.open] = stream.getVideoTracks();
   const facingModes = { front: "user", back: "environment" };
@@ -243,4 +244,79 @@ def test_a_dropped_picture_is_repainted_at_once_where_the_model_goes_by_none(ste
         studio.page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
         studio.wait_state("live")
         studio.wait_colour(IS_GREEN)
+        assert studio.errors == []
+
+
+CLOCK_JUMPS = """() => {
+  const now = Date.now;
+  window.Date = class extends Date { constructor(...given) { super(...(given.length ? given : [Date.now()])); } };
+  Date.now = () => now() + 86_400_000;
+}"""
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+}"""
+
+
+def test_a_phone_that_is_turned_and_a_clock_that_jumps_leave_the_stream_as_it_was(studio: Studio) -> None:
+    page = studio.page
+    page.click("#sources [data-kind=camera]")
+    wait_source(studio, IS_RED)
+    page.evaluate(CLOCK_JUMPS)
+    assert page.evaluate("new Date() - performance.timeOrigin - performance.now()") > 80_000_000
+    page.evaluate("[cameras.canvas.width, cameras.canvas.height] = [180, 320]")
+    studio.wait_until("studio.source.size[0] === 180 && studio.source.size[1] === 320")
+    studio.wait_until("studio.stage.after.videoHeight > studio.stage.after.videoWidth")
+    studio.wait_until("studio.session.glass.summary()?.p95 < 60_000")
+    studio.wait_state("live")
+
+
+def test_a_camera_that_goes_while_nobody_looks_is_back_when_somebody_does(studio: Studio) -> None:
+    page = studio.page
+    page.click("#sources [data-kind=camera]")
+    wait_source(studio, IS_RED)
+    page.evaluate(HIDE, True)
+    page.evaluate("cameras.open.stop(); cameras.open.dispatchEvent(new Event('ended'))")
+    studio.wait_state("problem")
+    page.evaluate(HIDE, False)
+    studio.wait_state("live")
+    wait_source(studio, IS_RED)
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving, browser: Any) -> None:
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.context.add_init_script(CAMERAS)
+        page = studio.open("red").page
+        page.click("#tiles button:first-child")
+        studio.wait_state("live")
+        page.click("#model-panel summary")
+        page.check("#option-follow_camera")
+        page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+        page.click("#picture-areas button")
+        page.select_option("#detail", index=1)
+        page.evaluate("studio.brush.invert()")  # nothing is painted
+        for wanted in ("options?.follow_camera", "options?.look", "mask", "size"):
+            studio.wait_until(f"studio.session?.controls.{wanted}")
+        before = page.evaluate("studio.session.controls")
+        studio.paint("blue")
+        studio.wait_until("studio.session.controls.prompt === 'blue'")
+        page.reload()
+        studio.wait_state("live")
+        after = page.evaluate("studio.session.controls")
+        assert after == before | {"prompt": "blue", "mask": after["mask"]}
+        assert page.evaluate("studio.source.kind") == "camera"
+        assert page.is_checked("#option-follow_camera")
+        assert page.locator("#option-look img").evaluate("(shown) => shown.src") == after["options"]["look"]
+        assert page.inner_text("#region-state") == "0 % of the picture"
+        studio.wait_untouched()
+
+        page.evaluate("studio.start('scene', {})")
+        studio.wait_until("studio.source.kind === 'scene'")
+        page.evaluate(DROP, ["blue.png", "image/png", picture((0, 0, 160))])
+        page.click("#picture-dialog .primary")
+        studio.wait_until("studio.source.kind === 'file'")
+        page.reload()
+        page.wait_for_selector("#card-actions button:text-is('Choose the file again')")
+        assert page.evaluate("studio.session") is None
         assert studio.errors == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -18,6 +20,7 @@ from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http.guard import SECURITY_HEADERS
 from vivace.serve.served_model import OPENING_STEPS
 from vivace.serve.session_manager import SessionManager
+from vivace.serve.thumbnails import FRAMES, render
 
 NAME = "20260101-120000-0123456789abcdef.mp4"
 
@@ -191,6 +194,28 @@ def test_a_thumbnail_is_painted_by_the_model_once(server: Running, monkeypatch: 
     assert server.client.get("/v1/presets/scarlet.jpg").content == answer.content
     assert len(server.manager.model().opened) == resets
     assert error(server.client.get("/v1/presets/nope.jpg")) == (404, "no_preset")
+
+
+def test_a_session_has_its_own_picture_painted_small(server: Running) -> None:
+    opened = server.client.post("/v1/sessions", json={}).json()
+    file = io.BytesIO()
+    Image.new("RGB", (300, 400), (200, 200, 200)).save(file, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    own = {"X-Session-Secret": opened["secret"]}
+    where = f"/v1/sessions/{opened['id']}/thumbnail"
+    answer = server.client.post(where, json={"prompt": "red", "picture": url}, headers=own)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"] == "no-store"
+    painted = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert painted.shape == (144, 256, 3)
+    expected = render(server.manager.model(), "red", [np.full((144, 256, 3), 200, np.uint8)] * FRAMES)
+    np.testing.assert_allclose(painted.astype(int), expected, atol=12)  # a JPEG of one colour
+    assert error(server.client.post(where, json={"prompt": "red", "picture": url})) == (403, "secret")
+    refused = server.client.post(where, json={"prompt": "lego", "picture": url}, headers=own)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_prompt")
+    damaged = server.client.post(where, json={"prompt": "red", "picture": url[:60]}, headers=own)
+    assert damaged.status_code == 422
+    server.client.delete(f"/v1/sessions/{opened['id']}", headers=own)
 
 
 def test_the_page_learns_what_it_needs(server: Running) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from fakes import FakeClock, picture
+from vivace.errors import SessionClosedError
 from vivace.media.frame import Frame
 from vivace.serve.engine import Engine, SessionQueue
 
@@ -238,3 +239,38 @@ def test_as_many_frames_wait_as_a_step_takes_and_the_oldest_give_way(engine):
     engine.start()
     assert done.wait(5)
     assert painted == [2, 3, 4, 5]
+
+
+def test_what_can_wait_is_done_when_no_frame_does(engine):
+    done, gate, began = [], threading.Event(), threading.Event()
+
+    def hold(_frame):
+        began.set()
+        assert gate.wait(5)
+
+    held, other = queue(paint=hold), queue(paint=lambda _frame: done.append("frame"))
+    for each in (held, other):
+        engine.add(each)
+    engine.start()
+    engine.offer(held, frame())
+    assert began.wait(5)
+    idle = engine.when_idle(lambda: done.append("idle"))
+    cancelled = engine.when_idle(lambda: done.append("cancelled"))
+    failing = engine.when_idle(lambda: 1 / 0)
+    engine.offer(other, frame())
+    assert cancelled.cancel()
+    gate.set()
+    idle.result(5)
+    assert done == ["frame", "idle"]
+    with pytest.raises(ZeroDivisionError):
+        failing.result(5)
+    assert engine.alive
+
+
+def test_what_an_engine_no_longer_does_is_told():
+    engine = Engine("fake")
+    waiting = engine.when_idle(lambda: None)
+    assert engine.stop()
+    for future in (waiting, engine.when_idle(lambda: None)):
+        with pytest.raises(SessionClosedError):
+            future.result(5)

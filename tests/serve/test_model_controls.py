@@ -21,7 +21,6 @@ from vivace.serve.limits import SharedOptionError
 from vivace.serve.served_model import free_bytes
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
-from vivace.serve.thumbnails import frames_needed, render
 from vivace.stream.slot import ModelSlot
 
 OPTIONS = (
@@ -230,24 +229,3 @@ async def test_sessions_share_the_memory_of_the_device_their_model_is_on() -> No
     async with running_manager(model) as manager:
         assert manager.snapshot().models[0].memory_limit_bytes == 2 * 2**20
     assert free_bytes(FakeModel()) > 2**20
-
-
-# Thumbnails
-
-
-@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 0), (1, 3), (4, 1), (4, 3)])
-def test_a_thumbnail_is_the_second_picture_however_late_a_model_gives_it(chunk_frames: int, lag: int) -> None:
-    plain = render(FakeModel(), "red")
-    model = FakeModel(chunk_frames=chunk_frames, lag=lag)
-    picture = render(model, "red")
-    assert picture.shape == plain.shape == (144, 256, 3)
-    assert sum(len(chunk.rgb) for chunk in model.chunks) == frames_needed(model.spec)
-    if chunk_frames == 1:
-        np.testing.assert_array_equal(picture, plain)
-
-
-def test_a_model_that_takes_seconds_paints_no_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vivace.serve.served_model.calibrate", lambda *_: 3_000.0)
-    with running() as slow:
-        answer = slow.client.get(slow.client.get("/v1/presets").json()["presets"][0]["thumbnail"])
-        assert (answer.status_code, answer.json()["code"]) == (404, "no_thumbnail")

@@ -48,7 +48,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
         manager=manager,
         access_control=AccessControl(secret),
         peers=Peers(peer_factory),
-        thumbnails=Thumbnails(manager.model, manager.step_ms),
+        thumbnails=Thumbnails(),
         metrics=Metrics(manager),
     )
 

@@ -3,7 +3,8 @@
 A session has a queue for one frame, or for as many as a step of the model takes, where the newest wins. A frame is due
 one round (a step of everybody who sends) after it came, and the queue keeps that deadline when the frame is replaced,
 so that a session which sends often is not put off for ever. Nor does it get ahead: who was served less than a round ago
-is due a round after that, so that who sends 120 frames a second yields to who sends 15.
+is due a round after that, so that who sends 120 frames a second yields to who sends 15. What else is to be done with
+the model (`when_idle`) is done when no frame waits.
 
 Sessions are stepped one by one, each in the turn of the model's device: on a CPU, a step of several gains nothing, and
 the frame that is served first would wait for all of them.
@@ -15,12 +16,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread, current_thread
+from typing import Any, TypeVar
 
+from vivace.errors import SessionClosedError
 from vivace.media.frame import Frame
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ACTIVE_S = 1.0
 """A session that sent a frame within this time takes its share of the frame budget."""
@@ -49,6 +55,23 @@ class SessionQueue:
     last_act: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IdleTask:
+    """Something to be done when no frame waits."""
+
+    act: Callable[[], Any]
+    done: Future[Any]
+
+    def run(self) -> None:
+        """Do it, unless it was cancelled."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        try:
+            self.done.set_result(self.act())
+        except Exception as error:  # noqa: BLE001  (whoever waits for it is told)
+            self.done.set_exception(error)
+
+
 class Engine:
     """Paints the frames of all queues in one thread."""
 
@@ -58,8 +81,9 @@ class Engine:
         self._clock = clock
         self._changed = Condition()
         self._queues: list[SessionQueue] = []
+        self._idle_tasks: deque[IdleTask] = deque()
         self._current: SessionQueue | None = None
-        self._current_since_s = 0.0
+        self._busy_since_s: float | None = None
         self._step_s = 0.0
         self._stopping = False
         self._thread = Thread(target=self._run, name=f"vivace-engine-{name}", daemon=True)
@@ -76,7 +100,7 @@ class Engine:
     def busy_s(self) -> float:
         """Return how long the step in progress has taken so far, 0 if there is none."""
         with self._changed:
-            return 0.0 if self._current is None else self._clock() - self._current_since_s
+            return 0.0 if self._busy_since_s is None else self._clock() - self._busy_since_s
 
     def share_s(self) -> float:
         """Return the time there is for one frame: that of all frames that come, a queue's counted up to its budget."""
@@ -129,17 +153,40 @@ class Engine:
                 return
         self._guarded(last_act)
 
+    def when_idle(self, act: Callable[[], T]) -> Future[T]:
+        """Do something in the engine's thread once no frame waits; it may be cancelled until it begins. Any thread.
+
+        Frames that come meanwhile wait for it, so it should take no longer than a step.
+        """
+        task = IdleTask(act, Future())
+        with self._changed:
+            if self._stopping:
+                task.done.set_exception(SessionClosedError("the server is shutting down"))
+            else:
+                self._idle_tasks.append(task)
+                self._changed.notify()
+        return task.done
+
     def stop(self, timeout_s: float = 10.0) -> bool:
         """End the thread after the step in progress; return whether it has ended within the time."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            given_up, self._idle_tasks = self._idle_tasks, deque()
+        for task in given_up:
+            if task.done.set_running_or_notify_cancel():
+                task.done.set_exception(SessionClosedError("the server is shutting down"))
         if self._thread.ident is not None and self._thread is not current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (turn := self._next()) is not None:
+            if isinstance(turn, IdleTask):
+                turn.run()
+                with self._changed:
+                    self._busy_since_s = None
+                continue
             queue, frame = turn
             try:
                 queue.paint(frame)
@@ -151,23 +198,27 @@ class Engine:
             if last_act is not None:
                 self._guarded(last_act)
 
-    def _next(self) -> tuple[SessionQueue, Frame] | None:
-        """Wait for a frame and return the most urgent one; None when it is over."""
+    def _next(self) -> tuple[SessionQueue, Frame] | IdleTask | None:
+        """Wait and return the most urgent frame, or a task when there is none; None when it is over."""
         with self._changed:
             while not self._stopping:
                 waiting = [queue for queue in self._queues if queue.frames]
                 if waiting:
                     queue = min(waiting, key=lambda each: each.deadline_s)
                     frame = queue.frames.popleft()
-                    self._current, self._current_since_s = queue, self._clock()
+                    self._current, self._busy_since_s = queue, self._clock()
                     return queue, frame
+                if self._idle_tasks:
+                    self._busy_since_s = self._clock()
+                    return self._idle_tasks.popleft()
                 self._changed.wait()
             return None
 
     def _step_over(self) -> None:
-        took_s = self._clock() - self._current_since_s
+        assert self._busy_since_s is not None
+        took_s = self._clock() - self._busy_since_s
         self._step_s += (took_s - self._step_s) * STEP_GAIN
-        self._current = None
+        self._current = self._busy_since_s = None
 
     def _guarded(self, act: Callable[..., None], *args: object) -> None:
         try:

@@ -12,7 +12,15 @@ from vivace.errors import CapacityError, ControlError
 from vivace.media.frame import Rgb
 
 RefusalCode = Literal[
-    "loading", "draining", "queue_full", "too_many_sessions", "memory", "sizes", "recording_off", "recording_space"
+    "loading",
+    "draining",
+    "queue_full",
+    "too_many_sessions",
+    "memory",
+    "sizes",
+    "recording_off",
+    "recording_space",
+    "busy",
 ]
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")

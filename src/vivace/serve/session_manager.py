@@ -343,19 +343,18 @@ class SessionManager:
             return {name: served.model for name, served in self._served.items()}
 
     def model(self, name: str | None = None) -> StreamModel[Any]:
-        """Return a model, loading it if need be, which takes seconds.
+        """Return a model; as `served` for the rest."""
+        return self.served(name).model
+
+    def served(self, name: str | None = None) -> ServedModel:
+        """Return a model, the default one unless named, with what its sessions share; loading it takes seconds.
 
         Raises:
             RefusedError: the server is only starting.
             UnknownModelError: not one of the settings' models.
         """
         self.check_loaded()
-        return self._served_model(name or self.settings.default_model).model
-
-    def step_ms(self) -> float:
-        """Return how long the default model takes for a frame of the default size; as `model` for the rest."""
-        self.check_loaded()
-        return self._served_model(self.settings.default_model).admission.step_ms
+        return self._served_model(name or self.settings.default_model)
 
     def snapshot(self) -> ServerSnapshot:
         """Return everything there is to measure, at once."""

@@ -1,21 +1,30 @@
-"""Prompts to begin with, and what each looks like, painted by the model itself."""
+"""Prompts to begin with, and what each looks like, painted by the model: of a scene, or of a client's picture."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
-from functools import cache
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from fractions import Fraction
+from functools import cache, partial
 from typing import Any
 
 from PIL import Image
 
-from vivace.media.frame import Rgb
+from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.mini.styles import STYLES
+from vivace.serve.limits import RefusedError
+from vivace.serve.served_model import ServedModel
 from vivace.serve.shape import output_size
-from vivace.stream import Stream
+from vivace.stream.account import ProcessorObserver
+from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.fit import prepared
+from vivace.stream.processor import FrameProcessor, ProcessorPolicy
 from vivace.worlds import make_scene
 
 PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)
@@ -31,6 +40,13 @@ FRAMES = 2
 JPEG_QUALITY = 85
 MAX_MS = 2_000.0
 """Of one thumbnail. A slower model's time belongs to the sessions."""
+SHARE = 0.05
+"""Of the model's time that goes into thumbnails while there are live sessions."""
+PATIENCE_S = 10.0
+"""For a moment in which no session's frame waits."""
+
+Steps = Callable[[Callable[[], list[Frame]]], list[Frame]]
+"""Takes a step of a model when it is its turn."""
 
 
 def frames_needed(spec: ModelSpec) -> int:
@@ -45,35 +61,105 @@ def scene_pictures(size: Size, count: int) -> list[Rgb]:
     return [scene.render(SCENE_TIME_S + index / 25) for index in range(count)]
 
 
-def render(model: StreamModel[Any], prompt: str) -> Rgb:
-    """Return a picture of a scene as the model paints it under the prompt."""
+def render(model: StreamModel[Any], prompt: str, pictures: Sequence[Rgb], take: Steps = lambda step: step()) -> Rgb:
+    """Return the last of some pictures, `uint8 [h w 3]` of any size, as the model paints it under the prompt.
+
+    Raises:
+        UnknownPromptError: a prompt that the model cannot serve.
+    """
     size = output_size(SIZE, SIZE[0] * SIZE[1], model.spec)
-    with Stream(model, prompt=prompt, size=size, crossfade_s=0, detect_cuts=False) as stream:
-        for rgb in scene_pictures(size, frames_needed(model.spec)):
-            frames = stream.push(rgb)
-    return frames[-1].rgb
+    controls = Controls().changed(check_changes({"prompt": prompt, "crossfade_s": 0.0}, model, opening=True))
+    policy = ProcessorPolicy(live=False, detect_cuts=False, max_failures=1)
+    processor = FrameProcessor(model, size, ControlBoard(controls), ProcessorObserver(), policy)
+    try:
+        for index, rgb in enumerate(pictures):
+            frame = prepared(Frame(rgb, index, index, Fraction(1, 25), index / 25), size)
+            made = take(partial(processor.step, frame))
+        return made[-1].rgb
+    finally:
+        processor.close()
 
 
 class Thumbnails:
-    """Renders each thumbnail once, when it is first asked for, one at a time."""
+    """Renders thumbnails one at a time, when no session's frame waits for the model."""
 
-    def __init__(self, model: Callable[[], StreamModel[Any]], step_ms: Callable[[], float]) -> None:
-        """`step_ms` says how long the model takes for a frame."""
-        self._model = model
-        self._step_ms = step_ms
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Begin with none; `clock` gives monotonic seconds, and `sleep` lets some pass."""
+        self._clock = clock
+        self._sleep = sleep
         self._made: dict[str, bytes] = {}
+        self._asking: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._next_s = float("-inf")
+        """When the next one may begin."""
 
-    async def jpeg(self, key: str, prompt: str) -> bytes | None:
-        """Return the thumbnail of a preset; None if the model is too slow for such things."""
+    async def of_scene(self, served: ServedModel, prompt: str) -> bytes | None:
+        """Return a JPEG of a scene, rendered once; None if the model is too slow for such things.
+
+        Raises:
+            RefusedError: the model has no time.
+        """
         async with self._one_at_a_time:
-            if key not in self._made:
-                if self._step_ms() * frames_needed(self._model().spec) > MAX_MS:
+            if prompt not in self._made:
+                count = frames_needed(served.model.spec)
+                made = await self._jpeg(served, prompt, scene_pictures(SIZE, count))
+                if made is None:
                     return None
-                self._made[key] = await asyncio.to_thread(self._render, prompt)
-            return self._made[key]
+                self._made[prompt] = made
+            return self._made[prompt]
 
-    def _render(self, prompt: str) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(render(self._model(), prompt)).save(buffer, "JPEG", quality=JPEG_QUALITY)
-        return buffer.getvalue()
+    async def of_picture(self, served: ServedModel, prompt: str, rgb: Rgb, client: str) -> bytes | None:
+        """Return a JPEG of a client's picture, `uint8 [h w 3]`; None if the model is too slow for such things.
+
+        Raises:
+            RefusedError: the model has no time, or the client has asked for another that is not done.
+            UnknownPromptError: a prompt that the model cannot serve.
+        """
+        if client in self._asking:
+            raise RefusedError(
+                "busy", "you have asked for another thumbnail that is not done; ask for one at a time", 1.0
+            )
+        self._asking.add(client)
+        try:
+            async with self._one_at_a_time:
+                return await self._jpeg(served, prompt, [rgb] * frames_needed(served.model.spec))
+        finally:
+            self._asking.discard(client)
+
+    async def _jpeg(self, served: ServedModel, prompt: str, pictures: Sequence[Rgb]) -> bytes | None:
+        if served.admission.step_ms * len(pictures) > MAX_MS:
+            return None
+        await self._sleep(max(0.0, self._next_s - self._clock()))
+
+        def timed(step: Callable[[], list[Frame]]) -> list[Frame]:
+            began_s = self._clock()
+            try:
+                return step()
+            finally:
+                now_s = self._clock()
+                if served.engine.share_s() < float("inf"):  # somebody is live
+                    self._next_s = max(now_s, self._next_s) + (now_s - began_s) * (1 / SHARE - 1)
+
+        def take(step: Callable[[], list[Frame]]) -> list[Frame]:
+            return _in_time(served.engine.when_idle(partial(timed, step)))
+
+        def rendered() -> bytes:
+            take(list)  # where there is no such moment, nothing is opened for it either
+            buffer = io.BytesIO()
+            Image.fromarray(render(served.model, prompt, pictures, take)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+            return buffer.getvalue()
+
+        return await asyncio.to_thread(rendered)
+
+
+def _in_time(future: Future[list[Frame]]) -> list[Frame]:
+    try:
+        return future.result(PATIENCE_S)
+    except NotInTime:
+        if not future.cancel():
+            return future.result()  # it has just begun
+        raise RefusedError("busy", "the model has no time for thumbnails beside its sessions", PATIENCE_S) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,7 @@ from vivace.models import describe
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import MAX_TEXT_CHARS, ControlSpec
 from vivace.serve.http.errors import ApiError
-from vivace.serve.http.sessions import limits_of
+from vivace.serve.http.sessions import jpeg_response, limits_of
 from vivace.serve.http.state import server_of
 from vivace.serve.session_manager import Quota
 from vivace.serve.thumbnails import PRESETS
@@ -51,10 +52,9 @@ async def thumbnail(key: str, request: Request) -> Response:
     prompt = next((prompt for known, _, prompt in PRESETS if known == key), None)
     if prompt is None:
         raise ApiError(404, "no_preset", f"there is no preset {key[:60]!r}; /v1/presets lists them")
-    jpeg = await server_of(request).thumbnails.jpeg(key, prompt)
-    if jpeg is None:
-        raise ApiError(404, "no_thumbnail", "the model is too slow to paint thumbnails beside its sessions")
-    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": f"public, max-age={THUMBNAIL_MAX_AGE_S}"})
+    server = server_of(request)
+    served = await asyncio.to_thread(server.manager.served)
+    return jpeg_response(await server.thumbnails.of_scene(served, prompt), f"public, max-age={THUMBNAIL_MAX_AGE_S}")
 
 
 @router.get("/quota")

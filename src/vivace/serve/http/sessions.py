@@ -14,11 +14,14 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from vivace.checks import Table
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Limits, Notice, ServerMessage, Waiting
+from vivace.models.controls import ControlSpec
+from vivace.serve import thumbnails
 from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
 from vivace.serve.http.state import MAX_SDP_BYTES, Server, server_of
 from vivace.serve.session import LiveSession
+from vivace.stream.pictures import read_sent
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -26,6 +29,9 @@ CLOSE_NORMAL = 1000
 CLOSE_FLOOD = 1008
 CLOSE_BY_STATUS = {401: 4401, 403: 4403, 404: 4404, 410: 4404, 503: 4503}
 """WebSocket close codes: browsers show no HTTP status, so the cause comes as an `error` message and one of these."""
+
+MAX_THUMBNAIL_CHARS = 256 * 1024
+THUMBNAIL = ControlSpec(name="picture", kind="image", size=thumbnails.SIZE, help="What is painted small")
 
 SEND_TIMEOUT_S = 10.0
 """A client that takes nothing for so long is gone; its session is kept for the grace time."""
@@ -59,6 +65,14 @@ class Answer(Table):
 
     sdp: str
     type: Literal["answer"] = "answer"
+
+
+class ThumbnailBody(Table):
+    """A small picture to be painted, to see what a prompt makes of it."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
+    picture: Annotated[str, Field(max_length=MAX_THUMBNAIL_CHARS)]
+    """PNG, JPEG or WebP in a `data:` address; it is scaled and cropped to 256x144."""
 
 
 class SessionView(Table):
@@ -133,6 +147,15 @@ async def offer(session_id: str, body: Offer, request: Request) -> Answer:
     server, session, _ = find(request, session_id, "steer")
     _, sdp = await server.peers.answer(session, "both", body.sdp)
     return Answer(sdp=sdp)
+
+
+@router.post("/{session_id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def thumbnail(session_id: str, body: ThumbnailBody, request: Request) -> Response:
+    """Paint a small picture with the session's model, when no session's frame waits for it; the stream goes on."""
+    server, session, _ = find(request, session_id, "steer")
+    rgb = await asyncio.to_thread(read_sent, THUMBNAIL, body.picture, server.settings.max_frame_px)
+    served = await asyncio.to_thread(server.manager.served, session.model)
+    return jpeg_response(await server.thumbnails.of_picture(served, body.prompt, rgb, session.id), "no-store")
 
 
 @router.websocket("/{session_id}/control")
@@ -269,6 +292,17 @@ async def opened(server: Server, session: LiveSession) -> OpenedSession:
         limits=limits_of(server),
         notices=list(session.notices),
     )
+
+
+def jpeg_response(jpeg: bytes | None, cache_control: str) -> Response:
+    """Return a thumbnail as an answer.
+
+    Raises:
+        ApiError: 404, there is none.
+    """
+    if jpeg is None:
+        raise ApiError(404, "no_thumbnail", "the model is too slow to paint thumbnails beside its sessions")
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": cache_control})
 
 
 def limits_of(server: Server) -> Limits:

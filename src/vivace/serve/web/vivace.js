@@ -306,6 +306,15 @@ export class Session extends EventTarget {
     this.#settle(id)?.reject(new VivaceError(code, message));
   }
 
+  /**
+   * Resolves with a picture, a `data:` address, as the model paints it under a prompt, small, as a JPEG Blob. The server
+   * does it when no stream needs the model: rejects with the code `busy` when it finds no time, `no_thumbnail` when it never will.
+   */
+  async thumbnail(prompt, picture) {
+    const headers = { "X-Session-Secret": this.info.secret };
+    return (await this.#api.request("POST", `/v1/sessions/${this.info.id}/thumbnail`, { prompt, picture }, headers)).blob();
+  }
+
   /** Begin (true) or end (false) a recording of the output. Resolves with the `recorded` message. */
   record(on) {
     return new Promise((resolve, reject) => {

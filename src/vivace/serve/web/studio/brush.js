@@ -52,6 +52,21 @@ export class Brush {
     return flat.toDataURL("image/png");
   }
 
+  /** Take a region that `dataUrl` gave, without sending it. */
+  async load(url) {
+    if (!url) return;
+    const picture = new Image();
+    picture.src = url;
+    await picture.decode();
+    this.#begin(false);
+    const { width, height } = this.#mask;
+    this.#ctx.drawImage(picture, 0, 0, width, height);
+    const pixels = this.#ctx.getImageData(0, 0, width, height);
+    for (let i = 0; i < pixels.data.length; i += 4) pixels.data[i + 3] = pixels.data[i];
+    this.#ctx.putImageData(pixels, 0, 0);
+    this.#show();
+  }
+
   // The mask is kept as opacity: white where the prompt applies, clear elsewhere.
   #begin(full) {
     const box = $("picture").getBoundingClientRect();
@@ -95,9 +110,13 @@ export class Brush {
   }
 
   #changed() {
+    this.#show();
+    this.send();
+  }
+
+  #show() {
     $("region-state").textContent = this.#mask ? T.region.share(this.#coverage()) : T.region.everywhere;
     this.#draw();
-    this.send();
   }
 
   #coverage() {

@@ -22,23 +22,28 @@ export function icon(name) {
   return svg;
 }
 
-/** What the page remembers on this machine; a browser that refuses storage remembers nothing. */
-export const memory = {
+// A browser that refuses storage remembers nothing.
+const remembering = (storage) => ({
   get(key, otherwise) {
     try {
-      return JSON.parse(localStorage.getItem(`vivace.${key}`)) ?? otherwise;
+      return JSON.parse(storage().getItem(`vivace.${key}`)) ?? otherwise;
     } catch {
       return otherwise;
     }
   },
   set(key, value) {
     try {
-      localStorage.setItem(`vivace.${key}`, JSON.stringify(value));
+      storage().setItem(`vivace.${key}`, JSON.stringify(value));
     } catch (error) {
       console.info("vivace: this browser does not remember settings:", error.message);
     }
   },
-};
+});
+
+/** What the page remembers on this machine. */
+export const memory = remembering(() => localStorage);
+/** What it remembers as long as its tab is there. */
+export const tabMemory = remembering(() => sessionStorage);
 
 /** Show a short message over the picture. Bad ones stay longer. */
 export function toast(text, { bad = false, link = null, seconds = bad ? 8 : 4 } = {}) {
@@ -98,6 +103,8 @@ export function download(source, name) {
 export function stampedName() {
   return `vivace-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, "-")}`;
 }
+
+export const delay = (ms) => new Promise((then) => setTimeout(then, ms));
 
 /** Call `f` at most every `ms`, and once more at the end, with the newest arguments. */
 export function throttle(ms, f) {

@@ -1,7 +1,7 @@
 /** The studio: puts source, session, picture and panels together, and says in which state everything is. */
 import { Api, connect } from "../vivace.js";
 import { Brush } from "./brush.js";
-import { $, el, fill, icon, memory, radios, throttle, toast } from "./dom.js";
+import { $, delay, el, fill, icon, memory, radios, tabMemory, throttle, toast } from "./dom.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
 import { Player } from "./player.js";
@@ -15,6 +15,7 @@ import { card, endedWords, problemWords, sentence } from "./words.js";
 
 const SLIDER_MS = 60;
 const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
+const SETTLE_MS = 2_000;   // until a camera has found its exposure
 const SERVER_LOOK_MS = 1_500;   // between two looks whether a server that went away is back
 const GONE = new Set(["unreachable", "draining"]);
 const CONTROL_KEYS = ["strength", "crossfade", "seed"];
@@ -23,7 +24,7 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #again = null; #awake = null;
+  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #repainted = []; #again = null; #awake = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -45,9 +46,15 @@ class Studio {
       location.reload();
     });
     // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
-    addEventListener("pagehide", () => this.session?.end({ leaving: true }));
+    addEventListener("pagehide", () => {
+      tabMemory.set("left", this.session && { kind: this.#kind, wishes: this.#wishes[this.#kind], prompt: this.prompts.text, mask: this.brush.dataUrl(), ...this.options.choices });
+      this.session?.end({ leaving: true });
+    });
     addEventListener("pageshow", (event) => event.persisted && location.reload());
-    addEventListener("visibilitychange", () => this.#keepAwake(document.body.dataset.state === "live"));
+    addEventListener("visibilitychange", () => {
+      this.#keepAwake(document.body.dataset.state === "live");
+      if (!document.hidden) this.stage.play();
+    });
     this.show("connecting", card(T.cards.connecting));
     this.load();
   }
@@ -61,10 +68,23 @@ class Studio {
       $("record").hidden = config.recording === false;
       this.options.set(models, config.size ?? [256, 256]);
       this.prompts.setPresets(presets, (path) => this.api.url(path));
-      this.pick();
+      const left = leftBehind();
+      if (left) await this.#goOn(left);
+      else this.pick();
     } catch (error) {
       this.problem(error, () => this.load());
     }
+  }
+
+  // The page was loaded again in the middle of a session: another one takes its place, with what was set.
+  async #goOn({ kind, wishes, prompt, mask, ...choices }) {
+    this.options.choose(choices);
+    this.prompts.text = prompt;
+    await this.brush.load(mask);
+    // A screen is shared, and a file read, only when somebody says so anew.
+    const ask = { screen: ["shareAgain", () => this.start("screen")], file: ["fileAgain", () => this.use("file")] }[kind];
+    if (ask) this.show("idle", card(T.cards.goOn, [[ask[0], "retry"], ["pick", "pick"]]), ask[1]);
+    else this.start(kind, wishes);
   }
 
   /** Resolve with what the server says of itself once its model is loaded; show how far that is until then. */
@@ -73,7 +93,7 @@ class Studio {
       const config = await this.api.config();
       if (!config.loading) return config;
       this.show("connecting", card(T.cards.loading(config.loading), [], { status: T.status.loading }));
-      await new Promise((next) => setTimeout(next, SERVER_LOOK_MS / 3));
+      await delay(SERVER_LOOK_MS / 3);
     }
   }
 
@@ -214,7 +234,13 @@ class Studio {
     }
     this.#freeSource();
     this.#tellProblem(error, () => this.start());
+    if (error.code === "camera_ended") this.#whenSeen();
     this.#unplugged = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
+  }
+
+  // Phones and sleeping computers take the camera away; what ended while nobody looked begins again when somebody does.
+  #whenSeen() {
+    if (document.hidden) document.addEventListener("visibilitychange", () => this.#again?.(), { once: true });
   }
 
   #freeSource() {
@@ -269,6 +295,7 @@ class Studio {
     }
     await this.session.limitSize(size[0] * size[1]);
     await this.session.publish(this.source.stream);
+    this.#repaintPresets();
     // A session that had been without a source goes on where it is now.
     if (document.body.dataset.state === "connecting" && this.#news) this.#state({ ...this.#news, resumed: false, renewed: false });
   }
@@ -318,6 +345,7 @@ class Studio {
           this.show("live");
           this.#tellPainted(0);
           this.prompts.refreshPictures();
+          this.#repaintPresets();
           if (renewed) {
             toast(T.toasts.renewed, { seconds: 6 });
             this.#opened(this.session);
@@ -328,9 +356,40 @@ class Studio {
       case "ended":
         this.#drop();
         this.show("ended", endedWords(reason, message), () => this.start());
+        if (reason === "idle") this.#whenSeen();
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
+  }
+
+  // The presets are painted from the source's own first picture, once for each source and model, in moments that no stream needs.
+  async #repaintPresets() {
+    const { session, source } = this;
+    const of = [source, session?.model];
+    if (session?.state !== "live" || of.every((each, i) => each === this.#repainted[i])) return;
+    this.#repainted = of;
+    const ours = () => source === this.source && session === this.session && session.state === "live";
+    await delay(SETTLE_MS);
+    if (!ours() || !this.stage.before.videoWidth) return;
+    const picture = this.stage.sourcePicture();
+    const paint = async (prompt) => {
+      while (ours()) {
+        if (!document.hidden) {
+          try {
+            return await session.thumbnail(prompt, picture);
+          } catch (error) {
+            if (error.code === "unknown_prompt") return null;
+            if (error.code !== "busy") throw error;
+          }
+        }
+        await delay(SETTLE_MS);
+      }
+      throw new Error("the stream is another");
+    };
+    await this.prompts.repaintPictures(paint).catch(({ code, message }) => {
+      console.info("vivace: presets keep their pictures:", message);
+      if (code !== "no_thumbnail" && this.#repainted === of) this.#repainted = [];
+    });
   }
 
   // "Live" is said when the first repainted picture is there to be seen.
@@ -530,6 +589,13 @@ function takeToken() {
     history.replaceState(null, "", location.pathname);
   }
   return sessionStorage.getItem("vivace.token");
+}
+
+// What a page that was loaded again has left for itself. A tab that is opened again later, or doubled, turns on no camera.
+function leftBehind() {
+  const left = tabMemory.get("left", null);
+  tabMemory.set("left", null);
+  return performance.getEntriesByType("navigation")[0]?.type === "reload" ? left : null;
 }
 
 writePage();

@@ -62,8 +62,9 @@ export class Options {
     this.#shown = model?.name;
     this.#pictures = [];
     const { options: own, events, ...common } = model?.options?.properties ?? {};
-    const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ [name]: value })));
-    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, schema, (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
+    const shown = (schema, chosen) => (chosen === undefined ? schema : { ...schema, default: chosen });
+    const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
+    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen.options?.[name]), (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
     $("options").replaceChildren(...[...rows, ...ownRows].filter(Boolean), ...buttons);
     this.#detail(common.size);
@@ -77,6 +78,19 @@ export class Options {
     const taken = await this.change(controls);
     if (taken === false) this.#chosen = before;
     return taken;
+  }
+
+  /** All that was chosen here, for `choose` of another page. */
+  get choices() {
+    return { model: this.model, detail: $("detail").value, chosen: this.#chosen };
+  }
+
+  choose({ model, detail, chosen }) {
+    if (!this.#models.some(({ name }) => name === model)) return;
+    $("model").value = this.#shown = model;
+    this.#chosen = chosen;
+    this.#build();
+    if ($("detail").querySelector(`[value="${CSS.escape(detail)}"]`)) $("detail").value = detail;
   }
 
   /** Controls that were chosen here, for a new session. */

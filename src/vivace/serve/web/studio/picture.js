@@ -21,7 +21,7 @@ export function pictureArea(id, label, schema, send) {
     else shown.removeAttribute("src");
     words.textContent = url ? T.dropAnother : schema.kind === "mask" ? T.dropMask : T.dropPicture;
   };
-  let taken = null;
+  let taken = schema.default ?? null;
   const give = async (url) => {
     show(url);
     if ((await send(url)) !== false) taken = url;
@@ -51,7 +51,7 @@ export function pictureArea(id, label, schema, send) {
     event.stopPropagation();   // it was not for the page
     take(event.dataTransfer.files[0]);
   });
-  show(null);
+  show(taken);
   return { node: el("div", { class: "row wide" }, el("div", { class: "row" }, label, remove), area, input), take };
 }
 

@@ -32,6 +32,11 @@ export class Prompts {
     return this.input.value.trim();
   }
 
+  set text(text) {
+    this.input.value = text;
+    this.#mark();
+  }
+
   setPresets(presets, asset) {
     this.#presets = presets;
     if (!this.input.value && presets.length) this.input.value = presets[0].prompt;
@@ -49,13 +54,29 @@ export class Prompts {
     for (const picture of $("presets").querySelectorAll("img:not([src])")) picture.src = picture.dataset.src;
   }
 
+  /** Paint the presets' pictures anew, those near the chosen one first: `paint(prompt)` resolves with a Blob, null for none of it and rejects to end it. */
+  async repaintPictures(paint) {
+    const chosen = Math.max(0, this.#presets.findIndex(({ prompt }) => prompt === this.text));
+    const order = this.#presets.map((_, index) => index).sort((a, b) => Math.abs(a - chosen) - Math.abs(b - chosen));
+    for (const index of order) {
+      const blob = await paint(this.#presets[index].prompt);
+      const picture = this.#pictureOf(this.#presets[index].prompt);
+      if (!blob || !picture) continue;
+      if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
+      picture.src = URL.createObjectURL(blob);
+    }
+  }
+
+  #pictureOf(prompt) {
+    return $("presets").children[this.#presets.findIndex((preset) => preset.prompt === prompt)]?.querySelector("img");
+  }
+
   preset(index) {
     if (this.#presets[index]) this.paint(this.#presets[index].prompt);
   }
 
   async paint(text) {
-    this.input.value = text;
-    this.#mark();
+    this.text = text;
     this.#turn += 1;
     const promise = this.apply(text.trim());
     if (!promise) return this.say(text.trim() ? T.prompt.later : "");
@@ -122,9 +143,12 @@ export class Prompts {
     this.input.setAttribute("aria-invalid", String(bad));
   }
 
-  /** Buttons that paint looks, `[{title, prompt}…]`. */
+  /** Buttons that paint looks, `[{title, prompt}…]`, with their pictures where there are some. */
   offers(looks) {
-    return looks.map(({ title, prompt }) => el("button", { type: "button", onclick: (event) => this.#take(event, prompt) }, title));
+    return looks.map(({ title, prompt }) => {
+      const { src } = this.#pictureOf(prompt) ?? {};
+      return el("button", { type: "button", onclick: (event) => this.#take(event, prompt) }, src ? el("img", { src, alt: "" }) : null, title);
+    });
   }
 
   // The button goes away with what it stands in; a key's focus must not. (A phone's keyboard had better stay away.)

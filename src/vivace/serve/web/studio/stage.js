@@ -3,6 +3,8 @@ import { $, download, memory, stampedName, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
 import { T } from "./texts.js";
 
+const THUMBNAIL = [256, 144];   // px that the server paints thumbnails at
+
 export class Stage {
   stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
   ageMs = () => null;   // of the picture on screen since its source's was there; null while it is not known
@@ -29,6 +31,21 @@ export class Stage {
     this.before.srcObject = stream;
     this.before.play().catch(() => {});   // the browser shows it once it may
     document.documentElement.style.setProperty("--aspect", String(width / height));
+  }
+
+  /** Let the pictures run again; browsers stop what nobody sees. */
+  play() {
+    for (const video of [this.before, this.after]) if (video.srcObject) video.play().catch(() => {});
+  }
+
+  /** The source's picture as it is now, small, as a `data:` address of a JPEG. */
+  sourcePicture() {
+    const { videoWidth: w, videoHeight: h } = this.before;
+    const canvas = document.createElement("canvas");
+    const scale = Math.max(THUMBNAIL[0] / w, THUMBNAIL[1] / h);
+    [canvas.width, canvas.height] = THUMBNAIL;
+    canvas.getContext("2d").drawImage(this.before, (THUMBNAIL[0] - w * scale) / 2, (THUMBNAIL[1] - h * scale) / 2, w * scale, h * scale);
+    return canvas.toDataURL("image/jpeg", 0.9);
   }
 
   #aspect({ videoWidth, videoHeight }) {

@@ -112,6 +112,7 @@ const EN = {
   // Cards over the picture.
   cards: {
     pick: ["Pick something to repaint", "It is repainted live, as your prompt says."],
+    goOn: ["Go on where you were", "This page was loaded again. Your prompt and settings are kept."],
     openingCamera: ["Opening the camera", "If the browser asks, allow it."],
     openingSource: ["Opening the source", ""],
     loading: ({ model, done, steps }) => [`Loading ${model}`, `The server has just started: ${done} of ${steps} steps are done.`],
@@ -125,6 +126,7 @@ const EN = {
   },
   actions: {
     retry: "Try again", again: "Start again", anew: "Start a new one", pick: "Choose a source",
+    shareAgain: "Share again", fileAgain: "Choose the file again",
     stopWaiting: "Stop waiting", end: "End session",
   },
 
