@@ -15,7 +15,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from vivace.errors import CheckpointError, SourceNotFoundError
-from vivace.models.mini2.codes import grow_table
 from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
@@ -41,6 +40,7 @@ from vivace.train.looks.operators import cut_cells
 from vivace.train.looks.optimiser import Optimiser
 from vivace.train.looks.steady import filter_along_motion
 from vivace.train.looks.student import Student
+from vivace.train.looks.table import grow_table
 from vivace.train.looks.targets import (
     Painter,
     Place,
