@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STREAMS = {"strength": "strength", "seed": "seed", "steps": "denoising_steps"}
 """What every stream has, by what is typed."""
-TYPED = "/look NAME.look, /strength, /seed, /steps, /set NAME=VALUE and the model's own events"
+TYPED = "/strength, /seed, /steps, /look NAME.look, /set NAME=VALUE and the model's own events"
 
 
 def steer(stream: Stream, line: str) -> Ack:
