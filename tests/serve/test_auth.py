@@ -11,6 +11,7 @@ import pytest
 
 from vivace.errors import UsageError
 from vivace.serve.auth import (
+    ExpiredTokenError,
     SecretError,
     TokenError,
     check_listening,
@@ -53,7 +54,7 @@ def test_a_token_for_one_session_only_watches(scopes: tuple[str, ...]) -> None:
 def test_a_token_is_valid_up_to_its_expiry_and_not_at_it() -> None:
     one = token("view", expires_s=60)
     read_token(SECRET, one, now_s=NOW_S + 59)
-    with pytest.raises(TokenError, match="expired"):
+    with pytest.raises(ExpiredTokenError, match="expired"):
         read_token(SECRET, one, now_s=NOW_S + 60)
 
 

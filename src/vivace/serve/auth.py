@@ -42,6 +42,14 @@ _IMPLIED: dict[str, frozenset[str]] = {
 class TokenError(UsageError):
     """A token that is missing, damaged, expired or of another secret."""
 
+    code = "bad_token"
+
+
+class ExpiredTokenError(TokenError):
+    """A token that was good once."""
+
+    code = "expired_token"
+
 
 class SecretError(UsageError):
     """The server needs a secret to sign tokens with, or has one that can be guessed."""
@@ -133,7 +141,7 @@ def read_token(secret: str, token: str, *, now_s: float) -> Access:
         what = describe_invalid(error.errors()) if isinstance(error, ValidationError) else error
         raise TokenError(f"this token cannot be used ({what}); `vivace serve token` makes one") from error
     if now_s >= claims.exp:
-        raise TokenError("the token has expired; make a new one with `vivace serve token`")
+        raise ExpiredTokenError("the token has expired; make a new one with `vivace serve token`")
     scopes = frozenset(claims.scope.split())
     _check_scopes(scopes, claims.session, TokenError)
     granted = frozenset[str]().union(*(_IMPLIED[scope] for scope in scopes))

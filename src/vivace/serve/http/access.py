@@ -42,7 +42,7 @@ class AccessControl:
         try:
             return read_token(self._token_secret, token, now_s=self._clock())
         except TokenError as error:
-            raise ApiError(401, "bad_token", str(error)) from error
+            raise ApiError(401, error.code, str(error)) from error
 
     def need(self, request: HTTPConnection, scope: Scope) -> Access:
         """Return who asks.
