@@ -163,7 +163,7 @@ class Studio:
         self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 720}, **device})
         self.context.add_init_script(PROBE)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.url = url
@@ -180,7 +180,7 @@ class Studio:
         """Choose the camera, as a person would."""
         self.page.click("#tiles button:first-child")
 
-    def wait_state(self, state: str, timeout_s: float = 20) -> None:
+    def wait_state(self, state: str, timeout_s: float = 60) -> None:
         """Wait until the page says that it is in a state."""
         self.page.wait_for_selector(f'body[data-state="{state}"]', timeout=timeout_s * 1000)
 
@@ -189,7 +189,7 @@ class Studio:
         self.page.fill("#prompt", prompt)
         self.page.press("#prompt", "Enter")
 
-    def wait_until(self, expression: str, timeout_s: float = 20) -> None:
+    def wait_until(self, expression: str, timeout_s: float = 60) -> None:
         """Wait until an expression of the page is true. (Playwright's own way is forbidden by the page's policy.)"""
         deadline_s = time.monotonic() + timeout_s
         while not self.page.evaluate(expression):

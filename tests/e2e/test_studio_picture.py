@@ -50,7 +50,7 @@ STAND_INS = """([levels, late]) => {
   studio.stage.source(videos[0], [64, 36], true);
   studio.stage.after.srcObject = videos[1];
   studio.stage.ageMs = () => 1000;
-  studio.show("live", "Live");
+  studio.show("live");
   studio.stage.toggleSplit(true);
 }"""
 

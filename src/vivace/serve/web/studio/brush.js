@@ -3,7 +3,7 @@
  * picture may change. An empty mask means everywhere.
  */
 import { $, fill, radios, throttle } from "./dom.js";
-import { T } from "./texts.js";
+import { T, tell } from "./language.js";
 
 const LONG_SIDE_PX = 320;
 const SEND_MS = 120;
@@ -20,7 +20,7 @@ export class Brush {
     this.#pointer();
     this.#keys();
     this.#panel();
-    $("region-state").textContent = T.region.everywhere;
+    this.#show();
     new ResizeObserver(() => this.#draw()).observe($("picture"));
   }
 
@@ -115,7 +115,8 @@ export class Brush {
   }
 
   #show() {
-    $("region-state").textContent = this.#mask ? T.region.share(this.#coverage()) : T.region.everywhere;
+    const share = this.#mask && this.#coverage();
+    tell($("region-state"), () => (share === null ? T.region.everywhere : T.region.share(share)));
     this.#draw();
   }
 

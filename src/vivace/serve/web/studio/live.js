@@ -1,10 +1,10 @@
 /** The live panel: figures, where the time goes, what limits quality now. */
 import { $, el } from "./dom.js";
-import { T } from "./texts.js";
+import { T, tell } from "./language.js";
 import { limitWords } from "./words.js";
 
 // Keys of the server's stages, and around them what the browser measures itself.
-const STAGES = Object.entries(T.live.stages);
+const STAGES = ["capture", "up", "receive", "wait", "prepare", "denoise", "refine", "encode", "down", "present"];
 const HERE = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 const MEASURE_MS = 500;
 
@@ -18,11 +18,11 @@ export class LivePanel {
   /** `after` is the <video> of the repainted stream. */
   constructor(after) {
     this.#after = after;
-    for (const [key, title] of STAGES) {
-      const segment = el("span", { class: `s-${key}`, title });
+    for (const key of STAGES) {
+      const segment = el("span", { class: `s-${key}` });
       const value = el("b", {}, "–");
       $("where").append(segment);
-      $("legend").append(el("li", {}, el("i", { class: `s-${key}`, "aria-hidden": "true" }), el("span", {}, title), value));
+      $("legend").append(el("li", {}, el("i", { class: `s-${key}`, "aria-hidden": "true" }), tell(el("span"), () => T.live.stages[key]), value));
       this.#cells.set(key, { segment, value });
     }
     this.clear();
@@ -35,10 +35,10 @@ export class LivePanel {
     this.#own = this.#promptMs = this.glassMs = null;
     if (!session) return this.clear();
     this.#timer = setInterval(() => this.#measure(), MEASURE_MS);
-    session.addEventListener("stats", () => this.#show());
+    session.addEventListener("stats", () => this.show());
     session.addEventListener("shown", ({ detail }) => {
       this.#promptMs = detail.ms;
-      this.#show();
+      this.show();
     });
   }
 
@@ -46,7 +46,7 @@ export class LivePanel {
     for (const id of ["f-glass", "f-fps", "f-prompt", "f-drops"]) $(id).textContent = "–";
     for (const id of ["f-glass-sub", "f-fps-sub", "f-drops-sub"]) $(id).textContent = "\u00a0";
     for (const id of ["m-size", "m-fps", "m-delay"]) $(id).textContent = "";
-    this.#limit(null, T.live.none);
+    this.#limit(null, () => T.live.none);
     for (const { segment, value } of this.#cells.values()) {
       segment.style.flexGrow = "0";
       value.textContent = "–";
@@ -59,7 +59,8 @@ export class LivePanel {
     if (session === this.#session && own) this.#own = own;
   }
 
-  #show() {
+  /** Show the figures of the moment. */
+  show() {
     const session = this.#session;
     const stats = session?.stats;
     if (!stats || session.state !== "live") return;
@@ -82,12 +83,12 @@ export class LivePanel {
       segment.style.flexGrow = String(parts.get(key) ?? 0);
       value.textContent = whole(parts.get(key));
     }
-    $("where").setAttribute("aria-label", T.live.where(STAGES.map(([key, title]) => [title, whole(parts.get(key))])));
+    $("where").setAttribute("aria-label", T.live.where(STAGES.map((key) => [T.live.stages[key], whole(parts.get(key))])));
     const { videoWidth, videoHeight } = this.#after;
     $("m-size").textContent = `${videoWidth} × ${videoHeight}`;
     $("m-fps").textContent = T.live.fps(whole(fps));
     $("m-delay").textContent = `${whole(glass.p50)} ms`;
-    this.#limit(stats.limit, limitWords(stats, { here: HERE, lessDetail: $("detail").selectedIndex > 0 }));
+    this.#limit(stats.limit, () => limitWords(stats, { here: HERE, lessDetail: $("detail").selectedIndex > 0 }));
   }
 
   #parts(stats, own) {
@@ -102,13 +103,13 @@ export class LivePanel {
   #drops(drops, lostHere) {
     const all = Object.entries({ ...drops, ...(lostHere ? { [T.live.lostHere]: lostHere } : {}) }).filter(([, count]) => count > 0);
     $("f-drops").textContent = all.reduce((total, [, count]) => total + count, 0).toString();
-    const why = all.sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${reason.replaceAll("_", " ")} ${count}`).join(", ");
+    const why = all.sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${T.live.drops[reason] ?? reason.replaceAll("_", " ")} ${count}`).join(", ");
     $("f-drops-sub").textContent = why || T.live.noDrops;
     $("f-drops-sub").title = why;
   }
 
   #limit(kind, text) {
-    $("limit").textContent = text;
+    tell($("limit"), text);
     if (kind) $("limit").dataset.limit = kind;
     else delete $("limit").dataset.limit;
   }

@@ -1,6 +1,7 @@
 /** The studio: puts source, session, picture and panels together, and says in which state everything is. */
 import { Api, connect } from "../vivace.js";
 import { Brush } from "./brush.js";
+import { installChoices } from "./choices.js";
 import { $, delay, el, fill, icon, memory, radios, tabMemory, throttle, toast } from "./dom.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
@@ -10,8 +11,8 @@ import { Recorder } from "./recorder.js";
 import { installShortcuts } from "./shortcuts.js";
 import { listCameras, openSource, SOURCES, whyEnded } from "./sources.js";
 import { Stage } from "./stage.js";
-import { T, writePage } from "./texts.js";
-import { card, endedWords, problemWords, sentence } from "./words.js";
+import { T, tell, writeTexts } from "./language.js";
+import { card, endedWords, problemWords, said } from "./words.js";
 
 const SLIDER_MS = 60;
 const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
@@ -24,7 +25,7 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #repainted = []; #again = null; #awake = null;
+  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #repainted = []; #again = null; #awake = null; #words = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -37,6 +38,10 @@ class Studio {
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
     this.#sources();
+    installChoices(() => {
+      this.#write();
+      this.live.show();
+    });
     this.#sliders();
     this.#keys();
     $("end").onclick = () => this.stop();
@@ -55,7 +60,7 @@ class Studio {
       this.#keepAwake(document.body.dataset.state === "live");
       if (!document.hidden) this.stage.play();
     });
-    this.show("connecting", card(T.cards.connecting));
+    this.show("connecting", () => card(T.cards.connecting));
     this.load();
   }
 
@@ -83,7 +88,7 @@ class Studio {
     await this.brush.load(mask);
     // A screen is shared, and a file read, only when somebody says so anew.
     const ask = { screen: ["shareAgain", () => this.start("screen")], file: ["fileAgain", () => this.use("file")] }[kind];
-    if (ask) this.show("idle", card(T.cards.goOn, [[ask[0], "retry"], ["pick", "pick"]]), ask[1]);
+    if (ask) this.show("idle", () => card(T.cards.goOn, [[ask[0], "retry"], ["pick", "pick"]]), ask[1]);
     else this.start(kind, wishes);
   }
 
@@ -92,7 +97,7 @@ class Studio {
     for (;;) {
       const config = await this.api.config();
       if (!config.loading) return config;
-      this.show("connecting", card(T.cards.loading(config.loading), [], { status: T.status.loading }));
+      this.show("connecting", () => card(T.cards.loading(config.loading), [], { status: T.status.loading }));
       await delay(SERVER_LOOK_MS / 3);
     }
   }
@@ -101,7 +106,7 @@ class Studio {
 
   #sources() {
     for (const kind of SOURCES) {
-      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), T.sources[kind].title));
+      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), tell(el("span"), () => T.sources[kind].title)));
     }
     this.#selectSource = radios($("sources"), (button) => this.use(button.dataset.kind));
     $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
@@ -180,7 +185,7 @@ class Studio {
     clearTimeout(this.#retry);
     this.#choose(kind);
     const before = this.source;
-    if (!this.session || !before) this.show("connecting", card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
+    if (!this.session || !before) this.show("connecting", () => card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
     if (!(before?.kind === kind && before.wishes === wishes && before.stream.active)) {
       // Many phones give one camera at a time.
       const makesWay = kind === "camera" && before?.kind === "camera";
@@ -250,7 +255,8 @@ class Studio {
   }
 
   #describeSource() {
-    $("source-hint").textContent = T.sourceSize(this.source.size);
+    const { size } = this.source;
+    tell($("source-hint"), () => T.sourceSize(size));
   }
 
   // A shared window changes its shape, and tells its real one only with its first picture.
@@ -281,7 +287,7 @@ class Studio {
     const wanted = this.options.model;
     if (this.session && (this.session.state === "ended" || (wanted && this.session.model !== wanted))) this.#drop();
     if (!this.session) {
-      this.show("connecting", card(T.cards.connecting));
+      this.show("connecting", () => card(T.cards.connecting));
       const turn = this.#starting;
       this.#opening = connect({ token: this.api.token, model: wanted, controls: this.controls() });
       const session = await this.#opening.finally(() => (this.#opening = null));
@@ -303,7 +309,7 @@ class Studio {
   #follow(session) {
     this.session = session;
     session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
-    session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(detail.message, { bad: true }));
+    session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(said(detail), { bad: true }));
     let px = 0;
     session.addEventListener("stats", ({ detail: { size } }) => {   // an output that grows by itself wants more of the source
       if (!size || size[0] * size[1] === px) return;
@@ -318,7 +324,7 @@ class Studio {
 
   #opened(session) {
     this.prompts.opened(session);
-    for (const { control, message } of session.notices) if (control !== "prompt") toast(message, { bad: true });
+    for (const notice of session.notices) if (notice.control !== "prompt") toast(said(notice), { bad: true });
   }
 
   // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
@@ -334,12 +340,12 @@ class Studio {
   }
 
   #state(news) {
-    const { state, position, retryAfterS, message, reason, resumed, renewed } = news;
+    const { state, position, retryAfterS, code, message, reason, resumed, renewed } = news;
     this.#news = news;
     if (!this.source && state !== "ended") return;   // what is said of the source stays
     switch (state) {
       case "waiting":
-        return this.show("waiting", card(T.cards.waiting({ position, retryAfterS }), [["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
+        return this.show("waiting", () => card(T.cards.waiting({ position, retryAfterS }), [["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
       case "live":
         return this.#whenShown(() => {
           this.show("live");
@@ -352,10 +358,10 @@ class Studio {
           } else if (resumed) toast(T.toasts.resumed);
         });
       case "reconnecting":
-        return this.show("reconnecting", card([T.cards.reconnecting, sentence(message)], [["end", "stop"]]));
+        return this.show("reconnecting", () => card([T.cards.reconnecting, said({ code, message })], [["end", "stop"]]));
       case "ended":
         this.#drop();
-        this.show("ended", endedWords(reason, message), () => this.start());
+        this.show("ended", () => endedWords(reason, message), () => this.start());
         if (reason === "idle") this.#whenSeen();
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
@@ -396,7 +402,7 @@ class Studio {
   #whenShown(then) {
     const { after } = this.stage;
     const session = this.session;
-    this.show("connecting", card(T.cards.firstPicture));
+    this.show("connecting", () => card(T.cards.firstPicture));
     const check = () => session === this.session && session.state === "live" && then();
     if (after.readyState >= 2 && after.srcObject?.active) check();
     else after.addEventListener("loadeddata", check, { once: true });
@@ -408,7 +414,7 @@ class Studio {
     if (controls.size) await this.session.limitSize(controls.size[0] * controls.size[1]);
     return this.session.update(controls).then(() => this.#tellPainted() ?? true, (error) => {
       const gone = error.code === "ended" || error.code === "lost";
-      if (!gone) toast(error.message, { bad: true });
+      if (!gone) toast(said(error), { bad: true });
       return gone;   // they are asked for again with the next session
     });
   }
@@ -440,14 +446,14 @@ class Studio {
     this.#starting += 1;
     this.#drop();
     this.#freeSource();
-    this.show("ended", endedWords("client"));
+    this.show("ended", () => endedWords("client"));
   }
 
   // What is shown
 
   /** The first page: choose a source. */
   pick() {
-    this.show("idle", card(T.cards.pick, [], { tiles: true }));
+    this.show("idle", () => card(T.cards.pick, [], { tiles: true }));
   }
 
   /** Say what went wrong and what to do; try again by oneself where waiting helps. */
@@ -460,8 +466,7 @@ class Studio {
 
   #tellProblem(error, again) {
     if (!error.code) console.error(error);
-    const words = { ...problemWords(error), near: this.prompts.near(error) };
-    this.show("problem", { ...words, status: words.title }, again);
+    this.show("problem", () => ({ ...problemWords(error), near: this.prompts.near(error) }), again);
   }
 
   // A server that went away is looked for quietly; what is shown stays until it is back.
@@ -469,24 +474,38 @@ class Studio {
     this.#retry = setTimeout(() => this.api.request("GET", "/readyz").then(then, () => this.#whenBack(then)), SERVER_LOOK_MS);
   }
 
-  /** Show a state, on a card if there are words. `again` is for cards that say it may be tried; a new prompt tries it, too. */
+  /**
+   * Show a state, on a card where there are `words`, a function that gives them in the language of the moment. `again` is for
+   * cards that say it may be tried; a new prompt tries it, too.
+   */
   show(state, words = null, again = null) {
     clearTimeout(this.#retry);
-    this.#again = words?.actions?.some(([, name]) => name === "retry") ? again : null;
+    this.#words = words;
     this.#unplugged = null;
     const { body } = document;
     const before = body.dataset.state;
-    const status = words?.status ?? T.status[state];
     body.dataset.state = state;
     body.toggleAttribute("data-card", Boolean(words));
-    $("status-text").textContent = status;
-    document.title = state === "live" ? `● ${status} · Vivace` : `${status} · Vivace`;
     this.#keepAwake(state === "live");
+    const { actions = [] } = this.#write(again) ?? {};
+    this.#again = actions.some(([, name]) => name === "retry") ? again : null;
     if (!words) {
       // What had the focus may be gone with the card; the next Tab leads to the picture's tools.
       if (document.activeElement === body || $("card").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
       return;
     }
+    // What needs an answer gets the focus, unless someone is typing.
+    if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
+  }
+
+  // Write what the state says; returns its words.
+  #write(again = this.#again) {
+    const words = this.#words?.();
+    const { state } = document.body.dataset;
+    const status = words?.status ?? T.status[state] ?? words.title;
+    $("status-text").textContent = status;
+    document.title = state === "live" ? `● ${status} · Vivace` : `${status} · Vivace`;
+    if (!words) return null;
     $("card-figure").textContent = words.figure ?? "";
     $("card-title").textContent = words.title;
     $("card-text").textContent = words.text;
@@ -495,8 +514,7 @@ class Studio {
     const actions = { retry: again ?? (() => this.start()), pick: () => this.pick(), stop: () => this.stop() };
     $("card-near").replaceChildren(...this.prompts.offers(words.near ?? []));
     $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
-    // What needs an answer gets the focus, unless someone is typing.
-    if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
+    return words;
   }
 
   // A screen that goes dark in the middle of a show is no help. Browsers let go by themselves when the tab is hidden.
@@ -557,26 +575,26 @@ class Studio {
   #keys() {
     const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.#nudge("strength", String(Number($("strength").value) + step)));
     installShortcuts([
-      ["/", "/", T.keys.prompt, () => this.prompts.focus()],
-      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? T.keys.presets : "", () => this.prompts.preset(i)]),
-      ["h", "H", T.keys.history, () => this.prompts.toggleHistory()],
-      ["s", "S", T.keys.split, () => this.stage.toggleSplit()],
-      ["o", "O", T.keys.original, () => this.stage.original(true), () => this.stage.original(false)],
-      ["m", "M", T.keys.mirror, () => this.stage.toggleMirror()],
-      ["c", "C", T.keys.flip, () => this.flip()],
-      ["k", "K", T.keys.pause, () => this.player.toggle()],
-      ["j", "J", T.keys.back, () => this.player.skip(-1)],
-      ["l", "L", T.keys.forward, () => this.player.skip(1)],
-      ["b", "B", T.keys.brush, () => this.brush.toggle()],
-      ["i", "I", T.keys.invert, () => this.brush.invert()],
-      ["[", "[", T.keys.less, () => size(-5)],
-      ["]", "]", T.keys.more, () => size(5)],
-      ["x", "X", T.keys.reseed, () => $("reseed").click()],
-      ["p", "P", T.keys.snapshot, () => this.stage.snapshot()],
-      ["r", "R", T.keys.record, () => this.recorder.toggle()],
-      ["f", "F", T.keys.fullscreen, () => this.stage.toggleFullscreen()],
-      ["?", "?", T.keys.help, () => $("help").showModal()],
-      ["Escape", "Esc", T.keys.close, () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
+      ["/", "/", "prompt", () => this.prompts.focus()],
+      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? "presets" : "", () => this.prompts.preset(i)]),
+      ["h", "H", "history", () => this.prompts.toggleHistory()],
+      ["s", "S", "split", () => this.stage.toggleSplit()],
+      ["o", "O", "original", () => this.stage.original(true), () => this.stage.original(false)],
+      ["m", "M", "mirror", () => this.stage.toggleMirror()],
+      ["c", "C", "flip", () => this.flip()],
+      ["k", "K", "pause", () => this.player.toggle()],
+      ["j", "J", "back", () => this.player.skip(-1)],
+      ["l", "L", "forward", () => this.player.skip(1)],
+      ["b", "B", "brush", () => this.brush.toggle()],
+      ["i", "I", "invert", () => this.brush.invert()],
+      ["[", "[", "less", () => size(-5)],
+      ["]", "]", "more", () => size(5)],
+      ["x", "X", "reseed", () => $("reseed").click()],
+      ["p", "P", "snapshot", () => this.stage.snapshot()],
+      ["r", "R", "record", () => this.recorder.toggle()],
+      ["f", "F", "fullscreen", () => this.stage.toggleFullscreen()],
+      ["?", "?", "help", () => $("help").showModal()],
+      ["Escape", "Esc", "close", () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
     ]);
   }
 }
@@ -598,5 +616,5 @@ function leftBehind() {
   return performance.getEntriesByType("navigation")[0]?.type === "reload" ? left : null;
 }
 
-writePage();
+writeTexts();
 window.studio = new Studio();   // for the console, and for tests

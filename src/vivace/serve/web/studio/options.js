@@ -1,7 +1,7 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
 import { $, el, fill, throttle } from "./dom.js";
 import { pictureArea } from "./picture.js";
-import { T } from "./texts.js";
+import { T, tell } from "./language.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
@@ -57,7 +57,7 @@ export class Options {
   #build() {
     const model = this.#models.find(({ name }) => name === this.model);
     $("model-state").textContent = model?.name ?? "";
-    $("model-hint").textContent = model ? T.licence(model) : "";
+    tell($("model-hint"), () => (model ? T.licence(model) : ""));
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
     this.#pictures = [];
@@ -120,9 +120,9 @@ export class Options {
   }
 
   #detail(schema) {
-    const sides = [this.#defaultSide, ...FINER].map((side, i) => [T.details[i], side]).filter(([, side], i) => i === 0 || (schema && side > this.#defaultSide));
+    const sides = [this.#defaultSide, ...FINER].map((side, i) => [i, side]).filter(([, side], i) => i === 0 || (schema && side > this.#defaultSide));
     const chosen = $("detail").value;
-    $("detail").replaceChildren(...sides.map(([title, side]) => el("option", { value: side }, title)));
+    $("detail").replaceChildren(...sides.map(([i, side]) => tell(el("option", { value: side }), () => T.details[i])));
     if (sides.some(([, side]) => String(side) === chosen)) $("detail").value = chosen;
     $("detail-row").hidden = sides.length === 1;
   }
@@ -171,7 +171,7 @@ export class Options {
       input.addEventListener("change", () => send(Number(input.value)));
       return el("div", { class: "row" }, label, input);
     }
-    const output = el("output", { for: id }, input.value);
+    const output = el("output", { for: id, "aria-live": "off" }, input.value);
     const sendSoon = throttle(SLIDER_MS, () => send(Number(input.value)));
     input.addEventListener("input", () => {
       output.textContent = input.value;

@@ -1,6 +1,6 @@
 /** A picture for a control: dropped or chosen, made small enough for a message, and shown as it was taken. */
 import { el, toast } from "./dom.js";
-import { T } from "./texts.js";
+import { T } from "./language.js";
 
 const SIDES = [1024, 768, 512, 256];   // px of the longer side: the first whose file fits into a message
 const LOOKS = { image: ["image/jpeg", 0.92], mask: ["image/png"] };   // a mask's white and black stay as they are

@@ -1,6 +1,6 @@
 /** Pause, position and loop of a video file, while one is the source. */
 import { $, fill, icon, memory } from "./dom.js";
-import { T } from "./texts.js";
+import { T } from "./language.js";
 
 const SKIP_S = 5;
 

@@ -1,7 +1,7 @@
 /** The prompt, its history, and presets as pictures. */
 import { $, el, memory, roving } from "./dom.js";
-import { T } from "./texts.js";
-import { sentence } from "./words.js";
+import { T, tell } from "./language.js";
+import { said } from "./words.js";
 
 const REMEMBERED = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
@@ -40,11 +40,11 @@ export class Prompts {
   setPresets(presets, asset) {
     this.#presets = presets;
     if (!this.input.value && presets.length) this.input.value = presets[0].prompt;
-    $("presets").replaceChildren(...presets.map(({ title, prompt, thumbnail }, index) => {
+    $("presets").replaceChildren(...presets.map(({ key: name, prompt, thumbnail }, index) => {
       const key = index < 9 ? ` ${T.prompt.key(index + 1)}` : "";
       const picture = el("img", { src: asset(thumbnail), alt: "", loading: "lazy", decoding: "async", width: 104, height: 62, onerror: () => picture.removeAttribute("src") });
       picture.dataset.src = asset(thumbnail);
-      return el("button", { type: "button", "aria-pressed": "false", title: prompt + key, onclick: () => this.preset(index) }, picture, el("span", {}, title));
+      return el("button", { type: "button", "aria-pressed": "false", title: prompt + key, onclick: () => this.preset(index) }, picture, tell(el("span"), () => this.#look(name).title));
     }));
     this.#mark();
   }
@@ -116,7 +116,7 @@ export class Prompts {
   /** Say why a prompt is not painted, and offer what is near. */
   #refuse(refusal, text, more = "") {
     const near = this.near(refusal);
-    const told = near.length ? [T.prompt.refused(text), more, T.prompt.closest] : [sentence(refusal.message), more];
+    const told = near.length ? [T.prompt.refused(text), more, T.prompt.closest] : [said(refusal), more];
     this.say(told.filter(Boolean).join(" "), { bad: true, near });
   }
 
@@ -126,13 +126,14 @@ export class Prompts {
   }
 
   #look(name) {
-    return this.#presets.find(({ key }) => key === name) ?? { title: name, prompt: name };
+    const { title, prompt } = this.#presets.find(({ key }) => key === name) ?? { title: name, prompt: name };
+    return { title: T.looks[name] ?? title, prompt };
   }
 
   // What the model took a prompt for.
   #understood({ matches, message }) {
     const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => [this.#look(name).title, share]);
-    return worth.length ? T.prompt.paintingAs(worth) : sentence(message);
+    return worth.length ? T.prompt.paintingAs(worth) : said({ message });
   }
 
   /** Say something under the prompt; `near` are prompts to be had by a click, `[{title, prompt}…]`. */
@@ -189,7 +190,7 @@ export class Prompts {
   }
 
   toggleHistory(open = $("history").hidden) {
-    const items = this.#history.map((text) => el("button", { type: "button", role: "option", onclick: () => { this.toggleHistory(false); this.paint(text); } }, text));
+    const items = this.#history.map((text) => el("button", { type: "button", onclick: () => { this.toggleHistory(false); this.paint(text); } }, text));
     $("history").replaceChildren(...(items.length ? items : [el("p", {}, T.prompt.noHistory)]));
     $("history").hidden = !open;
     $("history-open").setAttribute("aria-expanded", String(open));
@@ -214,5 +215,5 @@ export class Prompts {
 function reveal(button, row) {
   const left = button.offsetLeft - row.offsetLeft;
   const seen = left >= row.scrollLeft && left + button.offsetWidth <= row.scrollLeft + row.clientWidth - 40;
-  if (!seen) row.scrollTo({ left: left - (row.clientWidth - button.offsetWidth) / 2, behavior: "smooth" });
+  if (!seen) row.scrollTo({ left: left - (row.clientWidth - button.offsetWidth) / 2 });
 }

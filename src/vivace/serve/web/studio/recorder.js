@@ -1,6 +1,7 @@
 /** The record button: the server records the output, this page fetches the file. */
 import { $, download, el, toast } from "./dom.js";
-import { T } from "./texts.js";
+import { T } from "./language.js";
+import { said } from "./words.js";
 
 export class Recorder {
   #session = null; #name = null; #sinceMs = 0; #timer = 0;
@@ -22,7 +23,7 @@ export class Recorder {
     try {
       await this.#session.record(this.#name === null);
     } catch (error) {
-      toast(error.message, { bad: true });
+      toast(said(error), { bad: true });
     } finally {
       $("record").disabled = false;
     }
@@ -45,7 +46,7 @@ export class Recorder {
     try {
       download(await (await this.api.request("GET", url)).blob(), name);
     } catch (error) {
-      toast(error.message, { bad: true });
+      toast(said(error), { bad: true });
     }
   }
 

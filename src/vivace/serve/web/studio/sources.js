@@ -2,7 +2,7 @@
 import { VivaceError } from "../vivace.js";
 import { readPicture } from "./picture.js";
 import { drawScene, SCENE_FPS, SCENE_SIZE } from "./scene.js";
-import { T } from "./texts.js";
+import { T } from "./language.js";
 
 export const SOURCES = ["camera", "screen", "file", "scene"];
 

@@ -1,7 +1,7 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
 import { $, download, memory, stampedName, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
-import { T } from "./texts.js";
+import { T, tell } from "./language.js";
 
 const THUMBNAIL = [256, 144];   // px that the server paints thumbnails at
 
@@ -193,7 +193,7 @@ export class Stage {
       this.#noteOn = on;
       this.#showNote();
       $("note-on").checked = on;
-      $("note-state").textContent = on ? T.label.on : T.label.off;
+      tell($("note-state"), () => (on ? T.label.on : T.label.off));
     };
     show(true);
     $("note-on").addEventListener("change", () => {

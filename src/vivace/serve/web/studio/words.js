@@ -1,5 +1,5 @@
 /** Which of the page's texts goes with a state, a problem or an end, and what may be done about it. */
-import { T } from "./texts.js";
+import { T } from "./language.js";
 
 const RETRY = ["retry", "retry"];   // `[text, what it does]`
 const AGAIN = ["again", "retry"];
@@ -7,6 +7,7 @@ const PICK = ["pick", "pick"];
 
 // By the code of a VivaceError: the text's name, and what is offered.
 const CAMERA = { NotAllowedError: "cameraBlocked", NotFoundError: "noCamera", OverconstrainedError: "noCamera", NotReadableError: "cameraBusy", AbortError: "cameraBusy" };
+const TOKEN = { no_token: "noToken", bad_token: "badToken", expired_token: "expiredToken", scope: "viewToken" };
 const PROBLEMS = {
   ...Object.fromEntries(Object.entries(CAMERA).map(([name, text]) => [`camera_${name}`, [text, RETRY, PICK]])),
   insecure: ["insecure", PICK],
@@ -21,15 +22,16 @@ const PROBLEMS = {
   full: ["full", RETRY], memory: ["full", RETRY], queue_full: ["full", RETRY],
   too_many_sessions: ["tooManySessions", RETRY],
   unknown_model: ["noModel", RETRY], model_broken: ["noModel", RETRY], unavailable: ["noModel", RETRY],
-  no_token: ["noToken"], bad_token: ["noToken"], scope: ["noToken"],
+  ...Object.fromEntries(Object.entries(TOKEN).map(([code, text]) => [code, [text]])),
   draining: ["draining", RETRY],
   unreachable: ["unreachable", RETRY],
 };
 
 /** Return `{title, text, actions: [[label, name]…], token?}` for a problem. */
-export function problemWords({ code, message = "", retryAfterS = null }) {
+export function problemWords(error) {
+  const { code, retryAfterS = null } = error;
   const [name, ...actions] = PROBLEMS[code] ?? ["other", RETRY, PICK];
-  return card(T.problems[name]({ said: sentence(message), retryAfterS }), actions, { token: name === "noToken" });
+  return card(T.problems[name]({ said: said(error), retryAfterS }), actions, { token: code in TOKEN });
 }
 
 /** The same for the end of a session, by the reason the server gives. */
@@ -37,7 +39,7 @@ export function endedWords(reason, message = "") {
   const text = T.ended[reason];
   if (!text) return problemWords({ code: reason, message });
   const anew = reason === "replaced" ? [["anew", "retry"]] : [AGAIN];
-  return card(text({ said: sentence(message) }), reason === "client" ? [AGAIN, PICK] : anew);
+  return card(text({ said: said({ code: reason, message }) }), reason === "client" ? [AGAIN, PICK] : anew);
 }
 
 /** A card of a title, a text and what may be done: `[name of its label, what it does]`. */
@@ -46,10 +48,23 @@ export function card([title, text], actions = [], more = {}) {
 }
 
 /** What limits quality now, of a message `stats`. `here`: the server is on this computer; `lessDetail`: there is less to be had. */
-export function limitWords({ limit, limit_text: told, fps_in: fpsIn, fps_out: fpsOut, effort }, { here, lessDetail }) {
-  if (limit !== "device") return told;
-  const [wanted, shown] = [fpsIn, fpsOut ?? 0].map((fps) => Math.round(fps));
-  return shown < wanted ? T.live.tooSlow({ here, fpsIn: wanted, fpsOut: shown, lessDetail }) : T.live.lessWork({ here, effort });
+export function limitWords(stats, { here, lessDetail }) {
+  const [fpsIn, fpsOut, rttMs, kbps] = [stats.fps_in, stats.fps_out, stats.rtt_ms, stats.bitrate_kbps].map((value) => Math.round(value ?? 0));
+  switch (stats.limit) {
+    case "device":
+      return fpsOut < fpsIn ? T.live.tooSlow({ here, fpsIn, fpsOut, lessDetail }) : T.live.lessWork({ here, effort: stats.effort });
+    case "camera":
+      return T.live.fewFrames({ fpsIn });
+    case "network":
+      return T.live.network({ kbps, loss: stats.loss ?? 0, rttMs });
+    default:
+      return T.live.nothing;
+  }
+}
+
+/** What a server or `vivace.js` says, `{code, message}`, as a sentence: in the page's language where it has one for the code. */
+export function said({ code, message = "" }) {
+  return T.said[code] ?? sentence(message);
 }
 
 /** A message of the server as a sentence. */

@@ -1,9 +1,12 @@
-/** Everything the page itself says. One more language is one more object with the same keys, in `TEXTS`. */
+/** Everything the page says, in English. Another language has the same keys; what is given to a text is the same, too. */
 
-const percent = (share) => `${Math.round(share * 100)} %`;
-const shortened = (text) => (text.length <= 60 ? text : `${text.slice(0, 59)}…`);
+import { percent, shortened } from "./parts.js";
 
-const EN = {
+const duration = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} minutes`);
+
+export default {
+  language: "English",
+
   // What stands on the page from the beginning, by the names in index.html.
   page: {
     meter: "Painted size, frames a second, delay",
@@ -50,7 +53,6 @@ const EN = {
     whereInMs: "Where the time goes, in milliseconds",
     skipToThePrompt: "Skip to the prompt",
     end: "End",
-    session: " session",
     before: "Before",
     after: "After",
     aiModified: "AI-modified",
@@ -79,6 +81,12 @@ const EN = {
     topRight: "Top right",
     bottomLeft: "Bottom left",
     bottomRight: "Bottom right",
+    thisPage: "This page",
+    language: "Language",
+    theme: "Colours",
+    asTheSystem: "As the system",
+    light: "Light",
+    dark: "Dark",
     showLabel: "Show “AI-modified” on the picture",
     live: "Live",
     delay: "Camera to screen",
@@ -151,6 +159,9 @@ const EN = {
     tooManySessions: ({ said }) => ["Too many sessions", `${said} Close another tab of the studio, then try again.`],
     noModel: ({ said }) => ["The model is not installed", `${said} Choose another model under Model, or install it on the server.`],
     noToken: () => ["This server asks for a token", "Its operator makes one with `vivace serve token --scope publish`."],
+    badToken: () => ["This token is not valid", "Was all of it copied? Its operator makes a new one with `vivace serve token --scope publish`."],
+    expiredToken: () => ["This token has expired", "The server's operator makes a new one with `vivace serve token --scope publish`."],
+    viewToken: () => ["This token may only watch", "The studio needs one that may publish: `vivace serve token --scope publish`."],
     draining: () => ["The server is shutting down", "It takes no new sessions. This page connects as soon as it is back."],
     unreachable: () => ["The server does not answer", "Start it with `vivace serve`. This page connects as soon as it is there."],
     other: ({ said }) => ["Something went wrong", said || "The page does not know what; the browser's console may."],
@@ -195,7 +206,7 @@ const EN = {
   record: "Record",
   stopRecording: "Stop recording",
 
-  label: { text: "AI-modified", on: "on", off: "off" },
+  label: { on: "on", off: "off" },
   region: { everywhere: "everywhere", share: (share) => `${percent(share)} of the picture` },
   dividerAt: (share) => `${percent(share)} before`,
 
@@ -225,13 +236,22 @@ const EN = {
     fpsOut: " out",
     fpsWays: (fpsIn, shown) => `${fpsIn} in · ${shown} shown`,
     lostHere: "in this browser",
+    drops: { late: "late", unread: "not fetched", waiting: "while waiting", opening: "at the start", recording: "of the recording" },
     noDrops: "none so far",
     tooSlow: ({ here, fpsIn, fpsOut, lessDetail }) => [
       `${here ? "This computer" : "The server"} is too slow for ${fpsIn} fps: showing ${fpsOut}.`,
       lessDetail ? `Try less detail${here ? ", or close other programs" : ""}.` : here ? "Close other programs." : "",
     ].join(" ").trim(),
+    fewFrames: ({ fpsIn }) => (fpsIn ? `Only ${fpsIn} pictures a second come in. More light or another camera mode may help.` : "No pictures are coming in. Is the camera on, and not covered?"),
+    network: ({ kbps, loss, rttMs }) => `The network is slow: it carries ${kbps} kbit/s to you and loses ${percent(loss)}; there and back takes ${rttMs} ms.`,
+    nothing: "Nothing holds the picture back.",
     lessWork: ({ here, effort }) => `${here ? "This computer" : "The server"} keeps up by spending ${percent(effort)} of the full work on each picture.`,
   },
+
+  // What the server calls its looks, by their keys, and what it says, by its code. It speaks English, which stands wherever
+  // there is nothing here.
+  looks: {},
+  said: {},
 
   keys: {
     prompt: "Write a prompt", presets: "Presets", history: "Prompt history", split: "Before and after", original: "Hold: see the original",
@@ -241,23 +261,3 @@ const EN = {
     help: "This list", close: "Close what is open",
   },
 };
-
-function duration(s) {
-  return s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} minutes`;
-}
-
-const TEXTS = { en: EN };
-const language = navigator.languages.map((tag) => tag.split("-")[0]).find((name) => name in TEXTS) ?? "en";
-
-/** The texts in the reader's language. */
-export const T = TEXTS[language];
-
-/** Write the texts of `page` where index.html names them: as content, and as attributes. */
-export function writePage() {
-  document.documentElement.lang = language;
-  const attributes = { label: "aria-label", tip: "data-tip", title: "title", placeholder: "placeholder" };
-  for (const node of document.querySelectorAll("[data-t]")) node.textContent = T.page[node.dataset.t];
-  for (const [kind, attribute] of Object.entries(attributes)) {
-    for (const node of document.querySelectorAll(`[data-t-${kind}]`)) node.setAttribute(attribute, T.page[node.getAttribute(`data-t-${kind}`)]);
-  }
-}
