@@ -30,6 +30,7 @@ class FakePeer:
     session: LiveSession
     role: Role
     closed: bool = False
+    held: bool = False
 
     async def answer(self, offer_sdp: str) -> str:
         if not offer_sdp.startswith("v=0"):

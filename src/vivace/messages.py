@@ -274,7 +274,13 @@ class RecordingInfo(Reply):
     """A recording on the server."""
 
     name: str
+    title: str = ""
+    """What its owner calls it."""
     bytes: int
+    began_s: float = 0.0
+    """When it began, seconds since 1970."""
     modified_s: float
-    """When it was last written to, seconds since 1970."""
+    """When it was last written to."""
+    writing: bool = False
+    """Whether it goes on."""
     url: str

@@ -124,9 +124,10 @@ class Literals(HTMLParser):
 
 
 def test_the_pages_texts_are_in_one_folder() -> None:
-    page = Literals()
-    page.feed((WEB / "index.html").read_text("utf-8"))
-    assert page.found == ["vivace"]
+    for name in ("index.html", "watch.html"):
+        page = Literals()
+        page.feed((WEB / name).read_text("utf-8"))
+        assert page.found == ["vivace"], name
     for module in (WEB / "studio").glob("*.js"):
         code = re.sub(
             r"/\*.*?\*/|(?:^|\s)//[^\n]*|[^\n]*(?:console\.|new VivaceError\()[^\n]*",

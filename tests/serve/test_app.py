@@ -52,7 +52,8 @@ def test_a_session_is_opened_seen_and_ended(server: Running) -> None:
     assert "secret" not in seen
     ended = server.client.delete(path, headers={"x-session-secret": session["secret"]})
     assert ended.status_code == 204
-    assert error(server.client.get(path)) == (404, "no_session")
+    assert error(server.client.get(path)) == (410, "session_ended")
+    assert error(server.client.get("/v1/sessions/neverwas")) == (404, "no_session")
 
 
 def test_a_prompt_the_model_does_not_know_is_left_out_and_said(server: Running) -> None:
@@ -244,6 +245,46 @@ def test_recordings_are_listed_fetched_in_parts_and_deleted(tmp_path: Path) -> N
         assert error(server.client.get(listed["url"])) == (404, "no_recording")
 
 
+def test_a_recording_is_its_makers_and_the_operators(tmp_path: Path) -> None:
+    secret = make_secret()
+    now_s = __import__("time").time()
+    maker, other, admin, viewer = (
+        {"authorization": "Bearer " + make_token(secret, frozenset([scope]), expires_s=60, now_s=now_s)}
+        for scope in ("publish", "publish", "admin", "view")
+    )
+    (tmp_path / NAME).write_bytes(b"of a server before this one")
+    with running(settings_for(tmp_path, token_secret=secret)) as server:
+        client = server.client
+        session = client.post("/v1/sessions", json={}, headers=maker).json()
+        live = server.manager.get(session["id"])
+        name = live.recorder.start().name
+        path = f"/v1/recordings/{name}"
+        while live.recorder.current is None or not live.recorder.current.frames:
+            live.push(np.zeros((16, 32, 3), np.uint8))
+        (mine,) = client.get("/v1/recordings", headers=maker).json()["recordings"]
+        assert (mine["name"], mine["title"], mine["writing"]) == (name, "", True)
+        assert abs(mine["began_s"] - now_s) < 60
+        assert error(client.delete(path, headers=maker)) == (409, "recording")
+        live.end("absent", "the page crashed")
+        while client.get("/v1/recordings", headers=maker).json()["recordings"][0]["writing"]:
+            pass
+
+        assert client.patch(path, json={"title": " The rehearsal "}, headers=maker).status_code == 204
+        assert client.get("/v1/recordings", headers=maker).json()["recordings"][0]["title"] == "The rehearsal"
+        assert client.get("/v1/recordings", headers=other).json()["recordings"] == []
+        assert {each["name"] for each in client.get("/v1/recordings", headers=admin).json()["recordings"]} == {
+            name,
+            NAME,
+        }
+        assert error(client.get("/v1/recordings", headers=viewer)) == (403, "scope")
+        assert client.get(path, headers=viewer).status_code == 200, "it was told the name"
+        for refused in (client.patch(path, json={"title": "x"}, headers=other), client.delete(path, headers=other)):
+            assert error(refused) == (403, "owner")
+        assert client.patch(path, json={"title": "x" * 201}, headers=maker).status_code == 422
+        assert client.delete(path, headers=maker).status_code == 204
+        assert [file.name for file in tmp_path.iterdir()] == [NAME], "nothing of it is left"
+
+
 @pytest.mark.parametrize(
     "name",
     ["notes.txt", "..%2Fsecret.mp4", "%2e%2e%2fsecret.mp4", "....//secret.mp4", "%00.mp4", NAME + "%0a", "a" * 3000],
@@ -334,7 +375,7 @@ def test_with_a_secret_everything_but_health_and_the_page_needs_a_token(tmp_path
         assert status("GET", path, "view") == 200
         assert status("GET", path) == 401
         assert client.get(path + "?token=" + tokens["view"]).status_code == 200
-        for operators in ("/metrics", "/v1/recordings", "/v1/sessions"):
+        for operators in ("/metrics", "/v1/sessions"):
             assert status("GET", operators, "publish") == 403
             assert status("GET", operators, "admin") == 200
         assert status("DELETE", path, "publish") == 403, "somebody else's session"

@@ -90,7 +90,7 @@ class Client:
         return dict(await self._json("GET", "/v1/quota"))
 
     async def recordings(self) -> list[RecordingInfo]:
-        """Return the recordings, newest first; for operators."""
+        """Return the recordings, newest first: those made with the same token, or all for operators."""
         found = (await self._json("GET", "/v1/recordings"))["recordings"]
         return [RecordingInfo.model_validate(item) for item in found]
 

@@ -6,16 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from vivace.serve.http import catalog, health, recordings, sessions, whip
+from vivace.serve.http import catalog, health, recordings, sessions, sharing, whip
 from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
+from vivace.serve.http.sharing import WEB
 from vivace.serve.http.state import Peers, Server
 from vivace.serve.metrics import Metrics
 from vivace.serve.ports import PeerFactory
@@ -25,8 +25,6 @@ from vivace.serve.thumbnails import Thumbnails
 from vivace.serve.version import VERSION
 
 _log = logging.getLogger(__name__)
-
-WEB = Path(__file__).parent / "web"
 
 _ERROR: dict[str, Any] = {"model": ErrorBody, "description": "Anything that went wrong, by its status."}
 
@@ -46,7 +44,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
     server = Server(
         settings=settings,
         manager=manager,
-        access_control=AccessControl(secret),
+        access_control=AccessControl(secret, manager),
         peers=Peers(peer_factory),
         thumbnails=Thumbnails(),
         metrics=Metrics(manager),
@@ -76,7 +74,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
     )
     app.state.server = server
     install_errors(app)
-    for part in (sessions, whip, catalog, recordings, health):
+    for part in (sessions, sharing, whip, catalog, recordings, health):
         app.include_router(part.router)
     app.mount("/", StaticFiles(directory=WEB, html=True, check_dir=False), name="studio")
     app.add_middleware(

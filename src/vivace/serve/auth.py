@@ -7,6 +7,7 @@ knows the secret can make and check them, with any JWT library. A new secret end
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import re
@@ -21,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from vivace.errors import UsageError, describe_invalid
 
 Scope = Literal["publish", "view", "admin"]
-"""`publish` opens sessions and steers its own, `view` watches, `admin` may do all of it to every session."""
+"""`publish` opens sessions and steers its own, `view` watches, `admin` may do all of it to every session. (Who may only
+steer, `steer`, has a link of the session, which can be withdrawn, and no token.)"""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -34,8 +36,8 @@ MAX_EXPIRES_S = 366 * 86_400
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _IMPLIED: dict[str, frozenset[str]] = {
     "view": frozenset({"view"}),
-    "publish": frozenset({"publish", "view"}),
-    "admin": frozenset(SCOPES),
+    "publish": frozenset({"publish", "steer", "view"}),
+    "admin": frozenset({*SCOPES, "steer"}),
 }
 
 
@@ -66,8 +68,10 @@ class Access:
     """A person at this machine, whom no token was asked of: may read recordings and metrics."""
     session: str | None = None
     """The only session the token is for, if it is for one."""
+    withdrawn: asyncio.Event | None = None
+    """Of who comes by a link: set when it is withdrawn."""
 
-    def may(self, scope: Scope) -> bool:
+    def may(self, scope: Scope | Literal["steer"]) -> bool:
         """Whether the scope is granted."""
         return scope in self.scopes
 

@@ -60,9 +60,12 @@ class Conversation:
         send: Callable[[ServerMessage], Awaitable[None]],
         limits: ControlLimits,
         *,
+        guest: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Begin; a `guest` came by a link: they steer the session, which is somebody else's to keep, record and end."""
         self._session = session
+        self._guest = guest
         self._send = send
         self._limits = limits
         self._clock = clock
@@ -91,7 +94,8 @@ class Conversation:
         except ValidationError as error:
             await self._error(_id_of(text), "invalid", describe_invalid(error.errors())[:500])
             return True
-        self._session.touch()
+        if not self._guest:
+            self._session.touch()
         try:
             return await self._carry_out(message)
         except VivaceError as error:
@@ -114,9 +118,12 @@ class Conversation:
             case Update():
                 await self._send(await self._session.update(message.controls, message.id))
             case Ping():
-                if message.presented:
+                if message.presented and not self._guest:
                     self._session.report_presented(message.presented)
                 await self._send(Pong(id=message.id, server_time_s=self._clock()))
+            case Record() | End() if self._guest:
+                text = "by this link the session is steered; who opened it may record and end it"
+                await self._error(getattr(message, "id", None), "guest", text)
             case Record(on=True):
                 # The events tell of it. In a thread: it looks at the folder, and a disk may be slow.
                 await asyncio.to_thread(self._session.recorder.start, message.id)

@@ -68,6 +68,11 @@ class Fanout:
         """How many subscriptions there are."""
         return len(self._subscriptions)
 
+    @property
+    def listeners(self) -> int:
+        """How many listen to events."""
+        return len(self._listeners)
+
     def subscribe(self) -> Subscription:
         """Return a new slot for frames, on the running event loop."""
         subscription = Subscription(self._forget)

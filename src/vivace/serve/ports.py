@@ -13,6 +13,9 @@ Role = Literal["both", "publish", "play"]
 class PeerPort(Protocol):
     """One peer connection."""
 
+    held: bool
+    """Whether the pictures that it brings are let go of: another connection's go in."""
+
     @property
     def closed(self) -> bool:
         """Whether the connection has ended, by itself or by `close`."""

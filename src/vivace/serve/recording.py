@@ -1,7 +1,9 @@
 """Recordings: beside the stream, in a thread of their own, playable whatever happens to the process.
 
 One frame waits in front of the thread and the newest wins, so that a slow disk costs frames of the recording and never
-of the stream. The file is fragmented MP4: what a killed process leaves behind plays up to the last half second.
+of the stream. The file is fragmented MP4: what a killed process leaves behind plays up to the last half second. Beside
+it lies what is known of it (`About`), written before the first frame, so that it is listed for who made it, whatever
+ends it.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 
+from pydantic import BaseModel, ValidationError
+
 from vivace import messages
-from vivace.errors import SessionClosedError, SinkError
+from vivace.errors import SessionClosedError, SinkError, SinkWriteError
 from vivace.media.frame import Frame
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
@@ -30,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{16}\.mp4")
 """Every recording's name, and nothing else: a name from outside that does not match it is no recording."""
+_STAMP = "%Y%m%d-%H%M%S"
 KEEP_FREE_BYTES = 64 * 2**20
 """A recording ends while the disk still has room for what else the machine does."""
 LOOK_EVERY = 25
@@ -46,6 +51,14 @@ class RecordingLimits:
     max_bytes: int
     max_s: float
     total_bytes: int
+
+
+class About(BaseModel):
+    """What is known of a recording besides its pictures."""
+
+    owner: str = ""
+    """Who made it: the token, or the address where none is asked for. Empty: nobody knows any more."""
+    title: str = ""
 
 
 class RecordingStore:
@@ -72,26 +85,35 @@ class RecordingStore:
             raise RefusedError("recording_space", message)
         if self.free_bytes() < KEEP_FREE_BYTES:
             raise RefusedError("recording_space", "the disk of the recordings is full; make room first")
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        return self.folder / f"{stamp}-{secrets.token_hex(8)}.mp4"
+        return self.folder / f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(8)}.mp4"
 
     def free_bytes(self) -> int:
         """Return the room on the folder's disk."""
         return shutil.disk_usage(self.folder).free
 
-    def list(self) -> list[messages.RecordingInfo]:
-        """Return all recordings, the newest first."""
+    def list(self, owner: str | None = None, writing: Collection[str] = ()) -> list[messages.RecordingInfo]:
+        """Return the recordings of an owner, or all, the newest first; those named in `writing` go on."""
         if not self.folder.is_dir():
             return []
         found = []
         for path in self.folder.iterdir():
-            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                status = path.stat()
-                found.append(
-                    messages.RecordingInfo(
-                        name=path.name, bytes=status.st_size, modified_s=status.st_mtime, url=address_of(path.name)
-                    )
+            if not NAME.fullmatch(path.name) or not path.is_file() or path.is_symlink():
+                continue
+            about = read_about(path)
+            if owner not in (None, about.owner):
+                continue
+            status = path.stat()
+            found.append(
+                messages.RecordingInfo(
+                    name=path.name,
+                    title=about.title,
+                    bytes=status.st_size,
+                    began_s=datetime.strptime(path.name[:15], _STAMP).replace(tzinfo=UTC).timestamp(),
+                    modified_s=status.st_mtime,
+                    writing=path.name in writing,
+                    url=address_of(path.name),
                 )
+            )
         return sorted(found, key=lambda info: info.name, reverse=True)
 
     def find(self, name: str) -> Path | None:
@@ -100,6 +122,23 @@ class RecordingStore:
             return None
         path = self.folder / name
         return path if path.is_file() and not path.is_symlink() else None
+
+    def rename(self, path: Path, title: str) -> None:
+        """Give a recording another title.
+
+        Raises:
+            OSError: it cannot be written down.
+        """
+        _write_about(path, read_about(path).model_copy(update={"title": title}))
+
+    def delete(self, path: Path) -> None:
+        """Delete a recording and what is known of it.
+
+        Raises:
+            OSError: it cannot be deleted.
+        """
+        path.unlink(missing_ok=True)
+        _beside(path).unlink(missing_ok=True)
 
 
 class Recording:
@@ -112,6 +151,7 @@ class Recording:
         *,
         on_closed: OnClosed,
         on_drop: Callable[[], None],
+        owner: str = "",
         clock: Callable[[], float] = time.monotonic,
         open_file: SinkOpener | None = None,
         free_bytes: Callable[[], int] | None = None,
@@ -124,6 +164,7 @@ class Recording:
             on_closed: called once, in the recording's thread, when the file is complete, with why it ended: empty if
                 because of `stop`.
             on_drop: called for a frame that came too fast for the disk or encoder.
+            owner: who makes it.
             clock: monotonic seconds.
             open_file: opens the sink (tests inject failing disks).
             free_bytes: room on the disk.
@@ -137,7 +178,7 @@ class Recording:
         self._began_s = clock()
         self._reason = ""
         self._outlet = Outlet(
-            lambda: (open_file or _open)(path),
+            lambda: self._begin(About(owner=owner), open_file or _open),
             name=f"vivace-record-{path.stem[-8:]}",
             live=True,
             on_drop=on_drop,
@@ -162,6 +203,13 @@ class Recording:
         """Wait until the file is complete; return whether it is."""
         return self._outlet.join(timeout_s)
 
+    def _begin(self, about: About, open_file: SinkOpener) -> Sink:
+        try:
+            _write_about(self._path, about)
+        except OSError as error:
+            raise SinkWriteError(f"nothing can be written beside {self._path} ({error.strerror})") from error
+        return open_file(self._path)
+
     def _ended(self, error: BaseException | None) -> None:
         reason = self._reason
         if isinstance(error, SinkError):
@@ -172,6 +220,8 @@ class Recording:
             reason = f"recording ended: {type(error).__name__}"
         if reason:
             _log.warning("%s: %s", self.name, reason)
+        if not self._path.exists():  # no frame came
+            _beside(self._path).unlink(missing_ok=True)
         self._on_closed(self, reason)
 
     def _enough(self) -> bool:
@@ -199,12 +249,14 @@ class Recorder:
         self,
         store: RecordingStore | None,
         *,
+        owner: str,
         tell: Callable[[messages.Recorded], None],
         on_drop: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        """Record into `store`, None where nobody can, and `tell` of what begins and ends."""
+        """Record into `store`, None where nobody can, for `owner`, and `tell` of what begins and ends."""
         self._store = store
+        self._owner = owner
         self._tell = tell
         self._on_drop = on_drop
         self._clock = clock
@@ -234,7 +286,12 @@ class Recorder:
                 raise SessionClosedError("the session has ended; open a new one")
             if self._current is None:
                 self._current = Recording(
-                    path, self._store.limits, on_closed=self._closed, on_drop=self._on_drop, clock=self._clock
+                    path,
+                    self._store.limits,
+                    on_closed=self._closed,
+                    on_drop=self._on_drop,
+                    owner=self._owner,
+                    clock=self._clock,
                 )
                 self._written.append(self._current)
             begun = messages.Recorded(id=request_id, on=True, name=self._current.name)
@@ -285,6 +342,22 @@ def _recorded(name: str, reason: str) -> messages.Recorded:
 
 def _open(path: Path) -> Sink:
     return open_sink(path, fps=30, time_base=Fraction(1, 90_000))
+
+
+def read_about(path: Path) -> About:
+    """Return what is known of a recording; nothing where that is lost or damaged."""
+    try:
+        return About.model_validate_json(_beside(path).read_bytes())
+    except (OSError, ValidationError):
+        return About()
+
+
+def _write_about(path: Path, about: About) -> None:
+    _beside(path).write_text(about.model_dump_json(), "utf-8")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def address_of(name: str) -> str:

@@ -28,6 +28,7 @@ from vivace.media.size import Size
 from vivace.serve.engine import SessionQueue
 from vivace.serve.fanout import Fanout, Listener, Subscription
 from vivace.serve.limits import check_frame
+from vivace.serve.links import Links
 from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recorder, Recording, RecordingStore
 from vivace.serve.served_model import ServedModel, StepTime
@@ -90,6 +91,9 @@ class LiveSession:
         self.client = client
         self.owner = owner
         self.model = served.name
+        self.links = Links(self.id)
+        self.painted = False
+        """Whether the newest picture is painted, not its source as it is."""
         self.created_s = context.clock()
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
@@ -112,6 +116,7 @@ class LiveSession:
         self._fanout = Fanout()
         self.recorder = Recorder(
             context.recording_store,
+            owner=client,
             tell=self._fanout.tell,
             on_drop=lambda: self.account.dropped("recording"),
             clock=context.clock,
@@ -345,6 +350,7 @@ class LiveSession:
 
     def _publish(self, frame: Frame) -> None:
         now_s = self._clock()
+        self.painted = frame.painted
         unread = self._fanout.publish(frame)  # before the account: somebody is waiting for it
         self.account.left(frame, now_s)
         if unread:
@@ -461,6 +467,11 @@ class LiveSession:
     def viewers(self) -> int:
         """How many subscriptions there are."""
         return self._fanout.viewers
+
+    @property
+    def control_channels(self) -> int:
+        """How many listen to its events: who steers it."""
+        return self._fanout.listeners
 
     def touch(self) -> None:
         """The client is there; say so every few seconds where no connection stands."""

@@ -1,26 +1,34 @@
-"""Finds out who asks: a token in the header or the address, a session's secret, or a person at this machine."""
+"""Finds out who asks: a token in the header or the address, a session's secret or link, a person at this machine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from starlette.requests import HTTPConnection
 
-from vivace.serve.auth import SCOPES, Access, Scope, TokenError, read_token, same_text
+from vivace.errors import SessionClosedError
+from vivace.serve.auth import Access, Scope, TokenError, read_token, same_text
 from vivace.serve.http.errors import ApiError
+from vivace.serve.links import LinkKind, session_of
 from vivace.serve.session import LiveSession
+from vivace.serve.session_manager import SessionManager
 
 SECRET_HEADER = "x-session-secret"
 
-_EVERYTHING_BUT_OTHERS = frozenset(set(SCOPES) - {"admin"})
+_EVERYTHING_BUT_OTHERS = frozenset({"publish", "steer", "view"})
+_OF_LINK: dict[LinkKind, frozenset[str]] = {"watch": frozenset({"view"}), "steer": frozenset({"steer", "view"})}
 
 
 class AccessControl:
     """Says who a request comes from, and refuses those that may not do what they ask."""
 
-    def __init__(self, token_secret: str | None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, token_secret: str | None, manager: SessionManager, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._token_secret = token_secret
+        self._manager = manager
         self._clock = clock
 
     @property
@@ -29,14 +37,17 @@ class AccessControl:
         return self._token_secret is not None
 
     def access(self, request: HTTPConnection) -> Access:
-        """Return who asks, by token or, where none is asked for, by address.
+        """Return who asks, by token, by a session's link or, where no token is asked for, by address.
 
         Raises:
-            ApiError: 401, no token or a bad one.
+            ApiError: 401, no token, a bad one, or that of a link that was withdrawn; 404, a link of no session.
+            SessionClosedError: a link of a session that has ended.
         """
+        token = _bearer(request) or request.query_params.get("token")
+        if token and (session_id := session_of(token)) is not None:
+            return self._by_link(session_id, token)
         if self._token_secret is None:
             return Access(f"address:{_address(request)}", _EVERYTHING_BUT_OTHERS, local=True)
-        token = _bearer(request) or request.query_params.get("token")
         if not token:
             raise ApiError(401, "no_token", "this server asks for a token: `Authorization: Bearer …` or `?token=…`")
         try:
@@ -44,16 +55,40 @@ class AccessControl:
         except TokenError as error:
             raise ApiError(401, error.code, str(error)) from error
 
-    def need(self, request: HTTPConnection, scope: Scope) -> Access:
+    def session(self, session_id: str) -> LiveSession:
+        """Return a session that has not ended.
+
+        Raises:
+            ApiError: 404, there never was one of this name, or long ago.
+            SessionClosedError: it has ended.
+        """
+        try:
+            return self._manager.get(session_id)
+        except SessionClosedError as error:
+            if self._manager.how_ended(session_id) is not None:
+                raise
+            raise ApiError(404, "no_session", str(error)) from error
+
+    def _by_link(self, session_id: str, token: str) -> Access:
+        session = self.session(session_id)
+        link = session.links.find(token)
+        if link is None:
+            raise ApiError(401, "link_withdrawn", "this link has been withdrawn; ask who gave it to you for a new one")
+        return Access(f"link:{session.id}", _OF_LINK[link.kind], session=session.id, withdrawn=link.withdrawn)
+
+    def need(self, request: HTTPConnection, scope: Scope | Literal["steer"]) -> Access:
         """Return who asks.
 
         Raises:
-            ApiError: 401 as in `access`, or 403, the token lacks the scope.
+            ApiError, SessionClosedError: as in `access`, or 403, the token lacks the scope.
         """
         access = self.access(request)
-        if not access.may(scope):
-            raise ApiError(403, "scope", f"the token lacks the scope {scope!r}; `vivace serve token --scope {scope}`")
-        return access
+        if access.may(scope):
+            return access
+        if access.withdrawn is not None:
+            raise ApiError(403, "scope", "this link does not allow that; who opened the session may do it")
+        scope = "publish" if scope == "steer" else scope
+        raise ApiError(403, "scope", f"the token lacks the scope {scope!r}; `vivace serve token --scope {scope}`")
 
     def need_operator(self, request: HTTPConnection) -> Access:
         """Return who asks, if recordings, metrics and the list of sessions are for them.
@@ -66,14 +101,14 @@ class AccessControl:
             raise ApiError(403, "scope", "the token lacks the scope 'admin'; `vivace serve token --scope admin`")
         return access
 
-    def need_control(self, request: HTTPConnection, session: LiveSession) -> Access:
-        """Return who asks, if the session is theirs to steer: its secret, or the scope `admin`.
+    def need_control(self, request: HTTPConnection, session: LiveSession, scope: Literal["publish", "steer"]) -> Access:
+        """Return who asks, if the session is theirs, by its secret or the scope `admin`, or, to steer, by its link.
 
         Raises:
-            ApiError: 401 or 403.
+            ApiError, SessionClosedError: as in `need`, or 403.
         """
-        access = self.need(request, "publish")
-        if access.may("admin"):
+        access = self.need(request, scope)
+        if access.may("admin") or (access.withdrawn is not None and access.session == session.id):
             return access
         given = request.headers.get(SECRET_HEADER) or request.query_params.get("secret") or ""
         if not same_text(given, session.secret):

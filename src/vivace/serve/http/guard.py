@@ -39,9 +39,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
-EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Notices, WWW-Authenticate"
+EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Notices, WWW-Authenticate, X-Session-Secret"
 
 
 @dataclass(frozen=True, slots=True)

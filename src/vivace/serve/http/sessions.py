@@ -12,14 +12,14 @@ from pydantic import Field
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from vivace.checks import Table
-from vivace.errors import SessionClosedError, VivaceError
+from vivace.errors import VivaceError
 from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Limits, Notice, ServerMessage, Waiting
 from vivace.models.controls import ControlSpec
 from vivace.serve import thumbnails
 from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
-from vivace.serve.http.state import MAX_SDP_BYTES, Server, server_of
+from vivace.serve.http.state import MAX_SDP_BYTES, MAX_VIEWERS, Server, server_of
 from vivace.serve.session import LiveSession
 from vivace.stream.pictures import read_sent
 
@@ -84,10 +84,19 @@ class SessionView(Table):
     age_s: float
     """How long it exists."""
     viewers: int
+    """Connections that only watch."""
+    max_viewers: int
+    control_channels: int
+    """Connections that may steer it just now: its owner's, and of guests."""
+    painted: bool
+    """Whether the newest picture is AI-modified; false while the source is shown as it is."""
     position: int | None = None
     """In the queue; 1 is next."""
     retry_after_s: float | None = None
     whep_url: str
+    control_url: str
+    """For those who may steer it."""
+    ice_servers: list[dict[str, Any]]
 
 
 class OpenedSession(SessionView):
@@ -95,10 +104,8 @@ class OpenedSession(SessionView):
 
     secret: str
     """Proves that it is yours; keep it."""
-    control_url: str
     offer_url: str
     whip_url: str
-    ice_servers: list[dict[str, Any]]
     limits: Limits
     notices: list[Notice]
     """What was asked for and left out; empty where all is as wished."""
@@ -120,20 +127,20 @@ async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
     """List the sessions; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
-    return {"sessions": [await view(session) for session in server.manager.sessions()]}
+    return {"sessions": [await view(server, session) for session in server.manager.sessions()]}
 
 
 @router.get("/{session_id}")
 async def show_session(session_id: str, request: Request) -> SessionView:
     """Show one session."""
-    _, session, _ = find(request, session_id, "watch")
-    return await view(session)
+    server, session, _ = find(request, session_id, "watch")
+    return await view(server, session)
 
 
 @router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: str, request: Request) -> None:
     """End a session; its recording is closed."""
-    server, session, access = find(request, session_id, "steer")
+    server, session, access = find(request, session_id, "own")
     if access.may("admin"):
         server.manager.end(session.id, "admin", "the operator of the server ended the session")
     else:
@@ -144,7 +151,7 @@ async def end_session(session_id: str, request: Request) -> None:
 @router.post("/{session_id}/offer")
 async def offer(session_id: str, body: Offer, request: Request) -> Answer:
     """Publish and play in one connection."""
-    server, session, _ = find(request, session_id, "steer")
+    server, session, _ = find(request, session_id, "own")
     _, sdp = await server.peers.answer(session, "both", body.sdp)
     return Answer(sdp=sdp)
 
@@ -164,19 +171,21 @@ async def control(websocket: WebSocket, session_id: str) -> None:
     server = server_of(websocket)
     await websocket.accept()
     try:
-        _, session, _ = find(websocket, session_id, "steer")
+        _, session, access = find(websocket, session_id, "steer")
     except (ApiError, VivaceError) as error:
         refusal = error if isinstance(error, ApiError) else api_error(error)
-        how = server.manager.how_ended(session_id) if refusal.status == 404 else None
+        how = server.manager.how_ended(session_id) if refusal.status == 410 else None
         said = how or Error(code=refusal.code, message=refusal.message)
         await websocket.send_text(said.model_dump_json())
         await websocket.close(CLOSE_BY_STATUS.get(refusal.status, CLOSE_FLOOD), refusal.code)
         return
-    await _converse(websocket, server, session)
+    await _converse(websocket, server, session, access.withdrawn)
 
 
-async def _converse(websocket: WebSocket, server: Server, session: LiveSession) -> None:
-    """Run both directions; whichever ends first ends the other.
+async def _converse(
+    websocket: WebSocket, server: Server, session: LiveSession, withdrawn: asyncio.Event | None
+) -> None:
+    """Run both directions; whichever ends first ends the other, as does the link that a guest came by.
 
     Raises:
         ClientDisconnect: the client has left, or takes nothing any more.
@@ -196,7 +205,7 @@ async def _converse(websocket: WebSocket, server: Server, session: LiveSession) 
 
     settings = server.settings
     limits = ControlLimits(settings.max_messages_per_s, settings.max_body_bytes)
-    conversation = Conversation(session, tell, limits)
+    conversation = Conversation(session, tell, limits, guest=withdrawn is not None)
 
     async def listen() -> int:
         while True:
@@ -210,8 +219,17 @@ async def _converse(websocket: WebSocket, server: Server, session: LiveSession) 
         await conversation.pass_events()
         return CLOSE_NORMAL
 
-    detach = session.attach()  # for as long as the channel stands, the client is there
-    tasks = (asyncio.create_task(listen()), asyncio.create_task(speak()))
+    async def end_with_link(withdrawn: asyncio.Event) -> int:
+        await withdrawn.wait()
+        await tell(Error(code="link_withdrawn", message="this link has been withdrawn"))
+        return CLOSE_BY_STATUS[401]
+
+    tasks = [asyncio.create_task(listen()), asyncio.create_task(speak())]
+    if withdrawn is None:
+        detach = session.attach()  # for as long as the channel stands, the client is there
+    else:
+        detach = lambda _heard_s: None  # noqa: E731  (a guest keeps no session)
+        tasks.append(asyncio.create_task(end_with_link(withdrawn)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -245,24 +263,28 @@ async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
     )
 
 
-def find(request: HTTPConnection, session_id: str, to: Literal["steer", "watch"]) -> tuple[Server, LiveSession, Access]:
-    """Return the server, a session and who asks, if they may steer or watch it.
+def find(
+    request: HTTPConnection, session_id: str, to: Literal["own", "steer", "watch"]
+) -> tuple[Server, LiveSession, Access]:
+    """Return the server, a session and who asks, if they may do with it as its owner, steer it, or watch it.
 
     Raises:
-        ApiError: 401 or 403; 404, there is none of this name (any more), which is for those alone who might use it.
+        ApiError: 401 or 403; 404, there never was one of this name, which is for those alone who might use it.
+        SessionClosedError: it has ended, which is for them, too.
     """
     server = server_of(request)
     control = server.access_control
-    control.need(request, "publish" if to == "steer" else "view")
-    try:
-        session = server.manager.get(session_id)
-    except SessionClosedError as error:
-        raise ApiError(404, "no_session", str(error)) from error
-    return server, session, (control.need_control if to == "steer" else control.need_view)(request, session)
+    scope: Literal["publish", "steer"] = "publish" if to == "own" else "steer"
+    control.need(request, "view" if to == "watch" else scope)
+    session = control.session(session_id)
+    if to == "watch":
+        return server, session, control.need_view(request, session)
+    return server, session, control.need_control(request, session, scope)
 
 
-async def view(session: LiveSession) -> SessionView:
+async def view(server: Server, session: LiveSession) -> SessionView:
     """Return a session as viewers see it."""
+    control_channels = session.control_channels
     events = session.events()
     state = await anext(events)  # they begin with the present state
     events.close()
@@ -272,10 +294,15 @@ async def view(session: LiveSession) -> SessionView:
         state=session.state,
         model=session.model,
         age_s=round(time.monotonic() - session.created_s, 3),
-        viewers=session.viewers,
+        viewers=server.peers.watching(session.id),
+        max_viewers=MAX_VIEWERS,
+        control_channels=control_channels,
+        painted=session.painted,
         position=None if waiting is None else waiting.position,
         retry_after_s=None if waiting is None else waiting.retry_after_s,
         whep_url=f"/v1/sessions/{session.id}/whep",
+        control_url=f"/v1/sessions/{session.id}/control",
+        ice_servers=server.ice_servers(),
     )
 
 
@@ -283,12 +310,10 @@ async def opened(server: Server, session: LiveSession) -> OpenedSession:
     """Return a session as its owner sees it."""
     base = f"/v1/sessions/{session.id}"
     return OpenedSession(
-        **(await view(session)).model_dump(),
+        **(await view(server, session)).model_dump(),
         secret=session.secret,
-        control_url=f"{base}/control",
         offer_url=f"{base}/offer",
         whip_url=f"{base}/whip",
-        ice_servers=server.ice_servers(),
         limits=limits_of(server),
         notices=list(session.notices),
     )

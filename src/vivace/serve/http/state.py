@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -29,21 +30,35 @@ MAX_VIEWERS = 64
 """Connections that watch one session: they share an encode, but each takes its bandwidth and its encryption."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    session_id: str
+    role: Role
+    peer: PeerPort
+    withdrawn: asyncio.Event | None
+    """Of the link that it came by."""
+
+
 @dataclass(slots=True)
 class Peers:
     """The peer connections that were made over HTTP, by the address their `Location` names."""
 
     factory: PeerFactory
-    _open: dict[str, tuple[str, Role, PeerPort]] = field(default_factory=dict)
+    _open: dict[str, _Connection] = field(default_factory=dict)
 
-    async def answer(self, session: LiveSession, role: Role, offer_sdp: str) -> tuple[str, str]:
+    async def answer(
+        self, session: LiveSession, role: Role, offer_sdp: str, withdrawn: asyncio.Event | None = None
+    ) -> tuple[str, str]:
         """Connect; return the name of the new peer, which nobody can guess, and the answer.
+
+        One picture goes in: that of whoever publishes by WHIP, and came last; without one, of the page that came last.
+        A page stays while another program publishes, and shows and steers what is made of that.
 
         Raises:
             ApiError: too many viewers.
             VivaceError: an offer that cannot be used.
         """
-        if role == "play" and len(self._of(session.id, "play")) >= MAX_VIEWERS:
+        if role == "play" and self.watching(session.id) >= MAX_VIEWERS:
             raise ApiError(503, "viewers", f"{MAX_VIEWERS} viewers watch this session already", retry_after_s=10)
         peer = self.factory(session, role)
         try:
@@ -51,10 +66,10 @@ class Peers:
         except BaseException:
             await peer.close()
             raise
-        # One picture goes in: whoever comes last brings it.
-        others = [] if role == "play" else [*self._of(session.id, "both"), *self._of(session.id, "publish")]
+        others = [] if role == "play" else self._of(session.id, role)
         name = secrets.token_urlsafe(16)
-        self._open[name] = (session.id, role, peer)
+        self._open[name] = _Connection(session.id, role, peer, withdrawn)
+        self._choose_picture(session.id)
         for other in others:
             await self.close(other)
         return name, answer
@@ -66,9 +81,9 @@ class Peers:
             ApiError: 404.
         """
         found = self._open.get(name)
-        if found is None or found[:2] != (session_id, role):
+        if found is None or (found.session_id, found.role) != (session_id, role):
             raise ApiError(404, "no_peer", "this connection has ended or never was; make a new one")
-        return found[2]
+        return found.peer
 
     async def close(self, name: str) -> None:
         """Close a peer, if it is still there; it counts as open until it is closed, or has failed to."""
@@ -76,27 +91,44 @@ class Peers:
         if found is None:
             return
         try:
-            await found[2].close()
+            await found.peer.close()
         except Exception:  # noqa: BLE001  (who waits for it can do nothing, and has others to close; the log has it)
-            _log.exception("a connection of session %s failed to close", found[0])
+            _log.exception("a connection of session %s failed to close", found.session_id)
         self._open.pop(name, None)
+        self._choose_picture(found.session_id)
 
     async def close_all(self, session_id: str | None = None) -> None:
         """Close the peers of a session, or all."""
-        names = [name for name, (owner, _, _) in self._open.items() if session_id in (None, owner)]
+        names = [name for name, found in self._open.items() if session_id in (None, found.session_id)]
         await asyncio.gather(*map(self.close, names))
 
     async def close_ended(self, alive: set[str]) -> None:
         """Close the peers that have ended, or whose sessions are not `alive`."""
-        for name in [name for name, (owner, _, peer) in self._open.items() if owner not in alive or peer.closed]:
-            await self.close(name)
+        await self._close_where(lambda found: found.session_id not in alive or found.peer.closed)
+
+    async def close_withdrawn(self) -> None:
+        """Close the peers that came by links which are withdrawn."""
+        await self._close_where(lambda found: found.withdrawn is not None and found.withdrawn.is_set())
 
     def published(self) -> set[str]:
         """Return the sessions that a connection brings pictures to."""
-        return {owner for owner, role, peer in self._open.values() if role != "play" and not peer.closed}
+        return {found.session_id for found in self._open.values() if found.role != "play" and not found.peer.closed}
+
+    def watching(self, session_id: str) -> int:
+        """Return how many connections only watch a session."""
+        return len(self._of(session_id, "play"))
+
+    async def _close_where(self, ends: Callable[[_Connection], bool]) -> None:
+        for name in [name for name, found in self._open.items() if ends(found)]:
+            await self.close(name)
+
+    def _choose_picture(self, session_id: str) -> None:
+        publishing = bool(self._of(session_id, "publish"))
+        for name in self._of(session_id, "both"):
+            self._open[name].peer.held = publishing
 
     def _of(self, session_id: str, role: Role) -> list[str]:
-        return [name for name, (owner, kind, _) in self._open.items() if (owner, kind) == (session_id, role)]
+        return [name for name, found in self._open.items() if (found.session_id, found.role) == (session_id, role)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from typing import Annotated, Any
@@ -9,8 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from vivace.messages import Controls
+from vivace.serve.http.access import SECRET_HEADER
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import OpenBody, find, open_for
+from vivace.serve.http.sharing import link_header
 from vivace.serve.http.state import Server, sdp_body, server_of
 from vivace.serve.ports import Role
 from vivace.serve.session import LiveSession
@@ -40,6 +43,8 @@ async def publish_new(
 ) -> Response:
     """Publish to a session made on the fly; it ends with the connection.
 
+    Its secret is in the header `X-Session-Secret`; `Link` names its WHEP address and the pages to watch and steer it.
+
     WHIP has no word for waiting, so a server without a free slot answers 503. With a prompt that the model cannot
     serve the source passes untouched, and the header `Vivace-Notices` says so.
     """
@@ -56,21 +61,24 @@ async def publish_new(
         server.manager.end(session.id, "failed", "The WHIP connection did not come about.")
         raise
     server.made_for_whip.add(session.id)
+    answer.headers[SECRET_HEADER] = session.secret
+    links = (session.links.make("watch"), session.links.make("steer"))
+    answer.headers.append("Link", link_header(session.id, links))
     return answer
 
 
 @router.post("/v1/sessions/{session_id}/whip", **_TAKES_AN_OFFER)
 async def publish(session_id: str, request: Request) -> Response:
     """Publish to a session; whoever published to it before is disconnected."""
-    server, session, _ = find(request, session_id, "steer")
+    server, session, _ = find(request, session_id, "own")
     return await _connect(server, session, "publish", await sdp_body(request))
 
 
 @router.post("/v1/sessions/{session_id}/whep", **_TAKES_AN_OFFER)
 async def watch(session_id: str, request: Request) -> Response:
     """Watch a session."""
-    server, session, _ = find(request, session_id, "watch")
-    return await _connect(server, session, "play", await sdp_body(request))
+    server, session, access = find(request, session_id, "watch")
+    return await _connect(server, session, "play", await sdp_body(request), access.withdrawn)
 
 
 @router.options("/whip", include_in_schema=False)
@@ -121,8 +129,10 @@ async def trickle(session_id: str, kind: str, name: str, request: Request) -> Re
     )
 
 
-async def _connect(server: Server, session: LiveSession, role: Role, offer: str) -> Response:
-    name, answer = await server.peers.answer(session, role, offer)
+async def _connect(
+    server: Server, session: LiveSession, role: Role, offer: str, withdrawn: asyncio.Event | None = None
+) -> Response:
+    name, answer = await server.peers.answer(session, role, offer, withdrawn)
     kind = "whip" if role == "publish" else "whep"
     headers = {
         "Location": f"/v1/sessions/{session.id}/{kind}/{name}",

@@ -133,6 +133,8 @@ class Peer:
         """Prepare a connection; `broadcast` returns what sends the session's pictures."""
         self.session = session
         self.role = role
+        self.held = False
+        """Whether the pictures that come are let go of."""
         self.closed_reason: str | None = None
         """Why the connection was closed, in words; None while it stands."""
         self._limits = limits
@@ -258,6 +260,8 @@ class Peer:
 
     def _push(self, picture: Arrival) -> None:
         """Give the session a picture; in the decoder's thread."""
+        if self.held:
+            return
         try:
             taken = self.session.push(
                 picture.rgb, picture.arrival_s, tag=picture.rtp_timestamp, source_size=picture.source_size

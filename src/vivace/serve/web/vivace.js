@@ -7,6 +7,8 @@
  *   session.play(document.querySelector("video"));
  *   const ack = await session.update({ prompt: "watercolour" });   // ack.frame_index: the first frame made with it
  *
+ * `watch` shows a session of somebody else's, `steer` steers one, each with a link's token.
+ *
  * Documented in docs/studio.md. The messages are those of docs/schema/control-v1.json.
  */
 import { GlassMeter } from "./glass.js";
@@ -24,6 +26,10 @@ const ARRIVE_MS = 200;       // a picture that is shown so soon after a loss was
 const ICE_GATHERING_MS = 1_500;
 const MAX_PRESENTED = 64;
 const AWAY = new Set(["absent", "idle"]);
+const VIEW_MS = 2_000;       // between two looks of a viewer at its session
+const VIEW_PATIENCE_MS = 8_000;   // for an answer to one
+const VIEW_CONNECT_MS = 12_000;   // for the picture's connection
+const REFUSED = new Set([4401, 4403, 4404]);   // close codes of a control channel that is not for this client
 
 /**
  * What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. Of an unknown prompt
@@ -53,19 +59,20 @@ export class Api {
 
   async request(method, path, body, headers = {}, signal = undefined) {
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (body !== undefined) headers["Content-Type"] ??= "application/json";
+    const told = typeof body === "string" ? body : body && JSON.stringify(body);
     let answer;
     try {
       const keepalive = method === "DELETE";   // outlives a page that is being closed
-      answer = await fetch(this.url(path), { method, headers, body: body && JSON.stringify(body), cache: "no-store", keepalive, signal });
+      answer = await fetch(this.url(path), { method, headers, body: told, cache: "no-store", keepalive, signal });
     } catch {
       throw new VivaceError("unreachable", "The server does not answer. Is `vivace serve` running?");
     }
     if (answer.ok) return answer;
-    const told = await answer.json().catch(() => ({}));
-    throw new VivaceError(told.code ?? `http_${answer.status}`, told.message ?? `The server answered ${answer.status}.`, {
-      status: answer.status, matches: told.matches,
-      retryAfterS: told.retry_after_s ?? (Number(answer.headers.get("Retry-After")) || null),
+    const error = await answer.json().catch(() => ({}));
+    throw new VivaceError(error.code ?? `http_${answer.status}`, error.message ?? `The server answered ${answer.status}.`, {
+      status: answer.status, matches: error.matches,
+      retryAfterS: error.retry_after_s ?? (Number(answer.headers.get("Retry-After")) || null),
     });
   }
 
@@ -85,6 +92,21 @@ export async function connect({ server = "", token = null, model = null, control
   return session;
 }
 
+/** Steer a session of somebody else's, by its id and the token of its link to steer. What it shows is for `watch`. */
+export async function steer(id, { server = "", token = null } = {}) {
+  const session = new Session(new Api({ server, token }), { model: null, controls: {}, codec: null, guestOf: id });
+  await session.open();
+  return session;
+}
+
+/**
+ * Watch a session, by its id and the token of its link. Returns a Viewer, which connects by itself, and connects again.
+ * `forever`: it looks for the session even after it has ended or the link was withdrawn.
+ */
+export function watch(id, { server = "", token = null, forever = false } = {}) {
+  return new Viewer(new Api({ server, token }), id, forever);
+}
+
 /**
  * One session: its state, its media and its controls.
  *
@@ -101,15 +123,16 @@ export class Session extends EventTarget {
   info = null;
   stats = null;
 
-  #api; #model; #controls; #codec;
+  #api; #model; #controls; #codec; #guestOf; #refusal = {};
   #socket = null; #peer = null; #sender = null; #stream = null; #remote = null;
   #videos = new Set();
   #pending = new Map(); #queue = []; #inFlight = 0; #nextId = 1;
   #timers = { ping: 0, look: 0, retry: 0, cut: 0 }; #attempt = 0; #trying = null; #heardMs = 0; #askedMs = 0; #lostMs = 0;
   #resumed = false; #renewed = false; #hasSlot = false; #maxPx = null; #negotiation = null; #offer = null; #ears = null;
 
-  constructor(api, { model, controls, codec }) {
+  constructor(api, { model, controls, codec, guestOf = null }) {
     super();
+    this.#guestOf = guestOf;   // the id of somebody else's session, which is steered and nothing else
     this.#api = api;
     this.#model = model;
     this.#controls = { ...controls };
@@ -142,6 +165,7 @@ export class Session extends EventTarget {
   }
 
   async #create(resume, signal) {
+    if (this.#guestOf) return { notices: [], ...(await this.#api.json("GET", `/v1/sessions/${this.#guestOf}`, undefined, {}, signal)) };
     // With the controls in any case: a server that does not know the session any more opens a new one with them.
     const wish = { model: this.#model ?? undefined, controls: this.#controls, resume: resume ?? undefined };
     const info = await this.#api.json("POST", "/v1/sessions", wish, {}, signal);
@@ -155,12 +179,12 @@ export class Session extends EventTarget {
   #listen() {
     const url = new URL(this.#api.url(this.info.control_url));
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.searchParams.set("secret", this.info.secret);
+    if (this.info.secret) url.searchParams.set("secret", this.info.secret);
     if (this.#api.token) url.searchParams.set("token", this.#api.token);
     const socket = new WebSocket(url);
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#hear(JSON.parse(event.data));
-    socket.onclose = () => socket === this.#socket && this.#lost();
+    socket.onclose = ({ code }) => socket === this.#socket && (this.#guestOf && REFUSED.has(code) ? this.#close("ended", this.#refusal) : this.#lost());
     this.#heardMs = performance.now();
     this.#askedMs = 0;
     this.#timers.ping = setInterval(() => this.#ping(), PING_MS);
@@ -209,7 +233,8 @@ export class Session extends EventTarget {
       case "live":
         this.#hasSlot = true;
         this.#resumed = message.resumed;
-        this.#negotiate().catch((error) => this.#failed(error));
+        if (this.#guestOf) this.#enterLive();
+        else this.#negotiate().catch((error) => this.#failed(error));
         break;
       case "ack":
         this.#acknowledge(message);
@@ -225,7 +250,10 @@ export class Session extends EventTarget {
         break;
       case "error":
         if (message.id && this.#pending.has(message.id)) this.#refuse(message);
-        else this.#emit("notice", message);
+        else {
+          this.#refusal = { reason: message.code, message: message.message };
+          this.#emit("notice", message);
+        }
         break;
       case "notice":
       case "applied":
@@ -324,6 +352,16 @@ export class Session extends EventTarget {
     });
   }
 
+  /** The link of a `kind`, watch or steer, for others: `{token, pages}`; it is the same until it is withdrawn. */
+  link(kind) {
+    return this.#api.json("PUT", `/v1/sessions/${this.info.id}/links/${kind}`, undefined, { "X-Session-Secret": this.info.secret });
+  }
+
+  /** End a link, and the connections that were made by it. */
+  async withdraw(kind) {
+    await this.#api.request("DELETE", `/v1/sessions/${this.info.id}/links/${kind}`, undefined, { "X-Session-Secret": this.info.secret });
+  }
+
   // Media
 
   /** Send a MediaStream's (or a track's) picture. May be called again at any time with another source. */
@@ -368,14 +406,11 @@ export class Session extends EventTarget {
     if (!this.#hasSlot || this.state === "ended") return;
     if (this.#peer?.connectionState === "connected") return this.#enterLive();
     this.#closePeer();
-    const peer = new RTCPeerConnection({ iceServers: this.info.ice_servers ?? [], bundlePolicy: "max-bundle" });
-    this.#peer = peer;
-    peer.ontrack = ({ track, receiver }) => {
-      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-      else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
-      this.#remote = new MediaStream([track]);
+    const peer = newPeer(this.info, (stream) => {
+      this.#remote = stream;
       this.#videos.forEach((video) => this.#attach(video));
-    };
+    });
+    this.#peer = peer;
     peer.onconnectionstatechange = () => {
       if (peer !== this.#peer) return;
       clearTimeout(this.#timers.cut);
@@ -438,7 +473,7 @@ export class Session extends EventTarget {
   // Life
 
   #enterLive() {
-    if (!this.#hasSlot || this.#peer?.connectionState !== "connected") return;
+    if (!this.#hasSlot || (!this.#guestOf && this.#peer?.connectionState !== "connected")) return;
     this.#attempt = 0;
     this.#enter("live", { resumed: this.#resumed, renewed: this.#renewed });
     this.#flush();
@@ -519,8 +554,8 @@ export class Session extends EventTarget {
   /** End the session; the slot is free at once. `leaving`: the page is being closed, so it is said in every way. */
   end({ leaving = false } = {}) {
     if (this.state === "ended") return;
-    const said = this.#say({ type: "end" });
-    if (this.info && (!said || leaving)) {
+    const said = this.#guestOf || this.#say({ type: "end" });
+    if (this.info && !this.#guestOf && (!said || leaving)) {
       this.#api.request("DELETE", `/v1/sessions/${this.info.id}`, undefined, { "X-Session-Secret": this.info.secret })
         .catch((error) => console.info("vivace: the server frees the session by itself:", error.message));
     }
@@ -568,6 +603,119 @@ export class Session extends EventTarget {
 
 function nth(list, index) {
   return list[Math.min(Math.max(0, index), list.length - 1)];
+}
+
+/**
+ * Somebody else's session, to be looked at.
+ *
+ * Its event `state` has `{state, code, message, info}`, at least every two seconds. `state` is connecting, waiting (in the
+ * queue), live, reconnecting, full (of viewers), ended, or refused (no such session, or not for this token; `code` says
+ * which); `info` is what `GET /v1/sessions/{id}` answered last, or null.
+ */
+export class Viewer extends EventTarget {
+  state = "connecting";
+  info = null;
+
+  #api; #id; #forever; #peer = null; #sinceMs = 0; #location = null; #remote = null; #videos = new Set(); #timer = 0;
+
+  constructor(api, id, forever) {
+    super();
+    this.#api = api;
+    this.#id = id;
+    this.#forever = forever;
+    queueMicrotask(() => this.#look());
+  }
+
+  /** Show the picture in a <video>, over reconnects too. */
+  play(video) {
+    this.#videos.add(video);
+    if (this.#remote) this.#attach(video);
+  }
+
+  /** Look no more; the place among the viewers is free at once. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#closePeer();
+    this.#api = null;
+  }
+
+  #attach(video) {
+    video.srcObject = this.#remote;
+    video.play().catch(() => {});   // refused without a gesture: the element's own state says so
+  }
+
+  async #look() {
+    const api = this.#api;
+    try {
+      this.info = await api.json("GET", `/v1/sessions/${this.#id}`, undefined, {}, AbortSignal.timeout(VIEW_PATIENCE_MS));
+      if (this.info.state === "live" && !this.#stands()) await this.#connect(api);
+      if (api !== this.#api) return;
+      this.#enter(this.info.state === "waiting" ? "waiting" : this.#peer?.connectionState === "connected" ? "live" : "connecting");
+    } catch (error) {
+      if (api !== this.#api) return;
+      if (!(error instanceof VivaceError)) console.info("vivace: no connection yet:", error.message);
+      const over = error.status >= 400 && error.status < 500;
+      if (over) this.#closePeer();
+      else if (this.#peer?.connectionState === "connected") return this.#later();   // the picture goes on meanwhile
+      this.#enter(over ? (error.status === 410 ? "ended" : "refused") : error.code === "viewers" ? "full" : "reconnecting", error);
+      if (over && !this.#forever) return;
+    }
+    this.#later();
+  }
+
+  #later() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#look(), VIEW_MS);
+  }
+
+  #stands() {
+    const state = this.#peer?.connectionState;
+    return state === "connected" || (["new", "connecting"].includes(state) && performance.now() - this.#sinceMs < VIEW_CONNECT_MS);
+  }
+
+  async #connect(api) {
+    this.#closePeer();
+    const peer = newPeer(this.info, (stream) => {
+      this.#remote = stream;
+      this.#videos.forEach((video) => this.#attach(video));
+    });
+    this.#peer = peer;
+    this.#sinceMs = performance.now();
+    peer.onconnectionstatechange = () => {
+      if (peer !== this.#peer) return;
+      if (peer.connectionState === "connected") this.#enter("live");
+      else if (!this.#stands()) this.#enter("reconnecting");   // the next look does
+    };
+    peer.addTransceiver("video", { direction: "recvonly" });
+    await peer.setLocalDescription();
+    await gathered(peer);
+    const answer = await api.request("POST", this.info.whep_url, peer.localDescription.sdp, { "Content-Type": "application/sdp" }, AbortSignal.timeout(VIEW_PATIENCE_MS));
+    this.#location = answer.headers.get("Location");
+    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+  }
+
+  #closePeer() {
+    const peer = this.#peer;
+    const location = this.#location;
+    this.#peer = this.#location = this.#remote = null;
+    peer?.close();
+    if (location) this.#api.request("DELETE", location).catch(() => {});   // the server notices by itself, too
+  }
+
+  #enter(state, { code = "", message = "" } = {}) {
+    this.state = state;
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, code, message, info: this.info } }));
+  }
+}
+
+function newPeer({ ice_servers: iceServers = [] }, onStream) {
+  const peer = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+  peer.ontrack = ({ track, receiver }) => {
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+    onStream(new MediaStream([track]));
+  };
+  return peer;
 }
 
 function gathered(peer) {

@@ -92,6 +92,24 @@ export function radios(group, choose) {
   return select;
 }
 
+/** Fill the screen with an element, or no longer; a phone that only lets a video do so shows the video. Rejects where none may. */
+export async function fullScreen(element, video) {
+  if (document.fullscreenElement ?? document.webkitFullscreenElement) return (document.exitFullscreen ?? document.webkitExitFullscreen).call(document);
+  const request = element.requestFullscreen ?? element.webkitRequestFullscreen;
+  return request ? request.call(element) : video.webkitEnterFullscreen?.();
+}
+
+/** Put a text on the clipboard, from an input that shows it; also on pages that are not secure. Resolves with whether. */
+export async function copy(input) {
+  input.select();
+  try {
+    await navigator.clipboard.writeText(input.value);
+    return true;
+  } catch {
+    return document.execCommand("copy");
+  }
+}
+
 /** Download a blob or an address under a name. */
 export function download(source, name) {
   const url = typeof source === "string" ? source : URL.createObjectURL(source);

@@ -8,6 +8,8 @@ import { Options } from "./options.js";
 import { Player } from "./player.js";
 import { Prompts } from "./prompts.js";
 import { Recorder } from "./recorder.js";
+import { Recordings } from "./recordings.js";
+import { Share } from "./share.js";
 import { installShortcuts } from "./shortcuts.js";
 import { listCameras, openSource, SOURCES, whyEnded } from "./sources.js";
 import { Stage } from "./stage.js";
@@ -33,7 +35,9 @@ class Studio {
     this.player = new Player();
     this.live = new LivePanel(this.stage.after);
     this.stage.ageMs = () => this.session?.glass.ageMs ?? this.live.glassMs;
-    this.recorder = new Recorder(this.api);
+    this.recordings = new Recordings(this.api);
+    this.recorder = new Recorder(this.recordings);
+    this.share = new Share(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
@@ -70,7 +74,8 @@ class Studio {
       const config = await this.#loaded();
       if (config.token_needed && !this.api.token) return this.problem({ code: "no_token" });
       const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
-      $("record").hidden = config.recording === false;
+      this.recordings.configure(config);
+      this.share.tokens = config.token_needed;
       this.options.set(models, config.size ?? [256, 256]);
       this.prompts.setPresets(presets, (path) => this.api.url(path));
       const left = leftBehind();
@@ -319,6 +324,7 @@ class Studio {
     session.play(this.stage.after);
     this.live.follow(session);
     this.recorder.follow(session);
+    this.share.follow(session);
     $("end").hidden = false;
   }
 
@@ -437,6 +443,7 @@ class Studio {
     this.session = this.#news = null;
     this.live.follow(null);
     this.recorder.follow(null);
+    this.share.follow(null);
     $("end").hidden = true;
     session?.end();
   }

@@ -1,23 +1,25 @@
-/** The record button: the server records the output, this page fetches the file. */
-import { $, download, el, toast } from "./dom.js";
+/** The record button: the server records the output; the list of recordings has the file, whatever ends it. */
+import { $, el, toast } from "./dom.js";
 import { T } from "./language.js";
 import { said } from "./words.js";
 
 export class Recorder {
-  #session = null; #name = null; #sinceMs = 0; #timer = 0;
+  #session = null; #recordings; #name = null; #sinceMs = 0; #timer = 0;
 
-  constructor(api) {
-    this.api = api;
+  constructor(recordings) {
+    this.#recordings = recordings;
     $("record").onclick = () => this.toggle();
   }
 
+  /** Follow a session, or none; what was being recorded has ended with the one before. */
   follow(session) {
     this.#session = session;
-    this.#show(null);
+    if (this.#name !== null) this.#ended(this.#name);
     session?.addEventListener("recorded", ({ detail }) => this.#recorded(detail));
   }
 
   async toggle() {
+    if (!this.#recordings.recording) return toast(T.recordings.off, { seconds: 10 });
     if (!this.#session) return toast(T.toasts.nothingToRecord);
     $("record").disabled = true;
     try {
@@ -29,25 +31,25 @@ export class Recorder {
     }
   }
 
-  #recorded({ on, name, url, message }) {
+  #recorded({ on, name, message }) {
     const changed = on !== (this.#name !== null);
-    this.#show(on ? name : null);
-    if (on && changed) toast(T.toasts.recording);
-    if (on || !changed) return;
-    const save = url ? el("a", { href: this.api.url(url), download: name }, T.toasts.download) : null;
-    save?.addEventListener("click", (event) => this.#fetch(event, url, name));
-    toast(message || T.toasts.recorded, { link: save, seconds: 30, bad: !url });
+    if (on) {
+      this.#show(name);
+      if (changed) toast(T.toasts.recording);
+    } else if (changed) this.#ended(name, message);
+    this.#recordings.refresh();
   }
 
-  // A plain link cannot carry a token: with one, the file is fetched first.
-  async #fetch(event, url, name) {
-    if (!this.api.token) return;
-    event.preventDefault();
-    try {
-      download(await (await this.api.request("GET", url)).blob(), name);
-    } catch (error) {
-      toast(said(error), { bad: true });
-    }
+  #ended(name, message = "") {
+    this.#show(null);
+    const url = `/v1/recordings/${name}`;
+    const save = el("a", { href: url, download: name }, T.toasts.download);
+    save.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.#recordings.save(url, name).catch((error) => toast(said(error), { bad: true }));
+    });
+    toast(message || T.toasts.recorded, { link: save, seconds: 30 });
+    this.#recordings.refresh();
   }
 
   #show(name) {

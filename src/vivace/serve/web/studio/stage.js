@@ -1,5 +1,5 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
-import { $, download, memory, stampedName, toast } from "./dom.js";
+import { $, download, fullScreen, memory, stampedName, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
 import { T, tell } from "./language.js";
 
@@ -120,12 +120,7 @@ export class Stage {
   }
 
   toggleFullscreen() {
-    const element = document.fullscreenElement ?? document.webkitFullscreenElement;
-    if (element) return (document.exitFullscreen ?? document.webkitExitFullscreen).call(document);
-    const request = $("stage").requestFullscreen ?? $("stage").webkitRequestFullscreen;
-    // A phone that only lets a video fill the screen shows the video.
-    if (!request) return this.after.webkitEnterFullscreen?.();
-    return request.call($("stage")).catch(() => toast(T.toasts.noFullscreen));
+    return fullScreen($("stage"), this.after).catch(() => toast(T.toasts.noFullscreen));
   }
 
   /** Save what is on the picture as a PNG: mirror, divider and note included. */

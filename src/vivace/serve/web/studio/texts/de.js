@@ -8,6 +8,9 @@ export default {
   language: "Deutsch",
 
   page: {
+    tryAgain: "Noch einmal versuchen",
+    share: "Teilen",
+    recordings: "Aufnahmen",
     meter: "Größe des gemalten Bildes, Bilder pro Sekunde, Verzögerung",
     endSession: "Sitzung beenden",
     keyboardShortcuts: "Tastenkürzel",
@@ -241,6 +244,60 @@ export default {
     network: ({ kbps, loss, rttMs }) => `Das Netz ist langsam: ${kbps} kbit/s kommen bei dir an, ${percent(loss)} gehen verloren, hin und zurück dauert es ${rttMs} ms.`,
     nothing: "Nichts bremst das Bild.",
     lessWork: ({ here, effort }) => `${here ? "Dieser Rechner" : "Der Server"} hält mit, indem er für jedes Bild ${percent(effort)} der vollen Arbeit aufwendet.`,
+  },
+
+  // Die Seiten für Leute mit einem Link.
+  watch: {
+    connecting: () => ["Verbindet", ""],
+    waiting: () => ["Noch nicht live", "Der Stream wartet auf einen freien Platz auf dem Server. Sobald er live ist, zeigt ihn diese Seite."],
+    reconnecting: () => ["Verbindet neu", "Die Verbindung ist abgerissen. Diese Seite kommt von selbst zurück."],
+    full: ({ max }) => ["Zu viele Zuschauer", `${max} Leute sehen schon zu. Diese Seite versucht es von selbst wieder.`],
+    ended: () => ["Dieser Stream ist zu Ende", "Wenn er wieder beginnt, hat er einen anderen Link."],
+    refusals: {
+      no_session: () => ["Hier ist kein Stream", "Der Link ist nicht vollständig, oder der Stream ist lange vorbei. Bitte um einen neuen Link."],
+      link_withdrawn: () => ["Dieser Link wurde zurückgezogen", "Wer ihn geteilt hat, hat ihn beendet. Bitte um einen neuen."],
+      no_token: () => ["Dieser Link ist nicht vollständig", "Bitte um den ganzen Link, mit allem hinter dem „#“."],
+      bad_token: () => ["Dieser Link ist ungültig", "Bitte um einen neuen."],
+      expired_token: () => ["Dieser Link ist abgelaufen", "Bitte um einen neuen."],
+      session: () => ["Dieser Link ist für einen anderen Stream", "Bitte um den Link zu diesem."],
+    },
+    other: ({ said }) => ["Das lässt sich nicht zeigen", said],
+    watchOnly: "Dieser Link ist nur zum Zusehen. Bitte um den Link zum Steuern.",
+    viewers: (count) => `${count} ${count === 1 ? "sieht" : "sehen"} zu`,
+    steered: (count) => (count === 0 ? "Gerade steuert niemand" : count === 1 ? "Eine Person steuert" : `${count} Personen steuern`),
+  },
+
+  share: {
+    watch: ["Ein Link zum Zusehen", "Für alle, auch auf dem Telefon. Sie sehen das Bild, nicht deinen Prompt."],
+    clean: ["Das Bild allein", "Für eine Browserquelle von OBS: ohne Knöpfe, ohne Kennzeichen. Wo kein Bild ist, ist sie durchsichtig; das Bild selbst ist es nicht."],
+    steer: ["Ein Link zum Steuern", "Für eine andere Person oder dein eigenes Telefon: Prompt und Stärke. Aufnehmen oder deine Sitzung beenden kann man damit nicht."],
+    whip: ["Aus OBS oder einem anderen Programm senden (WHIP)", "Sein Bild tritt an die Stelle deiner Quelle, solange es sendet. Behalte diese Adresse für dich: sie öffnet deine Sitzung."],
+    whipToken: "Das Bearer-Token ist der Zugangsschlüssel, den du dieser Seite gegeben hast.",
+    whep: ["Mit einem anderen Programm zusehen (WHEP)", ""],
+    make: "Link erstellen",
+    copy: "Kopieren",
+    copied: "Kopiert",
+    qr: "QR-Code",
+    qrFor: (title) => `QR-Code: ${title}`,
+    withdraw: "Zurückziehen",
+    withdrawn: "Zurückgezogen. Wer damit gekommen war, ist draußen.",
+    thisMachine: "Dieser Server ist nur für diesen Rechner da: andere können diese Links nicht öffnen. Mehr unter „Tokens“ in der Dokumentation des Servers.",
+    thisAddress: "Diese Links beginnen mit dem Namen, den dieser Rechner für sich selbst hat. Für andere Geräte öffne das Studio unter seiner Adresse im Netz.",
+    label: "Bilder, die diese Seite verlassen, tragen kein Kennzeichen „KI-bearbeitet“, außer auf der Seite zum Zusehen. Sag es dort, wo du sie zeigst.",
+  },
+
+  recordings: {
+    none: "Was du aufnimmst, steht hier, wodurch auch immer es endet.",
+    all: "Hier steht alles, was auf diesem Server aufgenommen wurde.",
+    mine: "Hier steht, was mit deinem Zugangsschlüssel aufgenommen wurde; nur du und der Betreiber sehen es. Die Aufnahmen tragen kein Kennzeichen „KI-bearbeitet“.",
+    off: "Dieser Server nimmt nichts auf. Der Betreiber schaltet es mit `vivace serve --recordings FOLDER` ein.",
+    title: (date) => `Aufnahme vom ${date}`,
+    name: "Name",
+    play: "Abspielen",
+    download: "Sichern",
+    delete: "Löschen",
+    sure: "Endgültig?",
+    about: ({ date, length, mib, writing }) => [date, writing ? "läuft noch" : length, `${mib} MiB`].join(" · "),
   },
 
   looks: {

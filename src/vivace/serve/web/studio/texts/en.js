@@ -100,6 +100,9 @@ export default {
     unlabelWhy: "People who see it cannot tell that it was changed by AI. In some places a label is required by law. It comes back when this page is opened again.",
     keepLabel: "Keep the label",
     removeLabel: "Remove it",
+    tryAgain: "Try again",
+    share: "Share",
+    recordings: "Recordings",
   },
 
   sources: {
@@ -246,6 +249,60 @@ export default {
     network: ({ kbps, loss, rttMs }) => `The network is slow: it carries ${kbps} kbit/s to you and loses ${percent(loss)}; there and back takes ${rttMs} ms.`,
     nothing: "Nothing holds the picture back.",
     lessWork: ({ here, effort }) => `${here ? "This computer" : "The server"} keeps up by spending ${percent(effort)} of the full work on each picture.`,
+  },
+
+  // The pages of those who were given a link. Titles and texts, by the state or by the server's code.
+  watch: {
+    connecting: () => ["Connecting", ""],
+    waiting: () => ["Not live yet", "It waits for a free place on the server. This page shows it as soon as it is live."],
+    reconnecting: () => ["Reconnecting", "The connection was lost. This page comes back by itself."],
+    full: ({ max }) => ["Too many viewers", `${max} people watch already. This page tries again by itself.`],
+    ended: () => ["This stream has ended", "If it begins again, it has another link."],
+    refusals: {
+      no_session: () => ["No stream here", "The link is not complete, or the stream ended long ago. Ask for a new link."],
+      link_withdrawn: () => ["This link was withdrawn", "Whoever shared it has ended it. Ask for a new one."],
+      no_token: () => ["This link is not complete", "Ask for the whole link, with all that stands behind the “#”."],
+      bad_token: () => ["This link is not valid", "Ask for a new one."],
+      expired_token: () => ["This link has expired", "Ask for a new one."],
+      session: () => ["This link is for another stream", "Ask for the link of this one."],
+    },
+    other: ({ said }) => ["This cannot be shown", said],
+    watchOnly: "This link is for watching only. Ask for the link to steer.",
+    viewers: (count) => `${count} watching`,
+    steered: (count) => (count === 0 ? "Nobody is steering" : count === 1 ? "Steered by one person" : `Steered by ${count} people`),
+  },
+
+  share: {
+    watch: ["A link to watch", "For anybody, on a phone too. They see the picture, not your prompt."],
+    clean: ["The picture alone", "For a browser source of OBS: no buttons, no label. Where there is no picture it is transparent; the picture itself is not."],
+    steer: ["A link to steer", "For another person, or your own phone: prompt and strength. They cannot record, or end your session."],
+    whip: ["Publish from OBS or another program (WHIP)", "Its picture takes the place of your source while it publishes. Keep this address to yourself: it opens your session."],
+    whipToken: "Its Bearer Token is the token that you gave this page.",
+    whep: ["Watch with another program (WHEP)", ""],
+    make: "Make a link",
+    copy: "Copy",
+    copied: "Copied",
+    qr: "QR code",
+    qrFor: (title) => `QR code: ${title}`,
+    withdraw: "Withdraw",
+    withdrawn: "Withdrawn. Whoever came by it is out.",
+    thisMachine: "This server is for this computer only: others cannot open these links. See “Tokens” in the server's documentation.",
+    thisAddress: "These links begin with this computer's own name for itself. For other devices, open the studio under its address in your network.",
+    label: "Pictures that leave this page carry no “AI-modified” label, but for the page to watch. Say it where you show them.",
+  },
+
+  recordings: {
+    none: "Recordings that you make are listed here, whatever ends them.",
+    all: "Here is everything that was recorded on this server.",
+    mine: "Here is what was recorded with your token; only you and the operator see it. They carry no “AI-modified” label.",
+    off: "This server records nothing. Its operator turns it on with `vivace serve --recordings FOLDER`.",
+    title: (date) => `Recording of ${date}`,
+    name: "Name",
+    play: "Play",
+    download: "Download",
+    delete: "Delete",
+    sure: "Delete for good?",
+    about: ({ date, length, mib, writing }) => [date, writing ? "goes on" : length, `${mib} MiB`].join(" · "),
   },
 
   // What the server calls its looks, by their keys, and what it says, by its code. It speaks English, which stands wherever
