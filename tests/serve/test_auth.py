@@ -32,8 +32,8 @@ def token(*scopes: str, expires_s: float = 60, secret: str = SECRET, session: st
 
 def test_a_token_grants_its_scope_and_what_that_implies() -> None:
     assert read_token(SECRET, token("view"), now_s=NOW_S).scopes == {"view"}
-    assert read_token(SECRET, token("publish"), now_s=NOW_S).scopes == {"publish", "view"}
-    assert read_token(SECRET, token("admin"), now_s=NOW_S).scopes == {"publish", "view", "admin"}
+    assert read_token(SECRET, token("publish"), now_s=NOW_S).scopes == {"publish", "steer", "view"}
+    assert read_token(SECRET, token("admin"), now_s=NOW_S).scopes == {"publish", "steer", "view", "admin"}
 
 
 def test_tokens_are_told_apart() -> None:
@@ -88,7 +88,7 @@ def minted(algorithm: str = "HS256", key: str = SECRET, **claims: object) -> str
 
 def test_any_jwt_library_mints_and_reads_tokens() -> None:
     access = read_token(SECRET, minted(iss="them", iat=1, scope="view  publish"), now_s=NOW_S)
-    assert (access.client, access.scopes, access.session) == ("token:theirs", {"publish", "view"}, None)
+    assert (access.client, access.scopes, access.session) == ("token:theirs", {"publish", "steer", "view"}, None)
     assert read_token(SECRET, minted(scope="view", session="abc"), now_s=NOW_S).session == "abc"
     header, payload, _ = token("view", "publish").split(".")
     assert json.loads(base64.urlsafe_b64decode(header + "==")) == {"alg": "HS256", "typ": "JWT"}
