@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fakes import NEGATIVE_PROMPT, FakeModel, FakeState
 from vivace.models.base import NOTHING, Chunk
 from vivace.models.controls import ControlSpec
+from vivace.serve.http import catalog
 from vivace.serve.main import serve
 from vivace.serve.settings import ServeSettings
 
@@ -64,5 +65,6 @@ def load(name: str) -> FakeModel:
 
 
 if __name__ == "__main__":
+    catalog.PRESETS = tuple((style, style, style) for style in ("red", "green", "blue"))
     settings = ServeSettings(models=["live2diff", "mini"], size=(128, 128), slots=2, port=int(sys.argv[1]))
     sys.exit(serve(settings, load_model=load))

@@ -154,17 +154,3 @@ def test_what_is_painted_is_in_sight_with_its_size_and_detail_is_one_step_away(l
     assert set(page.locator("#toasts > *").all_inner_texts()) <= {"Connected again."}
     page.select_option("#detail", label="Standard")
     assert live.errors == []
-
-
-def test_presets_and_offered_looks_are_painted_from_the_users_own_picture(live: Studio) -> None:
-    own = "[...presets.querySelectorAll('img')].filter(({ src }) => src.startsWith('blob:'))"
-    live.wait_until(f"{own}.length >= 3")
-    live.paint("lego")
-    live.page.wait_for_selector("#prompt-said button img")
-    live.paint(BLUEPRINT)
-    size = live.page.evaluate(f"{own}[0].decode().then(() => [{own}[0].naturalWidth, {own}[0].naturalHeight])")
-    assert size == [256, 144]
-    painted = live.page.evaluate("studio.session.thumbnail('white lines on a blueprint', studio.stage.sourcePicture())"
-                                 ".then(createImageBitmap).then(({ width }) => width, ({ code }) => code)")  # fmt: skip
-    assert painted in (256, "busy"), "the page may be asking for another just now"
-    assert live.errors == []

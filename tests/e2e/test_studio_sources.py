@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -245,6 +246,34 @@ def test_a_dropped_picture_is_repainted_at_once_where_the_model_goes_by_none(ste
         studio.wait_state("live")
         studio.wait_colour(IS_GREEN)
         assert studio.errors == []
+
+
+COLOUR_OF_TILE = """async (index) => {
+  const tile = presets.querySelectorAll("img")[index];
+  await tile.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [1, 1];
+  const ctx = canvas.getContext("2d");
+  ctx.drawImage(tile, 0, 0, 1, 1);
+  return [tile.naturalWidth, tile.naturalHeight, ...ctx.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+}"""
+
+
+def test_presets_and_offered_looks_are_painted_from_the_sources_own_picture(studio: Studio) -> None:
+    page = studio.page
+    page.click("#sources [data-kind=camera]")
+    wait_source(studio, IS_RED)
+    tiles = "[...presets.querySelectorAll('img')].map(({ src }) => src)"
+    before = page.evaluate(tiles)
+    studio.wait_until(f"{tiles}.every((src, i) => src.startsWith('blob:') && !{json.dumps(before)}.includes(src))", 40)
+    width, height, *red = page.evaluate(COLOUR_OF_TILE, 0)
+    assert (width, height) == (256, 144)
+    blue = page.evaluate(COLOUR_OF_TILE, 2)[2:]
+    assert red[2] < blue[2], "each under its own prompt"
+    studio.paint("lego")
+    page.wait_for_selector("#prompt-said.bad button img")
+    assert page.locator("#prompt-said img").first.get_attribute("src") in page.evaluate(tiles)
+    studio.paint("")
 
 
 CLOCK_JUMPS = """() => {

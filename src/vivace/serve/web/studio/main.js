@@ -244,13 +244,9 @@ class Studio {
     }
     this.#freeSource();
     this.#tellProblem(error, () => this.start());
-    if (error.code === "camera_ended") this.#whenSeen();
+    // Phones and sleeping computers take the camera away; what ended while nobody looked begins again when somebody does.
+    if (error.code === "camera_ended" && document.hidden) document.addEventListener("visibilitychange", () => this.#again?.(), { once: true });
     this.#unplugged = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
-  }
-
-  // Phones and sleeping computers take the camera away; what ended while nobody looked begins again when somebody does.
-  #whenSeen() {
-    if (document.hidden) document.addEventListener("visibilitychange", () => this.#again?.(), { once: true });
   }
 
   #freeSource() {
@@ -368,7 +364,6 @@ class Studio {
       case "ended":
         this.#drop();
         this.show("ended", () => endedWords(reason, message), () => this.start());
-        if (reason === "idle") this.#whenSeen();
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
