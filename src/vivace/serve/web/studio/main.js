@@ -56,7 +56,7 @@ class Studio {
     });
     // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
     addEventListener("pagehide", () => {
-      tabMemory.set("left", this.session && { kind: this.#kind, wishes: this.#wishes[this.#kind], prompt: this.prompts.text, mask: this.brush.dataUrl(), ...this.options.choices });
+      tabMemory.set("left", this.session && { kind: this.#kind, wishes: this.#wishes[this.#kind], prompt: this.session.controls.prompt ?? "", mask: this.brush.dataUrl(), ...this.options.choices });
       this.session?.end({ leaving: true });
     });
     addEventListener("pageshow", (event) => event.persisted && location.reload());
