@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.browsers import CHROMIUM
-from e2e.studio_states import DEVICES, STATES, state_page, state_server
+from e2e.studio_states import DEVICES, LANGUAGES, STATES, dress, state_page, state_server
 from live_server import LiveServer
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
@@ -35,6 +35,16 @@ TALL_CAMERA = "studio.stage.source(studio.stage.before.srcObject, [9, 16])"
 def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with state_server(tmp_path_factory.mktemp("states")) as server:
         yield server
+
+
+def test_the_longest_words_cut_no_button_off(states: LiveServer, browser: Any) -> None:
+    with closing(state_page(browser, states, **DEVICES["phone"])) as studio:
+        for state in ("live", "waiting"):
+            STATES[state](studio)
+            for language in LANGUAGES:
+                dress(studio, "dark", language)
+                assert studio.page.evaluate(OUT_OF_REACH, "#end, #card-actions button") == [], (state, language)
+                assert studio.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 @pytest.mark.parametrize("device", ["phone", "phone-on-its-side"])
