@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import vivace.models
 from fakes import FakeModel, picture
@@ -140,6 +141,19 @@ def test_what_differs_from_the_run_that_was_ended_is_refused(
     killed.with_name("out.mp4.resume").write_bytes(b"nonsense")
     assert run(clip, killed, "--resume") == 3
     assert "out.mp4.resume: cannot be read" in capsys.readouterr().err
+
+
+def test_a_file_that_is_another_one_now_is_refused(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, killed, mask = tmp_path / "out.mp4", tmp_path / "killed" / "out.mp4", tmp_path / "mask.png"
+    Image.new("L", (32, 32), 255).save(mask)
+    with monkeypatch.context() as patched:
+        kills(patched, out, 110, killed.parent)
+        assert run(clip, out, "--resume", "--mask", str(mask)) == 0
+    Image.new("L", (16, 16), 255).save(mask)
+    assert run(clip, killed, "--resume", "--mask", str(mask)) == 2
+    assert f"was begun with --mask '{mask} of " in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_was_not_begun_so_is_left_as_it_is(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,12 +229,20 @@ def _resumable(
     file = source.info.path
     if file is None or live or not alone or not isinstance(sink, VideoSink) or sink.path is None:
         raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
-    stat = file.stat()
     given = asdict(options)
     given |= given.pop("loading")
+    given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
     begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
-    begun |= {"--model": model, "source": f"{file.resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"}
-    return Resumable(sink, begun)
+    return Resumable(sink, begun | {"--model": model, "source": _as_it_is(file)})
+
+
+def _as_it_is(spec: str | Path) -> str:
+    """Return what a flag says, and of a file also what tells it from another one of that name."""
+    try:
+        stat = Path(spec).stat()
+    except (OSError, ValueError):
+        return str(spec)  # an address, or a rectangle
+    return f"{Path(spec).resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"
 
 
 def _stills(stream: Stream, source: Source, sizes: dict[int, tuple[Size, Size]]) -> Generator[Frame, None, None]:
