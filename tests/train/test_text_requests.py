@@ -1,0 +1,72 @@
+"""The requests that a reader of words is scored on, and the score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vivace.errors import CheckpointError
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.train.text.requests import (
+    REGIONS,
+    Edit,
+    Reading,
+    read_requests,
+    score_requests,
+)
+
+REQUESTS = Path(__file__).parents[1] / "golden" / "requests.toml"
+HALVES = ("tuned", "blind")
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_a_half_has_150_requests_about_things_there_are(half: str) -> None:
+    requests = read_requests(REQUESTS, half)
+    assert len(requests) >= 150
+    colours = {"yellow", "red", "blue", "green", "black", "white", "pink", "orange", "purple", "brown", "grey"}
+    for text, reading in requests.items():
+        assert (reading.refusal is None) == bool(reading.edits), text
+        for edit in reading.edits:
+            assert edit.on | edit.keep <= {*REGIONS} | colours, text
+            assert edit.action != "look" or (edit.what and edit.what <= {*LOOK_KEYS}), text
+            assert bool(edit.what) == (edit.action in ("look", "recolour", "replace")), text
+
+
+def test_no_request_is_in_both_halves() -> None:
+    tuned, blind = ({text.casefold() for text in read_requests(REQUESTS, half)} for half in HALVES)
+    assert not tuned & blind
+
+
+def test_a_perfect_reader_that_is_sure_scores_full() -> None:
+    requests = read_requests(REQUESTS, "tuned")
+    score = score_requests(requests.__getitem__, requests)
+    assert (score.right, score.sure_and_wrong, score.misses) == (score.total, 0, ())
+    assert score.calibration_error == pytest.approx(0)
+
+
+def test_what_is_wrong_is_counted_and_told() -> None:
+    meant = {
+        "red shirt": Reading((Edit("recolour", frozenset({"red"}), frozenset({"clothes"})),)),
+        "hello": Reading(refusal="no_request"),
+    }
+    score = score_requests(lambda text: Reading(refusal="no_request", confidence=0.9), meant)
+    assert (score.right, score.total, score.sure_and_wrong) == (1, 2, 1)
+    assert score.misses == ("'red shirt': recolour red on clothes, read as no_request (0.90)",)
+    assert score.calibration_error == pytest.approx(0.4)  # 0.9 sure, half of them right
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ('[{ paint = "red" }]', "one action"),
+        ('[{ look = "oil", blur = true }]', "one action"),
+        ('[{ look = "oil", amount = "huge" }]', "'huge'"),
+        ("{ unwilling = true }", "'unwilling'"),
+    ],
+)
+def test_an_entry_of_another_form_is_named(tmp_path: Path, entry: str, named: str) -> None:
+    path = tmp_path / "requests.toml"
+    path.write_text(f'[tuned.requests]\n"words" = {entry}\n')
+    with pytest.raises(CheckpointError, match=named):
+        read_requests(path, "tuned")
