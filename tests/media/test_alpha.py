@@ -32,7 +32,7 @@ def cutout(size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def frame_of(rgba: np.ndarray, index: int = 0) -> Frame:
-    rgb, alpha = over_black(rgba)
+    rgb, alpha, _ = over_black(rgba)
     return Frame(rgb, index, index, Fraction(1, 25), 0.0, alpha=alpha)
 
 
@@ -166,7 +166,7 @@ def test_a_finisher_can_draw_where_nothing_of_the_picture_is() -> None:
         rgb[:4, :8], alpha[:4, :8] = 255, 255
         return replace(frame, rgb=rgb, alpha=alpha)
 
-    rgb, alpha = over_black(cutout())
+    rgb, alpha, _ = over_black(cutout())
     with Stream(FakeModel(), finish=[label]) as stream:
         [out] = stream.push(rgb, alpha=alpha)
     assert (out.alpha[:4, :8] == 255).all()

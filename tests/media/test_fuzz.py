@@ -33,7 +33,7 @@ KINDS = {
     "ts": ("mpeg2video", "mp2"),
     "mpg": ("mpeg1video", "mp2"),
     "flv": ("flv", "libmp3lame"),
-    "wmv": ("wmv2", "wmav2"),
+    "wmv": ("wmv2", "libmp3lame"),
     "mxf": ("mpeg2video", "pcm_s16le"),
     "avi": ("mjpeg", "pcm_s16le"),
     "ivf": ("libvpx-vp9", None),

@@ -85,6 +85,11 @@ class Made:
     last: int
     sound: str | None
 
+    @property
+    def is_as_written(self) -> bool:
+        """Whether nothing has to be converted."""
+        return (self.pixels, self.matrix, self.full_range) == ("yuv420p", 1, False)
+
 
 @st.composite
 def clips(draw: st.DrawFn) -> Made:
@@ -187,7 +192,7 @@ def payloads(path: Path) -> list[bytes]:
 
 @pytest.mark.usefixtures("lossless")
 @settings(
-    max_examples=40,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -217,7 +222,8 @@ def test_times_lengths_colours_and_sound_of_any_clip_come_through(made: Made) ->
         assert (after[0].colorspace, after[0].color_range) == (1, 1)
         seen = middles(after[0]) * np.array([[219.0], [224], [224]])
         meant = luma_and_differences(rgb(middles(before[0]), made.matrix).clip(0, 255), 1)
-        assert np.abs(seen - meant).max() <= 1.01
+        # To RGB and back rounds twice, and swscale to one side.
+        assert np.abs(seen - meant).max() <= (0.01 if made.is_as_written else 1.5)
         if made.sound in COPYABLE[VIDEO_FORMATS[output.suffix]]:
             assert payloads(output)[-3:] == payloads(path)[-3:]
             assert set(payloads(output)) <= set(payloads(path))

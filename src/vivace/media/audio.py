@@ -55,7 +55,7 @@ class AudioTrack:
         self._container = container
         self.name = name
         self.stream = _main_audio(container)
-        self.codec = self.stream.codec_context.name
+        self.codec = self.stream.codec_context.codec.canonical_name
         self.warn = warn or ignore
         self._packets: Iterator[Any] = container.demux(self.stream)
         self._timeline: Timeline | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.stream import VideoStream
 
 from vivace.errors import DecodeError, SourceError, SourceUnsupportedError
 from vivace.media.audio import AudioTrack
@@ -17,6 +19,8 @@ from vivace.media.picture import Picture, PictureConverter
 from vivace.media.reader import VideoReader, open_error
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo, on_error
+
+_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 EARLY_END_S = 0.25
 """A video that ends this much before its container says is taken for cut short; containers round by less."""
@@ -65,7 +69,9 @@ class FileSource(Source):
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
         self._first_picture: Picture | None = self._convert(first)
         container = reader.container
-        duration_s = float(stream.duration * reader.time_base) if stream.duration else None
+        duration_s = _track_duration_s(stream)
+        self._knows_length = duration_s is not None or not container.streams.audio
+        """Whether the length is that of the pictures; sound may be longer."""
         if duration_s is None and container.duration:
             duration_s = container.duration / 1e6
         fps = reader.fps
@@ -144,7 +150,7 @@ class FileSource(Source):
 
     def _note_early_end(self, end_s: float) -> None:
         stream = self._reader.stream
-        if self.info.duration_s is None:
+        if self.info.duration_s is None or not self._knows_length:
             return
         start_s = float(stream.start_time * self._reader.time_base) if stream.start_time else 0.0
         expected_s = start_s + self.info.duration_s
@@ -155,6 +161,16 @@ class FileSource(Source):
 
     def _release(self) -> None:
         self._reader.close()
+
+
+def _track_duration_s(stream: VideoStream) -> float | None:
+    """Return the length of a track, None where the container tells that of the whole alone."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if told := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska: its muxers write it as a tag.
+        hours, minutes, seconds = map(float, told.groups())
+        return 3600 * hours + 60 * minutes + seconds or None
+    return None
 
 
 class FrameLimit:
