@@ -21,6 +21,8 @@ from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo, on_error
 
 _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_ONE_LENGTH = {"matroska", "flv"}
+"""Containers whose header tells one length for all tracks, of which sound may be the longest."""
 
 EARLY_END_S = 0.25
 """A video that ends this much before its container says is taken for cut short; containers round by less."""
@@ -69,11 +71,14 @@ class FileSource(Source):
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
         self._first_picture: Picture | None = self._convert(first)
         container = reader.container
-        duration_s = _track_duration_s(stream)
-        self._knows_length = duration_s is not None or not container.streams.audio
-        """Whether the length is that of the pictures; sound may be longer."""
+        told_s = _told_duration_s(stream)
+        duration_s = told_s or (float(stream.duration * reader.time_base) if stream.duration else None)
         if duration_s is None and container.duration:
             duration_s = container.duration / 1e6
+        self._knows_length = told_s is not None or not (
+            container.streams.audio and _ONE_LENGTH & set(container.format.name.split(","))
+        )
+        """Whether the length is that of the pictures."""
         fps = reader.fps
         self.info = SourceInfo(
             name=self._path.name,
@@ -163,14 +168,13 @@ class FileSource(Source):
         self._reader.close()
 
 
-def _track_duration_s(stream: VideoStream) -> float | None:
-    """Return the length of a track, None where the container tells that of the whole alone."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if told := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska: its muxers write it as a tag.
-        hours, minutes, seconds = map(float, told.groups())
-        return 3600 * hours + 60 * minutes + seconds or None
-    return None
+def _told_duration_s(stream: VideoStream) -> float | None:
+    """Return the length of a track as Matroska's muxers tell it, in a tag."""
+    told = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if told is None:
+        return None
+    hours, minutes, seconds = map(float, told.groups())
+    return 3600 * hours + 60 * minutes + seconds or None
 
 
 class FrameLimit:
