@@ -1,13 +1,15 @@
-"""A phone that changes its network or sleeps keeps its session and gets its picture back by itself."""
+"""A phone that changes its network, sleeps or is turned keeps its session and gets its picture back by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from e2e.browsers import CHROMIUM
 from e2e.roaming import PATIENCE_S, Phone, phone_on_networks
+from e2e.studio import PHONE, Studio
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 
@@ -17,6 +19,20 @@ pytestmark = [
 ]
 
 HIDDEN = "Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }})"
+TURNING_CAMERA = """
+const canvas = document.createElement("canvas");
+const pen = canvas.getContext("2d");
+const draw = () => {
+  pen.fillStyle = `hsl(${performance.now() / 20} 80% 50%)`;
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+};
+window.turn = (width, height) => Object.assign(canvas, { width, height });
+turn(180, 320);
+setInterval(draw, 50);
+window.shapeOf = (id) => Math.sign(document.getElementById(id).videoWidth - document.getElementById(id).videoHeight);
+navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(20);
+"""
+"""A camera that gives upright pictures, and others once `turn` is called, on the same track, as phones do."""
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +103,21 @@ def test_a_session_that_ends_in_sight_has_ended(phone: Phone) -> None:
     assert phone.told()[0] == ["ended", ""]
     phone.studio.page.click("#card-actions button:first-child")
     phone.studio.wait_state("live", PATIENCE_S)
+
+
+def test_a_phone_that_is_turned_is_painted_in_its_new_shape_in_the_same_session(only_phone: Phone) -> None:
+    browser, url = only_phone.studio.context.browser, only_phone.studio.url
+    with closing(Studio(browser, url, permissions=["camera"], **PHONE)) as turned:
+        turned.context.add_init_script(TURNING_CAMERA)
+        turned.page.set_default_timeout(1000 * PATIENCE_S)
+        turned.page.goto(url)
+        turned.wait_state("idle", PATIENCE_S)
+        turned.start_camera()
+        turned.wait_state("live", PATIENCE_S)
+        turned.wait_until("shapeOf('before') < 0 && shapeOf('after') < 0", PATIENCE_S)
+        before = turned.session_id()
+        turned.page.set_viewport_size({"width": 664, "height": 390})
+        turned.page.evaluate("turn(320, 180)")
+        turned.wait_until("shapeOf('before') > 0 && shapeOf('after') > 0", PATIENCE_S)
+        assert turned.session_id() == before
+        assert turned.errors == []
