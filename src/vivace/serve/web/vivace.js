@@ -530,8 +530,9 @@ export class Session extends EventTarget {
     } catch (error) {
       if (over()) return;
       if (error.code === "unreachable" || error.status >= 500) {
-        const offline = navigator.onLine ? error : new VivaceError("offline", "This device has no network.");
-        this.#enter("reconnecting", { code: offline.code, message: offline.message, retryAfterS: error.retryAfterS });
+        const { code, message } = navigator.onLine ? error : { code: "offline", message: "This device has no network." };
+        const said = code === "unreachable" ? "No answer from the server; this page keeps trying." : message;
+        this.#enter("reconnecting", { code, message: said, retryAfterS: error.retryAfterS });
         this.#retry(() => this.#reconnect());
       } else {
         this.#close("ended", { reason: error.code, message: error.message });
