@@ -33,6 +33,11 @@ COMPARE = "bench compare A.json B.json"
 FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outputs outputs/ --name theirs {QUALITY}"
 AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEED}"
 AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
+STYLED = f"bench export inputs/ {QUALITY} && run inputs/clips/mover/ -p 'ink drawing' {RUN} -o ink.mp4"
+LOOKS = (
+    "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil' && looks save mine.look gold"
+    " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
+)
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
@@ -50,6 +55,7 @@ FAST = {
     "vivace run scene:walkers": f"run scene:walkers {RUN} -o null",
     "vivace run scene:columns": f"run scene:columns {RUN} -o null",
     "vivace run 'scene:walkers?seed=3&edit=night'": f"run 'scene:walkers?seed=3&edit=night' {RUN} -o null",
+    "vivace looks list": None,
     "vivace models list": None,
     "vivace models show mini": None,
     "vivace models show NAME": "models show mini",
@@ -68,6 +74,12 @@ SLOW = {
     "vivace serve --recordings FOLDER": "serve --port 0 --recordings recordings",
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
     "vivace serve --host 0.0.0.0 --tls-self-signed": "serve --port 0 --host 0.0.0.0 --tls-self-signed",
+    "vivace serve --tls-self-signed": "serve --port 0 --tls-self-signed",
+    "vivace serve --dynamic-size 1280x720": "serve --port 0 --dynamic-size 1280x720",
+    "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
+    "vivace looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil'": LOOKS,
+    "vivace looks mix both.look dusk.look mine.look --shares 0.7,0.3": LOOKS,
+    "vivace looks show both.look": LOOKS,
     "vivace bench speed": AGAINST,
     "vivace bench speed --model mini": AGAINST,
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
@@ -93,6 +105,8 @@ SLOW = {
     ),
     "vivace bench export inputs/": FOREIGN,
     "vivace bench quality --outputs outputs/ --name theirs": FOREIGN,
+    "vivace bench export inputs/ --tasks style": STYLED,
+    "vivace run inputs/clips/walkers/ -p 'ink drawing' -o seed1/walkers/style/ink.mp4": STYLED,
     "vivace bench all": f"bench all {QUALITY}",
     "vivace bench compare A.json B.json": COMPARE,
     "vivace bench compare bench/results/mini-quality.json yours/quality.json": COMPARE,
@@ -120,9 +134,14 @@ NOT_RUN = {
     "vivace run camera --model live2diff": "its weights are fetched from the hub",
     "vivace run clip.mp4 --model live2diff": "its weights are fetched from the hub",
     "vivace serve --model live2diff": "its weights are fetched from the hub",
+    "vivace run camera --model FOLDER": "a training wrote it; tests/models/test_mini2_saved.py has a tiny one",
+    "vivace looks save mine.look --picture": "the same",
+    "vivace bench prefer": "waits for people; tests/bench/prefer drives its page",
+    "vivace bench votes": "counts what people said there; tests/bench/prefer has votes",
     "vivace train": "minutes even for one clip; tests/train runs what is behind the commands",
     "vivace --install-completion": "writes into the start files of whoever runs it",
     "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
+    "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Commands, by how they begin, that no short form makes runnable anywhere."""
