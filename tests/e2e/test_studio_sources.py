@@ -162,7 +162,7 @@ def test_a_video_file_is_paused_sought_and_looped_by_pointer_and_by_key(studio: 
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("j")
     studio.wait_until("studio.source.video.currentTime === 1")
-    assert page.inner_text("#played") == f"0:01 / 0:{int(length):02}"
+    studio.wait_until(f"played.textContent === '0:01 / 0:{int(length):02}'")
     for _ in range(2):
         page.keyboard.press("l")
     studio.wait_until("studio.source.video.currentTime === studio.source.video.duration")
