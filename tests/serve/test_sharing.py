@@ -17,7 +17,6 @@ from vivace.serve.auth import make_secret, make_token
 from vivace.serve.links import session_of
 
 SECRET = make_secret()
-PUBLISH = make_token(SECRET, frozenset(["publish"]), expires_s=600, now_s=time.time())
 
 
 @pytest.fixture(params=["tokens", "this machine alone"])
@@ -27,7 +26,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Running]:
     settings = settings_for(slots=2, token_secret=SECRET if asks else None)
     with running(settings, base_url="https://studio.example" if asks else "http://localhost") as made:
         if asks:
-            made.client.headers["authorization"] = f"Bearer {PUBLISH}"
+            token = make_token(SECRET, frozenset(["publish"]), expires_s=600, now_s=time.time())
+            made.client.headers["authorization"] = f"Bearer {token}"
         yield made
 
 

@@ -74,9 +74,10 @@ async def bad_tokens(server: Served, amount: Amount) -> None:
         refused(await http.post("/v1/sessions", json={}), 403)
         refused(await http.get("/metrics"), 403)
         refused(await http.get("/v1/sessions"), 403)
+        refused(await http.get("/v1/recordings"), 403)
     assert server.metrics()["vivace_sessions_opened_total"] == before
     async with standing(server) as (mine, session), http_client(server, "publish") as theirs:
-        refused(await mine.get("/v1/recordings"), 403)
+        assert (await mine.get("/v1/recordings")).json() == {"recordings": []}, "those of others"
         for secret in ("", "x", session["secret"][:-1] + "?", "é"):
             headers = {"X-Session-Secret": secret.encode()}
             refused(await theirs.delete(f"/v1/sessions/{session['id']}", headers=headers), 403)
