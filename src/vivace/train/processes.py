@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from torch.optim.swa_utils import AveragedModel
 from vivace.errors import CheckpointError
 
 Config = TypeVar("Config")
+PATIENCE = timedelta(days=7)
+"""Of processes for each other: a run may be stopped for as long and go on (gloo gives up after half an hour)."""
 
 
 def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, processes: int) -> None:
@@ -50,7 +53,7 @@ def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, p
 def _worker(rank: int, world: int, train: Callable[[Config, int, int], None], cfg: Config, port: int) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=world)
+    dist.init_process_group("gloo", rank=rank, world_size=world, timeout=PATIENCE)
     try:
         train(cfg, rank, world)
     finally:
