@@ -163,7 +163,8 @@ def test_a_slow_device_is_told_in_numbers_that_mean_something(server: Serving, b
         slow = "This computer is too slow for 29 fps: showing 3. Try less detail, or close other programs."
         assert say(told, [3.2, 1, True]) == slow
         assert say(told, [None, 1, False]) == "The server is too slow for 29 fps: showing 0. Try less detail."
-        assert "36 %" in say(told, [29.0, 0.36, True])
+        assert "36 %" in say(told, [28.4, 0.36, True])
+        assert "slow" not in say(told, [28.4, 1, True]), "28 of 29 is nothing to be told of"
 
 
 def test_a_server_that_loads_its_model_is_said_with_its_steps(server: Serving, browser: Any) -> None:

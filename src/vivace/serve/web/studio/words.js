@@ -47,12 +47,15 @@ export function card([title, text], actions = [], more = {}) {
   return { title, text: text.trim().replace(/ {2,}/g, " "), actions: actions.map(([label, name]) => [T.actions[label], name]), ...more };
 }
 
+const ENOUGH = 0.9;   // of the pictures that come: nobody sees that the rest is missing
+
 /** What limits quality now, of a message `stats`. `here`: the server is on this computer; `lessDetail`: there is less to be had. */
 export function limitWords(stats, { here, lessDetail }) {
   const [fpsIn, fpsOut, rttMs, kbps] = [stats.fps_in, stats.fps_out, stats.rtt_ms, stats.bitrate_kbps].map((value) => Math.round(value ?? 0));
   switch (stats.limit) {
     case "device":
-      return fpsOut < fpsIn ? T.live.tooSlow({ here, fpsIn, fpsOut, lessDetail }) : T.live.lessWork({ here, effort: stats.effort });
+      if (fpsOut < ENOUGH * fpsIn) return T.live.tooSlow({ here, fpsIn, fpsOut, lessDetail });
+      return stats.effort < 1 ? T.live.lessWork({ here, effort: stats.effort }) : T.live.nothing;
     case "camera":
       return T.live.fewFrames({ fpsIn });
     case "network":
