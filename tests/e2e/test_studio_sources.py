@@ -155,8 +155,8 @@ def test_a_video_file_is_paused_sought_and_looped_by_pointer_and_by_key(studio: 
     length = page.evaluate("studio.source.video.duration")
     page.click("#play")
     at = page.evaluate("studio.source.video.currentTime")
-    assert page.get_attribute("#play", "aria-label") == "Play"
     assert page.evaluate("studio.source.video.paused")
+    studio.wait_until("play.getAttribute('aria-label') === 'Play'")
     page.locator("#seek").fill("6")
     studio.wait_until("!studio.source.video.seeking && studio.source.video.currentTime === 6")
     page.evaluate("document.activeElement.blur()")
