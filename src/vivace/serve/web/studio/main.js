@@ -159,7 +159,8 @@ class Studio {
     $("picture-areas").replaceChildren(...areas.map(({ title }, index) => el("button", { value: index }, T.goBy(title))));
     dialog.returnValue = "";
     if (!dialog.open) dialog.showModal();
-    return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+    // The event comes late: one of a question before is not the answer to this one, which is still open.
+    return new Promise((resolve) => { dialog.onclose = () => dialog.open || resolve(dialog.returnValue); });
   }
 
   async #cameras() {
