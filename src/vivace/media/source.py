@@ -21,12 +21,12 @@ STALL_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def on_error(close: Callable[[], object]) -> Iterator[None]:
-    """Close what was opened if the block fails, so that a constructor that raises leaves nothing open."""
+def on_error(undo: Callable[[], object]) -> Iterator[None]:
+    """Undo what was done if the block fails: close what was opened, take back what was changed."""
     try:
         yield
     except BaseException:
-        close()
+        undo()
         raise
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import RLock
 from typing import Any
 
 from vivace.media.size import Size
+from vivace.media.source import on_error
 from vivace.models.base import Prompt, StreamModel
 from vivace.stream.controls import Ack, ControlBoard, check_changes
+from vivace.stream.mask import Mask
 from vivace.stream.processor import FrameProcessor
 
 
@@ -59,7 +62,8 @@ class Steering:
             CapacityError: not enough memory for another size; nothing changes.
         """
         checked = check_changes(changes, self._model)
-        try:
+        mask: Mask | None = checked.get("mask")
+        with nullcontext() if mask is None else on_error(mask.close):
             self._make_ready(checked)
             if not checked:
                 return Ack(*self._board.position(), (), None, "nothing to change")
@@ -67,17 +71,12 @@ class Steering:
                 if admit is not None:
                     admit(self._board.position()[0] + 1)
                 update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
-        except BaseException:
-            if (mask := checked.get("mask")) is not None:
-                mask.close()
-            raise
         prompt: Prompt | None = checked.get("prompt")
         return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
 
     def _make_ready(self, checked: Mapping[str, Any]) -> None:
         """Do now what would hold up a frame, or fail at one."""
         now, processor = self._board.controls, self._processor()
-        before = now.size if processor is None else processor.size
         size: Size | None = checked.get("size", now.size) or (None if processor is None else processor.natural_size)
         if size is None:
             return
@@ -88,12 +87,9 @@ class Steering:
             self._resize(size)
         if processor is None:
             return
-        try:
+        before = processor.size
+        with on_error(partial(self._resize, before)) if "size" in checked else nullcontext():
             processor.prepare(size, checked.get("seed", now.seed))
-        except BaseException:
-            if before is not None and "size" in checked:
-                self._resize(before)
-            raise
 
 
 def _message(checked: Mapping[str, Any], prompt: Prompt | None) -> str:

@@ -108,11 +108,8 @@ class Stream:
         self._push_origin_s = 0.0
         self._push_pts = -1
         if self._board.controls.size is not None:
-            try:
+            with on_error(self._board.close):  # or a video mask's file would stay open
                 self._open(self._board.controls.size, self._policy(live=True, source_fps=None))
-            except BaseException:
-                self._board.close()  # or a video mask's file would stay open
-                raise
 
     # Frames
 
