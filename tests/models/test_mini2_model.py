@@ -282,10 +282,10 @@ def test_style_pictures_of_every_kind_do_the_right_thing_and_the_stream_goes_on(
 def test_a_new_picture_fades_in_like_a_prompt(model: Mini2Model) -> None:
     with Stream(model, prompt="oil", size=SIZE, crossfade_s=10, options={"style_share": 1.0}) as stream:
         stream.push(pictures(1)[0])
-        before = stream._processor._fade.at(0.0).embeds
+        before = stream._processor._painter._fade.at(0.0).embeds
         stream.update(options={"style_image": png(pictures(1, (64, 64), seed=9)[0])})
         stream.push(pictures(1)[0])
-        fade = stream._processor._fade
+        fade = stream._processor._painter._fade
         assert fade._length_s == 10
         np.testing.assert_array_equal(fade._start.embeds, before)
         np.testing.assert_allclose(fade._goal.embeds, stream.controls.options["style_image"], atol=1e-6)

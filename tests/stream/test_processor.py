@@ -11,7 +11,8 @@ from vivace.models.base import StepResult
 from vivace.stream.account import Account
 from vivace.stream.controls import ControlBoard, Controls
 from vivace.stream.mask import open_mask
-from vivace.stream.processor import FrameProcessor, ProcessorPolicy
+from vivace.stream.painter import ProcessorPolicy
+from vivace.stream.processor import FrameProcessor
 
 RED, GREEN = (np.array(EMBEDS[name], np.float32) for name in ("red", "green"))
 
@@ -209,6 +210,22 @@ def test_another_size_and_seed_at_once():
     from vivace.media.convert import cover
 
     np.testing.assert_array_equal(out.rgb, paint(cover(frames[1].rgb, (16, 8)), RED, seed=2))
+
+
+def test_a_size_that_the_model_fails_to_open_at_the_boundary_ends_the_stream_and_says_why():
+    rig = Rig()
+    frames = pictures(3)
+    rig.play(frames[:1])
+
+    def broken(_size, *, seed=0):
+        raise RuntimeError(f"no kernel for seed {seed}")
+
+    rig.model.open = broken
+    rig.update(size=(16, 8))
+    with pytest.raises(RuntimeError, match="no kernel"):
+        rig.play(frames[1:2])
+    with pytest.raises(SessionClosedError, match="RuntimeError: no kernel for seed 0"):
+        rig.play(frames[2:])
 
 
 def scenes(*seeds, each=10):
@@ -512,9 +529,9 @@ def test_a_size_that_another_change_overtakes_is_let_go():
     rig = Rig()
     rig.play(pictures(1))
     rig.processor.prepare((16, 8), 0)
-    spare = rig.processor._spare
+    spare = rig.processor._painter._spare
     rig.processor.prepare(SIZE, 0)
-    assert (spare._state, rig.processor._spare) == (None, None)
+    assert (spare._state, rig.processor._painter._spare) == (None, None)
 
 
 def test_a_model_that_trails_by_more_than_it_says_has_failed():
@@ -583,7 +600,7 @@ def test_running_out_of_memory_frees_the_buffers_and_says_what_fits():
     rig.play(frames[:1])
     with pytest.raises(CapacityError, match=r"needs 2 MiB for a stream of 32x16 px.*16x8 needs 1 MiB"):
         rig.play(frames[1:2])
-    assert rig.processor._slot._state is None
+    assert rig.processor._painter._slot._state is None
     with pytest.raises(SessionClosedError):
         rig.play(frames[2:])
 

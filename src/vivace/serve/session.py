@@ -40,8 +40,9 @@ from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.finish import Finisher
 from vivace.stream.fit import prepared
+from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.presentation import Presenter
-from vivace.stream.processor import FrameProcessor, ProcessorPolicy
+from vivace.stream.processor import FrameProcessor
 from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
 _log = logging.getLogger(__name__)

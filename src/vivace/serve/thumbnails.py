@@ -24,7 +24,8 @@ from vivace.serve.shape import output_size
 from vivace.stream.account import ProcessorObserver
 from vivace.stream.controls import ControlBoard, Controls, check_changes
 from vivace.stream.fit import prepared
-from vivace.stream.processor import FrameProcessor, ProcessorPolicy
+from vivace.stream.painter import ProcessorPolicy
+from vivace.stream.processor import FrameProcessor
 from vivace.worlds import make_scene
 
 PRESETS: tuple[tuple[str, str, str], ...] = tuple((style.key, style.title, style.prompt) for style in STYLES)

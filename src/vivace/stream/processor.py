@@ -1,42 +1,28 @@
-"""One stream through a model: its controls, its history, and what happens when a step fails.
+"""One stream, from source frames to finished ones: what is taken, where it is cut, and what is given.
 
 Processors share the model's weights and nothing else. A processor is used by one thread at a time; controls reach it
 through its `ControlBoard`, numbers leave it through its observer (an `Account`, or who does not listen), and both of
 those are thread-safe.
-
-What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
-prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
-them, and the screen never goes black: frames still inside the model are brought out first, or, after a cut or a seed
-change of a model that resets in flight, come out as the new ones go in.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
+from vivace.errors import StepError
 from vivace.media.frame import Frame
 from vivace.media.size import Size
-from vivace.models.base import Chunk, Keep, Memory, Prompt, StepResult, StreamModel
-from vivace.stream.account import Painting, ProcessorObserver
-from vivace.stream.controls import ControlBoard, Controls, Snapshot, look_of
+from vivace.models.base import Memory, StreamModel
+from vivace.stream.account import ProcessorObserver
+from vivace.stream.controls import ControlBoard
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
-from vivace.stream.fade import PromptFade
 from vivace.stream.finish import Finisher, finish
 from vivace.stream.fit import prepared
-from vivace.stream.inside import FrameInside, FramesInside
-from vivace.stream.slot import ModelSlot
-
-_log = logging.getLogger(__name__)
-
+from vivace.stream.painter import Painter, ProcessorPolicy
 
 REPLAYED_FRAMES = 32
 """Painted anew before a point by a model that does not keep its memory: twice the window of the longest here."""
@@ -55,22 +41,6 @@ class ResumePoint:
 
 
 BEGINNING = ResumePoint(-1)
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessorPolicy:
-    """How a processor behaves, apart from what a user steers."""
-
-    live: bool = True
-    """Live, effort follows the deadline and a cross-fade takes its time from capture times; otherwise every frame gets
-    full effort and time is the source's own, so that a file gives the same result on any machine."""
-    budget_ms: float | None = None
-    """Time a frame may take, live; None never spends less."""
-    areas: tuple[float, ...] = ()
-    """Larger areas that effort may go up to, falling, in natural ones (`DeadlineController.area`)."""
-    detect_cuts: bool = True
-    max_failures: int = 3
-    """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
 
 
 class FrameProcessor:
@@ -95,99 +65,61 @@ class FrameProcessor:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory; says what would fit.
         """
-        controls = board.controls
-        self.policy = policy or ProcessorPolicy()
-        self._model = model
-        self._events_due: frozenset[str] = frozenset()
-        """Of a step that failed: they have not happened."""
-        self._steers_strength = "strength" in model.spec.conditions
+        self._chunk_frames = model.spec.chunk_frames
         self._board = board
         self._observer = observer
         self._clock = clock
         self._finishers = finishers
-        self._finish_ms = 0.0
-        """What the newest frame took to be finished."""
+        self._painter = Painter(model, size, board, observer, policy or ProcessorPolicy(), clock)
+        self._detector = CutDetector()
+        self._pending: list[Frame] = []
+        """Of the next chunk."""
         self._resumed = BEGINNING
         self._taken = -1
         """Index of the newest source frame."""
-        self._natural_size = size
-        self._slot = self._open_slot(controls.size or size, controls.seed)
-        self._spare: ModelSlot[Any] | None = None
-        self._prompt: Prompt | None = None
-        self._adopted: Controls | None = None
-        self._look: NDArray[np.float32] | None = None
-        self._fade = PromptFade(interpolates=model.spec.prompt_change == "interpolate")
-        self._detector = CutDetector()
-        self._pending: list[Frame] = []
-        self._inside = FramesInside()
-        self._painting = False
-        self._forget_reason: str | None = None
-        self._past = 0
-        """Counts how often the past was to be forgotten."""
-        self._last_chunk: Chunk | None = None
-        self._shown_s: float | None = None
-        self._failures = 0
-        self._ended: str | None = None
-        self.deadline = self._new_deadline()
+
+    @property
+    def policy(self) -> ProcessorPolicy:
+        """How the present input is taken."""
+        return self._painter.policy
+
+    @property
+    def deadline(self) -> DeadlineController:
+        """What holds the frame budget."""
+        return self._painter.deadline
 
     @property
     def size(self) -> Size:
         """Present output `(width, height)` in px."""
-        return self._slot.size
+        return self._painter.size
 
     @property
     def chunk_frames(self) -> int:
         """How many frames a step of the model takes."""
-        return self._model.spec.chunk_frames
+        return self._chunk_frames
 
     @property
     def natural_size(self) -> Size:
         """Output `(width, height)` in px where the controls name none."""
-        return self._natural_size
+        return self._painter.natural_size
 
     @property
     def next_size(self) -> Size:
         """`(width, height)` in px that the next frame will have; what frames are best prepared at."""
-        return self._board.controls.size or self._natural_size
+        return self._board.controls.size or self._painter.natural_size
 
     @property
     def watches(self) -> bool:
         """Whether cuts and motion are looked for in frames to come: while something is painted. Any thread."""
         controls = self._board.controls
-        return self._painting or (controls.prompt is not None and controls.strength > 0)
-
-    @property
-    def _saves(self) -> bool:
-        """Whether effort follows a deadline."""
-        return self.policy.live and self.policy.budget_ms is not None
-
-    def _open_slot(self, size: Size, seed: int) -> ModelSlot[Any]:
-        slot = ModelSlot(self._model, size, seed, self._board.controls.options)
-        if self._saves:
-            # Not when time is short: what is compiled then takes more of it from the stream.
-            slot.prepare_efforts()
-        return slot
-
-    def _new_deadline(self) -> DeadlineController:
-        efforts = (*self.policy.areas, *self._model.spec.efforts)
-        return DeadlineController(efforts, self.policy.budget_ms if self._saves else None)
+        return self._painter.painting or (controls.prompt is not None and controls.strength > 0)
 
     def begin(self, size: Size, policy: ProcessorPolicy) -> None:
         """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
         self._pending.clear()
-        self._inside = FramesInside()
         self._detector.reset()
         self._resumed = BEGINNING
-        self._natural_size = size
-        self._shown_s = None
-        self._failures = 0
-        if self._slot.used:
-            self._forget_later("input")
-        if policy != self.policy:
-            self.policy = policy
-            self.deadline = self._new_deadline()
-            if self._saves:
-                self._slot.prepare_efforts()
+        self._painter.begin(size, policy)
 
     def go_on_after(self, point: ResumePoint) -> None:
         """Give nothing of the new input up to a point, and remember there what was remembered then.
@@ -198,15 +130,16 @@ class FrameProcessor:
 
     def save(self, index: int) -> ResumePoint | None:
         """Return the point after a frame, from a finisher that is given it; None where it cannot be one."""
-        if not self._slot.keeps_memory:
+        if not self._painter.keeps_memory:
             return ResumePoint(index)
-        if self._forget_reason is not None or self._inside or self._pending or index != self._taken:
+        if self._pending or index != self._taken:
             return None
-        return ResumePoint(index, self._slot.save(), self._painting)
+        memory = self._painter.save()
+        return None if memory is None else ResumePoint(index, memory, self._painter.painting)
 
     def resize(self, size: Size) -> None:
         """Have another natural size from the next frame on; what is inside comes out at the present one first."""
-        self._natural_size = size
+        self._painter.natural_size = size
 
     def prepare(self, size: Size, seed: int) -> None:
         """Open the model at another size in the caller's thread, so that the change itself takes no time.
@@ -215,11 +148,7 @@ class FrameProcessor:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory; the stream goes on at its present size.
         """
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.close()  # of a change that another one has overtaken
-        if size != self.size:
-            self._spare = self._open_slot(size, seed)
+        self._painter.prepare(size, seed)
 
     def step(self, frame: Frame) -> list[Frame]:
         """Take the next source frame; return the output frames that are ready, in order, none to several.
@@ -246,12 +175,15 @@ class FrameProcessor:
 
     def check_alive(self) -> None:
         """Raise SessionClosedError, with the reason, once no more frames are taken. Any thread."""
-        if self._ended is not None:
-            raise SessionClosedError(f"the stream has ended ({self._ended}); open a new one")
+        self._painter.check_alive()
 
     def close(self) -> None:
         """Free the buffers; the processor takes no more frames."""
         self._end("it was closed")
+
+    def _end(self, reason: str) -> None:
+        self._painter.end(reason)
+        self._pending.clear()
 
     def _finished(self, made: list[Frame]) -> list[Frame]:
         """Have the finishers finish what leaves the processor."""
@@ -267,8 +199,8 @@ class FrameProcessor:
             except StepError as error:
                 self._end(str(error))
                 raise
-            self._finish_ms = _ms(self._clock() - began_s)
-            self._observer.finished(self._finish_ms)
+            self._painter.finish_ms = (self._clock() - began_s) * 1e3
+            self._observer.finished(self._painter.finish_ms)
         return out
 
     def _step(self, frame: Frame) -> list[Frame]:
@@ -283,9 +215,10 @@ class FrameProcessor:
             return out
         if is_cut:
             self._observer.cut()
-            out = self._begin_anew("cut")
+            out = self._advance(self._clock()) if self._pending else []
+            out += self._painter.begin_anew("cut")
         self._pending.append(frame)
-        if len(self._pending) == self._model.spec.chunk_frames:
+        if len(self._pending) == self._chunk_frames:
             out += self._advance(began_s)
         return out
 
@@ -293,231 +226,22 @@ class FrameProcessor:
         """Tell whether nothing is made of a frame before the point that the run goes on from."""
         point, mask = self._resumed, self._board.controls.mask
         if mask is not None:
-            mask.region(self.size, self._time_s(frame))  # a video begins with the first frame
+            mask.region(self.size, self._painter.time_s(frame))  # a video begins with the first frame
         if point.memory is None:
             return frame.index <= point.index - REPLAYED_FRAMES
         if frame.index == point.index:
-            self._slot.restore(point.memory)
-            self._painting = point.painting
+            self._painter.restore(point.memory, painting=point.painting)
         return True
 
     def _flushed(self) -> list[Frame]:
         out = self._advance(self._clock()) if self._pending else []
-        return out + self._drain()
-
-    # A chunk, from boundary to blend
+        return out + self._painter.drain()
 
     def _advance(self, began_s: float) -> list[Frame]:
-        """Make the pending frames under the controls of this boundary."""
+        """Have the pending frames painted."""
         frames, self._pending = self._pending, []
-        snapshot = self._board.cross(frames[-1].index + 1)
-        out = self._adopt(snapshot)
-        now_s = self._time_s(frames[-1])
-        fade = self._fade.at(now_s)
-        self._shown_s = now_s
-        entering = [self._frame_inside(frame, snapshot, fade.presence) for frame in frames]
-        prepared_s = entering[-1].prepared_s
-        if fade.embeds is None or all(inside.untouched for inside in entering):
-            return out + self._drain() + self._pass(entering, began_s, prepared_s)
-        self._painting = True
-        self._forget_if_due()
-        chunk = self._chunk(entering, fade.embeds, snapshot.controls)
-        return out + self._paint(chunk, began_s, prepared_s)
-
-    def _chunk(self, entering: list[FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
-        """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
-        missing = self._model.spec.chunk_frames - len(entering)
-        self._inside.enter(entering, missing)
-        frames = [inside.frame for inside in entering]
-        frames += frames[-1:] * missing
-        rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
-        rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
-        thumbnails = tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None)
-        return Chunk(
-            rgb,
-            embeds,
-            controls.denoising_steps,
-            self.deadline.effort,
-            strength=controls.strength if self._steers_strength else 1.0,
-            options=controls.options,
-            events=self._events(controls),
-            thumbnails=thumbnails if len(thumbnails) == len(frames) else (),
-        )
-
-    def _events(self, controls: Controls) -> frozenset[str]:
-        """Return what is to happen at the next chunk."""
-        due, self._events_due = self._events_due | self._board.take_events(controls), frozenset()
-        return due
-
-    def _adopt(self, snapshot: Snapshot) -> list[Frame]:
-        """Make the processor fit the controls; return frames that had to come out first."""
-        controls = snapshot.controls
-        size = controls.size or self._natural_size
-        out: list[Frame] = []
-        if size != self.size:
-            out = self._drain()
-            self._reopen(size, controls.seed)
-        elif controls.seed != self._slot.seed:
-            out = self._begin_anew("seed")
-            self._slot.seed = controls.seed
-        if controls is not self._adopted:
-            self._adopted = controls
-            look = look_of(self._model, controls)
-            if not _same(look, self._look):
-                self._look = look
-                self._fade.aim(look, from_s=self._shown_s, length_s=controls.crossfade_s)
-        if controls.prompt is not self._prompt:
-            self._prompt = controls.prompt
-            if snapshot.prompt_set_s is not None:
-                self._observer.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
+        was_painting = self._painter.painting
+        out = self._painter.paint(frames, began_s)
+        if was_painting and not self._painter.painting:
+            self._detector.reset()  # frames are not watched for cuts until painting goes on
         return out
-
-    def _reopen(self, size: Size, seed: int) -> None:
-        spare, self._spare = self._spare, None
-        self._last_chunk = None
-        self._inside = FramesInside()
-        if spare is not None and (spare.size, spare.seed) == (size, seed):
-            self._slot.close()
-            self._slot = spare
-        else:
-            self._slot.close()  # first, or both would have to fit
-            try:
-                self._slot = self._open_slot(size, seed)
-            except VivaceError as error:
-                self._end(str(error))
-                raise
-        self._forget_reason = None
-        self._observer.was_reset("size")
-
-    def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> FrameInside:
-        controls = snapshot.controls
-        region = None if controls.mask is None else controls.mask.region(self.size, self._time_s(frame))
-        # What a model makes of a strength above 0 is all shown.
-        strength = float(controls.strength > 0) if self._steers_strength else controls.strength
-        # Another size may have been asked for since.
-        frame = prepared(frame, self.size, watched=frame.thumbnail is not None)
-        return FrameInside(
-            frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
-        )
-
-    def _pass(self, entering: list[FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
-        """Show the source as it is; the model is not needed."""
-        if self._painting:
-            self._painting = False
-            self._detector.reset()
-            self._forget_later("resumed")
-        self._observer.painted(Painting(_ms(prepared_s - began_s) / len(entering), None, 0.0, len(entering)))
-        marks = {"refine": prepared_s}
-        return [inside.finish(inside.source, marks) for inside in entering]
-
-    def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
-        """Run one step of the model and finish the frames that come out of it."""
-        self._last_chunk = chunk
-        result = self._step_model(chunk)
-        denoised_s = self._clock()
-        seen = self._inside.leave(result)
-        refined_s = self._clock()
-        marks = {"denoise": denoised_s, "refine": refined_s}
-        out = [inside.finish(rgb, marks) for inside, rgb in seen]
-        spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
-        prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
-        work = chunk.effort if result.work is None else result.work
-        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work))
-        if out:
-            frame_ms = prepare_ms + denoise_ms + refine_ms + self._finish_ms
-            self.deadline.observe(frame_ms, time_s=refined_s, frame_index=out[-1].index)
-        return out
-
-    def _drain(self) -> list[Frame]:
-        """Feed the last picture again until every real frame has come out of the model, which must then forget."""
-        out: list[Frame] = []
-        while self._inside.any:
-            last = self._last_chunk
-            assert last is not None
-            self._inside.enter((), len(last.rgb))
-            rgb = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
-            padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb), events=frozenset())
-            now_s = self._clock()
-            out += self._paint(padding, now_s, now_s)
-        self._inside.clear()
-        return out
-
-    # What goes wrong, and what is forgotten
-
-    def _step_model(self, chunk: Chunk) -> StepResult:
-        """Return what the model has ready; after a failure, stand-ins for all that were inside."""
-        try:
-            result = self._slot.step(chunk)
-        except CapacityError as error:
-            self._end(str(error))
-            raise
-        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its stream shall suffer)
-            self._recover(error)
-            self._events_due = chunk.events
-            return self._inside.stand_ins(chunk.rgb[-1])
-        self._failures = 0
-        self._inside.made(result)
-        return result
-
-    def _recover(self, error: Exception) -> None:
-        """Note a failure and begin the memory anew; the last straw ends the stream.
-
-        Raises:
-            StepError: the stream has ended.
-        """
-        name = self._model.spec.name
-        reason = str(error) if isinstance(error, VivaceError) else f"{type(error).__name__}: {error}"
-        self._failures += 1
-        self._observer.failed(reason)
-        _log.warning("%s failed on a frame (%d in a row): %s", name, self._failures, reason)
-        if self._failures >= self.policy.max_failures:
-            self._end(reason)
-            raise StepError(f"{name} failed {self._failures} times in a row, so this stream ends: {reason}") from error
-        try:
-            self._forget("error")
-        except Exception as second:  # noqa: BLE001  (as above)
-            self._end(reason)
-            raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
-
-    def _begin_anew(self, reason: str) -> list[Frame]:
-        """Have the model forget when painting goes on; return frames that had to come out before that."""
-        out = self._advance(self._clock()) if self._pending else []
-        if not self._model.spec.resets_in_flight:
-            out += self._drain()
-        self._forget_later(reason)
-        return out
-
-    def _forget_later(self, reason: str) -> None:
-        self._forget_reason = reason
-        self._past += 1
-
-    def _forget_if_due(self) -> None:
-        reason, self._forget_reason = self._forget_reason, None
-        if reason is not None:
-            # What was not drained comes out yet; padding that was left by draining does not.
-            self._forget(reason, keep="inside" if self._inside else "nothing")
-
-    def _forget(self, reason: str, keep: Keep = "nothing") -> None:
-        self._slot.forget(keep)
-        self._observer.was_reset(reason)
-
-    def _end(self, reason: str) -> None:
-        """End the stream and free its buffers."""
-        self._ended = self._ended or reason
-        self._slot.close()
-        self._spare = self._last_chunk = None
-        self._pending.clear()
-        self._inside = FramesInside()
-
-    def _time_s(self, frame: Frame) -> float:
-        """Time of the stream at a frame."""
-        return frame.capture_time_s if self.policy.live else frame.pts_s
-
-
-def _ms(seconds: float) -> float:
-    return seconds * 1e3
-
-
-def _same(first: NDArray[np.float32] | None, second: NDArray[np.float32] | None) -> bool:
-    """Tell whether two looks are one; what a model composes is another array each time."""
-    return first is second or (first is not None and second is not None and np.array_equal(first, second))

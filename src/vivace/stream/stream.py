@@ -20,8 +20,9 @@ from vivace.stream.account import Account
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher, check_finishers
 from vivace.stream.fit import choose_size, prepared
+from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.pipeline import FrameSource, Pipeline
-from vivace.stream.processor import FrameProcessor, ProcessorPolicy, ResumePoint
+from vivace.stream.processor import FrameProcessor, ResumePoint
 from vivace.stream.stats import Stats
 from vivace.stream.steering import Steering
 

@@ -1,0 +1,384 @@
+"""The frames of one stream through its model, chunk by chunk: under which controls, and what happens when a step fails.
+
+What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
+prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
+them, and the screen never goes black: frames still inside the model are brought out first, or, after a cut or a seed
+change of a model that resets in flight, come out as the new ones go in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.errors import CapacityError, SessionClosedError, StepError, VivaceError
+from vivace.media.frame import Frame
+from vivace.media.size import Size
+from vivace.models.base import Chunk, Keep, Memory, Prompt, StepResult, StreamModel
+from vivace.stream.account import Painting, ProcessorObserver
+from vivace.stream.controls import ControlBoard, Controls, Snapshot, look_of
+from vivace.stream.deadline import DeadlineController
+from vivace.stream.fade import PromptFade
+from vivace.stream.fit import prepared
+from vivace.stream.inside import FrameInside, FramesInside
+from vivace.stream.slot import ModelSlot
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorPolicy:
+    """How a processor behaves, apart from what a user steers."""
+
+    live: bool = True
+    """Live, effort follows the deadline and a cross-fade takes its time from capture times; otherwise every frame gets
+    full effort and time is the source's own, so that a file gives the same result on any machine."""
+    budget_ms: float | None = None
+    """Time a frame may take, live; None never spends less."""
+    areas: tuple[float, ...] = ()
+    """Larger areas that effort may go up to, falling, in natural ones (`DeadlineController.area`)."""
+    detect_cuts: bool = True
+    max_failures: int = 3
+    """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
+
+
+class Painter:
+    """Paints the frames of one stream, as many at a time as its model takes. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        model: StreamModel[Any],
+        size: Size,
+        board: ControlBoard,
+        observer: ProcessorObserver,
+        policy: ProcessorPolicy,
+        clock: Callable[[], float],
+    ) -> None:
+        """Open the model for one stream of `(width, height)` px, unless the controls name another size.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory; says what would fit.
+        """
+        controls = board.controls
+        self.policy = policy
+        self.natural_size = size
+        """Output `(width, height)` in px from the next frame on, where the controls name none."""
+        self.painting = False
+        """Whether the newest frame was painted; otherwise it was shown as it is."""
+        self.finish_ms = 0.0
+        """What the newest frame took to be finished after it had been painted."""
+        self._model = model
+        self._events_due: frozenset[str] = frozenset()
+        """Of a step that failed: they have not happened."""
+        self._steers_strength = "strength" in model.spec.conditions
+        self._board = board
+        self._observer = observer
+        self._clock = clock
+        self._slot = self._open_slot(controls.size or size, controls.seed)
+        self._spare: ModelSlot[Any] | None = None
+        self._prompt: Prompt | None = None
+        self._adopted: Controls | None = None
+        self._look: NDArray[np.float32] | None = None
+        self._fade = PromptFade(interpolates=model.spec.prompt_change == "interpolate")
+        self._inside = FramesInside()
+        self._forget_reason: str | None = None
+        self._past = 0
+        """Counts how often the past was to be forgotten."""
+        self._last_chunk: Chunk | None = None
+        self._shown_s: float | None = None
+        self._failures = 0
+        self._ended: str | None = None
+        self.deadline = self._new_deadline()
+
+    @property
+    def size(self) -> Size:
+        """Present output `(width, height)` in px."""
+        return self._slot.size
+
+    @property
+    def _follows_deadline(self) -> bool:
+        """Whether effort follows a deadline."""
+        return self.policy.live and self.policy.budget_ms is not None
+
+    def _open_slot(self, size: Size, seed: int) -> ModelSlot[Any]:
+        slot = ModelSlot(self._model, size, seed, self._board.controls.options)
+        if self._follows_deadline:
+            # Not when time is short: what is compiled then takes more of it from the stream.
+            slot.prepare_efforts()
+        return slot
+
+    def _new_deadline(self) -> DeadlineController:
+        efforts = (*self.policy.areas, *self._model.spec.efforts)
+        return DeadlineController(efforts, self.policy.budget_ms if self._follows_deadline else None)
+
+    def begin(self, size: Size, policy: ProcessorPolicy) -> None:
+        """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
+        self._inside = FramesInside()
+        self.natural_size = size
+        self._shown_s = None
+        self._failures = 0
+        if self._slot.used:
+            self._forget_later("input")
+        if policy != self.policy:
+            self.policy = policy
+            self.deadline = self._new_deadline()
+            if self._follows_deadline:
+                self._slot.prepare_efforts()
+
+    def prepare(self, size: Size, seed: int) -> None:
+        """Open the model at another size in the caller's thread, so that the change itself takes no time.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory; the stream goes on at its present size.
+        """
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()  # of a change that another one has overtaken
+        if size != self.size:
+            self._spare = self._open_slot(size, seed)
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether `save` and `restore` may be called."""
+        return self._slot.keeps_memory
+
+    def save(self) -> Memory | None:
+        """Return what the model remembers; None while frames are inside it, or it is about to forget."""
+        return None if self._forget_reason is not None or self._inside else self._slot.save()
+
+    def restore(self, memory: Memory, *, painting: bool) -> None:
+        """Go on from what `save` gave, where `painting` was so."""
+        self._slot.restore(memory)
+        self.painting = painting
+
+    def check_alive(self) -> None:
+        """Raise SessionClosedError, with the reason, once no more frames are taken. Any thread."""
+        if self._ended is not None:
+            raise SessionClosedError(f"the stream has ended ({self._ended}); open a new one")
+
+    def end(self, reason: str) -> None:
+        """End the stream and free its buffers."""
+        self._ended = self._ended or reason
+        self._slot.close()
+        self._spare = self._last_chunk = None
+        self._inside = FramesInside()
+
+    def time_s(self, frame: Frame) -> float:
+        """Time of the stream at a frame."""
+        return frame.capture_time_s if self.policy.live else frame.pts_s
+
+    # A chunk, from boundary to blend
+
+    def paint(self, frames: list[Frame], began_s: float) -> list[Frame]:
+        """Take frames, one to as many as a chunk has, under the controls of this boundary; return those that are ready.
+
+        Raises:
+            StepError, CapacityError: as `FrameProcessor.step`; the stream has ended.
+        """
+        snapshot = self._board.cross(frames[-1].index + 1)
+        out = self._adopt(snapshot)
+        now_s = self.time_s(frames[-1])
+        fade = self._fade.at(now_s)
+        self._shown_s = now_s
+        entering = [self._frame_inside(frame, snapshot, fade.presence) for frame in frames]
+        prepared_s = entering[-1].prepared_s
+        if fade.embeds is None or all(inside.untouched for inside in entering):
+            return out + self.drain() + self._pass(entering, began_s, prepared_s)
+        self.painting = True
+        self._forget_if_due()
+        chunk = self._chunk(entering, fade.embeds, snapshot.controls)
+        return out + self._paint(chunk, began_s, prepared_s)
+
+    def drain(self) -> list[Frame]:
+        """Feed the last picture again until every real frame has come out of the model, which must then forget."""
+        out: list[Frame] = []
+        while self._inside.any:
+            last = self._last_chunk
+            assert last is not None
+            self._inside.enter((), len(last.rgb))
+            rgb = np.repeat(last.rgb[-1:], len(last.rgb), axis=0)
+            padding = replace(last, rgb=rgb, thumbnails=last.thumbnails[-1:] * len(rgb), events=frozenset())
+            now_s = self._clock()
+            out += self._paint(padding, now_s, now_s)
+        self._inside.clear()
+        return out
+
+    def _chunk(self, entering: list[FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
+        """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
+        missing = self._model.spec.chunk_frames - len(entering)
+        self._inside.enter(entering, missing)
+        frames = [inside.frame for inside in entering]
+        frames += frames[-1:] * missing
+        rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
+        rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
+        thumbnails = tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None)
+        return Chunk(
+            rgb,
+            embeds,
+            controls.denoising_steps,
+            self.deadline.effort,
+            strength=controls.strength if self._steers_strength else 1.0,
+            options=controls.options,
+            events=self._events(controls),
+            thumbnails=thumbnails if len(thumbnails) == len(frames) else (),
+        )
+
+    def _events(self, controls: Controls) -> frozenset[str]:
+        """Return what is to happen at the next chunk."""
+        due, self._events_due = self._events_due | self._board.take_events(controls), frozenset()
+        return due
+
+    def _adopt(self, snapshot: Snapshot) -> list[Frame]:
+        """Make the processor fit the controls; return frames that had to come out first."""
+        controls = snapshot.controls
+        size = controls.size or self.natural_size
+        out: list[Frame] = []
+        if size != self.size:
+            out = self.drain()
+            self._reopen(size, controls.seed)
+        elif controls.seed != self._slot.seed:
+            out = self.begin_anew("seed")
+            self._slot.seed = controls.seed
+        if controls is not self._adopted:
+            self._adopted = controls
+            look = look_of(self._model, controls)
+            if not _same(look, self._look):
+                self._look = look
+                self._fade.aim(look, from_s=self._shown_s, length_s=controls.crossfade_s)
+        if controls.prompt is not self._prompt:
+            self._prompt = controls.prompt
+            if snapshot.prompt_set_s is not None:
+                self._observer.prompt_taken(snapshot.update_index, snapshot.prompt_set_s)
+        return out
+
+    def _reopen(self, size: Size, seed: int) -> None:
+        spare, self._spare = self._spare, None
+        self._last_chunk = None
+        self._inside = FramesInside()
+        if spare is not None and (spare.size, spare.seed) == (size, seed):
+            self._slot.close()
+            self._slot = spare
+        else:
+            self._slot.close()  # first, or both would have to fit
+            try:
+                self._slot = self._open_slot(size, seed)
+            except Exception as error:
+                self.end(_reason(error))
+                raise
+        self._forget_reason = None
+        self._observer.was_reset("size")
+
+    def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> FrameInside:
+        controls = snapshot.controls
+        region = None if controls.mask is None else controls.mask.region(self.size, self.time_s(frame))
+        # What a model makes of a strength above 0 is all shown.
+        strength = float(controls.strength > 0) if self._steers_strength else controls.strength
+        # Another size may have been asked for since.
+        frame = prepared(frame, self.size, watched=frame.thumbnail is not None)
+        return FrameInside(
+            frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
+        )
+
+    def _pass(self, entering: list[FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
+        """Show the source as it is; the model is not needed."""
+        if self.painting:
+            self.painting = False
+            self._forget_later("resumed")
+        self._observer.painted(Painting(_ms(prepared_s - began_s) / len(entering), None, 0.0, len(entering)))
+        marks = {"refine": prepared_s}
+        return [inside.finish(inside.source, marks) for inside in entering]
+
+    def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
+        """Run one step of the model and finish the frames that come out of it."""
+        self._last_chunk = chunk
+        result = self._step_model(chunk)
+        denoised_s = self._clock()
+        seen = self._inside.leave(result)
+        refined_s = self._clock()
+        marks = {"denoise": denoised_s, "refine": refined_s}
+        out = [inside.finish(rgb, marks) for inside, rgb in seen]
+        spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
+        prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
+        work = chunk.effort if result.work is None else result.work
+        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work))
+        if out:
+            frame_ms = prepare_ms + denoise_ms + refine_ms + self.finish_ms
+            self.deadline.observe(frame_ms, time_s=refined_s, frame_index=out[-1].index)
+        return out
+
+    # What goes wrong, and what is forgotten
+
+    def begin_anew(self, reason: str) -> list[Frame]:
+        """Have the model forget when painting goes on; return frames that had to come out before that."""
+        out = [] if self._model.spec.resets_in_flight else self.drain()
+        self._forget_later(reason)
+        return out
+
+    def _step_model(self, chunk: Chunk) -> StepResult:
+        """Return what the model has ready; after a failure, stand-ins for all that were inside."""
+        try:
+            result = self._slot.step(chunk)
+        except CapacityError as error:
+            self.end(str(error))
+            raise
+        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its stream shall suffer)
+            self._recover(error)
+            self._events_due = chunk.events
+            return self._inside.stand_ins(chunk.rgb[-1])
+        self._failures = 0
+        self._inside.made(result)
+        return result
+
+    def _recover(self, error: Exception) -> None:
+        """Note a failure and begin the memory anew; the last straw ends the stream.
+
+        Raises:
+            StepError: the stream has ended.
+        """
+        name = self._model.spec.name
+        reason = _reason(error)
+        self._failures += 1
+        self._observer.failed(reason)
+        _log.warning("%s failed on a frame (%d in a row): %s", name, self._failures, reason)
+        if self._failures >= self.policy.max_failures:
+            self.end(reason)
+            raise StepError(f"{name} failed {self._failures} times in a row, so this stream ends: {reason}") from error
+        try:
+            self._forget("error")
+        except Exception as second:  # noqa: BLE001  (as above)
+            self.end(reason)
+            raise StepError(f"{name} failed ({reason}) and cannot be reset ({second}), so this stream ends") from error
+
+    def _forget_later(self, reason: str) -> None:
+        self._forget_reason = reason
+        self._past += 1
+
+    def _forget_if_due(self) -> None:
+        reason, self._forget_reason = self._forget_reason, None
+        if reason is not None:
+            # What was not drained comes out yet; padding that was left by draining does not.
+            self._forget(reason, keep="inside" if self._inside else "nothing")
+
+    def _forget(self, reason: str, keep: Keep = "nothing") -> None:
+        self._slot.forget(keep)
+        self._observer.was_reset(reason)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, VivaceError) else f"{type(error).__name__}: {error}"
+
+
+def _ms(seconds: float) -> float:
+    return seconds * 1e3
+
+
+def _same(first: NDArray[np.float32] | None, second: NDArray[np.float32] | None) -> bool:
+    """Tell whether two looks are one; what a model composes is another array each time."""
+    return first is second or (first is not None and second is not None and np.array_equal(first, second))
