@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -138,9 +139,35 @@ def test_what_differs_from_the_run_that_was_ended_is_refused(
     killed.write_bytes(killed.read_bytes()[:3000])
     assert run(clip, killed, "--resume") == 3
     assert "holds fewer than the 64 frames it had" in capsys.readouterr().err
-    killed.with_name("out.mp4.resume").write_bytes(b"nonsense")
-    assert run(clip, killed, "--resume") == 3
-    assert "out.mp4.resume: cannot be read" in capsys.readouterr().err
+    notes = killed.with_name("out.mp4.resume")
+    whole = notes.read_bytes()
+    for damaged in (b"nonsense", b"", whole[: len(whole) // 2], whole[:-1], whole.replace(b"descr", b"(((((")):
+        notes.write_bytes(damaged)
+        assert run(clip, killed, "--resume") == 3
+        assert "out.mp4.resume: cannot be read" in capsys.readouterr().err
+    notes.unlink()
+    killed.unlink()
+    assert run(clip, killed, "--resume") == 0, "which is the remedy it names"
+
+
+def test_what_a_note_counts_on_is_on_the_disk_before_it(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.mp4"
+    steps: list[str] = []
+    replace, fsync = Path.replace, os.fsync
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        steps.append(
+            next(path.name for path in tmp_path.iterdir() if os.path.samestat(path.stat(), os.fstat(descriptor)))
+        )
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", lambda path, to: (steps.append("noted"), replace(path, to))[1])
+    assert run(clip, out, "--resume") == 0
+    new = "out.mp4.resume.new"
+    assert steps == [new, "noted", out.name, new, "noted", out.name, new, "noted"]
 
 
 def test_a_file_that_is_another_one_now_is_refused(

@@ -11,6 +11,7 @@ the output has up to there is copied, so nothing is encoded twice. Sound is take
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 POINT_FRAMES = 64
 """Frames between two points: what an end costs; the memory of `mini` is some megabytes."""
 SETTLED_S = 1.5
-"""After so much more of the output a point's frames are on the disk: three fragments."""
+"""After so much more of the output a point's frames are in the file: three fragments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Resumable:
             if before != now:
                 raise UsageError(
                     f"{self._path} was begun with {name} {before!r}, and now it is {now!r}: give what it was, or "
-                    f"remove {self._notes} and {self._path} to begin anew."
+                    f"{self._anew}."
                 )
         # The newer output, unless it was ended before it had got as far as the one it was copied from.
         for path in (self._path, self._partial):
@@ -100,9 +101,11 @@ class Resumable:
                 sink.go_on_from(self.part)
                 return
         if part.frames:
-            raise SinkWriteError(
-                f"{self._path}: holds fewer than the {part.frames} frames it had; remove {self._notes} to begin anew"
-            )
+            raise SinkWriteError(f"{self._path}: holds fewer than the {part.frames} frames it had; {self._anew}")
+
+    @property
+    def _anew(self) -> str:
+        return f"remove {self._notes} and {self._path} to begin anew"
 
     @property
     def frames(self) -> int:
@@ -168,8 +171,14 @@ class Resumable:
         )
         made = self._notes.with_name(f"{self._notes.name}.new")
         try:
+            # On the disk in this order, or a power cut would leave a note of frames that are not there.
+            if part.frames:
+                with self._path.open("r+b") as output:
+                    os.fsync(output.fileno())
             with made.open("wb") as file:
                 np.savez(file, notes=np.array(text), **(point.memory or {}))  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
             made.replace(self._notes)
         except OSError as error:
             raise SinkWriteError(f"{self._notes}: cannot be written ({error.strerror})") from error
@@ -178,11 +187,11 @@ class Resumable:
         from vivace.stream.processor import ResumePoint
 
         try:
-            with np.load(self._notes, allow_pickle=False) as kept:
+            with self._notes.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 memory = {name: kept[name] for name in kept.files if name != "notes"}
                 notes = json.loads(str(kept["notes"]))
             point = ResumePoint(notes["index"], memory if notes["remembers"] else None, notes["painting"])
             part = WrittenPart(self._path, notes["frames"], notes["start_pts"], Fraction(notes["time_base"]))
             return notes["begun"], point, part
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise SinkWriteError(f"{self._notes}: cannot be read ({error}); remove it to begin anew") from error
+        except Exception as error:  # a damaged file makes NumPy raise all kinds
+            raise SinkWriteError(f"{self._notes}: cannot be read ({error}); {self._anew}") from error
