@@ -9,11 +9,12 @@ import pytest
 
 from fakes import FakeModel
 from live2diff_tiny import tiny_model
+from vivace.bench.latency.webrtc_server import SlowModel
 from vivace.bench.metrics.footage import Frames
-from vivace.bench.systems.baselines import ClassicFilter, Frozen, Once, Passthrough, PerFrame
-from vivace.bench.systems.faults import FAULTS, Faulty
+from vivace.bench.systems.baselines import ClassicFilter, Forwarding, Frozen, Once, Passthrough, PerFrame
+from vivace.bench.systems.faults import FAULTS, Faulty, LeakyModel
 from vivace.bench.systems.system import ModelSystem, Painted, Request
-from vivace.models import load_model
+from vivace.models import base, load_model
 from vivace.models.base import StepResult, StreamModel
 from vivace.stream import Stream
 
@@ -137,6 +138,48 @@ def test_per_frame_of_a_model_that_trails_is_that_of_one_that_does_not(source: F
         assert np.array_equal(trailing, at_once)
     painted = ModelSystem(PerFrame(tiny_model())).run(REQUEST, np.repeat(source[:1], 3, axis=0)).frames
     assert all(np.array_equal(painted[0], frame) for frame in painted[1:])
+
+
+class AbleModel(FakeModel):
+    """Has all that a model may have besides."""
+
+    def prepare_efforts(self, state) -> None:
+        self.prepared = state
+
+    def compose(self, prompt, options):
+        return -prompt.embeds
+
+    def save(self, state):
+        return {"memory": state.memory.copy()}
+
+    def restore(self, state, memory) -> None:
+        state.memory[...] = memory["memory"]
+
+
+ABILITIES = [kind for kind in vars(base).values() if getattr(kind, "_is_runtime_protocol", False)]
+
+
+@pytest.mark.parametrize("wrap", [Forwarding, PerFrame, LeakyModel, lambda model: SlowModel(model, 0.0)])
+def test_a_model_within_another_is_able_to_do_what_it_is_and_no_more(wrap) -> None:
+    plain, able = FakeModel(), AbleModel()
+    assert ABILITIES
+    for ability in ABILITIES:
+        assert isinstance(able, ability), "this test has to know of every ability"
+        assert isinstance(wrap(able), ability)
+        assert isinstance(wrap(wrap(able)), ability)
+        assert not isinstance(wrap(plain), ability)
+    within = wrap(able)
+    state = within.open((96, 64))
+    within.prepare_efforts(state)
+    assert able.prepared is state
+    state.memory[...] = 7
+    memory = within.save(state)
+    within.reset(state)
+    within.restore(state, memory)
+    assert (state.memory == 7).all()
+    with Stream(within, prompt="red", size=(96, 64)) as stream:
+        painted = stream.push(np.full((64, 96, 3), 100, np.uint8))[0].rgb
+    assert (painted == (36, 100, 100)).all()
 
 
 @pytest.mark.parametrize("edited", ["none", "mixed", "mask"])

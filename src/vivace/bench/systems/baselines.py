@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from vivace.bench.systems.system import Painted, Request, System
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StreamModel
 
 if TYPE_CHECKING:  # another checkout's package may be older than this class
-    from vivace.models.base import EncodesControls, StepResult
+    from vivace.models.base import StepResult
     from vivace.runtime.device import Device
 
 
@@ -22,10 +23,15 @@ State = TypeVar("State")
 
 
 class Forwarding(Generic[State]):
-    """A model that does what another does; for those that change one thing about it."""
+    """A model that does what another does, and has what it has besides; for those that change one thing about it."""
 
     def __init__(self, model: StreamModel[State]) -> None:
         self.model = model
+        # What not every model has (`ComposesLook`, `KeepsMemory`, …) is looked for on the object itself: a stream must
+        # not find what the model lacks, and would not find what is looked up only when it is asked for.
+        for name in dir(model):
+            if not name.startswith("_") and not hasattr(type(self), name) and callable(getattr_static(model, name)):
+                setattr(self, name, getattr(model, name))
 
     @property
     def spec(self) -> ModelSpec:
@@ -53,15 +59,6 @@ class Forwarding(Generic[State]):
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt."""
         return self.model.encode_prompt(text)
-
-    def encode_control(self, name: str, value: Any) -> Any:
-        """Encode a control of the model's own."""
-        return cast("EncodesControls", self.model).encode_control(name, value)
-
-    def prepare_efforts(self, state: State) -> None:
-        """Get ready for all efforts, where the model has to."""
-        if hasattr(self.model, "prepare_efforts"):
-            self.model.prepare_efforts(state)
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each session by one chunk."""
