@@ -294,9 +294,13 @@ def _kept(parts: Parts, path: Path) -> Iterator[None]:
         yield
     except BaseException:
         if any(measurements for _, _, measurements in parts.rows.values()):
-            make_folder(path.parent)
-            write_document(path, parts.document())
-            Console(stderr=True).print(f"what was measured until then is in {path}", markup=False, highlight=False)
+            said = f"what was measured until then is in {path}"
+            try:
+                make_folder(path.parent)
+                write_document(path, parts.document())
+            except SinkWriteError as error:  # what stopped the rest is still what ends the run
+                said = f"what was measured until then is lost: {error}"
+            Console(stderr=True).print(said, markup=False, highlight=False)
         raise
 
 

@@ -346,7 +346,9 @@ def test_of_a_large_model_only_what_minutes_allow_is_measured_unless_asked_for()
     assert [task for task, _ in asked] == ["pace", "network", "growth", "serve"]
 
 
-def test_what_was_measured_is_kept_when_the_rest_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_measured_is_kept_when_the_rest_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(job: Job, report: object) -> Found:
         if job.task.endswith("network"):
             raise DeviceError("the measuring process ended with exit code 9 before it was done")
@@ -360,6 +362,12 @@ def test_what_was_measured_is_kept_when_the_rest_fails(tmp_path: Path, monkeypat
         suite.bench_command("speed", subject, tmp_path, 0, speed=plan)
     (row,) = read_document(tmp_path / "speed.json").rows
     assert [(m.metric, m.value) for m in row.measurements] == [("fps", 12.0)]
+    # Where it cannot be kept, what stopped the rest is still what is told.
+    (tmp_path / "file").touch()
+    capsys.readouterr()
+    with pytest.raises(DeviceError, match="exit code 9"):
+        suite.bench_command("speed", subject, tmp_path / "file", 0, speed=plan)
+    assert "is lost" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_loop_has_no_cut_and_a_clip_the_frames_and_size_that_are_measured(tmp_path: Path) -> None:
