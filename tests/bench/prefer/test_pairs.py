@@ -92,5 +92,9 @@ def test_another_output_under_the_same_name_is_another_set_of_pairs(tmp_path: Pa
     a, b, source = write_folders(tmp_path)
     before = digest(find_pairs(a, b, source))
     assert digest(find_pairs(a, b, source)) == before
+    # A folder of pictures may hold another's folder.
+    write_folders(tmp_path, ("x/ink/near",))
+    assert digest(find_pairs(a, b, source)) != before
+    before = digest(find_pairs(a, b, source))
     write_clip(f"{b / 'y/ink'}/", RED)
     assert digest(find_pairs(a, b, source)) != before

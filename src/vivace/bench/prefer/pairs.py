@@ -104,7 +104,7 @@ def digest(pairs: Iterable[Pair]) -> str:
     whole = hashlib.sha256()
     for pair in pairs:
         for path in (pair.source, pair.a, pair.b):
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            for file in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
                 with file.open("rb") as read:
                     whole.update(pair.name.encode() + hashlib.file_digest(read, "sha256").digest())
     return whole.hexdigest()
