@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mini2_folder import random_folder
+from tolerance import near
 from vivace import Stream
 from vivace.errors import CheckpointError, ControlError, UnknownPromptError, UsageError
 from vivace.models import LoadOptions, list_models, load_model
@@ -193,7 +194,7 @@ def test_mixtures_and_strengths_are_sums_of_codes(model: Mini2Model, text: str, 
     assert prompt.known
     table = model._codes.table
     wanted = sum(share * table[LOOK_KEYS.index(key)] for key, share in shares.items())
-    np.testing.assert_allclose(prompt.embeds, wanted, atol=1e-5 * np.abs(table).max())
+    assert near(prompt.embeds, wanted, np.abs(table).max())
 
 
 @pytest.mark.parametrize("text", ["a cat on a sofa", "steampunk", "not oil", "olive oil"])
@@ -238,9 +239,9 @@ def test_prompt_and_picture_share_the_look(model: Mini2Model) -> None:
     assert model.compose(prompt, {}) is prompt.embeds
     assert model.compose(None, {"style_image": code}) is code
     half = model.compose(prompt, {"style_image": code})
-    np.testing.assert_allclose(half, (code + prompt.embeds) / 2, atol=1e-6)
+    assert near(half, (code + prompt.embeds) / 2)
     whole = model.compose(prompt, {"style_image": code, "style_share": 1.0})
-    np.testing.assert_allclose(whole, code, atol=1e-6)
+    assert near(whole, code)
 
 
 def test_style_pictures_of_every_kind_do_the_right_thing_and_the_stream_goes_on(
@@ -288,7 +289,7 @@ def test_a_new_picture_fades_in_like_a_prompt(model: Mini2Model) -> None:
         fade = stream._processor._painter._fade
         assert fade._length_s == 10
         np.testing.assert_array_equal(fade._start.embeds, before)
-        np.testing.assert_allclose(fade._goal.embeds, stream.controls.options["style_image"], atol=1e-6)
+        assert near(fade._goal.embeds, stream.controls.options["style_image"])
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
+from vivace.models.capacity import out_of_memory, ran_out_of_memory
 from vivace.serve.engine import SessionQueue
 from vivace.serve.fanout import Fanout, Listener, Subscription
 from vivace.serve.limits import check_frame
@@ -43,7 +44,6 @@ from vivace.stream.fit import prepared
 from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.presentation import Presenter
 from vivace.stream.processor import FrameProcessor
-from vivace.stream.slot import out_of_memory, ran_out_of_memory
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.errors import CapacityError, StepError
+from vivace.errors import StepError
 from vivace.media.size import Size
 from vivace.models.base import (
     NOTHING,
@@ -25,6 +25,7 @@ from vivace.models.base import (
     StepResult,
     StreamModel,
 )
+from vivace.models.capacity import memory_for
 
 CALIBRATION_STEPS = 5
 """After a first one, which may compile."""
@@ -47,7 +48,7 @@ class ModelSlot(Generic[State]):
         """Of the noise; another one counts from the next `forget` on."""
         self._model = model
         settled = [option.name for option in model.spec.options if option.scope == "stream"]
-        try:
+        with memory_for(model, size):
             self._state: State | None = (
                 cast(OpensWithOptions[State], model).open(
                     size, seed=seed, options={name: options[name] for name in settled if name in options}
@@ -55,10 +56,6 @@ class ModelSlot(Generic[State]):
                 if settled
                 else model.open(size, seed=seed)
             )
-        except Exception as error:
-            if isinstance(error, CapacityError) or ran_out_of_memory(error):
-                raise out_of_memory(model, size) from error
-            raise
         self._fed = self._given = 0
 
     @property
@@ -86,12 +83,8 @@ class ModelSlot(Generic[State]):
             Exception: whatever else the model fails with; `forget` must be called before the next step.
         """
         self._fed += len(chunk.rgb)
-        try:
+        with memory_for(self._model, self.size):
             results = self._model.device.in_turn(self._model.step, [self._open_state], [chunk])
-        except Exception as error:
-            if isinstance(error, CapacityError) or ran_out_of_memory(error):
-                raise out_of_memory(self._model, self.size) from error
-            raise
         if len(results) != 1:
             raise StepError(f"{self.spec.name} returned {len(results)} results of one stream")
         [result] = results
@@ -177,27 +170,6 @@ def calibrate(model: StreamModel[Any], size: Size, clock: Callable[[], float] = 
 
 def _any_prompt(spec: ModelSpec) -> str:
     return spec.styles[0] if spec.styles else "painting"
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means too little memory: Python's own, or torch's on a device or on the CPU."""
-    # By name, since torch is not imported here.
-    on_device = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return on_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def out_of_memory(model: StreamModel[Any], size: Size) -> CapacityError:
-    """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
-    name = model.spec.name
-    needs = f"{name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
-    half = model.spec.nearest_size(size[0] / 2, size[1] / 2)
-    if half == size:
-        return CapacityError(f"{needs}; this is the smallest size, so close other streams or programs")
-    return CapacityError(f"{needs}; {half[0]}x{half[1]} needs {_mib(model.nbytes(half))}, or close other streams")
-
-
-def _mib(nbytes: int) -> str:
-    return f"{max(1, round(nbytes / 2**20)):,} MiB"
 
 
 def _shape(array: NDArray[np.generic]) -> str:

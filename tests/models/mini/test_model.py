@@ -11,8 +11,9 @@ import pytest
 from vivace.errors import CheckpointError, ControlError, StepError, UnknownModelError, UsageError
 from vivace.models import describe, list_models, load_model
 from vivace.models.base import Chunk
+from vivace.models.effort_levels import EFFORT_SCALES
 from vivace.models.mini.model import SPEC
-from vivace.models.mini.state import EFFORT_SCALES, geometry
+from vivace.models.mini.state import geometry
 from vivace.models.mini.styles import STYLE_COUNT
 from vivace.models.mini.weights import FOLDER, read_files, read_tensors
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from vivace.diffusion.lcm import ORIGINAL_STEPS, LcmSchedule, schedule_by_index, t_index_at
-from vivace.errors import CapacityError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.capacity import memory_for
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.controls import LORA_OPTION, options_of
@@ -26,8 +26,6 @@ from vivace.runtime.torch.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 8
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-"""What torch says on a GPU, on Windows, and elsewhere on a CPU."""
 
 
 class Live2DiffModel:
@@ -234,15 +232,5 @@ class Live2DiffModel:
     @contextmanager
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
         """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
-        try:
-            with self.device.current():
-                yield
-        except (MemoryError, RuntimeError) as error:
-            said = str(error).lower()
-            if not isinstance(error, MemoryError) and not any(words in said for words in OUT_OF_MEMORY):
-                raise
-            need = self.nbytes(size) / 2**20
-            raise CapacityError(
-                f"a stream of {size[0]}x{size[1]} px in {self.spec.denoising_steps[0]} steps needs {need:,.0f} MiB on "
-                f"{self.runtime.device} beside the weights; choose a smaller size or fewer steps"
-            ) from error
+        with memory_for(self, size), self.device.current():
+            yield

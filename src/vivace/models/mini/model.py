@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.diffusion.flow import denoising_times, euler_step
-from vivace.errors import CapacityError, StepError
+from vivace.errors import StepError
 from vivace.models.base import Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
-from vivace.models.camera_motion import CameraMotion
+from vivace.models.capacity import memory_for
+from vivace.models.effort_levels import EFFORT_SCALES, EFFORTS, executor_of
 from vivace.models.mini.config import MiniConfig
 from vivace.models.mini.moving import MovingTextures
 from vivace.models.mini.state import (
-    EFFORT_SCALES,
     MAX_AGE,
-    EffortBuffers,
     MiniState,
     geometry,
     open_buffers,
@@ -27,7 +26,7 @@ from vivace.models.mini.styles import STYLES
 from vivace.models.mini.text import TextEncoder
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime.exported import Arrays, Executor, Network
+from vivace.runtime.exported import Arrays, Network
 
 SPEC = ModelSpec(
     name="mini",
@@ -42,7 +41,7 @@ SPEC = ModelSpec(
     warmup_frames=2,
     output_lag_frames=0,
     denoising_steps=(1, 2, 4),
-    efforts=tuple(round(scale * scale, 2) for scale in EFFORT_SCALES),
+    efforts=EFFORTS,
     conditions=("prompt",),
     styles=tuple(style.title for style in STYLES),
     still_area_px=2048 * 2048,
@@ -79,22 +78,14 @@ class MiniModel:
             CapacityError: not enough memory.
         """
         SPEC.check_size(size)
-        try:
+        with memory_for(self, size):
             levels = tuple(open_buffers(geometry(size, scale), seed, self._cfg, self._ahead) for scale in EFFORT_SCALES)
-        except MemoryError as error:
-            need = self.nbytes(size) / 2**20
-            raise CapacityError(
-                f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
-            ) from error
-        state = MiniState(size, seed, levels, CameraMotion())
-        self._executor(levels[0])
-        return state
+        executor_of(levels[0], self._network)
+        return MiniState(size, seed, levels)
 
     def prepare_efforts(self, state: MiniState) -> None:
         """Compile the network for every working size of a stream, several at once."""
-        self._network.prepare(*(buffers.inputs for buffers in state.levels))
-        for buffers in state.levels:
-            self._executor(buffers)
+        state.prepare(self._network)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt, remembering the last few hundred."""
@@ -122,7 +113,7 @@ class MiniModel:
 
     def _paint(self, state: MiniState, chunk: Chunk) -> NDArray[np.uint8]:
         chunk.check(state.size)
-        buffers = self._buffers(state, chunk.effort)
+        buffers = state.use(SPEC.level_of(chunk.effort))
         inputs = buffers.inputs
         inputs["source"][...] = chunk.rgb
         inputs["embeds"][0] = chunk.embeds
@@ -130,7 +121,7 @@ class MiniModel:
         if self.follow_camera:
             buffers.move_textures(state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size)))
         buffers.begin()
-        executor = self._executor(buffers)
+        executor = executor_of(buffers, self._network)
         times = denoising_times(chunk.denoising_steps)
         outputs: Arrays = {}
         for t, t_next in zip(times, (*times[1:], 0.0), strict=True):
@@ -149,32 +140,13 @@ class MiniModel:
         buffers.textures.look_ahead()
         return np.array(outputs["picture"], np.uint8)
 
-    def _buffers(self, state: MiniState, effort: float) -> EffortBuffers:
-        """Return the buffers for an effort."""
-        wanted = SPEC.level_of(effort)
-        if wanted != state.level:
-            state.level = wanted
-            # What another working size remembers is stale; its textures stay.
-            _forget(state.levels[wanted])
-        return state.levels[state.level]
-
-    def _executor(self, buffers: EffortBuffers) -> Executor:
-        if buffers.executor is None:
-            buffers.executor = self._network.executor(buffers.inputs)
-        return buffers.executor
-
     def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
         del keep  # no picture is ever inside
         state.motion.reset()
         for buffers in state.levels:
-            _forget(buffers)
+            buffers.forget()
             if seed is not None and seed != state.seed:
                 buffers.change_textures(MovingTextures(textures_at_rest(buffers.geometry, seed), self._ahead))
         if seed is not None:
             state.seed = seed
-
-
-def _forget(buffers: EffortBuffers) -> None:
-    buffers.ring.clear()
-    buffers.inputs["previous"][...] = 0

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.camera_motion import CameraMotion
+from vivace.models.effort_levels import LevelState
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.kv_ring import KvRing
 from vivace.models.mini.moving import Fields, MovingTextures, Rest
@@ -24,8 +24,6 @@ FULL_DETAIL_PX = 256
 """Side of the square whose area the coarse path works on; larger outputs are rendered up from it by the fine path."""
 MAX_SCALE = 2.0
 """Most output px per working px the fine path was trained for."""
-EFFORT_SCALES = (1.0, 0.8, 0.6)
-"""Working side by effort level."""
 MOVING = ("textures", "fine_strokes")
 """Inputs that move with the camera, beside the noise that `x_t` begins as."""
 MAX_AGE = 5
@@ -152,6 +150,11 @@ class EffortBuffers:
             if self.executor is not None:
                 self.executor.bind(name, self.inputs[name])
 
+    def forget(self) -> None:
+        """Have no frame before."""
+        self.ring.clear()
+        self.inputs["previous"][...] = 0
+
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
@@ -160,20 +163,8 @@ class EffortBuffers:
         return inputs + self.textures.nbytes + self.ring.nbytes
 
 
-@dataclass(slots=True)
-class MiniState:
-    """One stream of the embedded model: buffers for each effort level, and which is in use."""
-
-    size: tuple[int, int]
-    seed: int
-    levels: tuple[EffortBuffers, ...]
-    motion: CameraMotion
-    level: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        return sum(buffers.nbytes for buffers in self.levels)
+MiniState = LevelState[EffortBuffers]
+"""One stream of the embedded model."""
 
 
 def open_buffers(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> EffortBuffers:

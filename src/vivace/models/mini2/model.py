@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vivace.errors import CapacityError, StepError
+from vivace.errors import StepError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
-from vivace.models.mini.state import EFFORT_SCALES
+from vivace.models.capacity import memory_for
+from vivace.models.effort_levels import EFFORT_SCALES, EFFORTS, executor_of
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.family import FAMILY, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.prompts import encode
-from vivace.models.mini2.state import EffortBuffers, Mini2State, nbytes_of
+from vivace.models.mini2.state import EffortBuffers, Mini2State, nbytes_of, working_size
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
-from vivace.runtime.exported import Executor, Network
+from vivace.runtime.exported import Network
 
 SPEC = ModelSpec(
     name="mini2",
@@ -37,7 +38,7 @@ SPEC = ModelSpec(
     warmup_frames=0,
     output_lag_frames=0,
     denoising_steps=(1, 2, 4),
-    efforts=tuple(round(scale * scale, 2) for scale in EFFORT_SCALES),
+    efforts=EFFORTS,
     conditions=("prompt", "look"),
     styles=tuple(look.title for look in LOOKS if look.kind != "source"),
     options=FAMILY.controls,
@@ -73,21 +74,14 @@ class Mini2Model:
             CapacityError: not enough memory.
         """
         SPEC.check_size(size)
-        try:
-            state = Mini2State.open(size, seed)
-        except MemoryError as error:
-            need = self.nbytes(size) / 2**20
-            raise CapacityError(
-                f"a stream of {size[0]}x{size[1]} px needs {need:.0f} MiB; choose a smaller size"
-            ) from error
-        self._executor(state.levels[0])
-        return state
+        with memory_for(self, size):
+            levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
+        executor_of(levels[0], self._network)
+        return Mini2State(size, seed, levels)
 
     def prepare_efforts(self, state: Mini2State) -> None:
         """Compile the network for every working size of a stream, several at once."""
-        self._network.prepare(*(buffers.inputs for buffers in state.levels))
-        for buffers in state.levels:
-            self._executor(buffers)
+        state.prepare(self._network)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt in words, or the text of a saved look; the last few hundred are remembered."""
@@ -116,18 +110,13 @@ class Mini2Model:
 
     def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
         chunk.check(state.size)
-        wanted = SPEC.level_of(chunk.effort)
-        if wanted != state.level:
-            state.level = wanted
-            # What another working size remembers is stale; its textures stay.
-            state.levels[wanted].forget()
-        buffers = state.levels[wanted]
+        buffers = state.use(SPEC.level_of(chunk.effort))
         down, right = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
         width, height = buffers.blocks.size
         buffers.move_textures(down * height / state.size[1], right * width / state.size[0])
         buffers.blocks.put_source(resized(chunk.rgb[0], buffers.blocks.size))
         buffers.code[0] = chunk.embeds
-        executor = self._executor(buffers)
+        executor = executor_of(buffers, self._network)
         steps = chunk.denoising_steps
         for done in range(steps):
             buffers.step[0] = done / steps, math.log2(steps), buffers.log_scale, buffers.has_estimate
@@ -138,11 +127,6 @@ class Mini2Model:
             buffers.blocks.put_estimate(picture)
             buffers.has_estimate = True
         return np.ascontiguousarray(resized(to_picture(picture, buffers.blocks.size), state.size))[None]
-
-    def _executor(self, buffers: EffortBuffers) -> Executor:
-        if buffers.executor is None:
-            buffers.executor = self._network.executor(buffers.inputs)
-        return buffers.executor
 
     def reset(self, state: Mini2State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""

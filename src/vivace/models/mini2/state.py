@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.camera_motion import CameraMotion
-from vivace.models.mini.state import EFFORT_SCALES, FULL_DETAIL_PX
+from vivace.models.effort_levels import EFFORT_SCALES, LevelState
+from vivace.models.mini.state import FULL_DETAIL_PX
 from vivace.models.mini2.blocks import BlockBuffer, padded
 from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS, TEXTURE_CHANNELS
 from vivace.models.mini2.textures import lay_textures, textures_at_rest
@@ -91,23 +91,5 @@ class EffortBuffers:
         self.has_estimate = False
 
 
-@dataclass(slots=True)
-class Mini2State:
-    """One stream of the next body: buffers for each effort level, and which is in use."""
-
-    size: Size
-    seed: int
-    levels: tuple[EffortBuffers, ...]
-    motion: CameraMotion
-    level: int = 0
-
-    @classmethod
-    def open(cls, size: Size, seed: int) -> Mini2State:
-        """Allocate the state of a stream of `(width, height)` px."""
-        levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
-        return cls(size, seed, levels, CameraMotion())
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        return sum(buffers.nbytes for buffers in self.levels)
+Mini2State = LevelState[EffortBuffers]
+"""One stream of the next body."""
