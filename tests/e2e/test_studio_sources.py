@@ -313,6 +313,35 @@ def test_a_camera_that_goes_while_nobody_looks_is_back_when_somebody_does(studio
     wait_source(studio, IS_RED)
 
 
+def test_a_source_that_is_chosen_while_the_model_loads_is_repainted_once_it_can_be(
+    steered: Serving, browser: Any
+) -> None:
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.context.add_init_script(CAMERAS)
+        page = studio.page
+        loading = {"loading": {"model": "mini", "done": 1, "steps": 3}}
+        page.route("**/v1/config", lambda route: route.fulfill(json=loading))
+        page.goto(studio.url)
+        page.wait_for_selector("#card-title:text-is('Loading mini')")
+        page.evaluate("cameras.blocked = true")
+        page.click("#sources [data-kind=camera]")
+        page.wait_for_selector("#card-title:text-is('The camera is blocked')")
+        for _ in range(2):
+            page.wait_for_event("response", lambda response: response.url.endswith("/v1/config"))
+        assert page.inner_text("#card-title") == "The camera is blocked", "what asks for something stays"
+
+        page.click("#sources [data-kind=scene]")
+        page.wait_for_selector("#card-title:text-is('Loading mini')")
+        studio.wait_until("studio.source?.kind === 'scene'")
+        page.route("**/v1/models", lambda route: route.fulfill(status=500, json={}), times=1)
+        page.unroute("**/v1/config")
+        studio.wait_state("problem")
+        page.click("#card-actions button:first-child")
+        studio.wait_state("live")
+        assert page.evaluate("studio.source.kind") == "scene"
+        assert studio.errors == []
+
+
 def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving, browser: Any) -> None:
     with closing(Studio(browser, steered.url)) as studio:
         studio.context.add_init_script(CAMERAS)

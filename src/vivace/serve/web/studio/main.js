@@ -1,5 +1,5 @@
 /** The studio: puts source, session, picture and panels together, and says in which state everything is. */
-import { Api, connect } from "../vivace.js";
+import { Api, connect, VivaceError } from "../vivace.js";
 import { Brush } from "./brush.js";
 import { installChoices } from "./choices.js";
 import { $, delay, el, fill, icon, memory, radios, tabMemory, throttle, toast } from "./dom.js";
@@ -27,7 +27,7 @@ class Studio {
   source = null;
   session = null;
 
-  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #opening = null; #news = null; #repainted = []; #again = null; #awake = null; #words = null;
+  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #loading = null; #opening = null; #news = null; #repainted = []; #again = null; #awake = null; #words = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -64,33 +64,45 @@ class Studio {
       this.#keepAwake(document.body.dataset.state === "live");
       if (!document.hidden) this.stage.play();
     });
-    this.show("connecting", () => card(T.cards.connecting));
     this.load();
   }
 
-  /** Ask the server what there is. */
-  async load() {
+  /** Ask the server what there is. Resolves with whether it has said so. */
+  load() {
+    this.show("connecting", () => card(T.cards.connecting));
+    return (this.#loading = this.#load());
+  }
+
+  async #load() {
     try {
       const config = await this.#loaded();
-      if (config.token_needed && !this.api.token) return this.problem({ code: "no_token" });
+      if (config.token_needed && !this.api.token) throw new VivaceError("no_token", "this server asks for a token");
       const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
       this.recordings.configure(config);
       this.share.tokens = config.token_needed;
       this.options.set(models, config.size ?? [256, 256]);
       this.prompts.setPresets(presets, (path) => this.api.url(path));
       const left = leftBehind();
-      if (left) await this.#goOn(left);
+      if (left) await this.#restore(left);
+      if (this.#kind) return true;   // `start` goes on with the source that was chosen meanwhile
+      if (left) this.#goOn(left);
       else this.pick();
+      return true;
     } catch (error) {
-      this.problem(error, () => this.load());
+      this.#loading = null;
+      this.problem(error, () => (this.#kind ? this.start() : this.load()));
+      return false;
     }
   }
 
   // The page was loaded again in the middle of a session: another one takes its place, with what was set.
-  async #goOn({ kind, wishes, prompt, mask, ...choices }) {
+  async #restore({ prompt, mask, ...choices }) {
     this.options.choose(choices);
     this.prompts.text = prompt;
     await this.brush.load(mask);
+  }
+
+  #goOn({ kind, wishes }) {
     // A screen is shared, and a file read, only when somebody says so anew.
     const ask = { screen: ["shareAgain", () => this.start("screen")], file: ["fileAgain", () => this.use("file")] }[kind];
     if (ask) this.show("idle", () => card(T.cards.goOn, [[ask[0], "retry"], ["pick", "pick"]]), ask[1]);
@@ -102,7 +114,8 @@ class Studio {
     for (;;) {
       const config = await this.api.config();
       if (!config.loading) return config;
-      this.show("connecting", () => card(T.cards.loading(config.loading), [], { status: T.status.loading }));
+      // A card that asks for something stays.
+      if (document.body.dataset.state === "connecting") this.show("connecting", () => card(T.cards.loading(config.loading), [], { status: T.status.loading }));
       await delay(SERVER_LOOK_MS / 3);
     }
   }
@@ -206,7 +219,7 @@ class Studio {
       }
     }
     try {
-      await this.#bring();
+      if ((await (this.#loading ?? this.load())) && turn === this.#starting) await this.#bring();
     } catch (error) {
       if (turn === this.#starting) this.problem(error);
     }
