@@ -2,7 +2,8 @@
 import { Api, connect, VivaceError } from "../vivace.js";
 import { Brush } from "./brush.js";
 import { installChoices } from "./choices.js";
-import { $, delay, el, fill, icon, memory, radios, tabMemory, throttle, toast } from "./dom.js";
+import { $, delay, toast } from "./dom.js";
+import { installDrops } from "./drops.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
 import { Player } from "./player.js";
@@ -11,23 +12,24 @@ import { Recorder } from "./recorder.js";
 import { Recordings } from "./recordings.js";
 import { Share } from "./share.js";
 import { installShortcuts } from "./shortcuts.js";
-import { listCameras, openSource, SOURCES, whyEnded } from "./sources.js";
+import { Sliders } from "./sliders.js";
+import { SourcePanel } from "./source-panel.js";
+import { openSource } from "./sources.js";
 import { Stage } from "./stage.js";
-import { T, tell, writeTexts } from "./language.js";
+import { StateView } from "./state.js";
+import { keepToken, leaveBehind, leftBehind, takeToken } from "./tab.js";
+import { Thumbnails } from "./thumbnails.js";
+import { T, writeTexts } from "./language.js";
 import { card, endedWords, problemWords, said } from "./words.js";
 
-const SLIDER_MS = 60;
 const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
-const SETTLE_MS = 2_000;   // until a camera has found its exposure
 const SERVER_LOOK_MS = 1_500;   // between two looks whether a server that went away is back
 const GONE = new Set(["unreachable", "draining"]);
-const CONTROL_KEYS = ["strength", "crossfade", "seed"];
 
 class Studio {
-  source = null;
   session = null;
 
-  #kind = null; #wishes = {}; #selectSource; #cameraNames = []; #unplugged = null; #retry = 0; #starting = 0; #loading = null; #opening = null; #news = null; #repainted = []; #again = null; #awake = null; #words = null;
+  #retry = 0; #starting = 0; #loading = null; #opening = null; #news = null;
 
   constructor() {
     this.api = new Api({ token: takeToken() });
@@ -39,32 +41,44 @@ class Studio {
     this.recorder = new Recorder(this.recordings);
     this.share = new Share(this.api);
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
-    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#strengthOf(model) });
+    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.sliders.show(model) });
+    this.sliders = new Sliders(() => this.options.model, (controls) => this.update(controls));
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
-    this.#sources();
+    this.thumbnails = new Thumbnails(this.stage, this.prompts);
+    this.sources = new SourcePanel(this.stage, this.player, {
+      start: (kind, wishes) => this.start(kind, wishes), ended: (error) => this.#sourceProblem(error),
+      reshaped: () => this.#reshaped(), back: () => this.view.again?.(),
+    });
+    installDrops({ paint: (file) => this.start("file", { file }), pictures: () => this.options.pictures });
+    this.view = new StateView({
+      actions: { retry: () => this.start(), pick: () => this.pick(), stop: () => this.stop() },
+      use: (kind) => this.sources.use(kind), near: (names) => this.prompts.offers(names),
+    });
     installChoices(() => {
-      this.#write();
+      this.view.write();
       this.live.show();
     });
-    this.#sliders();
     this.#keys();
     $("end").onclick = () => this.stop();
     $("token-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      sessionStorage.setItem("vivace.token", $("token").value.trim());
+      keepToken($("token").value.trim());
       location.reload();
     });
     // A closed tab frees its slot at once; one that is only put aside (a phone's back button) does so too.
     addEventListener("pagehide", () => {
-      tabMemory.set("left", this.session && { kind: this.#kind, wishes: this.#wishes[this.#kind], prompt: this.session.controls.prompt ?? "", mask: this.brush.dataUrl(), ...this.options.choices });
+      const { kind } = this.sources;
+      leaveBehind(this.session && { kind, wishes: this.sources.wishes(kind), prompt: this.session.controls.prompt ?? "", mask: this.brush.dataUrl(), ...this.options.choices });
       this.session?.end({ leaving: true });
     });
     addEventListener("pageshow", (event) => event.persisted && location.reload());
-    addEventListener("visibilitychange", () => {
-      this.#keepAwake(document.body.dataset.state === "live");
-      if (!document.hidden) this.stage.play();
-    });
+    addEventListener("visibilitychange", () => document.hidden || this.stage.play());
     this.load();
+  }
+
+  /** The source that is open, or null. */
+  get source() {
+    return this.sources.current;
   }
 
   /** Ask the server what there is. Resolves with whether it has said so. */
@@ -75,7 +89,7 @@ class Studio {
 
   async #load() {
     try {
-      const config = await this.#loaded();
+      const config = await this.#serverReady();
       if (config.token_needed && !this.api.token) throw new VivaceError("no_token", "this server asks for a token");
       const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
       this.recordings.configure(config);
@@ -84,13 +98,13 @@ class Studio {
       this.prompts.setPresets(presets, (path) => this.api.url(path));
       const left = leftBehind();
       if (left) await this.#restore(left);
-      if (this.#kind) return true;   // `start` goes on with the source that was chosen meanwhile
+      if (this.sources.kind) return true;   // `start` goes on with the source that was chosen meanwhile
       if (left) this.#goOn(left);
       else this.pick();
       return true;
     } catch (error) {
       this.#loading = null;
-      this.problem(error, () => (this.#kind ? this.start() : this.load()));
+      this.problem(error, () => (this.sources.kind ? this.start() : this.load()));
       return false;
     }
   }
@@ -104,13 +118,13 @@ class Studio {
 
   #goOn({ kind, wishes }) {
     // A screen is shared, and a file read, only when somebody says so anew.
-    const ask = { screen: ["shareAgain", () => this.start("screen")], file: ["fileAgain", () => this.use("file")] }[kind];
+    const ask = { screen: ["shareAgain", () => this.start("screen")], file: ["fileAgain", () => this.sources.use("file")] }[kind];
     if (ask) this.show("idle", () => card(T.cards.goOn, [[ask[0], "retry"], ["pick", "pick"]]), ask[1]);
     else this.start(kind, wishes);
   }
 
   /** Resolve with what the server says of itself once its model is loaded; show how far that is until then. */
-  async #loaded() {
+  async #serverReady() {
     for (;;) {
       const config = await this.api.config();
       if (!config.loading) return config;
@@ -122,87 +136,11 @@ class Studio {
 
   // Sources
 
-  #sources() {
-    for (const kind of SOURCES) {
-      $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), tell(el("span"), () => T.sources[kind].title)));
-    }
-    this.#selectSource = radios($("sources"), (button) => this.use(button.dataset.kind));
-    $("device").addEventListener("change", () => this.start("camera", { deviceId: $("device").value }));
-    $("flip").onclick = () => this.flip();
-    $("file").addEventListener("change", () => $("file").files[0] && this.start("file", { file: $("file").files[0] }));
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
-    this.stage.before.addEventListener("resize", () => this.#reshaped());
-    this.#drops();
-  }
-
-  /** Begin with a source of this kind; a file is asked for first. */
-  use(kind) {
-    if (kind === "file") {
-      $("file").value = "";
-      $("file").click();
-    } else {
-      this.start(kind);
-    }
-  }
-
-  // Whatever is dropped beside an area of its own is to be repainted, but for a picture that the model may be asked to go by.
-  #drops() {
-    for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
-      addEventListener(name, (event) => {
-        event.preventDefault();   // or the browser would show the file in place of the page
-        const leaves = name === "drop" || (name === "dragleave" && !event.relatedTarget);
-        document.body.classList.toggle("dropping", !leaves && event.dataTransfer.types.includes("Files"));
-      }, true);
-    }
-    addEventListener("drop", ({ dataTransfer: { files: [file] } }) => file && this.#dropped(file));
-  }
-
-  async #dropped(file) {
-    const picture = file.type.startsWith("image/");
-    const areas = picture ? this.options.pictures : [];
-    const given = areas.length ? await this.#askWhatFor(file, areas) : "paint";
-    if (given === "paint") this.start("file", { file });
-    else areas[given]?.take(file);
-  }
-
-  // Resolves with "paint", the index of an area, or "" for neither.
-  #askWhatFor(file, areas) {
-    const dialog = $("picture-dialog");
-    $("picture-name").textContent = file.name;
-    $("picture-areas").replaceChildren(...areas.map(({ title }, index) => el("button", { value: index }, T.goBy(title))));
-    dialog.returnValue = "";
-    if (!dialog.open) dialog.showModal();
-    // The event comes late: one of a question before is not the answer to this one, which is still open.
-    return new Promise((resolve) => { dialog.onclose = () => dialog.open || resolve(dialog.returnValue); });
-  }
-
-  async #cameras() {
-    const cameras = await listCameras();
-    this.#cameraNames = cameras.map(({ deviceId }) => deviceId);
-    $("device-row").hidden = this.#kind !== "camera" || !cameras.length;
-    $("flip").hidden = this.#kind !== "camera" || cameras.length < 2;
-    $("device").replaceChildren(...cameras.map(({ deviceId, label }, i) => el("option", { value: deviceId, selected: deviceId === this.source?.deviceId }, label || T.cameraNumber(i + 1))));
-  }
-
-  // A camera that went away, or was not there, is taken up again when it comes.
-  async #plugged() {
-    await this.#cameras();
-    if (this.#unplugged !== null && this.#cameraNames.some((name) => !this.#unplugged || name === this.#unplugged)) this.#again?.();
-  }
-
-  /** Take the camera that looks the other way; where cameras do not say which way they look, the next one. */
-  flip() {
-    if ($("flip").hidden || !this.source) return;
-    const { facing, deviceId } = this.source;
-    const next = this.#cameraNames[(this.#cameraNames.indexOf(deviceId) + 1) % this.#cameraNames.length];
-    this.start("camera", facing ? { facing: facing === "user" ? "environment" : "user" } : { deviceId: next });
-  }
-
   /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
-  async start(kind = this.#kind ?? "camera", wishes = this.#wishes[kind] ?? {}) {
+  async start(kind = this.sources.kind ?? "camera", wishes = this.sources.wishes(kind)) {
     const turn = ++this.#starting;
     clearTimeout(this.#retry);
-    this.#choose(kind);
+    this.sources.choose(kind);
     const before = this.source;
     if (!this.session || !before) this.show("connecting", () => card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
     if (!(before?.kind === kind && before.wishes === wishes && before.stream.active)) {
@@ -212,7 +150,7 @@ class Studio {
       try {
         const source = { ...(await openSource(kind, wishes)), wishes };
         if (turn !== this.#starting) return source.stop();
-        this.#takeSource(source);
+        this.sources.take(source);
       } catch (error) {
         if (turn === this.#starting) this.#sourceProblem(error, makesWay ? before : null);
         return;
@@ -225,61 +163,24 @@ class Studio {
     }
   }
 
-  #choose(kind) {
-    this.#kind = kind;
-    this.#selectSource($("sources").querySelector(`[data-kind="${kind}"]`));
-    if (this.source?.kind !== kind) $("source-hint").textContent = "";
-    this.#cameras();
-  }
-
-  #takeSource(source) {
-    this.source?.stop();
-    this.source = source;
-    this.#wishes[source.kind] = source.wishes;
-    source.whenEnded(async () => {
-      const code = await whyEnded(source);
-      if (source === this.source) this.#sourceProblem({ code, deviceId: source.deviceId });
-    });
-    this.stage.source(source.stream, source.size, source.selfie);
-    this.player.follow(source.video ?? null);
-    this.#describeSource();
-    this.#cameras();
-  }
-
   // A source that cannot be had, or has ended, costs nothing else: the one before goes on, or the session waits for another.
   #sourceProblem(error, madeWay = null) {
     const before = this.source;
     if (this.session && before && (madeWay || before.stream.active)) {
       const { title, text } = problemWords(error);
       toast(`${title}. ${text}`, { bad: true });
-      if (!madeWay) return this.#choose(before.kind);
-      this.source = null;
+      if (!madeWay) return this.sources.choose(before.kind);
+      this.sources.free();
       return this.start(before.kind, before.wishes);
     }
-    this.#freeSource();
+    this.sources.free();
     this.#tellProblem(error, () => this.start());
     // Phones and sleeping computers take the camera away; what ended while nobody looked begins again when somebody does.
-    if (error.code === "camera_ended" && document.hidden) document.addEventListener("visibilitychange", () => this.#again?.(), { once: true });
-    this.#unplugged = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
+    if (error.code === "camera_ended" && document.hidden) document.addEventListener("visibilitychange", () => this.view.again?.(), { once: true });
+    this.sources.awaited = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
   }
 
-  #freeSource() {
-    this.source?.stop();
-    this.source = null;
-    this.player.follow(null);
-  }
-
-  #describeSource() {
-    const { size } = this.source;
-    tell($("source-hint"), () => T.sourceSize(size));
-  }
-
-  // A shared window changes its shape, and tells its real one only with its first picture.
   #reshaped() {
-    const { videoWidth, videoHeight } = this.stage.before;
-    if (!this.source || !videoWidth || (this.source.size[0] === videoWidth && this.source.size[1] === videoHeight)) return;
-    this.source.size = [videoWidth, videoHeight];
-    this.#describeSource();
     const control = this.options.sizeControl();
     if (control.size) this.update(control);
     else this.session?.limitSize(this.options.outputSize().reduce((a, b) => a * b));
@@ -290,11 +191,7 @@ class Studio {
   /** All controls as the page shows them. */
   controls() {
     const mask = this.brush.dataUrl();
-    const strength = this.options.loaded || this.#strengthChosen() ? { strength: $("strength").value / 100 } : {};
-    return {
-      prompt: this.prompts.text, ...strength, crossfade_s: Number($("crossfade").value),
-      seed: Math.max(0, Math.floor(Number($("seed").value)) || 0), ...this.options.controls(), ...(mask ? { mask } : {}),
-    };
+    return { prompt: this.prompts.text, ...this.sliders.controls(this.options.loaded), ...this.options.controls(), ...(mask ? { mask } : {}) };
   }
 
   async #bring() {
@@ -316,7 +213,7 @@ class Studio {
     }
     await this.session.limitSize(size[0] * size[1]);
     await this.session.publish(this.source.stream);
-    this.#repaintPresets();
+    this.thumbnails.repaint(() => this);
     // A session that had been without a source goes on where it is now.
     if (document.body.dataset.state === "connecting" && this.#news) this.#state({ ...this.#news, resumed: false, renewed: false });
   }
@@ -346,7 +243,7 @@ class Studio {
   // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
   #paint(prompt) {
     const opening = this.session ?? this.#opening;
-    this.#again?.();
+    this.view.again?.();
     if (!opening) return null;
     return Promise.resolve(opening).then(async (session) => {
       const ack = await session.update({ prompt });
@@ -367,7 +264,7 @@ class Studio {
           this.show("live");
           this.#tellPainted(0);
           this.prompts.refreshPictures();
-          this.#repaintPresets();
+          this.thumbnails.repaint(() => this);
           if (renewed) {
             toast(T.toasts.renewed, { seconds: 6 });
             this.#opened(this.session);
@@ -381,36 +278,6 @@ class Studio {
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
-  }
-
-  // The presets are painted from the source's own first picture, once for each source and model, in moments that no stream needs.
-  async #repaintPresets() {
-    const { session, source } = this;
-    const of = [source, session?.model];
-    if (session?.state !== "live" || of.every((each, i) => each === this.#repainted[i])) return;
-    this.#repainted = of;
-    const ours = () => source === this.source && session === this.session && session.state === "live";
-    await delay(SETTLE_MS);
-    if (!ours() || !this.stage.before.videoWidth) return;
-    const picture = this.stage.sourcePicture();
-    const paint = async (prompt) => {
-      while (ours()) {
-        if (!document.hidden) {
-          try {
-            return await session.thumbnail(prompt, picture);
-          } catch (error) {
-            if (error.code === "unknown_prompt") return null;
-            if (error.code !== "busy") throw error;
-          }
-        }
-        await delay(SETTLE_MS);
-      }
-      throw new Error("the stream is another");
-    };
-    await this.prompts.repaintPictures(paint).catch(({ code, message }) => {
-      console.info("vivace: presets keep their pictures:", message);
-      if (code !== "no_thumbnail" && this.#repainted === of) this.#repainted = [];
-    });
   }
 
   // "Live" is said when the first repainted picture is there to be seen.
@@ -461,7 +328,7 @@ class Studio {
   stop() {
     this.#starting += 1;
     this.#drop();
-    this.#freeSource();
+    this.sources.free();
     this.show("ended", () => endedWords("client"));
   }
 
@@ -496,100 +363,12 @@ class Studio {
    */
   show(state, words = null, again = null) {
     clearTimeout(this.#retry);
-    this.#words = words;
-    this.#unplugged = null;
-    const { body } = document;
-    const before = body.dataset.state;
-    body.dataset.state = state;
-    body.toggleAttribute("data-card", Boolean(words));
-    this.#keepAwake(state === "live");
-    const { actions = [] } = this.#write(again) ?? {};
-    this.#again = actions.some(([, name]) => name === "retry") ? again : null;
-    if (!words) {
-      // What had the focus may be gone with the card; the next Tab leads to the picture's tools.
-      if (document.activeElement === body || $("card").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
-      return;
-    }
-    // What needs an answer gets the focus, unless someone is typing.
-    if (state !== before && ["problem", "ended"].includes(state) && document.activeElement !== $("prompt")) $("card").focus({ preventScroll: true });
-  }
-
-  // Write what the state says; returns its words.
-  #write(again = this.#again) {
-    const words = this.#words?.();
-    const { state } = document.body.dataset;
-    const status = words?.status ?? T.status[state] ?? words.title;
-    $("status-text").textContent = status;
-    document.title = state === "live" ? `● ${status} · Vivace` : `${status} · Vivace`;
-    if (!words) return null;
-    $("card-figure").textContent = words.figure ?? "";
-    $("card-title").textContent = words.title;
-    $("card-text").textContent = words.text;
-    $("token-form").hidden = !words.token;
-    $("tiles").replaceChildren(...(words.tiles ? SOURCES.map((kind) => el("button", { type: "button", onclick: () => this.use(kind) }, icon(kind), el("span", {}, T.sources[kind].title), el("small", {}, T.sources[kind].hint))) : []));
-    const actions = { retry: again ?? (() => this.start()), pick: () => this.pick(), stop: () => this.stop() };
-    $("card-near").replaceChildren(...this.prompts.offers(words.near ?? []));
-    $("card-actions").replaceChildren(...(words.actions ?? []).map(([label, name], i) => el("button", { type: "button", class: i === 0 && name !== "stop" ? "primary" : null, onclick: actions[name] }, label)));
-    return words;
-  }
-
-  // A screen that goes dark in the middle of a show is no help. Browsers let go by themselves when the tab is hidden.
-  async #keepAwake(on) {
-    if (!on) return this.#awake?.release();
-    if (!navigator.wakeLock || document.hidden) return;
-    try {
-      this.#awake = await navigator.wakeLock.request("screen");
-    } catch (error) {
-      console.info("vivace: the screen may go dark:", error.message);
-    }
-  }
-
-  // Controls
-
-  #sliders() {
-    const send = throttle(SLIDER_MS, (controls) => this.update(controls));
-    const shown = { strength: (v) => `${v} %`, crossfade: (v) => `${Number(v).toFixed(1)} s` };
-    const value = { strength: (v) => ({ strength: v / 100 }), crossfade: (v) => ({ crossfade_s: Number(v) }), seed: (v) => ({ seed: Math.max(0, Math.floor(Number(v)) || 0) }) };
-    for (const id of CONTROL_KEYS) {
-      const input = $(id);
-      if (id !== "strength") input.value = memory.get(id, input.value);
-      const paint = () => {
-        if (!shown[id]) return;
-        $(`${id}-out`).textContent = shown[id](input.value);
-        fill(input);
-      };
-      input.addEventListener("paint", paint);
-      input.addEventListener(id === "seed" ? "change" : "input", () => {
-        paint();
-        memory.set(id === "strength" ? this.#strengthKey() : id, input.value);
-        send(value[id](input.value));
-      });
-      paint();
-    }
-    $("reseed").onclick = () => this.#nudge("seed", String(Math.floor(Math.random() * 1e6)), "change");
-  }
-
-  // What is a good strength differs from model to model, so each has its own.
-  #strengthKey() {
-    return `strength.${this.options.model}`;
-  }
-
-  #strengthChosen() {
-    return memory.get(this.#strengthKey(), null) !== null;
-  }
-
-  #strengthOf(model) {
-    const { default: usual = 1 } = model.options.properties.strength;
-    this.#nudge("strength", memory.get(this.#strengthKey(), Math.round(100 * usual)), "paint");
-  }
-
-  #nudge(id, value, event = "input") {
-    $(id).value = value;
-    $(id).dispatchEvent(new Event(event));
+    this.sources.awaited = null;
+    this.view.show(state, words, again);
   }
 
   #keys() {
-    const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.#nudge("strength", String(Number($("strength").value) + step)));
+    const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.sliders.strengthBy(step));
     installShortcuts([
       ["/", "/", "prompt", () => this.prompts.focus()],
       ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? "presets" : "", () => this.prompts.preset(i)]),
@@ -597,7 +376,7 @@ class Studio {
       ["s", "S", "split", () => this.stage.toggleSplit()],
       ["o", "O", "original", () => this.stage.original(true), () => this.stage.original(false)],
       ["m", "M", "mirror", () => this.stage.toggleMirror()],
-      ["c", "C", "flip", () => this.flip()],
+      ["c", "C", "flip", () => this.sources.flip()],
       ["k", "K", "pause", () => this.player.toggle()],
       ["j", "J", "back", () => this.player.skip(-1)],
       ["l", "L", "forward", () => this.player.skip(1)],
@@ -613,23 +392,6 @@ class Studio {
       ["Escape", "Esc", "close", () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
     ]);
   }
-}
-
-// A token may come in the address after "#", which no server sees or logs; it is kept for this tab only.
-function takeToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    sessionStorage.setItem("vivace.token", given);
-    history.replaceState(null, "", location.pathname);
-  }
-  return sessionStorage.getItem("vivace.token");
-}
-
-// What a page that was loaded again has left for itself. A tab that is opened again later, or doubled, turns on no camera.
-function leftBehind() {
-  const left = tabMemory.get("left", null);
-  tabMemory.set("left", null);
-  return performance.getEntriesByType("navigation")[0]?.type === "reload" ? left : null;
 }
 
 writeTexts();
