@@ -87,7 +87,7 @@ def test_what_is_the_same_in_german_is_a_word_that_both_have(texts: Any) -> None
 def test_looks_and_what_the_server_says_are_known_to_it(texts: Any) -> None:
     looks = {where.removeprefix("looks.") for where in texts["de"] if where.startswith("looks.")}
     assert looks >= set(STYLE_KEYS)
-    sources = [*WEB.parent.rglob("*.py"), *WEB.parents[1].glob("*.py"), WEB / "vivace.js"]
+    sources = [*WEB.parent.rglob("*.py"), *WEB.parents[1].glob("*.py"), *WEB.glob("*.js")]
     known = "\n".join(path.read_text("utf-8") for path in sources)
     for code in (where.removeprefix("said.") for where in texts["de"] if where.startswith("said.")):
         assert f'"{code}"' in known, f"nothing says {code}"
