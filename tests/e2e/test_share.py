@@ -200,6 +200,13 @@ def test_who_has_the_link_steers_until_it_is_withdrawn(server: LiveServer, open_
         page = open_page(link(session, "steer", "steer"), **PHONE)
         page.wait_colour(IS_RED)
         page.wait_text("Steered by one person")
+        held: list[Any] = []
+        page.page.route("**/v1/presets", lambda route: held.append(route), times=1)
+        with page.page.expect_request("**/v1/presets"):
+            page.page.reload()
+        page.wait_text("Live")
+        assert page.page.is_hidden("#prompt"), "nothing is offered before it works"
+        held[0].continue_()
         page.page.fill("#prompt", "blue")
         page.page.press("#prompt", "Enter")
         page.wait_colour(IS_BLUE)

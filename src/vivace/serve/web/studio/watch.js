@@ -9,7 +9,7 @@ import { said } from "./words.js";
 const SLIDER_MS = 60;
 const NOT_TO_STEER = new Set(["scope", "secret"]);
 const { page, id, token } = shared();
-let steers = page === "steer";
+let steers = false;   // nothing is offered before it works
 
 writeTexts();
 const viewer = watch(id, { token });
@@ -21,7 +21,7 @@ $("fullscreen").onclick = () => fullScreen($("stage"), $("after")).catch(() => t
 addEventListener("hashchange", () => location.reload());
 addEventListener("pagehide", () => viewer.close());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-if (steers) takeTheWheel();
+if (page === "steer") takeTheWheel();
 
 function show({ state, code, message, info }) {
   const text = T.watch.refusals[code] ?? T.watch[state] ?? T.watch.other;
@@ -35,10 +35,14 @@ function show({ state, code, message, info }) {
   $("card-text").textContent = more;
   const over = state === "ended" || state === "refused";
   $("retry").hidden = state !== "refused";
-  $("steering").hidden = !steers || over;
+  offerSteering();
   $("note").hidden = state !== "live" || !info.painted;
   $("steered").textContent = over || !info ? "" : T.watch.steered(info.control_channels);
   $("viewers").textContent = over || !info ? "" : T.watch.viewers(info.viewers);
+}
+
+function offerSteering() {
+  $("steering").hidden = !steers || viewer.state === "ended" || viewer.state === "refused";
 }
 
 /** Prompt, presets and strength, for whoever has the link to steer. */
@@ -48,25 +52,29 @@ async function takeTheWheel() {
   const prompts = new Prompts((prompt) => session?.update({ prompt }).then((ack) => ({ ...ack, prompt: session.controls.prompt })));
   try {
     session = await steer(id, { token });
+    session.addEventListener("state", ({ detail }) => {
+      $("steering").inert = detail.state !== "live";
+      if (detail.state === "ended") stopSteering(detail.reason);
+    });
     const [models, presets] = await Promise.all([api.models(), api.presets()]);
     prompts.setPresets(presets, (path) => api.url(path));
     strength(session, models.find(({ name }) => name === session.model));
   } catch (error) {
+    if (session?.state === "ended") return;   // its event has said why
+    session?.end();
     return stopSteering(error.code);
   }
   prompts.input.value = "";   // what is painted now is somebody else's word
   prompts.input.dispatchEvent(new Event("input"));
-  session.addEventListener("state", ({ detail }) => {
-    $("steering").inert = detail.state !== "live";
-    if (detail.state === "ended") stopSteering(detail.reason);
-  });
   addEventListener("pagehide", () => session.end());
+  steers = session.state !== "ended";
+  offerSteering();
 }
 
 // Why, the picture says; but for a link that shows it and steers nothing.
 function stopSteering(code) {
   steers = false;
-  $("steering").hidden = true;
+  offerSteering();
   if (NOT_TO_STEER.has(code)) toast(T.watch.watchOnly, { bad: true, seconds: 3600 });
 }
 
