@@ -296,6 +296,7 @@ def test_a_recording_is_kept_named_played_and_deleted_when_its_session_has_ended
     page.click("#end")
     studio.wait_until("document.querySelector('.toast a')?.textContent === 'Download'")
     page.click("#recordings-panel summary")
+    page.evaluate("studio.recordings.refresh()")  # no answer comes any more that would replace what is shown
     page.fill("#recordings input", "The rehearsal")
     page.press("#recordings input", "Enter")
     studio.wait_until(
@@ -307,6 +308,7 @@ def test_a_recording_is_kept_named_played_and_deleted_when_its_session_has_ended
     page.reload()
     studio.wait_state("idle", PATIENCE_S)
     page.click("#recordings-panel summary")
+    page.evaluate("studio.recordings.refresh()")
     studio.wait_until("document.querySelector('#recordings input')?.value === 'The rehearsal'")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete for good?").click()

@@ -7,7 +7,7 @@ const SURE_MS = 4_000;
 const MIB = 2 ** 20;
 
 export class Recordings {
-  #api; #all = false;
+  #api; #all = false; #turn = 0;
 
   constructor(api) {
     this.#api = api;
@@ -26,10 +26,12 @@ export class Recordings {
 
   /** Ask the server what there is. */
   async refresh() {
+    const turn = ++this.#turn;
     try {
       const { recordings } = await this.#api.json("GET", "/v1/recordings");
-      this.#show(recordings);
+      if (turn === this.#turn) this.#show(recordings);   // else a newer answer is there, or on its way
     } catch (error) {
+      if (turn !== this.#turn) return;
       if (error.status === 401 || error.status === 403) $("recordings-panel").hidden = true;   // not for this token
       else $("recordings-hint").textContent = said(error);
     }
