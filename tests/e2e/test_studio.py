@@ -384,7 +384,7 @@ def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, br
         page.evaluate(DROP, ["option-look", "blue.png", png(blue)])
         studio.wait_colour("b > 150 && r < 50")
         assert page.locator("#option-look img").is_visible()
-        assert page.evaluate("studio.session.controls.options.look").startswith("data:image/jpeg;base64,")
+        studio.wait_until("studio.session.controls.options?.look?.startsWith('data:image/jpeg;base64,')")
         dark = np.zeros((90, 160), np.uint8)
         (tmp_path / "dark.png").write_bytes(base64.b64decode(png(dark)))
         page.locator(".row:has(> #option-area) input[type=file]").set_input_files(tmp_path / "dark.png")
@@ -394,7 +394,7 @@ def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, br
         assert page.locator("#option-look img").is_visible()  # the one before is still what is set
         page.click("button[aria-label='Remove Area']")
         studio.wait_colour("b > 150")
-        assert page.evaluate("studio.session.controls.options.area") is None
+        studio.wait_until("studio.session.controls.options.area === null")
         if shots := os.environ.get("STUDIO_SHOTS"):
             page.screenshot(path=f"{shots}/pictures.png")
         before = studio.session_id()
