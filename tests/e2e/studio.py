@@ -215,7 +215,8 @@ class Studio:
         return str(self.page.evaluate("studio.session.info.id"))
 
     def press_tool(self, selector: str) -> None:
-        """Press one of the tools on the picture, which are there once the mouse moves over it."""
+        """Press one of the tools on the picture, which are there once the mouse moves over it, and then stay."""
+        self.page.evaluate("studio.stage.stillMs = 1e6")  # or they would hide from a machine that is slow to press
         box = self.page.locator("#stage").bounding_box()
         assert box is not None
         self.page.mouse.move(box["x"] + 20, box["y"] + 20, steps=2)

@@ -135,8 +135,8 @@ def test_a_change_of_language_keeps_the_session_and_leaves_nothing_in_the_other(
             "320 × 180 Pixel.",
         ):
             assert word in german, word
+        studio.wait_state("live")
         assert studio.session_id() == session
-        assert studio.page.get_attribute("body", "data-state") == "live"
         studio.page.evaluate("studio.stop()")
         assert studio.page.inner_text("#card-title") == "Sitzung beendet"
         assert studio.errors == []

@@ -54,6 +54,11 @@ STAND_INS = """([levels, late]) => {
   studio.stage.toggleSplit(true);
 }"""
 
+PICTURES = """async (count) => {
+  for (let i = 0; i < count; i += 1) await new Promise((shown) => studio.stage.after.requestVideoFrameCallback(shown));
+}"""
+"""Waits for so many pictures of the output."""
+
 
 def screenshot(studio: Studio) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the picture as it is on the page, `[h w 3]`."""
@@ -80,14 +85,14 @@ def test_before_meets_after_at_the_line_and_both_are_mirrored(server: Serving, b
     with closing(Studio(browser, server.url)) as studio:
         studio.open().page.wait_for_selector("#tiles button")
         studio.page.evaluate(STAND_INS, [LEVELS, LATE_LEVELS])
-        studio.page.wait_for_timeout(1500)  # until there is a picture from a second ago
+        studio.page.evaluate(PICTURES, 36)  # of 30 a second: there is one from a second ago
         left, right = [], []
         for _ in range(7):
             shown = screenshot(studio).astype(int)
             rows = slice(shown.shape[0] // 4, shown.shape[0] // 3)
             left.append(shown[rows, shown.shape[1] // 4].mean(axis=0))
             right.append(shown[rows, shown.shape[1] * 3 // 4].mean(axis=0))
-            studio.page.wait_for_timeout(200)
+            studio.page.evaluate(PICTURES, 6)
         before, after = np.array(left), np.array(right)
         assert np.median(before[:, 0]) < 20, "the source's red left is on the right of a mirror"
         assert np.median(before[:, 2]) < 20
