@@ -6,9 +6,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
@@ -151,6 +152,28 @@ def test_a_link_that_is_withdrawn_opens_nothing_and_lets_go_of_who_came_by_it(se
     assert code(server.client.get(path, headers=bearer(watch))) == (401, "link_withdrawn")
     assert link_of(server, session, "watch")["token"] != watch
     assert server.manager.get(session["id"]).state == "live"
+
+
+def test_a_link_that_is_withdrawn_while_an_offer_arrives_opens_nothing(server: Running) -> None:
+    session = server.open()
+    path = f"/v1/sessions/{session['id']}"
+    watch = link_of(server, session, "watch")["token"]
+
+    async def scene() -> httpx2.Response:
+        transport = httpx2.ASGITransport(server.client.app)
+        async with httpx2.AsyncClient(transport=transport, base_url=server.client.base_url) as client:
+
+            async def body() -> AsyncIterator[bytes]:
+                yield OFFER[:4].encode()
+                keys = dict(server.client.headers) | owner(session)
+                assert (await client.delete(f"{path}/links/watch", headers=keys)).status_code == 204
+                yield OFFER[4:].encode()
+
+            return await client.post(f"{path}/whep", content=body(), headers=bearer(watch) | SDP_HEADERS)
+
+    assert server.client.portal is not None
+    assert code(server.client.portal.call(scene)) == (401, "link_withdrawn")
+    assert not server.peers.made
 
 
 def test_a_link_of_a_session_that_ended_says_so_and_a_guessed_one_says_nothing(server: Running) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings_for
 from serve_rig import in_loop
+from vivace.errors import UsageError
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http import state
+from vivace.serve.http.errors import ApiError
 from vivace.serve.settings import IceServer
 
 
@@ -103,6 +105,66 @@ async def test_a_connection_that_fails_to_close_keeps_no_other_open(caplog: pyte
     assert "its socket is gone" in caplog.text
     await peers.close_all()
     assert caplog.text.count("failed to close") == 1, "it was given up"
+
+
+@in_loop
+async def test_why_there_is_no_connection_is_told_even_where_closing_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    peers = state.Peers(made := FakePeers())
+
+    async def fail() -> None:
+        raise ConnectionError("its socket is gone")
+
+    def failing(session: Any, role: Any) -> Any:
+        peer = made(session, role)
+        peer.close = fail  # type: ignore[method-assign]
+        return peer
+
+    peers.factory = failing
+    session: Any = SimpleNamespace(id="s")
+    with pytest.raises(UsageError, match="the offer is none"):
+        await peers.answer(session, "play", "hello")
+    assert "its socket is gone" in caplog.text
+    assert peers.watching() == 0
+
+
+@in_loop
+async def test_a_connection_that_is_being_made_counts_and_is_closed_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link that is withdrawn just then would be in force for ever, and a limit none for who comes at once."""
+    monkeypatch.setattr(state, "MAX_VIEWERS", 1)
+    peers = state.Peers(made := FakePeers())
+    session: Any = SimpleNamespace(id="s")
+    go_on = asyncio.Event()
+
+    async def answer_slowly(offer: str) -> str:
+        await go_on.wait()
+        if made.made[0].closed:
+            raise UsageError("this connection was closed before it was made")
+        return offer
+
+    def slow(session: Any, role: Any) -> Any:
+        peer = made(session, role)
+        if peer is made.made[0]:
+            peer.answer = answer_slowly  # type: ignore[method-assign]
+        return peer
+
+    peers.factory = slow
+    withdrawn = asyncio.Event()
+    coming = asyncio.create_task(peers.answer(session, "play", OFFER, withdrawn))
+    await asyncio.sleep(0)
+    assert peers.watching("s") == 1
+    with pytest.raises(ApiError, match="1 viewers watch"):
+        await peers.answer(session, "play", OFFER)
+    withdrawn.set()
+    await peers.close_withdrawn()
+    assert made.made[0].closed
+    go_on.set()
+    with pytest.raises(UsageError, match="closed before"):
+        await coming
+    assert peers.watching() == 0
 
 
 @in_loop

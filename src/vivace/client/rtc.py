@@ -8,6 +8,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -141,7 +142,7 @@ class RtcSession:
         self._news = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
         self._published = 0
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def connect(self, timeout_s: float = CONNECT_S) -> None:
         """Connect; pictures flow and the control channel is open when this returns. Once only.
@@ -151,25 +152,27 @@ class RtcSession:
             SourceLostError: no connection within `timeout_s`.
         """
         self._connection = connection = open_connection(self._ice_servers)
-        connection.on("connectionstatechange", self._state_changed)
-        direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
-        transceiver = connection.addTransceiver("video", direction[self._publish, self._play])
-        known = RTCRtpSender.getCapabilities("video").codecs
-        wanted = [f"video/{name}".lower() for name in (*self._codecs, "rtx")]
-        transceiver.setCodecPreferences([codec for name in wanted for codec in known if codec.mimeType.lower() == name])
-        if self._wants_notes:
-            notes = connection.createDataChannel("frames", ordered=False, maxRetransmits=0)
-            notes.on("message", self._take_note)
-        if self._control:
-            self._channel = connection.createDataChannel("control")
-            self._channel.on("open", self._opened.set)
-            self._channel.on("message", self._take_message)
-        if self._play:
-            self._incoming = AsyncLatest()
-            self._assembler, self._decoder = receive_video(
-                transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
-            )
         try:
+            connection.on("connectionstatechange", self._state_changed)
+            direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
+            transceiver = connection.addTransceiver("video", direction[self._publish, self._play])
+            known = RTCRtpSender.getCapabilities("video").codecs
+            wanted = [f"video/{name}".lower() for name in (*self._codecs, "rtx")]
+            transceiver.setCodecPreferences(
+                [codec for name in wanted for codec in known if codec.mimeType.lower() == name]
+            )
+            if self._wants_notes:
+                notes = connection.createDataChannel("frames", ordered=False, maxRetransmits=0)
+                notes.on("message", self._take_note)
+            if self._control:
+                self._channel = connection.createDataChannel("control")
+                self._channel.on("open", self._opened.set)
+                self._channel.on("message", self._take_message)
+            if self._play:
+                self._incoming = AsyncLatest()
+                self._assembler, self._decoder = receive_video(
+                    transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
+                )
             prepare_transports(connection)
             await connection.setLocalDescription()
             answer = await self._exchange(offer_transport_numbers(connection.localDescription.sdp))
@@ -181,25 +184,33 @@ class RtcSession:
                 self._feed.connect(transceiver)
             await self._stand(timeout_s)
         except BaseException:
-            await self.close()
+            try:
+                await self.close()
+            except Exception:  # noqa: BLE001  (what is told is why there is no connection; the log has it)
+                _log.exception("a connection that was not made failed to close")
             raise
         self._watcher = asyncio.get_running_loop().create_task(self._look_after(), name="vivace-client-rtc")
 
     async def close(self) -> None:
-        """Close the connection; safe to call twice, and before `connect`."""
-        if self._closed or not hasattr(self, "_connection"):
-            return
-        self._closed = True
-        self._lost.set()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-        if self._sender is not None:
-            await self._sender.close()
-        await close_connection(self._connection, self._decoder)
-        if self._incoming is not None:
-            self._incoming.close(discard=True)
-        self._news.set()
+        """Close the connection; safe to call twice, and before `connect`. It closes even where this is cancelled."""
+        if self._closing is None:
+            if not hasattr(self, "_connection"):
+                return
+            self._lost.set()
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="vivace-client-close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        async with AsyncExitStack() as last:  # whatever fails before
+            last.callback(self._news.set)
+            if self._incoming is not None:
+                last.callback(self._incoming.close, discard=True)
+            last.push_async_callback(close_connection, self._connection, self._decoder)
+            if self._watcher is not None:
+                self._watcher.cancel()
+                await asyncio.wait([self._watcher])
+            if self._sender is not None:
+                await self._sender.close()
 
     async def __aenter__(self) -> Self:
         await self.connect()

@@ -14,6 +14,7 @@ import pytest
 from aioice import stun
 
 from rtc_loopback import FakeSession, connected, next_picture, peer_factory, plain, run
+from vivace.client import rtc as client_module
 from vivace.client.rtc import RtcSession
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.messages import Controls, Ping, Pong, Update
@@ -263,6 +264,132 @@ def test_a_peer_closes_in_every_state() -> None:
         with pytest.raises(RuntimeError):
             await RtcSession(exchange).connect()
         assert answered.session.attached == 0  # type: ignore[attr-defined]
+        assert not await tasks_left()
+
+    run(scene)
+
+
+@pytest.mark.parametrize("when", ["take_description", "prepare_transports"])
+def test_a_peer_that_is_closed_while_it_answers_begins_nothing(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's pictures would be encoded for it until the session ends."""
+    act = getattr(peer_module, when)
+
+    async def scene() -> None:
+        factory, session = peer_factory(), FakeSession()
+        peer = factory(session, "play")
+        closing: list[asyncio.Task[None]] = []
+
+        async def description_and_close(*what: Any) -> None:
+            await act(*what)
+            await peer.close("the link was withdrawn")
+
+        def transports_and_close(*what: Any) -> None:
+            act(*what)
+            closing.append(asyncio.create_task(peer.close("the link was withdrawn")))
+
+        instead = description_and_close if when == "take_description" else transports_and_close
+        monkeypatch.setattr(peer_module, when, instead)
+        with pytest.raises(UsageError, match="the link was withdrawn"):
+            await RtcSession(peer.answer, publish=False).connect()
+        await asyncio.gather(*closing)
+        assert factory._broadcast(session).viewers == 0
+        assert not session.subscriptions or session.subscriptions[0]._closed
+        assert not await tasks_left()
+
+    run(scene)
+
+
+@pytest.mark.parametrize("failing", ["channel", "feed"])
+def test_a_peer_of_which_a_part_fails_to_close_closes_the_rest(failing: str) -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            pair.client.publish(plain(100))
+            await next_picture(pair.client.pictures())
+            peer = pair.peer
+            part, name = (peer._channel, "close") if failing == "channel" else (peer._broadcast, "detach")
+            assert part is not None
+            end = getattr(part, name)
+
+            async def fail(*what: Any) -> None:
+                await end(*what)
+                raise RuntimeError("a part of it is broken")
+
+            setattr(part, name, fail)
+            with pytest.raises(RuntimeError, match="broken"):
+                await peer.close()
+            assert peer.state == "closed"
+            assert not peer._decoder._thread.is_alive()  # type: ignore[union-attr]
+            assert peer._broadcast is not None
+            assert peer._broadcast.viewers == 0
+            peer._closing = asyncio.create_task(asyncio.sleep(0))
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_why_a_client_does_not_connect_is_told_even_where_its_connection_fails_to_close(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*what: Any) -> None:
+        await close_connection(*what)
+        raise ConnectionError("its socket is gone")
+
+    async def refuse(_: str) -> str:
+        raise UsageError("the server wants no more")
+
+    async def scene() -> None:
+        with pytest.raises(UsageError, match="wants no more"):
+            await RtcSession(refuse).connect()
+        assert not await tasks_left()
+
+    monkeypatch.setattr(client_module, "close_connection", fail)
+    run(scene)
+    assert "its socket is gone" in caplog.text
+
+
+def test_a_client_of_which_a_part_fails_to_close_closes_the_rest() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            client = pair.client
+            client.publish(plain(100))
+            await next_picture(client.pictures())
+            assert client._sender is not None
+            end = client._sender.close
+
+            async def fail() -> None:
+                await end()
+                raise RuntimeError("a part of it is broken")
+
+            client._sender.close = fail  # type: ignore[method-assign]
+            with pytest.raises(RuntimeError, match="broken"):
+                await client.close()
+            assert client._connection.connectionState == "closed"
+            assert not client._decoder._thread.is_alive()  # type: ignore[union-attr]
+            client._closing = asyncio.create_task(asyncio.sleep(0))
+        assert not await tasks_left()
+
+    run(scene)
+
+
+def test_a_client_that_is_stopped_while_it_closes_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(*what: Any) -> None:
+            reached.set()
+            await go_on.wait()
+            await close_connection(*what)
+
+        monkeypatch.setattr(client_module, "close_connection", slow)
+        async with connected() as pair:
+            closing = asyncio.create_task(pair.client.close())
+            await reached.wait()
+            closing.cancel()
+            await asyncio.wait([closing])
+            assert closing.cancelled()
+            go_on.set()
+            await pair.client.close()
+            assert pair.client._connection.connectionState == "closed"
         assert not await tasks_left()
 
     run(scene)

@@ -60,15 +60,15 @@ class Peers:
         """
         if role == "play" and self.watching(session.id) >= MAX_VIEWERS:
             raise ApiError(503, "viewers", f"{MAX_VIEWERS} viewers watch this session already", retry_after_s=10)
+        others = [] if role == "play" else self._of(session.id, role)
+        name = secrets.token_urlsafe(16)
         peer = self.factory(session, role)
+        self._open[name] = _Connection(session.id, role, peer, withdrawn)  # whatever closes others meanwhile finds it
         try:
             answer = await peer.answer(offer_sdp)
         except BaseException:
-            await peer.close()
+            await self.close(name)
             raise
-        others = [] if role == "play" else self._of(session.id, role)
-        name = secrets.token_urlsafe(16)
-        self._open[name] = _Connection(session.id, role, peer, withdrawn)
         self._choose_picture(session.id)
         for other in others:
             await self.close(other)
@@ -114,9 +114,9 @@ class Peers:
         """Return the sessions that a connection brings pictures to."""
         return {found.session_id for found in self._open.values() if found.role != "play" and not found.peer.closed}
 
-    def watching(self, session_id: str) -> int:
-        """Return how many connections only watch a session."""
-        return len(self._of(session_id, "play"))
+    def watching(self, session_id: str | None = None) -> int:
+        """Return how many connections only watch a session, or any."""
+        return sum(found.role == "play" and session_id in (None, found.session_id) for found in self._open.values())
 
     async def _close_where(self, ends: Callable[[_Connection], bool]) -> None:
         for name in [name for name, found in self._open.items() if ends(found)]:

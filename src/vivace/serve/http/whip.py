@@ -77,8 +77,9 @@ async def publish(session_id: str, request: Request) -> Response:
 @router.post("/v1/sessions/{session_id}/whep", **_TAKES_AN_OFFER)
 async def watch(session_id: str, request: Request) -> Response:
     """Watch a session."""
+    offer = await sdp_body(request)  # first: the link may be withdrawn while it arrives
     server, session, access = find(request, session_id, "watch")
-    return await _connect(server, session, "play", await sdp_body(request), access.withdrawn)
+    return await _connect(server, session, "play", offer, access.withdrawn)
 
 
 @router.options("/whip", include_in_schema=False)

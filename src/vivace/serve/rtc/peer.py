@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -168,18 +169,18 @@ class Peer:
         """Return the answer to an offer; the connection is made as soon as the other side has it.
 
         Raises:
-            UsageError: the offer is none, or asks for nothing that this connection may carry.
+            UsageError: the offer is none, or asks for nothing that this connection may carry; or it was closed.
             SessionClosedError: the session has ended.
         """
-        if self._watcher is not None or self.closed:
+        if self._watcher is not None:
             raise UsageError("this connection has had its offer; open another one for a new offer")
-        if self.session.state == "ended":
-            raise SessionClosedError("the session has ended; open a new one")
+        self._check_open()
         connection = self._connection
         connection.on("connectionstatechange", self._state_changed)
         if self.role != "play":
             connection.on("datachannel", self._take_channel)
         await take_description(connection, offer_sdp, "offer")
+        self._check_open()  # what is begun below, only a closing that comes later ends
         publisher, viewer = self._give_roles(connection.getTransceivers())
         prepare_transports(connection)
         if publisher is not None:
@@ -191,12 +192,17 @@ class Peer:
             self._feed = self._broadcast.attach(codec_to_send(viewer))
             self._feed.connect(viewer)
         await connection.setLocalDescription()
-        if self.closed:
-            raise SessionClosedError(f"the connection was closed while it was made: {self.closed_reason}")
+        self._check_open()
         if self.role != "play":
             self._detach = self.session.attach()
         self._watcher = asyncio.get_running_loop().create_task(self._look_after(), name="vivace-rtc-peer")
         return str(connection.localDescription.sdp)
+
+    def _check_open(self) -> None:
+        if self.session.state == "ended":
+            raise SessionClosedError("the session has ended; open a new one")
+        if self.closed:
+            raise UsageError(f"this connection was closed before it was made ({self.closed_reason}); make another one")
 
     async def close(self, reason: str = "closed by the server") -> None:
         """Close the connection in whatever state it is; safe to call twice, and returns when all has ended."""
@@ -345,17 +351,18 @@ class Peer:
 
     async def _close(self) -> None:
         _log.info("session %s: a %s connection ends: %s", self.session.id, self.role, self.closed_reason)
-        if self._detach is not None:  # first: whatever fails below, the client is not there any more
-            self._detach(self._clock() if self._silent_since_s is None else self._silent_since_s)
-        watcher = self._watcher
-        if watcher is not None and not watcher.done():
-            watcher.cancel()
-            await asyncio.wait([watcher])
-        if self._channel is not None:
-            await self._channel.close()
-        if self._broadcast is not None and self._feed is not None:
-            await self._broadcast.detach(self._feed)
-        await close_connection(self._connection, self._decoder)
+        async with AsyncExitStack() as last:  # whatever fails before
+            last.push_async_callback(close_connection, self._connection, self._decoder)
+            if self._broadcast is not None and self._feed is not None:
+                last.push_async_callback(self._broadcast.detach, self._feed)
+            if self._detach is not None:  # first: whatever fails below, the client is not there any more
+                self._detach(self._clock() if self._silent_since_s is None else self._silent_since_s)
+            watcher = self._watcher
+            if watcher is not None and not watcher.done():
+                watcher.cancel()
+                await asyncio.wait([watcher])
+            if self._channel is not None:
+                await self._channel.close()
 
 
 _DIRECTION = {
