@@ -9,7 +9,7 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from fakes import SIZE
-from http_fakes import Running, running, settings_for
+from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
 
 
 def samples(server: Running) -> dict[tuple[str, ...], float]:
@@ -36,6 +36,18 @@ def test_sessions_slots_and_the_queue_are_counted() -> None:
         assert after["vivace_sessions_opened_total",] == 2
         assert after["vivace_sessions_ended_total", "client"] == 1
         assert after["vivace_queue_length", "fake"] == 0
+
+
+def test_viewers_are_the_connections_that_only_watch() -> None:
+    with running(settings_for(slots=2)) as server:
+        for _ in range(2):
+            session = server.open()
+            secret = {"x-session-secret": session["secret"]}
+            server.client.post(session["whip_url"], content=OFFER, headers={**SDP_HEADERS, **secret})
+        watched = [server.client.post(session["whep_url"], content=OFFER, headers=SDP_HEADERS) for _ in range(2)]
+        assert samples(server)["vivace_viewers",] == 2
+        server.client.delete(watched[0].headers["location"])
+        assert samples(server)["vivace_viewers",] == 1
 
 
 def test_memory_and_the_process_are_there() -> None:

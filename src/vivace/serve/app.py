@@ -41,13 +41,14 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
         peer_factory: makes peer connections.
     """
     secret = settings.token_secret.get_secret_value() if settings.token_secret else None
+    peers = Peers(peer_factory)
     server = Server(
         settings=settings,
         manager=manager,
         access_control=AccessControl(secret, manager),
-        peers=Peers(peer_factory),
+        peers=peers,
         thumbnails=Thumbnails(),
-        metrics=Metrics(manager),
+        metrics=Metrics(manager, peers.watching),
     )
 
     @asynccontextmanager

@@ -64,11 +64,6 @@ class Fanout:
         self._finished = False
 
     @property
-    def viewers(self) -> int:
-        """How many subscriptions there are."""
-        return len(self._subscriptions)
-
-    @property
     def listeners(self) -> int:
         """How many listen to events."""
         return len(self._listeners)

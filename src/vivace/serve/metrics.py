@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -27,12 +27,13 @@ BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 33.4, 40, 50, 66.7, 80, 100, 120, 150
 class Metrics:
     """All metrics of one server."""
 
-    def __init__(self, manager: SessionManager) -> None:
+    def __init__(self, manager: SessionManager, viewers: Callable[[], int]) -> None:
+        """Read `manager`, and from `viewers` how many connections only watch."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory, CPU time, open files
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_SnapshotCollector(manager))
+        self._registry.register(_SnapshotCollector(manager, viewers))
 
     def render(self) -> tuple[bytes, str]:
         """Return the text of all metrics, and its media type."""
@@ -42,8 +43,9 @@ class Metrics:
 class _SnapshotCollector(Collector):
     """Turns a snapshot of the server into metrics."""
 
-    def __init__(self, manager: SessionManager) -> None:
+    def __init__(self, manager: SessionManager, viewers: Callable[[], int]) -> None:
         self._manager = manager
+        self._viewers = viewers
 
     def describe(self) -> list[Metric]:
         """Name nothing beforehand: the manager need not have started."""
@@ -54,6 +56,7 @@ class _SnapshotCollector(Collector):
         now = self._manager.snapshot()
         yield InfoMetricFamily("vivace", "The server.", {"version": VERSION})
         yield _gauge("vivace_draining", "1 while the server shuts down.", float(now.draining))
+        yield _gauge("vivace_viewers", "Connections that only watch.", self._viewers())
         yield from _sessions(now)
         yield from _frames(now)
         yield from _models(now.models)
@@ -64,7 +67,6 @@ def _sessions(now: ServerSnapshot) -> Iterator[Metric]:
     for state, count in (("live", now.live), ("waiting", now.waiting), ("absent", now.absent)):
         states.add_metric([state], count)
     yield states
-    yield _gauge("vivace_viewers", "Consumers of output frames.", now.viewers)
     yield _gauge("vivace_recordings", "Recordings that are being written.", now.recordings)
     yield CounterMetricFamily("vivace_sessions_opened", "Sessions since the server began.", value=now.opened)
     ended = CounterMetricFamily("vivace_sessions_ended", "Sessions by the reason of their end.", labels=["reason"])

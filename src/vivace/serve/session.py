@@ -465,11 +465,6 @@ class LiveSession:
         return self._board.controls.size if processor is None else processor.size
 
     @property
-    def viewers(self) -> int:
-        """How many subscriptions there are."""
-        return self._fanout.viewers
-
-    @property
     def control_channels(self) -> int:
         """How many listen to its events: who steers it."""
         return self._fanout.listeners

@@ -372,7 +372,6 @@ class SessionManager:
                 live=sum(session.state == "live" for session in sessions),
                 waiting=sum(session.state == "waiting" for session in sessions),
                 absent=sum(session.presence.absent(now_s) for session in sessions),
-                viewers=sum(session.viewers for session in sessions),
                 recordings=sum(session.recorder.current is not None for session in sessions),
                 opened=self._opened,
                 ended={str(reason): count for reason, count in self._ended.items()},

@@ -51,7 +51,6 @@ class ServerSnapshot:
     live: int
     waiting: int
     absent: int
-    viewers: int
     recordings: int
     opened: int
     """Sessions since the server began."""
