@@ -79,6 +79,7 @@ def test_an_ice_server_that_is_none_is_told_at_start(monkeypatch: pytest.MonkeyP
         ("MODELS", '["mini", "a,b.toml"]', ["mini", "a,b.toml"]),
         ("ALLOWED_ORIGINS", "https://a.example/,HTTP://b.example:81", ["https://a.example", "http://b.example:81"]),
         ("ALLOWED_ORIGINS", '["http://[::1]:81"]', ["http://[::1]:81"]),
+        ("ALLOWED_ORIGINS", "null", ["null"]),
         ("ICE_SERVERS", '[{"urls": "stun:a.example"}]', [IceServer(urls=["stun:a.example"])]),
         ("LOADING", '{"controls": {"guidance": 3}}', LoadOptions(controls={"guidance": 3})),
         ("LOG_LEVEL", "warning", "warning"),
@@ -112,6 +113,12 @@ def test_a_setting_of_the_environment_is_written_as_its_flag_or_as_json(
         ("PORT", "99999", ["'99999'", "65535"]),
         ("LOG_LEVEL", "loud", ["'loud'", "'debug', 'info', 'warning' or 'error'"]),
         ("ICE_SERVERS", "foo", ['[{"urls": ["turn:']),
+        ("ICE_SERVERS", "null", ['[{"urls": ["turn:']),
+        ("SIZE", "null", ["'null'", "512x288"]),
+        ("DYNAMIC_SIZE", "null", ["'null'", "1280x720"]),
+        ("LOADING", "null", ["'null'", '{"style": "felted"']),
+        ("LOADING__CONTROLS", "null", ["loading.controls", "'null'"]),
+        ("SLOTS", "null", ["'null'"]),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told_with_its_value_and_form(

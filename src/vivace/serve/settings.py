@@ -82,9 +82,10 @@ class _Environment(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
-            return super().decode_complex_value(field_name, field, value)
+            decoded = super().decode_complex_value(field_name, field, value)
         except ValueError:
-            return value  # for the field to read or to refuse, with its name
+            decoded = None
+        return value if decoded is None else decoded  # no JSON, or `null`: the field reads or refuses it, with its name
 
 
 class IceServer(BaseModel):
