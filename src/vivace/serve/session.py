@@ -83,14 +83,13 @@ class _Change:
 class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
-    def __init__(self, served: ServedModel, opening: Opening, client: str, owner: str, context: SessionContext) -> None:
+    def __init__(self, served: ServedModel, opening: Opening, client: str, context: SessionContext) -> None:
         """Begin, waiting; `go_live` gives it its slot."""
         settings = context.settings
         self.id = secrets.token_urlsafe(9)
         self.secret = secrets.token_urlsafe(24)
         """Who knows it gets the session back."""
         self.client = client
-        self.owner = owner
         self.model = served.name
         self.links = Links(self.id)
         self.painted = False

@@ -243,7 +243,6 @@ class SessionManager:
         client: str,
         model: str | None = None,
         controls: messages.Controls | None = None,
-        owner: str = "",
         resume: str | None = None,
     ) -> LiveSession:
         """Open a session, live or waiting; or give one back to a client that knows its secret.
@@ -254,7 +253,6 @@ class SessionManager:
             client: whom the limit on sessions counts, e.g. an address.
             model: one of the settings' models; None is the first.
             controls: to begin with. A prompt that the model cannot serve is left out, which `LiveSession.notices` says.
-            owner: who may see it, e.g. a token's subject.
             resume: `secret` of an earlier session. If that has ended, a new one is opened.
 
         Raises:
@@ -264,7 +262,7 @@ class SessionManager:
         """
         with self._lock:
             self._check_welcome(client, resuming=resume is not None)
-            if resume is not None and (session := self._by_secret(resume, owner)) is not None:
+            if resume is not None and (session := self._by_secret(resume)) is not None:
                 session.resume()
                 return session
         served = self._served_model(model or self.settings.default_model)
@@ -272,7 +270,7 @@ class SessionManager:
         size = opening.controls.size
         if size is not None:
             served.sizes.allow(size)
-        session = LiveSession(served, opening, client, owner, self._session_context())
+        session = LiveSession(served, opening, client, self._session_context())
         demand = served.demand(size or served.default_size)
         with self._lock:
             self._check_welcome(client)
@@ -393,12 +391,12 @@ class SessionManager:
     def _count(self, client: str) -> int:
         return sum(session.client == client for session in self._sessions.values())
 
-    def _by_secret(self, secret: str, owner: str) -> LiveSession | None:
+    def _by_secret(self, secret: str) -> LiveSession | None:
         # All are compared, in constant time each, so that timing tells nothing about a secret.
         matches = [
             session
             for session in self._sessions.values()
-            if hmac.compare_digest(session.secret.encode(), secret.encode()) and session.owner == owner
+            if hmac.compare_digest(session.secret.encode(), secret.encode())
         ]
         return matches[0] if matches else None
 
