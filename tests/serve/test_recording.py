@@ -21,8 +21,9 @@ from vivace.errors import SinkWriteError
 from vivace.media.encode import VideoSink, open_plain
 from vivace.media.frame import Frame
 from vivace.media.sink import NullSink, SinkOptions
+from vivace.serve import recording as recording_module
 from vivace.serve.limits import RefusedError
-from vivace.serve.recording import NAME, Recording, RecordingLimits, RecordingStore
+from vivace.serve.recording import NAME, About, Recording, RecordingLimits, RecordingStore, read_about
 
 LIMITS = RecordingLimits(2**30, 3600.0, 2**34)
 SIZE = (64, 48)
@@ -289,3 +290,22 @@ async def test_where_nobody_can_record_it_is_said():
         with pytest.raises(RefusedError, match="does not record") as caught:
             session.recorder.start()
         assert caught.value.code == "recording_off"
+
+
+def test_a_disk_that_is_full_costs_nobody_what_was_known_of_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RecordingStore(tmp_path, LIMITS)
+    path = store.new_path()
+    path.write_bytes(b"pictures")
+    recording_module._write_about(path, About(owner="ada", title="The rehearsal"))
+
+    def full(self: Path, text: str, encoding: str) -> int:
+        self.write_bytes(text.encode()[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        store.rename(path, "The first night")
+    assert read_about(path) == About(owner="ada", title="The rehearsal")
+    assert sorted(tmp_path.iterdir()) == sorted([path, path.with_suffix(".json")])

@@ -353,7 +353,12 @@ def read_about(path: Path) -> About:
 
 
 def _write_about(path: Path, about: About) -> None:
-    _beside(path).write_text(about.model_dump_json(), "utf-8")
+    partial = _beside(path).with_suffix(f".{secrets.token_hex(4)}")
+    try:
+        partial.write_text(about.model_dump_json(), "utf-8")
+        partial.replace(_beside(path))  # a disk that is full costs nobody what was known
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:
