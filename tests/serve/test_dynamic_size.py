@@ -42,7 +42,7 @@ async def play(session: LiveSession, machine: Machine, seconds: float) -> list[F
         session.push(grey(size=SOURCE))
         async with asyncio.timeout(PATIENCE_S):
             seen.append(await anext(viewer))
-        await until(lambda: not session._opening)
+        await until(lambda: not session._dynamic_size.preparing)
         machine.clock.advance(max(0.0, due_s - machine.clock()))
     viewer.close()
     return seen
@@ -141,7 +141,7 @@ async def test_sessions_of_other_shapes_grow_into_no_more_networks_than_a_server
                 machine.clock.advance(0.04)
                 session.push(grey(size=shape))
                 await anext(viewer)
-                await until(lambda session=session: not session._opening)
+                await until(lambda session=session: not session._dynamic_size.preparing)
             viewer.close()
             manager.end(session.id, "client", "")
         larger = {size for size in machine.model.opened if size[0] * size[1] > 1.2 * BASE[0] * BASE[1]}
@@ -173,13 +173,13 @@ async def test_the_room_for_an_area_that_is_wanted_no_more_is_given_back() -> No
                 session.push(grey(size=SOURCE))
                 await anext(viewer)
 
-        while not session._opening:
+        while not session._dynamic_size.preparing:
             await frames(1)
         await until(lambda: admission.state_bytes > before)
         machine.base_ms = 60  # while the larger one is compiled
         await frames(10)
         ready.set()
-        await until(lambda: not session._opening)
+        await until(lambda: not session._dynamic_size.preparing)
         await frames(2)
         await until(lambda: admission.state_bytes == before)
         assert session.size == BASE

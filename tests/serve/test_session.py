@@ -207,8 +207,8 @@ async def test_the_output_has_the_shape_of_the_source_and_follows_when_it_turns(
         session.push(grey(size=(160, 80)))  # a sender that saves bits: the same shape, the same output
         assert (await shown(viewer)).rgb.shape == landscape
         session.push(grey(size=(160, 320)))
-        await until(lambda: session._change is not None or session.size[1] > session.size[0])
-        await until(lambda: not session._opening)
+        await until(lambda: session._dynamic_size._change is not None or session.size[1] > session.size[0])
+        await until(lambda: not session._dynamic_size.preparing)
         viewer.close()
         viewer = session.subscribe()
         session.push(grey(size=(160, 320)))

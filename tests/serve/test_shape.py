@@ -60,5 +60,5 @@ async def test_a_client_cannot_make_a_server_compile_without_end():
         assert "this server has opened" in acks[-1].message
         for width in range(10, 400, 7):
             session.push(grey(size=(width, 90)))
-            await until(lambda: not session._opening)
+            await until(lambda: not session._dynamic_size.preparing)
         assert len(set(model.opened)) <= MAX_SIZES

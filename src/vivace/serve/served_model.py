@@ -65,6 +65,10 @@ class ServedModel:
         """Of the output where a client names no size."""
         return self.default_size[0] * self.default_size[1]
 
+    def natural_size(self, source: Size, area: float = 1.0) -> Size:
+        """Return the output's `(width, height)` px for a source's, at `area` times the usual area."""
+        return output_size(source, round(self.area_px * area), self.model.spec)
+
     def demand(self, size: Size) -> Demand:
         """Return what a session of `(width, height)` px asks for."""
         return Demand(self.model.nbytes(size), self.weight(size), self._instead(size))

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from threading import Lock
 from typing import Literal
@@ -26,20 +26,19 @@ from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.size import Size
 from vivace.models.capacity import out_of_memory, ran_out_of_memory
+from vivace.serve.context import SessionContext
+from vivace.serve.dynamic_size import DynamicSize
 from vivace.serve.engine import SessionQueue
 from vivace.serve.fanout import Fanout, Listener, Subscription
 from vivace.serve.limits import check_frame
 from vivace.serve.links import Links
 from vivace.serve.presence import EndReason, Presence
-from vivace.serve.recording import Recorder, Recording, RecordingStore
+from vivace.serve.recording import Recorder
 from vivace.serve.served_model import ServedModel, StepTime
-from vivace.serve.settings import ServeSettings
-from vivace.serve.shape import output_size
 from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
-from vivace.stream.finish import Finisher
 from vivace.stream.fit import prepared
 from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.presentation import Presenter
@@ -50,34 +49,6 @@ _log = logging.getLogger(__name__)
 State = Literal["waiting", "live", "ended"]
 
 MICROSECOND = Fraction(1, 1_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionContext:
-    """What a session uses of the server around it."""
-
-    settings: ServeSettings
-    clock: Callable[[], float]
-    in_background: Callable[[Callable[[], None]], None]
-    """Runs something that takes its time in another thread."""
-    resize: Callable[[str, Size], None]
-    """Asks for room for another size; raises RefusedError."""
-    grow: Callable[[str, Size], None]
-    """Asks for room that nobody else needs, for a size that nobody has asked for; raises RefusedError."""
-    ended: Callable[[LiveSession, tuple[Recording, ...]], None]
-    """Is told once, with the recordings that are being closed."""
-    recording_store: RecordingStore | None = None
-    finishers: Callable[[str], Sequence[Finisher]] = lambda _session: ()
-    """Makes those of a session from its id."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """Another output that was got ready."""
-
-    size: Size | None
-    """None: it cannot be had."""
-    area: float
 
 
 class LiveSession:
@@ -106,8 +77,8 @@ class LiveSession:
         self._context = context
         self._clock = context.clock
         self._board = ControlBoard(opening.controls)
-        self._policy = ProcessorPolicy(live=True, budget_ms=settings.budget_ms, areas=served.areas)
         self._processor: FrameProcessor | None = None
+        self._dynamic_size: DynamicSize | None = None
         self._opening = False
         self._queue = SessionQueue(
             self._paint, self._failed, settings.budget_ms / 1e3, keep=served.model.spec.chunk_frames
@@ -138,13 +109,6 @@ class LiveSession:
         self._next_index = 0
         self._first_capture_s: float | None = None
         self._last_pts = -1
-        self._source_size: Size | None = None
-        self._area = 1.0
-        """Of the output, in those it begins with."""
-        self._prepared = 1.0
-        """The area that was got ready last, for which there is room."""
-        self._change: _Change | None = None
-        """What the engine's thread is to do before its next frame."""
         self._waiting = messages.Waiting(position=1, retry_after_s=None)
         self._resumed = False
 
@@ -188,7 +152,7 @@ class LiveSession:
             if self._state == "waiting":
                 self.account.dropped("waiting")
                 return True
-            if not self._shape_known(source_size or (rgb.shape[1], rgb.shape[0])):
+            if not self._is_open(source_size or (rgb.shape[1], rgb.shape[0])):
                 self.account.dropped("opening")
                 return True
             if self._first_capture_s is None:
@@ -210,29 +174,21 @@ class LiveSession:
         """Return a new viewer's slot; iterate it on the running event loop and close it."""
         return self._fanout.subscribe()
 
-    def _shape_known(self, source: Size) -> bool:
-        """Tell whether the model is open; have it opened, or opened anew for a source of another shape."""
-        if self._opening:
-            return self._processor is not None
-        if self._processor is None:
-            self._opening, self._source_size = True, source
+    def _is_open(self, source: Size) -> bool:
+        """Tell whether the model is open, and have it follow the source's shape; have it opened for the first one."""
+        if self._dynamic_size is not None:
+            self._dynamic_size.follow_source(source)
+            return True
+        if not self._opening:
+            self._opening = True
             self._context.in_background(lambda: self._open(source))
-            return False
-        if source != self._source_size:
-            self._source_size = source
-            if self._board.controls.size is None and self._natural_size(source, self._area) != self._processor.size:
-                self._opening = True
-                self._context.in_background(lambda: self._reshape(source, self._area))
-        return True
-
-    def _natural_size(self, source: Size, area: float = 1.0) -> Size:
-        return output_size(source, round(self._served.area_px * area), self._served.model.spec)
+        return False
 
     def _open(self, source: Size) -> None:
         """Open the model for the first frame's shape, in a background thread."""
         try:
             with self._steering.lock:
-                size = self._board.controls.size or self._natural_size(source)
+                size = self._board.controls.size or self._served.natural_size(source)
                 self._served.sizes.allow(size)
                 mask = self._board.controls.mask
                 if mask is not None:
@@ -243,14 +199,16 @@ class LiveSession:
                     size,
                     self._board,
                     ProcessorObserver(),
-                    self._policy,
+                    ProcessorPolicy(live=True, budget_ms=self._context.settings.budget_ms, areas=self._served.areas),
                     finishers=self._finishers,
                     clock=self._clock,
                 )
                 with self._lock:
-                    self._opening = False
                     ended = self._state == "ended"
                     if not ended:
+                        self._dynamic_size = DynamicSize(
+                            self.id, processor, source, self._served, self._steering, self._context
+                        )
                         self._processor = processor
                         self._presenter = self._new_presenter()
                         self._served.engine.add(self._queue)
@@ -273,73 +231,20 @@ class LiveSession:
             on_end=lambda error: None if error is None else self._failed(error),
         ).start()
 
-    def _reshape(self, source: Size, area: float) -> None:
-        """Open the model for another shape or area, in a background thread; the stream goes on meanwhile."""
-        try:
-            with self._steering.lock:
-                processor, controls = self._processor, self._board.controls
-                if processor is not None and controls.size is None and self._state == "live":
-                    size = self._natural_size(source, area)
-                    if area == 1.0:
-                        self._served.sizes.allow(size)
-                    if max(area, self._prepared) > 1.0:
-                        self._context.grow(self.id, size)
-                    self._prepared = area
-                    processor.prepare(size, controls.seed)
-                    self._change = _Change(size, area)
-        except Exception as error:  # noqa: BLE001  (a model may fail in any way; the stream goes on as it is)
-            # The picture is cut to the old shape instead, or stays as large as it is.
-            _log.warning("session %s keeps its size: %s", self.id, error, exc_info=not isinstance(error, VivaceError))
-            if area != self._area:
-                self._change = _Change(None, area)
-        finally:
-            self._opening = False
-
-    def _follow(self, processor: FrameProcessor) -> None:
-        """Have the area got ready that the deadline controller wants; of one it wants no more, give the room back."""
-        area = processor.deadline.area
-        if area == self._area == self._prepared:
-            return
-        if self._board.controls.size is not None:  # the user's: there is nothing to grow, and less effort is next
-            if area < self._area:
-                self._area_set(processor, area)
-            return
-        with self._lock:
-            if self._opening or self._source_size is None:
-                return
-            self._opening, source = True, self._source_size
-        self._context.in_background(lambda: self._reshape(source, area))
-
-    def _take(self, processor: FrameProcessor, change: _Change) -> None:
-        """Do what was got ready, if it is still wanted."""
-        if change.size is None:
-            processor.deadline.area_refused(time_s=self._clock())
-        elif change.area == self._area:
-            if change.size != processor.size:  # another shape
-                processor.begin(change.size, self._policy)
-        elif change.area == processor.deadline.area:
-            processor.resize(change.size)
-            self._area_set(processor, change.area)
-
-    def _area_set(self, processor: FrameProcessor, area: float) -> None:
-        self._area = area
-        processor.deadline.area_set(area, time_s=self._clock(), frame_index=self._next_index)
-
     # In the engine's thread
 
     def _paint(self, frame: Frame) -> None:
-        processor = self._processor
+        processor, dynamic_size = self._processor, self._dynamic_size
         assert processor is not None
+        assert dynamic_size is not None
         began_s = self._clock()
-        change, self._change = self._change, None
-        if change is not None:
-            self._take(processor, change)
+        dynamic_size.change_over(frame.index)
         # What one session alone may take, several share: each spends less before any of them drops frames.
         processor.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
         effort = processor.deadline.effort
         made = processor.step(frame.marked("wait", began_s))
-        self._follow(processor)
-        if any("denoise" in each.marks for each in made) and self._area == 1.0:
+        dynamic_size.follow_deadline(frame.index)
+        if any("denoise" in each.marks for each in made) and dynamic_size.area == 1.0:
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
             self._served.steps.append(StepTime(step_ms, self._served.weight(processor.size), effort))
         if self._presenter is not None:
@@ -500,18 +405,21 @@ class LiveSession:
                 return
             self._state = "ended"
             self.end_reason, self.end_message = reason, message
+        if self._dynamic_size is not None:
+            self._dynamic_size.stopped = True
         recordings = self.recorder.end()
         # Who hears of the end finds the slot free.
         if self._presenter is not None:
             self._presenter.stop()
         self._served.engine.leave(self._queue, self._free)
-        self._context.ended(self, recordings)
+        self._context.ended(self.id, recordings)
         self.recorder.tell_end()
         self._fanout.tell(messages.Ended(reason=reason, message=message))
         self._fanout.finish()
 
     def _free(self) -> None:
         processor, self._processor = self._processor, None
+        self._dynamic_size = None
         if processor is not None:
             processor.close()
         self._board.close()

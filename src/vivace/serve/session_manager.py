@@ -17,11 +17,12 @@ from vivace import messages
 from vivace.errors import SessionClosedError, UnknownModelError
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
+from vivace.serve.context import SessionContext
 from vivace.serve.limits import RefusedError, free_memory_bytes
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
 from vivace.serve.served_model import OPENING_STEPS, ServedModel, open_model
-from vivace.serve.session import LiveSession, SessionContext
+from vivace.serve.session import LiveSession
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import ServerSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
@@ -434,10 +435,11 @@ class SessionManager:
 
         self._background.submit(guarded)
 
-    def _session_ended(self, session: LiveSession, recordings: tuple[Recording, ...]) -> None:
+    def _session_ended(self, session_id: str, recordings: tuple[Recording, ...]) -> None:
         with self._lock:
             self._closing += recordings
-            if self._sessions.pop(session.id, None) is None:
+            session = self._sessions.pop(session_id, None)
+            if session is None:
                 return
             served = self._served[session.model]
             since_s = session.live_since_s

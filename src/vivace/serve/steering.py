@@ -88,6 +88,11 @@ class SessionSteering:
         self._steering = Steering(served.model, board, processor, resize=resize)
         self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
 
+    @property
+    def controls(self) -> Controls:
+        """What is in force."""
+        return self._board.controls
+
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
         code = ""
