@@ -101,6 +101,8 @@ def test_a_session_that_ends_in_sight_has_ended(phone: Phone) -> None:
     phone.server.manager.end(phone.studio.session_id(), "idle", "No picture came for 120 s.")
     phone.studio.wait_state("ended", PATIENCE_S)
     assert phone.told()[0] == ["ended", ""]
+    refused = "watched.update({ prompt: 'ink' }).catch(({ code }) => code)"
+    assert phone.studio.page.evaluate(f"Promise.race([{refused}, studio.api.config()])") == "ended"
     phone.studio.page.click("#card-actions button:first-child")
     phone.studio.wait_state("live", PATIENCE_S)
 

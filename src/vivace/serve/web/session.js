@@ -150,7 +150,8 @@ export class Session extends EventTarget {
    * Change controls, all of them at one frame boundary. Resolves with the server's ack; rejects with a VivaceError
    * saying why nothing was changed. While an update is under way the newest values of the same controls win.
    */
-  update(controls) {
+  async update(controls) {
+    if (this.state === "ended") throw new VivaceError("ended", "The session is over.");
     return this.#updates.add(controls);
   }
 

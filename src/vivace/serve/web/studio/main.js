@@ -292,9 +292,10 @@ class Studio {
 
   /** Change controls of a session that is there; what is refused is said. Resolves with whether they are what is set. */
   async update(controls) {
-    if (!this.session) return true;
-    if (controls.size) await this.session.limitSize(controls.size[0] * controls.size[1]);
-    return this.session.update(controls).then(() => this.#tellPainted() ?? true, (error) => {
+    const { session } = this;
+    if (!session) return true;
+    if (controls.size) await session.limitSize(controls.size[0] * controls.size[1]);
+    return session.update(controls).then(() => this.#tellPainted() ?? true, (error) => {
       const gone = error.code === "ended" || error.code === "lost";
       if (!gone) toast(said(error), { bad: true });
       return gone;   // they are asked for again with the next session
