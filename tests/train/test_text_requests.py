@@ -8,13 +8,9 @@ import pytest
 
 from vivace.errors import CheckpointError
 from vivace.models.mini2.looks import LOOK_KEYS
-from vivace.train.text.requests import (
-    REGIONS,
-    Edit,
-    Reading,
-    read_requests,
-    score_requests,
-)
+from vivace.models.mini2.text.reading import REGIONS, Edit, Reading
+from vivace.train.text.calibrate import calibrate
+from vivace.train.text.requests import read_requests, score_requests
 
 REQUESTS = Path(__file__).parents[1] / "golden" / "requests.toml"
 HALVES = ("tuned", "blind")
@@ -70,3 +66,13 @@ def test_an_entry_of_another_form_is_named(tmp_path: Path, entry: str, named: st
     path.write_text(f'[tuned.requests]\n"words" = {entry}\n')
     with pytest.raises(CheckpointError, match=named):
         read_requests(path, "tuned")
+
+
+def test_confidence_learns_that_words_it_does_not_know_cost(tmp_path: Path) -> None:
+    requests = {
+        f"{name} painting {noise}".strip(): Reading((Edit("look", frozenset({"oil"})),))
+        for name, noise in (("oil", ""), ("oil", "gribble"), ("watercolour", "frobnicated"), ("oil", "please"))
+    }
+    weights = calibrate(requests, requests, tmp_path / "confidence.toml", [].append, rounds=4)
+    assert weights["one unknown"] < 0 < weights["reason edits"]
+    assert (tmp_path / "confidence.toml").read_text().count("=") == len(weights)

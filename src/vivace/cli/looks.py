@@ -108,16 +108,16 @@ def _read(look: str) -> Look:
         VivaceError: a file that is missing or no look.
     """
     from vivace.models.mini2.saved import SUFFIX, Look, open_look
-    from vivace.models.mini2.text import Asked
+    from vivace.models.mini2.text.reader import read_request
 
     if look.endswith(SUFFIX) or Path(look).is_file():
         return open_look(Path(look))
-    asked = Asked(look)
-    if asked.mixture is None:
-        near = ", ".join(key for key, _ in asked.near())
+    request = read_request(look)
+    if request.mixture is None:
+        near = ", ".join(key for key, _ in request.near())
         near = f"near are {near}; " if near else ""
         raise UsageError(f"there is no look in {look[:60]!r}; {near}`vivace looks list` names all of them")
-    return Look(" ".join(look.split())[:80], asked.mixture)
+    return Look(" ".join(look.split())[:80], request.mixture)
 
 
 def _of_picture(picture: str, profile: str | None) -> Mixture:

@@ -9,9 +9,12 @@ from pathlib import Path
 from vivace.errors import VivaceError
 from vivace.models import mini
 from vivace.models.mini.text import TextEncoder
+from vivace.models.mini2.text import confidence
+from vivace.models.mini2.text.reader import read_request
+from vivace.train.text.calibrate import calibrate
 from vivace.train.text.evaluate import evaluate
 from vivace.train.text.fit import STEPS, train
-from vivace.train.text.requests import read_requests, reading_of, score_requests
+from vivace.train.text.requests import read_requests, score_requests
 
 SHIPPED = Path(mini.__file__).with_name("text.safetensors")
 
@@ -23,16 +26,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"optimiser steps of each fit (default {STEPS})")
     parser.add_argument("--score", type=Path, metavar="PROMPTS", help="do not train; score the weights on this file")
-    parser.add_argument("--requests", type=Path, metavar="FILE", help="do not train; score it on requests with chains")
-    parser.add_argument("--half", choices=("tuned", "blind"), default="tuned")
+    parser.add_argument(
+        "--requests", type=Path, metavar="FILE", help="do not train; score the next body's reader on these"
+    )
+    parser.add_argument("--half", nargs="+", default=["tuned"], help="tables of that file, scored together")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE",
+        help="fit the confidence of the next body's reader on its development data",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.requests is not None:
-            return _score_requests(TextEncoder.load(options.out), options.requests, options.half)
+            return _score_requests(options.requests, options.half)
+        if options.calibrate is not None:
+            unseen, worked_on = (read_requests(options.calibrate, half) for half in ("calibrate", "develop"))
+            calibrate(unseen, worked_on, Path(confidence.__file__).with_name("confidence.toml"), print)
+            return 0
         if options.score is None:
             train(options.out, options.seed, options.steps, report=print)
             return 0
-        score = evaluate(TextEncoder.load(options.out), options.score, options.half)
+        score = evaluate(TextEncoder.load(options.out), options.score, options.half[0])
     except VivaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -40,14 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(miss)
     for kind, (right, total) in score.counts.items():
         print(f"{kind:9} {right:3} of {total}")
-    print(f"{options.half:9} {score.accuracy:.1%}")
+    print(f"{options.half[0]:9} {score.accuracy:.1%}")
     return 0
 
 
-def _score_requests(encoder: TextEncoder, path: Path, half: str) -> int:
-    score = score_requests(lambda text: reading_of(encoder.encode(text)), read_requests(path, half))
-    for miss in score.misses:
-        print(miss)
+def _score_requests(path: Path, halves: list[str]) -> int:
+    requests = {text: meant for half in halves for text, meant in read_requests(path, half).items()}
+    score = score_requests(lambda text: read_request(text).reading, requests)
+    if "blind" not in halves:
+        print("\n".join(score.misses))
     print(f"right {score.right} of {score.total}, {score.right / score.total:.1%}")
     print(f"wrong and sure {score.sure_and_wrong}; calibration error {score.calibration_error:.3f}")
     return 0

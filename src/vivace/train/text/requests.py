@@ -6,49 +6,10 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vivace.errors import CheckpointError
-from vivace.models.base import Prompt
-from vivace.models.mini.styles import STYLE_KEYS
-
-ACTIONS = ("look", "recolour", "blur", "replace", "remove", "undo", "stronger", "weaker", "reset")
-REFUSALS = ("cannot", "no_request", "policy")
-"""Why it is not served: the model has no such edit, it is not about the picture, a house may not want to serve it."""
-REGIONS = ("person", "background", "face", "hair", "clothes", "lips", "eyes", "hands", "subject", "sky")
-"""Words for places; a colour stands for what has it."""
-Amount = Literal["", "little", "much"]
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One thing to do to the picture."""
-
-    action: str
-    """One of `ACTIONS`."""
-    what: frozenset[str] = frozenset()
-    """Looks, a colour, or what comes instead; nothing where the action says all."""
-    on: frozenset[str] = frozenset()
-    """Regions and colours of things; empty is everything."""
-    keep: frozenset[str] = frozenset()
-    """Regions that stay as they are."""
-    amount: Amount = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a request was taken to mean."""
-
-    edits: tuple[Edit, ...] = ()
-    """In order."""
-    refusal: str | None = None
-    """One of `REFUSALS`."""
-    confidence: float = 1.0
-    """0 to 1, that it is right."""
-
-    def agrees(self, other: Reading) -> bool:
-        """Return whether both mean the same, however sure."""
-        return (self.edits, self.refusal) == (other.edits, other.refusal)
+from vivace.models.mini2.text.reading import ACTIONS, REFUSALS, Edit, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +26,10 @@ class RequestScore:
 
 
 SURE = 0.8
-LEAST_SHARE = 0.2
-"""Of a mixture, from which on a style is meant."""
 
 
 def read_requests(path: Path, half: str) -> dict[str, Reading]:
-    """Return the requests of one half, `tuned` or `blind`, with what they mean.
+    """Return the requests of one half of a file, `tuned` or `blind` of the golden one, with what they mean.
 
     Raises:
         CheckpointError: an entry is of another form.
@@ -99,15 +58,6 @@ def _edit(text: str, entry: Mapping[str, Any]) -> Edit:
 
 def _names(value: str | list[str]) -> frozenset[str]:
     return frozenset([value] if isinstance(value, str) else value)
-
-
-def reading_of(prompt: Prompt) -> Reading:
-    """Return what an encoder that knows styles alone reads: a look of the whole picture, or no request."""
-    if not prompt.known:
-        return Reading(refusal="no_request", confidence=prompt.confidence)
-    shares = dict(zip(STYLE_KEYS, prompt.embeds.tolist(), strict=True))
-    looks = frozenset(key for key, share in shares.items() if share >= LEAST_SHARE)
-    return Reading((Edit("look", looks),), confidence=prompt.confidence)
 
 
 def score_requests(read: Callable[[str], Reading], requests: Mapping[str, Reading]) -> RequestScore:

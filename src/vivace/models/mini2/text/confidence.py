@@ -1,0 +1,50 @@
+"""How sure the reader is: a logistic curve over what it had to pass over, fitted on requests with phrases left out."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from functools import cache
+from importlib import resources
+
+from vivace.models.mini2.text.grammar import Parse
+
+REASONS = ("edits", "weak", "chat", "policy", "incomplete", "quality", "nothing")
+"""What decided; all else is a word for what the model cannot do."""
+
+
+def evidence(found: Parse) -> dict[str, float]:
+    """Return what confidence is computed from, by name."""
+    said = max(1, len(found.words))
+    unknown = sum(item.kind == "unknown" for item in found.items)
+    edits = found.reading.edits
+    kinds = {item.kind for item in found.items}
+    reason = found.reason if found.reason in REASONS else "cannot"
+    return {
+        f"reason {reason}": 1.0,
+        "unknown": min(unknown, 4) / 4,
+        "unknown share": unknown / said,
+        "one unknown": float(unknown > 0),
+        "long": min(said, 20) / 20,
+        "more edits": min(len(edits) - 1, 3) / 3 if edits else 0.0,
+        "passed over": float(
+            bool(edits) and bool(kinds & {"worn", "shape", "place", "camera", "time", "quality", "thing", "chat"})
+        ),
+        "two looks": float(any(len(edit.what) > 1 for edit in edits)),
+        "places": float(any(edit.on or edit.keep for edit in edits)),
+        "state": float(any(edit.action in ("undo", "stronger", "weaker", "reset") for edit in edits)),
+    }
+
+
+def confidence_of(found: Parse) -> float:
+    """Return the probability that a reading is right, 0 to 1."""
+    if not found.words:
+        return 1.0
+    weights = _weights()
+    score = sum(weights.get(name, 0.0) * value for name, value in evidence(found).items())
+    return 1 / (1 + math.exp(-score))
+
+
+@cache
+def _weights() -> dict[str, float]:
+    return tomllib.loads((resources.files(__package__) / "confidence.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,399 @@
+"""From words to a chain of edits: clauses, and in each who or where, what, what stays, and how much.
+
+A clause ends at punctuation and at "and", "but", "then". One that says a place or a thing to do alone completes the one
+before or after it: "my face and hair in gold", "oil, but not on my hands", "keep the sky, everything else in ink".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from vivace.models.mini.text_features import Words
+from vivace.models.mini2.text.lexicon import Item, Lexicon, items_of, phrases
+from vivace.models.mini2.text.reading import Amount, Edit, Reading
+
+AMBIENCE = frozenset("night golden snow fog rain autumn blossom fire_light underwater martian haze".split())
+"""Light and weather: they are of the whole picture where no place is named."""
+_CANNOT = ("worn", "wall_text", "shape", "place", "transport", "camera", "time")
+_STATES = ("undo", "reset", "stronger", "weaker")
+_PAGES = frozenset({"page", "panel", "poster", "cover"})
+_DETERMINERS = frozenset("the this that these those my his her their our your all everything every".split())
+_TO_REPLACE = frozenset(
+    {"background", "the background", "my background", "backdrop", "the backdrop", "behind me", "bg"}
+)
+_THICK = frozenset("thick dense heavy".split())
+_TAKES = frozenset("take get throw cut edit kick wipe".split())
+_ROOMS = frozenset("room wall walls floor ceiling scenery".split())
+_PAINTS = frozenset("paint painted tint tinted recolour recolor dye wall walls room".split())
+
+
+@dataclass(slots=True)
+class Clause:
+    """What one clause says."""
+
+    break_before: str = ""
+    """The punctuation or word that parts it from the one before."""
+    items: list[Item] = field(default_factory=list)
+    on: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
+    looks: list[Item] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)
+    colours: list[Item] = field(default_factory=list)
+    action: str = ""
+    what: tuple[str, ...] = ()
+    amount: Amount = ""
+    cannot: str = ""
+    keeps_last: bool = False
+    """Whether a place that follows alone is one that stays."""
+
+    def has(self, *kinds: str) -> bool:
+        """Return whether it holds a word of one of the kinds."""
+        return any(item.kind in kinds for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """A reading without its confidence, and the evidence for it."""
+
+    reading: Reading
+    looks: tuple[Item, ...]
+    """The words that name the looks asked for."""
+    denied: frozenset[str]
+    """Looks that are not to be painted."""
+    items: tuple[Item, ...]
+    words: tuple[str, ...]
+    reason: str
+    """Which rule decided."""
+
+
+def parse(words: Words, known: Lexicon | None = None) -> Parse:
+    """Read the words of a request; a weak word names a look where nothing else is asked for."""
+    items = items_of(words, phrases() if known is None else known)
+    found = _parse(words, items)
+    if found.reading.edits or "chat" in {item.kind for item in items} or not any(item.kind == "weak" for item in items):
+        return found
+    strong = [replace(item, kind="look") if item.kind == "weak" else item for item in items]
+    again = _parse(words, strong)
+    return replace(again, items=tuple(items), reason="weak") if again.reading.edits else found
+
+
+def _parse(words: Words, items: Sequence[Item]) -> Parse:
+    clauses = [_Clauses(words).read(part) for part in _split(words, items)]
+    asked = tuple(item for clause in clauses for item in clause.looks)
+    denied = frozenset(look for clause in clauses for look in clause.denied)
+
+    def said(reading: Reading, reason: str) -> Parse:
+        return Parse(reading, asked, denied, tuple(items), words.words, reason)
+
+    kinds = {item.kind for item in items}
+    if "policy" in kinds:
+        return said(Reading(refusal="policy"), "policy")
+    cannot = next((clause.cannot for clause in clauses if clause.cannot), "")
+    edits = _chain(clauses)
+    if any(edit.action == "remove" and "clothes" in edit.on for edit in edits):
+        return said(Reading(refusal="policy"), "policy")
+    if edits and not cannot:
+        states_alone = all(edit.action in _STATES for edit in edits)
+        if states_alone and "chat" in kinds:
+            return said(Reading(refusal="no_request"), "chat")
+        return said(Reading(tuple(edits)), "edits")
+    if cannot:
+        return said(Reading(refusal="cannot"), cannot)
+    if "chat" in kinds:
+        return said(Reading(refusal="no_request"), "chat")
+    if kinds & {"quality", *_CANNOT}:
+        return said(Reading(refusal="cannot"), "quality")
+    if kinds & {"region", "adding", "replace", "remove"} or denied:
+        return said(Reading(refusal="cannot"), "incomplete")
+    return said(Reading(refusal="no_request"), "nothing")
+
+
+def _split(words: Words, items: Sequence[Item]) -> list[Clause]:
+    clauses = [Clause()]
+    for item in items:
+        gap = words.gaps[item.start].strip("&/")
+        if item.kind == "and":
+            gap = gap or item.value
+        if gap and (clauses[-1].items or clauses[-1].break_before != gap):
+            if clauses[-1].items:
+                clauses.append(Clause(gap))
+            else:
+                clauses[-1].break_before += gap
+        if item.kind != "and":
+            clauses[-1].items.append(item)
+    return [part for clause in clauses if clause.items for part in _split_with(words, clause)]
+
+
+def _split_with(words: Words, clause: Clause) -> list[Clause]:
+    """Part "me in gold with red hair" where both sides say what and the second says where."""
+    for at, item in enumerate(clause.items):
+        if words.words[item.start] == "with":
+            before = {each.kind for each in clause.items[:at]}
+            after = {each.kind for each in clause.items[at + 1 :]}
+            if before & {"look", "colour", "blur"} and "region" in after and after & {"look", "colour"}:
+                return [Clause(clause.break_before, clause.items[:at]), Clause("with", clause.items[at:])]
+    return [clause]
+
+
+class _Clauses:
+    """Reads the clauses of one text."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words.words
+
+    def read(self, clause: Clause) -> Clause:
+        """Fill in what a clause says."""
+        self._places_and_looks(clause)
+        self._colours(clause)
+        clause.amount = self._amount(clause)
+        self._action(clause)
+        clause.cannot = self._refused(clause)
+        return clause
+
+    def _places_and_looks(self, clause: Clause) -> None:
+        mode = "on"
+        for at, item in enumerate(clause.items):
+            if item.kind in ("keep", "but", "not"):
+                mode = item.kind
+            elif item.kind == "kept_me":
+                clause.keep.append("person")
+            elif item.kind == "region" and not self._any_room(item):
+                name = item.value
+                following = clause.items[at + 1].kind if at + 1 < len(clause.items) else ""
+                if name == "person" and following in ("keep", "kept_me") and mode == "on":
+                    clause.keep.append(name)
+                else:
+                    (clause.keep if mode in ("keep", "but", "not") else clause.on).append(name)
+            elif item.kind == "skin":
+                (clause.keep if mode in ("keep", "but", "not") else clause.on).append("person")
+                if mode == "on":
+                    clause.keep += ["hair", "clothes"]
+            elif item.kind in ("look", "grey"):
+                if mode in ("not", "but") and not clause.keep:
+                    clause.denied.append(item.value)
+                    mode = "on"
+                else:
+                    clause.looks.append(item)
+        if clause.keep:
+            clause.looks = [item for item in clause.looks if item.value != "source"]
+        clause.keeps_last = mode in ("keep", "but")
+        says = clause.looks or clause.has("colour", "blur", "remove")
+        if clause.has("keep") and clause.on and not clause.keep and not says:
+            # "My face stays as it is."
+            clause.keep, clause.on, clause.keeps_last = clause.on, [], True
+        if clause.has("not") and clause.keep and not says and not clause.has("but", "keep", "kept_me"):
+            word = next(item.value for item in clause.items if item.kind == "not")
+            if word in ("no", "without", "no more", "free of"):
+                clause.action, clause.on, clause.keep = "remove", clause.keep, []
+
+    def _any_room(self, item: Item) -> bool:
+        """Return whether "a room" is any, not the one in the picture."""
+        before = self._words[max(0, item.start - 2) : item.start]
+        return item.value == "background" and self._words[item.start] in _ROOMS and not {"a", "an"}.isdisjoint(before)
+
+    def _colours(self, clause: Clause) -> None:
+        """Part the colours that are asked for from those that say which thing is meant."""
+        mode = "on"
+        asked: list[Item] = []
+        which: list[Item] = []
+        kept: list[Item] = []
+        for at, item in enumerate(clause.items):
+            if item.kind in ("keep", "but"):
+                mode = "keep"
+            elif item.kind == "replace" and item.value in ("instead of", "in place of"):
+                mode = "former"
+            elif item.kind == "colour":
+                if mode == "keep":
+                    kept.append(item)
+                elif mode == "on":
+                    noun = clause.items[at + 1] if at + 1 < len(clause.items) else None
+                    names = noun is not None and (
+                        noun.kind in ("thing", "unknown", "worn")
+                        or noun.value in ("thing", "things", "one", "ones", "stuff", "part", "parts", "stays")
+                    )
+                    before = self._words[item.start - 1] if item.start else ""
+                    (which if names and (before in _DETERMINERS or (noun and noun.kind == "thing")) else asked).append(
+                        item
+                    )
+        clause.keep += [item.value for item in kept]
+        if clause.has("keep") and not clause.looks and not kept and (which or asked) and not clause.on:
+            # "Only the red stays."
+            clause.keep += [item.value for item in which or asked]
+            return
+        if clause.has("remove", "blur", "isolate") or clause.looks:
+            if not clause.on and not clause.looks:
+                which += asked
+            if not clause.on:
+                clause.on += [item.value for item in which]
+            return
+        if not clause.on and not which and len(asked) > 1:
+            which, asked = asked[:1], asked[1:]
+        if not clause.on:
+            clause.on += [item.value for item in which]
+            if which and not asked:
+                return
+        clause.colours = asked[-1:] if clause.on else asked
+
+    def _amount(self, clause: Clause) -> Amount:
+        if clause.has("little"):
+            return "little"
+        if clause.has("much") or any(self._thick(item) for item in clause.looks):
+            return "much"
+        if (clause.looks or clause.has("blur")) and clause.has("stronger"):
+            return "much"
+        if (clause.looks or clause.has("blur")) and clause.has("weaker"):
+            return "little"
+        first = clause.looks[0].start if clause.looks else 0
+        return "little" if first and self._words[first - 1] == "light" else ""
+
+    def _thick(self, item: Item) -> bool:
+        """Return whether weather is named with how much there is of it: "thick fog"."""
+        return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
+
+    def _action(self, clause: Clause) -> None:
+        named = [item for item in clause.items if item.kind == "thing" and self._is_named(item)]
+        behind = "background" in clause.on
+        if clause.action:
+            return
+        if clause.has("transparent", "green_screen"):
+            clause.action = "replace"
+            clause.what = ("transparent",) if clause.has("transparent") else ("green",)
+            clause.on = [name for name in clause.on if name != "person"] or ["background"]
+        elif clause.has("picture", "video") and (behind or clause.has("replace")) and not clause.looks:
+            clause.action, clause.on = "replace", ["background"]
+            clause.what = ("video",) if clause.has("video") else ("picture",)
+        elif clause.looks:
+            clause.action, clause.what = "look", tuple(item.value for item in clause.looks)
+            if "person" in clause.on and _PAGES & {*self._words[clause.items[0].start : clause.items[-1].stop]}:
+                clause.on = [name for name in clause.on if name != "person"]
+        elif clause.has("blur"):
+            clause.action = "blur"
+        elif clause.has("isolate"):
+            people = {"person", "face"} & {*clause.on, *clause.keep}
+            if people or not (clause.on or clause.keep):
+                clause.action, clause.on, clause.keep = "remove", ["background"], []
+            else:
+                clause.keep, clause.on = clause.keep + clause.on, []
+        elif (clause.has("remove") or self._taken(clause)) and not clause.colours:
+            if clause.on or named or clause.has("unknown"):
+                clause.action = "remove"
+            elif "everything" in self._words[clause.items[0].start : clause.items[-1].stop]:
+                clause.action = "reset"
+        elif clause.colours:
+            clause.action, clause.what = "recolour", tuple(item.value for item in clause.colours)
+            said = {*self._words[clause.items[0].start : clause.items[-1].stop]}
+            plain = clause.has("plain", "replace") or any(item.value in _TO_REPLACE for item in clause.items)
+            if behind and plain and not said & _PAINTS:
+                clause.action = "replace"
+        elif not clause.keep:
+            clause.action = next((item.kind for item in clause.items if item.kind in _STATES), "")
+        if clause.action in ("look", "blur", "remove", "recolour") and not clause.on and named:
+            (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
+
+    def _taken(self, clause: Clause) -> bool:
+        """Return whether a thing stands within "take … out"."""
+        said = self._words[clause.items[0].start : clause.items[-1].stop]
+        return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
+
+    def _is_named(self, item: Item) -> bool:
+        """Return whether "the", "my" stands before a thing, or a verb alone: "cartoon the dog", "remove cars"."""
+        before = self._words[max(0, item.start - 2) : item.start]
+        return bool(_DETERMINERS & {*before})
+
+    def _refused(self, clause: Clause) -> str:
+        """Return what no edit can do, where the clause asks for that."""
+        hard = next((item.kind for item in clause.items if item.kind in _CANNOT), "")
+        if clause.has("worn") and clause.has("replace"):
+            return "add"
+        if clause.has("worn") and clause.action == "recolour" and not clause.on:
+            return "add"
+        if clause.has("adding") and (clause.has("worn") or (clause.has("thing") and clause.action in ("", "remove"))):
+            return "add"
+        if clause.action in ("look", "blur", "recolour", "replace", "remove"):
+            return ""
+        if clause.has("adding") and clause.has("region") and "clothes" in clause.on:
+            return "add"
+        if clause.has("replace") and "background" in clause.on:
+            return "place"
+        if hard == "transport" and not clause.has("place", "unknown"):
+            return ""
+        if clause.has("thing") and "person" in clause.on:
+            return "shape"
+        return hard if hard and not (hard == "place" and not clause.on and clause.has("chat")) else ""
+
+
+@dataclass(slots=True)
+class _Draft:
+    action: str
+    what: list[str]
+    on: list[str]
+    keep: list[str]
+    amount: Amount
+    grey: bool
+
+    def done(self) -> Edit:
+        action, what = self.action, frozenset(self.what)
+        if self.grey:
+            action, what = ("recolour", frozenset({"grey"})) if self.on or self.keep else ("look", frozenset({"noir"}))
+        elif what == {"source"}:
+            action, what = "reset", frozenset()
+        return Edit(action, what, frozenset(self.on), frozenset(self.keep), self.amount)
+
+
+def _chain(clauses: Sequence[Clause]) -> list[Edit]:
+    """Join the clauses to edits."""
+    drafts: list[_Draft] = []
+    waiting = Clause()
+    """Places without something to do."""
+    denied = {look for clause in clauses for look in clause.denied}
+    for number, clause in enumerate(clauses):
+        following = clauses[number + 1] if number + 1 < len(clauses) else None
+        if clause.action:
+            on, keep = [*waiting.on, *clause.on], [*waiting.keep, *clause.keep]
+            last = drafts[-1] if drafts else None
+            if clause.has("rest") and last and last.on and not on and not keep:
+                keep = [*last.on]
+            if last and not waiting.on and not waiting.keep and _continues(last, clause):
+                last.what += clause.what
+                last.keep += keep
+                last.amount = last.amount or clause.amount
+            elif last and clause.action in ("stronger", "weaker") and not on and last.action in ("look", "blur"):
+                last.amount = "much" if clause.action == "stronger" else "little"
+            else:
+                what = [value for value in clause.what if value not in denied or clause.action != "look"]
+                grey = bool(clause.looks) and all(item.kind == "grey" for item in clause.looks)
+                drafts.append(_Draft(clause.action, what, on, keep, clause.amount, grey))
+            waiting = Clause()
+            continue
+        if clause.has("rest") and clause.has("keep"):
+            continue
+        if clause.on:
+            later = (
+                following is not None
+                and following.action
+                and not following.on
+                and clause.break_before not in ("and", ",")
+            )
+            if drafts and not later:
+                before = clauses[number - 1]
+                (drafts[-1].keep if before.keeps_last else drafts[-1].on).extend(clause.on)
+            else:
+                waiting.on += clause.on
+        if clause.keep:
+            (drafts[-1].keep if drafts else waiting.keep).extend(clause.keep)
+        if clause.amount and drafts and not drafts[-1].amount:
+            drafts[-1].amount = clause.amount
+        if not drafts and clause.keeps_last and not clause.keep:
+            waiting.keep += waiting.on
+            waiting.on = []
+    return [draft.done() for draft in drafts if draft.what or draft.action not in ("look", "recolour", "replace")]
+
+
+def _continues(last: _Draft, clause: Clause) -> bool:
+    """Return whether a clause's looks belong to the edit before: "anime, with rain"."""
+    if last.action != "look" or clause.action != "look" or clause.on or clause.has("rest"):
+        return False
+    if not last.on:
+        return True
+    return clause.break_before in ("and", "with") and AMBIENCE.isdisjoint(clause.what)

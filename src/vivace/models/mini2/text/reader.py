@@ -1,0 +1,90 @@
+"""What a text asks for: a chain of edits with how sure the reader is, and the mixture of looks to paint with today."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from vivace.models.mini.text_clauses import TOUCH, split_clauses
+from vivace.models.mini.text_features import Words, split_words
+from vivace.models.mini.text_mixture import mix, settle
+from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
+from vivace.models.mini2.mixture import SOURCE, Mixture
+from vivace.models.mini2.text.confidence import confidence_of
+from vivace.models.mini2.text.grammar import AMBIENCE, Parse, parse
+from vivace.models.mini2.text.lexicon import single_words
+from vivace.models.mini2.text.reading import Edit, Reading
+
+WORDS = 200
+"""Words read at most: a page of text is no request, and reading costs time for every word."""
+_AMBIENCE = frozenset(LOOK_KEYS.index(key) for key in AMBIENCE)
+_NEAR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was read in a text."""
+
+    reading: Reading
+    words: tuple[str, ...]
+    denied: frozenset[str]
+    """Keys of looks that are not to be painted."""
+    mixture: Mixture | None
+    """What the whole picture is to be painted with; None where that is not all that is asked for."""
+
+    def near(self) -> list[tuple[str, float]]:
+        """Return the keys of the looks that can be painted instead, with how near they are, nearest first."""
+        asked = {look: 1.0 for edit in self.reading.edits if edit.action == "look" for look in sorted(edit.what)}
+        scored = asked or _alike(self.words)
+        offered = [(key, near) for key, near in scored.items() if key not in self.denied]
+        return sorted(offered, key=lambda each: -each[1])[:_NEAR]
+
+
+def read_request(text: str) -> Request:
+    """Read a text of any length and script."""
+    words = split_words(text)
+    words = Words(words.words[:WORDS], words.gaps[: WORDS + 1])
+    found = parse(words)
+    reading = replace(found.reading, confidence=confidence_of(found))
+    return Request(reading, words.words, found.denied, _mixture(words, found))
+
+
+def _mixture(words: Words, found: Parse) -> Mixture | None:
+    edits = found.reading.edits
+    if edits == (Edit("reset"),):
+        return Mixture({SOURCE: 1.0})
+    if len(edits) != 1 or edits[0].action != "look" or edits[0].on or edits[0].keep:
+        return None
+    reader = _Named(found)
+    clauses = [replace(clause, denied=False) for clause in split_clauses(words)]
+    asking, _ = settle(reader, clauses)
+    denied = {LOOK_KEYS.index(key) for key in found.denied}
+    shares, _ = mix(reader, asking, denied, len(LOOKS), _AMBIENCE)
+    named = [clause.weight for clause in asking if clause.weight is not None]
+    # Less than all of the picture where every clause says a share.
+    strength = min(1.0, sum(named)) if len(named) == len(asking) else 1.0
+    if edits[0].amount == "little" and not named:
+        strength = TOUCH
+    return Mixture({LOOK_KEYS[i]: float(share) * strength for i, share in enumerate(shares) if share > 0}).filled()
+
+
+class _Named:
+    """The looks that stretches of one text name."""
+
+    def __init__(self, found: Parse) -> None:
+        self._looks = [(item.start, LOOK_KEYS.index(item.value)) for item in found.looks]
+
+    def styles(self, start: int, stop: int) -> dict[int, float]:
+        """Return the looks named in words `start` to `stop`, surely."""
+        return {look: 1.0 for at, look in self._looks if start <= at < stop}
+
+
+def _alike(words: tuple[str, ...]) -> dict[str, float]:
+    """Return looks by words that are spelt alike."""
+    single = single_words()
+    scored: dict[str, float] = {}
+    for word in dict.fromkeys(words[:32]):
+        for match in difflib.get_close_matches(word, single, n=_NEAR, cutoff=0.7):
+            key = single[match]
+            scored[key] = max(scored.get(key, 0.0), difflib.SequenceMatcher(None, word, match).ratio())
+    return scored

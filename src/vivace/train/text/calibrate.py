@@ -1,0 +1,82 @@
+"""Fit how sure the reader of requests is.
+
+It knows the words that its development data use, and not those of the next user. So phrases of its lexicon are left
+out at random while it reads that data: what it then gets wrong, and what that looks like, is fitted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vivace.models.mini.text_features import split_words
+from vivace.models.mini2.text.confidence import evidence
+from vivace.models.mini2.text.grammar import parse
+from vivace.models.mini2.text.lexicon import Lexicon, phrases
+from vivace.models.mini2.text.reading import Reading
+
+LEFT_OUT = (0.0, 0.1, 0.2, 0.3)
+"""Shares of the phrases that are left out, in turn."""
+RIDGE = 1.0
+"""What a weight costs, as if so many requests spoke against it."""
+ROUNDS = 8
+
+Sample = tuple[dict[str, float], bool]
+
+
+def calibrate(
+    unseen: Mapping[str, Reading],
+    worked_on: Mapping[str, Reading],
+    to: Path,
+    report: Callable[[str], None],
+    *,
+    rounds: int = ROUNDS,
+) -> dict[str, float]:
+    """Fit the weights of confidence and write them to a TOML file.
+
+    Args:
+        unseen: requests that nobody worked on while the reader was written.
+        worked_on: others, which are read with phrases left out alone.
+        to: the file.
+        report: is told how much is right.
+        rounds: draws of phrases to leave out, for each share.
+    """
+    samples: list[Sample] = []
+    for share in LEFT_OUT:
+        requests = dict(unseen) if not share else {**unseen, **worked_on}
+        part = list(_samples(requests, share, rounds if share else 1))
+        report(f"{share:.0%} of the phrases left out: {sum(right for _, right in part) / len(part):.1%} right")
+        samples += part
+    names = sorted({name for found, _ in samples for name in found})
+    weights = dict(zip(names, _fit(names, samples), strict=True))
+    lines = ["# Fitted by `python -m vivace.train.text --calibrate`, see vivace/train/text/calibrate.py."]
+    to.write_text("\n".join(lines + [f'"{name}" = {value:.3f}' for name, value in weights.items()]) + "\n", "utf-8")
+    return weights
+
+
+def _samples(requests: Mapping[str, Reading], share: float, rounds: int) -> Iterator[Sample]:
+    for seed in range(rounds):
+        known = _without(share, seed)
+        for text, meant in requests.items():
+            found = parse(split_words(text), known)
+            yield evidence(found), found.reading.agrees(meant)
+
+
+def _without(share: float, seed: int) -> Lexicon:
+    chance = random.Random(seed)
+    return {words: meant for words, meant in phrases().items() if chance.random() >= share or meant[0] == "filler"}
+
+
+def _fit(names: list[str], samples: list[Sample]) -> list[float]:
+    """Return the weights of a logistic regression, by Newton's method."""
+    x = np.array([[found.get(name, 0.0) for name in names] for found, _ in samples])
+    y = np.array([right for _, right in samples], float)
+    weights = np.zeros(len(names))
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ weights))
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(len(names))
+        weights += np.linalg.solve(hessian, x.T @ (y - p) - RIDGE * weights)
+    return [float(value) for value in weights]

@@ -1,0 +1,120 @@
+"""What the next body reads in words: chains of edits, why one is not served, how sure it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivace.models.mini2.codes import Codes
+from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.models.mini2.prompts import encode
+from vivace.models.mini2.text.lexicon import phrases
+from vivace.models.mini2.text.reader import read_request
+from vivace.models.mini2.text.reading import ACTIONS, REGIONS, Edit, Reading
+from vivace.train.text.requests import read_requests, score_requests
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def read(text: str) -> Reading:
+    return read_request(text).reading
+
+
+def edit(action: str, what: str = "", on: str = "", keep: str = "", amount: str = "") -> Edit:
+    return Edit(action, *(frozenset(names.split()) for names in (what, on, keep)), amount)  # type: ignore[arg-type]
+
+
+def test_the_300_requests_are_read_as_meant_and_confidence_is_a_probability() -> None:
+    path = GOLDEN / "requests.toml"
+    score = score_requests(read, read_requests(path, "tuned") | read_requests(path, "blind"))
+    right, sure_and_wrong = score.right / score.total, score.sure_and_wrong / score.total
+    error = score.calibration_error
+    del score  # a failure must not show what was missed of the blind half
+    assert right >= 0.85
+    assert sure_and_wrong <= 0.05
+    assert error <= 0.05
+
+
+def test_every_phrase_means_something_there_is() -> None:
+    for words, (kind, value) in phrases().items():
+        assert kind not in ("look", "weak") or value in LOOK_KEYS, words
+        assert kind != "region" or value in REGIONS, words
+
+
+@pytest.mark.parametrize(
+    ("text", "edits"),
+    [
+        ("make me a comic hero, the sky purple, and blur my hands", [
+            edit("look", "comic", "person"), edit("recolour", "purple", "sky"), edit("blur", on="hands"),
+        ]),
+        ("my hair and my face in gold", [edit("look", "gold", "hair face")]),
+        ("keep my face, everything else in ink", [edit("look", "ink", keep="face")]),
+        ("the sky in oil and the rest in charcoal", [edit("look", "oil", "sky"), edit("look", "charcoal", keep="sky")]),
+        ("take my jacket and paint it green", [edit("recolour", "green", "clothes")]),
+        ("oil, no snow", [edit("look", "oil")]),
+        ("remove the background, then a touch of neon on my hair", [
+            edit("remove", on="background"), edit("look", "neon", "hair", amount="little"),
+        ]),
+        ("blue hair, then undo", [edit("recolour", "blue", "hair"), edit("undo")]),
+        ("sunset", [edit("look", "golden")]),
+        ("original", [edit("reset")]),
+    ],
+)  # fmt: skip
+def test_chains(text: str, edits: list[Edit]) -> None:
+    assert read(text).edits == tuple(edits)
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("add a hat", "cannot"), ("put me in a castle", "cannot"), ("zoom in", "cannot"), ("make me bald", "cannot"),
+        ("tell me a joke", "no_request"), ("", "no_request"), ("?!", "no_request"), ("zxcvb", "no_request"),
+        ("show her naked", "policy"), ("oil painting with blood everywhere", "policy"),
+    ],
+)  # fmt: skip
+def test_why_it_is_not_served_is_told_apart(text: str, refusal: str) -> None:
+    reading = read(text)
+    assert (reading.refusal, reading.edits) == (refusal, ())
+    assert reading.sentence
+
+
+def test_what_was_understood_is_said() -> None:
+    said = read("make my shirt dark green, then a bit of oil on everything but my face and hands").sentence
+    assert said == "colour the clothes dark green; then oil on everything, a little, keep the face and the hands"
+    for action in ACTIONS:
+        assert Edit(action, frozenset({"oil"}), frozenset({"sky"}), frozenset({"red"})).sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["oil " * 5000, "a" * 50_000, "и" * 3000, "‏שלום עולם", "\x00\ud800", "🙂🙂", "💥 oil 💥", "and , , but", "١٢٣"]
+)  # fmt: skip
+def test_any_text_is_read(text: str) -> None:
+    reading = read(text)
+    assert 0 <= reading.confidence <= 1
+    assert bool(reading.edits) == (reading.refusal is None)
+
+
+def codes() -> Codes:
+    return Codes(
+        np.eye(len(LOOK_KEYS), 64, dtype=np.float32), np.zeros((64, 100), np.float32), np.zeros(64, np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "near", "said"),
+    [
+        ("me in anime", "anime", "Understood: anime on the person."),
+        ("blur the background", None, "Understood: blur the background."),
+        ("make my hair red", None, "Understood: colour the hair red."),
+    ],
+)
+def test_an_edit_that_is_not_served_yet_is_refused_with_what_was_understood(
+    text: str, near: str | None, said: str
+) -> None:
+    prompt = encode(text, codes())
+    assert not prompt.known
+    assert prompt.message.startswith(said)
+    assert near is None or prompt.matches[0][0] == near
