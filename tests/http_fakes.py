@@ -82,8 +82,8 @@ def wait_loaded(manager: SessionManager, patience_s: float = 60.0) -> None:
     """Wait until a server that has been started takes sessions; raises why it does not."""
     until_s = time.monotonic() + patience_s
     while not manager.ready:
-        if manager.load_error is not None:
-            raise manager.load_error
+        if manager.models.load_error is not None:
+            raise manager.models.load_error
         assert time.monotonic() < until_s, "the model was never loaded"
         time.sleep(0.005)
 

@@ -230,7 +230,7 @@ def test_a_session_of_a_server_that_is_only_starting_is_waited_for(
         if len(asked) < 3:
             raise RefusedError("loading", "fake is being loaded", 0.01)
 
-    monkeypatch.setattr(server.manager, "check_loaded", check_loaded)
+    monkeypatch.setattr(server.manager.models, "check_loaded", check_loaded)
 
     async def use() -> None:
         async with vivace.client.connect(server.url) as client, await client.open() as session:

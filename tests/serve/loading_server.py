@@ -9,14 +9,14 @@ import threading
 from typing import Any
 
 from vivace.cli import main
-from vivace.serve.session_manager import SessionManager
+from vivace.serve.offered_models import OfferedModels
 
 
-def never(_manager: SessionManager, _name: str) -> Any:
+def never(_models: OfferedModels, _name: str) -> Any:
     """Stop the server, and load for ever."""
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))
     threading.Event().wait()
 
 
-SessionManager._load = never  # type: ignore[method-assign]
+OfferedModels._load = never  # type: ignore[method-assign]
 sys.exit(main(["serve", "--port", "0"]))

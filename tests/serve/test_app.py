@@ -191,9 +191,9 @@ def test_a_thumbnail_is_painted_by_the_model_once(server: Running, monkeypatch: 
     assert answer.headers["content-type"] == "image/jpeg"
     assert "max-age" in answer.headers["cache-control"]
     assert Image.open(io.BytesIO(answer.content)).width >= 256
-    resets = len(server.manager.model().opened)
+    resets = len(server.manager.models.served().model.opened)
     assert server.client.get("/v1/presets/scarlet.jpg").content == answer.content
-    assert len(server.manager.model().opened) == resets
+    assert len(server.manager.models.served().model.opened) == resets
     assert error(server.client.get("/v1/presets/nope.jpg")) == (404, "no_preset")
 
 
@@ -209,7 +209,7 @@ def test_a_session_has_its_own_picture_painted_small(server: Running) -> None:
     assert answer.headers["cache-control"] == "no-store"
     painted = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert painted.shape == (144, 256, 3)
-    expected = render(server.manager.model(), "red", [np.full((144, 256, 3), 200, np.uint8)] * FRAMES)
+    expected = render(server.manager.models.served().model, "red", [np.full((144, 256, 3), 200, np.uint8)] * FRAMES)
     np.testing.assert_allclose(painted.astype(int), expected, atol=12)  # a JPEG of one colour
     assert error(server.client.post(where, json={"prompt": "red", "picture": url})) == (403, "secret")
     refused = server.client.post(where, json={"prompt": "lego", "picture": url}, headers=own)

@@ -163,7 +163,7 @@ async def test_the_room_for_an_area_that_is_wanted_no_more_is_given_back() -> No
     changes = {"size": BASE, "dynamic_size": LARGEST, "memory_limit_mib": 4096}
     async with running_manager(machine.model, machine.clock, **changes) as manager:
         session = await begin(manager)
-        admission = session._served.admission
+        admission = session.served.admission
         before = admission.state_bytes
         viewer = session.subscribe()
 

@@ -146,11 +146,11 @@ def test_only_the_first_model_is_loaded_as_the_settings_say(monkeypatch: pytest.
     manager = SessionManager(
         ServeSettings(models=["live2diff", "mini"], size=SIZE, runtime="eager", loading=loading, threads=1)
     )
-    manager.model("live2diff")
-    manager.model("mini")
+    manager.models.served("live2diff")
+    manager.models.served("mini")
     assert asked["live2diff"] == {"runtime": "eager", "threads": 1, "options": loading}
     assert asked["mini"] == {"threads": 1}
-    for served in manager._served.values():
+    for served in manager.models.loaded().values():
         served.engine.stop()
 
 

@@ -76,7 +76,7 @@ async def test_what_cannot_be_opened_is_refused_by_name():
         with pytest.raises(ControlError, match="trained for"):
             manager.open_session(client="ada", controls=messages.Controls(prompt="purple", denoising_steps=3))
         for limit, choice in ((64 * 2**20, "choose 128x128"), (1000, "fits at no size")):
-            manager._served["fake"].admission.memory_limit_bytes = limit
+            manager.models.served().admission.memory_limit_bytes = limit
             with pytest.raises(RefusedError, match=f"needs 768 MiB .*{choice}"):
                 manager.open_session(client="ada", controls=messages.Controls(size=(512, 512)))
         with pytest.raises(SessionClosedError, match="there is no session"):
@@ -324,7 +324,7 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
         gate.set()
         await until(lambda: states and states[0]() is None)
         assert session._processor is None
-        assert manager._served["fake"].engine._queues == []
+        assert manager.models.served().engine._queues == []
 
 
 @in_loop

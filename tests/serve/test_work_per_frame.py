@@ -57,7 +57,7 @@ async def test_a_frame_is_counted_once_in_every_stage(monkeypatch: pytest.Monkey
 async def test_how_long_steps_take_reaches_admission_with_the_next_tick() -> None:
     async with running_manager() as manager:
         session = await opened(manager)
-        served = session._served
+        served = session.served
         await paint(manager, session, 3)
         assert len(served.steps) == 3
         manager.tick()

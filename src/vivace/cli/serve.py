@@ -97,7 +97,7 @@ def serve_app(settings: Settings) -> App:
     def serve(*, flags: ServeFlags | None = None) -> int:
         need_serve_extra()
         from vivace.serve.main import serve as run
-        from vivace.serve.session_manager import LOADING_THREAD
+        from vivace.serve.offered_models import LOADING_THREAD
 
         code = run(serve_settings(flags or ServeFlags(), settings))
         if any(thread.name.startswith(LOADING_THREAD) for thread in threading.enumerate()):

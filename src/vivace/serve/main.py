@@ -92,7 +92,7 @@ class DrainingServer(uvicorn.Server):
             self._draining = asyncio.create_task(self._manager.drain(drain_s))
         if self._signals > 1:
             await self._manager.drain(0.0)  # the longer one finds nobody left
-        if self._manager.load_error is not None or (self._draining is not None and self._draining.done()):
+        if self._manager.models.load_error is not None or (self._draining is not None and self._draining.done()):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -131,8 +131,8 @@ def serve(
 
         server = DrainingServer(uvicorn_config(app, settings, tls), manager, when_started)
         server.run(sockets=[listening])
-    if manager.load_error is not None:
-        raise manager.load_error
+    if manager.models.load_error is not None:
+        raise manager.models.load_error
     return 0
 
 

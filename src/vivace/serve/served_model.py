@@ -13,7 +13,7 @@ from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.admission import REMEMBERED_STEPS, Admission, Demand
 from vivace.serve.engine import Engine
-from vivace.serve.limits import free_memory_bytes
+from vivace.serve.limits import RefusedError, free_memory_bytes
 from vivace.serve.settings import ServeSettings
 from vivace.serve.shape import MAX_LARGER_SIZES, USUAL, SizeList, larger_areas, output_size
 from vivace.stream.fit import check_size
@@ -27,6 +27,9 @@ OPENING_STEPS = 2 + len(USUAL)
 """Of opening a model: its files, its pace, and a network for each usual shape."""
 MEMORY_SHARE = 0.5
 """Of what is free at start; the rest is for networks, sockets, encoders and everybody else."""
+
+NETWORK_STATES = 3
+"""What a size takes that is new, in states of a stream: a network takes up to two."""
 
 
 class StepTime(NamedTuple):
@@ -72,6 +75,35 @@ class ServedModel:
     def demand(self, size: Size) -> Demand:
         """Return what a session of `(width, height)` px asks for."""
         return Demand(self.model.nbytes(size), self.weight(size), self._instead(size))
+
+    def resize(self, session_id: str, size: Size) -> None:
+        """Give a session room for a size that its client asks for; under the manager's lock.
+
+        Raises:
+            ControlError: it is too large.
+            RefusedError: there is no room for it.
+        """
+        self.sizes.allow(size)
+        if not self.admission.resize(session_id, self.demand(size)):
+            raise RefusedError(
+                "memory",
+                f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
+            )
+
+    def grow(self, session_id: str, size: Size) -> None:
+        """Give a session room that nobody else needs, for a size that nobody has asked for; under the manager's lock.
+
+        Raises:
+            ControlError: it is too large.
+            RefusedError: there is no such room.
+        """
+        state_bytes = self.model.nbytes(size)
+        if size not in self.sizes:
+            self.larger.allow(size)
+            if free_memory_bytes() < NETWORK_STATES * state_bytes:
+                raise RefusedError("memory", f"there is no memory for a network of {size[0]}x{size[1]} px")
+        if not self.admission.grow(session_id, state_bytes, self.model.nbytes(self.default_size)):
+            raise RefusedError("memory", f"other sessions may need the memory that {size[0]}x{size[1]} px take")
 
     def _instead(self, size: Size) -> str:
         limit = self.admission.memory_limit_bytes

@@ -62,6 +62,8 @@ class LiveSession:
         """Who knows it gets the session back."""
         self.client = client
         self.model = served.name
+        self.served = served
+        """Its model, with what others that use it share."""
         self.links = Links(self.id)
         self.painted = False
         """Whether the newest picture is painted, not its source as it is."""
@@ -73,7 +75,6 @@ class LiveSession:
         self.account = Account(SERVED_STAGES, context.clock, finishes=bool(self._finishers))
         self._network = NetworkReport()
         self._state: State = "waiting"
-        self._served = served
         self._context = context
         self._clock = context.clock
         self._board = ControlBoard(opening.controls)
@@ -160,7 +161,7 @@ class LiveSession:
             # Presentation times rise even where capture times do not.
             self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
             frame = replace(frame, index=index, pts=self._last_pts)
-            if self._served.engine.offer(self._queue, frame) is not None:
+            if self.served.engine.offer(self._queue, frame) is not None:
                 self.account.dropped("late")
             return True
 
@@ -188,18 +189,18 @@ class LiveSession:
         """Open the model for the first frame's shape, in a background thread."""
         try:
             with self._steering.lock:
-                size = self._board.controls.size or self._served.natural_size(source)
-                self._served.sizes.allow(size)
+                size = self._board.controls.size or self.served.natural_size(source)
+                self.served.sizes.allow(size)
                 mask = self._board.controls.mask
                 if mask is not None:
                     mask.prepare(size)
                 # What a client and the operator are told of a session is in its account.
                 processor = FrameProcessor(
-                    self._served.model,
+                    self.served.model,
                     size,
                     self._board,
                     ProcessorObserver(),
-                    ProcessorPolicy(live=True, budget_ms=self._context.settings.budget_ms, areas=self._served.areas),
+                    ProcessorPolicy(live=True, budget_ms=self._context.settings.budget_ms, areas=self.served.areas),
                     finishers=self._finishers,
                     clock=self._clock,
                 )
@@ -207,11 +208,11 @@ class LiveSession:
                     ended = self._state == "ended"
                     if not ended:
                         self._dynamic_size = DynamicSize(
-                            self.id, processor, source, self._served, self._steering, self._context
+                            self.id, processor, source, self.served, self._steering, self._context
                         )
                         self._processor = processor
                         self._presenter = self._new_presenter()
-                        self._served.engine.add(self._queue)
+                        self.served.engine.add(self._queue)
                 if ended:
                     processor.close()
                     return
@@ -222,7 +223,7 @@ class LiveSession:
 
     def _new_presenter(self) -> Presenter | None:
         """Return what shows frames one by one that the model gives several at once; None where it gives one."""
-        if self._served.model.spec.chunk_frames == 1:
+        if self.served.model.spec.chunk_frames == 1:
             return None
         return Presenter(
             self._publish,
@@ -240,13 +241,13 @@ class LiveSession:
         began_s = self._clock()
         dynamic_size.change_over(frame.index)
         # What one session alone may take, several share: each spends less before any of them drops frames.
-        processor.deadline.budget_ms = min(self._context.settings.budget_ms, self._served.engine.share_s() * 1e3)
+        processor.deadline.budget_ms = min(self._context.settings.budget_ms, self.served.engine.share_s() * 1e3)
         effort = processor.deadline.effort
         made = processor.step(frame.marked("wait", began_s))
         dynamic_size.follow_deadline(frame.index)
         if any("denoise" in each.marks for each in made) and dynamic_size.area == 1.0:
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
-            self._served.steps.append(StepTime(step_ms, self._served.weight(processor.size), effort))
+            self.served.steps.append(StepTime(step_ms, self.served.weight(processor.size), effort))
         if self._presenter is not None:
             self._presenter.put(made)
         else:
@@ -271,8 +272,8 @@ class LiveSession:
     def _failed(self, error: BaseException) -> None:
         """End because of an error; the others go on."""
         if ran_out_of_memory(error):
-            size = self.size or self._served.default_size
-            error = out_of_memory(self._served.model, size)
+            size = self.size or self.served.default_size
+            error = out_of_memory(self.served.model, size)
         if isinstance(error, VivaceError):
             message = f"{error}. Open a new session; if it happens again, tell who runs this server."
         else:
@@ -411,7 +412,7 @@ class LiveSession:
         # Who hears of the end finds the slot free.
         if self._presenter is not None:
             self._presenter.stop()
-        self._served.engine.leave(self._queue, self._free)
+        self.served.engine.leave(self._queue, self._free)
         self._context.ended(self.id, recordings)
         self.recorder.tell_end()
         self._fanout.tell(messages.Ended(reason=reason, message=message))

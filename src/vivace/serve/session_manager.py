@@ -10,18 +10,19 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import SessionClosedError, UnknownModelError
+from vivace.errors import SessionClosedError
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.context import SessionContext
-from vivace.serve.limits import RefusedError, free_memory_bytes
+from vivace.serve.limits import RefusedError
+from vivace.serve.offered_models import OfferedModels
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
-from vivace.serve.served_model import OPENING_STEPS, ServedModel, open_model
+from vivace.serve.served_model import ServedModel
 from vivace.serve.session import LiveSession
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import ServerSnapshot, model_snapshot
@@ -33,27 +34,13 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 """Twice a second: statistics, and who is overdue."""
-LOADING_RETRY_S = 2.0
-LOADING_THREAD = "vivace-loading"
 OPENERS = 2
 """Threads that open models for sessions: compiling for one size must not keep another waiting."""
 DRAIN_LOOK_S = 0.1
 KNOWN_ENDS = 256
 """Ended sessions of which the reason is still known."""
-NETWORK_STATES = 3
-"""What a size takes that is new, in states of a stream: a network takes up to two."""
 CLOSE_S = 5.0
 """Time for recordings and threads to come to their end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """How far the default model is on its way."""
-
-    model: str
-    done: int
-    steps: int
-    """Of much the same length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +78,17 @@ class SessionManager:
         self.settings = settings
         self.clock = clock
         self.draining = False
-        self.loading: Loading | None = None
-        """While `start` loads the default model; no session opens meanwhile."""
-        self.load_error: Exception | None = None
-        """Why it could not be loaded."""
+        self.models = OfferedModels(settings, load_model, clock)
+        """No session opens while `start` loads the default one."""
         self._finishers = finishers
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )
         self.recording_store = None if settings.recordings is None else RecordingStore(settings.recordings, limits)
         """Recordings; None if nobody can record."""
-        self._load_model = load_model or self._load
         self._lock = RLock()
         """Guards sessions and admissions. May be taken before a session's lock, never after."""
         self._sessions: dict[str, LiveSession] = {}
-        self._served: dict[str, ServedModel] = {}
-        self._loading = {name: Lock() for name in settings.offered}
         self._ended: Counter[EndReason] = Counter()
         self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
         self._opened = 0
@@ -117,57 +99,22 @@ class SessionManager:
         self._background = ThreadPoolExecutor(OPENERS, thread_name_prefix="vivace-open")
         self._housekeeping: asyncio.Task[None] | None = None
 
-    def _load(self, name: str) -> StreamModel[Any]:
-        from vivace.models import load_model
-
-        settings = self.settings
-        profile = settings.offered[name]
-        if name != settings.default_model:
-            return load_model(profile, threads=settings.threads)
-        return load_model(profile, runtime=settings.runtime, threads=settings.threads, options=settings.loading)
-
     # Life of the server
 
     async def start(self) -> None:
         """Load and measure the default model, and begin housekeeping.
 
-        A model that is half loaded cannot be given up: where this is cancelled, its thread `LOADING_THREAD` goes on.
-
         Raises:
             UnknownModelError: no such profile.
             DeviceError: this machine cannot run it.
         """
-        self._tell_loading(0)
-        pool = ThreadPoolExecutor(1, thread_name_prefix=LOADING_THREAD)  # the loop's own is waited for when it ends
-        try:
-            loading = asyncio.get_running_loop().run_in_executor(pool, self._served_model, self.settings.default_model)
-            await loading
-        except Exception as error:
-            self.load_error = error
-            raise
-        finally:
-            self.loading = None
-            pool.shutdown(wait=False)
+        await self.models.load_default()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="vivace-housekeeping")
-
-    def check_loaded(self) -> None:
-        """Refuse what needs the default model while it is being loaded.
-
-        Raises:
-            RefusedError: `loading`, with how far it is.
-        """
-        if (now := self.loading) is not None:
-            text = f"{now.model} is being loaded, {now.done} of {now.steps} steps are done; try again in a few seconds"
-            raise RefusedError("loading", text, LOADING_RETRY_S)
-
-    def _tell_loading(self, done: int) -> None:
-        self.loading = Loading(self.settings.default_model, done, OPENING_STEPS)
 
     @property
     def ready(self) -> bool:
         """Whether new sessions can be opened: the default model is loaded and its engine runs."""
-        served = self._served.get(self.settings.default_model)
-        return served is not None and served.engine.alive and self.loading is None and not self.draining
+        return self.models.ready and not self.draining
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Take no new sessions, tell the running ones, wait for them to leave, and end those that did not.
@@ -211,7 +158,7 @@ class SessionManager:
 
     def _stop_threads(self) -> None:
         self._background.shutdown(wait=True, cancel_futures=True)
-        for served in list(self._served.values()):
+        for served in self.models.loaded().values():
             if not served.engine.stop(CLOSE_S):
                 _log.error("engine %s is in a step that does not end", served.name)
 
@@ -266,7 +213,7 @@ class SessionManager:
             if resume is not None and (session := self._by_secret(resume)) is not None:
                 session.resume()
                 return session
-        served = self._served_model(model or self.settings.default_model)
+        served = self.models.served(model)
         opening = check_opening(controls or messages.Controls(), served.model, self.settings.max_frame_px)
         size = opening.controls.size
         if size is not None:
@@ -325,7 +272,7 @@ class SessionManager:
     def quota(self, client: str) -> Quota:
         """Return what a client has and may have."""
         with self._lock:
-            admissions = [served.admission for served in self._served.values()]
+            admissions = [served.admission for served in self.models.loaded().values()]
             return Quota(
                 sessions=self._count(client),
                 max_sessions=self.settings.max_sessions_per_client,
@@ -335,25 +282,6 @@ class SessionManager:
                 queue_length=self.settings.queue_length,
                 draining=self.draining,
             )
-
-    def models(self) -> dict[str, StreamModel[Any]]:
-        """Return the loaded models by name."""
-        with self._lock:
-            return {name: served.model for name, served in self._served.items()}
-
-    def model(self, name: str | None = None) -> StreamModel[Any]:
-        """Return a model; as `served` for the rest."""
-        return self.served(name).model
-
-    def served(self, name: str | None = None) -> ServedModel:
-        """Return a model, the default one unless named, with what its sessions share; loading it takes seconds.
-
-        Raises:
-            RefusedError: the server is only starting.
-            UnknownModelError: not one of the settings' models.
-        """
-        self.check_loaded()
-        return self._served_model(name or self.settings.default_model)
 
     def snapshot(self) -> ServerSnapshot:
         """Return everything there is to measure, at once."""
@@ -367,7 +295,7 @@ class SessionManager:
             outs = [out_s for out_s in live if out_s is not None]
             return ServerSnapshot(
                 draining=self.draining,
-                models=tuple(model_snapshot(served) for served in self._served.values()),
+                models=tuple(model_snapshot(served) for served in self.models.loaded().values()),
                 live=sum(session.state == "live" for session in sessions),
                 waiting=sum(session.state == "waiting" for session in sessions),
                 absent=sum(session.presence.absent(now_s) for session in sessions),
@@ -382,7 +310,7 @@ class SessionManager:
     # Under the lock
 
     def _check_welcome(self, client: str, *, resuming: bool = False) -> None:
-        self.check_loaded()
+        self.models.check_loaded()
         if self.draining:
             raise RefusedError("draining", "the server is shutting down; try again in a minute", 60.0)
         most = self.settings.max_sessions_per_client
@@ -402,7 +330,7 @@ class SessionManager:
         return matches[0] if matches else None
 
     def _move_up(self) -> None:
-        for served in self._served.values():
+        for served in self.models.loaded().values():
             served.tell_admission()
             for key in served.admission.move_up():
                 self._sessions[key].go_live()
@@ -441,9 +369,8 @@ class SessionManager:
             session = self._sessions.pop(session_id, None)
             if session is None:
                 return
-            served = self._served[session.model]
             since_s = session.live_since_s
-            served.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
+            session.served.admission.leave(session.id, None if since_s is None else self.clock() - since_s)
             assert session.end_reason is not None
             self._ended[session.end_reason] += 1
             self._ends[session.id] = messages.Ended(reason=session.end_reason, message=session.end_message)
@@ -456,45 +383,12 @@ class SessionManager:
 
     def _resize(self, session_id: str, size: Size) -> None:
         with self._lock:
-            session = self._sessions.get(session_id)
-            if session is None:
-                return
-            served = self._served[session.model]
-            served.sizes.allow(size)
-            if not served.admission.resize(session_id, served.demand(size)):
-                raise RefusedError(
-                    "memory",
-                    f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
-                )
-            self._move_up()
+            if (session := self._sessions.get(session_id)) is not None:
+                session.served.resize(session_id, size)
+                self._move_up()
 
     def _grow(self, session_id: str, size: Size) -> None:
         with self._lock:
-            session = self._sessions.get(session_id)
-            if session is None:
-                return
-            served = self._served[session.model]
-            model, default = served.model, served.model.nbytes(served.default_size)
-            if size not in served.sizes:
-                served.larger.allow(size)
-                if free_memory_bytes() < NETWORK_STATES * model.nbytes(size):
-                    raise RefusedError("memory", f"there is no memory for a network of {size[0]}x{size[1]} px")
-            if not served.admission.grow(session_id, model.nbytes(size), default):
-                raise RefusedError("memory", f"other sessions may need the memory that {size[0]}x{size[1]} px take")
-            self._move_up()
-
-    # Models
-
-    def _served_model(self, name: str) -> ServedModel:
-        """Return a model with what its sessions share, opened at its first use."""
-        if name not in self._loading:
-            known = ", ".join(self.settings.offered)
-            raise UnknownModelError(f"this server does not offer the model {name[:80]!r}; it has {known}")
-        with self._loading[name]:
-            served = self._served.get(name)
-            if served is None:
-                told = self._tell_loading if self.loading is not None else lambda _done: None
-                served = open_model(self.settings, name, self._load_model, self.clock, told)
-                with self._lock:
-                    self._served[name] = served
-            return served
+            if (session := self._sessions.get(session_id)) is not None:
+                session.served.grow(session_id, size)
+                self._move_up()

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request, Response
 
 from vivace.messages import MAX_PICTURE_CHARS, PROTOCOL_VERSION, Controls
 from vivace.models import describe
-from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.base import ModelSpec
 from vivace.models.controls import MAX_TEXT_CHARS, ControlSpec
 from vivace.serve.http.errors import ApiError
 from vivace.serve.http.sessions import jpeg_response, limits_of
 from vivace.serve.http.state import server_of
+from vivace.serve.served_model import ServedModel
 from vivace.serve.session_manager import Quota
 from vivace.serve.thumbnails import PRESETS
 from vivace.serve.version import VERSION
@@ -30,7 +31,7 @@ async def models(request: Request) -> dict[str, Any]:
     """List the models this server offers, the default first, with a schema of each model's options."""
     server = server_of(request)
     server.access_control.need(request, "view")
-    loaded = server.manager.models()
+    loaded = server.manager.models.loaded()
     return {"models": [_model(name, profile, loaded.get(name)) for name, profile in server.settings.offered.items()]}
 
 
@@ -53,7 +54,7 @@ async def thumbnail(key: str, request: Request) -> Response:
     if prompt is None:
         raise ApiError(404, "no_preset", f"there is no preset {key[:60]!r}; /v1/presets lists them")
     server = server_of(request)
-    served = await asyncio.to_thread(server.manager.served)
+    served = await asyncio.to_thread(server.manager.models.served)
     return jpeg_response(await server.thumbnails.of_scene(served, prompt), f"public, max-age={THUMBNAIL_MAX_AGE_S}")
 
 
@@ -76,13 +77,14 @@ async def config(request: Request) -> dict[str, Any]:
         "recording": server.settings.recordings is not None,
         "size": list(server.settings.size),
         "dynamic_size": None if server.settings.dynamic_size is None else list(server.settings.dynamic_size),
-        "loading": server.manager.loading,
+        "loading": server.manager.models.loading,
         "limits": limits_of(server).model_dump(),
     }
 
 
-def _model(name: str, profile_name: str, model: StreamModel[Any] | None) -> dict[str, Any]:
+def _model(name: str, profile_name: str, served: ServedModel | None) -> dict[str, Any]:
     """Return a model as the API shows it; one that nobody has used yet is not loaded and has no spec."""
+    model = None if served is None else served.model
     spec = None if model is None else model.spec
     shown = spec or describe(profile_name)
     return {

@@ -21,7 +21,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> dict[str, str]:
     """It takes new sessions, maybe into the queue; 503 while it starts (`loading`, and how far it is) or drains."""
     manager = server_of(request).manager
-    manager.check_loaded()
+    manager.models.check_loaded()
     if not manager.ready:
         raise ApiError(503, "not_ready", "the server drains and takes no new sessions", retry_after_s=5)
     return {"status": "ready"}

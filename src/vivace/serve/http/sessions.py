@@ -161,8 +161,7 @@ async def thumbnail(session_id: str, body: ThumbnailBody, request: Request) -> R
     """Paint a small picture with the session's model, when no session's frame waits for it; the stream goes on."""
     server, session, _ = find(request, session_id, "steer")
     rgb = await asyncio.to_thread(read_sent, THUMBNAIL, body.picture, server.settings.max_frame_px)
-    served = await asyncio.to_thread(server.manager.served, session.model)
-    return jpeg_response(await server.thumbnails.of_picture(served, body.prompt, rgb, session.id), "no-store")
+    return jpeg_response(await server.thumbnails.of_picture(session.served, body.prompt, rgb, session.id), "no-store")
 
 
 @router.websocket("/{session_id}/control")
