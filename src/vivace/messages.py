@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
 
 from vivace.checks import Table
 
@@ -151,6 +162,18 @@ class Notice(Table):
     """Names of the nearest styles, each a prompt that the model knows, with how near they are, 0 to 1."""
 
 
+class Changed(Table):
+    """Somebody else who steers this session has changed controls."""
+
+    type: Literal["changed"] = "changed"
+    controls: dict[str, JsonValue]
+    """As in their update, without pictures and events."""
+    message: str = ""
+    """For people: what their prompt was taken for."""
+    matches: list[tuple[str, float]] = Field(default_factory=list)
+    """The same, as names of styles with their weights."""
+
+
 class Applied(Table):
     """The first frame made with an update has left the server."""
 
@@ -239,7 +262,8 @@ class Pong(Table):
 
 
 ServerMessage = Annotated[
-    Waiting | Live | Ack | Notice | Applied | Stats | Recorded | Ended | Error | Pong, Field(discriminator="type")
+    Waiting | Live | Ack | Notice | Changed | Applied | Stats | Recorded | Ended | Error | Pong,
+    Field(discriminator="type"),
 ]
 
 

@@ -286,6 +286,27 @@ def test_the_studio_gives_links_and_addresses_to_copy_and_takes_them_back(server
     assert session.state == "live"
 
 
+def test_what_one_who_steers_sets_the_others_see(
+    server: LiveServer, studio: Studio, open_page: Callable[..., Page]
+) -> None:
+    page, session = studio.page, server.manager.get(studio.session_id())
+    guest = open_page(link(session, "steer", "steer"), **PHONE)
+    guest.page.fill("#prompt", "blue")
+    guest.page.press("#prompt", "Enter")
+    studio.wait_until("document.getElementById('prompt').value === 'blue'")
+    assert "Somebody else asks for “blue”" in page.inner_text("#prompt-said")
+    guest.page.fill("#strength", "0")
+    studio.wait_until("document.getElementById('strength').value === '0' && document.getElementById('note').hidden")
+    studio.wait_untouched()
+    assert page.inner_text("#strength-out") == "0 %"
+    assert page.evaluate("[studio.session.controls.prompt, studio.session.controls.strength]") == ["blue", 0]
+    page.fill("#strength", "100")
+    page.fill("#prompt", "red")
+    page.press("#prompt", "Enter")
+    guest.wait_until("document.getElementById('prompt').value === 'red'")
+    guest.wait_until("document.getElementById('strength').value === '100'")
+
+
 def test_a_recording_is_kept_named_played_and_deleted_when_its_session_has_ended(
     server: LiveServer, studio: Studio
 ) -> None:

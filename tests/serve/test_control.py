@@ -97,13 +97,37 @@ def test_an_update_is_acknowledged_and_its_first_frame_announced(server: Running
             pytest.fail("no frame came out")
 
 
+def test_what_one_sets_is_told_to_the_others_without_pictures_and_events(server: Running) -> None:
+    session = server.open()
+    picture = data_url(Image.new("L", (4, 4)))
+    with channel(server, session) as first, channel(server, session) as second:
+        for each in (first, second):
+            each.hear("live")
+        first.say(type="update", id="1", controls={"mask": picture})  # of which nothing is told
+        first.say(type="update", id="2", controls={"prompt": "gibberish"})
+        first.say(type="update", id="3", controls={"prompt": "red", "strength": None, "mask": picture})
+        assert second.hear("changed") == {
+            "type": "changed",
+            "controls": {"prompt": "red", "strength": None},
+            "message": "taken as red",
+            "matches": [["red", 1.0]],
+        }
+        second.say(type="update", id="4", controls={"seed": 7})
+        assert first.hear("changed")["controls"] == {"seed": 7}, "nobody is told of their own"
+
+
+def data_url(picture: Image.Image) -> str:
+    """Return a picture as a message has it."""
+    written = io.BytesIO()
+    picture.save(written, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
 def test_null_is_the_default_of_every_control_and_what_is_left_out_stays(server: Running) -> None:
     session = server.open(controls={"strength": 0.5, "denoising_steps": None})
     live = server.manager.get(session["id"])
     fresh = server.manager.get(server.open()["id"])
-    picture = io.BytesIO()
-    Image.new("L", (4, 4)).save(picture, "PNG")
-    mask = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    mask = data_url(Image.new("L", (4, 4)))
     steered = {"prompt": "red", "seed": 7, "crossfade_s": 2, "mask": mask, "size": [64, 32]}
     with channel(server, session) as control:
         control.hear("live")
@@ -402,5 +426,5 @@ def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
 def test_the_schema_knows_every_message_of_both_sides() -> None:
     client, server = control_schema()["oneOf"]
     assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "end"}
-    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong", "notice"}
+    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong", "notice", "changed"}
     assert told == set(server["discriminator"]["mapping"])

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vivace.errors import SessionClosedError, VivaceError, describe_invalid
 from vivace.messages import MAX_ID_CHARS, ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
+from vivace.serve.fanout import Listener
 from vivace.serve.session import LiveSession
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Conversation:
         self._clock = clock
         self._rate = Rate(limits.messages_per_s, clock=clock)
         self._refused = 0
+        self._events: Listener | None = None
         self._stopping: dict[str, str | None] = {}
         """Recordings that were asked to end, with the request's id."""
 
@@ -104,7 +106,7 @@ class Conversation:
 
     async def pass_events(self) -> None:
         """Pass on what the server says, from `waiting` or `live` to `ended`; returns after that."""
-        events = self._session.events()
+        self._events = events = self._session.events()
         try:
             async for event in events:
                 if isinstance(event, Recorded) and not event.on and event.name in self._stopping:
@@ -116,7 +118,7 @@ class Conversation:
     async def _carry_out(self, message: Update | Ping | Record | End) -> bool:
         match message:
             case Update():
-                await self._send(await self._session.update(message.controls, message.id))
+                await self._send(await self._session.update(message.controls, message.id, self._events))
             case Ping():
                 if message.presented and not self._guest:
                     self._session.report_presented(message.presented)

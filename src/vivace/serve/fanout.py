@@ -99,10 +99,11 @@ class Fanout:
             unread += subscription.dropped - before
         return unread
 
-    def tell(self, event: messages.ServerMessage) -> None:
-        """Give an event to all listeners."""
+    def tell(self, event: messages.ServerMessage, but: Listener | None = None) -> None:
+        """Give an event to all listeners, or to all but one."""
         for listener in self._listeners:
-            listener.put(event)
+            if listener is not but:
+                listener.put(event)
 
     def finish(self) -> None:
         """End all iterations, once they have had what is inside."""

@@ -36,7 +36,7 @@ from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recorder
 from vivace.serve.served_model import ServedModel, StepTime
 from vivace.serve.statistics import NetworkReport, session_stats
-from vivace.serve.steering import Opening, SessionSteering
+from vivace.serve.steering import Opening, SessionSteering, told_to_others
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
@@ -283,10 +283,13 @@ class LiveSession:
 
     # Steering
 
-    async def update(self, controls: messages.Controls, request_id: str | None = None) -> messages.Ack:
+    async def update(
+        self, controls: messages.Controls, request_id: str | None = None, by: Listener | None = None
+    ) -> messages.Ack:
         """Change controls, all at one frame boundary; checking and encoding happen off the event loop.
 
-        What cannot be done is refused as a whole: `Ack.accepted` is False and `message` says why.
+        What cannot be done is refused as a whole: `Ack.accepted` is False and `message` says why. What is done is told
+        to all that listen, but to who did it.
 
         Raises:
             SessionClosedError: the session has ended.
@@ -296,7 +299,10 @@ class LiveSession:
             raise SessionClosedError(f"the session has ended ({self.end_reason}); open a new one")
         # One thread at a time for each session: a client that floods must not take those of others.
         async with self._one_update:
-            return await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
+            ack = await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
+            if ack.accepted and (told := told_to_others(controls)):
+                self._fanout.tell(messages.Changed(controls=told, message=ack.message, matches=ack.matches), but=by)
+            return ack
 
     # Events and reports
 

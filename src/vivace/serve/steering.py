@@ -131,6 +131,14 @@ class SessionSteering:
         return first
 
 
+def told_to_others(controls: messages.Controls) -> dict[str, Any]:
+    """Return what others are told of an update: all but pictures, which are large, and events, which have happened."""
+    told = controls.model_dump(mode="json", exclude_unset=True, exclude={"mask", "events"})
+    if options := told.pop("options", None):
+        told["options"] = {name: value for name, value in options.items() if not str(value).startswith("data:")}
+    return {name: value for name, value in told.items() if value != {}}
+
+
 def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dict[str, Any]:
     """Return the controls of a message by the names the stream knows, pictures decoded.
 

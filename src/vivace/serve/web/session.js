@@ -18,6 +18,7 @@ const REFUSED = new Set([4401, 4403, 4404]);   // close codes of a control chann
  *
  * Events, each with the news in `event.detail`:
  *   state     {state, reason, code, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
+ *   changed   somebody else who steers this session has set `controls`, a prompt of which was taken for `matches`
  *   applied   the first frame made with an update has left the server
  *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
  *   stats     twice a second, from the server; `session.stats` keeps the last
@@ -137,6 +138,10 @@ export class Session extends EventTarget {
         this.#refusal = { reason: message.code, message: message.message };
         this.#emit("notice", message);
         break;
+      case "changed":
+        this.#merge(message.controls);
+        this.#emit("changed", message);
+        break;
       case "notice":
       case "applied":
       case "recorded":
@@ -156,9 +161,13 @@ export class Session extends EventTarget {
   }
 
   // Options merge into those set before, as on the server; events have happened.
-  #accepted({ events, ...controls }, ack, sinceMs) {
+  #merge({ events, ...controls }) {
     const options = { ...this.#controls.options, ...controls.options };
     Object.assign(this.#controls, controls, "options" in controls ? { options } : {});
+  }
+
+  #accepted(controls, ack, sinceMs) {
+    this.#merge(controls);
     if ("prompt" in controls) this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
   }
 

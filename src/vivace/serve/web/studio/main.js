@@ -222,6 +222,7 @@ class Studio {
     this.session = session;
     session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
     session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(said(detail), { bad: true }));
+    session.addEventListener("changed", ({ detail }) => session === this.session && this.#changed(detail));
     let px = 0;
     session.addEventListener("stats", ({ detail: { size } }) => {   // an output that grows by itself wants more of the source
       if (!size || size[0] * size[1] === px) return;
@@ -233,6 +234,15 @@ class Studio {
     this.recorder.follow(session);
     this.share.follow(session);
     $("end").hidden = false;
+  }
+
+  // Somebody who has the link steers, too: the page shows what they have set.
+  #changed(news) {
+    const { controls } = news;
+    if ("prompt" in controls) this.prompts.changed(controls.prompt ?? "", news);
+    this.sliders.take(controls, this.options.schema);
+    this.options.take(controls);
+    this.#tellPainted();
   }
 
   #opened(session) {

@@ -62,7 +62,7 @@ export class Options {
     this.#shown = model?.name;
     this.#pictures = [];
     const { options: own, events, ...common } = model?.options?.properties ?? {};
-    const shown = (schema, chosen) => (chosen === undefined ? schema : { ...schema, default: chosen });
+    const shown = (schema, chosen) => ((chosen ?? null) === null ? schema : { ...schema, default: chosen });
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
     const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen.options?.[name]), (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
@@ -93,6 +93,19 @@ export class Options {
     if ($("detail").querySelector(`[value="${CSS.escape(detail)}"]`)) $("detail").value = detail;
   }
 
+  /** Show what somebody else has set, which is what is chosen from now on. */
+  take({ options = null, ...controls }) {
+    const common = Object.entries(controls).filter(([name]) => !ELSEWHERE.has(name));
+    if (!options && !common.length) return;
+    this.#chosen = { ...this.#chosen, ...Object.fromEntries(common), options: { ...this.#chosen.options, ...options } };
+    this.#build();
+  }
+
+  /** The JSON Schema of the model's controls, by name. */
+  get schema() {
+    return this.#models.find(({ name }) => name === this.model)?.options?.properties ?? {};
+  }
+
   /** Controls that were chosen here, for a new session. */
   controls() {
     return { ...this.#chosen, ...this.sizeControl() };
@@ -100,7 +113,7 @@ export class Options {
 
   /** Output size for the source's shape at the chosen detail, `[width, height]` px. */
   outputSize() {
-    const schema = this.#models.find(({ name }) => name === this.model)?.options?.properties?.size;
+    const schema = this.schema.size;
     const side = Number($("detail").value || this.#defaultSide);
     const [width, height] = this.sourceSize() ?? [16, 9];
     const multiple = schema?.multiple ?? 2;

@@ -108,6 +108,13 @@ export class Prompts {
     if (instead && turn === this.#turn) this.#refuse(notice, asked, T.prompt.paintedInstead(instead));
   }
 
+  /** Show a prompt that somebody else has set; what is being typed stays. */
+  changed(prompt, news) {
+    if (document.activeElement !== this.input) this.text = prompt;
+    this.#accepted = prompt;
+    this.say(T.prompt.theirs(prompt, prompt ? this.#understood(news) : T.prompt.none));
+  }
+
   #accept(text) {
     this.#accepted = text;
     this.#remember(text);

@@ -3,9 +3,9 @@ import { $, fill, memory, throttle } from "./dom.js";
 
 const SLIDER_MS = 60;
 const CONTROLS = {
-  strength: { value: (v) => ({ strength: v / 100 }), shown: (v) => `${v} %` },
-  crossfade: { value: (v) => ({ crossfade_s: Number(v) }), shown: (v) => `${Number(v).toFixed(1)} s` },
-  seed: { value: (v) => ({ seed: Math.max(0, Math.floor(Number(v)) || 0) }) },
+  strength: { name: "strength", read: (v) => v / 100, write: (v) => Math.round(100 * v), shown: (v) => `${v} %` },
+  crossfade: { name: "crossfade_s", read: Number, write: String, shown: (v) => `${Number(v).toFixed(1)} s` },
+  seed: { name: "seed", read: (v) => Math.max(0, Math.floor(Number(v)) || 0), write: String },
 };
 
 export class Sliders {
@@ -15,7 +15,7 @@ export class Sliders {
   constructor(model, change) {
     this.#model = model;
     const send = throttle(SLIDER_MS, change);
-    for (const [id, { value, shown }] of Object.entries(CONTROLS)) {
+    for (const [id, { name, read, shown }] of Object.entries(CONTROLS)) {
       const input = $(id);
       if (id !== "strength") input.value = memory.get(id, input.value);
       const paint = () => {
@@ -27,7 +27,7 @@ export class Sliders {
       input.addEventListener(id === "seed" ? "change" : "input", () => {
         paint();
         memory.set(id === "strength" ? this.#strengthKey() : id, input.value);
-        send(value(input.value));
+        send({ [name]: read(input.value) });
       });
       paint();
     }
@@ -37,7 +37,15 @@ export class Sliders {
   /** Controls as they are shown. Strength is one of them where it was chosen, or where the model's usual one is `known`. */
   controls(known) {
     const ids = Object.keys(CONTROLS).filter((id) => id !== "strength" || known || this.#strengthChosen() !== null);
-    return Object.assign({}, ...ids.map((id) => CONTROLS[id].value($(id).value)));
+    return Object.fromEntries(ids.map((id) => [CONTROLS[id].name, CONTROLS[id].read($(id).value)]));
+  }
+
+  /** Show what somebody else has set; null is the default that `schema`, the model's, has. */
+  take(controls, schema) {
+    for (const [id, { name, write }] of Object.entries(CONTROLS)) {
+      const value = controls[name] === null ? schema[name]?.default : controls[name];
+      if (value !== undefined) set(id, write(value), "paint");
+    }
   }
 
   /** Show the strength that was chosen with a model, or its usual one. */

@@ -58,7 +58,8 @@ async function takeTheWheel() {
     });
     const [models, presets] = await Promise.all([api.models(), api.presets()]);
     prompts.setPresets(presets, (path) => api.url(path));
-    strength(session, models.find(({ name }) => name === session.model));
+    strength(session, models.find(({ name }) => name === session.model)?.options.properties.strength.default ?? 1);
+    session.addEventListener("changed", ({ detail }) => "prompt" in detail.controls && prompts.changed(detail.controls.prompt ?? "", detail));
   } catch (error) {
     if (session?.state === "ended") return;   // its event has said why
     session?.end();
@@ -78,14 +79,18 @@ function stopSteering(code) {
   if (NOT_TO_STEER.has(code)) toast(T.watch.watchOnly, { bad: true, seconds: 3600 });
 }
 
-function strength(session, model) {
+function strength(session, usual) {
   const input = $("strength");
   const send = throttle(SLIDER_MS, () => session.update({ strength: input.value / 100 }).catch((error) => toast(said(error), { bad: true })));
   const paint = () => {
     $("strength-out").textContent = `${input.value} %`;
     fill(input);
   };
-  input.value = Math.round(100 * (model?.options.properties.strength.default ?? 1));
+  const show = (share) => {
+    input.value = Math.round(100 * share);
+    paint();
+  };
   input.addEventListener("input", () => { paint(); send(); });
-  paint();
+  session.addEventListener("changed", ({ detail: { controls } }) => "strength" in controls && show(controls.strength ?? usual));
+  show(usual);
 }

@@ -185,6 +185,7 @@ export default {
     paintingAs: (looks) => `Gemalt als ${looks.map(([title, share]) => (looks.length === 1 ? title : `${title} (${percent(share)})`)).join(" und ")}.`,
     refused: (prompt) => `Dieses Modell kennt „${shortened(prompt)}“ nicht.`,
     closest: "Am nächsten:",
+    theirs: (prompt, understood) => (prompt ? `Jemand anders will „${shortened(prompt)}“. ${understood}` : `Jemand anders hat den Prompt geleert. ${understood}`),
     noHistory: "Prompts, mit denen du malst, bleiben hier auf diesem Gerät.",
     key: (number) => `(Taste ${number})`,
   },

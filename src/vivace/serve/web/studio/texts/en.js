@@ -190,6 +190,7 @@ export default {
     paintingAs: (looks) => `Painting as ${looks.map(([title, share]) => (looks.length === 1 ? title : `${title} (${percent(share)})`)).join(" and ")}.`,
     refused: (prompt) => `This model has no look for “${shortened(prompt)}”.`,
     closest: "Closest:",   // buttons follow
+    theirs: (prompt, understood) => (prompt ? `Somebody else asks for “${shortened(prompt)}”. ${understood}` : `Somebody else has cleared the prompt. ${understood}`),
     noHistory: "Prompts that you paint with are kept here, on this machine.",
     key: (number) => `(key ${number})`,
   },
