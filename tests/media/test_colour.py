@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from vivace.media.open import open_source
+from vivace.media.picture import PictureConverter
 
 BARS = np.array(
     [
@@ -45,24 +46,36 @@ def pq(light: Any) -> Any:
 
 
 def hlg(light: Any) -> Any:
-    scene = (light * 203 / 1000) ** (1 / 1.2)
+    """203 of 1000 nits are white, and the system gamma of 1.2 acts on the luminance (BT.2100)."""
+    shown = light * 203 / 1000
+    luminance = np.maximum(shown @ [0.2627, 0.6780, 0.0593], 1e-9)[..., None]
+    scene = shown * luminance ** (1 / 1.2 - 1)
     with np.errstate(invalid="ignore"):
         upper = 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073
     return np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper)
 
 
-def clip_of(path: Path, levels: np.ndarray[Any, Any], primaries: int, transfer: int, matrix: int) -> Path:
-    """Write bars of these levels (of 1) in 10 bits, without loss."""
-    picture = np.repeat(np.repeat((levels.clip(0, 1) * 65535).round().astype(np.uint16)[None], 32, 1), 32, 0)
+def clip_of(
+    path: Path,
+    levels: np.ndarray[Any, Any],
+    primaries: int,
+    transfer: int,
+    matrix: int,
+    *,
+    width: int = 32,
+    pixels: str = "yuv444p10le",
+) -> Path:
+    """Write bars of these levels (of 1), so many pixels wide, without loss."""
+    picture = np.repeat(np.repeat((levels.clip(0, 1) * 65535).round().astype(np.uint16)[None], width, 1), 32, 0)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("ffv1", rate=25)
         stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt = "yuv444p10le"
+        stream.pix_fmt = pixels
         context = stream.codec_context
         context.colorspace, context.color_range = matrix, 1
         context.color_primaries, context.color_trc = primaries, transfer
         frame = av.VideoFrame.from_ndarray(picture, format="rgb48le").reformat(
-            format="yuv444p10le", dst_colorspace=matrix, dst_color_range="MPEG"
+            format=pixels, dst_colorspace=matrix, dst_color_range="MPEG"
         )
         frame.pts, frame.time_base = 0, Fraction(1, 25)
         container.mux(stream.encode(frame))
@@ -99,6 +112,46 @@ def test_wider_colours_come_as_bt709_and_that_is_said(
     assert np.abs(seen - BARS).max() <= 8
     assert len(source.warnings) == 1
     assert said in source.warnings[0]
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv422p10le", "yuv444p10le"])
+@pytest.mark.parametrize(("transfer", "curve"), [(16, pq), (18, hlg), (14, gamma)], ids=["pq", "hlg", "sdr"])
+def test_grey_lines_of_one_pixel_stay_sharp(tmp_path: Path, pixels: str, transfer: int, curve: Curve) -> None:
+    levels = np.array([0.0, 1.0, 0.2, 0.8, 0.1] * 7)  # An odd width, which has half a chroma pixel at its end.
+    light = np.repeat(levels[:, None], 3, 1) ** 2.4
+    path = clip_of(tmp_path / "in.mkv", curve(light), 9, transfer, 9, width=1, pixels=pixels)
+    with open_source(path) as source:
+        seen = next(iter(source)).rgb[16].astype(float)
+    assert np.abs(seen - 255 * levels[:, None]).max() <= 4  # White of HDR is bent a little.
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv422p10le", "yuv444p10le"])
+@pytest.mark.parametrize(("transfer", "curve"), [(16, pq), (18, hlg), (14, gamma)], ids=["pq", "hlg", "sdr"])
+def test_colours_are_as_exact_whatever_the_chroma_is_sampled_at(
+    tmp_path: Path, pixels: str, transfer: int, curve: Curve
+) -> None:
+    path = clip_of(tmp_path / "in.mkv", curve((BARS / 255) ** 2.4 @ BT2020.T), 9, transfer, 9, pixels=pixels)
+    with open_source(path) as source:
+        seen = next(iter(source)).rgb[16, 16::32].astype(float)
+    assert np.abs(seen - BARS).max() <= 8
+
+
+def test_lines_of_colour_stay_sharp_where_chroma_is_not_subsampled(tmp_path: Path) -> None:
+    lines = np.tile(BARS[[5, 6]], (8, 1))
+    path = clip_of(tmp_path / "in.mkv", pq((lines / 255) ** 2.4 @ BT2020.T), 9, 16, 9, width=1)
+    with open_source(path) as source:
+        seen = next(iter(source)).rgb[16].astype(float)
+    assert np.abs(seen - lines).max() <= 8
+
+
+def test_an_hdr_picture_is_encoded_as_it_was_converted_and_keeps_its_time() -> None:
+    frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").reformat(format="yuv420p10le")
+    frame.color_primaries, frame.color_trc = 9, 16
+    frame.pts, frame.time_base = 7, Fraction(1, 30)
+    decoded = PictureConverter()(frame).decoded
+    assert (frame.pts, frame.time_base) == (7, Fraction(1, 30))
+    assert decoded is not None
+    assert (decoded.frame.format.name, decoded.frame.colorspace, decoded.frame.color_range) == ("yuv420p", 1, 1)
 
 
 def test_highlights_of_hdr_are_told_apart_and_nothing_wraps(tmp_path: Path) -> None:

@@ -12,10 +12,14 @@ import av.filter
 class FilterChain:
     """One filter after another, for pictures of the form (size and pixels) of the one it is made for."""
 
-    def __init__(self, frame: av.VideoFrame, time_base: Fraction, *filters: tuple[str, str]):
-        """Set up `filters`, each a name and its arguments, for pictures like `frame` that count in `time_base`."""
+    def __init__(self, frame: av.VideoFrame, time_base: Fraction, *filters: tuple[str, str], threads: int = 0):
+        """Set up `filters`, each a name and its arguments, for pictures like `frame` that count in `time_base`.
+
+        They run in so many threads, 0 being one for each core.
+        """
         self._form = _form(frame)
         self.graph = av.filter.Graph()
+        self.graph.threads = threads
         end: Any = self.graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=time_base
         )

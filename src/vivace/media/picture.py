@@ -83,7 +83,6 @@ class PictureConverter:
         self._warn = warn or ignore
         self._unmarked_hd_is_bt709 = unmarked_hd_is_bt709
         self._scaler = VideoReformatter()
-        self._packer = VideoReformatter()
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
         self._has_alpha = False
@@ -102,17 +101,24 @@ class PictureConverter:
         if wanted is None:
             wanted = self.size = upright
         covering = upright if upright == wanted else cover_size(upright, wanted)
-        if _area(covering) > max(_area(upright), 2 * _area(wanted)):
-            # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
-            whole = over_black(_oriented(self._pixels(frame, stored, self._turned(upright)), self._orientation))
+        # Far wider or higher than what is wanted, and smaller: enlarging what is cut off would take all the memory.
+        cuts_first = _area(covering) > max(_area(upright), 2 * _area(wanted))
+        scaled = self._turned(upright if cuts_first else covering)
+        seen = frame
+        if self._colour_map is not None:
+            seen = self._colour_map(frame, scaled, self._space(frame), interpolation_for(stored, scaled))
+        pixels = self._pixels(seen, scaled)
+        if self._has_alpha and seen is not frame:
+            pixels[..., 3] = self._pixels(frame, scaled)[..., 3]
+        pixels = _oriented(pixels, self._orientation)
+        if cuts_first:
+            whole = over_black(pixels)
             return Picture(cover(whole.rgb, wanted), None if whole.alpha is None else cover_alpha(whole.alpha, wanted))
         # Cut after it is scaled, unlike in `cover`: planes of a decoder cannot be cut, and one pass over colours and
         # size takes a quarter to four fifths of the time of two.
-        picture = over_black(
-            crop(_oriented(self._pixels(frame, stored, self._turned(covering)), self._orientation), wanted)
-        )
-        if wanted == stored and self._is_as_written(frame):
-            return picture._replace(decoded=Decoded(frame, picture.rgb))
+        picture = over_black(crop(pixels, wanted))
+        if wanted == (seen.width, seen.height) and self._is_as_written(seen):
+            return picture._replace(decoded=Decoded(seen, picture.rgb))
         return picture
 
     def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
@@ -146,38 +152,34 @@ class PictureConverter:
     def _turned(self, size: Size) -> Size:
         return (size[1], size[0]) if self._orientation.transposes else size
 
-    def _pixels(self, frame: av.VideoFrame, stored: Size, scaled: Size) -> np.ndarray:
+    def _pixels(self, frame: av.VideoFrame, size: Size) -> np.ndarray:
         packed = "rgba" if self._has_alpha else "rgb24"
+        stored = (frame.width, frame.height)
         converted = self._scaler.reformat(
             frame,
-            scaled[0],
-            scaled[1],
-            packed if self._colour_map is None else "gbrap16le" if self._has_alpha else "gbrp16le",
-            src_colorspace=Colorspace.ITU709 if self._is_unmarked_hd(frame) else None,
+            size[0],
+            size[1],
+            packed,
+            src_colorspace=self._space(frame),
             dst_color_range=ColorRange.JPEG,
-            interpolation=interpolation_for(stored, scaled),
+            interpolation=interpolation_for(stored, size),
             threads=1,
         )
-        if self._colour_map is not None:
-            converted = self._packer.reformat(self._colour_map(converted), format=packed, threads=1)
         return np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
 
-    def _is_unmarked_hd(self, frame: av.VideoFrame) -> bool:
-        """Tell whether colours are taken to be encoded by BT.709 although the picture does not say so."""
-        return (
-            self._unmarked_hd_is_bt709
-            and frame.colorspace == _UNSPECIFIED_SPACE
-            and not frame.format.is_rgb
-            and frame.height >= _HD_HEIGHT_PX
-        )
+    def _space(self, frame: av.VideoFrame) -> int:
+        """Return the matrix that colours are taken to be encoded by, which a picture may not say."""
+        hd = self._unmarked_hd_is_bt709 and frame.height >= _HD_HEIGHT_PX
+        if frame.format.is_rgb or (hd and frame.colorspace == _UNSPECIFIED_SPACE):
+            return Colorspace.ITU709
+        return frame.colorspace
 
     def _is_as_written(self, frame: av.VideoFrame) -> bool:
         """Tell whether a picture that is not scaled is of the form of `Decoded`."""
         return (
             frame.format.name == "yuv420p"
             and frame.color_range != ColorRange.JPEG
-            and (frame.colorspace == Colorspace.ITU709 or self._is_unmarked_hd(frame))
-            and self._colour_map is None
+            and self._space(frame) == Colorspace.ITU709
             and self._orientation == _UPRIGHT
             and self._aspect == 1
         )
