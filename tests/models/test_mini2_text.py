@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vivace.errors import CheckpointError
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.prompts import encode
-from vivace.models.mini2.text.lexicon import phrases
+from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reader import read_request
 from vivace.models.mini2.text.reading import ACTIONS, REGIONS, Edit, Reading
+from vivace.models.mini2.text.vectors import Vectors, vectors
 from vivace.train.text.requests import read_requests, score_requests
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -38,7 +41,7 @@ def test_the_300_requests_are_read_as_meant_and_confidence_is_a_probability() ->
 
 
 def test_every_phrase_means_something_there_is() -> None:
-    for words, (kind, value) in phrases().items():
+    for words, (kind, value) in lexicon().meanings.items():
         assert kind not in ("look", "weak") or value in LOOK_KEYS, words
         assert kind != "region" or value in REGIONS, words
 
@@ -95,6 +98,48 @@ def test_any_text_is_read(text: str) -> None:
     reading = read(text)
     assert 0 <= reading.confidence <= 1
     assert bool(reading.edits) == (reading.refusal is None)
+
+
+def test_what_is_shipped_for_words_is_small() -> None:
+    with resources.as_file(resources.files("vivace.models.mini2.text")) as folder:
+        assert sum(file.stat().st_size for file in folder.iterdir() if file.suffix != ".py") <= 3_000_000
+
+
+def test_vectors_know_what_is_near() -> None:
+    words = ["car", "truck", "banana", "sneakers", "shoes", "storm", "hurricane"]
+    found = vectors().phrases([(word,) for word in words])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    cosines = found @ found.T - 2 * np.eye(len(words))
+    nearest = {word: words[int(row.argmax())] for word, row in zip(words, cosines, strict=True)}
+    assert [nearest[word] for word in ("car", "sneakers", "storm")] == ["truck", "shoes", "hurricane"]
+    assert not vectors().phrases([(), ("文",), ("a" * 100_000,)]).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("make my sneakers red", edit("recolour", "red", "clothes")),
+        ("make my tunic red", edit("recolour", "red", "clothes")),
+    ],
+)
+def test_words_that_no_lexicon_has_are_taken_for_what_is_nearest(text: str, meant: Edit) -> None:
+    reading = read(text)
+    assert reading.edits == (meant,)
+    assert reading.confidence < read("make my shirt red").confidence
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 100])
+def test_vectors_that_are_missing_or_damaged_are_told(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "vectors.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"vectors\.safetensors.*install vivace again"):
+        Vectors.load(path)
+
+
+def test_a_table_that_does_not_fit_its_pieces_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="word vectors: 2 pieces"):
+        Vectors(["a", "b"], np.zeros((3, 4), np.int8), np.ones(3, np.float16))
 
 
 def codes() -> Codes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vivace.errors import CheckpointError
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.text.reading import REGIONS, Edit, Reading
 from vivace.train.text.calibrate import calibrate
+from vivace.train.text.distil import main_axes, train_table
 from vivace.train.text.requests import read_requests, score_requests
 
 REQUESTS = Path(__file__).parents[1] / "golden" / "requests.toml"
@@ -76,3 +78,25 @@ def test_confidence_learns_that_words_it_does_not_know_cost(tmp_path: Path) -> N
     weights = calibrate(requests, requests, tmp_path / "confidence.toml", [].append, rounds=4)
     assert weights["one unknown"] < 0 < weights["reason edits"]
     assert (tmp_path / "confidence.toml").read_text().count("=") == len(weights)
+
+
+def test_a_table_learns_to_say_of_phrases_what_the_teacher_says() -> None:
+    chance = np.random.default_rng(0)
+    words = chance.normal(size=(20, 8)).astype(np.float32)
+    bags = [[number] for number in range(20)] + [[a, b] for a in range(20) for b in range(a)]
+    targets = np.stack([words[bag].sum(0) for bag in bags])
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    said: list[str] = []
+    start = chance.normal(size=(20, 8)).astype(np.float32)
+    train_table(start, bags, targets, range(0, len(bags), 2), range(1, len(bags), 2), 0, said.append, epochs=500)
+    first, last = (float(line.split("teacher ")[1].split()[0]) for line in (said[0], said[-1]))
+    assert last > 0.8 > first
+
+
+def test_teacher_vectors_are_cut_to_their_main_axes() -> None:
+    chance = np.random.default_rng(0)
+    taught = chance.normal(size=(500, 3)) @ chance.normal(size=(3, 384)) + 7
+    axes = main_axes(taught.astype(np.float32), 3)
+    centred = taught - taught.mean(0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    np.testing.assert_allclose(axes @ axes.T, centred @ centred.T, atol=1e-3)

@@ -9,9 +9,10 @@ from pathlib import Path
 from vivace.errors import VivaceError
 from vivace.models import mini
 from vivace.models.mini.text import TextEncoder
-from vivace.models.mini2.text import confidence
+from vivace.models.mini2.text import confidence, vectors
 from vivace.models.mini2.text.reader import read_request
 from vivace.train.text.calibrate import calibrate
+from vivace.train.text.distil import distil
 from vivace.train.text.evaluate import evaluate
 from vivace.train.text.fit import STEPS, train
 from vivace.train.text.requests import read_requests, score_requests
@@ -36,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="fit the confidence of the next body's reader on its development data",
     )
+    parser.add_argument(
+        "--distil",
+        type=Path,
+        metavar="TEACHERS",
+        help="distil the next body's word vectors from MiniLM; a stopped run goes on",
+    )
+    parser.add_argument("--work", type=Path, default=Path("distil"), help="where what the teacher said is kept")
     options = parser.parse_args(arguments)
     try:
         if options.requests is not None:
@@ -43,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.calibrate is not None:
             unseen, worked_on = (read_requests(options.calibrate, half) for half in ("calibrate", "develop"))
             calibrate(unseen, worked_on, Path(confidence.__file__).with_name("confidence.toml"), print)
+            return 0
+        if options.distil is not None:
+            distil(options.distil, options.work, Path(vectors.__file__).with_name("vectors.safetensors"), print)
             return 0
         if options.score is None:
             train(options.out, options.seed, options.steps, report=print)

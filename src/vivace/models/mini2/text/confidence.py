@@ -19,19 +19,26 @@ def evidence(found: Parse) -> dict[str, float]:
     unknown = sum(item.kind == "unknown" for item in found.items)
     edits = found.reading.edits
     kinds = {item.kind for item in found.items}
+    guessed = [item.near for item in found.items if item.near < 1]
     reason = found.reason if found.reason in REASONS else "cannot"
     return {
         f"reason {reason}": 1.0,
         "unknown": min(unknown, 4) / 4,
         "unknown share": unknown / said,
         "one unknown": float(unknown > 0),
+        "guessed": min(len(guessed), 3) / 3,
+        "farthest guess": 1 - min(guessed, default=1.0),
         "long": min(said, 20) / 20,
         "more edits": min(len(edits) - 1, 3) / 3 if edits else 0.0,
         "passed over": float(
             bool(edits) and bool(kinds & {"worn", "shape", "place", "camera", "time", "quality", "thing", "chat"})
         ),
         "two looks": float(any(len(edit.what) > 1 for edit in edits)),
-        "places": float(any(edit.on or edit.keep for edit in edits)),
+        "where": float(any(edit.on for edit in edits)),
+        "keep": float(any(edit.keep for edit in edits)),
+        "recolour": float(any(edit.action == "recolour" for edit in edits)),
+        "two colours": float(sum(item.kind in ("colour", "grey") for item in found.items) > 1),
+        "how much": float(any(edit.amount for edit in edits)),
         "state": float(any(edit.action in ("undo", "stronger", "weaker", "reset") for edit in edits)),
     }
 

@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from vivace.models.mini.text_features import Words
-from vivace.models.mini2.text.lexicon import Item, Lexicon, items_of, phrases
+from vivace.models.mini2.text.lexicon import Item, Lexicon, lexicon
 from vivace.models.mini2.text.reading import Amount, Edit, Reading
 
 AMBIENCE = frozenset("night golden snow fog rain autumn blossom fire_light underwater martian haze".split())
 """Light and weather: they are of the whole picture where no place is named."""
-_CANNOT = ("worn", "wall_text", "shape", "place", "transport", "camera", "time")
+_CANNOT = ("style", "worn", "wall_text", "shape", "place", "transport", "camera", "time")
+_DECIDED = ("policy", "add", *_CANNOT)
+"""Reasons that no guess changes."""
+_PLACES = ("region", "thing", "worn", "skin")
 _STATES = ("undo", "reset", "stronger", "weaker")
+_QUESTIONS = frozenset("who when where why how is are did does was".split())
+_VERBS = frozenset("make turn paint draw put give change add apply convert transform render set use replace".split())
+_LIKENESS = frozenset("like style look looks filter effect version theme aesthetic vibe vibes as make turn".split())
 _PAGES = frozenset({"page", "panel", "poster", "cover"})
 _DETERMINERS = frozenset("the this that these those my his her their our your all everything every".split())
 _TO_REPLACE = frozenset(
@@ -68,14 +74,36 @@ class Parse:
 
 
 def parse(words: Words, known: Lexicon | None = None) -> Parse:
-    """Read the words of a request; a weak word names a look where nothing else is asked for."""
-    items = items_of(words, phrases() if known is None else known)
+    """Read the words of a request.
+
+    Where nothing is understood, unknown words are taken for what is nearest in meaning, and then weak words for the
+    looks they name.
+    """
+    known = known or lexicon()
+    items = known.items_of(words)
     found = _parse(words, items)
-    if found.reading.edits or "chat" in {item.kind for item in items} or not any(item.kind == "weak" for item in items):
+    if found.reason in _DECIDED:
+        return found
+    said = bool(found.reading.edits)
+    guessed = known.guessed(items)
+    if said:
+        # It is enough to know which thing is meant: "make my tunic red".
+        guessed = [
+            guess if guess.kind in _PLACES and _is_named(words.words, guess) else item
+            for item, guess in zip(items, guessed, strict=True)
+        ]
+    if guessed != items:
+        found, items = _parse(words, guessed), guessed
+    if found.reading.edits or found.reason in ("chat", *_DECIDED) or not any(item.kind == "weak" for item in items):
         return found
     strong = [replace(item, kind="look") if item.kind == "weak" else item for item in items]
     again = _parse(words, strong)
     return replace(again, items=tuple(items), reason="weak") if again.reading.edits else found
+
+
+def _is_named(words: Sequence[str], item: Item) -> bool:
+    """Return whether "the", "my" stands before a thing."""
+    return not _DETERMINERS.isdisjoint(words[max(0, item.start - 2) : item.start])
 
 
 def _parse(words: Words, items: Sequence[Item]) -> Parse:
@@ -89,24 +117,35 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
     kinds = {item.kind for item in items}
     if "policy" in kinds:
         return said(Reading(refusal="policy"), "policy")
-    cannot = next((clause.cannot for clause in clauses if clause.cannot), "")
     edits = _chain(clauses)
+    # A place or a style that stands alone beside a look is what is shown, or the mood.
+    soft = ("style", "place") if any(edit.action == "look" for edit in edits) else ()
+    cannot = next((each.cannot for each in clauses if each.cannot and (each.on or each.cannot not in soft)), "")
+    said_to_do = not _VERBS.isdisjoint(words.words)
     if any(edit.action == "remove" and "clothes" in edit.on for edit in edits):
         return said(Reading(refusal="policy"), "policy")
     if edits and not cannot:
-        states_alone = all(edit.action in _STATES for edit in edits)
-        if states_alone and "chat" in kinds:
+        if _asks(words) and not said_to_do:
             return said(Reading(refusal="no_request"), "chat")
         return said(Reading(tuple(edits)), "edits")
     if cannot:
         return said(Reading(refusal="cannot"), cannot)
+    if "region" in kinds and said_to_do:
+        return said(Reading(refusal="cannot"), "incomplete")
     if "chat" in kinds:
         return said(Reading(refusal="no_request"), "chat")
     if kinds & {"quality", *_CANNOT}:
         return said(Reading(refusal="cannot"), "quality")
     if kinds & {"region", "adding", "replace", "remove"} or denied:
         return said(Reading(refusal="cannot"), "incomplete")
+    if "unknown" in kinds and not _LIKENESS.isdisjoint(words.words):
+        return said(Reading(refusal="cannot"), "unknown look")
     return said(Reading(refusal="no_request"), "nothing")
+
+
+def _asks(words: Words) -> bool:
+    """Return whether a text is a question, and not one whether something can be done."""
+    return bool(words.words) and words.words[0] in _QUESTIONS
 
 
 def _split(words: Words, items: Sequence[Item]) -> list[Clause]:
@@ -205,7 +244,8 @@ class _Clauses:
                 mode = "former"
             elif item.kind == "colour":
                 if mode == "keep":
-                    kept.append(item)
+                    if at + 1 == len(clause.items) or clause.items[at + 1].kind != "region":
+                        kept.append(item)
                 elif mode == "on":
                     noun = clause.items[at + 1] if at + 1 < len(clause.items) else None
                     names = noun is not None and (
@@ -252,7 +292,7 @@ class _Clauses:
         return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
 
     def _action(self, clause: Clause) -> None:
-        named = [item for item in clause.items if item.kind == "thing" and self._is_named(item)]
+        named = [item for item in clause.items if item.kind == "thing" and _is_named(self._words, item)]
         behind = "background" in clause.on
         if clause.action:
             return
@@ -288,6 +328,13 @@ class _Clauses:
                 clause.action = "replace"
         elif not clause.keep:
             clause.action = next((item.kind for item in clause.items if item.kind in _STATES), "")
+            if clause.has("chat"):
+                clause.action = ""
+            elif clause.action == "reset" and clause.on and "clear" in self._words:
+                clause.action = "remove"
+        weak = [item for item in clause.items if item.kind == "weak"]
+        if not clause.action and clause.on and weak:
+            clause.action, clause.what, clause.looks = "look", (weak[0].value,), weak[:1]
         if clause.action in ("look", "blur", "remove", "recolour") and not clause.on and named:
             (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
 
@@ -295,11 +342,6 @@ class _Clauses:
         """Return whether a thing stands within "take … out"."""
         said = self._words[clause.items[0].start : clause.items[-1].stop]
         return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
-
-    def _is_named(self, item: Item) -> bool:
-        """Return whether "the", "my" stands before a thing, or a verb alone: "cartoon the dog", "remove cars"."""
-        before = self._words[max(0, item.start - 2) : item.start]
-        return bool(_DETERMINERS & {*before})
 
     def _refused(self, clause: Clause) -> str:
         """Return what no edit can do, where the clause asks for that."""
@@ -362,6 +404,8 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 last.amount = "much" if clause.action == "stronger" else "little"
             else:
                 what = [value for value in clause.what if value not in denied or clause.action != "look"]
+                if clause.action == "recolour" and "background" in waiting.on and waiting.has("plain", "replace"):
+                    clause.action = "replace"
                 grey = bool(clause.looks) and all(item.kind == "grey" for item in clause.looks)
                 drafts.append(_Draft(clause.action, what, on, keep, clause.amount, grey))
             waiting = Clause()
@@ -380,6 +424,7 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 (drafts[-1].keep if before.keeps_last else drafts[-1].on).extend(clause.on)
             else:
                 waiting.on += clause.on
+                waiting.items += clause.items
         if clause.keep:
             (drafts[-1].keep if drafts else waiting.keep).extend(clause.keep)
         if clause.amount and drafts and not drafts[-1].amount:
@@ -387,7 +432,8 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
         if not drafts and clause.keeps_last and not clause.keep:
             waiting.keep += waiting.on
             waiting.on = []
-    return [draft.done() for draft in drafts if draft.what or draft.action not in ("look", "recolour", "replace")]
+    edits = [draft.done() for draft in drafts if draft.what or draft.action not in ("look", "recolour", "replace")]
+    return [edit for edit, before in zip(edits, [None, *edits], strict=False) if edit != before]
 
 
 def _continues(last: _Draft, clause: Clause) -> bool:

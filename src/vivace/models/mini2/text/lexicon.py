@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vivace.models.mini.lexicon import read_lexicon
 from vivace.models.mini.text_features import Words, split_words
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.text.reading import REGIONS
+from vivace.models.mini2.text.vectors import WORD_CHARS, vectors
 
 Phrase = tuple[str, ...]
-Lexicon = Mapping[Phrase, tuple[str, str]]
+Meanings = Mapping[Phrase, tuple[str, str]]
 """The kind and value of each phrase."""
+NEAR = 0.7
+"""Least cosine of an unknown word to a phrase to be taken for it, see `vivace.train.text.calibrate`."""
+AGREED = 0.5
+"""The same where the three nearest phrases mean the same."""
+GUESSED = frozenset(
+    (
+        "look weak region skin colour thing worn shape place camera time quality policy chat filler blur remove replace"
+        " style undo stronger weaker reset little much grey wall_text picture video"
+    ).split()
+)
+_GUESSES = 16
+"""Words of one text that are guessed at most."""
+_OFFERED = 0.35
+"""Least cosine of words to a look to be offered it."""
 _SLIP_CHARS = 8
 """A shorter word with another letter is another word."""
 
@@ -32,33 +50,89 @@ class Item:
     """The look's key, the region, the colour; else the words."""
     start: int
     stop: int
+    near: float = 1.0
+    """Cosine to the phrase that an unknown word was taken for."""
 
 
-def items_of(text: Words, known: Lexicon) -> list[Item]:
-    """Return what the words are, in order: the longest phrase at each place, within punctuation.
+class Lexicon:
+    """What phrases mean, and what others come near to them."""
 
-    A long word may be one slip off, and a word may be the plural of one that is known.
-    """
-    longest, words = _longest(), text.words
-    found: list[Item] = []
-    at = 0
-    while at < len(words):
-        reach = next((n for n in range(1, longest) if at + n >= len(words) or text.gaps[at + n].strip("&/")), longest)
-        for length in range(reach, 0, -1):
-            if (meant := known.get(words[at : at + length])) is not None:
+    def __init__(self, meanings: Meanings) -> None:
+        self.meanings = meanings
+        self._longest = max(map(len, meanings))
+        # "Lady" is not Lady Gaga.
+        self._examples = [
+            words for words, (kind, _) in meanings.items() if kind in GUESSED and (kind != "policy" or len(words) == 1)
+        ]
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        return vectors().phrases(self._examples)
+
+    def items_of(self, text: Words) -> list[Item]:
+        """Return what the words are, in order: the longest phrase at each place, within punctuation.
+
+        A long word may be one slip off, and a word may be the plural of one that is known.
+        """
+        known, words = self.meanings, text.words
+        found: list[Item] = []
+        at = 0
+        while at < len(words):
+            reach = 1
+            while reach < self._longest and at + reach < len(words) and not text.gaps[at + reach].strip("&/"):
+                reach += 1
+            for length in range(reach, 0, -1):
+                if (meant := known.get(words[at : at + length])) is not None:
+                    break
+            else:
+                length, meant = 1, self._nearly(words[at])
+            found.append(Item(*meant, at, at + length))
+            at += length
+        return found
+
+    def _nearly(self, word: str) -> tuple[str, str]:
+        """Return what a word is that is a plural, or long and one letter off."""
+        if (singular := self.meanings.get((word.removesuffix("s"),))) is not None:
+            return singular
+        if _SLIP_CHARS <= len(word) <= WORD_CHARS:
+            for near in (_cut().get(word, ""), *_without_a_letter(word)):
+                if (meant := self.meanings.get((near,))) is not None:
+                    return meant
+        return ("filler" if word[0].isdecimal() else "unknown"), word
+
+    def guessed(self, items: Sequence[Item]) -> list[Item]:
+        """Return items with the unknown words as the phrases nearest in meaning, where there are any near enough."""
+        found = list(items)
+        unknown = [number for number, item in enumerate(items) if item.kind == "unknown"][:_GUESSES]
+        cosines = vectors().phrases([(items[number].value,) for number in unknown]) @ self._vectors.T
+        for number, near in zip(unknown, cosines, strict=True):
+            first, *others = (int(each) for each in np.argsort(-near)[:3])
+            kind, value = self.meanings[self._examples[first]]
+            agreed = all(self.meanings[self._examples[other]] == (kind, value) for other in others)
+            if near[first] >= (AGREED if agreed else NEAR):
+                found[number] = replace(items[number], kind=kind, value=value, near=float(near[first]))
+        return found
+
+    def looks_near(self, words: Phrase, count: int) -> dict[str, float]:
+        """Return the keys of the looks that come nearest in meaning to some words, with the cosines, nearest first."""
+        (cosines,) = vectors().phrases([words]) @ self._vectors.T
+        found: dict[str, float] = {}
+        for number in np.argsort(-cosines, kind="stable"):
+            if cosines[number] < _OFFERED or len(found) == count:
                 break
-        else:
-            length, meant = (
-                1,
-                known.get((words[at].removesuffix("s"),)) or _one_slip_off(words[at], known) or ("unknown", words[at]),
-            )
-        found.append(Item(*meant, at, at + length))
-        at += length
-    return found
+            kind, value = self.meanings[self._examples[number]]
+            if kind in ("look", "weak") and value != "source":
+                found.setdefault(value, round(float(cosines[number]), 3))
+        return found
 
 
 @cache
-def phrases() -> Lexicon:
+def lexicon() -> Lexicon:
+    """Return the whole lexicon."""
+    return Lexicon(_phrases())
+
+
+def _phrases() -> Meanings:
     """Return the kind and value of each phrase."""
     tables = _toml("words.toml")
     colours, shades = tables.pop("colours"), tables.pop("shades")
@@ -70,11 +144,11 @@ def phrases() -> Lexicon:
         if name not in late:
             kind, value = ("region", name) if name in REGIONS else (name, "")
             found |= {words: (kind, value or " ".join(words)) for words in _split(tables[name]["words"])}
-    places = {words for words, (kind, _) in found.items() if kind == "region"}
-    for lexicon in (read_lexicon(), looks):
-        for key, kinds in lexicon.items():
-            named = [split_words(text).words for texts in kinds.values() for text in texts]
-            found |= {words: ("look", key) for words in named if not _of_a_place(words, places, colours)}
+    places = {words for words, (kind, value) in found.items() if kind == "region" and value != "person"}
+    for named_looks in (read_lexicon(), looks):
+        for key, kinds in named_looks.items():
+            named = {split_words(text).words for texts in kinds.values() for text in texts}
+            found |= {words: ("look", key) for words in named if not _of_a_place(words, named, places, colours)}
     # "Make it night" would hide the vision of "make it night vision".
     found = {words: meant for words, meant in found.items() if words[:2] != ("make", "it") or meant[0] != "look"}
     for text in weak:
@@ -99,9 +173,9 @@ def phrases() -> Lexicon:
     return found
 
 
-def _of_a_place(words: Phrase, places: Set[Phrase], colours: Mapping[str, str]) -> bool:
-    """Return whether words are a colour and a place, "orange sky"."""
-    return len(words) > 1 and words[0] in colours and words[1:] in places
+def _of_a_place(words: Phrase, named: Set[Phrase], places: Set[Phrase], colours: Mapping[str, str]) -> bool:
+    """Return whether words are a look or a colour and a place, "orange sky", "night sky"."""
+    return len(words) == 2 and words[1:] in places and (words[0] in colours or words[:1] in named)
 
 
 def _toml(name: str) -> dict[str, Any]:
@@ -113,29 +187,10 @@ def _split(text: str) -> list[Phrase]:
 
 
 @cache
-def _longest() -> int:
-    return max(map(len, phrases()))
-
-
-@cache
-def single_words() -> dict[str, str]:
-    """Return the looks of the phrases of one word."""
-    return {phrase[0]: value for phrase, (kind, value) in phrases().items() if kind == "look" and len(phrase) == 1}
-
-
-@cache
 def _cut() -> dict[str, str]:
     """Return long words by what is left when a letter is missing."""
-    long = (phrase[0] for phrase in phrases() if len(phrase) == 1 and len(phrase[0]) > _SLIP_CHARS)
+    long = (phrase[0] for phrase in lexicon().meanings if len(phrase) == 1 and len(phrase[0]) > _SLIP_CHARS)
     return {variant: word for word in long for variant in _without_a_letter(word)}
-
-
-def _one_slip_off(word: str, known: Lexicon) -> tuple[str, str] | None:
-    """Return what a long word with a letter too many or too few is."""
-    if len(word) < _SLIP_CHARS:
-        return None
-    longer = (known[variant,] for variant in _without_a_letter(word) if (variant,) in known)
-    return known.get((_cut().get(word, ""),)) or next(longer, None)
 
 
 def _without_a_letter(word: str) -> Iterator[str]:

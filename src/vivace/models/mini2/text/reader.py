@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 
 from vivace.models.mini.text_clauses import TOUCH, split_clauses
@@ -12,7 +11,7 @@ from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.models.mini2.mixture import SOURCE, Mixture
 from vivace.models.mini2.text.confidence import confidence_of
 from vivace.models.mini2.text.grammar import AMBIENCE, Parse, parse
-from vivace.models.mini2.text.lexicon import single_words
+from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reading import Edit, Reading
 
 WORDS = 200
@@ -26,7 +25,8 @@ class Request:
     """What was read in a text."""
 
     reading: Reading
-    words: tuple[str, ...]
+    named: tuple[str, ...]
+    """Its words, without those that say nothing and those for places."""
     denied: frozenset[str]
     """Keys of looks that are not to be painted."""
     mixture: Mixture | None
@@ -35,9 +35,9 @@ class Request:
     def near(self) -> list[tuple[str, float]]:
         """Return the keys of the looks that can be painted instead, with how near they are, nearest first."""
         asked = {look: 1.0 for edit in self.reading.edits if edit.action == "look" for look in sorted(edit.what)}
-        scored = asked or _alike(self.words)
-        offered = [(key, near) for key, near in scored.items() if key not in self.denied]
-        return sorted(offered, key=lambda each: -each[1])[:_NEAR]
+        if self.reading.refusal not in ("policy", "no_request"):
+            asked = asked or lexicon().looks_near(self.named, _NEAR + len(self.denied))
+        return [(key, near) for key, near in asked.items() if key not in self.denied][:_NEAR]
 
 
 def read_request(text: str) -> Request:
@@ -46,7 +46,9 @@ def read_request(text: str) -> Request:
     words = Words(words.words[:WORDS], words.gaps[: WORDS + 1])
     found = parse(words)
     reading = replace(found.reading, confidence=confidence_of(found))
-    return Request(reading, words.words, found.denied, _mixture(words, found))
+    named = [item for item in found.items if item.kind not in ("filler", "region", "adding", "and")]
+    said = tuple(word for item in named for word in words.words[item.start : item.stop])
+    return Request(reading, said, found.denied, _mixture(words, found))
 
 
 def _mixture(words: Words, found: Parse) -> Mixture | None:
@@ -77,14 +79,3 @@ class _Named:
     def styles(self, start: int, stop: int) -> dict[int, float]:
         """Return the looks named in words `start` to `stop`, surely."""
         return {look: 1.0 for at, look in self._looks if start <= at < stop}
-
-
-def _alike(words: tuple[str, ...]) -> dict[str, float]:
-    """Return looks by words that are spelt alike."""
-    single = single_words()
-    scored: dict[str, float] = {}
-    for word in dict.fromkeys(words[:32]):
-        for match in difflib.get_close_matches(word, single, n=_NEAR, cutoff=0.7):
-            key = single[match]
-            scored[key] = max(scored.get(key, 0.0), difflib.SequenceMatcher(None, word, match).ratio())
-    return scored
