@@ -197,7 +197,7 @@ def train_table(
         for first in range(0, len(order), _TRAIN_BATCH):
             loss = (1 - cosines(order[first : first + _TRAIN_BATCH])).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         with torch.no_grad():
             report(f"epoch {epoch + 1}: cosine to the teacher {cosines(unseen).mean():.3f} on unseen phrases")

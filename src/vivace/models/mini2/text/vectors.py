@@ -61,7 +61,7 @@ class Vectors:
             if ids:
                 found[number] = self._scales[ids].astype(np.float32) @ self._table[ids].astype(np.float32)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return found / np.where(lengths > 0, lengths, 1)
+        return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def pieces_of(word: str, ids: Mapping[str, int]) -> list[int]:
