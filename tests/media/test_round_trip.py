@@ -222,8 +222,9 @@ def test_times_lengths_colours_and_sound_of_any_clip_come_through(made: Made) ->
         assert (after[0].colorspace, after[0].color_range) == (1, 1)
         seen = middles(after[0]) * np.array([[219.0], [224], [224]])
         meant = luma_and_differences(rgb(middles(before[0]), made.matrix).clip(0, 255), 1)
-        # To RGB and back rounds twice, and swscale rather down than to the nearest: a level and three quarters at most.
-        assert np.abs(seen - meant).max() <= (0.01 if made.is_as_written else 2)
+        # Rounded once; an odd side has a line added, which is done in RGB.
+        even = made.size[0] % 2 == made.size[1] % 2 == 0
+        assert np.abs(seen - meant).max() <= (0.01 if made.is_as_written else 0.55 if even else 1)
         if made.sound in COPYABLE[VIDEO_FORMATS[output.suffix]]:
             assert payloads(output)[-3:] == payloads(path)[-3:]
             assert set(payloads(output)) <= set(payloads(path))

@@ -24,7 +24,7 @@ from vivace.media.clock import Clock, Sleep
 from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
 from vivace.media.filters import FilterChain
-from vivace.media.frame import Frame
+from vivace.media.frame import Decoded, Frame
 from vivace.media.pacing import Timetable
 from vivace.media.paths import is_same_file
 from vivace.media.picture import straight
@@ -49,6 +49,11 @@ _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt":
 _ALPHA = {"auto-alt-ref": "0"}
 """What libvpx wants where a second stream of it holds the alpha."""
 _CODECS = {"webm": ("libvpx-vp9", _VP9)}
+
+_TO_BT709 = (
+    "iprimaries=bt709:itrc=bt709:fast=1:"  # Nothing but the matrix, the range and the depth is to be converted.
+    "space=bt709:range=tv:primaries=bt709:trc=bt709:format=yuv420p"
+)
 
 # Written in fragments, so that it plays at any moment, and turned into an ordinary file by closing. Each fragment has
 # its own tables: with those of the first in the file's head (no empty_moov), Firefox plays the first fragment only. The
@@ -123,7 +128,7 @@ class VideoSink(Sink):
         self._container: OutputContainer | None = None
         self._audio: AudioWriter | None = None
         self._reformatter = VideoReformatter()
-        self._sharing: FilterChain | None = None
+        self._to_bt709: tuple[str, FilterChain] | None = None
         self._start_s = 0.0
         self._start_pts = 0
         self._duration = 1
@@ -280,7 +285,7 @@ class VideoSink(Sink):
     def _yuv(self, frame: Frame) -> av.VideoFrame:
         assert self._size is not None
         if frame.decoded is not None and frame.decoded.rgb is frame.rgb and self._is_as_encoded(frame.size):
-            return self._shared(frame.decoded.frame)
+            return self._bt709(frame.decoded)
         pixels, layout = cover(frame.rgb, self._size), "rgb24"
         if self._holds_alpha:
             alpha = np.full(frame.rgb.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
@@ -296,11 +301,14 @@ class VideoSink(Sink):
         """Tell whether pictures of a size are encoded as they are."""
         return size == self._size == even_size(size) and not self._holds_alpha
 
-    def _shared(self, decoded: av.VideoFrame) -> av.VideoFrame:
-        """Return a picture of our own that shares its planes with one that other outputs may encode, too."""
-        if self._sharing is None or not self._sharing.fits(decoded):
-            self._sharing = FilterChain(decoded, Fraction(1, 1), ("null", ""))
-        picture = self._sharing(decoded)
+    def _bt709(self, decoded: Decoded) -> av.VideoFrame:
+        """Return a picture of our own, sharing its planes with one that others may encode, too, if it is BT.709."""
+        frame = decoded.frame
+        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+        arguments = f"ispace={decoded.matrix}:irange={'pc' if full else 'tv'}:{_TO_BT709}"
+        if self._to_bt709 is None or self._to_bt709[0] != arguments or not self._to_bt709[1].fits(frame):
+            self._to_bt709 = arguments, FilterChain(frame, Fraction(1, 1), ("colorspace", arguments), threads=1)
+        picture = self._to_bt709[1](frame)
         picture.pict_type = PictureType.NONE  # The encoder decides which pictures are key frames.
         return picture
 

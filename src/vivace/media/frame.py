@@ -38,9 +38,11 @@ def check_rgb(rgb: object, alpha: Alpha | None = None) -> Rgb:
 
 
 class Decoded(NamedTuple):
-    """A picture as its decoder gave it: BT.709, 8 bits, 4:2:0, limited range, upright, with square pixels."""
+    """A picture as its decoder gave it: planar YUV in the primaries of BT.709, upright, with square pixels."""
 
     frame: av.VideoFrame
+    matrix: str
+    """That colours are taken to be encoded by, as FFmpeg names it."""
     rgb: Rgb
     """What it was converted to; of a frame that has another picture by now, it is the past."""
 
@@ -78,7 +80,7 @@ class Frame:
     source_rgb: Rgb | None = field(default=None, repr=False)
     """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
     decoded: Decoded | None = field(default=None, repr=False)
-    """The picture before it was converted to RGB, where it is of the form that videos are written in."""
+    """The picture before it was converted to RGB, where videos can be written of it without that."""
     painted: bool = False
     """Whether anything of it is painted (output frames); otherwise it shows its source as it is."""
 

@@ -18,6 +18,9 @@ from vivace.media.frame import Alpha, Decoded, Frame, Rgb
 from vivace.media.size import Size, cover_size
 
 _UNSPECIFIED_SPACE = 2
+_MATRICES = {1: "bt709", 2: "smpte170m", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
+"""FFmpeg's names of the matrices of ITU-T H.273; what says nothing, and is no HD, is BT.601."""
+_PLANAR = {form.format(n) for n in (420, 422, 444) for form in ("yuv{}p", "yuvj{}p", "yuv{}p10le", "yuv{}p12le")}
 _HD_HEIGHT_PX = 720
 """Pictures that do not say how they encode colour use BT.709 from this height and BT.601 below, as players assume."""
 
@@ -117,8 +120,8 @@ class PictureConverter:
         # Cut after it is scaled, unlike in `cover`: planes of a decoder cannot be cut, and one pass over colours and
         # size takes a quarter to four fifths of the time of two.
         picture = over_black(crop(pixels, wanted))
-        if wanted == (seen.width, seen.height) and self._is_as_written(seen):
-            return picture._replace(decoded=Decoded(seen, picture.rgb))
+        if wanted == (seen.width, seen.height) and self._is_as_shown(seen):
+            return picture._replace(decoded=Decoded(seen, _MATRICES[self._space(seen)], picture.rgb))
         return picture
 
     def _meet(self, frame: av.VideoFrame, stored: Size) -> None:
@@ -174,12 +177,11 @@ class PictureConverter:
             return Colorspace.ITU709
         return frame.colorspace
 
-    def _is_as_written(self, frame: av.VideoFrame) -> bool:
+    def _is_as_shown(self, frame: av.VideoFrame) -> bool:
         """Tell whether a picture that is not scaled is of the form of `Decoded`."""
         return (
-            frame.format.name == "yuv420p"
-            and frame.color_range != ColorRange.JPEG
-            and self._space(frame) == Colorspace.ITU709
+            frame.format.name in _PLANAR
+            and self._space(frame) in _MATRICES
             and self._orientation == _UPRIGHT
             and self._aspect == 1
         )
