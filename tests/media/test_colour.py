@@ -171,6 +171,18 @@ def test_bt709_is_left_alone(tmp_path: Path) -> None:
     assert source.warnings == []
 
 
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuva420p", "rgb24"])
+@pytest.mark.parametrize("size", [(160, 96), (480, 288)])
+def test_a_picture_that_is_scaled_is_not_darker(pixels: str, size: tuple[int, int]) -> None:
+    ramp = np.linspace(40, 215, 320 * 192).reshape(192, 320)
+    picture = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1).round().astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    if pixels != "rgb24":
+        frame = frame.reformat(format=pixels, dst_colorspace=1, dst_color_range=1)
+    seen = PictureConverter(size=size)(frame).rgb
+    assert np.abs(seen.mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() <= 0.4
+
+
 def p3_profile() -> bytes:
     """Return an ICC profile of Display P3, matrix and curve (ICC.1:2010), with D50 colorants."""
     colorants = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def written(path: Path, kind: Kind, *, turned: int = 0, aspect: Fraction | None 
     """Write pictures at `kind.starts`, the last one shown for `LAST` ticks; the upper left is clear where it can be."""
     picture = np.dstack([quarters(), np.full((48, 64), 255, np.uint8)])
     picture[:24, :32, 3] = 0
-    if not kind.codec:
+    if not kind.codec or (kind.codec == "apng" and aspect is None):  # FFmpeg tells the length of all but the last.
         still = Image.fromarray(picture)
         still.putpixel((0, 0), (1, 1, 1, 1))
         others = [still.copy() for _ in kind.starts[1:]]
@@ -141,7 +141,8 @@ def row_in(suffix: str, folder: Path) -> str:
     assert corners(frames[-1].rgb)[1:] == ["green", "blue", "white"] or suffix in ("gif", "mxf")
     turned = shaped = False
     if kind.codec:
-        written(path, kind, turned=90)
+        # A decoder of our own, which alpha in WebM needs, is not told of the rotation.
+        written(path, replace(kind, pix_fmt=kind.pix_fmt.replace("yuva", "yuv")), turned=90)
         turned = read(path)[0].size == (48, 64)
         written(path, kind, aspect=Fraction(4, 3))
         shaped = read(path)[0].size == (85, 48)

@@ -86,6 +86,7 @@ class PictureConverter:
         self._warn = warn or ignore
         self._unmarked_hd_is_bt709 = unmarked_hd_is_bt709
         self._scaler = VideoReformatter()
+        self._packer = VideoReformatter()
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
         self._has_alpha = False
@@ -156,18 +157,20 @@ class PictureConverter:
         return (size[1], size[0]) if self._orientation.transposes else size
 
     def _pixels(self, frame: av.VideoFrame, size: Size) -> np.ndarray:
-        packed = "rgba" if self._has_alpha else "rgb24"
+        packed, planar = ("rgba", "gbrap") if self._has_alpha else ("rgb24", "gbrp")
         stored = (frame.width, frame.height)
         converted = self._scaler.reformat(
             frame,
             size[0],
             size[1],
-            packed,
+            # What swscale scales it makes two levels too dark in packed formats, and is faster in planar ones.
+            packed if size == stored else planar,
             src_colorspace=self._space(frame),
             dst_color_range=ColorRange.JPEG,
             interpolation=interpolation_for(stored, size),
             threads=1,
         )
+        converted = self._packer.reformat(converted, format=packed, threads=1)
         return np.ascontiguousarray(converted.to_ndarray())  # Some widths come with padded rows.
 
     def _space(self, frame: av.VideoFrame) -> int:
