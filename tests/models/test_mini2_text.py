@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from vivace.errors import CheckpointError
+from vivace.models.mini.text_features import split_words
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.prompts import encode
+from vivace.models.mini2.text.languages import to_english
 from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reader import read_request
 from vivace.models.mini2.text.reading import ACTIONS, REGIONS, Edit, Reading
@@ -38,6 +40,27 @@ def test_the_300_requests_are_read_as_meant_and_confidence_is_a_probability() ->
     assert right >= 0.85
     assert sure_and_wrong <= 0.05
     assert error <= 0.05
+
+
+@pytest.mark.parametrize("language", ["german", "spanish", "french", "italian", "portuguese", "japanese", "chinese"])
+def test_requests_in_other_languages_are_read(language: str) -> None:
+    requests = read_requests(GOLDEN / "requests_languages.toml", language)
+    assert len(requests) >= 30
+    score = score_requests(read, requests)
+    assert score.right >= 0.9 * score.total, score.misses
+
+
+@pytest.mark.parametrize("half", ["tuned", "blind"])
+def test_no_english_is_taken_for_another_language(half: str) -> None:
+    words = [split_words(text) for text in read_requests(GOLDEN / "requests.toml", half)]
+    assert sum(to_english(each) != each for each in words) == 0
+
+
+def test_a_language_is_known_by_its_phrases_and_may_be_mixed() -> None:
+    assert read("make my Haare blau, please").edits == (edit("recolour", "blue", "hair"),)
+    shared = split_words("no, the man on a solo tour")
+    assert to_english(shared) == shared
+    assert to_english(split_words("mein Gesicht: grün!")).gaps == ("", ":", "!")
 
 
 def test_every_phrase_means_something_there_is() -> None:

@@ -221,6 +221,12 @@ class _Clauses:
         if clause.has("keep") and clause.on and not clause.keep and not says:
             # "My face stays as it is."
             clause.keep, clause.on, clause.keeps_last = clause.on, [], True
+        if clause.has("keep") and clause.has("remove") and not clause.on:
+            # "Let my hands disappear" as German says it, "lass … verschwinden".
+            clause.on, clause.keep, clause.keeps_last = clause.keep, [], False
+        if clause.on and not clause.keep and not says and clause.items[-1].kind == "not":
+            # "Only my eyes not."
+            clause.keep, clause.on, clause.keeps_last = clause.on, [], True
         if clause.has("not") and clause.keep and not says and not clause.has("but", "keep", "kept_me"):
             word = next(item.value for item in clause.items if item.kind == "not")
             if word in ("no", "without", "no more", "free of"):

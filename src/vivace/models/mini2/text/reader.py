@@ -11,6 +11,7 @@ from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.models.mini2.mixture import SOURCE, Mixture
 from vivace.models.mini2.text.confidence import confidence_of
 from vivace.models.mini2.text.grammar import AMBIENCE, Parse, parse
+from vivace.models.mini2.text.languages import to_english
 from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reading import Edit, Reading
 
@@ -43,7 +44,7 @@ class Request:
 def read_request(text: str) -> Request:
     """Read a text of any length and script."""
     words = split_words(text)
-    words = Words(words.words[:WORDS], words.gaps[: WORDS + 1])
+    words = to_english(Words(words.words[:WORDS], words.gaps[: WORDS + 1]))
     found = parse(words)
     reading = replace(found.reading, confidence=confidence_of(found))
     named = [item for item in found.items if item.kind not in ("filler", "region", "adding", "and")]
