@@ -139,6 +139,7 @@ NOT_RUN = {
     "vivace bench prefer": "waits for people; tests/bench/prefer drives its page",
     "vivace bench votes": "counts what people said there; tests/bench/prefer has votes",
     "vivace train": "minutes even for one clip; tests/train runs what is behind the commands",
+    "python -m vivace.train.text": "fits words for minutes; tests/train/test_text_requests.py scores the same requests",
     "vivace --install-completion": "writes into the start files of whoever runs it",
     "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
     "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
