@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
+from vivace.media.picture import PictureConverter
 from vivace.worlds import PAINTED, make_scene
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
@@ -85,12 +86,13 @@ def read_run(path: Path, rng: np.random.Generator, *, frames: int, max_side_px: 
         total = stream.frames or 1
         begin = int(rng.integers(0, max(1, total - frames + 1)))
         run: list[NDArray[np.uint8]] = []
+        convert = PictureConverter()
         for number, frame in enumerate(container.decode(stream)):
             if number < begin:
                 continue
             ratio = min(1.0, max_side_px / max(frame.width, frame.height))
-            size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
-            run.append(np.asarray(frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray(), np.uint8))
+            convert.size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
+            run.append(convert(frame).rgb)
             if len(run) == frames:
                 break
     return np.stack(run)
@@ -98,12 +100,12 @@ def read_run(path: Path, rng: np.random.Generator, *, frames: int, max_side_px: 
 
 def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.uint8]]:
     frames: list[NDArray[np.uint8]] = []
+    convert = PictureConverter()
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             ratio = min(1.0, max_height / frame.height)
-            size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
-            rgb = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
-            frames.append(np.asarray(rgb, np.uint8))
+            convert.size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
+            frames.append(convert(frame).rgb)
             if len(frames) == limit:
                 break
     return frames
