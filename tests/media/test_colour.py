@@ -183,6 +183,18 @@ def test_a_picture_that_is_scaled_is_not_darker(pixels: str, size: tuple[int, in
     assert np.abs(seen.mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() <= 0.4
 
 
+@pytest.mark.parametrize("matrix", [3, 8, 10, 11, 12, 13, 14])
+@pytest.mark.parametrize("primaries", [1, 9])
+def test_a_matrix_that_is_not_known_is_taken_for_a_likely_one_and_that_is_said(matrix: int, primaries: int) -> None:
+    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), format="rgb24").reformat(format="yuv420p")
+    frame.colorspace, frame.color_range, frame.color_primaries = matrix, 1, primaries
+    warnings: list[str] = []
+    seen = PictureConverter(warn=warnings.append)(frame).rgb
+    assert np.abs(seen.astype(int) - 128).max() <= 2
+    assert f"matrix {matrix} of H.273" in warnings[0]
+    assert ("bt2020nc" if primaries == 9 else "bt470bg") in warnings[0]
+
+
 def p3_profile() -> bytes:
     """Return an ICC profile of Display P3, matrix and curve (ICC.1:2010), with D50 colorants."""
     colorants = {

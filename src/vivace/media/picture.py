@@ -17,7 +17,7 @@ from vivace.media.convert import cover, cover_alpha, crop, interpolation_for
 from vivace.media.frame import Alpha, Decoded, Frame, Rgb
 from vivace.media.size import Size, cover_size
 
-_UNSPECIFIED_SPACE = 2
+_UNSPECIFIED_SPACE, _BT2020 = 2, 9
 _MATRICES = {1: "bt709", 2: "smpte170m", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 """FFmpeg's names of the matrices of ITU-T H.273; what says nothing, and is no HD, is BT.601."""
 _PLANAR = {form.format(n) for n in (420, 422, 444) for form in ("yuv{}p", "yuvj{}p", "yuv{}p10le", "yuv{}p12le")}
@@ -90,7 +90,7 @@ class PictureConverter:
         self._first: tuple[Size, str] | None = None
         self._orientation = _UPRIGHT
         self._has_alpha = False
-        self._colours: tuple[int, int] | None = None
+        self._colours: tuple[int, int, int] | None = None
         self._colour_map: ColourMap | None = None
 
     def __call__(self, frame: av.VideoFrame) -> Picture:
@@ -98,7 +98,7 @@ class PictureConverter:
         stored = (frame.width, frame.height)
         if self._first is None or self._first != (stored, frame.format.name):
             self._meet(frame, stored)
-        if self._colours != (frame.color_primaries, frame.color_trc):
+        if self._colours != (frame.color_primaries, frame.color_trc, frame.colorspace):
             self._meet_colours(frame)
         self.source_size = upright = self._turned(self._display_size(stored))
         wanted = self.size
@@ -139,7 +139,12 @@ class PictureConverter:
         self._has_alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
 
     def _meet_colours(self, frame: av.VideoFrame) -> None:
-        self._colours = (frame.color_primaries, frame.color_trc)
+        self._colours = (frame.color_primaries, frame.color_trc, frame.colorspace)
+        if frame.colorspace not in _MATRICES and not frame.format.is_rgb:
+            self._warn(
+                f"the video's colours are encoded in a way that is not known (matrix {frame.colorspace} of H.273); "
+                f"they are taken for {_MATRICES[self._space(frame)]} and may be wrong"
+            )
         self._colour_map = colour_map_for(frame)
         if self._colour_map is not None:
             how = "tone mapped" if self._colour_map.hdr else "converted"
@@ -159,13 +164,15 @@ class PictureConverter:
     def _pixels(self, frame: av.VideoFrame, size: Size) -> np.ndarray:
         packed, planar = ("rgba", "gbrap") if self._has_alpha else ("rgb24", "gbrp")
         stored = (frame.width, frame.height)
+        space = self._space(frame)
         converted = self._scaler.reformat(
             frame,
             size[0],
             size[1],
             # What swscale scales it makes two levels too dark in packed formats, and is faster in planar ones.
             packed if size == stored else planar,
-            src_colorspace=self._space(frame),
+            src_colorspace=space,
+            dst_colorspace=space,
             dst_color_range=ColorRange.JPEG,
             interpolation=interpolation_for(stored, size),
             threads=1,
@@ -175,19 +182,18 @@ class PictureConverter:
 
     def _space(self, frame: av.VideoFrame) -> int:
         """Return the matrix that colours are taken to be encoded by, which a picture may not say."""
-        hd = self._unmarked_hd_is_bt709 and frame.height >= _HD_HEIGHT_PX
-        if frame.format.is_rgb or (hd and frame.colorspace == _UNSPECIFIED_SPACE):
+        if frame.format.is_rgb:
             return Colorspace.ITU709
-        return frame.colorspace
+        if frame.colorspace in _MATRICES and frame.colorspace != _UNSPECIFIED_SPACE:
+            return frame.colorspace
+        if frame.color_primaries == _BT2020:
+            return _BT2020
+        hd = self._unmarked_hd_is_bt709 and frame.height >= _HD_HEIGHT_PX
+        return Colorspace.ITU709 if hd else Colorspace.ITU601
 
     def _is_as_shown(self, frame: av.VideoFrame) -> bool:
         """Tell whether a picture that is not scaled is of the form of `Decoded`."""
-        return (
-            frame.format.name in _PLANAR
-            and self._space(frame) in _MATRICES
-            and self._orientation == _UPRIGHT
-            and self._aspect == 1
-        )
+        return frame.format.name in _PLANAR and self._orientation == _UPRIGHT and self._aspect == 1
 
 
 def _area(size: Size) -> int:
