@@ -20,12 +20,16 @@ def evidence(found: Parse) -> dict[str, float]:
     edits = found.reading.edits
     kinds = {item.kind for item in found.items}
     guessed = [item.near for item in found.items if item.near < 1]
+    known = [item for item in found.items if item.kind not in ("filler", "unknown", "and")]
+    one = len(known) == 1 and not unknown
     reason = found.reason if found.reason in REASONS else "cannot"
     return {
         f"reason {reason}": 1.0,
         "unknown": min(unknown, 4) / 4,
         "unknown share": unknown / said,
         "one unknown": float(unknown > 0),
+        "one phrase": float(one),
+        "nothing else": float(one and known[0].stop - known[0].start == said),
         "guessed": min(len(guessed), 3) / 3,
         "farthest guess": 1 - min(guessed, default=1.0),
         "long": min(said, 20) / 20,

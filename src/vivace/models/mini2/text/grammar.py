@@ -6,7 +6,7 @@ before or after it: "my face and hair in gold", "oil, but not on my hands", "kee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from vivace.models.mini.text_features import Words
@@ -28,6 +28,8 @@ _DETERMINERS = frozenset("the this that these those my his her their our your al
 _TO_REPLACE = frozenset(
     {"background", "the background", "my background", "backdrop", "the backdrop", "behind me", "bg"}
 )
+_WHATEVER = frozenset({"whatever", "anything"})
+_OF_PEOPLE = frozenset({"person", "face", "hair", "clothes", "lips", "eyes", "hands", "subject"})
 _THICK = frozenset("thick dense heavy".split())
 _TAKES = frozenset("take get throw cut edit kick wipe".split())
 _ROOMS = frozenset("room wall walls floor ceiling scenery".split())
@@ -56,6 +58,10 @@ class Clause:
     def has(self, *kinds: str) -> bool:
         """Return whether it holds a word of one of the kinds."""
         return any(item.kind in kinds for item in self.items)
+
+    def has_word(self, words: Set[str]) -> bool:
+        """Return whether it holds one of some words."""
+        return any(not words.isdisjoint(item.value.split()) for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +167,24 @@ def _split(words: Words, items: Sequence[Item]) -> list[Clause]:
                 clauses[-1].break_before += gap
         if item.kind != "and":
             clauses[-1].items.append(item)
-    return [part for clause in clauses if clause.items for part in _split_with(words, clause)]
+    return [part for clause in clauses if clause.items for part in _split_pairs(clause)]
 
 
-def _split_with(words: Words, clause: Clause) -> list[Clause]:
-    """Part "me in gold with red hair" where both sides say what and the second says where."""
-    for at, item in enumerate(clause.items):
-        if words.words[item.start] == "with":
-            before = {each.kind for each in clause.items[:at]}
-            after = {each.kind for each in clause.items[at + 1 :]}
-            if before & {"look", "colour", "blur"} and "region" in after and after & {"look", "colour"}:
-                return [Clause(clause.break_before, clause.items[:at]), Clause("with", clause.items[at:])]
-    return [clause]
+def _split_pairs(clause: Clause) -> list[Clause]:
+    """Part "me in gold with red hair": a place and what is to be done there, and the same again."""
+    places = [at for at, item in enumerate(clause.items) if item.kind == "region"]
+    whats = [at for at, item in enumerate(clause.items) if item.kind in ("look", "colour")]
+    if len(places) < 2 or len(whats) < 2 or clause.has("keep", "but", "not", "replace", "shape"):
+        return [clause]
+    end = max(places[0], whats[0])
+    rest = [at for at in (*places, *whats) if at > end]
+    if not any(at > end for at in places) or not any(at > end for at in whats):
+        return [clause]
+    start = min(rest)
+    return [
+        Clause(clause.break_before, clause.items[:start]),
+        *_split_pairs(Clause("with", clause.items[start:])),
+    ]
 
 
 class _Clauses:
@@ -187,7 +199,7 @@ class _Clauses:
         self._colours(clause)
         clause.amount = self._amount(clause)
         self._action(clause)
-        clause.cannot = self._refused(clause)
+        clause.cannot = clause.cannot or self._refused(clause)
         return clause
 
     def _places_and_looks(self, clause: Clause) -> None:
@@ -197,8 +209,15 @@ class _Clauses:
                 mode = item.kind
             elif item.kind == "kept_me":
                 clause.keep.append("person")
-            elif item.kind == "region" and not self._any_room(item):
+            elif item.kind == "region" and not (
+                self._any_room(item) and (not at or clause.items[at - 1].kind != "colour")
+            ):
                 name = item.value
+                before = clause.items[at - 1] if at else item
+                if before.kind == "shape" and clause.looks:
+                    continue  # "an anime girl with big eyes"
+                if before.value == "person" and name == "background" and self._words[item.start] == "behind":
+                    continue  # "the man behind me"
                 following = clause.items[at + 1].kind if at + 1 < len(clause.items) else ""
                 if name == "person" and following in ("keep", "kept_me") and mode == "on":
                     clause.keep.append(name)
@@ -213,12 +232,13 @@ class _Clauses:
                     clause.denied.append(item.value)
                     mode = "on"
                 else:
-                    clause.looks.append(item)
+                    thing = at + 1 < len(clause.items) and clause.items[at + 1].value in _OF_PEOPLE
+                    clause.looks.append(replace(item, value="gold") if thing and self._is_golden(item) else item)
         if clause.keep:
             clause.looks = [item for item in clause.looks if item.value != "source"]
         clause.keeps_last = mode in ("keep", "but")
         says = clause.looks or clause.has("colour", "blur", "remove")
-        if clause.has("keep") and clause.on and not clause.keep and not says:
+        if clause.has("keep") and clause.on and not clause.keep and (not says or clause.has("only")):
             # "My face stays as it is."
             clause.keep, clause.on, clause.keeps_last = clause.on, [], True
         if clause.has("keep") and clause.has("remove") and not clause.on:
@@ -231,6 +251,10 @@ class _Clauses:
             word = next(item.value for item in clause.items if item.kind == "not")
             if word in ("no", "without", "no more", "free of"):
                 clause.action, clause.on, clause.keep = "remove", clause.keep, []
+
+    def _is_golden(self, item: Item) -> bool:
+        """Return whether it is the word "golden", which is light of a sky and gold of a hand."""
+        return self._words[item.start : item.stop] == ("golden",)
 
     def _any_room(self, item: Item) -> bool:
         """Return whether "a room" is any, not the one in the picture."""
@@ -262,7 +286,12 @@ class _Clauses:
                     (which if names and (before in _DETERMINERS or (noun and noun.kind == "thing")) else asked).append(
                         item
                     )
-        clause.keep += [item.value for item in kept]
+        if not (clause.has("only") and clause.keep):  # "only my eyes stay blue"
+            clause.keep += [item.value for item in kept]
+        if clause.has("only") and clause.keep and not clause.on and not kept:
+            return  # "Only my eyes stay blue."
+        if len(asked) == 1 and not which and not clause.on and not _WHATEVER.isdisjoint(self._said(clause)):
+            which, asked = asked, []
         if clause.has("keep") and not clause.looks and not kept and (which or asked) and not clause.on:
             # "Only the red stays."
             clause.keep += [item.value for item in which or asked]
@@ -280,6 +309,9 @@ class _Clauses:
             if which and not asked:
                 return
         clause.colours = asked[-1:] if clause.on else asked
+
+    def _said(self, clause: Clause) -> tuple[str, ...]:
+        return self._words[clause.items[0].start : clause.items[-1].stop]
 
     def _amount(self, clause: Clause) -> Amount:
         if clause.has("little"):
@@ -311,7 +343,7 @@ class _Clauses:
             clause.what = ("video",) if clause.has("video") else ("picture",)
         elif clause.looks:
             clause.action, clause.what = "look", tuple(item.value for item in clause.looks)
-            if "person" in clause.on and _PAGES & {*self._words[clause.items[0].start : clause.items[-1].stop]}:
+            if "person" in clause.on and _PAGES & {*self._said(clause)}:
                 clause.on = [name for name in clause.on if name != "person"]
         elif clause.has("blur"):
             clause.action = "blur"
@@ -322,16 +354,18 @@ class _Clauses:
             else:
                 clause.keep, clause.on = clause.keep + clause.on, []
         elif (clause.has("remove") or self._taken(clause)) and not clause.colours:
-            if clause.on or named or clause.has("unknown"):
+            if clause.on or clause.keep or named or clause.has("unknown"):
                 clause.action = "remove"
-            elif "everything" in self._words[clause.items[0].start : clause.items[-1].stop]:
+            elif "everything" in self._said(clause):
                 clause.action = "reset"
         elif clause.colours:
             clause.action, clause.what = "recolour", tuple(item.value for item in clause.colours)
-            said = {*self._words[clause.items[0].start : clause.items[-1].stop]}
+            said = {*self._said(clause)}
             plain = clause.has("plain", "replace") or any(item.value in _TO_REPLACE for item in clause.items)
             if behind and plain and not said & _PAINTS:
                 clause.action = "replace"
+            if clause.has("chat") and _VERBS.isdisjoint(said):
+                clause.action = ""
         elif not clause.keep:
             clause.action = next((item.kind for item in clause.items if item.kind in _STATES), "")
             if clause.has("chat"):
@@ -341,12 +375,18 @@ class _Clauses:
         weak = [item for item in clause.items if item.kind == "weak"]
         if not clause.action and clause.on and weak:
             clause.action, clause.what, clause.looks = "look", (weak[0].value,), weak[:1]
-        if clause.action in ("look", "blur", "remove", "recolour") and not clause.on and named:
+        unknown = [item for item in clause.items if item.kind == "unknown" and _is_named(self._words, item)]
+        if clause.action == "remove" and not clause.on:
+            named += unknown
+        elif clause.action == "recolour" and not clause.on and unknown and not named:
+            clause.cannot = "region"
+        bare = not clause.action and not clause.has("adding", "chat", "weak") and not clause.keep
+        if (clause.action in ("look", "blur", "remove", "recolour") or bare) and not clause.on and named:
             (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
 
     def _taken(self, clause: Clause) -> bool:
         """Return whether a thing stands within "take … out"."""
-        said = self._words[clause.items[0].start : clause.items[-1].stop]
+        said = self._said(clause)
         return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
 
     def _refused(self, clause: Clause) -> str:
@@ -358,6 +398,8 @@ class _Clauses:
             return "add"
         if clause.has("adding") and (clause.has("worn") or (clause.has("thing") and clause.action in ("", "remove"))):
             return "add"
+        if clause.has("place") and "background" in clause.on and AMBIENCE.issuperset(clause.what):
+            return "place"
         if clause.action in ("look", "blur", "recolour", "replace", "remove"):
             return ""
         if clause.has("adding") and clause.has("region") and "clothes" in clause.on:
@@ -397,6 +439,22 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
     denied = {look for clause in clauses for look in clause.denied}
     for number, clause in enumerate(clauses):
         following = clauses[number + 1] if number + 1 < len(clauses) else None
+        as_it_is = clause.action == "reset" or clause.what == ("source",)
+        if as_it_is and clause.on and drafts and clause.break_before in ("but", "and", ","):
+            drafts[-1].keep.extend(clause.on)  # "…, but my face as it is"
+            continue
+        if drafts and clause.action == "recolour" and clause.has("only") and drafts[-1].grey:
+            drafts[-1].keep.extend(clause.what)  # "black and white, only the red"
+            continue
+        if (
+            drafts
+            and drafts[-1].action == "remove"
+            and drafts[-1].on == ["background"]
+            and clause.has("picture", "video")
+        ):
+            media = "video" if clause.has("video") else "picture"
+            drafts[-1] = _Draft("replace", [media], ["background"], [], "", grey=False)
+            continue
         if clause.action:
             on, keep = [*waiting.on, *clause.on], [*waiting.keep, *clause.keep]
             last = drafts[-1] if drafts else None
@@ -410,9 +468,20 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 last.amount = "much" if clause.action == "stronger" else "little"
             else:
                 what = [value for value in clause.what if value not in denied or clause.action != "look"]
-                if clause.action == "recolour" and "background" in waiting.on and waiting.has("plain", "replace"):
+                plain = waiting.has("plain", "replace") or clause.has("plain", "replace")
+                if clause.action == "recolour" and "background" in waiting.on and plain:
                     clause.action = "replace"
+                joined = clause.break_before == "and" and clause.action == "look" and not on
+                told = clauses[number - 1].has_word(_VERBS)
+                if last and joined and last.action == "recolour" and not (last.on or last.keep or told):
+                    drafts.pop()  # "a bold red and yellow poster"
                 grey = bool(clause.looks) and all(item.kind == "grey" for item in clause.looks)
+                light = [look for look in what if look in AMBIENCE and clause.action == "look"]
+                if light and len(light) < len(what) and on and _OF_PEOPLE.issuperset(on):
+                    # "Me as a zombie in the rain": it rains on everything.
+                    what = [look for look in what if look not in light]
+                    drafts.append(_Draft("look", what, on, keep, clause.amount, grey))
+                    what, on, keep = light, [], []
                 drafts.append(_Draft(clause.action, what, on, keep, clause.amount, grey))
             waiting = Clause()
             continue
@@ -423,11 +492,11 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 following is not None
                 and following.action
                 and not following.on
-                and clause.break_before not in ("and", ",")
+                and (following.break_before == ":" or clause.break_before not in ("and", ","))
             )
             if drafts and not later:
-                before = clauses[number - 1]
-                (drafts[-1].keep if before.keeps_last else drafts[-1].on).extend(clause.on)
+                kept = clauses[number - 1].keeps_last or (clause.break_before == "but" and not clause.has("only"))
+                (drafts[-1].keep if kept else drafts[-1].on).extend(clause.on)
             else:
                 waiting.on += clause.on
                 waiting.items += clause.items

@@ -60,9 +60,11 @@ class Lexicon:
     def __init__(self, meanings: Meanings) -> None:
         self.meanings = meanings
         self._longest = max(map(len, meanings))
-        # "Lady" is not Lady Gaga.
+        # "Lady" is not Lady Gaga, and grass is no "grass green".
         self._examples = [
-            words for words, (kind, _) in meanings.items() if kind in GUESSED and (kind != "policy" or len(words) == 1)
+            words
+            for words, (kind, _) in meanings.items()
+            if kind in GUESSED and (kind not in ("policy", "colour") or len(words) == 1)
         ]
 
     @cached_property
