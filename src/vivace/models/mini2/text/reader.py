@@ -36,7 +36,7 @@ class Request:
     def near(self) -> list[tuple[str, float]]:
         """Return the keys of the looks that can be painted instead, with how near they are, nearest first."""
         asked = {look: 1.0 for edit in self.reading.edits if edit.action == "look" for look in sorted(edit.what)}
-        if self.reading.refusal not in ("policy", "no_request"):
+        if self.reading.refusal == "cannot":
             asked = asked or lexicon().looks_near(self.named, _NEAR + len(self.denied))
         return [(key, near) for key, near in asked.items() if key not in self.denied][:_NEAR]
 
