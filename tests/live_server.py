@@ -13,6 +13,7 @@ import uvicorn
 
 from fakes import FakeModel
 from http_fakes import FakePeers, settings_for, wait_loaded
+from patience import PATIENCE_S
 from vivace.serve.app import create_app
 from vivace.serve.main import uvicorn_config
 from vivace.serve.ports import PeerFactory
@@ -34,7 +35,7 @@ class LiveServer:
     def stop(self) -> None:
         """End it as a signal does; fails when it does not end, or not well."""
         self.server.should_exit = True
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
         assert self.server.lifespan.shutdown_event.is_set()
 
@@ -66,5 +67,5 @@ def live_server(
             yield LiveServer(url, manager, settings, server, thread)
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()

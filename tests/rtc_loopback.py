@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patience import PATIENCE_S
 from vivace.client.rtc import Received, RtcSession
 from vivace.media.mailbox import AsyncLatest
 from vivace.messages import Ack, Controls, Live, ServerMessage
 from vivace.serve.rtc import Peer, PeerFactory
 from vivace.serve.settings import ServeSettings
-
-PATIENCE_S = 60.0
-"""A limit for a machine under load, not an expectation."""
 
 
 @dataclass(frozen=True)

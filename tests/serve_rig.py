@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from fakes import SIZE, FakeClock, FakeModel
+from patience import PATIENCE_S
 from vivace import messages
 from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
-
-PATIENCE_S = 10.0
 
 
 def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

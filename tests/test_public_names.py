@@ -5,6 +5,7 @@ import pytest
 
 import vivace
 import vivace.errors
+from patience import PATIENCE_S
 
 PINNED = {
     "Ack", "BackendUnavailableError", "CapacityError", "CheckpointError", "ControlError", "DecodeError",
@@ -44,7 +45,7 @@ def test_importing_the_package_is_cheap():
         "heavy = {'numpy', 'av', 'openvino', 'PIL', 'torch', 'rich', 'cyclopts'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)
 
 
 def test_a_stream_needs_neither_torch_nor_openvino_nor_av():
@@ -53,4 +54,4 @@ def test_a_stream_needs_neither_torch_nor_openvino_nor_av():
         "heavy = {'av', 'openvino', 'PIL', 'torch', 'rich', 'cyclopts'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)

@@ -18,6 +18,7 @@ import vivace.client
 from fakes import NEGATIVE_PROMPT, FakeModel
 from http_fakes import OFFER, settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from vivace.client import ServerError, ServerUnreachableError
 from vivace.client.rtc import RtcSession
 from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, UsageError
@@ -297,7 +298,7 @@ def test_a_lost_channel_is_found_again_and_the_session_is_the_same(server: LiveS
         async with vivace.client.connect(server.url) as client, await client.open(prompt="red") as session:
             assert session._socket is not None
             session._socket.transport.abort()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     try:
                         ack = await session.update(prompt="blue")

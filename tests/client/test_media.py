@@ -12,6 +12,7 @@ import pytest
 import vivace.client
 from http_fakes import SDP_HEADERS, settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from vivace.client import Client
 from vivace.client.rtc import RtcSession
 from vivace.media.frame import Rgb
@@ -50,7 +51,7 @@ async def publishing(media: RtcSession, rgb: Rgb) -> AsyncIterator[None]:
 
 async def first_tinted(media: RtcSession, channel: int) -> None:
     """Wait for a picture in which that channel stands out, as the fake model paints; the source is grey."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         async for picture in media.pictures():
             means = picture.rgb.mean((0, 1))
             if means[channel] - np.delete(means, channel).max() > 40:
@@ -113,7 +114,7 @@ def test_a_whip_session_ends_when_its_publisher_goes_without_a_word(server: Live
         async with vivace.client.connect(server.url) as client:
             async with whip(client, "/whip?prompt=red", sent, publish=True):
                 assert len(server.manager.sessions()) == 1
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while server.manager.sessions():
                     await asyncio.sleep(0.05)
 

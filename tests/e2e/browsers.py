@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from patience import PATIENCE_S
 from web_server import served
 
 
@@ -27,8 +28,6 @@ FIREFOX = _installed("firefox-esr", "firefox")
 FIREFOX_HAS_H264 = sys.platform != "linux" or find_library("avcodec") is not None
 """On Linux, Firefox decodes H.264 with the system's FFmpeg."""
 
-PATIENCE_S = 120.0
-"""A browser starts in seconds, on a machine that others use too in more."""
 
 _FIREFOX_PREFERENCES = {
     "browser.shell.checkDefaultBrowser": False,
@@ -69,7 +68,7 @@ def report_of(
             raise AssertionError(f"{browser} reported nothing:\n{(profile / 'log').read_text()[-4000:]}") from None
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def _command(browser: str, url: str, profile: Path) -> list[str]:

@@ -13,7 +13,8 @@ import pytest
 
 import vivace.models
 from e2e.helpers import CLIP_FRAMES, Outcome, Vivace, write_scene
-from e2e.studio import BLUEPRINT, START_S, Serving, Studio, browser_with_camera
+from e2e.studio import BLUEPRINT, Serving, Studio, browser_with_camera
+from patience import PATIENCE_S
 from vivace.cli import main
 from vivace.models import load_model
 from vivace.models.base import StreamModel
@@ -41,7 +42,7 @@ def live(server: Serving, browser: Any) -> Iterator[Studio]:
     server.wait()
     studio = Studio(browser, server.url).open(BLUEPRINT)
     studio.start_camera()
-    studio.wait_state("live", START_S)
+    studio.wait_state("live", PATIENCE_S)
     yield studio
     studio.close()
 

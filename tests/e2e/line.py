@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 from e2e.browsers import report_of
+from patience import PATIENCE_S
 from rtc_loopback import FakeSession, peer_factory
 from rtc_relay import BadLine
 from vivace.serve.rtc import Peer
@@ -60,4 +61,4 @@ class _Ends:
         self._loop.close()
 
     def _wait(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)

@@ -13,12 +13,10 @@ from typing import Any
 from e2e.studio import PHONE, Studio, browser_with_camera
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from rtc_relay import BadLine
 from vivace.serve.ports import PeerFactory, PeerPort
 from vivace.serve.rtc import make_peer_factory
-
-PATIENCE_S = 60.0
-"""A limit for a machine under load, not an expectation."""
 
 WATCH = """
 window.pictures = 0;
@@ -129,7 +127,7 @@ class Roaming:
             back.close()
 
     def _wait(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
 
 async def _pump(network: _Network, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

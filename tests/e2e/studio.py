@@ -20,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e2e.browsers import CHROMIUM
+from patience import PATIENCE_S
 from vivace.worlds import make_scene
 
 CAMERA_SIZE = (320, 180)
 CAMERA_FPS = 20
 CAMERA_FRAMES = 40
 POLL_MS = 50
-START_S = 60.0
-"""Loading a model and measuring its step on a machine that others use too."""
 
 Colour = NDArray[np.float64]
 """Mean red, green and blue of a part of a picture, 0 to 255."""
@@ -131,7 +130,7 @@ class Serving:
 
     def wait(self) -> None:
         """Wait until it takes sessions."""
-        deadline_s = time.monotonic() + START_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not self._ready():
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise AssertionError(f"the server did not start:\n{self.log()}")
@@ -141,7 +140,7 @@ class Serving:
         """Send a signal and wait for the end; does nothing if it does not run."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def log(self) -> str:
@@ -163,7 +162,7 @@ class Studio:
         self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 720}, **device})
         self.context.add_init_script(PROBE)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.url = url
@@ -180,7 +179,7 @@ class Studio:
         """Choose the camera, as a person would."""
         self.page.click("#tiles button:first-child")
 
-    def wait_state(self, state: str, timeout_s: float = 60) -> None:
+    def wait_state(self, state: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the page says that it is in a state."""
         self.page.wait_for_selector(f'body[data-state="{state}"]', timeout=timeout_s * 1000)
 
@@ -189,7 +188,7 @@ class Studio:
         self.page.fill("#prompt", prompt)
         self.page.press("#prompt", "Enter")
 
-    def wait_until(self, expression: str, timeout_s: float = 60) -> None:
+    def wait_until(self, expression: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until an expression of the page is true. (Playwright's own way is forbidden by the page's policy.)"""
         deadline_s = time.monotonic() + timeout_s
         while not self.page.evaluate(expression):

@@ -16,6 +16,7 @@ from PIL import Image
 import live2diff_mirror
 from documented import ROOT, all_shown
 from e2e.helpers import CLIP_SIZE, Vivace, write_scene
+from patience import PATIENCE_S
 from vivace.cli.app import build_app
 from vivace.media.open import open_source
 from vivace.settings import Settings
@@ -241,6 +242,6 @@ def serve_and_stop(command: list[str]) -> subprocess.CompletedProcess[str]:
         assert server.stdout is not None
         said = server.stdout.readline()
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=60)
+        out, err = server.communicate(timeout=PATIENCE_S)
     assert said.startswith("Vivace is at http"), err
     return subprocess.CompletedProcess(command, server.returncode, said + out, err)

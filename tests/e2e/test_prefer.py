@@ -15,6 +15,7 @@ import pytest
 
 from bench.prefer.pairs_folder import write_folders
 from e2e.browsers import CHROMIUM
+from patience import PATIENCE_S
 from vivace.bench.prefer.ballots import read_ballot
 from vivace.cli import main
 
@@ -104,7 +105,7 @@ def test_a_voter_who_goes_and_comes_again_votes_by_keys_and_reads_the_result(
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         printed = process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert "a is preferred" in printed
     kept = read_ballot(tmp_path / "votes" / "anna.json")
     assert [vote.preferred for vote in kept.votes] == ["a"] * 5 + ["tie"]

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from e2e.helpers import count_frames
+from patience import PATIENCE_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")]
 
-PATIENCE_S = 120.0
-"""A limit for a machine under load, not an expectation."""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -15,6 +15,7 @@ from PIL import Image
 from bench.documents import document
 from bench.materials import material
 from e2e.browsers import CHROMIUM
+from patience import PATIENCE_S
 from vivace.bench.report.page import write_report
 
 pytestmark = [
@@ -54,7 +55,7 @@ def browse(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     offline = ["--proxy-server=127.0.0.1:9", "--allow-file-access-from-files", "--enable-logging=stderr"]
     profile = f"--user-data-dir={page.parent / 'profile'}"
     command = [CHROMIUM, *always, *offline, profile, *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
 
 
 def look(folder: Path, width: int) -> dict[str, object]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from e2e.helpers import Vivace, write_scene
+from patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.e2e,
@@ -20,8 +21,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
 ]
 
-PATIENCE_S = 120.0
-"""A limit for a machine under load, not an expectation."""
 FRAMES = 320
 
 Start = Callable[..., "subprocess.Popen[str]"]

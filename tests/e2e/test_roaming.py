@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from e2e.browsers import CHROMIUM
-from e2e.roaming import PATIENCE_S, Phone, phone_on_networks
+from e2e.roaming import Phone, phone_on_networks
 from e2e.studio import PHONE, Studio
+from patience import PATIENCE_S
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 

@@ -18,6 +18,7 @@ from e2e.browsers import CHROMIUM
 from e2e.studio import PHONE, PROBE, Studio
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from serve_rig import grey
 from vivace.messages import Controls
 from vivace.serve.session import LiveSession
@@ -32,8 +33,6 @@ pytestmark = [
 
 SIZE = (192, 112)
 GREY = 40
-PATIENCE_S = 120.0
-"""Of a machine that others use too."""
 WATCH_HIDDEN = """() => {
   const after = document.getElementById("after");
   new MutationObserver(() => { window.wasHidden ||= after.hidden; }).observe(after, { attributeFilter: ["hidden"] });

@@ -22,7 +22,8 @@ from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from e2e.helpers import count_frames
-from e2e.studio import BLUEPRINT, PHONE, START_S, Serving, Studio
+from e2e.studio import BLUEPRINT, PHONE, Serving, Studio
+from patience import PATIENCE_S
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")
@@ -339,14 +340,14 @@ def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Se
     live.wait_state("ended")
     assert "shutting down" in live.page.inner_text("#card-title")
     server.start()
-    live.wait_state("live", START_S)
+    live.wait_state("live", PATIENCE_S)
     live.wait_colour(IS_BLUE)
 
     before = live.session_id()
     server.stop(signal.SIGKILL)
     live.wait_state("reconnecting")
     server.start()
-    live.wait_state("live", START_S)
+    live.wait_state("live", PATIENCE_S)
     live.wait_colour(IS_BLUE)
     assert live.session_id() != before
     assert live.errors == []

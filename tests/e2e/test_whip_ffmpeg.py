@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from vivace.media.frame import Rgb
 from vivace.serve.rtc import make_peer_factory
 
@@ -60,7 +61,7 @@ def test_ffmpeg_publishes_by_whip(kind: str, tmp_path: Path) -> None:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             rgb = asyncio.run(painted(server, process))
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
         assert process.returncode == 0, said

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from patience import PATIENCE_S
 from vivace.errors import SourceLostError, SourceNotFoundError, SourceStalledError, SourceUnsupportedError
 from vivace.media.camera import CameraDevice, find_camera, list_cameras, open_camera
 from vivace.media.device import DeviceSource
@@ -59,9 +60,9 @@ class Device:
     def give(self, count: int) -> None:
         """Let `count` pictures through, and wait until the reader has taken them."""
         for _ in range(count):
-            assert self.asked.acquire(timeout=5)
+            assert self.asked.acquire(timeout=PATIENCE_S)
             self.allowed.release()
-        assert self.asked.acquire(timeout=5)
+        assert self.asked.acquire(timeout=PATIENCE_S)
         self.asked.release()
 
     def close(self) -> None:
@@ -73,14 +74,14 @@ def opened(device: Device, *, first: int = 1, **how: Any) -> DeviceSource:
     giver = threading.Thread(target=device.give, args=(first,))
     giver.start()
     source = open_camera("0", cameras=CAMERAS, opener=lambda _camera, _options: device, **how)
-    giver.join(5)
+    giver.join(PATIENCE_S)
     return source
 
 
 def finish(device: Device) -> None:
     for _ in range(20):
         device.allowed.release()
-    assert device.closed.wait(5)
+    assert device.closed.wait(PATIENCE_S)
 
 
 def test_the_newest_picture_wins_and_lost_ones_are_counted(recording: bytes) -> None:
@@ -158,9 +159,9 @@ def test_closing_wakes_whoever_waits_and_lets_the_device_go(recording: bytes) ->
     waiting = threading.Thread(target=wait_for_more)
     waiting.start()
     source.close()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_S)
     device.allowed.release()
-    assert device.closed.wait(5)
+    assert device.closed.wait(PATIENCE_S)
 
 
 def test_a_camera_whose_first_picture_cannot_be_converted_is_let_go(recording: bytes) -> None:
@@ -168,7 +169,7 @@ def test_a_camera_whose_first_picture_cannot_be_converted_is_let_go(recording: b
     with pytest.raises((OSError, ValueError)):
         opened(device, size=(0, 0))
     device.allowed.release()  # one more picture: who still read would wait for the next
-    assert device.closed.wait(5)
+    assert device.closed.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -252,7 +253,7 @@ def test_a_driver_that_refuses_a_wish_is_asked_for_less(recording: bytes) -> Non
         assert asked[0]["framerate"] == "15"
         assert asked[-1] == {}
         assert source.info.size == (320, 240)
-        giver.join(5)
+        giver.join(PATIENCE_S)
         finish(device)
 
 

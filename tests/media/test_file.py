@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from patience import PATIENCE_S
 from vivace.errors import DecodeError, SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.media.open import open_source
 
@@ -390,14 +391,14 @@ def test_another_thread_may_close(clip: Clip) -> None:
         for frame in source:
             seen.append(frame.index)
             reading.set()
-            closed.wait(5)
+            closed.wait(PATIENCE_S)
 
     thread = threading.Thread(target=read)
     thread.start()
-    assert reading.wait(5)
+    assert reading.wait(PATIENCE_S)
     source.close()
     closed.set()
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert seen == [0]
 

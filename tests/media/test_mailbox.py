@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from patience import PATIENCE_S
 from vivace.errors import SourceLostError
 from vivace.media.mailbox import AsyncLatest, Handoff, Latest, Mailbox
 
@@ -26,7 +27,7 @@ def test_newest_wins_never_makes_the_producer_wait():
     box = Latest[int]()
     done = threading.Thread(target=lambda: [box.put(number) for number in range(1000)])
     done.start()
-    done.join(10)
+    done.join(PATIENCE_S)
     assert not done.is_alive()
 
 
@@ -41,7 +42,7 @@ def test_handoff_delivers_everything_in_order():
     producer = threading.Thread(target=produce)
     producer.start()
     assert list(box) == list(range(200))
-    producer.join(10)
+    producer.join(PATIENCE_S)
 
 
 def test_handoff_holds_the_producer_back():
@@ -61,8 +62,8 @@ def test_handoff_holds_the_producer_back():
         pass
     assert not third_is_in.wait(0.02)
     assert next(iter(box)) == 0
-    assert third_is_in.wait(10)
-    producer.join(10)
+    assert third_is_in.wait(PATIENCE_S)
+    producer.join(PATIENCE_S)
 
 
 def test_closing_delivers_what_is_there_and_then_ends(box):
@@ -95,7 +96,7 @@ def test_a_consumer_that_leaves_discards_and_frees_the_producer():
     producer = threading.Thread(target=lambda: answers.append(box.put(2)))
     producer.start()
     box.close(discard=True)
-    producer.join(10)
+    producer.join(PATIENCE_S)
     assert answers == [False]
     assert list(box) == []
 
@@ -105,7 +106,7 @@ def test_closing_wakes_a_waiting_consumer(box):
     consumer = threading.Thread(target=lambda: got.append(list(box)))
     consumer.start()
     box.close()
-    consumer.join(10)
+    consumer.join(PATIENCE_S)
     assert got == [[]]
 
 
@@ -137,7 +138,7 @@ def test_a_loop_gets_the_newest_of_what_a_thread_puts_and_then_the_end():
         thread = threading.Thread(target=lambda: (box.put(5), box.close()))
         thread.start()
         seen += [item async for item in box]
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert box.closed
         assert not box.put(6)
         return seen, box.dropped

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from patience import PATIENCE_S
 from vivace.errors import (
     SourceError,
     SourceLostError,
@@ -219,11 +220,11 @@ def test_a_stream_is_read_from_a_real_socket(transport_stream: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with open_source(f"tcp://127.0.0.1:{port}", stall_timeout_s=5) as source:
+        with open_source(f"tcp://127.0.0.1:{port}", stall_timeout_s=PATIENCE_S) as source:
             assert source.info.live
             assert source.info.size == (64, 48)
             frames = list(islice(source, 10))
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert len(frames) == 10
 
 
@@ -294,7 +295,10 @@ def recording(kind: str, tmp_path: Path) -> bytes:
 @pytest.mark.parametrize("ending", ["length", "chunked", "closing"])
 @pytest.mark.parametrize("kind", ["webm", "flv", "gif", "mpegts"])
 def test_a_recording_from_a_web_server_plays_once(kind: str, ending: str, tmp_path: Path) -> None:
-    with served(Web(recording(kind, tmp_path), ending)) as web, open_source(web.url, stall_timeout_s=5) as source:
+    with (
+        served(Web(recording(kind, tmp_path), ending)) as web,
+        open_source(web.url, stall_timeout_s=PATIENCE_S) as source,
+    ):
         levels = [round(float(frame.rgb.mean()) / 20) for frame in source]
         assert levels == list(range(1, 11))
         assert source.ended
@@ -309,7 +313,7 @@ def test_a_live_stream_of_a_web_server_that_breaks_off_is_opened_again(ending: s
     write_clip(later, [grey(230)] * 5, muxer="mpegts")
     with (
         served(Web(transport_stream, ending, cut=len(transport_stream) * 2 // 3, after=[later.getvalue()])) as web,
-        open_source(web.url, stall_timeout_s=5) as source,
+        open_source(web.url, stall_timeout_s=PATIENCE_S) as source,
     ):
         levels = [float(frame.rgb.mean()) for frame in source]
         assert levels[0] < 30
@@ -320,12 +324,12 @@ def test_a_live_stream_of_a_web_server_that_breaks_off_is_opened_again(ending: s
 def test_a_stated_length_that_is_reached_is_an_end_however_the_server_hangs_up() -> None:
     data = io.BytesIO()
     write_clip(data, noise(25), muxer="matroska")
-    with served(Web(data.getvalue(), "closing")) as web, open_source(web.url, stall_timeout_s=5) as source:
+    with served(Web(data.getvalue(), "closing")) as web, open_source(web.url, stall_timeout_s=PATIENCE_S) as source:
         assert len(list(source)) == 25
         assert source.ended
     with (
         served(Web(data.getvalue(), "closing", cut=len(data.getvalue()) // 2)) as web,
-        open_source(web.url, stall_timeout_s=5) as source,
+        open_source(web.url, stall_timeout_s=PATIENCE_S) as source,
         pytest.raises(SourceLostError),
     ):
         list(source)
@@ -337,9 +341,9 @@ def test_a_web_page_is_refused_as_one_and_the_remedy_is_named() -> None:
         served(Web(page, kind="text/html; charset=utf-8")) as web,
         pytest.raises(SourceUnsupportedError, match=r"web page.*yt-dlp"),
     ):
-        open_source(web.url, stall_timeout_s=5)
+        open_source(web.url, stall_timeout_s=PATIENCE_S)
     with served(Web(b"no film at all " * 500)) as web, pytest.raises(SourceUnsupportedError) as refusal:
-        open_source(web.url, stall_timeout_s=5)
+        open_source(web.url, stall_timeout_s=PATIENCE_S)
     assert "web page" not in str(refusal.value)
 
 
@@ -363,7 +367,7 @@ def test_an_address_that_gives_no_video_is_refused_with_the_reason(
     monkeypatch.setattr(av, "open", fail)
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(SourceError, match=words):
-        open_source(address, stall_timeout_s=5)
+        open_source(address, stall_timeout_s=PATIENCE_S)
 
 
 def moving(count: int = 20) -> list[np.ndarray[Any, Any]]:
@@ -428,7 +432,7 @@ class Arriving:
         for number, packet in enumerate(self._inner.demux(stream)):
             if number == self._before:
                 self.gave_before.set()
-                assert self.looked.wait(5)
+                assert self.looked.wait(PATIENCE_S)
             yield packet
             self._clock.now_s += self._ticks_s
 
@@ -441,7 +445,7 @@ def test_pictures_without_time_stamps_are_shown_when_they_arrive() -> None:
     clock = Clock()
     page = Arriving(b"".join(jpegs(12)), clock, 0.25, before=6)
     source = source_from([page], clock, url="tcp://camera/page", reconnect_delays_s=())
-    assert page.gave_before.wait(5), "a thread receives while a model is loading"
+    assert page.gave_before.wait(PATIENCE_S), "a thread receives while a model is loading"
     frames = []
     assert source.info.fps is None
     with source, pytest.raises(SourceLostError):
@@ -456,7 +460,7 @@ def test_pictures_without_time_stamps_are_shown_when_they_arrive() -> None:
 def test_a_camera_s_page_is_recognised_among_the_formats_without_a_clock() -> None:
     pictures = jpegs(8)
     page = b"".join(b"--frame\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n" % picture for picture in pictures)
-    with served(Web(page, "chunked")) as web, open_source(web.url, stall_timeout_s=5) as source:
+    with served(Web(page, "chunked")) as web, open_source(web.url, stall_timeout_s=PATIENCE_S) as source:
         assert source.info.live
         assert source.info.fps is None
         assert list(source)

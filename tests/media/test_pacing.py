@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from patience import PATIENCE_S
 from vivace.media.clock import Timeline
 from vivace.media.frame import Frame
 from vivace.media.pacing import PacedSource
@@ -106,8 +107,8 @@ def test_closing_cuts_the_wait_short() -> None:
     thread = threading.Thread(target=wait_an_hour)
     thread.start()
     source.close()
-    assert ended.wait(5)
-    thread.join(5)
+    assert ended.wait(PATIENCE_S)
+    thread.join(PATIENCE_S)
 
 
 def placed(stamps: list[int | None]) -> list[int]:

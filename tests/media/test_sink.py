@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patience import PATIENCE_S
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media import encode
 from vivace.media.encode import VideoSink
@@ -383,7 +384,7 @@ def test_a_peer_that_hangs_up_is_a_write_error() -> None:
         with open_sink(address) as sink, pytest.raises(SinkWriteError, match=r"reset|pipe"):
             for frame in noisy(2000):
                 sink.write(frame)
-        peer.join(5)
+        peer.join(PATIENCE_S)
 
 
 def test_a_network_stream_is_sent_as_fast_as_it_is_shown() -> None:
@@ -410,7 +411,7 @@ def test_a_network_stream_is_sent_as_fast_as_it_is_shown() -> None:
             for frame in frames_of([grey(100)] * 50):
                 sink.write(frame)
                 sent_s.append(now_s - 100)
-        peer.join(5)
+        peer.join(PATIENCE_S)
     assert sent_s == pytest.approx([max(0.0, number / 25 - 0.5) for number in range(50)])
 
 

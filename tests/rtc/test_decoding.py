@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from patience import PATIENCE_S
 from vivace.rtc.assemble import EncodedFrame
 from vivace.rtc.decoding import LiveDecoder, vp8_size
 
@@ -42,10 +43,10 @@ def test_a_frame_that_says_it_is_huge_is_never_given_to_the_decoder(monkeypatch:
         bomb = bytearray(vp8((96, 64)))
         bomb[6:10] = b"\xff\x3f\xff\x3f"  # 16383x16383
         decoder.put(EncodedFrame("VP8", bytes(bomb), 0, True, 0.0))
-        assert asked.wait(10)
+        assert asked.wait(PATIENCE_S)
         assert decoded == []
         decoder.put(EncodedFrame("VP8", vp8((96, 64)), 3000, True, 0.0))
-        assert came.wait(10)
+        assert came.wait(PATIENCE_S)
         assert decoder.size == (96, 64)
     finally:
         decoder.close()

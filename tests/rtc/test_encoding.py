@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from counting import count_conversions
+from patience import PATIENCE_S
 from vivace.errors import SessionClosedError
 from vivace.rtc.assemble import EncodedFrame, is_keyframe
 from vivace.rtc.decoding import MAX_WAITING, Arrival, LiveDecoder
@@ -50,14 +51,14 @@ class Eye:
         self.last = picture.rgb
         self.stamps.append(picture.rtp_timestamp)
         self.came.release()
-        assert self.may_go.wait(10)
+        assert self.may_go.wait(PATIENCE_S)
 
     def ask(self) -> None:
         self.asked += 1
         self.came.release()
 
     def wait(self) -> None:
-        assert self.came.acquire(timeout=10)
+        assert self.came.acquire(timeout=PATIENCE_S)
 
     @contextmanager
     def decoder(self, **how: int) -> Iterator[LiveDecoder]:
@@ -176,7 +177,7 @@ def test_a_decoder_whose_session_has_ended_stops() -> None:
     decoder = LiveDecoder(ended, lambda: None)
     (frame,) = encode("H264", [noise(0)])
     decoder.put(frame)
-    decoder._thread.join(10)
+    decoder._thread.join(PATIENCE_S)
     assert not decoder._thread.is_alive()
     decoder.close()
 

@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from patience import PATIENCE_S
 from vivace.runtime.device import Device
 from vivace.runtime.torch.device import open_device
-
-PATIENCE_S = 60.0
-"""For what never comes where a law is broken."""
 
 
 @pytest.fixture(params=[None, "test-device"], ids=["in the caller's thread", "in its own thread"])

@@ -17,6 +17,7 @@ import numpy as np
 import vivace.client
 from fakes import FakeModel
 from http_fakes import settings_for
+from patience import PATIENCE_S
 from serve_rig import until
 from vivace.client import ServerError
 from vivace.messages import Ended
@@ -73,7 +74,7 @@ def main(sign: signal.Signals, times: int, folder: Path) -> None:
         using = threading.Thread(target=lambda: asyncio.run(use(url, manager, sign, times)))
         using.start()
         server.run(sockets=[listening])
-        using.join(20)
+        using.join(PATIENCE_S)
     (path,) = folder.glob("*.mp4")
     with av.open(path) as container:
         frames = sum(1 for _ in container.decode(video=0))

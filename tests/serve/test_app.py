@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from fakes import FakeModel
 from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings_for, wait_loaded
+from patience import PATIENCE_S
 from vivace.serve.app import create_app
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.http.guard import SECURITY_HEADERS
@@ -450,7 +451,7 @@ def test_a_server_answers_while_its_model_is_loaded() -> None:
     may_load = threading.Event()
 
     def load(_name: str) -> FakeModel:
-        assert may_load.wait(60)
+        assert may_load.wait(PATIENCE_S)
         return FakeModel(record=False)
 
     settings = settings_for()

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from fakes import FakeClock, FakeModel
-from serve_rig import PATIENCE_S, grey, in_loop, next_of, running_manager, until
+from patience import PATIENCE_S
+from serve_rig import grey, in_loop, next_of, running_manager, until
 from vivace import messages
 from vivace.media.frame import Frame
 from vivace.serve.session import LiveSession

@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from fakes import FakeClock, picture
+from patience import PATIENCE_S
 from vivace.errors import SessionClosedError
 from vivace.media.frame import Frame
 from vivace.serve.engine import Engine, SessionQueue
@@ -63,7 +64,7 @@ def test_the_frame_that_came_first_is_painted_first(engine):
 
     def hold(_frame):
         began.set()
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE_S)
 
     first = queue(paint=hold)
     others = [queue(paint=lambda _frame, name=name: painted.append(name)) for name in "abc"]
@@ -71,7 +72,7 @@ def test_the_frame_that_came_first_is_painted_first(engine):
         engine.add(each)
     engine.start()
     engine.offer(first, frame())
-    assert began.wait(5)
+    assert began.wait(PATIENCE_S)
     for which in (2, 0, 1):
         engine.offer(others[which], frame())
     done = threading.Event()
@@ -79,7 +80,7 @@ def test_the_frame_that_came_first_is_painted_first(engine):
     engine.add(last)
     engine.offer(last, frame())
     gate.set()
-    assert done.wait(5)
+    assert done.wait(PATIENCE_S)
     assert painted == ["c", "a", "b"]
 
 
@@ -137,7 +138,7 @@ def test_a_session_that_fails_is_told_and_the_others_go_on(engine):
     engine.start()
     engine.offer(broken, frame())
     engine.offer(healthy, frame())
-    assert painted.wait(5)
+    assert painted.wait(PATIENCE_S)
     assert [str(error) for error in errors] == ["no room"]
     assert engine.alive
 
@@ -154,7 +155,7 @@ def test_the_engine_survives_an_end_that_fails(engine, caplog):
     engine.start()
     engine.offer(broken, frame())
     engine.offer(healthy, frame())
-    assert painted.wait(5)
+    assert painted.wait(PATIENCE_S)
     assert "ending a session failed" in caplog.text
     caplog.clear()
     engine.leave(healthy, lambda: fail(None))  # at once, in the thread of whoever ends the session
@@ -167,19 +168,19 @@ def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
 
     def paint(_frame):
         began.set()
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE_S)
         order.append("painted")
 
     here = queue(paint=paint)
     engine.add(here)
     engine.start()
     engine.offer(here, frame())
-    assert began.wait(5)
+    assert began.wait(PATIENCE_S)
     engine.leave(here, lambda: (order.append("freed"), freed.set()))
     engine.leave(here, lambda: order.append("freed twice"))
     assert order == []
     gate.set()
-    assert freed.wait(5)
+    assert freed.wait(PATIENCE_S)
     assert order == ["painted", "freed"]
     engine.offer(here, frame())
     assert not here.frames
@@ -237,7 +238,7 @@ def test_as_many_frames_wait_as_a_step_takes_and_the_oldest_give_way(engine):
     displaced = [engine.offer(place, frame(index)) for index in range(6)]
     assert [None if each is None else each.index for each in displaced] == [None, None, None, None, 0, 1]
     engine.start()
-    assert done.wait(5)
+    assert done.wait(PATIENCE_S)
     assert painted == [2, 3, 4, 5]
 
 
@@ -246,24 +247,24 @@ def test_what_can_wait_is_done_when_no_frame_does(engine):
 
     def hold(_frame):
         began.set()
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE_S)
 
     held, other = queue(paint=hold), queue(paint=lambda _frame: done.append("frame"))
     for each in (held, other):
         engine.add(each)
     engine.start()
     engine.offer(held, frame())
-    assert began.wait(5)
+    assert began.wait(PATIENCE_S)
     idle = engine.when_idle(lambda: done.append("idle"))
     cancelled = engine.when_idle(lambda: done.append("cancelled"))
     failing = engine.when_idle(lambda: 1 / 0)
     engine.offer(other, frame())
     assert cancelled.cancel()
     gate.set()
-    idle.result(5)
+    idle.result(PATIENCE_S)
     assert done == ["frame", "idle"]
     with pytest.raises(ZeroDivisionError):
-        failing.result(5)
+        failing.result(PATIENCE_S)
     assert engine.alive
 
 
@@ -273,4 +274,4 @@ def test_what_an_engine_no_longer_does_is_told():
     assert engine.stop()
     for future in (waiting, engine.when_idle(lambda: None)):
         with pytest.raises(SessionClosedError):
-            future.result(5)
+            future.result(PATIENCE_S)

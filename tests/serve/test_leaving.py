@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from fakes import FakeModel
 from http_fakes import OFFER, FakePeers, settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 from serve_rig import in_loop, until
 from vivace.messages import Controls
 from vivace.serve import main
@@ -30,7 +31,6 @@ from vivace.serve.app import create_app
 from vivace.serve.http import sessions
 from vivace.serve.session_manager import SessionManager
 
-PATIENCE_S = 20.0
 SDP = "application/sdp"
 RECORDED = "20260101-000000-0123456789abcdef.mp4"
 SAID = (

@@ -14,6 +14,7 @@ import pytest
 
 from fakes import FakeModel
 from http_fakes import settings_for
+from patience import PATIENCE_S
 from vivace.errors import CheckpointError, UnknownModelError, UsageError
 from vivace.serve.main import RedactingFormatter, listen, serve
 from vivace.serve.settings import ServeSettings
@@ -77,7 +78,7 @@ def test_signals_end_sessions_tell_clients_and_close_recordings(
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", PROGRAM, sign.name, str(times), tmp_path],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -86,7 +87,7 @@ def test_signals_end_sessions_tell_clients_and_close_recordings(
 
 @pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM"])
 def test_a_server_told_to_stop_while_its_model_is_loaded_does_not_wait_for_it(sign: str) -> None:
-    done = subprocess.run([sys.executable, LOADING, sign], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, LOADING, sign], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert "Vivace is at" in done.stdout
     assert "Traceback" not in done.stderr

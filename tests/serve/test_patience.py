@@ -14,8 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
-
-PATIENCE_S = 30.0
+from patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import av
 import pytest
 
 from fakes import FakeClock, picture
+from patience import PATIENCE_S
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import SinkWriteError
@@ -50,7 +51,7 @@ class Closed:
         self._event.set()
 
     def wait(self):
-        assert self._event.wait(10)
+        assert self._event.wait(PATIENCE_S)
         return self.reason
 
 
@@ -64,7 +65,7 @@ def record(path, limits=LIMITS, *, count=60, drops=None, **options):
         while recording.frames < index and closed.reason is None:
             threading.Event().wait(0.0005)
     recording.stop()
-    assert recording.join(10)
+    assert recording.join(PATIENCE_S)
     return closed.wait(), recording
 
 
@@ -89,7 +90,7 @@ for index, frame in enumerate(frames(60), start=1):
         threading.Event().wait(0.001)
 os.kill(os.getpid(), {int(signal.SIGKILL)})
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert decoded(tmp_path / "a.mp4") >= 60 - 15  # but for the last half second
 
@@ -149,7 +150,7 @@ def test_a_slow_disk_costs_frames_of_the_recording_and_no_time(tmp_path):
     class Slow(NullSink):
         def write(self, frame):
             began.set()
-            assert gate.wait(5)
+            assert gate.wait(PATIENCE_S)
             super().write(frame)
 
     recording = Recording(
@@ -157,7 +158,7 @@ def test_a_slow_disk_costs_frames_of_the_recording_and_no_time(tmp_path):
     )
     first, *others = frames(20)
     recording.offer(first)
-    assert began.wait(5)
+    assert began.wait(PATIENCE_S)
     for frame in others:
         assert recording.offer(frame)  # returns although the disk does not
     gate.set()
@@ -227,7 +228,7 @@ async def test_a_new_recording_can_begin_while_the_last_one_is_closed(tmp_path, 
 
     class Slow(NullSink):
         def close(self):
-            assert gate.wait(5)
+            assert gate.wait(PATIENCE_S)
 
     monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Slow())
     async with running_manager(recordings=tmp_path) as manager:

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fakes import EMBEDS, SIZE, FakeClock, FakeModel, fail_on, paint
-from serve_rig import PATIENCE_S, grey, in_loop, next_of, opened, running_manager, until
+from patience import PATIENCE_S
+from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError
 from vivace.serve.statistics import NetworkReport
@@ -108,7 +109,7 @@ async def test_a_busy_engine_takes_the_newest_frame_and_counts_the_others():
 
     def hold(_chunk):
         began.set()
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE_S)
 
     model = FakeModel(record=False)
     async with running_manager(model) as manager:

@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 from fakes import NEGATIVE_PROMPT, FakeClock, FakeModel, fail_on
+from patience import PATIENCE_S
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UnknownModelError
@@ -269,7 +270,7 @@ async def test_draining_is_over_when_everybody_has_left():
         draining = asyncio.create_task(manager.drain(60.0))
         await asyncio.sleep(0)
         session.end("client")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await draining
 
 
@@ -310,7 +311,7 @@ async def test_a_session_that_ends_while_its_model_is_opened_leaves_nothing():
             if not managers:
                 return super().open(size, seed=seed)
             began.set()
-            assert gate.wait(5)
+            assert gate.wait(PATIENCE_S)
             states.append(weakref.ref(state := super().open(size, seed=seed)))
             return state
 
@@ -417,7 +418,7 @@ async def test_a_shape_that_the_model_fails_with_is_in_the_log_and_the_stream_go
         model.open = fail
         session.push(grey(size=(16, 32)))
         await until(lambda: "no network of this shape" in caplog.text)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             frames = session.subscribe()
             session.push(grey(size=(16, 32)))
             assert (await anext(aiter(frames))).rgb.shape[:2] == (16, 32)

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
+from patience import PATIENCE_S
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -69,17 +70,17 @@ def test_a_client_that_vanishes_is_noticed_and_its_session_kept(server: LiveServ
     session_id, url = opened(server)
     session = server.manager.get(session_id)
     parts = urlsplit(url)
-    line = socket.create_connection((parts.hostname, parts.port), timeout=10)
+    line = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S)
     line.sendall(HANDSHAKE.format(path=f"{parts.path}?{parts.query}").encode())
     assert b" 101 " in line.recv(4_096)
 
     async def noticed() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while session.presence.connected:
                 await asyncio.sleep(0.01)
 
     async def connected() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not session.presence.connected:
                 await asyncio.sleep(0.01)
 
@@ -93,7 +94,7 @@ def test_a_client_that_vanishes_is_noticed_and_its_session_kept(server: LiveServ
 def raw(server: LiveServer, request: bytes) -> bytes:
     """Send bytes as they are; return the first of the answer, nothing where the line was cut without one."""
     parts = urlsplit(server.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as line:
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as line:
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: an answer may be there
             line.sendall(request)
         try:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fakes import FakeModel
+from patience import PATIENCE_S
 from vivace.errors import ControlError
 from vivace.models.controls import MAX_TEXT_CHARS
 from vivace.stream.controls import ControlBoard, Controls, check_changes
@@ -96,7 +97,7 @@ def test_updates_of_different_controls_from_many_threads_all_count():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     snapshot = board.cross(1)
     assert snapshot.update_index == 600
     assert [getattr(snapshot.controls, name) for name in names] == [200, 200, 200]

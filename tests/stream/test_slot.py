@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from tests.fakes import EMBEDS, SIZE, FakeModel, fail_on, picture
 
+from patience import PATIENCE_S
 from vivace.bench.systems.baselines import Forwarding
 from vivace.errors import StepError
 from vivace.models.base import Chunk, StreamModel
 from vivace.stream.slot import ModelSlot
 
-PATIENCE_S = 60.0
-"""For what never comes where a law is broken."""
 CHUNK = Chunk(picture(1)[None], np.array(EMBEDS["red"], np.float32))
 
 

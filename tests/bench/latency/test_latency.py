@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fakes import FakeClock, FakeModel
+from patience import PATIENCE_S
 from timing_fakes import SIZE, Lockstep, Queueing, costly
 from tolerance import ROUNDING, near
 from vivace.bench.inputs.loops import Camera, render_loop
@@ -193,7 +194,7 @@ def test_a_prompt_that_was_refused_is_not_waited_for() -> None:
     keyboard = Keyboard(3)
     script = Script(Request(SIZE, FPS, "red"), PICTURES, 0, ("green", "mud", "blue"), prompt_every_s=0.0)
     with Typist(keyboard, script, FakeClock(5.0)) as typist:
-        assert keyboard.done.wait(20)
+        assert keyboard.done.wait(PATIENCE_S)
     assert typist.sent == [(5.0, 2), (5.0, 0)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fakes import FakeModel, FakeSource, picture, pictures
+from patience import PATIENCE_S
 from timing_fakes import job_of
 from vivace.bench.inputs.loops import render_clip
 from vivace.bench.speed import run as speed_run
@@ -62,7 +63,7 @@ class Echo:
         self.waiting.put(None)
 
     def receive(self) -> tuple[int, Any] | None:
-        return self.waiting.get(timeout=20)
+        return self.waiting.get(timeout=PATIENCE_S)
 
     def close(self) -> None:
         self.closed += 1

@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Any
 
-from serve.faults.process import PATIENCE_S, Served
+from patience import PATIENCE_S
+from serve.faults.process import Served
 from serve.faults.rough import Amount, http_client, raw_session, refused, standing
 
 TRAVERSALS = (

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import av
 
-from serve.faults.process import PATIENCE_S, Served
+from patience import PATIENCE_S
+from serve.faults.process import Served
 from serve.faults.visitor import live, see_painted
 from vivace.client.api import ServerError
 from vivace.messages import Recorded

@@ -20,7 +20,8 @@ from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, Chunk, DataChunk
 from aiortc.rtp import RtpPacket
 
 import vivace.client
-from serve.faults.process import PATIENCE_S, Served
+from patience import PATIENCE_S
+from serve.faults.process import Served
 from serve.faults.relay import Relay, through
 from serve.faults.rough import Amount
 from serve.faults.visitor import PROMPT, live, see_painted, sending

@@ -14,7 +14,8 @@ import vivace.client
 from fakes import FakeModel
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
-from serve.faults.visitor import PATIENCE_S, sending
+from patience import PATIENCE_S
+from serve.faults.visitor import sending
 from vivace.client import Client
 from vivace.client.control import ClientSession
 from vivace.client.rtc import RtcSession

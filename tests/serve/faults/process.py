@@ -17,10 +17,9 @@ from typing import Any
 
 import httpx2
 
+from patience import PATIENCE_S
 from vivace.serve.auth import Scope, make_secret, make_token
 
-PATIENCE_S = 60.0
-"""A limit for a machine under load, not an expectation."""
 SIZE = (96, 96)
 
 QUICK = {

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 from websockets.asyncio.client import connect
 
-from serve.faults.process import PATIENCE_S, Served
+from patience import PATIENCE_S
+from serve.faults.process import Served
 
 ScopeName = Any
 

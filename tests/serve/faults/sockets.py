@@ -9,7 +9,8 @@ import json
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from serve.faults.process import PATIENCE_S, Served
+from patience import PATIENCE_S
+from serve.faults.process import Served
 from serve.faults.rough import Amount, control, http_client, raw_session
 
 NONSENSE = (

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 import vivace.client
+from patience import PATIENCE_S
 from serve.faults.process import SIZE, Served
 from vivace.client.control import ClientSession
 from vivace.client.rtc import RtcSession
@@ -16,7 +17,6 @@ from vivace.media.frame import Rgb
 
 PROMPT = "blueprint"
 """Blue, whatever the source."""
-PATIENCE_S = 40.0
 FPS = 20
 
 

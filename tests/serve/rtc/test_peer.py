@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from aioice import stun
 
+from patience import PATIENCE_S
 from rtc_loopback import FakeSession, connected, next_picture, peer_factory, plain, run
 from vivace.client import rtc as client_module
 from vivace.client.rtc import RtcSession
@@ -436,7 +437,7 @@ def test_a_peer_that_falls_silent_says_since_when(monkeypatch: pytest.MonkeyPatc
             await next_picture(pair.client.pictures())
             monkeypatch.setattr("vivace.serve.rtc.peer.look_at_line", hear_nothing_more)
             pair.peer._clock = lambda: next(times_s)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not pair.peer.closed:
                     await asyncio.sleep(0.02)
             await pair.peer.close()
@@ -496,7 +497,7 @@ def test_a_session_that_ends_closes_its_peers() -> None:
             pair.client.publish(plain(10))
             await next_picture(pair.client.pictures())
             pair.session.end("admin")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not pair.peer.closed:
                     await asyncio.sleep(0.05)
             assert "session has ended" in (pair.peer.closed_reason or "")
@@ -520,7 +521,7 @@ def test_a_client_that_leaves_is_noticed() -> None:
     async def scene() -> None:
         async with connected() as pair:
             await pair.client.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not pair.peer.closed:
                     await asyncio.sleep(0.02)
             await pair.peer.close()
