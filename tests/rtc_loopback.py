@@ -95,7 +95,7 @@ class FakeSession:
 
     def report_presented(self, presented: Any) -> None: ...
 
-    async def update(self, controls: Controls, request_id: str | None = None) -> Ack:
+    async def update(self, controls: Controls, request_id: str | None = None, by: Any = None) -> Ack:
         self.updates.append(controls)
         if self.fails is not None:
             raise self.fails
