@@ -1,4 +1,4 @@
-"""From words to a chain of edits: clauses, and in each who or where, what, what stays, and how much.
+"""From words to a chain of edits: clauses, and how they complete one another.
 
 A clause ends at punctuation and at "and", "but", "then". One that says a place or a thing to do alone completes the one
 before or after it: "my face and hair in gold", "oil, but not on my hands", "keep the sky, everything else in ink".
@@ -6,62 +6,19 @@ before or after it: "my face and hair in gold", "oil, but not on my hands", "kee
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from vivace.models.mini.text_features import Words
+from vivace.models.mini2.text.clauses import AMBIENCE, CANNOT, OF_PEOPLE, VERBS, Clause, ClauseReader, is_named
 from vivace.models.mini2.text.lexicon import Item, Lexicon, lexicon
 from vivace.models.mini2.text.reading import Amount, Edit, Reading
 
-AMBIENCE = frozenset("night golden snow fog rain autumn blossom fire_light underwater martian haze".split())
-"""Light and weather: they are of the whole picture where no place is named."""
-_CANNOT = ("style", "worn", "wall_text", "shape", "place", "transport", "camera", "time")
-_DECIDED = ("policy", "add", *_CANNOT)
+_DECIDED = ("policy", "add", *CANNOT)
 """Reasons that no guess changes."""
 _PLACES = ("region", "thing", "worn", "skin")
-_STATES = ("undo", "reset", "stronger", "weaker")
 _QUESTIONS = frozenset("who when where why how is are did does was".split())
-_VERBS = frozenset("make turn paint draw put give change add apply convert transform render set use replace".split())
 _LIKENESS = frozenset("like style look looks filter effect version theme aesthetic vibe vibes as make turn".split())
-_PAGES = frozenset({"page", "panel", "poster", "cover"})
-_DETERMINERS = frozenset("the this that these those my his her their our your all everything every".split())
-_TO_REPLACE = frozenset(
-    {"background", "the background", "my background", "backdrop", "the backdrop", "behind me", "bg"}
-)
-_WHATEVER = frozenset({"whatever", "anything"})
-_OF_PEOPLE = frozenset({"person", "face", "hair", "clothes", "lips", "eyes", "hands", "subject"})
-_THICK = frozenset("thick dense heavy".split())
-_TAKES = frozenset("take get throw cut edit kick wipe".split())
-_ROOMS = frozenset("room wall walls floor ceiling scenery".split())
-_PAINTS = frozenset("paint painted tint tinted recolour recolor dye wall walls room".split())
-
-
-@dataclass(slots=True)
-class Clause:
-    """What one clause says."""
-
-    break_before: str = ""
-    """The punctuation or word that parts it from the one before."""
-    items: list[Item] = field(default_factory=list)
-    on: list[str] = field(default_factory=list)
-    keep: list[str] = field(default_factory=list)
-    looks: list[Item] = field(default_factory=list)
-    denied: list[str] = field(default_factory=list)
-    colours: list[Item] = field(default_factory=list)
-    action: str = ""
-    what: tuple[str, ...] = ()
-    amount: Amount = ""
-    cannot: str = ""
-    keeps_last: bool = False
-    """Whether a place that follows alone is one that stays."""
-
-    def has(self, *kinds: str) -> bool:
-        """Return whether it holds a word of one of the kinds."""
-        return any(item.kind in kinds for item in self.items)
-
-    def has_word(self, words: Set[str]) -> bool:
-        """Return whether it holds one of some words."""
-        return any(not words.isdisjoint(item.value.split()) for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +52,7 @@ def parse(words: Words, known: Lexicon | None = None) -> Parse:
     if said:
         # It is enough to know which thing is meant: "make my tunic red".
         guessed = [
-            guess if guess.kind in _PLACES and _is_named(words.words, guess) else item
+            guess if guess.kind in _PLACES and is_named(words.words, guess) else item
             for item, guess in zip(items, guessed, strict=True)
         ]
     if guessed != items:
@@ -107,13 +64,8 @@ def parse(words: Words, known: Lexicon | None = None) -> Parse:
     return replace(again, items=tuple(items), reason="weak") if again.reading.edits else found
 
 
-def _is_named(words: Sequence[str], item: Item) -> bool:
-    """Return whether "the", "my" stands before a thing."""
-    return not _DETERMINERS.isdisjoint(words[max(0, item.start - 2) : item.start])
-
-
 def _parse(words: Words, items: Sequence[Item]) -> Parse:
-    clauses = [_Clauses(words).read(part) for part in _split(words, items)]
+    clauses = [ClauseReader(words).read(part) for part in _split(words, items)]
     asked = tuple(item for clause in clauses for item in clause.looks)
     denied = frozenset(look for clause in clauses for look in clause.denied)
 
@@ -127,7 +79,7 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
     # A place or a style that stands alone beside a look is what is shown, or the mood.
     soft = ("style", "place") if any(edit.action == "look" for edit in edits) else ()
     cannot = next((each.cannot for each in clauses if each.cannot and (each.on or each.cannot not in soft)), "")
-    said_to_do = not _VERBS.isdisjoint(words.words)
+    said_to_do = not VERBS.isdisjoint(words.words)
     if any(edit.action == "remove" and "clothes" in edit.on for edit in edits):
         return said(Reading(refusal="policy"), "policy")
     if edits and not cannot:
@@ -140,7 +92,7 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
         return said(Reading(refusal="cannot"), "incomplete")
     if "chat" in kinds:
         return said(Reading(refusal="no_request"), "chat")
-    if kinds & {"quality", *_CANNOT}:
+    if kinds & {"quality", *CANNOT}:
         return said(Reading(refusal="cannot"), "quality")
     if kinds & {"region", "adding", "replace", "remove"} or denied:
         return said(Reading(refusal="cannot"), "incomplete")
@@ -187,232 +139,6 @@ def _split_pairs(clause: Clause) -> list[Clause]:
     ]
 
 
-class _Clauses:
-    """Reads the clauses of one text."""
-
-    def __init__(self, words: Words) -> None:
-        self._words = words.words
-
-    def read(self, clause: Clause) -> Clause:
-        """Fill in what a clause says."""
-        self._places_and_looks(clause)
-        self._colours(clause)
-        clause.amount = self._amount(clause)
-        self._action(clause)
-        clause.cannot = clause.cannot or self._refused(clause)
-        return clause
-
-    def _places_and_looks(self, clause: Clause) -> None:
-        mode = "on"
-        for at, item in enumerate(clause.items):
-            if item.kind in ("keep", "but", "not"):
-                mode = item.kind
-            elif item.kind == "kept_me":
-                clause.keep.append("person")
-            elif item.kind == "region" and not (
-                self._any_room(item) and (not at or clause.items[at - 1].kind != "colour")
-            ):
-                name = item.value
-                before = clause.items[at - 1] if at else item
-                if before.kind == "shape" and clause.looks:
-                    continue  # "an anime girl with big eyes"
-                if before.value == "person" and name == "background" and self._words[item.start] == "behind":
-                    continue  # "the man behind me"
-                following = clause.items[at + 1].kind if at + 1 < len(clause.items) else ""
-                if name == "person" and following in ("keep", "kept_me") and mode == "on":
-                    clause.keep.append(name)
-                else:
-                    (clause.keep if mode in ("keep", "but", "not") else clause.on).append(name)
-            elif item.kind == "skin":
-                (clause.keep if mode in ("keep", "but", "not") else clause.on).append("person")
-                if mode == "on":
-                    clause.keep += ["hair", "clothes"]
-            elif item.kind in ("look", "grey"):
-                if mode in ("not", "but") and not clause.keep:
-                    clause.denied.append(item.value)
-                    mode = "on"
-                else:
-                    thing = at + 1 < len(clause.items) and clause.items[at + 1].value in _OF_PEOPLE
-                    clause.looks.append(replace(item, value="gold") if thing and self._is_golden(item) else item)
-        if clause.keep:
-            clause.looks = [item for item in clause.looks if item.value != "source"]
-        clause.keeps_last = mode in ("keep", "but")
-        says = clause.looks or clause.has("colour", "blur", "remove")
-        if clause.has("keep") and clause.on and not clause.keep and (not says or clause.has("only")):
-            # "My face stays as it is."
-            clause.keep, clause.on, clause.keeps_last = clause.on, [], True
-        if clause.has("keep") and clause.has("remove") and not clause.on:
-            # "Let my hands disappear" as German says it, "lass … verschwinden".
-            clause.on, clause.keep, clause.keeps_last = clause.keep, [], False
-        if clause.on and not clause.keep and not says and clause.items[-1].kind == "not":
-            # "Only my eyes not."
-            clause.keep, clause.on, clause.keeps_last = clause.on, [], True
-        if clause.has("not") and clause.keep and not says and not clause.has("but", "keep", "kept_me"):
-            word = next(item.value for item in clause.items if item.kind == "not")
-            if word in ("no", "without", "no more", "free of"):
-                clause.action, clause.on, clause.keep = "remove", clause.keep, []
-
-    def _is_golden(self, item: Item) -> bool:
-        """Return whether it is the word "golden", which is light of a sky and gold of a hand."""
-        return self._words[item.start : item.stop] == ("golden",)
-
-    def _any_room(self, item: Item) -> bool:
-        """Return whether "a room" is any, not the one in the picture."""
-        before = self._words[max(0, item.start - 2) : item.start]
-        return item.value == "background" and self._words[item.start] in _ROOMS and not {"a", "an"}.isdisjoint(before)
-
-    def _colours(self, clause: Clause) -> None:
-        """Part the colours that are asked for from those that say which thing is meant."""
-        mode = "on"
-        asked: list[Item] = []
-        which: list[Item] = []
-        kept: list[Item] = []
-        for at, item in enumerate(clause.items):
-            if item.kind in ("keep", "but"):
-                mode = "keep"
-            elif item.kind == "replace" and item.value in ("instead of", "in place of"):
-                mode = "former"
-            elif item.kind == "colour":
-                if mode == "keep":
-                    if at + 1 == len(clause.items) or clause.items[at + 1].kind != "region":
-                        kept.append(item)
-                elif mode == "on":
-                    noun = clause.items[at + 1] if at + 1 < len(clause.items) else None
-                    names = noun is not None and (
-                        noun.kind in ("thing", "unknown", "worn")
-                        or noun.value in ("thing", "things", "one", "ones", "stuff", "part", "parts", "stays")
-                    )
-                    before = self._words[item.start - 1] if item.start else ""
-                    (which if names and (before in _DETERMINERS or (noun and noun.kind == "thing")) else asked).append(
-                        item
-                    )
-        if not (clause.has("only") and clause.keep):  # "only my eyes stay blue"
-            clause.keep += [item.value for item in kept]
-        if clause.has("only") and clause.keep and not clause.on and not kept:
-            return  # "Only my eyes stay blue."
-        if len(asked) == 1 and not which and not clause.on and not _WHATEVER.isdisjoint(self._said(clause)):
-            which, asked = asked, []
-        if clause.has("keep") and not clause.looks and not kept and (which or asked) and not clause.on:
-            # "Only the red stays."
-            clause.keep += [item.value for item in which or asked]
-            return
-        if clause.has("remove", "blur", "isolate") or clause.looks:
-            if not clause.on and not clause.looks:
-                which += asked
-            if not clause.on:
-                clause.on += [item.value for item in which]
-            return
-        if not clause.on and not which and len(asked) > 1:
-            which, asked = asked[:1], asked[1:]
-        if not clause.on:
-            clause.on += [item.value for item in which]
-            if which and not asked:
-                return
-        clause.colours = asked[-1:] if clause.on else asked
-
-    def _said(self, clause: Clause) -> tuple[str, ...]:
-        return self._words[clause.items[0].start : clause.items[-1].stop]
-
-    def _amount(self, clause: Clause) -> Amount:
-        if clause.has("little"):
-            return "little"
-        if clause.has("much") or any(self._thick(item) for item in clause.looks):
-            return "much"
-        if (clause.looks or clause.has("blur")) and clause.has("stronger"):
-            return "much"
-        if (clause.looks or clause.has("blur")) and clause.has("weaker"):
-            return "little"
-        first = clause.looks[0].start if clause.looks else 0
-        return "little" if first and self._words[first - 1] == "light" else ""
-
-    def _thick(self, item: Item) -> bool:
-        """Return whether weather is named with how much there is of it: "thick fog"."""
-        return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
-
-    def _action(self, clause: Clause) -> None:
-        named = [item for item in clause.items if item.kind == "thing" and _is_named(self._words, item)]
-        behind = "background" in clause.on
-        if clause.action:
-            return
-        if clause.has("transparent", "green_screen"):
-            clause.action = "replace"
-            clause.what = ("transparent",) if clause.has("transparent") else ("green",)
-            clause.on = [name for name in clause.on if name != "person"] or ["background"]
-        elif clause.has("picture", "video") and (behind or clause.has("replace")) and not clause.looks:
-            clause.action, clause.on = "replace", ["background"]
-            clause.what = ("video",) if clause.has("video") else ("picture",)
-        elif clause.looks:
-            clause.action, clause.what = "look", tuple(item.value for item in clause.looks)
-            if "person" in clause.on and _PAGES & {*self._said(clause)}:
-                clause.on = [name for name in clause.on if name != "person"]
-        elif clause.has("blur"):
-            clause.action = "blur"
-        elif clause.has("isolate"):
-            people = {"person", "face"} & {*clause.on, *clause.keep}
-            if people or not (clause.on or clause.keep):
-                clause.action, clause.on, clause.keep = "remove", ["background"], []
-            else:
-                clause.keep, clause.on = clause.keep + clause.on, []
-        elif (clause.has("remove") or self._taken(clause)) and not clause.colours:
-            if clause.on or clause.keep or named or clause.has("unknown"):
-                clause.action = "remove"
-            elif "everything" in self._said(clause):
-                clause.action = "reset"
-        elif clause.colours:
-            clause.action, clause.what = "recolour", tuple(item.value for item in clause.colours)
-            said = {*self._said(clause)}
-            plain = clause.has("plain", "replace") or any(item.value in _TO_REPLACE for item in clause.items)
-            if behind and plain and not said & _PAINTS:
-                clause.action = "replace"
-            if clause.has("chat") and _VERBS.isdisjoint(said):
-                clause.action = ""
-        elif not clause.keep:
-            clause.action = next((item.kind for item in clause.items if item.kind in _STATES), "")
-            if clause.has("chat"):
-                clause.action = ""
-            elif clause.action == "reset" and clause.on and "clear" in self._words:
-                clause.action = "remove"
-        weak = [item for item in clause.items if item.kind == "weak"]
-        if not clause.action and clause.on and weak:
-            clause.action, clause.what, clause.looks = "look", (weak[0].value,), weak[:1]
-        unknown = [item for item in clause.items if item.kind == "unknown" and _is_named(self._words, item)]
-        if clause.action == "remove" and not clause.on:
-            named += unknown
-        elif clause.action == "recolour" and not clause.on and unknown and not named:
-            clause.cannot = "region"
-        bare = not clause.action and not clause.has("adding", "chat", "weak") and not clause.keep
-        if (clause.action in ("look", "blur", "remove", "recolour") or bare) and not clause.on and named:
-            (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
-
-    def _taken(self, clause: Clause) -> bool:
-        """Return whether a thing stands within "take … out"."""
-        said = self._said(clause)
-        return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
-
-    def _refused(self, clause: Clause) -> str:
-        """Return what no edit can do, where the clause asks for that."""
-        hard = next((item.kind for item in clause.items if item.kind in _CANNOT), "")
-        if clause.has("worn") and clause.has("replace"):
-            return "add"
-        if clause.has("worn") and clause.action == "recolour" and not clause.on:
-            return "add"
-        if clause.has("adding") and (clause.has("worn") or (clause.has("thing") and clause.action in ("", "remove"))):
-            return "add"
-        if clause.has("place") and "background" in clause.on and AMBIENCE.issuperset(clause.what):
-            return "place"
-        if clause.action in ("look", "blur", "recolour", "replace", "remove"):
-            return ""
-        if clause.has("adding") and clause.has("region") and "clothes" in clause.on:
-            return "add"
-        if clause.has("replace") and "background" in clause.on:
-            return "place"
-        if hard == "transport" and not clause.has("place", "unknown"):
-            return ""
-        if clause.has("thing") and "person" in clause.on:
-            return "shape"
-        return hard if hard and not (hard == "place" and not clause.on and clause.has("chat")) else ""
-
-
 @dataclass(slots=True)
 class _Draft:
     action: str
@@ -434,26 +160,11 @@ class _Draft:
 def _chain(clauses: Sequence[Clause]) -> list[Edit]:
     """Join the clauses to edits."""
     drafts: list[_Draft] = []
-    waiting = Clause()
-    """Places without something to do."""
+    waiting = Clause()  # places without something to do
     denied = {look for clause in clauses for look in clause.denied}
     for number, clause in enumerate(clauses):
         following = clauses[number + 1] if number + 1 < len(clauses) else None
-        as_it_is = clause.action == "reset" or clause.what == ("source",)
-        if as_it_is and clause.on and drafts and clause.break_before in ("but", "and", ","):
-            drafts[-1].keep.extend(clause.on)  # "…, but my face as it is"
-            continue
-        if drafts and clause.action == "recolour" and clause.has("only") and drafts[-1].grey:
-            drafts[-1].keep.extend(clause.what)  # "black and white, only the red"
-            continue
-        if (
-            drafts
-            and drafts[-1].action == "remove"
-            and drafts[-1].on == ["background"]
-            and clause.has("picture", "video")
-        ):
-            media = "video" if clause.has("video") else "picture"
-            drafts[-1] = _Draft("replace", [media], ["background"], [], "", grey=False)
+        if drafts and _completes(drafts[-1], clause):
             continue
         if clause.action:
             on, keep = [*waiting.on, *clause.on], [*waiting.keep, *clause.keep]
@@ -472,12 +183,12 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 if clause.action == "recolour" and "background" in waiting.on and plain:
                     clause.action = "replace"
                 joined = clause.break_before == "and" and clause.action == "look" and not on
-                told = clauses[number - 1].has_word(_VERBS)
+                told = clauses[number - 1].has_word(VERBS)
                 if last and joined and last.action == "recolour" and not (last.on or last.keep or told):
                     drafts.pop()  # "a bold red and yellow poster"
                 grey = bool(clause.looks) and all(item.kind == "grey" for item in clause.looks)
                 light = [look for look in what if look in AMBIENCE and clause.action == "look"]
-                if light and len(light) < len(what) and on and _OF_PEOPLE.issuperset(on):
+                if light and len(light) < len(what) and on and OF_PEOPLE.issuperset(on):
                     # "Me as a zombie in the rain": it rains on everything.
                     what = [look for look in what if look not in light]
                     drafts.append(_Draft("look", what, on, keep, clause.amount, grey))
@@ -518,3 +229,17 @@ def _continues(last: _Draft, clause: Clause) -> bool:
     if not last.on:
         return True
     return clause.break_before in ("and", "with") and AMBIENCE.isdisjoint(clause.what)
+
+
+def _completes(last: _Draft, clause: Clause) -> bool:
+    """Say in the edit before what a clause adds to it, and return whether it does."""
+    as_it_is = clause.action == "reset" or clause.what == ("source",)
+    if as_it_is and clause.on and clause.break_before in ("but", "and", ","):
+        last.keep.extend(clause.on)  # "…, but my face as it is"
+    elif clause.action == "recolour" and clause.has("only") and last.grey:
+        last.keep.extend(clause.what)  # "black and white, only the red"
+    elif (last.action, last.on) == ("remove", ["background"]) and clause.has("picture", "video"):
+        last.action, last.what = "replace", ["video" if clause.has("video") else "picture"]
+    else:
+        return False
+    return True

@@ -34,7 +34,7 @@ GUESSED = frozenset(
 )
 _GUESSES = 16
 """Words of one text that are guessed at most."""
-_OFFERED = 0.35
+_OFFERED = 0.5
 """Least cosine of words to a look to be offered it."""
 _SLIP_CHARS = 8
 """A shorter word with another letter is another word."""

@@ -9,8 +9,9 @@ from vivace.models.mini.text_features import Words, split_words
 from vivace.models.mini.text_mixture import mix, settle
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.models.mini2.mixture import SOURCE, Mixture
+from vivace.models.mini2.text.clauses import AMBIENCE
 from vivace.models.mini2.text.confidence import confidence_of
-from vivace.models.mini2.text.grammar import AMBIENCE, Parse, parse
+from vivace.models.mini2.text.grammar import Parse, parse
 from vivace.models.mini2.text.languages import to_english
 from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reading import Edit, Reading
