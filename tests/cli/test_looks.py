@@ -40,6 +40,7 @@ def test_looks_are_listed_shown_saved_and_mixed(tmp_path: Path, capsys: pytest.C
     ("words", "said"),
     [
         (["show", "steampunk"], "there is no look in 'steampunk'"),
+        (["show", "me in anime"], "there is no look in 'me in anime'; understood: anime on the person; near are anime"),
         (["show", "nowhere.look"], "nowhere.look cannot be read"),
         (["save", "x.txt", "oil"], "a look is saved as NAME.look"),
         (["save", "x.look"], "give words"),

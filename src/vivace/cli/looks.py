@@ -113,10 +113,11 @@ def _read(look: str) -> Look:
     if look.endswith(SUFFIX) or Path(look).is_file():
         return open_look(Path(look))
     request = read_request(look)
-    if request.mixture is None:
+    if request.mixture is None:  # a saved look is one of the whole picture
         near = ", ".join(key for key, _ in request.near())
         near = f"near are {near}; " if near else ""
-        raise UsageError(f"there is no look in {look[:60]!r}; {near}`vivace looks list` names all of them")
+        said = f"; understood: {request.reading.sentence}" if request.reading.edits else ""
+        raise UsageError(f"there is no look in {look[:60]!r}{said}; {near}`vivace looks list` names all of them")
     return Look(" ".join(look.split())[:80], request.mixture)
 
 
