@@ -18,7 +18,7 @@ from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings
 from patience import PATIENCE_S
 from vivace.serve.app import create_app
 from vivace.serve.auth import make_secret, make_token
-from vivace.serve.http.guard import SECURITY_HEADERS
+from vivace.serve.http.guard import HEADERS
 from vivace.serve.served_model import OPENING_STEPS
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.thumbnails import FRAMES, render
@@ -337,9 +337,9 @@ def test_every_error_has_one_shape(server: Running, monkeypatch: pytest.MonkeyPa
 def test_every_answer_protects_the_page(server: Running) -> None:
     for path in ("/healthz", "/v1/nothing", "/v1/models"):
         headers = server.client.get(path).headers
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in HEADERS.items():
             assert headers[name] == value
-    assert "unsafe" not in SECURITY_HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
     assert "access-control-allow-origin" not in server.client.get("/v1/models").headers
 
 

@@ -30,7 +30,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
-SECURITY_HEADERS = {
+HEADERS = {
+    "Cache-Control": "no-cache",  # kept, and asked for each time: modules of two versions never meet
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Permissions-Policy": "camera=(self), display-capture=(self), fullscreen=(self), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",  # addresses may carry a token
@@ -38,6 +39,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+"""Of an answer that says nothing else."""
 
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
@@ -148,7 +150,7 @@ class _Sender:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             message.setdefault("headers", [])
             headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.add_vary_header("Origin")
             if self._allowed_origin is not None:
