@@ -46,10 +46,8 @@ def list_cameras(sysfs: Path = _SYSFS) -> list[CameraDevice]:
     """Return the cameras of this machine, in the order of their numbers. `sysfs` is where Linux lists them."""
     if _PLATFORM.startswith("linux"):
         return _linux_cameras(sysfs)
-    try:
-        import av.device
-    except ImportError:
-        return []  # PyAV 17 cannot list; a camera can still be opened by its address.
+    import av.device
+
     interface = _interface()
     if interface not in {name for names in av.formats_available for name in names.split(",")}:
         return []
