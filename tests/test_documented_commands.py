@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import import_module
 
 import pytest
 from cyclopts import CycloptsError, MissingArgumentError
@@ -22,10 +23,15 @@ SOURCES = [path for kind in ("py", "js", "html") for path in (ROOT / "src").rglo
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.document}: {shown.text[:60]}")
-def test_every_command_is_one_that_can_be_typed(shown: Shown) -> None:
+def test_every_command_is_one_that_can_be_typed(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
     program, *arguments = shown.tokens
     if program == "vivace":
         check_vivace(arguments, whole=shown.whole)
+    elif program == "python" and arguments[0] == "-m":
+        with pytest.raises(SystemExit):
+            import_module(f"{arguments[1]}.__main__").main(["--help"])
+        known = capsys.readouterr().out
+        assert all(word in known for word in arguments if word.startswith("--"))
     elif program == "python":
         assert (ROOT / arguments[0]).is_file()
     elif program == "pip":
