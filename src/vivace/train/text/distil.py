@@ -27,7 +27,7 @@ from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.looks import packages
 from vivace.train.text.grammar import Grammar
 
-DIM = 80
+DIM = 56
 PHRASES = 12_000
 HELD_OUT = 0.1
 """Share of the phrases that are not trained on, for the report."""
