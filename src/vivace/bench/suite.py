@@ -37,6 +37,7 @@ from vivace.bench.stats.intervals import summarise
 from vivace.bench.systems.subject import Subject, open_exact, open_system
 from vivace.bench.systems.system import passthrough_spec
 from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
+from vivace.media.source import on_error
 from vivace.redaction import redact
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def bench_command(
         settings["style_classifier"] = classifier_version()
     parts = Parts(seed, settings)
     material: Material | None = None
-    with _kept(parts, out / f"{kind}.json"), progress_bar() as report:
+    with on_error(lambda: _keep(parts, out / f"{kind}.json")), progress_bar() as report:
         # Time is measured first, while this process has loaded nothing that could disturb it.
         if speed is not None:
             speed_part(parts, subject, speed, report)
@@ -287,21 +288,17 @@ def print_versions(document: Document, old: str, new: str, console: Console) -> 
     print_comparison(compare_documents(document, document, row=f"{old}={new}"), console, names=(old, new))
 
 
-@contextmanager
-def _kept(parts: Parts, path: Path) -> Iterator[None]:
-    """Write what was measured, should something stop the rest: minutes of figures are not lost with it."""
+def _keep(parts: Parts, path: Path) -> None:
+    """Write what was measured until something stopped the rest: minutes of figures are not lost with it."""
+    if not any(measurements for _, _, measurements in parts.rows.values()):
+        return
+    said = f"what was measured until then is in {path}"
     try:
-        yield
-    except BaseException:
-        if any(measurements for _, _, measurements in parts.rows.values()):
-            said = f"what was measured until then is in {path}"
-            try:
-                make_folder(path.parent)
-                write_document(path, parts.document())
-            except SinkWriteError as error:  # what stopped the rest is still what ends the run
-                said = f"what was measured until then is lost: {error}"
-            Console(stderr=True).print(said, markup=False, highlight=False)
-        raise
+        make_folder(path.parent)
+        write_document(path, parts.document())
+    except SinkWriteError as error:  # what stopped the rest is still what ends the run
+        said = f"what was measured until then is lost: {error}"
+    Console(stderr=True).print(said, markup=False, highlight=False)
 
 
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:

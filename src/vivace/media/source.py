@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,10 @@ STALL_TIMEOUT_S = 10.0
 @contextmanager
 def on_error(undo: Callable[[], object]) -> Iterator[None]:
     """Undo what was done if the block fails: close what was opened, take back what was changed."""
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(undo)
         yield
-    except BaseException:
-        undo()
-        raise
+        on_failure.pop_all()
 
 
 @dataclass(frozen=True, slots=True)

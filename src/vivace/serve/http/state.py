@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -64,11 +65,10 @@ class Peers:
         name = secrets.token_urlsafe(16)
         peer = self.factory(session, role)
         self._open[name] = _Connection(session.id, role, peer, withdrawn)  # whatever closes others meanwhile finds it
-        try:
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(self.close, name)
             answer = await peer.answer(offer_sdp)
-        except BaseException:
-            await self.close(name)
-            raise
+            on_failure.pop_all()
         self._choose_picture(session.id)
         for other in others:
             await self.close(other)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from vivace.media.source import on_error
 from vivace.messages import Controls
 from vivace.serve.http.access import SECRET_HEADER
 from vivace.serve.http.errors import ApiError
@@ -53,13 +54,10 @@ async def publish_new(
     offer = await sdp_body(request)
     controls = Controls(prompt=prompt, strength=strength)
     session = await open_for(server, access.client, OpenBody(model=model, controls=controls))
-    try:
+    with on_error(lambda: server.manager.end(session.id, "failed", "The WHIP connection did not come about.")):
         if session.state == "waiting":
             raise ApiError(503, "full", "every slot is taken; try again", retry_after_s=10)
         answer = await _connect(server, session, "publish", offer)
-    except BaseException:
-        server.manager.end(session.id, "failed", "The WHIP connection did not come about.")
-        raise
     server.made_for_whip.add(session.id)
     answer.headers[SECRET_HEADER] = session.secret
     links = (session.links.make("watch"), session.links.make("steer"))
