@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
         *{"diffusion", "memory", "runtime"},
     },
     "stream": {"errors", "checks", "media", "models.base", "models"},
+    "trust": {"errors", "redaction", "checks", "media", "runtime"},
     "train": {"errors", "media", "worlds", "models.base", "models", "runtime"},
     "bench": {
         "vivace",
@@ -45,6 +46,7 @@ ARROWS: dict[str, set[str]] = {
         "models",
         "stream",
         "runtime",
+        "trust",
         "doctor",
         "train",
         "client",
@@ -67,11 +69,12 @@ ARROWS: dict[str, set[str]] = {
         "models.base",
         "models",
         "stream",
+        "trust",
     },
-    "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream"},
+    "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "trust"},
     "cli": {
         *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},
-        *{"models.base", "models", "stream"},
+        *{"models.base", "models", "stream", "trust"},
         *{"bench", "doctor", "serve", "train"},
     },
 }
@@ -88,6 +91,7 @@ HEAVY: dict[str, set[str]] = {
     "diffusers": {"models"},
     "huggingface_hub": {"checkpoints", "bench"},
     "transformers": {"models", "bench"},
+    "c2pa": {"trust"},
 }
 
 # These stand above everything and must cost nothing to import.

@@ -1,0 +1,1 @@
+"""Whether a picture or video has been repainted: credentials, watermark, label, and how to check them."""
