@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vivace.models.mini.model import MiniModel
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("VIVACE_MARKS", "none")  # what compares pictures and files wants them as they are
 
 _unlogged: list[str] = []
 """Log lines that a handler could not write, with where they came from; `logging` itself only prints `Logging error`."""

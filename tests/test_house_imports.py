@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
         *{"diffusion", "memory", "runtime"},
     },
     "stream": {"errors", "checks", "media", "models.base", "models"},
-    "trust": {"errors", "redaction", "checks", "media", "runtime"},
+    "trust": {"errors", "settings", "redaction", "checks", "media", "runtime"},
     "train": {"errors", "media", "worlds", "models.base", "models", "runtime"},
     "bench": {
         "vivace",
@@ -61,6 +61,7 @@ ARROWS: dict[str, set[str]] = {
     "serve": {
         "rtc",
         "errors",
+        "settings",
         "redaction",
         "checks",
         "messages",

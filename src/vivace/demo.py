@@ -25,9 +25,14 @@ from vivace.media.draw import caption, contact_sheet, side_by_side
 from vivace.media.frame import Frame, Rgb
 from vivace.media.open import open_sink, open_source
 from vivace.media.source import Source, SourceInfo
-from vivace.models import load_model
+from vivace.models import describe, load_model
+from vivace.models.check import weights_of
+from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stats, Stream
+from vivace.trust.keys import open_key
+from vivace.trust.manifest import SourceType, Work
+from vivace.trust.signing import Credentials, sign_file
 
 SIZE = (512, 288)
 FPS = 24
@@ -128,6 +133,7 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
         model = load_model(settings.model, threads=settings.threads)
         source = SceneReel(programme)
         stream = Stream(model, prompt=programme.prompts[0], size=programme.size)
+        credentials = _credentials(settings, source)
     show = _Show(programme, stream, prompt_of={0: programme.prompts[0]})
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
     with (
@@ -138,11 +144,26 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
         task = progress.add_task("", total=programme.frames, rate="")
         for frame in stream.run(source, live=True):
             sink.write(show.compose(frame))
+            if credentials is not None:
+                credentials.work.see(frame.painted, None)
             show.steer(frame)
             _tell(progress, task, frame, show)
     sheet = _sheet(list(show.pictures.values()))
     Image.fromarray(sheet).save(folder / "demo.png")
+    if credentials is not None:
+        credentials.sign([sink], source, console.print)
+        sign_file(folder / "demo.png", credentials.work, credentials.key)
     return stream.stats()
+
+
+def _credentials(settings: Settings, source: Source) -> Credentials | None:
+    """Return what the files are signed with, None where they are not."""
+    if "credentials" not in settings.marks:
+        return None
+    weights = weights_of(describe(settings.model), LoadOptions())
+    return Credentials(
+        open_key(), Work(source.info.name, SourceType.SCENE, settings.model, weights), "VIVACE_MARKS=none"
+    )
 
 
 def _tell(progress: Progress, task: TaskID, frame: Frame, show: _Show) -> None:

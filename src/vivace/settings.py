@@ -5,6 +5,7 @@
 | `VIVACE_MODEL` | model used when a command names none | `mini` |
 | `VIVACE_THREADS` | CPU threads the model may use | what the machine has |
 | `VIVACE_MODELS_DIR` | folder of models (read by `vivace.checkpoints.files`) | `vivace/models` in the user's cache |
+| `VIVACE_MARKS` | what marks pictures as repainted (of `credentials`), or `none` | all |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
 """
 
@@ -13,8 +14,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vivace.errors import UsageError
+
+MARKS = frozenset({"credentials"})
+"""What marks pictures as repainted where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Settings:
     model: str = "mini"
     threads: int | None = None
     debug: bool = False
+    marks: frozenset[str] = MARKS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -35,8 +41,18 @@ class Settings:
         threads = environ.get("VIVACE_THREADS", "").strip()
         if threads and not (threads.isdecimal() and int(threads) > 0):
             raise UsageError(f"VIVACE_THREADS is {threads!r}; give a whole number of threads from 1, or unset it.")
+        marks = environ.get("VIVACE_MARKS", "").strip()
+        named = {name.strip() for name in marks.split(",")} - {"none", ""} if marks else MARKS
+        if unknown := sorted(named - MARKS):
+            raise UsageError(f"VIVACE_MARKS names {unknown[0]!r}; give some of {', '.join(sorted(MARKS))}, or none.")
         return cls(
             model=environ.get("VIVACE_MODEL", "").strip() or "mini",
             threads=int(threads) if threads else None,
+            marks=frozenset(named),
             debug=environ.get("VIVACE_DEBUG", "").strip() not in ("", "0"),
         )
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of what is kept for a user: keys and certificates."""
+    return Path(environ.get("XDG_STATE_HOME", "").strip() or Path.home() / ".local" / "state") / "vivace"

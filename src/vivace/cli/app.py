@@ -13,6 +13,7 @@ from vivace import __version__
 from vivace.cli.bench import bench_app
 from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.looks import looks_app
+from vivace.cli.marking import MarkFlags
 from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
@@ -121,6 +122,7 @@ class RunOptions:
     max_frames: Annotated[int | None, Parameter(group=TIMING, converter=whole)] = None
     """Stop after this many frames of output."""
 
+    marking: MarkFlags = field(default_factory=MarkFlags)
     loading: LoadFlags = field(default_factory=LoadFlags)
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, as many as `vivace models show` says are possible."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vivace.media.size import Size
     from vivace.media.source import Source
     from vivace.stream import Stream
+    from vivace.trust.signing import Credentials
 
 
 _NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads")
@@ -45,6 +46,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     from vivace.cli.outputs import SinkOutlet, beside, open_targets
     from vivace.media.open import open_source
     from vivace.models import describe, load_model
+    from vivace.models.check import weights_of
     from vivace.stream import Stream
     from vivace.stream.options import parse_options
 
@@ -58,6 +60,8 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     loading, typed = options.loading.load_options(model_name, steps=options.steps if steps_built_in else None)
     if options.style_image is not None:
         typed["style_image"] = options.style_image
+    key = options.marking.signing_key(settings)
+    credentials: Credentials | None = None
     prompt = options.prompt if options.look is None else saved_look(options.look)
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
@@ -82,6 +86,13 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     threads=options.threads or settings.threads,
                     options=loading,
                 )
+                if key is not None:
+                    from vivace.trust.manifest import Work, created_by
+                    from vivace.trust.signing import Credentials
+
+                    work = Work(source.info.name, created_by(spec), profile.name, weights_of(profile, loading))
+                    work.tell_prompts = options.marking.sign_prompt
+                    credentials = Credentials(key, work)
                 stream = Stream(
                     model,
                     prompt=prompt,
@@ -102,7 +113,9 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                         say.print(resumable.note)
                 with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
                     with LiveLine(keys, say) as line:
-                        player = _Player(stream, sink, outlets, line, keys, interrupt, steerable=resumable is None)
+                        player = _Player(
+                            *(stream, sink, outlets, line, keys, interrupt, credentials), steerable=resumable is None
+                        )
                         most = options.max_frames
                         if sink.stills:
                             frames = _stills(stream, source, sizes)
@@ -132,7 +145,18 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                 print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
         if options.stats is not None:
             write_stats(options.stats, stream.stats().to_dict())
-    for failed in (None if player is None else player.failure, failure, *(outlet.error for outlet in outlets)):
+    unsigned: VivaceError | None = None
+    if credentials is not None and not (interrupted and options.resume):
+        try:
+            credentials.sign([sink, *more], source, say.print)
+        except SinkError as error:
+            unsigned = error
+    for failed in (
+        None if player is None else player.failure,
+        failure,
+        *(outlet.error for outlet in outlets),
+        unsigned,
+    ):
         if failed is not None:
             raise failed
     return EXIT_INTERRUPTED if interrupted else 0
@@ -149,6 +173,7 @@ class _Player:
     line: LiveLine
     keys: PromptLine
     interrupt: Interrupt
+    credentials: Credentials | None = None
     failure: SinkError | None = None
     """What the first output ended with, while there are others."""
     steerable: bool = True
@@ -173,6 +198,9 @@ class _Player:
 
     def _put(self, frame: Frame) -> bool:
         """Give a frame to the outputs; what fails is told once, and the others go on. False where all have ended."""
+        if self.credentials is not None:
+            prompt = self.stream.controls.prompt
+            self.credentials.work.see(frame.painted, None if prompt is None else prompt.text)
         taken = self.failure is None
         try:
             if taken:
@@ -231,6 +259,7 @@ def _resumable(
         raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
     given = asdict(options)
     given |= given.pop("loading")
+    del given["marking"]  # who signs has no part in the pictures
     given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
     begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
     return Resumable(sink, begun | {"--model": model, "source": _as_it_is(file)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -170,6 +170,11 @@ class VideoSink(Sink):
     def replaces(self, path: Path) -> bool:
         """Tell whether `path` is the file that is written."""
         return isinstance(self._target, Path) and is_same_file(self._target, path)
+
+    def written(self) -> Mapping[Path, int]:
+        """Return the file, once it is complete."""
+        complete = self._closed and not self._failed and self.frames_written
+        return {self._target: 0} if complete and isinstance(self._target, Path) else {}
 
     def close(self) -> None:
         """Finish the file: sound up to the end of the picture (all of it when the source has ended), then the index."""

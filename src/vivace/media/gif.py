@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,10 @@ class GifSink(Sink):
         """Tell whether `path` is the file that is written."""
         return is_same_file(self._path, path)
 
+    def written(self) -> Mapping[Path, int]:
+        """Return the file, once it is complete."""
+        return {self._path: 0} if self._closed and not self._failed and self.frames_written else {}
+
     def close(self) -> None:
         """Finish the file."""
         if self._closed:
@@ -109,6 +114,7 @@ class GifSink(Sink):
                 self._set_delay(self._file, last)
                 self._file.check_place()
         except (av.FFmpegError, OSError) as error:
+            self._failed = True
             raise write_failure(self, self._file, error) from error
         finally:
             self._file.close()

@@ -7,7 +7,7 @@ import re
 import struct
 import time
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
@@ -134,6 +134,7 @@ class _PicturesSink(Sink):
             SinkWriteError: the folder cannot be created.
         """
         self.name = name
+        self._written: dict[Path, int] = {}
         self._made = None if folder.exists() else folder
         try:
             folder.mkdir(exist_ok=True)
@@ -154,6 +155,11 @@ class _PicturesSink(Sink):
             kept = f"; the {self.frames_written} pictures before it are kept" if self.frames_written else ""
             raise SinkWriteError(f"{path}: writing failed ({reason}){kept}") from error
         self.frames_written += 1
+        self._written[path] = frame.index
+
+    def written(self) -> Mapping[Path, int]:
+        """Return the pictures."""
+        return self._written
 
     def close(self) -> None:
         """Take back the folder that was made for pictures of which none came; the others are complete."""

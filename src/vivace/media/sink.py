@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +54,10 @@ class Sink(ABC):
         Raises:
             SinkWriteError: disk full, folder gone, peer vanished.
         """
+
+    def written(self) -> Mapping[Path, int]:
+        """Return the files that are complete, each with the index of a frame in it: of a photograph, that of its."""
+        return {}
 
     def replaces(self, path: Path) -> bool:  # noqa: ARG002
         """Tell whether writing would replace the file at `path`."""

@@ -12,6 +12,7 @@ from vivace.checkpoints.hub import verify
 from vivace.checkpoints.profile import Profile
 from vivace.errors import CheckpointError
 from vivace.models.family import family_of
+from vivace.models.loading import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,22 @@ def check_files(profile: Profile, style: str | None = None, places: Places | Non
             yield Verdict(spec.role, "absent" if absent else "wrong", words)
         else:
             yield _check(found, profile, places, inspector)
+
+
+def weights_of(profile: Profile, options: LoadOptions, places: Places | None = None) -> dict[str, str]:
+    """Return what the files of a loaded model are, by role: `sha256:…` where that is recorded, else their name."""
+    if options.random_weights:
+        return {"all": f"random, seed {options.seed}"}
+    places = places or Places.of_this_machine()
+    style = profile.style(options.style) if profile.styles else None
+    recorded = Lock.read(places.folder, profile).sha256
+    used = {}
+    for spec in profile.needed(style, given=frozenset(options.files)):
+        source = spec.source()
+        sha256 = source.sha256 or recorded.get(source.name)
+        used[spec.role] = source.name if sha256 is None else f"sha256:{sha256}"
+    given = {role: Path(path).name for role, path in options.files.items()}
+    return used | given | {f"lora {Path(path).name}": f"{weight:g}" for path, weight in options.loras.items()}
 
 
 def _check(found: Found, profile: Profile, places: Places, inspector: Inspector | None) -> Verdict:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vivace.errors import UsageError
 from vivace.rtc.seams import host_addresses
 from vivace.serve.settings import ServeSettings
+from vivace.settings import state_folder
+from vivace.trust.certificates import Flags, Pair, read_pair, write_pair
 
 VALID_FOR = timedelta(days=397)
 """Of a certificate that is made; some browsers take none that is valid for longer."""
+FLAGS = Flags("--tls-cert", "--tls-key")
 RENEWED_BEFORE = timedelta(days=30)
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -79,53 +80,18 @@ def open_tls(settings: ServeSettings, now: datetime | None = None) -> Tls | None
     return None
 
 
-def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of what a server keeps for its user."""
-    return Path(environ.get("XDG_STATE_HOME", "").strip() or Path.home() / ".local" / "state") / "vivace"
-
-
 def _checked(certificate: Path, key: Path, now: datetime, *, self_made: bool = False) -> Tls:
     """Return a certificate and its key, if they can be used.
 
     Raises:
         UsageError: they cannot.
     """
-    try:
-        leaf = x509.load_pem_x509_certificates(_read(certificate))[0]
-    except ValueError as error:
-        raise UsageError(
-            f"{certificate} holds no certificate in PEM form, from -----BEGIN CERTIFICATE----- on"
-        ) from error
-    try:
-        private = serialization.load_pem_private_key(_read(key), None)
-    except TypeError as error:
-        raise UsageError(
-            f"the private key in {key} is encrypted, and nobody can be asked for its password; write it without: "
-            f"openssl pkey -in {key} -out plain.pem"
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{key} holds no private key in PEM form; name the file that does with --tls-key") from error
-    if private.public_key() != leaf.public_key():
-        raise UsageError(f"the private key in {key} is not that of the certificate in {certificate}; give a pair")
-    begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    if not begins <= now <= ends:
-        raise UsageError(
-            f"the certificate in {certificate} is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}; renew it"
-        )
+    leaf = read_pair(certificate, key, now, FLAGS).leaf
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:
         raise UsageError(f"{certificate} cannot be used for HTTPS ({error.reason}); give another") from error
     return Tls(certificate, key, leaf, self_made)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}); name another PEM file with --tls-cert, --tls-key"
-        ) from error
 
 
 def _self_signed(path: Path, names: Collection[str], now: datetime) -> Tls:
@@ -137,15 +103,8 @@ def _self_signed(path: Path, names: Collection[str], now: datetime) -> Tls:
     except UsageError:  # none yet, or one that ran out
         pass
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(_certificate(key, names, now).public_bytes(pem) + secret)
-        beside.replace(path)
+        write_pair(path, Pair((_certificate(key, names, now),), key))
     except OSError as error:
         raise UsageError(
             f"a certificate cannot be kept at {path} ({error.strerror}); name another folder with XDG_STATE_HOME, or "

@@ -1,0 +1,102 @@
+"""What content credentials say of a file of ours: where its pictures came from, and what was done to them.
+
+Nothing is said that was not done: where no frame was painted, they name the source and that it was encoded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vivace.media.registry import SOURCES
+
+VERSION = version("vivace")
+PARENT = "source"
+"""What the actions of a manifest call the ingredient."""
+
+
+class SourceType(StrEnum):
+    """How pictures came to be, in IPTC's vocabulary; the library takes any text."""
+
+    CAMERA = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+    SCREEN = "http://cv.iptc.org/newscodes/digitalsourcetype/screenCapture"
+    SCENE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
+    REPAINTED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+@dataclass(slots=True)
+class Work:
+    """What a run does to pictures, as far as it is known; `painted` and `prompts` are filled in while it goes on."""
+
+    source: str
+    """The source's name, for people."""
+    created: SourceType | None = None
+    """How the pictures came to be, where that is here; None: they were there before, and a file may be their parent."""
+    model: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """What the model's files are, by name: `sha256:…`, or what is known of them."""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """What marks the pictures themselves, by its name; also what was turned off."""
+    tell_prompts: bool = False
+    painted: bool = False
+    """Whether any frame was."""
+    prompts: dict[str, None] = field(default_factory=dict)
+    """In their order."""
+
+    def see(self, painted: bool, prompt: str | None) -> None:
+        """Note a frame."""
+        if painted:
+            self.painted = True
+            if prompt is not None:
+                self.prompts[prompt] = None
+
+
+def created_by(spec: str) -> SourceType | None:
+    """Return how the pictures of a source come to be, None where they were there before."""
+    named = SOURCES.by_word(spec)
+    kind = named[0].name if named else "camera" if spec.isdigit() and not Path(spec).exists() else ""
+    return {"camera": SourceType.CAMERA, "screen": SourceType.SCREEN, "scene": SourceType.SCENE}.get(kind)
+
+
+def manifest(work: Work, title: str, *, parent_given: bool = False) -> dict[str, Any]:
+    """Return the manifest of a file, as the library takes it.
+
+    Args:
+        work: what was done.
+        title: the file's name.
+        parent_given: the source's own file is added as ingredient `PARENT`; otherwise it is named here.
+    """
+    said: dict[str, Any] = {
+        "claim_generator_info": [{"name": "Vivace", "version": VERSION}],
+        "title": title,
+    }
+    if work.created is None:
+        actions: list[dict[str, Any]] = [{"action": "c2pa.opened", "parameters": {"ingredientIds": [PARENT]}}]
+        if not parent_given:
+            said["ingredients"] = [{"title": work.source, "relationship": "parentOf", "label": PARENT}]
+        if not work.painted:
+            actions.append({"action": "c2pa.transcoded"})
+    else:
+        actions = [{"action": "c2pa.created", "digitalSourceType": work.created}]
+    if work.painted:
+        actions.append(_edited(work))
+    said["assertions"] = [{"label": "c2pa.actions.v2", "data": {"actions": actions}}]
+    return said
+
+
+def _edited(work: Work) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"vivace.model": work.model, "vivace.weights": dict(work.weights)}
+    parameters |= {f"vivace.{name}": value for name, value in work.marks.items()}
+    if work.tell_prompts:
+        parameters["vivace.prompts"] = list(work.prompts)
+    return {
+        "action": "c2pa.edited",
+        "digitalSourceType": SourceType.REPAINTED,
+        "softwareAgent": {"name": "Vivace", "version": VERSION},
+        "description": f"Pictures repainted by the image model {work.model}",
+        "parameters": parameters,
+    }

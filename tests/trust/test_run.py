@@ -1,0 +1,156 @@
+"""What `vivace run` leaves in and beside its files."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import c2pa
+import numpy as np
+import pytest
+from PIL import Image
+
+import vivace.models
+from fakes import FakeModel
+from vivace.cli import main
+from vivace.media.frame import Frame
+from vivace.media.open import open_sink
+from vivace.trust import signing
+from vivace.trust.library import context
+from vivace.trust.manifest import SourceType
+from vivace.trust.signing import sidecar_of
+
+
+@pytest.fixture(autouse=True)
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working directory, which holds a clip and two photographs; marks are on, as for a user."""
+    monkeypatch.delenv("VIVACE_MARKS")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(vivace.models, "load_model", lambda *_, **__: FakeModel())
+    monkeypatch.chdir(tmp_path)
+    with open_sink("clip.mp4", fps=25) as sink:
+        for index in range(4):
+            sink.write(Frame(np.full((64, 64, 3), 20 * index, np.uint8), index, index, Fraction(1, 25), 0.0))
+    Path("photos").mkdir()
+    for name in ("one", "two"):
+        Image.new("RGB", (64, 64), "grey").save(f"photos/{name}.png")
+    return tmp_path
+
+
+def said(path: str) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Return the actions, the ingredients' titles and what is told of the edit."""
+    beside = sidecar_of(Path(path))
+    with Path(path).open("rb") as file:
+        reader = c2pa.Reader(Path(path).suffix[1:], file, beside.read_bytes() if beside.exists() else None, context())
+        document = json.loads(reader.json())
+    assert document["validation_state"] == "Valid"
+    active = document["manifests"][document["active_manifest"]]
+    (actions,) = (each["data"]["actions"] for each in active["assertions"] if "actions" in each["label"])
+    edit = actions[-1] if actions[-1]["action"] == "c2pa.edited" else {}
+    return [each["action"] for each in actions], [each["title"] for each in active.get("ingredients", ())], edit
+
+
+RUN = ["run", "clip.mp4", "-p", "red"]
+
+
+def test_every_file_of_a_run_is_signed_and_names_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*RUN, "-o", "out.mp4", "-o", "out.mkv", "-o", "out.gif", "-o", "frames/"]) == 0
+    for path in ("out.mp4", "out.mkv", "out.gif", "frames/00003.png"):
+        actions, ingredients, edit = said(path)
+        assert (actions, ingredients) == (["c2pa.opened", "c2pa.edited"], ["clip.mp4"])
+        assert edit["parameters"]["vivace.model"] == "mini"
+        assert all(value.startswith("sha256:") for value in edit["parameters"]["vivace.weights"].values())
+        assert "vivace.prompts" not in edit["parameters"]
+    told = capsys.readouterr().err
+    assert "--no-sign" in told
+    assert "out.mkv.c2pa" in told
+
+
+def test_a_photograph_names_its_own_source() -> None:
+    assert main(["run", "photos", "-p", "red", "-o", "inks/", "--sign-prompt"]) == 0
+    for name in ("one.png", "two.png"):
+        _, ingredients, edit = said(f"inks/{name}")
+        assert ingredients == [name]
+        assert edit["parameters"]["vivace.prompts"] == ["red"]
+
+
+@pytest.mark.parametrize("way", [["--strength", "0"], []])
+def test_what_was_not_painted_is_not_said_to_be(way: list[str]) -> None:
+    run = [*RUN, *way] if way else RUN[:2]
+    assert main([*run, "-o", "out.mp4"]) == 0
+    assert said("out.mp4")[0] == ["c2pa.opened", "c2pa.transcoded"]
+    assert main(["run", "scene:city", "--size", "64x64", "--max-frames", "2", *way, "-o", "scene.mp4"]) == 0
+    assert said("scene.mp4")[0] == ["c2pa.created"]
+
+
+def test_a_scene_is_created_and_edited() -> None:
+    assert main(["run", "scene:city", "--size", "64x64", "--max-frames", "2", "-p", "red", "-o", "out.mp4"]) == 0
+    actions, _, edit = said("out.mp4")
+    assert actions == ["c2pa.created", "c2pa.edited"]
+    assert edit["digitalSourceType"] == SourceType.REPAINTED
+
+
+def test_nothing_is_signed_for_who_does_not_want_it(
+    run_here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "-o", "plain.mp4", "--no-sign"]) == 0
+    monkeypatch.setenv("VIVACE_MARKS", "none")
+    assert main([*RUN, "-o", "also.mp4"]) == 0
+    assert Path("plain.mp4").read_bytes() == Path("also.mp4").read_bytes()
+    assert b"c2pa" not in Path("plain.mp4").read_bytes()
+    assert "signed" not in capsys.readouterr().err
+    assert not (run_here / "state").exists()
+    assert main([*RUN, "-o", "out.mp4", "--sign"]) == 0
+    assert said("out.mp4")[0][-1] == "c2pa.edited"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sign-key", "key.pem"], "--sign-certificate"),
+        (["--sign-certificate", "none.pem"], "cannot be read"),
+        (["--sign-command", "x"], "--sign-certificate"),
+        (["--no-sign", "--sign-prompt"], "nothing to sign"),
+    ],
+)
+def test_what_cannot_sign_is_told_before_anything_is_written(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "-o", "out.mp4", *flags]) == 2
+    assert words in capsys.readouterr().err
+    assert not Path("out.mp4").exists()
+
+
+def test_no_place_for_keys_is_told_before_anything_is_written(
+    run_here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_here / "state").write_text("a file")
+    assert main([*RUN, "-o", "out.mp4"]) == 2
+    assert "XDG_STATE_HOME" in capsys.readouterr().err
+    assert not Path("out.mp4").exists()
+
+
+def test_a_file_that_could_not_be_signed_is_there_and_the_others_are_signed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> list[str]:
+        if path.suffix == ".mp4":
+            raise signing.SinkWriteError(f"{path}: is complete, but not signed (No space left on device)")
+        return real(path, *_, **__)  # type: ignore[arg-type]
+
+    real = signing.sign_file
+    monkeypatch.setattr(signing, "sign_file", fail)
+    assert main([*RUN, "-o", "out.mp4", "-o", "out.gif"]) == 3
+    told = capsys.readouterr()
+    assert "not signed" in told.err
+    assert "4 frames to out.mp4" in told.out
+    assert Path("out.mp4").stat().st_size
+    assert said("out.gif")[0][-1] == "c2pa.edited"
+
+
+def test_a_run_that_was_ended_goes_on_and_is_signed_once_it_is_whole() -> None:
+    assert main([*RUN, "-o", "out.mp4", "--resume"]) == 0
+    assert said("out.mp4")[0] == ["c2pa.opened", "c2pa.edited"]
+    assert {path.name for path in Path().glob("out*")} == {"out.mp4"}
