@@ -7,70 +7,30 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import c2pa
-import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from PIL import Image
 
+from trust.files import NOW, any_file, changed, picture, users_pair, work
 from vivace.errors import SinkWriteError, UsageError
-from vivace.media.frame import Frame
-from vivace.media.open import open_sink
 from vivace.trust import keys
-from vivace.trust.certificates import Pair, write_pair
+from vivace.trust.certificates import write_pair
 from vivace.trust.keys import SigningKey, export_authority, open_key, rotate
 from vivace.trust.library import PURPOSES, context
-from vivace.trust.manifest import SourceType, Work, created_by
+from vivace.trust.manifest import SourceType, created_by
 from vivace.trust.signing import EMBEDDING, sidecar_of, sign_file
 
-NOW = datetime.now(UTC)
-EMAIL, DOCUMENT, CLAIM = PURPOSES
 SERVER = "1.3.6.1.5.5.7.3.1"
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> SigningKey:
     return open_key(folder=tmp_path / "keys")
-
-
-def work(**more: Any) -> Work:
-    return Work(**{"source": "clip.mp4", "model": "mini", "painted": True, **more})
-
-
-def picture(path: Path, seed: int = 0) -> Path:
-    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
-    Image.fromarray(noise).save(path)
-    return path
-
-
-def video(path: Path, frames: int = 4) -> Path:
-    rgb = np.full((64, 64, 3), 90, np.uint8)
-    with open_sink(path, fps=25) as sink:
-        for index in range(frames):
-            sink.write(Frame(rgb + np.uint8(index), index, index, Fraction(1, 25), 0.0))
-    return path
-
-
-def any_file(path: Path) -> Path:
-    if path.suffix == ".avi":
-        import av
-
-        with av.open(path, "w") as container:
-            stream = container.add_stream("mpeg4", rate=25)
-            stream.width = stream.height = 64
-            stream.pix_fmt = "yuv420p"
-            for _ in range(2):
-                container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
-            container.mux(stream.encode(None))
-        return path
-    return video(path) if path.suffix in (".mp4", ".m4v", ".mov", ".gif", ".mkv", ".webm") else picture(path)
 
 
 def read(path: Path, trusted: bytes = b"") -> dict[str, Any]:
@@ -99,9 +59,7 @@ def test_a_file_of_each_kind_is_signed_and_a_changed_byte_is_seen(suffix: str, t
     assert [entry["action"] for entry in actions(document)] == ["c2pa.opened", "c2pa.edited"]
     assert actions(document)[1]["digitalSourceType"] == SourceType.REPAINTED
     assert "thumbnail" not in document["said"]
-    data = bytearray(path.read_bytes())
-    data[data.rindex(b"mdat") + 16 if b"mdat" in data else -20] ^= 1
-    path.write_bytes(bytes(data))
+    changed(path)
     with suppress(c2pa.C2paError):  # the byte was one of the structure
         assert read(path)["validation_state"] == "Invalid"
     assert not list(tmp_path.glob("*.signing"))
@@ -124,8 +82,9 @@ def test_what_is_written_on_a_signature_is_all_that_happened(tmp_path: Path, key
     assert ingredient["title"] == "source.png"
     assert len(document["manifests"]) == 2, "the source's own credentials are kept"
     done.tell_prompts = True
+    done.prompts |= {f"{index}{'x' * 10_000}": None for index in range(500)}
     sign_file(out, done, key, parent=source)
-    assert actions(read(out))[1]["parameters"]["vivace.prompts"] == ["ink"]
+    assert actions(read(out))[1]["parameters"]["vivace.prompts"][0] == "ink"
 
 
 @pytest.mark.parametrize(
@@ -211,22 +170,6 @@ def test_a_place_that_takes_no_keys_is_told_with_what_to_do(tmp_path: Path) -> N
     (tmp_path / "keys").write_text("a file")
     with pytest.raises(UsageError, match="--no-sign"):
         open_key(folder=tmp_path / "keys")
-
-
-def users_pair(purpose: str | None = EMAIL, private: Any = None, ends: timedelta = timedelta(days=30)) -> Pair:
-    """Return a certificate as an authority would give it, for one purpose."""
-    authority = keys._new_authority(NOW - timedelta(days=400))
-    private = private or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Ada"), *keys._named("", authority.private)])
-    builder = keys._begun(authority.leaf.subject, name, private, NOW - timedelta(days=90), timedelta(days=90) + ends)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(x509.KeyUsage(**keys._NO_USAGE | {"digital_signature": True}), critical=True)
-    if purpose is not None:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([x509.ObjectIdentifier(purpose)]), critical=False)
-    issuer = cast(Any, authority.private)
-    known = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
-    leaf = builder.add_extension(known, critical=False).sign(issuer, hashes.SHA256())
-    return Pair((leaf, authority.leaf), private)
 
 
 KINDS = {

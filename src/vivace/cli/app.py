@@ -17,6 +17,7 @@ from vivace.cli.marking import MarkFlags
 from vivace.cli.models import models_app
 from vivace.cli.options import whole
 from vivace.cli.serve import serve_app
+from vivace.cli.verify import verify_app
 from vivace.errors import BackendUnavailableError, install_extra
 from vivace.media.registry import SINKS, SOURCES, Registry
 from vivace.settings import Settings
@@ -149,6 +150,7 @@ def build_app(settings: Settings) -> App:
         return run_command(source, options or RunOptions(), settings)
 
     app.command(serve_app(settings))
+    app.command(verify_app())
     app.command(models_app())
     app.command(looks_app())
     app.command(bench_app(settings))

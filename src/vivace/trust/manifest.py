@@ -18,6 +18,9 @@ VERSION = version("vivace")
 PARENT = "source"
 """What the actions of a manifest call the ingredient."""
 
+PROMPTS, PROMPT_CHARS = 100, 2000
+"""The first of a run, and of each its beginning: the library takes no manifest of a million characters."""
+
 
 class SourceType(StrEnum):
     """How pictures came to be, in IPTC's vocabulary; the library takes any text."""
@@ -92,7 +95,7 @@ def _edited(work: Work) -> dict[str, Any]:
     parameters: dict[str, Any] = {"vivace.model": work.model, "vivace.weights": dict(work.weights)}
     parameters |= {f"vivace.{name}": value for name, value in work.marks.items()}
     if work.tell_prompts:
-        parameters["vivace.prompts"] = list(work.prompts)
+        parameters["vivace.prompts"] = [prompt[:PROMPT_CHARS] for prompt in list(work.prompts)[:PROMPTS]]
     return {
         "action": "c2pa.edited",
         "digitalSourceType": SourceType.REPAINTED,

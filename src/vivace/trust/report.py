@@ -1,0 +1,122 @@
+"""What is found of a file: whether it says that it was repainted, who says so, and whether that holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+EXIT_UNMARKED = 5
+EXIT_BROKEN = 6
+
+Verdict = Literal["repainted", "not_repainted", "unmarked", "changed", "bad_certificate", "broken", "unknown"]
+CredentialsState = Literal["none", "trusted", "valid", "changed", "bad_certificate", "broken", "unknown"]
+
+_EXIT_CODES: dict[Verdict, int] = {
+    "repainted": 0,
+    "not_repainted": 0,
+    "unmarked": EXIT_UNMARKED,
+    "unknown": 3,
+    "changed": EXIT_BROKEN,
+    "bad_certificate": EXIT_BROKEN,
+    "broken": EXIT_BROKEN,
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Ingredient(_Part):
+    """What a file was made of, according to its credentials."""
+
+    title: str
+    relationship: str
+    state: CredentialsState
+    """Of its own credentials when it was used."""
+
+
+class Action(_Part):
+    """What was done, according to the credentials."""
+
+    action: str
+    by: str = ""
+    """Name and version of the program."""
+    source_type: str = ""
+    """IPTC's digital source type, its last part."""
+    description: str = ""
+    parameters: dict[str, str] = {}
+
+
+class CredentialsFound(_Part):
+    """What the content credentials say, and whether they hold."""
+
+    state: CredentialsState = "none"
+    """`trusted` and `valid` hold; a `valid` one is signed by somebody for whom nobody you trust vouches."""
+    reason: str = ""
+    """Why they do not hold, or cannot be read."""
+    codes: tuple[str, ...] = ()
+    """C2PA's codes of what failed."""
+    beside: bool = False
+    """Whether they lie beside the file."""
+    signer: str = ""
+    issuer: str = ""
+    """Organisation of the certificate."""
+    algorithm: str = ""
+    generator: str = ""
+    """Name and version of the program that made the file."""
+    actions: tuple[Action, ...] = ()
+    ingredients: tuple[Ingredient, ...] = ()
+    says_ai: bool = False
+    """Whether an action of it, or of what it was made of, is of a generative model."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing contradicts it."""
+        return self.state in ("trusted", "valid")
+
+
+class Report(_Part):
+    """All that was found of one file."""
+
+    name: str
+    """Of the file."""
+    credentials: CredentialsFound | None = None
+    """None: they could not be looked for in the time and memory there was."""
+    notes: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it comes to."""
+        credentials = self.credentials
+        if credentials is None:
+            return "unknown"
+        if credentials.holds:
+            return "repainted" if credentials.says_ai else "not_repainted"
+        return "unmarked" if credentials.state == "none" else credentials.state  # type: ignore[return-value]
+
+    @property
+    def words(self) -> str:
+        """The verdict as one sentence."""
+        credentials = self.credentials or CredentialsFound()
+        trust = "a signer you trust" if credentials.state == "trusted" else "a signer whom nobody you trust vouches for"
+        signed = f"signed by {credentials.signer or 'somebody without a name'}, {trust}"
+        return {
+            "repainted": f"AI-modified, according to content credentials that hold, {signed}",
+            "not_repainted": f"nothing says that it is AI-modified: its content credentials hold, {signed}",
+            "unmarked": "it says nothing of how it was made: it may be anything",
+            "changed": f"it was changed after it was signed: {credentials.reason}",
+            "bad_certificate": f"the pictures are as signed, but the certificate is bad: {credentials.reason}",
+            "broken": f"its content credentials do not hold: {credentials.reason}",
+            "unknown": "it could not be checked: " + "; ".join(self.notes or (credentials.reason,)),
+        }[self.verdict]
+
+    @property
+    def exit_code(self) -> int:
+        """0 what it says holds, 5 it says nothing, 6 what it says does not hold, 3 it could not be checked."""
+        return _EXIT_CODES[self.verdict]
+
+    def document(self) -> dict[str, object]:
+        """Return what JSON holds of it."""
+        return {"verdict": self.verdict, "words": self.words, **self.model_dump(mode="json")}
