@@ -31,6 +31,7 @@ from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stats, Stream
 from vivace.trust.keys import open_key
+from vivace.trust.label import Label
 from vivace.trust.manifest import SourceType, Work
 from vivace.trust.signing import Credentials, sign_file
 
@@ -132,13 +133,15 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
     with console.status("loading the model and building the scenes ..."):
         model = load_model(settings.model, threads=settings.threads)
         source = SceneReel(programme)
-        stream = Stream(model, prompt=programme.prompts[0], size=programme.size)
-        credentials = _credentials(settings, source)
+        label = Label() if "label" in settings.marks else None
+        finishers, statement = ((), None) if label is None else ((label,), label.style.statement)
+        stream = Stream(model, prompt=programme.prompts[0], size=programme.size, finish=finishers)
+        credentials = _credentials(settings, source, label)
     show = _Show(programme, stream, prompt_of={0: programme.prompts[0]})
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
     with (
         stream,
-        open_sink(folder / "demo.mp4", fps=programme.fps) as sink,
+        open_sink(folder / "demo.mp4", fps=programme.fps, statement=statement) as sink,
         Progress(*columns, console=console, transient=True) as progress,
     ):
         task = progress.add_task("", total=programme.frames, rate="")
@@ -156,14 +159,14 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
     return stream.stats()
 
 
-def _credentials(settings: Settings, source: Source) -> Credentials | None:
+def _credentials(settings: Settings, source: Source, label: Label | None) -> Credentials | None:
     """Return what the files are signed with, None where they are not."""
     if "credentials" not in settings.marks:
         return None
     weights = weights_of(describe(settings.model), LoadOptions())
-    return Credentials(
-        open_key(), Work(source.info.name, SourceType.SCENE, settings.model, weights), "VIVACE_MARKS=none"
-    )
+    marks = {"label": "off" if label is None else str(label.style)}
+    work = Work(source.info.name, SourceType.SCENE, settings.model, weights, marks)
+    return Credentials(open_key(), work, "VIVACE_MARKS=none")
 
 
 def _tell(progress: Progress, task: TaskID, frame: Frame, show: _Show) -> None:

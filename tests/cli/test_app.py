@@ -23,6 +23,7 @@ RUN_FLAGS = (
     *("--output", "-o", "--prompt", "-p", "--model", "--size", "--fps", "--strength", "--seed", "--steps", "--mask"),
     *("--live", "--every-frame", "--compare", "--max-frames", "--stats", "--threads"),
     *("--sign", "--no-sign", "--sign-prompt", "--sign-certificate", "--sign-key", "--sign-command"),
+    *("--label", "--label-size", "--label-language"),
 )
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import c2pa
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ import vivace.models
 from fakes import FakeModel
 from vivace.cli import main
 from vivace.media.frame import Frame
-from vivace.media.open import open_sink
+from vivace.media.open import open_sink, open_source
 from vivace.trust import signing
 from vivace.trust.library import context
 from vivace.trust.manifest import SourceType
+from vivace.trust.reading import find_label
 from vivace.trust.signing import sidecar_of
+from vivace.trust.verify import verify
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +98,7 @@ def test_a_scene_is_created_and_edited() -> None:
 def test_nothing_is_signed_for_who_does_not_want_it(
     run_here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*RUN, "-o", "plain.mp4", "--no-sign"]) == 0
+    assert main([*RUN, "-o", "plain.mp4", "--no-sign", "--label", "off"]) == 0
     monkeypatch.setenv("VIVACE_MARKS", "none")
     assert main([*RUN, "-o", "also.mp4"]) == 0
     assert Path("plain.mp4").read_bytes() == Path("also.mp4").read_bytes()
@@ -154,3 +157,57 @@ def test_a_run_that_was_ended_goes_on_and_is_signed_once_it_is_whole() -> None:
     assert main([*RUN, "-o", "out.mp4", "--resume"]) == 0
     assert said("out.mp4")[0] == ["c2pa.opened", "c2pa.edited"]
     assert {path.name for path in Path().glob("out*")} == {"out.mp4"}
+
+
+def label_in(path: str) -> bool:
+    """Tell whether the label's paper, which is darker than all else of these pictures, is in the first frame."""
+    with open_source(path) as source:
+        rgb = next(iter(source)).rgb
+    return bool((rgb[1:12, 2:30].min(axis=2) < 60).mean() > 0.1 and (rgb[1:12, 2:30].max(axis=2) > 200).any())
+
+
+def test_what_is_repainted_says_so_in_the_picture_and_in_the_files_own_words() -> None:
+    bright = ["run", "photos", "-p", "red"]
+    assert main([*bright, "-o", "inks/", "--no-sign"]) == 0
+    assert label_in("inks/one.png")
+    assert find_label(Path("inks/one.png")).places == ("XMP",)
+    assert main([*RUN, "-o", "out.mp4", "-o", "out.webm", "-o", "frames/%02d.jpg", "-o", "pictures/%d.webp"]) == 0
+    assert find_label(Path("out.mp4")).places == ("comment", "SEI")
+    assert find_label(Path("out.webm")).places == ("comment",)
+    assert find_label(Path("frames/00.jpg")).places == find_label(Path("pictures/0.webp")).places == ("XMP",)
+    assert "top-left" in said("out.mp4")[2]["parameters"]["vivace.label"]
+
+
+def test_a_copied_stream_still_says_so() -> None:
+    assert main([*RUN, "-o", "out.mp4", "--no-sign"]) == 0
+    with av.open("out.mp4") as old, av.open("copy.ts", "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    assert "SEI" in find_label(Path("copy.ts")).places
+    assert verify("copy.ts").verdict == "repainted"
+
+
+def test_what_is_not_repainted_has_no_label() -> None:
+    assert main(["run", "photos", "-p", "red", "--strength", "0", "-o", "same/"]) == 0
+    assert np.array_equal(np.asarray(Image.open("same/one.png")), np.asarray(Image.open("photos/one.png")))
+    assert not find_label(Path("same/one.png")).places
+    assert main(["run", "clip.mp4", "-o", "copy.mp4"]) == 0
+    assert not find_label(Path("copy.mp4")).places
+    assert verify("copy.mp4").verdict == "not_repainted"
+
+
+def test_a_label_that_is_turned_off_is_told_and_in_the_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*RUN, "-o", "out.mp4", "--label", "off"]) == 0
+    assert "--label off" in capsys.readouterr().err
+    assert said("out.mp4")[2]["parameters"]["vivace.label"] == "off"
+    assert not find_label(Path("out.mp4")).places
+    assert main([*RUN, "-o", "out.mp4", "--label", "off", "--label-size", "large"]) == 2
+
+
+def test_the_label_speaks_where_and_how_it_is_told_to() -> None:
+    flags = ["--label", "bottom-right", "--label-language", "de", "--label-size", "large"]
+    assert main([*RUN, "-o", "out.mp4", *flags]) == 0
+    assert said("out.mp4")[2]["parameters"]["vivace.label"] == "'KI-bearbeitet', bottom-right, large"

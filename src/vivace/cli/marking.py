@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -13,6 +13,7 @@ from vivace.settings import Settings
 
 if TYPE_CHECKING:
     from vivace.trust.keys import SigningKey
+    from vivace.trust.label import LabelStyle
 
 MARKS = Group("Marks", sort_key=7)
 
@@ -34,6 +35,35 @@ class MarkFlags:
     """PEM file of its private key, where that is not in the same file."""
     sign_command: Annotated[str | None, Parameter(group=MARKS)] = None
     """A command that signs in place of a key: bytes on standard input, the signature on standard output."""
+
+    label: Annotated[
+        Literal["top-left", "top-right", "bottom-left", "bottom-right", "off"] | None,
+        Parameter(group=MARKS, negative=()),
+    ] = None
+    """The corner in which repainted pictures say that they are AI-modified, or `off`; top-left if not given. Files and
+    network streams say it, too, in their own words."""
+    label_size: Annotated[Literal["small", "medium", "large"] | None, Parameter(group=MARKS)] = None
+    """Of the label: small if not given."""
+    label_language: Annotated[Literal["en", "de", "es", "fr", "it", "pt"] | None, Parameter(group=MARKS)] = None
+    """Of the label: English if not given."""
+
+    def label_style(self, settings: Settings) -> LabelStyle | None:
+        """Return what the label looks like, None where there is none.
+
+        Raises:
+            UsageError: it is turned off, and something else is said of it.
+        """
+        given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
+        named = {name: value for name, value in given.items() if value is not None}
+        if self.label == "off":
+            if len(named) > 1:
+                raise UsageError("--label off leaves no label; leave out the other flags of it, or this one")
+            return None
+        if not named and "label" not in settings.marks:
+            return None
+        from vivace.trust.label import LabelStyle
+
+        return LabelStyle(**named)  # type: ignore[arg-type]
 
     def signing_key(self, settings: Settings) -> SigningKey | None:
         """Return what signs, None where nothing is signed.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vivace.errors import SinkUnsupportedError, UsageError
 from vivace.media.open import open_sink
@@ -14,6 +15,9 @@ from vivace.media.paths import URL
 from vivace.media.sink import NullSink, Sink, written_name
 from vivace.media.source import Source, on_error
 from vivace.redaction import redact_address
+
+if TYPE_CHECKING:
+    from vivace.media.statement import Statement
 
 
 class SinkOutlet(Outlet):
@@ -38,7 +42,9 @@ def beside(outlets: Sequence[Outlet]) -> Iterator[None]:
             outlet.join()
 
 
-def open_targets(outputs: Sequence[str] | None, spec: str, source: Source) -> list[Sink]:
+def open_targets(
+    outputs: Sequence[str] | None, spec: str, source: Source, statement: Statement | None = None
+) -> list[Sink]:
     """Open the sinks the user named: a window first, since it belongs to the thread that runs the program, null last.
 
     Raises:
@@ -51,7 +57,7 @@ def open_targets(outputs: Sequence[str] | None, spec: str, source: Source) -> li
     if repeated := [place for place in places if places.count(place) > 1]:
         raise UsageError(f"-o {repeated[0]} is given twice; name another place, or leave one out.")
     with ExitStack() as opened:
-        sinks = [opened.enter_context(open_target(output, spec, source)) for output in named]
+        sinks = [opened.enter_context(open_target(output, spec, source, statement)) for output in named]
         if len({sink.stills for sink in sinks if not isinstance(sink, NullSink)}) > 1:
             raise UsageError("a picture by itself goes to pictures; let each -o be a picture or a folder.")
         opened.pop_all()
@@ -63,7 +69,7 @@ def _place(output: str) -> str:
     return output if output in ("null", "window") or URL.match(output) else str(Path(output).resolve())
 
 
-def open_target(output: str | None, spec: str, source: Source) -> Sink:
+def open_target(output: str | None, spec: str, source: Source, statement: Statement | None = None) -> Sink:
     """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
 
     Raises:
@@ -78,7 +84,7 @@ def open_target(output: str | None, spec: str, source: Source) -> Sink:
             pass  # no display: a file it is, and the summary says which
     target = default_file(spec, stills) if output is None else output
     audio_from = source if source.info.has_audio else None
-    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills)
+    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills, statement=statement)
     with on_error(sink.close):
         if any(sink.replaces(path) for path in source.files):
             raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")

@@ -65,6 +65,8 @@ def _print(report: Report) -> None:
     if report.credentials is not None and report.credentials.state != "none":
         for line in _lines(report.credentials):
             console.print(f"  {line}")
+    if report.label is not None and report.label.places:
+        console.print(f"  says so in its own words: {', '.join(report.label.places)}")
     for note in report.notes:
         console.print(f"  note: {note}")
 

@@ -121,6 +121,9 @@ class VideoSink(Sink):
         self._fps_known = rate > 0
         self._fps = rate or Fraction(30)
         self._time_base = options.time_base
+        self._statement = options.statement
+        self._painted: dict[int, bool] = {}
+        """Whether the pictures inside the encoder are, by their time."""
         self._audio_from = options.audio_from
         self._track: AudioTrack | None = None if options.audio_from is None else options.audio_from.open_audio()
         self._open_file = open_file or open_plain
@@ -212,6 +215,8 @@ class VideoSink(Sink):
         try:
             container = av.open(output, "w", format=self._format, options=options)
             flush_packets(container)
+            if self._statement is not None and frame.painted:
+                container.metadata["comment"] = self._statement.text
             self._stream = self._add_video(container)
         except ValueError as error:  # no such muxer, or no such encoder
             self._failed = True
@@ -274,9 +279,17 @@ class VideoSink(Sink):
         picture.pts = pts
         picture.time_base = self._time_base
         self._end_s = frame.pts_s + float(self._duration * self._time_base)
+        if self._statement is not None:
+            self._painted[pts] = frame.painted
         for packet in self._stream.encode(picture):
             packet.duration = self._duration
-            self._container.mux(packet)
+            self._mux(packet, self._container)
+
+    def _mux(self, packet: Any, container: OutputContainer) -> None:
+        painted = self._painted.pop(packet.pts, False)
+        if painted and packet.is_keyframe and self._statement is not None and self._stream.name == "libx264":
+            packet = self._statement.in_packet(packet)
+        container.mux(packet)
 
     def _rescaled(self, frame: Frame) -> int:
         assert self._time_base is not None
@@ -318,7 +331,8 @@ class VideoSink(Sink):
         return picture
 
     def _finish(self, container: OutputContainer) -> None:
-        container.mux(self._stream.encode(None))
+        for packet in self._stream.encode(None):
+            self._mux(packet, container)
         if self._audio is not None:
             ended = self._audio_from is not None and self._audio_from.ended
             self._audio.write_until(None if ended else self._end_s, self._start_s)

@@ -12,10 +12,11 @@ from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from vivace.errors import DecodeError, SinkUnsupportedError, SinkWriteError, SourceNotFoundError, SourceUnsupportedError
 from vivace.media.clock import Clock
@@ -28,6 +29,9 @@ from vivace.media.sink import Sink, SinkOptions, check_place, written_name
 from vivace.media.size import Size
 from vivace.media.source import Source, SourceInfo
 
+if TYPE_CHECKING:
+    from vivace.media.statement import Statement
+
 DEFAULT_FPS = 25.0
 
 _QUALITY: dict[str, dict[str, Any]] = {
@@ -36,6 +40,9 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
 }
 """What Pillow is asked for: colours of a line as sharp as the line, and no second spent on packing tighter."""
+
+PNG_XMP = "XML:com.adobe.xmp"
+"""What PNG calls text that is XMP."""
 
 _DIGITS = re.compile(r"(\d+)")
 DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
@@ -127,13 +134,14 @@ class ImagesSource(Source):
 class _PicturesSink(Sink):
     """A file for each frame, complete once written. Presentation times are not kept."""
 
-    def __init__(self, name: str, folder: Path):
-        """Write into a folder, which is created when its parent exists.
+    def __init__(self, name: str, folder: Path, statement: Statement | None):
+        """Write into a folder, which is created when its parent exists; painted pictures have a statement.
 
         Raises:
             SinkWriteError: the folder cannot be created.
         """
         self.name = name
+        self._statement = statement
         self._written: dict[Path, int] = {}
         self._made = None if folder.exists() else folder
         try:
@@ -149,7 +157,7 @@ class _PicturesSink(Sink):
         """Write one picture."""
         path = self._path(frame)
         try:
-            save_picture(frame, path)
+            save_picture(frame, path, self._statement if frame.painted else None)
         except OSError as error:
             reason = error.strerror or str(error)
             kept = f"; the {self.frames_written} pictures before it are kept" if self.frames_written else ""
@@ -171,8 +179,8 @@ class _PicturesSink(Sink):
 class ImagesSink(_PicturesSink):
     """Numbered pictures: a folder (PNG named `00000.png` …) or a numbered name such as `out/%05d.jpg`."""
 
-    def __init__(self, path: Path):
-        """Write into a folder, which is created when its parent exists.
+    def __init__(self, path: Path, statement: Statement | None = None):
+        """Write into a folder, which is created when its parent exists; painted pictures have a statement.
 
         Raises:
             SinkUnsupportedError: not a kind of picture that is written.
@@ -181,7 +189,7 @@ class ImagesSink(_PicturesSink):
         self._pattern = path if NUMBERED.search(path.name) else path / "%05d.png"
         if self._pattern.suffix.lower() not in PICTURE_FORMATS:
             raise SinkUnsupportedError(f"{path}: pictures are written as {', '.join(PICTURE_FORMATS)}")
-        super().__init__(str(path), self._pattern.parent)
+        super().__init__(str(path), self._pattern.parent, statement)
 
     def _path(self, frame: Frame) -> Path:  # noqa: ARG002
         name = NUMBERED.sub(lambda place: place[0] % self.frames_written, self._pattern.name, count=1)
@@ -197,7 +205,7 @@ class StillsSink(_PicturesSink):
 
     stills = True
 
-    def __init__(self, path: Path, pictures: Sequence[Path], *, folder: bool):
+    def __init__(self, path: Path, pictures: Sequence[Path], *, folder: bool, statement: Statement | None = None):
         """Choose a name for each of the pictures that will come, by frame index.
 
         Args:
@@ -205,6 +213,7 @@ class StillsSink(_PicturesSink):
             pictures: the files they are made of.
             folder: whether `path` is a folder, which is created when its parent exists. There a picture keeps its name
                 if that is of a kind that is written, and becomes a PNG otherwise. If not, it is one picture file.
+            statement: what painted pictures say of themselves.
 
         Raises:
             SinkUnsupportedError: one file for several pictures, or two that would have one name.
@@ -220,7 +229,7 @@ class StillsSink(_PicturesSink):
             other = made_of.setdefault(target.name.casefold(), picture)
             if other is not picture:
                 raise SinkUnsupportedError(f"{target}: {other} and {picture} would both be written there; rename one")
-        super().__init__(str(path), self._paths[0].parent)
+        super().__init__(str(path), self._paths[0].parent, statement)
 
     def _path(self, frame: Frame) -> Path:
         return self._paths[frame.index]
@@ -236,24 +245,30 @@ def open_pictures(path: Path, options: SinkOptions) -> Sink:
     if options.pictures and not numbered:
         if not options.folder:
             check_place(path)
-        return StillsSink(path, options.pictures, folder=options.folder)
+        return StillsSink(path, options.pictures, folder=options.folder, statement=options.statement)
     if not options.folder and not numbered:
         raise SinkUnsupportedError(
             f"{path}: one picture cannot hold a stream; name a video, {path.stem}.mp4, a folder, {path.stem}/, "
             f"or numbered pictures, {path.stem}-%05d{path.suffix}"
         )
-    return ImagesSink(path)
+    return ImagesSink(path, options.statement)
 
 
-def save_picture(frame: Frame, path: Path) -> None:
-    """Write a frame as the kind that the name says, over black where that holds no alpha.
+def save_picture(frame: Frame, path: Path, statement: Statement | None = None) -> None:
+    """Write a frame as the kind that the name says, over black where that holds no alpha, with a statement as XMP.
 
     Half of one is removed. Raises OSError.
     """
     encoded = BytesIO()
     kind = PICTURE_FORMATS[path.suffix.lower()]
     pixels = frame.rgb if frame.alpha is None or kind == "JPEG" else straight(frame)
-    Image.fromarray(pixels).save(encoded, format=kind, **_QUALITY[kind])
+    options = dict(_QUALITY[kind])
+    if statement is not None and kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(PNG_XMP, statement.xmp().decode())
+    elif statement is not None:
+        options["xmp"] = statement.xmp()
+    Image.fromarray(pixels).save(encoded, format=kind, **options)
     with path.open("wb") as file:
         try:
             file.write(encoded.getbuffer())

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from vivace.errors import (
@@ -25,6 +25,9 @@ from vivace.media.registry import FOLDER, PICTURE_FORMATS, SINKS, SOURCES, Kind
 from vivace.media.sink import Sink, SinkOptions
 from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source
+
+if TYPE_CHECKING:
+    from vivace.media.statement import Statement
 
 MIN_FPS, MAX_FPS = 0.01, 1000.0
 _HOST = re.compile(r"www\.|[\w-]+(\.[\w-]+)+(:\d+)?/")
@@ -122,6 +125,7 @@ def open_sink(
     time_base: Fraction | None = None,
     audio_from: Source | None = None,
     pictures: Sequence[Path] = (),
+    statement: Statement | None = None,
 ) -> Sink:
     """Open a sink of pictures.
 
@@ -137,12 +141,13 @@ def open_sink(
         audio_from: a source whose sound goes into the output, in step with its pictures.
         pictures: the files that frames are made of, by frame index, where each is a picture by itself
             (`SourceInfo.stills`); a picture file or a folder then takes their pictures under their own names.
+        statement: what the output says of pictures that are painted, where its kind has a place for it.
 
     Raises:
         SinkUnsupportedError: no such format, display or address.
         SinkWriteError: it cannot be created there.
     """
-    options = SinkOptions(size, fps, time_base, audio_from, pictures)
+    options = SinkOptions(size, fps, time_base, audio_from, pictures, statement)
 
     def opened(kind: Kind, target: str | Path) -> Sink:
         sink: Sink = _opener(kind, spec, SinkUnsupportedError)(target, options)

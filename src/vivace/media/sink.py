@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.frame import Frame
 from vivace.media.registry import PICTURE_FORMATS
 from vivace.media.size import Size
 from vivace.media.source import Source
+
+if TYPE_CHECKING:
+    from vivace.media.statement import Statement
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class SinkOptions:
     time_base: Fraction | None = None
     audio_from: Source | None = None
     pictures: Sequence[Path] = ()
+    statement: Statement | None = None
     folder: bool = False
     """Whether the text names a folder."""
 

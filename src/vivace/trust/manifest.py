@@ -31,6 +31,10 @@ class SourceType(StrEnum):
     REPAINTED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 
+GENERATIVE = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
+"""IPTC's digital source types of what a generative model has made or changed, their last parts."""
+
+
 @dataclass(slots=True)
 class Work:
     """What a run does to pictures, as far as it is known; `painted` and `prompts` are filled in while it goes on."""

@@ -2,7 +2,7 @@
 
     python -m vivace.trust.reading FILE [PEM]
 
-Each part of what is found is one line of JSON, `{"part": …}`, as soon as it is known.
+Each part of what is found is a line of JSON, `{"credentials": …}`, as soon as it is known.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vivace.media.statement import words_in
 from vivace.trust.library import context
-from vivace.trust.report import Action, CredentialsFound, CredentialsState, Ingredient
+from vivace.trust.manifest import GENERATIVE
+from vivace.trust.report import Action, CredentialsFound, CredentialsState, Ingredient, LabelFound
 from vivace.trust.signing import sidecar_of
 
 MEMORY_BYTES = 3 * 2**30
@@ -24,7 +26,6 @@ MOST = 100
 """Of anything a file may list."""
 CHARS = 200
 """Of any text in it."""
-_GENERATIVE = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 
 
 def find_credentials(path: Path, trusted: bytes = b"") -> CredentialsFound:
@@ -51,6 +52,13 @@ def find_credentials(path: Path, trusted: bytes = b"") -> CredentialsFound:
     return _found(document, beside=given is not None)
 
 
+def find_label(path: Path) -> LabelFound:
+    """Return where a file says in its own words that a generative model made or changed it."""
+    kinds = [f"digitalsourcetype/{kind}".lower() for kind in GENERATIVE]
+    places = {place: None for place, text in words_in(path) if any(kind in text.lower() for kind in kinds)}
+    return LabelFound(places=tuple(places))
+
+
 def _found(document: Mapping[str, Any], *, beside: bool) -> CredentialsFound:
     manifests = document.get("manifests") or {}
     active = manifests.get(document.get("active_manifest")) or {}
@@ -70,7 +78,9 @@ def _found(document: Mapping[str, Any], *, beside: bool) -> CredentialsFound:
         generator=_program(generators[0]),
         actions=tuple(_action(action) for action in _actions(active)[:MOST]),
         ingredients=tuple(_ingredient(each) for each in (active.get("ingredients") or ())[:MOST]),
-        says_ai=any(str(action.get("digitalSourceType", "")).endswith(_GENERATIVE) for action in every_action),
+        says_ai=any(
+            str(action.get("digitalSourceType", "")).rpartition("/")[2] in GENERATIVE for action in every_action
+        ),
     )
 
 
@@ -168,6 +178,7 @@ def main(arguments: list[str]) -> None:
     path = Path(arguments[0])
     trusted = Path(arguments[1]).read_bytes() if len(arguments) > 1 else b""
     print(json.dumps({"credentials": find_credentials(path, trusted).model_dump(mode="json")}), flush=True)
+    print(json.dumps({"label": find_label(path).model_dump(mode="json")}), flush=True)
 
 
 if __name__ == "__main__":

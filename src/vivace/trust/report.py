@@ -75,42 +75,74 @@ class CredentialsFound(_Part):
         """Whether nothing contradicts it."""
         return self.state in ("trusted", "valid")
 
+    @property
+    def words(self) -> str:
+        """What holds, and who says so."""
+        trust = "whom you trust" if self.state == "trusted" else "for whom nobody you trust vouches"
+        return f"content credentials that hold, signed by {self.signer or 'nobody named'}, {trust}"
+
+
+class LabelFound(_Part):
+    """What the file says in its own words, which anybody can write."""
+
+    places: tuple[str, ...] = ()
+    """Where it says that a generative model made or changed it: `XMP`, `comment`, `SEI`."""
+
 
 class Report(_Part):
-    """All that was found of one file."""
+    """All that was found of one file. A part is None where the time and memory there was did not suffice."""
 
     name: str
     """Of the file."""
     credentials: CredentialsFound | None = None
-    """None: they could not be looked for in the time and memory there was."""
+    label: LabelFound | None = None
     notes: tuple[str, ...] = ()
     """What could not be looked at, and why."""
 
     @property
+    def says_ai(self) -> tuple[str, ...]:
+        """What says that it is AI-modified, of what does not need credentials, in words."""
+        said = []
+        if self.label is not None and self.label.places:
+            said.append(f"words in the file that anybody can write ({', '.join(self.label.places)})")
+        return tuple(said)
+
+    @property
     def verdict(self) -> Verdict:
         """What it comes to."""
-        credentials = self.credentials
-        if credentials is None:
-            return "unknown"
+        credentials = self.credentials or CredentialsFound(state="unknown")
+        if credentials.state in ("changed", "bad_certificate", "broken"):
+            return credentials.state
+        if self.says_ai or (credentials.holds and credentials.says_ai):
+            return "repainted"
         if credentials.holds:
-            return "repainted" if credentials.says_ai else "not_repainted"
-        return "unmarked" if credentials.state == "none" else credentials.state  # type: ignore[return-value]
+            return "not_repainted"
+        return "unmarked" if credentials.state == "none" else "unknown"
 
     @property
     def words(self) -> str:
         """The verdict as one sentence."""
-        credentials = self.credentials or CredentialsFound()
-        trust = "a signer you trust" if credentials.state == "trusted" else "a signer whom nobody you trust vouches for"
-        signed = f"signed by {credentials.signer or 'somebody without a name'}, {trust}"
-        return {
-            "repainted": f"AI-modified, according to content credentials that hold, {signed}",
-            "not_repainted": f"nothing says that it is AI-modified: its content credentials hold, {signed}",
-            "unmarked": "it says nothing of how it was made: it may be anything",
-            "changed": f"it was changed after it was signed: {credentials.reason}",
-            "bad_certificate": f"the pictures are as signed, but the certificate is bad: {credentials.reason}",
-            "broken": f"its content credentials do not hold: {credentials.reason}",
-            "unknown": "it could not be checked: " + "; ".join(self.notes or (credentials.reason,)),
-        }[self.verdict]
+        credentials = self.credentials or CredentialsFound(state="unknown")
+        said = list(self.says_ai)
+        also = f"; AI-modified, according to {_joined(said)}" if said else ""
+        match self.verdict:
+            case "repainted" if credentials.says_ai and credentials.holds:
+                return f"AI-modified, according to {_joined([credentials.words, *said])}"
+            case "repainted":
+                silent = f"; its {credentials.words}, say nothing of it" if credentials.holds else ""
+                return f"AI-modified, according to {_joined(said)}{silent}"
+            case "not_repainted":
+                return f"nothing says that it is AI-modified; it has {credentials.words}"
+            case "unmarked":
+                return "it says nothing of how it was made: it may be anything"
+            case "changed":
+                return f"it was changed after it was signed: {credentials.reason}{also}"
+            case "bad_certificate":
+                return f"the pictures are as signed, but the certificate is bad: {credentials.reason}{also}"
+            case "broken":
+                return f"its content credentials do not hold: {credentials.reason}{also}"
+            case _:
+                return "it could not be checked: " + "; ".join(self.notes or (credentials.reason,))
 
     @property
     def exit_code(self) -> int:
@@ -120,3 +152,7 @@ class Report(_Part):
     def document(self) -> dict[str, object]:
         """Return what JSON holds of it."""
         return {"verdict": self.verdict, "words": self.words, **self.model_dump(mode="json")}
+
+
+def _joined(said: list[str]) -> str:
+    return ", and to ".join(said)
