@@ -1,0 +1,96 @@
+"""The 64 bits of a watermark and the 512 signs that carry them: a check, and a tail-biting convolutional code.
+
+A message is a version (4 bits), a payload (48) and a cyclic redundancy check over both (12). Of every bit the code makes
+eight signs, each the parity of some of the `MEMORY + 1` latest bits; the bits before the first are the last, so that no
+signs are spent on a beginning and an end. Soft decisions are decoded by the Viterbi algorithm, going around three times.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+MESSAGE_BITS, VERSION_BITS, PAYLOAD_BITS, CHECK_BITS = 64, 4, 48, 12
+VERSION = 1
+MEMORY = 10
+_STATES = 1 << MEMORY
+# The largest free distance, 58, among 4000 random sets, whose median is 51
+_GENERATORS = (0o3621, 0o3113, 0o3475, 0o2645, 0o2657, 0o3755, 0o2273, 0o3473)
+RATE = len(_GENERATORS)
+SIGNS = MESSAGE_BITS * RATE
+_TURNS = 3
+_CHECK_POLYNOMIAL = 0x80F  # CRC-12/DECT
+
+
+def message_bits(payload: int) -> NDArray[np.uint8]:
+    """Return the 64 bits that say a payload of 48: `uint8 [64]` of 0 and 1, the highest first."""
+    head = VERSION << PAYLOAD_BITS | payload
+    return _bits(head << CHECK_BITS | _check(head), MESSAGE_BITS)
+
+
+def read_message(bits: NDArray[np.uint8]) -> int | None:
+    """Return the payload of 64 bits, or None if the check does not hold or the version is another."""
+    message = int("".join(map(str, bits.tolist())), 2)
+    head = message >> CHECK_BITS
+    if message & ((1 << CHECK_BITS) - 1) != _check(head) or head >> PAYLOAD_BITS != VERSION:
+        return None
+    return head & ((1 << PAYLOAD_BITS) - 1)
+
+
+def encode(bits: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return the signs of a message: `int8 [512]` of -1 and 1, eight a bit; 0 is 1."""
+    windows = np.stack([np.roll(bits, delay) for delay in range(MEMORY + 1)], axis=1)
+    return (1 - 2 * (windows @ _taps().T % 2)).astype(np.int8).reshape(-1)
+
+
+def decode(evidence: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the likeliest message: `uint8 [64]`.
+
+    Args:
+        evidence: `[512]`, log-likelihood ratios of the signs, or anything in proportion to them: above 0 for 1.
+    """
+    # a transition is (bit, state): the state's bits are the latest first, so the next state drops its last
+    gains = (_transitions() @ evidence.reshape(MESSAGE_BITS, RATE).T).reshape(2, _STATES, MESSAGE_BITS)
+    steps = np.ascontiguousarray(gains.transpose(2, 0, 1))
+    metric = np.zeros(_STATES)
+    chosen = np.empty((_TURNS * MESSAGE_BITS, 2, _STATES // 2), np.bool_)
+    for step in range(_TURNS * MESSAGE_BITS):
+        # of state 2j and 2j + 1, bit b leads to b * S/2 + j
+        paths = (metric + steps[step % MESSAGE_BITS]).reshape(2, _STATES // 2, 2)
+        chosen[step] = paths[..., 1] > paths[..., 0]
+        metric = np.maximum(paths[..., 0], paths[..., 1]).reshape(-1)
+        metric -= metric[0]
+    state = int(metric.argmax())
+    bits = np.empty(_TURNS * MESSAGE_BITS, np.uint8)
+    for step in reversed(range(_TURNS * MESSAGE_BITS)):
+        bits[step], rest = divmod(state, _STATES // 2)
+        state = 2 * rest + int(chosen[step, bits[step], rest])
+    # the middle turn has seen the ends on both sides
+    return bits[MESSAGE_BITS : 2 * MESSAGE_BITS]
+
+
+def _bits(value: int, count: int) -> NDArray[np.uint8]:
+    return np.array([value >> place & 1 for place in reversed(range(count))], np.uint8)
+
+
+def _check(head: int) -> int:
+    rest = head << CHECK_BITS
+    for place in reversed(range(CHECK_BITS, MESSAGE_BITS)):
+        if rest >> place & 1:
+            rest ^= (1 << CHECK_BITS | _CHECK_POLYNOMIAL) << (place - CHECK_BITS)
+    return rest
+
+
+@cache
+def _taps() -> NDArray[np.uint8]:
+    """Return `[8, MEMORY + 1]`, the bit itself first."""
+    return np.stack([_bits(generator, MEMORY + 1) for generator in _GENERATORS])
+
+
+@cache
+def _transitions() -> NDArray[np.float64]:
+    """Return `[2 * states, 8]`, the signs a bit gives in a state."""
+    windows = np.stack([_bits(transition, MEMORY + 1) for transition in range(2 * _STATES)])
+    return 1.0 - 2.0 * (windows @ _taps().T % 2)

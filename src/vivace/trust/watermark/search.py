@@ -1,0 +1,169 @@
+"""Find the pilot in evidence, whatever the picture's scale, turn and offset, and read the message beside it.
+
+Under a scale, evidence is folded onto one tile, whose spectrum is compared with the pilot's: with all offsets at once.
+The score is a sum of as many terms as the pilot has signs, divided by the root of the sum of their squares. Were the
+picture made without knowledge of the signs, each term would be as likely above 0 as below, and by Hoeffding's
+inequality a score of t or more would come up with a probability of at most exp(-t^2 / 2), whatever the picture. That
+times the number of hypotheses tried bounds the probability that a picture is called marked and is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.trust.watermark import code
+from vivace.trust.watermark.pattern import SAMPLES, TILE_PX, harmonics
+
+TOLERATED_FALSE_ALARM = 1e-6
+_RINGS = 6
+_TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+_DRIFT_PX = 2.5
+"""Between the pattern and a hypothesis at the picture's edge, in px of the original, half the step between scales."""
+_REFINED, _FINE, _FINE_OFFSETS = 4, 9, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence for the scales of one band."""
+
+    values: NDArray[np.float32]
+    pitch_px: float
+    """How many px of the picture lie between two values."""
+    scales: tuple[float, float]
+    """From the smallest to the largest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the pattern lies."""
+
+    scale: float
+    """Px of the picture for each px of the original."""
+    quarters: int
+    """Quarter turns, anticlockwise, that undo the picture's turn; before them, rows and columns are exchanged if it is
+    `mirrored`."""
+    mirrored: bool
+    offset: tuple[float, float] = (0.0, 0.0)
+    """Of the tile, in samples, down and to the right."""
+    score: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the search has found."""
+
+    place: Place
+    hypotheses: int
+    """Tried in all."""
+    payload: int | None
+    """None if it cannot be read."""
+
+    @property
+    def false_alarm(self) -> float:
+        """Bound of the probability that an unmarked picture scores as high at any of the hypotheses."""
+        return min(1.0, self.hypotheses * math.exp(-max(self.place.score, 0.0) ** 2 / 2))
+
+
+def search(bands: Sequence[Evidence]) -> Reading:
+    """Return the likeliest place of the pattern and what is read there."""
+    places: list[tuple[Place, Evidence]] = []
+    hypotheses = 0
+    for band in bands:
+        for scale in _scales(band):
+            places += [(place, band) for place in _compare(band, scale, SAMPLES)]
+            hypotheses += len(_TURNS) * SAMPLES**2
+    places.sort(key=lambda found: -found[0].score)
+    best, band = places[0]
+    best = replace(best, score=-math.inf)
+    for place, of in places[:_REFINED]:
+        step = 2 * _step(of)
+        for scale in place.scale * (1 + step * np.linspace(-0.5, 0.5, _FINE)):
+            hypotheses += _FINE_OFFSETS**2
+            fine = _compare(of, float(scale), _FINE_OFFSETS, ((place.quarters, place.mirrored),))[0]
+            if fine.score > best.score:
+                best, band = fine, of
+    reading = Reading(best, hypotheses, None)
+    return replace(reading, payload=_read(band, best)) if reading.false_alarm < TOLERATED_FALSE_ALARM else reading
+
+
+def _step(band: Evidence) -> float:
+    reach = max(band.values.shape) * band.pitch_px / band.scales[1] / 2
+    return _DRIFT_PX / reach
+
+
+def _scales(band: Evidence) -> Iterator[float]:
+    smallest, largest = band.scales
+    count = math.ceil(math.log(largest / smallest) / (2 * _step(band)))
+    return iter((smallest * (largest / smallest) ** ((np.arange(count) + 0.5) / count)).tolist())
+
+
+def _compare(
+    band: Evidence, scale: float, offsets: int, turns: Sequence[tuple[int, bool]] = _TURNS
+) -> list[Place]:
+    """Return the best offset of each turn."""
+    known = harmonics()
+    down, right = known.down[known.is_pilot], known.right[known.is_pilot]
+    folded = _fold(band, scale)
+    found = []
+    for quarters, mirrored in turns:
+        pilots = _spectrum(folded, quarters, mirrored)[known.is_pilot]
+        terms = np.zeros((offsets, offsets), np.complex128)
+        terms[down, right] = pilots.conj() * known.pilot
+        scores = np.fft.fft2(terms).real / math.sqrt((np.abs(pilots) ** 2).sum())
+        at = np.unravel_index(int(scores.argmax()), scores.shape)
+        offset = (int(at[0]) * SAMPLES / offsets, int(at[1]) * SAMPLES / offsets)
+        found.append(Place(scale, quarters, mirrored, offset, float(scores[at])))
+    return found
+
+
+def _fold(band: Evidence, scale: float) -> NDArray[np.float64]:
+    """Return the sum of evidence over all tiles: `[SAMPLES, SAMPLES]`."""
+
+    def matrix(count: int) -> NDArray[np.float32]:
+        at = (np.arange(count) + 0.5) * (band.pitch_px / scale * SAMPLES / TILE_PX)
+        below = np.floor(at).astype(np.intp)
+        made = np.zeros((SAMPLES, count), np.float32)
+        np.add.at(made, (below % SAMPLES, np.arange(count)), 1 - (at - below))
+        np.add.at(made, ((below + 1) % SAMPLES, np.arange(count)), at - below)
+        return made
+
+    height, width = band.values.shape
+    folded: NDArray[np.float64] = (matrix(height) @ band.values @ matrix(width).T).astype(np.float64)
+    return folded
+
+
+def _spectrum(folded: NDArray[np.float64], quarters: int, mirrored: bool) -> NDArray[np.complex128]:
+    """Return the harmonics of a folded tile after a turn, each ring of them as loud as the others."""
+    known = harmonics()
+    turned = np.rot90(folded.T if mirrored else folded, quarters)
+    values = np.fft.fft2(turned)[known.down, known.right]
+    for ring in _rings():
+        values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-12
+    return values
+
+
+def _rings() -> list[NDArray[np.intp]]:
+    return np.array_split(np.arange(len(harmonics().radius)), _RINGS)
+
+
+def _read(band: Evidence, place: Place) -> int | None:
+    """Return the payload, each sign as trusted as the pilots of its ring are seen well."""
+    known = harmonics()
+    values = _spectrum(_fold(band, place.scale), place.quarters, place.mirrored)
+    values *= np.exp(2j * np.pi / SAMPLES * (known.down * place.offset[0] + known.right * place.offset[1]))
+    pilots = np.zeros(len(values), np.complex128)
+    pilots[known.is_pilot] = known.pilot
+    for ring in _rings():
+        of_ring = known.is_pilot[ring]
+        agreement = float((values[ring] * pilots[ring].conj()).real[of_ring].mean() / 2)
+        agreement = min(max(agreement, 0.05), 0.95)
+        values[ring] *= agreement / (1 - agreement**2)
+    carriers = values[~known.is_pilot]
+    signs = np.empty(code.SIGNS)
+    signs[known.order] = np.concatenate([carriers.real, carriers.imag])
+    return code.read_message(code.decode(signs))
