@@ -19,14 +19,14 @@ from vivace.trust.watermark.pattern import TILE_PX, tile
 
 CELL_PX = 8
 _STRIP_PX = 32
-_PATTERN_RMS = 7
-_FLAT_GAIN, _BUSIEST_GAIN = 3, 7
+_PATTERN_RMS = 7.5
+_FLAT_GAIN, _BUSIEST_GAIN = 2, 7
 _SHIFT = 5
 """A level is 32: a gain of 3 on a pattern of 7 is 0.66 levels. Product and rounding stay within eight bits."""
 _PEAK = (127 - (1 << _SHIFT - 1)) // _BUSIEST_GAIN
 _MOST = (_PEAK * _BUSIEST_GAIN >> _SHIFT) + 1
 """Levels, that a px changes by."""
-_PER_VARIANCE = 0.4
+_PER_VARIANCE = 1.5
 
 
 class WatermarkEmbedder:
@@ -90,18 +90,25 @@ def _scale(pattern: NDArray[np.int8], gains: NDArray[np.int8], out: NDArray[np.i
 
 
 def _gains(green: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return `int8 [cells down, cells across]`, by the variance of each cell's green in two of its rows."""
-    sampled = green[CELL_PX // 4 :: CELL_PX // 2] if len(green) > CELL_PX // 4 else green
-    missing = -len(sampled) % 2, -sampled.shape[1] % CELL_PX
+    """Return `int8 [cells down, cells across]`, by how busy each cell is in the pattern's band.
+
+    That is the variance of means over 4x4 px, of every other row, without their slope: fine noise hides nothing of the
+    pattern, and shading does not.
+    """
+    missing = -green.shape[0] % CELL_PX, -green.shape[1] % CELL_PX
     if any(missing):
-        sampled = np.pad(sampled, ((0, missing[0]), (0, missing[1])), mode="edge")
-    cells = sampled.astype(np.float32).reshape(len(sampled) // 2, 2, -1, CELL_PX)
-    ones = np.full(CELL_PX, 0.5 / CELL_PX, np.float32)
-    mean = (cells @ ones).sum(axis=1)
-    variance = (np.square(cells) @ ones).sum(axis=1) - np.square(mean)
+        green = np.pad(green, ((0, missing[0]), (0, missing[1])), mode="edge")
+    halves = CELL_PX // 2
+    row_means = green[1::2].astype(np.float32).reshape(-1, halves) @ np.full(halves, 1 / CELL_PX, np.float32)
+    means = np.pad(row_means.reshape(-1, 2, green.shape[1] // halves).sum(axis=1), 1, mode="edge")
+    bends = np.square(means[1:-1, :-2] - 2 * means[1:-1, 1:-1] + means[1:-1, 2:])
+    bends += np.square(means[:-2, 1:-1] - 2 * means[1:-1, 1:-1] + means[2:, 1:-1])
+    # of white noise a second difference has six times the variance; two directions, four means a cell
+    down, across = (side // CELL_PX for side in green.shape)
+    variance = bends.reshape(down, 2, across, 2).sum(axis=(1, 3)) / (6 * 2 * 4)
     level = (1 << _SHIFT) / _PATTERN_RMS
-    gains = np.sqrt(np.maximum(variance, 0) * (_PER_VARIANCE * level**2) + _FLAT_GAIN**2)
-    return np.minimum(gains, _BUSIEST_GAIN).astype(np.int8)
+    gains = np.sqrt(variance * (_PER_VARIANCE * level**2) + _FLAT_GAIN**2)
+    return np.minimum(np.rint(gains), _BUSIEST_GAIN).astype(np.int8)
 
 
 def _add(rgb: NDArray[np.uint8], change: NDArray[np.int8], out: NDArray[np.uint8], none: NDArray[np.int8]) -> None:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from vivace.trust.watermark.pattern import TILE_PX
 
-CENTRES = (9.0, 27.0)
+CENTRES = (5.0, 25.0)
 """Of the octaves, in cycles a tile; each fades to nothing at the next or the last one's distance."""
 _DIRECTIONS = 4
-_NEARBY_PX = 1.5
+_NEARBY_PX = 2.0
 """Standard deviation of the neighbourhood whose energy is taken, in px of the original."""
-_FLOOR = 0.25
+_FLOOR = 0.12
 """Energy, in levels squared, below which a place is not trusted more."""
-_HIDES = 8.0
+_HIDES = 60.0
 """Energy, in levels squared, above which the embedder puts more in."""
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
