@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.trust.watermark import code
-from vivace.trust.watermark.pattern import SAMPLES, TILE_PX, harmonics
+from vivace.trust.watermark.pattern import CARRIERS, PILOTS, SAMPLES, TILE_PX, harmonics
 
 TOLERATED_FALSE_ALARM = 1e-6
-_RINGS = 6
-_TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+_RINGS = [slice((PILOTS + CARRIERS) * ring // 6, (PILOTS + CARRIERS) * (ring + 1) // 6) for ring in range(6)]
+_TURNS = tuple((quarters, exchanged) for exchanged in (False, True) for quarters in range(4))
 _DRIFT_PX = 2.5
 """Between the pattern and a hypothesis at the picture's edge, in px of the original, half the step between scales."""
-_REFINED, _FINE, _FINE_OFFSETS = 4, 9, 256
+_REFINED, _NEARER = 6, 9
+"""Places looked at again, and scales around each: between two of the coarse ones, then between two of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,8 @@ class Place:
 
     scale: float
     """Px of the picture for each px of the original."""
-    quarters: int
-    """Quarter turns, anticlockwise, that undo the picture's turn; before them, rows and columns are exchanged if it is
-    `mirrored`."""
-    mirrored: bool
+    turn: tuple[int, bool]
+    """Quarter turns, and whether rows and columns are exchanged before them."""
     offset: tuple[float, float] = (0.0, 0.0)
     """Of the tile, in samples, down and to the right."""
     score: float = -math.inf
@@ -71,24 +70,22 @@ class Reading:
 
 def search(bands: Sequence[Evidence]) -> Reading:
     """Return the likeliest place of the pattern and what is read there."""
-    places: list[tuple[Place, Evidence]] = []
-    hypotheses = 0
-    for band in bands:
-        for scale in _scales(band):
-            places += [(place, band) for place in _compare(band, scale, SAMPLES)]
-            hypotheses += len(_TURNS) * SAMPLES**2
-    places.sort(key=lambda found: -found[0].score)
-    best, band = places[0]
-    best = replace(best, score=-math.inf)
-    for place, of in places[:_REFINED]:
-        step = 2 * _step(of)
-        for scale in place.scale * (1 + step * np.linspace(-0.5, 0.5, _FINE)):
-            hypotheses += _FINE_OFFSETS**2
-            fine = _compare(of, float(scale), _FINE_OFFSETS, ((place.quarters, place.mirrored),))[0]
-            if fine.score > best.score:
-                best, band = fine, of
-    reading = Reading(best, hypotheses, None)
-    return replace(reading, payload=_read(band, best)) if reading.false_alarm < TOLERATED_FALSE_ALARM else reading
+    found = [(place, band) for band in bands for scale in _scales(band) for place in _compare(band, scale, SAMPLES)]
+    hypotheses = len(found) * SAMPLES**2
+    found.sort(key=lambda one: -one[0].score)
+    found = found[:_REFINED]
+    span = 1.0
+    for offsets in (SAMPLES, 4 * SAMPLES):
+        nearer = []
+        for place, band in found:
+            for step in np.linspace(-span, span, _NEARER):
+                nearer += [(one, band) for one in _compare(band, place.scale * (1 + step * _step(band)), offsets, [place.turn])]
+        hypotheses += len(nearer) * offsets**2
+        found = [max(nearer, key=lambda one: one[0].score)]
+        span /= _NEARER - 1
+    place, band = found[0]
+    reading = Reading(place, hypotheses, None)
+    return replace(reading, payload=_read(band, place)) if reading.false_alarm < TOLERATED_FALSE_ALARM else reading
 
 
 def _step(band: Evidence) -> float:
@@ -108,16 +105,16 @@ def _compare(
     """Return the best offset of each turn."""
     known = harmonics()
     down, right = known.down[known.is_pilot], known.right[known.is_pilot]
-    folded = _fold(band, scale)
+    spectrum = np.fft.fft2(_fold(band, scale))
     found = []
-    for quarters, mirrored in turns:
-        pilots = _spectrum(folded, quarters, mirrored)[known.is_pilot]
+    for turn in turns:
+        pilots = _harmonics(spectrum, turn)[known.is_pilot]
         terms = np.zeros((offsets, offsets), np.complex128)
         terms[down, right] = pilots.conj() * known.pilot
         scores = np.fft.fft2(terms).real / math.sqrt((np.abs(pilots) ** 2).sum())
         at = np.unravel_index(int(scores.argmax()), scores.shape)
         offset = (int(at[0]) * SAMPLES / offsets, int(at[1]) * SAMPLES / offsets)
-        found.append(Place(scale, quarters, mirrored, offset, float(scores[at])))
+        found.append(Place(scale, turn, offset, float(scores[at])))
     return found
 
 
@@ -137,28 +134,29 @@ def _fold(band: Evidence, scale: float) -> NDArray[np.float64]:
     return folded
 
 
-def _spectrum(folded: NDArray[np.float64], quarters: int, mirrored: bool) -> NDArray[np.complex128]:
-    """Return the harmonics of a folded tile after a turn, each ring of them as loud as the others."""
+def _harmonics(spectrum: NDArray[np.complex128], turn: tuple[int, bool]) -> NDArray[np.complex128]:
+    """Return the pattern's harmonics of a turned tile, each ring of them as loud as the others."""
     known = harmonics()
-    turned = np.rot90(folded.T if mirrored else folded, quarters)
-    values = np.fft.fft2(turned)[known.down, known.right]
-    for ring in _rings():
+    down, right = known.down, known.right
+    quarters, exchanged = turn
+    if exchanged:
+        down, right = right, down
+    for _ in range(quarters):
+        down, right = -right, down
+    values = spectrum[down, right]
+    for ring in _RINGS:
         values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-12
     return values
-
-
-def _rings() -> list[NDArray[np.intp]]:
-    return np.array_split(np.arange(len(harmonics().radius)), _RINGS)
 
 
 def _read(band: Evidence, place: Place) -> int | None:
     """Return the payload, each sign as trusted as the pilots of its ring are seen well."""
     known = harmonics()
-    values = _spectrum(_fold(band, place.scale), place.quarters, place.mirrored)
+    values = _harmonics(np.fft.fft2(_fold(band, place.scale)), place.turn)
     values *= np.exp(2j * np.pi / SAMPLES * (known.down * place.offset[0] + known.right * place.offset[1]))
     pilots = np.zeros(len(values), np.complex128)
     pilots[known.is_pilot] = known.pilot
-    for ring in _rings():
+    for ring in _RINGS:
         of_ring = known.is_pilot[ring]
         agreement = float((values[ring] * pilots[ring].conj()).real[of_ring].mean() / 2)
         agreement = min(max(agreement, 0.05), 0.95)
