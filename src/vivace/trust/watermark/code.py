@@ -1,8 +1,9 @@
 """The 64 bits of a watermark and the 512 signs that carry them: a check, and a tail-biting convolutional code.
 
-A message is a version (4 bits), a payload (48) and a cyclic redundancy check over both (12). Of every bit the code makes
-eight signs, each the parity of some of the `MEMORY + 1` latest bits; the bits before the first are the last, so that no
-signs are spent on a beginning and an end. Soft decisions are decoded by the Viterbi algorithm, going around three times.
+A message is a version (4 bits), a payload (48) and a cyclic redundancy check over both (12). Of every bit the code
+makes eight signs, each the parity of some of the `MEMORY + 1` latest bits; the bits before the first are the last, so
+that no signs are spent on a beginning and an end. The Viterbi algorithm decodes soft decisions, going around three
+times.
 """
 
 from __future__ import annotations
@@ -93,4 +94,5 @@ def _taps() -> NDArray[np.uint8]:
 def _transitions() -> NDArray[np.float64]:
     """Return `[2 * states, 8]`, the signs a bit gives in a state."""
     windows = np.stack([_bits(transition, MEMORY + 1) for transition in range(2 * _STATES)])
-    return 1.0 - 2.0 * (windows @ _taps().T % 2)
+    signs: NDArray[np.float64] = 1 - 2 * (windows @ _taps().T % 2).astype(np.float64)
+    return signs

@@ -1,21 +1,23 @@
-"""Look for the watermark in pictures, without the original: a payload, how sure, and how long."""
+"""Look for the watermark in pictures, without the original: a payload, how sure, and in which seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice, pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vivace.media.frame import Rgb
+from vivace.media.frame import Frame, Rgb
 from vivace.trust.watermark.evidence import evidence, reduced_luma
-from vivace.trust.watermark.search import Evidence, Reading, search
+from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Evidence, Place, Reading, search
 
 SCALES = (0.48, 0.7, 1.03, 1.55)
 """From one to the next evidence is gathered once: its subbands are wide."""
 _PX_BETWEEN = 4.2
 """Of the original, at most, between two values of evidence: a quarter of the shortest periods."""
+FRAMES_A_SECOND = 8
+"""That are looked at: neighbours differ by too little to tell more."""
 LARGEST_PX = 2048
 """Of a side: what is further from a larger picture's middle is not looked at."""
 
@@ -35,7 +37,7 @@ class WatermarkDetector:
         height, width = rgb.shape[:2]
         top, left = (max(side - LARGEST_PX, 0) // 2 for side in (height, width))
         rgb = rgb[top : top + LARGEST_PX, left : left + LARGEST_PX]
-        for index, (smallest, largest) in enumerate(zip(SCALES[:-1], SCALES[1:], strict=True)):
+        for index, (smallest, largest) in enumerate(pairwise(SCALES)):
             factor = max(int(_PX_BETWEEN * smallest), 1)
             px = factor / (smallest * largest) ** 0.5
             values = evidence(reduced_luma(rgb, factor), px)
@@ -45,14 +47,79 @@ class WatermarkDetector:
                 self._bands.append(Evidence(values, factor, (smallest, largest)))
         self.pictures += 1
 
-    def read(self) -> Reading:
-        """Return what was found in the pictures so far, at least one."""
-        return search(self._bands)
+    def read(self, near: Place | None = None) -> Reading:
+        """Return what was found in the pictures so far, at least one: with `near` only about there."""
+        return search(self._bands, near)
 
 
 def detect_watermark(pictures: Iterable[Rgb]) -> Reading:
-    """Return what is found in pictures of one size."""
+    """Return what is found in pictures of one size, at least one, all together."""
     detector = WatermarkDetector()
     for rgb in pictures:
         detector.add(rgb)
     return detector.read()
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSecond:
+    """A second of a video in which the watermark was found."""
+
+    second: int
+    payload: int | None
+    """None if it cannot be read."""
+    false_alarm: float
+    """Bound of the probability that anything is found in a video without a watermark."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkSearch:
+    """What was found in a video."""
+
+    marked: tuple[MarkedSecond, ...]
+    searched_s: int
+    """Seconds looked at."""
+
+    @property
+    def payload(self) -> int | None:
+        """Of most seconds; None if none was read."""
+        read = Counter(second.payload for second in self.marked if second.payload is not None)
+        return read.most_common(1)[0][0] if read else None
+
+    @property
+    def false_alarm(self) -> float:
+        """Bound of the probability that anything is found in a video without a watermark; 1 if nothing was."""
+        return min((second.false_alarm for second in self.marked), default=1.0)
+
+
+def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> WatermarkSearch:
+    """Return in which of the first seconds the watermark is found, each looked at by itself.
+
+    Args:
+        frames: of a video or a single picture, in the order of their presentation.
+        limit_s: of how many seconds, at least one.
+    """
+    marked: list[MarkedSecond] = []
+    place: Place | None = None
+    searched, searches = 0, 2 * limit_s
+    for second, of_second in islice(groupby(frames, lambda frame: int(frame.pts_s)), limit_s):
+        searched += 1
+        detector = WatermarkDetector()
+        for frame in _spread(of_second):
+            detector.add(frame.rgb)
+        # where it was last, it is found with few hypotheses and in little time; each second is searched twice at most
+        reading = None if place is None else detector.read(place)
+        if reading is None or reading.false_alarm * searches >= TOLERATED_FALSE_ALARM:
+            reading = detector.read()
+        if reading.false_alarm * searches < TOLERATED_FALSE_ALARM:
+            place = reading.place
+            marked.append(MarkedSecond(second, reading.payload, reading.false_alarm * searches))
+    return WatermarkSearch(tuple(marked), searched)
+
+
+def _spread(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield at most `FRAMES_A_SECOND` of a second, as far apart as they are with the usual rates."""
+    due_s = -math.inf
+    for frame in frames:
+        if frame.pts_s >= due_s - 1e-6:
+            due_s = frame.pts_s + 1 / FRAMES_A_SECOND
+            yield frame

@@ -7,6 +7,7 @@ energy nearby: what remains is flat enough to be added up over the picture and o
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +18,7 @@ from vivace.trust.watermark.pattern import TILE_PX
 CENTRES = (5.0, 25.0)
 """Of the octaves, in cycles a tile; each fades to nothing at the next or the last one's distance."""
 _DIRECTIONS = 4
-_NEARBY_PX = 2.0
+_NEARBY_PX = 4.0
 """Standard deviation of the neighbourhood whose energy is taken, in px of the original."""
 _FLOOR = 0.12
 """Energy, in levels squared, below which a place is not trusted more."""
@@ -48,7 +49,7 @@ def evidence(luma: NDArray[np.float32], px: float) -> NDArray[np.float32]:
     for subband in _subbands(height, width, px):
         part = np.fft.ifft2(spectrum * subband)
         energy = (part.real**2 + part.imag**2).astype(np.float32)
-        energy = _blur_matrix(height, _NEARBY_PX * 2 / px) @ energy @ _blur_matrix(width, _NEARBY_PX * 2 / px) + _FLOOR
+        energy = _blurred(energy, _NEARBY_PX / px) + np.float32(_FLOOR)
         found += part.real * np.sqrt(energy + _HIDES) / energy
     return found
 
@@ -70,11 +71,16 @@ def _subbands(height: int, width: int, px: float) -> list[NDArray[np.float32]]:
     return made
 
 
-@lru_cache(maxsize=8)
-def _blur_matrix(count: int, deviation: float) -> NDArray[np.float32]:
-    """Return `[count, count]`, symmetric, rows of which are normal curves."""
-    steps = np.arange(count)
-    curve = np.exp(-0.5 * ((steps[:, None] - steps) / deviation) ** 2)
-    # what is left out would be denormal numbers, with which a product takes ten times as long
-    curve = np.where(curve < 1e-6, 0, curve)
-    return (curve / curve[count // 2].sum()).astype(np.float32)
+def _blurred(values: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
+    """Return `[h w]` under a normal curve in both directions; beyond the edges there is nothing."""
+    reach = math.ceil(2.5 * deviation)
+    curve = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2).astype(np.float32)
+    curve /= curve.sum()
+    for _ in range(2):
+        count = len(values)
+        padded = np.pad(values, ((reach, reach), (0, 0)))
+        below = np.zeros_like(values)
+        for at, weight in enumerate(curve):
+            below += weight * padded[at : at + count]
+        values = below.T
+    return values

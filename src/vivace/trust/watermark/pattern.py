@@ -1,6 +1,6 @@
 """The pattern that is added: a sum of harmonics of a tile of 256 px, whose phases carry a pilot and the message.
 
-The tile is repeated over the picture from its upper left corner, so a crop moves it and loses nothing of it. Periods run
+The tile is repeated over the picture from its upper left corner: a crop moves it and loses nothing of it. Periods run
 from 32 to 13.8 px: shorter ones do not survive a video codec at half the size, longer ones drown in the picture. Each
 harmonic has one of four phases, two signs. 192 of them, evenly spread over the band, are the pilot, the same for all
 payloads, by which scale, turn and offset are found; 256 carry the 512 signs of the message (`code.py`).

@@ -1,6 +1,6 @@
 """Find the pilot in evidence, whatever the picture's scale, turn and offset, and read the message beside it.
 
-Under a scale, evidence is folded onto one tile, whose spectrum is compared with the pilot's: with all offsets at once.
+Under a scale, evidence is summed over the tiles; their spectrum is compared with the pilot's at all offsets at once.
 The score is a sum of as many terms as the pilot has signs, divided by the root of the sum of their squares. Were the
 picture made without knowledge of the signs, each term would be as likely above 0 as below, and by Hoeffding's
 inequality a score of t or more would come up with a probability of at most exp(-t^2 / 2), whatever the picture. That
@@ -23,7 +23,9 @@ TOLERATED_FALSE_ALARM = 1e-6
 _RINGS = [slice((PILOTS + CARRIERS) * ring // 6, (PILOTS + CARRIERS) * (ring + 1) // 6) for ring in range(6)]
 _TURNS = tuple((quarters, exchanged) for exchanged in (False, True) for quarters in range(4))
 _DRIFT_PX = 2.5
-"""Between the pattern and a hypothesis at the picture's edge, in px of the original, half the step between scales."""
+"""Between the pattern and the nearest of the hypotheses, at the edge of the picture, in px of the original."""
+_ONE_THREAD = 1 << 18
+"""Multiplications."""
 _REFINED, _NEARER = 6, 9
 """Places looked at again, and scales around each: between two of the coarse ones, then between two of these."""
 
@@ -65,12 +67,16 @@ class Reading:
     @property
     def false_alarm(self) -> float:
         """Bound of the probability that an unmarked picture scores as high at any of the hypotheses."""
-        return min(1.0, self.hypotheses * math.exp(-max(self.place.score, 0.0) ** 2 / 2))
+        return min(1.0, self.hypotheses * math.exp(-(max(self.place.score, 0.0) ** 2) / 2))
 
 
-def search(bands: Sequence[Evidence]) -> Reading:
-    """Return the likeliest place of the pattern and what is read there."""
-    found = [(place, band) for band in bands for scale in _scales(band) for place in _compare(band, scale, SAMPLES)]
+def search(bands: Sequence[Evidence], near: Place | None = None) -> Reading:
+    """Return the likeliest place of the pattern, of all or about one, and what is read there."""
+    if near is None:
+        found = [(place, band) for band in bands for scale in _scales(band) for place in _compare(band, scale, SAMPLES)]
+    else:
+        of_scale = next(band for band in bands if near.scale <= band.scales[1] or band is bands[-1])
+        found = [(place, of_scale) for place in _compare(of_scale, near.scale, SAMPLES, [near.turn])]
     hypotheses = len(found) * SAMPLES**2
     found.sort(key=lambda one: -one[0].score)
     found = found[:_REFINED]
@@ -79,7 +85,9 @@ def search(bands: Sequence[Evidence]) -> Reading:
         nearer = []
         for place, band in found:
             for step in np.linspace(-span, span, _NEARER):
-                nearer += [(one, band) for one in _compare(band, place.scale * (1 + step * _step(band)), offsets, [place.turn])]
+                nearer += [
+                    (one, band) for one in _compare(band, place.scale * (1 + step * _step(band)), offsets, [place.turn])
+                ]
         hypotheses += len(nearer) * offsets**2
         found = [max(nearer, key=lambda one: one[0].score)]
         span /= _NEARER - 1
@@ -89,8 +97,9 @@ def search(bands: Sequence[Evidence]) -> Reading:
 
 
 def _step(band: Evidence) -> float:
-    reach = max(band.values.shape) * band.pitch_px / band.scales[1] / 2
-    return _DRIFT_PX / reach
+    """Return half the step between scales, as a share of them."""
+    reach_px: float = max(band.values.shape) * band.pitch_px / band.scales[1] / 2
+    return _DRIFT_PX / reach_px
 
 
 def _scales(band: Evidence) -> Iterator[float]:
@@ -99,42 +108,47 @@ def _scales(band: Evidence) -> Iterator[float]:
     return iter((smallest * (largest / smallest) ** ((np.arange(count) + 0.5) / count)).tolist())
 
 
-def _compare(
-    band: Evidence, scale: float, offsets: int, turns: Sequence[tuple[int, bool]] = _TURNS
-) -> list[Place]:
+def _compare(band: Evidence, scale: float, offsets: int, turns: Sequence[tuple[int, bool]] = _TURNS) -> list[Place]:
     """Return the best offset of each turn."""
     known = harmonics()
     down, right = known.down[known.is_pilot], known.right[known.is_pilot]
-    spectrum = np.fft.fft2(_fold(band, scale))
+    spectrum = _tile_spectrum(band, scale)
     found = []
     for turn in turns:
         pilots = _harmonics(spectrum, turn)[known.is_pilot]
         terms = np.zeros((offsets, offsets), np.complex128)
         terms[down, right] = pilots.conj() * known.pilot
-        scores = np.fft.fft2(terms).real / math.sqrt((np.abs(pilots) ** 2).sum())
+        scores = np.fft.fft2(terms).real / math.sqrt((np.abs(pilots) ** 2).sum() + 1e-9)
         at = np.unravel_index(int(scores.argmax()), scores.shape)
         offset = (int(at[0]) * SAMPLES / offsets, int(at[1]) * SAMPLES / offsets)
         found.append(Place(scale, turn, offset, float(scores[at])))
     return found
 
 
-def _fold(band: Evidence, scale: float) -> NDArray[np.float64]:
-    """Return the sum of evidence over all tiles: `[SAMPLES, SAMPLES]`."""
+def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
+    """Return the harmonics of the tile, of evidence summed over all tiles: `[n, n]`, 0 first, as an FFT's."""
+    highest = harmonics().right.max()
+    cycles = np.fft.ifftshift(np.arange(-highest, highest + 1))
 
-    def matrix(count: int) -> NDArray[np.float32]:
-        at = (np.arange(count) + 0.5) * (band.pitch_px / scale * SAMPLES / TILE_PX)
-        below = np.floor(at).astype(np.intp)
-        made = np.zeros((SAMPLES, count), np.float32)
-        np.add.at(made, (below % SAMPLES, np.arange(count)), 1 - (at - below))
-        np.add.at(made, ((below + 1) % SAMPLES, np.arange(count)), at - below)
+    def waves(count: int) -> NDArray[np.complex64]:
+        at = (np.arange(count) + 0.5) * (band.pitch_px / scale / TILE_PX)
+        made: NDArray[np.complex64] = np.exp(-2j * np.pi * np.outer(cycles, at)).astype(np.complex64)
         return made
 
     height, width = band.values.shape
-    folded: NDArray[np.float64] = (matrix(height) @ band.values @ matrix(width).T).astype(np.float64)
-    return folded
+    down, right = waves(height), waves(width)
+    # A product this small gets one thread of OpenBLAS. Beside other work its threads wait for each other: twenty times
+    # as long was measured.
+    columns = max(_ONE_THREAD // (2 * len(cycles) * height), 1)
+    parts = np.concatenate([down.real, down.imag])
+    found = np.zeros((len(cycles), len(cycles)), np.complex64)
+    for left in range(0, width, columns):
+        real, imaginary = np.split(parts @ band.values[:, left : left + columns], 2)
+        found += (real + 1j * imaginary) @ right[:, left : left + columns].T
+    return found
 
 
-def _harmonics(spectrum: NDArray[np.complex128], turn: tuple[int, bool]) -> NDArray[np.complex128]:
+def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArray[np.complex128]:
     """Return the pattern's harmonics of a turned tile, each ring of them as loud as the others."""
     known = harmonics()
     down, right = known.down, known.right
@@ -143,16 +157,16 @@ def _harmonics(spectrum: NDArray[np.complex128], turn: tuple[int, bool]) -> NDAr
         down, right = right, down
     for _ in range(quarters):
         down, right = -right, down
-    values = spectrum[down, right]
+    values = spectrum[down, right].astype(np.complex128)
     for ring in _RINGS:
-        values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-12
+        values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-9
     return values
 
 
 def _read(band: Evidence, place: Place) -> int | None:
     """Return the payload, each sign as trusted as the pilots of its ring are seen well."""
     known = harmonics()
-    values = _harmonics(np.fft.fft2(_fold(band, place.scale)), place.turn)
+    values = _harmonics(_tile_spectrum(band, place.scale), place.turn)
     values *= np.exp(2j * np.pi / SAMPLES * (known.down * place.offset[0] + known.right * place.offset[1]))
     pilots = np.zeros(len(values), np.complex128)
     pilots[known.is_pilot] = known.pilot

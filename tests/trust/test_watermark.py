@@ -1,0 +1,178 @@
+"""The watermark: what goes in comes out after what videos go through, and nothing comes out where nothing went in."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vivace.errors import ControlError
+from vivace.media.frame import Frame, Rgb
+from vivace.media.open import open_sink, open_source
+from vivace.trust.watermark import code
+from vivace.trust.watermark.detect import detect_watermark, search_watermark
+from vivace.trust.watermark.embed import WatermarkEmbedder
+from vivace.worlds import make_scene
+
+PAYLOAD = 0xFACADE_C0FFEE
+SIZE = (512, 288)
+
+
+def frame(rgb: Rgb, index: int = 0, source: Rgb | None = None, *, painted: bool = True) -> Frame:
+    return Frame(rgb, index, index, Fraction(1, 8), 0.0, source_rgb=source, painted=painted)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Rgb]:
+    scene = make_scene("game", SIZE)
+    return [scene.render(index / 8) for index in range(8)]
+
+
+@pytest.fixture(scope="module")
+def marked(pictures: list[Rgb]) -> list[Rgb]:
+    embedder = WatermarkEmbedder(PAYLOAD)
+    return [embedder.mark(rgb) for rgb in pictures]
+
+
+def resized(rgb: Rgb, scale: float) -> Rgb:
+    size = round(rgb.shape[1] * scale), round(rgb.shape[0] * scale)
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC))
+
+
+def jpeg(rgb: Rgb) -> Rgb:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=75)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+CHANGES = {
+    "nothing": lambda rgb: rgb,
+    "half the size": lambda rgb: resized(rgb, 0.5),
+    "half as large again": lambda rgb: resized(rgb, 1.5),
+    "an odd size": lambda rgb: resized(rgb, 0.83),
+    "4:3": lambda rgb: rgb[:, 64:448],
+    "bars": lambda rgb: np.pad(rgb, ((40, 40), (12, 30), (0, 0))),
+    "a quarter turn": lambda rgb: np.rot90(rgb),
+    "mirrored": lambda rgb: rgb[:, ::-1],
+    "darker": lambda rgb: (255 * (rgb / 255) ** 1.25).round().astype(np.uint8),
+    "brighter": lambda rgb: (255 * (rgb / 255) ** 0.8).round().astype(np.uint8),
+    "JPEG": jpeg,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_payload_survives(marked: list[Rgb], change: str) -> None:
+    reading = detect_watermark(CHANGES[change](rgb) for rgb in marked[::3])
+    assert reading.payload == PAYLOAD
+    assert reading.false_alarm < 1e-6
+
+
+def test_a_payload_survives_a_file_of_ours_and_is_found_in_its_seconds(
+    marked: list[Rgb], pictures: list[Rgb], tmp_path: Path
+) -> None:
+    shown = [*marked, *pictures, *marked]
+    with open_sink(tmp_path / "out.mp4") as sink:
+        for index, rgb in enumerate(shown):
+            sink.write(frame(rgb, index))
+    with open_source(tmp_path / "out.mp4") as source:
+        found = search_watermark(source)
+    assert found.payload == PAYLOAD
+    assert [second.second for second in found.marked] == [0, 2]
+    assert found.searched_s == 3
+    assert found.false_alarm < 1e-6
+
+
+def test_nothing_is_found_where_nothing_is(pictures: list[Rgb]) -> None:
+    reading = detect_watermark(pictures[::3])
+    assert reading.payload is None
+    assert reading.false_alarm > 1e-3
+    found = search_watermark(frame(rgb, index) for index, rgb in enumerate(pictures[:2]))
+    assert (found.payload, found.marked, found.false_alarm) == (None, (), 1.0)
+
+
+def test_one_colour_and_noise_hold_no_watermark() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    for rgb in (np.full((96, 128, 3), 128, np.uint8), np.zeros((64, 64, 3), np.uint8), noise):
+        assert detect_watermark([rgb]).false_alarm > 1e-3
+
+
+def test_payloads_do_not_mix(pictures: list[Rgb]) -> None:
+    for payload in (0, 1, 2**48 - 1):
+        assert detect_watermark([WatermarkEmbedder(payload).mark(pictures[0])]).payload == payload
+
+
+def test_what_was_not_repainted_stays_exact(pictures: list[Rgb]) -> None:
+    source = pictures[0]
+    mask = np.random.default_rng(1).random(source.shape[:2]) < 0.5
+    mask[100:200] = False
+    painted = np.where(mask[..., None], 255 - source, source)
+    done = WatermarkEmbedder(PAYLOAD)(frame(painted, source=source)).rgb
+    assert np.array_equal(done[~mask], source[~mask])
+    assert (done[mask] != painted[mask]).any()
+    everywhere = WatermarkEmbedder(PAYLOAD, everywhere=True)(frame(painted, source=source)).rgb
+    assert (everywhere[~mask] != source[~mask]).any()
+
+
+def test_a_frame_that_shows_its_source_stays_unless_all_are_marked(pictures: list[Rgb]) -> None:
+    shown = frame(pictures[0], source=pictures[0], painted=False)
+    assert WatermarkEmbedder(PAYLOAD)(shown) is shown
+    assert not np.array_equal(WatermarkEmbedder(PAYLOAD, everywhere=True)(shown).rgb, shown.rgb)
+
+
+@pytest.mark.parametrize("size", [(512, 288), (257, 131), (33, 9), (8, 8), (7, 5), (1, 1)])
+def test_every_size_is_marked_by_a_few_levels_and_not_beyond_black_and_white(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(2)
+    rgb = random.choice(np.array([0, 1, 2, 128, 253, 254, 255], np.uint8), (size[1], size[0], 3))
+    done = WatermarkEmbedder(PAYLOAD).mark(rgb)
+    assert np.abs(done.astype(int) - rgb).max() <= 4
+
+
+def test_the_mark_is_faint_and_faintest_where_nothing_hides_it(pictures: list[Rgb], marked: list[Rgb]) -> None:
+    errors = [np.square(after.astype(float) - before).mean() for before, after in zip(pictures, marked, strict=True)]
+    assert 10 * np.log10(255**2 / max(errors)) > 44
+    flat = np.full((256, 256, 3), 128, np.uint8)
+    assert np.square(WatermarkEmbedder(PAYLOAD).mark(flat).astype(float) - flat).mean() < 0.4 * min(errors)
+
+
+def test_colours_stay(pictures: list[Rgb], marked: list[Rgb]) -> None:
+    change = marked[0].astype(int) - pictures[0]
+    inside = ((pictures[0] > 4) & (pictures[0] < 251)).all(axis=2)
+    assert (np.ptp(change[inside], axis=1) == 0).all()
+    assert abs(change.mean()) < 0.05
+
+
+@pytest.mark.parametrize("payload", [-1, 2**48, "abc", 1.5, None])
+def test_a_payload_that_does_not_fit_is_refused(payload: object) -> None:
+    with pytest.raises(ControlError, match="2\\^48"):
+        WatermarkEmbedder(payload)  # type: ignore[arg-type]
+
+
+def test_the_code_corrects_what_noise_turns_around() -> None:
+    random = np.random.default_rng(3)
+    for payload in random.integers(1 << 48, size=8):
+        signs = code.encode(code.message_bits(int(payload)))
+        # one sign in four is wrong
+        noisy = signs + 1.5 * random.standard_normal(len(signs))
+        assert (np.sign(noisy) != signs).mean() > 0.2
+        assert code.read_message(code.decode(noisy)) == payload
+
+
+def test_the_check_finds_every_burst_that_it_should() -> None:
+    bits = code.message_bits(PAYLOAD)
+    assert code.read_message(bits) == PAYLOAD
+    for length in range(1, 13):
+        for at in range(len(bits) - length + 1):
+            wrong = bits.copy()
+            wrong[at] ^= 1
+            wrong[at + length - 1] ^= length > 1
+            assert code.read_message(wrong) is None
+
+
+def test_messages_of_different_payloads_are_far_apart() -> None:
+    signs = [code.encode(code.message_bits(1 << place)) for place in range(48)]
+    assert all((one != other).sum() > 80 for one, other in pairwise(signs))
