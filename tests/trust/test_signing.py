@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from trust.files import NOW, any_file, changed, picture, users_pair, work
+from vivace.cli import main
 from vivace.errors import SinkWriteError, UsageError
 from vivace.trust import keys
 from vivace.trust.certificates import write_pair
@@ -271,3 +272,19 @@ def test_a_disk_that_is_full_while_signing_costs_nothing_but_the_signature(
         sign_file(out, work(), key, open_file=lambda path: cast(BinaryIO, FullDisk(path)))
     assert out.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
+
+
+def test_keys_are_shown_rotated_and_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert main(["credentials", "show"]) == 0
+    first = open_key()
+    assert first.name in capsys.readouterr().out
+    assert main(["credentials", "export", str(tmp_path / "authority.pem")]) == 0
+    assert (tmp_path / "authority.pem").read_bytes() == first.chain[1].public_bytes(serialization.Encoding.PEM)
+    assert main(["credentials", "rotate"]) == 0
+    assert open_key().name in capsys.readouterr().out
+    assert open_key().chain[0] != first.chain[0]
+    assert open_key().chain[1] == first.chain[1]
+    assert main(["credentials", "export", str(tmp_path / "none" / "authority.pem")]) == 3

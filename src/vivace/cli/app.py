@@ -11,6 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from vivace import __version__
 from vivace.cli.bench import bench_app
+from vivace.cli.credentials import credentials_app
 from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.looks import looks_app
 from vivace.cli.marking import MarkFlags
@@ -154,6 +155,7 @@ def build_app(settings: Settings) -> App:
     app.command(models_app())
     app.command(looks_app())
     app.command(bench_app(settings))
+    app.command(credentials_app())
 
     _add_train(app)
 

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from vivace.errors import SinkWriteError, UsageError
-from vivace.settings import state_folder
 from vivace.trust.certificates import PEM, Flags, Pair, read_chain, read_pair, write_pair
 from vivace.trust.library import PURPOSES
 
@@ -98,7 +97,7 @@ def open_key(
         if key is not None or command is not None:
             given = f"{FLAGS.key} {key}" if command is None else f"--sign-command {command}"
             raise UsageError(f"{given} has no certificate; give it with {FLAGS.certificate}")
-        return _made_here(folder or _folder(), now)
+        return _made_here(folder or key_folder(), now)
     if command is None:
         signing = _signing(read_pair(certificate, key or certificate, now, FLAGS), made_here=False)
     elif key is not None:
@@ -117,7 +116,7 @@ def rotate(now: datetime | None = None, folder: Path | None = None, *, authority
     Raises:
         UsageError: they cannot be kept.
     """
-    now, folder = now or datetime.now(UTC), folder or _folder()
+    now, folder = now or datetime.now(UTC), folder or key_folder()
     try:
         if authority:
             (folder / "authority.pem").unlink(missing_ok=True)
@@ -136,9 +135,14 @@ def export_authority(folder: Path | None = None) -> bytes:
     return open_key(folder=folder).chain[-1].public_bytes(PEM)
 
 
-def _folder() -> Path:
+def key_folder() -> Path:
+    """Return where what is made here is kept.
+
+    Raises:
+        UsageError: the user has no home.
+    """
     try:
-        return state_folder() / "credentials"
+        return statekey_folder() / "credentials"
     except RuntimeError as error:  # nobody is at home
         raise _no_place(Path("~"), error) from error
 
