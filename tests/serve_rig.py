@@ -14,6 +14,7 @@ import numpy as np
 from fakes import SIZE, FakeClock, FakeModel
 from patience import PATIENCE_S
 from vivace import messages
+from vivace.serve.marking import Marking
 from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
@@ -40,11 +41,12 @@ async def running_manager(
     model: FakeModel | None = None,
     clock: Callable[[], float] | None = None,
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
+    marking: Marking | None = None,
     **changes: Any,
 ) -> AsyncIterator[SessionManager]:
     """A manager that has started; its clock stands still unless told otherwise."""
     the_model = model or FakeModel(record=False)
-    manager = SessionManager(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers)
+    manager = SessionManager(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers, marking)
     await manager.start()
     try:
         yield manager

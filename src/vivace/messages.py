@@ -119,6 +119,15 @@ class Waiting(Table):
     """About when there will be one, s; null while no session has ended from which to tell."""
 
 
+class Label(Table):
+    """The words in each repainted picture that say that it is."""
+
+    words: str
+    corner: Literal["top-left", "top-right", "bottom-left", "bottom-right"]
+    size: Literal["small", "medium", "large"]
+    """Text of 3.6, 5.5 or 8 % of the shorter side."""
+
+
 class Live(Table):
     """The session has a slot; frames are painted as they come."""
 
@@ -128,6 +137,8 @@ class Live(Table):
     size: tuple[int, int] | None
     resumed: bool = False
     """Whether this is a client that came back to its session."""
+    label: Label | None = None
+    """What is in the pictures themselves; null: nothing, and whoever shows them should say it."""
 
 
 class Ack(Table):

@@ -15,10 +15,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from vivace.errors import UsageError
 
-MARKS = frozenset({"credentials", "label"})
+Mark = Literal["credentials", "label"]
+MARKS: frozenset[Mark] = frozenset(get_args(Mark))
 """What marks pictures as repainted where nothing else is said."""
 
 
@@ -29,7 +31,7 @@ class Settings:
     model: str = "mini"
     threads: int | None = None
     debug: bool = False
-    marks: frozenset[str] = MARKS
+    marks: frozenset[Mark] = MARKS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -48,7 +50,7 @@ class Settings:
         return cls(
             model=environ.get("VIVACE_MODEL", "").strip() or "mini",
             threads=int(threads) if threads else None,
-            marks=frozenset(named),
+            marks=frozenset(mark for mark in MARKS if mark in named),
             debug=environ.get("VIVACE_DEBUG", "").strip() not in ("", "0"),
         )
 

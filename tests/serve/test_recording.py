@@ -230,7 +230,7 @@ async def test_a_new_recording_can_begin_while_the_last_one_is_closed(tmp_path, 
         def close(self):
             assert gate.wait(PATIENCE_S)
 
-    monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Slow())
+    monkeypatch.setattr("vivace.serve.recording._open", lambda *_: Slow())
     async with running_manager(recordings=tmp_path) as manager:
         session = await opened(manager)
         events = session.events()
@@ -255,7 +255,7 @@ async def test_a_session_outlives_its_recording(tmp_path, monkeypatch):
         def write(self, frame):
             raise SinkWriteError("disk: writing failed (No space left on device); nothing was written")
 
-    monkeypatch.setattr("vivace.serve.recording._open", lambda _path: Broken())
+    monkeypatch.setattr("vivace.serve.recording._open", lambda *_: Broken())
     async with running_manager(recordings=tmp_path) as manager:
         session = await opened(manager)
         events, viewer = session.events(), session.subscribe()

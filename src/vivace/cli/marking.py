@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from vivace.errors import UsageError
-from vivace.settings import Settings
+from vivace.settings import Mark, Settings
 
 if TYPE_CHECKING:
     from vivace.trust.keys import SigningKey
@@ -47,34 +47,50 @@ class MarkFlags:
     label_language: Annotated[Literal["en", "de", "es", "fr", "it", "pt"] | None, Parameter(group=MARKS)] = None
     """Of the label: English if not given."""
 
-    def label_style(self, settings: Settings) -> LabelStyle | None:
-        """Return what the label looks like, None where there is none.
+    def marks(self, usual: frozenset[Mark]) -> frozenset[Mark]:
+        """Return the marks there are, `usual` being those where nothing is said.
 
         Raises:
-            UsageError: it is turned off, and something else is said of it.
+            UsageError: one is turned off, and something else is said of it.
         """
-        given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
-        named = {name: value for name, value in given.items() if value is not None}
-        if self.label == "off":
-            if len(named) > 1:
-                raise UsageError("--label off leaves no label; leave out the other flags of it, or this one")
-            return None
-        if not named and "label" not in settings.marks:
+        said: tuple[tuple[Mark, bool | None, str, tuple[object, ...]], ...] = (
+            (
+                "credentials",
+                self.sign,
+                "--no-sign",
+                (self.sign_prompt or None, self.sign_certificate, self.sign_key, self.sign_command),
+            ),
+            (
+                "label",
+                None if self.label is None else self.label != "off",
+                "--label off",
+                (self.label_size, self.label_language),
+            ),
+        )
+        for mark, on, off, others in said:
+            given = any(other is not None for other in others)
+            if given and on is False:
+                raise UsageError(f"{off} leaves nothing for other flags of {mark} to say; leave them out, or {off}")
+            wanted = given or mark in usual if on is None else on
+            usual = usual | {mark} if wanted else usual - {mark}
+        return usual
+
+    def label_style(self, settings: Settings) -> LabelStyle | None:
+        """Return what the label looks like, None where there is none. Raises UsageError as `marks` does."""
+        if "label" not in self.marks(settings.marks):
             return None
         from vivace.trust.label import LabelStyle
 
-        return LabelStyle(**named)  # type: ignore[arg-type]
+        given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
+        return LabelStyle(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
     def signing_key(self, settings: Settings) -> SigningKey | None:
         """Return what signs, None where nothing is signed.
 
         Raises:
-            UsageError: it cannot be used, or cannot be kept here.
+            UsageError: it cannot be used, or cannot be kept here; or as `marks` does.
         """
-        given = self.sign_certificate or self.sign_key or self.sign_command or self.sign_prompt
-        if not ("credentials" in settings.marks if self.sign is None and not given else self.sign is not False):
-            if given:
-                raise UsageError("--no-sign leaves nothing to sign; leave out the other flags of signing, or this one")
+        if "credentials" not in self.marks(settings.marks):
             return None
         from vivace.trust.keys import open_key
 

@@ -16,6 +16,7 @@ from cyclopts import App, Group, Parameter
 
 from vivace.checks import nearest
 from vivace.cli.loading import MODEL, LoadFlags
+from vivace.cli.marking import MarkFlags
 from vivace.cli.options import parse_size, whole
 from vivace.errors import BackendUnavailableError, UsageError, describe_invalid, install_extra
 from vivace.settings import Settings
@@ -83,6 +84,8 @@ class ServeFlags:
     loading: LoadFlags = field(default_factory=LoadFlags)
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, where a model has as many built in."""
+
+    marking: MarkFlags = field(default_factory=MarkFlags)
 
     recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
     """Folder for recordings, made when it is needed. On loopback `vivace-recordings` right here, if not given;
@@ -172,6 +175,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
         "runtime": flags.loading.runtime,
         "recordings": flags.recordings,
+        **_marking(flags.marking, settings),
     }
     for variable in sorted(name for name in os.environ if name.startswith(ENV_PREFIX)):
         name = variable.removeprefix(ENV_PREFIX).partition("__")[0].lower()
@@ -194,6 +198,28 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         return wanted
     except ValidationError as error:
         raise UsageError(" ".join(_refused(ServeSettings, problem) for problem in error.errors())) from error
+
+
+def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
+    """Return what flags say of marks.
+
+    Raises:
+        UsageError: they contradict one another.
+    """
+    if flags.sign_prompt:
+        raise UsageError(
+            "--sign-prompt is for `vivace run`: what clients of a server say stays with them; leave it out"
+        )
+    found = flags.marks(settings.marks)
+    return {
+        "marks": None if found == settings.marks else found,
+        "label": None if flags.label == "off" else flags.label,
+        "label_size": flags.label_size,
+        "label_language": flags.label_language,
+        "sign_certificate": flags.sign_certificate,
+        "sign_key": flags.sign_key,
+        "sign_command": flags.sign_command,
+    }
 
 
 def _refused(kind: type[ServeSettings], problem: Mapping[str, Any]) -> str:

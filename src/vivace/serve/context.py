@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vivace.media.size import Size
+from vivace.serve.marking import Marking
 from vivace.serve.recording import Recording, RecordingStore
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
@@ -26,5 +27,6 @@ class SessionContext:
     ended: Callable[[str, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     recording_store: RecordingStore | None = None
+    marking: Marking = field(default_factory=Marking)
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: ()
     """Makes those of a session from its id."""

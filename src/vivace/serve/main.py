@@ -19,6 +19,7 @@ from vivace.models.catalog import describe
 from vivace.redaction import redact
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening, is_loopback
+from vivace.serve.marking import Marking
 from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.session_manager import SessionManager
@@ -111,7 +112,7 @@ def serve(
         finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
 
     Raises:
-        UsageError: it may not or cannot listen where it should, its certificate cannot be used, or a profile is none.
+        UsageError: it may not or cannot listen where it should, a certificate cannot be used, or a profile is none.
         UnknownModelError: no model of a name that is to be served; told before anything listens.
         DeviceError: the default model cannot be loaded.
     """
@@ -120,7 +121,7 @@ def serve(
             describe(profile)
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
         tls = open_tls(settings)
-        manager = SessionManager(settings, load_model, finishers=finishers)
+        manager = SessionManager(settings, load_model, finishers=finishers, marking=Marking.of(settings))
         peer_factory = make_peer_factory(settings)
         app = create_app(settings, manager, peer_factory=peer_factory)
         beside: list[asyncio.Task[None]] = []

@@ -28,7 +28,9 @@ from vivace.media.frame import Frame
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
 from vivace.media.sink import Sink
+from vivace.media.statement import Statement
 from vivace.serve.limits import RefusedError
+from vivace.serve.marking import NO_MARKS, FileMarks
 
 _log = logging.getLogger(__name__)
 
@@ -155,6 +157,7 @@ class Recording:
         clock: Callable[[], float] = time.monotonic,
         open_file: SinkOpener | None = None,
         free_bytes: Callable[[], int] | None = None,
+        marks: FileMarks = NO_MARKS,
     ) -> None:
         """Begin; the file is created by the first frame.
 
@@ -168,6 +171,7 @@ class Recording:
             clock: monotonic seconds.
             open_file: opens the sink (tests inject failing disks).
             free_bytes: room on the disk.
+            marks: what marks the file as repainted.
         """
         self.name = path.name
         self._path = path
@@ -177,8 +181,10 @@ class Recording:
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(path.parent).free)
         self._began_s = clock()
         self._reason = ""
+        self._marks = marks
+        self._painted = False
         self._outlet = Outlet(
-            lambda: self._begin(About(owner=owner), open_file or _open),
+            lambda: self._begin(About(owner=owner), open_file or (lambda path: _open(path, marks.statement))),
             name=f"vivace-record-{path.stem[-8:]}",
             live=True,
             on_drop=on_drop,
@@ -193,6 +199,7 @@ class Recording:
 
     def offer(self, frame: Frame) -> bool:
         """Leave a frame; never waits. Returns False once the recording is over."""
+        self._painted |= frame.painted
         return self._outlet.put(frame)
 
     def stop(self) -> None:
@@ -218,10 +225,15 @@ class Recording:
         elif error is not None:
             _log.error("recording %s failed", self.name, exc_info=error)
             reason = f"recording ended: {type(error).__name__}"
-        if reason:
-            _log.warning("%s: %s", self.name, reason)
         if not self._path.exists():  # no frame came
             _beside(self._path).unlink(missing_ok=True)
+        elif error is None and self._marks.sign is not None:
+            try:
+                self._marks.sign(self._path, self._painted)
+            except SinkWriteError as failure:
+                reason = f"{reason} {str(failure).replace(str(self._path), self.name)}".strip()
+        if reason:
+            _log.warning("%s: %s", self.name, reason)
         self._on_closed(self, reason)
 
     def _enough(self) -> bool:
@@ -253,6 +265,7 @@ class Recorder:
         tell: Callable[[messages.Recorded], None],
         on_drop: Callable[[], None],
         clock: Callable[[], float],
+        marks: FileMarks = NO_MARKS,
     ) -> None:
         """Record into `store`, None where nobody can, for `owner`, and `tell` of what begins and ends."""
         self._store = store
@@ -260,6 +273,7 @@ class Recorder:
         self._tell = tell
         self._on_drop = on_drop
         self._clock = clock
+        self._marks = marks
         self._lock = Lock()
         self._ended = False
         self._current: Recording | None = None
@@ -292,6 +306,7 @@ class Recorder:
                     on_drop=self._on_drop,
                     owner=self._owner,
                     clock=self._clock,
+                    marks=self._marks,
                 )
                 self._written.append(self._current)
             begun = messages.Recorded(id=request_id, on=True, name=self._current.name)
@@ -340,8 +355,8 @@ def _recorded(name: str, reason: str) -> messages.Recorded:
     return messages.Recorded(on=False, name=name, url=address_of(name), message=reason.strip())
 
 
-def _open(path: Path) -> Sink:
-    return open_sink(path, fps=30, time_base=Fraction(1, 90_000))
+def _open(path: Path, statement: Statement | None) -> Sink:
+    return open_sink(path, fps=30, time_base=Fraction(1, 90_000), statement=statement)
 
 
 def read_about(path: Path) -> About:

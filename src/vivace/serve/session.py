@@ -71,6 +71,8 @@ class LiveSession:
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
         self.end_message = ""
+        style = context.marking.label
+        self.label = None if style is None else messages.Label(words=style.words, corner=style.corner, size=style.size)
         self._finishers = context.finishers(self.id)
         self.account = Account(SERVED_STAGES, context.clock, finishes=bool(self._finishers))
         self._network = NetworkReport()
@@ -92,6 +94,7 @@ class LiveSession:
             tell=self._fanout.tell,
             on_drop=lambda: self.account.dropped("recording"),
             clock=context.clock,
+            marks=context.marking.files(served.name),
         )
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
@@ -355,7 +358,7 @@ class LiveSession:
         return messages.Ended(reason=self.end_reason, message=self.end_message)
 
     def _live_message(self) -> messages.Live:
-        return messages.Live(session=self.id, model=self.model, size=self.size, resumed=self._resumed)
+        return messages.Live(session=self.id, model=self.model, size=self.size, resumed=self._resumed, label=self.label)
 
     @property
     def notices(self) -> tuple[messages.Notice, ...]:

@@ -19,6 +19,7 @@ from vivace.media.size import Size
 from vivace.models.base import StreamModel
 from vivace.serve.context import SessionContext
 from vivace.serve.limits import RefusedError
+from vivace.serve.marking import Marking
 from vivace.serve.offered_models import OfferedModels
 from vivace.serve.presence import EndReason
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
@@ -66,6 +67,7 @@ class SessionManager:
         load_model: Callable[[str], StreamModel[Any]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
+        marking: Marking | None = None,
     ) -> None:
         """Make a manager; nothing is loaded before `start` or the first session.
 
@@ -74,13 +76,15 @@ class SessionManager:
             load_model: loads a model by name; None is `vivace.models.load_model`.
             clock: monotonic seconds, the same as of the frames' capture times.
             finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
+            marking: what marks pictures and recordings; None: nothing. Its finishers come after the others.
         """
         self.settings = settings
         self.clock = clock
         self.draining = False
         self.models = OfferedModels(settings, load_model, clock)
         """No session opens while `start` loads the default one."""
-        self._finishers = finishers
+        self.marking = marking or Marking()
+        self._finishers = lambda session: (*finishers(session), *self.marking.finishers(session))
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )
@@ -351,6 +355,7 @@ class SessionManager:
             grow=self._grow,
             ended=self._session_ended,
             recording_store=self.recording_store,
+            marking=self.marking,
             finishers=self._finishers,
         )
 

@@ -25,6 +25,8 @@ from vivace.checks import brief
 from vivace.errors import UsageError
 from vivace.media.size import parse_size
 from vivace.models.loading import LoadOptions
+from vivace.settings import Mark, Settings
+from vivace.trust.label import Corner, LabelSize, Language
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -75,6 +77,11 @@ def _loading(value: Any, handler: ValidatorFunctionWrapHandler) -> LoadOptions:
         return options
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
+
+
+def _marks(value: object) -> object:
+    """Read the marks as text: their names between commas, or `none`."""
+    return [] if value == "none" else _split(value)
 
 
 class _Environment(EnvSettingsSource):
@@ -201,6 +208,22 @@ class ServeSettings(BaseSettings):
     recording_max_s: Seconds = 3600.0
     recordings_total_mib: Count = 10_240
     """Of all recordings together; beyond it no new one begins."""
+
+    # What marks pictures and recordings as repainted
+    marks: Annotated[frozenset[Mark], BeforeValidator(_marks)] = Field(
+        default_factory=lambda: Settings.from_environment().marks, examples=["credentials,label"]
+    )
+    """The marks there are, or `none`; as `VIVACE_MARKS` says if not given."""
+    label: Corner = "top-left"
+    """The corner of the label."""
+    label_size: LabelSize = "small"
+    label_language: Language = "en"
+    sign_certificate: Path | None = None
+    """PEM file of the certificate that recordings are signed with, with its chain; None: one made on this machine."""
+    sign_key: Path | None = None
+    """PEM file of its private key; None: the certificate's file holds it."""
+    sign_command: str | None = Field(default=None, repr=False)
+    """A command that signs in place of a key."""
 
     # Of one client
     max_body_bytes: Count = 6 * 1024 * 1024

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from vivace.errors import SinkWriteError, UsageError
+from vivace.settings import state_folder
 from vivace.trust.certificates import PEM, Flags, Pair, read_chain, read_pair, write_pair
 from vivace.trust.library import PURPOSES
 
@@ -142,7 +143,7 @@ def key_folder() -> Path:
         UsageError: the user has no home.
     """
     try:
-        return statekey_folder() / "credentials"
+        return state_folder() / "credentials"
     except RuntimeError as error:  # nobody is at home
         raise _no_place(Path("~"), error) from error
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 
 from vivace.checks import Table
 from vivace.errors import VivaceError
-from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Limits, Notice, ServerMessage, Waiting
+from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Label, Limits, Notice, ServerMessage, Waiting
 from vivace.models.controls import ControlSpec
 from vivace.serve import thumbnails
 from vivace.serve.auth import Access
@@ -90,6 +90,8 @@ class SessionView(Table):
     """Connections that may steer it just now: its owner's, and of guests."""
     painted: bool
     """Whether the newest picture is AI-modified; false while the source is shown as it is."""
+    label: Label | None
+    """What repainted pictures say of themselves; null: whoever shows them should say it."""
     position: int | None = None
     """In the queue; 1 is next."""
     retry_after_s: float | None = None
@@ -297,6 +299,7 @@ async def view(server: Server, session: LiveSession) -> SessionView:
         max_viewers=MAX_VIEWERS,
         control_channels=control_channels,
         painted=session.painted,
+        label=session.label,
         position=None if waiting is None else waiting.position,
         retry_after_s=None if waiting is None else waiting.retry_after_s,
         whep_url=f"/v1/sessions/{session.id}/whep",

@@ -26,6 +26,9 @@ NOTICES_HEADER = "Vivace-Notices"
 """Of the answer to who publishes, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
 `notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat the publisher's words."""
 
+LABEL_HEADER = "Vivace-Label"
+"""Of every answer where repainted pictures have a label: its words, as JSON in ASCII."""
+
 _SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}
 _TAKES_AN_OFFER: dict[str, Any] = {
     "status_code": 201,
@@ -139,6 +142,8 @@ async def _connect(
         "Cache-Control": "no-store",
         **_ice_links(server),
     }
+    if session.label is not None:
+        headers[LABEL_HEADER] = json.dumps(session.label.words)
     if role == "publish" and session.notices:
         headers[NOTICES_HEADER] = json.dumps([notice.model_dump() for notice in session.notices])
     return Response(answer, 201, headers, media_type=SDP)
