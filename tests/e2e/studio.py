@@ -109,6 +109,8 @@ class Serving:
     port: int = 0
     program: str = ""
     """Of the tests, that takes a port and serves something else."""
+    environ: dict[str, str] = field(default_factory=dict)
+    """What it is told beside what this process is."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -124,7 +126,7 @@ class Serving:
         recordings = self.folder / "recordings"
         flags = ["--port", str(self.port), "--slots", str(self.slots), "--recordings", str(recordings)]
         command = [self.program, str(self.port)] if self.program else ["-m", "vivace", "serve", *flags]
-        environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1"}
+        environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1"} | self.environ
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environ)
 

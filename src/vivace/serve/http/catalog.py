@@ -74,6 +74,7 @@ async def config(request: Request) -> dict[str, Any]:
         "version": VERSION,
         "protocol": PROTOCOL_VERSION,
         "token_needed": server.access_control.asks_for_tokens,
+        "labelled": server.manager.marking.label is not None,
         "recording": server.settings.recordings is not None,
         "size": list(server.settings.size),
         "dynamic_size": None if server.settings.dynamic_size is None else list(server.settings.dynamic_size),

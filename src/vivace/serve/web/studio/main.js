@@ -220,6 +220,7 @@ class Studio {
 
   #follow(session) {
     this.session = session;
+    this.stage.labelled(session.info.label);
     session.addEventListener("state", ({ detail }) => session === this.session && this.#state(detail));
     session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(said(detail), { bad: true }));
     session.addEventListener("changed", ({ detail }) => session === this.session && this.#changed(detail));

@@ -7,7 +7,7 @@ const SURE_MS = 4_000;
 const MIB = 2 ** 20;
 
 export class Recordings {
-  #api; #all = false; #turn = 0;
+  #api; #all = false; #labelled = false; #turn = 0;
 
   constructor(api) {
     this.#api = api;
@@ -17,7 +17,8 @@ export class Recordings {
   }
 
   /** Say what the server has told of itself: whether it records at all, and whether it asks for tokens. */
-  configure({ recording, token_needed: tokens }) {
+  configure({ recording, token_needed: tokens, labelled }) {
+    this.#labelled = labelled;
     this.recording = recording;
     this.#all = !tokens;
     $("recordings-panel").hidden = false;
@@ -40,7 +41,7 @@ export class Recordings {
   #show(recordings) {
     $("recordings").replaceChildren(...recordings.map((each) => this.#item(each)));
     $("recordings-state").textContent = recordings.length || "";
-    const some = this.#all ? T.recordings.all : T.recordings.mine;
+    const some = `${this.#all ? T.recordings.all : T.recordings.mine} ${this.#labelled ? "" : T.recordings.unlabelled}`.trim();
     $("recordings-hint").textContent = this.recording ? (recordings.length ? some : T.recordings.none) : T.recordings.off;
   }
 

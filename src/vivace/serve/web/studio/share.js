@@ -66,7 +66,7 @@ export class Share {
     );
     $("share-qr").hidden = true;
     const where = this.#tokens ? (HERE ? T.share.thisAddress : "") : T.share.thisMachine;
-    $("share-hint").textContent = `${where} ${T.share.label}`.trim();
+    $("share-hint").textContent = `${where} ${this.#info.label ? "" : T.share.label}`.trim();
   }
 
   #row([title, hint], path, { qr = false, withdraw = null } = {}) {

@@ -4,12 +4,13 @@ import { InStep } from "./in-step.js";
 import { T, tell } from "./language.js";
 
 const THUMBNAIL = [256, 144];   // px that the server paints thumbnails at
+const LABEL_SHARES = { small: 3.6, medium: 5.5, large: 8 };   // text of the label in a picture, in % of its shorter side
 
 export class Stage {
   stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
   ageMs = () => null;   // of the picture on screen since its source's was there; null while it is not known
 
-  #selfie = false; #painted = true; #noteOn = true; #unpaint = 0; #inStep;
+  #selfie = false; #painted = true; #noteOn = true; #unpaint = 0; #inStep; #label = null;
 
   constructor() {
     this.picture = $("picture");
@@ -58,6 +59,7 @@ export class Stage {
     for (const id of ["divider", "tag-before", "tag-after"]) $(id).hidden = !on;
     $("split").setAttribute("aria-pressed", String(on));
     this.#inStep.run(on);
+    this.#showNote();
     if (on) this.#moveDivider(this.split);
     else this.picture.style.removeProperty("--split");
   }
@@ -100,6 +102,7 @@ export class Stage {
     this.mirrored = on;
     this.picture.classList.toggle("mirror", on);
     $("mirror").setAttribute("aria-pressed", String(on));
+    this.#showNote();
   }
 
   /** Show the source while a key is held. */
@@ -121,6 +124,16 @@ export class Stage {
 
   toggleFullscreen() {
     return fullScreen($("stage"), this.after).catch(() => toast(T.toasts.noFullscreen));
+  }
+
+  /** Say what label is in the picture itself; null where there is none, and the note of this page says it. */
+  labelled(label) {
+    this.#label = label;
+    for (const id of ["note-corner", "note-on"]) $(id).disabled = Boolean(label);
+    $("note").style.setProperty("--label-share", LABEL_SHARES[label?.size] ?? 0);
+    this.#noteOn ||= Boolean(label);
+    tell($("note-state"), () => (label ? T.label.inPicture : this.#noteOn ? T.label.on : T.label.off));
+    this.#showNote();
   }
 
   /** Save what is on the picture as a PNG: mirror, divider and note included. */
@@ -160,13 +173,14 @@ export class Stage {
   }
 
   #drawNote(ctx, w, h) {
-    const px = Math.max(9, Math.round(h / 26));
+    const px = Math.max(9, Math.round((this.#label ? 1.2 * Math.min(w, h) : h) / 26));
     ctx.font = `500 ${px}px system-ui, sans-serif`;
     const width = ctx.measureText(T.page.aiModified).width + px;
     const [vertical, side] = $("note").dataset.corner.split("-");
-    const x = side === "left" ? (w * (this.split ?? 0)) / 100 + px : w - width - px;
-    const y = vertical === "top" ? px : h - 2.7 * px;
-    ctx.fillStyle = "rgb(11 12 14 / 70%)";
+    const margin = this.#label ? 0.4 * px : px;   // over what is in the picture, nearer to its edge
+    const x = side === "left" ? (w * (this.split ?? 0)) / 100 + margin : w - width - margin;
+    const y = vertical === "top" ? margin : h - 1.7 * px - margin;
+    ctx.fillStyle = this.#label ? "rgb(11 12 14)" : "rgb(11 12 14 / 70%)";
     ctx.beginPath();
     ctx.roundRect(x, y, width, 1.7 * px, px);
     ctx.fill();
@@ -201,7 +215,14 @@ export class Stage {
 
   // It says what is true of the picture, so it is there only where something is painted.
   #showNote() {
-    $("note").hidden = !this.#noteOn || !this.#painted || this.picture.classList.contains("original");
+    const { corner } = this.#label ?? {};
+    const left = corner?.endsWith("left");
+    // A label in the picture is enough, unless it is reversed by the mirror, where the note lies over it, or lies below the original.
+    const enough = corner && !this.mirrored && !(left && this.split !== null);
+    $("note").classList.toggle("over", Boolean(corner) && this.mirrored);
+    if (corner) $("note").dataset.corner = this.mirrored ? corner.replace(/left|right/, left ? "right" : "left") : corner;
+    else $("note").dataset.corner = $("note-corner").value || "top-left";
+    $("note").hidden = enough || !this.#noteOn || !this.#painted || this.picture.classList.contains("original");
   }
 
   #tools() {

@@ -36,7 +36,7 @@ function show({ state, code, message, info }) {
   const over = state === "ended" || state === "refused";
   $("retry").hidden = state !== "refused";
   offerSteering();
-  $("note").hidden = state !== "live" || !info.painted;
+  $("note").hidden = state !== "live" || !info.painted || Boolean(info.label);
   $("steered").textContent = over || !info ? "" : T.watch.steered(info.control_channels);
   $("viewers").textContent = over || !info ? "" : T.watch.viewers(info.viewers);
 }

@@ -205,7 +205,7 @@ export default {
   record: "Aufnehmen",
   stopRecording: "Aufnahme beenden",
 
-  label: { on: "an", off: "aus" },
+  label: { on: "an", off: "aus", inPicture: "im Bild" },
   region: { everywhere: "überall", share: (share) => `${percent(share)} des Bildes` },
   dividerAt: (share) => `${percent(share)} vorher`,
 
@@ -290,7 +290,8 @@ export default {
   recordings: {
     none: "Was du aufnimmst, steht hier, wodurch auch immer es endet.",
     all: "Hier steht alles, was auf diesem Server aufgenommen wurde.",
-    mine: "Hier steht, was mit deinem Zugangsschlüssel aufgenommen wurde; nur du und der Betreiber sehen es. Die Aufnahmen tragen kein Kennzeichen „KI-bearbeitet“.",
+    mine: "Hier steht, was mit deinem Zugangsschlüssel aufgenommen wurde; nur du und der Betreiber sehen es.",
+    unlabelled: "Die Aufnahmen tragen kein Kennzeichen „KI-bearbeitet“.",
     off: "Dieser Server nimmt nichts auf. Der Betreiber schaltet es mit `vivace serve --recordings FOLDER` ein.",
     title: (date) => `Aufnahme vom ${date}`,
     name: "Name",

@@ -210,7 +210,7 @@ export default {
   record: "Record",
   stopRecording: "Stop recording",
 
-  label: { on: "on", off: "off" },
+  label: { on: "on", off: "off", inPicture: "in the picture" },
   region: { everywhere: "everywhere", share: (share) => `${percent(share)} of the picture` },
   dividerAt: (share) => `${percent(share)} before`,
 
@@ -295,7 +295,8 @@ export default {
   recordings: {
     none: "Recordings that you make are listed here, whatever ends them.",
     all: "Here is everything that was recorded on this server.",
-    mine: "Here is what was recorded with your token; only you and the operator see it. They carry no “AI-modified” label.",
+    mine: "Here is what was recorded with your token; only you and the operator see it.",
+    unlabelled: "They carry no “AI-modified” label.",
     off: "This server records nothing. Its operator turns it on with `vivace serve --recordings FOLDER`.",
     title: (date) => `Recording of ${date}`,
     name: "Name",

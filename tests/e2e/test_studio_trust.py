@@ -1,0 +1,60 @@
+"""The studio of a server that marks what it repaints: one label, readable, wherever the picture is seen."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.studio import BLUEPRINT, Serving, Studio
+from patience import PATIENCE_S
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a server with every mark."""
+    folder = tmp_path_factory.mktemp("marked")
+    environ = {"VIVACE_SERVE_MARKS": "credentials,label", "XDG_STATE_HOME": str(folder / "state")}
+    serving = Serving(folder, slots=2, environ=environ)
+    serving.start()
+    yield serving
+    serving.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def studio(marked: Serving, browser: Any) -> Iterator[Studio]:
+    """Return a page that paints its camera, which is shown as in a mirror."""
+    marked.wait()
+    page = Studio(browser, marked.url).open(BLUEPRINT)
+    page.start_camera()
+    page.wait_state("live", PATIENCE_S)
+    yield page
+    page.close()
+
+
+DARK = "colourOf('after', [0.02, 0.04, 0.16, 0.1])"
+
+
+def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(studio: Studio) -> None:
+    page = studio.page
+    studio.wait_until(f"({DARK} ?? [255])[2] < 120")  # its paper on the blueprint's blue
+    assert page.get_attribute("#mirror", "aria-pressed") == "true"
+    studio.wait_until("!document.getElementById('note').hidden")  # over the one that the mirror reverses
+    note, stage = page.locator("#note").bounding_box(), page.locator("#picture").bounding_box()
+    assert note is not None
+    assert stage is not None
+    assert note["x"] > stage["x"] + stage["width"] / 2
+    studio.press_tool("#mirror")
+    studio.wait_until("document.getElementById('note').hidden")
+    studio.press_tool("#split")  # the original lies over the picture's label
+    studio.wait_until("!document.getElementById('note').hidden")
+    studio.press_tool("#split")
+    assert page.locator("#note").is_hidden()
+    assert page.evaluate("document.getElementById('note-on').disabled")
+    assert page.evaluate("document.getElementById('note-state').textContent") == "in the picture"
+    studio.paint("")
+    studio.wait_untouched()
+    studio.paint(BLUEPRINT)
+    assert studio.errors == []
