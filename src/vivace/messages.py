@@ -97,13 +97,21 @@ class Record(Table):
     on: bool
 
 
+class Source(Table):
+    """Pictures of this shape are about to come: the server opens the model for them, while a connection is still made."""
+
+    type: Literal["source"] = "source"
+    size: tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]]
+    """`[width, height]` px of a picture; only its shape counts."""
+
+
 class End(Table):
     """I am done."""
 
     type: Literal["end"] = "end"
 
 
-ClientMessage = Annotated[Update | Ping | Record | End, Field(discriminator="type")]
+ClientMessage = Annotated[Update | Ping | Record | Source | End, Field(discriminator="type")]
 
 
 # What the server says

@@ -11,11 +11,11 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from vivace.serve.http import catalog, health, recordings, sessions, sharing, whip
+from vivace.serve.http import catalog, health, pages, recordings, sessions, sharing, whip
 from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
-from vivace.serve.http.sharing import WEB
+from vivace.serve.http.pages import WEB
 from vivace.serve.http.state import Peers, Server
 from vivace.serve.metrics import Metrics
 from vivace.serve.ports import PeerFactory
@@ -75,7 +75,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
     )
     app.state.server = server
     install_errors(app)
-    for part in (sessions, sharing, whip, catalog, recordings, health):
+    for part in (sessions, sharing, whip, catalog, recordings, health, pages):
         app.include_router(part.router)
     app.mount("/", StaticFiles(directory=WEB, html=True, check_dir=False), name="studio")
     app.add_middleware(

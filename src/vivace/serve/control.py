@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from vivace.errors import SessionClosedError, VivaceError, describe_invalid
-from vivace.messages import MAX_ID_CHARS, ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Update
+from vivace.messages import MAX_ID_CHARS, ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Source, Update
 from vivace.serve.fanout import Listener
 from vivace.serve.session import LiveSession
 
 _log = logging.getLogger(__name__)
 
-_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | End] = TypeAdapter(ClientMessage)
+_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | Source | End] = TypeAdapter(ClientMessage)
 
 FLOOD_S = 10.0
 """A client that sends as much too much as it may send in this time is cut off: it does not listen."""
@@ -115,7 +115,7 @@ class Conversation:
         finally:
             events.close()
 
-    async def _carry_out(self, message: Update | Ping | Record | End) -> bool:
+    async def _carry_out(self, message: Update | Ping | Record | Source | End) -> bool:
         match message:
             case Update():
                 await self._send(await self._session.update(message.controls, message.id, self._events))
@@ -123,14 +123,16 @@ class Conversation:
                 if message.presented and not self._guest:
                     self._session.report_presented(message.presented)
                 await self._send(Pong(id=message.id, server_time_s=self._clock()))
-            case Record() | End() if self._guest:
-                text = "by this link the session is steered; who opened it may record and end it"
+            case Record() | Source() | End() if self._guest:
+                text = "by this link the session is steered; who opened it sends its pictures, may record and end it"
                 await self._error(getattr(message, "id", None), "guest", text)
             case Record(on=True):
                 # The events tell of it. In a thread: it looks at the folder, and a disk may be slow.
                 await asyncio.to_thread(self._session.recorder.start, message.id)
             case Record():
                 await self._stop_recording(message.id)
+            case Source():
+                self._session.expect(message.size)
             case End():
                 self._session.end("client", "You ended the session.")
         return True

@@ -178,6 +178,12 @@ class LiveSession:
         """Return a new viewer's slot; iterate it on the running event loop and close it."""
         return self._fanout.subscribe()
 
+    def expect(self, source: Size) -> None:
+        """Get ready for pictures of the shape of `(width, height)` px, which have not come yet. Any thread."""
+        with self._lock:
+            if self._state == "live":
+                self._is_open(source)
+
     def _is_open(self, source: Size) -> bool:
         """Tell whether the model is open, and have it follow the source's shape; have it opened for the first one."""
         if self._dynamic_size is not None:

@@ -1,13 +1,11 @@
-"""What the owner of a session gives to others: links to watch and to steer it, their QR codes, and their pages."""
+"""What the owner of a session gives to others: links to watch and to steer it, and their QR codes."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import segno
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import Field
 
 from vivace.checks import Table
@@ -16,8 +14,6 @@ from vivace.serve.http.state import server_of
 from vivace.serve.links import Link, LinkKind
 
 router = APIRouter(tags=["sharing"])
-
-WEB = Path(__file__).parents[1] / "web"
 
 MAX_QR_CHARS = 500
 
@@ -63,19 +59,6 @@ async def qr_code(body: Text, request: Request) -> Response:
     server_of(request).access_control.need(request, "publish")
     svg = segno.make(body.text, micro=False, error="m").svg_inline(border=2, light="#fff", omitsize=True)
     return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
-
-
-@router.get("/watch/{session_id}", include_in_schema=False)
-@router.get("/steer/{session_id}", include_in_schema=False)
-async def watch_page(session_id: str) -> FileResponse:  # noqa: ARG001  (the page reads it from its address)
-    """Show a session to those who have its link, with what steers it if the link is for that."""
-    return FileResponse(WEB / "watch.html")
-
-
-@router.get("/clean/{session_id}", include_in_schema=False)
-async def clean_page(session_id: str) -> FileResponse:  # noqa: ARG001
-    """Show a session's picture and nothing else."""
-    return FileResponse(WEB / "clean.html")
 
 
 def pages_of(session_id: str, link: Link) -> dict[str, str]:

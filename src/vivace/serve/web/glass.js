@@ -7,7 +7,7 @@
  * transform the sum of the measured parts stands in, and `measured` is false. The server's notes also name the last
  * update a frame was made with, so prompt-to-pixel ends on the screen as well.
  */
-const REMEMBERED = 240;
+const KEPT_FRAMES = 240;
 
 export class GlassMeter {
   measured = false;
@@ -27,7 +27,7 @@ export class GlassMeter {
   }
 
   #startWorker() {
-    const worker = new Worker(new URL("./glass-worker.js", import.meta.url));
+    const worker = new Worker(new URL("/glass-worker.js", import.meta.url));
     worker.onmessage = ({ data: { rtp, atMs } }) => remember(this.#left, rtp, atMs - this.#encodeMs);
     return worker;
   }
@@ -86,8 +86,8 @@ export class GlassMeter {
     this.ageMs = ms;
     this.#samples.push(ms);
     this.#fresh.push([index, Math.round(ms * 10) / 10]);
-    if (this.#samples.length > REMEMBERED) this.#samples.shift();
-    if (this.#fresh.length > REMEMBERED) this.#fresh.shift();
+    if (this.#samples.length > KEPT_FRAMES) this.#samples.shift();
+    if (this.#fresh.length > KEPT_FRAMES) this.#fresh.shift();
   }
 
   /** `[frame index, ms]` since the last call, at most `count`, newest last. */
@@ -154,5 +154,5 @@ export class GlassMeter {
 
 function remember(map, key, value) {
   map.set(key, value);
-  if (map.size > REMEMBERED) map.delete(map.keys().next().value);
+  if (map.size > KEPT_FRAMES) map.delete(map.keys().next().value);
 }

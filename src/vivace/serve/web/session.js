@@ -118,6 +118,7 @@ export class Session extends EventTarget {
       case "live":
         this.#hasSlot = true;
         this.#resumed = message.resumed;
+        this.#announce();
         if (this.#guestOf) this.#enterLive();
         else this.#negotiate().catch((error) => this.#failed(error));
         break;
@@ -206,12 +207,19 @@ export class Session extends EventTarget {
     const track = source instanceof MediaStream ? source.getVideoTracks()[0] : source;
     this.#stream = track ?? null;
     if (track && "contentHint" in track) track.contentHint = "motion";
+    this.#announce();
     if (this.#sender) {
       await this.#sender.replaceTrack(this.#stream);
       await limitPixels(this.#sender, this.#maxPx);
     } else if (this.#hasSlot) {
       await this.#negotiate();
     }
+  }
+
+  // The server opens the model for the shape of the pictures while the connection for them is still made.
+  #announce() {
+    const { width, height } = this.#stream?.getSettings() ?? {};
+    if (width && height && this.#hasSlot && !this.#guestOf) this.#channel.say({ type: "source", size: [width, height] });
   }
 
   /** Show the output in a <video>; it stays attached over reconnects. Returns a function that detaches it. */

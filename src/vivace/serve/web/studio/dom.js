@@ -1,6 +1,9 @@
 /** Small helpers over the page: find, make, remember. */
 export const $ = (id) => document.getElementById(id);
 
+export const SLIDER_MS = 60;   // between two values that a slider sends
+export const HERE = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);   // whether the server is on this computer
+
 /** Make an element: `el("button", {class: "x", onclick: f}, "text", child)`. */
 export function el(name, properties = {}, ...children) {
   const node = document.createElement(name);

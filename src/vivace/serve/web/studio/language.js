@@ -1,7 +1,7 @@
 /** Which language the page speaks. One more is one more module in `texts/`, with the same keys, named in `TEXTS`. */
 import { memory } from "./dom.js";
-import de from "./texts/de.js";
-import en from "./texts/en.js";
+import { de } from "./texts/de.js";
+import { en } from "./texts/en.js";
 
 export const TEXTS = { en, de };
 const told = new Map();

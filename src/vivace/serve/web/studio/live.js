@@ -1,11 +1,10 @@
 /** The live panel: figures, where the time goes, what limits quality now. */
-import { $, el } from "./dom.js";
+import { $, el, HERE } from "./dom.js";
 import { T, tell } from "./language.js";
 import { limitWords } from "./words.js";
 
 // Keys of the server's stages, and around them what the browser measures itself.
 const STAGES = ["capture", "up", "receive", "wait", "prepare", "denoise", "refine", "encode", "down", "present"];
-const HERE = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 const MEASURE_MS = 500;
 
 const whole = (value) => (value === null || value === undefined ? "–" : value < 9.95 ? value.toFixed(1) : Math.round(value).toString());

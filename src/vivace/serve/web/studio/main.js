@@ -14,7 +14,7 @@ import { Share } from "./share.js";
 import { installShortcuts } from "./shortcuts.js";
 import { Sliders } from "./sliders.js";
 import { SourcePanel } from "./source-panel.js";
-import { openSource } from "./sources.js";
+import { opensUnasked, openSource } from "./sources.js";
 import { Stage } from "./stage.js";
 import { StateView } from "./state.js";
 import { keepToken, leaveBehind, leftBehind, takeToken } from "./tab.js";
@@ -22,7 +22,7 @@ import { Thumbnails } from "./thumbnails.js";
 import { T, writeTexts } from "./language.js";
 import { card, endedWords, problemWords, said } from "./words.js";
 
-const ARRIVE_MS = 1_000;   // within which a frame is on its way to the screen
+const SCREEN_MS = 1_000;   // within which a frame is on its way to the screen
 const SERVER_LOOK_MS = 1_500;   // between two looks whether a server that went away is back
 const GONE = new Set(["unreachable", "draining"]);
 
@@ -141,23 +141,27 @@ class Studio {
     const turn = ++this.#starting;
     clearTimeout(this.#retry);
     this.sources.choose(kind);
-    const before = this.source;
-    if (!this.session || !before) this.show("connecting", () => card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
+    const [session, before] = [this.session, this.source];
+    if (!session || !before) this.show("connecting", () => card(kind === "camera" ? T.cards.openingCamera : T.cards.openingSource));
     if (!(before?.kind === kind && before.wishes === wishes && before.stream.active)) {
       // Many phones give one camera at a time.
       const makesWay = kind === "camera" && before?.kind === "camera";
       if (makesWay) before.stop();
       try {
+        // A camera takes its time; where nobody has to be asked first, the session is opened meanwhile.
+        if (await opensUnasked(kind)) this.#open(turn).catch(() => {});   // `#bring` says so
         const source = { ...(await openSource(kind, wishes)), wishes };
         if (turn !== this.#starting) return source.stop();
         this.sources.take(source);
       } catch (error) {
-        if (turn === this.#starting) this.#sourceProblem(error, makesWay ? before : null);
+        if (turn !== this.#starting) return;
+        if (!session) this.#giveUp();   // a session that was opened for it is of no use
+        this.#sourceProblem(error, makesWay ? before : null);
         return;
       }
     }
     try {
-      if ((await (this.#loading ?? this.load())) && turn === this.#starting) await this.#bring();
+      await this.#bring(turn);
     } catch (error) {
       if (turn === this.#starting) this.problem(error);
     }
@@ -180,6 +184,11 @@ class Studio {
     this.sources.awaited = { camera_ended: error.deviceId, camera_NotFoundError: "" }[error.code] ?? null;
   }
 
+  #giveUp() {
+    this.#starting += 1;
+    this.#drop();
+  }
+
   #reshaped() {
     const control = this.options.sizeControl();
     if (control.size) this.update(control);
@@ -194,25 +203,36 @@ class Studio {
     return { prompt: this.prompts.text, ...this.sliders.controls(this.options.loaded), ...this.options.controls(), ...(mask ? { mask } : {}) };
   }
 
-  async #bring() {
-    const size = this.options.outputSize();
+  // The session of a start, made once; resolves with whether that start still counts.
+  async #open(turn) {
+    if (!(await (this.#loading ?? this.load())) || turn !== this.#starting) return false;
     const wanted = this.options.model;
     if (this.session && (this.session.state === "ended" || (wanted && this.session.model !== wanted))) this.#drop();
     if (!this.session) {
-      this.show("connecting", () => card(T.cards.connecting));
-      const turn = this.#starting;
-      this.#opening = connect({ token: this.api.token, model: wanted, controls: this.controls() });
-      const session = await this.#opening.finally(() => (this.#opening = null));
-      if (turn !== this.#starting) return session.end();
-      this.#follow(session);
-      this.#opened(session);
-      if (!this.options.loaded) this.options.set(await this.api.models());   // now its options are known
-    } else {
-      const control = this.options.sizeControl();
-      if (control.size) await this.update(control);
+      const opening = this.#opening?.turn === turn ? this.#opening : { turn, session: connect({ token: this.api.token, model: wanted, controls: this.controls() }) };
+      this.#opening = opening;
+      const session = await opening.session.finally(() => { if (this.#opening === opening) this.#opening = null; });
+      if (turn !== this.#starting) {
+        session.end();
+        return false;
+      }
+      if (session !== this.session) {
+        this.#follow(session);
+        this.#opened(session);
+      }
     }
+    return true;
+  }
+
+  async #bring(turn) {
+    if (!this.session) this.show("connecting", () => card(T.cards.connecting));
+    if (!(await this.#open(turn))) return;
+    const size = this.options.outputSize();
+    const control = this.options.sizeControl();   // it follows the source's shape
+    if (control.size) await this.update(control);
     await this.session.limitSize(size[0] * size[1]);
     await this.session.publish(this.source.stream);
+    if (!this.options.loaded) this.options.set(await this.api.models());   // now its options are known
     this.thumbnails.repaint(() => this);
     // A session that had been without a source goes on where it is now.
     if (document.body.dataset.state === "connecting" && this.#news) this.#state({ ...this.#news, resumed: false, renewed: false });
@@ -253,7 +273,7 @@ class Studio {
 
   // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
   #paint(prompt) {
-    const opening = this.session ?? this.#opening;
+    const opening = this.session ?? this.#opening?.session;
     this.view.again?.();
     if (!opening) return null;
     return Promise.resolve(opening).then(async (session) => {
@@ -314,7 +334,7 @@ class Studio {
   }
 
   // With no prompt, or at strength 0, the output is the source itself: once what was painted has faded and has arrived.
-  #tellPainted(inMs = ARRIVE_MS + 1000 * Number($("crossfade").value)) {
+  #tellPainted(inMs = SCREEN_MS + 1000 * Number($("crossfade").value)) {
     const { prompt, strength = 1 } = this.session?.controls ?? {};
     this.stage.paints(Boolean(prompt) && strength > 0, inMs);
   }
@@ -338,8 +358,7 @@ class Studio {
 
   /** End the session and give the camera back. */
   stop() {
-    this.#starting += 1;
-    this.#drop();
+    this.#giveUp();
     this.sources.free();
     this.show("ended", () => endedWords("client"));
   }

@@ -1,5 +1,5 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
-import { $, el, fill, throttle } from "./dom.js";
+import { $, el, fill, throttle, SLIDER_MS } from "./dom.js";
 import { pictureArea } from "./picture.js";
 import { T, tell } from "./language.js";
 
@@ -8,7 +8,6 @@ const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", 
 const FINER = [384, 512];   // side of a square of as many pixels, beyond the server's own choice
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
-const SLIDER_MS = 60;
 const RESTART_MS = 800;   // while a slider moves, no session is opened for each of its numbers
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 

@@ -3,7 +3,7 @@ import { $, el, memory, roving } from "./dom.js";
 import { T, tell } from "./language.js";
 import { said } from "./words.js";
 
-const REMEMBERED = 40;
+const KEPT_PROMPTS = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
@@ -181,7 +181,7 @@ export class Prompts {
 
   #remember(text) {
     if (!text) return;
-    this.#history = [text, ...this.#history.filter((old) => old !== text)].slice(0, REMEMBERED);
+    this.#history = [text, ...this.#history.filter((old) => old !== text)].slice(0, KEPT_PROMPTS);
     this.#at = -1;
     memory.set("prompts", this.#history);
   }

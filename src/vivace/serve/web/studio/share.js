@@ -1,10 +1,9 @@
 /** The dialog that shares a session: links to watch and to steer it, as text and as QR code, and addresses for programs. */
-import { $, copy, el, toast } from "./dom.js";
+import { $, copy, el, toast, HERE } from "./dom.js";
 import { T } from "./language.js";
 import { said } from "./words.js";
 
 const COPIED_MS = 1_500;
-const HERE = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
 export class Share {
   #api; #session = null; #tokens = false; #links = {};

@@ -1,7 +1,6 @@
 /** The controls that every model has: strength, crossfade and seed. */
-import { $, fill, memory, throttle } from "./dom.js";
+import { $, fill, memory, throttle, SLIDER_MS } from "./dom.js";
 
-const SLIDER_MS = 60;
 const CONTROLS = {
   strength: { name: "strength", read: (v) => v / 100, write: (v) => Math.round(100 * v), shown: (v) => `${v} %` },
   crossfade: { name: "crossfade_s", read: Number, write: String, shown: (v) => `${Number(v).toFixed(1)} s` },

@@ -33,9 +33,17 @@ export async function listCameras() {
 
 /** The code of the problem that a source has ended by itself. */
 export async function whyEnded({ kind }) {
-  // Not every browser tells of this permission.
-  const { state } = kind === "camera" ? await navigator.permissions.query({ name: "camera" }).catch(() => ({})) : {};
-  return state === "denied" ? "camera_NotAllowedError" : `${kind}_ended`;
+  return kind === "camera" && (await cameraPermission()) === "denied" ? "camera_NotAllowedError" : `${kind}_ended`;
+}
+
+/** Tell whether a source is opened without a question to whoever sits before the page. */
+export async function opensUnasked(kind) {
+  return kind === "camera" ? (await cameraPermission()) === "granted" : kind !== "screen";
+}
+
+// Not every browser tells of it.
+async function cameraPermission() {
+  return (await navigator.permissions.query({ name: "camera" }).catch(() => ({}))).state;
 }
 
 async function openCamera({ deviceId, facing }) {

@@ -1,12 +1,11 @@
 /** The page of those who were given a link: it shows a session, and steers it if the link is for that. */
 import { Api, steer, watch } from "../vivace.js";
-import { $, fill, fullScreen, throttle, toast } from "./dom.js";
+import { $, fill, fullScreen, throttle, toast, SLIDER_MS } from "./dom.js";
 import { Prompts } from "./prompts.js";
 import { shared } from "./shared.js";
 import { T, writeTexts } from "./language.js";
 import { said } from "./words.js";
 
-const SLIDER_MS = 60;
 const NOT_TO_STEER = new Set(["scope", "secret"]);
 const { page, id, token } = shared();
 let steers = false;   // nothing is offered before it works

@@ -7,7 +7,7 @@ const PICK = ["pick", "pick"];
 
 // By the code of a VivaceError: the text's name, and what is offered.
 const CAMERA = { NotAllowedError: "cameraBlocked", NotFoundError: "noCamera", OverconstrainedError: "noCamera", NotReadableError: "cameraBusy", AbortError: "cameraBusy" };
-const TOKEN = { no_token: "noToken", bad_token: "badToken", expired_token: "expiredToken", scope: "viewToken" };
+const TOKEN_PROBLEMS = { no_token: "noToken", bad_token: "badToken", expired_token: "expiredToken", scope: "viewToken" };
 const PROBLEMS = {
   ...Object.fromEntries(Object.entries(CAMERA).map(([name, text]) => [`camera_${name}`, [text, RETRY, PICK]])),
   insecure: ["insecure", PICK],
@@ -22,7 +22,7 @@ const PROBLEMS = {
   full: ["full", RETRY], memory: ["full", RETRY], queue_full: ["full", RETRY],
   too_many_sessions: ["tooManySessions", RETRY],
   unknown_model: ["noModel", RETRY], model_broken: ["noModel", RETRY], unavailable: ["noModel", RETRY],
-  ...Object.fromEntries(Object.entries(TOKEN).map(([code, text]) => [code, [text]])),
+  ...Object.fromEntries(Object.entries(TOKEN_PROBLEMS).map(([code, text]) => [code, [text]])),
   draining: ["draining", RETRY],
   unreachable: ["unreachable", RETRY],
 };
@@ -31,7 +31,7 @@ const PROBLEMS = {
 export function problemWords(error) {
   const { code, retryAfterS = null } = error;
   const [name, ...actions] = PROBLEMS[code] ?? ["other", RETRY, PICK];
-  return card(T.problems[name]({ said: said(error), retryAfterS }), actions, { token: code in TOKEN });
+  return card(T.problems[name]({ said: said(error), retryAfterS }), actions, { token: code in TOKEN_PROBLEMS });
 }
 
 /** The same for the end of a session, by the reason the server gives. */

@@ -1,10 +1,8 @@
 /** Alles, was die Seite sagt, auf Deutsch. */
 
-import { percent, shortened } from "./parts.js";
+import { duration, percent, shortened } from "./parts.js";
 
-const duration = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} Minuten`);
-
-export default {
+export const de = {
   language: "Deutsch",
 
   page: {
@@ -129,7 +127,7 @@ export default {
     reconnecting: "Verbindung wird neu aufgebaut",
     waiting: ({ position, retryAfterS }) => [
       position === 1 ? "Du bist als Nächstes dran" : `Du bist Nummer ${position} in der Schlange`,
-      `Alle Plätze sind belegt. Dein Stream beginnt von selbst${retryAfterS ? `, in etwa ${duration(retryAfterS)}` : ""}.`,
+      `Alle Plätze sind belegt. Dein Stream beginnt von selbst${retryAfterS ? `, in etwa ${duration(retryAfterS, "Minuten")}` : ""}.`,
     ],
   },
   actions: {
@@ -153,7 +151,7 @@ export default {
     unknownPrompt: () => ["Das kann dieses Modell nicht", "Nimm das Nächstliegende oder schreibe einen anderen Prompt."],
     full: ({ retryAfterS }) => [
       "Der Server ist voll",
-      `${retryAfterS ? `In etwa ${duration(retryAfterS)} könnte ein Platz frei sein; dann versucht diese Seite es wieder.` : "Versuche es gleich noch einmal."} Alle Plätze sind belegt, und die Schlange ist voll.`,
+      `${retryAfterS ? `In etwa ${duration(retryAfterS, "Minuten")} könnte ein Platz frei sein; dann versucht diese Seite es wieder.` : "Versuche es gleich noch einmal."} Alle Plätze sind belegt, und die Schlange ist voll.`,
     ],
     tooManySessions: () => ["Zu viele Sitzungen", "Mehr gleichzeitige Sitzungen gibt dir dieser Server nicht. Schließe einen anderen Tab des Studios und versuche es noch einmal."],
     noModel: ({ said }) => ["Das Modell ist nicht installiert", `${said} Wähle unter Modell ein anderes oder installiere es auf dem Server.`],

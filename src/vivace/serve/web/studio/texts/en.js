@@ -1,10 +1,8 @@
 /** Everything the page says, in English. Another language has the same keys; what is given to a text is the same, too. */
 
-import { percent, shortened } from "./parts.js";
+import { duration, percent, shortened } from "./parts.js";
 
-const duration = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} minutes`);
-
-export default {
+export const en = {
   language: "English",
 
   // What stands on the page from the beginning, by the names in index.html.
@@ -132,7 +130,7 @@ export default {
     reconnecting: "Reconnecting",   // and why
     waiting: ({ position, retryAfterS }) => [
       position === 1 ? "You are next" : `You are number ${position} in the queue`,
-      `Every place is taken. Your stream starts by itself${retryAfterS ? `, in about ${duration(retryAfterS)}` : ""}.`,
+      `Every place is taken. Your stream starts by itself${retryAfterS ? `, in about ${duration(retryAfterS, "minutes")}` : ""}.`,
     ],
   },
   actions: {
@@ -157,7 +155,7 @@ export default {
     unknownPrompt: () => ["This model has no such look", "Choose the closest, or write another prompt."],
     full: ({ retryAfterS }) => [
       "The server is full",
-      `${retryAfterS ? `A place may be free in about ${duration(retryAfterS)}; this page tries again then.` : "Try again in a moment."} Every place is taken, and so is the queue.`,
+      `${retryAfterS ? `A place may be free in about ${duration(retryAfterS, "minutes")}; this page tries again then.` : "Try again in a moment."} Every place is taken, and so is the queue.`,
     ],
     tooManySessions: ({ said }) => ["Too many sessions", `${said} Close another tab of the studio, then try again.`],
     noModel: ({ said }) => ["The model is not installed", `${said} Choose another model under Model, or install it on the server.`],
