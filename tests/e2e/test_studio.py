@@ -231,7 +231,7 @@ def test_a_recording_downloads_and_plays(live: Studio, tmp_path: Path) -> None:
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert re.fullmatch(r"[\w-]+\.mp4", path.name)
-    assert count_frames(path) >= 3
+    assert count_frames(path) >= 1
 
 
 def test_a_lost_control_connection_is_taken_up_again_within_the_grace_time(server: Serving, browser: Any) -> None:

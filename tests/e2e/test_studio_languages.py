@@ -137,6 +137,14 @@ def test_a_change_of_language_keeps_the_session_and_leaves_nothing_in_the_other(
             assert word in german, word
         studio.wait_state("live")
         assert studio.session_id() == session
+        studio.page.fill("#prompt", "sunset glow")
+        studio.page.press("#prompt", "Enter")
+        studio.page.wait_for_selector("#prompt-said.bad")
+        refused = studio.page.inner_text("#prompt-said")
+        dress(studio, "dark", "en")
+        assert studio.page.inner_text("#prompt-said") != refused, "what was said before is said in the language of now"
+        dress(studio, "dark", "de")
+        assert studio.page.inner_text("#prompt-said") == refused
         studio.page.evaluate("studio.stop()")
         assert studio.page.inner_text("#card-title") == "Sitzung beendet"
         assert studio.errors == []

@@ -425,6 +425,6 @@ def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
 
 def test_the_schema_knows_every_message_of_both_sides() -> None:
     client, server = control_schema()["oneOf"]
-    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "end"}
+    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "source", "end"}
     told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong", "notice", "changed"}
     assert told == set(server["discriminator"]["mapping"])

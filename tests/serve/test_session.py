@@ -218,6 +218,23 @@ async def test_the_output_has_the_shape_of_the_source_and_follows_when_it_turns(
 
 
 @in_loop
+async def test_the_model_is_opened_for_pictures_that_are_announced():
+    async with running_manager(size=(32, 32)) as manager:
+        session = manager.open_session(client="ada", controls=messages.Controls(prompt="red"))
+        session.expect((160, 320))
+        await until(lambda: session.size is not None)
+        viewer = session.subscribe()
+        session.push(grey(size=(160, 320)))
+        first = await shown(viewer)
+        assert first.index == 0, "not even the first picture waits for the model"
+        assert first.rgb.shape[0] > first.rgb.shape[1]
+        session.expect((320, 160))
+        await until(lambda: session._dynamic_size._change is not None)
+        session.push(grey(size=(320, 160)))
+        assert (await shown(viewer)).rgb.shape[:2] == first.rgb.shape[1::-1]
+
+
+@in_loop
 async def test_another_size_is_opened_at_once_or_refused_when_there_is_no_room():
     async with running_manager(memory_limit_mib=8) as manager:
         session = await opened(manager)

@@ -120,10 +120,16 @@ def test_who_has_the_link_to_steer_steers_and_neither_ends_nor_records_nor_keeps
         assert not live.presence.connected, "only its owner keeps a session"
         socket.send_json({"type": "update", "id": "1", "controls": {"prompt": "red"}})
         assert hear(socket, "ack")["accepted"]
-        for message in ({"type": "end"}, {"type": "record", "id": "2", "on": True}, {"type": "record", "on": False}):
+        for message in (
+            {"type": "end"},
+            {"type": "record", "id": "2", "on": True},
+            {"type": "record", "on": False},
+            {"type": "source", "size": [64, 64]},
+        ):
             socket.send_json(message)
             assert hear(socket, "error")["code"] == "guest"
         assert live.recorder.current is None
+        assert live.size is None
     assert live.state == "live"
     for headers in (bearer(token), bearer(token) | {"x-session-secret": "guess"}):
         assert code(server.client.delete(f"/v1/sessions/{session['id']}", headers=headers)) == (403, "scope")

@@ -56,6 +56,7 @@ class Studio {
     });
     installChoices(() => {
       this.view.write();
+      this.prompts.write();
       this.live.show();
     });
     this.#keys();

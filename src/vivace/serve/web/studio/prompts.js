@@ -9,6 +9,9 @@ const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 export class Prompts {
   #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0; #tabStop;
 
+  /** Say what is said under the prompt in the language of the moment. */
+  write = () => {};
+
   /** `apply(text)` resolves with the ack and the prompt it is for, or rejects with why not; null while there is no session. */
   constructor(apply) {
     this.apply = apply;
@@ -79,12 +82,12 @@ export class Prompts {
     this.text = text;
     this.#turn += 1;
     const promise = this.apply(text.trim());
-    if (!promise) return this.say(text.trim() ? T.prompt.later : "");
+    if (!promise) return this.say(() => (text.trim() ? T.prompt.later : ""));
     this.#asking += 1;
     try {
       const ack = await promise;
       this.#accept(ack.prompt);
-      this.say(ack.prompt ? this.#understood(ack) : T.prompt.none);
+      this.say(() => (ack.prompt ? this.#understood(ack) : T.prompt.none));
     } catch (error) {
       this.#refuse(error, text);
     } finally {
@@ -97,22 +100,22 @@ export class Prompts {
     const notice = notices.find(({ control }) => control === "prompt");
     if (!notice) {
       this.#accept(controls.prompt);
-      return this.say("");
+      return this.say(() => "");
     }
     if (this.#asking) return;   // the next one is on its way already
     const asked = this.text;
-    this.#refuse(notice, asked, T.prompt.original);
+    this.#refuse(notice, asked, () => T.prompt.original);
     if (!this.#accepted) return;
     const turn = this.#turn;
     const instead = await this.apply(this.#accepted).then((ack) => ack.prompt, () => null);
-    if (instead && turn === this.#turn) this.#refuse(notice, asked, T.prompt.paintedInstead(instead));
+    if (instead && turn === this.#turn) this.#refuse(notice, asked, () => T.prompt.paintedInstead(instead));
   }
 
   /** Show a prompt that somebody else has set; what is being typed stays. */
   changed(prompt, news) {
     if (document.activeElement !== this.input) this.text = prompt;
     this.#accepted = prompt;
-    this.say(T.prompt.theirs(prompt, prompt ? this.#understood(news) : T.prompt.none));
+    this.say(() => T.prompt.theirs(prompt, prompt ? this.#understood(news) : T.prompt.none));
   }
 
   #accept(text) {
@@ -121,10 +124,9 @@ export class Prompts {
   }
 
   /** Say why a prompt is not painted, and offer what is near. */
-  #refuse(refusal, text, more = "") {
-    const near = this.near(refusal);
-    const told = near.length ? [T.prompt.refused(text), more, T.prompt.closest] : [said(refusal), more];
-    this.say(told.filter(Boolean).join(" "), { bad: true, near });
+  #refuse(refusal, text, more = () => "") {
+    const told = () => (refusal.matches?.length ? [T.prompt.refused(text), more(), T.prompt.closest] : [said(refusal), more()]);
+    this.say(() => told().filter(Boolean).join(" "), { bad: true, near: () => this.near(refusal) });
   }
 
   /** The nearest looks of a refused prompt, `[{title, prompt}…]`, nearest first. */
@@ -143,11 +145,15 @@ export class Prompts {
     return worth.length ? T.prompt.paintingAs(worth) : said({ message });
   }
 
-  /** Say something under the prompt; `near` are prompts to be had by a click, `[{title, prompt}…]`. */
-  say(text, { bad = false, near = [] } = {}) {
-    const said = $("prompt-said");
-    said.replaceChildren(near.length ? `${text} ` : text, ...this.offers(near));
-    said.classList.toggle("bad", bad);
+  /** Say under the prompt what `words` gives, in each language that is chosen; `near` gives prompts to be had by a click, `[{title, prompt}…]`. */
+  say(words, { bad = false, near = () => [] } = {}) {
+    const place = $("prompt-said");
+    this.write = () => {
+      const offers = this.offers(near());
+      place.replaceChildren(offers.length ? `${words()} ` : words(), ...offers);
+    };
+    this.write();
+    place.classList.toggle("bad", bad);
     this.input.setAttribute("aria-invalid", String(bad));
   }
 
