@@ -98,7 +98,7 @@ class Record(Table):
 
 
 class Source(Table):
-    """Pictures of this shape are about to come: the server opens the model for them, while a connection is still made."""
+    """Pictures of this shape are about to come: the model is opened for them while a connection is still made."""
 
     type: Literal["source"] = "source"
     size: tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]]

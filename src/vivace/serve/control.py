@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from vivace.errors import SessionClosedError, VivaceError, describe_invalid
-from vivace.messages import MAX_ID_CHARS, ClientMessage, End, Error, Ping, Pong, Record, Recorded, ServerMessage, Source, Update
+from vivace.messages import (
+    MAX_ID_CHARS,
+    ClientMessage,
+    End,
+    Error,
+    Ping,
+    Pong,
+    Record,
+    Recorded,
+    ServerMessage,
+    Source,
+    Update,
+)
 from vivace.serve.fanout import Listener
 from vivace.serve.session import LiveSession
 

@@ -24,7 +24,9 @@ _BUNDLES = {"css/studio.css": "text/css", "css/watch.css": "text/css"} | {
 def bundled(name: str, request: Request) -> Response:
     """Return a page's script or style sheet with all that it imports."""
     if name not in _BUNDLES:
-        raise ApiError(404, "not_found", f"no page asks for {name[:80]!r} as a whole; modules are served by their names")
+        raise ApiError(
+            404, "not_found", f"no page asks for {name[:80]!r} as a whole; modules are served by their names"
+        )
     text = bundle(WEB, name)
     tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
     if request.headers.get("if-none-match") == tag:
