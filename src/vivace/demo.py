@@ -31,8 +31,9 @@ from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stats, Stream
 from vivace.trust.keys import open_key
-from vivace.trust.label import Label
+from vivace.trust.label import LabelStyle
 from vivace.trust.manifest import SourceType, Work
+from vivace.trust.marks import PictureMarks, new_payload
 from vivace.trust.signing import Credentials, sign_file
 
 SIZE = (512, 288)
@@ -133,15 +134,17 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
     with console.status("loading the model and building the scenes ..."):
         model = load_model(settings.model, threads=settings.threads)
         source = SceneReel(programme)
-        label = Label() if "label" in settings.marks else None
-        finishers, statement = ((), None) if label is None else ((label,), label.style.statement)
-        stream = Stream(model, prompt=programme.prompts[0], size=programme.size, finish=finishers)
-        credentials = _credentials(settings, source, label)
+        marks = PictureMarks(
+            LabelStyle() if "label" in settings.marks else None,
+            new_payload() if "watermark" in settings.marks else None,
+        )
+        stream = Stream(model, prompt=programme.prompts[0], size=programme.size, finish=marks.finishers)
+        credentials = _credentials(settings, source, marks)
     show = _Show(programme, stream, prompt_of={0: programme.prompts[0]})
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
     with (
         stream,
-        open_sink(folder / "demo.mp4", fps=programme.fps, statement=statement) as sink,
+        open_sink(folder / "demo.mp4", fps=programme.fps, statement=marks.statement) as sink,
         Progress(*columns, console=console, transient=True) as progress,
     ):
         task = progress.add_task("", total=programme.frames, rate="")
@@ -159,13 +162,12 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
     return stream.stats()
 
 
-def _credentials(settings: Settings, source: Source, label: Label | None) -> Credentials | None:
+def _credentials(settings: Settings, source: Source, marks: PictureMarks) -> Credentials | None:
     """Return what the files are signed with, None where they are not."""
     if "credentials" not in settings.marks:
         return None
     weights = weights_of(describe(settings.model), LoadOptions())
-    marks = {"label": "off" if label is None else str(label.style)}
-    work = Work(source.info.name, SourceType.SCENE, settings.model, weights, marks)
+    work = Work(source.info.name, SourceType.SCENE, settings.model, weights, marks.told)
     return Credentials(open_key(), work, "VIVACE_MARKS=none")
 
 

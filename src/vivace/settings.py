@@ -5,7 +5,7 @@
 | `VIVACE_MODEL` | model used when a command names none | `mini` |
 | `VIVACE_THREADS` | CPU threads the model may use | what the machine has |
 | `VIVACE_MODELS_DIR` | folder of models (read by `vivace.checkpoints.files`) | `vivace/models` in the user's cache |
-| `VIVACE_MARKS` | what marks pictures as repainted (of `credentials`, `label`), or `none` | all |
+| `VIVACE_MARKS` | what marks pictures as repainted (of `credentials`, `label`, `watermark`), or `none` | all |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
 """
 
@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from vivace.errors import UsageError
 
-Mark = Literal["credentials", "label"]
+Mark = Literal["credentials", "label", "watermark"]
 MARKS: frozenset[Mark] = frozenset(get_args(Mark))
 """What marks pictures as repainted where nothing else is said."""
 

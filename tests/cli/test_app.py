@@ -24,6 +24,7 @@ RUN_FLAGS = (
     *("--live", "--every-frame", "--compare", "--max-frames", "--stats", "--threads"),
     *("--sign", "--no-sign", "--sign-prompt", "--sign-certificate", "--sign-key", "--sign-command"),
     *("--label", "--label-size", "--label-language"),
+    *("--watermark", "--no-watermark", "--watermark-payload", "--watermark-everywhere"),
 )
 
 

@@ -24,7 +24,8 @@ SIZE = (128, 96)
 
 
 def marking(folder: Path) -> Marking:
-    return Marking(LabelStyle(), open_key(folder=folder / "keys"), lambda model: {model: "sha256:ab"})
+    key = open_key(folder=folder / "keys")
+    return Marking(LabelStyle(), watermarks=True, key=key, weights=lambda model: {model: "sha256:ab"})
 
 
 async def recorded(manager: Any, prompt: str | None, frames: int = 6) -> tuple[messages.Recorded, list[np.ndarray]]:
@@ -56,6 +57,7 @@ async def test_everybody_sees_the_label_and_a_recording_says_what_it_is(tmp_path
         assert (found.state, found.says_ai) == ("valid", True)
         assert [action.action for action in found.actions] == ["c2pa.opened", "c2pa.edited"]
         assert found.actions[1].parameters["vivace.weights"] == "fake: sha256:ab"
+        assert found.actions[1].parameters["vivace.watermark"] not in ("off", "")
         assert "top-left" in found.actions[1].parameters["vivace.label"]
         assert "SEI" in find_label(file).places
 
@@ -99,8 +101,8 @@ async def test_who_watches_is_told_of_the_label(tmp_path: Path) -> None:
     ("flags", "marks", "label"),
     [
         ({}, MARKS, "top-left"),
-        ({"label": "off"}, {"credentials"}, "top-left"),
-        ({"sign": False}, {"label"}, "top-left"),
+        ({"label": "off"}, {"credentials", "watermark"}, "top-left"),
+        ({"sign": False, "watermark": False}, {"label"}, "top-left"),
         ({"label": "bottom-right"}, MARKS, "bottom-right"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_a_scene_is_created_and_edited() -> None:
 def test_nothing_is_signed_for_who_does_not_want_it(
     run_here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*RUN, "-o", "plain.mp4", "--no-sign", "--label", "off"]) == 0
+    assert main([*RUN, "-o", "plain.mp4", "--no-sign", "--label", "off", "--no-watermark"]) == 0
     monkeypatch.setenv("VIVACE_MARKS", "none")
     assert main([*RUN, "-o", "also.mp4"]) == 0
     assert Path("plain.mp4").read_bytes() == Path("also.mp4").read_bytes()
@@ -115,7 +116,7 @@ def test_nothing_is_signed_for_who_does_not_want_it(
         (["--sign-key", "key.pem"], "--sign-certificate"),
         (["--sign-certificate", "none.pem"], "cannot be read"),
         (["--sign-command", "x"], "--sign-certificate"),
-        (["--no-sign", "--sign-prompt"], "--no-sign leaves"),
+        (["--no-sign", "--sign-prompt"], "none of that with `--no-sign`"),
     ],
 )
 def test_what_cannot_sign_is_told_before_anything_is_written(
@@ -188,6 +189,44 @@ def test_a_copied_stream_still_says_so() -> None:
                 new.mux(packet)
     assert "SEI" in find_label(Path("copy.ts")).places
     assert verify("copy.ts").verdict == "repainted"
+
+
+def sky(path: str, frames: int = 8) -> None:
+    """Write a clip of a sky, in which a watermark is found at once."""
+    ramp = np.linspace(60, 120, 288, dtype=np.float32)[:, None, None] + np.zeros((288, 512, 3), np.float32)
+    with open_sink(path, fps=25) as sink:
+        for index in range(frames):
+            sink.write(Frame((ramp + index).astype(np.uint8), index, index, Fraction(1, 25), 0.0))
+
+
+def test_the_watermark_speaks_after_the_credentials_and_all_words_are_lost() -> None:
+    sky("sky.mp4")
+    run = ["run", "sky.mp4", "-p", "red", "--size", "512x288"]
+    assert main([*run, "-o", "out.mp4", "--watermark-payload", "c0ffee", "--label", "off"]) == 0
+    assert said("out.mp4")[2]["parameters"]["vivace.watermark"] == "000000c0ffee"
+    with open_source("out.mp4") as source, open_sink("again.mp4", fps=25) as again:
+        for frame in source:
+            again.write(replace(frame, painted=False))
+    report = verify("again.mp4")
+    assert report.watermark is not None
+    assert (report.verdict, report.exit_code, report.watermark.payload) == ("repainted", 0, "000000c0ffee")
+    assert report.watermark.seconds == (0,)
+    assert report.watermark.false_alarm < 1e-6
+    assert report.credentials is not None
+    assert report.credentials.state == "none"
+
+
+def test_the_same_run_gives_the_same_pictures_watermark_included() -> None:
+    run = ["run", "photos/one.png", "-p", "red", "--no-sign"]
+    assert main([*run, "-o", "a.png"]) == main([*run, "-o", "b.png"]) == main([*run, "--seed", "1", "-o", "c.png"]) == 0
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes() != Path("c.png").read_bytes()
+
+
+@pytest.mark.parametrize("payload", ["", "xyz", "1234567890abc"])
+def test_a_payload_that_is_none_is_told(payload: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*RUN, "-o", "out.mp4", "--watermark-payload", payload]) == 2
+    assert "hexadecimal" in capsys.readouterr().err
+    assert not Path("out.mp4").exists()
 
 
 def test_what_is_not_repainted_has_no_label() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -13,7 +13,7 @@ from vivace.settings import Mark, Settings
 
 if TYPE_CHECKING:
     from vivace.trust.keys import SigningKey
-    from vivace.trust.label import LabelStyle
+    from vivace.trust.marks import PictureMarks
 
 MARKS = Group("Marks", sort_key=7)
 
@@ -47,6 +47,15 @@ class MarkFlags:
     label_language: Annotated[Literal["en", "de", "es", "fr", "it", "pt"] | None, Parameter(group=MARKS)] = None
     """Of the label: English if not given."""
 
+    watermark: Annotated[bool | None, Parameter(group=MARKS, show_default=False)] = None
+    """Put an invisible watermark into what is repainted, which `vivace verify` finds after credentials are lost. There
+    is one if not given."""
+    watermark_payload: Annotated[str | None, Parameter(group=MARKS)] = None
+    """What it carries: up to 12 hexadecimal digits; if not given, a random number of a live source, else a number made
+    of source, model, prompt and seed, so that the same run gives the same pictures."""
+    watermark_everywhere: Annotated[bool, Parameter(group=MARKS, negative=(), show_default=False)] = False
+    """Also where a picture is its source's."""
+
     def marks(self, usual: frozenset[Mark]) -> frozenset[Mark]:
         """Return the marks there are, `usual` being those where nothing is said.
 
@@ -66,23 +75,42 @@ class MarkFlags:
                 "--label off",
                 (self.label_size, self.label_language),
             ),
+            (
+                "watermark",
+                self.watermark,
+                "--no-watermark",
+                (self.watermark_payload, self.watermark_everywhere or None),
+            ),
         )
         for mark, on, off, others in said:
             given = any(other is not None for other in others)
             if given and on is False:
-                raise UsageError(f"{off} leaves nothing for other flags of {mark} to say; leave them out, or {off}")
+                raise UsageError(f"there are flags of the {mark}, and none of that with `{off}`; leave out either")
             wanted = given or mark in usual if on is None else on
             usual = usual | {mark} if wanted else usual - {mark}
         return usual
 
-    def label_style(self, settings: Settings) -> LabelStyle | None:
-        """Return what the label looks like, None where there is none. Raises UsageError as `marks` does."""
-        if "label" not in self.marks(settings.marks):
-            return None
-        from vivace.trust.label import LabelStyle
+    def picture_marks(self, settings: Settings, run: str | None) -> PictureMarks:
+        """Return what marks the pictures of a run.
 
+        Args:
+            settings: of the environment.
+            run: what a run is told that gives the same pictures each time, watermark included; None of a live one.
+
+        Raises:
+            UsageError: the payload is none; or as `marks` does.
+        """
+        from vivace.trust.label import LabelStyle
+        from vivace.trust.marks import PictureMarks, new_payload, parse_payload, payload_of
+
+        marks = self.marks(settings.marks)
         given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
-        return LabelStyle(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        style: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        payload = None
+        if "watermark" in marks:
+            of_run = new_payload() if run is None else payload_of(run)
+            payload = of_run if self.watermark_payload is None else parse_payload(self.watermark_payload)
+        return PictureMarks(LabelStyle(**style) if "label" in marks else None, payload, self.watermark_everywhere)
 
     def signing_key(self, settings: Settings) -> SigningKey | None:
         """Return what signs, None where nothing is signed.

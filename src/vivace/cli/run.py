@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vivace.media.size import Size
     from vivace.media.source import Source
     from vivace.stream import Stream
-    from vivace.stream.finish import Finisher
+    from vivace.trust.marks import PictureMarks
     from vivace.trust.signing import Credentials
 
 
@@ -63,13 +63,6 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
         typed["style_image"] = options.style_image
     key = options.marking.signing_key(settings)
     credentials: Credentials | None = None
-    label = options.marking.label_style(settings)
-    finishers: list[Finisher] = []
-    if label is not None:
-        from vivace.trust.label import Label
-
-        finishers.append(Label(label))
-    marks = {"label": "off" if label is None else str(label)}
     prompt = options.prompt if options.look is None else saved_look(options.look)
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     began_s = time.monotonic()
@@ -80,7 +73,9 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     player: _Player | None = None
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
-        sink, *more = open_targets(options.output, spec, source, None if label is None else label.statement)
+        told = f"{source.info.name} {model_name} {prompt or options.look} {options.seed}"
+        marks = options.marking.picture_marks(settings, None if source.info.live else told)
+        sink, *more = open_targets(options.output, spec, source, marks.statement)
         live = source.info.live or any(each.live for each in (sink, *more)) if options.live is None else options.live
         outlets = [SinkOutlet(each, live=live) for each in more]
         try:
@@ -99,7 +94,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     from vivace.trust.signing import Credentials
 
                     work = Work(source.info.name, created_by(spec), profile.name, weights_of(profile, loading))
-                    work.marks = marks
+                    work.marks = marks.told
                     work.tell_prompts = options.marking.sign_prompt
                     credentials = Credentials(key, work)
                 stream = Stream(
@@ -112,7 +107,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     denoising_steps=None if steps_built_in else options.steps,
                     options=parse_options(typed, model.spec),
                     fps=options.fps,
-                    finish=finishers if resumable is None else (*finishers, resumable.see),
+                    finish=marks.finishers if resumable is None else (*marks.finishers, resumable.see),
                 )
                 if options.marking.label == "off":
                     say.print("note: what is repainted has no label (--label off); say it where you show it")
@@ -253,7 +248,7 @@ class _Player:
 
 
 def _resumable(
-    options: RunOptions, model: str, marks: dict[str, str], source: Source, sink: Sink, *, alone: bool, live: bool
+    options: RunOptions, model: str, marks: PictureMarks, source: Source, sink: Sink, *, alone: bool, live: bool
 ) -> Resumable | None:
     """Return what notes how far the run is, where that is asked for.
 
@@ -270,7 +265,7 @@ def _resumable(
         raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
     given = asdict(options)
     given |= given.pop("loading")
-    given["marking"] = marks  # who signs has no part in the pictures
+    given["marking"] = marks.told  # who signs has no part in the pictures
     given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
     begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
     return Resumable(sink, begun | {"--model": model, "source": _as_it_is(file)})

@@ -206,6 +206,8 @@ def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
     Raises:
         UsageError: they contradict one another.
     """
+    if flags.watermark_payload is not None:
+        raise UsageError("--watermark-payload is for `vivace run`: a server's sessions have one each; leave it out")
     if flags.sign_prompt:
         raise UsageError(
             "--sign-prompt is for `vivace run`: what clients of a server say stays with them; leave it out"
@@ -216,6 +218,7 @@ def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
         "label": None if flags.label == "off" else flags.label,
         "label_size": flags.label_size,
         "label_language": flags.label_language,
+        "watermark_everywhere": flags.watermark_everywhere or None,
         "sign_certificate": flags.sign_certificate,
         "sign_key": flags.sign_key,
         "sign_command": flags.sign_command,

@@ -67,6 +67,12 @@ def _print(report: Report) -> None:
             console.print(f"  {line}")
     if report.label is not None and report.label.places:
         console.print(f"  says so in its own words: {', '.join(report.label.places)}")
+    if report.watermark is not None and report.watermark.seconds:
+        found = report.watermark
+        seconds = f"{len(found.seconds)} of the first {found.searched_s} s"
+        console.print(
+            f"  watermark: {found.payload or 'not readable'}, in {seconds}; chance of error < {found.false_alarm:.1g}"
+        )
     for note in report.notes:
         console.print(f"  note: {note}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,10 @@ from vivace.models.catalog import describe
 from vivace.models.check import weights_of
 from vivace.models.loading import LoadOptions
 from vivace.serve.settings import ServeSettings
-from vivace.stream.finish import Finisher
 from vivace.trust.keys import SigningKey, open_key
-from vivace.trust.label import Label, LabelStyle
+from vivace.trust.label import LabelStyle
 from vivace.trust.manifest import Work
+from vivace.trust.marks import PictureMarks, payload_of
 from vivace.trust.signing import sign_file
 
 SOURCE = "pictures that a client of the server sent"
@@ -37,6 +37,10 @@ class Marking:
     """The marks of a server; without any of them, none."""
 
     label: LabelStyle | None = None
+    watermarks: bool = False
+    """Whether each session has a watermark that tells its pictures from those of others."""
+    everywhere: bool = False
+    """Whether that is also where a picture is its source's."""
     key: SigningKey | None = None
     weights: Callable[[str], Mapping[str, str]] = lambda _model: {}
     """Of a model, by name (`manifest.Work`)."""
@@ -53,31 +57,28 @@ class Marking:
             label=LabelStyle(settings.label, settings.label_size, settings.label_language)
             if "label" in settings.marks
             else None,
+            watermarks="watermark" in settings.marks,
+            everywhere=settings.watermark_everywhere,
             key=open_key(settings.sign_certificate, settings.sign_key, settings.sign_command) if signs else None,
             weights=lambda model: _weights(settings, model),
         )
 
-    @property
-    def told(self) -> dict[str, str]:
-        """What credentials say of the marks in the pictures."""
-        return {"label": "off" if self.label is None else str(self.label)}
+    def pictures(self, session: str) -> PictureMarks:
+        """Return what marks the pictures of a session."""
+        return PictureMarks(self.label, payload_of(session) if self.watermarks else None, self.everywhere)
 
-    def finishers(self, _session: str) -> Sequence[Finisher]:
-        """Return what marks the frames of a session."""
-        return () if self.label is None else (Label(self.label),)
-
-    def files(self, model: str) -> FileMarks:
+    def files(self, session: str, model: str) -> FileMarks:
         """Return what marks the files of a session with a model."""
-        statement = None if self.label is None else self.label.statement
+        marks = self.pictures(session)
         key = self.key
         if key is None:
-            return FileMarks(statement)
+            return FileMarks(marks.statement)
 
         def sign(path: Path, painted: bool) -> object:
-            work = Work(SOURCE, model=model, weights=self.weights(model), marks=self.told, painted=painted)
+            work = Work(SOURCE, model=model, weights=self.weights(model), marks=marks.told, painted=painted)
             return sign_file(path, work, key)
 
-        return FileMarks(statement, sign)
+        return FileMarks(marks.statement, sign)
 
 
 def _weights(settings: ServeSettings, model: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ class LiveSession:
             tell=self._fanout.tell,
             on_drop=lambda: self.account.dropped("recording"),
             clock=context.clock,
-            marks=context.marking.files(served.name),
+            marks=context.marking.files(self.id, served.name),
         )
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""

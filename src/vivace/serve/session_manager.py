@@ -84,7 +84,7 @@ class SessionManager:
         self.models = OfferedModels(settings, load_model, clock)
         """No session opens while `start` loads the default one."""
         self.marking = marking or Marking()
-        self._finishers = lambda session: (*finishers(session), *self.marking.finishers(session))
+        self._finishers = lambda session: (*finishers(session), *self.marking.pictures(session).finishers)
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )

@@ -211,13 +211,15 @@ class ServeSettings(BaseSettings):
 
     # What marks pictures and recordings as repainted
     marks: Annotated[frozenset[Mark], BeforeValidator(_marks)] = Field(
-        default_factory=lambda: Settings.from_environment().marks, examples=["credentials,label"]
+        default_factory=lambda: Settings.from_environment().marks, examples=["credentials,label,watermark"]
     )
     """The marks there are, or `none`; as `VIVACE_MARKS` says if not given."""
     label: Corner = "top-left"
     """The corner of the label."""
     label_size: LabelSize = "small"
     label_language: Language = "en"
+    watermark_everywhere: bool = False
+    """Whether the watermark is also where a picture is its source's."""
     sign_certificate: Path | None = None
     """PEM file of the certificate that recordings are signed with, with its chain; None: one made on this machine."""
     sign_key: Path | None = None

@@ -13,14 +13,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vivace.errors import VivaceError
+from vivace.media.open import open_source
 from vivace.media.statement import words_in
 from vivace.trust.library import context
 from vivace.trust.manifest import GENERATIVE
-from vivace.trust.report import Action, CredentialsFound, CredentialsState, Ingredient, LabelFound
+from vivace.trust.report import Action, CredentialsFound, CredentialsState, Ingredient, LabelFound, WatermarkFound
 from vivace.trust.signing import sidecar_of
+from vivace.trust.watermark.detect import search_watermark
 
 MEMORY_BYTES = 3 * 2**30
 """What reading may take."""
+SECONDS = 10
+"""Of a video that are searched for the watermark."""
 SIDECAR_BYTES = 64 * 2**20
 MOST = 100
 """Of anything a file may list."""
@@ -57,6 +62,19 @@ def find_label(path: Path) -> LabelFound:
     kinds = [f"digitalsourcetype/{kind}".lower() for kind in GENERATIVE]
     places = {place: None for place, text in words_in(path) if any(kind in text.lower() for kind in kinds)}
     return LabelFound(places=tuple(places))
+
+
+def find_watermark(path: Path) -> tuple[WatermarkFound, list[str]]:
+    """Return what is found in the pictures of a file, and notes for people where they cannot be seen."""
+    try:
+        with open_source(path) as source:
+            found = search_watermark(source, limit_s=SECONDS)
+    except VivaceError as error:
+        return WatermarkFound(), [_clean(f"no watermark was looked for: {error}".replace(str(path), path.name))]
+    payload = "" if found.payload is None else f"{found.payload:012x}"
+    seconds = tuple(each.second for each in found.marked)
+    alarm = found.false_alarm
+    return WatermarkFound(payload=payload, seconds=seconds, searched_s=found.searched_s, false_alarm=alarm), []
 
 
 def _found(document: Mapping[str, Any], *, beside: bool) -> CredentialsFound:
@@ -179,6 +197,8 @@ def main(arguments: list[str]) -> None:
     trusted = Path(arguments[1]).read_bytes() if len(arguments) > 1 else b""
     print(json.dumps({"credentials": find_credentials(path, trusted).model_dump(mode="json")}), flush=True)
     print(json.dumps({"label": find_label(path).model_dump(mode="json")}), flush=True)
+    watermark, notes = find_watermark(path)
+    print(json.dumps({"watermark": watermark.model_dump(mode="json"), "notes": notes}), flush=True)
 
 
 if __name__ == "__main__":

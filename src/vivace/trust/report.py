@@ -89,6 +89,19 @@ class LabelFound(_Part):
     """Where it says that a generative model made or changed it: `XMP`, `comment`, `SEI`."""
 
 
+class WatermarkFound(_Part):
+    """Whether the pictures carry Vivace's watermark."""
+
+    payload: str = ""
+    """What it says, 12 hexadecimal digits; empty where it is found and cannot be read, or not found."""
+    seconds: tuple[int, ...] = ()
+    """In which it was found."""
+    searched_s: int = 0
+    """Seconds looked at, from the beginning."""
+    false_alarm: float = 1.0
+    """Bound of the probability that as much is found in pictures without one."""
+
+
 class Report(_Part):
     """All that was found of one file. A part is None where the time and memory there was did not suffice."""
 
@@ -96,6 +109,7 @@ class Report(_Part):
     """Of the file."""
     credentials: CredentialsFound | None = None
     label: LabelFound | None = None
+    watermark: WatermarkFound | None = None
     notes: tuple[str, ...] = ()
     """What could not be looked at, and why."""
 
@@ -103,6 +117,9 @@ class Report(_Part):
     def says_ai(self) -> tuple[str, ...]:
         """What says that it is AI-modified, of what does not need credentials, in words."""
         said = []
+        if self.watermark is not None and self.watermark.seconds:
+            payload = f" {self.watermark.payload}" if self.watermark.payload else ""
+            said.append(f"Vivace's watermark{payload}")
         if self.label is not None and self.label.places:
             said.append(f"words in the file that anybody can write ({', '.join(self.label.places)})")
         return tuple(said)
@@ -117,7 +134,8 @@ class Report(_Part):
             return "repainted"
         if credentials.holds:
             return "not_repainted"
-        return "unmarked" if credentials.state == "none" else "unknown"
+        looked = self.label is not None and self.watermark is not None
+        return "unmarked" if credentials.state == "none" and looked else "unknown"
 
     @property
     def words(self) -> str:
@@ -142,7 +160,7 @@ class Report(_Part):
             case "broken":
                 return f"its content credentials do not hold: {credentials.reason}{also}"
             case _:
-                return "it could not be checked: " + "; ".join(self.notes or (credentials.reason,))
+                return "it could not be checked: " + "; ".join((*self.notes, *filter(None, [credentials.reason])))
 
     @property
     def exit_code(self) -> int:

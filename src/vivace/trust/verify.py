@@ -82,7 +82,8 @@ def _looked(path: Path, trusted: Path | None, bounds: Bounds) -> Report:
     for line in said.splitlines(keepends=True):
         if line.endswith(b"\n"):
             parts |= json.loads(line)
-    return Report.model_validate({"name": path.name, "notes": [note] if note else [], **parts})
+    notes = [*parts.pop("notes", ()), *([note] if note else ())]
+    return Report.model_validate({"name": path.name, "notes": notes, **parts})
 
 
 def _reason(code: int, said: bytes) -> str:
