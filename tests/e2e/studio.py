@@ -160,9 +160,11 @@ class Serving:
 class Studio:
     """The page in a browser window of its own."""
 
-    def __init__(self, browser: Any, url: str, **device: Any) -> None:
+    def __init__(self, browser: Any, url: str, *, people_know: bool = True, **device: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 720}, **device})
         self.context.add_init_script(PROBE)
+        if people_know:  # of an address that keeps nothing, such as that of an empty page, there is nothing to ask
+            self.context.add_init_script("try { localStorage.setItem('vivace.people-know', 'true'); } catch {}")
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.errors: list[str] = []

@@ -58,3 +58,26 @@ def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(studio: Stu
     studio.wait_untouched()
     studio.paint(BLUEPRINT)
     assert studio.errors == []
+
+
+def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(marked: Serving, browser: Any) -> None:
+    marked.wait()
+    studio = Studio(browser, marked.url, people_know=False).open(BLUEPRINT)
+    page = studio.page
+    page.evaluate("studio.start('scene', {})")
+    studio.wait_state("live", PATIENCE_S)
+    page.click("#share-open")
+    page.wait_for_selector("#share[open]")  # a scene has nobody to ask
+    page.keyboard.press("Escape")
+    page.evaluate("void studio.start('camera', {})")
+    page.wait_for_selector("#consent-dialog[open]")  # others may be watching
+    page.click("#consent-dialog button[value='']")
+    assert page.evaluate("studio.source.kind") == "scene"
+    page.evaluate("void studio.start('camera', {})")
+    page.wait_for_selector("#consent-dialog[open]")
+    page.click("#consent-dialog button[value='know']")
+    studio.wait_until("studio.source?.kind === 'camera'")
+    page.click("#share-open")
+    page.wait_for_selector("#share[open]")
+    assert studio.errors == []
+    studio.close()

@@ -2,6 +2,7 @@
 import { Api, connect, VivaceError } from "../vivace.js";
 import { Brush } from "./brush.js";
 import { installChoices } from "./choices.js";
+import { peopleKnow } from "./consent.js";
 import { $, delay, toast } from "./dom.js";
 import { installDrops } from "./drops.js";
 import { LivePanel } from "./live.js";
@@ -40,6 +41,7 @@ class Studio {
     this.recordings = new Recordings(this.api);
     this.recorder = new Recorder(this.recordings);
     this.share = new Share(this.api);
+    this.share.source = () => this.source?.kind ?? null;
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.sliders.show(model) });
     this.sliders = new Sliders(() => this.options.model, (controls) => this.update(controls));
@@ -139,6 +141,7 @@ class Studio {
 
   /** Open a source (the last one by default) and bring it to the session, which is made if there is none. */
   async start(kind = this.sources.kind ?? "camera", wishes = this.sources.wishes(kind)) {
+    if (kind === "camera" && this.share.shared && !(await peopleKnow())) return;
     const turn = ++this.#starting;
     clearTimeout(this.#retry);
     this.sources.choose(kind);

@@ -1,4 +1,5 @@
 /** The dialog that shares a session: links to watch and to steer it, as text and as QR code, and addresses for programs. */
+import { peopleKnow } from "./consent.js";
 import { $, copy, el, toast, HERE } from "./dom.js";
 import { T } from "./language.js";
 import { said } from "./words.js";
@@ -6,6 +7,8 @@ import { said } from "./words.js";
 const COPIED_MS = 1_500;
 
 export class Share {
+  source = () => null;   // the kind of source that is shown
+
   #api; #session = null; #tokens = false; #links = {};
 
   constructor(api) {
@@ -29,7 +32,13 @@ export class Share {
     return this.#session.info;   // another one after a reconnect to a server that had forgotten it
   }
 
+  /** Whether others may be watching the session. */
+  get shared() {
+    return Boolean(this.#session) && this.#links.session === this.#info.id;
+  }
+
   async open() {
+    if (this.source() === "camera" && !(await peopleKnow())) return;
     if (this.#links.session !== this.#info.id) this.#links = { session: this.#info.id };
     try {
       await this.#make("watch");
