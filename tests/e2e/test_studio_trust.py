@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.studio import BLUEPRINT, Serving, Studio
 from patience import PATIENCE_S
+from trust.files import changed, picture, work
+from vivace.trust.keys import open_key
+from vivace.trust.signing import sign_file
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,15 @@ def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(marked:
     page.wait_for_selector("#share[open]")
     assert studio.errors == []
     studio.close()
+
+
+def test_a_file_is_checked_on_the_page(studio: Studio, tmp_path: Path) -> None:
+    out = picture(tmp_path / "out.png")
+    sign_file(out, work(), open_key(folder=tmp_path / "keys"))
+    page = studio.page
+    page.evaluate("document.getElementById('note-panel').open = true")
+    for change, verdict in ((lambda _: None, "AI-modified."), (changed, "Changed after it was signed.")):
+        change(out)
+        page.set_input_files("#check-file", out)
+        studio.wait_until(f"document.querySelector('#check-said strong')?.textContent === '{verdict}'")
+    assert studio.errors == []

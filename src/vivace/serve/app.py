@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from vivace.serve.http import catalog, health, pages, recordings, sessions, sharing, whip
+from vivace.serve.http import catalog, health, pages, recordings, sessions, sharing, verify, whip
 from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
@@ -75,13 +75,14 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
     )
     app.state.server = server
     install_errors(app)
-    for part in (sessions, sharing, whip, catalog, recordings, health, pages):
+    for part in (sessions, sharing, whip, catalog, recordings, verify, health, pages):
         app.include_router(part.router)
     app.mount("/", StaticFiles(directory=WEB, html=True, check_dir=False), name="studio")
     app.add_middleware(
         Guard,
         rules=GuardRules(
             max_body_bytes=settings.max_body_bytes,
+            larger={verify.PATH: settings.verify_max_mib * 2**20},
             body_s=settings.request_s,
             origins=frozenset(settings.allowed_origins),
             local_only=secret is None,

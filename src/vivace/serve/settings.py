@@ -229,6 +229,8 @@ class ServeSettings(BaseSettings):
 
     # Of one client
     max_body_bytes: Count = 6 * 1024 * 1024
+    verify_max_mib: Count = 256
+    """Of a file to be checked."""
     request_s: Seconds = 20.0
     """Time for a request to arrive: its head, and then its body."""
     max_messages_per_s: Seconds = 60.0

@@ -8,6 +8,7 @@ Each part of what is found is a line of JSON, `{"credentials": …}`, as soon as
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -193,6 +194,7 @@ def main(arguments: list[str]) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.nice(10)  # nobody's stream waits for it
     path = Path(arguments[0])
     trusted = Path(arguments[1]).read_bytes() if len(arguments) > 1 else b""
     print(json.dumps({"credentials": find_credentials(path, trusted).model_dump(mode="json")}), flush=True)

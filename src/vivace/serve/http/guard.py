@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -51,6 +51,8 @@ class GuardRules:
     """What the guard lets through."""
 
     max_body_bytes: int
+    larger: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a body at paths that take larger ones."""
     body_s: float = 20.0
     """Time for a body to arrive."""
     origins: Collection[str] = ()
@@ -85,20 +87,23 @@ class Guard:
         origin = headers.get("origin")
         foreign = origin is not None and not _is_own(origin, headers.get("host", ""))
         sender = _Sender(send, origin if foreign and self._allows(origin) else None)
-        problem = self._refusal(headers, origin if foreign else None)
+        problem = self._refusal(headers, origin if foreign else None, self._limit(scope["path"]))
         if problem is not None:
             await problem.response()(scope, receive, sender)
         elif scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await Response(status_code=204)(scope, receive, sender)
         elif scope["type"] == "http":
-            await self._app(scope, _Limited(receive, self._rules, sender), sender)
+            await self._app(scope, _Limited(receive, self._rules, self._limit(scope["path"]), sender), sender)
         else:
             await self._app(scope, receive, sender)
 
     def _allows(self, origin: str | None) -> bool:
         return origin is not None and origin.rstrip("/") in self._rules.origins
 
-    def _refusal(self, headers: Headers, foreign_origin: str | None) -> ApiError | None:
+    def _limit(self, path: str) -> int:
+        return self._rules.larger.get(path, self._rules.max_body_bytes)
+
+    def _refusal(self, headers: Headers, foreign_origin: str | None, limit: int) -> ApiError | None:
         host = headers.get("host", "")
         if self._rules.local_only and not is_loopback(_name_of(host)):
             return ApiError(
@@ -114,10 +119,7 @@ class Guard:
                 f"pages of {foreign_origin[:80]} may not use this server; allow them with "
                 f"--allow-origin {foreign_origin[:80]}",
             )
-        return self._too_large(headers.get("content-length"))
-
-    def _too_large(self, length: str | None) -> ApiError | None:
-        limit = self._rules.max_body_bytes
+        length = headers.get("content-length")
         if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
             return _too_large(limit)
         return None
@@ -168,9 +170,10 @@ class _Limited:
     Once the answer has begun, what still comes of the body is nobody's concern, and nothing else can be answered.
     """
 
-    def __init__(self, receive: Receive, rules: GuardRules, sender: _Sender) -> None:
+    def __init__(self, receive: Receive, rules: GuardRules, limit: int, sender: _Sender) -> None:
         self._receive = receive
         self._rules = rules
+        self._limit = limit
         self._sender = sender
         self._seen = 0
         self._more = True
@@ -191,8 +194,8 @@ class _Limited:
             raise ApiError(408, "slow", text, headers={"Connection": "close"}) from error
         self._seen += len(message.get("body", b""))
         self._more = message.get("more_body", False)
-        if self._seen > self._rules.max_body_bytes and not self._answering():
-            raise _too_large(self._rules.max_body_bytes)
+        if self._seen > self._limit and not self._answering():
+            raise _too_large(self._limit)
         return message
 
     def _answering(self) -> bool:

@@ -141,6 +141,8 @@ class Server:
     peers: Peers
     thumbnails: Thumbnails
     metrics: Metrics
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a file is checked: it takes a core for some seconds."""
     made_for_whip: set[str] = field(default_factory=set)
     """Sessions that were made on the fly for one connection, and end with it."""
 

@@ -29,7 +29,7 @@ export class Api {
   async request(method, path, body, headers = {}, signal = undefined) {
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     if (body !== undefined) headers["Content-Type"] ??= "application/json";
-    const told = typeof body === "string" ? body : body && JSON.stringify(body);
+    const told = typeof body === "string" || body instanceof Blob ? body : body && JSON.stringify(body);
     let answer;
     try {
       const keepalive = method === "DELETE";   // outlives a page that is being closed

@@ -1,6 +1,7 @@
 /** The studio: puts source, session, picture and panels together, and says in which state everything is. */
 import { Api, connect, VivaceError } from "../vivace.js";
 import { Brush } from "./brush.js";
+import { installCheck } from "./check.js";
 import { installChoices } from "./choices.js";
 import { peopleKnow } from "./consent.js";
 import { $, delay, toast } from "./dom.js";
@@ -41,6 +42,7 @@ class Studio {
     this.recordings = new Recordings(this.api);
     this.recorder = new Recorder(this.recordings);
     this.share = new Share(this.api);
+    installCheck(this.api);
     this.share.source = () => this.source?.kind ?? null;
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.sliders.show(model) });

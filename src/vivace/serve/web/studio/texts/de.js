@@ -98,6 +98,7 @@ export const de = {
     close: "Schließen",
     unlabelTitle: "Das Bild ohne Hinweis zeigen?",
     unlabelWhy: "Wer es sieht, kann nicht erkennen, dass es von KI verändert wurde. Mancherorts schreibt das Gesetz einen Hinweis vor. Beim nächsten Öffnen der Seite ist er wieder da.",
+    checkFile: "Eine Datei prüfen",
     consentTitle: "Wissen die Leute im Bild davon?",
     consentWhy: "Andere werden deine Kamera übermalt sehen. Wer davor ist, sollte das wissen, und auch, dass KI das Bild verändert. Du wirst einmal gefragt.",
     theyKnow: "Sie wissen es",
@@ -206,6 +207,13 @@ export const de = {
   record: "Aufnehmen",
   stopRecording: "Aufnahme beenden",
 
+  check: {
+    looking: (name) => `${name} wird angesehen …`,
+    verdicts: {
+      repainted: "KI-bearbeitet.", not_repainted: "Nichts sagt, dass es KI-bearbeitet ist.", unmarked: "Die Datei sagt nichts über sich.",
+      changed: "Nach dem Signieren verändert.", bad_certificate: "Mit einem ungültigen Zertifikat signiert.", broken: "Die Nachweise halten nicht stand.", unknown: "Es ließ sich nicht prüfen.",
+    },
+  },
   label: { on: "an", off: "aus", inPicture: "im Bild" },
   region: { everywhere: "überall", share: (share) => `${percent(share)} des Bildes` },
   dividerAt: (share) => `${percent(share)} vorher`,

@@ -96,6 +96,7 @@ export const en = {
     close: "Close",
     unlabelTitle: "Show the picture without the label?",
     unlabelWhy: "People who see it cannot tell that it was changed by AI. In some places a label is required by law. It comes back when this page is opened again.",
+    checkFile: "Check a file",
     consentTitle: "Do the people in the picture know?",
     consentWhy: "Others will see your camera repainted. Whoever is in front of it should know that, and that it is changed by AI. You are asked once.",
     theyKnow: "They know",
@@ -211,6 +212,13 @@ export const en = {
   record: "Record",
   stopRecording: "Stop recording",
 
+  check: {
+    looking: (name) => `Looking at ${name} …`,
+    verdicts: {
+      repainted: "AI-modified.", not_repainted: "Not said to be AI-modified.", unmarked: "It says nothing of itself.",
+      changed: "Changed after it was signed.", bad_certificate: "Signed with a bad certificate.", broken: "Its credentials do not hold.", unknown: "It could not be checked.",
+    },
+  },
   label: { on: "on", off: "off", inPicture: "in the picture" },
   region: { everywhere: "everywhere", share: (share) => `${percent(share)} of the picture` },
   dividerAt: (share) => `${percent(share)} before`,
