@@ -94,9 +94,11 @@ class Studio {
 
   async #load() {
     try {
+      const offered = () => Promise.all([this.api.models(), this.api.presets()]);
+      const early = offered().catch(() => null);   // refused while the model is loaded, or without a token
       const config = await this.#serverReady();
       if (config.token_needed && !this.api.token) throw new VivaceError("no_token", "this server asks for a token");
-      const [models, presets] = await Promise.all([this.api.models(), this.api.presets()]);
+      const [models, presets] = (await early) ?? (await offered());
       this.recordings.configure(config);
       this.share.tokens = config.token_needed;
       this.options.set(models, config.size ?? [256, 256]);
