@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import av
 import pytest
 
 from e2e.browsers import CHROMIUM, FIREFOX, FIREFOX_HAS_H264, report_of
+from vivace.trust.keys import open_key
+from vivace.trust.manifest import Work
+from vivace.trust.signing import sign_file
 
 pytestmark = [
     pytest.mark.e2e,
@@ -99,6 +103,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return files by name: written to their end, and left by a killed process."""
     folder = tmp_path_factory.mktemp("written")
     found = {name: folder / name for name in ("whole.mp4", "whole-sound.mp4", "cut.mp4", "cut-sound.mp4", "record.mp4")}
+    found["signed.mp4"] = folder / "signed.mp4"
     sound = folder / "tone.mp4"
     with av.open(str(sound), "w") as container:
         audio: Any = container.add_stream("aac", rate=48_000)
@@ -118,6 +123,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write(found["cut.mp4"], SINK, killed=True)
     write(found["cut-sound.mp4"], SINK, sound, killed=True)
     write(found["record.mp4"], RECORDING, killed=True)
+    shutil.copy(found["whole-sound.mp4"], found["signed.mp4"])
+    sign_file(found["signed.mp4"], Work("numbers", model="mini", painted=True), open_key(folder=folder / "keys"))
     return found
 
 

@@ -63,6 +63,7 @@ class Served:
             **{f"VIVACE_SERVE_{name}": value for name, value in self._settings.items()},
             "VIVACE_SERVE_TOKEN_SECRET": self._secret,
             "VIVACE_PROBE": str(self._probe),
+            "VIVACE_MARKS": "none",
         }
         command = [sys.executable, str(Path(__file__).with_name("launch.py"))]
         flags = ["serve", "--port", "0", "--size", f"{SIZE[0]}x{SIZE[1]}", "--recordings", str(self.recordings)]
