@@ -52,6 +52,7 @@ ARROWS: dict[str, set[str]] = {
         "client",
         "messages",
         "serve",  # a server with a model of the benchmark's own
+        "rtc",  # its codecs, as something that happens to a watermark
     },
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "checkpoints", "models.base", "models", "stream", "runtime"},
@@ -84,7 +85,7 @@ ARROWS: dict[str, set[str]] = {
 HEAVY: dict[str, set[str]] = {
     "torch": {"checkpoints", "diffusion", "models", "runtime", "train", "doctor", "bench"},
     "openvino": {"runtime", "train", "doctor"},
-    "av": {"media", "rtc", "train", "doctor"},
+    "av": {"media", "rtc", "train", "doctor", "bench"},
     "cyclopts": {"cli", "train"},
     "aiortc": {"rtc", "serve", "client"},
     "fastapi": {"serve", "bench"},

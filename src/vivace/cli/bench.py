@@ -304,6 +304,55 @@ def bench_app(settings: Settings) -> App:
         return selfcheck_command(_subject(system, loading, settings), to.out, _quality(how, to.seed))
 
     @bench.command(sort_key=8)
+    def watermark(
+        *,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "512x512",
+        scenes: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None,
+        clips: Annotated[Path | None, Parameter(group=PROTOCOL)] = None,
+        seconds: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2,
+        unmarked: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 100,
+        quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False,
+        to: OutputFlags | None = None,
+    ) -> None:
+        """Measure the watermark: what it survives, whether it is seen, what it costs, false alarms.
+
+        Parameters
+        ----------
+        size
+            Size WxH of clips.
+        scenes
+            Only these scenes; `none` leaves only `--clips`.
+        clips
+            Also the videos of this folder.
+        seconds
+            Of each clip, each marked and read by itself.
+        unmarked
+            Pictures without a watermark that are looked at.
+        quick
+            Three scenes, a second of each, no curves: a first look, not a result to quote.
+        """
+        from vivace.bench.suite import need_bench_extra
+
+        need_bench_extra("measuring the watermark")
+        need_serve_extra("WebRTC's codecs")
+        from vivace.bench.quality.cases import make_protocol
+        from vivace.bench.watermark.benchmark import WatermarkOptions, watermark_command
+
+        to = to or OutputFlags()
+        if seconds < 1 or unmarked < 0:
+            raise UsageError(f"--seconds is {seconds} and --unmarked {unmarked}; give at least 1 and 0")
+        options = WatermarkOptions(
+            make_protocol(scenes, quick=quick).scenes,
+            clips,
+            parse_size(size),
+            seconds=1 if quick else seconds,
+            curves=not quick,
+            unmarked=min(unmarked, 12) if quick else unmarked,
+            seed=to.seed,
+        )
+        watermark_command(options, to.out, to.json)
+
+    @bench.command(sort_key=9)
     def prefer(
         a: Path,
         b: Path,
@@ -333,7 +382,7 @@ def bench_app(settings: Settings) -> App:
 
         prefer_command(a, b, source, out, port)
 
-    @bench.command(sort_key=9)
+    @bench.command(sort_key=10)
     def votes(folder: Path, /, *, json: Path | None = None) -> None:
         """Print what people preferred: shares with their intervals, over all voters and by each.
 
