@@ -125,7 +125,7 @@ def test_a_frame_that_shows_its_source_stays_unless_all_are_marked(pictures: lis
 
 
 @pytest.mark.parametrize("size", [(512, 288), (257, 131), (33, 9), (8, 8), (7, 5), (1, 1)])
-def test_every_size_is_marked_by_a_few_levels_and_not_beyond_black_and_white(size: tuple[int, int]) -> None:
+def test_every_size_is_marked_by_a_few_levels(size: tuple[int, int]) -> None:
     random = np.random.default_rng(2)
     rgb = random.choice(np.array([0, 1, 2, 128, 253, 254, 255], np.uint8), (size[1], size[0], 3))
     done = WatermarkEmbedder(PAYLOAD).mark(rgb)
@@ -141,8 +141,9 @@ def test_the_mark_is_faint_and_faintest_where_nothing_hides_it(pictures: list[Rg
 
 def test_colours_stay(pictures: list[Rgb], marked: list[Rgb]) -> None:
     change = marked[0].astype(int) - pictures[0]
-    inside = ((pictures[0] > 4) & (pictures[0] < 251)).all(axis=2)
-    assert (np.ptp(change[inside], axis=1) == 0).all()
+    inside = (pictures[0] >= 4) & (pictures[0] <= 251)
+    assert (np.ptp(change[inside.all(axis=2)], axis=1) == 0).all()
+    assert not change[~inside].any()
     assert abs(change.mean()) < 0.05
 
 

@@ -14,7 +14,7 @@ from vivace.trust.watermark import code
 from vivace.trust.watermark.detect import detect_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
 
-LOOKED_AT = 8
+LOOKED_AT = 12
 """Pictures of a second, spread evenly."""
 
 

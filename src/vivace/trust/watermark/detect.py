@@ -16,7 +16,7 @@ SCALES = (0.48, 0.7, 1.03, 1.55)
 """From one to the next evidence is gathered once: its subbands are wide."""
 _PX_BETWEEN = 4.2
 """Of the original, at most, between two values of evidence: a quarter of the shortest periods."""
-FRAMES_A_SECOND = 8
+FRAMES_A_SECOND = 12
 """That are looked at: neighbours differ by too little to tell more."""
 LARGEST_PX = 2048
 """Of a side: what is further from a larger picture's middle is not looked at."""

@@ -1,8 +1,8 @@
 """The pattern that is added: a sum of harmonics of a tile of 256 px, whose phases carry a pilot and the message.
 
 The tile is repeated over the picture from its upper left corner: a crop moves it and loses nothing of it. Periods run
-from 32 to 13.8 px: shorter ones do not survive a video codec at half the size, longer ones drown in the picture. Each
-harmonic has one of four phases, two signs. 192 of them, evenly spread over the band, are the pilot, the same for all
+from 32 to 14.3 px: shorter ones do not survive a video codec at half the size, longer ones drown in the picture. Each
+harmonic has one of four phases, two signs. 144 of them, evenly spread over the band, are the pilot, the same for all
 payloads, by which scale, turn and offset are found; 256 carry the 512 signs of the message (`code.py`).
 """
 
@@ -20,7 +20,7 @@ from vivace.trust.watermark import code
 TILE_PX = 256
 SAMPLES = 64
 """Of a tile, along each side, where patterns are computed and looked for."""
-PILOTS, CARRIERS = 192, code.SIGNS // 2
+PILOTS, CARRIERS = 144, code.SIGNS // 2
 _LOWEST = 8.0
 _KEY = b"vivace watermark 1"
 
@@ -60,7 +60,7 @@ def harmonics() -> Harmonics:
 
 
 def phases(payload: int) -> NDArray[np.complex128]:
-    """Return the factor of each harmonic, 1 or -1 in both parts: `complex [448]`."""
+    """Return the factor of each harmonic, 1 or -1 in both parts: `complex [400]`."""
     known = harmonics()
     signs = code.encode(code.message_bits(payload))[known.order]
     made = np.empty(len(known.radius), np.complex128)

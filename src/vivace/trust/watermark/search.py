@@ -149,7 +149,7 @@ def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
 
 
 def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArray[np.complex128]:
-    """Return the pattern's harmonics of a turned tile, each ring of them as loud as the others."""
+    """Return the pattern's harmonics of a turned tile, each ring of them as loud as the others, none very loud."""
     known = harmonics()
     down, right = known.down, known.right
     quarters, exchanged = turn
@@ -160,7 +160,7 @@ def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArr
     values = spectrum[down, right].astype(np.complex128)
     for ring in _RINGS:
         values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-9
-    return values
+    return values / (1 + np.abs(values))
 
 
 def _read(band: Evidence, place: Place) -> int | None:
@@ -171,10 +171,10 @@ def _read(band: Evidence, place: Place) -> int | None:
     pilots = np.zeros(len(values), np.complex128)
     pilots[known.is_pilot] = known.pilot
     for ring in _RINGS:
-        of_ring = known.is_pilot[ring]
-        agreement = float((values[ring] * pilots[ring].conj()).real[of_ring].mean() / 2)
-        agreement = min(max(agreement, 0.05), 0.95)
-        values[ring] *= agreement / (1 - agreement**2)
+        power = float((np.abs(values[ring]) ** 2).mean() / 2)
+        agreement = float((values[ring] * pilots[ring].conj()).real[known.is_pilot[ring]].mean() / 2)
+        agreement = min(max(agreement, 0.05 * power**0.5), 0.95 * power**0.5)
+        values[ring] *= agreement / (power - agreement**2 + 1e-9)
     carriers = values[~known.is_pilot]
     signs = np.empty(code.SIGNS)
     signs[known.order] = np.concatenate([carriers.real, carriers.imag])
