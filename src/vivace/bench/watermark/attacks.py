@@ -44,8 +44,8 @@ def x264(pictures: Pictures, crf: int = 28) -> list[Rgb]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         container.mux(stream.encode())
     buffer.seek(0)
-    with av.open(buffer) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(buffer, "r") as decoding:
+        return [_rgb(frame) for frame in decoding.decode(video=0)]
 
 
 def webrtc(pictures: Pictures, codec: str) -> list[Rgb]:
@@ -58,8 +58,12 @@ def webrtc(pictures: Pictures, codec: str) -> list[Rgb]:
         picture = converter.convert(np.ascontiguousarray(rgb[:height, :width]))
         packet = encoder.encode(picture, round(index * CLOCK_HZ / Fraction(FPS)), keyframe=index == 0)
         if packet is not None:
-            found += [frame.to_ndarray(format="rgb24") for frame in decoder.decode(av.Packet(bytes(packet)))]
-    return found + [frame.to_ndarray(format="rgb24") for frame in decoder.decode(None)]
+            found += map(_rgb, decoder.decode(av.Packet(bytes(packet))))
+    return [*found, *map(_rgb, decoder.decode(None))]
+
+
+def _rgb(frame: av.VideoFrame) -> Rgb:
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 def scaled(pictures: Pictures, scale: float) -> list[Rgb]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -108,17 +109,15 @@ class _Tries:
             self._found.setdefault((_key(attack), clip), []).append(self._read(marked, attack.change, payload))
         if curves:
             for crf in CRFS:
-                self.over["crf"].setdefault(crf, []).append(
-                    self._read(marked, lambda shown, crf=crf: x264(shown, crf), payload)
-                )
+                self.over["crf"].setdefault(crf, []).append(self._read(marked, partial(x264, crf=crf), payload))
             for scale in SCALES:
                 self.over["scale"].setdefault(scale, []).append(
-                    self._read(marked, lambda shown, scale=scale: scaled(shown, scale), payload)
+                    self._read(marked, partial(scaled, scale=scale), payload)
                 )
 
     def measured(self) -> list[Measurement]:
         return [
-            Measurement(metric=key, case=clip, value=float(np.mean(values)), blocks=values)
+            Measurement(metric=key, case=clip, value=float(np.mean(values)), blocks=[*values])
             for (key, clip), values in self._found.items()
         ]
 
@@ -148,7 +147,7 @@ def _cut(pictures: Iterable[Rgb]) -> Iterator[list[Rgb]]:
 
 def _visible(before: Pictures, after: Pictures) -> dict[str, float]:
     shown = range(0, len(before), FPS // 4)
-    changes = [after[index].astype(np.float32) - before[index] for index in range(min(len(before), FPS // 4))]
+    changes = [after[index].astype(np.float32) - before[index] for index in range(4)]
     return {
         "mark_psnr": float(np.mean([psnr_db(before[index], after[index]) for index in shown])),
         "mark_ssim": float(np.mean([_ssim(before[index], after[index]) for index in shown])),

@@ -160,7 +160,8 @@ def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArr
     values = spectrum[down, right].astype(np.complex128)
     for ring in _RINGS:
         values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-9
-    return values / (1 + np.abs(values))
+    squashed: NDArray[np.complex128] = values / (1 + np.abs(values))
+    return squashed
 
 
 def _read(band: Evidence, place: Place) -> int | None:
