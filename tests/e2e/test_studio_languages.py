@@ -171,6 +171,8 @@ def test_a_token_that_is_refused_is_told_from_none(english: Studio, code: str, t
 
 def test_what_the_server_says_is_told_in_the_pages_language_by_its_code(english: Studio) -> None:
     dress(english, "", "de")
+    english.page.reload()  # a module that is imported beside the page's begins with the language that is remembered
+    english.wait_state("idle")
     say = "async (error) => (await import('/studio/words.js')).said(error)"
     known = {"code": "recording_off", "message": "this server does not record"}
     assert "nimmt nichts auf" in english.page.evaluate(say, known)

@@ -95,10 +95,11 @@ class Studio {
   async #load() {
     try {
       const offered = () => Promise.all([this.api.models(), this.api.presets()]);
-      const early = offered().catch(() => null);   // refused while the model is loaded, or without a token
+      const early = offered();
+      early.catch(() => {});   // said below, if it still counts
       const config = await this.#serverReady();
       if (config.token_needed && !this.api.token) throw new VivaceError("no_token", "this server asks for a token");
-      const [models, presets] = (await early) ?? (await offered());
+      const [models, presets] = await (config.waited ? offered() : early);
       this.recordings.configure(config);
       this.share.tokens = config.token_needed;
       this.options.set(models, config.size ?? [256, 256]);
@@ -130,11 +131,11 @@ class Studio {
     else this.start(kind, wishes);
   }
 
-  /** Resolve with what the server says of itself once its model is loaded; show how far that is until then. */
+  /** Resolve with what the server says of itself once its model is loaded, and whether that was `waited` for; show how far that is until then. */
   async #serverReady() {
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       const config = await this.api.config();
-      if (!config.loading) return config;
+      if (!config.loading) return { ...config, waited };
       // A card that asks for something stays.
       if (document.body.dataset.state === "connecting") this.show("connecting", () => card(T.cards.loading(config.loading), [], { status: T.status.loading }));
       await delay(SERVER_LOOK_MS / 3);
