@@ -27,6 +27,8 @@ _MOST = 4
 """Levels that a px changes by."""
 _PEAK = (_MOST << _SHIFT) // _BUSIEST_GAIN
 _PER_VARIANCE = 1.5
+_OF_NOISE = 0.3
+"""Variance, in levels squared, that a camera's noise of one level has left in means of four px."""
 
 
 class WatermarkEmbedder:
@@ -112,6 +114,6 @@ def _gains(green: NDArray[np.uint8]) -> NDArray[np.int8]:
     bends = bends[0::2] + bends[1::2]
     variance = (bends[:, 0::2] + bends[:, 1::2]) / (6 * 2 * 4)
     level = (1 << _SHIFT) / _PATTERN_RMS
-    gains = np.sqrt(variance * (_PER_VARIANCE * level**2) + _FLAT_GAIN**2)
+    gains = np.sqrt(np.maximum(variance - _OF_NOISE, 0) * (_PER_VARIANCE * level**2) + _FLAT_GAIN**2)
     limited: NDArray[np.int8] = np.minimum(np.rint(gains), _BUSIEST_GAIN).astype(np.int8)
     return limited
