@@ -35,6 +35,8 @@ FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outp
 AGAINST = f"bench speed --source 96x96 --mask --against '{ROOT}' --turns 1 {SPEED}"
 AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LATENCY}"
 STYLED = f"bench export inputs/ {QUALITY} && run inputs/clips/mover/ -p 'ink drawing' {RUN} -o ink.mp4"
+VERIFIED = f"run clip.mp4 -p ink {RUN} --sign -o marked.mp4 && verify marked.mp4 && verify marked.mp4 --json"
+WATERMARK = "bench watermark --quick --scenes mover --size 128x128 --seconds 1 --unmarked 1"
 LOOKS = (
     "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil' && looks save mine.look gold"
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
@@ -62,6 +64,7 @@ FAST = {
     "vivace models show NAME": "models show mini",
     "vivace models show live2diff": None,
     "vivace doctor": None,
+    "vivace credentials show": None,
     "vivace serve secret": None,
     "vivace serve token --scope publish": None,
     "vivace serve token --scope publish --expires 1h": None,
@@ -81,6 +84,11 @@ SLOW = {
     "vivace looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil'": LOOKS,
     "vivace looks mix both.look dusk.look mine.look --shares 0.7,0.3": LOOKS,
     "vivace looks show both.look": LOOKS,
+    "vivace verify FILE_OR_URL": VERIFIED,
+    "vivace verify FILE_OR_URL --json": VERIFIED,
+    "vivace bench watermark": WATERMARK,
+    "vivace bench watermark --quick": WATERMARK,
+    "vivace bench watermark --scenes none --clips clips/": WATERMARK,
     "vivace bench speed": AGAINST,
     "vivace bench speed --model mini": AGAINST,
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
