@@ -7,11 +7,9 @@ import io
 import os
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from fractions import Fraction
@@ -23,7 +21,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patience import PATIENCE_S
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media import encode
 from vivace.media.encode import VideoSink
@@ -291,7 +288,8 @@ def test_a_rate_too_low_to_say_is_no_rate(tmp_path: Path) -> None:
 def test_an_unreachable_server_is_a_write_error() -> None:
     # Port 1 is reserved and answers nobody.
     with open_sink("rtmp://127.0.0.1:1/live/hush") as sink, pytest.raises(SinkWriteError, match="refused") as error:
-        sink.write(noisy(1)[0])
+        for frame in noisy(10_000):
+            sink.write(frame)
     assert sink.name == "rtmp://127.0.0.1:1/live/***"
     assert "hush" not in "".join(traceback.format_exception(error.value)), "the end of such an address is a key"
 
@@ -368,51 +366,6 @@ def read_bytes(data: bytes) -> list[av.VideoFrame]:
         with contextlib.suppress(av.InvalidDataError):
             frames.extend(container.decode(video=0))
         return frames
-
-
-def test_a_peer_that_hangs_up_is_a_write_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def hang_up() -> None:
-            connection, _ = server.accept()
-            connection.recv(100)
-            connection.close()
-
-        peer = threading.Thread(target=hang_up)
-        peer.start()
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with open_sink(address) as sink, pytest.raises(SinkWriteError, match=r"reset|pipe"):
-            for frame in noisy(2000):
-                sink.write(frame)
-        peer.join(PATIENCE_S)
-
-
-def test_a_network_stream_is_sent_as_fast_as_it_is_shown() -> None:
-    """A file is made faster than it plays; who receives it live buffers half a second."""
-    now_s, sent_s = 100.0, []
-
-    def sleep(seconds: float) -> None:
-        nonlocal now_s
-        now_s += seconds
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def receive() -> None:
-            connection, _ = server.accept()
-            with connection:
-                while connection.recv(65536):
-                    pass
-
-        peer = threading.Thread(target=receive)
-        peer.start()
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with VideoSink(address, "mpegts", clock=lambda: now_s, sleep=sleep) as sink:
-            assert sink.live
-            for frame in frames_of([grey(100)] * 50):
-                sink.write(frame)
-                sent_s.append(now_s - 100)
-        peer.join(PATIENCE_S)
-    assert sent_s == pytest.approx([max(0.0, number / 25 - 0.5) for number in range(50)])
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

@@ -138,8 +138,11 @@ class AudioWriter:
     source, the same for sound and picture; sound from before it is left out.
     """
 
-    def __init__(self, track: AudioTrack, container: OutputContainer):
-        """Add a stream for `track` to `container`, which has not been started. The writer closes the track."""
+    def __init__(self, track: AudioTrack, container: OutputContainer, muxer: str):
+        """Add a stream for `track` to `container`, which has not been started. The writer closes the track.
+
+        `muxer` is FFmpeg's name of what the sound is for, which may be the container's next form.
+        """
         self._track = track
         self._container = container
         self._stream: Any = None
@@ -158,7 +161,7 @@ class AudioWriter:
         # A codec without a header of its own says in every packet what it is, and may become something else.
         self._changeable = not track.stream.codec_context.extradata
         with self._leaving_out():
-            self._add_stream(track.stream, container.format.name)
+            self._add_stream(track.stream, muxer)
 
     def _add_stream(self, source: Any, muxer: str) -> None:
         if self._track.codec in COPYABLE.get(muxer, ()) and _takes(muxer, source):

@@ -1,10 +1,9 @@
-"""Encoding to a video file or network stream, as it happens: whatever has been written is playable."""
+"""Encoding to a video, as it happens: whatever has been written is playable."""
 
 from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -20,23 +19,19 @@ from numpy.typing import NDArray
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioTrack, AudioWriter
-from vivace.media.clock import Clock, Sleep
 from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
 from vivace.media.filters import FilterChain
 from vivace.media.frame import Decoded, Frame
-from vivace.media.pacing import Timetable
 from vivace.media.paths import is_same_file
 from vivace.media.picture import straight
-from vivace.media.registry import ADDRESS_FORMATS, VIDEO_FORMATS
+from vivace.media.registry import VIDEO_FORMATS
 from vivace.media.sink import Sink, SinkOptions, check_place
 from vivace.media.size import Size
 from vivace.redaction import redact_address, redact_error
 
 FLUSH_MS = 500
 """Fragments (MP4) and clusters (Matroska) of half a second: what a crash costs, at 0.2 % of size."""
-AHEAD_S = 0.5
-"""What a receiver buffers anyway, so that live frames, which come unevenly, are not held up."""
 KEYFRAME_S = 2.0
 """Usual for seeking and for viewers joining a stream."""
 BUSY_AREA_PX = 640 * 640
@@ -68,24 +63,21 @@ _MUXER_OPTIONS: dict[str, dict[str, str]] = {
     "mov": _FRAGMENTS,
     "matroska": {"cluster_time_limit": str(FLUSH_MS)},
     "webm": {"cluster_time_limit": str(FLUSH_MS)},
-    "flv": {"flvflags": "no_duration_filesize"},
-    "rtsp": {"rtsp_transport": "tcp"},
-    "mpegts": {},
 }
 
 FileOpener = Callable[[Path], BinaryIO]
 
 
 class VideoSink(Sink):
-    """A video file or network stream, H.264 (WebM: VP9) in BT.709, encoded as frames arrive.
+    """A video, H.264 (WebM: VP9) in BT.709, encoded as frames arrive.
 
     The file is created by the first frame, so that an earlier one survives a stream that never starts. Frames of odd
     width or height get their last column or row repeated, since 4:2:0 needs even sizes. A frame of another size than
     the first is scaled to cover it.
-
-    A network stream is sent as fast as it is shown, `AHEAD_S` ahead at most. A peer that is there but stops reading
-    holds `write` up until the operating system gives up on it: PyAV hands no time-out to the protocols it writes to.
     """
+
+    _bounds: Mapping[str, str] = {}
+    """Options of the encoder where the line is a limited one; a disk is not."""
 
     def __init__(
         self,
@@ -94,26 +86,20 @@ class VideoSink(Sink):
         options: SinkOptions | None = None,
         *,
         open_file: FileOpener | None = None,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = time.sleep,
     ):
-        """Prepare writing to a path or URL.
+        """Prepare writing to a path, or as one who extends this class sends to a URL.
 
         Args:
             target: path, or URL as text.
             container_format: FFmpeg's name of the muxer.
             options: size, rate, time base and sound; a rate that is not known is guessed as 30.
             open_file: opens the path for writing (tests inject failing disks).
-            clock: what a network stream is paced by.
-            sleep: waits.
 
         Raises:
             SourceError: the sound cannot be read.
         """
         options = options or SinkOptions()
         self.name = str(target) if isinstance(target, Path) else redact_address(target)
-        self.live = isinstance(target, str)
-        self._timetable = Timetable(clock, sleep, ahead_s=AHEAD_S)
         self._target = target
         self._format = container_format
         self._size = options.size
@@ -161,8 +147,6 @@ class VideoSink(Sink):
         try:
             if self._container is None:
                 self._start(frame)
-            if self.live:
-                self._timetable.wait(frame.pts_s)
             self._encode(frame)
             if self._file is not None:
                 self._file.check_place()
@@ -206,14 +190,8 @@ class VideoSink(Sink):
         )
         # How long a picture is shown, which matters for the last one; the others end where the next begins.
         self._duration = max(1, round(1 / self._fps / self._time_base))
-        options = dict(_MUXER_OPTIONS[self._format])
-        if isinstance(self._target, Path):
-            self._file = WholeWrites(self._target, self._open_file(self._target))
-            output: Any = self._file
-        else:
-            output = self._target
         try:
-            container = av.open(output, "w", format=self._format, options=options)
+            container = self._open_container()
             flush_packets(container)
             if self._statement is not None and frame.painted:
                 container.metadata["comment"] = self._statement.text
@@ -223,12 +201,18 @@ class VideoSink(Sink):
             words = f"{self.name}: this FFmpeg cannot write {self._format} ({error})"
             raise SinkUnsupportedError(words) from redact_error(error)
         if self._track is not None:
-            self._audio = AudioWriter(self._track, container)
+            self._audio = AudioWriter(self._track, container, self._format)
         self._container = container
         if part is not None:
             if self._holds_alpha:
                 raise SinkUnsupportedError(f"{self.name}: what was written with transparency cannot be gone on with")
             self._copy(part, container)
+
+    def _open_container(self) -> OutputContainer:
+        """Open what packets are written to. Raises ValueError where this FFmpeg has no such muxer."""
+        assert isinstance(self._target, Path)
+        self._file = WholeWrites(self._target, self._open_file(self._target))
+        return av.open(self._file, "w", format=self._format, options=dict(_MUXER_OPTIONS[self._format]))
 
     def _copy(self, part: WrittenPart, container: OutputContainer) -> None:
         assert self._time_base is not None
@@ -248,10 +232,7 @@ class VideoSink(Sink):
         codec, options = _CODECS.get(self._format, ("libx264", _H264))
         if self._holds_alpha:
             options = {**options, **_ALPHA}
-        if not isinstance(self._target, Path):
-            # A stream's receiver has a limited line; a file's has not.
-            options = {**options, "maxrate": "6M", "bufsize": "6M"}
-        stream = cast(Any, container.add_stream(codec, rate=self._fps, options=dict(options)))
+        stream = cast(Any, container.add_stream(codec, rate=self._fps, options={**options, **self._bounds}))
         stream.width, stream.height = even_size(self._size)
         stream.pix_fmt = self._pixels
         context = stream.codec_context
@@ -451,8 +432,3 @@ def open_file(path: Path, options: SinkOptions) -> VideoSink:
     """Open a video file as an output."""
     check_place(path, options.audio_from)
     return VideoSink(path, VIDEO_FORMATS[path.suffix.lower()], options)
-
-
-def open_address(url: str, options: SinkOptions) -> VideoSink:
-    """Open a network stream as an output."""
-    return VideoSink(url, ADDRESS_FORMATS[url.partition(":")[0].lower()], options)

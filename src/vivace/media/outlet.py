@@ -1,7 +1,7 @@
 """A sink in a thread of its own: a slow or broken one holds up neither a live stream nor another sink of it.
 
-Where every frame counts, the slowest sets the pace. A sink whose library keeps Python's lock while it waits for a
-network holds up everything all the same: FFmpeg does so while it connects.
+Where every frame counts, the slowest sets the pace. What waits for a network with Python's lock in its hands, as FFmpeg
+does, needs more than a thread: see `vivace.media.transmit`.
 """
 
 from __future__ import annotations

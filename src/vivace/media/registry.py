@@ -20,7 +20,14 @@ from vivace.plugins import function, plugins
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pictures that are written, by suffix, as Pillow calls them."""
 VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-ADDRESS_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
+ADDRESS_FORMATS = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "rtsp": "rtsp",
+    "rtsps": "rtsp",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+}
 """FFmpeg's muxers, by suffix and by scheme."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 """Pictures that are read."""
@@ -209,9 +216,9 @@ SINKS = Registry(
     ),
     Kind(
         name="stream",
-        texts="`rtmp://…`, `rtsp://…`, `udp://…`",
-        about="a network stream",
-        opener="vivace.media.encode:open_address",
+        texts="`rtmp://…`, `rtmps://…`, `rtsp://…`, `udp://HOST:PORT`, `tcp://HOST:PORT`",
+        about="a network stream: H.264 and AAC; UDP and TCP carry MPEG-TS, and a multicast group may be the host",
+        opener="vivace.media.transmit:open_address",
         schemes=tuple(ADDRESS_FORMATS),
     ),
     Kind(
