@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from statistics import median
@@ -76,17 +77,17 @@ def run_job(job: Job, report: Report) -> Found:
     command = [sys.executable, *program("vivace.bench.job", code), json.dumps(fields)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of(code)) as process:
         assert process.stdout is not None
-        try:
+        with ExitStack() as interrupted:
+            interrupted.callback(process.kill)  # an interrupted benchmark leaves nobody computing
             for line in process.stdout:
                 event = json.loads(line)
                 if "result" in event:
+                    interrupted.pop_all()
                     return to_found(event["result"])
                 if "error" in event:
                     raise _reported(event)
                 report(*event["progress"])
-        except BaseException:
-            process.kill()  # an interrupted benchmark leaves nobody computing
-            raise
+            interrupted.pop_all()
     raise DeviceError(f"the measuring process {ending(process.returncode)} before it was done")
 
 

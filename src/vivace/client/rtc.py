@@ -152,7 +152,8 @@ class RtcSession:
             SourceLostError: no connection within `timeout_s`.
         """
         self._connection = connection = open_connection(self._ice_servers)
-        try:
+        async with AsyncExitStack() as unmade:
+            unmade.push_async_callback(self._give_up)
             connection.on("connectionstatechange", self._state_changed)
             direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
             transceiver = connection.addTransceiver("video", direction[self._publish, self._play])
@@ -183,13 +184,14 @@ class RtcSession:
                 self._feed = self._sender.attach(codec_to_send(transceiver))
                 self._feed.connect(transceiver)
             await self._stand(timeout_s)
-        except BaseException:
-            try:
-                await self.close()
-            except Exception:  # noqa: BLE001  (what is told is why there is no connection; the log has it)
-                _log.exception("a connection that was not made failed to close")
-            raise
+            unmade.pop_all()
         self._watcher = asyncio.get_running_loop().create_task(self._look_after(), name="vivace-client-rtc")
+
+    async def _give_up(self) -> None:
+        try:
+            await self.close()
+        except Exception:  # noqa: BLE001  (what is told is why there is no connection; the log has it)
+            _log.exception("a connection that was not made failed to close")
 
     async def close(self) -> None:
         """Close the connection; safe to call twice, and before `connect`. It closes even where this is cancelled."""
