@@ -1,0 +1,245 @@
+"""The diffusion transformer of Wan 2.1 with a timestep for each frame, under the names its weights are published with.
+
+Tokens of latent frames pass through blocks of self-attention, cross-attention to the text and a feed-forward part. What
+a token may look at is not decided here: self-attention is done by an `Attention` that the caller brings, over a clip, a
+ring of remembered frames, or part of either.
+
+Shapes: b rows, f latent frames, n tokens of all of them, c channels of latents, h heads of d.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivace.models.wan.rope import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class WanConfig:
+    """Widths and depths; the defaults are those of the 1.3B model."""
+
+    dim: int = 1536
+    ffn_dim: int = 8960
+    freq_dim: int = 256
+    text_dim: int = 4096
+    text_len: int = 512
+    in_channels: int = 16
+    """16 of the noisy latents, and 16 more where the source is beside them."""
+    out_channels: int = 16
+    heads: int = 12
+    layers: int = 30
+    patch: int = 2
+    """Latents along a side of a token."""
+    eps: float = 1e-6
+
+    @property
+    def head_dim(self) -> int:
+        """Numbers of one head."""
+        return self.dim // self.heads
+
+
+class Attention(Protocol):
+    """Self-attention over whatever a caller lets tokens see."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return what tokens attend to, `[b n h d]`; q, k and v are alike, k normed and neither of them turned."""
+
+
+class Thinning(Protocol):
+    """What leaves out parts of a block for some of the tokens, see `wan.thinning`."""
+
+    def self_attention(self, layer: int, part: SelfAttention, x: Tensor, attention: Attention) -> Tensor:
+        """Return what self-attention adds, before its gate."""
+
+    def feed_forward(self, layer: int, part: nn.Module, x: Tensor) -> Tensor:
+        """Return what the feed-forward part adds, before its gate."""
+
+
+TextCache = list[tuple[Tensor, Tensor]]
+"""Keys and values of a prompt, of every layer, `[b h t d]`."""
+
+
+class WanNetwork(nn.Module):
+    """Predicts the flow of noisy latents."""
+
+    def __init__(self, cfg: WanConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        patch = (1, cfg.patch, cfg.patch)
+        self.patch_embedding = nn.Conv3d(cfg.in_channels, cfg.dim, patch, patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(cfg.text_dim, cfg.dim), nn.GELU("tanh"), nn.Linear(cfg.dim, cfg.dim)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(cfg.freq_dim, cfg.dim), nn.SiLU(), nn.Linear(cfg.dim, cfg.dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(cfg.dim, 6 * cfg.dim))
+        self.blocks = nn.ModuleList(Block(cfg, layer) for layer in range(cfg.layers))
+        self.head = Head(cfg)
+
+    def grid(self, height: int, width: int) -> Grid:
+        """Return the tokens of a frame of `height` x `width` latents."""
+        return Grid(height // self.cfg.patch, width // self.cfg.patch)
+
+    def encode_text(self, embeds: Tensor) -> TextCache:
+        """Return what cross-attention needs of text features `[b t text_dim]`, to be computed once for a prompt.
+
+        They are filled up with zeros to the text's full length, which the network was trained to look at.
+        """
+        padded = F.pad(embeds, (0, 0, 0, self.cfg.text_len - embeds.shape[1]))
+        text = self.text_embedding(padded.to(self.patch_embedding.weight.dtype))
+        attentions = (cast(Block, block).cross_attn for block in self.blocks)
+        return [attention.keys_and_values(text) for attention in attentions]
+
+    def forward(
+        self, x: Tensor, timestep: Tensor, text: TextCache, attention: Attention, thinning: Thinning | None = None
+    ) -> Tensor:
+        """Return the flow `[b f c h w]`.
+
+        Args:
+            x: noisy latents `[b f c h w]`, those of the source behind them on the channels where the model takes both.
+            timestep: `[b f]`, 0 to 1000.
+            text: of `encode_text`, of b rows or one.
+            attention: what self-attention sees.
+            thinning: what is left out, nothing if not given.
+        """
+        tokens, times = self.embed(x, timestep)
+        modulation = self.time_projection(times).unflatten(-1, (6, -1))
+        for block, cached in zip(self.blocks, text, strict=True):
+            tokens = block(tokens, modulation, cached, attention, thinning)
+        return self.unpatch(self.head(tokens, times), x.shape[-2:])
+
+    def embed(self, x: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens `[b n dim]` and what is known of the times of frames `[b f dim]`."""
+        dtype = self.patch_embedding.weight.dtype
+        tokens = self.patch_embedding(x.to(dtype).transpose(1, 2)).flatten(2).transpose(1, 2)
+        return tokens, self.time_embedding(sinusoids(timestep, self.cfg.freq_dim).to(tokens))
+
+    def unpatch(self, tokens: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Put `[b n 4c]` back into frames `[b f c h w]`."""
+        grid, side = self.grid(size[-2], size[-1]), self.cfg.patch
+        frames = tokens.unflatten(-1, (side, side, -1)).unflatten(1, (-1, grid.height, grid.width))
+        return frames.permute(0, 1, 6, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention and a feed-forward part, the first and last under the frame's time."""
+
+    def __init__(self, cfg: WanConfig, layer: int) -> None:
+        super().__init__()
+        self.layer, self.eps = layer, cfg.eps
+        self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
+        self.self_attn = SelfAttention(cfg)
+        self.norm3 = nn.LayerNorm(cfg.dim, cfg.eps)
+        self.cross_attn = CrossAttention(cfg)
+        self.ffn = nn.Sequential(nn.Linear(cfg.dim, cfg.ffn_dim), nn.GELU("tanh"), nn.Linear(cfg.ffn_dim, cfg.dim))
+
+    def forward(
+        self, x: Tensor, times: Tensor, text: tuple[Tensor, Tensor], attention: Attention, thinning: Thinning | None
+    ) -> Tensor:
+        """Advance tokens `x [b n dim]`; `times` is `[b f 6 dim]`."""
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation + times).unbind(2)
+        seen = modulated(x, scale, shift, self.eps)
+        if thinning is None:
+            added = self.self_attn(self.layer, seen, attention)
+        else:
+            added = thinning.self_attention(self.layer, self.self_attn, seen, attention)
+        x = gated(x, added, gate)
+        x = x + self.cross_attn(self.norm3(x), *text)
+        seen = modulated(x, ffn_scale, ffn_shift, self.eps)
+        added = self.ffn(seen) if thinning is None else thinning.feed_forward(self.layer, self.ffn, seen)
+        return gated(x, added, ffn_gate)
+
+
+class SelfAttention(nn.Module):
+    """Queries and keys are normed over all heads together."""
+
+    def __init__(self, cfg: WanConfig) -> None:
+        super().__init__()
+        self.heads = cfg.heads
+        self.q, self.k, self.v, self.o = (nn.Linear(cfg.dim, cfg.dim) for _ in range(4))
+        self.norm_q, self.norm_k = (nn.RMSNorm(cfg.dim, cfg.eps) for _ in range(2))
+
+    def forward(self, layer: int, x: Tensor, attention: Attention) -> Tensor:
+        """Return what is added to tokens `x [b n dim]`."""
+        q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(x)), self.v(x)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in (q, k, v))
+        added: Tensor = self.o(attention(layer, q, k, v).flatten(2))
+        return added
+
+
+class CrossAttention(nn.Module):
+    """Looks at the text, all of it, padding included."""
+
+    def __init__(self, cfg: WanConfig) -> None:
+        super().__init__()
+        self.heads = cfg.heads
+        self.q, self.k, self.v, self.o = (nn.Linear(cfg.dim, cfg.dim) for _ in range(4))
+        self.norm_q, self.norm_k = (nn.RMSNorm(cfg.dim, cfg.eps) for _ in range(2))
+
+    def keys_and_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Return those of embedded text `[b t dim]`, `[b h t d]` each."""
+        return self._by_head(self.norm_k(self.k(text))), self._by_head(self.v(text))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return what is added to tokens `x [b n dim]`."""
+        q = self._by_head(self.norm_q(self.q(x)))
+        keys, values = (part.expand(len(q), -1, -1, -1) for part in (keys, values))
+        mixed = F.scaled_dot_product_attention(q, keys, values)
+        added: Tensor = self.o(mixed.transpose(1, 2).flatten(2))
+        return added
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Head(nn.Module):
+    """From tokens to latents."""
+
+    def __init__(self, cfg: WanConfig) -> None:
+        super().__init__()
+        self.eps = cfg.eps
+        self.head = nn.Linear(cfg.dim, cfg.out_channels * cfg.patch**2)
+        self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
+
+    def forward(self, x: Tensor, times: Tensor) -> Tensor:
+        """Return `[b n 4c]` of tokens `[b n dim]`; `times` is `[b f dim]`."""
+        shift, scale = (self.modulation + times[:, :, None]).unbind(2)
+        latents: Tensor = self.head(modulated(x, scale, shift, self.eps))
+        return latents
+
+
+def sinusoids(timestep: Tensor, width: int) -> Tensor:
+    """Return features `[b f width]` of timesteps, cosines first; built in float64, since 1000 is many turns."""
+    half = torch.arange(width // 2, dtype=torch.float64, device=timestep.device)
+    angles = timestep.double()[..., None] * 10_000 ** -(half / (width // 2))
+    return torch.cat([angles.cos(), angles.sin()], -1).float()
+
+
+def modulated(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """Return normed tokens `[b n c]` scaled and shifted by frame; `scale` and `shift` are `[b f c]`."""
+    frames = scale.shape[1]
+    normed = F.layer_norm(x, x.shape[-1:], eps=eps).unflatten(1, (frames, -1))
+    return (normed * (1 + scale[:, :, None]) + shift[:, :, None]).flatten(1, 2)
+
+
+def gated(x: Tensor, added: Tensor, gate: Tensor) -> Tensor:
+    """Return tokens with what is added to them, by as much as each frame's `gate [b f c]` says."""
+    return x + (added.unflatten(1, (gate.shape[1], -1)) * gate[:, :, None]).flatten(1, 2)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return the attention of queries `[b n h d]` to keys and values `[b m h d]`, laid out like the queries."""
+    mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    return mixed.transpose(1, 2)
+
+
+def parameter_count(cfg: WanConfig) -> int:
+    """Return how many weights a network has."""
+    with torch.device("meta"):
+        network = WanNetwork(cfg)
+    return sum(math.prod(parameter.shape) for parameter in network.parameters())

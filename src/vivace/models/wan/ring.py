@@ -1,0 +1,231 @@
+"""The KV ring: keys and values of remembered frames, written in place, one slot a latent frame.
+
+Keys lie there without their rotary positions, which are put on when they are read: by their frame's number, or by their
+place in the window. So positions move while keys stay where they are, and no stream runs out of them. A row is one
+sequence of frames; a stream has one, or one for each step that it denoises in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from vivace.memory.ring import Ring
+from vivace.models.wan.network import WanConfig, attend
+from vivace.models.wan.rope import Grid, Rotary, Rotation
+
+Positions = Literal["frame", "window"]
+"""Whether a key's position is its frame's number, or its place in the window, oldest first, anchors before all."""
+
+
+class KvBuffers:
+    """Room for the keys and values of one row."""
+
+    def __init__(
+        self, cfg: WanConfig, slots: int, tokens: int, *, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        """Allocate all of it."""
+        shape = (2, slots, tokens, cfg.heads, cfg.head_dim)
+        self.slots = slots
+        self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(cfg.layers)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all layers."""
+        return sum(layer.nbytes for layer in self.layers)
+
+    def write(self, layer: int, slots: Sequence[int | None], k: Tensor, v: Tensor) -> None:
+        """Put the keys and values `[n h d]` of frames into these slots; those of a frame without one are dropped."""
+        ring = self.layers[layer]
+        for slot, keys, values in zip(
+            slots, k.unflatten(0, (len(slots), -1)), v.unflatten(0, (len(slots), -1)), strict=True
+        ):
+            if slot is not None:
+                ring[0, slot] = keys
+                ring[1, slot] = values
+
+    def read(self, layer: int, slots: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values of the first slots, `[m h d]` each, as they lie there."""
+        keys, values = self.layers[layer][:, :slots].flatten(1, 2).unbind(0)
+        return keys, values
+
+    def copy_from(self, other: KvBuffers) -> None:
+        """Take what lies in others of the same shape."""
+        for mine, theirs in zip(self.layers, other.layers, strict=True):
+            mine.copy_(theirs)
+
+
+def ring_nbytes(cfg: WanConfig, slots: int, grid: Grid, dtype: torch.dtype) -> int:
+    """Return the bytes of one row's buffers."""
+    return 2 * cfg.layers * slots * grid.tokens * cfg.dim * dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class RowCall:
+    """One row in one call of the network: where its frames are written, and what they then see."""
+
+    buffers: KvBuffers
+    slots: tuple[int | None, ...]
+    """Of each new frame; None is written nowhere."""
+    filled: int
+    """Slots that are seen, from the first on."""
+    query: Rotation
+    keys: Rotation
+    seen: Tensor | None = None
+    """Indices of the tokens in those slots that are seen; all if not given."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Write, then attend; all are `[n h d]`."""
+        self.buffers.write(layer, self.slots, k, v)
+        keys, values = self.buffers.read(layer, self.filled)
+        keys = self.keys(keys)
+        if self.seen is not None:
+            keys, values = keys[self.seen], values[self.seen]
+        return attend(self.query(q)[None], keys[None], values[None])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PartCall:
+    """One row in a call for some of its tokens: these see the past and each other, and nothing is written."""
+
+    buffers: KvBuffers
+    past: Tensor
+    """Indices of the tokens in slots that belong to frames before."""
+    filled: int
+    query: Rotation
+    """Of the tokens there are."""
+    keys: Rotation
+    """Of the past."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend; all are `[n h d]`."""
+        keys, values = self.buffers.read(layer, self.filled)
+        keys = torch.cat([self.keys(keys[self.past]), self.query(k)])
+        values = torch.cat([values[self.past], v])
+        return attend(self.query(q)[None], keys[None], values[None])[0]
+
+
+class Row(Protocol):
+    """One row in one call."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return what tokens attend to; all are `[n h d]`."""
+
+
+class RowsAttention:
+    """Self-attention of several rows, each over its own memory."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return what tokens attend to, see `network.Attention`."""
+        rows = zip(self._rows, q, k, v, strict=True)
+        return torch.stack([row(layer, *qkv) for row, *qkv in rows])
+
+
+@dataclass(slots=True)
+class RollingMemory:
+    """The past of one row: anchors that stay, and a window that rolls.
+
+    Frames are written at the end, a chunk at a time and as often as the chunk is worked on, until `keep` counts them.
+    """
+
+    ring: Ring
+    positions: Positions
+    rotary: Rotary
+    buffers: KvBuffers
+    count: int = field(default=0, init=False)
+    """Frames that were kept since the memory was last empty, or since its anchors were last set."""
+    base: int = field(default=0, init=False)
+    """Number of the frame that the ring counts from."""
+    empty_anchors_count: bool = False
+    """A fault of LongLive's code where chunks are shorter than the anchors, to reproduce its runs: anchors not written
+    yet are seen as zeros, and those after the first keep what their first step wrote."""
+    _begun: int = field(default=0, init=False)
+    """Frames that were ever written."""
+
+    def forget(self) -> None:
+        """Be empty again."""
+        self.count = self.base = self._begun = 0
+
+    def keep(self, frames: int) -> None:
+        """Count frames that were written, so that what comes next is written after them."""
+        self.count += frames
+
+    def chunk(self, frames: int, *, hide: int = 0) -> RowCall:
+        """Return a call that writes the next frames and sees them with all that the memory then holds.
+
+        Args:
+            frames: new ones, at most those that fit into the window at once.
+            hide: how many tokens of the oldest frames in the window are not seen.
+        """
+        count = self.count + frames
+        filled = min(count, self.ring.slots)
+        numbers = range(self.count, count)
+        slots = [self.ring.slot(number) for number in numbers]
+        places = self._places(count)
+        written: list[int | None] = [*slots]
+        if self.empty_anchors_count:
+            filled = max(filled, self.ring.anchors)
+            stays = range(1, min(self._begun, self.ring.anchors))
+            written = [None if number in stays else slot for number, slot in zip(numbers, slots, strict=True)]
+        self._begun = max(self._begun, count)
+        query, keys = self.rotary.at([places[slot] for slot in slots]), self.rotary.at(places[:filled])
+        seen = self._without_oldest(count, hide) if hide else None
+        return RowCall(self.buffers, tuple(written), filled, query, keys, seen)
+
+    def part(self, frames: int, tokens: Tensor) -> PartCall:
+        """Return a call for some tokens of the next frames, given by their numbers in the chunk, rising."""
+        count = self.count + frames
+        filled = min(count, self.ring.slots)
+        slots = [self.ring.slot(number) for number in range(self.count, count)]
+        places = self._places(count)
+        past = self._tokens([slot for slot in range(filled) if slot not in slots])
+        query = self.rotary.at([places[slot] for slot in slots])[tokens]
+        return PartCall(self.buffers, past, filled, query, self.rotary.at(places[:filled])[past])
+
+    def again(self, frames: int, *, keep_anchors: bool) -> RowCall:
+        """Return a call that writes the last frames anew, such as under another prompt; all of them see each other.
+
+        Args:
+            frames: the last so many, no more than the ring has slots and were kept.
+            keep_anchors: whether anchors stay what they are; otherwise the oldest of these frames become anchors, and
+                the ring counts from them.
+        """
+        slots: tuple[int | None, ...]
+        if keep_anchors:
+            oldest = max(self.ring.anchors, self.count - self.ring.window)
+            numbers = range(self.count - frames, self.count)
+            slots = tuple(self.ring.slot(number) if number >= oldest else None for number in numbers)
+            asked = [self.base + number for number in numbers]
+        else:
+            self.base, self.count = self.base + self.count - frames, frames
+            slots = tuple(range(frames))
+            asked = [self.base + number for number in range(frames)]
+        filled = min(self.count, self.ring.slots)
+        query = list(range(frames)) if self.positions == "window" else asked
+        return RowCall(
+            self.buffers, slots, filled, self.rotary.at(query), self.rotary.at(self._places(self.count)[:filled])
+        )
+
+    def _places(self, count: int) -> list[int]:
+        """Return the position in time of each slot once `count` frames were written."""
+        if self.positions == "window":
+            return self.ring.positions(count)
+        return [self.base + max(number, 0) for number in self.ring.held(count)]
+
+    def _tokens(self, slots: Sequence[int]) -> Tensor:
+        """Return the indices of all tokens of slots, slot by slot."""
+        tokens = self.rotary.grid.tokens
+        return (torch.tensor(slots, dtype=torch.int64)[:, None] * tokens + torch.arange(tokens)).flatten()
+
+    def _without_oldest(self, count: int, hide: int) -> Tensor:
+        order = self.ring.positions(count)
+        by_age = sorted(range(min(count, self.ring.slots)), key=order.__getitem__)
+        anchors, window = by_age[: self.ring.anchors], by_age[self.ring.anchors :]
+        return torch.cat([self._tokens(anchors), self._tokens(window)[hide:]])

@@ -1,0 +1,81 @@
+"""Rotary positions in time, height and width (Su et al., 2021), for any frame number.
+
+A head's numbers are pairs, each turned by an angle that grows with the position along one of three axes: of `d / 2`
+pairs a third belongs to the height, a third to the width, and what is left to time. Angles are computed in float64 for
+the positions that are asked for, so that there is no table a stream could run out of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+THETA = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Tokens of a latent frame."""
+
+    height: int
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        """Of one frame."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What turns the pairs of every token."""
+
+    cos: Tensor
+    """`[n 1 d/2]` float32"""
+    sin: Tensor
+
+    def __getitem__(self, tokens: Tensor | slice) -> Rotation:
+        """Return that of some tokens."""
+        return Rotation(self.cos[tokens], self.sin[tokens])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn `x [… n heads d]`; computed in float32."""
+        first, second = x.unflatten(-1, (-1, 2)).float().unbind(-1)
+        turned = torch.stack((first * self.cos - second * self.sin, first * self.sin + second * self.cos), -1)
+        return turned.flatten(-2).to(x.dtype)
+
+
+class Rotary:
+    """Rotations of tokens on one grid."""
+
+    def __init__(self, head_dim: int, grid: Grid, device: torch.device | str = "cpu") -> None:
+        """Compute what does not depend on time."""
+        pairs = head_dim // 2
+        across = pairs // 3
+        self.grid = grid
+        self._device = torch.device(device)
+        self._time = _frequencies(pairs - 2 * across)
+        rows = torch.outer(torch.arange(grid.height, dtype=torch.float64), _frequencies(across))
+        columns = torch.outer(torch.arange(grid.width, dtype=torch.float64), _frequencies(across))
+        self._plane = torch.cat(
+            [
+                rows[:, None].expand(-1, grid.width, -1).flatten(0, 1),
+                columns[None].expand(grid.height, -1, -1).flatten(0, 1),
+            ],
+            -1,
+        )
+
+    def at(self, positions: Sequence[int]) -> Rotation:
+        """Return the rotation of the tokens of frames at these positions in time, frame by frame."""
+        time = torch.outer(torch.tensor(list(positions), dtype=torch.float64), self._time)
+        frames, tokens = len(time), len(self._plane)
+        angles = torch.cat([time[:, None].expand(-1, tokens, -1), self._plane[None].expand(frames, -1, -1)], -1)
+        angles = angles.flatten(0, 1)[:, None]
+        return Rotation(angles.cos().float().to(self._device), angles.sin().float().to(self._device))
+
+
+def _frequencies(pairs: int) -> Tensor:
+    return THETA ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
