@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
         *{"diffusion", "memory", "runtime"},
     },
     "stream": {"errors", "checks", "media", "models.base", "models"},
+    "show": {"errors", "checks", "messages", "media", "models.base", "models", "stream"},
     "trust": {"errors", "settings", "redaction", "checks", "media", "runtime"},
     "train": {"errors", "media", "worlds", "models.base", "models", "runtime"},
     "bench": {
@@ -76,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "trust"},
     "cli": {
         *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},
-        *{"models.base", "models", "stream", "trust"},
+        *{"models.base", "models", "stream", "show", "trust"},
         *{"bench", "doctor", "serve", "train"},
     },
 }

@@ -13,8 +13,9 @@ from PIL import Image
 import vivace.models
 from fakes import NEGATIVE_PROMPT, FakeModel
 from vivace.cli import main
-from vivace.cli.app import RunOptions, build_app
+from vivace.cli.app import build_app
 from vivace.cli.loading import LoadFlags, texts_by_name
+from vivace.cli.run_options import RunOptions
 from vivace.cli.steer import steer
 from vivace.errors import SinkError, SinkUnsupportedError, SinkWriteError, UsageError
 from vivace.media.frame import Frame

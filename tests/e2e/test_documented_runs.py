@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import signal
@@ -41,6 +42,8 @@ LOOKS = (
     "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil' && looks save mine.look gold"
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
 )
+SHOW = f"run clip.mp4 --script show.toml --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
+SHOW_LIVE = f"run clip.mp4 --live -p ink --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
@@ -81,6 +84,13 @@ SLOW = {
     "vivace serve --tls-self-signed": "serve --port 0 --tls-self-signed",
     "vivace serve --dynamic-size 1280x720": "serve --port 0 --dynamic-size 1280x720",
     "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
+    "vivace run SOURCE --script show.toml": SHOW,
+    "vivace run SOURCE --log show.jsonl": SHOW,
+    "vivace run SOURCE --script show.toml --log show.jsonl": SHOW,
+    "vivace replay show.jsonl SOURCE": SHOW,
+    "vivace run holiday.mp4 --script show.toml -o show.mp4": SHOW,
+    "vivace run holiday.mp4 --live -p ink --log show.jsonl -o take.mp4": SHOW_LIVE,
+    "vivace replay show.jsonl holiday.mp4 --size 1024x576 -o show.mp4": SHOW_LIVE,
     "vivace looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil'": LOOKS,
     "vivace looks mix both.look dusk.look mine.look --shares 0.7,0.3": LOOKS,
     "vivace looks show both.look": LOOKS,
@@ -202,6 +212,8 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("A.json", "B.json"):
         shutil.copy(ROOT / "bench" / "results" / "mini-quality.json", drawer / name)
     (drawer / "repaint.py").write_text(REPAINT)
+    [script] = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "shows.md").read_text("utf-8"), re.M | re.S)
+    (drawer / "show.toml").write_text(script, "utf-8")
     return drawer
 
 

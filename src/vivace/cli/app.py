@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from vivace import __version__
 from vivace.cli.bench import bench_app
 from vivace.cli.credentials import credentials_app
-from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.looks import looks_app
-from vivace.cli.marking import MarkFlags
 from vivace.cli.models import models_app
-from vivace.cli.options import whole
+from vivace.cli.replay import replay_app
+from vivace.cli.run_options import RunOptions
 from vivace.cli.serve import serve_app
 from vivace.cli.verify import verify_app
 from vivace.errors import BackendUnavailableError, install_extra
-from vivace.media.registry import SINKS, SOURCES, Registry
+from vivace.media.registry import SOURCES, Registry
 from vivace.settings import Settings
-
-OUTPUT = Group("Output", sort_key=1)
-PICTURE = Group("Picture", sort_key=2)
-TIMING = Group("Timing", sort_key=3)
 
 TOP_HELP = """\
 Repaint live video with diffusion.
@@ -77,60 +70,7 @@ Examples:
 - `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
 
-OUTPUT_HELP = f"""\
-Where the result goes. {"; ".join(SINKS.lines())}. Without it: a window for a camera where there is a display, else
-`NAME.vivace.mp4` right here, and a picture of one picture. May be given several times: live, an output that is slow
-loses frames by itself."""
-
 TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """The flags of `vivace run`."""
-
-    output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=(), help=OUTPUT_HELP)] = None
-    compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
-    """Write the source and the result side by side."""
-    resume: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
-    """Make the run one that goes on where it was ended: the same command again. Of a video file into one file."""
-    stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
-    """Write one JSON document with what the run measured."""
-
-    prompt: Annotated[str | None, Parameter(alias="-p", group=PICTURE)] = None
-    """What the world should look like. Without it the source passes unchanged until you type one."""
-    look: Annotated[Path | None, Parameter(group=PICTURE)] = None
-    """A saved look, `NAME.look`, in place of a prompt, see `vivace looks`."""
-    style_image: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """A picture to paint like, a file or an address, with a model that takes one."""
-    model: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """A name from `vivace models list`; the embedded `mini` if not given."""
-    size: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """Output size WxH in pixels, e.g. `512x288`. Without it: the source's shape at what the model likes; of a
-    photograph its own size, as far as the model goes."""
-    strength: Annotated[float | None, Parameter(group=PICTURE)] = None
-    """From 0 (the source, untouched) to 1; the model's default if not given."""
-    seed: Annotated[int, Parameter(group=PICTURE, converter=whole)] = 0
-    """The same seed, source and prompt give the same pictures."""
-    mask: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H` in pixels of the output, or
-    in fractions of it."""
-
-    live: Annotated[bool | None, Parameter(negative="--every-frame", group=TIMING)] = None
-    """Newest frame wins, or every frame in order. Cameras are live if not given, files every-frame."""
-    fps: Annotated[float | None, Parameter(group=TIMING)] = None
-    """Frames a second to ask of a camera, screen or scene and to hold in live mode."""
-    max_frames: Annotated[int | None, Parameter(group=TIMING, converter=whole)] = None
-    """Stop after this many frames of output."""
-
-    marking: MarkFlags = field(default_factory=MarkFlags)
-    loading: LoadFlags = field(default_factory=LoadFlags)
-    steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
-    """Denoising steps a frame, as many as `vivace models show` says are possible."""
-
-    threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
-    """CPU threads for the model; all if not given."""
 
 
 def build_app(settings: Settings) -> App:
@@ -150,6 +90,7 @@ def build_app(settings: Settings) -> App:
 
         return run_command(source, options or RunOptions(), settings)
 
+    app.command(replay_app(settings))
     app.command(serve_app(settings))
     app.command(verify_app())
     app.command(models_app())

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,14 +17,15 @@ from vivace.cli.display import LiveLine, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
 from vivace.cli.options import parse_size
+from vivace.cli.show import Performance, Played, check_show
 from vivace.cli.steer import saved_look, steer
 from vivace.errors import SinkError, SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
 if TYPE_CHECKING:
-    from vivace.cli.app import RunOptions
     from vivace.cli.outputs import SinkOutlet
     from vivace.cli.resume import Resumable
+    from vivace.cli.run_options import RunOptions
     from vivace.media.frame import Frame
     from vivace.media.sink import Sink
     from vivace.media.size import Size
@@ -38,8 +39,8 @@ _NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads")
 """Flags that may differ when a run goes on."""
 
 
-def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
-    """Repaint one stream and return the exit code.
+def run_command(spec: str, options: RunOptions, settings: Settings, played: Played | None = None) -> int:
+    """Repaint one stream, as a show was played where one is given, and return the exit code.
 
     Raises:
         VivaceError: whatever went wrong; the output up to there has been closed and reported.
@@ -70,6 +71,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     sizes: dict[int, tuple[Size, Size]] = {}
     """Of photographs by index, before and after."""
     stream: Stream | None = None
+    performance: Performance | None = None
     player: _Player | None = None
     failure: VivaceError | None = None
     with open_source(spec, size=size, fps=options.fps) as source:
@@ -97,36 +99,69 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
                     work.marks = marks.told
                     work.tell_prompts = options.marking.sign_prompt
                     credentials = Credentials(key, work)
+                controls: dict[str, Any] = {
+                    "prompt": prompt,
+                    "strength": options.strength,
+                    "seed": options.seed,
+                    "mask": options.mask,
+                    "denoising_steps": None if steps_built_in else options.steps,
+                    "options": parse_options(typed, model.spec),
+                }
+                if played is not None:
+                    controls = played.controls
+                flags = {**asdict(options.loading), "steps": options.steps, "threads": options.threads}
+                flags["fps"] = options.fps
+                begun = {
+                    "model": model_name,
+                    "flags": {name: value for name, value in flags.items() if value is not None},
+                    "live": live,
+                    "payload": None if marks.payload is None else f"{marks.payload:012x}",
+                }
+                performance = Performance(
+                    options.show,
+                    model,
+                    source,
+                    controls={**controls, "size": size},
+                    begun=begun,
+                    played=played,
+                )
                 stream = Stream(
                     model,
-                    prompt=prompt,
+                    **controls,
                     size=size,
-                    strength=options.strength,
-                    seed=options.seed,
-                    mask=options.mask,
-                    denoising_steps=None if steps_built_in else options.steps,
-                    options=parse_options(typed, model.spec),
                     fps=options.fps,
                     finish=marks.finishers if resumable is None else (*marks.finishers, resumable.see),
+                    witness=performance.log,
                 )
                 if options.marking.label == "off":
                     say.print("note: what is repainted has no label (--label off); say it where you show it")
-                for note in chain(_opening_notes(stream), _stills_notes(source) if sink.stills else ()):
+                steered = bool(performance.automations)
+                notes = chain(_opening_notes(stream, steered=steered), _stills_notes(source) if sink.stills else ())
+                for note in notes:
                     say.print(note)
                 if resumable is not None:
                     resumable.stream = stream
                     if resumable.note:
                         say.print(resumable.note)
-                with stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
+                with performance, stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
                     with LiveLine(keys, say) as line:
                         player = _Player(
-                            *(stream, sink, outlets, line, keys, interrupt, credentials), steerable=resumable is None
+                            *(stream, sink, outlets, line, keys, interrupt, performance, credentials),
+                            steerable=resumable is None and played is None,
                         )
+                        performance.begin(stream, line.notice)
                         most = options.max_frames
+                        if played is not None:
+                            most = played.most(most)
                         if sink.stills:
                             frames = _stills(stream, source, sizes)
                         elif resumable is None:
-                            frames = stream.run(source, live=live)
+                            frames = stream.run(
+                                source,
+                                live=live,
+                                steered_by=performance.automations,
+                                course=performance.course,
+                            )
                         else:
                             frames = resumable.noted(stream.run(source, live=live, after=resumable.point))
                             most = most and most - resumable.frames
@@ -160,6 +195,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings) -> int:
     for failed in (
         None if player is None else player.failure,
         failure,
+        None if performance is None else performance.failure,
         *(outlet.error for outlet in outlets),
         unsigned,
     ):
@@ -179,6 +215,7 @@ class _Player:
     line: LiveLine
     keys: PromptLine
     interrupt: Interrupt
+    performance: Performance
     credentials: Credentials | None = None
     failure: SinkError | None = None
     """What the first output ended with, while there are others."""
@@ -200,6 +237,7 @@ class _Player:
                 played += 1
                 for line in self.keys.poll():
                     self._steer(line)
+                self.performance.poll(frame, self.line.notice)
                 self.line.update(self.stream.stats)
 
     def _put(self, frame: Frame) -> bool:
@@ -237,7 +275,9 @@ class _Player:
 
     def _steer(self, line: str) -> None:
         if not self.steerable:
-            self.line.notice("what is typed does not count in a run with --resume, which must be the same each time")
+            self.line.notice(
+                "what is typed does not count in a replay, or with --resume: it must be the same each time"
+            )
             return
         try:
             ack = steer(self.stream, line)
@@ -297,14 +337,14 @@ def _compared(frame: Frame) -> Frame:
     return replace(frame, rgb=side_by_side([frame.source_rgb, frame.rgb]), alpha=None)
 
 
-def _opening_notes(stream: Stream) -> Iterator[str]:
+def _opening_notes(stream: Stream, *, steered: bool) -> Iterator[str]:
     """Yield what to know before the first frame: fallbacks taken, and what the prompt was taken to mean."""
     from vivace.stream.controls import look_of
 
     for note in stream.model.runtime.notes:
         yield f"note: {note}"
     prompt = stream.controls.prompt
-    if look_of(stream.model, stream.controls) is None:
+    if look_of(stream.model, stream.controls) is None and not steered:
         yield "note: no prompt, so the source passes untouched; give one with -p"
     elif prompt is not None and prompt.message:
         yield f"prompt: {prompt.message}"
@@ -364,6 +404,7 @@ def _check_options(options: RunOptions) -> None:
         raise UsageError(f"--threads is {options.threads}; give a whole number from 1, or leave it out.")
     if options.stats is not None:
         _check_stats_path(options.stats)
+    check_show(options.show, resumable=options.resume)
 
 
 def _check_still_options(options: RunOptions) -> None:
@@ -372,7 +413,8 @@ def _check_still_options(options: RunOptions) -> None:
     Raises:
         UsageError: such an option is set.
     """
-    for flag, is_set in (("--live", options.live), ("--fps", options.fps is not None)):
+    shows = [(flag, True) for flag in options.show.given]
+    for flag, is_set in (("--live", options.live), ("--fps", options.fps is not None), *shows):
         if is_set:
             raise UsageError(
                 f"{flag} is for streams, and these are pictures that are each by themselves; leave it out."

@@ -21,6 +21,7 @@ from vivace.errors import ControlError
 from vivace.media.size import Size
 from vivace.models.base import ComposesLook, Prompt, StreamModel, is_saved_look
 from vivace.models.controls import ControlSpec, by_name
+from vivace.stream.automation import Witness
 from vivace.stream.fit import check_size
 from vivace.stream.mask import MASK, Mask, open_mask
 from vivace.stream.options import check_events, check_options, check_text, known_prompt, merge_options
@@ -115,7 +116,9 @@ class Snapshot:
 class ControlBoard:
     """The one place where the callers' threads and the frame thread meet over controls. Thread-safe."""
 
-    def __init__(self, initial: Controls) -> None:
+    def __init__(self, initial: Controls, witness: Witness | None = None) -> None:
+        """Begin with `initial`; a witness is told of every update, in order."""
+        self.witness = witness or Witness()
         self._lock = Lock()
         self._now = Snapshot(initial, 0)
         self._next_index = 0
@@ -128,14 +131,20 @@ class ControlBoard:
         with self._lock:
             return self._now.controls
 
-    def submit(self, changes: Mapping[str, Any], *, arrived_s: float) -> tuple[int, int]:
-        """Merge checked changes; return the update's number and the first frame it affects."""
+    def submit(
+        self, changes: Mapping[str, Any], *, arrived_s: float, given: Mapping[str, object] | None = None
+    ) -> tuple[int, int]:
+        """Merge checked changes; return the update's number and the first frame it affects.
+
+        `given` is what the witness is told of them.
+        """
         with self._lock:
             before = self._now.controls
             prompt_set_s = arrived_s if "prompt" in changes else self._now.prompt_set_s
             self._now = Snapshot(before.changed(changes), self._now.update_index + 1, prompt_set_s)
             if before.mask is not None and before.mask is not self._now.controls.mask:
                 self._retired.append(before.mask)
+            self.witness.updated(self._now.update_index, self._next_index, changes if given is None else given)
             return self._now.update_index, self._next_index
 
     def position(self) -> tuple[int, int]:

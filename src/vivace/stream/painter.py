@@ -21,6 +21,7 @@ from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import Chunk, Keep, Memory, Prompt, StepResult, StreamModel
 from vivace.stream.account import Painting, ProcessorObserver
+from vivace.stream.automation import Course
 from vivace.stream.controls import ControlBoard, Controls, Snapshot, look_of
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
@@ -45,6 +46,8 @@ class ProcessorPolicy:
     detect_cuts: bool = True
     max_failures: int = 3
     """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
+    course: Course | None = None
+    """How an earlier run went that is repeated: times and efforts are its own."""
 
 
 class Painter:
@@ -172,7 +175,13 @@ class Painter:
 
     def time_s(self, frame: Frame) -> float:
         """Time of the stream at a frame."""
+        if self.policy.course is not None:
+            return self.policy.course.frames[frame.index][0]
         return frame.capture_time_s if self.policy.live else frame.pts_s
+
+    def effort_of(self, frame: Frame) -> float:
+        """Share of the full work that a frame is made with."""
+        return self.deadline.effort if self.policy.course is None else self.policy.course.frames[frame.index][1]
 
     # A chunk, from boundary to blend
 
@@ -187,6 +196,8 @@ class Painter:
         now_s = self.time_s(frames[-1])
         fade = self._fade.at(now_s)
         self._shown_s = now_s
+        for frame in frames:
+            self._board.witness.entered(frame, self.time_s(frame), self.effort_of(frames[-1]))
         entering = [self._frame_inside(frame, snapshot, fade.presence) for frame in frames]
         prepared_s = entering[-1].prepared_s
         if fade.embeds is None or all(inside.untouched for inside in entering):
@@ -223,7 +234,7 @@ class Painter:
             rgb,
             embeds,
             controls.denoising_steps,
-            self.deadline.effort,
+            self.effort_of(frames[-1]),
             strength=controls.strength if self._steers_strength else 1.0,
             options=controls.options,
             events=self._events(controls),

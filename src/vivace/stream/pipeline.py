@@ -23,6 +23,7 @@ from vivace.media.frame import Frame
 from vivace.media.mailbox import Handoff, Latest, Mailbox
 from vivace.media.size import Size
 from vivace.stream.account import Account
+from vivace.stream.automation import Course
 from vivace.stream.fit import prepared
 from vivace.stream.presentation import Presenter
 from vivace.stream.processor import FrameProcessor
@@ -79,6 +80,32 @@ class ScalingSource(Protocol):
 
     def deliver_at(self, size: Size) -> None:
         """Be asked for frames of `(width, height)` px from the next one on."""
+
+
+class Repeated:
+    """The frames of a source that an earlier run took."""
+
+    def __init__(self, source: FrameSource, course: Course) -> None:
+        self.info = source.info
+        self._source = source
+        self._course = course
+
+    def __iter__(self) -> Iterator[Frame]:
+        last = max(self._course.frames, default=-1)
+        for frame in self._source if last >= 0 else ():
+            if frame.index in self._course.frames:
+                yield frame
+            if frame.index >= last:
+                return
+
+    def deliver_at(self, size: Size) -> None:
+        """Ask the source, if it can be asked."""
+        if isinstance(self._source, ScalingSource):
+            self._source.deliver_at(size)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
 
 
 class Pipeline:

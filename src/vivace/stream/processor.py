@@ -16,7 +16,9 @@ from vivace.errors import StepError
 from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.models.base import Memory, StreamModel
+from vivace.models.thumbnail import thumbnail
 from vivace.stream.account import ProcessorObserver
+from vivace.stream.automation import Automation
 from vivace.stream.controls import ControlBoard
 from vivace.stream.cuts import CutDetector
 from vivace.stream.deadline import DeadlineController
@@ -77,6 +79,9 @@ class FrameProcessor:
         self._resumed = BEGINNING
         self._taken = -1
         """Index of the newest source frame."""
+        self._automations: Sequence[Automation] = ()
+        self._origin_s: float | None = None
+        """Time of the stream at its first frame."""
 
     @property
     def policy(self) -> ProcessorPolicy:
@@ -119,6 +124,7 @@ class FrameProcessor:
         self._pending.clear()
         self._detector.reset()
         self._resumed = BEGINNING
+        self._automations, self._origin_s = (), None
         self._painter.begin(size, policy)
 
     def go_on_after(self, point: ResumePoint) -> None:
@@ -127,6 +133,10 @@ class FrameProcessor:
         What a model cannot keep it makes again of the frames before the point, nearly.
         """
         self._resumed = point
+
+    def steered_by(self, automations: Sequence[Automation]) -> None:
+        """Have the new input steered by these, of which later ones have the last word."""
+        self._automations = automations
 
     def save(self, index: int) -> ResumePoint | None:
         """Return the point after a frame, from a finisher that is given it; None where it cannot be one."""
@@ -206,6 +216,7 @@ class FrameProcessor:
     def _step(self, frame: Frame) -> list[Frame]:
         self.check_alive()
         began_s = self._clock()
+        self._steer(frame)
         frame = prepared(frame, self.next_size, watched=self.watches)
         out: list[Frame] = []
         self._taken = frame.index
@@ -221,6 +232,17 @@ class FrameProcessor:
         if len(self._pending) == self._chunk_frames:
             out += self._advance(began_s)
         return out
+
+    def _steer(self, frame: Frame) -> None:
+        """Put in force what the automations want from this frame on."""
+        if not self._automations:
+            return
+        now_s = self._painter.time_s(frame)
+        if self._origin_s is None:
+            self._origin_s = now_s
+        for automation in self._automations:
+            for change in automation.due(frame, now_s - self._origin_s, lambda: self._board.controls):
+                self._board.submit(change.checked, arrived_s=self._clock(), given=change.given)
 
     def _passes_over(self, frame: Frame) -> bool:
         """Tell whether nothing is made of a frame before the point that the run goes on from."""
@@ -240,8 +262,13 @@ class FrameProcessor:
     def _advance(self, began_s: float) -> list[Frame]:
         """Have the pending frames painted."""
         frames, self._pending = self._pending, []
-        was_painting = self._painter.painting
         out = self._painter.paint(frames, began_s)
-        if was_painting and not self._painter.painting:
+        if not self._painter.painting:
             self._detector.reset()  # frames are not watched for cuts until painting goes on
+        elif self.policy.detect_cuts:
+            # An update may come between the look at a frame and its step. What is seen must not hang on that moment,
+            # or a replay would see another cut.
+            for frame in frames:
+                if frame.thumbnail is None:
+                    self._detector.is_cut(thumbnail(frame.rgb))
         return out

@@ -45,7 +45,12 @@ class Steering:
         self._resize = resize or (lambda _size: None)
 
     def update(
-        self, changes: Mapping[str, object], *, arrived_s: float, admit: Callable[[int], object] | None = None
+        self,
+        changes: Mapping[str, object],
+        *,
+        arrived_s: float,
+        admit: Callable[[int], object] | None = None,
+        given: Mapping[str, object] | None = None,
     ) -> Ack:
         """Change controls, all of them at one frame boundary, and say from which frame on.
 
@@ -54,6 +59,7 @@ class Steering:
             arrived_s: when they came.
             admit: is called with the update's number, under the lock, just before it is in force; what it raises
                 refuses the update.
+            given: what a witness is told of it; None is `changes`.
 
         Raises:
             UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
@@ -70,7 +76,9 @@ class Steering:
             with self._lock:
                 if admit is not None:
                     admit(self._board.position()[0] + 1)
-                update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s)
+                update_index, frame_index = self._board.submit(
+                    checked, arrived_s=arrived_s, given=changes if given is None else given
+                )
         prompt: Prompt | None = checked.get("prompt")
         return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
 

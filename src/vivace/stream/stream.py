@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, RLock
@@ -17,11 +19,12 @@ from vivace.media.size import Size
 from vivace.media.source import Source, on_error
 from vivace.models.base import StreamModel
 from vivace.stream.account import Account
+from vivace.stream.automation import Automation, Course, Witness
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher, check_finishers
 from vivace.stream.fit import choose_size, prepared
 from vivace.stream.painter import ProcessorPolicy
-from vivace.stream.pipeline import FrameSource, Pipeline
+from vivace.stream.pipeline import FrameSource, Pipeline, Repeated
 from vivace.stream.processor import FrameProcessor, ResumePoint
 from vivace.stream.stats import Stats
 from vivace.stream.steering import Steering
@@ -55,6 +58,7 @@ class Stream:
         deadline_ms: float | None = None,
         detect_cuts: bool = True,
         finish: Sequence[Finisher] = (),
+        witness: Witness | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the model, encode the prompt and check every control.
@@ -76,6 +80,7 @@ class Stream:
             detect_cuts: Whether a scene cut begins the model's memory anew.
             finish: What is done to every frame before it leaves, in order, e.g. a label drawn (`stream.finish`). One
                 that fails ends the stream with a StepError; no frame leaves without it.
+            witness: Is told what is in force from which frame on (`stream.automation`), e.g. to keep a show.
             clock: Monotonic seconds; the same as the sources' clock.
 
         Raises:
@@ -95,7 +100,7 @@ class Stream:
             "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
         }  # fmt: skip
         checked = check_changes(wanted, self._model, opening=True)
-        self._board = ControlBoard(Controls().changed(checked))
+        self._board = ControlBoard(Controls().changed(checked), witness)
         self._account = Account(clock=clock, finishes=bool(self._finishers))
         self._processor: FrameProcessor | None = None
         self._pipeline: Pipeline | None = None
@@ -120,6 +125,8 @@ class Stream:
         *,
         live: bool | None = None,
         after: ResumePoint | None = None,
+        steered_by: Sequence[Automation] = (),
+        course: Course | None = None,
     ) -> Generator[Frame, None, None]:
         """Return an iterator over the repainted frames of a source.
 
@@ -137,9 +144,14 @@ class Stream:
             after: What `save` gave in an earlier run of the same source, controls, model and size: frames up to there
                 are read and not given, and the next is what it would have been. A model that does not keep its
                 memory (`models.base.KeepsMemory`) makes it again of the frames before, so that it is nearly.
+            steered_by: What steers by itself, e.g. a script; it is closed with the run, and later ones have the last
+                word. `update` works beside them.
+            course: How an earlier, live run of the same source went, which this one repeats frame for frame, as fast
+                as the consumer takes them. It is not live.
 
         Raises:
-            UsageError: another run is going on.
+            UsageError: another run is going on; or a live run that is to repeat another.
+            ControlError: what steers does not fit the output.
             SessionClosedError: the stream was closed.
             SourceError: the source failed; the frames before that were yielded.
             StepError: the model failed too often in a row.
@@ -151,19 +163,33 @@ class Stream:
             from vivace.media.open import open_source
 
             source = open_source(source, clock=self._clock)
-        live = source.info.live if live is None else live
-        return self._run(source, live, after)
+        live = (source.info.live and course is None) if live is None else live
+        if course is not None:
+            if live:
+                raise UsageError("a run that repeats another takes its time; run it with live=False")
+            source = Repeated(source, course)
+        return self._run(source, live, after, steered_by, course)
 
-    def _run(self, source: FrameSource, live: bool, after: ResumePoint | None) -> Generator[Frame, None, None]:
-        with on_error(source.close):
-            pipeline = self._start(source, live, after)
-        try:
-            yield from pipeline.frames()
-        finally:
-            pipeline.stop()
-            with self._life:
-                self._pipeline = None
-                self._board.rewind()
+    def _run(
+        self,
+        source: FrameSource,
+        live: bool,
+        after: ResumePoint | None,
+        steered_by: Sequence[Automation],
+        course: Course | None,
+    ) -> Generator[Frame, None, None]:
+        with ExitStack() as begun:
+            for automation in steered_by:
+                begun.callback(automation.close)
+            with on_error(source.close):
+                pipeline = self._start(source, live, after, steered_by, course)
+            try:
+                yield from pipeline.frames()
+            finally:
+                pipeline.stop()
+                with self._life:
+                    self._pipeline = None
+                    self._board.rewind()
 
     def save(self, frame: Frame) -> ResumePoint | None:
         """Return where another run may go on after a frame, see `run`; from a finisher that is given the frame.
@@ -172,11 +198,22 @@ class Stream:
         """
         return None if self._processor is None else self._processor.save(frame.index)
 
-    def _start(self, source: FrameSource, live: bool, after: ResumePoint | None = None) -> Pipeline:
+    def _start(
+        self,
+        source: FrameSource,
+        live: bool,
+        after: ResumePoint | None,
+        steered_by: Sequence[Automation],
+        course: Course | None,
+    ) -> Pipeline:
         with self._life:
             self._check_idle()
             self._account.begin(self._clock())
-            processor = self._open(source.info.size, self._policy(live=live, source_fps=source.info.fps))
+            policy = replace(self._policy(live=live, source_fps=source.info.fps), course=course)
+            processor = self._open(source.info.size, policy)
+            for automation in steered_by:
+                automation.prepare(processor.next_size)
+            processor.steered_by(steered_by)
             if after is not None:
                 processor.go_on_after(after)
             if live and not source.info.live:
