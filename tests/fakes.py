@@ -21,7 +21,9 @@ from vivace.runtime.device import Device
 SIZE = (32, 16)
 """`(width, height)` of most test pictures: small, and not square, so that swapped axes show."""
 
-NEGATIVE_PROMPT = ControlSpec(name="negative_prompt", kind="text", encoded=True, help="What shall not be seen.")
+NEGATIVE_PROMPT = ControlSpec(
+    name="negative_prompt", kind="text", encoded=True, excludes=True, help="What shall not be seen."
+)
 EMBEDS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
 

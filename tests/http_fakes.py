@@ -18,6 +18,7 @@ from vivace.serve.ports import Role
 from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
+from vivace.trust.moderation import Moderation
 
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n"
 SDP_HEADERS = {"content-type": "application/sdp"}
@@ -95,9 +96,11 @@ def running(
     base_url: str = "http://localhost",
     model: FakeModel | None = None,
     fake: bool = True,
+    moderation: Moderation | None = None,
 ) -> Iterator[Running]:
     settings = settings or settings_for()
-    manager = SessionManager(settings, load_model=(lambda _: model or FakeModel(record=False)) if fake else None)
+    load_model = (lambda _: model or FakeModel(record=False)) if fake else None
+    manager = SessionManager(settings, load_model, moderation=moderation)
     peers = FakePeers()
     app = create_app(settings, manager, peer_factory=peers)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:

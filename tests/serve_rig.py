@@ -19,6 +19,7 @@ from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
+from vivace.trust.moderation import Moderation
 
 
 def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -42,11 +43,14 @@ async def running_manager(
     clock: Callable[[], float] | None = None,
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
     marking: Marking | None = None,
+    moderation: Moderation | None = None,
     **changes: Any,
 ) -> AsyncIterator[SessionManager]:
     """A manager that has started; its clock stands still unless told otherwise."""
     the_model = model or FakeModel(record=False)
-    manager = SessionManager(settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers, marking)
+    manager = SessionManager(
+        settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers, marking, moderation
+    )
     await manager.start()
     try:
         yield manager

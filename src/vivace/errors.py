@@ -3,6 +3,7 @@
 VivaceError
 ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
 │   ├── ControlError        a prompt, strength, mask or size that cannot be used
+│   │   ├── PolicyError             what whoever runs this does not want painted
 │   │   └── UnknownPromptError      text that says nothing to the model; names the nearest styles
 │   ├── UnknownModelError   no profile of that name
 │   └── SessionClosedError  the session has ended
@@ -100,6 +101,18 @@ class UnknownPromptError(ControlError):
         super().__init__(message)
         self.control = control
         self.matches = matches
+
+
+class PolicyError(ControlError):
+    """A prompt or a picture that asks for what whoever runs this does not want painted."""
+
+    code = "policy"
+
+    def __init__(self, message: str, *, control: str, reason: str) -> None:
+        """Take what to say to people, which control it was, and for which reason of the policy."""
+        super().__init__(message)
+        self.control = control
+        self.reason = reason
 
 
 class UnknownModelError(UsageError):

@@ -162,7 +162,9 @@ class Ack(Table):
     message: str = ""
     """For people: what the prompt was taken for, or why nothing was changed."""
     code: str = ""
-    """For programs: why nothing was changed, e.g. `control`, `unknown_prompt`, `shared_option`, `memory`."""
+    """For programs: why nothing was changed, e.g. `control`, `unknown_prompt`, `policy`, `shared_option`, `memory`."""
+    reason: str = ""
+    """Of the code `policy`: which reason of the server's list, as `sexual`, `minors`, `impersonation`."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
     """What the prompt was taken for, as names of styles with their weights; of an unknown one the nearest styles."""
 

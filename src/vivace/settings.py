@@ -6,6 +6,7 @@
 | `VIVACE_THREADS` | CPU threads the model may use | what the machine has |
 | `VIVACE_MODELS_DIR` | folder of models (read by `vivace.checkpoints.files`) | `vivace/models` in the user's cache |
 | `VIVACE_MARKS` | what marks pictures as repainted (of `credentials`, `label`, `watermark`), or `none` | all |
+| `VIVACE_POLICY` | file of what is not painted, or `off` | the list that comes with Vivace |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
 """
 
@@ -30,6 +31,8 @@ class Settings:
 
     model: str = "mini"
     threads: int | None = None
+    policy: str | None = None
+    """A file, `off`, or None for the list that comes with Vivace."""
     debug: bool = False
     marks: frozenset[Mark] = MARKS
 
@@ -51,6 +54,7 @@ class Settings:
             model=environ.get("VIVACE_MODEL", "").strip() or "mini",
             threads=int(threads) if threads else None,
             marks=frozenset(mark for mark in MARKS if mark in named),
+            policy=environ.get("VIVACE_POLICY", "").strip() or None,
             debug=environ.get("VIVACE_DEBUG", "").strip() not in ("", "0"),
         )
 

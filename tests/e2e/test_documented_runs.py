@@ -38,6 +38,7 @@ AGAINST_SERVED = f"bench latency --path webrtc --against '{ROOT}' --turns 1 {LAT
 STYLED = f"bench export inputs/ {QUALITY} && run inputs/clips/mover/ -p 'ink drawing' {RUN} -o ink.mp4"
 VERIFIED = f"run clip.mp4 -p ink {RUN} --sign -o marked.mp4 && verify marked.mp4 && verify marked.mp4 --json"
 WATERMARK = "bench watermark --quick --scenes mover --size 128x128 --seconds 1 --unmarked 1"
+SCORE = f"policy score '{ROOT}/tests/golden/policy_requests.toml'"
 LOOKS = (
     "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil' && looks save mine.look gold"
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
@@ -68,6 +69,10 @@ FAST = {
     "vivace models show live2diff": None,
     "vivace doctor": None,
     "vivace credentials show": None,
+    "vivace policy show": None,
+    "vivace policy check 'a nude woman' 'nude colours'": "policy check 'nude colours'",
+    "vivace policy score requests.toml": SCORE,
+    "vivace policy score tests/golden/policy_requests.toml": SCORE,
     "vivace serve secret": None,
     "vivace serve token --scope publish": None,
     "vivace serve token --scope publish --expires 1h": None,

@@ -38,6 +38,18 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) 
     assert len(said) < 120
 
 
+def test_what_is_not_painted_is_said_in_the_pages_words(live: Studio) -> None:
+    live.paint("make me look like Taylor Swift")
+    live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('real person')")
+    assert live.page.inner_text("#prompt-said") == "Nobody is given a real person's likeness here."
+    live.page.evaluate("document.getElementById('page-panel').open = true")
+    live.page.select_option("#language", label="Deutsch")
+    assert live.page.inner_text("#prompt-said") == "Niemand bekommt hier das Aussehen einer wirklichen Person."
+    live.page.select_option("#language", label="English")
+    assert live.page.evaluate("studio.session.controls.prompt") == BLUEPRINT
+    live.paint(BLUEPRINT)
+
+
 def test_a_prompt_refused_at_the_start_offers_on_the_card_what_is_near(server: Serving, browser: Any) -> None:
     server.wait()
     with closing(Studio(browser, server.url)) as studio:

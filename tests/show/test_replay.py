@@ -23,6 +23,7 @@ from vivace.show.cues import Replay
 from vivace.show.log import VERSION, Opening, Show, ShowLog, read_show
 from vivace.show.updates import change_of, changes_of, checked_message, message_of
 from vivace.stream import Stream
+from vivace.stream.moderation import NOBODY
 from vivace.stream.stream import FrameSource
 
 OPTIONS = (
@@ -92,7 +93,7 @@ def replayed(show: Show, model: StreamModel[Any], source: FrameSource, folder: P
     """Play a show again, and keep that, too."""
     controls = changes_of(show.opening.controls)
     again = Played(model, folder, live=False, **controls)
-    steps = Replay([(updated.frame, change_of(updated.controls, model)) for updated in show.updates])
+    steps = Replay([(updated.frame, change_of(updated.controls, model, NOBODY)) for updated in show.updates])
     again.play(source, steered_by=[steps], course=show.course if as_played else None)
     return again
 
@@ -219,7 +220,7 @@ def test_pictures_and_files_of_an_update_can_be_read_again(tmp_path: Path, monke
         "mask": None,
         "prompt": None,
     }
-    change = change_of(message_of({"mask": grey}, spec), FakeModel())
+    change = change_of(message_of({"mask": grey}, spec), FakeModel(), NOBODY)
     region = change.checked["mask"].region((32, 16), 0.0)
     assert not region.empty
     with pytest.raises(ControlError, match="mask is of type FakeSource, which a log cannot keep"):

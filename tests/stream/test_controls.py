@@ -8,12 +8,13 @@ from patience import PATIENCE_S
 from vivace.errors import ControlError
 from vivace.models.controls import MAX_TEXT_CHARS
 from vivace.stream.controls import ControlBoard, Controls, check_changes
+from vivace.stream.moderation import NOBODY
 
 MODEL = FakeModel()
 
 
 def check(**changes):
-    return check_changes(changes, MODEL)
+    return check_changes(changes, MODEL, moderator=NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_prompt_is_encoded_without_the_space_around_it():
 def test_a_prompt_for_a_model_without_prompts_is_refused():
     model = FakeModel(conditions=())
     with pytest.raises(ControlError, match="takes no prompt"):
-        check_changes({"prompt": "red"}, model)
+        check_changes({"prompt": "red"}, model, moderator=NOBODY)
 
 
 def test_an_update_is_in_force_from_the_frame_it_names():

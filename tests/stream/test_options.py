@@ -6,6 +6,7 @@ from fakes import EMBEDS, NEGATIVE_PROMPT, FakeModel, fail_on, pictures
 from vivace.errors import ControlError
 from vivace.models.controls import ControlSpec
 from vivace.stream.controls import Controls, check_changes
+from vivace.stream.moderation import NOBODY
 from vivace.stream.options import check_options, parse_options
 
 OPTIONS = (
@@ -46,7 +47,7 @@ SPEC = MODEL.spec
 )
 def test_options_that_cannot_be_used_are_refused_by_name(options, message):
     with pytest.raises(ControlError, match=message):
-        check_changes({"options": options}, MODEL)
+        check_changes({"options": options}, MODEL, moderator=NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -62,22 +63,24 @@ def test_options_that_cannot_be_used_are_refused_by_name(options, message):
 )
 def test_events_that_cannot_happen_are_refused_by_name(events, message):
     with pytest.raises(ControlError, match=message):
-        check_changes({"events": events}, MODEL)
+        check_changes({"events": events}, MODEL, moderator=NOBODY)
 
 
 def test_a_model_without_options_says_so():
     with pytest.raises(ControlError, match="fake has no options of its own, so none is called 'warp'"):
-        check_options({"warp": 1}, FakeModel())
+        check_options({"warp": 1}, FakeModel(), moderator=NOBODY)
 
 
 def test_an_update_merges_into_the_options_set_before_and_none_is_the_default_again():
-    controls = Controls().changed(check_changes({"options": {"depth_every": np.int64(4), "warp": 1}}, MODEL))
+    controls = Controls().changed(
+        check_changes({"options": {"depth_every": np.int64(4), "warp": 1}}, MODEL, moderator=NOBODY)
+    )
     assert controls.options == {"depth_every": 4.0, "warp": 1.0}
     more = {"depth_every": None, "follow": True, "decoder": "fine", "title": "ink"}
-    controls = controls.changed(check_changes({"options": more}, MODEL))
+    controls = controls.changed(check_changes({"options": more}, MODEL, moderator=NOBODY))
     assert controls.options == {"warp": 1.0, "follow": True, "decoder": "fine", "title": "ink"}
     assert controls.changed({"strength": 0.5}).options is controls.options
-    assert controls.changed(check_changes({"options": None}, MODEL)).options == {}
+    assert controls.changed(check_changes({"options": None}, MODEL, moderator=NOBODY)).options == {}
 
 
 def test_typed_values_are_what_their_controls_hold():
@@ -86,14 +89,14 @@ def test_typed_values_are_what_their_controls_hold():
     assert values == {
         "depth_every": 4.0, "warp": 0.1, "follow": True, "decoder": "fine", "title": "1"
     }  # fmt: skip
-    assert check_options(values, MODEL) == values
+    assert check_options(values, MODEL, moderator=NOBODY) == values
     for typed, said in (
         ({"warp": "much"}, "warp is 'much', not a number"),
         ({"follow": "perhaps"}, "follow is 'perhaps'; give true or false"),
         ({"wrap": "1"}, "did you mean 'warp'"),
     ):
         with pytest.raises(ControlError, match=said):
-            check_options(parse_options(typed, SPEC), MODEL)
+            check_options(parse_options(typed, SPEC), MODEL, moderator=NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,9 @@ def test_a_model_without_anchors_refuses_to_set_them_by_name():
 
 @pytest.mark.parametrize("nothing", [None, "", "  "])
 def test_an_encoded_text_may_be_none(nothing):
-    assert check_changes({"options": {"negative_prompt": nothing}}, MODEL) == {"options": {"negative_prompt": None}}
+    assert check_changes({"options": {"negative_prompt": nothing}}, MODEL, moderator=NOBODY) == {
+        "options": {"negative_prompt": None}
+    }
 
 
 @pytest.mark.parametrize(
@@ -242,7 +247,7 @@ def test_an_encoded_text_may_be_none(nothing):
 )
 def test_an_encoded_text_that_cannot_be_used_is_refused(model, prompt, message):
     with pytest.raises(ControlError, match=message):
-        check_changes({"options": {"negative_prompt": prompt}}, model)
+        check_changes({"options": {"negative_prompt": prompt}}, model, moderator=NOBODY)
 
 
 def test_strength_is_the_models_default_unless_named():

@@ -12,6 +12,7 @@ from vivace.cli.bench import bench_app
 from vivace.cli.credentials import credentials_app
 from vivace.cli.looks import looks_app
 from vivace.cli.models import models_app
+from vivace.cli.moderation import policy_app
 from vivace.cli.replay import replay_app
 from vivace.cli.run_options import RunOptions
 from vivace.cli.serve import serve_app
@@ -97,6 +98,7 @@ def build_app(settings: Settings) -> App:
     app.command(looks_app())
     app.command(bench_app(settings))
     app.command(credentials_app())
+    app.command(policy_app(settings))
 
     _add_train(app)
 

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from vivace.cli.loading import MACHINE, LoadFlags
 from vivace.cli.marking import MarkFlags
+from vivace.cli.moderation import ModerationFlags
 from vivace.cli.options import whole
 from vivace.cli.run_options import OUTPUT, PICTURE, RunOptions
 from vivace.cli.show import ShowFlags
@@ -58,6 +59,7 @@ class ReplayOptions:
     log: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Keep the show again, with the frames from which it held now."""
     marking: MarkFlags = field(default_factory=MarkFlags)
+    moderation: ModerationFlags = field(default_factory=ModerationFlags)
     device: Annotated[str | None, Parameter(group=MACHINE)] = None
     """Where to compute, `cpu`, `cuda` or `cuda:N`; as then if not given."""
     runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
@@ -121,6 +123,7 @@ def _run_options(show: Show, path: Path, options: ReplayOptions, settings: Setti
         max_frames=options.max_frames,
         show=ShowFlags(log=options.log),
         marking=_marking(options.marking, opening, settings),
+        moderation=options.moderation,
         loading=LoadFlags(**flags),
         **of_the_run,
     )

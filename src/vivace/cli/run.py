@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vivace.trust.signing import Credentials
 
 
-_NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads")
+_NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads", "moderation")
 """Flags that may differ when a run goes on."""
 
 
@@ -63,6 +63,7 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
     if options.style_image is not None:
         typed["style_image"] = options.style_image
     key = options.marking.signing_key(settings)
+    moderation = options.moderation.moderation(settings)
     credentials: Credentials | None = None
     prompt = options.prompt if options.look is None else saved_look(options.look)
     say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -124,12 +125,14 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
                     controls={**controls, "size": size},
                     begun=begun,
                     played=played,
+                    moderator=moderation,
                 )
                 stream = Stream(
                     model,
                     **controls,
                     size=size,
                     fps=options.fps,
+                    moderator=moderation,
                     finish=marks.finishers if resumable is None else (*marks.finishers, resumable.see),
                     witness=performance.log,
                 )

@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from vivace.cli.loading import MACHINE, MODEL, LoadFlags
 from vivace.cli.marking import MarkFlags
+from vivace.cli.moderation import ModerationFlags
 from vivace.cli.options import whole
 from vivace.cli.show import ShowFlags
 from vivace.media.registry import SINKS
@@ -65,6 +66,7 @@ class RunOptions:
 
     show: ShowFlags = field(default_factory=ShowFlags)
     marking: MarkFlags = field(default_factory=MarkFlags)
+    moderation: ModerationFlags = field(default_factory=ModerationFlags)
     loading: LoadFlags = field(default_factory=LoadFlags)
     steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
     """Denoising steps a frame, as many as `vivace models show` says are possible."""

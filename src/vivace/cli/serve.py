@@ -17,6 +17,7 @@ from cyclopts import App, Group, Parameter
 from vivace.checks import nearest
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.marking import MarkFlags
+from vivace.cli.moderation import ModerationFlags
 from vivace.cli.options import parse_size, whole
 from vivace.errors import BackendUnavailableError, UsageError, describe_invalid, install_extra
 from vivace.settings import Settings
@@ -86,6 +87,7 @@ class ServeFlags:
     """Denoising steps a frame, where a model has as many built in."""
 
     marking: MarkFlags = field(default_factory=MarkFlags)
+    moderation: ModerationFlags = field(default_factory=ModerationFlags)
 
     recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
     """Folder for recordings, made when it is needed. On loopback `vivace-recordings` right here, if not given;
@@ -176,6 +178,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "runtime": flags.loading.runtime,
         "recordings": flags.recordings,
         **_marking(flags.marking, settings),
+        "policy": flags.moderation.policy,
     }
     for variable in sorted(name for name in os.environ if name.startswith(ENV_PREFIX)):
         name = variable.removeprefix(ENV_PREFIX).partition("__")[0].lower()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vivace.show.log import Show, ShowLog
     from vivace.stream import Stream
     from vivace.stream.automation import Automation, Course
+    from vivace.stream.moderation import Moderator
 
 SHOW = Group("Show", sort_key=3)
 
@@ -81,6 +82,7 @@ class Performance:
         controls: Mapping[str, object],
         begun: Mapping[str, Any],
         played: Played | None = None,
+        moderator: Moderator,
     ) -> None:
         """Check all of it against what the model can do.
 
@@ -91,6 +93,7 @@ class Performance:
             controls: that the stream is opened with, by the names of `Stream`.
             begun: how the run was begun otherwise, for `show.log.Opening`.
             played: a show to play again.
+            moderator: who may refuse texts and pictures.
 
         Raises:
             ControlError: a name or value that cannot be used.
@@ -104,11 +107,11 @@ class Performance:
         self._open = ExitStack()
         with self._open:
             if played is not None:
-                self._add(_replay(played.show, model))
+                self._add(_replay(played.show, model, moderator))
             if flags.script is not None:
                 from vivace.show.script import Timeline, read_script
 
-                self._add(Timeline(read_script(flags.script), model))
+                self._add(Timeline(read_script(flags.script), model, moderator=moderator))
             if flags.log is not None:
                 from vivace.show.log import VERSION, Opening, ShowLog
                 from vivace.show.updates import message_of
@@ -155,7 +158,7 @@ class Performance:
             self.failure = failure
 
 
-def _replay(show: Show, model: StreamModel[Any]) -> Automation:
+def _replay(show: Show, model: StreamModel[Any], moderator: Moderator) -> Automation:
     from vivace.show.cues import Replay, close_masks
     from vivace.show.updates import change_of
 
@@ -164,7 +167,7 @@ def _replay(show: Show, model: StreamModel[Any]) -> Automation:
         on_failure.callback(lambda: close_masks(change for _, change in changes))
         for updated in show.updates:
             try:
-                changes.append((updated.frame, change_of(updated.controls, model)))
+                changes.append((updated.frame, change_of(updated.controls, model, moderator)))
             except ControlError as error:
                 raise ControlError(f"update {updated.update} of the show, at frame {updated.frame}: {error}") from error
         on_failure.pop_all()

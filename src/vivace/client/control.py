@@ -16,7 +16,14 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from vivace.client.api import ServerError, ServerUnreachableError, SessionInfo, read_message, write_message
-from vivace.errors import ControlError, SessionClosedError, UnknownPromptError, VivaceError, describe_invalid
+from vivace.errors import (
+    ControlError,
+    PolicyError,
+    SessionClosedError,
+    UnknownPromptError,
+    VivaceError,
+    describe_invalid,
+)
 from vivace.messages import (
     Ack,
     ClientMessage,
@@ -101,6 +108,7 @@ class ClientSession:
 
         Raises:
             UnknownPromptError: a prompt that the model does not know, with the nearest styles; nothing was changed.
+            PolicyError: a prompt or a picture that the server does not paint, with the reason; nothing was changed.
             ControlError: a value that cannot be used; nothing was changed.
             SessionClosedError: the session has ended.
             ServerError: refused for another reason (`code`), or the channel was lost before the answer came: ask again.
@@ -109,7 +117,7 @@ class ClientSession:
         answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
         assert isinstance(answer, Ack)
         if not answer.accepted:
-            raise _refusal(answer.code, answer.message, answer.matches)
+            raise _refusal(answer.code, answer.message, answer.matches, answer.reason)
         return answer
 
     async def record(self, on: bool) -> Recorded:
@@ -347,11 +355,13 @@ def controls_of(named: Mapping[str, Any]) -> Controls:
         raise ControlError(describe_invalid(error.errors())) from error
 
 
-def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = ()) -> VivaceError:
+def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = (), reason: str = "") -> VivaceError:
     """Return what the server refused as the error that the same mistake would be without a server."""
     match code:
         case UnknownPromptError.code:
             return UnknownPromptError(message, matches=tuple(matches))
+        case PolicyError.code:
+            return PolicyError(message, control="prompt", reason=reason)
         case ControlError.code | "invalid":
             return ControlError(message)
         case SessionClosedError.code:

@@ -52,6 +52,8 @@ class ControlSpec:
     """Of a picture: `(width, height)` px that it is given at, scaled to cover and cropped; None is its own size."""
     encoded: bool = False
     """Whether the model makes something of a value first, such as an embedding of a text, see `EncodesControls`."""
+    excludes: bool = False
+    """Of a text: whether it says what shall not be seen, as a negative prompt does."""
     shared: bool = False
     """Whether it changes the pictures of every stream of the model, such as by its weights; a server keeps it from its
     clients."""

@@ -47,7 +47,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
         manager=manager,
         access_control=AccessControl(secret, manager),
         peers=peers,
-        thumbnails=Thumbnails(),
+        thumbnails=Thumbnails(moderator=manager.moderation),
         metrics=Metrics(manager, peers.watching),
     )
 

@@ -10,6 +10,7 @@ from vivace.serve.marking import Marking
 from vivace.serve.recording import Recording, RecordingStore
 from vivace.serve.settings import ServeSettings
 from vivace.stream.finish import Finisher
+from vivace.stream.moderation import NOBODY, Moderator
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,6 @@ class SessionContext:
     """Is told once, with the recordings that are being closed."""
     recording_store: RecordingStore | None = None
     marking: Marking = field(default_factory=Marking)
+    moderator: Moderator = NOBODY
     finishers: Callable[[str], Sequence[Finisher]] = lambda _session: ()
     """Makes those of a session from its id."""

@@ -26,6 +26,7 @@ from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.tls import Tls, open_tls, reachable_hosts
 from vivace.stream.finish import Finisher
+from vivace.trust.moderation import Moderation
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +122,13 @@ def serve(
             describe(profile)
     with _logging_to_stderr(settings.log_level), listen(settings) as listening:
         tls = open_tls(settings)
-        manager = SessionManager(settings, load_model, finishers=finishers, marking=Marking.of(settings))
+        manager = SessionManager(
+            settings,
+            load_model,
+            finishers=finishers,
+            marking=Marking.of(settings),
+            moderation=Moderation.of(settings.policy),
+        )
         peer_factory = make_peer_factory(settings)
         app = create_app(settings, manager, peer_factory=peer_factory)
         beside: list[asyncio.Task[None]] = []

@@ -69,6 +69,12 @@ def _sessions(now: ServerSnapshot) -> Iterator[Metric]:
     yield states
     yield _gauge("vivace_recordings", "Recordings that are being written.", now.recordings)
     yield CounterMetricFamily("vivace_sessions_opened", "Sessions since the server began.", value=now.opened)
+    refused = CounterMetricFamily(
+        "vivace_requests_refused", "Prompts and pictures that are not painted, by reason.", labels=["reason"]
+    )
+    for reason, count in sorted(now.refused.items()):
+        refused.add_metric([reason], count)
+    yield refused
     ended = CounterMetricFamily("vivace_sessions_ended", "Sessions by the reason of their end.", labels=["reason"])
     for reason, count in sorted(now.ended.items()):
         ended.add_metric([reason], count)

@@ -105,6 +105,7 @@ class LiveSession:
             max_px=settings.max_frame_px,
             processor=lambda: self._processor,
             resize=lambda size: context.resize(self.id, size),
+            moderator=context.moderator,
         )
         self._one_update = asyncio.Lock()
         self.presence = Presence(

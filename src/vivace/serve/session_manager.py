@@ -30,6 +30,7 @@ from vivace.serve.snapshot import ServerSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
 from vivace.stream.account import SERVED_STAGES, Account, merged
 from vivace.stream.finish import Finisher
+from vivace.trust.moderation import Moderation
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class SessionManager:
         clock: Callable[[], float] = time.monotonic,
         finishers: Callable[[str], Sequence[Finisher]] = lambda _session: (),
         marking: Marking | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         """Make a manager; nothing is loaded before `start` or the first session.
 
@@ -77,6 +79,7 @@ class SessionManager:
             clock: monotonic seconds, the same as of the frames' capture times.
             finishers: makes what is done to every frame of a session before it leaves (`stream.finish`), from its id.
             marking: what marks pictures and recordings; None: nothing. Its finishers come after the others.
+            moderation: what refuses prompts and pictures; None: nothing.
         """
         self.settings = settings
         self.clock = clock
@@ -84,6 +87,7 @@ class SessionManager:
         self.models = OfferedModels(settings, load_model, clock)
         """No session opens while `start` loads the default one."""
         self.marking = marking or Marking()
+        self.moderation = moderation or Moderation()
         self._finishers = lambda session: (*finishers(session), *self.marking.pictures(session).finishers)
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
@@ -210,6 +214,7 @@ class SessionManager:
         Raises:
             RefusedError: the server starts or drains, the client has enough, or the queue is full; with `code`.
             UnknownModelError: not one of the settings' models.
+            PolicyError: a prompt or a picture is refused.
             ControlError: another control that cannot be used.
         """
         with self._lock:
@@ -218,7 +223,8 @@ class SessionManager:
                 session.resume()
                 return session
         served = self.models.served(model)
-        opening = check_opening(controls or messages.Controls(), served.model, self.settings.max_frame_px)
+        asked = controls or messages.Controls()
+        opening = check_opening(asked, served.model, self.settings.max_frame_px, self.moderation)
         size = opening.controls.size
         if size is not None:
             served.sizes.allow(size)
@@ -305,6 +311,7 @@ class SessionManager:
                 absent=sum(session.presence.absent(now_s) for session in sessions),
                 recordings=sum(session.recorder.current is not None for session in sessions),
                 opened=self._opened,
+                refused=dict(self.moderation.refused),
                 ended={str(reason): count for reason, count in self._ended.items()},
                 drops=dict(drops),
                 newest_frame_age_s=min((now_s - out_s for out_s in outs), default=None),
@@ -356,6 +363,7 @@ class SessionManager:
             ended=self._session_ended,
             recording_store=self.recording_store,
             marking=self.marking,
+            moderator=self.moderation,
             finishers=self._finishers,
         )
 

@@ -227,6 +227,11 @@ class ServeSettings(BaseSettings):
     sign_command: str | None = Field(default=None, repr=False)
     """A command that signs in place of a key."""
 
+    # What is not painted
+    policy: str | None = Field(default_factory=lambda: Settings.from_environment().policy)
+    """File of the list of what is not painted, or `off`; None: the one that comes with Vivace, unless `VIVACE_POLICY`
+    says otherwise."""
+
     # Of one client
     max_body_bytes: Count = 6 * 1024 * 1024
     verify_max_mib: Count = 256

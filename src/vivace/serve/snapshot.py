@@ -54,6 +54,8 @@ class ServerSnapshot:
     recordings: int
     opened: int
     """Sessions since the server began."""
+    refused: Mapping[str, int]
+    """Requests that ask for what is not painted, by reason."""
     ended: Mapping[str, int]
     """Sessions by the reason of their end."""
     drops: Mapping[str, int]

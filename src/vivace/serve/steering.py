@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import UnknownPromptError, VivaceError
+from vivace.errors import PolicyError, UnknownPromptError, VivaceError
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import PICTURES
@@ -21,6 +21,7 @@ from vivace.serve.limits import SharedOptionError
 from vivace.serve.served_model import ServedModel
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.mask import MASK
+from vivace.stream.moderation import Moderator
 from vivace.stream.pictures import read_sent
 from vivace.stream.processor import FrameProcessor
 from vivace.stream.steering import Steering
@@ -38,10 +39,11 @@ class Opening:
     """Of what was asked for and left out."""
 
 
-def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: int) -> Opening:
+def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: int, moderator: Moderator) -> Opening:
     """Return what a session begins with; a prompt that the model cannot serve is left out, with a notice. Takes time.
 
     Raises:
+        PolicyError: the moderator refuses a text or a picture.
         ControlError: anything else that cannot be used.
         SharedOptionError: an option that is not for one client to set.
     """
@@ -49,7 +51,8 @@ def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: 
     notices: list[messages.Notice] = []
     while True:
         try:
-            return Opening(Controls().changed(check_changes(changes, model, opening=True)), tuple(notices))
+            checked = check_changes(changes, model, opening=True, moderator=moderator)
+            return Opening(Controls().changed(checked), tuple(notices))
         except UnknownPromptError as error:
             (changes if error.control == "prompt" else changes["options"]).pop(error.control)
             notices.append(_notice(error))
@@ -76,6 +79,7 @@ class SessionSteering:
         max_px: int,
         processor: Callable[[], FrameProcessor | None],
         resize: Callable[[Size], None],
+        moderator: Moderator,
     ) -> None:
         """Steer what `processor` returns, if it is open yet; `resize` asks for room, and raises RefusedError."""
         self.lock = Lock()
@@ -85,7 +89,7 @@ class SessionSteering:
         self._served = served
         self._board = board
         self._max_px = max_px
-        self._steering = Steering(served.model, board, processor, resize=resize)
+        self._steering = Steering(served.model, board, processor, resize=resize, moderator=moderator)
         self._pending: deque[tuple[int, float]] = deque(maxlen=MAX_PENDING)
 
     @property
@@ -95,7 +99,7 @@ class SessionSteering:
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
-        code = ""
+        code = reason = ""
         matches: Sequence[tuple[str, float]]
         with self.lock:
             try:
@@ -107,6 +111,7 @@ class SessionSteering:
             except VivaceError as error:
                 ack = Ack(*self._board.position(), (), None, str(error))
                 code = error.code
+                reason = error.reason if isinstance(error, PolicyError) else ""
                 matches = error.matches if isinstance(error, UnknownPromptError) else ()
             else:
                 named = {*ack.applied, *(controls.options or ())}
@@ -120,6 +125,7 @@ class SessionSteering:
             applied=list(ack.applied),
             message=ack.message,
             code=code,
+            reason=reason,
             matches=list(matches),
         )
 

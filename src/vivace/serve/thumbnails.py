@@ -24,6 +24,7 @@ from vivace.serve.shape import output_size
 from vivace.stream.account import ProcessorObserver
 from vivace.stream.controls import ControlBoard, Controls, check_changes
 from vivace.stream.fit import prepared
+from vivace.stream.moderation import NOBODY, Moderator
 from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.processor import FrameProcessor
 from vivace.worlds import make_scene
@@ -62,14 +63,22 @@ def scene_pictures(size: Size, count: int) -> list[Rgb]:
     return [scene.render(SCENE_TIME_S + index / 25) for index in range(count)]
 
 
-def render(model: StreamModel[Any], prompt: str, pictures: Sequence[Rgb], take: Steps = lambda step: step()) -> Rgb:
+def render(
+    model: StreamModel[Any],
+    prompt: str,
+    pictures: Sequence[Rgb],
+    take: Steps = lambda step: step(),
+    moderator: Moderator = NOBODY,
+) -> Rgb:
     """Return the last of some pictures, `uint8 [h w 3]` of any size, as the model paints it under the prompt.
 
     Raises:
+        PolicyError: the moderator refuses the prompt.
         UnknownPromptError: a prompt that the model cannot serve.
     """
     size = output_size(SIZE, SIZE[0] * SIZE[1], model.spec)
-    controls = Controls().changed(check_changes({"prompt": prompt, "crossfade_s": 0.0}, model, opening=True))
+    wanted = {"prompt": prompt, "crossfade_s": 0.0}
+    controls = Controls().changed(check_changes(wanted, model, opening=True, moderator=moderator))
     policy = ProcessorPolicy(live=False, detect_cuts=False, max_failures=1)
     processor = FrameProcessor(model, size, ControlBoard(controls), ProcessorObserver(), policy)
     try:
@@ -88,10 +97,12 @@ class Thumbnails:
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        moderator: Moderator = NOBODY,
     ) -> None:
-        """Begin with none; `clock` gives monotonic seconds, and `sleep` lets some pass."""
+        """Begin with none; `clock` gives monotonic seconds, `sleep` lets some pass, `moderator` may refuse prompts."""
         self._clock = clock
         self._sleep = sleep
+        self._moderator = moderator
         self._made: dict[str, bytes] = {}
         self._asking: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -118,6 +129,7 @@ class Thumbnails:
 
         Raises:
             RefusedError: the model has no time, or the client has asked for another that is not done.
+            PolicyError: the prompt is refused.
             UnknownPromptError: a prompt that the model cannot serve.
         """
         if client in self._asking:
@@ -151,7 +163,9 @@ class Thumbnails:
         def rendered() -> bytes:
             take(list)  # where there is no such moment, nothing is opened for it either
             buffer = io.BytesIO()
-            Image.fromarray(render(served.model, prompt, pictures, take)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+            Image.fromarray(render(served.model, prompt, pictures, take, self._moderator)).save(
+                buffer, "JPEG", quality=JPEG_QUALITY
+            )
             return buffer.getvalue()
 
         return await asyncio.to_thread(rendered)

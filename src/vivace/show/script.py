@@ -40,6 +40,7 @@ from vivace.show.cues import close_masks, prepare_masks
 from vivace.show.updates import change_of, controls_of, own_number
 from vivace.stream.automation import Change
 from vivace.stream.controls import Controls
+from vivace.stream.moderation import NOBODY, Moderator
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_TIME_S = 1e7
@@ -200,19 +201,27 @@ class _Ready:
 class Timeline:
     """Plays a script."""
 
-    def __init__(self, script: Script, model: StreamModel[Any], beats: BeatClock | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        model: StreamModel[Any],
+        beats: BeatClock | None = None,
+        moderator: Moderator = NOBODY,
+    ) -> None:
         """Check every cue, and encode and read what it has; takes its time.
 
         Args:
             script: what to play.
             model: what is steered.
             beats: tells beats, for a script that hears them.
+            moderator: who may refuse its texts and pictures.
 
         Raises:
             ControlError: a name nobody has declared, with the nearest one, or a value that cannot be used.
             SourceError: a picture that is missing or cannot be read.
         """
         self._model = model
+        self._moderator = moderator
         self._beats = beats
         self._left: dict[Unit, deque[_Ready]] = {"s": deque(), "beat": deque()}
         self._gliding: dict[str, _Glide] = {}
@@ -225,12 +234,12 @@ class Timeline:
     def _ready(self, cue: Cue) -> _Ready:
         try:
             # All of it, so that a goal out of range is refused now.
-            change: Change | None = change_of(controls_of(cue.values, self._model.spec), self._model)
+            change: Change | None = change_of(controls_of(cue.values, self._model.spec), self._model, self._moderator)
             glides = _numbers(cue, self._model.spec) if cue.over else {}
             if glides:
                 close_masks([change] if change else ())
                 rest = {name: value for name, value in cue.values.items() if name not in glides}
-                change = change_of(controls_of(rest, self._model.spec), self._model) if rest else None
+                change = change_of(controls_of(rest, self._model.spec), self._model, self._moderator) if rest else None
         except ControlError as error:
             raise ControlError(f"{cue.where}: {error}") from error
         except SourceError as error:
@@ -271,7 +280,7 @@ class Timeline:
             values[glide.name] = glide.at(position)
             if position >= glide.from_ + glide.over:
                 del self._gliding[glide.name]
-        return change_of(controls_of(values, self._model.spec), self._model)
+        return change_of(controls_of(values, self._model.spec), self._model, self._moderator)
 
     def _changes(self) -> Iterable[Change]:
         return (ready.at_once for left in self._left.values() for ready in left if ready.at_once is not None)

@@ -23,6 +23,7 @@ from vivace.models.base import ModelSpec, StreamModel
 from vivace.models.controls import PICTURES
 from vivace.stream.automation import Change
 from vivace.stream.controls import Controls, check_changes
+from vivace.stream.moderation import Moderator
 
 OWN = tuple(name for name in messages.Controls.model_fields if name not in ("size", "options", "events"))
 """What every stream has, as far as a show may change it: a size would forget the past and scale pictures twice."""
@@ -94,14 +95,14 @@ def changes_of(controls: messages.Controls) -> dict[str, Any]:
     return given
 
 
-def change_of(controls: messages.Controls, model: StreamModel[Any]) -> Change:
+def change_of(controls: messages.Controls, model: StreamModel[Any], moderator: Moderator) -> Change:
     """Return an update with everything checked, encoded and read. Takes its time.
 
     Raises:
-        UnknownPromptError, ControlError, SourceError: as `check_changes`.
+        PolicyError, UnknownPromptError, ControlError, SourceError: as `check_changes`.
     """
     given = changes_of(controls)
-    return Change(given, check_changes(given, model))
+    return Change(given, check_changes(given, model, moderator=moderator))
 
 
 def message_of(given: Mapping[str, object], spec: ModelSpec) -> messages.Controls:

@@ -24,6 +24,7 @@ from vivace.models.controls import ControlSpec, by_name
 from vivace.stream.automation import Witness
 from vivace.stream.fit import check_size
 from vivace.stream.mask import MASK, Mask, open_mask
+from vivace.stream.moderation import Moderator
 from vivace.stream.options import check_events, check_options, check_text, known_prompt, merge_options
 
 OWN = by_name(
@@ -186,15 +187,23 @@ class ControlBoard:
                 mask.close()
 
 
-def check_changes(changes: Mapping[str, object], model: StreamModel[Any], *, opening: bool = False) -> dict[str, Any]:
+def check_changes(
+    changes: Mapping[str, object],
+    model: StreamModel[Any],
+    *,
+    opening: bool = False,
+    moderator: Moderator,
+) -> dict[str, Any]:
     """Return the changes for `Controls.changed`; may encode a prompt and read pictures, so it takes its time.
 
     Args:
         changes: by the names of `Controls`.
         model: what takes them.
         opening: whether a stream opens with them.
+        moderator: who may refuse texts and pictures; `moderation.NOBODY` refuses none.
 
     Raises:
+        PolicyError: a text or a picture is refused.
         UnknownPromptError: all is well but a prompt that the model cannot serve, or a mask, which is read after it.
         ControlError: an unknown name, or a value that cannot be used; names the value and the remedy.
         SourceError: a picture that is missing or cannot be read.
@@ -205,18 +214,18 @@ def check_changes(changes: Mapping[str, object], model: StreamModel[Any], *, ope
             raise ControlError(f"there is no control {brief(name)}; {nearest(str(name), sorted(known))}")
     checked: dict[str, Any] = {}
     for name in sorted(changes, key=lambda name: _LAST.index(name) if name in _LAST else -1):
-        checked[name] = _check_value(name, changes[name], model, opening=opening)
+        checked[name] = _check_value(name, changes[name], model, opening=opening, moderator=moderator)
     return checked
 
 
-def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: bool) -> object:
+def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: bool, moderator: Moderator) -> object:
     spec = model.spec
     if name == "options":
-        return check_options(value, model, opening=opening)
+        return check_options(value, model, opening=opening, moderator=moderator)
     if name == "events":
         return check_events(value, spec)
     if name == "prompt":
-        return _encode_prompt(value, model)
+        return _encode_prompt(value, model, moderator)
     if name == "mask":
         return open_mask(value)
     if name == "strength" and value is None:
@@ -236,7 +245,7 @@ def _check_value(name: str, value: object, model: StreamModel[Any], *, opening: 
     raise AssertionError(f"control {name} has no check")
 
 
-def _encode_prompt(prompt: object, model: StreamModel[Any]) -> Prompt | None:
+def _encode_prompt(prompt: object, model: StreamModel[Any], moderator: Moderator) -> Prompt | None:
     if prompt is None:
         return None
     if not isinstance(prompt, str):
@@ -250,4 +259,10 @@ def _encode_prompt(prompt: object, model: StreamModel[Any]) -> Prompt | None:
     if is_saved_look(prompt) and "look" not in model.spec.conditions:
         raise ControlError(f"{model.spec.name} takes no saved look; say in words how the picture should look")
     text = check_text("prompt", str(OWN["prompt"].check(prompt)))
-    return known_prompt("prompt", model.encode_prompt(text))
+    saved = is_saved_look(text)
+    if not saved:
+        moderator.check_text("prompt", text)
+    made = model.encode_prompt(text)
+    if saved:
+        moderator.check_text("prompt", made.text)  # its title, which is all of it that is words
+    return known_prompt("prompt", made)

@@ -10,18 +10,23 @@ from vivace.errors import ControlError, UnknownPromptError
 from vivace.models.base import EncodesControls, ModelSpec, Prompt, StreamModel
 from vivace.models.controls import PICTURES, ControlSpec, unknown
 from vivace.models.family import families
+from vivace.stream.moderation import Moderator
 from vivace.stream.pictures import read_picture
 
 
-def check_options(value: object, model: StreamModel[Any], *, opening: bool = False) -> dict[str, Any]:
+def check_options(
+    value: object, model: StreamModel[Any], *, opening: bool = False, moderator: Moderator
+) -> dict[str, Any]:
     """Return changes of a model's own controls by name, pictures read and prompts encoded; None is the default.
 
     Args:
         value: values by name; as a whole, None is the default of all that may change.
         model: whose they are.
         opening: whether a stream opens, which settles those of the scope `stream`.
+        moderator: who may refuse texts and pictures.
 
     Raises:
+        PolicyError: a text or a picture is refused.
         UnknownPromptError: a prompt that the model cannot serve.
         ControlError: not a mapping, a control the model does not have, or a value that it cannot take now.
         SourceNotFoundError: a picture that is not there.
@@ -38,7 +43,9 @@ def check_options(value: object, model: StreamModel[Any], *, opening: bool = Fal
             raise ControlError(f"{name} is an event, which holds no value; name it among the events")
         if known[name].scope == "stream" and not opening:
             raise ControlError(f"{name} is settled when a stream opens; open another one with it")
-    return {name: None if given is None else _value(known[name], given, model) for name, given in value.items()}
+    return {
+        name: None if given is None else _value(known[name], given, model, moderator) for name, given in value.items()
+    }
 
 
 def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
@@ -95,8 +102,12 @@ def known_prompt(name: str, prompt: Prompt) -> Prompt:
     return prompt
 
 
-def _value(option: ControlSpec, given: object, model: StreamModel[Any]) -> Any:
+def _value(option: ControlSpec, given: object, model: StreamModel[Any], moderator: Moderator) -> Any:
     value: Any = read_picture(option, given) if option.kind in PICTURES else option.check(given)
+    if option.kind == "image":
+        moderator.check_picture(option.name, value)
+    elif option.kind == "text" and not option.excludes:
+        moderator.check_text(option.name, value)
     if not option.encoded:
         return value
     if option.kind == "text":

@@ -13,6 +13,7 @@ from vivace.media.source import on_error
 from vivace.models.base import Prompt, StreamModel
 from vivace.stream.controls import Ack, ControlBoard, check_changes
 from vivace.stream.mask import Mask
+from vivace.stream.moderation import NOBODY, Moderator
 from vivace.stream.processor import FrameProcessor
 
 
@@ -27,6 +28,7 @@ class Steering:
         *,
         lock: AbstractContextManager[object] | None = None,
         resize: Callable[[Size], None] | None = None,
+        moderator: Moderator = NOBODY,
     ) -> None:
         """Steer what `processor` returns, if it is open yet.
 
@@ -37,11 +39,13 @@ class Steering:
             lock: held while controls change.
             resize: is asked for room for another `(width, height)` before it is opened, and again for the one before
                 when that fails; raises what refuses the update.
+            moderator: who may refuse texts and pictures.
         """
         self._model = model
         self._board = board
         self._processor = processor
         self._lock = lock or RLock()
+        self._moderator = moderator
         self._resize = resize or (lambda _size: None)
 
     def update(
@@ -62,12 +66,13 @@ class Steering:
             given: what a witness is told of it; None is `changes`.
 
         Raises:
+            PolicyError: a text or a picture is refused; nothing changes.
             UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
             ControlError: an unknown control, or a value that cannot be used; nothing changes.
             SourceError: a mask file that is missing or cannot be read; nothing changes.
             CapacityError: not enough memory for another size; nothing changes.
         """
-        checked = check_changes(changes, self._model)
+        checked = check_changes(changes, self._model, moderator=self._moderator)
         mask: Mask | None = checked.get("mask")
         with nullcontext() if mask is None else on_error(mask.close):
             self._make_ready(checked)

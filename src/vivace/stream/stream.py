@@ -23,6 +23,7 @@ from vivace.stream.automation import Automation, Course, Witness
 from vivace.stream.controls import Ack, ControlBoard, Controls, check_changes
 from vivace.stream.finish import Finisher, check_finishers
 from vivace.stream.fit import choose_size, prepared
+from vivace.stream.moderation import NOBODY, Moderator
 from vivace.stream.painter import ProcessorPolicy
 from vivace.stream.pipeline import FrameSource, Pipeline, Repeated
 from vivace.stream.processor import FrameProcessor, ResumePoint
@@ -59,6 +60,7 @@ class Stream:
         detect_cuts: bool = True,
         finish: Sequence[Finisher] = (),
         witness: Witness | None = None,
+        moderator: Moderator = NOBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the model, encode the prompt and check every control.
@@ -81,11 +83,13 @@ class Stream:
             finish: What is done to every frame before it leaves, in order, e.g. a label drawn (`stream.finish`). One
                 that fails ends the stream with a StepError; no frame leaves without it.
             witness: Is told what is in force from which frame on (`stream.automation`), e.g. to keep a show.
+            moderator: Who may refuse prompts and pictures, such as a `vivace.trust.moderation.Moderation`.
             clock: Monotonic seconds; the same as the sources' clock.
 
         Raises:
             UnknownModelError: there is no model of that name.
             UnknownPromptError: a prompt that the model cannot serve.
+            PolicyError: a prompt or a picture is refused.
             ControlError: a control that cannot be used.
             SourceError: a picture that is missing or cannot be read.
             CapacityError: not enough memory for `size`.
@@ -99,7 +103,7 @@ class Stream:
             "prompt": prompt, "strength": strength, "seed": seed, "mask": mask,
             "denoising_steps": denoising_steps, "options": options, "crossfade_s": crossfade_s, "size": size,
         }  # fmt: skip
-        checked = check_changes(wanted, self._model, opening=True)
+        checked = check_changes(wanted, self._model, opening=True, moderator=moderator)
         self._board = ControlBoard(Controls().changed(checked), witness)
         self._account = Account(clock=clock, finishes=bool(self._finishers))
         self._processor: FrameProcessor | None = None
@@ -107,7 +111,9 @@ class Stream:
         self._closed = False
         self._life = RLock()
         """Guards what of `_processor`, `_pipeline` and `_closed` there is; never held while a frame is made."""
-        self._steering = Steering(self._model, self._board, lambda: self._processor, lock=self._life)
+        self._steering = Steering(
+            self._model, self._board, lambda: self._processor, lock=self._life, moderator=moderator
+        )
         self._pushing = Lock()
         """Held while `push` makes a frame; taken before `_life` where both are."""
         self._pushed = 0

@@ -54,7 +54,11 @@ GUIDED = (
     ControlSpec(name="guidance_delta", help="With guidance: how much of the residual counts.", default=0.5),
 )  # fmt: skip
 NEGATIVE_PROMPT = ControlSpec(
-    name="negative_prompt", kind="text", encoded=True, help="With guidance `initialize`: what shall not be seen."
+    name="negative_prompt",
+    kind="text",
+    encoded=True,
+    excludes=True,
+    help="With guidance `initialize`: what shall not be seen.",
 )
 LORA_OPTION = "lora_"
 

@@ -38,6 +38,8 @@ class ErrorBody(BaseModel):
     message: str
     """For people: the value, and what to do."""
     retry_after_s: float | None = None
+    reason: str = ""
+    """Of the code `policy`: which reason of the server's list."""
 
 
 class ApiError(Exception):
@@ -51,6 +53,7 @@ class ApiError(Exception):
         *,
         retry_after_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        reason: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -58,6 +61,7 @@ class ApiError(Exception):
         self.message = message
         self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
+        self.reason = reason
 
     def response(self) -> JSONResponse:
         """Return the answer."""
@@ -66,6 +70,8 @@ class ApiError(Exception):
         if self.retry_after_s is not None:
             body["retry_after_s"] = self.retry_after_s
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
+        if self.reason:
+            body["reason"] = self.reason
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(body, self.status, headers)
@@ -74,7 +80,8 @@ class ApiError(Exception):
 def api_error(error: errors.VivaceError) -> ApiError:
     """Return an error of Vivace as an answer."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return ApiError(status, error.code, str(error), retry_after_s=getattr(error, "retry_after_s", None))
+    reason = error.reason if isinstance(error, errors.PolicyError) else ""
+    return ApiError(status, error.code, str(error), retry_after_s=getattr(error, "retry_after_s", None), reason=reason)
 
 
 def install_errors(app: FastAPI) -> None:

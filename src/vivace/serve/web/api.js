@@ -3,15 +3,17 @@
 /**
  * What went wrong: `code` is for programs, `message` for people, `retryAfterS` where waiting helps. Of an unknown prompt
  * (`unknown_prompt`) `matches` are the nearest styles, `[[name, 0 to 1]…]`; each name is a prompt that the model knows.
+ * Of one that is not painted (`policy`) `reason` is that of the server's list.
  */
 export class VivaceError extends Error {
-  constructor(code, message, { retryAfterS = null, status = 0, matches = [] } = {}) {
+  constructor(code, message, { retryAfterS = null, status = 0, matches = [], reason = "" } = {}) {
     super(message);
     this.name = "VivaceError";
     this.code = code;
     this.retryAfterS = retryAfterS;
     this.status = status;
     this.matches = matches;
+    this.reason = reason;
   }
 }
 
@@ -40,7 +42,7 @@ export class Api {
     if (answer.ok) return answer;
     const error = await answer.json().catch(() => ({}));
     throw new VivaceError(error.code ?? `http_${answer.status}`, error.message ?? `The server answered ${answer.status}.`, {
-      status: answer.status, matches: error.matches,
+      status: answer.status, matches: error.matches, reason: error.reason,
       retryAfterS: error.retry_after_s ?? (Number(answer.headers.get("Retry-After")) || null),
     });
   }

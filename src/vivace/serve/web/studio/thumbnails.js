@@ -27,7 +27,7 @@ export class Thumbnails {
           try {
             return await session.thumbnail(prompt, picture);
           } catch (error) {
-            if (error.code === "unknown_prompt") return null;
+            if (["unknown_prompt", "policy"].includes(error.code)) return null;
             if (error.code !== "busy") throw error;
           }
         }

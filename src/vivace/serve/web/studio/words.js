@@ -19,6 +19,7 @@ const PROBLEMS = {
   screen_ended: ["screenEnded", RETRY, PICK],
   file_ended: ["fileEnded", RETRY, PICK],
   unknown_prompt: ["unknownPrompt", RETRY, PICK],
+  policy: ["policy", RETRY, PICK],
   full: ["full", RETRY], memory: ["full", RETRY], queue_full: ["full", RETRY],
   too_many_sessions: ["tooManySessions", RETRY],
   unknown_model: ["noModel", RETRY], model_broken: ["noModel", RETRY], unavailable: ["noModel", RETRY],
@@ -65,9 +66,9 @@ export function limitWords(stats, { here, lessDetail }) {
   }
 }
 
-/** What a server or `vivace.js` says, `{code, message}`, as a sentence: in the page's language where it has one for the code. */
-export function said({ code, message = "" }) {
-  return T.said[code] ?? sentence(message);
+/** What a server or `vivace.js` says, `{code, message, reason}`, as a sentence: in the page's language where it has one for the code. */
+export function said({ code, message = "", reason = "" }) {
+  return (code === "policy" ? T.policy[reason] : T.said[code]) ?? sentence(message);
 }
 
 /** A message of the server as a sentence. */

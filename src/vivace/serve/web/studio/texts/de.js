@@ -152,6 +152,7 @@ export const de = {
     cameraEnded: () => ["Die Kamera ist weg", "Sie wurde abgezogen, oder ein anderes Programm hat sie genommen. Stecke sie wieder an oder wähle eine andere Quelle; dein Platz und deine Einstellungen bleiben."],
     screenEnded: () => ["Das Teilen wurde beendet", "Teile noch einmal oder wähle eine andere Quelle; dein Platz und deine Einstellungen bleiben."],
     fileEnded: () => ["Die Datei bricht ab", "Weiter kann der Browser sie nicht abspielen."],
+    policy: ({ said }) => ["Das wird hier nicht gemalt", `${said} Schreibe einen anderen Prompt.`],
     unknownPrompt: () => ["Das kann dieses Modell nicht", "Nimm das Nächstliegende oder schreibe einen anderen Prompt."],
     full: ({ retryAfterS }) => [
       "Der Server ist voll",
@@ -314,6 +315,12 @@ export const de = {
   looks: {
     cel: "Anime", ink: "Tusche", pencil: "Bleistift", watercolour: "Aquarell", oil: "Öl", neon: "Neon", pixel: "Pixelgrafik", comic: "Comic", night: "Nacht",
     golden: "Goldene Stunde", snow: "Schnee", swirl: "Wirbelndes Impasto", noir: "Film noir", blueprint: "Blaupause", thermal: "Wärmebild", sepia: "Altes Foto",
+  },
+  // Nach dem Grund in der Liste des Servers, was nicht gemalt wird; eigene Gründe des Betreibers stehen in den Worten des Servers.
+  policy: {
+    sexual: "Sexuelle Inhalte werden hier nicht gemalt.",
+    minors: "Niemand wird hier als minderjährig gemalt.",
+    impersonation: "Niemand bekommt hier das Aussehen einer wirklichen Person.",
   },
   said: {
     unreachable: "Der Server antwortet nicht.",

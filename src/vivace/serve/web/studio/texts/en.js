@@ -157,6 +157,7 @@ export const en = {
     screenEnded: () => ["Sharing was stopped", "Share again, or choose another source; your place and settings are kept."],
     fileEnded: () => ["The file breaks off", "The browser cannot play it any further."],
     unknownPrompt: () => ["This model has no such look", "Choose the closest, or write another prompt."],
+    policy: ({ said }) => ["This is not painted here", `${said} Write another prompt.`],
     full: ({ retryAfterS }) => [
       "The server is full",
       `${retryAfterS ? `A place may be free in about ${duration(retryAfterS, "minutes")}; this page tries again then.` : "Try again in a moment."} Every place is taken, and so is the queue.`,
@@ -320,6 +321,12 @@ export const en = {
   // there is nothing here.
   looks: {},
   said: {},
+  // By the reason of the server's list of what is not painted; one of its operator's own is said in the server's words.
+  policy: {
+    sexual: "Sexual content is not painted here.",
+    minors: "Nobody is painted as a minor here.",
+    impersonation: "Nobody is given a real person's likeness here.",
+  },
 
   keys: {
     prompt: "Write a prompt", presets: "Presets", history: "Prompt history", split: "Before and after", original: "Hold: see the original",
