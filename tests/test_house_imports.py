@@ -33,10 +33,11 @@ ARROWS: dict[str, set[str]] = {
         *{"errors", "checks", "plugins", "models.base", "checkpoints"},
         *{"diffusion", "memory", "runtime"},
     },
-    "stream": {"errors", "checks", "media", "models.base", "models"},
+    "regions": {"errors", "media", "runtime"},
+    "stream": {"errors", "checks", "media", "models.base", "models", "regions"},
     "show": {"errors", "checks", "messages", "media", "models.base", "models", "stream"},
     "trust": {"errors", "settings", "redaction", "checks", "media", "runtime"},
-    "train": {"errors", "media", "worlds", "models.base", "models", "runtime"},
+    "train": {"errors", "media", "worlds", "models.base", "models", "regions", "runtime"},
     "bench": {
         "vivace",
         "errors",

