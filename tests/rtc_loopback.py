@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from patience import PATIENCE_S
 from vivace.client.rtc import Received, RtcSession
+from vivace.media.live_sound import SoundPacket
 from vivace.media.mailbox import AsyncLatest
 from vivace.messages import Ack, Controls, Live, ServerMessage
 from vivace.serve.rtc import Peer, PeerFactory
 from vivace.serve.settings import ServeSettings
+from vivace.serve.sound import SessionSound
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class FakeSession:
         self.on_push: Callable[[FakeOut], None] = self.publish
         self.fails: Exception | None = None
         self.next_size: tuple[int, int] | None = None
+        self.sound = SessionSound(name)
+        self.heard: list[SoundPacket] = []
 
     def push(
         self,
@@ -60,6 +64,10 @@ class FakeSession:
         self.pushed.append(out)
         self.on_push(out)
         return True
+
+    def hear(self, packet: SoundPacket) -> None:
+        self.heard.append(packet)
+        self.sound.take(packet, 0.0)
 
     def publish(self, out: FakeOut) -> None:
         for subscription in self.subscriptions:

@@ -97,6 +97,17 @@ class Record(Table):
     on: bool
 
 
+class Sound(Table):
+    """Whether the sound that comes with the pictures is passed on, to viewers and into recordings; at first it is.
+
+    All who steer are told by the same message.
+    """
+
+    type: Literal["sound"] = "sound"
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
+    on: bool
+
+
 class Source(Table):
     """Pictures of this shape are about to come: the model is opened for them while a connection is still made."""
 
@@ -111,7 +122,7 @@ class End(Table):
     type: Literal["end"] = "end"
 
 
-ClientMessage = Annotated[Update | Ping | Record | Source | End, Field(discriminator="type")]
+ClientMessage = Annotated[Update | Ping | Record | Sound | Source | End, Field(discriminator="type")]
 
 
 # What the server says
@@ -242,6 +253,8 @@ class Stats(Table):
     """One sentence for people: what limits quality now."""
     recording: str | None
     """Name of the recording that is being written."""
+    sound: Literal["none", "on", "muted"] = "none"
+    """Of the sound that comes with the pictures."""
 
 
 class Recorded(Table):
@@ -283,7 +296,7 @@ class Pong(Table):
 
 
 ServerMessage = Annotated[
-    Waiting | Live | Ack | Notice | Changed | Applied | Stats | Recorded | Ended | Error | Pong,
+    Waiting | Live | Ack | Notice | Changed | Applied | Stats | Recorded | Sound | Ended | Error | Pong,
     Field(discriminator="type"),
 ]
 

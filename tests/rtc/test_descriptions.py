@@ -153,7 +153,7 @@ def test_what_is_taken_as_it_is_stays_before_what_would_be() -> None:
             "profile-level-id=58001f",
         ),
         (("H264/90000", "profile-level-id=zz;packetization-mode=1"), "sendonly", "video", "profile-level-id=zz"),
-        (("MPEG4-GENERIC/48000",), "sendonly", "audio", "sound is not used: leave it out, or offer Opus"),
+        (("MPEG4-GENERIC/48000",), "sendonly", "audio", "offer Opus, or leave it out"),
     ],
 )
 def test_what_nobody_decodes_is_refused_with_what_to_offer(

@@ -240,6 +240,17 @@ def test_recording_begins_and_ends_with_the_request_s_id(server: Running, tmp_pa
         assert done["url"] == f"/v1/recordings/{done['name']}"
 
 
+def test_sound_is_turned_off_and_on_for_all_and_all_are_told(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control, channel(server, session) as other:
+        for on in (False, True):
+            control.say(type="sound", id="s", on=on)
+            assert control.hear("sound") == {"type": "sound", "id": "s", "on": on}
+            assert other.hear("sound")["on"] is on
+        control.say(type="sound", on="perhaps")
+        assert control.hear("error")["code"] == "invalid"
+
+
 def test_a_recording_that_begins_on_a_slow_disk_holds_up_nobody(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +436,19 @@ def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
 
 def test_the_schema_knows_every_message_of_both_sides() -> None:
     client, server = control_schema()["oneOf"]
-    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "source", "end"}
-    told = {"waiting", "live", "ack", "applied", "stats", "recorded", "ended", "error", "pong", "notice", "changed"}
+    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "sound", "source", "end"}
+    told = {
+        "waiting",
+        "live",
+        "ack",
+        "applied",
+        "stats",
+        "recorded",
+        "ended",
+        "error",
+        "pong",
+        "notice",
+        "changed",
+        "sound",
+    }
     assert told == set(server["discriminator"]["mapping"])

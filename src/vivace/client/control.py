@@ -38,6 +38,7 @@ from vivace.messages import (
     Record,
     Recorded,
     ServerMessage,
+    Sound,
     Stats,
     Update,
     Waiting,
@@ -46,6 +47,7 @@ from vivace.messages import (
 if TYPE_CHECKING:
     from vivace.client.http import Client
     from vivace.client.rtc import RtcSession
+    from vivace.rtc.sound import OnSound
 
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
@@ -131,13 +133,31 @@ class ClientSession:
         assert isinstance(answer, Recorded)
         return answer
 
+    async def sound(self, on: bool) -> None:
+        """Have the server pass sound on, or not, to viewers and into recordings.
+
+        Raises:
+            SessionClosedError: the session has ended.
+            ServerError: the channel was lost before the answer came: ask again.
+        """
+        await self._ask(lambda id_: Sound(id=id_, on=on))
+
     async def ping(self) -> float:
         """Return the server's clock, s, and show that this client is there."""
         answer = await self._ask(lambda id_: Ping(id=id_, presented=self._take_presented()))
         assert isinstance(answer, Pong)
         return answer.server_time_s
 
-    def media(self, *, publish: bool = True, play: bool = True, fps: float = 30.0, notes: bool = False) -> RtcSession:
+    def media(
+        self,
+        *,
+        publish: bool = True,
+        play: bool = True,
+        fps: float = 30.0,
+        notes: bool = False,
+        sound: bool = False,
+        on_sound: OnSound | None = None,
+    ) -> RtcSession:
         """Return a connection for pictures to and from the session, to be entered with `async with`.
 
         Args:
@@ -145,6 +165,8 @@ class ClientSession:
             play: whether what is made of them is received.
             fps: of what is published.
             notes: whether the server says what each picture was made of, see `RtcSession.note`.
+            sound: whether sound goes along, see `RtcSession`.
+            on_sound: is given what comes.
         """
         from aiortc import RTCIceServer
 
@@ -158,6 +180,8 @@ class ClientSession:
             fps=fps,
             control=False,  # there is one already
             notes=notes,
+            sound=sound,
+            on_sound=on_sound,
             ice_servers=servers,
         )
 
@@ -274,7 +298,7 @@ class ClientSession:
                 return
             case Pong():
                 return
-            case Recorded() if message.id is not None:
+            case Recorded() | Sound() if message.id is not None:
                 self._answer(message.id, message)
             case Stats():
                 self.stats = message
@@ -291,7 +315,7 @@ class ClientSession:
 
     # Questions and answers
 
-    async def _ask(self, make: Callable[[str], Update | Ping | Record]) -> Any:
+    async def _ask(self, make: Callable[[str], Update | Ping | Record | Sound]) -> Any:
         self._check_open()
         id_ = str(next(self._ids))
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

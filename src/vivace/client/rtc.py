@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender
+from aiortc import RTCDataChannel, RTCIceServer, RTCRtpSender, RTCRtpTransceiver
 
 from vivace.client.api import read_message, write_message
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
 from vivace.media.frame import Rgb, check_rgb
+from vivace.media.live_sound import SoundPacket
 from vivace.media.mailbox import AsyncLatest
 from vivace.messages import ClientMessage, ServerMessage
 from vivace.rtc.assemble import FrameAssembler
@@ -36,6 +37,7 @@ from vivace.rtc.decoding import Arrival, LiveDecoder
 from vivace.rtc.descriptions import offer_transport_numbers
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
+from vivace.rtc.sound import OnSound, SoundFeed, SoundReceiver
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +97,8 @@ class RtcSession:
         fps: float = 30.0,
         control: bool = True,
         notes: bool = False,
+        sound: bool = False,
+        on_sound: OnSound | None = None,
         ice_servers: Sequence[RTCIceServer] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,6 +112,9 @@ class RtcSession:
             fps: of what is published, for the bitrate.
             control: whether a control channel is opened beside the pictures; only with `publish`.
             notes: whether the server says what each picture was made of, see `note`.
+            sound: whether sound goes along with the pictures, in the same directions, see `publish_sound`.
+            on_sound: called on the event loop with the sound that comes, its time being that at which the pictures of
+                its moment arrive, as `Received.arrival_s`.
             ice_servers: STUN and TURN servers; none are needed on a local network.
             clock: monotonic.
 
@@ -126,6 +133,10 @@ class RtcSession:
         self._control = control and publish
         self._wants_notes = notes and publish and play
         self._notes: OrderedDict[int, Note] = OrderedDict()
+        self._on_sound = on_sound
+        self._sound = sound
+        self._voice: SoundFeed | None = None
+        self._ear: SoundReceiver | None = None
         self._ice_servers = ice_servers
         self._clock = clock
         self._connected = asyncio.Event()
@@ -162,6 +173,7 @@ class RtcSession:
             transceiver.setCodecPreferences(
                 [codec for name in wanted for codec in known if codec.mimeType.lower() == name]
             )
+            speaker = connection.addTransceiver("audio", direction[self._publish, self._play]) if self._sound else None
             if self._wants_notes:
                 notes = connection.createDataChannel("frames", ordered=False, maxRetransmits=0)
                 notes.on("message", self._take_note)
@@ -174,6 +186,8 @@ class RtcSession:
                 self._assembler, self._decoder = receive_video(
                     transceiver.receiver, self._take_picture, max_frame_px=MAX_FRAME_PX, clock=self._clock
                 )
+            if speaker is not None:
+                self._connect_sound(speaker, transceiver)
             prepare_transports(connection)
             await connection.setLocalDescription()
             answer = await self._exchange(offer_transport_numbers(connection.localDescription.sdp))
@@ -193,6 +207,17 @@ class RtcSession:
         except Exception:  # noqa: BLE001  (what is told is why there is no connection; the log has it)
             _log.exception("a connection that was not made failed to close")
 
+    def _connect_sound(self, speaker: RTCRtpTransceiver, pictures: RTCRtpTransceiver) -> None:
+        opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
+        speaker.setCodecPreferences(opus)
+        if self._publish:
+            self._loop = asyncio.get_running_loop()
+            self._voice = SoundFeed(clock=self._clock)
+            self._voice.connect(speaker)
+        if self._play:
+            self._ear = SoundReceiver(self._hear, clock=self._clock)
+            self._ear.connect(speaker.receiver, pictures.receiver)
+
     async def close(self) -> None:
         """Close the connection; safe to call twice, and before `connect`. It closes even where this is cancelled."""
         if self._closing is None:
@@ -211,6 +236,8 @@ class RtcSession:
             if self._watcher is not None:
                 self._watcher.cancel()
                 await asyncio.wait([self._watcher])
+            if self._voice is not None:
+                self._voice.stop()
             if self._sender is not None:
                 await self._sender.close()
 
@@ -239,6 +266,19 @@ class RtcSession:
             raise UsageError("this connection does not publish; open it with publish=True and await connect()")
         self._published += 1
         return self._outgoing.put(_Outgoing(rgb, self._published - 1))
+
+    def publish_sound(self, packet: SoundPacket) -> None:
+        """Send a packet of Opus at its time, which is that at which the picture of its moment is published, monotonic.
+
+        Any thread; what comes too late is sent at once.
+
+        Raises:
+            UsageError: this connection publishes no sound, or is not made yet.
+        """
+        if self._voice is None:
+            raise UsageError("this connection publishes no sound; open it with sound=True and await connect()")
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._voice.put, packet)
 
     def pictures(self) -> AsyncIterator[Received]:
         """Yield what comes from the server until the connection ends: always the newest. For one consumer.
@@ -277,9 +317,15 @@ class RtcSession:
 
     def _take_picture(self, picture: Arrival) -> None:
         assert self._incoming is not None
+        if self._ear is not None:
+            self._ear.picture_came(picture.rtp_timestamp, picture.arrival_s)
         received = Received(picture.rgb, picture.arrival_s, self._clock(), picture.rtp_timestamp)
         if not self._incoming.put(received):
             raise SessionClosedError("the connection is closed")
+
+    def _hear(self, packet: SoundPacket) -> None:
+        if self._on_sound is not None:
+            self._on_sound(packet)
 
     # Control
 

@@ -1,12 +1,13 @@
-"""Audio that travels beside the pictures: read from the source, written by the file sink."""
+"""Sound that travels beside the pictures: read from a file, written by the sink of a video."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
 
 import av
 from av.audio.resampler import AudioResampler
@@ -47,6 +48,49 @@ _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearin
 _AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
+class Sound(Protocol):
+    """Sound on its way to one output: packets in order, in the presentation time of the pictures it belongs to."""
+
+    name: str
+    """For people."""
+    codec: str
+    """FFmpeg's name."""
+    rate: int
+    channels: int
+    time_base: Fraction
+    """Seconds per unit of a packet's pts."""
+    template: Any
+    """The stream that packets may be copied from as they are; None where they may not."""
+    damaged_packets: int
+    """Packets that could not be read or decoded and were left out."""
+
+    def warn(self, text: str) -> None:
+        """Tell people what does not become sound."""
+
+    def packets_until(self, time_s: float | None) -> Iterator[Any]:
+        """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
+
+    def decode(self, packet: Any) -> Sequence[Any]:
+        """Return the frames of a packet; raises what FFmpeg raises."""
+
+    def close(self) -> None:
+        """Let go of what is read."""
+
+
+class SoundSource(Protocol):
+    """What brings sound, as `vivace.media.Source` does; each output opens it for itself."""
+
+    ended: bool
+    """True once the last picture was delivered, so that all sound that is left belongs to the output, too."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that are read."""
+
+    def open_audio(self) -> Sound | None:
+        """Return the sound for one output; None where there is none."""
+
+
 class AudioTrack:
     """The main audio stream of a file, opened a second time so that it is read at its own pace."""
 
@@ -54,14 +98,15 @@ class AudioTrack:
         """Read audio from `container`, which this object closes. `warn` is told what does not become sound."""
         self._container = container
         self.name = name
-        self.stream = _main_audio(container)
-        self.codec = self.stream.codec_context.codec.canonical_name
+        self.template = _main_audio(container)
+        self.codec = self.template.codec_context.codec.canonical_name
+        self.rate, self.channels = self.template.rate or 0, self.template.codec_context.channels
+        self.time_base = exact(self.template.time_base) if self.template.time_base else Fraction(1, 48_000)
         self.warn = warn or ignore
-        self._packets: Iterator[Any] = container.demux(self.stream)
+        self._packets: Iterator[Any] = container.demux(self.template)
         self._timeline: Timeline | None = None
         self._ahead: Any = None
         self.damaged_packets = 0
-        """Packets that could not be read or decoded and were left out."""
 
     @classmethod
     def open(cls, address: str, name: str, warn: Warn | None = None) -> AudioTrack | None:
@@ -77,11 +122,6 @@ class AudioTrack:
                 warn(f"{name}: this FFmpeg does not know the kind of its sound; it is left out")
         container.close()
         return None
-
-    @property
-    def time_base(self) -> Fraction:
-        """Seconds per unit of a packet's pts."""
-        return exact(self.stream.time_base) if self.stream.time_base else Fraction(1, 48_000)
 
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
@@ -99,7 +139,7 @@ class AudioTrack:
                 self.damaged_packets += 1
                 if self.damaged_packets > MAX_DAMAGED:
                     return None
-                self._packets = self._container.demux(self.stream)
+                self._packets = self._container.demux(self.template)
                 continue
             except (av.FFmpegError, OSError):
                 return None  # Cut short: the sound ends where the data do; the picture's reader reports it.
@@ -111,6 +151,10 @@ class AudioTrack:
                 packet.pts = packet.dts = self._timeline.place(packet.pts)
                 self._ahead = packet
         return self._ahead
+
+    def decode(self, packet: Any) -> Sequence[Any]:
+        """Return the frames of a packet; raises what FFmpeg raises."""
+        return cast(Sequence[Any], packet.decode())
 
     def close(self) -> None:
         """Close the file."""
@@ -138,7 +182,7 @@ class AudioWriter:
     source, the same for sound and picture; sound from before it is left out.
     """
 
-    def __init__(self, track: AudioTrack, container: OutputContainer, muxer: str):
+    def __init__(self, track: Sound, container: OutputContainer, muxer: str):
         """Add a stream for `track` to `container`, which has not been started. The writer closes the track.
 
         `muxer` is FFmpeg's name of what the sound is for, which may be the container's next form.
@@ -155,26 +199,27 @@ class AudioWriter:
         self._last_s = -1.0
         self._next_sample = 0
         self._changeable = False
-        if not track.stream.rate or not track.stream.codec_context.channels:
+        if not track.rate or not track.channels:
             track.warn(f"{track.name}: the sound says neither its rate nor its channels; it is left out")
             return
         # A codec without a header of its own says in every packet what it is, and may become something else.
-        self._changeable = not track.stream.codec_context.extradata
+        self._changeable = track.template is not None and not track.template.codec_context.extradata
         with self._leaving_out():
-            self._add_stream(track.stream, muxer)
+            self._add_stream(track, muxer)
 
-    def _add_stream(self, source: Any, muxer: str) -> None:
-        if self._track.codec in COPYABLE.get(muxer, ()) and _takes(muxer, source):
+    def _add_stream(self, track: Sound, muxer: str) -> None:
+        source = track.template
+        if source is not None and track.codec in COPYABLE.get(muxer, ()) and _takes(muxer, source):
             self._stream = self._container.add_stream_from_template(source)
             if muxer != "mpegts" and self._track.codec == "aac" and self._changeable:
                 # An MPEG transport stream has AAC in ADTS frames.
                 self._unframe = BitStreamFilterContext("aac_adtstoasc", source)
             return
-        encoder, rate = TRANSCODED.get(muxer, ("aac", source.rate))
+        encoder, rate = TRANSCODED.get(muxer, ("aac", track.rate))
         if encoder == "aac" and rate not in _AAC_RATES:
             rate = 48_000
         self._stream = cast(Any, self._container.add_stream(encoder, rate=rate, bit_rate=BIT_RATE))
-        self._stream.layout = "mono" if source.codec_context.channels == 1 else "stereo"
+        self._stream.layout = "mono" if track.channels == 1 else "stereo"
         self._encoder = self._stream.codec_context
 
     @property
@@ -203,7 +248,7 @@ class AudioWriter:
         frames: list[Any] = []
         if self._changeable or not self.copies:
             try:
-                frames = packet.decode()
+                frames = list(self._track.decode(packet))
             except av.FFmpegError:
                 self._track.damaged_packets += 1
                 return

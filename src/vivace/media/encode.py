@@ -18,7 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
-from vivace.media.audio import AudioTrack, AudioWriter
+from vivace.media.audio import AudioWriter, Sound
 from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
 from vivace.media.filters import FilterChain
@@ -111,7 +111,7 @@ class VideoSink(Sink):
         self._painted: dict[int, bool] = {}
         """Whether the pictures inside the encoder are, by their time."""
         self._audio_from = options.audio_from
-        self._track: AudioTrack | None = None if options.audio_from is None else options.audio_from.open_audio()
+        self._track: Sound | None = None if options.audio_from is None else options.audio_from.open_audio()
         self._open_file = open_file or open_plain
         self._file: WholeWrites | None = None
         self._container: OutputContainer | None = None

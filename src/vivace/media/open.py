@@ -27,6 +27,7 @@ from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source
 
 if TYPE_CHECKING:
+    from vivace.media.audio import SoundSource
     from vivace.media.statement import Statement
 
 MIN_FPS, MAX_FPS = 0.01, 1000.0
@@ -123,7 +124,7 @@ def open_sink(
     size: Size | None = None,
     fps: float | Fraction | None = None,
     time_base: Fraction | None = None,
-    audio_from: Source | None = None,
+    audio_from: SoundSource | None = None,
     pictures: Sequence[Path] = (),
     statement: Statement | None = None,
 ) -> Sink:

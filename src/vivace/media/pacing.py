@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 
-from vivace.media.audio import AudioTrack
+from vivace.media.audio import Sound
 from vivace.media.clock import Clock, Sleep
 from vivace.media.frame import Frame
 from vivace.media.source import Source
@@ -60,7 +60,7 @@ class PacedSource(Source):
         """Ask the inner source."""
         self._source.deliver_at(size)
 
-    def open_audio(self) -> AudioTrack | None:
+    def open_audio(self) -> Sound | None:
         """Return the inner source's audio."""
         return self._source.open_audio()
 

@@ -15,9 +15,9 @@ from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.frame import Frame
 from vivace.media.registry import PICTURE_FORMATS
 from vivace.media.size import Size
-from vivace.media.source import Source
 
 if TYPE_CHECKING:
+    from vivace.media.audio import SoundSource
     from vivace.media.statement import Statement
 
 
@@ -28,7 +28,7 @@ class SinkOptions:
     size: Size | None = None
     fps: float | Fraction | None = None
     time_base: Fraction | None = None
-    audio_from: Source | None = None
+    audio_from: SoundSource | None = None
     pictures: Sequence[Path] = ()
     statement: Statement | None = None
     folder: bool = False
@@ -85,7 +85,7 @@ class Sink(ABC):
             # The error on its way out is the cause; what follows from it would hide it.
 
 
-def check_place(path: Path, audio_from: Source | None = None) -> None:
+def check_place(path: Path, audio_from: SoundSource | None = None) -> None:
     """Refuse a place that cannot be written before any work is done. The file itself is created by the first frame.
 
     Raises:
@@ -96,8 +96,8 @@ def check_place(path: Path, audio_from: Source | None = None) -> None:
         raise SinkWriteError(f"{path}: there is no folder {path.parent}; create it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise SinkWriteError(f"{path}: no permission to write there")
-    source = audio_from.info.path if audio_from is not None else None
-    if source is not None and path.exists() and path.samefile(source):
+    sources = audio_from.files if audio_from is not None else ()
+    if path.exists() and any(path.samefile(source) for source in sources):
         raise SinkUnsupportedError(f"{path}: is the source itself; name another file")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from vivace.media.frame import Frame
 
 if TYPE_CHECKING:
-    from vivace.media.audio import AudioTrack
+    from vivace.media.audio import Sound
 
 STALL_TIMEOUT_S = 10.0
 """Cameras take up to some seconds to start and network cameras some more; beyond ten nothing is coming."""
@@ -149,7 +149,7 @@ class Source(ABC):
         """The files that are read, which a sink must not replace; none for devices, addresses and scenes."""
         return [] if self.info.path is None else [self.info.path]
 
-    def open_audio(self) -> AudioTrack | None:
+    def open_audio(self) -> Sound | None:
         """Open the audio that belongs to the pictures, to be read independently; None where there is none."""
         return None
 

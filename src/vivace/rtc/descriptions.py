@@ -75,7 +75,7 @@ def _no_codec(section: MediaDescription) -> str:
         named.append(f"{codec.name} ({';'.join(said)})" if said else codec.name)
     offered = ", ".join(dict.fromkeys(named))[:200] or "of no codec"
     if section.kind == "audio":
-        return f"the sound offered is {offered}; sound is not used: leave it out, or offer Opus"
+        return f"the sound offered is {offered}; offer Opus, or leave it out"
     profiles = ", ".join(H264_PROFILES.values())
     return (
         f"the video offered is {offered}; offer VP8, or H.264 of profile {profiles} (profile-level-id "

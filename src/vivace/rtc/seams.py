@@ -20,7 +20,15 @@ from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
 from aiortc.rtcrtpreceiver import NackGenerator
-from aiortc.rtp import RTCP_RTPFB, HeaderExtensions, HeaderExtensionsMap, RtpPacket, is_rtcp, pack_rtcp_packet
+from aiortc.rtp import (
+    RTCP_RTPFB,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpSrPacket,
+    RtpPacket,
+    is_rtcp,
+    pack_rtcp_packet,
+)
 
 OnEstimate = Callable[[int], None]
 """Called with the bitrate that a receiver believes its line can carry, bit/s."""
@@ -38,6 +46,7 @@ _SEND = "_send_rtp"
 _SENDER_EXTENSIONS = "_RTCRtpSender__rtp_header_extensions_map"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
+_TAKE_REPORT = "_handle_rtcp_packet"
 _SEND_KEYFRAME = "_send_keyframe"
 _CONNECTION = "_connection"
 _GET_CANDIDATES = "get_component_candidates"
@@ -228,14 +237,14 @@ class _Numbering(HeaderExtensionsMap):
 def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) -> None:
     """Number the packets of a sender, and call `on_sent` with number and size in bytes of each; retransmitted ones too.
 
-    The sender has to be the only one of its transport.
+    Another sender of the same transport, that of a sound, numbers none.
     """
     numbering = _Numbering(getattr(sender, _SENDER_EXTENSIONS))
     _replace(sender, _SENDER_EXTENSIONS, numbering)
     send = getattr(sender.transport, _SEND)
 
     async def note_and_send(data: bytes) -> None:
-        if not is_rtcp(data):
+        if not is_rtcp(data) and int.from_bytes(data[8:12]) in (sender._ssrc, sender._rtx_ssrc):
             on_sent(numbering.number, len(data))  # aiortc sends a packet at once when it has written it
         await send(data)
 
@@ -257,6 +266,18 @@ def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
         await take(data)
 
     _replace(transport, _TAKE_RTCP, look_and_take)
+
+
+def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], None]) -> None:
+    """Call `callback` with the times of every sender report: the sender's own, s, and the RTP timestamp of then."""
+    take = getattr(receiver, _TAKE_REPORT)
+
+    async def look_and_take(packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket) and packet.sender_info.ntp_timestamp:
+            callback(packet.sender_info.ntp_timestamp / 2**32, packet.sender_info.rtp_timestamp)
+        await take(packet)
+
+    _replace(receiver, _TAKE_REPORT, look_and_take)
 
 
 def payload_of(packet: RtpPacket) -> bytes:

@@ -22,6 +22,7 @@ from vivace.messages import (
     Record,
     Recorded,
     ServerMessage,
+    Sound,
     Source,
     Update,
 )
@@ -30,7 +31,7 @@ from vivace.serve.session import LiveSession
 
 _log = logging.getLogger(__name__)
 
-_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | Source | End] = TypeAdapter(ClientMessage)
+_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | Sound | Source | End] = TypeAdapter(ClientMessage)
 
 FLOOD_S = 10.0
 """A client that sends as much too much as it may send in this time is cut off: it does not listen."""
@@ -127,7 +128,7 @@ class Conversation:
         finally:
             events.close()
 
-    async def _carry_out(self, message: Update | Ping | Record | Source | End) -> bool:
+    async def _carry_out(self, message: Update | Ping | Record | Sound | Source | End) -> bool:
         match message:
             case Update():
                 await self._send(await self._session.update(message.controls, message.id, self._events))
@@ -143,6 +144,9 @@ class Conversation:
                 await asyncio.to_thread(self._session.recorder.start, message.id)
             case Record():
                 await self._stop_recording(message.id)
+            case Sound():
+                self._session.sound.mute(not message.on)
+                self._session.tell(message)
             case Source():
                 self._session.expect(message.size)
             case End():

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from vivace import messages
 from vivace.errors import SessionClosedError, SinkError, SinkWriteError
 from vivace.media.frame import Frame
+from vivace.media.live_sound import LiveSound
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
 from vivace.media.sink import Sink
@@ -158,6 +159,7 @@ class Recording:
         open_file: SinkOpener | None = None,
         free_bytes: Callable[[], int] | None = None,
         marks: FileMarks = NO_MARKS,
+        sound: LiveSound | None = None,
     ) -> None:
         """Begin; the file is created by the first frame.
 
@@ -172,6 +174,7 @@ class Recording:
             open_file: opens the sink (tests inject failing disks).
             free_bytes: room on the disk.
             marks: what marks the file as repainted.
+            sound: goes into the file, if there is any by now.
         """
         self.name = path.name
         self._path = path
@@ -183,8 +186,9 @@ class Recording:
         self._reason = ""
         self._marks = marks
         self._painted = False
+        heard = sound if sound is not None and sound.heard else None
         self._outlet = Outlet(
-            lambda: self._begin(About(owner=owner), open_file or (lambda path: _open(path, marks.statement))),
+            lambda: self._begin(About(owner=owner), open_file or (lambda path: _open(path, marks.statement, heard))),
             name=f"vivace-record-{path.stem[-8:]}",
             live=True,
             on_drop=on_drop,
@@ -266,6 +270,7 @@ class Recorder:
         on_drop: Callable[[], None],
         clock: Callable[[], float],
         marks: FileMarks = NO_MARKS,
+        sound: LiveSound | None = None,
     ) -> None:
         """Record into `store`, None where nobody can, for `owner`, and `tell` of what begins and ends."""
         self._store = store
@@ -274,6 +279,7 @@ class Recorder:
         self._on_drop = on_drop
         self._clock = clock
         self._marks = marks
+        self._sound = sound
         self._lock = Lock()
         self._ended = False
         self._current: Recording | None = None
@@ -307,6 +313,7 @@ class Recorder:
                     owner=self._owner,
                     clock=self._clock,
                     marks=self._marks,
+                    sound=self._sound,
                 )
                 self._written.append(self._current)
             begun = messages.Recorded(id=request_id, on=True, name=self._current.name)
@@ -355,8 +362,8 @@ def _recorded(name: str, reason: str) -> messages.Recorded:
     return messages.Recorded(on=False, name=name, url=address_of(name), message=reason.strip())
 
 
-def _open(path: Path, statement: Statement | None) -> Sink:
-    return open_sink(path, fps=30, time_base=Fraction(1, 90_000), statement=statement)
+def _open(path: Path, statement: Statement | None, sound: LiveSound | None) -> Sink:
+    return open_sink(path, fps=30, time_base=Fraction(1, 90_000), statement=statement, audio_from=sound)
 
 
 def read_about(path: Path) -> About:

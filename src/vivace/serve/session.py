@@ -24,6 +24,7 @@ from typing import Literal
 from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
+from vivace.media.live_sound import SoundPacket
 from vivace.media.size import Size
 from vivace.models.capacity import out_of_memory, ran_out_of_memory
 from vivace.serve.context import SessionContext
@@ -35,6 +36,7 @@ from vivace.serve.links import Links
 from vivace.serve.presence import EndReason, Presence
 from vivace.serve.recording import Recorder
 from vivace.serve.served_model import ServedModel, StepTime
+from vivace.serve.sound import SessionSound
 from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering, told_to_others
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
@@ -88,6 +90,7 @@ class LiveSession:
         )
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
+        self.sound = SessionSound(self.id)
         self.recorder = Recorder(
             context.recording_store,
             owner=client,
@@ -95,6 +98,7 @@ class LiveSession:
             on_drop=lambda: self.account.dropped("recording"),
             clock=context.clock,
             marks=context.marking.files(self.id, served.name),
+            sound=self.sound.recorded,
         )
         self._lock = Lock()
         """Guards what `push` and the end of the session touch; never held while something takes time."""
@@ -168,6 +172,10 @@ class LiveSession:
             if self.served.engine.offer(self._queue, frame) is not None:
                 self.account.dropped("late")
             return True
+
+    def hear(self, packet: SoundPacket) -> None:
+        """Give sound, its time being that at which the pictures of its moment arrive, monotonic. On the event loop."""
+        self.sound.take(packet, self._first_capture_s)
 
     @property
     def next_size(self) -> Size | None:
@@ -331,7 +339,9 @@ class LiveSession:
 
     def report_sent(self, frame: Frame, sent_s: float | None = None) -> None:
         """Take the time at which a transport had a frame encoded and on its way, monotonic; None is now."""
-        self.account.sent(frame, self._clock() if sent_s is None else sent_s)
+        sent_s = self._clock() if sent_s is None else sent_s
+        self.account.sent(frame, sent_s)
+        self.sound.delay.picture_took(sent_s - frame.capture_time_s)
 
     def tell_stats(self) -> None:
         """Send the statistics to all listeners; the manager does it twice a second."""
@@ -344,6 +354,7 @@ class LiveSession:
                 effort=None if processor is None else processor.deadline.effort,
                 size=self.size,
                 recording=None if recording is None else recording.name,
+                sound=self.sound.state,
             )
         )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from vivace import messages
 from vivace.media.size import Size
+from vivace.serve.sound import State as SoundState
 from vivace.stream.account import Account, Histogram
 
 SMOOTH_FPS = 24.0
@@ -42,6 +43,7 @@ def session_stats(
     effort: float | None,
     size: Size | None,
     recording: str | None,
+    sound: SoundState = "none",
 ) -> messages.Stats:
     """Return the last seconds of a session, which has gone on for `time_s`, as a message."""
     lately = account.lately()
@@ -64,6 +66,7 @@ def session_stats(
         limit=limit,
         limit_text=text,
         recording=recording,
+        sound=sound,
     )
 
 

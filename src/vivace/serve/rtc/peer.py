@@ -14,6 +14,7 @@ from aiortc import RTCDataChannel, RTCIceServer, RTCRtpTransceiver
 
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.media.frame import Rgb
+from vivace.media.live_sound import SoundPacket
 from vivace.media.size import Size
 from vivace.rtc.assemble import FrameAssembler
 from vivace.rtc.broadcast import Broadcast
@@ -33,9 +34,11 @@ from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.rates import START_BPS
 from vivace.rtc.seams import possible_direction, prefer_codecs, propose_start_bitrate, speaks_transport_cc
+from vivace.rtc.sound import SoundFeed, SoundReceiver, speaks_opus
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.channel import ControlChannel, send_note
+from vivace.serve.sound import SessionSound
 from vivace.serve.statistics import NetworkReport
 
 _log = logging.getLogger(__name__)
@@ -72,6 +75,13 @@ class PeerSession(Protocol):
 
     def report_network(self, report: NetworkReport) -> None:
         """Take what is known of the line."""
+
+    @property
+    def sound(self) -> SessionSound:
+        """Where its sound goes."""
+
+    def hear(self, packet: SoundPacket) -> None:
+        """Give sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,10 @@ class PeerStats:
     sent_kbps: float
     received_kbps: float
     target_kbps: float | None
+    sound_in: int
+    """Packets of sound that came."""
+    sound_out: int
+    """And that were sent."""
     rtt_ms: float | None
     loss: float | None
 
@@ -146,6 +160,8 @@ class Peer:
         self._feed: Feed | None = None
         self._decoder: LiveDecoder | None = None
         self._assembler: FrameAssembler | None = None
+        self._ear: SoundReceiver | None = None
+        self._voice: SoundFeed | None = None
         self._channel: ControlChannel | None = None
         self._detach: Callable[[float], None] | None = None
         self._silent_since_s: float | None = None
@@ -181,7 +197,9 @@ class Peer:
             connection.on("datachannel", self._take_channel)
         await take_description(connection, offer_sdp, "offer")
         self._check_open()  # what is begun below, only a closing that comes later ends
-        publisher, viewer = self._give_roles(connection.getTransceivers())
+        transceivers = connection.getTransceivers()
+        publisher, viewer = self._give_roles(transceivers)
+        self._give_sound(transceivers, publisher)
         prepare_transports(connection)
         if publisher is not None:
             self._assembler, self._decoder = receive_video(
@@ -230,6 +248,8 @@ class Peer:
             sent_kbps=self._watch.sent_bps / 1000,
             received_kbps=self._watch.received_bps / 1000,
             target_kbps=None if feed is None else feed.rates.bitrate_bps / 1000,
+            sound_in=0 if self._ear is None else self._ear.packets,
+            sound_out=0 if self._voice is None else self._voice.sent_packets,
             rtt_ms=self._rtt_ms,
             loss=self._loss,
         )
@@ -237,14 +257,16 @@ class Peer:
     def _give_roles(
         self, transceivers: Sequence[RTCRtpTransceiver]
     ) -> tuple[RTCRtpTransceiver | None, RTCRtpTransceiver | None]:
-        """Decide which video comes in and which goes out; nothing else is taken, sound neither.
+        """Decide which video comes in and which goes out.
 
         Raises:
             UsageError: the offer has no video in the direction that is needed.
         """
         publisher = viewer = None
         for transceiver in transceivers:
-            possible = possible_direction(transceiver) if transceiver.kind == "video" else "inactive"
+            if transceiver.kind != "video":
+                continue
+            possible = possible_direction(transceiver)
             takes = publisher is None and self.role != "play" and possible in ("recvonly", "sendrecv")
             gives = viewer is None and self.role != "publish" and possible in ("sendonly", "sendrecv")
             if takes:
@@ -264,10 +286,33 @@ class Peer:
             raise UsageError("the offer has no video that is sent or received; offer one in H.264 or VP8")
         return publisher, viewer
 
+    def _give_sound(self, transceivers: Sequence[RTCRtpTransceiver], publisher: RTCRtpTransceiver | None) -> None:
+        """Take the first Opus that is sent and give the session's to the first that is received, as with pictures."""
+        for transceiver in transceivers:
+            if transceiver.kind != "audio":
+                continue
+            possible = possible_direction(transceiver) if speaks_opus(transceiver) else "inactive"
+            takes = self._ear is None and self.role != "play" and possible in ("recvonly", "sendrecv")
+            gives = self._voice is None and self.role != "publish" and possible in ("sendonly", "sendrecv")
+            transceiver.direction = _DIRECTION[takes, gives]
+            if takes:
+                self._ear = SoundReceiver(self._hear, clock=self._clock)
+                self._ear.connect(transceiver.receiver, None if publisher is None else publisher.receiver)
+            if gives:
+                self._voice = self.session.sound.feed(self._clock)
+                self._voice.connect(transceiver)
+
+    def _hear(self, packet: SoundPacket) -> None:
+        """Give the session sound."""
+        if not self.held:
+            self.session.hear(packet)
+
     def _push(self, picture: Arrival) -> None:
         """Give the session a picture; in the decoder's thread."""
         if self.held:
             return
+        if self._ear is not None:
+            self._ear.picture_came(picture.rtp_timestamp, picture.arrival_s)
         try:
             taken = self.session.push(
                 picture.rgb, picture.arrival_s, tag=picture.rtp_timestamp, source_size=picture.source_size
@@ -353,6 +398,8 @@ class Peer:
         _log.info("session %s: a %s connection ends: %s", self.session.id, self.role, self.closed_reason)
         async with AsyncExitStack() as last:  # whatever fails before
             last.push_async_callback(close_connection, self._connection, self._decoder)
+            if self._voice is not None:
+                last.callback(self.session.sound.forget, self._voice)
             if self._broadcast is not None and self._feed is not None:
                 last.push_async_callback(self._broadcast.detach, self._feed)
             if self._detach is not None:  # first: whatever fails below, the client is not there any more

@@ -1,13 +1,13 @@
 /** What sessions and their viewers share: a connection for pictures, and the <video>s that show them. */
 const ICE_GATHERING_MS = 1_500;
 
-/** Make an RTCPeerConnection as the server wishes; `onStream` gets the MediaStream that comes over it. */
+/** Make an RTCPeerConnection as the server wishes; `onStream` gets the MediaStream that comes over it, pictures and sound in step. */
 export function newPeer({ ice_servers: iceServers = [] }, onStream) {
   const peer = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
-  peer.ontrack = ({ track, receiver }) => {
+  peer.ontrack = ({ track, receiver, streams }) => {
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
-    onStream(new MediaStream([track]));
+    onStream(streams[0] ?? new MediaStream([track]));
   };
   return peer;
 }

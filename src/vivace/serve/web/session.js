@@ -23,6 +23,7 @@ const REFUSED = new Set([4401, 4403, 4404]);   // close codes of a control chann
  *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
  *   stats     twice a second, from the server; `session.stats` keeps the last
  *   recorded  a recording has begun or ended
+ *   sound     sound is passed on from now (`on`), or is not
  *   notice    something that could not be carried out, such as an unknown prompt at the opening; the session goes on
  */
 export class Session extends EventTarget {
@@ -31,7 +32,7 @@ export class Session extends EventTarget {
   stats = null;
 
   #api; #model; #controls; #codec; #guestOf; #refusal = {};
-  #channel; #updates; #screens; #peer = null; #sender = null; #stream = null;
+  #channel; #updates; #screens; #peer = null; #sender = null; #speaker = null; #stream = null; #voice = null;
   #timers = { retry: 0, cut: 0 }; #attempt = 0; #trying = null; #lostMs = 0;
   #resumed = false; #renewed = false; #hasSlot = false; #maxPx = null; #negotiation = null; #offer = null; #ears = null;
 
@@ -146,6 +147,7 @@ export class Session extends EventTarget {
       case "notice":
       case "applied":
       case "recorded":
+      case "sound":
         this.#channel.settle(message.id)?.resolve(message);
         this.#emit(message.type, message);
         break;
@@ -190,6 +192,15 @@ export class Session extends EventTarget {
     });
   }
 
+  /** Have sound passed on (true), or not, to all who watch and into recordings. Resolves with the message that tells of it. */
+  sound(on) {
+    return new Promise((resolve, reject) => {
+      if (!this.#channel.ask({ type: "sound", on }, { resolve, reject })) {
+        reject(new VivaceError("offline", "There is no connection to the server just now."));
+      }
+    });
+  }
+
   /** The link of a `kind`, watch or steer, for others: `{token, pages}`; it is the same until it is withdrawn. */
   link(kind) {
     return this.#api.json("PUT", `/v1/sessions/${this.info.id}/links/${kind}`, undefined, { "X-Session-Secret": this.info.secret });
@@ -202,14 +213,15 @@ export class Session extends EventTarget {
 
   // Media
 
-  /** Send a MediaStream's (or a track's) picture. May be called again at any time with another source. */
+  /** Send a MediaStream's picture and sound, or a track's picture. May be called again at any time with another source. */
   async publish(source) {
     const track = source instanceof MediaStream ? source.getVideoTracks()[0] : source;
     this.#stream = track ?? null;
+    this.#voice = source instanceof MediaStream ? source.getAudioTracks()[0] ?? null : null;
     if (track && "contentHint" in track) track.contentHint = "motion";
     this.#announce();
     if (this.#sender) {
-      await this.#sender.replaceTrack(this.#stream);
+      await Promise.all([this.#sender.replaceTrack(this.#stream), this.#speaker.replaceTrack(this.#voice)]);
       await limitPixels(this.#sender, this.#maxPx);
     } else if (this.#hasSlot) {
       await this.#negotiate();
@@ -258,6 +270,7 @@ export class Session extends EventTarget {
     const transceiver = peer.addTransceiver(this.#stream ?? "video", { direction: "sendrecv" });
     this.#sender = transceiver.sender;
     preferCodec(transceiver, this.#codec);
+    this.#speaker = peer.addTransceiver(this.#voice ?? "audio", { direction: "sendrecv" }).sender;   // sound may come later
     this.glass.sender(this.#sender);
     this.glass.listen(peer.createDataChannel("frames", { ordered: false, maxRetransmits: 0 }));
     try {
@@ -390,7 +403,7 @@ export class Session extends EventTarget {
 
   #closePeer() {
     const peer = this.#peer;
-    this.#peer = this.#sender = null;
+    this.#peer = this.#sender = this.#speaker = null;
     clearTimeout(this.#timers.cut);
     this.#offer?.abort();
     this.glass.reset();

@@ -78,7 +78,7 @@ export class Viewer extends EventTarget {
       if (peer.connectionState === "connected") this.#enter("live");
       else if (!this.#stands()) this.#enter("reconnecting");   // the next look does
     };
-    peer.addTransceiver("video", { direction: "recvonly" });
+    for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
     const offer = await offerOf(peer);
     const answer = await api.request("POST", this.info.whep_url, offer, { "Content-Type": "application/sdp" }, AbortSignal.timeout(VIEW_PATIENCE_MS));
     this.#location = answer.headers.get("Location");

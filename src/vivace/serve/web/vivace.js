@@ -3,7 +3,7 @@
  *
  *   import { connect } from "/vivace.js";
  *   const session = await connect({ controls: { prompt: "ink" } });
- *   session.publish(await navigator.mediaDevices.getUserMedia({ video: true }));
+ *   session.publish(await navigator.mediaDevices.getUserMedia({ video: true, audio: true }));
  *   session.play(document.querySelector("video"));
  *   const ack = await session.update({ prompt: "watercolour" });   // ack.frame_index: the first frame made with it
  *

@@ -4,6 +4,7 @@ import { watch } from "../vivace.js";
 
 const video = document.getElementById("after");
 const { id, token } = shared();
+video.muted = !location.hash.includes("&sound");   // OBS plays it; a browser asks for a click first, and stays silent without one
 const viewer = watch(id, { token, forever: true });
 viewer.play(video);
 // A picture that stands still would be taken for the stream; while it is looked for, nothing is shown.

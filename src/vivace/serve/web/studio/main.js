@@ -415,6 +415,7 @@ class Studio {
       ["h", "H", "history", () => this.prompts.toggleHistory()],
       ["s", "S", "split", () => this.stage.toggleSplit()],
       ["o", "O", "original", () => this.stage.original(true), () => this.stage.original(false)],
+      ["a", "A", "listen", () => this.stage.toggleListen()],
       ["m", "M", "mirror", () => this.stage.toggleMirror()],
       ["c", "C", "flip", () => this.sources.flip()],
       ["k", "K", "pause", () => this.player.toggle()],

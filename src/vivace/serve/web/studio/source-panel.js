@@ -28,9 +28,10 @@ export class SourcePanel {
       $("sources").append(el("button", { type: "button", role: "radio", "aria-checked": "false", "data-kind": kind }, icon(kind), tell(el("span"), () => T.sources[kind].title)));
     }
     this.#select = radios($("sources"), (button) => this.use(button.dataset.kind));
-    $("device").addEventListener("change", () => start("camera", { deviceId: $("device").value }));
+    $("device").addEventListener("change", () => start("camera", { deviceId: $("device").value, sound: $("sound").checked }));
     $("flip").onclick = () => this.flip();
-    $("file").addEventListener("change", () => $("file").files[0] && start("file", { file: $("file").files[0] }));
+    $("sound").addEventListener("change", () => this.current && start(this.current.kind, { ...this.current.wishes, sound: $("sound").checked }));
+    $("file").addEventListener("change", () => $("file").files[0] && start("file", { file: $("file").files[0], sound: $("sound").checked }));
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
     stage.before.addEventListener("resize", () => this.#resized());
   }
@@ -41,7 +42,9 @@ export class SourcePanel {
       $("file").value = "";
       $("file").click();
     } else {
-      this.#start(kind);
+      const wishes = this.wishes(kind);
+      const sound = $("sound").checked;
+      this.#start(kind, Boolean(wishes.sound) === sound ? wishes : { ...wishes, sound });
     }
   }
 
@@ -50,7 +53,8 @@ export class SourcePanel {
     if ($("flip").hidden || !this.current) return;
     const { facing, deviceId } = this.current;
     const next = this.#cameras[(this.#cameras.indexOf(deviceId) + 1) % this.#cameras.length];
-    this.#start("camera", facing ? { facing: facing === "user" ? "environment" : "user" } : { deviceId: next });
+    const wishes = facing ? { facing: facing === "user" ? "environment" : "user" } : { deviceId: next };
+    this.#start("camera", { ...wishes, sound: $("sound").checked });
   }
 
   /** Return with which wishes a kind was opened last. */
@@ -77,6 +81,8 @@ export class SourcePanel {
     });
     this.#stage.source(source.stream, source.size, source.selfie);
     this.#player.follow(source.video ?? null);
+    $("sound-row").hidden = !source.mayBeHeard;
+    $("sound").checked = Boolean(source.wishes.sound);
     this.#describe();
     this.#listCameras();
   }

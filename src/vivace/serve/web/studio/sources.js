@@ -1,5 +1,6 @@
 /** Where the picture comes from: camera, screen, file, or the scene this page draws. Each gives a MediaStream. */
 import { VivaceError } from "../vivace.js";
+import { toast } from "./dom.js";
 import { readPicture } from "./picture.js";
 import { drawScene, SCENE_FPS, SCENE_SIZE } from "./scene.js";
 import { T } from "./language.js";
@@ -46,22 +47,34 @@ async function cameraPermission() {
   return (await navigator.permissions.query({ name: "camera" }).catch(() => ({}))).state;
 }
 
-async function openCamera({ deviceId, facing }) {
+// Pictures go on without it: a computer without a microphone is none the worse for that.
+async function microphone() {
+  try {
+    return (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
+  } catch (error) {
+    console.info("vivace: no microphone:", error.message);
+    toast(T.toasts.noMicrophone, { bad: true });
+    return [];
+  }
+}
+
+async function openCamera({ deviceId, facing, sound }) {
   if (!navigator.mediaDevices?.getUserMedia) throw new VivaceError("insecure", "This address is not secure, so the browser gives no camera.");
   // A width alone, and one of the camera's own modes: a height, too, would cut the picture of a camera of another shape.
   const video = { width: { ideal: CAMERA_WIDTH_PX }, frameRate: { ideal: 30 }, resizeMode: "none" };
   if (deviceId) video.deviceId = { exact: deviceId };
   if (facing) video.facingMode = { exact: facing };
   const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
+  if (sound) for (const track of await microphone()) stream.addTrack(track);
   // A phone says which way its cameras look; a computer's looks at who sits before it.
   const { facingMode } = stream.getVideoTracks()[0].getSettings();
   return { ...fromTrack(stream), facing: facingMode, selfie: (facingMode ?? "user") === "user" };
 }
 
-async function openScreen() {
+async function openScreen({ sound }) {
   if (!navigator.mediaDevices?.getDisplayMedia) throw new VivaceError("no_screen", "This browser cannot share a screen.");
   const stream = await navigator.mediaDevices.getDisplayMedia({
-    video: { width: { max: MAX_SIDE_PX }, height: { max: MAX_SIDE_PX }, frameRate: { ideal: 30 } }, audio: false,
+    video: { width: { max: MAX_SIDE_PX }, height: { max: MAX_SIDE_PX }, frameRate: { ideal: 30 } }, audio: Boolean(sound),
   });
   return fromTrack(stream);
 }
@@ -70,13 +83,13 @@ function fromTrack(stream) {
   const [track] = stream.getVideoTracks();
   const { width = 640, height = 360, deviceId } = track.getSettings();
   return {
-    stream, size: [width, height], deviceId,
+    stream, size: [width, height], deviceId, mayBeHeard: true,
     whenEnded: (listener) => track.addEventListener("ended", listener),
-    stop: () => track.stop(),
+    stop: () => stream.getTracks().forEach((each) => each.stop()),
   };
 }
 
-const openFile = ({ file }) => (file.type.startsWith("image/") ? openPhotograph(file) : openVideo(file));
+const openFile = ({ file, sound }) => (file.type.startsWith("image/") ? openPhotograph(file) : openVideo(file, sound));
 
 async function openPhotograph(file) {
   const picture = await readPicture(file, MAX_SIDE_PX).catch(({ message }) => {
@@ -86,7 +99,7 @@ async function openPhotograph(file) {
   return fromDrawing(size, (ctx) => ctx.drawImage(picture, 0, 0, ...size));
 }
 
-async function openVideo(file) {
+async function openVideo(file, sound) {
   const video = document.createElement("video");
   const url = URL.createObjectURL(file);
   const free = () => {
@@ -109,11 +122,22 @@ async function openVideo(file) {
   video.onerror = null;
   const size = evenSize({ width: video.videoWidth, height: video.videoHeight });
   const source = fromDrawing(size, (ctx) => ctx.drawImage(video, 0, 0, ...size));
+  const ears = sound ? hear(video, source.stream) : null;
   return {
-    ...source, video,
+    ...source, video, mayBeHeard: true,
     whenEnded: (listener) => video.addEventListener("error", listener),
-    stop: () => { source.stop(); free(); },
+    stop: () => { ears?.close(); source.stop(); free(); },
   };
+}
+
+// Its sound goes into the stream, and is not heard here.
+function hear(video, stream) {
+  const context = new AudioContext();
+  const out = context.createMediaStreamDestination();
+  context.createMediaElementSource(video).connect(out);
+  video.muted = false;
+  stream.addTrack(out.stream.getAudioTracks()[0]);
+  return context;
 }
 
 // Codecs of video want even sides.

@@ -1,6 +1,7 @@
 /** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
 import { $, download, fullScreen, memory, stampedName, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
+import { installListen } from "./listen.js";
 import { T, tell } from "./language.js";
 
 const THUMBNAIL = [256, 144];   // px that the server paints thumbnails at
@@ -240,6 +241,7 @@ export class Stage {
     stage.addEventListener("pointerdown", () => { unseen = getComputedStyle($("tools")).pointerEvents === "none"; }, true);
     $("tools").addEventListener("click", (event) => unseen && event.detail && event.stopPropagation(), true);
     $("split").onclick = () => this.toggleSplit();
+    this.toggleListen = installListen(this.after);
     $("mirror").onclick = () => this.toggleMirror();
     $("snapshot").onclick = () => this.snapshot();
     $("fullscreen").onclick = () => this.toggleFullscreen();

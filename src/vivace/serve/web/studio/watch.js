@@ -1,6 +1,7 @@
 /** The page of those who were given a link: it shows a session, and steers it if the link is for that. */
 import { Api, steer, watch } from "../vivace.js";
 import { $, fill, fullScreen, throttle, toast, SLIDER_MS } from "./dom.js";
+import { installListen } from "./listen.js";
 import { Prompts } from "./prompts.js";
 import { shared } from "./shared.js";
 import { T, writeTexts } from "./language.js";
@@ -16,6 +17,7 @@ viewer.play($("after"));
 viewer.addEventListener("state", ({ detail }) => show(detail));
 $("after").addEventListener("resize", ({ target }) => document.documentElement.style.setProperty("--aspect", String(target.videoWidth / target.videoHeight)));
 $("retry").onclick = () => location.reload();
+installListen($("after"));
 $("fullscreen").onclick = () => fullScreen($("stage"), $("after")).catch(() => toast(T.toasts.noFullscreen));
 addEventListener("hashchange", () => location.reload());
 addEventListener("pagehide", () => viewer.close());

@@ -28,6 +28,9 @@ export const de = {
     snapshotTip: "Foto  P",
     record: "Aufnehmen",
     recordTip: "Aufnehmen  R",
+    listen: "Ton",
+    listenTip: "Ton  A",
+    sendSound: "Ton senden",
     fullScreen: "Vollbild",
     fullScreenTip: "Vollbild  F",
     prompt: "Prompt",
@@ -199,6 +202,7 @@ export const de = {
     noFullscreen: "Dieser Browser erlaubt hier kein Vollbild.",
     noPicture: "Noch gibt es kein Bild.",
     snapshot: "Foto gespeichert.",
+    noMicrophone: "Kein Mikrofon: Das Bild läuft ohne Ton weiter.",
     nothingToRecord: "Noch gibt es nichts aufzunehmen.",
     recording: "Die Aufnahme läuft.",
     recorded: "Aufgenommen.",
@@ -343,7 +347,7 @@ export const de = {
 
   keys: {
     prompt: "Einen Prompt schreiben", presets: "Vorlagen", history: "Frühere Prompts", split: "Vorher und nachher", original: "Halten: das Original sehen",
-    mirror: "Spiegeln", flip: "Die andere Kamera", pause: "Die Datei anhalten oder abspielen", back: "In der Datei fünf Sekunden zurück",
+    listen: "Ton hier ein oder aus", mirror: "Spiegeln", flip: "Die andere Kamera", pause: "Die Datei anhalten oder abspielen", back: "In der Datei fünf Sekunden zurück",
     forward: "In der Datei fünf Sekunden weiter", brush: "Bereichspinsel", invert: "Den Bereich umkehren", less: "Weniger Stärke, oder kleinerer Pinsel",
     more: "Mehr Stärke, oder größerer Pinsel", reseed: "Anderer Startwert", snapshot: "Foto", record: "Aufnehmen", fullscreen: "Vollbild",
     help: "Diese Liste", close: "Schließen, was offen ist",

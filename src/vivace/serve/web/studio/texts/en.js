@@ -34,6 +34,9 @@ export const en = {
     snapshotTip: "Snapshot  P",
     record: "Record",
     recordTip: "Record  R",
+    listen: "Sound",
+    listenTip: "Sound  A",
+    sendSound: "Send sound",
     fullScreen: "Full screen",
     fullScreenTip: "Full screen  F",
     prompt: "Prompt",
@@ -204,6 +207,7 @@ export const en = {
     noFullscreen: "This browser does not allow full screen here.",
     noPicture: "There is no picture yet.",
     snapshot: "Snapshot saved.",
+    noMicrophone: "No microphone: the picture goes on without sound.",
     nothingToRecord: "There is nothing to record yet.",
     recording: "Recording.",
     recorded: "Recorded.",
@@ -330,7 +334,7 @@ export const en = {
 
   keys: {
     prompt: "Write a prompt", presets: "Presets", history: "Prompt history", split: "Before and after", original: "Hold: see the original",
-    mirror: "Mirror", flip: "The other camera", pause: "Pause or play the file", back: "Five seconds back in the file", forward: "Five seconds on in the file",
+    listen: "Sound on or off, here", mirror: "Mirror", flip: "The other camera", pause: "Pause or play the file", back: "Five seconds back in the file", forward: "Five seconds on in the file",
     brush: "Region brush", invert: "Invert the region", less: "Less strength, or a smaller brush",
     more: "More strength, or a larger brush", reseed: "Another seed", snapshot: "Snapshot", record: "Record", fullscreen: "Full screen",
     help: "This list", close: "Close what is open",

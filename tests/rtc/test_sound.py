@@ -1,0 +1,173 @@
+"""Sound is told the time of its pictures, passed on when they are, and put in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import Any
+
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtpPacket
+
+from rtc_loopback import connected, plain, run
+from sounds import opus, timed
+from vivace.errors import UsageError
+from vivace.media.live_sound import SoundPacket
+from vivace.rtc import sound as module
+from vivace.rtc.sound import Delay, SoundFeed, SoundReceiver
+
+PACKET = 960
+
+
+class Sender:
+    """Sends both streams with its own clocks, and reports."""
+
+    def __init__(self, *, ntp_s: float = 4e9, sound_ts: int = 2**32 - 2 * PACKET, video_ts: int = 77) -> None:
+        self.ntp_s, self.sound_ts, self.video_ts = ntp_s, sound_ts, video_ts
+        self.heard: list[SoundPacket] = []
+        self.now_s = 0.0
+        self.receiver = SoundReceiver(self.heard.append, clock=lambda: self.now_s)
+
+    def sound(self, number: int, at_s: float, *, ssrc: int = 7) -> None:
+        packet = RtpPacket(sequence_number=(65_530 + number) % 2**16)
+        packet.timestamp = (self.sound_ts + PACKET * number) % 2**32
+        packet.ssrc, packet._data = ssrc, bytes([number % 256])  # type: ignore[attr-defined]
+        self.now_s = at_s
+        self.receiver.add(packet)
+
+    def picture(self, at_s: float, arrival_s: float) -> None:
+        self.receiver.picture_came(round(self.video_ts + at_s * 90_000) % 2**32, arrival_s)
+
+    def report(self, at_s: float) -> None:
+        self.receiver._told(self.receiver._sound, self.ntp_s + at_s, round(self.sound_ts + at_s * 48_000) % 2**32)
+        self.receiver._told(self.receiver._video, self.ntp_s + at_s, round(self.video_ts + at_s * 90_000) % 2**32)
+
+
+def test_without_reports_the_time_is_that_of_arrival() -> None:
+    sender = Sender()
+    for number in range(100):
+        sender.sound(number, 50 + number * 0.02 + (0.004 if number % 2 else 0))
+    assert [packet.data[0] for packet in sender.heard] == list(range(100))
+    assert [packet.time_s for packet in sender.heard[40:]] == pytest.approx(
+        [50.002 + number * 0.02 for number in range(40, 100)], abs=0.0025
+    )
+
+
+def test_with_reports_it_is_that_of_the_pictures_of_its_moment() -> None:
+    """Pictures travel 150 ms, sound 30; the sender's clock is anything, and time stamps wrap."""
+    sender = Sender()
+    for number in range(200):
+        at_s = number * 0.02
+        if number % 2 == 0:
+            sender.picture(at_s, 10 + at_s + 0.15 + (0.05 if number % 20 == 0 else 0))
+        if number in (30, 100):
+            sender.report(at_s)
+        sender.sound(number, 10 + at_s + 0.03)
+    assert sender.heard[10].time_s == pytest.approx(10 + 10 * 0.02 + 0.03)
+    assert [packet.time_s for packet in sender.heard[60:]] == pytest.approx(
+        [10 + number * 0.02 + 0.15 for number in range(60, 200)], abs=0.001
+    )
+
+
+def test_packets_are_put_in_order_and_lost_ones_are_not_waited_for() -> None:
+    sender = Sender()
+    for number in (0, 2, 1, 1, 3, 5, 6, 7, 8, 4, 9, 20, 21):
+        sender.sound(number, number * 0.02)
+    order = [packet.data[0] for packet in sender.heard]
+    assert order[:4] == [0, 1, 2, 3]
+    assert order == sorted(set(order))
+    assert set(order) >= {0, 1, 2, 3, 5, 6, 7, 8, 9}
+    assert sender.receiver.packets == len(order)
+    assert sender.receiver.lost >= 1
+
+
+def test_a_sender_that_begins_anew_is_followed() -> None:
+    sender = Sender()
+    for number in range(20):
+        sender.sound(number, number * 0.02)
+    sender.sound_ts, before = 123_456, len(sender.heard)
+    for number in range(20):
+        sender.sound(number, 100 + number * 0.02, ssrc=8)
+    assert len(sender.heard) == before + 20
+    assert sender.heard[-1].time_s == pytest.approx(100 + 19 * 0.02, abs=0.02)
+
+
+def test_a_delay_follows_pictures_without_jumping() -> None:
+    delay = Delay()
+    delay.picture_took(0.1)
+    assert delay.value_s == 0.1
+    delay.picture_took(0.2)
+    assert delay.value_s == pytest.approx(0.105)
+    for _ in range(200):
+        delay.picture_took(0.2)
+    assert delay.value_s == pytest.approx(0.2, abs=1e-4)
+    for _ in range(500):
+        delay.picture_took(50.0)
+    assert delay.value_s <= module.MAX_DELAY_S
+
+
+def test_a_feed_holds_sound_back_and_keeps_few() -> None:
+    async def scene() -> None:
+        delay_s = 0.1
+        feed = SoundFeed(lambda: delay_s)
+        now_s = time.monotonic()
+        for packet in timed([b"x"] * 6, now_s):
+            feed.put(packet)
+        sent: list[Any] = []
+        came_s: list[float] = []
+        for _ in range(6):
+            sent.append(await feed.recv())
+            came_s.append(time.monotonic())
+        assert [packet.pts for packet in sent] == [number * PACKET for number in range(6)]
+        assert all(at_s >= now_s + number * 0.02 + delay_s for number, at_s in enumerate(came_s))
+        for packet in timed([b"x"] * (module.MAX_QUEUED + 10), now_s):
+            feed.put(packet)
+        assert feed.dropped == 10
+        feed.stop()
+        with pytest.raises(MediaStreamError):
+            await feed.recv()
+        feed.put(SoundPacket(b"x", 0.0))
+
+    run(scene)
+
+
+def test_sound_goes_through_a_server_and_back_with_the_times_of_its_pictures() -> None:
+    async def scene() -> None:
+        heard: list[SoundPacket] = []
+        async with connected(sound=True, on_sound=heard.append) as pair:
+            packets = opus(3.0, (0.5,))
+            began_s = time.monotonic()
+            for packet in timed(packets, began_s):
+                pair.client.publish_sound(packet)
+            level = 0
+            while len(heard) < len(packets):
+                pair.client.publish(plain(level := (level + 1) % 256))
+                await asyncio.sleep(0.03)
+            assert [packet.data for packet in heard] == packets, "as it was encoded"
+            assert [packet.data for packet in pair.session.heard] == packets
+            steps = [b.time_s - a.time_s for a, b in itertools.pairwise(heard)]
+            assert sum(steps) == pytest.approx((len(packets) - 1) * 0.02, abs=0.1)
+            assert pair.session.sound.state == "on"
+            stats = pair.peer.stats()
+            assert (stats.sound_in, stats.sound_out) == (len(packets), len(packets))
+            pair.session.sound.mute(True)
+            pair.client.publish_sound(SoundPacket(packets[0], 0.0))
+            while len(pair.session.heard) == len(packets):
+                await asyncio.sleep(0.01)
+            assert pair.session.sound.state == "muted"
+            assert pair.peer.stats().sound_out == len(packets)
+        assert not pair.session.sound._feeds, "nobody is left to be sent anything"
+
+    run(scene)
+
+
+def test_without_sound_nothing_is_offered_and_publishing_it_is_refused() -> None:
+    async def scene() -> None:
+        async with connected() as pair:
+            assert pair.session.sound.state == "none"
+            with pytest.raises(UsageError, match="sound=True"):
+                pair.client.publish_sound(SoundPacket(b"x", 0.0))
+
+    run(scene)
