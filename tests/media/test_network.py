@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import threading
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from patience import PATIENCE_S
+from sounds import samples_of, tones_in
 from vivace.errors import (
     SourceError,
     SourceLostError,
@@ -26,10 +28,10 @@ from vivace.errors import (
     SourceUnsupportedError,
 )
 from vivace.media.network import NetworkSource
-from vivace.media.open import open_source
+from vivace.media.open import open_sink, open_source
 from web_server import served
 
-from .clips import grey, write_clip
+from .clips import beep, grey, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +187,6 @@ def test_a_web_file_ends_like_a_file(transport_stream: bytes) -> None:
     assert source.ended
 
 
-@pytest.mark.parametrize("url", ["whep://host/x", "whep:https://host/x", "WHIPS://host/x"])
-def test_webrtc_is_pointed_to_the_server(url: str) -> None:
-    with pytest.raises(SourceUnsupportedError, match="vivace serve"):
-        open_source(url)
-
-
 def test_an_unknown_scheme_names_the_known_ones() -> None:
     with pytest.raises(SourceUnsupportedError, match=r"gopher.*rtsp"):
         open_source("gopher://host/clip")
@@ -226,6 +222,31 @@ def test_a_stream_is_read_from_a_real_socket(transport_stream: bytes) -> None:
             frames = list(islice(source, 10))
         thread.join(PATIENCE_S)
     assert len(frames) == 10
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("mpegts", "aac"), ("mpegts", "mp2"), ("flv", "aac")])
+def test_the_sound_of_a_live_stream_stays_with_its_pictures(muxer: str, codec: str, tmp_path: Path) -> None:
+    data = io.BytesIO()
+    pictures = [grey(250 if number == 30 else 20) for number in range(75)]
+    write_clip(data, pictures, muxer=muxer, sound=beep(3.0, 1.2), sound_codec=codec)
+    with NetworkSource("tcp://host", lambda: av.open(io.BytesIO(data.getvalue())), reconnect_delays_s=()) as source:
+        assert source.info.live
+        assert source.info.has_audio
+        flashes_s = []
+        with open_sink(tmp_path / "out.mp4", fps=25, audio_from=source) as sink, contextlib.suppress(SourceLostError):
+            for frame in source:
+                if frame.rgb.mean() > 128:
+                    flashes_s.append(frame.pts_s)
+                sink.write(frame)
+    (flash_s,) = flashes_s
+    (tone_s,) = tones_in(*samples_of(tmp_path / "out.mp4"))
+    assert tone_s == pytest.approx(flash_s, abs=0.04)
+
+
+def test_a_live_stream_without_sound_has_none(transport_stream: bytes) -> None:
+    source = NetworkSource("tcp://host", lambda: av.open(io.BytesIO(transport_stream)))
+    assert source.open_audio() is None
+    assert not source.info.has_audio
 
 
 class Web(ThreadingHTTPServer):

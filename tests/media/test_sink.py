@@ -241,7 +241,6 @@ def test_an_error_inside_the_block_is_the_one_that_surfaces(tmp_path: Path) -> N
         ("out", "no suffix"),
         ("shot.png", r"shot\.mp4.*shot/.*shot-%05d\.png"),
         ("shot.webp", r"one picture.*shot-%05d\.webp"),
-        ("whip://host/live", "vivace serve"),
         ("virtual", "window"),
         ("gopher://host/x", "rtmp"),
     ],

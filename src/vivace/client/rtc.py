@@ -265,7 +265,7 @@ class RtcSession:
         if self._outgoing is None:
             raise UsageError("this connection does not publish; open it with publish=True and await connect()")
         self._published += 1
-        return self._outgoing.put(_Outgoing(rgb, self._published - 1))
+        return not self._lost.is_set() and self._outgoing.put(_Outgoing(rgb, self._published - 1))
 
     def publish_sound(self, packet: SoundPacket) -> None:
         """Send a packet of Opus at its time, which is that at which the picture of its moment is published, monotonic.

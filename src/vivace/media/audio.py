@@ -13,11 +13,10 @@ import av
 from av.audio.resampler import AudioResampler
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
-from av.stream import Disposition
 
 from vivace.media.clock import Timeline, exact
 from vivace.media.picture import Warn, ignore
-from vivace.media.reader import open_error
+from vivace.media.reader import main_audio, open_error
 from vivace.media.source import on_error
 from vivace.redaction import redact_error
 
@@ -41,9 +40,6 @@ BIT_RATE = 160_000
 
 MAX_DAMAGED = 500
 """Packets given up on before the sound is taken to end."""
-
-_BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired
-"""Sound for some listeners, beside that for all."""
 
 _AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
@@ -98,7 +94,7 @@ class AudioTrack:
         """Read audio from `container`, which this object closes. `warn` is told what does not become sound."""
         self._container = container
         self.name = name
-        self.template = _main_audio(container)
+        self.template = main_audio(container)
         self.codec = self.template.codec_context.codec.canonical_name
         self.rate, self.channels = self.template.rate or 0, self.template.codec_context.channels
         self.time_base = exact(self.template.time_base) if self.template.time_base else Fraction(1, 48_000)
@@ -159,18 +155,6 @@ class AudioTrack:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-
-def _main_audio(container: InputContainer) -> Any:
-    """Return the stream marked as the default, else the first that is no commentary; players take the same."""
-    return max(
-        (audio for audio in container.streams.audio if cast(Any, audio.codec_context)),
-        key=lambda audio: (
-            bool(audio.disposition & Disposition.default),
-            not audio.disposition & _BESIDE,
-            -audio.index,
-        ),
-    )
 
 
 class AudioWriter:

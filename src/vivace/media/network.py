@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from http.client import HTTPException
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -21,11 +22,12 @@ from vivace.errors import (
     SourceStalledError,
     SourceUnsupportedError,
 )
-from vivace.media.audio import AudioTrack
+from vivace.media.audio import AudioTrack, Sound
 from vivace.media.clock import Clock, Sleep, Timeline
 from vivace.media.file import EARLY_END_S, FrameLimit
 from vivace.media.frame import Frame
-from vivace.media.picture import PictureConverter
+from vivace.media.live_sound import LiveSound, SoundPacket
+from vivace.media.picture import PictureConverter, Warn
 from vivace.media.reader import Opener, VideoReader, open_error
 from vivace.media.registry import LIVE_SCHEMES
 from vivace.media.size import Size
@@ -60,7 +62,7 @@ class NetworkSource(Source):
     What a web server declares complete has ended. A live stream that breaks off or stalls is opened again, after
     `reconnect_delays_s`; its presentation times go on, the gap included. A recording sent without its length looks live
     and, where the server only hangs up, broken off: begun anew with the same picture at the same time, it has ended.
-    Pictures of a live stream without time stamps are shown when they arrive. Sound is read from web files only.
+    Pictures of a live stream without time stamps are shown when they arrive, and come without sound.
     """
 
     def __init__(
@@ -102,6 +104,9 @@ class NetworkSource(Source):
         self._clock = clock
         self._sleep = sleep
         self._live = False
+        self._sound: LiveSound | None = None
+        self._shift_s: float | None = None
+        """From the stream's times to presentation times, by its last picture."""
         self._reader = self._connect()
         with on_error(self._reader.close):
             self._start(size)
@@ -125,7 +130,7 @@ class NetworkSource(Source):
             frames=None if live else stream.frames or None,
             duration_s=duration / 1e6 if duration and not live else None,
             live=live,
-            has_audio=not live and bool(reader.container.streams.audio),
+            has_audio=self._sound is not None if live else bool(reader.container.streams.audio),
             rotation_deg=self._convert.rotation_deg,
             codec=stream.codec_context.name,
             pixel_format=first.format.name,
@@ -135,8 +140,10 @@ class NetworkSource(Source):
         """Convert to `(width, height)` px from the next frame on, None to what that one has."""
         self._convert.size = size
 
-    def open_audio(self) -> AudioTrack | None:
-        """Open the sound of a web file over a connection of its own."""
+    def open_audio(self) -> Sound | None:
+        """Open the sound: a live stream's from now on, a web file's over a connection of its own."""
+        if self._sound is not None:
+            return self._sound.open_audio()
         return AudioTrack.open(self._url, self._name, self.warnings.append) if self.info.has_audio else None
 
     @property
@@ -150,7 +157,25 @@ class NetworkSource(Source):
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(self._name, error, stall_timeout_s=self._stall_timeout_s) from redact_error(error)
         self._live = self._transmits or not _is_finished(container)
-        return VideoReader(container, self._name, live=self._live, clock=self._clock, warn=self.warnings.append)
+        reader = VideoReader(
+            container,
+            self._name,
+            live=self._live,
+            clock=self._clock,
+            warn=self.warnings.append,
+            on_sound=self._hear if self._live else None,
+        )
+        if self._sound is None and reader.sound is not None and not reader.stamps_arrivals:
+            self._sound = _live_sound(self._name, reader.sound, self.warnings.append)
+        return reader
+
+    def _hear(self, packet: Any) -> None:
+        """Pass sound on, at the presentation time of the pictures that it came with."""
+        sound = self._sound
+        if sound is None or self._shift_s is None or packet.pts is None:
+            return
+        if packet.stream.codec_context.codec.canonical_name == sound.codec:  # not so where a stream became another one
+            sound.put(SoundPacket(bytes(packet), float(packet.pts * packet.time_base) + self._shift_s))
 
     def _read(self) -> Generator[Frame, None, None]:
         step = max(1, round(self._reader.step * self._reader.time_base / TIME_BASE))
@@ -176,6 +201,8 @@ class NetworkSource(Source):
                         timeline.resume(pts, gap_s)
                         resumed = False
                     placed = timeline.place(pts)
+                    if picture.pts is not None:
+                        self._shift_s = float(placed * TIME_BASE - picture.pts * self._reader.time_base)
                     start = placed if start is None else start
                     if self._limit.takes(float(placed * TIME_BASE)):
                         said = None if self.info.live else picture.duration
@@ -237,6 +264,20 @@ class NetworkSource(Source):
 
     def _release(self) -> None:
         self._reader.close()
+
+
+def _live_sound(name: str, stream: Any, warn: Warn) -> LiveSound:
+    """Return where the packets of a stream's sound are left."""
+    context = stream.codec_context
+    codec, head, layout, rate = context.name, bytes(context.extradata or b""), context.layout, stream.rate
+
+    def open_decoder() -> Any:
+        decoder = cast(Any, av.CodecContext.create(codec, "r"))
+        decoder.extradata, decoder.layout, decoder.sample_rate = head or None, layout, rate
+        return decoder
+
+    canonical = context.codec.canonical_name
+    return LiveSound(name, codec=canonical, rate=rate, channels=context.channels, open_decoder=open_decoder, warn=warn)
 
 
 def _is_web_page(url: str, timeout_s: float) -> bool:

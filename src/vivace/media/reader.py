@@ -85,6 +85,7 @@ class VideoReader:
         live: bool = False,
         clock: Clock = time.monotonic,
         warn: Warn | None = None,
+        on_sound: Callable[[Any], None] | None = None,
     ):
         """Choose the stream to show.
 
@@ -95,6 +96,7 @@ class VideoReader:
                 (JPEG over HTTP, bare H.264), a thread receives the pictures, and their arrival is their time.
             clock: tells when they arrive.
             warn: told once about damage.
+            on_sound: given the packets of the main sound, as they come between those of the pictures.
 
         Raises:
             SourceUnsupportedError: the container holds no moving picture.
@@ -106,6 +108,9 @@ class VideoReader:
         self._clock = clock
         self._began_s = clock()
         self._closed = False
+        self._on_sound = on_sound
+        self.sound = None if on_sound is None else main_audio(container)
+        """The sound whose packets are given away."""
         no_clock = container.format.flags & cast(int, Flags.no_timestamps.value)
         self._arrivals: Handoff[Any] | None = Handoff(MAX_WAITING_PACKETS) if live and no_clock else None
         self._receiving = threading.Lock()
@@ -246,7 +251,11 @@ class VideoReader:
 
     def _demuxed(self) -> Generator[Any, None, None]:
         try:
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream, *([] if self.sound is None else [self.sound])):
+                if packet.stream is self.stream:
+                    yield packet
+                elif self._on_sound is not None and packet.size:
+                    self._on_sound(packet)
         except av.error.ExitError as error:
             words = f"{self.name}: no data within the time-out; the sender has stopped"
             raise SourceStalledError(words) from redact_error(error)
@@ -317,6 +326,26 @@ def _container_crop(container: InputContainer, stream: VideoStream) -> str:
     )
     left, top = (stream.width - width) / 2 + right, (stream.height - height) / 2 + down
     return f"{round(width)}:{round(height)}:{round(left)}:{round(top)}"
+
+
+_BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired
+"""Sound for some listeners, beside that for all."""
+
+
+def main_audio(container: InputContainer) -> Any:
+    """Return the stream marked as the default, else the first that is no commentary; players take the same.
+
+    None where there is no sound, or none that this FFmpeg knows.
+    """
+    return max(
+        (audio for audio in container.streams.audio if cast(Any, audio.codec_context)),
+        key=lambda audio: (
+            bool(audio.disposition & Disposition.default),
+            not audio.disposition & _BESIDE,
+            -audio.index,
+        ),
+        default=None,
+    )
 
 
 def _main_video(container: InputContainer, name: str) -> VideoStream:

@@ -167,11 +167,11 @@ SOURCES = Registry(
     ),
     Kind(
         name="whep",
-        texts="`whep://…`",
-        about="WebRTC",
-        words=("whep:", "wheps:", "whip:", "whips:"),
-        lacking="WHEP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, camera, screen or scene, "
-        "or an rtsp, rtmp, http or udp address",
+        texts="`whep:https://…`",
+        about="what a WHEP server plays, over WebRTC",
+        opener="vivace.client.whip:open_whep",
+        words=("whep:",),
+        lacking="vivace.media.webrtc:lacking",
     ),
 )
 
@@ -231,8 +231,9 @@ SINKS = Registry(
     Kind(
         name="whip",
         texts="`whip:https://…`",
-        about="WebRTC",
-        words=("whip:", "whips:"),
-        lacking="WHIP is WebRTC, which comes with `vivace serve` (extra `serve`); use a file, rtmp or `window`",
+        about="a WHIP server, over WebRTC",
+        opener="vivace.client.whip:open_whip",
+        words=("whip:",),
+        lacking="vivace.media.webrtc:lacking",
     ),
 )
