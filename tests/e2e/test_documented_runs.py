@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cyclopts import CycloptsError
 from PIL import Image
@@ -17,6 +18,7 @@ from PIL import Image
 import live2diff_mirror
 from documented import ROOT, all_shown
 from e2e.helpers import CLIP_SIZE, Vivace, write_scene
+from media.clips import beep, write_clip
 from patience import PATIENCE_S
 from vivace.cli.app import build_app
 from vivace.media.open import open_source
@@ -44,6 +46,8 @@ LOOKS = (
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
 )
 SHOW = f"run clip.mp4 --script show.toml --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
+DRIVEN = f"run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink {RUN} -o null"
+DRIVEN_BY_A_FILE = f"run clip.mp4 --sound dance.mp4 --drive seed=beat --drive prompt=bass:ink..neon {RUN} -o null"
 SHOW_LIVE = f"run clip.mp4 --live -p ink --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
@@ -91,6 +95,11 @@ SLOW = {
     "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
     "vivace run SOURCE --script show.toml": SHOW,
     "vivace run SOURCE --log show.jsonl": SHOW,
+    "vivace run SOURCE --drive strength=level": DRIVEN,
+    "vivace run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink": DRIVEN,
+    "vivace run camera --sound mic --drive prompt=bass:ink..neon": DRIVEN_BY_A_FILE,
+    "vivace run holiday.mp4 --sound music.mp3 --drive seed=beat -p 'oil painting' -o party.mp4": DRIVEN_BY_A_FILE,
+    "vivace run SOURCE --osc 9000": f"run clip.mp4 --osc 0 {RUN} -o null",
     "vivace run SOURCE --script show.toml --log show.jsonl": SHOW,
     "vivace replay show.jsonl SOURCE": SHOW,
     "vivace run holiday.mp4 --script show.toml -o show.mp4": SHOW,
@@ -217,6 +226,7 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("A.json", "B.json"):
         shutil.copy(ROOT / "bench" / "results" / "mini-quality.json", drawer / name)
     (drawer / "repaint.py").write_text(REPAINT)
+    write_clip(drawer / "dance.mp4", [np.zeros((64, 96, 3), np.uint8)] * 6, sound=beep(0.24, at_s=0.1))
     [script] = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "shows.md").read_text("utf-8"), re.M | re.S)
     (drawer / "show.toml").write_text(script, "utf-8")
     return drawer

@@ -34,7 +34,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def played(
-    folder: Path, text: str, *, count: int = 100, beats: Callable[[Frame], float] | None = None
+    folder: Path, text: str, *, count: int = 100, beats: Callable[[Frame, float], float] | None = None
 ) -> list[tuple[int, dict[str, object]]]:
     """Return what is in force from which frame on, at 25 frames a second."""
     model = FakeModel(options=OPTIONS)
@@ -117,7 +117,7 @@ def test_numbers_glide_from_what_they_are_and_end_exactly(tmp_path: Path) -> Non
 
 def test_beats_may_be_heard(tmp_path: Path) -> None:
     text = 'beats = "sound"\n[[cue]]\nbeat = 2\nprompt = "red"\n[[cue]]\nbeat = 4\nstrength = 0\nover = 2'
-    updates = played(tmp_path, text, count=40, beats=lambda frame: frame.index / 5)
+    updates = played(tmp_path, text, count=40, beats=lambda frame, _time_s: frame.index / 5)
     assert updates[0] == (10, {"prompt": "red"})
     assert updates[1][0] == 20
     assert updates[-1] == (30, {"strength": 0.0})

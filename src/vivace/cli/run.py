@@ -185,6 +185,8 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
             summarise = stills_summary if sink.stills else summary
             elapsed_s = time.monotonic() - began_s
             print(summarise(stream.stats(), sink.frames_written, sink.name, elapsed_s))
+            if performance is not None and (said := performance.summary):
+                print(said)
             for outlet in outlets:
                 print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
         if options.stats is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from vivace.media.source import Source
     from vivace.models.base import StreamModel
     from vivace.show.log import Show, ShowLog
+    from vivace.show.osc import OscReceiver
+    from vivace.show.sound.hearing import Hearing
     from vivace.stream import Stream
     from vivace.stream.automation import Automation, Course
     from vivace.stream.moderation import Moderator
@@ -35,8 +38,35 @@ class ShowFlags:
 
     script: Annotated[Path | None, Parameter(group=SHOW)] = None
     """Play a timeline: prompts, looks, regions and numbers at times or beats, in TOML."""
+    drive: Annotated[list[str] | None, Parameter(group=SHOW, negative=())] = None
+    """Have a control follow what is heard, as NAME=SIGNAL or NAME=SIGNAL:A..B: `strength=level:0.3..1`, `seed=beat`,
+    `prompt=bass:ink..neon`. SIGNAL is `level`, `bass`, `mid`, `treble`, `onset` or `beat`. Once for each."""
+    sound: Annotated[str | None, Parameter(group=SHOW)] = None
+    """What is heard: `mic`, `mic:NAME` or a file; if not given, the source's own sound, or the microphone where a live
+    source has none."""
+    osc: Annotated[str | None, Parameter(group=SHOW)] = None
+    """Take controls over OSC on this UDP port, from programs of this machine, or HOST:PORT, e.g. `0.0.0.0:9000`."""
     log: Annotated[Path | None, Parameter(group=SHOW)] = None
     """Keep what is steered in a file, by the frame from which it held, for `vivace replay`."""
+
+    def check(self) -> None:
+        """Refuse what is mistyped, before anything is opened.
+
+        Raises:
+            UsageError: it is.
+            SinkWriteError: the log surely cannot be written.
+        """
+        if self.log is not None:
+            check_log_path(self.log)
+        if self.osc is not None:
+            from vivace.show.osc import parse_address
+
+            parse_address(self.osc)
+        if self.drive:
+            from vivace.show.drive import parse_drive
+
+            for text in self.drive:
+                parse_drive(text)
 
     @property
     def given(self) -> list[str]:
@@ -101,6 +131,8 @@ class Performance:
         """
         self.automations: list[Automation] = []
         self.log: ShowLog | None = None
+        self.osc: OscReceiver | None = None
+        self._hearing: Hearing | None = None
         self.course = None if played is None else played.course
         self.failure: SinkWriteError | None = None
         """What the log ended with."""
@@ -108,10 +140,31 @@ class Performance:
         with self._open:
             if played is not None:
                 self._add(_replay(played.show, model, moderator))
+            script = None
             if flags.script is not None:
                 from vivace.show.script import Timeline, read_script
 
-                self._add(Timeline(read_script(flags.script), model, moderator=moderator))
+                script = read_script(flags.script)
+            hears_beats = script is not None and script.hears_beats
+            if flags.drive or hears_beats:
+                from vivace.show.sound.hearing import open_hearing
+
+                self._hearing = open_hearing(flags.sound, source)
+                self._open.callback(self._hearing.close)
+            elif flags.sound is not None:
+                raise UsageError("--sound is heard by --drive, or by a script with beats = 'sound'; there is neither")
+            if script is not None:
+                self._add(Timeline(script, model, self._beats if hears_beats else None, moderator))
+            if flags.drive and self._hearing is not None:
+                from vivace.show.drive import Driven, parse_drive
+
+                drives = [parse_drive(text) for text in flags.drive]
+                self._add(Driven(drives, self._hearing, model, moderator))
+            if flags.osc is not None:
+                from vivace.show.osc import OscReceiver, parse_address
+
+                self.osc = OscReceiver(*parse_address(flags.osc), model.spec)
+                self._open.callback(self.osc.close)
             if flags.log is not None:
                 from vivace.show.log import VERSION, Opening, ShowLog
                 from vivace.show.updates import message_of
@@ -125,15 +178,25 @@ class Performance:
                 self.log = ShowLog(flags.log, opening, model.spec)
             self._open = self._open.pop_all()
 
+    def _beats(self, frame: Frame, time_s: float) -> float:
+        assert self._hearing is not None
+        heard = self._hearing.at(frame, time_s)
+        return heard.position - 1  # the first that is heard is 0
+
     def _add(self, automation: Automation) -> None:
         self.automations.append(automation)
         self._open.callback(automation.close)
 
     def begin(self, stream: Stream, tell: Tell) -> None:
         """Take what comes from outside from now on."""
+        if self.osc is not None:
+            self.osc.begin(stream.update)
+            tell(f"OSC: /vivace/NAME VALUE on {self.osc.host}:{self.osc.port}")
 
     def poll(self, frame: Frame, tell: Tell) -> None:
         """Write the log up to a frame, and tell what there is to tell. What cannot be written is told once."""
+        for note in chain(self.osc.notes() if self.osc else (), self._hearing.notes() if self._hearing else ()):
+            tell(note)
         if self.log is None or self.failure is not None:
             return
         self.log.end = frame.index + 1
@@ -142,6 +205,11 @@ class Performance:
         except SinkWriteError as error:
             self.failure = error
             tell(f"{error}; the run goes on without it")
+
+    @property
+    def summary(self) -> str:
+        """What to tell at the end; empty where there is nothing."""
+        return "" if self.osc is None else self.osc.summary
 
     def __enter__(self) -> Self:
         return self
@@ -198,5 +266,4 @@ def check_show(flags: ShowFlags, *, resumable: bool) -> None:
     """
     if resumable and flags.given:
         raise UsageError(f"{flags.given[0]} is for a run that is played once; leave it out, or --resume")
-    if flags.log is not None:
-        check_log_path(flags.log)
+    flags.check()

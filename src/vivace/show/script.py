@@ -47,8 +47,8 @@ MAX_TIME_S = 1e7
 """Of a cue, and of a glide: four months."""
 
 Unit = Literal["s", "beat"]
-BeatClock = Callable[[Frame], float]
-"""Returns how many beats have been heard up to a frame, and how far the next one is, 0 to 1, behind the point."""
+BeatClock = Callable[[Frame, float], float]
+"""Returns where in the beats a frame is that is so many seconds after the first: 0 on the first beat, below before."""
 
 _CLOCK_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 
@@ -254,7 +254,7 @@ class Timeline:
         """Return what is in force from a frame on."""
         positions: dict[Unit, float] = {"s": time_s}
         if self._beats is not None:
-            positions["beat"] = self._beats(frame)
+            positions["beat"] = self._beats(frame, time_s)
         for unit, position in positions.items():
             left = self._left[unit]
             while left and left[0].cue.at <= position:
