@@ -16,7 +16,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from vivace.errors import SourceError, SourceNotFoundError, SourceUnsupportedError
-from vivace.media.audio import AudioTrack
+from vivace.media.audio import AudioTrack, Sound
 from vivace.media.paths import URL, naming
 from vivace.media.reader import open_error
 from vivace.media.source import Source
@@ -55,31 +55,37 @@ class _Mono:
 
 
 class TrackSound:
-    """The sound of a track, from its time 0 on without a gap."""
+    """The sound of a track from a time on, without a gap."""
 
-    def __init__(self, track: AudioTrack, rate: int) -> None:
-        """Read `track`, which is closed with this, at `rate` Hz."""
+    def __init__(self, track: Sound, rate: int) -> None:
+        """Read `track`, which is closed with this, at `rate` Hz, from its time 0 on."""
         self._track = track
         self._rate = rate
         self._mono = _Mono(rate)
+        self._from_s = 0.0
         self._given = 0
+
+    def begin(self, time_s: float) -> None:
+        """Give nothing of what was before a time; before anything is given."""
+        self._from_s = time_s
 
     def until(self, time_s: float) -> Iterator[Samples]:
         """Yield the samples of what begins before a time; silence where there is none, and after the end."""
         for packet in self._track.packets_until(time_s):
             try:
-                frames = packet.decode()
+                frames = self._track.decode(packet)
             except av.FFmpegError:
                 continue  # its place is silent
             for frame in frames:
                 at_s = float(packet.pts * self._track.time_base if frame.pts is None else frame.pts * frame.time_base)
+                at_s -= self._from_s
                 missing = round(at_s * self._rate) - self._given
                 if missing > GAP_S * self._rate:
                     yield self._counted(np.zeros(missing, np.float32))
                 samples = self._mono(frame)
                 if at_s >= 0 and samples.size:
                     yield self._counted(samples)
-        if (missing := round((time_s - GAP_S) * self._rate) - self._given) > 0:
+        if (missing := round((time_s - self._from_s - GAP_S) * self._rate) - self._given) > 0:
             yield self._counted(np.zeros(missing, np.float32))
 
     def _counted(self, samples: Samples) -> Samples:

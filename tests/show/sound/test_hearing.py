@@ -211,3 +211,12 @@ def test_the_sound_of_a_source_is_heard_at_the_times_of_its_frames(tmp_path: Pat
     # A picture at 1.04 s is the first after the tone has begun.
     assert max(level for at_s, level in levels.items() if at_s < 0.95) == 0
     assert min(levels[1.04], levels[1.08]) > 0.9
+
+
+def test_what_was_before_the_first_frame_is_not_heard(tmp_path: Path) -> None:
+    sound = open_sound(str(write_wav(tmp_path / "a.wav", np.linspace(0, 1, 4 * RATE, dtype=np.float32))), RATE)
+    sound.begin(3.0)
+    samples = np.concatenate([*sound.until(3.5)])
+    assert len(samples) / RATE == pytest.approx(0.5, abs=0.1)
+    assert samples[0] == pytest.approx(0.75, abs=0.02)
+    sound.close()

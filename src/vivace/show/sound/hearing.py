@@ -49,11 +49,15 @@ class TrackHearing:
         self._of_the_source = of_the_source
         self._analyser = Analyser()
         self._ahead: Samples = np.zeros(0, np.float32)
+        self._from_s: float | None = None
 
     def at(self, frame: Frame, time_s: float) -> Heard:
         """Return what is heard at a frame."""
         now_s = frame.pts_s if self._of_the_source else time_s
-        due = (math.ceil(now_s / HOP_S) - self._analyser.hops) * HOP
+        if self._from_s is None:
+            self._from_s = now_s
+            self._sound.begin(now_s)
+        due = (math.ceil((now_s - self._from_s) / HOP_S) - self._analyser.hops) * HOP
         if due > 0:
             # A packet reaches further than the frame, by what nobody has heard yet.
             read = np.concatenate([self._ahead, *self._sound.until(now_s)])
