@@ -84,7 +84,14 @@ def open_target(output: str | None, spec: str, source: Source, statement: Statem
             pass  # no display: a file it is, and the summary says which
     target = default_file(spec, stills) if output is None else output
     audio_from = source if source.info.has_audio else None
-    sink = open_sink(target, fps=source.info.fps, audio_from=audio_from, pictures=stills, statement=statement)
+    sink = open_sink(
+        target,
+        fps=source.info.fps,
+        audio_from=audio_from,
+        pictures=stills,
+        statement=statement,
+        endless=source.info.live or endless_scene,
+    )
     with on_error(sink.close):
         if any(sink.replaces(path) for path in source.files):
             raise SinkUnsupportedError(f"{target}: would be written over the source itself; name another place with -o")

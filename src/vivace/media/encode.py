@@ -39,7 +39,7 @@ BUSY_AREA_PX = 640 * 640
 
 # Presets measured on 512x512 frames of a walk through a park, 1 thread, RGB conversion included:
 # ultrafast 1.0 ms and 1.6 Mbit/s, superfast 1.6 ms and 1.3 Mbit/s, veryfast 2.1 ms and 1.0 Mbit/s; VP9 1.5 ms.
-_H264 = {"preset": "superfast", "tune": "zerolatency", "crf": "18"}
+_H264 = {"preset": "superfast", "tune": "zerolatency", "crf": "18", "forced-idr": "1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1", "crf": "24", "b": "0"}
 _ALPHA = {"auto-alt-ref": "0"}
 """What libvpx wants where a second stream of it holds the alpha."""
@@ -123,6 +123,7 @@ class VideoSink(Sink):
         self._duration = 1
         self._end_s = 0.0
         self._last_pts = -1
+        self._keyframe_pts = 0
         self._part: WrittenPart | None = None
         self._holds_alpha = False
         """Whether pictures are written with their alpha; the first one decides."""
@@ -259,12 +260,19 @@ class VideoSink(Sink):
         picture = self._yuv(frame)
         picture.pts = pts
         picture.time_base = self._time_base
+        if self._wants_keyframe(float((pts - self._keyframe_pts) * self._time_base)):
+            picture.pict_type = PictureType.I
+            self._keyframe_pts = pts
         self._end_s = frame.pts_s + float(self._duration * self._time_base)
         if self._statement is not None:
             self._painted[pts] = frame.painted
         for packet in self._stream.encode(picture):
             packet.duration = self._duration
             self._mux(packet, self._container)
+
+    def _wants_keyframe(self, since_s: float) -> bool:  # noqa: ARG002
+        """Tell whether a picture has to be a keyframe, `since_s` after the last one that had to."""
+        return False
 
     def _mux(self, packet: Any, container: OutputContainer) -> None:
         painted = self._painted.pop(packet.pts, False)

@@ -127,6 +127,7 @@ def open_sink(
     audio_from: SoundSource | None = None,
     pictures: Sequence[Path] = (),
     statement: Statement | None = None,
+    endless: bool = False,
 ) -> Sink:
     """Open a sink of pictures.
 
@@ -142,13 +143,14 @@ def open_sink(
         audio_from: a source whose sound goes into the output, in step with its pictures.
         pictures: the files that frames are made of, by frame index, where each is a picture by itself
             (`SourceInfo.stills`); a picture file or a folder then takes their pictures under their own names.
+        endless: whether the frames have no end that is known; HLS keeps the newest then.
         statement: what the output says of pictures that are painted, where its kind has a place for it.
 
     Raises:
         SinkUnsupportedError: no such format, display or address.
         SinkWriteError: it cannot be created there.
     """
-    options = SinkOptions(size, fps, time_base, audio_from, pictures, statement)
+    options = SinkOptions(size, fps, time_base, audio_from, pictures, statement, endless)
 
     def opened(kind: Kind, target: str | Path) -> Sink:
         sink: Sink = _opener(kind, spec, SinkUnsupportedError)(target, options)

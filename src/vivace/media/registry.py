@@ -186,6 +186,13 @@ SINKS = Registry(
         suffixes=tuple(VIDEO_FORMATS),
     ),
     Kind(
+        name="hls",
+        texts="`live/index.m3u8`",
+        about="HLS for any web server to hand out: fMP4 segments and low-latency parts, H.264 and AAC",
+        opener="vivace.media.hls:open_hls",
+        suffixes=(".m3u8",),
+    ),
+    Kind(
         name="gif",
         texts="`out.gif`",
         about="animated, a palette for each frame",

@@ -31,6 +31,8 @@ class SinkOptions:
     audio_from: SoundSource | None = None
     pictures: Sequence[Path] = ()
     statement: Statement | None = None
+    endless: bool = False
+    """Whether pictures have no end that is known, so that only the newest of what is written can be kept."""
     folder: bool = False
     """Whether the text names a folder."""
 

@@ -21,7 +21,7 @@ from av.container import OutputContainer
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.clock import Clock, Sleep
-from vivace.media.encode import VideoSink, flush_packets
+from vivace.media.encode import KEYFRAME_S, VideoSink, flush_packets
 from vivace.media.frame import Frame
 from vivace.media.pacing import Timetable
 from vivace.media.registry import ADDRESS_FORMATS
@@ -223,6 +223,9 @@ class NetworkSink(VideoSink):
         container = av.open(self._relay, "w", format="nut", options={"write_index": "0"})
         flush_packets(container)
         return container
+
+    def _wants_keyframe(self, since_s: float) -> bool:
+        return since_s >= KEYFRAME_S  # who joins waits for one, however few frames come
 
     def _failure(self, error: Exception) -> SinkWriteError:
         self._failed = True

@@ -83,7 +83,9 @@ def sign_file(
     finally:
         partial.unlink(missing_ok=True)
     if not embedded:
-        notes.append(f"{path.name} is of a kind that holds no credentials; they are beside it, in {target.name}")
+        notes.append(
+            f"{suffix} files hold no credentials; they are beside each, as those of {path.name} in {target.name}"
+        )
     return notes
 
 
