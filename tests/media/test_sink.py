@@ -241,13 +241,13 @@ def test_an_error_inside_the_block_is_the_one_that_surfaces(tmp_path: Path) -> N
         ("out", "no suffix"),
         ("shot.png", r"shot\.mp4.*shot/.*shot-%05d\.png"),
         ("shot.webp", r"one picture.*shot-%05d\.webp"),
-        ("virtual", "window"),
+        ("srt://host:9", "udp://"),
         ("gopher://host/x", "rtmp"),
     ],
 )
 def test_what_cannot_be_written_is_refused_with_what_can(tmp_path: Path, spec: str, says: str) -> None:
     with pytest.raises(SinkUnsupportedError, match=says):
-        open_sink(spec if ":" in spec or spec == "virtual" else tmp_path / spec)
+        open_sink(spec if ":" in spec else tmp_path / spec)
 
 
 def test_a_folder_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vivace.errors import SinkUnsupportedError, UsageError
+from vivace.media.encoders import X264, Encoder
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
 from vivace.media.paths import URL
@@ -42,9 +44,17 @@ def beside(outlets: Sequence[Outlet]) -> Iterator[None]:
             outlet.join()
 
 
-def open_targets(
-    outputs: Sequence[str] | None, spec: str, source: Source, statement: Statement | None = None
-) -> list[Sink]:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What all outputs of a run have in common."""
+
+    statement: Statement | None = None
+    """What they say of pictures that are painted."""
+    encoder: Encoder = X264
+    sound: bool = True
+
+
+def open_targets(outputs: Sequence[str] | None, spec: str, source: Source, wishes: Wishes = Wishes()) -> list[Sink]:
     """Open the sinks the user named: a window first, since it belongs to the thread that runs the program, null last.
 
     Raises:
@@ -57,7 +67,7 @@ def open_targets(
     if repeated := [place for place in places if places.count(place) > 1]:
         raise UsageError(f"-o {repeated[0]} is given twice; name another place, or leave one out.")
     with ExitStack() as opened:
-        sinks = [opened.enter_context(open_target(output, spec, source, statement)) for output in named]
+        sinks = [opened.enter_context(open_target(output, spec, source, wishes)) for output in named]
         if len({sink.stills for sink in sinks if not isinstance(sink, NullSink)}) > 1:
             raise UsageError("a picture by itself goes to pictures; let each -o be a picture or a folder.")
         opened.pop_all()
@@ -69,7 +79,7 @@ def _place(output: str) -> str:
     return output if output in ("null", "window") or URL.match(output) else str(Path(output).resolve())
 
 
-def open_target(output: str | None, spec: str, source: Source, statement: Statement | None = None) -> Sink:
+def open_target(output: str | None, spec: str, source: Source, wishes: Wishes = Wishes()) -> Sink:
     """Open the sink the user named; without a name, a window for what has no end, or a file in the working directory.
 
     Raises:
@@ -83,13 +93,15 @@ def open_target(output: str | None, spec: str, source: Source, statement: Statem
         except SinkUnsupportedError:
             pass  # no display: a file it is, and the summary says which
     target = default_file(spec, stills) if output is None else output
-    audio_from = source if source.info.has_audio else None
+    audio_from = source if source.info.has_audio and wishes.sound else None
     sink = open_sink(
         target,
         fps=source.info.fps,
         audio_from=audio_from,
         pictures=stills,
-        statement=statement,
+        statement=wishes.statement,
+        encoder=wishes.encoder,
+        warn=source.warnings.append,
         endless=source.info.live or endless_scene,
     )
     with on_error(sink.close):

@@ -45,7 +45,8 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
     Raises:
         VivaceError: whatever went wrong; the output up to there has been closed and reported.
     """
-    from vivace.cli.outputs import SinkOutlet, beside, open_targets
+    from vivace.cli.outputs import SinkOutlet, Wishes, beside, open_targets
+    from vivace.media.encoders import choose
     from vivace.media.open import open_source
     from vivace.models import describe, load_model
     from vivace.models.check import weights_of
@@ -78,7 +79,11 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
     with open_source(spec, size=size, fps=options.fps) as source:
         told = f"{source.info.name} {model_name} {prompt or options.look} {options.seed}"
         marks = options.marking.picture_marks(settings, None if source.info.live else told)
-        sink, *more = open_targets(options.output, spec, source, marks.statement)
+        encoder = choose(options.encoder)
+        if encoder.note:
+            say.print(f"note: {encoder.note}")
+        wishes = Wishes(marks.statement, encoder.encoder, sound=not options.mute)
+        sink, *more = open_targets(options.output, spec, source, wishes)
         live = source.info.live or any(each.live for each in (sink, *more)) if options.live is None else options.live
         outlets = [SinkOutlet(each, live=live) for each in more]
         try:

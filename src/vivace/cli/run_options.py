@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -35,6 +35,13 @@ class RunOptions:
     """Write the source and the result side by side."""
     resume: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Make the run one that goes on where it was ended: the same command again. Of a video file into one file."""
+    encoder: Annotated[
+        Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"], Parameter(group=OUTPUT)
+    ] = "x264"
+    """Of H.264, in files and streams: `x264` on the CPU, a graphics card's, or `auto`, which tries each and takes the
+    fastest."""
+    mute: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
+    """Leave the source's sound out, which goes along where it has any and the output can hold it."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write one JSON document with what the run measured."""
 

@@ -21,6 +21,7 @@ from vivace.errors import SinkUnsupportedError, SinkWriteError
 from vivace.media.audio import AudioWriter, Sound
 from vivace.media.continued import WrittenPart, packets_of
 from vivace.media.convert import cover, cover_alpha
+from vivace.media.encoders import START_CODES, X264, open_trial
 from vivace.media.filters import FilterChain
 from vivace.media.frame import Decoded, Frame
 from vivace.media.paths import is_same_file
@@ -37,9 +38,7 @@ KEYFRAME_S = 2.0
 BUSY_AREA_PX = 640 * 640
 """Above this one encoder thread takes more than a tenth of a 30 fps frame, so it gets a second."""
 
-# Presets measured on 512x512 frames of a walk through a park, 1 thread, RGB conversion included:
-# ultrafast 1.0 ms and 1.6 Mbit/s, superfast 1.6 ms and 1.3 Mbit/s, veryfast 2.1 ms and 1.0 Mbit/s; VP9 1.5 ms.
-_H264 = {"preset": "superfast", "tune": "zerolatency", "crf": "18", "forced-idr": "1"}
+# 1.5 ms for the pictures that `vivace.media.encoders` measures x264's presets with.
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1", "crf": "24", "b": "0"}
 _ALPHA = {"auto-alt-ref": "0"}
 """What libvpx wants where a second stream of it holds the alpha."""
@@ -112,6 +111,8 @@ class VideoSink(Sink):
         """Whether the pictures inside the encoder are, by their time."""
         self._audio_from = options.audio_from
         self._track: Sound | None = None if options.audio_from is None else options.audio_from.open_audio()
+        self._encoder = options.encoder
+        self._warn = options.warn
         self._open_file = open_file or open_plain
         self._file: WholeWrites | None = None
         self._container: OutputContainer | None = None
@@ -191,6 +192,8 @@ class VideoSink(Sink):
         )
         # How long a picture is shown, which matters for the last one; the others end where the next begins.
         self._duration = max(1, round(1 / self._fps / self._time_base))
+        if self._encoder is not X264 and self._format not in _CODECS:
+            self._try_encoder(even_size(self._size))
         try:
             container = self._open_container()
             flush_packets(container)
@@ -208,6 +211,14 @@ class VideoSink(Sink):
             if self._holds_alpha:
                 raise SinkUnsupportedError(f"{self.name}: what was written with transparency cannot be gone on with")
             self._copy(part, container)
+
+    def _try_encoder(self, size: Size) -> None:
+        """Take x264 in place of hardware that does not take pictures of a size."""
+        try:
+            open_trial(self._encoder, size)
+        except (av.FFmpegError, ValueError) as error:
+            self._warn(f"{self.name}: the encoder {self._encoder.word} cannot be opened ({error}); x264 is used")
+            self._encoder = X264
 
     def _open_container(self) -> OutputContainer:
         """Open what packets are written to. Raises ValueError where this FFmpeg has no such muxer."""
@@ -230,7 +241,7 @@ class VideoSink(Sink):
     def _add_video(self, container: OutputContainer) -> Any:
         assert self._size is not None
         assert self._time_base is not None
-        codec, options = _CODECS.get(self._format, ("libx264", _H264))
+        codec, options = _CODECS.get(self._format, (self._encoder.codec, dict(self._encoder.options)))
         if self._holds_alpha:
             options = {**options, **_ALPHA}
         stream = cast(Any, container.add_stream(codec, rate=self._fps, options={**options, **self._bounds}))
@@ -276,7 +287,7 @@ class VideoSink(Sink):
 
     def _mux(self, packet: Any, container: OutputContainer) -> None:
         painted = self._painted.pop(packet.pts, False)
-        if painted and packet.is_keyframe and self._statement is not None and self._stream.name == "libx264":
+        if painted and packet.is_keyframe and self._statement is not None and self._stream.name in START_CODES:
             packet = self._statement.in_packet(packet)
         container.mux(packet)
 
@@ -287,7 +298,9 @@ class VideoSink(Sink):
     @property
     def _pixels(self) -> str:
         """FFmpeg's name of the pixels that are encoded."""
-        return "yuva420p" if self._holds_alpha else "yuv420p"
+        if self._format in _CODECS:
+            return "yuva420p" if self._holds_alpha else "yuv420p"
+        return self._encoder.pixels
 
     def _yuv(self, frame: Frame) -> av.VideoFrame:
         assert self._size is not None
@@ -306,7 +319,7 @@ class VideoSink(Sink):
 
     def _is_as_encoded(self, size: Size) -> bool:
         """Tell whether pictures of a size are encoded as they are."""
-        return size == self._size == even_size(size) and not self._holds_alpha
+        return size == self._size == even_size(size) and self._pixels == "yuv420p"
 
     def _bt709(self, decoded: Decoded) -> av.VideoFrame:
         """Return a picture of our own, sharing its planes with one that others may encode, too, if it is BT.709."""

@@ -20,7 +20,9 @@ from vivace.errors import (
     UsageError,
 )
 from vivace.media.clock import Clock
+from vivace.media.encoders import X264, Encoder
 from vivace.media.paths import NUMBERED, URL, naming
+from vivace.media.picture import Warn, ignore
 from vivace.media.registry import FOLDER, PICTURE_FORMATS, SINKS, SOURCES, Kind
 from vivace.media.sink import Sink, SinkOptions
 from vivace.media.size import Size
@@ -128,6 +130,8 @@ def open_sink(
     pictures: Sequence[Path] = (),
     statement: Statement | None = None,
     endless: bool = False,
+    encoder: Encoder = X264,
+    warn: Warn = ignore,
 ) -> Sink:
     """Open a sink of pictures.
 
@@ -144,13 +148,15 @@ def open_sink(
         pictures: the files that frames are made of, by frame index, where each is a picture by itself
             (`SourceInfo.stills`); a picture file or a folder then takes their pictures under their own names.
         endless: whether the frames have no end that is known; HLS keeps the newest then.
+        encoder: of H.264, see `vivace.media.encoders`.
+        warn: told what is done otherwise than asked for, for people.
         statement: what the output says of pictures that are painted, where its kind has a place for it.
 
     Raises:
         SinkUnsupportedError: no such format, display or address.
         SinkWriteError: it cannot be created there.
     """
-    options = SinkOptions(size, fps, time_base, audio_from, pictures, statement, endless)
+    options = SinkOptions(size, fps, time_base, audio_from, pictures, statement, encoder, warn, endless)
 
     def opened(kind: Kind, target: str | Path) -> Sink:
         sink: Sink = _opener(kind, spec, SinkUnsupportedError)(target, options)

@@ -166,6 +166,14 @@ SOURCES = Registry(
         schemes=(*LIVE_SCHEMES, "http", "https", "hls"),
     ),
     Kind(
+        name="srt",
+        texts="`srt://…`",
+        about="a network stream",
+        schemes=("srt",),
+        lacking="this FFmpeg has no SRT; have a program that does send it on, such as `srt-live-transmit srt://… "
+        "udp://127.0.0.1:PORT`, and read `udp://127.0.0.1:PORT`",
+    ),
+    Kind(
         name="whep",
         texts="`whep:https://…`",
         about="what a WHEP server plays, over WebRTC",
@@ -230,10 +238,19 @@ SINKS = Registry(
     ),
     Kind(
         name="virtual",
-        texts="`virtual`",
-        about="a virtual camera",
+        texts="`virtual`, `virtual:10`, `virtual:NAME`",
+        about="a virtual camera for calls and OBS, on Linux a v4l2loopback device",
+        opener="vivace.media.virtual_camera:open_virtual",
         words=("virtual", "virtual:"),
-        lacking="there is no virtual camera yet; show a `window` and capture it with OBS",
+        lacking="vivace.media.virtual_camera:lacking",
+    ),
+    Kind(
+        name="srt",
+        texts="`srt://…`",
+        about="a network stream",
+        schemes=("srt",),
+        lacking="this FFmpeg has no SRT; send `udp://127.0.0.1:PORT` to a program that does, such as "
+        "`srt-live-transmit udp://:PORT srt://…`, or use RTMP or WHIP",
     ),
     Kind(
         name="whip",

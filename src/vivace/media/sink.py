@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vivace.errors import SinkUnsupportedError, SinkWriteError
+from vivace.media.encoders import X264, Encoder
 from vivace.media.frame import Frame
+from vivace.media.picture import Warn, ignore
 from vivace.media.registry import PICTURE_FORMATS
 from vivace.media.size import Size
 
@@ -31,6 +33,10 @@ class SinkOptions:
     audio_from: SoundSource | None = None
     pictures: Sequence[Path] = ()
     statement: Statement | None = None
+    encoder: Encoder = X264
+    """Of H.264."""
+    warn: Warn = ignore
+    """Told what is done otherwise than asked for, for people."""
     endless: bool = False
     """Whether pictures have no end that is known, so that only the newest of what is written can be kept."""
     folder: bool = False

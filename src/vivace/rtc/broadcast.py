@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import av
 
 from vivace.errors import SinkWriteError, VivaceError
+from vivace.media.encoders import X264, Encoder
 from vivace.media.frame import Rgb
 from vivace.rtc.encoding import CLOCK_HZ, LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
 from vivace.rtc.feed import Feed, Rendition, Sent
@@ -66,7 +67,8 @@ class Pictures(Protocol[P]):
 class _Encoders:
     """The encoders of one run: in the encoder's thread."""
 
-    def __init__(self, fps: float, clock: Callable[[], float]) -> None:
+    def __init__(self, fps: float, clock: Callable[[], float], h264: Encoder) -> None:
+        self._h264 = h264
         self.encode_ms: float | None = None
         self._fps = fps
         self._clock = clock
@@ -111,7 +113,7 @@ class _Encoders:
         fps = self._fps if len(self._intervals) < FPS_OVER else CLOCK_HZ / median(self._intervals)
         if encoder is None or encoder.size != size or not encoder.suits(fps):
             codec, rung = rendition
-            encoder = LiveEncoder(codec, size, rung_bps(full_bps, rung), fps=fps)
+            encoder = LiveEncoder(codec, size, rung_bps(full_bps, rung), fps=fps, h264=self._h264)
             self._encoders[rendition] = encoder
         return encoder
 
@@ -135,6 +137,7 @@ class Broadcast(Generic[P]):
         *,
         on_sent: Callable[[P], None] | None = None,
         fps: float = 30.0,
+        h264: Encoder = X264,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Encode what `subscribe` gives, which is called when the first viewer comes, again if all had left.
@@ -151,6 +154,7 @@ class Broadcast(Generic[P]):
         self._subscribe = subscribe
         self._on_sent = on_sent
         self._fps = fps
+        self._h264 = h264
         self._clock = clock
         self._full_bps = full_bitrate((512, 512), fps)
         self._feeds: list[Feed] = []
@@ -193,7 +197,7 @@ class Broadcast(Generic[P]):
     async def _run(self) -> None:
         """Encode until pictures or viewers end; the viewers are told by the end of their feeds."""
         pictures = self._subscribe()
-        encoders = _Encoders(self._fps, self._clock)
+        encoders = _Encoders(self._fps, self._clock, self._h264)
         executor = ThreadPoolExecutor(1, thread_name_prefix="vivace-rtc-encode")
         loop = asyncio.get_running_loop()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from fractions import Fraction
 from typing import Any, TypeAlias, cast
@@ -13,8 +14,11 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vivace.errors import SinkUnsupportedError
 from vivace.media.encode import pad_even
+from vivace.media.encoders import X264, Encoder
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
+
+_log = logging.getLogger(__name__)
 
 VideoPacket: TypeAlias = "av.Packet[Any]"
 
@@ -64,8 +68,10 @@ class YuvConverter:
 class LiveEncoder:
     """Encodes pictures of one size at one bitrate. For one thread at a time."""
 
-    def __init__(self, codec: str, size: Size, bitrate_bps: int, *, fps: float = 30.0) -> None:
-        """Open an encoder for 4:2:0 pictures of even `(width, height)` px.
+    def __init__(self, codec: str, size: Size, bitrate_bps: int, *, fps: float = 30.0, h264: Encoder = X264) -> None:
+        """Open an encoder for 4:2:0 pictures of even `(width, height)` px; `h264` is that of H.264.
+
+        Hardware that does not take them makes way for x264.
 
         Raises:
             SinkUnsupportedError: this FFmpeg lacks the encoder.
@@ -74,7 +80,22 @@ class LiveEncoder:
         self.size = size
         self.bitrate_bps = bitrate_bps
         self._fps = fps
-        self._context = _open(codec, size, bitrate_bps, fps)
+        self.encoder = h264 if codec == "H264" else None
+        """Of H.264, the one that is used."""
+        self._context = self._open()
+
+    def _open(self) -> Any:
+        if self.encoder in (None, X264):
+            return _open(self.codec, self.size, self.bitrate_bps, self._fps, X264)
+        assert self.encoder is not None
+        try:
+            context = _open(self.codec, self.size, self.bitrate_bps, self._fps, self.encoder)
+            context.open()
+        except (SinkUnsupportedError, av.FFmpegError) as error:
+            _log.warning("the encoder %s cannot be opened (%s); x264 is used", self.encoder.word, error)
+            self.encoder = X264
+            return self._open()
+        return context
 
     def suits(self, fps: float) -> bool:
         """Tell whether pictures that come at `fps` get about the bitrate.
@@ -89,6 +110,8 @@ class LiveEncoder:
 
         None where rate control left the picture out.
         """
+        if self.encoder is not None and picture.format.name != self.encoder.pixels:
+            picture = picture.reformat(format=self.encoder.pixels)
         picture.pts = pts
         picture.time_base = TIME_BASE
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
@@ -99,14 +122,14 @@ class LiveEncoder:
         return cast(VideoPacket, packet)
 
 
-def _open(codec: str, size: Size, bitrate_bps: int, fps: float) -> Any:
-    name = {"H264": "libx264", "VP8": "libvpx"}[codec]
+def _open(codec: str, size: Size, bitrate_bps: int, fps: float, h264: Encoder) -> Any:
+    name = {"H264": h264.codec, "VP8": "libvpx"}[codec]
     try:
         context = cast(Any, av.CodecContext.create(name, "w"))
     except (ValueError, av.FFmpegError) as error:
         raise SinkUnsupportedError(f"{codec}: this FFmpeg has no {name}; install av from its wheel") from error
     context.width, context.height = size
-    context.pix_fmt = "yuv420p"
+    context.pix_fmt = h264.pixels if codec == "H264" else "yuv420p"
     context.time_base = TIME_BASE
     context.framerate = Fraction(fps).limit_denominator(1001)
     context.gop_size = round(KEYFRAME_S * fps)
@@ -117,15 +140,9 @@ def _open(codec: str, size: Size, bitrate_bps: int, fps: float) -> Any:
     context.color_trc = ColorTrc.SMPTE170M
     rate, buffer = str(bitrate_bps), str(round(bitrate_bps * BUFFER_S))
     if codec == "H264":
-        # Quality is constant up to the bitrate: a picture that stands costs next to nothing.
-        context.options = {
-            "preset": "ultrafast",
-            "tune": "zerolatency",
-            "crf": "20",
-            "maxrate": rate,
-            "bufsize": buffer,
-            "forced-idr": "1",
-        }
+        if h264 is not X264:
+            context.bit_rate = bitrate_bps
+        context.options = {**dict(h264.live), "maxrate": rate, "bufsize": buffer}
         context.profile = "Baseline"  # all that every browser decodes
     else:
         context.bit_rate = bitrate_bps

@@ -176,6 +176,10 @@ class ServeSettings(BaseSettings):
     max_frame_px: Count = 1920 * 1088
     """Largest frame taken from a client, width times height."""
 
+    encoder: Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"] = "x264"
+    """Of H.264 over WebRTC: `x264` on the CPU, a graphics card's, or `auto`, which tries each at the start and takes
+    the fastest."""
+
     # How much at once
     slots: Count | None = None
     """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiortc import RTCIceGatherer, RTCIceServer, RTCIceTransport
 
+from vivace.media.encoders import choose
 from vivace.rtc.broadcast import Broadcast
 from vivace.rtc.seams import GATHER_S, gather_loopback_too
 from vivace.serve.control import ControlLimits
@@ -24,6 +25,11 @@ class PeerFactory:
     """Makes peers: `factory(session, role)`. Used on the event loop."""
 
     def __init__(self, settings: ServeSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take what the settings say.
+
+        Raises:
+            SinkUnsupportedError: the encoder that is asked for does not work here.
+        """
         self.limits = PeerLimits(
             max_frame_px=settings.max_frame_px,
             control=ControlLimits(settings.max_messages_per_s, settings.max_body_bytes),
@@ -36,6 +42,10 @@ class PeerFactory:
             )
             for server in settings.ice_servers
         ]
+        chosen = choose(settings.encoder)
+        if chosen.note:
+            _log.info("%s", chosen.note)
+        self._h264 = chosen.encoder
         self._clock = clock
         self._broadcasts: dict[str, Broadcast[Any]] = {}
 
@@ -66,7 +76,7 @@ class PeerFactory:
         self._broadcasts = {name: found for name, found in self._broadcasts.items() if found.viewers}
         found = self._broadcasts.get(session.id)
         if found is None:
-            found = Broadcast(session.subscribe, on_sent=session.report_sent, clock=self._clock)
+            found = Broadcast(session.subscribe, on_sent=session.report_sent, h264=self._h264, clock=self._clock)
             self._broadcasts[session.id] = found
         return found
 
