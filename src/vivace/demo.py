@@ -31,7 +31,6 @@ from vivace.models.loading import LoadOptions
 from vivace.settings import Settings
 from vivace.stream import Stats, Stream
 from vivace.trust.keys import open_key
-from vivace.trust.label import LabelStyle
 from vivace.trust.manifest import SourceType, Work
 from vivace.trust.marks import PictureMarks, new_payload
 from vivace.trust.signing import Credentials, sign_file
@@ -134,10 +133,7 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
     with console.status("loading the model and building the scenes ..."):
         model = load_model(settings.model, threads=settings.threads)
         source = SceneReel(programme)
-        marks = PictureMarks(
-            LabelStyle() if "label" in settings.marks else None,
-            new_payload() if "watermark" in settings.marks else None,
-        )
+        marks = PictureMarks.of(settings.marks, new_payload())
         stream = Stream(model, prompt=programme.prompts[0], size=programme.size, finish=marks.finishers)
         credentials = _credentials(settings, source, marks)
     show = _Show(programme, stream, prompt_of={0: programme.prompts[0]})

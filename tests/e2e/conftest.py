@@ -21,9 +21,15 @@ from vivace.models.base import StreamModel
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def server_environ() -> dict[str, str]:
+    """Return what the server is told beside what this process is; a module may say more."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, server_environ: dict[str, str]) -> Iterator[Serving]:
     """Return a server with two places."""
-    serving = Serving(tmp_path_factory.mktemp("serve"), slots=2)
+    serving = Serving(tmp_path_factory.mktemp("serve"), slots=2, environ=server_environ)
     serving.start()
     yield serving
     serving.stop(signal.SIGKILL)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +15,16 @@ from vivace.trust.signing import sign_file
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Return a server with every mark."""
-    folder = tmp_path_factory.mktemp("marked")
-    environ = {"VIVACE_SERVE_MARKS": "credentials,label", "XDG_STATE_HOME": str(folder / "state")}
-    serving = Serving(folder, slots=2, environ=environ)
-    serving.start()
-    yield serving
-    serving.stop(signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def studio(marked: Serving, browser: Any) -> Iterator[Studio]:
-    """Return a page that paints its camera, which is shown as in a mirror."""
-    marked.wait()
-    page = Studio(browser, marked.url).open(BLUEPRINT)
-    page.start_camera()
-    page.wait_state("live", PATIENCE_S)
-    yield page
-    page.close()
+def server_environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Have the server mark what it repaints, with keys of its own."""
+    return {"VIVACE_SERVE_MARKS": "credentials,label", "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
 
 
 DARK = "colourOf('after', [0.02, 0.04, 0.16, 0.1])"
 
 
-def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(studio: Studio) -> None:
-    page = studio.page
+def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(live: Studio) -> None:
+    studio, page = live, live.page
     studio.wait_until(f"({DARK} ?? [255])[2] < 120")  # its paper on the blueprint's blue
     assert page.get_attribute("#mirror", "aria-pressed") == "true"
     studio.wait_until("!document.getElementById('note').hidden")  # over the one that the mirror reverses
@@ -64,9 +46,9 @@ def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(studio: Stu
     assert studio.errors == []
 
 
-def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(marked: Serving, browser: Any) -> None:
-    marked.wait()
-    studio = Studio(browser, marked.url, people_know=False).open(BLUEPRINT)
+def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(server: Serving, browser: Any) -> None:
+    server.wait()
+    studio = Studio(browser, server.url, people_know=False).open(BLUEPRINT)
     page = studio.page
     page.evaluate("studio.start('scene', {})")
     studio.wait_state("live", PATIENCE_S)
@@ -87,10 +69,10 @@ def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(marked:
     studio.close()
 
 
-def test_a_file_is_checked_on_the_page(studio: Studio, tmp_path: Path) -> None:
+def test_a_file_is_checked_on_the_page(live: Studio, tmp_path: Path) -> None:
     out = picture(tmp_path / "out.png")
     sign_file(out, work(), open_key(folder=tmp_path / "keys"))
-    page = studio.page
+    studio, page = live, live.page
     page.evaluate("document.getElementById('note-panel').open = true")
     for change, verdict in ((lambda _: None, "AI-modified."), (changed, "Changed after it was signed.")):
         change(out)

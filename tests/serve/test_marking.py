@@ -25,7 +25,7 @@ SIZE = (128, 96)
 
 def marking(folder: Path) -> Marking:
     key = open_key(folder=folder / "keys")
-    return Marking(LabelStyle(), watermarks=True, key=key, weights=lambda model: {model: "sha256:ab"})
+    return Marking(MARKS, key=key, weights=lambda model: {model: "sha256:ab"})
 
 
 async def recorded(manager: Any, prompt: str | None, frames: int = 6) -> tuple[messages.Recorded, list[np.ndarray]]:
@@ -88,7 +88,9 @@ async def test_a_recording_that_cannot_be_signed_is_there_and_that_is_told(
 
 @in_loop
 async def test_who_watches_is_told_of_the_label(tmp_path: Path) -> None:
-    async with running_manager(marking=Marking(LabelStyle("bottom-left", language="de"))) as manager:
+    async with running_manager(
+        marking=Marking(frozenset({"label"}), LabelStyle("bottom-left", language="de"))
+    ) as manager:
         session = await opened(manager)
         live = await next_of(session.events(), messages.Live)
         assert live.label == messages.Label(words="KI-bearbeitet", corner="bottom-left", size="small")

@@ -104,13 +104,15 @@ class MarkFlags:
         from vivace.trust.marks import PictureMarks, new_payload, parse_payload, payload_of
 
         marks = self.marks(settings.marks)
-        given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
-        style: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        payload = None
-        if "watermark" in marks:
-            of_run = new_payload() if run is None else payload_of(run)
-            payload = of_run if self.watermark_payload is None else parse_payload(self.watermark_payload)
-        return PictureMarks(LabelStyle(**style) if "label" in marks else None, payload, self.watermark_everywhere)
+        payload = new_payload() if run is None else payload_of(run)
+        if self.watermark_payload is not None:
+            payload = parse_payload(self.watermark_payload)
+        style: LabelStyle | None = None
+        if "label" in marks:
+            given = {"corner": self.label, "size": self.label_size, "language": self.label_language}
+            named: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+            style = LabelStyle(**named)
+        return PictureMarks.of(marks, payload, style, everywhere=self.watermark_everywhere)
 
     def signing_key(self, settings: Settings) -> SigningKey | None:
         """Return what signs, None where nothing is signed.

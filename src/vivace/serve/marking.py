@@ -12,6 +12,7 @@ from vivace.models.catalog import describe
 from vivace.models.check import weights_of
 from vivace.models.loading import LoadOptions
 from vivace.serve.settings import ServeSettings
+from vivace.settings import Mark
 from vivace.trust.keys import SigningKey, open_key
 from vivace.trust.label import LabelStyle
 from vivace.trust.manifest import Work
@@ -36,11 +37,12 @@ NO_MARKS = FileMarks()
 class Marking:
     """The marks of a server; without any of them, none."""
 
-    label: LabelStyle | None = None
-    watermarks: bool = False
-    """Whether each session has a watermark that tells its pictures from those of others."""
+    marks: frozenset[Mark] = frozenset()
+    """Which there are; each session's watermark tells its pictures from those of others."""
+    style: LabelStyle | None = None
+    """Of the label, where there is one; None: the usual one."""
     everywhere: bool = False
-    """Whether that is also where a picture is its source's."""
+    """Whether the watermark is also where a picture is its source's."""
     key: SigningKey | None = None
     weights: Callable[[str], Mapping[str, str]] = lambda _model: {}
     """Of a model, by name (`manifest.Work`)."""
@@ -54,18 +56,21 @@ class Marking:
         """
         signs = "credentials" in settings.marks
         return cls(
-            label=LabelStyle(settings.label, settings.label_size, settings.label_language)
-            if "label" in settings.marks
-            else None,
-            watermarks="watermark" in settings.marks,
+            marks=settings.marks,
+            style=LabelStyle(settings.label, settings.label_size, settings.label_language),
             everywhere=settings.watermark_everywhere,
             key=open_key(settings.sign_certificate, settings.sign_key, settings.sign_command) if signs else None,
             weights=lambda model: _weights(settings, model),
         )
 
+    @property
+    def label(self) -> LabelStyle | None:
+        """The label of all sessions, None where there is none."""
+        return self.pictures("").label
+
     def pictures(self, session: str) -> PictureMarks:
         """Return what marks the pictures of a session."""
-        return PictureMarks(self.label, payload_of(session) if self.watermarks else None, self.everywhere)
+        return PictureMarks.of(self.marks, payload_of(session), self.style, everywhere=self.everywhere)
 
     def files(self, session: str, model: str) -> FileMarks:
         """Return what marks the files of a session with a model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from vivace.checks import brief
 from vivace.errors import ControlError
 from vivace.media.frame import Frame
 from vivace.media.statement import Statement
+from vivace.settings import Mark
 from vivace.trust.label import Label, LabelStyle
 from vivace.trust.watermark.embed import WatermarkEmbedder
 
@@ -28,6 +29,17 @@ class PictureMarks:
     """Of the watermark, 48 bits; None: there is none."""
     everywhere: bool = False
     """Whether the watermark is also where a picture is its source's."""
+
+    @classmethod
+    def of(
+        cls, marks: Set[Mark], payload: int, style: LabelStyle | None = None, *, everywhere: bool = False
+    ) -> PictureMarks:
+        """Return those of `marks` that are in pictures, with what each is if it is there."""
+        return cls(
+            (style or LabelStyle()) if "label" in marks else None,
+            payload if "watermark" in marks else None,
+            everywhere,
+        )
 
     @cached_property
     def finishers(self) -> tuple[Callable[[Frame], Frame], ...]:
