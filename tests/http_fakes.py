@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from fakes import FakeModel
 from vivace.errors import UsageError
 from vivace.serve.app import create_app
+from vivace.serve.marking import Marking
 from vivace.serve.ports import Role
 from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
@@ -97,10 +98,11 @@ def running(
     model: FakeModel | None = None,
     fake: bool = True,
     moderation: Moderation | None = None,
+    marking: Marking | None = None,
 ) -> Iterator[Running]:
     settings = settings or settings_for()
     load_model = (lambda _: model or FakeModel(record=False)) if fake else None
-    manager = SessionManager(settings, load_model, moderation=moderation)
+    manager = SessionManager(settings, load_model, marking=marking, moderation=moderation)
     peers = FakePeers()
     app = create_app(settings, manager, peer_factory=peers)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:

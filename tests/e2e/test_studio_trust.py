@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from e2e.studio import BLUEPRINT, Serving, Studio
 from patience import PATIENCE_S
 from trust.files import changed, picture, work
 from vivace.trust.keys import open_key
 from vivace.trust.signing import sign_file
+from vivace.trust.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,24 @@ def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(server:
     page.wait_for_selector("#share[open]")
     assert studio.errors == []
     studio.close()
+
+
+def test_a_snapshot_says_signed_what_it_is(live: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.png"
+    for split in (False, True):
+        if split:
+            live.press_tool("#split")
+        with live.page.expect_download() as saving:
+            live.press_tool("#snapshot")
+        saving.value.save_as(path)
+        report = verify(path)
+        assert report.verdict == "repainted"
+        assert report.label is not None
+        assert report.label.places == ("XMP",)
+        with Image.open(path) as picture:
+            assert (picture.width > 2 * picture.height) is split
+    live.press_tool("#split")
+    assert live.errors == []
 
 
 def test_a_file_is_checked_on_the_page(live: Studio, tmp_path: Path) -> None:

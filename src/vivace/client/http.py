@@ -98,6 +98,17 @@ class Client:
         """Return the bytes of a recording."""
         return (await self.request("GET", f"/v1/recordings/{name}")).content
 
+    async def snapshot(self, session: SessionInfo, **query: str) -> bytes:
+        """Return the newest picture of a session as a file, signed where the server signs.
+
+        Args:
+            session: which.
+            query: as the API takes it, such as `type="jpg"`, `compare="true"`.
+        """
+        headers = {"X-Session-Secret": session.secret}
+        path = f"/v1/sessions/{session.id}/snapshot"
+        return (await self.request("GET", path, params=query, headers=headers)).content
+
     async def offer(self, session: SessionInfo, sdp: str) -> str:
         """Return the server's answer to an SDP offer that publishes and plays in one connection."""
         headers = {"X-Session-Secret": session.secret}

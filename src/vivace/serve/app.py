@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from vivace.serve.http import catalog, health, pages, recordings, sessions, sharing, verify, whip
+from vivace.serve.http import catalog, health, pages, pictures, recordings, sessions, sharing, verify, whip
 from vivace.serve.http.access import AccessControl
 from vivace.serve.http.errors import ErrorBody, install_errors
 from vivace.serve.http.guard import Guard, GuardRules
@@ -75,7 +75,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
     )
     app.state.server = server
     install_errors(app)
-    for part in (sessions, sharing, whip, catalog, recordings, verify, health, pages):
+    for part in (sessions, pictures, sharing, whip, catalog, recordings, verify, health, pages):
         app.include_router(part.router)
     app.mount("/", StaticFiles(directory=WEB, html=True, check_dir=False), name="studio")
     app.add_middleware(

@@ -67,8 +67,8 @@ class LiveSession:
         self.served = served
         """Its model, with what others that use it share."""
         self.links = Links(self.id)
-        self.painted = False
-        """Whether the newest picture is painted, not its source as it is."""
+        self.newest: Frame | None = None
+        """The picture that left last."""
         self.created_s = context.clock()
         self.live_since_s: float | None = None
         self.end_reason: EndReason | None = None
@@ -274,7 +274,7 @@ class LiveSession:
 
     def _publish(self, frame: Frame) -> None:
         now_s = self._clock()
-        self.painted = frame.painted
+        self.newest = frame
         unread = self._fanout.publish(frame)  # before the account: somebody is waiting for it
         self.account.left(frame, now_s)
         if unread:
@@ -386,6 +386,11 @@ class LiveSession:
     # Life
 
     @property
+    def painted(self) -> bool:
+        """Whether the newest picture is painted, not its source as it is."""
+        return self.newest is not None and self.newest.painted
+
+    @property
     def state(self) -> State:
         """`waiting`, `live` or `ended`."""
         return self._state
@@ -448,6 +453,7 @@ class LiveSession:
     def _free(self) -> None:
         processor, self._processor = self._processor, None
         self._dynamic_size = None
+        self.newest = None
         if processor is not None:
             processor.close()
         self._board.close()

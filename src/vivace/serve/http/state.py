@@ -143,6 +143,8 @@ class Server:
     metrics: Metrics
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a file is checked: it takes a core for some seconds."""
+    signing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a snapshot is made: it takes a core for a tenth of a second."""
     made_for_whip: set[str] = field(default_factory=set)
     """Sessions that were made on the fly for one connection, and end with it."""
 

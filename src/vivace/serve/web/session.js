@@ -183,6 +183,15 @@ export class Session extends EventTarget {
     return (await this.#api.request("POST", `/v1/sessions/${this.info.id}/thumbnail`, { prompt, picture }, headers)).blob();
   }
 
+  /**
+   * Resolves with the newest picture as a PNG Blob as the server has it, which says, signed if the server signs, what it
+   * is. `compare`: the source beside it; `label`: the corner of a label, where the server's pictures have none.
+   */
+  async snapshot({ compare = false, label = null, language = "en" } = {}) {
+    const query = new URLSearchParams({ compare, language, ...(label && { label }) });
+    return (await this.#api.request("GET", `/v1/sessions/${this.info.id}/snapshot?${query}`, undefined, { "X-Session-Secret": this.info.secret })).blob();
+  }
+
   /** Begin (true) or end (false) a recording of the output. Resolves with the `recorded` message. */
   record(on) {
     return new Promise((resolve, reject) => {

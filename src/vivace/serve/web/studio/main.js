@@ -4,7 +4,7 @@ import { Brush } from "./brush.js";
 import { installCheck } from "./check.js";
 import { installChoices } from "./choices.js";
 import { peopleKnow } from "./consent.js";
-import { $, delay, toast } from "./dom.js";
+import { $, delay, download, stampedName, toast } from "./dom.js";
 import { installDrops } from "./drops.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
@@ -65,6 +65,7 @@ class Studio {
     });
     this.#keys();
     $("end").onclick = () => this.stop();
+    $("snapshot").onclick = () => this.snapshot();
     $("token-form").addEventListener("submit", (event) => {
       event.preventDefault();
       keepToken($("token").value.trim());
@@ -372,6 +373,17 @@ class Studio {
     this.show("ended", () => endedWords("client"));
   }
 
+  /** Save the picture as others see it. */
+  async snapshot() {
+    if (this.session?.state !== "live") return toast(T.toasts.noPicture);
+    try {
+      download(await this.session.snapshot(this.stage.snapshot), `${stampedName()}.png`);
+      toast(T.toasts.snapshot);
+    } catch (error) {
+      toast(said(error), { bad: true });
+    }
+  }
+
   // What is shown
 
   /** The first page: choose a source. */
@@ -426,7 +438,7 @@ class Studio {
       ["[", "[", "less", () => size(-5)],
       ["]", "]", "more", () => size(5)],
       ["x", "X", "reseed", () => $("reseed").click()],
-      ["p", "P", "snapshot", () => this.stage.snapshot()],
+      ["p", "P", "snapshot", () => this.snapshot()],
       ["r", "R", "record", () => this.recorder.toggle()],
       ["f", "F", "fullscreen", () => this.stage.toggleFullscreen()],
       ["?", "?", "help", () => $("help").showModal()],

@@ -1,8 +1,8 @@
-/** The picture: before and after with a divider, mirror, full screen, snapshot, and the note that it is AI-modified. */
-import { $, download, fullScreen, memory, stampedName, toast } from "./dom.js";
+/** The picture: before and after with a divider, mirror, full screen, and the note that it is AI-modified. */
+import { $, fullScreen, memory, toast } from "./dom.js";
 import { InStep } from "./in-step.js";
 import { installListen } from "./listen.js";
-import { T, tell } from "./language.js";
+import { T, language, tell } from "./language.js";
 
 const THUMBNAIL = [256, 144];   // px that the server paints thumbnails at
 const LABEL_SHARES = { small: 3.6, medium: 5.5, large: 8 };   // text of the label in a picture, in % of its shorter side
@@ -137,57 +137,10 @@ export class Stage {
     this.#showNote();
   }
 
-  /** Save what is on the picture as a PNG: mirror, divider and note included. */
-  async snapshot() {
-    const { videoWidth: w, videoHeight: h } = this.after;
-    if (!w) return toast(T.toasts.noPicture);
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [w, h];
-    const ctx = canvas.getContext("2d");
-    ctx.save();
-    if (this.mirrored) ctx.setTransform(-1, 0, 0, 1, w, 0);
-    ctx.drawImage(this.after, 0, 0, w, h);
-    ctx.restore();
-    if (this.split !== null) {
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(0, 0, (w * this.split) / 100, h);
-      ctx.clip();
-      if (this.mirrored) ctx.setTransform(-1, 0, 0, 1, w, 0);
-      const inStep = !$("in-step").hidden;
-      const before = inStep ? $("in-step") : this.before;
-      const [fullW, fullH] = inStep ? [before.width, before.height] : [before.videoWidth, before.videoHeight];
-      const scale = Math.max(w / fullW, h / fullH);
-      ctx.drawImage(before, (w - fullW * scale) / 2, (h - fullH * scale) / 2, fullW * scale, fullH * scale);
-      ctx.restore();
-    }
-    if (!$("note").hidden) {
-      ctx.beginPath();
-      ctx.rect((w * (this.split ?? 0)) / 100, 0, w, h);
-      ctx.clip();
-      this.#drawNote(ctx, w, h);
-    }
-    canvas.toBlob((blob) => {
-      download(blob, `${stampedName()}.png`);
-      toast(T.toasts.snapshot);
-    });
-  }
-
-  #drawNote(ctx, w, h) {
-    const px = Math.max(9, Math.round((this.#label ? 1.2 * Math.min(w, h) : h) / 26));
-    ctx.font = `500 ${px}px system-ui, sans-serif`;
-    const width = ctx.measureText(T.page.aiModified).width + px;
-    const [vertical, side] = $("note").dataset.corner.split("-");
-    const margin = this.#label ? 0.4 * px : px;   // over what is in the picture, nearer to its edge
-    const x = side === "left" ? (w * (this.split ?? 0)) / 100 + margin : w - width - margin;
-    const y = vertical === "top" ? margin : h - 1.7 * px - margin;
-    ctx.fillStyle = this.#label ? "rgb(11 12 14)" : "rgb(11 12 14 / 70%)";
-    ctx.beginPath();
-    ctx.roundRect(x, y, width, 1.7 * px, px);
-    ctx.fill();
-    ctx.fillStyle = "#fff";
-    ctx.textBaseline = "middle";
-    ctx.fillText(T.page.aiModified, x + px / 2, y + 0.88 * px);
+  /** What a snapshot of the picture shows: the source beside it, and a label where the note is the only one. */
+  get snapshot() {
+    const label = this.#label || !this.#noteOn ? null : $("note").dataset.corner;
+    return { compare: this.split !== null, label, language };
   }
 
   // The note may be moved at any time, but removed only after a question, and only until the page is opened again.
@@ -243,7 +196,6 @@ export class Stage {
     $("split").onclick = () => this.toggleSplit();
     this.toggleListen = installListen(this.after);
     $("mirror").onclick = () => this.toggleMirror();
-    $("snapshot").onclick = () => this.snapshot();
     $("fullscreen").onclick = () => this.toggleFullscreen();
   }
 }

@@ -337,6 +337,7 @@ export const de = {
     memory: "Dafür hat der Server zu wenig Speicher. Nimm weniger Details.",
     sizes: "Weitere Größen malt dieser Server nicht. Nimm eine andere Einstellung unter Details.",
     shared_option: "Das würde die Bilder aller anderen ändern; nur der Betreiber des Servers stellt es ein.",
+    no_picture: "Noch gibt es kein Bild.",
     recording_off: "Dieser Server nimmt nichts auf. Der Betreiber startet ihn mit einem Ordner für Aufnahmen.",
     recording_space: "Für weitere Aufnahmen ist auf dem Server kein Platz.",
     not_recording: "Es läuft keine Aufnahme.",
