@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 RECIPE := pyproject.toml constraints.txt
+READER := tests/reader/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format clean
@@ -14,10 +15,10 @@ help: ## Say what can be made
 demo: $(VENV)/.base ## Repaint moving scenes live and write demo.mp4 and demo.png
 	$(BIN)/python -m vivace.demo
 
-test: $(VENV)/.dev ## Run the tests but the slow ones (CPU, a few minutes)
+test: $(VENV)/.dev $(READER) ## Run the tests but the slow ones (CPU, a few minutes)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: $(VENV)/.dev ## Run all tests that need no CUDA device
+test-all: $(VENV)/.dev $(READER) ## Run all tests that need no CUDA device
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, types and import rules
@@ -33,6 +34,11 @@ format: $(VENV)/.dev ## Put the code into the house format
 clean: ## Remove caches and what the demo wrote; keeps .venv
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo.mp4 demo.png
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A reader of content credentials that shares no code with ours; without npm its tests are skipped.
+$(READER): tests/reader/package-lock.json
+	@command -v npm >/dev/null || { echo "No npm: the independent reader of credentials is not installed."; exit 0; }; \
+	cd tests/reader && npm install --no-save --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error && touch node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
