@@ -1,4 +1,4 @@
-"""What we sign and what we say of it, held against a reader of credentials that shares no code with ours or its library.
+"""What we sign and what we say of it, held against a reader of credentials that shares no code with the one we use.
 
 `tests/reader` is c2pa-ts (TrustNXT), which `make` installs with npm.
 """
