@@ -52,6 +52,7 @@ class FakeState:
     memory: NDArray[np.uint8]
     waiting: list[NDArray[np.uint8]] = field(default_factory=list)
     must_reset: bool = False
+    steps: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -68,6 +69,7 @@ class FakeModel:
         self,
         *,
         chunk_frames: int = 1,
+        first_chunk_frames: int | None = None,
         lag: int = 0,
         efforts: tuple[float, ...] = (1.0, 0.75, 0.5),
         conditions: tuple[str, ...] = ("prompt",),
@@ -89,6 +91,7 @@ class FakeModel:
             max_size=(512, 512),
             default_area_px=64 * 64,
             chunk_frames=chunk_frames,
+            first_chunk_frames=first_chunk_frames,
             warmup_frames=warmup_frames,
             output_lag_frames=lag,
             denoising_steps=(1, 2, 4),
@@ -147,7 +150,8 @@ class FakeModel:
 
     def _step(self, state: FakeState, chunk: Chunk) -> NDArray[np.uint8]:
         width, height = state.size
-        assert chunk.rgb.shape == (self.spec.chunk_frames, height, width, 3)
+        assert chunk.rgb.shape == (self.spec.frames_of_chunk(state.steps), height, width, 3)
+        state.steps += 1
         assert chunk.rgb.dtype == np.uint8
         assert not state.must_reset, "a failed state must be reset before use"
         if self.record:
@@ -172,6 +176,7 @@ class FakeModel:
         assert keep != "inside" or self.spec.resets_in_flight
         self.resets.append(keep)
         state.must_reset = False
+        state.steps = 0
         state.memory[:] = 0
         if keep != "inside":
             state.waiting.clear()

@@ -38,6 +38,8 @@ licence = "MIT"
 
 Distribution = Callable[..., None]
 
+OURS = ["causal-forcing", "live2diff", "liveedit", "longlive", "mini", "self-forcing", "streamdiffusionv2"]
+
 
 @pytest.fixture
 def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Distribution]:
@@ -107,7 +109,7 @@ def test_one_that_cannot_be_had_is_left_out_and_said(
     distribution: Distribution, point: str, files: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     distribution(point, **files)
-    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert [profile.name for profile in list_models()] == OURS
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(caplog.text)
     with pytest.raises(UnknownModelError, match="no model 'toy'"):
@@ -121,10 +123,10 @@ def test_profiles_that_cannot_be_read_are_left_out_and_said(
     distribution()
     odd = tmp_path / "toy_models" / "profiles" / "odd.toml"
     odd.write_text("name = 3")
-    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert [profile.name for profile in list_models()] == OURS
     assert "the profiles of toy_models.profiles cannot be read: profile odd.toml" in caplog.text
     odd.write_bytes(b"name = '\xff'")
-    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert [profile.name for profile in list_models()] == OURS
     assert "the profiles of toy_models.profiles cannot be read: 'utf-8' codec" in caplog.text
 
 
@@ -142,7 +144,7 @@ def test_profiles_of_a_family_with_a_mistake_are_left_out_and_said(
     distribution: Distribution, family: str, profile: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     distribution(family=FAMILY.replace('name="toy",', f'name="toy", {family},'), profile=profile)
-    assert [profile.name for profile in list_models()] == ["live2diff", "mini"]
+    assert [profile.name for profile in list_models()] == OURS
     assert "the profiles of toy_models.profiles cannot be read: " in caplog.text
 
 
@@ -151,7 +153,8 @@ def test_a_model_that_is_there_already_stays(
 ) -> None:
     distribution()
     (tmp_path / "toy_models" / "profiles" / "toy.toml").write_text(PROFILE.replace('name = "toy"', 'name = "mini"'))
-    assert [profile.family for profile in list_models()] == ["live2diff", "mini"]
+    assert [profile.name for profile in list_models()] == OURS
+    assert describe("mini").family == "mini"
     assert "the model mini is there already" in caplog.text
 
 
@@ -197,14 +200,14 @@ def test_a_mistake_in_the_family_itself_is_not_taken_for_something_missing(distr
 
 def test_a_profile_of_a_family_that_is_not_here_says_which_are(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
-    path.write_text(PROFILE.replace('family = "toy"', 'family = "wan"'))
+    path.write_text(PROFILE.replace('family = "toy"', 'family = "sana"'))
     with pytest.raises(
-        CheckpointError, match="of family 'wan', which is not installed here; known: mini, mini2, live2diff"
+        CheckpointError, match="of family 'sana', which is not installed here; known: mini, mini2, live2diff, wan"
     ):
         load_model(str(path))
 
 
 def test_ours_are_families_like_any_other() -> None:
-    assert list(families()) == ["mini", "mini2", "live2diff"]
+    assert list(families()) == ["mini", "mini2", "live2diff", "wan"]
     assert all(isinstance(family, Family) for family in families().values())
     assert callable(family_of("mini", "mini").function(family_of("mini", "mini").load))

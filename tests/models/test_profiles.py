@@ -23,18 +23,22 @@ def read(tmp_path: Path, text: str) -> Profile:
     return describe(str(path))
 
 
+UNKNOWN_SIZES = {"live2diff": {"detector"}, "wan": {"generator", "lora", "tiny_autoencoder"}}
+"""Roles of files that nobody here has seen the size of; it is recorded when they are first pulled."""
+
+
 def test_every_file_that_is_fetched_says_from_where_under_which_licence_and_what_for() -> None:
     for profile in list_models():
         for spec in profile.files.values():
             if spec.repo:
                 assert spec.licence
                 assert spec.why
-                assert spec.size or spec.role == "detector"
-        for style in profile.styles.values():
-            assert style.t_index
-            for spec in style.files:
-                assert "Civitai" in spec.obtain
-                assert "unknown" in spec.licence
+                assert spec.size or spec.role in UNKNOWN_SIZES[profile.family]
+    for style in describe("live2diff").styles.values():
+        assert style.t_index
+        for spec in style.files:
+            assert "Civitai" in spec.obtain
+            assert "unknown" in spec.licence
 
 
 def test_a_style_with_a_base_needs_no_other_base() -> None:

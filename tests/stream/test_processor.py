@@ -254,31 +254,37 @@ def test_cuts_can_be_ignored():
     assert rig.model.resets == []
 
 
-@pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 0), (3, 0), (1, 2), (4, 3)])
-def test_chunks_and_lag_change_when_frames_come_and_nothing_else(chunk_frames, lag):
-    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
+CHUNKS = [(3, None, 0), (1, None, 2), (4, None, 3), (4, 1, 0), (3, 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("chunk_frames", "first", "lag"), [(1, None, 0), (3, None, 0), (1, None, 2), (4, None, 3), (4, 1, 0), (3, 5, 3)]
+)
+def test_chunks_and_lag_change_when_frames_come_and_nothing_else(chunk_frames, first, lag):
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, first_chunk_frames=first, lag=lag))
     frames = pictures(14)
     outs = rig.play(frames)
-    assert len(outs) == max(0, 14 // chunk_frames * chunk_frames - lag)
+    begin = first or 0
+    assert len(outs) == max(0, begin + (14 - begin) // chunk_frames * chunk_frames - lag)
     outs += rig.processor.flush()
     assert [out.index for out in outs] == list(range(14))
     assert rgbs(outs) == rgbs(Rig().play(frames))
 
 
-@pytest.mark.parametrize(("chunk_frames", "lag"), [(3, 0), (1, 2), (4, 3)])
-def test_a_cut_brings_out_what_is_inside_before_it_forgets(chunk_frames, lag):
+@pytest.mark.parametrize(("chunk_frames", "first", "lag"), CHUNKS)
+def test_a_cut_brings_out_what_is_inside_before_it_forgets(chunk_frames, first, lag):
     policy = ProcessorPolicy(live=False)
     frames = scenes(1, 2)
-    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag), policy=policy)
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, first_chunk_frames=first, lag=lag), policy=policy)
     outs = rig.play(frames) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(20))
     assert rgbs(outs) == rgbs(Rig(policy=policy).play(frames))
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"size": (16, 8)}, {"prompt": None}, {"strength": 0.0}])
-@pytest.mark.parametrize(("chunk_frames", "lag"), [(3, 0), (1, 2), (4, 3)])
-def test_chunks_and_lag_change_nothing_about_a_change_of_controls(chunk_frames, lag, change):
-    rig = Rig(FakeModel(chunk_frames=chunk_frames, lag=lag))
+@pytest.mark.parametrize(("chunk_frames", "first", "lag"), CHUNKS)
+def test_chunks_and_lag_change_nothing_about_a_change_of_controls(chunk_frames, first, lag, change):
+    rig = Rig(FakeModel(chunk_frames=chunk_frames, first_chunk_frames=first, lag=lag))
     frames = pictures(17)
     outs = rig.play(frames[:9])
     first = rig.update(**change)

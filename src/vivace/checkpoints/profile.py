@@ -155,6 +155,8 @@ class Profile(_Table):
     family: str
     summary: str
     licence: str
+    lineage: str = ""
+    """What matters of its ancestry to whoever earns money with it."""
     revisions: Mapping[str, Annotated[str, Field(pattern="^[0-9a-f]{40}$")]] = {}
     """Commits on the hub, by repository; where there is none, the one that is pulled first is recorded and kept to."""
     files: Mapping[str, FileSpec] = {}

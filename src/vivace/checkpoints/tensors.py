@@ -70,6 +70,12 @@ _KINDS = (
     (r"time_embedding\.linear_1\.", "the UNet of a Stable Diffusion model"),
     (r"(text_model\.)?embeddings\.token_embedding\.", "a CLIP text encoder"),
     (r"pretrained\.model\.|dpt\.", "a depth detector (MiDaS)"),
+    (r".*vace_(blocks|patch_embedding)\.", "a Wan transformer with VACE"),
+    (r".*img_emb\.|.*image_embedder\.", "a Wan transformer that begins with a picture (I2V)"),
+    (r".*(text_embedding\.0|condition_embedder\.text_embedder)\.", "a Wan transformer"),
+    (r"blocks\.\d+\.pos_embedding\.|encoder\.block\.\d+\.layer\.", "a T5 text encoder"),
+    (r"encoder\.downsamples\.|decoder\.upsamples\.", "the autoencoder of Wan"),
+    (r"decoder\.\d+\.conv\.\d+\.", "a tiny autoencoder (TAEHV)"),
     (r"(encoder\.(conv_in|down_blocks|layers)|decoder\.(conv_in|up_blocks|layers))\.", "an autoencoder"),
 )
 
@@ -131,16 +137,22 @@ def file_in(path: Path, names: Sequence[str], what: str) -> Path:
     return found
 
 
-def open_tensors(path: Path) -> TensorFile:
+def open_tensors(path: Path, containers: Sequence[str] = ()) -> TensorFile:
     """Open a safetensors file, or a pickle whose `state_dict` or `model` is unwrapped.
 
+    Args:
+        path: the file.
+        containers: names under which a pickle has to have the tensors instead, the best first; a file of tensors that
+            are under none is taken as well.
+
     Raises:
-        CheckpointError: missing, damaged, or holding something else than tensors.
+        CheckpointError: missing, damaged, or holding something else than tensors, or in other containers alone.
     """
     if path.suffix == ".safetensors":
         file = _explaining(path, _open_safetensors)
     else:
-        tensors = _tensors_in(read_content(path))
+        content = read_content(path)
+        tensors = _contained(content, containers, path) if containers else _tensors_in(content)
         file = TensorFile(path, {name: value.shape for name, value in tensors.items()}, tensors.__getitem__)
     if not file.shapes:
         raise CheckpointError(f"{path} holds no tensors")
@@ -170,6 +182,20 @@ def _explaining(path: Path, read: Callable[[Path], _T]) -> _T:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error})") from error
+
+
+def _contained(content: Mapping[str, Any], containers: Sequence[str], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of the best container there is, or those outside of any."""
+    there = {name: value for name, value in content.items() if isinstance(value, dict)}
+    for name in containers:
+        if name in there:
+            return _tensors_in(there[name])
+    if there:
+        raise CheckpointError(
+            f"{path} has {', '.join(there)}, and not {' or '.join(containers)}: it is another stage of the training, "
+            "or another model"
+        )
+    return _tensors_in(content)
 
 
 def _tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:

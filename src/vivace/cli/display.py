@@ -64,6 +64,7 @@ def status_line(stats: Stats) -> Text:
         _frames(stats.frames_out),
         f"{_number(stats.recent_fps)} fps",
         f"p95 {_number(stats.latency_ms.get('p95'))} ms",
+        *([] if stats.latency_floor_ms is None else [f"floor {stats.latency_floor_ms:.0f} ms"]),
         f"{stats.dropped} dropped",
     ]
     if stats.work_share is not None:

@@ -152,6 +152,7 @@ def _heading(profile: Profile) -> list[tuple[str, str]]:
         ("name", f"{profile.name} ({profile.family})"),
         ("what", profile.summary),
         ("licence", profile.licence),
+        *([("lineage", profile.lineage)] if profile.lineage else []),
     ]
 
 

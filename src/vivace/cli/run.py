@@ -144,8 +144,8 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
                 if options.marking.label == "off":
                     say.print("note: what is repainted has no label (--label off); say it where you show it")
                 steered = bool(performance.automations)
-                notes = chain(_opening_notes(stream, steered=steered), _stills_notes(source) if sink.stills else ())
-                for note in notes:
+                about = _stills_notes(source) if sink.stills else _live_notes(stream, source) if live else ()
+                for note in chain(_opening_notes(stream, steered=steered), about):
                     say.print(note)
                 if resumable is not None:
                     resumable.stream = stream
@@ -358,6 +358,17 @@ def _opening_notes(stream: Stream, *, steered: bool) -> Iterator[str]:
         yield "note: no prompt, so the source passes untouched; give one with -p"
     elif prompt is not None and prompt.message:
         yield f"prompt: {prompt.message}"
+
+
+def _live_notes(stream: Stream, source: Source) -> Iterator[str]:
+    """Yield what to know of a live run before the first frame: how late it is even if nothing takes time."""
+    spec, fps = stream.model.spec, source.info.fps
+    floor_s = spec.latency_floor_s(fps) if fps else None
+    if floor_s is not None:
+        yield (
+            f"note: {spec.name} takes {spec.chunk_frames} frames at a time, so that at {fps:g} frames a second a "
+            f"picture is at least {1e3 * floor_s:.0f} ms old when it is shown"
+        )
 
 
 def _stills_notes(source: Source) -> Iterator[str]:

@@ -73,6 +73,9 @@ class ModelSpec:
     """Names of what the model knows to do, where it is a closed set."""
     default_strength: float = 1.0
     """Strength of a stream whose user names none."""
+    first_chunk_frames: int | None = None
+    """Frames of the first step after a beginning or a reset, where it takes another number: of a causal video
+    autoencoder the first latent is one picture and later ones are several."""
     resets_in_flight: bool = False
     """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
     options: tuple[ControlSpec, ...] = ()
@@ -98,6 +101,19 @@ class ModelSpec:
             for side, least, limit in zip((width, height), self.min_size, most or self.max_size, strict=True)
         )
         return near_width, near_height
+
+    def frames_of_chunk(self, number: int) -> int:
+        """Return how many frames the `number`-th step since a beginning takes, from 0."""
+        return self.first_chunk_frames or self.chunk_frames if number == 0 else self.chunk_frames
+
+    def latency_floor_s(self, fps: float) -> float | None:
+        """Return how old a picture is at least when it is shown, s: its chunk has to be recorded first.
+
+        That is what a stream of `fps` pictures a second would have on a machine that computes in no time; None of a
+        model that takes and gives single frames, which has none.
+        """
+        frames = self.chunk_frames + self.output_lag_frames
+        return None if frames == 1 else frames / fps
 
     def level_of(self, effort: float) -> int:
         """Return which of the efforts is nearest."""
@@ -145,8 +161,8 @@ class Chunk:
     """Input of one stream to one step."""
 
     rgb: NDArray[np.uint8]
-    """`[t h w 3]` with t = `spec.chunk_frames`, at the size the state was opened with. Read-only: the source is shown
-    where nothing is painted."""
+    """`[t h w 3]` with t = `spec.frames_of_chunk`, at the size the state was opened with. Read-only: the source is
+    shown where nothing is painted."""
     embeds: NDArray[np.float32]
     """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`, whose object it is once a change is
     over."""

@@ -26,6 +26,7 @@ BUILT_IN = (
     "vivace.models.mini.family:FAMILY",
     "vivace.models.mini2.family:FAMILY",
     "vivace.models.live2diff.family:FAMILY",
+    "vivace.models.wan.family:FAMILY",
 )
 
 

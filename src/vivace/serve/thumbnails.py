@@ -53,7 +53,8 @@ Steps = Callable[[Callable[[], list[Frame]]], list[Frame]]
 
 def frames_needed(spec: ModelSpec) -> int:
     """Return how many frames go into a model before the wanted one comes out."""
-    return -(-(FRAMES + spec.output_lag_frames) // spec.chunk_frames) * spec.chunk_frames
+    first, wanted = spec.frames_of_chunk(0), FRAMES + spec.output_lag_frames
+    return first + -(-max(0, wanted - first) // spec.chunk_frames) * spec.chunk_frames
 
 
 @cache

@@ -444,6 +444,7 @@ class Account(ProcessorObserver):
         size: tuple[int, int] | None,
         prompt: str | None,
         budget_ms: float | None,
+        latency_floor_ms: float | None = None,
         decisions: tuple[Decision, ...],
     ) -> Stats:
         """Return everything so far."""
@@ -465,6 +466,7 @@ class Account(ProcessorObserver):
                 fps=intervals / span_s if span_s > 0 else None,
                 recent_fps=self._out.rate_of_last(self.RECENT),
                 latency_ms=self._latency.all.summary(50, 95, 99),
+                latency_floor_ms=latency_floor_ms,
                 stages_ms={stage: times.all.summary(50, 95, 99) for stage, times in self._stages.items()},
                 time_to_first_frame_ms=self._ttff_ms,
                 prompt_to_pixel_ms=self._prompt_to_pixel.summary(50, 95, 99),

@@ -9,7 +9,7 @@ change of a model that resets in flight, come out as the new ones go in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +74,8 @@ class Painter:
         """Output `(width, height)` in px from the next frame on, where the controls name none."""
         self.painting = False
         """Whether the newest frame was painted; otherwise it was shown as it is."""
+        self.left: Sequence[Frame] = ()
+        """Of the frames that were given last, those that are to be given again."""
         self.finish_ms = 0.0
         """What the newest frame took to be finished after it had been painted."""
         self._model = model
@@ -148,6 +150,17 @@ class Painter:
             self._spare = self._open_slot(size, seed)
 
     @property
+    def chunk_frames(self) -> int:
+        """How many frames a step of the model takes, but the first."""
+        return self._model.spec.chunk_frames
+
+    @property
+    def next_chunk_frames(self) -> int:
+        """How many frames the next step takes."""
+        begins = self._forget_reason is not None or not self._slot.used
+        return self._model.spec.frames_of_chunk(0 if begins else 1)
+
+    @property
     def keeps_memory(self) -> bool:
         """Whether `save` and `restore` may be called."""
         return self._slot.keeps_memory
@@ -185,12 +198,16 @@ class Painter:
 
     # A chunk, from boundary to blend
 
-    def paint(self, frames: list[Frame], began_s: float) -> list[Frame]:
+    def paint(self, frames: list[Frame], began_s: float, *, may_wait: bool = True) -> list[Frame]:
         """Take frames, one to as many as a chunk has, under the controls of this boundary; return those that are ready.
+
+        Where the past is only now to be forgotten, the step may take another number of them: those it did not take are
+        `left`, and all of them if they are too few and `may_wait` for more.
 
         Raises:
             StepError, CapacityError: as `FrameProcessor.step`; the stream has ended.
         """
+        self.left = ()
         snapshot = self._board.cross(frames[-1].index + 1)
         out = self._adopt(snapshot)
         now_s = self.time_s(frames[-1])
@@ -204,6 +221,11 @@ class Painter:
             return out + self.drain() + self._pass(entering, began_s, prepared_s)
         self.painting = True
         self._forget_if_due()
+        wanted = self.next_chunk_frames
+        if may_wait and len(entering) < wanted:
+            self.left = frames
+            return out
+        entering, self.left = entering[:wanted], frames[wanted:]
         chunk = self._chunk(entering, fade.embeds, snapshot.controls)
         return out + self._paint(chunk, began_s, prepared_s)
 
@@ -223,7 +245,7 @@ class Painter:
 
     def _chunk(self, entering: list[FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
         """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
-        missing = self._model.spec.chunk_frames - len(entering)
+        missing = self.next_chunk_frames - len(entering)
         self._inside.enter(entering, missing)
         frames = [inside.frame for inside in entering]
         frames += frames[-1:] * missing

@@ -67,7 +67,6 @@ class FrameProcessor:
             ControlError: a size the model cannot do.
             CapacityError: not enough memory; says what would fit.
         """
-        self._chunk_frames = model.spec.chunk_frames
         self._board = board
         self._observer = observer
         self._clock = clock
@@ -100,8 +99,8 @@ class FrameProcessor:
 
     @property
     def chunk_frames(self) -> int:
-        """How many frames a step of the model takes."""
-        return self._chunk_frames
+        """How many frames a step of the model takes, but the first."""
+        return self._painter.chunk_frames
 
     @property
     def natural_size(self) -> Size:
@@ -226,10 +225,10 @@ class FrameProcessor:
             return out
         if is_cut:
             self._observer.cut()
-            out = self._advance(self._clock()) if self._pending else []
+            out = self._advance_all()
             out += self._painter.begin_anew("cut")
         self._pending.append(frame)
-        if len(self._pending) == self._chunk_frames:
+        if len(self._pending) >= self._painter.next_chunk_frames:
             out += self._advance(began_s)
         return out
 
@@ -256,13 +255,21 @@ class FrameProcessor:
         return True
 
     def _flushed(self) -> list[Frame]:
-        out = self._advance(self._clock()) if self._pending else []
-        return out + self._painter.drain()
+        return self._advance_all() + self._painter.drain()
 
-    def _advance(self, began_s: float) -> list[Frame]:
+    def _advance_all(self) -> list[Frame]:
+        """Have all pending frames painted, a chunk that is not full as well."""
+        out: list[Frame] = []
+        while self._pending:
+            out += self._advance(self._clock(), may_wait=False)
+        return out
+
+    def _advance(self, began_s: float, *, may_wait: bool = True) -> list[Frame]:
         """Have the pending frames painted."""
         frames, self._pending = self._pending, []
-        out = self._painter.paint(frames, began_s)
+        out = self._painter.paint(frames, began_s, may_wait=may_wait)
+        self._pending += self._painter.left
+        frames = frames[: len(frames) - len(self._painter.left)]
         if not self._painter.painting:
             self._detector.reset()  # frames are not watched for cuts until painting goes on
         elif self.policy.detect_cuts:

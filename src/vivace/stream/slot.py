@@ -152,15 +152,16 @@ def calibrate(model: StreamModel[Any], size: Size, clock: Callable[[], float] = 
     rng = np.random.default_rng(0)
     slot = ModelSlot(model, size, 0)
     slot.prepare_efforts()
-    chunk = Chunk(
-        rng.integers(0, 256, (model.spec.chunk_frames, size[1], size[0], 3), np.uint8),
-        model.encode_prompt(_any_prompt(model.spec)).embeds,
-        model.spec.denoising_steps[0],
-        model.spec.efforts[0],
-        strength=model.spec.default_strength,
-    )
+    embeds = model.encode_prompt(_any_prompt(model.spec)).embeds
     times_ms = []
-    for _ in range(1 + CALIBRATION_STEPS):
+    for number in range(1 + CALIBRATION_STEPS):
+        chunk = Chunk(
+            rng.integers(0, 256, (model.spec.frames_of_chunk(number), size[1], size[0], 3), np.uint8),
+            embeds,
+            model.spec.denoising_steps[0],
+            model.spec.efforts[0],
+            strength=model.spec.default_strength,
+        )
         began_s = clock()
         slot.step(chunk)
         times_ms.append((clock() - began_s) * 1e3)

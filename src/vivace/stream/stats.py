@@ -32,6 +32,9 @@ class Stats:
     recent_fps: float | None
     """Output frames a second, over the last ones."""
     latency_ms: Mapping[str, float | None]
+    latency_floor_ms: float | None
+    """What `latency_ms` would be on a machine that computes in no time: a model of several frames a step has to wait
+    for the last of them. None of one that takes and gives single frames, or where the source has no rate."""
     stages_ms: Mapping[str, Mapping[str, float | None]]
     time_to_first_frame_ms: float | None
     """From the beginning of `run` (or of the first `push`) to the first output frame."""
@@ -72,6 +75,7 @@ class Stats:
             "drops": dict(self.drops),
             "fps": _rounded(self.fps),
             "latency_ms": dict(self.latency_ms),
+            "latency_floor_ms": _rounded(self.latency_floor_ms),
             "stages_ms": {stage: dict(times) for stage, times in self.stages_ms.items()},
             "time_to_first_frame_ms": _rounded(self.time_to_first_frame_ms),
             "prompt_to_pixel_ms": dict(self.prompt_to_pixel_ms),

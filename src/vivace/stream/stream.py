@@ -96,6 +96,8 @@ class Stream:
         """
         self._clock = clock
         self._target_ms = _budget_ms(fps, deadline_ms)
+        self._live_fps: float | None = None
+        """Of the source, where it is live."""
         self._detect_cuts = bool(detect_cuts)
         self._finishers = check_finishers(finish)
         self._model: StreamModel[Any] = _load(model) if isinstance(model, str) else model
@@ -375,7 +377,12 @@ class Stream:
             prompt=controls.prompt.text if controls.prompt is not None else None,
             budget_ms=processor.policy.budget_ms if processor is not None else self._target_ms,
             decisions=processor.deadline.decisions if processor is not None else (),
+            latency_floor_ms=self._floor_ms(),
         )
+
+    def _floor_ms(self) -> float | None:
+        floor_s = self._model.spec.latency_floor_s(self._live_fps) if self._live_fps else None
+        return None if floor_s is None else 1e3 * floor_s
 
     # Life
 
@@ -434,6 +441,7 @@ class Stream:
         return self._processor
 
     def _policy(self, *, live: bool, source_fps: float | None) -> ProcessorPolicy:
+        self._live_fps = source_fps if live else None
         budget_ms = self._target_ms
         if budget_ms is None and source_fps:
             budget_ms = 1e3 / source_fps

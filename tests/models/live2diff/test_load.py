@@ -14,6 +14,7 @@ from torch import Tensor
 
 import live2diff_mirror as toy
 from tolerance import near
+from vivace.checkpoints import converted
 from vivace.checkpoints.files import Places
 from vivace.checkpoints.hub import plan, pull
 from vivace.checkpoints.profile import Profile
@@ -203,14 +204,14 @@ def test_weights_have_the_type_asked_for_and_prompts_are_exact(load: Load) -> No
 def test_the_checkpoint_is_converted_once(load: Load, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load()
     (kept,) = (models / "converted").glob("live2diff-*.safetensors")
-    monkeypatch.setattr(module, "convert", lambda *_: pytest.fail("converted twice"))
+    monkeypatch.setattr(converted, "convert", lambda *_: pytest.fail("converted twice"))
     load()
     kept.unlink()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "convert", full)
+    monkeypatch.setattr(converted, "convert", full)
     load()  # read as it is
     assert not list((models / "converted").iterdir())
 

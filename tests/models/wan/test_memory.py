@@ -131,7 +131,7 @@ def test_a_chunk_keeps_its_slot_through_all_its_steps() -> None:
         slots = [*memory.layers[0].slots]
         memory.chunk(1, begins=False)(0, *numbers(1, seed + 1000))
         assert memory.layers[0].slots == slots
-        newest = memory._buffers.layers[0][0, slots[0]]
+        newest = memory.buffers.layers[0][0, slots[0]]
         assert torch.equal(newest, numbers(1, seed + 1000)[1])
         memory.keep(1)
 

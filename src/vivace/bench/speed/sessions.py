@@ -47,13 +47,15 @@ class Session:
         self._embeds = model.encode_prompt(request.prompt).embeds
         self._pictures = pictures
         self.options = options or {}
+        self._begun = False
         self.events: frozenset[str] = frozenset()
         """What the next chunk asks for."""
 
     def chunk(self, number: int) -> Chunk:
-        """Return the `number`-th chunk of pictures."""
+        """Return the `number`-th chunk of pictures; the first that is asked for begins the session."""
         first = number * self._spec.chunk_frames
-        indices = range(first, first + self._spec.chunk_frames)
+        indices = range(first, first + self._spec.frames_of_chunk(1 if self._begun else 0))
+        self._begun = True
         rgb = np.stack([self._pictures[there_and_back(index, len(self._pictures))] for index in indices])
         chunk = Chunk(
             rgb,

@@ -77,19 +77,27 @@ class PerFrame(Forwarding[State]):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is; nothing trails."""
-        return replace(self.model.spec, output_lag_frames=0)
+        """What the model is; nothing trails, and every step is a first one."""
+        spec = self.model.spec
+        return replace(spec, output_lag_frames=0, chunk_frames=spec.frames_of_chunk(0), first_chunk_frames=None)
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Forget, then advance each session by one chunk."""
         spec = self.model.spec
         for state in states:
             self.model.reset(state)
+        wanted = spec.frames_of_chunk(0)
         made = self.model.step(states, chunks)
-        for _ in range(-(-spec.output_lag_frames // spec.chunk_frames)):
-            further = self.model.step(states, chunks)
+        again = [replace(chunk, rgb=_again(chunk.rgb, spec.chunk_frames)) for chunk in chunks]
+        while any(len(result.rgb) < wanted for result in made):
+            further = self.model.step(states, again)
             made = [_joined(*parts) for parts in zip(made, further, strict=True)]
-        return [_first(result, spec.chunk_frames) for result in made]
+        return [_first(result, wanted) for result in made]
+
+
+def _again(rgb: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
+    """Return pictures that follow some, the last of them as often as it takes, as many as a chunk has."""
+    return rgb if len(rgb) == frames else np.repeat(rgb[-1:], frames, axis=0)
 
 
 def _joined(first: StepResult, second: StepResult) -> StepResult:

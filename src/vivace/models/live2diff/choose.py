@@ -1,4 +1,4 @@
-"""Choices that depend on the machine and the style: precision, how programs run, and how many steps."""
+"""Choices that depend on the machine and the style: how programs run, and how many steps."""
 
 from __future__ import annotations
 
@@ -26,18 +26,6 @@ def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[
             raise BackendUnavailableError(f"{problem}; the runtime eager needs no compiler")
         return "eager", (problem,)
     return ("graph" if device.type == "cuda" else "compiled"), (COMPILES,)
-
-
-def choose_precision(device: torch.device) -> str:
-    """Return what the device is fast at: f16 on a GPU, as published; bf16 on a CPU that computes in it, else f32."""
-    if device.type == "cuda":
-        return "f16"
-    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else "f32"
-
-
-def _native_bf16() -> bool:
-    """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def steps_of(style: Live2DiffStyle, steps: int | None) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ a style and of the user can be weighed anew at any time. Weights go straight to 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
+from vivace.checkpoints.converted import kept_as_safetensors
 from vivace.checkpoints.files import Places, locate
 from vivace.checkpoints.filling import fill
 from vivace.checkpoints.lora import (
@@ -28,7 +28,7 @@ from vivace.checkpoints.lora import (
     read_lora,
 )
 from vivace.checkpoints.profile import LoraScaling, check_conventions, unique_names
-from vivace.checkpoints.tensors import Stored, TensorFile, convert, file_in, open_tensors
+from vivace.checkpoints.tensors import Stored, TensorFile, file_in, open_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
@@ -36,7 +36,7 @@ from vivace.models.live2diff import autoencoder as autoencoders
 from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
-from vivace.models.live2diff.choose import choose_mode, choose_precision, steps_of
+from vivace.models.live2diff.choose import choose_mode, steps_of
 from vivace.models.live2diff.components import Components, StyleInfo
 from vivace.models.live2diff.controls import Guidance, lora_option
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
@@ -53,8 +53,8 @@ from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
 from vivace.runtime.torch.device import TorchDevice, open_device
+from vivace.runtime.torch.precision import choose_precision
 
-_log = logging.getLogger(__name__)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ConfigT = TypeVar("ConfigT")
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -134,7 +134,7 @@ def _load(
 ) -> Live2DiffModel:
     if threads is not None:
         torch.set_num_threads(threads)
-    precision = options.precision or choose_precision(device.torch)
+    precision = options.precision or choose_precision(device.torch, on_cuda="f16")  # as published
     mode, notes = choose_mode(runtime, device.torch)
     components = load_components(profile, options, device.torch, DTYPES[precision])
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
@@ -352,16 +352,4 @@ def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, St
     Raises:
         CheckpointError: the file is damaged or something else.
     """
-    if path.suffix == ".safetensors":
-        return find_motion(open_tensors(path), unet)
-    stat = path.stat()
-    kept = places.folder / "converted" / f"{path.stem}-{stat.st_size}-{stat.st_mtime_ns}.safetensors"
-    if not kept.is_file():
-        file = open_tensors(path)
-        found = find_motion(file, unet)
-        try:
-            convert(file, kept)
-        except OSError as error:
-            _log.warning("%s is not kept as safetensors (%s) but read as it is, which takes longer", path, error)
-            return found
-    return find_motion(replace(open_tensors(kept), path=path), unet)
+    return find_motion(kept_as_safetensors(path, places.folder, lambda file: find_motion(file, unet)), unet)

@@ -64,17 +64,12 @@ class AnchorMemory:
 
     def __init__(self, rotary: Rotary, buffers: KvBuffers, rules: AnchorRules, uses: int = 1) -> None:
         """Remember in these buffers; `uses` is how often a chunk is written, with the fault `place_each_step`."""
-        self._rotary, self._buffers, self._rules = rotary, buffers, rules
+        self.rotary, self.buffers, self._rules = rotary, buffers, rules
         self._uses = uses if rules.place_each_step else 1
         self.start = 0
         """Number of the next frame."""
         self._written = 0
         self._layers = self._empty()
-
-    @property
-    def rotary(self) -> Rotary:
-        """Positions on its grid."""
-        return self._rotary
 
     @property
     def layers(self) -> list[_Layer]:
@@ -88,7 +83,7 @@ class AnchorMemory:
 
     def copy_from(self, other: AnchorMemory) -> None:
         """Remember what another does."""
-        self._buffers.copy_from(other._buffers)
+        self.buffers.copy_from(other.buffers)
         self.start, self._written = other.start, other._written
         self._layers = [layer.copy() for layer in other._layers]
         for layer in self._layers:
@@ -113,13 +108,13 @@ class AnchorMemory:
             begins: whether it is the first step of a chunk; later ones are written where the first was.
         """
         positions = range(self.start, self.start + frames)
-        return AnchorCall(self, frames, self._rotary.at(positions), begins or self._rules.place_each_step)
+        return AnchorCall(self, frames, self.rotary.at(positions), begins or self._rules.place_each_step)
 
     def _empty(self) -> list[_Layer]:
         rules = self._rules
         return [
             _Layer(SlotQueue(rules.slots, rules.anchors, self._uses), [0] * rules.slots, [-1] * rules.slots)
-            for _ in self._buffers.layers
+            for _ in self.buffers.layers
         ]
 
 
@@ -145,9 +140,9 @@ class AnchorCall:
         for at, slot in enumerate(held.slots):
             held.positions[slot] = memory.start + at
             held.order[slot] = memory._written + at
-        memory._buffers.write(layer, held.slots, k, v)
+        memory.buffers.write(layer, held.slots, k, v)
         filled = held.queue.filled
-        keys, values = memory._buffers.read(layer, filled)
+        keys, values = memory.buffers.read(layer, filled)
         keys = self._rotation(tuple(held.positions[:filled]))(keys)
         return attend(self.query(q)[None], keys[None], values[None])[0]
 
@@ -163,7 +158,7 @@ class AnchorCall:
             return
         held = memory._layers[layer]
         there = min(rules.anchors, held.queue.filled)
-        keys, values = memory._buffers.read(layer, there)
+        keys, values = memory.buffers.read(layer, there)
         keys = self._rotation(tuple(held.positions[:there]))(keys)
         alike = (_likeness(self.query(k), keys, there) + _likeness(v, values, there)) / 2
         missing = rules.anchors - there if rules.empty_is_stale else 0

@@ -9,7 +9,6 @@ Shapes: b rows, f latent frames, n tokens of all of them, c channels of latents,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -236,10 +235,3 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return the attention of queries `[b n h d]` to keys and values `[b m h d]`, laid out like the queries."""
     mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
     return mixed.transpose(1, 2)
-
-
-def parameter_count(cfg: WanConfig) -> int:
-    """Return how many weights a network has."""
-    with torch.device("meta"):
-        network = WanNetwork(cfg)
-    return sum(math.prod(parameter.shape) for parameter in network.parameters())

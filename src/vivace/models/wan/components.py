@@ -1,0 +1,45 @@
+"""The networks a loaded model is made of, and what its checkpoint settles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from vivace.checkpoints.lora import LoraStack
+from vivace.models.base import Prompt
+from vivace.models.wan.codec import Autoencoder
+from vivace.models.wan.network import WanNetwork
+from vivace.models.wan.profile import Sampling
+
+
+class PromptEncoder(Protocol):
+    """Text to features."""
+
+    def encode(self, text: str) -> Prompt:
+        """Return the prompt with `embeds` float32 `[t d]`; `message` says what was cut off, if anything was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint settles besides weights."""
+
+    name: str
+    """For people, e.g. `causal-forcing/framewise`."""
+    summary: str
+    licence: str
+    source: Literal["noised", "channels"]
+    sampling: Sampling
+    normalised_in: bool = True
+    """Whether latents of the source are normalised for the transformer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Weights of one model, on their device, ready to run."""
+
+    network: WanNetwork
+    autoencoder: Autoencoder
+    prompts: PromptEncoder
+    checkpoint: Checkpoint
+    loras: LoraStack | None = None
+    """Those that can be weighed anew."""

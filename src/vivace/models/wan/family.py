@@ -1,0 +1,18 @@
+"""What the house knows of the causal Wan family."""
+
+from __future__ import annotations
+
+from vivace.errors import install_extra
+from vivace.models.family import Family
+from vivace.models.wan.controls import FADE_CHUNKS, LOADING, MASK_CACHE, MASK_SHARE, SWITCH
+
+FAMILY = Family(
+    name="wan",
+    runtimes=("eager",),
+    load="vivace.models.wan.load:load",
+    inspector="vivace.models.wan.inspection:Inspector",
+    profile="vivace.models.wan.profile:WanProfile",
+    profiles="vivace.models.profiles",
+    controls=(*LOADING, SWITCH, FADE_CHUNKS, MASK_CACHE, MASK_SHARE),
+    install=install_extra("gpu"),
+)

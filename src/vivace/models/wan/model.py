@@ -1,0 +1,168 @@
+"""The causal Wan family as a stream sees it: a description and four verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vivace.diffusion.shifted_flow import FlowSchedule
+from vivace.errors import ControlError
+from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
+from vivace.models.capacity import memory_for, out_of_memory
+from vivace.models.controls import ControlSpec
+from vivace.models.wan.codec import past_nbytes
+from vivace.models.wan.components import Checkpoint, Components
+from vivace.models.wan.controls import FADE_CHUNKS, FADED, MASK_CACHE, MASK_SHARE, SWITCH
+from vivace.models.wan.painting import Painting
+from vivace.models.wan.sampler import Sampler
+from vivace.models.wan.stream_state import (
+    WanStream,
+    first_latents,
+    open_stream,
+    rows_of,
+    stream_nbytes,
+)
+from vivace.models.wan.vae import FRAMES, SIDE_PX
+from vivace.runtime.torch.device import TorchDevice
+from vivace.runtime.torch.stages import StageTimer
+
+SIZE_MULTIPLE_PX = 2 * SIDE_PX
+MIN_SIDE_PX, MAX_SIDE_PX = 64, 1664
+TRAINED_AREA_PX = 832 * 480
+
+
+class WanModel:
+    """One set of weights, ready to serve any number of streams.
+
+    `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the device's turn. On
+    a CPU all of it happens in the device's thread, whoever asks.
+    """
+
+    def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo) -> None:
+        """Serve `components`, which are on `device`."""
+        self.components, self.device, self.runtime = components, device, info
+        self.timer = StageTimer(device.torch)
+        """Times of the stages `encode`, `prompt`, `denoise`, `remember` and `decode`, when enabled."""
+        self._sampler = Sampler(components.network, FlowSchedule(components.checkpoint.sampling.shift))
+        self._past_nbytes = past_nbytes(components.autoencoder, device.torch)
+        self.spec = _describe(components.checkpoint)
+        defaults = {option.name: option.default for option in self.spec.options}
+        self._painting = Painting(components, self._sampler, self.timer, defaults)
+
+    # -- the four verbs ------------------------------------------------------------------------------------------------
+
+    def nbytes(self, size: tuple[int, int]) -> int:
+        """Return the most bytes that a stream of `size = (width, height)` takes."""
+        return stream_nbytes(self.components, size, self._past_nbytes)
+
+    def open(self, size: tuple[int, int], *, seed: int = 0) -> WanStream:
+        """Allocate one stream's state.
+
+        Raises:
+            ControlError: a size the model cannot do.
+            CapacityError: not enough memory on the device.
+        """
+        self.spec.check_size(size)
+        return self.device.call(self._open, size, seed)
+
+    def _open(self, size: tuple[int, int], seed: int) -> WanStream:
+        free = self.device.free_bytes()
+        if free is not None and free < self.nbytes(size):
+            raise out_of_memory(self, size)
+        with self._on_device(size):
+            return open_stream(self.components, self._sampler, size, seed, self.device.torch)
+
+    def encode_prompt(self, text: str) -> Prompt:
+        """Encode a prompt; cached.
+
+        Raises:
+            ControlError: a text that is longer than any prompt.
+        """
+        return self.device.call(self.components.prompts.encode, text)
+
+    def step(self, states: Sequence[WanStream], chunks: Sequence[Chunk]) -> list[StepResult]:
+        """Advance each stream by one chunk.
+
+        Raises:
+            StepError: numbers that are not finite; the state must be reset.
+            CapacityError: the device ran out of memory.
+        """
+        return self.device.call(self._step, states, chunks)
+
+    def reset(self, state: WanStream, *, keep: Keep = "nothing", seed: int | None = None) -> None:
+        """Forget the past of one stream in place.
+
+        Raises:
+            ValueError: asked to keep what is inside, which this model does not.
+        """
+        if keep != "nothing":
+            raise ValueError("this model does not reset in flight")
+        self.device.call(self._reset, state, seed)
+
+    def _reset(self, state: WanStream, seed: int | None) -> None:
+        state.forget()
+        state.seed = state.seed if seed is None else seed
+
+    @torch.inference_mode()
+    def _step(self, states: Sequence[WanStream], chunks: Sequence[Chunk]) -> list[StepResult]:
+        for state, chunk in zip(states, chunks, strict=True):
+            _check(chunk, self.spec.frames_of_chunk(state.chunk), state.size)
+        with self._on_device(states[0].size):
+            pictures = self._painting.paint(states, chunks)
+            return [StepResult(_shown(each, state.size)) for each, state in zip(pictures, states, strict=True)]
+
+    @contextmanager
+    def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
+        """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
+        with memory_for(self, size), self.device.current():
+            yield
+
+
+def _describe(checkpoint: Checkpoint) -> ModelSpec:
+    sampling = checkpoint.sampling
+    noised = checkpoint.source == "noised"
+    return ModelSpec(
+        name=checkpoint.name,
+        family="wan",
+        summary=checkpoint.summary,
+        licence=checkpoint.licence,
+        size_multiple=SIZE_MULTIPLE_PX,
+        min_size=(MIN_SIDE_PX, MIN_SIDE_PX),
+        max_size=(MAX_SIDE_PX, MAX_SIDE_PX),
+        default_area_px=TRAINED_AREA_PX,
+        chunk_frames=FRAMES * sampling.chunk,
+        # The first latent of a stream is one frame.
+        first_chunk_frames=FRAMES * (first_latents(checkpoint) - 1) + 1,
+        warmup_frames=FRAMES * sampling.anchors,
+        output_lag_frames=FRAMES * (rows_of(checkpoint) - 1),
+        denoising_steps=(len(sampling.steps),),
+        efforts=(1.0,),
+        conditions=("prompt", "strength") if noised else ("prompt",),
+        prompt_change="switch",
+        default_strength=sampling.noise_scale if noised else 1.0,
+        options=_options(checkpoint),
+    )
+
+
+def _options(checkpoint: Checkpoint) -> tuple[ControlSpec, ...]:
+    switch = FADED if checkpoint.sampling.context is None else SWITCH
+    masks = (MASK_CACHE, MASK_SHARE) if checkpoint.source == "channels" else ()
+    return (switch, FADE_CHUNKS, *masks)
+
+
+def _check(chunk: Chunk, frames: int, size: tuple[int, int]) -> None:
+    width, height = size
+    if chunk.rgb.shape != (frames, height, width, 3) or chunk.rgb.dtype != np.uint8:
+        raise ControlError(
+            f"a chunk must be uint8 [{frames} {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)}; "
+            "resize its pictures first"
+        )
+
+
+def _shown(pictures: Tensor | None, size: tuple[int, int]) -> np.ndarray:
+    """Return pictures as a stream takes them; none while a stream batch fills up."""
+    return np.zeros((0, size[1], size[0], 3), np.uint8) if pictures is None else pictures.cpu().contiguous().numpy()

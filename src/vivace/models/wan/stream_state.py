@@ -1,0 +1,151 @@
+"""The state of a stream: what its autoencoder saw last, what is remembered of chunks before, and the prompt at work.
+
+rgb ─▶ encode ─▶ a chunk's latents ─▶ sampler over the memory ─▶ decode ─▶ rgb
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vivace.memory.ring import Ring
+from vivace.models.wan.anchor_memory import AnchorMemory, AnchorRules
+from vivace.models.wan.codec import Codec
+from vivace.models.wan.components import Checkpoint, Components
+from vivace.models.wan.mask_cache import MaskCache
+from vivace.models.wan.motion import MotionScale
+from vivace.models.wan.network import TextCache, WanNetwork
+from vivace.models.wan.noise import draw
+from vivace.models.wan.ring import KvBuffers, RollingMemory, ring_nbytes
+from vivace.models.wan.rope import Rotary
+from vivace.models.wan.sampler import Sampler
+from vivace.models.wan.stream_batch import StreamBatch
+from vivace.models.wan.vae import FRAMES, SIDE_PX
+
+FIRST_LATENTS_OF_A_BATCH = 2
+"""That a stream batch begins with, all steps in turn."""
+
+
+@dataclass(slots=True, eq=False)
+class Words:
+    """The prompt at work, and what it is fading from."""
+
+    embeds: NDArray[np.float32] | None = None
+    """As the stream gave it."""
+    text: TextCache | None = None
+    fading_from: Tensor | None = None
+    done: int = 0
+    """Chunks of a fade."""
+    length: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class WanStream:
+    """One stream of `(width, height)` px."""
+
+    size: tuple[int, int]
+    seed: int
+    memories: list[RollingMemory] | list[AnchorMemory]
+    """One, or one for every row of a stream batch."""
+    mask_cache: MaskCache
+    motion: MotionScale
+    batch: StreamBatch | None
+    codec: Codec = field(default_factory=Codec)
+    words: Words = field(default_factory=Words)
+    clean: deque[Tensor] = field(default_factory=deque)
+    """What was remembered of the last latent frames, `[1 1 c h w]` each, as many as the window has."""
+    chunk: int = 0
+    """Number of the next one, since the stream began or forgot."""
+
+    def forget(self) -> None:
+        """Forget every frame; the prompt stays."""
+        self.codec.forget()
+        self.clean.clear()
+        self.chunk = 0
+        self.motion.forget()
+        self.mask_cache.forget()
+        if self.batch is not None:
+            self.batch.forget()
+        else:
+            for memory in self.memories:
+                memory.forget()
+        if self.words.fading_from is not None:
+            self.words.fading_from = self.words.text = None
+
+    def noise(self, index: int, like: Tensor) -> Tensor:
+        """Return one of the present chunk's draws."""
+        return draw(self.seed, self.chunk, index, tuple(like.shape), like.device)
+
+    def remember(self, latents: Tensor, most: int) -> None:
+        """Keep what went into the memory, `[1 f c h w]`, of the last `most` latent frames."""
+        self.clean.extend(latents.split(1, 1))
+        while len(self.clean) > most:
+            self.clean.popleft()
+
+
+def open_stream(
+    components: Components, sampler: Sampler, size: tuple[int, int], seed: int, device: torch.device
+) -> WanStream:
+    """Allocate a stream's state."""
+    network, checkpoint = components.network, components.checkpoint
+    sampling = checkpoint.sampling
+    height, width = latent_size(size)
+    rotary = Rotary(network.cfg.head_dim, network.grid(height, width), device)
+    dtype = network.patch_embedding.weight.dtype
+    rows = rows_of(checkpoint)
+    buffers = [
+        KvBuffers(network.cfg, sampling.window, rotary.grid.tokens, dtype=dtype, device=device) for _ in range(rows)
+    ]
+    motion, batch = MotionScale(sampling.noise_scale), None
+    memories: list[RollingMemory] | list[AnchorMemory]
+    if sampling.stream_batch:
+        rules = AnchorRules(sampling.window, sampling.anchors, sampling.anchors_renewed_below)
+        memories = [AnchorMemory(rotary, each, rules) for each in buffers]
+        steps = sampler.schedule.steps(sampling.steps, warped=sampling.warped)
+        batch = StreamBatch(sampler, steps, memories)
+    else:
+        ring = Ring(sampling.anchors, sampling.window - sampling.anchors)
+        memories = [RollingMemory(ring, sampling.positions, rotary, each) for each in buffers]
+    return WanStream(size, seed, memories, MaskCache(), motion, batch)
+
+
+def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: float) -> int:
+    """Return the most bytes that a stream takes; `past_nbytes` is what its autoencoder remembers for each pixel."""
+    network, checkpoint = components.network, components.checkpoint
+    sampling, cfg = checkpoint.sampling, network.cfg
+    height, width = latent_size(size)
+    dtype = network.patch_embedding.weight.dtype
+    grid = network.grid(height, width)
+    ring = rows_of(checkpoint) * ring_nbytes(cfg, sampling.window, grid, dtype)
+    text = 2 * cfg.layers * cfg.text_len * cfg.dim * dtype.itemsize
+    clean = 4 * sampling.window * cfg.in_channels * height * width
+    thinned = cfg.layers * sampling.chunk * grid.tokens * cfg.dim * dtype.itemsize
+    masked = thinned if checkpoint.source == "channels" else 0
+    frames = 3 * FRAMES * (sampling.chunk + 1) * size[0] * size[1]
+    return ring + text + clean + masked + frames + int(past_nbytes * size[0] * size[1])
+
+
+def first_latents(checkpoint: Checkpoint) -> int:
+    """Return how many latents the first chunk of a stream has."""
+    sampling = checkpoint.sampling
+    return FIRST_LATENTS_OF_A_BATCH if sampling.stream_batch else sampling.first_chunk or sampling.chunk
+
+
+def rows_of(checkpoint: Checkpoint) -> int:
+    """Return how many memories a stream has."""
+    return len(checkpoint.sampling.steps) if checkpoint.sampling.stream_batch else 1
+
+
+def latent_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width in latents of a picture of `(width, height)` px."""
+    return size[1] // SIDE_PX, size[0] // SIDE_PX
+
+
+def text_of(network: WanNetwork, embeds: Tensor) -> TextCache:
+    """Return what cross-attention needs of features `[t d]`."""
+    return network.encode_text(embeds[None])
