@@ -34,7 +34,19 @@ def test_this_machine_can_run_vivace(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     checks = {check["name"]: check for check in document["checks"]}
-    wanted = {"python", "cpu", "memory", "openvino", "precision", "model mini", "media", "cameras", "outputs", "font"}
+    wanted = {
+        "python",
+        "cpu",
+        "memory",
+        "openvino",
+        "precision",
+        "model mini",
+        "media",
+        "cameras",
+        "outputs",
+        "encoders",
+        "font",
+    }
     assert checks.keys() >= wanted | {"torch", "disk"}
     assert all(check["found"] for check in checks.values())
 

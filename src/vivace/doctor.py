@@ -58,6 +58,7 @@ def examine(settings: Settings | None = None) -> list[Check]:
         check_media,
         check_cameras,
         check_outputs,
+        check_encoders,
         check_font,
         check_torch,
         check_large_models,
@@ -177,6 +178,17 @@ def check_outputs() -> Check:
     reasons = [f"{kind.name}: {reason}" for kind, (available, reason) in found.items() if not available]
     limited = any(kind.opener and not available for kind, (available, _) in found.items())
     return Check("outputs", "limited" if limited else "ok", names, ". ".join(reasons))
+
+
+def check_encoders() -> Check:
+    """Encoders of H.264 that work here, with the time of a picture: what `--encoder auto` chooses from."""
+    from vivace.media.encoders import TRIAL_SIZE, trials
+
+    found = trials()
+    works = [f"{trial.encoder.word} {trial.frame_ms:.1f} ms" for trial in found if trial.frame_ms is not None]
+    said = f"{', '.join(works) or 'none'} a picture of {TRIAL_SIZE[0]}x{TRIAL_SIZE[1]}"
+    reasons = [f"{trial.encoder.word}: {trial.reason}" for trial in found if trial.frame_ms is None]
+    return Check("encoders", "ok" if works else "missing", said, ". ".join(reasons))
 
 
 def check_font() -> Check:

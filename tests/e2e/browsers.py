@@ -77,6 +77,7 @@ def _command(browser: str, url: str, profile: Path) -> list[str]:
         (profile / "user.js").write_text("\n".join(lines), "utf-8")
         return [browser, "--headless", "--no-remote", "--profile", str(profile), url]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    flags += ["--autoplay-policy=no-user-gesture-required"]
     return [browser, *flags, f"--user-data-dir={profile}", url]
 
 

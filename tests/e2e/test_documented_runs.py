@@ -179,6 +179,17 @@ NOT_RUN = {
     "vivace --install-completion": "writes into the start files of whoever runs it",
     "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
     "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
+    "vivace run camera:OBS": "needs OBS",
+    "vivace run camera:0 -p anime -o virtual": "needs v4l2loopback; tests/media/test_virtual_camera.py has a stand-in",
+    "vivace run camera:0 -p ink -o virtual": "the same",
+    "vivace run camera -p ink -o rtmps://": "needs a server; tests/media/test_transmit.py has one",
+    "vivace run whep:https://": "needs a server; tests/client/test_whip.py has one",
+    "vivace run -o whip:https://": "the same",
+    "vivace run holiday.mp4 --live -o 'whip:": "the same",
+    "python examples/video_call.py": "needs a camera; test_examples.py runs it with a scene",
+    "python examples/game_capture.py": "needs a screen; test_examples.py runs it with a scene",
+    "python examples/opencv_loop.py": "test_examples.py runs it",
+    "python tests/e2e/measure_sound.py": "measures a browser for minutes; test_studio_sound.py drives the studio",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Commands, by how they begin, that no short form makes runnable anywhere."""

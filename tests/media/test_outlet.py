@@ -54,6 +54,20 @@ def test_a_slow_live_sink_loses_frames_and_never_makes_the_stream_wait() -> None
     assert not outlet.put(frames[0])
 
 
+def test_a_file_has_a_busy_moment_before_it_loses_frames() -> None:
+    sink = Held()
+    outlet = Outlet(lambda: sink, name="test", live=True, slack=3)
+    frames = pictures(6)
+    assert outlet.put(frames[0])
+    assert sink.reached.wait(LIMIT_S)
+    assert all(outlet.put(frame) for frame in frames[1:])
+    sink.may.set()
+    outlet.finish()
+    assert outlet.join(LIMIT_S)
+    assert sink.written == [0, 3, 4, 5]
+    assert outlet.frames_dropped == 2
+
+
 def test_otherwise_every_frame_is_written_in_order() -> None:
     sink = Held()
     sink.may.set()

@@ -14,7 +14,7 @@ from vivace.media.encoders import X264, Encoder
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
 from vivace.media.paths import URL
-from vivace.media.sink import NullSink, Sink, written_name
+from vivace.media.sink import FILE_SLACK, NullSink, Sink, written_name
 from vivace.media.source import Source, on_error
 from vivace.redaction import redact_address
 
@@ -26,7 +26,8 @@ class SinkOutlet(Outlet):
     """An output beside the first one."""
 
     def __init__(self, sink: Sink, *, live: bool) -> None:
-        super().__init__(lambda: sink, name=f"vivace-output {sink.name}", live=live)
+        slack = 1 if sink.live else FILE_SLACK
+        super().__init__(lambda: sink, name=f"vivace-output {sink.name}", live=live, slack=slack)
         self.sink = sink
         self.told = False
         """Whether the user knows that it has ended."""

@@ -23,6 +23,7 @@ class Outlet:
         *,
         name: str,
         live: bool,
+        slack: int = 1,
         on_drop: Callable[[], None] | None = None,
         enough: Callable[[], bool] | None = None,
         on_end: Callable[[BaseException | None], None] | None = None,
@@ -33,6 +34,8 @@ class Outlet:
             open_sink: opens what frames are written to.
             name: of the thread.
             live: the newest frame wins, so that a slow sink loses frames; otherwise `put` waits for it.
+            slack: live, how many frames may wait: more than one for a file, whose frames are none the worse for being
+                written a moment later, so that a busy moment costs none.
             on_drop: called, in the thread that puts, for each frame that is lost.
             enough: called after each frame that was written; True ends the outlet.
             on_end: called once, in the outlet's thread, when the sink is closed, with what went wrong, if anything.
@@ -45,7 +48,7 @@ class Outlet:
         self._on_drop = on_drop
         self._enough = enough or (lambda: False)
         self._on_end = on_end
-        self._box: Mailbox[Frame] = Latest(lambda _frame: self._drop()) if live else Handoff()
+        self._box: Mailbox[Frame] = Latest(lambda _frame: self._drop(), keep=slack) if live else Handoff()
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

@@ -43,6 +43,10 @@ class SinkOptions:
     """Whether the text names a folder."""
 
 
+FILE_SLACK = 10
+"""Frames that may wait for a file in a live run, a third of a second."""
+
+
 class Sink(ABC):
     """Takes frames in order. A context manager; `write` and `close` belong to one thread.
 

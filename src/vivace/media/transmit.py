@@ -64,7 +64,9 @@ class Relay:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for who writes; this ends with its input
+            # Ctrl-C is for who writes; this ends with its input.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self._feeder = Thread(target=self._feed, name="vivace-relay", daemon=True)
         self._feeder.start()

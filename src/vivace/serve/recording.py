@@ -1,6 +1,6 @@
 """Recordings: beside the stream, in a thread of their own, playable whatever happens to the process.
 
-One frame waits in front of the thread and the newest wins, so that a slow disk costs frames of the recording and never
+A few frames wait in front of the thread and the newest win, so that a slow disk costs frames of the recording and never
 of the stream. The file is fragmented MP4: what a killed process leaves behind plays up to the last half second. Beside
 it lies what is known of it (`About`), written before the first frame, so that it is listed for who made it, whatever
 ends it.
@@ -28,7 +28,7 @@ from vivace.media.frame import Frame
 from vivace.media.live_sound import LiveSound
 from vivace.media.open import open_sink
 from vivace.media.outlet import Outlet
-from vivace.media.sink import Sink
+from vivace.media.sink import FILE_SLACK, Sink
 from vivace.media.statement import Statement
 from vivace.serve.limits import RefusedError
 from vivace.serve.marking import NO_MARKS, FileMarks
@@ -191,6 +191,7 @@ class Recording:
             lambda: self._begin(About(owner=owner), open_file or (lambda path: _open(path, marks.statement, heard))),
             name=f"vivace-record-{path.stem[-8:]}",
             live=True,
+            slack=FILE_SLACK,
             on_drop=on_drop,
             enough=self._enough,
             on_end=self._ended,

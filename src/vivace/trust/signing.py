@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EMBEDDING = (".mp4", ".m4v", ".mov", ".avi", ".gif", ".jpg", ".jpeg", ".png", ".webp", ".avif")
 """Kinds of file that hold their credentials."""
 
+SAID = 3
+"""Notes that are said; segments of a film may give hundreds."""
+
 _UNKNOWN = "bin"
 """A kind of file that the library takes as bytes."""
 
@@ -119,8 +122,11 @@ class Credentials:
                     failure = failure or error
                 else:
                     signed.append(path)
-        for note in dict.fromkeys(notes):
+        told = list(dict.fromkeys(notes))
+        for note in told[:SAID]:
             say(f"note: {note}")
+        if len(told) > SAID:
+            say(f"note: and {len(told) - SAID} more like these")
         if signed:
             what = str(signed[0]) if len(signed) == 1 else f"{len(signed)} files"
             vouched = ", which nobody vouches for" if self.key.made_here else ""

@@ -1,0 +1,157 @@
+"""Measure lip sync and the delay of pictures with sound in a browser: `python tests/e2e/measure_sound.py --help`.
+
+A page sends numbered pictures that flash and a tone that beeps, both every two seconds, through `vivace serve` and
+back. When the flash is on screen is told by the number in the picture, when the beep is heard by the audio graph, just
+before it goes to the loudspeaker. So *apart* is all there is between them: capture, both encoders, the server, and how
+the browser puts them in step; positive is sound that comes late. A recording runs beside it, and is looked at in the
+same way. Both are told of the first and of the last minute. Nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from e2e import browsers
+from e2e.browsers import CHROMIUM, FIREFOX
+from e2e.studio import Serving
+from stream_peers import free_port
+
+PAGE = Path(__file__).with_name("sound.html")
+BITS, PERIOD = 12, 60
+WINDOW_S = 60.0
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return how many, and percentiles in ms; of differences, how large they are at most in 95 of 100."""
+    if not values:
+        return {"n": 0}
+    p50, p95 = np.percentile(values, [50, 95]).round(1)
+    return {"n": len(values), "p50_ms": float(p50), "p95_ms": float(p95)}
+
+
+def apart(values: list[float]) -> dict[str, Any]:
+    """Return the same of differences, whichever comes first."""
+    return (
+        {"median_ms": float(np.median(values).round(1)), **summary([abs(value) for value in values])} if values else {}
+    )
+
+
+def number_in(rgb: np.ndarray) -> int | None:
+    """Return the number in the strip of a picture, as the page draws it."""
+    width = rgb.shape[1]
+    square = width / BITS
+    strip = 2 * round(square / 2)
+    found = 0
+    for bit in range(BITS):
+        columns = slice(int((bit + 0.3) * square), int((bit + 0.7) * square))
+        upper = rgb[int(strip * 0.15) : int(strip * 0.35), columns].mean()
+        lower = rgb[int(strip * 0.65) : int(strip * 0.85), columns].mean()
+        if abs(upper - lower) < 60:
+            return None
+        found |= int(upper > lower) << bit
+    return found
+
+
+def of_recording(path: Path) -> dict[str, Any]:
+    """Return what a recording holds, and how far flash and beep are apart in it."""
+    flashes: dict[int, float] = {}
+    frames, newest, period_s = 0, -1, 1 / 30
+    with av.open(str(path)) as film:
+        for frame in film.decode(video=0):
+            frames += 1
+            number = number_in(frame.to_ndarray(format="rgb24"))
+            if number is not None and number % PERIOD < 3 and newest != number // PERIOD:
+                newest = number // PERIOD
+                flashes[len(flashes)] = float(frame.time) - (number % PERIOD) * period_s
+        last_s = float(frame.time)
+    beeps, quiet_s, at_s = [], 1e9, 0.0
+    with av.open(str(path)) as film:
+        for sound in film.decode(audio=0):
+            samples = np.abs(sound.to_ndarray().astype(np.float32).mean(axis=0))
+            loud = np.flatnonzero(samples > 0.1)
+            at_s = float(sound.pts * sound.time_base)
+            if len(loud):
+                if quiet_s + loud[0] / sound.sample_rate > 0.5:
+                    beeps.append(at_s + loud[0] / sound.sample_rate)
+                quiet_s = (len(samples) - 1 - loud[-1]) / sound.sample_rate
+            else:
+                quiet_s += len(samples) / sound.sample_rate
+    near = np.array(beeps)
+    told: dict[str, Any] = {
+        "frames": frames, "seconds": round(last_s, 1), "sound_seconds": round(at_s, 1), "flashes": len(flashes),
+        "beeps": len(beeps), "mib": round(path.stat().st_size / 2**20, 1),
+    }  # fmt: skip
+    for name, since_s, until_s in (("first", 0.0, WINDOW_S), ("last", last_s - WINDOW_S, last_s)):
+        inside = [at for at in flashes.values() if since_s <= at < until_s]
+        gaps = [1000 * float(near[np.abs(near - at).argmin()] - at) for at in inside] if len(near) else []
+        told[f"{name}_minute_apart"] = apart([gap for gap in gaps if abs(gap) < 1000])
+    return told
+
+
+def main() -> None:
+    """Measure, and print one JSON document."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("browser", choices=["chromium", "firefox"])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--size", default="512x288", help="of the output and of what is sent")
+    parser.add_argument("--silent", action="store_true", help="without sound, to see what it costs")
+    parser.add_argument("--keep", type=Path, help="folder for the recording")
+    options = parser.parse_args()
+    program = CHROMIUM if options.browser == "chromium" else FIREFOX
+    assert program is not None, "not installed"
+    with tempfile.TemporaryDirectory() as folder:
+        server = Serving(Path(folder), slots=2, port=free_port(), environ={"VIVACE_SERVE_SIZE": options.size})
+        words = {
+            '"SECONDS" / 1': str(options.seconds),
+            "SIZE": options.size,
+            "SERVER": server.url.rstrip("/"),
+            '"WITH"': '"silent"' if options.silent else '"sound"',
+        }
+        page = PAGE.read_text("utf-8")
+        for word, value in words.items():
+            page = page.replace(word, value)
+        with browsers._served(page, {}, {}) as (url, reports):
+            server.environ["VIVACE_SERVE_ALLOWED_ORIGINS"] = url.rstrip("/")
+            server.start()
+            profile = Path(folder) / "profile"
+            profile.mkdir()
+            try:
+                server.wait()
+                with (profile / "log").open("wb") as log:
+                    process = subprocess.Popen(browsers._command(program, url, profile), stdout=log, stderr=log)
+                try:
+                    found = json.loads(reports.get(timeout=options.seconds + 180))
+                finally:
+                    process.terminate()
+                    process.wait(60)
+            finally:
+                server.stop(signal.SIGTERM)
+        if "error" in found:
+            sys.exit(f"{found['error']}\n{server.log()[-2000:]}")
+        windows = found.pop("windows")
+        told: dict[str, Any] = {"browser": options.browser, "load": os.getloadavg(), **found}
+        for name, window in zip(("first_minute", "last_minute"), windows, strict=True):
+            told[name] = {"glass_to_glass": summary(window["glassMs"]), "flashes": window["flashes"]}
+            told[name]["apart"] = apart(window["apartMs"])
+        for path in (Path(folder) / "recordings").glob("*.mp4"):
+            told["recording"] = of_recording(path)
+            if options.keep is not None:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                path.rename(options.keep / path.name)
+        print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
