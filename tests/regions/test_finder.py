@@ -1,48 +1,204 @@
-"""What the finder of regions promises to a stream."""
+"""What the finder of regions promises to a stream.
+
+People are those of scikit-image's portrait of Eileen Collins (NASA, public domain): drawn figures are none to networks.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage import data
 
 from vivace.errors import ControlError
-from vivace.regions.finder import RegionFinder
+from vivace.regions.finder import Found, RegionFinder, at
 from vivace.regions.names import COLOURS, REGIONS, check_names
 
 SIZE = 256, 256
 PERSON = frozenset({"person", "background"})
 
 
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """Return a portrait, `uint8 [512 512 3]`."""
+    return np.ascontiguousarray(data.astronaut())
+
+
+def mask_of(place: tuple[slice, slice]) -> np.ndarray:
+    mask = np.zeros((256, 256), np.uint8)
+    mask[place] = 255
+    return mask
+
+
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     with pytest.raises(ControlError, match=r"elbow.*person.*yellow"):
         check_names({"person", "elbow"})
     with pytest.raises(ControlError, match="elbow"):
-        RegionFinder.open(SIZE, frozenset({"elbow"}))
+        RegionFinder.open(SIZE, {"elbow"})
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
     finder = RegionFinder.open(SIZE)
-    with pytest.raises(ControlError, match="256x256"):
+    with pytest.raises(ControlError, match=r"256, 256"):
         finder.find(np.zeros((100, 256, 3), np.uint8), PERSON)
 
 
-def test_without_wishes_nothing_is_loaded_or_found() -> None:
+def test_only_what_is_wanted_is_loaded() -> None:
     finder = RegionFinder.open(SIZE)
-    assert finder.find(np.zeros((256, 256, 3), np.uint8), frozenset()) == {}
+    assert finder.find(np.zeros((256, 256, 3), np.uint8), ()) == {}
     assert finder.loaded == ()
+    finder.prepare({"yellow"})
+    assert finder.loaded == ()
+    finder.prepare({"person"})
+    assert finder.loaded == ("PersonWatcher",)
+    finder.prepare({"lips"})
+    assert finder.loaded == ("PersonWatcher", "FaceWatcher")
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_where_nobody_is_nobody_is_found(shade: int) -> None:
-    finder = RegionFinder.open(SIZE, PERSON)
+def test_where_nobody_is_nothing_of_a_person_is_found(shade: int) -> None:
+    wanted = frozenset(REGIONS) - {"sky"}
+    finder = RegionFinder.open(SIZE, wanted)
     rng = np.random.default_rng(shade)
     for _ in range(4):
         noise = rng.integers(-3, 4, (256, 256, 3))
-        found = finder.find(np.clip(noise + shade, 0, 255).astype(np.uint8), PERSON)
-        assert found["person"].presence == 0
-        assert not found["person"].mask.any()
+        found = finder.find(np.clip(noise + shade, 0, 255).astype(np.uint8), wanted)
+        assert found["background"].presence == 1
         assert found["background"].mask.min() == 255
+        for name in wanted - {"background"}:
+            assert found[name].presence == 0, name
+            assert not found[name].mask.any(), name
+
+
+def test_a_person_and_her_parts_are_found_in_one_picture(portrait: np.ndarray) -> None:
+    found = RegionFinder.open((512, 512)).find(portrait, REGIONS)
+    person = found["person"].mask
+    assert found["person"].presence > 0.6
+    assert np.array_equal(found["background"].mask, 255 - person)
+    assert np.array_equal(found["subject"].mask, person)
+    # points (x, y) that are of it, and points that are not
+    for name, inside, outside in (
+        ("person", [(225, 110), (180, 330), (240, 40)], [(330, 60), (100, 120), (500, 240)]),
+        ("face", [(225, 125), (200, 125)], [(225, 30), (225, 220)]),
+        ("hair", [(170, 80), (240, 30)], [(225, 125), (200, 400)]),
+        ("clothes", [(100, 320), (120, 420)], [(225, 110), (240, 30)]),
+        ("lips", [(222, 147)], [(222, 120)]),
+        ("eyes", [(204, 101), (248, 103)], [(222, 147)]),
+    ):
+        assert found[name].presence > 0, name
+        for x, y in inside:
+            assert found[name].mask[y, x] >= 128, (name, x, y)
+        for x, y in outside:
+            assert found[name].mask[y, x] < 128, (name, x, y)
+
+
+def test_a_click_picks_the_smallest_region_under_it(portrait: np.ndarray) -> None:
+    found = RegionFinder.open((512, 512)).find(portrait, {"person", "background", "face", "lips"})
+    assert at(222, 147, found) == "lips"
+    assert at(222, 120, found) == "face"
+    assert at(180, 330, found) == "person"
+    assert at(330, 60, found) == "background"
+    assert at(5, 5, {"face": Found(mask_of(np.s_[100:120, 100:120]), 1.0)}) == ""
+
+
+def test_the_same_pictures_give_the_same_masks(portrait: np.ndarray) -> None:
+    def masks() -> list[np.ndarray]:
+        finder = RegionFinder.open((512, 512), {"person", "hair", "red"})
+        pictures = (np.roll(portrait, shift, axis=1) for shift in (0, 3, 6, 9, 9))
+        return [each.mask for rgb in pictures for each in finder.find(rgb, {"person", "hair", "red"}).values()]
+
+    for one, other in zip(masks(), masks(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_masks_go_with_the_person_between_looks(portrait: np.ndarray) -> None:
+    finder = RegionFinder.open((512, 512), {"person"})
+    first = finder.find(portrait, {"person"})["person"].mask
+    for shift in (8, 16):
+        mask = finder.find(np.roll(portrait, shift, axis=1), {"person"})["person"].mask > 127
+        moved = np.roll(first, shift, axis=1) > 127
+        both, either = (mask & moved)[:, 40:-40], (mask | moved)[:, 40:-40]
+        assert both.sum() / either.sum() > 0.97
+
+
+def test_who_leaves_is_gone_and_comes_back(portrait: np.ndarray) -> None:
+    wanted = {"person", "face", "clothes"}
+    finder = RegionFinder.open((512, 512), wanted)
+    empty = np.full_like(portrait, 90)
+    presences = []
+    for rgb in (portrait, *[empty] * 9, *[portrait] * 12):
+        found = finder.find(rgb, wanted)
+        presences.append({name: each.presence for name, each in found.items()})
+    assert presences[9] == {"person": 0, "face": 0, "clothes": 0}
+    assert min(presences[-1].values()) > 0.5
+
+
+def test_a_cut_leaves_nothing_of_the_past(portrait: np.ndarray) -> None:
+    finder = RegionFinder.open((512, 512), PERSON)
+    finder.find(portrait, PERSON)
+    finder.reset()
+    found = finder.find(np.ascontiguousarray(portrait[:, ::-1]), PERSON)
+    alone = RegionFinder.open((512, 512)).find(np.ascontiguousarray(portrait[:, ::-1]), PERSON)
+    assert np.array_equal(found["person"].mask, alone["person"].mask)
+
+
+def test_what_has_a_colour_is_found_and_nothing_else() -> None:
+    picture = np.full((256, 256, 3), 110, np.uint8)
+    picture[60:120, 80:160] = 230, 200, 30
+    picture[160:220, 40:90] = 30, 60, 200
+    found = RegionFinder.open(SIZE).find(picture, {"yellow", "blue", "red"})
+    for name, place in (("yellow", np.s_[60:120, 80:160]), ("blue", np.s_[160:220, 40:90])):
+        wanted = mask_of(place) > 0
+        mask = found[name].mask > 127
+        assert (mask & wanted).sum() / (mask | wanted).sum() > 0.9
+        assert found[name].presence == 1
+    assert found["red"].presence == 0
+    assert not found["red"].mask.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "rgb"),
+    [
+        *(("red", (200, 20, 30)), ("orange", (240, 130, 20)), ("yellow", (240, 210, 40)), ("green", (40, 150, 50))),
+        *(("blue", (30, 70, 200)), ("purple", (120, 40, 160)), ("pink", (245, 160, 190)), ("brown", (110, 70, 40))),
+        *(("black", (12, 12, 14)), ("white", (245, 245, 244)), ("grey", (128, 128, 128)), ("navy", (20, 25, 70))),
+        *(
+            ("turquoise", (50, 200, 190)),
+            ("cyan", (40, 210, 240)),
+            ("magenta", (220, 30, 180)),
+            ("beige", (225, 210, 180)),
+        ),
+        *(("maroon", (110, 20, 40)), ("olive", (110, 110, 40)), ("blonde", (220, 190, 130)), ("ginger", (180, 90, 40))),
+        ("silver", (190, 192, 195)),
+    ],
+)
+def test_every_colour_is_told(name: str, rgb: tuple[int, int, int]) -> None:
+    found = RegionFinder.open(SIZE).find(np.full((256, 256, 3), rgb, np.uint8), {name})
+    assert found[name].mask.min() > 200
 
 
 def test_names_of_regions_and_colours_are_apart() -> None:
     assert not set(REGIONS) & COLOURS.keys()
+
+
+def outdoors() -> np.ndarray:
+    picture = np.empty((256, 256, 3), np.uint8)
+    picture[:110] = np.linspace((90, 140, 210), (170, 200, 235), 110)[:, None].astype(np.uint8)
+    rng = np.random.default_rng(0)
+    picture[110:] = np.array((50, 110, 40)) + rng.integers(-25, 26, (146, 256, 1))
+    picture[60:200, 100:130] = 90, 60, 40
+    return picture
+
+
+def test_the_sky_is_found_and_ends_where_something_stands_before_it() -> None:
+    found = RegionFinder.open(SIZE).find(outdoors(), {"sky"})["sky"]
+    wanted = mask_of(np.s_[:110, :]) > 0
+    wanted[60:110, 100:130] = False
+    mask = found.mask > 127
+    assert (mask & wanted).sum() / (mask | wanted).sum() > 0.9
+    assert found.presence > 0.35
+
+
+def test_turned_over_there_is_no_sky() -> None:
+    found = RegionFinder.open(SIZE).find(np.ascontiguousarray(outdoors()[::-1]), {"sky"})["sky"]
+    assert found.presence == 0
+    assert not found.mask.any()

@@ -1,5 +1,5 @@
 """Where in a live picture something is: the person, the background, a face, hair, clothes, the sky, a colour.
 
-`names` is the vocabulary, `finder` finds in the pictures of one stream; the networks and pixel graphs beside it are
-described in NOTICE.
+`names` is the vocabulary, `finder` finds in the pictures of one stream; where the networks beside it are
+from is in NOTICE.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
+from vivace.regions.edges import Edges
 from vivace.regions.motion import Motion
 from vivace.regions.names import check_names
-from vivace.regions.person import PersonWatcher
 from vivace.regions.picture import Picture, grid_of
-from vivace.regions.pixels import CELL_PX, Carry, Edges
+from vivace.regions.pixels import CELL_PX
+from vivace.regions.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,13 @@ class RegionFinder:
         """Find in pictures of `(width, height)` px; `threads` is for the networks, all by default."""
         self._size = size
         self._grid = grid_of(size)
-        self._threads = threads
         self._motion = Motion((self._grid[0] // CELL_PX, self._grid[1] // CELL_PX))
-        self._wanted: frozenset[str] = frozenset()
-        self._person: PersonWatcher | None = None
-        self._carry: Carry | None = None
-        self._edges: dict[int, Edges] = {}
+        self._scene = Scene(self._grid, threads)
+        self._edges = Edges(size, self._grid)
+        self._idle = True
 
     @classmethod
-    def open(cls, size: Size, wanted: frozenset[str] = frozenset(), *, threads: int | None = None) -> RegionFinder:
+    def open(cls, size: Size, wanted: Iterable[str] = (), *, threads: int | None = None) -> RegionFinder:
         """Open a finder that is ready for some regions and colours.
 
         Raises:
@@ -60,31 +59,27 @@ class RegionFinder:
         finder.prepare(wanted)
         return finder
 
-    def prepare(self, wanted: frozenset[str]) -> None:
+    def prepare(self, wanted: Iterable[str]) -> None:
         """Load and compile what these regions need and is not there yet; slow, and `find` need not do it then.
 
         Raises:
             As `open`.
         """
-        check_names(wanted)
-        if wanted and self._person is None:
-            self._person = PersonWatcher(self._grid, self._threads)
-            self._carry = Carry(self._grid, 1, self._threads)
-        if wanted:
-            self._edges_for(1)
+        names = check_names(wanted)
+        if names:
+            self._scene.prepare(names)
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """What has been loaded: names of regions that are looked for by networks."""
-        return () if self._person is None else ("person",)
+        """What looks at pictures by now, by name: of each as little as the regions so far need."""
+        return self._scene.loaded
 
     def reset(self) -> None:
         """Forget the pictures so far, as at a cut."""
         self._motion.forget()
-        if self._person is not None:
-            self._person.forget()
+        self._scene.forget()
 
-    def find(self, rgb: Rgb, wanted: frozenset[str]) -> Mapping[str, Found]:
+    def find(self, rgb: Rgb, wanted: Iterable[str]) -> Mapping[str, Found]:
         """Return where the wanted regions are in the next picture, `uint8 [h w 3]`, by name.
 
         Without any nothing is computed, and the past is forgotten.
@@ -92,35 +87,32 @@ class RegionFinder:
         Raises:
             ControlError: a name is no region's and no colour's, or the picture has another size.
         """
-        if rgb.shape != (self._size[1], self._size[0], 3):
+        if rgb.shape != (self._size[1], self._size[0], 3) or rgb.dtype != np.uint8:
             raise ControlError(
-                f"the picture is {rgb.shape}; this finder was opened for {self._size[0]}x{self._size[1]}"
+                f"the picture is {rgb.dtype} {rgb.shape}; this finder was opened for uint8 "
+                f"{(self._size[1], self._size[0], 3)}"
             )
-        if not wanted:
-            if self._wanted:
+        names = check_names(wanted)
+        if not names:
+            if not self._idle:
                 self.reset()
-            self._wanted = wanted
+            self._idle = True
             return {}
-        self.prepare(wanted)
-        self._wanted = wanted
-        assert self._person is not None
-        assert self._carry is not None
+        self.prepare(names)
+        self._idle = False
         picture = Picture.of(rgb)
-        flow = self._motion.update(picture.cells)
-        if flow is not None:
-            self._carry.move(flow)
-        (person,) = self._carry.fields
-        self._person.look(picture, person)
-        edges = self._edges_for(1)
-        presence = self._person.presence
-        if presence:
-            edges.masks[0] = person
-            mask = edges.run(rgb, picture.cells)[0].copy()
-        else:
-            mask = np.zeros(rgb.shape[:2], np.uint8)
-        return {"person": Found(mask, presence), "background": Found(~mask, 1.0)}
+        self._scene.look(picture, self._motion.update(picture.cells), names)
+        self._edges.guide(picture.cells)
+        masks = {name: self._edges.run(rgb, self._scene.field(name)) for name in self._scene.fields_for(names)}
+        found = {}
+        for name in sorted(names):
+            presence = self._scene.presence(name)
+            mask = self._scene.mask(name, masks, self._size) if presence else np.zeros(rgb.shape[:2], np.uint8)
+            found[name] = Found(mask, presence)
+        return found
 
-    def _edges_for(self, masks: int) -> Edges:
-        if masks not in self._edges:
-            self._edges[masks] = Edges(self._size, self._grid, masks, self._threads)
-        return self._edges[masks]
+
+def at(x: int, y: int, found: Mapping[str, Found]) -> str:
+    """Return the region that a click at a px picks: the smallest that covers it; an empty string where none does."""
+    covering = {name: each for name, each in found.items() if each.mask[y, x] >= 128}
+    return min(covering, key=lambda name: (int(covering[name].mask.sum()), name), default="")

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
-from vivace.regions.pixels import Flow
+from vivace.regions.pixels import Box, Flow, halved
 
 _WINDOW = 7
 """Cells a side."""
-_STEPS = (2, 3)
+_STEPS = (1, 3)
 """On the fine and on the coarse level."""
 _NOISE = 3e-6
 """Energy of gradients that a codec's noise has: flat regions stand still."""
@@ -40,13 +40,15 @@ class Motion:
 
     def update(self, cells: Rgb) -> Flow | None:
         """Return the motion since the last picture, None of the first, from mean colours of cells `uint8 [h w 3]`."""
-        now = np.asarray(cells @ _LUMA, np.float32)
+        now = (cells * _LUMA).sum(axis=2)
         before, self._before = self._before, now
         return None if before is None else self._flow(before, now)
 
     def _flow(self, before: Luma, now: Luma) -> Flow:
         fine, coarse = self._levels
-        flow = coarse.refine(_half(before), _half(now), np.zeros((2, *coarse.shape), np.float32), _STEPS[1])
+        flow = coarse.refine(
+            halved(_even(before)), halved(_even(now)), np.zeros((2, *coarse.shape), np.float32), _STEPS[1]
+        )
         larger = np.zeros((2, *fine.shape), np.float32)
         doubled = 2 * flow.repeat(2, axis=1).repeat(2, axis=2)
         larger[:, : doubled.shape[1], : doubled.shape[2]] = doubled
@@ -62,11 +64,7 @@ class _Level:
     def __init__(self, h: int, w: int) -> None:
         self.shape = h, w
         self._places = np.mgrid[:h, :w].astype(np.float32)
-        self._rows, self._columns = _box_matrix(h), np.ascontiguousarray(_box_matrix(w).T)
-
-    def box(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return means over windows, of what is inside of the picture."""
-        return np.asarray(self._rows @ x @ self._columns, np.float32)
+        self.box = Box(self.shape, _WINDOW).run
 
     def warp(self, x: Luma, flow: Flow) -> Luma:
         """Return `x` looked up at each place plus `flow`, linearly; edges go on outside."""
@@ -99,13 +97,5 @@ class _Level:
         return self.box(flow)
 
 
-def _box_matrix(n: int) -> NDArray[np.float32]:
-    places = np.arange(n)
-    inside = (np.abs(places[:, None] - places) <= _WINDOW // 2).astype(np.float32)
-    return np.asarray(inside / inside.sum(axis=1, keepdims=True), np.float32)
-
-
-def _half(x: Luma) -> Luma:
-    h, w = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
-    x = x[:h, :w]
-    return np.asarray((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4, np.float32)
+def _even(x: Luma) -> Luma:
+    return x[: x.shape[0] // 2 * 2, : x.shape[1] // 2 * 2]

@@ -1,4 +1,4 @@
-"""The files of the perception networks and pixel graphs, loaded once a process."""
+"""The files of the perception networks, loaded once a process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def network(name: str, threads: int | None = None) -> OpenVinoNetwork:
     with _lock:
         if (name, threads) not in _networks:
             files = read_graph(FOLDER, name, FORMAT)
-            exact = NETWORKS[name].exact if name in NETWORKS else True
+            exact = NETWORKS[name].exact
             _networks[name, threads] = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=exact)
         return _networks[name, threads]
 

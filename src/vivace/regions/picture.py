@@ -9,14 +9,14 @@ from vivace.media.frame import Rgb
 from vivace.media.size import Size
 from vivace.regions.pixels import CELL_PX
 
-_SQUARE: Size = (256, 256)
-_WIDE: Size = (256, 144)
+_SQUARE: Size = (128, 128)
+_WIDE: Size = (128, 72)
 _WIDE_FROM = 1.4
 """Width by height from which a picture is wide."""
 
 
 def grid_of(size: Size) -> Size:
-    """Return the grid for pictures of a size, both `(width, height)`: what the networks of people take."""
+    """Return the grid for pictures of a size, both `(width, height)`: half of what the networks of people take."""
     return _WIDE if size[0] >= _WIDE_FROM * size[1] else _SQUARE
 
 
@@ -26,14 +26,17 @@ class Picture:
 
     rgb: Rgb
     """`uint8 [H W 3]`."""
+    look: Rgb
+    """As networks of people take it, `uint8 [2h 2w 3]`; its px need not be square."""
     small: Rgb
-    """On the grid, `uint8 [h w 3]`; its px need not be square."""
+    """On the grid, `uint8 [h w 3]`."""
     cells: Rgb
-    """Mean colours of the grid's cells, `uint8 [h/4 w/4 3]`."""
+    """Mean colours of the grid's cells, `uint8 [h/2 w/2 3]`."""
 
     @classmethod
     def of(cls, rgb: Rgb) -> Picture:
         """Scale a picture."""
-        grid = grid_of((rgb.shape[1], rgb.shape[0]))
-        small = resize(rgb, grid)
-        return cls(rgb, small, resize(small, (grid[0] // CELL_PX, grid[1] // CELL_PX)))
+        width, height = grid_of((rgb.shape[1], rgb.shape[0]))
+        look = resize(rgb, (2 * width, 2 * height))
+        small = resize(look, (width, height))
+        return cls(rgb, look, small, resize(small, (width // CELL_PX, height // CELL_PX)))

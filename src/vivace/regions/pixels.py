@@ -1,16 +1,16 @@
-"""Masks of one stream moved from picture to picture, and brought to a picture's size along its edges."""
+"""Fields on the grid: how much each px of it belongs to something; resampled, and moved from picture to picture."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.media.frame import Rgb
-from vivace.regions.networks import network
-from vivace.runtime.exported import Arrays
-
-CELL_PX = 4
+CELL_PX = 2
 """Px of the grid a side of a cell, in which motion and statistics of colour are taken."""
+_STILL_PX = 0.05
+"""What moves by less px of the grid stands still."""
 
 Field = NDArray[np.float32]
 """On the grid, `[h w]`, 0 to 1."""
@@ -18,72 +18,100 @@ Flow = NDArray[np.float32]
 """Where each cell of this picture was in the last one, `[2 h w]`, (right, down) cells."""
 
 
-def sampling(inside: int, outside: int, start: float, stop: float) -> NDArray[np.float32]:
-    """Return a matrix `[outside inside]` that resamples a line of `inside` samples to a part of a line of `outside`.
+def halved(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Return means of squares of 2 by 2, `[h/2 w/2]`."""
+    return np.asarray((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4, np.float32)
 
-    Linear between samples, means over them where they are denser, 0 outside of the part.
 
-    Args:
-        inside: how many samples there are.
-        outside: how many there shall be.
-        start: where the first sample begins, in those of the result.
-        stop: where the last one ends.
+class Line:
+    """Linear resampling of a line of `inside` samples, so that they reach from `start` to `stop` of another line.
+
+    What lies outside of the samples is as the outermost of them.
     """
-    scale = inside / (stop - start)
-    centres = (np.arange(outside) + 0.5 - start) * scale
-    samples = np.clip(centres, 0.5, inside - 0.5)[:, None] - (np.arange(inside) + 0.5)
-    weights = np.clip(1 - np.abs(samples) / max(1.0, scale), 0, None)
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights[(centres < 0) | (centres > inside)] = 0
-    return np.asarray(weights, np.float32)
+
+    def __init__(self, inside: int, outside: int, start: float = 0.0, stop: float | None = None) -> None:
+        """Resample to `outside` samples."""
+        scale = inside / ((outside if stop is None else stop) - start)
+        at = np.clip((np.arange(outside) + 0.5 - start) * scale - 0.5, 0, inside - 1)
+        self._before = np.minimum(at.astype(np.intp), max(inside - 2, 0))
+        self._after = np.minimum(self._before + 1, inside - 1)
+        self._weight = (at - self._before).astype(np.float32)
+
+    def run(self, x: NDArray[np.float32], part: slice = slice(None)) -> NDArray[np.float32]:
+        """Return `[c n w]` for `[c inside w]`, of a part of the line."""
+        before = x[:, self._before[part]]
+        step = x[:, self._after[part]]
+        step -= before
+        step *= self._weight[part, None]
+        step += before
+        return step
+
+
+class Plane:
+    """The same in two directions. No products of matrices: for those numpy wakes threads that wait for one another."""
+
+    def __init__(self, rows: Line, columns: Line) -> None:
+        """Resample columns by `rows` and rows by `columns`."""
+        self._rows, self._columns = rows, columns
+
+    def run(
+        self, x: NDArray[np.float32], rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """Return `[c H W]` for `[c h w]`, of some rows and columns."""
+        wide = self._columns.run(np.ascontiguousarray(x.transpose(0, 2, 1)), columns)
+        return self._rows.run(np.ascontiguousarray(wide.transpose(0, 2, 1)), rows)
+
+
+class Box:
+    """Means over square windows, of what is inside of the picture."""
+
+    def __init__(self, shape: tuple[int, int], window: int) -> None:
+        """Take means of `[c h w]`, of a shape `(h, w)`, over windows of an odd side."""
+        self._reach = window // 2
+        counts = [
+            np.minimum(np.arange(n), self._reach) + np.minimum(np.arange(n)[::-1], self._reach) + 1 for n in shape
+        ]
+        self._scale = (1 / np.outer(*counts)).astype(np.float32)
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the means, `[c h w]`."""
+        wide = x.copy()
+        for by in range(1, self._reach + 1):
+            wide[..., by:] += x[..., :-by]
+            wide[..., :-by] += x[..., by:]
+        tall = wide.copy()
+        for by in range(1, self._reach + 1):
+            tall[..., by:, :] += wide[..., :-by, :]
+            tall[..., :-by, :] += wide[..., by:, :]
+        tall *= self._scale
+        return tall
 
 
 class Carry:
     """Moves fields from one picture to the next."""
 
-    def __init__(self, grid: tuple[int, int], fields: int, threads: int | None = None) -> None:
+    def __init__(self, grid: tuple[int, int], fields: int) -> None:
         """Move `fields` on a grid of `(width, height)`."""
         width, height = grid
-        self._flow = np.zeros((1, 2, height // CELL_PX, width // CELL_PX), np.float32)
-        self._fields = np.zeros((1, fields, height, width), np.float32)
-        self._executor = network("carry", threads).executor({"flow": self._flow, "fields": self._fields})
-
-    @property
-    def fields(self) -> NDArray[np.float32]:
-        """The fields, `[k h w]`, written in place."""
-        return np.asarray(self._fields[0])
+        self.fields = np.zeros((fields, height, width), np.float32)
+        """`[k h w]`, written in place."""
+        self._places = np.mgrid[:height, :width].astype(np.float32)
+        cells = height // CELL_PX, width // CELL_PX
+        self._plane = Plane(Line(cells[0], height), Line(cells[1], width))
 
     def move(self, flow: Flow) -> None:
         """Bring the fields from the last picture to this one."""
-        self._flow[0] = flow
-        self._fields[:] = self._executor.run()["carried"]
-
-
-class Edges:
-    """Brings masks on the grid to the size of a stream's pictures, along the edges that are in them."""
-
-    def __init__(self, size: tuple[int, int], grid: tuple[int, int], masks: int, threads: int | None = None) -> None:
-        """Take `masks` on a grid of `(width, height)` for pictures of `size`."""
-        (width, height), (w, h) = size, grid
-        self._picture = np.zeros((1, height, width, 3), np.uint8)
-        self._cells = np.zeros((1, h // CELL_PX, w // CELL_PX, 3), np.uint8)
-        self._masks = np.zeros((1, masks, h, w), np.float32)
-        inputs: Arrays = {
-            "picture": self._picture,
-            "cells": self._cells,
-            "masks": self._masks,
-            "rows": sampling(h // CELL_PX, height, 0, height),
-            "columns": np.ascontiguousarray(sampling(w // CELL_PX, width, 0, width).T),
-        }
-        self._executor = network("edges", threads).executor(inputs)
-
-    @property
-    def masks(self) -> NDArray[np.float32]:
-        """What is brought to size, `[k h w]`, 0 to 1, to be written before `run`."""
-        return np.asarray(self._masks[0])
-
-    def run(self, rgb: Rgb, cells: Rgb) -> NDArray[np.uint8]:
-        """Return the masks at the picture's size, `uint8 [k h w]`; the next run overwrites them."""
-        self._picture[0] = rgb
-        self._cells[0] = cells
-        return self._executor.run()["fine"].view(np.uint8)
+        if np.abs(flow).max() * CELL_PX < _STILL_PX:
+            return
+        across, down = self._plane.run(flow) * CELL_PX
+        at = np.flatnonzero(np.abs(across) + np.abs(down) >= _STILL_PX)
+        _, height, width = self.fields.shape
+        x = np.clip((self._places[1] + across).ravel()[at], 0, width - 1.001)
+        y = np.clip((self._places[0] + down).ravel()[at], 0, height - 1.001)
+        column, row = x.astype(np.intp), y.astype(np.intp)
+        right, lower = x - column, y - row
+        start = row * width + column
+        for field in self.fields.reshape(len(self.fields), -1):
+            upper = field[start] + (field[start + 1] - field[start]) * right
+            below = field[start + width] + (field[start + width + 1] - field[start + width]) * right
+            field[at] = upper + (below - upper) * lower

@@ -1,0 +1,234 @@
+"""Faces: found, followed by a mesh of points, and drawn as outlines of the face, its lips and its eyes."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from vivace.media.frame import Rgb
+from vivace.media.size import Size
+from vivace.regions.detector import Detection, Detector
+from vivace.regions.networks import Perception
+from vivace.regions.picture import Picture
+from vivace.regions.pixels import Flow
+
+EVERY = 3
+"""Frames in which the mesh is put on a face once, on one of several twice; not in the first, which is for outlines."""
+MOST = 6
+"""Faces that are followed."""
+_SEARCH_EVERY = 12
+"""Frames from one search to the next."""
+_FOUND, _SURE = 0.5, 0.68
+"""A detection with this score may be of a face, and is one with the second."""
+_MESH, _MESH_STAYS = 0.5, 0.25
+"""A mesh with this score is on a face; one that was on it stays with the second."""
+_SMALL_PX = 40
+"""A sure face of up to this width, px, is believed without a mesh; a larger one is a toy, or the back of a head."""
+_CROP = 1.5
+"""Side of the part that the mesh is taken from, by the larger side of the face."""
+_CALM = 0.012
+"""Points that are seen to have moved by less than this share of the face's width are believed by half: noise."""
+_FADE = 0.34
+"""Of presence gained or lost a frame."""
+_SAMPLES = 4
+"""Outlines are drawn with this many samples a px and side."""
+
+Points = NDArray[np.float32]
+"""`[n 2]` (x, y), px of the picture."""
+
+
+@cache
+def outlines() -> dict[str, NDArray[np.intp]]:
+    """Return the mesh's vertices of each outline, by name."""
+    with (resources.files("vivace.regions") / "mesh.toml").open("rb") as file:
+        return {name: np.array(each, np.intp) for name, each in tomllib.load(file).items()}
+
+
+@dataclass(slots=True)
+class Face:
+    """A face that is followed."""
+
+    points: Points
+    """Of the mesh, `[468 2]`; or the corners of an ellipse, where it is too small or too turned for a mesh."""
+    has_mesh: bool
+    presence: float
+    """0 to 1, rises and falls over some frames."""
+    seen: bool = True
+    sure: bool = False
+    """Found with a score that needs no mesh."""
+    from_behind: bool = False
+    """Only a head, of which nothing is known but where it is."""
+
+    def outline(self, name: str) -> Points | None:
+        """Return an outline of the mesh; of a face without one there is but the oval."""
+        if name == "oval":
+            return self.oval
+        if not self.has_mesh:
+            return None
+        points = self.points[outlines()[name]]
+        if name.endswith("eye"):
+            # lids and lashes are of the eye
+            middle = points.mean(axis=0)
+            points = np.asarray(middle + (points - middle) * (1.15, 1.5), np.float32)
+        return points
+
+    @property
+    def oval(self) -> Points:
+        """The outline of the face, forehead included."""
+        return self.points[outlines()["oval"]] if self.has_mesh else self.points
+
+    @property
+    def width(self) -> float:
+        """Px."""
+        return float(np.ptp(self.oval[:, 0]))
+
+    @property
+    def middle(self) -> Points:
+        """(x, y) px."""
+        return np.asarray((self.oval.max(axis=0) + self.oval.min(axis=0)) / 2)
+
+
+class FaceWatcher:
+    """Follows all faces: a search now and then, a mesh on one of them every few frames, motion in between."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Load the networks."""
+        self._near, self._far = Detector("faces", threads), Detector("far_faces", threads)
+        self._mesh = Perception("face_mesh", threads)
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no face."""
+        self.faces: list[Face] = []
+        self._frame = 0
+        self._searches = 0
+        self._turn = 0
+
+    @property
+    def presence(self) -> float:
+        """0 to 1, how sure it is that there is a face."""
+        return max((face.presence for face in self.faces), default=0.0)
+
+    def look(self, picture: Picture, flow: Flow | None, size: Size) -> None:
+        """Bring the faces up to date in a picture of `(width, height)` px."""
+        if flow is not None:
+            for face in self.faces:
+                face.points = moved(face.points, flow, size)
+        if self._frame % _SEARCH_EVERY == (2 if self._frame else 0):
+            self._search(picture.rgb)
+        first = self._frame == 0
+        if first or self._frame % EVERY in ((1,) if len(self.faces) < 2 else (1, 2)):
+            for face in self.faces if first else self._next():
+                self._fit(picture.rgb, face)
+        for face in self.faces:
+            face.presence = min(1.0, max(0.0, face.presence + (_FADE if face.seen else -_FADE)))
+        self.faces = [face for face in self.faces if face.presence > 0]
+        self._frame += 1
+
+    def _next(self) -> list[Face]:
+        if not self.faces:
+            return []
+        self._turn = (self._turn + 1) % len(self.faces)
+        return [self.faces[self._turn]]
+
+    def _search(self, rgb: Rgb) -> None:
+        found = self._near.run(rgb, _FOUND)
+        # The network for far faces takes four times as long: where there is no near one, or now and then.
+        if not found or self._searches % 4 == 0:
+            found += [far for far in self._far.run(rgb, _FOUND) if not any(_same(far, near) for near in found)]
+        self._searches += 1
+        first = self._frame == 0
+        for each in found[:MOST]:
+            face = _ellipse(each)
+            known = [other for other in self.faces if _overlaps(face, other)]
+            if known:
+                for other in known:
+                    if not other.has_mesh:
+                        other.points, other.sure, other.seen = face.points, face.sure, True
+            elif len(self.faces) < MOST:
+                face.presence = 1 - _FADE if first else 0.0  # a picture alone has one frame
+                self.faces.append(face)
+        for other in self.faces:
+            if not other.has_mesh and not any(_overlaps(_ellipse(each), other) for each in found):
+                other.seen = False
+
+    def _fit(self, rgb: Rgb, face: Face) -> None:
+        """Put the mesh on a face, or see that it is none any more."""
+        points = outlines()
+        if face.has_mesh:
+            right, left = (face.points[points[f"{side}_eye"]].mean(axis=0) for side in ("right", "left"))
+            turn = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
+        else:
+            turn = 0.0
+        side = _CROP * float(np.ptp(face.oval, axis=0).max())
+        if side < 8:
+            face.seen = False
+            return
+        across = np.array([np.cos(turn), np.sin(turn)]) * side / self._mesh.size[0]
+        down = np.array([-across[1], across[0]])
+        corner = face.middle - (across + down) * self._mesh.size[0] / 2
+        part = Image.fromarray(rgb).transform(
+            self._mesh.size,
+            Image.Transform.AFFINE,
+            (across[0], down[0], corner[0], across[1], down[1], corner[1]),
+            Image.Resampling.BILINEAR,
+        )
+        outputs = self._mesh.run(np.asarray(part))
+        score = 1 / (1 + np.exp(-float(outputs["score"].ravel()[0])))
+        if score < (_MESH_STAYS if face.has_mesh else _MESH):
+            face.seen = face.seen and face.sure and not face.has_mesh and face.width <= _SMALL_PX
+            return
+        mesh = outputs["points"].reshape(-1, 3)[:, :2].astype(np.float64)
+        seen = (corner + mesh[:, :1] * across + mesh[:, 1:] * down).astype(np.float32)
+        if face.has_mesh:
+            distance = np.linalg.norm(seen - face.points, axis=1, keepdims=True)
+            gain = np.clip(0.5 + 0.5 * distance / (_CALM * max(face.width, 1.0)) - 0.5, 0.5, 1.0)
+            seen = np.asarray(face.points + gain * (seen - face.points), np.float32)
+        face.points, face.has_mesh, face.seen = seen, True, True
+
+
+def moved(points: Points, flow: Flow, size: Size) -> Points:
+    """Return points of the last picture of `(width, height)` px where they are now, as what is around them moved."""
+    _, rows, columns = flow.shape
+    cell = np.array([size[0] / columns, size[1] / rows], np.float32)
+    at = np.clip((points / cell).astype(np.intp), 0, (columns - 1, rows - 1))
+    # flow looks back; within a frame what was at a place has about the motion of what is there now
+    return np.asarray(points - flow[:, at[:, 1], at[:, 0]].T * cell, np.float32)
+
+
+def draw(outline: Points, opacity: float, into: NDArray[np.uint8]) -> None:
+    """Draw the inside of an outline, `[n 2]` px, at an opacity of 0 to 1 over a mask `uint8 [h w]`."""
+    height, width = into.shape
+    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 1, 0)
+    right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 2, (width, height))
+    if right <= left or bottom <= top:
+        return
+    fine = Image.new("L", ((right - left) * _SAMPLES, (bottom - top) * _SAMPLES))
+    corners = [(x, y) for x, y in ((outline - (left, top)) * _SAMPLES).tolist()]
+    ImageDraw.Draw(fine).polygon(corners, fill=round(255 * opacity))
+    part = into[top:bottom, left:right]
+    np.maximum(part, np.asarray(fine.reduce(_SAMPLES)), out=part)
+
+
+def _ellipse(found: Detection) -> Face:
+    left, top, right, bottom = found.box
+    # the box ends at the brows
+    top -= 0.28 * (bottom - top)
+    turns = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    x = (left + right) / 2 + (right - left) / 2 * 0.92 * np.sin(turns)
+    y = (top + bottom) / 2 - (bottom - top) / 2 * np.cos(turns)
+    return Face(np.stack((x, y), axis=1).astype(np.float32), False, 0.0, sure=found.score >= _SURE)
+
+
+def _overlaps(a: Face, b: Face) -> bool:
+    return bool(np.linalg.norm(a.middle - b.middle) < 0.5 * max(a.width, b.width))
+
+
+def _same(a: Detection, b: Detection) -> bool:
+    return _overlaps(_ellipse(a), _ellipse(b))

@@ -1,0 +1,241 @@
+"""Hair, clothes, hands: parts of a person, told apart by where they are around the face and by their colours there.
+
+No network: a histogram of colours for each part of each person, begun where the part surely is and refined by what was
+taken for it (an expectation-maximisation step a look), so that a red shirt is clothes although lips are red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.media.size import Size
+from vivace.regions.faces import Face, moved
+from vivace.regions.picture import Picture
+from vivace.regions.pixels import Field, Flow
+
+PARTS = ("hair", "clothes", "hands", "forehead")
+"""Hands are skin far from the face, arms included; the forehead is what of the face is over the outline of its mesh."""
+_KINDS = ("hair", "clothes", "skin")
+"""What colours are told of."""
+_HAIR, _CLOTHES, _SKIN = range(3)
+_LEVELS = 16
+"""Of a colour channel, in histograms."""
+_KEPT = 0.9
+"""Of a histogram, from one look to the next."""
+_PEOPLE = 3
+"""Whose colours are learned; the largest faces'."""
+_LEAST = 3e-4
+"""Probability of a colour that a part was not seen with."""
+_BALD = 0.75, 0.9
+"""From the first to the second of this likeness of colours (Bhattacharyya's) hair turns into skin."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Colours:
+    """What a person's parts look like."""
+
+    middle: Floats
+    """Of the face, (x, y) px, by which the person is known again."""
+    width: float
+    long: float = 1.0
+    """Whether the hair reaches below the jaw, 0 to 1."""
+    histograms: Floats = field(default_factory=lambda: np.zeros((len(_KINDS), _LEVELS**3), np.float32))
+
+
+class PartsWatcher:
+    """Tells the parts of all people whose faces are seen."""
+
+    def __init__(self, grid: Size) -> None:
+        """Look at pictures on a grid of `(width, height)`."""
+        self._grid = grid
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no colours."""
+        self._known: list[_Colours] = []
+        self._faces: list[Face] = []
+
+    def move(self, flow: Flow, size: Size) -> None:
+        """Let faces that are not seen any more go on with what is around them, in pictures of `(width, height)` px."""
+        for face in self._faces:
+            face.points = moved(face.points, flow, size)
+
+    def look(self, picture: Picture, person: Field, faces: list[Face]) -> NDArray[np.float32]:
+        """Return how much each px of the grid belongs to each of `PARTS`, `[4 h w]`, if it is of a person at all.
+
+        Args:
+            picture: what is looked at.
+            person: outline of all people on the grid, `[h w]`.
+            faces: those that are seen, or heads; where no face is seen, faces that were seen last count.
+        """
+        # a face that was seen and has turned away is worth more than a head that was not
+        self._faces = [face for face in self._faces if face.has_mesh and self._is_inside(face, picture, person)]
+        if any(face.has_mesh for face in faces) or (faces and not self._faces):
+            self._faces = [
+                replace(face, points=face.points.copy())
+                for face in sorted(faces, key=lambda face: -face.width)[:_PEOPLE]
+            ]
+        self._known = [self._colours_of(face) for face in self._faces]
+        width, height = self._grid
+        for face in self._faces:
+            if face.from_behind:
+                _lift(face, person, (picture.rgb.shape[1] / width, picture.rgb.shape[0] / height))
+        shares = np.zeros((len(PARTS), height * width), np.float32)
+        inside = np.flatnonzero(person > 0.3)
+        if self._faces and inside.size:
+            scale = np.array([picture.rgb.shape[1] / width, picture.rgb.shape[0] / height], np.float32)
+            places = np.stack((inside % width, inside // width), axis=1).astype(np.float32)
+            at = np.stack([around(face, (places + 0.5) * scale) for face in self._faces])
+            # each px belongs to the face that is nearest, by faces' sizes and more across than down
+            owner = (np.abs(at[:, :, 0]) + 0.3 * np.abs(at[:, :, 1])).argmin(axis=0)
+            bins = _bins(picture.small.reshape(-1, 3)[inside])
+            for index, (face, colours) in enumerate(zip(self._faces, self._known, strict=True)):
+                mine = owner == index
+                if mine.any():
+                    told = _tell(at[index, mine], bins[mine], colours, from_behind=face.from_behind)
+                    shares[:, inside[mine]] = _parts(at[index, mine], told)
+        return shares.reshape(-1, height, width)
+
+    def _is_inside(self, face: Face, picture: Picture, person: Field) -> bool:
+        width, height = self._grid
+        x = int(face.middle[0] * width / picture.rgb.shape[1])
+        y = int(face.middle[1] * height / picture.rgb.shape[0])
+        return 0 <= x < width and 0 <= y < height and bool(person[y, x] > 0.5)
+
+    def _colours_of(self, face: Face) -> _Colours:
+        """Return what is known of the person with this face, or nothing yet."""
+        for known in self._known:
+            if np.linalg.norm(known.middle - face.middle) < face.width and 0.5 < known.width / face.width < 2:
+                known.middle, known.width = face.middle, face.width
+                return known
+        return _Colours(face.middle, face.width)
+
+
+def _lift(face: Face, person: Field, scale: tuple[float, float]) -> None:
+    """Put a head that is known by its body alone to the upper end of the outline `[h w]` of px of a size."""
+    (left, top), (right, bottom) = face.points.min(axis=0) / scale, face.points.max(axis=0) / scale
+    columns = person[:, max(0, int(left)) : int(right) + 1]
+    start, stop = max(0, int(2 * top - bottom)), max(0, int(bottom))
+    rows = np.flatnonzero((columns[start:stop] > 0.5).any(axis=1)) if columns.size else np.zeros(0, np.intp)
+    if rows.size:
+        face.points[:, 1] += (start + rows[0] - top) * scale[1]
+
+
+def around(face: Face, places: Floats) -> Floats:
+    """Return places `[n 2]` px as (right, down) of a face's middle, in halves of its width and height."""
+    oval = face.oval
+    top, chin = oval[0], oval[len(oval) // 2]
+    middle, down = (top + chin) / 2, (chin - top) / 2
+    half_height = max(float(np.hypot(*down)), 1.0)
+    axis = down / half_height
+    right = np.array([axis[1], -axis[0]], np.float32)
+    half_width = max(float(np.abs((oval - middle) @ right).max()), 1.0)
+    offset = places - middle
+    return np.stack((offset @ right / half_width, offset @ axis / half_height), axis=1).astype(np.float32)
+
+
+def _tell(at: Floats, bins: NDArray[np.intp], colours: _Colours, *, from_behind: bool) -> Floats:
+    """Return the shares of hair, clothes and skin, `[3 n]`, of px at places around the face, and learn from them."""
+    prior = _prior(at)
+    if from_behind:
+        # no skin that one could know, and a collar where a face has its chin
+        prior[_HAIR] = (prior[_HAIR] + prior[_SKIN]) * (1 - 0.75 * _ramp(at[:, 1], 0.5, 1.0))
+        prior[_CLOTHES] += _ramp(at[:, 1], 0.5, 1.0)
+        prior[_SKIN] = 0
+    new = not colours.histograms.any()
+    if new:
+        for part, seed in enumerate(_seeds(at)):
+            colours.histograms[part] = _histogram(bins, seed)
+        # what looks like the skin of the face is skin beside it, too
+        likely = colours.histograms[:, bins] + _LEAST
+        seeds = _seeds(at) * (likely / likely.sum(axis=0))
+        for part in (_HAIR, _CLOTHES):
+            colours.histograms[part] = _histogram(bins, seeds[part])
+    # of a bald head what is over the face looks like the face
+    alike = float(np.sqrt(colours.histograms[_HAIR] * colours.histograms[_SKIN]).sum())
+    prior[_HAIR] *= 1 - 0.97 * _ramp(np.array(alike), _BALD[0], _BALD[1])
+    # hair that does not reach down beside the jaw does not go on below it
+    lower = _ramp(at[:, 1], 0.85, 1.15)
+    for _ in range(3 if new else 1):
+        limited = prior.copy()
+        limited[_HAIR] *= 1 - lower * (1 - colours.long)
+        shares = limited * (colours.histograms[:, bins] + _LEAST)
+        shares /= shares.sum(axis=0)
+        kept = 0.3 if new else _KEPT
+        for part in range(len(_KINDS)):
+            fresh = _histogram(bins, shares[part])
+            colours.histograms[part] = kept * colours.histograms[part] + (1 - kept) * fresh
+        colours.long += (1 - kept) * (_length(at, shares[_HAIR]) - colours.long)
+    return np.asarray(shares, np.float32)
+
+
+def _length(at: Floats, hair: Floats) -> float:
+    """Return how much hair there is beside the jaw, 0 to 1, of what would be there if all of it were."""
+    right, down = np.abs(at[:, 0]), at[:, 1]
+    beside = (down > 0.3) & (down < 0.85) & (right > 0.95) & (right < 1.4)
+    px_of_unit = float(np.count_nonzero(np.hypot(at[:, 0], down) < 0.8)) / (np.pi * 0.64)
+    return float(_ramp(hair[beside].sum(keepdims=True) / max(px_of_unit * 2 * 0.55 * 0.45, 1.0), 0.15, 0.45)[0])
+
+
+def _parts(at: Floats, shares: Floats) -> Floats:
+    """Return the shares of `PARTS`, `[4 n]`, from those of hair, clothes and skin."""
+    right, down = np.abs(at[:, 0]), at[:, 1]
+    distance = np.hypot(at[:, 0], down)
+    neck = _ramp(down, 0.3, 0.6) * (1 - _ramp(down, 1.9, 2.6)) * (1 - _ramp(right, 0.9, 1.4))
+    away = _ramp(distance, 1.3, 1.6) * (1 - neck)
+    over = _ramp(down, -0.3, -0.5) * (1 - _ramp(distance, 1.45, 1.6))
+    return np.stack((shares[_HAIR], shares[_CLOTHES], shares[_SKIN] * away, shares[_SKIN] * over))
+
+
+def _ramp(x: NDArray[np.floating], start: float, stop: float) -> Floats:
+    return np.asarray(np.clip((x - start) / (stop - start), 0, 1), np.float32)
+
+
+def _prior(at: Floats) -> Floats:
+    """Return how likely each part is at places around a face before its colour is seen, `[3 n]`."""
+    right, down = np.abs(at[:, 0]), at[:, 1]
+    distance = np.hypot(at[:, 0], down)
+    outside = _ramp(distance, 0.86, 1.1)
+    over = _ramp(down, -0.2, -0.6)
+    # hair: over and beside the oval; a fringe inside of it; long hair falls beside the neck
+    falling = 0.45 * (1 - _ramp(down, 0.3, 4.0)) * (1 - _ramp(right, 1.3, 1.9) * _ramp(down, 0.8, 1.3))
+    hair = outside * np.where(down < 0.3, 1.0, falling)
+    beside = _ramp(right, 1.25, 1.8) * _ramp(down, -1.2, -0.6) * (1 - _ramp(down, 0.3, 1.0))
+    hair = hair * (1 - _ramp(distance, 1.9, 3.2)) * (1 - 0.8 * beside) + 0.25 * (1 - outside) * over
+    clothes = _ramp(down, 0.9, 1.7) + 0.06 * outside
+    neck = _ramp(down, 0.7, 1.0) * (1 - _ramp(down, 1.5, 2.1)) * (1 - _ramp(right, 0.7, 1.1))
+    skin = 1.2 * (1 - outside) + 0.8 * neck + 0.22
+    prior = np.stack((hair + 0.005 * (1 - _ramp(down, 2.5, 4)), clothes + 0.005, skin))
+    return np.asarray(prior / prior.sum(axis=0), np.float32)
+
+
+def _seeds(at: Floats) -> Floats:
+    """Return where each part surely is around a face, `[3 n]`."""
+    right, down = np.abs(at[:, 0]), at[:, 1]
+    distance = np.hypot(at[:, 0], down)
+    hair = (distance > 1.08) & (distance < 1.5) & (down < -0.45)
+    clothes = _ramp(down, 1.2, 1.9) * (1 - _ramp(down, 8, 12))
+    eyes = (down > -0.5) & (down < -0.05)
+    mouth = (down > 0.35) & (down < 0.75) & (right < 0.45)
+    skin = (distance < 0.75) & ~eyes & ~mouth
+    return np.stack((hair, clothes, skin)).astype(np.float32)
+
+
+def _bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
+    levels = (rgb >> 4).astype(np.intp)
+    return np.asarray((levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2])
+
+
+def _histogram(bins: NDArray[np.intp], weights: Floats) -> Floats:
+    """Return the probability of each colour, spread over its neighbours."""
+    counts = np.bincount(bins, weights, minlength=_LEVELS**3).astype(np.float32).reshape((_LEVELS,) * 3)
+    for axis in range(3):
+        ahead = np.concatenate((counts.take(range(1, _LEVELS), axis), counts.take([-1], axis)), axis)
+        behind = np.concatenate((counts.take([0], axis), counts.take(range(_LEVELS - 1), axis)), axis)
+        counts = np.asarray((behind + 2 * counts + ahead) / 4, np.float32)
+    return np.asarray(counts.ravel() / max(float(counts.sum()), 1e-6), np.float32)

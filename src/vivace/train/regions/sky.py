@@ -1,0 +1,75 @@
+"""Weights of what tells a sky from a ceiling, fitted to photographs by their tags: a logistic regression."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vivace.errors import SourceUnsupportedError
+from vivace.regions.picture import Picture
+from vivace.regions.sky import EVIDENCE, evidence
+
+_OUTDOORS = frozenset("sky landscape city street road architecture balloon".split())
+_INDOORS = frozenset("office room portrait webcam face food interior animal plant object painting bird".split())
+_FOLDS = 5
+
+
+def fit_sky(photographs: Path, out: Path) -> tuple[float, float]:
+    """Fit to the photographs of a folder with `MANIFEST.csv` (columns `split`, `file`, `tags`) and write the weights.
+
+    Photographs with tags of both kinds, or of none, are left out; both kinds weigh the same together.
+
+    Returns:
+        Of photographs that were not fitted to (five folds): the share of those with a sky in which it is found, and of
+        those without in which one is.
+
+    Raises:
+        SourceUnsupportedError: too few photographs of one kind.
+    """
+    values, truths = [], []
+    with (photographs / "MANIFEST.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            tags = set(row["tags"].split(";"))
+            outdoors, indoors = bool(tags & _OUTDOORS), bool(tags & _INDOORS)
+            if row["split"] != "photo" or outdoors == indoors:
+                continue
+            found = evidence(Picture.of(np.asarray(Image.open(photographs / row["file"]).convert("RGB"))))
+            if found is not None:
+                values.append(found[1])
+                truths.append(outdoors)
+    x, y = np.array(values, np.float64), np.array(truths, np.float64)
+    if min(y.sum(), (1 - y).sum()) < 2 * _FOLDS:
+        raise SourceUnsupportedError(
+            f"{photographs} has {int(y.sum())} photographs with a sky and {int((1 - y).sum())} without; "
+            f"{2 * _FOLDS} of each are needed"
+        )
+    fold = np.random.default_rng(0).permutation(len(x)) % _FOLDS
+    sure = np.zeros(len(x))
+    for each in range(_FOLDS):
+        weights, bias = _fit(x[fold != each], y[fold != each])
+        sure[fold == each] = 1 / (1 + np.exp(-(x[fold == each] @ weights + bias)))
+    weights, bias = _fit(x, y)
+    lines = "".join(f"{name} = {value:.5g}\n" for name, value in zip(EVIDENCE, weights, strict=True))
+    out.write_text(
+        "# What speaks for a sky, by vivace.train.regions.sky; the probability is the logistic function of the sum.\n"
+        f"bias = {bias:.5g}\n\n[weights]\n{lines}"
+    )
+    return float((sure[y > 0] > 0.35).mean()), float((sure[y == 0] > 0.35).mean())
+
+
+def _fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return weights and bias by Newton's method, with a penalty of 1 on weights of values of unit variance."""
+    middle, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+    z = np.column_stack(((x - middle) / scale, np.ones(len(x))))
+    each = np.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum()) * len(y)
+    penalty = np.diag([*np.ones(x.shape[1]), 0.0])
+    w = np.zeros(z.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-z @ w))
+        w -= np.linalg.solve((z * (each * p * (1 - p))[:, None]).T @ z + penalty, z.T @ (each * (p - y)) + penalty @ w)
+    weights = w[:-1] / scale
+    return weights, float(w[-1] - weights @ middle)
