@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from vivace.models.edits.model import EditingModel
     from vivace.models.mini.model import MiniModel
+    from vivace.models.mini.state import MiniState
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("VIVACE_MARKS", "none")  # what compares pictures and files wants them as they are
@@ -51,11 +53,17 @@ def one_torch_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mini() -> MiniModel:
+def mini() -> EditingModel[MiniState]:
     """Return the embedded model with its real weights, loaded once, and compiled once for each size."""
     from vivace.models import load_model
 
     return load_model("mini")
+
+
+@pytest.fixture(scope="session")
+def painter(mini: EditingModel[MiniState]) -> MiniModel:
+    """Return what paints in the embedded model: whole pictures, by a mixture of styles `[16]`."""
+    return mini.painter
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

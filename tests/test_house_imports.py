@@ -31,10 +31,10 @@ ARROWS: dict[str, set[str]] = {
     "models.base": {"errors", "checks", "runtime"},
     "models": {
         *{"errors", "checks", "plugins", "models.base", "checkpoints"},
-        *{"diffusion", "memory", "runtime"},
+        *{"diffusion", "memory", "runtime", "regions"},
     },
     "regions": {"errors", "media", "runtime"},
-    "stream": {"errors", "checks", "media", "models.base", "models", "regions"},
+    "stream": {"errors", "checks", "media", "models.base", "models"},
     "show": {"errors", "checks", "messages", "media", "models.base", "models", "stream"},
     "trust": {"errors", "settings", "redaction", "checks", "media", "runtime"},
     "train": {"errors", "media", "worlds", "models.base", "models", "regions", "runtime"},

@@ -49,6 +49,14 @@ SHOW = f"run clip.mp4 --script show.toml --log show.jsonl {RUN} -o a.mp4 && repl
 DRIVEN = f"run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink {RUN} -o null"
 DRIVEN_BY_A_FILE = f"run clip.mp4 --sound dance.mp4 --drive seed=beat --drive prompt=bass:ink..neon {RUN} -o null"
 SHOW_LIVE = f"run clip.mp4 --live -p ink --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
+PLACES = (
+    "me in anime",
+    "me in ink, the room in watercolour",
+    "oil on everything but my face",
+    "make my shirt dark green and blur the background a little",
+    "green background",
+)
+EDITS = " && ".join(f"run scene:walkers -p {prompt!r} {RUN} -o null" for prompt in PLACES)
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
@@ -85,6 +93,8 @@ FAST = {
 """Commands as they are shown, and as they are run here where that differs."""
 
 SLOW = {
+    **{f"vivace run camera -p {prompt!r}": EDITS for prompt in PLACES},
+    "vivace run scene:chase -p 'turn the red car blue'": f"run scene:chase -p 'turn the red car blue' {RUN} -o null",
     "vivace serve": "serve --port 0",
     "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",
     "vivace serve --recordings FOLDER": "serve --port 0 --recordings recordings",

@@ -25,7 +25,7 @@ pytestmark = [
 FOCUSED = "document.activeElement.id || document.activeElement.textContent"
 
 
-@pytest.mark.parametrize("prompt", ["turn me into a zombie", "make my shirt red", "Pixar style"])
+@pytest.mark.parametrize("prompt", ["turn me into a zombie", "my hair as marble", "Pixar style"])
 def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) -> None:
     live.paint(prompt)
     live.wait_until(f"document.querySelector('#prompt-said.bad')?.textContent.includes({json.dumps(prompt)})")
@@ -36,6 +36,14 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) 
     said = live.page.inner_text("#prompt-said")
     assert said.startswith(f"This model has no look for “{prompt}”.")
     assert len(said) < 120
+
+
+def test_an_edit_is_said_as_it_was_understood(live: Studio) -> None:
+    live.paint("make my shirt red")
+    live.wait_until("document.querySelector('#prompt-said:not(.bad)')?.textContent.includes('colour the clothes red')")
+    live.paint("remove the lamp")
+    live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('cannot be seen')")
+    live.paint(BLUEPRINT)
 
 
 def test_what_is_not_painted_is_said_in_the_pages_words(live: Studio) -> None:
@@ -88,6 +96,8 @@ def test_presets_and_sources_are_one_tab_stop_each_with_arrow_keys(server: Servi
         page.fill("#prompt", "nothing of the kind")
         page.focus("#apply")
         page.keyboard.press("Tab")
+        assert page.evaluate(FOCUSED) == "Everything", "where it paints"
+        page.keyboard.press("Tab")
         assert page.evaluate(FOCUSED) == titles[0]
         page.keyboard.press("ArrowRight")
         assert page.evaluate(FOCUSED) == titles[1]
@@ -106,7 +116,7 @@ def test_presets_and_sources_are_one_tab_stop_each_with_arrow_keys(server: Servi
         page.keyboard.press("Enter")
         assert page.input_value("#prompt") == page.evaluate("document.activeElement.title.replace(/ \\(key.*/, '')")
         page.click("#presets button:nth-child(3)")
-        page.focus("#apply")
+        page.focus("#chips [tabindex='0']")
         page.keyboard.press("Tab")
         assert page.evaluate(FOCUSED) == titles[2], "the stop is what is chosen"
 
@@ -191,3 +201,18 @@ def test_a_server_that_loads_its_model_is_said_with_its_steps(server: Serving, b
         studio.page.unroute("**/v1/config")
         studio.wait_state("idle")
         assert studio.errors == []
+
+
+def test_where_a_prompt_paints_is_chosen_below_it(live: Studio) -> None:
+    live.paint(BLUEPRINT)
+    chips = live.page.locator("#chips [role=radio]")
+    assert chips.all_inner_texts() == ["Everything", "Person", "Background", "Face", "Hair", "Clothes"]
+    chips.nth(2).click()
+    live.wait_until("studio.session.controls.options?.place === 'background'")
+    live.wait_until("document.querySelector('#chips [aria-checked=true]').textContent === 'Background'")
+    chips.nth(2).press("Home")
+    live.wait_until("studio.session.controls.options?.place === 'everything'")
+    live.page.evaluate("document.getElementById('page-panel').open = true")
+    live.page.select_option("#language", label="Deutsch")
+    assert chips.all_inner_texts() == ["Alles", "Person", "Hintergrund", "Gesicht", "Haare", "Kleidung"]
+    live.page.select_option("#language", label="English")

@@ -75,15 +75,15 @@ def test_black_frames_are_no_motion():
         assert update(motion, np.zeros((64, 64, 3), np.uint8)) == (0, 0)
 
 
-def test_strokes_stay_on_the_world_while_the_camera_pans(mini, monkeypatch):
+def test_strokes_stay_on_the_world_while_the_camera_pans(painter, monkeypatch):
     picture = world()
     swirl = np.eye(STYLE_COUNT, dtype=np.float32)[STYLE_KEYS.index("swirl")]
 
     def drift(follow: bool) -> float:
         """Mean change between frames after undoing the pan of 4 px a frame, away from the border."""
-        monkeypatch.setattr(mini, "follow_camera", follow)
-        state = mini.open((SIDE, SIDE))
-        frames = [mini.step([state], [Chunk(seen(picture, 0, 4 * i)[None], swirl)])[0].rgb[0] for i in range(8)]
+        monkeypatch.setattr(painter, "follow_camera", follow)
+        state = painter.open((SIDE, SIDE))
+        frames = [painter.step([state], [Chunk(seen(picture, 0, 4 * i)[None], swirl)])[0].rgb[0] for i in range(8)]
         pairs = pairwise(frames[2:])
         return float(np.mean([np.abs(b[32:-32, 32:-36].astype(int) - a[32:-32, 36:-32]).mean() for a, b in pairs]))
 

@@ -58,6 +58,9 @@ class ControlSpec:
     """Whether it changes the pictures of every stream of the model, such as by its weights; a server keeps it from its
     clients."""
 
+    beside_prompt: bool = False
+    """Of a choice: whether it completes what the prompt says, and a page shows it there, a button for each choice."""
+
     def __post_init__(self) -> None:
         """Check that the declaration holds together.
 
@@ -76,6 +79,8 @@ class ControlSpec:
         if self.scope == "model" and (self.kind in PICTURES or self.encoded):
             raise ValueError(f"control {self.name}: a picture that a model is loaded with is one of its files")
         bounded = self.kind != "number" or 0 <= self.high - self.low < math.inf
+        if self.beside_prompt and self.kind != "choice":
+            raise ValueError(f"control {self.name}: only a choice is shown beside the prompt")
         listed = self.kind != "choice" or (bool(self.choices) and not isinstance(self.choices, str))
         try:
             if not (bounded and listed):

@@ -32,7 +32,6 @@ from vivace.media.convert import cover
 from vivace.media.draw import contact_sheet
 from vivace.media.frame import Rgb
 from vivace.media.open import open_source
-from vivace.models import load_model
 from vivace.models.base import Chunk, StreamModel
 from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.config import MiniConfig
@@ -43,6 +42,7 @@ from vivace.models.mini.text import TextEncoder
 from vivace.runtime.exported.eager import EagerNetwork
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos
+from vivace.train.shipped import shipped_painter
 
 SEED = 0
 MIN_FRAMES = 4
@@ -243,7 +243,7 @@ def evaluate_command(
         raise UsageError(
             f"--frames is {frames} and --skip {skip}; give at least {MIN_FRAMES} frames, and skip 0 or more"
         )
-    model = load_model("mini")
+    model = shipped_painter()
     model.open(size)  # a size it cannot do is refused before anything is read
     paths = list_videos(clips)
     try:

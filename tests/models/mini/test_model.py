@@ -21,8 +21,8 @@ SIZE = (96, 64)
 
 
 @pytest.fixture(scope="module")
-def model(mini):
-    return mini
+def model(painter):
+    return painter
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np.ndarray]:

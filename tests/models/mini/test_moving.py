@@ -146,16 +146,16 @@ def test_streams_of_one_size_and_seed_share_their_textures_at_rest() -> None:
 
 
 def test_a_moving_stream_paints_the_same_whether_moves_are_foreseen_or_not(
-    monkeypatch: pytest.MonkeyPatch, mini: MiniModel
+    monkeypatch: pytest.MonkeyPatch, painter: MiniModel
 ) -> None:
     rng = np.random.default_rng(0)
     world = np.kron(rng.integers(0, 256, (12, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     views = [np.ascontiguousarray(world[:, 4 * i : 4 * i + 96]) for i in range(6)]
-    embeds = mini.encode_prompt("oil painting").embeds
+    embeds = painter.encode_prompt("oil painting").embeds
 
     def painted() -> list[np.ndarray]:
-        state = mini.open((96, 96))
-        out = [mini.step([state], [Chunk(view[None], embeds)])[0].rgb for view in views]
+        state = painter.open((96, 96))
+        out = [painter.step([state], [Chunk(view[None], embeds)])[0].rgb for view in views]
         assert state.levels[0].textures.at != (0, 0), "the camera was to move"
         return out
 

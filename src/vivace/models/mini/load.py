@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, install_extra
-from vivace.models.base import StreamModel
+from vivace.models.edits.model import EditingModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.model import SPEC, MiniModel
@@ -14,7 +14,9 @@ from vivace.models.mini.weights import read_files
 from vivace.models.packaged import check_files, check_options
 
 
-def load(profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions) -> StreamModel[MiniState]:
+def load(
+    profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
+) -> EditingModel[MiniState]:
     """Load the embedded model.
 
     Raises:
@@ -38,7 +40,7 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
 
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
-        return MiniModel(network, TextEncoder.load())
+        return EditingModel(MiniModel(network, TextEncoder.load()))
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
@@ -46,4 +48,4 @@ def load(profile: Profile, *, runtime: str | None, threads: int | None, options:
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
-    return MiniModel(oracle, TextEncoder.load())
+    return EditingModel(MiniModel(oracle, TextEncoder.load()))

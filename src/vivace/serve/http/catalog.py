@@ -139,6 +139,7 @@ def _control(control: ControlSpec) -> dict[str, Any]:
             own = {"type": "boolean"}
         case "choice":
             own = {"type": "string", "enum": list(control.choices)}
+            own |= {"beside": "prompt"} if control.beside_prompt else {}
         case "text":
             own = {"type": "string", "maxLength": MAX_TEXT_CHARS}
         case "image" | "mask":

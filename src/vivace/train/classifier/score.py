@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from vivace.media.convert import cover, resize
 from vivace.media.frame import Rgb
-from vivace.models import load_model
 from vivace.models.base import Chunk
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.style.classifier import CLASSES, NONE, StyleClassifier, working_size
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos, read_evenly
+from vivace.train.shipped import shipped_painter
 from vivace.worlds import SCENES, make_scene
 
 SIZE = (256, 256)
@@ -118,7 +118,7 @@ def painted(judge: Judge, pictures: Sequence[Rgb], size: tuple[int, int]) -> Tal
 
 def repainted(judge: Judge, clips: Sequence[Sequence[Rgb]]) -> Tally:
     """Judge what the embedded model makes of clips, in every style, after its first two frames."""
-    model = load_model("mini", threads=1)
+    model = shipped_painter(threads=1)
     tally = Tally()
     for frames in clips:
         for k in range(STYLE_COUNT):

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vivace.models import load_model
 from vivace.models.base import Chunk
 from vivace.models.camera_motion import CameraMotion
-from vivace.models.mini.model import MiniModel
 from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
 from vivace.models.mini2.network import Mini2Net
@@ -24,6 +22,7 @@ from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.export import convert
 from vivace.train.looks.neural import PAINTING_STYLES
 from vivace.train.looks.packages import PAINTINGS, find
+from vivace.train.shipped import shipped_painter
 
 VARIANTS: dict[str, Variant] = {
     "a look alone": PLAIN,
@@ -104,8 +103,7 @@ def race(
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
     timings: list[tuple[Timing, Callable[[], object], Callable[[], object]]] = []
-    shipped = load_model("mini", threads=threads)
-    assert isinstance(shipped, MiniModel)
+    shipped = shipped_painter(threads)
     state = shipped.open(size)
     chunk = Chunk(rgb[None], shipped.encode_prompt("ink").embeds)
     for _ in range(WARM_UP):

@@ -1,5 +1,5 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
-import { $, el, fill, throttle, SLIDER_MS } from "./dom.js";
+import { $, el, fill, radios, throttle, SLIDER_MS } from "./dom.js";
 import { pictureArea } from "./picture.js";
 import { T, tell } from "./language.js";
 
@@ -65,7 +65,10 @@ export class Options {
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
     const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen.options?.[name]), (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
-    $("options").replaceChildren(...[...rows, ...ownRows].filter(Boolean), ...buttons);
+    const beside = ownRows.filter((row) => row?.classList.contains("beside"));
+    $("chips").replaceChildren(...beside);
+    $("chips").hidden = !beside.length;
+    $("options").replaceChildren(...[...rows, ...ownRows].filter((row) => row && !beside.includes(row)), ...buttons);
     this.#detail(common.size);
     if (model) this.shown(model);
   }
@@ -151,6 +154,7 @@ export class Options {
     const anew = schema.scope === "stream" ? ` ${T.reopens}` : "";
     const label = el("label", { for: id, title: `${schema.description ?? ""}${anew}` }, title);
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
+    if (schema.beside === "prompt") return this.#chips(id, name, title, schema, send);
     if (schema.enum) {
       const select = el("select", { id }, ...schema.enum.map((value) => el("option", { value: JSON.stringify(value), selected: value === schema.default }, String(value))));
       select.addEventListener("change", () => send(JSON.parse(select.value)));
@@ -171,6 +175,20 @@ export class Options {
     const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default, autocomplete: "off", spellcheck: "false" });
     input.addEventListener("change", () => send(input.value));
     return el("div", { class: "row wide" }, label, input);
+  }
+
+  // What completes the prompt stands below it: a button for each choice.
+  #chips(id, name, title, schema, send) {
+    const group = el("div", { id, class: "beside", role: "radiogroup", "aria-label": T.besidePrompt[name]?.title ?? title });
+    for (const value of schema.enum) {
+      const chosen = value === schema.default ? "true" : "false";
+      const button = el("button", { type: "button", role: "radio", "aria-checked": chosen, "data-value": value });
+      group.append(tell(button, () => T.besidePrompt[name]?.[value] ?? value));
+    }
+    radios(group, async (button, select) => {
+      if ((await send(button.dataset.value)) !== false) select(button);
+    });
+    return group;
   }
 
   #number(id, label, schema, send) {

@@ -223,6 +223,9 @@ export const de = {
   region: { everywhere: "überall", share: (share) => `${percent(share)} des Bildes` },
   dividerAt: (share) => `${percent(share)} vorher`,
 
+  besidePrompt: {
+    place: { title: "Wo", everything: "Alles", person: "Person", background: "Hintergrund", face: "Gesicht", hair: "Haare", clothes: "Kleidung" },
+  },
   details: ["Normal", "Fein", "Am feinsten"],
   licence: ({ summary, licence }) => `${summary} Lizenz: ${licence}.`,
   reopens: "Die Sitzung wird neu geöffnet.",

@@ -228,6 +228,10 @@ export const en = {
   region: { everywhere: "everywhere", share: (share) => `${percent(share)} of the picture` },
   dividerAt: (share) => `${percent(share)} before`,
 
+  // Choices that complete a prompt, by the names of the control and of its values.
+  besidePrompt: {
+    place: { title: "Where", everything: "Everything", person: "Person", background: "Background", face: "Face", hair: "Hair", clothes: "Clothes" },
+  },
   details: ["Standard", "Fine", "Finest"],
   licence: ({ summary, licence }) => `${summary} Licence: ${licence}.`,
   reopens: "The session is opened anew.",

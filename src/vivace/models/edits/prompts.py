@@ -1,0 +1,167 @@
+"""Requests to plans: what the reader understood, with the looks as the painting model knows them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+
+from vivace.models.base import Prompt, is_saved_look
+from vivace.models.edits.places import EVERYTHING, PLACES, parts_of
+from vivace.models.edits.plan import PlaceEdit, Rgb, Tint, to_plan, whole
+from vivace.models.mini2.looks import LOOKS
+from vivace.models.mini2.text.reader import read_request
+from vivace.models.mini2.text.reading import Edit, Reading
+
+MOST_LOOKS = 2
+"""Looks in one picture: each takes a pass of the network."""
+_SURE = 0.5
+"""Least confidence of a reading to be preferred to that of the painting model, which knows no places."""
+_TITLES = {look.key: look.title for look in LOOKS}
+_LOOK = {"": 1.0, "little": 0.5, "much": 1.0}
+_TINT = {"": 0.9, "little": 0.45, "much": 1.0}
+_BLUR = {"": 0.6, "little": 0.25, "much": 1.0}
+_EMPTY: Rgb = (0.5, 0.5, 0.5)
+"""What is seen where something was removed."""
+_SHADES: Mapping[str, tuple[float, Rgb]] = {"dark": (0.55, (0.0, 0.0, 0.0)), "light": (0.5, (1.0, 1.0, 1.0))}
+"""How a shade is mixed: the colour's share, and what the rest is."""
+_CANNOT = {
+    "undo": "say what is to be seen now",
+    "stronger": "say it with the whole request, as in 'strong blur', or set the strength",
+    "weaker": "say it with the whole request, as in 'a little blur', or set the strength",
+}
+
+Encode = Callable[[str], Prompt]
+"""How the painting model encodes a prompt for all of the picture."""
+
+
+class _NotServedError(Exception):
+    """An edit that is understood and cannot be made; says why, in words, and which looks are near."""
+
+    def __init__(self, reason: str, near: tuple[tuple[str, float], ...] = ()) -> None:
+        super().__init__(reason)
+        self.near = near
+
+
+def encode(text: str, paint: Encode) -> Prompt:
+    """Return a prompt whose `embeds` are a plan; `paint` encodes looks, and requests that name no place.
+
+    An edit that cannot be made leaves the prompt unknown, with what was understood and why, and of a look the nearest.
+
+    Raises:
+        ControlError: what `paint` refuses.
+    """
+    reading = Reading() if is_saved_look(text) else read_request(text).reading
+    whole_picture = paint(text)
+    if not _has_more(reading) or (reading.confidence < _SURE and whole_picture.known):
+        return replace(whole_picture, embeds=whole(whole_picture.embeds))
+    try:
+        return _encoded(text, reading, paint, len(whole_picture.embeds))
+    except _NotServedError as reason:
+        return replace(
+            whole_picture,
+            embeds=whole(whole_picture.embeds),
+            known=False,
+            confidence=reading.confidence,
+            matches=reason.near,
+            message=f"Understood: {reading.sentence}. {reason}",
+        )
+
+
+def _has_more(reading: Reading) -> bool:
+    """Tell whether a request asks for more than one look on all of the picture."""
+    return any(edit.action != "look" or edit.on or edit.keep for edit in reading.edits)
+
+
+def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
+    places: dict[str, PlaceEdit] = {}
+    confidence = reading.confidence
+    for edit in reading.edits:
+        look = None
+        if edit.action == "look" or (edit.action == "replace" and edit.what <= _TITLES.keys()):
+            look = _look_of(edit, paint)
+            confidence = min(confidence, look.confidence)
+        for name in _places_of(edit):
+            _apply(places.setdefault(name, PlaceEdit()), edit, look)
+    looks = {place.embeds.tobytes() for place in places.values() if place.embeds is not None}
+    if len(looks) > MOST_LOOKS:
+        raise _NotServedError(f"These are {len(looks)} looks in one picture; ask for {MOST_LOOKS} at most.")
+    return Prompt(text, to_plan(places, dim), True, confidence, message=reading.sentence)
+
+
+def _look_of(edit: Edit, paint: Encode) -> Prompt:
+    look = paint(" and ".join(_TITLES[key] for key in sorted(edit.what)))
+    if not look.known:
+        raise _NotServedError(look.message, look.matches)
+    return look
+
+
+def _places_of(edit: Edit) -> frozenset[str]:
+    """Return the places that an edit changes, in the plan's terms; those that it keeps and that lie anywhere, too."""
+    unknown = sorted((edit.on | edit.keep) - frozenset(PLACES))
+    if unknown:
+        raise _NotServedError(
+            f"Things that are {' and '.join(unknown)} are not found; name the place, as in 'my shirt'."
+        )
+    changed = frozenset[str]().union(*map(parts_of, edit.on)) if edit.on else EVERYTHING
+    return changed - frozenset[str]().union(*map(parts_of, edit.keep)) | (edit.keep - EVERYTHING)
+
+
+def _apply(place: PlaceEdit, edit: Edit, look: Prompt | None) -> None:
+    """Do an edit at a place."""
+    if look is not None:
+        place.embeds, place.look = look.embeds, _LOOK[edit.amount]
+    elif edit.action == "recolour":
+        place.tint = Tint(_TINT[edit.amount], _mean_colour(edit))
+    elif edit.action == "blur":
+        place.blur = _BLUR[edit.amount]
+    elif edit.action == "replace":
+        place.fill = Tint(1.0, _mean_colour(edit))
+    elif edit.action == "remove" and "background" in edit.on:
+        place.fill = Tint(1.0, _EMPTY)
+    elif edit.action == "remove":
+        raise _NotServedError("What is behind it cannot be seen; the background alone can be removed, or blurred.")
+    elif edit.action == "reset":
+        place.embeds, place.look, place.tint, place.blur, place.fill = None, 0.0, None, 0.0, None
+    else:
+        raise _NotServedError(f"A prompt says all that is to be seen; {_CANNOT[edit.action]}.")
+
+
+def _mean_colour(edit: Edit) -> Rgb:
+    found = [colour_of(name) for name in sorted(edit.what)]
+    if not found or None in found:
+        unknown = [name for name, colour in zip(sorted(edit.what), found, strict=True) if colour is None]
+        raise _NotServedError(f"{_listed(unknown)} is no colour that is known; known: {', '.join(colours())}.")
+    known = [colour for colour in found if colour is not None]
+    red, green, blue = (sum(parts) / len(known) for parts in zip(*known, strict=True))
+    return red, green, blue
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names) or "What comes instead"
+
+
+@cache
+def colours() -> Mapping[str, Rgb]:
+    """Return the colours that have a name."""
+    table = tomllib.loads((resources.files("vivace.models.edits") / "colours.toml").read_text("utf-8"))
+    return {name: _rgb(code) for name, code in table.items()}
+
+
+def _rgb(code: str) -> Rgb:
+    red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def colour_of(name: str) -> Rgb | None:
+    """Return a colour by its name, with a shade or without ("dark green"); None where it has none."""
+    if name in colours():
+        return colours()[name]
+    shade, _, plain = name.partition(" ")
+    if shade not in _SHADES or plain not in colours():
+        return None
+    share, rest = _SHADES[shade]
+    red, green, blue = (share * own + (1 - share) * other for own, other in zip(colours()[plain], rest, strict=True))
+    return red, green, blue

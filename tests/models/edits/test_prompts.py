@@ -1,0 +1,101 @@
+"""What a request becomes: which places, what is done there, and what is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vivace.models.edits.places import EVERYTHING, parts_of
+from vivace.models.edits.plan import read_plan
+from vivace.models.edits.prompts import colour_of, colours, encode
+from vivace.models.mini.text import TextEncoder
+
+TEXT = TextEncoder.load()
+PERSON = parts_of("person")
+
+
+@pytest.mark.parametrize("text", ["ink", "half oil, half neon", "a moonlit night", "qwertz"])
+def test_a_request_without_a_place_is_the_painting_models_affair(text: str) -> None:
+    own, plain = encode(text, TEXT.encode), TEXT.encode(text)
+    [look] = read_plan(own.embeds).looks
+    assert look.embeds is not None
+    np.testing.assert_array_equal(look.embeds, plain.embeds)
+    assert (look.places, look.weight) == (EVERYTHING, 1)
+    assert (own.known, own.message, own.matches) == (plain.known, plain.message, plain.matches)
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "places"),
+    [
+        ("me in anime", "cel", PERSON),
+        ("the background in watercolour", "watercolour", parts_of("background")),
+        ("oil on everything but my face", "oil", EVERYTHING - parts_of("face")),
+        ("my hair in neon", "neon", frozenset({"hair"})),
+    ],
+)
+def test_a_look_at_a_place(text: str, style: str, places: frozenset[str]) -> None:
+    prompt = encode(text, TEXT.encode)
+    layers = read_plan(prompt.embeds)
+    [look] = layers.looks
+    assert prompt.known
+    assert look.places == places
+    np.testing.assert_array_equal(look.embeds, TEXT.encode(style).embeds)
+    assert layers.tints == layers.blurs == layers.fills == ()
+
+
+def test_two_looks_at_two_places() -> None:
+    layers = read_plan(encode("me in ink, the room in watercolour", TEXT.encode).embeds)
+    assert {look.places for look in layers.looks} == {PERSON, parts_of("background")}
+
+
+def test_a_chain_of_a_tint_and_a_blur() -> None:
+    layers = read_plan(encode("make my shirt dark green and blur the background a little", TEXT.encode).embeds)
+    [tint], [blur] = layers.tints, layers.blurs
+    assert tint.places == {"clothes"}
+    assert tint.rgb == pytest.approx(colour_of("dark green"))
+    assert blur.places == parts_of("background")
+    assert 0 < blur.weight < read_plan(encode("blur the background", TEXT.encode).embeds).blurs[0].weight
+
+
+def test_a_background_of_one_colour_and_one_that_is_removed() -> None:
+    green, nothing = (
+        read_plan(encode(text, TEXT.encode).embeds).fills for text in ("green background", "remove the background")
+    )
+    assert green[0].places == nothing[0].places == parts_of("background")
+    assert green[0].rgb != nothing[0].rgb
+
+
+def test_a_thing_is_meant_by_its_colour() -> None:
+    layers = read_plan(encode("turn the red car blue", TEXT.encode).embeds)
+    [tint] = layers.tints
+    assert (tint.places, layers.present) == (frozenset({"red"}), {"red": 1.0})
+
+
+def test_the_picture_as_it_is_is_nothing_to_do() -> None:
+    prompt = encode("show the real picture", TEXT.encode)
+    assert prompt.known
+    assert not list(read_plan(prompt.embeds).all)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("me as a zombie", "Understood: zombie skin on the person. I do not know how to paint 'zombie skin'"),
+        ("undo", "Understood: undo the last change. A prompt says all that is to be seen"),
+        ("remove the lamp", "What is behind it cannot be seen"),
+        ("my hair in rainbow colours", "rainbow is no colour that is known"),
+        ("my face in ink, my hair in oil, the room in watercolour", "These are 3 looks in one picture"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_says_what_was_understood(text: str, said: str) -> None:
+    prompt = encode(text, TEXT.encode)
+    assert not prompt.known
+    assert said in prompt.message
+
+
+def test_every_colour_of_the_reader_has_one() -> None:
+    from vivace.regions.names import COLOURS
+
+    assert colours().keys() >= set(COLOURS)
+    assert colour_of("dark red") < colour_of("red") < colour_of("light red")
+    assert colour_of("octarine") is None
