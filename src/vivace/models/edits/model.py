@@ -21,22 +21,14 @@ from vivace.models.base import (
     StepResult,
     StreamModel,
 )
-from vivace.models.controls import ControlSpec
 from vivace.models.edits import paint
+from vivace.models.edits.controls import CONTROLS, PLACE
 from vivace.models.edits.places import EVERYTHING, Mask, both, coverage, needed, parts_of
 from vivace.models.edits.plan import Layer, Layers, PlaceEdit, Plan, read_plan, to_plan
 from vivace.models.edits.prompts import MOST_LOOKS, encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.regions.finder import Found, RegionFinder
 
-PLACE = ControlSpec(
-    name="place",
-    kind="choice",
-    choices=("everything", "person", "background", "face", "hair", "clothes"),
-    default="everything",
-    beside_prompt=True,
-    help="Where a prompt paints that names no place itself.",
-)
 _SETTLING = 0.15
 """Share of the newest frame in the mean light of a tinted place, which else would flicker with its mask."""
 
@@ -84,7 +76,7 @@ class EditingModel(Generic[State]):
         """Edit with what `painter` paints; `find` opens what finds places in a stream of `(width, height)` px."""
         self.painter = painter
         self._find = find
-        self.spec = replace(painter.spec, options=(*painter.spec.options, PLACE))
+        self.spec = replace(painter.spec, options=(*painter.spec.options, *CONTROLS))
         self.runtime, self.device = painter.runtime, painter.device
         self._prompts = PromptCache(lambda text: encode(text, painter.encode_prompt))
 
