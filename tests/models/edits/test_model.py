@@ -118,9 +118,10 @@ def test_a_fade_between_two_places_shows_both_in_part(model):
     assert min(changed[PLACES["person"]].mean(), changed[~PLACES["person"]].mean()) > 1
 
 
-def test_nobody_there_leaves_the_source(model):
+def test_nobody_there_leaves_the_source(model, painter, monkeypatch):
     state = model.open(SIZE)
     state.finder.gone = True
+    monkeypatch.setattr(painter, "step", None)  # there is nothing to paint
     for i, result in enumerate(play(model, state, "me in ink")):
         np.testing.assert_array_equal(shown(result, picture(i)), picture(i))
 

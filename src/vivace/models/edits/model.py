@@ -29,6 +29,8 @@ from vivace.models.edits.prompts import MOST_LOOKS, encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.regions.finder import Found, RegionFinder
 
+_SEEN_BLUR = 0.2
+"""Amount below which a blur fades instead of getting weaker: it is computed on a coarse grid, which blurs by itself."""
 _SETTLING = 0.15
 """Share of the newest frame in the mean light of a tinted place, which else would flicker with its mask."""
 
@@ -175,13 +177,15 @@ class _Edit(Generic[State]):
             assert tint.rgb is not None
             picture = self._lay(picture, paint.tinted(picture, tint.rgb, self._light(tint)), tint)
         for blur in self._layers.blurs:
-            picture = paint.over(picture, paint.blurred(picture, blur.weight, self._mask(blur)), self._mark(blur))
+            mask = self._mark(blur)
+            seen = paint.faded(mask, blur.weight / _SEEN_BLUR, self._state.size)
+            picture = paint.over(picture, paint.blurred(picture, blur.weight, mask), seen)
         for fill in self._layers.fills:
             assert fill.rgb is not None
             red, green, blue = (round(255 * part) for part in fill.rgb)
             picture = self._lay(picture, Image.new("RGB", picture.size, (red, green, blue)), fill)
         picture = self._painted(picture)
-        rgb = np.asarray(picture)[None]
+        rgb = np.array(picture)[None]
         work = None if self._layers.looks else 0.0
         if self._edited is None:
             return StepResult(rgb, work=work)
@@ -189,19 +193,22 @@ class _Edit(Generic[State]):
         return StepResult(rgb, np.where(self._edited > 0, np.uint8(255), np.uint8(0))[None], work)
 
     def _painted(self, picture: Image.Image) -> Image.Image:
-        """Return the picture with every look where it belongs."""
-        looks = sorted(self._layers.looks, key=lambda layer: -layer.weight)
+        """Return the picture with every look where it belongs; what is nowhere is not painted."""
+        masks = [paint.faded(self._mark(look), look.weight, self._state.size) for look in self._layers.looks]
+        seen = [
+            (look, mask) for look, mask in zip(self._layers.looks, masks, strict=True) if mask is None or mask.any()
+        ]
+        # More looks than can be painted are there for the length of a fade alone: they are seen as the nearest one.
+        strongest = sorted((look for look, _ in seen), key=lambda look: -look.weight)[:MOST_LOOKS]
         chunk = replace(self._chunk, rgb=np.asarray(picture)[None])
-        made: list[tuple[Layer, Image.Image]] = []
-        for number, look in enumerate(looks[:MOST_LOOKS]):
+        made = []
+        for number, look in enumerate(look for look, _ in seen if look in strongest):
             assert look.embeds is not None
             painter = painter_of(self._model, self._state, number)
             [result] = self._model.step([painter], [replace(chunk, embeds=look.embeds)])
             made.append((look, Image.fromarray(result.rgb[0])))
-        masks = [paint.faded(self._mark(look), look.weight, self._state.size) for look in looks]
-        # More looks than can be painted are seen for the length of a fade alone.
-        pictures = [min(made, key=lambda other: _distance(other[0], look))[1] for look in looks]
-        return paint.laid(picture, list(zip(pictures, masks, strict=True)))
+        nearest = [min(made, key=lambda other: _distance(other[0], look))[1] for look, _ in seen]
+        return paint.laid(picture, [(painted, mask) for painted, (_, mask) in zip(nearest, seen, strict=True)])
 
     def _lay(self, picture: Image.Image, edited: Image.Image, layer: Layer) -> Image.Image:
         return paint.over(picture, edited, paint.faded(self._mark(layer), layer.weight, self._state.size))

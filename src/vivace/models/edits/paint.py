@@ -92,6 +92,8 @@ def laid(below: Picture, layers: Sequence[tuple[Picture, Mask | None]]) -> Pictu
     What is left to 255 shows the picture below. One after the other, each is laid over those before with its share of
     what they cover together, so that where two masks meet nothing of what is below both is seen.
     """
+    if not layers:
+        return below
     if any(mask is None for _, mask in layers):
         return next(picture for picture, mask in layers if mask is None)
     if len(layers) == 1:
