@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
         "models.base",
         "models",
         "stream",
+        "show",
         "trust",
     },
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "trust"},

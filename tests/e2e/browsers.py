@@ -39,7 +39,13 @@ _FIREFOX_PREFERENCES = {
     "toolkit.telemetry.reportingpolicy.firstRun": False,
 }
 
-_MEDIA_TYPES = {".html": "text/html", ".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
+_MEDIA_TYPES = {
+    ".html": "text/html",
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
+    ".js": "text/javascript",
+}
 
 
 Answers = Mapping[str, Callable[[bytes], bytes]]

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,6 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from http_fakes import OFFER, SDP_HEADERS, Running, running, settings_for
 from vivace.serve.auth import make_secret, make_token
 from vivace.serve.links import session_of
+from vivace.show.script import read_script
 
 SECRET = make_secret()
 
@@ -249,3 +251,20 @@ def test_what_a_link_opens_with_is_in_no_log(server: Running, caplog: pytest.Log
     said = caplog.text + json.dumps([repr(link) for link in server.manager.sessions()])
     assert not [secret for secret in (*tokens, session["secret"]) if secret in said]
     assert server.client.get(f"/watch/{session['id']}").headers["referrer-policy"] == "no-referrer"
+
+
+def test_what_was_steered_is_given_to_the_owner_as_a_script(server: Running, tmp_path: Path) -> None:
+    session = server.client.post("/v1/sessions", json={"controls": {"prompt": "red", "strength": 0.5}}).json()
+    address = f"/v1/sessions/{session['id']}/show"
+    link = link_of(server, session, "steer")["token"]
+    with guest(server, session, link) as socket:
+        socket.send_text(json.dumps({"type": "update", "controls": {"seed": 4}}))
+        assert hear(socket, "ack")["accepted"]
+    assert server.client.get(address, headers=bearer(link)).status_code in (401, 403)
+    answer = server.client.get(address, headers=owner(session))
+    assert answer.headers["content-type"].startswith("application/toml")
+    assert "show.toml" in answer.headers["content-disposition"]
+    path = tmp_path / "show.toml"
+    path.write_text(answer.text)
+    [cue, *_] = read_script(path).cues
+    assert (cue.at, dict(cue.values)) == (0.0, {"prompt": "red", "strength": 0.5})

@@ -39,6 +39,7 @@ from vivace.serve.served_model import ServedModel, StepTime
 from vivace.serve.sound import SessionSound
 from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering, told_to_others
+from vivace.show.kept import KeptShow
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
@@ -81,7 +82,9 @@ class LiveSession:
         self._state: State = "waiting"
         self._context = context
         self._clock = context.clock
-        self._board = ControlBoard(opening.controls)
+        self.show = KeptShow(opening.given, served.model.spec)
+        """What was steered, to be written as a script."""
+        self._board = ControlBoard(opening.controls, self.show)
         self._processor: FrameProcessor | None = None
         self._dynamic_size: DynamicSize | None = None
         self._opening = False

@@ -7,8 +7,8 @@ session that would begin with it begins without it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -37,6 +37,8 @@ class Opening:
     controls: Controls
     notices: tuple[messages.Notice, ...] = ()
     """Of what was asked for and left out."""
+    given: messages.Controls = field(default_factory=messages.Controls)
+    """What was asked for and is in force."""
 
 
 def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: int, moderator: Moderator) -> Opening:
@@ -52,10 +54,19 @@ def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: 
     while True:
         try:
             checked = check_changes(changes, model, opening=True, moderator=moderator)
-            return Opening(Controls().changed(checked), tuple(notices))
+            left_out = {notice.control for notice in notices}
+            return Opening(Controls().changed(checked), tuple(notices), _without(controls, left_out))
         except UnknownPromptError as error:
             (changes if error.control == "prompt" else changes["options"]).pop(error.control)
             notices.append(_notice(error))
+
+
+def _without(controls: messages.Controls, names: Set[str]) -> messages.Controls:
+    """Return an update but for what some controls were set to."""
+    given = {name: value for name, value in controls.model_dump(exclude_unset=True).items() if name not in names}
+    if given.get("options"):
+        given["options"] = {name: value for name, value in given["options"].items() if name not in names}
+    return messages.Controls.model_validate(given)
 
 
 def _notice(error: UnknownPromptError) -> messages.Notice:
@@ -106,7 +117,10 @@ class SessionSteering:
                 changes = changes_of(controls, self._served.model.spec, self._max_px)
                 # Noted before it is in force: the engine may make its first frame in the same moment.
                 ack = self._steering.update(
-                    changes, arrived_s=arrived_s, admit=lambda number: self._pending.append((number, arrived_s))
+                    changes,
+                    arrived_s=arrived_s,
+                    admit=lambda number: self._pending.append((number, arrived_s)),
+                    given=controls.model_dump(exclude_unset=True),
                 )
             except VivaceError as error:
                 ack = Ack(*self._board.position(), (), None, str(error))

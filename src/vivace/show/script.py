@@ -14,7 +14,7 @@
     over = 8                   # numbers glide there, in beats, or in seconds where the cue has a time
 
 A cue sets any control by its name, the model's own among them, and has its events happen (`anchor = true`). `look` is a
-saved look. Files are looked for beside the script.
+saved look, and `defaults` names what is at its default again. Files are looked for beside the script.
 """
 
 from __future__ import annotations
@@ -124,6 +124,10 @@ def _cue(table: Mapping[str, Any], script: _Script, folder: Path, where: str) ->
     unit: Unit = "s" if "time" in values else "beat"
     at = _seconds(values.pop("time")) if unit == "s" else _position("beat", values.pop("beat"))
     over = _position("over", values.pop("over", 0.0))
+    defaults = values.pop("defaults", [])
+    if not isinstance(defaults, list) or not all(isinstance(name, str) for name in defaults):
+        raise ControlError(f"defaults is {brief(defaults)}; give a list of the names of controls")
+    values = {**dict.fromkeys(defaults), **values}
     if "look" in values:
         if "prompt" in values:
             raise ControlError("a look is in place of a prompt; leave out one of the two")

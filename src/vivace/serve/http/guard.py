@@ -33,7 +33,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
 HEADERS = {
     "Cache-Control": "no-cache",  # kept, and asked for each time: modules of two versions never meet
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Permissions-Policy": "camera=(self), display-capture=(self), fullscreen=(self), geolocation=(), microphone=(self)",
+    "Permissions-Policy": (
+        "camera=(self), display-capture=(self), fullscreen=(self), geolocation=(), microphone=(self), midi=(self)"
+    ),
     "Referrer-Policy": "no-referrer",  # addresses may carry a token
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",

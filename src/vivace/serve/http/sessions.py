@@ -150,6 +150,15 @@ async def end_session(session_id: str, request: Request) -> None:
     await server.peers.close_all(session.id)
 
 
+@router.get("/{session_id}/show", response_class=Response, responses={200: {"content": {"application/toml": {}}}})
+async def show_played(session_id: str, request: Request) -> Response:
+    """Write what was steered up to now, whoever steered, as a script for `vivace run --script`."""
+    _, session, _ = find(request, session_id, "own")
+    text = await asyncio.to_thread(session.show.script)
+    headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="show.toml"'}
+    return Response(text, media_type="application/toml", headers=headers)
+
+
 @router.post("/{session_id}/offer")
 async def offer(session_id: str, body: Offer, request: Request) -> Answer:
     """Publish and play in one connection."""

@@ -220,6 +220,12 @@ export class Session extends EventTarget {
     await this.#api.request("DELETE", `/v1/sessions/${this.info.id}/links/${kind}`, undefined, { "X-Session-Secret": this.info.secret });
   }
 
+  /** What was steered up to now, whoever steered, as the text of a script for `vivace run --script`. */
+  async show() {
+    const answer = await this.#api.request("GET", `/v1/sessions/${this.info.id}/show`, undefined, { "X-Session-Secret": this.info.secret });
+    return answer.text();
+  }
+
   // Media
 
   /** Send a MediaStream's picture and sound, or a track's picture. May be called again at any time with another source. */

@@ -19,6 +19,7 @@ import { SourcePanel } from "./source-panel.js";
 import { opensUnasked, openSource } from "./sources.js";
 import { Stage } from "./stage.js";
 import { StateView } from "./state.js";
+import { Surfaces } from "./surfaces.js";
 import { keepToken, leaveBehind, leftBehind, takeToken } from "./tab.js";
 import { Thumbnails } from "./thumbnails.js";
 import { T, writeTexts } from "./language.js";
@@ -44,6 +45,7 @@ class Studio {
     this.share = new Share(this.api);
     installCheck(this.api);
     this.share.source = () => this.source?.kind ?? null;
+    this.surfaces = new Surfaces();
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
     this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.sliders.show(model) });
     this.sliders = new Sliders(() => this.options.model, (controls) => this.update(controls));
@@ -62,6 +64,7 @@ class Studio {
       this.view.write();
       this.prompts.write();
       this.live.show();
+      this.surfaces.write();
     });
     this.#keys();
     $("end").onclick = () => this.stop();
@@ -264,6 +267,7 @@ class Studio {
     this.live.follow(session);
     this.recorder.follow(session);
     this.share.follow(session);
+    this.surfaces.follow(session);
     $("end").hidden = false;
   }
 
@@ -362,12 +366,14 @@ class Studio {
     this.live.follow(null);
     this.recorder.follow(null);
     this.share.follow(null);
+    this.surfaces.follow(null);
     $("end").hidden = true;
     session?.end();
   }
 
   /** End the session and give the camera back. */
-  stop() {
+  async stop() {
+    await this.surfaces.keep();
     this.#giveUp();
     this.sources.free();
     this.show("ended", () => endedWords("client"));

@@ -9,6 +9,9 @@ export const de = {
     tryAgain: "Noch einmal versuchen",
     share: "Teilen",
     recordings: "Aufnahmen",
+    surfaces: "Auftritt",
+    connectMidi: "MIDI verbinden",
+    saveShow: "Gespieltes speichern",
     meter: "Größe des gemalten Bildes, Bilder pro Sekunde, Verzögerung",
     endSession: "Sitzung beenden",
     keyboardShortcuts: "Tastenkürzel",
@@ -302,6 +305,22 @@ export const de = {
     thisMachine: "Dieser Server ist nur für diesen Rechner da: andere können diese Links nicht öffnen. Mehr unter „Tokens“ in der Dokumentation des Servers.",
     thisAddress: "Diese Links beginnen mit dem Namen, den dieser Rechner für sich selbst hat. Für andere Geräte öffne das Studio unter seiner Adresse im Netz.",
     label: "Bilder, die diese Seite verlassen, tragen kein Kennzeichen „KI-bearbeitet“, außer auf der Seite zum Zusehen. Sag es dort, wo du sie zeigst.",
+  },
+
+  // Controller an diesem Rechner, und Tasten, die Regler der Seite bewegen.
+  surfaces: {
+    about: "Drehregler und Knöpfe eines MIDI-Controllers, oder Tasten, bewegen jeden Regler dieser Seite.",
+    noMidi: "Dieser Browser kennt kein MIDI; Tasten lassen sich anlernen.",
+    nothingPlugged: "Kein MIDI-Controller ist angeschlossen.",
+    plugged: (names) => `${names.join(", ")} ist verbunden.`,
+    refused: "Der Browser erlaubt MIDI hier nicht. Erlaube es neben der Adresse und versuche es noch einmal.",
+    learn: "Einen Regler anlernen",
+    stop: "Anlernen beenden",
+    touch: "Berühre einen Regler dieser Seite, oder einen Drehregler. Esc beendet es.",
+    touchFor: (label) => `${label}: berühre jetzt, was es auf dieser Seite bewegen soll.`,
+    moveIt: (title) => `${title}: drehe jetzt einen Regler, oder drücke einen Knopf oder eine Taste.`,
+    inputs: { cc: ({ number }) => `Drehregler ${number}`, note: ({ number }) => `Note Nr. ${number}`, bend: () => "Tonhöhenrad" },
+    saved: "Gespeichert. Spiele es mit `vivace run --script`.",
   },
 
   recordings: {

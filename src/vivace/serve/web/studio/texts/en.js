@@ -108,6 +108,9 @@ export const en = {
     tryAgain: "Try again",
     share: "Share",
     recordings: "Recordings",
+    surfaces: "Show",
+    connectMidi: "Connect MIDI",
+    saveShow: "Save what was played",
   },
 
   sources: {
@@ -308,6 +311,22 @@ export const en = {
     thisMachine: "This server is for this computer only: others cannot open these links. See “Tokens” in the server's documentation.",
     thisAddress: "These links begin with this computer's own name for itself. For other devices, open the studio under its address in your network.",
     label: "Pictures that leave this page carry no “AI-modified” label, but for the page to watch. Say it where you show them.",
+  },
+
+  // Controllers of this computer, and keys, that move controls of the page.
+  surfaces: {
+    about: "A MIDI controller's knobs and buttons, or keys, move any control of this page.",
+    noMidi: "This browser knows no MIDI; keys can be learned.",
+    nothingPlugged: "No MIDI controller is plugged in.",
+    plugged: (names) => `${names.join(", ")} is connected.`,
+    refused: "The browser does not allow MIDI here. Allow it beside the address, then try again.",
+    learn: "Learn a control",
+    stop: "Stop learning",
+    touch: "Touch a control of this page, or a knob. Esc ends it.",
+    touchFor: (label) => `${label}: now touch the control of this page that it moves.`,
+    moveIt: (title) => `${title}: now turn a knob, or press a button or a key.`,
+    inputs: { cc: ({ number }) => `Knob ${number}`, note: ({ number }) => `Note ${number}`, bend: () => "Bender" },
+    saved: "Saved. Play it with `vivace run --script`.",
   },
 
   recordings: {
