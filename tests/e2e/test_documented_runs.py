@@ -109,6 +109,9 @@ SLOW = {
     "vivace run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink": DRIVEN,
     "vivace run camera --sound mic --drive prompt=bass:ink..neon": DRIVEN_BY_A_FILE,
     "vivace run holiday.mp4 --sound music.mp3 --drive seed=beat -p 'oil painting' -o party.mp4": DRIVEN_BY_A_FILE,
+    "python examples/beat_show.py scene:gallery music.mp3 show.mp4": (
+        "examples/beat_show.py scene:gallery dance.mp4 show.mp4 --frames 3"
+    ),
     "vivace run SOURCE --osc 9000": f"run clip.mp4 --osc 0 {RUN} -o null",
     "vivace run SOURCE --script show.toml --log show.jsonl": SHOW,
     "vivace replay show.jsonl SOURCE": SHOW,
@@ -200,6 +203,7 @@ NOT_RUN = {
     "python examples/game_capture.py": "needs a screen; test_examples.py runs it with a scene",
     "python examples/opencv_loop.py": "test_examples.py runs it",
     "python tests/e2e/measure_sound.py": "measures a browser for minutes; test_studio_sound.py drives the studio",
+    "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the same page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Commands, by how they begin, that no short form makes runnable anywhere."""
