@@ -203,7 +203,7 @@ NOT_RUN = {
     "python examples/game_capture.py": "needs a screen; test_examples.py runs it with a scene",
     "python examples/opencv_loop.py": "test_examples.py runs it",
     "python tests/e2e/measure_sound.py": "measures a browser for minutes; test_studio_sound.py drives the studio",
-    "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the same page",
+    "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Commands, by how they begin, that no short form makes runnable anywhere."""
