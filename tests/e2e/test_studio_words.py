@@ -41,8 +41,8 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) 
 def test_an_edit_is_said_as_it_was_understood(live: Studio) -> None:
     live.paint("make my shirt red")
     live.wait_until("document.querySelector('#prompt-said:not(.bad)')?.textContent.includes('colour the clothes red')")
-    live.paint("remove the lamp")
-    live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('cannot be seen')")
+    live.paint("undo")
+    live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('what is to be seen now')")
     live.paint(BLUEPRINT)
 
 

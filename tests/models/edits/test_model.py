@@ -7,6 +7,7 @@ import pytest
 
 from models.edits.figure import HEIGHT, PLACES, SIZE, WIDTH, KnowingFinder, picture
 from vivace.models.base import Chunk
+from vivace.models.edits.behind import SURE_FRAMES
 from vivace.models.edits.model import EditingModel
 
 
@@ -124,6 +125,41 @@ def test_nobody_there_leaves_the_source(model, painter, monkeypatch):
     monkeypatch.setattr(painter, "step", None)  # there is nothing to paint
     for i, result in enumerate(play(model, state, "me in ink")):
         np.testing.assert_array_equal(shown(result, picture(i)), picture(i))
+
+
+def test_what_is_gone_shows_what_a_still_camera_has_seen_behind_it(model):
+    room = picture()
+    embeds = model.encode_prompt("remove me").embeds
+    state = model.open(SIZE)
+    state.finder.gone = True
+    for _ in range(SURE_FRAMES):
+        model.step([state], [Chunk(room[None], embeds)])
+    state.finder.gone = False
+    there = room.copy()
+    there[PLACES["person"]] = (200, 0, 0)
+    [result] = model.step([state], [Chunk(there[None], embeds)])
+    np.testing.assert_allclose(shown(result, there).astype(int), room, atol=1)
+
+
+def test_what_nobody_has_seen_is_filled_with_what_is_around(model):
+    there = np.full((HEIGHT, WIDTH, 3), (20, 90, 160), np.uint8)
+    there[PLACES["person"]] = (200, 0, 0)
+    embeds = model.encode_prompt("remove me").embeds
+    [result] = model.step([model.open(SIZE)], [Chunk(there[None], embeds)])
+    np.testing.assert_allclose(shown(result, there).astype(int) - (20, 90, 160), 0, atol=2)
+
+
+def test_a_camera_that_moves_has_seen_nothing(model):
+    rng = np.random.default_rng(0)
+    world = np.kron(rng.integers(0, 256, (8, 30, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    embeds = model.encode_prompt("remove me").embeds
+    state = model.open(SIZE)
+    state.finder.gone = True
+    for i in [*[0] * SURE_FRAMES, 8]:
+        assert i == 0 or state.behind.known.all()
+        model.step([state], [Chunk(np.ascontiguousarray(world[:, i : i + WIDTH])[None], embeds)])
+        state.finder.gone = i == 0
+    assert not state.behind.known[PLACES["person"]].any()
 
 
 def test_nothing_is_painted_where_no_look_is_asked_for(model):

@@ -82,7 +82,6 @@ def test_the_picture_as_it_is_is_nothing_to_do() -> None:
     [
         ("me as a zombie", "Understood: zombie skin on the person. I do not know how to paint 'zombie skin'"),
         ("undo", "Understood: undo the last change. A prompt says all that is to be seen"),
-        ("remove the lamp", "What is behind it cannot be seen"),
         ("my hair in rainbow colours", "rainbow is no colour that is known"),
         ("my face in ink, my hair in oil, the room in watercolour", "These are 3 looks in one picture"),
     ],
@@ -99,3 +98,10 @@ def test_every_colour_of_the_reader_has_one() -> None:
     assert colours().keys() >= set(COLOURS)
     assert colour_of("dark red") < colour_of("red") < colour_of("light red")
     assert colour_of("octarine") is None
+
+
+def test_things_are_removed_and_how_is_said() -> None:
+    prompt = encode("remove the person in the red jacket", TEXT.encode)
+    [gone] = read_plan(prompt.embeds).gone
+    assert gone.places == PERSON
+    assert "what is around it" in prompt.message

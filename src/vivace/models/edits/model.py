@@ -22,11 +22,13 @@ from vivace.models.base import (
     StreamModel,
 )
 from vivace.models.edits import paint
+from vivace.models.edits.behind import Behind
 from vivace.models.edits.controls import CONTROLS, PLACE
 from vivace.models.edits.places import EVERYTHING, Mask, both, coverage, needed, parts_of
 from vivace.models.edits.plan import Layer, Layers, PlaceEdit, Plan, read_plan, to_plan
 from vivace.models.edits.prompts import MOST_LOOKS, encode
 from vivace.models.prompt_cache import PromptCache
+from vivace.models.thumbnail import thumbnail_of
 from vivace.regions.finder import Found, RegionFinder
 
 _SEEN_BLUR = 0.2
@@ -60,9 +62,11 @@ class EditState(Generic[State]):
     finder: Finder
     plan: Plan | None = None
     """The newest, and what it asks for."""
-    layers: Layers = field(default_factory=lambda: Layers((), (), (), (), {}))
+    layers: Layers = field(default_factory=lambda: Layers((), (), (), (), (), {}))
     light: dict[frozenset[str], float] = field(default_factory=dict)
     """Mean light of the places that are tinted."""
+    behind: Behind = field(default_factory=Behind)
+    """What was seen behind things that are gone."""
 
     def read(self, plan: Plan) -> Layers:
         """Return what a plan asks for."""
@@ -117,9 +121,9 @@ class EditingModel(Generic[State]):
     def _step(self, state: EditState[State], chunk: Chunk) -> StepResult:
         layers = state.read(chunk.embeds)
         match layers:
-            case Layers(looks=(Layer(places=places, weight=weight, embeds=embeds),), tints=(), blurs=(), fills=()) if (
-                places == EVERYTHING and weight == 1 and not layers.present and embeds is not None
-            ):
+            case Layers(
+                looks=(Layer(places=places, weight=weight, embeds=embeds),), tints=(), blurs=(), fills=(), gone=()
+            ) if places == EVERYTHING and weight == 1 and not layers.present and embeds is not None:
                 [result] = self.painter.step(state.painters[:1], [replace(chunk, embeds=embeds)])
                 return result
         chunk.check(state.size)
@@ -150,6 +154,7 @@ class EditingModel(Generic[State]):
             state.seed = seed
         state.finder.reset()
         state.light.clear()
+        state.behind.forget()
 
 
 def painter_of(model: PaintingModel[State], state: EditState[State], number: int) -> State:
@@ -172,7 +177,7 @@ class _Edit(Generic[State]):
         self._edited: Mask | None = np.zeros(state.size[::-1], np.uint8)
 
     def result(self) -> StepResult:
-        picture = self._source
+        picture = self._without_what_is_gone()
         for tint in self._layers.tints:
             assert tint.rgb is not None
             picture = self._lay(picture, paint.tinted(picture, tint.rgb, self._light(tint)), tint)
@@ -191,6 +196,17 @@ class _Edit(Generic[State]):
             return StepResult(rgb, work=work)
         # The picture is blended already: where anything was done all of it counts, elsewhere the source stays exactly.
         return StepResult(rgb, np.where(self._edited > 0, np.uint8(255), np.uint8(0))[None], work)
+
+    def _without_what_is_gone(self) -> Image.Image:
+        """Return the source with what was seen behind things instead of them."""
+        picture = self._source
+        for layer in self._layers.gone:
+            mask = self._mark(layer)
+            hole = np.full(self._state.size[::-1], 255, np.uint8) if mask is None else paint.grown(mask)
+            self._edited = both(self._edited, hole)
+            seen = self._state.behind.seen(self._source, hole, thumbnail_of(self._chunk, 0))
+            picture = paint.over(picture, seen, paint.faded(hole, layer.weight, self._state.size))
+        return picture
 
     def _painted(self, picture: Image.Image) -> Image.Image:
         """Return the picture with every look where it belongs; what is nowhere is not painted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from vivace.models.edits.places import Mask
@@ -20,6 +21,8 @@ _PRINTED = 0.4
 """How fast a tinted px gets lighter beyond the colour itself, a factor of e in light."""
 _BLUR_PX = 0.03
 """Deviation of the strongest blur, of the longer side."""
+_EDGE = 100
+"""Part of the longer side by which a mask of what is gone is grown."""
 _COARSE = 4
 """Blurring is done at 1/4 of the side; what it leaves is coarser."""
 
@@ -69,6 +72,56 @@ def blurred(picture: Picture, amount: float, mask: Mask | None) -> Picture:
     )
     mean = np.minimum(255 * above / np.maximum(below, 1)[..., None] + 0.5, 255)
     return Image.fromarray(mean.astype(np.uint8)).resize(picture.size, Image.Resampling.BILINEAR)
+
+
+def grown(mask: Mask) -> Mask:
+    """Return a mask that reaches over the edge of a thing: what is left of an edge shows where the thing was."""
+    reach = max(2, round(max(mask.shape) / _EDGE))
+    # Half of a thing is all of it: what is half removed is a ghost.
+    sure = Image.fromarray(mask).point([min(255, 2 * level) for level in range(256)])
+    grown_by = sure.filter(ImageFilter.MaxFilter(2 * reach + 1))
+    return np.asarray(grown_by.filter(ImageFilter.GaussianBlur(reach / 3)))
+
+
+def filled_in(picture: Picture, hole: Mask) -> Picture:
+    """Return a picture with its hole filled smoothly with what is around it: the farther inside, the wider around.
+
+    Means over what is there, at half the size again and again, and up again where nothing was (pull and push, Gortler
+    et al., The lumigraph, 1996).
+    """
+    small = (max(1, picture.width // _COARSE), max(1, picture.height // _COARSE))
+    around = Image.fromarray(255 - hole)
+    light, there = (
+        np.asarray(each.resize(small, Image.Resampling.BOX), np.float32) / 255
+        for each in (Image.composite(picture, Image.new("RGB", picture.size), around), around)
+    )
+    levels = [(light, there)]
+    while min(levels[-1][1].shape) > 1 and (levels[-1][1] < 1).any():
+        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+    colour = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
+    for light, there in reversed(levels[:-1]):
+        rough = _doubled(colour, there.shape)
+        weight = np.minimum(there, 1)[..., None]
+        colour = light / np.maximum(there, 1e-6)[..., None] * weight + rough * (1 - weight)
+    return Image.fromarray(np.clip(255 * colour + 0.5, 0, 255).astype(np.uint8)).resize(
+        picture.size, Image.Resampling.BILINEAR
+    )
+
+
+def _halved(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return sums of 2 x 2 px over the weights, at most 1 each: what is there anywhere is there."""
+    pad = [(0, side % 2) for side in field.shape[:2]] + [(0, 0)] * (field.ndim - 2)
+    field = np.pad(field, pad)
+    return field[::2, ::2] + field[1::2, ::2] + field[::2, 1::2] + field[1::2, 1::2]
+
+
+def _doubled(colour: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a picture of half the size at the size `(height, width)`, bilinearly."""
+    channels = [
+        Image.fromarray(np.ascontiguousarray(colour[..., c])).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+        for c in range(3)
+    ]
+    return np.stack([np.asarray(channel, np.float32) for channel in channels], -1)
 
 
 def faded(mask: Mask | None, weight: float, size: tuple[int, int]) -> Mask | None:

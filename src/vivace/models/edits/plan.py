@@ -20,9 +20,9 @@ Embeds = NDArray[np.float32]
 Rgb = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""
 
-_COUNTS, _LOOK, _TINT, _BLUR, _FILL, _EMBEDS = 0, 1, slice(2, 6), 6, slice(7, 11), 11
+_COUNTS, _LOOK, _TINT, _BLUR, _FILL, _GONE, _EMBEDS = 0, 1, slice(2, 6), 6, slice(7, 11), 11, 12
 """Of a row: whether the place counts, how much of a look it has, weight and colour that it is tinted with, blur, weight
-and colour that it is filled with, the embedding of its look."""
+and colour that it is filled with, how much it is gone, the embedding of its look."""
 
 
 class Tint(NamedTuple):
@@ -44,10 +44,12 @@ class PlaceEdit:
     blur: float = 0.0
     """0 to 1."""
     fill: Tint | None = None
+    gone: float = 0.0
+    """0 to 1: how much what is behind it is seen instead."""
 
 
 Plan = NDArray[np.float32]
-"""`[places 11 + d]` in the order of `PLACES`, where `d` is the length of an embedding of the painting model."""
+"""`[places 12 + d]` in the order of `PLACES`, where `d` is the length of an embedding of the painting model."""
 
 
 def to_plan(edits: dict[str, PlaceEdit], dim: int) -> Plan:
@@ -68,7 +70,7 @@ def to_plan(edits: dict[str, PlaceEdit], dim: int) -> Plan:
             (0, 0, 0, 0) if tint is None else (tint.weight, *(tint.weight * part for part in tint.rgb))
             for tint in (edit.tint, edit.fill)
         )
-        row[_BLUR] = edit.blur
+        row[_BLUR], row[_GONE] = edit.blur, edit.gone
     return plan
 
 
@@ -98,13 +100,14 @@ class Layers:
     tints: tuple[Layer, ...]
     blurs: tuple[Layer, ...]
     fills: tuple[Layer, ...]
+    gone: tuple[Layer, ...]
     present: dict[str, float]
     """The places anywhere that count, and how much."""
 
     @property
     def all(self) -> Iterable[Layer]:
         """Every layer, in the order in which they are laid."""
-        return (*self.tints, *self.blurs, *self.fills, *self.looks)
+        return (*self.gone, *self.tints, *self.blurs, *self.fills, *self.looks)
 
 
 def read_plan(plan: Plan) -> Layers:
@@ -132,10 +135,14 @@ def read_plan(plan: Plan) -> Layers:
         found = groups(part.start, slice(part.start + 1, part.stop))
         return tuple(Layer(names, weight, rgb=(float(r), float(g), float(b))) for names, weight, (r, g, b) in found)
 
+    def amounts(at: int) -> tuple[Layer, ...]:
+        return tuple(Layer(names, weight) for names, weight, _ in groups(at, slice(0, 0)))
+
     return Layers(
         tuple(Layer(names, weight, embeds=value) for names, weight, value in groups(_LOOK, slice(_EMBEDS, None))),
         colours(_TINT),
-        tuple(Layer(names, weight) for names, weight, _ in groups(_BLUR, slice(0, 0))),
+        amounts(_BLUR),
         colours(_FILL),
+        amounts(_GONE),
         present,
     )

@@ -27,6 +27,7 @@ _EMPTY: Rgb = (0.5, 0.5, 0.5)
 """What is seen where something was removed."""
 _SHADES: Mapping[str, tuple[float, Rgb]] = {"dark": (0.55, (0.0, 0.0, 0.0)), "light": (0.5, (1.0, 1.0, 1.0))}
 """How a shade is mixed: the colour's share, and what the rest is."""
+_GONE = " (seen behind it: what a camera that stands still has seen there, else what is around it)"
 _CANNOT = {
     "undo": "say what is to be seen now",
     "stronger": "say it with the whole request, as in 'strong blur', or set the strength",
@@ -88,7 +89,8 @@ def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
     looks = {place.embeds.tobytes() for place in places.values() if place.embeds is not None}
     if len(looks) > MOST_LOOKS:
         raise _NotServedError(f"These are {len(looks)} looks in one picture; ask for {MOST_LOOKS} at most.")
-    return Prompt(text, to_plan(places, dim), True, confidence, message=reading.sentence)
+    said = reading.sentence + _GONE * any(place.gone > 0 for place in places.values())
+    return Prompt(text, to_plan(places, dim), True, confidence, message=said)
 
 
 def _look_of(edit: Edit, paint: Encode) -> Prompt:
@@ -122,9 +124,9 @@ def _apply(place: PlaceEdit, edit: Edit, look: Prompt | None) -> None:
     elif edit.action == "remove" and "background" in edit.on:
         place.fill = Tint(1.0, _EMPTY)
     elif edit.action == "remove":
-        raise _NotServedError("What is behind it cannot be seen; the background alone can be removed, or blurred.")
+        place.gone = 1.0
     elif edit.action == "reset":
-        place.embeds, place.look, place.tint, place.blur, place.fill = None, 0.0, None, 0.0, None
+        place.embeds, place.look, place.tint, place.blur, place.fill, place.gone = None, 0.0, None, 0.0, None, 0.0
     else:
         raise _NotServedError(f"A prompt says all that is to be seen; {_CANNOT[edit.action]}.")
 

@@ -222,6 +222,7 @@ class ClauseReader:
         elif (clause.has("remove") or self._taken(clause)) and not clause.colours:
             if clause.on or clause.keep or named or clause.has("unknown"):
                 clause.action = "remove"
+                clause.on = [place for place in clause.on if place != "clothes" or not self._says_who(clause)]
             elif "everything" in self._said(clause):
                 clause.action = "reset"
         elif clause.colours:
@@ -254,6 +255,14 @@ class ClauseReader:
         """Return whether a thing stands within "take … out"."""
         said = self._said(clause)
         return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
+
+    def _says_who(self, clause: Clause) -> bool:
+        """Return whether clothes say which person is meant: "the man in the red jacket"."""
+        places = {item.value: item for item in reversed(clause.items) if item.kind == "region"}
+        if not {"person", "clothes"} <= places.keys():
+            return False
+        between = self._words[places["person"].stop : places["clothes"].start]
+        return not {"in", "with", "wearing"}.isdisjoint(between)
 
     def _refused(self, clause: Clause) -> str:
         """Return what no edit can do, where the clause asks for that."""
