@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from vivace.models.edits.plan import Rgb
 Picture = Image.Image
 """RGB."""
 
+_Field = NDArray[np.floating[Any]]
 _GAMMA = 2.2
 _WHITE_FROM = 0.75
 """Light of a tinted px, linear, from which on it goes to white, since what shines has the colour of the lamp."""
@@ -92,13 +94,13 @@ def filled_in(picture: Picture, hole: Mask) -> Picture:
     small = (max(1, picture.width // _COARSE), max(1, picture.height // _COARSE))
     around = Image.fromarray(255 - hole)
     light, there = (
-        np.asarray(each.resize(small, Image.Resampling.BOX), np.float32) / 255
+        np.asarray(each.resize(small, Image.Resampling.BOX), np.float32) / np.float32(255)
         for each in (Image.composite(picture, Image.new("RGB", picture.size), around), around)
     )
-    levels = [(light, there)]
+    levels: list[tuple[_Field, _Field]] = [(light, there)]
     while min(levels[-1][1].shape) > 1 and (levels[-1][1] < 1).any():
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
-    colour = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
+    colour: _Field = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
     for light, there in reversed(levels[:-1]):
         rough = _doubled(colour, there.shape)
         weight = np.minimum(there, 1)[..., None]
@@ -108,14 +110,14 @@ def filled_in(picture: Picture, hole: Mask) -> Picture:
     )
 
 
-def _halved(field: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(field: _Field) -> _Field:
     """Return sums of 2 x 2 px over the weights, at most 1 each: what is there anywhere is there."""
     pad = [(0, side % 2) for side in field.shape[:2]] + [(0, 0)] * (field.ndim - 2)
     field = np.pad(field, pad)
     return field[::2, ::2] + field[1::2, ::2] + field[::2, 1::2] + field[1::2, 1::2]
 
 
-def _doubled(colour: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _doubled(colour: _Field, shape: tuple[int, ...]) -> _Field:
     """Return a picture of half the size at the size `(height, width)`, bilinearly."""
     channels = [
         Image.fromarray(np.ascontiguousarray(colour[..., c])).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
