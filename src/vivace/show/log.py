@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -112,12 +113,14 @@ class ShowLog(Witness):
             self._told.append(Taken(frame=frame.index, time_s=time_s, effort=effort))
 
     def write(self) -> None:
-        """Write what was told since the last time.
+        """Write what was told since the last time; nothing any more once that has failed, or the log is closed.
 
         Raises:
             SinkWriteError: disk full, folder gone.
             ControlError: an update that no log can keep.
         """
+        if self._file is not None and self._file.closed:
+            return
         self._put()
         while self._told:
             told = self._told.popleft()
@@ -139,6 +142,9 @@ class ShowLog(Witness):
             for line in lines:
                 self._file.write(line.model_dump_json(exclude_unset=True) + "\n")
         except OSError as error:
+            if self._file is not None:
+                with suppress(OSError):  # the same again, of what could not be written
+                    self._file.close()
             raise SinkWriteError(f"{self.path}: the log cannot be written ({error.strerror})") from error
 
     def close(self) -> None:
