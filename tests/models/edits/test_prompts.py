@@ -71,6 +71,13 @@ def test_a_thing_is_meant_by_its_colour() -> None:
     assert (tint.places, layers.present) == (frozenset({"red"}), {"red": 1.0})
 
 
+def test_who_wears_it_is_no_place_of_its_own() -> None:
+    layers = read_plan(encode("make the red dress of the woman green", TEXT.encode).embeds)
+    [tint] = layers.tints
+    assert tint.places == {"clothes"}
+    assert tint.rgb == pytest.approx(colour_of("green"))
+
+
 def test_the_picture_as_it_is_is_nothing_to_do() -> None:
     prompt = encode("show the real picture", TEXT.encode)
     assert prompt.known

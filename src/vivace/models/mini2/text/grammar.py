@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from vivace.models.mini.text_features import Words
 from vivace.models.mini2.text.clauses import AMBIENCE, CANNOT, OF_PEOPLE, VERBS, Clause, ClauseReader, is_named
@@ -65,6 +66,7 @@ def parse(words: Words, known: Lexicon | None = None) -> Parse:
 
 
 def _parse(words: Words, items: Sequence[Item]) -> Parse:
+    items = _without_owners(words, items)
     clauses = [ClauseReader(words).read(part) for part in _split(words, items)]
     asked = tuple(item for clause in clauses for item in clause.looks)
     denied = frozenset(look for clause in clauses for look in clause.denied)
@@ -104,6 +106,17 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
 def _asks(words: Words) -> bool:
     """Return whether a text is a question, and not one whether something can be done."""
     return bool(words.words) and words.words[0] in _QUESTIONS
+
+
+def _without_owners(words: Words, items: Sequence[Item]) -> list[Item]:
+    """Return the items without people who are there to say whose a place is: "the red dress of the woman"."""
+    places = [item for item in items if item.kind == "region"]
+    owners = {
+        item.start
+        for before, item in pairwise(places)
+        if item.value == "person" and before.value != "person" and "of" in words.words[before.stop : item.start]
+    }
+    return [item for item in items if item.start not in owners]
 
 
 def _split(words: Words, items: Sequence[Item]) -> list[Clause]:
