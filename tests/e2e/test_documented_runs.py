@@ -145,6 +145,7 @@ SLOW = {
     "vivace bench latency --path webrtc": AGAINST_SERVED,
     "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": AGAINST_SERVED,
     "vivace bench quality": f"bench quality {QUALITY}",
+    "vivace bench quality --tasks edit --size 256x256": f"bench quality {QUALITY.replace('style', 'edit')}",
     "vivace bench quality --quick": f"bench quality {QUALITY}",
     "vivace bench quality --command 'python examples/foreign_system.py' --name sepia": (
         f"bench quality --command '{sys.executable} {ROOT}/examples/foreign_system.py' --name sepia {QUALITY}"
