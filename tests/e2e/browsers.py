@@ -33,6 +33,8 @@ _FIREFOX_PREFERENCES = {
     "browser.shell.checkDefaultBrowser": False,
     "datareporting.policy.dataSubmissionEnabled": False,
     "media.autoplay.default": 0,
+    "media.navigator.permission.disabled": True,
+    "media.navigator.streams.fake": True,
     "media.peerconnection.ice.loopback": True,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,

@@ -42,6 +42,8 @@ def test_every_private_name_is_there() -> None:
         assert getattr(sender, seams._SENDER_ENCODER) is None
         assert isinstance(getattr(sender, seams._SENDER_TIMESTAMP), int)
         assert callable(getattr(sender, seams._SEND_KEYFRAME))
+        assert list(inspect.signature(getattr(sender, seams._SEND_RTCP)).parameters) == ["packets"]
+        assert list(inspect.signature(getattr(receiver, seams._TAKE_REPORT)).parameters) == ["packet"]
         assert isinstance(getattr(receiver, seams._REMB), RemoteBitrateEstimator)
         assert isinstance(getattr(receiver, seams._REPORTER), int)
         assert list(inspect.signature(getattr(receiver, seams._TAKE_RTP)).parameters) == ["packet", "arrival_time_ms"]

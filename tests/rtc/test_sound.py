@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
+from aiortc import RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket, RtpPacket
 
 from rtc_loopback import connected, plain, run
 from sounds import opus, timed
@@ -108,20 +109,23 @@ def test_a_delay_follows_pictures_without_jumping() -> None:
     assert delay.value_s <= module.MAX_DELAY_S
 
 
-def test_a_feed_holds_sound_back_and_keeps_few() -> None:
+def test_a_feed_sends_at_once_says_how_much_too_soon_and_keeps_few() -> None:
     async def scene() -> None:
-        delay_s = 0.1
-        feed = SoundFeed(lambda: delay_s)
         now_s = time.monotonic()
+        clock_s = [now_s]
+        feed = SoundFeed(lambda: 0.2, clock=lambda: clock_s[0])
         for packet in timed([b"x"] * 6, now_s):
             feed.put(packet)
-        sent: list[Any] = []
-        came_s: list[float] = []
-        for _ in range(6):
-            sent.append(await feed.recv())
-            came_s.append(time.monotonic())
-        assert [packet.pts for packet in sent] == [number * PACKET for number in range(6)]
-        assert all(at_s >= now_s + number * 0.02 + delay_s for number, at_s in enumerate(came_s))
+        for number in range(6):
+            sent: Any = await feed.recv()
+            assert sent.pts == number * PACKET
+            assert feed.ahead_s == pytest.approx(0.2 + number * 0.02), "nothing has been waited for"
+        feed.put(SoundPacket(b"x", now_s + 1.0))
+        clock_s[0] += 0.65
+        await feed.recv()
+        assert feed.ahead_s == pytest.approx(0.55), (
+            "that was due half a second before its time, and waited for a little"
+        )
         for packet in timed([b"x"] * (module.MAX_QUEUED + 10), now_s):
             feed.put(packet)
         assert feed.dropped == 10
@@ -129,6 +133,27 @@ def test_a_feed_holds_sound_back_and_keeps_few() -> None:
         with pytest.raises(MediaStreamError):
             await feed.recv()
         feed.put(SoundPacket(b"x", 0.0))
+
+    run(scene)
+
+
+def test_reports_of_sound_tell_the_time_of_its_pictures() -> None:
+    async def scene() -> None:
+        connection = RTCPeerConnection()
+        sender = connection.addTransceiver("audio").sender
+        sent: list[Any] = []
+
+        async def keep(packets: list[Any]) -> None:
+            sent.extend(packets)
+
+        sender._send_rtcp = keep
+        feed = SoundFeed()
+        feed.connect(connection.getTransceivers()[0])
+        feed.ahead_s = 0.25
+        report = RtcpSrPacket(1, RtcpSenderInfo(ntp_timestamp=7 << 32, rtp_timestamp=5, packet_count=1, octet_count=1))
+        await sender._send_rtcp([report])
+        assert sent[0].sender_info.ntp_timestamp == (7 << 32) + (1 << 30)
+        await connection.close()
 
     run(scene)
 

@@ -184,7 +184,7 @@ async def look_at_line(connection: RTCPeerConnection) -> Line:
     for report in (await connection.getStats()).values():
         if isinstance(report, RTCTransportStats):
             received, sent = report.bytesReceived, report.bytesSent
-        elif isinstance(report, RTCRemoteInboundRtpStreamStats):
+        elif isinstance(report, RTCRemoteInboundRtpStreamStats) and report.kind == "video":
             loss = report.fractionLost / 256
             rtt_s: float | None = report.roundTripTime  # unknown until a report has come back
             rtt_ms = None if rtt_s is None else 1000.0 * rtt_s

@@ -46,6 +46,7 @@ _SEND = "_send_rtp"
 _SENDER_EXTENSIONS = "_RTCRtpSender__rtp_header_extensions_map"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
+_SEND_RTCP = "_send_rtcp"
 _TAKE_REPORT = "_handle_rtcp_packet"
 _SEND_KEYFRAME = "_send_keyframe"
 _CONNECTION = "_connection"
@@ -278,6 +279,22 @@ def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], 
         await take(packet)
 
     _replace(receiver, _TAKE_REPORT, look_and_take)
+
+
+def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
+    """Let a sender's reports tell times that are later than those of sending, as of what is sent before its time.
+
+    The round trip is not told any more by what comes back: it is that of the other sender of the connection.
+    """
+    send = getattr(sender, _SEND_RTCP)
+
+    async def shift_and_send(packets: list[Any]) -> None:
+        for packet in packets:
+            if isinstance(packet, RtcpSrPacket):
+                packet.sender_info.ntp_timestamp += round(ahead_s() * 2**32)
+        await send(packets)
+
+    _replace(sender, _SEND_RTCP, shift_and_send)
 
 
 def payload_of(packet: RtpPacket) -> bytes:

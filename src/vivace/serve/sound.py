@@ -13,7 +13,7 @@ State = Literal["none", "on", "muted"]
 
 
 class SessionSound:
-    """Passes packets on, each when its pictures are. Used on the event loop, but for `delay` and `recorded`."""
+    """Passes packets on, each for the time of its pictures. Used on the event loop, but for `delay` and `recorded`."""
 
     def __init__(self, name: str) -> None:
         self.delay = Delay()
