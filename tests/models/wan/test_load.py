@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -21,16 +22,20 @@ from vivace.checkpoints.profile import Profile
 from vivace.checkpoints.tensors import open_tensors
 from vivace.errors import CheckpointError, ControlError, UsageError
 from vivace.models import describe
+from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.check import check_files
 from vivace.models.loading import LoadOptions
 from vivace.models.wan.components import Components
 from vivace.models.wan.load import Networks, load_components
 from vivace.models.wan.lora import read_wan_lora
+from vivace.models.wan.model import WanModel
 from vivace.models.wan.network import WanConfig
 from vivace.models.wan.profile import WanProfile
 from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, read_tokenizer
+from vivace.runtime.torch.device import open_device
 
 CPU = torch.device("cpu")
+CPU_DEVICE, INFO = open_device("cpu"), RuntimeInfo("eager", "CPU", "f32")
 GENERATOR = "gdhe17/Self-Forcing/checkpoints/self_forcing_dmd.pt"
 Load = Callable[..., Components]
 
@@ -267,6 +272,33 @@ def test_loras_of_all_programs_are_the_same(tmp_path: Path) -> None:
         for key, layer in layers.items():
             for part, factor in layer.factors.items():
                 assert torch.equal(factor, found["peft"][key].factors[part]), (name, key)
+
+
+def test_ones_own_loras_are_weighed_while_a_stream_runs(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "brush.safetensors"
+    save_file(toy.peft_lora(toy.transformer()), path)
+    plain, painted = (WanModel(load(loras=loras), CPU_DEVICE, info=INFO) for loras in ({}, {str(path): 1.0}))
+    assert [option.name for option in painted.spec.options][-1] == "lora_brush"
+    words = toy_words(plain)
+
+    def made(model: WanModel, weight: float | None) -> np.ndarray:
+        options = {} if weight is None else {"lora_brush": weight}
+        state = model.open((64, 64), seed=1)
+        rgb = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
+        return model.step([state], [Chunk(rgb, words, strength=0.9, options=options)])[0].rgb
+
+    unpainted = made(plain, None)
+    assert not np.array_equal(made(painted, None), unpainted)
+    assert np.array_equal(made(painted, 0.0), unpainted)
+    fresh = WanModel(load(loras={str(path): 1.0}), CPU_DEVICE, info=INFO)
+    apart = made(painted, 1.0).astype(int) - made(fresh, None)
+    assert np.abs(apart).max() <= 1
+    with pytest.raises(ControlError, match="lora_brush"):
+        load(loras={str(path): 5.0})
+
+
+def toy_words(model: WanModel) -> np.ndarray:
+    return model.encode_prompt("ink sketch").embeds
 
 
 def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,48 +11,17 @@ import pytest
 import torch
 
 import wan_mirror as toy
-from vivace.checkpoints.files import Places
 from vivace.errors import CapacityError, ControlError
-from vivace.models import describe
 from vivace.models.base import Chunk, RuntimeInfo
-from vivace.models.loading import LoadOptions
 from vivace.models.wan import model as module
 from vivace.models.wan.codec import Codec
-from vivace.models.wan.load import load_components
 from vivace.models.wan.model import WanModel
-from vivace.models.wan.profile import WanProfile
 from vivace.models.wan.stream_state import WanStream
-from vivace.runtime.torch.device import open_device
 
 CPU = torch.device("cpu")
+Load = Callable[..., WanModel]
 SIZE = (80, 64)
 RED, INK = "turn the red mug into a glass", "ink sketch of a fox in the snow"
-Load = Callable[..., WanModel]
-
-
-@pytest.fixture(scope="session")
-def mirrors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the tiny profile of each shipped one."""
-    return {name: toy.write(name, tmp_path_factory.mktemp(name)) for name in toy.PROFILES}
-
-
-@pytest.fixture(scope="session")
-def load(mirrors: dict[str, Path]) -> Load:
-    """Return a function that loads a model in float32, once for the same options."""
-    loaded: dict[Any, WanModel] = {}
-
-    def model(name: str, **options: Any) -> WanModel:
-        key = (name, str(options))
-        if key not in loaded:
-            path = mirrors[name]
-            profile = describe(str(path))
-            assert isinstance(profile, WanProfile)
-            places = Places(path.parent / "mirror", path.parent / "cache")
-            components = load_components(profile, LoadOptions(**options), CPU, torch.float32, places)
-            loaded[key] = WanModel(components, open_device("cpu"), info=RuntimeInfo("eager", "CPU", "f32"))
-        return loaded[key]
-
-    return model
 
 
 def clip(model: WanModel, chunks: int, seed: int = 0) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from vivace.checkpoints.profile import LoraScaling
 from vivace.models.controls import ControlSpec
+from vivace.models.lora_controls import lora_option
 
 Guidance = Literal["none", "self", "initialize"]
 
@@ -60,14 +61,6 @@ NEGATIVE_PROMPT = ControlSpec(
     excludes=True,
     help="With guidance `initialize`: what shall not be seen.",
 )
-LORA_OPTION = "lora_"
-
-
-def lora_option(name: str, weight: float) -> ControlSpec:
-    """Return the control that is the weight of a LoRA."""
-    return ControlSpec(
-        name=f"{LORA_OPTION}{name}", help=f"Weight of the LoRA {name}.", default=weight, low=-2, high=2, shared=True
-    )
 
 
 def options_of(guidance: Guidance, loras: dict[str, float]) -> tuple[ControlSpec, ...]:

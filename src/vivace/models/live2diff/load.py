@@ -27,8 +27,8 @@ from vivace.checkpoints.lora import (
     own_layers,
     read_lora,
 )
-from vivace.checkpoints.profile import LoraScaling, check_conventions, unique_names
-from vivace.checkpoints.tensors import Stored, TensorFile, file_in, open_tensors
+from vivace.checkpoints.profile import LoraScaling, check_conventions
+from vivace.checkpoints.tensors import Stored, TensorFile, open_tensors
 from vivace.diffusion import lcm
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
@@ -38,7 +38,7 @@ from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_ful
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
 from vivace.models.live2diff.choose import choose_mode, steps_of
 from vivace.models.live2diff.components import Components, StyleInfo
-from vivace.models.live2diff.controls import Guidance, lora_option
+from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
 from vivace.models.live2diff.detector import DepthDetector, DetectorConfig, load_detector
 from vivace.models.live2diff.family import FAMILY
@@ -52,14 +52,13 @@ from vivace.models.live2diff.stream_state import StreamState
 from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
+from vivace.models.user_loras import given_loras
 from vivace.runtime.torch.device import TorchDevice, open_device
 from vivace.runtime.torch.precision import choose_precision
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ConfigT = TypeVar("ConfigT")
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-LORA_FILES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
-"""What diffusers calls the one in a folder."""
 COMPUTED: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": lcm.BETA_START,
@@ -329,18 +328,7 @@ def _autoencoder(
 def _loras(style: Live2DiffStyle, options: LoadOptions, paths: Mapping[str, Path]) -> dict[str, tuple[Path, float]]:
     """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
     styles = {lora.role.partition(":")[2]: (paths[lora.role], lora.weight) for lora in style.loras}
-    given: list[Path] = []
-    for text in options.loras:
-        if not Path(text).exists():
-            raise CheckpointError(f"the LoRA {text} does not exist")
-        file = file_in(Path(text), LORA_FILES, "a LoRA")
-        if any(file.samefile(other) for other in given):
-            raise UsageError(f"the LoRA {text} is given twice; give it once, with one weight")
-        given.append(file)
-    names = unique_names(options.loras)
-    for name, weight in zip(names, options.loras.values(), strict=True):
-        lora_option(name, 1.0).check(weight)
-    return styles | dict(zip(names, zip(given, options.loras.values(), strict=True), strict=True))
+    return styles | given_loras(options.loras)
 
 
 def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, Stored]:

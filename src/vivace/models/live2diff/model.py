@@ -15,11 +15,12 @@ from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, Step
 from vivace.models.capacity import memory_for
 from vivace.models.live2diff.batch import StreamBatch
 from vivace.models.live2diff.components import Components
-from vivace.models.live2diff.controls import LORA_OPTION, options_of
+from vivace.models.live2diff.controls import options_of
 from vivace.models.live2diff.noise import shift_of
 from vivace.models.live2diff.stream_state import StreamState, latent_size, picture_nbytes
 from vivace.models.live2diff.window import ANCHORS
 from vivace.models.thumbnail import cell_px, thumbnail_of
+from vivace.models.user_loras import LoraWeights
 from vivace.runtime.torch.device import TorchDevice
 from vivace.runtime.torch.graphs import Mode
 from vivace.runtime.torch.stages import StageTimer
@@ -42,9 +43,7 @@ class Live2DiffModel:
         self.runtime = info
         self._batch = StreamBatch(components.unet)
         self._mode = mode
-        self._lora_weights = {name: weight for stack in components.loras for name, weight in stack.weights.items()}
-        self._lora_defaults = dict(self._lora_weights)
-        self._weights_version = 0
+        self._loras = LoraWeights(components.loras)
         self._tokens = len(self._encode_negative("").embeds)
         self.timer = StageTimer(device.torch)
         """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
@@ -70,7 +69,7 @@ class Live2DiffModel:
             conditions=("prompt", "strength"),
             default_strength=1 - style.t_index[0] / ORIGINAL_STEPS,
             resets_in_flight=True,
-            options=options_of(style.guidance, self._lora_defaults),
+            options=options_of(style.guidance, dict(self._loras.defaults)),
         )
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ class Live2DiffModel:
     def _steer(self, state: StreamState, chunk: Chunk, options: Mapping[str, Any]) -> torch.Tensor | None:
         """Send to the device what has changed; return the prompt's embedding if it has."""
         live, sent = state.live, state.sent
-        live.weights_version = self._weights_version
+        live.weights_version = self._loras.version
         live.clock.every = int(options["anchor_every"])
         live.clock.joint = bool(options["anchor_joint"])
         if "anchor" in chunk.events:
@@ -206,18 +205,9 @@ class Live2DiffModel:
 
     def _weigh_loras(self, state: StreamState, options: Mapping[str, Any]) -> None:
         """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
-        asked = {name: float(value) for name, value in options.items() if name.startswith(LORA_OPTION)}
-        before, state.sent.loras = state.sent.loras, asked
-        for name, default in self._lora_defaults.items():
-            option = f"{LORA_OPTION}{name}"
-            weight = asked.get(option, default)
-            if weight == before.get(option, default) or weight == self._lora_weights[name]:
-                continue
-            for stack in self.components.loras:
-                if name in stack.weights:
-                    stack.set_weights({name: weight})
-            self._lora_weights[name] = weight
-            self._weights_version += 1
+        version = self._loras.version
+        state.sent.loras = self._loras.ask(options, state.sent.loras)
+        if self._loras.version != version:
             self.components.prompts.forget()
 
     # -- within --------------------------------------------------------------------------------------------------------

@@ -41,5 +41,5 @@ class Components:
     autoencoder: Autoencoder
     prompts: PromptEncoder
     checkpoint: Checkpoint
-    loras: LoraStack | None = None
-    """Those that can be weighed anew."""
+    loras: tuple[LoraStack, ...] = ()
+    """Those that can be weighed anew, all in one stack."""

@@ -17,11 +17,12 @@ from transformers import UMT5Config
 from vivace.checkpoints.converted import kept_as_safetensors
 from vivace.checkpoints.files import Places, locate
 from vivace.checkpoints.filling import fill
-from vivace.checkpoints.lora import UNET_PREFIX, Merge
+from vivace.checkpoints.lora import UNET_PREFIX, LoraStack, Merge
 from vivace.checkpoints.tensors import TensorFile
 from vivace.errors import UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
 from vivace.models.loading import LoadOptions
+from vivace.models.user_loras import given_loras
 from vivace.models.wan.checkpoint import TAEHV, VAE, check_name, find_named, find_transformer
 from vivace.models.wan.codec import Autoencoder, FullCodec, TinyCodec
 from vivace.models.wan.components import Checkpoint, Components
@@ -125,17 +126,19 @@ def load_components(
         if options.files or options.loras:
             raise UsageError("random weights take no files and no LoRAs")
         return _random(profile, networks, checkpoint, options, device, dtype)
-    if options.loras:
-        raise UsageError("LoRAs of your own are not loaded by this family yet")
     places = places or Places.of_this_machine()
     also = ["tiny_autoencoder" if tiny else "autoencoder"]
     paths = locate(profile, style, given=options.files, also=also, places=places)
     network = _transformer(profile, networks, paths, places, device, dtype)
+    stack = LoraStack(network, UNET_PREFIX)
+    for name, (path, weight) in given_loras(options.loras).items():
+        stack.add(name, read_wan_lora(open_lora(path), network), weight=weight)
     return Components(
         network,
         _autoencoder(profile, networks, paths, places, device, dtype, tiny=tiny),
         WanPrompts(_text(networks, paths, places, device)),
         checkpoint,
+        (stack,) if stack.weights else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,6 +14,8 @@ from vivace.errors import ControlError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.capacity import memory_for, out_of_memory
 from vivace.models.controls import ControlSpec
+from vivace.models.lora_controls import lora_option
+from vivace.models.user_loras import LoraWeights
 from vivace.models.wan.codec import past_nbytes
 from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.controls import FADE_CHUNKS, FADED, MASK_CACHE, MASK_SHARE, SWITCH
@@ -49,7 +51,8 @@ class WanModel:
         """Times of the stages `encode`, `prompt`, `denoise`, `remember` and `decode`, when enabled."""
         self._sampler = Sampler(components.network, FlowSchedule(components.checkpoint.sampling.shift))
         self._past_nbytes = past_nbytes(components.autoencoder, device.torch)
-        self.spec = _describe(components.checkpoint)
+        self._loras = LoraWeights(components.loras)
+        self.spec = _describe(components.checkpoint, self._loras.defaults)
         defaults = {option.name: option.default for option in self.spec.options}
         self._painting = Painting(components, self._sampler, self.timer, defaults)
 
@@ -112,6 +115,10 @@ class WanModel:
         for state, chunk in zip(states, chunks, strict=True):
             _check(chunk, self.spec.frames_of_chunk(state.chunk), state.size)
         with self._on_device(states[0].size):
+            for state, chunk in zip(states, chunks, strict=True):
+                state.loras = self._loras.ask(chunk.options, state.loras)
+            for state in states:
+                state.words.weigh(self._loras.version)
             pictures = self._painting.paint(states, chunks)
             return [StepResult(_shown(each, state.size)) for each, state in zip(pictures, states, strict=True)]
 
@@ -122,7 +129,7 @@ class WanModel:
             yield
 
 
-def _describe(checkpoint: Checkpoint) -> ModelSpec:
+def _describe(checkpoint: Checkpoint, loras: Mapping[str, float]) -> ModelSpec:
     sampling = checkpoint.sampling
     noised = checkpoint.source == "noised"
     return ModelSpec(
@@ -144,7 +151,7 @@ def _describe(checkpoint: Checkpoint) -> ModelSpec:
         conditions=("prompt", "strength") if noised else ("prompt",),
         prompt_change="switch",
         default_strength=sampling.noise_scale if noised else 1.0,
-        options=_options(checkpoint),
+        options=(*_options(checkpoint), *(lora_option(name, weight) for name, weight in loras.items())),
     )
 
 

@@ -6,6 +6,7 @@ rgb ─▶ encode ─▶ a chunk's latents ─▶ sampler over the memory ─▶
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,13 @@ class Words:
     done: int = 0
     """Chunks of a fade."""
     length: int = 0
+    version: int = 0
+    """Of the weights that `text` was made with."""
+
+    def weigh(self, version: int) -> None:
+        """Have the text computed anew where weights have changed."""
+        if version != self.version:
+            self.text, self.version = None, version
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +67,8 @@ class WanStream:
     words: Words = field(default_factory=Words)
     clean: deque[Tensor] = field(default_factory=deque)
     """What was remembered of the last latent frames, `[1 1 c h w]` each, as many as the window has."""
+    loras: Mapping[str, float] = field(default_factory=dict)
+    """Weights that its user has asked for, by option."""
     chunk: int = 0
     """Number of the next one, since the stream began or forgot."""
 
