@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from e2e.studio import BLUEPRINT, Serving, Studio
+from e2e.test_studio_accessible import VIOLATIONS
 from patience import PATIENCE_S
 from trust.files import changed, picture, work
 from vivace.trust.keys import open_key
@@ -87,6 +89,28 @@ def test_a_snapshot_says_signed_what_it_is(live: Studio, tmp_path: Path) -> None
             assert (picture.width > 2 * picture.height) is split
     live.press_tool("#split")
     assert live.errors == []
+
+
+def test_a_file_is_checked_on_a_page_of_its_own(server: Serving, browser: Any, tmp_path: Path) -> None:
+    server.wait()
+    out = picture(tmp_path / "out.png")
+    page = browser.new_page(locale="en-US")
+    page.goto(f"{server.url}verify")
+    for sign, change, verdict, told in (
+        (False, None, "It says nothing of itself.", "none found"),
+        (True, None, "AI-modified.", "c2pa.edited"),
+        (False, changed, "Changed after it was signed.", "changed after signing"),
+    ):
+        if sign:
+            sign_file(out, work(), open_key(folder=tmp_path / "keys"))
+        if change is not None:
+            change(out)
+        page.set_input_files("#check-file", out)
+        page.wait_for_selector(f"#check-said strong:text-is('{verdict}')")
+        assert told in page.inner_text("#check-said dl")
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+    assert page.evaluate(VIOLATIONS) == []
+    page.close()
 
 
 def test_a_file_is_checked_on_the_page(live: Studio, tmp_path: Path) -> None:

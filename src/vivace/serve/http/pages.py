@@ -15,8 +15,8 @@ router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parents[1] / "web"
 
-_BUNDLES = {"css/studio.css": "text/css", "css/watch.css": "text/css"} | {
-    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean")
+_BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verify")} | {
+    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean", "verify")
 }
 
 
@@ -39,6 +39,12 @@ def bundled(name: str, request: Request) -> Response:
 async def watch_page(session_id: str) -> FileResponse:  # noqa: ARG001  (the page reads it from its address)
     """Show a session to those who have its link, with what steers it if the link is for that."""
     return FileResponse(WEB / "watch.html")
+
+
+@router.get("/verify")
+async def verify_page() -> FileResponse:
+    """Check files of anybody's."""
+    return FileResponse(WEB / "verify.html")
 
 
 @router.get("/clean/{session_id}")

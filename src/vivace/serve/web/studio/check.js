@@ -3,19 +3,30 @@ import { $, el, toast } from "./dom.js";
 import { T } from "./language.js";
 import { said } from "./words.js";
 
-export function installCheck(api) {
-  $("check-file").addEventListener("change", async ({ target }) => {
+const HOLDS = new Set(["repainted", "not_repainted"]);
+const BREAKS = new Set(["changed", "bad_certificate", "broken"]);
+
+/** Have the file that is chosen be looked at, and say below what `more(report)` adds to its verdict, as nodes. */
+export function installCheck(api, more = () => []) {
+  $("check-file").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (!file) return;
-    $("check-said").replaceChildren(el("p", {}, T.check.looking(file.name)));
-    try {
-      const path = `/v1/verify?${new URLSearchParams({ name: file.name.slice(-200) })}`;
-      const { verdict, words } = await api.json("POST", path, file, { "Content-Type": "application/octet-stream" });
-      $("check-said").replaceChildren(el("p", {}, el("strong", {}, T.check.verdicts[verdict]), ` ${file.name}: ${words}.`));
-    } catch (error) {
-      $("check-said").replaceChildren();
-      toast(said(error), { bad: true });
-    }
+    if (file) check(api, file, more);
   });
+}
+
+/** Look at a file, and say what is found. */
+export async function check(api, file, more) {
+  const place = $("check-said");
+  place.replaceChildren(el("p", {}, T.check.looking(file.name)));
+  try {
+    const path = `/v1/verify?${new URLSearchParams({ name: file.name.slice(-200) })}`;
+    const report = await api.json("POST", path, file, { "Content-Type": "application/octet-stream" });
+    const { verdict, words } = report;
+    const how = HOLDS.has(verdict) ? "good" : BREAKS.has(verdict) ? "bad" : "";
+    place.replaceChildren(el("p", {}, el("strong", { class: how || null }, T.check.verdicts[verdict]), ` ${file.name}: ${words}.`), ...more(report));
+  } catch (error) {
+    place.replaceChildren();
+    toast(said(error), { bad: true });
+  }
 }

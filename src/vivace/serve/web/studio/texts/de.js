@@ -105,6 +105,10 @@ export const de = {
     unlabelTitle: "Das Bild ohne Hinweis zeigen?",
     unlabelWhy: "Wer es sieht, kann nicht erkennen, dass es von KI verändert wurde. Mancherorts schreibt das Gesetz einen Hinweis vor. Beim nächsten Öffnen der Seite ist er wieder da.",
     checkFile: "Eine Datei prüfen",
+    checkMore: "Eine Datei auf einer eigenen Seite prüfen",
+    checkTitle: "Ist es KI-bearbeitet?",
+    checkIntro: "Ein Bild oder Video, von wem auch immer: ob es von sich sagt, dass es übermalt wurde, wer das sagt und ob es stimmt. Wo nichts steht, ist nichts bewiesen. Dieser Server sieht sich die Datei an und behält nichts davon.",
+    checkDrop: "Wähle eine Datei oder lege sie hier ab",
     consentTitle: "Wissen die Leute im Bild davon?",
     consentWhy: "Andere werden deine Kamera übermalt sehen. Wer davor ist, sollte das wissen, und auch, dass KI das Bild verändert. Du wirst einmal gefragt.",
     theyKnow: "Sie wissen es",
@@ -216,6 +220,10 @@ export const de = {
   stopRecording: "Aufnahme beenden",
 
   check: {
+    credentials: "Nachweise", signedBy: "Signiert von", madeWith: "Erstellt mit", madeOf: "Entstanden aus", done: "Getan", beside: "neben der Datei",
+    watermark: "Wasserzeichen", ownWords: "Sagt es selbst in", notes: "Hinweis", no: "nichts gefunden",
+    states: { none: "keine", trusted: "sie halten stand, und jemand, dem du vertraust, bürgt dafür", valid: "sie halten stand; für den Unterzeichner bürgt niemand", changed: "nach dem Signieren verändert", bad_certificate: "ungültiges Zertifikat", broken: "sie halten nicht stand", unknown: "nicht lesbar" },
+    watermarkFound: ({ payload, seconds, searched_s: searched }) => `${payload || "nicht lesbar"}, in ${seconds.length} der ersten ${searched} s`,
     looking: (name) => `${name} wird angesehen …`,
     verdicts: {
       repainted: "KI-bearbeitet.", not_repainted: "Nichts sagt, dass es KI-bearbeitet ist.", unmarked: "Die Datei sagt nichts über sich.",

@@ -100,6 +100,10 @@ export const en = {
     unlabelTitle: "Show the picture without the label?",
     unlabelWhy: "People who see it cannot tell that it was changed by AI. In some places a label is required by law. It comes back when this page is opened again.",
     checkFile: "Check a file",
+    checkMore: "Check a file on a page of its own",
+    checkTitle: "Is it AI-modified?",
+    checkIntro: "A picture or video of anybody's: whether it says that it was repainted, who says so, and whether that holds. Saying nothing proves nothing. The file is looked at by this server, which keeps nothing of it.",
+    checkDrop: "Choose a file, or drop one here",
     consentTitle: "Do the people in the picture know?",
     consentWhy: "Others will see your camera repainted. Whoever is in front of it should know that, and that it is changed by AI. You are asked once.",
     theyKnow: "They know",
@@ -221,6 +225,10 @@ export const en = {
   stopRecording: "Stop recording",
 
   check: {
+    credentials: "Credentials", signedBy: "Signed by", madeWith: "Made with", madeOf: "Made of", done: "Done", beside: "beside the file",
+    watermark: "Watermark", ownWords: "Says so itself in", notes: "Note", no: "none found",
+    states: { none: "none", trusted: "they hold, and somebody you trust vouches", valid: "they hold; nobody vouches for the signer", changed: "changed after signing", bad_certificate: "a bad certificate", broken: "they do not hold", unknown: "could not be read" },
+    watermarkFound: ({ payload, seconds, searched_s: searched }) => `${payload || "not readable"}, in ${seconds.length} of the first ${searched} s`,
     looking: (name) => `Looking at ${name} …`,
     verdicts: {
       repainted: "AI-modified.", not_repainted: "Not said to be AI-modified.", unmarked: "It says nothing of itself.",
