@@ -17,11 +17,13 @@ from vivace.media.open import open_sink, open_source
 from vivace.trust.watermark import code
 from vivace.trust.watermark.detect import detect_watermark, search_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
-from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM
+from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Place, Reading, _counted, _tail
 from vivace.worlds import make_scene
 
 PAYLOAD = 0xFACADE_C0FFEE
 SIZE = (512, 288)
+NOISE = 100.0
+"""Levels; at 80 a second still says it."""
 
 
 def frame(rgb: Rgb, index: int = 0, source: Rgb | None = None, *, painted: bool = True) -> Frame:
@@ -86,6 +88,39 @@ def test_a_payload_survives_a_file_of_ours_and_is_found_in_its_seconds(
     assert [second.second for second in found.marked] == [0, 2]
     assert found.searched_s == 3
     assert found.false_alarm < TOLERATED_FALSE_ALARM
+
+
+def test_what_is_too_faint_in_a_second_is_read_in_several(marked: list[Rgb]) -> None:
+    """Noise that differs from picture to picture hides the pattern, which stands still, in each second alone."""
+    random = np.random.default_rng(3)
+
+    def noisy(rgb: Rgb) -> Rgb:
+        return np.clip(rgb + random.normal(0, NOISE, rgb.shape), 0, 255).round().astype(np.uint8)
+
+    found = search_watermark(frame(noisy(marked[index % 8]), index) for index in range(4 * 8))
+    assert (found.payload, found.together, found.searched_s) == (PAYLOAD, True, 4)
+    assert found.false_alarm < TOLERATED_FALSE_ALARM
+
+
+def test_a_crop_and_a_turn_need_more_than_a_copy() -> None:
+    """What is likelier needs less: a picture as it was marked counts as one place, a crop of it as all offsets."""
+    usual, crop, other = (
+        Place(1.0, (0, False), (0.0, 0.0), 6.5),
+        Place(1.0, (0, False), (3.0, 0.0), 6.5),
+        Place(1.2, (0, False), (0.0, 0.0), 6.5),
+    )
+    bounds = [Reading(place, _counted(place, 10_000_000)).false_alarm for place in (usual, crop, other)]
+    assert bounds == sorted(bounds)
+    assert bounds[0] < TOLERATED_FALSE_ALARM < bounds[1]
+
+
+def test_the_bound_is_below_what_random_signs_give() -> None:
+    """The share of random pictures of signs that score as high is below the bound, at every score it can be seen at."""
+    random = np.random.default_rng(4)
+    weights = np.r_[np.ones(20), np.full(5, 4.0)]
+    scores = random.choice([-1.0, 1.0], (200_000, len(weights))) @ weights / np.sqrt(np.square(weights).sum())
+    for score in (0.5, 1.0, 2.0, 3.0):
+        assert (scores >= score).mean() <= _tail(score) <= np.exp(-(score**2) / 2) * 1.6
 
 
 def test_nothing_is_found_where_nothing_is(pictures: list[Rgb]) -> None:

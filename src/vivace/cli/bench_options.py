@@ -134,13 +134,13 @@ class WatermarkFlags:
     size: Annotated[str, Parameter(group=PROTOCOL)] = "512x512"
     """Size WxH of clips."""
     scenes: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
-    """Only these scenes; `none` leaves only `--clips`."""
+    """Mark only these scenes; `none` leaves only `--clips`, and the pictures without a watermark."""
     clips: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
     """Also the videos of this folder."""
     seconds: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2
-    """Of each clip, each marked and read by itself."""
+    """Of each clip, each marked and read by itself; 0 only looks at pictures without a watermark."""
     unmarked: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 100
-    """Pictures without a watermark that are looked at."""
+    """Pictures without a watermark that are looked at, a second at a time."""
     quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
     """Three scenes, a second of each, no curves: a first look, not a result to quote."""
 
@@ -288,14 +288,14 @@ def watermark_options(flags: WatermarkFlags | None, seed: int) -> WatermarkOptio
     from vivace.bench.watermark.benchmark import WatermarkOptions
 
     flags = flags or WatermarkFlags()
-    if flags.seconds < 1 or flags.unmarked < 0:
-        raise UsageError(f"--seconds is {flags.seconds} and --unmarked {flags.unmarked}; give at least 1 and 0")
+    if flags.seconds < 0 or flags.unmarked < 0:
+        raise UsageError(f"--seconds is {flags.seconds} and --unmarked {flags.unmarked}; give 0 or more")
     return WatermarkOptions(
         make_protocol(flags.scenes, quick=flags.quick).scenes,
         flags.clips,
         parse_size(flags.size),
-        seconds=1 if flags.quick else flags.seconds,
+        seconds=min(flags.seconds, 1) if flags.quick else flags.seconds,
         curves=not flags.quick,
-        unmarked=min(flags.unmarked, 12) if flags.quick else flags.unmarked,
+        unmarked=min(flags.unmarked, 24) if flags.quick else flags.unmarked,
         seed=seed,
     )

@@ -69,7 +69,7 @@ def _print(report: Report) -> None:
         console.print(f"  says so in its own words: {', '.join(report.label.places)}")
     if report.watermark is not None and report.watermark.seconds:
         found = report.watermark
-        seconds = f"{len(found.seconds)} of the first {found.searched_s} s"
+        seconds = f"{len(found.seconds)} of the first {found.searched_s} s{' together' if found.together else ''}"
         console.print(
             f"  watermark: {found.payload or 'not readable'}, in {seconds}; chance of error < {found.false_alarm:.1g}"
         )

@@ -75,7 +75,9 @@ def find_watermark(path: Path) -> tuple[WatermarkFound, list[str]]:
     payload = "" if found.payload is None else f"{found.payload:012x}"
     seconds = tuple(each.second for each in found.marked)
     alarm = found.false_alarm
-    return WatermarkFound(payload=payload, seconds=seconds, searched_s=found.searched_s, false_alarm=alarm), []
+    return WatermarkFound(
+        payload=payload, seconds=seconds, searched_s=found.searched_s, together=found.together, false_alarm=alarm
+    ), []
 
 
 def _found(document: Mapping[str, Any], *, beside: bool) -> CredentialsFound:

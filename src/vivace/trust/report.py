@@ -98,6 +98,8 @@ class WatermarkFound(_Part):
     """In which it was found."""
     searched_s: int = 0
     """Seconds looked at, from the beginning."""
+    together: bool = False
+    """Whether it was read in all of these together, and in none by itself."""
     false_alarm: float = 1.0
     """Bound of the probability that as much is found in pictures without one."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from statistics import median
 
@@ -16,13 +16,13 @@ from rich.console import Console
 
 from vivace.bench.document import Measurement, MetricInfo, MetricTable, write_document
 from vivace.bench.inputs.clips import named_clips, read
-from vivace.bench.inputs.scenes import SceneClip
+from vivace.bench.inputs.scenes import SceneClip, scene_worlds
 from vivace.bench.metrics.similarity import psnr_db, ssim_map
 from vivace.bench.report.material import Curve, Material
 from vivace.bench.speed.benchmark import Report
 from vivace.bench.suite import Parts, progress_bar, publish
 from vivace.bench.watermark.attacks import ATTACKS, CRFS, FPS, SCALES, Attack, Pictures, scaled, x264
-from vivace.bench.watermark.methods import Method, methods
+from vivace.bench.watermark.methods import Method, methods, spread
 from vivace.errors import UsageError
 from vivace.media import open_source
 from vivace.media.frame import Rgb
@@ -34,6 +34,10 @@ from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM
 
 TIMED_SIZES: tuple[Size, ...] = ((512, 512), (1280, 720))
 TIMED_FRAMES = 100
+UNMARKED_S = 10
+"""Of each scene that holds no watermark, before the next one."""
+UNMARKED_SIZES = (1.0, 0.75, 1.25, 0.6)
+"""Of pictures without a watermark, one after another, as shares of the usual size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,10 @@ class WatermarkOptions:
     """Folder of videos."""
     size: Size = (512, 512)
     seconds: int = 2
-    """Of each clip: each second is marked with a payload of its own, attacked and read by itself."""
+    """Of each clip: each second is marked with a payload of its own, attacked and read by itself. 0 marks nothing."""
     curves: bool = True
     unmarked: int = 100
-    """Pictures without a watermark that are looked at, one by one."""
+    """Pictures without a watermark that are looked at, a second at a time: of the videos, else of all scenes."""
     seed: int = 0
 
 
@@ -77,20 +81,18 @@ def measure(parts: Parts, options: WatermarkOptions, report: Report) -> list[Cur
     random = np.random.default_rng(options.seed)
     ours, *others = (_Tries(method) for method in compared)
     costs = [_cost(size, random) for size in TIMED_SIZES]
-    bounds: list[float] = []
     videos = named_clips(options.clips) if options.clips is not None else {}
     total = (len(options.scenes) + len(videos)) * options.seconds
-    for done, (name, pictures) in enumerate(_seconds(options, videos)):
+    for done, (name, pictures) in enumerate(_seconds(options, videos) if options.seconds else ()):
         report(done, total, name)
         payload = int(random.integers(1 << PAYLOAD_BITS))
         for one in (ours, *others):
             one.second(name, pictures, payload, curves=options.curves)
-        wanted = round(options.unmarked * (done + 1) / total) - len(bounds)
-        bounds += [detect_watermark([rgb]).false_alarm for rgb in pictures[:: max(FPS // max(wanted, 1), 1)][:wanted]]
+    bounds = _unmarked(options, videos, report)
     parts.add(ours.method.name, "subject", ours.method.about, [*costs, *ours.measured(), *_false_alarms(bounds)])
     for one in others:
         parts.add(one.method.name, "baseline", one.method.about, one.measured())
-    return _curves([ours, *others]) if options.curves else []
+    return _curves([ours, *others]) if options.curves and total else []
 
 
 class _Tries:
@@ -160,6 +162,35 @@ def _ssim(before: Rgb, after: Rgb) -> float:
     return float("nan") if found is None else float(found.mean())
 
 
+def _unmarked(options: WatermarkOptions, videos: Mapping[str, Path], report: Report) -> list[float]:
+    """Return the bound of each second without a watermark."""
+    wanted = -(-options.unmarked // FPS)
+    bounds: list[float] = []
+    for name, second in islice(_without_mark(options, videos), wanted):
+        report(len(bounds), wanted, f"unmarked {name}")
+        bounds.append(detect_watermark(spread(second)).false_alarm)
+    return bounds
+
+
+def _without_mark(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[tuple[str, list[Rgb]]]:
+    """Yield seconds of the videos, or where there are none of the scenes, in one size after another, without an end."""
+    width, height = options.size
+    for turn in count():
+        side = UNMARKED_SIZES[turn % len(UNMARKED_SIZES)]
+        size = 2 * round(width * side / 2), 2 * round(height * side / 2)
+        found = False
+        for name, path in videos.items():
+            with open_source(path, size=size) as source:
+                for second in _cut(frame.rgb for frame in source):
+                    found = True
+                    yield name, second
+        if videos and not found:
+            raise UsageError(f"no video of {options.clips} has {FPS} frames; a second is looked at")
+        for scene in () if videos else scene_worlds():
+            clip = SceneClip(scene, size, FPS, FPS * UNMARKED_S, options.seed + 1 + turn)
+            yield from ((scene, second) for second in _cut(clip.pictures()))
+
+
 def _false_alarms(bounds: Sequence[float]) -> list[Measurement]:
     """Return how often, and how nearly, the watermark was found in pictures without one."""
     if not bounds:
@@ -210,7 +241,7 @@ def _infos() -> dict[str, MetricInfo]:
     quality.add("mark_psnr", "PSNR of the mark", "dB", "of marked pictures against unmarked ones", "higher")
     quality.add("mark_ssim", "SSIM of the mark", "", "of marked pictures against unmarked ones", "higher")
     quality.add("mark_flicker", "change of the mark", "levels", "from frame to frame, root mean square", "lower")
-    quality.add("false_alarms", "false alarms", "%", "unmarked pictures that are called marked")
-    quality.add("nearest_false_alarm", "nearest false alarm", "log10", "least bound of an unmarked picture", "higher")
+    quality.add("false_alarms", "false alarms", "%", "unmarked seconds that are called marked")
+    quality.add("nearest_false_alarm", "nearest false alarm", "log10", "least bound of an unmarked second", "higher")
     speed.add("mark_ms_p50", "cost of marking p50", "ms", "of a frame, in the thread of the step")
     return quality | speed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice, pairwise
 
 from vivace.media.frame import Frame, Rgb
@@ -47,6 +47,15 @@ class WatermarkDetector:
                 self._bands.append(Evidence(values, factor, (smallest, largest)))
         self.pictures += 1
 
+    def add_all(self, other: WatermarkDetector) -> None:
+        """Take into account what another one was given, pictures of the same size."""
+        if self.pictures:
+            for mine, theirs in zip(self._bands, other._bands, strict=True):
+                mine.values[:] += theirs.values
+        else:
+            self._bands = [replace(band, values=band.values.copy()) for band in other._bands]
+        self.pictures += other.pictures
+
     def read(self, near: Place | None = None) -> Reading:
         """Return what was found in the pictures so far, at least one: with `near` only about there."""
         return search(self._bands, near)
@@ -78,6 +87,8 @@ class WatermarkSearch:
     marked: tuple[MarkedSecond, ...]
     searched_s: int
     """Seconds looked at."""
+    together: bool = False
+    """Whether it was read in all of them together and in none by itself."""
 
     @property
     def payload(self) -> int | None:
@@ -92,7 +103,9 @@ class WatermarkSearch:
 
 
 def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> WatermarkSearch:
-    """Return in which of the first seconds the watermark is found, each looked at by itself.
+    """Return in which of the first seconds the watermark is found, each looked at by itself, or all together.
+
+    The pattern stands still while a picture moves: what is too faint in each second may be read in their sum.
 
     Args:
         frames: of a video or a single picture, in the order of their presentation.
@@ -100,12 +113,15 @@ def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> Watermark
     """
     marked: list[MarkedSecond] = []
     place: Place | None = None
-    searched, searches = 0, 2 * limit_s
+    whole = WatermarkDetector()
+    seconds: list[int] = []
+    searches = 2 * limit_s + 1
     for second, of_second in islice(groupby(frames, lambda frame: int(frame.pts_s)), limit_s):
-        searched += 1
+        seconds.append(second)
         detector = WatermarkDetector()
         for frame in _spread(of_second):
             detector.add(frame.rgb)
+        whole.add_all(detector)
         # where it was last, it is found with few hypotheses and in little time; each second is searched twice at most
         reading = None if place is None else detector.read(place)
         if reading is None or reading.false_alarm * searches >= TOLERATED_FALSE_ALARM:
@@ -113,7 +129,12 @@ def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> Watermark
         if reading.false_alarm * searches < TOLERATED_FALSE_ALARM:
             place = reading.place
             marked.append(MarkedSecond(second, reading.payload, reading.false_alarm * searches))
-    return WatermarkSearch(tuple(marked), searched)
+    if len(seconds) > 1 and not any(second.payload is not None for second in marked):
+        reading = whole.read(place)
+        if reading.false_alarm * searches < TOLERATED_FALSE_ALARM and reading.payload is not None:
+            every = (MarkedSecond(second, reading.payload, reading.false_alarm * searches) for second in seconds)
+            return WatermarkSearch(tuple(every), len(seconds), together=True)
+    return WatermarkSearch(tuple(marked), len(seconds))
 
 
 def _spread(frames: Iterable[Frame]) -> Iterator[Frame]:

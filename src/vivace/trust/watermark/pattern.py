@@ -2,8 +2,9 @@
 
 The tile is repeated over the picture from its upper left corner: a crop moves it and loses nothing of it. Periods run
 from 32 to 14.3 px: shorter ones do not survive a video codec at half the size, longer ones drown in the picture. Each
-harmonic has one of four phases, two signs. 144 of them, evenly spread over the band, are the pilot, the same for all
-payloads, by which scale, turn and offset are found; 256 carry the 512 signs of the message (`code.py`).
+harmonic has one of four phases, two signs. 112 of them, evenly spread over the band, are the pilot, the same for all
+payloads, by which scale, turn and offset are found; 288 carry the 576 signs of the message (`code.py`), in a random
+order and times random signs, so that those of each payload are as random as the pilot's.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from vivace.trust.watermark import code
 TILE_PX = 256
 SAMPLES = 64
 """Of a tile, along each side, where patterns are computed and looked for."""
-PILOTS, CARRIERS = 144, code.SIGNS // 2
+PILOTS, CARRIERS = 112, code.SIGNS // 2
 _LOWEST = 8.0
+_EVEN, _FAINTEST, _LOUDEST = 12.0, 0.7, 1.15
+"""Amplitudes, by cycles a tile: the picture is loudest where they are few, so that little is gained there."""
 _KEY = b"vivace watermark 1"
 
 
@@ -37,6 +40,8 @@ class Harmonics:
     """Of those that are: 1 or -1 in the real and in the imaginary part."""
     order: NDArray[np.intp]
     """Which sign of the message each part of the others carries: all real parts, then all imaginary ones."""
+    scramble: NDArray[np.int8]
+    """What each of these signs is multiplied with."""
 
 
 @cache
@@ -51,18 +56,29 @@ def harmonics() -> Harmonics:
     is_pilot = np.zeros(len(kept), np.bool_)
     is_pilot[(np.arange(PILOTS) * len(kept) + len(kept) // 2) // PILOTS] = True
     # random numbers by a hash: the same on every machine and with every version of a library
-    bits = np.unpackbits(np.frombuffer(hashlib.shake_256(_KEY + b" pilot").digest(PILOTS // 4), np.uint8))
-    signs = 1.0 - 2.0 * bits
+    signs = _random_signs(b" pilot", 2 * PILOTS)
     ranks = np.frombuffer(hashlib.shake_256(_KEY + b" order").digest(8 * code.SIGNS), "<u8")
     return Harmonics(
-        down[kept], right[kept], radius[kept], is_pilot, signs[:PILOTS] + 1j * signs[PILOTS:], np.argsort(ranks)
+        down[kept],
+        right[kept],
+        radius[kept],
+        is_pilot,
+        signs[:PILOTS] + 1j * signs[PILOTS:],
+        np.argsort(ranks),
+        _random_signs(b" scramble", code.SIGNS).astype(np.int8),
     )
+
+
+def _random_signs(of: bytes, count: int) -> NDArray[np.float64]:
+    bits = np.unpackbits(np.frombuffer(hashlib.shake_256(_KEY + of).digest(-(-count // 8)), np.uint8))
+    signs: NDArray[np.float64] = 1.0 - 2.0 * bits[:count]
+    return signs
 
 
 def phases(payload: int) -> NDArray[np.complex128]:
     """Return the factor of each harmonic, 1 or -1 in both parts: `complex [400]`."""
     known = harmonics()
-    signs = code.encode(code.message_bits(payload))[known.order]
+    signs = code.encode(code.message_bits(payload))[known.order] * known.scramble
     made = np.empty(len(known.radius), np.complex128)
     made[known.is_pilot] = known.pilot
     made[~known.is_pilot] = signs[:CARRIERS] + 1j * signs[CARRIERS:]
@@ -73,7 +89,7 @@ def tile(payload: int) -> NDArray[np.float64]:
     """Return the pattern of a payload: `float64 [256 256]`, one value a px, with a root mean square of 1."""
     known = harmonics()
     spectrum = np.zeros((TILE_PX, TILE_PX), np.complex128)
-    spectrum[known.down, known.right] = phases(payload)
+    spectrum[known.down, known.right] = phases(payload) * np.clip(known.radius / _EVEN, _FAINTEST, _LOUDEST)
     pattern = np.fft.ifft2(spectrum).real
     scaled: NDArray[np.float64] = pattern / pattern.std()
     return scaled
