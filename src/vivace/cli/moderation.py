@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -39,15 +39,20 @@ class ModerationFlags:
     policy: Annotated[str | None, Parameter(group=POLICY)] = None
     """File of what is not painted, or `off`; the list that comes with Vivace if not given, see `vivace policy`."""
 
+    safety: Annotated[Literal["off", "pictures", "output"] | None, Parameter(group=POLICY, negative=())] = None
+    """Have a network judge whether pictures show sexual content: `pictures` to paint like, or one picture of the
+    `output` a second, too, which a card covers then. It needs the extra `safety`; off if not given."""
+
     def moderation(self, settings: Settings) -> Moderation:
         """Return what judges prompts and pictures.
 
         Raises:
             UsageError: the list cannot be used.
+            BackendUnavailableError: pictures cannot be judged here.
         """
         from vivace.trust.moderation import Moderation
 
-        return Moderation.of(self.policy or settings.policy)
+        return Moderation.of(self.policy or settings.policy, self.safety or "off")
 
 
 def policy_app(settings: Settings) -> App:

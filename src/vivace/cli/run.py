@@ -138,7 +138,11 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
                     size=size,
                     fps=options.fps,
                     moderator=moderation,
-                    finish=marks.finishers if resumable is None else (*marks.finishers, resumable.see),
+                    finish=(
+                        *moderation.finishers(live=live),
+                        *marks.finishers,
+                        *(() if resumable is None else (resumable.see,)),
+                    ),
                     witness=performance.log,
                 )
                 if options.marking.label == "off":

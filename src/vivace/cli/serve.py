@@ -179,6 +179,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "recordings": flags.recordings,
         **_marking(flags.marking, settings),
         "policy": flags.moderation.policy,
+        "safety": flags.moderation.safety,
     }
     for variable in sorted(name for name in os.environ if name.startswith(ENV_PREFIX)):
         name = variable.removeprefix(ENV_PREFIX).partition("__")[0].lower()

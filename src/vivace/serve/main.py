@@ -127,7 +127,7 @@ def serve(
             load_model,
             finishers=finishers,
             marking=Marking.of(settings),
-            moderation=Moderation.of(settings.policy),
+            moderation=Moderation.of(settings.policy, settings.safety),
         )
         peer_factory = make_peer_factory(settings)
         app = create_app(settings, manager, peer_factory=peer_factory)

@@ -88,7 +88,11 @@ class SessionManager:
         """No session opens while `start` loads the default one."""
         self.marking = marking or Marking()
         self.moderation = moderation or Moderation()
-        self._finishers = lambda session: (*finishers(session), *self.marking.pictures(session).finishers)
+        self._finishers = lambda session: (
+            *finishers(session),
+            *self.moderation.finishers(live=True, language=settings.label_language),
+            *self.marking.pictures(session).finishers,
+        )
         limits = RecordingLimits(
             settings.recording_max_mib * 2**20, settings.recording_max_s, settings.recordings_total_mib * 2**20
         )

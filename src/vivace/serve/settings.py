@@ -27,6 +27,7 @@ from vivace.media.size import parse_size
 from vivace.models.loading import LoadOptions
 from vivace.settings import Mark, Settings
 from vivace.trust.label import Corner, LabelSize, Language
+from vivace.trust.moderation import Safety
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -235,6 +236,9 @@ class ServeSettings(BaseSettings):
     policy: str | None = Field(default_factory=lambda: Settings.from_environment().policy)
     """File of the list of what is not painted, or `off`; None: the one that comes with Vivace, unless `VIVACE_POLICY`
     says otherwise."""
+    safety: Safety = "off"
+    """Which pictures a network judges for sexual content: none, those that clients want painted like, or one picture of
+    the output a second, too. It needs the extra `safety`."""
 
     # Of one client
     max_body_bytes: Count = 6 * 1024 * 1024
