@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from vivace.errors import PolicyError
-from vivace.media.frame import Rgb
+from vivace.media.frame import Frame, Rgb
 from vivace.trust.label import Language
 from vivace.trust.policy.policy import Policy, open_policy
 from vivace.trust.safety import UNSAFE, Count, Cover, PictureJudge
@@ -53,7 +53,7 @@ class Moderation:
         pictures = {} if self.judge is None else {PICTURE: self._pictures.value}
         return {**texts, **pictures, **({OUTPUT: self._covered.value} if self.output else {})}
 
-    def finishers(self, *, live: bool, language: Language = "en") -> tuple[Cover, ...]:
+    def finishers(self, *, live: bool, language: Language = "en") -> tuple[Callable[[Frame], Frame], ...]:
         """Return what covers the pictures of one stream that are not to be seen."""
         if self.judge is None or not self.output:
             return ()

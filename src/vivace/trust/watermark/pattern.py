@@ -71,7 +71,7 @@ def harmonics() -> Harmonics:
 
 def _random_signs(of: bytes, count: int) -> NDArray[np.float64]:
     bits = np.unpackbits(np.frombuffer(hashlib.shake_256(_KEY + of).digest(-(-count // 8)), np.uint8))
-    signs: NDArray[np.float64] = 1.0 - 2.0 * bits[:count]
+    signs: NDArray[np.float64] = 1.0 - 2.0 * bits[:count].astype(np.float64)
     return signs
 
 
