@@ -80,9 +80,18 @@ RECORDING = f"""{PICTURES}
 import threading
 from pathlib import Path
 from vivace.serve.recording import Recording, RecordingLimits
+sound, packets = None, []
+if len(sys.argv) > 5:  # as it comes over WebRTC
+    sys.path.insert(0, sys.argv[5])
+    from sounds import opus, timed
+    from vivace.media.live_sound import LiveSound
+    sound, packets = LiveSound("test"), list(timed(opus(frames / fps, (0.3,))))
+    sound.put(packets.pop(0))
 limits = RecordingLimits(2**30, 3600.0, 2**34)
-recording = Recording(Path(path), limits, on_closed=lambda *_: None, on_drop=lambda: None)
+recording = Recording(Path(path), limits, on_closed=lambda *_: None, on_drop=lambda: None, sound=sound)
 for picture in pictures:
+    while packets and packets[0].time_s < picture.pts_s + 0.05:
+        sound.put(packets.pop(0))
     recording.offer(picture)
     while recording.frames <= picture.index:
         threading.Event().wait(0.0005)
@@ -103,7 +112,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return files by name: written to their end, and left by a killed process."""
     folder = tmp_path_factory.mktemp("written")
     found = {name: folder / name for name in ("whole.mp4", "whole-sound.mp4", "cut.mp4", "cut-sound.mp4", "record.mp4")}
-    found["signed.mp4"] = folder / "signed.mp4"
+    found |= {name: folder / name for name in ("signed.mp4", "record-sound.mp4", "whole-hls-sound.mp4")}
     sound = folder / "tone.mp4"
     with av.open(str(sound), "w") as container:
         audio: Any = container.add_stream("aac", rate=48_000)
@@ -123,6 +132,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write(found["cut.mp4"], SINK, killed=True)
     write(found["cut-sound.mp4"], SINK, sound, killed=True)
     write(found["record.mp4"], RECORDING, killed=True)
+    write(found["record-sound.mp4"], RECORDING, Path(__file__).parents[1], killed=True)
+    write(folder / "live.m3u8", SINK, sound, killed=False)
+    segments = sorted(folder.glob("live-*.m4s"))  # one after the other, as a player of HLS hands them on
+    found["whole-hls-sound.mp4"].write_bytes(
+        b"".join(path.read_bytes() for path in (folder / "live-init.mp4", *segments))
+    )
     shutil.copy(found["whole-sound.mp4"], found["signed.mp4"])
     sign_file(found["signed.mp4"], Work("numbers", model="mini", painted=True), open_key(folder=folder / "keys"))
     return found

@@ -73,6 +73,14 @@ def test_what_was_heard_before_the_file_was_opened_is_not_in_it(tmp_path: Path) 
     assert tones_in(*samples_of(tmp_path / "out.mp4")) == pytest.approx([0.3], abs=0.03)
 
 
+def test_sound_that_begins_later_is_silence_before(tmp_path: Path) -> None:
+    late = [packet for packet in timed(opus(3.0, TONES_S)) if packet.time_s > 1.0]
+    record(tmp_path / "out.mp4", LiveSound("test"), late, 3.0, first=10)
+    samples, rate, begins_s = samples_of(tmp_path / "out.mp4")
+    assert begins_s == pytest.approx(0.0, abs=0.03)
+    assert tones_in(samples, rate, begins_s) == pytest.approx([1.1, 2.1], abs=0.03)
+
+
 def test_packets_that_are_no_sound_are_counted(tmp_path: Path) -> None:
     sound = LiveSound("test")
     track = sound.open_audio()

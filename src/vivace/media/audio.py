@@ -63,6 +63,9 @@ class Sound(Protocol):
     def warn(self, text: str) -> None:
         """Tell people what does not become sound."""
 
+    def begin(self, start_s: float) -> None:
+        """Be told, before the first packet is taken, where the output begins in presentation time."""
+
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
 
@@ -118,6 +121,9 @@ class AudioTrack:
                 warn(f"{name}: this FFmpeg does not know the kind of its sound; it is left out")
         container.close()
         return None
+
+    def begin(self, start_s: float) -> None:
+        """Do nothing: a file's sound begins where it does."""
 
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that are left)."""
@@ -180,6 +186,7 @@ class AudioWriter:
         self._form: _Form | None = None
         """What the sound began as."""
         self._resampler: tuple[_Form, AudioResampler] | None = None
+        self._begun = False
         self._last_s = -1.0
         self._next_sample = 0
         self._changeable = False
@@ -213,6 +220,9 @@ class AudioWriter:
 
     def write_until(self, time_s: float | None, start_s: float) -> None:
         """Write what begins before `time_s` (source time; None: all that is left). `start_s` is the output's zero."""
+        if not self._begun:
+            self._begun = True
+            self._track.begin(start_s)
         with self._leaving_out():
             for packet in self._track.packets_until(time_s) if self._stream is not None else ():
                 self._write(packet, start_s)

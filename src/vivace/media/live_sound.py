@@ -116,6 +116,10 @@ class LiveTrack:
         """Leave a packet."""
         self._waiting.append(packet)
 
+    def begin(self, start_s: float) -> None:
+        """Let the output begin with silence: Firefox knows no end of a cut-off file whose sound begins later."""
+        self._next = round(start_s * self.rate)
+
     def packets_until(self, time_s: float | None) -> Iterator[Any]:
         """Yield the packets that begin before `time_s` in presentation time (None: all that have come)."""
         while self._waiting and (time_s is None or self._waiting[0].time_s < time_s):
