@@ -214,6 +214,8 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
         about = f"{item.spec.role}{f': {item.spec.why}' if item.spec.why else ''}; {item.spec.licence}"
         table.add_row(item.state.partition(":")[0], _bytes(item.size), f"{item.source.name}\n[dim]{about}[/]")
     console.print(table)
+    if profile.lineage:
+        console.print(f"\nlineage: {profile.lineage}", highlight=False, markup=False)
     if to_do.to_fetch:
         console.print(
             f"\n{len(to_do.to_fetch)} files, {_bytes(to_do.bytes)} to {to_do.target} ({_bytes(to_do.free)} free)",

@@ -127,8 +127,7 @@ def load_components(
             raise UsageError("random weights take no files and no LoRAs")
         return _random(profile, networks, checkpoint, options, device, dtype)
     places = places or Places.of_this_machine()
-    also = ["tiny_autoencoder" if tiny else "autoencoder"]
-    paths = locate(profile, style, given=options.files, also=also, places=places)
+    paths = locate(profile, style, given=options.files, also=() if tiny else ("autoencoder",), places=places)
     network = _transformer(profile, networks, paths, places, device, dtype)
     stack = LoraStack(network, UNET_PREFIX)
     for name, (path, weight) in given_loras(options.loras).items():

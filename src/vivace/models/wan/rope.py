@@ -33,19 +33,17 @@ class Grid:
 class Rotation:
     """What turns the pairs of every token."""
 
-    cos: Tensor
-    """`[n 1 d/2]` float32"""
-    sin: Tensor
+    turns: Tensor
+    """`[n 1 d/2]` complex64, of length 1."""
 
     def __getitem__(self, tokens: Tensor | slice) -> Rotation:
         """Return that of some tokens."""
-        return Rotation(self.cos[tokens], self.sin[tokens])
+        return Rotation(self.turns[tokens])
 
     def __call__(self, x: Tensor) -> Tensor:
         """Turn `x [… n heads d]`; computed in float32."""
-        first, second = x.unflatten(-1, (-1, 2)).float().unbind(-1)
-        turned = torch.stack((first * self.cos - second * self.sin, first * self.sin + second * self.cos), -1)
-        return turned.flatten(-2).to(x.dtype)
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * self.turns).flatten(-2).to(x.dtype)
 
 
 class Rotary:
@@ -74,7 +72,7 @@ class Rotary:
         frames, tokens = len(time), len(self._plane)
         angles = torch.cat([time[:, None].expand(-1, tokens, -1), self._plane[None].expand(frames, -1, -1)], -1)
         angles = angles.flatten(0, 1)[:, None]
-        return Rotation(angles.cos().float().to(self._device), angles.sin().float().to(self._device))
+        return Rotation(torch.complex(angles.cos().float(), angles.sin().float()).to(self._device))
 
 
 def _frequencies(pairs: int) -> Tensor:
