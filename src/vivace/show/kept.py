@@ -17,7 +17,7 @@ from vivace.show.updates import OWN
 from vivace.stream.automation import Witness
 
 MAX_UPDATES = 20_000
-MAX_CHARS = 32 * 1024 * 1024
+MAX_CHARS = 8 * 1024 * 1024
 """Of what is kept: some pictures, and faders moved for half an hour."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
