@@ -56,7 +56,7 @@ SEEN = """
       seenMs.push(nowMs - movedMs);
       movedMs = 0;
     }
-    if (!movedMs) before = pixels;
+    if (!movedMs || !before) before = pixels;
     video.requestVideoFrameCallback(look);
   };
   video.requestVideoFrameCallback(look);
@@ -150,11 +150,14 @@ def midi(seconds: float, size: tuple[int, int]) -> None:
                 closing(Controlled(browser, server.url)) as page,
             ):
                 page.live()
+                page.page.evaluate("studio.start('scene')")  # 30 pictures a second, where the camera of tests has 20
+                page.page.wait_for_timeout(2000)
                 page.page.evaluate("document.getElementById('crossfade').value = 0")
                 page.paint("white lines on a blueprint")
                 page.learn("#strength", KNOB, 21, 127)
                 page.page.wait_for_timeout(5000)
                 page.page.evaluate(SEEN)
+                page.page.wait_for_timeout(500)
                 choose = random.Random(1)
                 for number in range(int(seconds / np.mean(APART_S) / 2)):
                     page.page.evaluate(f"turn({127 * (number % 2)})")

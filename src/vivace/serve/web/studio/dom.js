@@ -135,11 +135,14 @@ export function throttle(ms, f) {
   return (...given) => {
     newest = given;
     if (timer) return;
-    timer = setTimeout(() => {
+    const call = () => {
       timer = 0;
       last = performance.now();
       f(...newest);
-    }, Math.max(0, last + ms - performance.now()));
+    };
+    const waitMs = last + ms - performance.now();
+    if (waitMs > 0) timer = setTimeout(call, waitMs);
+    else call();   // a timer would wait for whatever the page is at
   };
 }
 
