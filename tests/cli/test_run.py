@@ -257,6 +257,23 @@ def test_an_output_that_fails_is_told_and_the_others_go_on(
 
 
 @pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("dead", ["rtmp://127.0.0.1:1/live/hush", "whip:http://127.0.0.1:1/whip#token=hush"])
+def test_a_server_that_is_not_there_costs_the_file_nothing(
+    dead: str, first: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outputs = [dead, "a.mp4"] if first else ["a.mp4", dead]
+    run = ["run", "scene:gallery?frames=30", "--size", "32x16", "-p", "red", "--every-frame"]
+    assert main([*run, "-o", outputs[0], "-o", outputs[1]]) == 3
+    with open_source("a.mp4") as source:
+        assert len(list(source)) == 30
+    said = capsys.readouterr().err
+    assert "refused" in said or "no connection" in said
+    assert "hush" not in said
+
+
+@pytest.mark.usefixtures("loads")
 def test_a_run_whose_outputs_have_all_failed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_sink: Sink, _frame: Frame) -> None:
         raise SinkWriteError("writing failed (No space left on device)")

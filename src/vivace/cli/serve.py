@@ -75,6 +75,11 @@ class ServeFlags:
     """A model to offer, from `vivace models list`; once for each, the first is the default."""
     size: Annotated[str | None, Parameter(group=WORK)] = None
     """Output size of a session that asks for none, WxH in pixels."""
+    encoder: Annotated[
+        Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"] | None, Parameter(group=WORK)
+    ] = None
+    """Of H.264 over WebRTC: `x264`, which it is if not given, a graphics card's, or `auto`, which tries each and takes
+    the fastest."""
     dynamic_size: Annotated[str | None, Parameter(group=WORK)] = None
     """Size that such a session's output grows to while there is time, WxH in pixels; it keeps its size if not
     given."""
@@ -173,6 +178,7 @@ def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
         "models": flags.model,
         "size": None if flags.size is None else parse_size(flags.size),
         "dynamic_size": None if flags.dynamic_size is None else parse_size(flags.dynamic_size),
+        "encoder": flags.encoder,
         "slots": flags.slots,
         "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
         "runtime": flags.loading.runtime,
