@@ -3,7 +3,7 @@
 # where the wheel was built, `/tmp/vendor/share/alsa/alsa.conf`, so that even `default` is unknown on a machine with a sound card.
 #
 # Expected: `av.open("default", format="alsa")` opens what other programs open, by `/usr/share/alsa/alsa.conf`.
-# Remedy: `ALSA_CONFIG_PATH` names the system's file before the first device is opened.
+# Remedy: `ALSA_CONFIG_DIR=/usr/share/alsa` before the first device is opened; `ALSA_CONFIG_PATH` alone does not find the cards.
 #
 # Seen, with a device `mic` in a configuration of its own that plays a file:
 #   without ALSA_CONFIG_PATH   Cannot access file /tmp/vendor/share/alsa/alsa.conf; OSError: [Errno 5]

@@ -34,7 +34,7 @@ REOPEN_S = 2.0
 """After which a device that is gone is tried again."""
 
 _PLATFORM: str = sys.platform
-_ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")
+_ALSA_CONFIG = Path("/usr/share/alsa")
 
 
 class _Mono:
@@ -131,7 +131,7 @@ def open_microphone(name: str) -> InputContainer:
         return av.open(f"audio={name or _first_windows()}", format="dshow")
     if _ALSA_CONFIG.exists():
         # The wheel's ALSA looks for its configuration where the wheel was built.
-        os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA_CONFIG))
+        os.environ.setdefault("ALSA_CONFIG_DIR", str(_ALSA_CONFIG))
     return av.open(name or "default", format="alsa")
 
 

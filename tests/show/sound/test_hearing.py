@@ -220,3 +220,13 @@ def test_what_was_before_the_first_frame_is_not_heard(tmp_path: Path) -> None:
     assert len(samples) / RATE == pytest.approx(0.5, abs=0.1)
     assert samples[0] == pytest.approx(0.75, abs=0.02)
     sound.close()
+
+
+def test_a_microphone_that_cannot_be_had_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Missing(DeviceHearing):
+        def __init__(self, name: str = "") -> None:
+            super().__init__(name, containers())
+
+    monkeypatch.setattr("vivace.show.sound.hearing.DeviceHearing", Missing)
+    with pytest.raises(SourceError, match=r"No such device\); plug one in, name another .*music\.mp3"):
+        open_hearing("mic", FakeSource(()))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vivace.errors import UsageError
+from vivace.errors import SourceError, UsageError
 from vivace.media.frame import Frame
 from vivace.media.hearing import (
     DeviceOpener,
@@ -137,7 +137,11 @@ def open_hearing(spec: str | None, source: Source) -> Hearing:
             )
         spec = MICROPHONE
     if spec == MICROPHONE or spec.startswith(f"{MICROPHONE}:"):
-        return DeviceHearing(spec[len(MICROPHONE) + 1 :])
+        try:
+            return DeviceHearing(spec[len(MICROPHONE) + 1 :])
+        except SourceError as error:
+            remedy = "plug one in, name another (`--sound mic:NAME`), or a file (`--sound music.mp3`)"
+            raise type(error)(f"{error}; {remedy}") from error
     scheme = URL.match(spec)
     if scheme and scheme["scheme"].lower() in LIVE_SCHEMES:
         # In a thread of its own: a network that stalls must not hold up the pictures.
