@@ -49,9 +49,9 @@ def test_only_what_is_wanted_is_loaded() -> None:
     finder.prepare({"yellow"})
     assert finder.loaded == ()
     finder.prepare({"person"})
-    assert finder.loaded == ("PersonWatcher",)
+    assert finder.loaded == ("BodyWatcher", "Outline")
     finder.prepare({"lips"})
-    assert finder.loaded == ("PersonWatcher", "FaceWatcher")
+    assert finder.loaded == ("BodyWatcher", "Outline", "FaceWatcher")
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])

@@ -15,19 +15,23 @@ from vivace.media.frame import Rgb
 from vivace.media.size import Size
 from vivace.regions.detector import Detection, Detector
 from vivace.regions.networks import Perception
-from vivace.regions.picture import Picture
 from vivace.regions.pixels import Flow
 
-EVERY = 3
-"""Frames in which the mesh is put on a face once, on one of several twice; not in the first, which is for outlines."""
+TURNS = 3
+"""Frames take turns: in the first there is an outline to look for, in the second a mesh is put on a face, in the third
+on another."""
 MOST = 6
 """Faces that are followed."""
 _SEARCH_EVERY = 12
 """Frames from one search to the next."""
-_FOUND, _SURE = 0.5, 0.68
+_FOUND, _SURE = 0.5, 0.64
 """A detection with this score may be of a face, and is one with the second."""
-_MESH, _MESH_STAYS = 0.5, 0.25
+_NEAR = 0.75
+"""The same of the network for near faces, which sees small ones too large and is unsure of them."""
+_MESH, _MESH_STAYS = 0.3, 0.15
 """A mesh with this score is on a face; one that was on it stays with the second."""
+_FITS = 6
+"""Times that the mesh is put on a new face: the part that it is taken from is that of the detector at first."""
 _SMALL_PX = 40
 """A sure face of up to this width, px, is believed without a mesh; a larger one is a toy, or the back of a head."""
 _CROP = 1.5
@@ -106,8 +110,7 @@ class FaceWatcher:
     def forget(self) -> None:
         """Know of no face."""
         self.faces: list[Face] = []
-        self._frame = 0
-        self._searches = 0
+        self._frame = self._next_search = self._searches = 0
         self._turn = 0
 
     @property
@@ -115,21 +118,27 @@ class FaceWatcher:
         """0 to 1, how sure it is that there is a face."""
         return max((face.presence for face in self.faces), default=0.0)
 
-    def look(self, picture: Picture, flow: Flow | None, size: Size) -> None:
-        """Bring the faces up to date in a picture of `(width, height)` px."""
-        if flow is not None:
-            for face in self.faces:
-                face.points = moved(face.points, flow, size)
-        if self._frame % _SEARCH_EVERY == (2 if self._frame else 0):
-            self._search(picture.rgb)
-        first = self._frame == 0
-        if first or self._frame % EVERY in ((1,) if len(self.faces) < 2 else (1, 2)):
-            for face in self.faces if first else self._next():
-                self._fit(picture.rgb, face)
+    def move(self, flow: Flow, size: Size) -> None:
+        """Let the faces go with what is around them, in a picture of `(width, height)` px."""
+        for face in self.faces:
+            face.points = moved(face.points, flow, size)
+
+    def shift(self, by: Points) -> None:
+        """Take the faces to another part of the picture, whose px are others by (x, y)."""
+        for face in self.faces:
+            face.points = face.points + by
+
+    def look(self, rgb: Rgb, turn: int | None) -> None:
+        """Bring the faces up to date in a picture `uint8 [h w 3]`; `turn` is of `TURNS`, None for all at once."""
+        self._frame += 1
+        if turn is None or (turn == 2 and self._frame >= self._next_search):
+            self._search(rgb, at_once=turn is None)
+        if turn == 1 or (turn == 2 and len(self.faces) > 1):
+            for face in self._next():
+                self._fit(rgb, face)
         for face in self.faces:
             face.presence = min(1.0, max(0.0, face.presence + (_FADE if face.seen else -_FADE)))
         self.faces = [face for face in self.faces if face.presence > 0]
-        self._frame += 1
 
     def _next(self) -> list[Face]:
         if not self.faces:
@@ -137,26 +146,35 @@ class FaceWatcher:
         self._turn = (self._turn + 1) % len(self.faces)
         return [self.faces[self._turn]]
 
-    def _search(self, rgb: Rgb) -> None:
-        found = self._near.run(rgb, _FOUND)
+    def _search(self, rgb: Rgb, *, at_once: bool) -> None:
+        self._next_search = self._frame + _SEARCH_EVERY
+        found = self._near.run(rgb, _NEAR)
         # The network for far faces takes four times as long: where there is no near one, or now and then.
         if not found or self._searches % 4 == 0:
             found += [far for far in self._far.run(rgb, _FOUND) if not any(_same(far, near) for near in found)]
         self._searches += 1
-        first = self._frame == 0
         for each in found[:MOST]:
             face = _ellipse(each)
             known = [other for other in self.faces if _overlaps(face, other)]
             if known:
                 for other in known:
                     if not other.has_mesh:
-                        other.points, other.sure, other.seen = face.points, face.sure, True
-            elif len(self.faces) < MOST:
-                face.presence = 1 - _FADE if first else 0.0  # a picture alone has one frame
+                        other.points, other.sure = face.points, face.sure
+            elif len(self.faces) < MOST and self._is_face(rgb, face):
+                face.presence = 1 - _FADE if at_once else 0.0  # a picture alone has one frame
                 self.faces.append(face)
         for other in self.faces:
             if not other.has_mesh and not any(_overlaps(_ellipse(each), other) for each in found):
                 other.seen = False
+
+    def _is_face(self, rgb: Rgb, face: Face) -> bool:
+        """Put the mesh on a face that was just found, as often as it takes to sit, and return whether it is one."""
+        for _ in range(_FITS):
+            width = face.width
+            self._fit(rgb, face)
+            if not face.has_mesh or abs(face.width - width) < 0.02 * width:
+                break
+        return face.seen
 
     def _fit(self, rgb: Rgb, face: Face) -> None:
         """Put the mesh on a face, or see that it is none any more."""
@@ -182,7 +200,7 @@ class FaceWatcher:
         outputs = self._mesh.run(np.asarray(part))
         score = 1 / (1 + np.exp(-float(outputs["score"].ravel()[0])))
         if score < (_MESH_STAYS if face.has_mesh else _MESH):
-            face.seen = face.seen and face.sure and not face.has_mesh and face.width <= _SMALL_PX
+            face.seen = face.sure and not face.has_mesh and face.width <= _SMALL_PX
             return
         mesh = outputs["points"].reshape(-1, 3)[:, :2].astype(np.float64)
         seen = (corner + mesh[:, :1] * across + mesh[:, 1:] * down).astype(np.float32)

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from vivace.errors import ControlError
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.regions.edges import Edges
-from vivace.regions.motion import Motion
 from vivace.regions.names import check_names
-from vivace.regions.picture import Picture, grid_of
-from vivace.regions.pixels import CELL_PX
-from vivace.regions.scene import Scene
+from vivace.regions.people import OF_PEOPLE, People
+from vivace.regions.surroundings import OF_SURROUNDINGS, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,8 @@ class RegionFinder:
     def __init__(self, size: Size, *, threads: int | None = None) -> None:
         """Find in pictures of `(width, height)` px; `threads` is for the networks, all by default."""
         self._size = size
-        self._grid = grid_of(size)
-        self._motion = Motion((self._grid[0] // CELL_PX, self._grid[1] // CELL_PX))
-        self._scene = Scene(self._grid, threads)
-        self._edges = Edges(size, self._grid)
+        self._people = People(size, threads)
+        self._surroundings = Surroundings(size, threads)
         self._idle = True
 
     @classmethod
@@ -66,18 +61,18 @@ class RegionFinder:
             As `open`.
         """
         names = check_names(wanted)
-        if names:
-            self._scene.prepare(names)
+        self._people.prepare(names)
+        self._surroundings.prepare(names)
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """What looks at pictures by now, by name: of each as little as the regions so far need."""
-        return self._scene.loaded
+        return self._people.loaded + self._surroundings.loaded
 
     def reset(self) -> None:
         """Forget the pictures so far, as at a cut."""
-        self._motion.forget()
-        self._scene.forget()
+        self._people.forget()
+        self._surroundings.forget()
 
     def find(self, rgb: Rgb, wanted: Iterable[str]) -> Mapping[str, Found]:
         """Return where the wanted regions are in the next picture, `uint8 [h w 3]`, by name.
@@ -100,15 +95,18 @@ class RegionFinder:
             return {}
         self.prepare(names)
         self._idle = False
-        picture = Picture.of(rgb)
-        self._scene.look(picture, self._motion.update(picture.cells), names)
-        self._edges.guide(picture.cells)
-        masks = {name: self._edges.run(rgb, self._scene.field(name)) for name in self._scene.fields_for(names)}
+        if names & OF_PEOPLE:
+            self._people.look(rgb, names)
+        # where there is somebody, that is the subject
+        somebody = "subject" in names and self._people.presence("person") > 0
+        others = (names & OF_SURROUNDINGS) - ({"subject"} if somebody else set())
+        if others:
+            self._surroundings.look(rgb, others)
         found = {}
         for name in sorted(names):
-            presence = self._scene.presence(name)
-            mask = self._scene.mask(name, masks, self._size) if presence else np.zeros(rgb.shape[:2], np.uint8)
-            found[name] = Found(mask, presence)
+            of = self._surroundings if name in others else self._people
+            presence = of.presence(name)
+            found[name] = Found(of.mask(name) if presence else np.zeros(rgb.shape[:2], np.uint8), presence)
         return found
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivace.media.size import Size
 from vivace.regions.faces import Face, moved
 from vivace.regions.picture import Picture
-from vivace.regions.pixels import Field, Flow
+from vivace.regions.pixels import Box, Field, Flow
 
 PARTS = ("hair", "clothes", "hands", "forehead")
 """Hands are skin far from the face, arms included; the forehead is what of the face is over the outline of its mesh."""
@@ -23,14 +23,16 @@ _KINDS = ("hair", "clothes", "skin")
 _HAIR, _CLOTHES, _SKIN = range(3)
 _LEVELS = 16
 """Of a colour channel, in histograms."""
+_BEYOND = 7
+"""Side of the window in which the nearest px of a person are looked for, px of the grid."""
 _KEPT = 0.9
 """Of a histogram, from one look to the next."""
 _PEOPLE = 3
 """Whose colours are learned; the largest faces'."""
 _LEAST = 3e-4
 """Probability of a colour that a part was not seen with."""
-_BALD = 0.75, 0.9
-"""From the first to the second of this likeness of colours (Bhattacharyya's) hair turns into skin."""
+_ALIKE = 0.09, 0.16
+"""From the first to the second of this relative difference of colours, by roots, what is over a face is hair."""
 
 Floats = NDArray[np.float32]
 
@@ -44,15 +46,15 @@ class _Colours:
     width: float
     long: float = 1.0
     """Whether the hair reaches below the jaw, 0 to 1."""
+    bald: float = 0.0
+    """Whether there is no hair over the face, 0 to 1."""
     histograms: Floats = field(default_factory=lambda: np.zeros((len(_KINDS), _LEVELS**3), np.float32))
 
 
 class PartsWatcher:
     """Tells the parts of all people whose faces are seen."""
 
-    def __init__(self, grid: Size) -> None:
-        """Look at pictures on a grid of `(width, height)`."""
-        self._grid = grid
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -65,8 +67,15 @@ class PartsWatcher:
         for face in self._faces:
             face.points = moved(face.points, flow, size)
 
+    def shift(self, by: Floats) -> None:
+        """Take the faces to another part of the picture, whose px are others by (x, y)."""
+        for face in self._faces:
+            face.points = face.points + by
+        for known in self._known:
+            known.middle = known.middle + by
+
     def look(self, picture: Picture, person: Field, faces: list[Face]) -> NDArray[np.float32]:
-        """Return how much each px of the grid belongs to each of `PARTS`, `[4 h w]`, if it is of a person at all.
+        """Return how much each px of the grid belongs to each of `PARTS`, `[4 h w]`, if it is of a person.
 
         Args:
             picture: what is looked at.
@@ -81,28 +90,40 @@ class PartsWatcher:
                 for face in sorted(faces, key=lambda face: -face.width)[:_PEOPLE]
             ]
         self._known = [self._colours_of(face) for face in self._faces]
-        width, height = self._grid
+        height, width = person.shape
         for face in self._faces:
             if face.from_behind:
                 _lift(face, person, (picture.rgb.shape[1] / width, picture.rgb.shape[0] / height))
-        shares = np.zeros((len(PARTS), height * width), np.float32)
-        inside = np.flatnonzero(person > 0.3)
-        if self._faces and inside.size:
-            scale = np.array([picture.rgb.shape[1] / width, picture.rgb.shape[0] / height], np.float32)
-            places = np.stack((inside % width, inside // width), axis=1).astype(np.float32)
-            at = np.stack([around(face, (places + 0.5) * scale) for face in self._faces])
-            # each px belongs to the face that is nearest, by faces' sizes and more across than down
-            owner = (np.abs(at[:, :, 0]) + 0.3 * np.abs(at[:, :, 1])).argmin(axis=0)
-            bins = _bins(picture.small.reshape(-1, 3)[inside])
-            for index, (face, colours) in enumerate(zip(self._faces, self._known, strict=True)):
-                mine = owner == index
-                if mine.any():
-                    told = _tell(at[index, mine], bins[mine], colours, from_behind=face.from_behind)
-                    shares[:, inside[mine]] = _parts(at[index, mine], told)
-        return shares.reshape(-1, height, width)
+        kinds = np.zeros((len(_KINDS), height * width), np.float32)
+        at = np.zeros((height * width, 2), np.float32)
+        # at the outline there are colours of what is behind
+        inside = np.flatnonzero(Box(person.shape, 3).run(person) > 0.8)
+        if not self._faces or not inside.size:
+            return np.zeros((len(PARTS), height, width), np.float32)
+        scale = np.array([picture.rgb.shape[1] / width, picture.rgb.shape[0] / height], np.float32)
+        places = np.stack((inside % width, inside // width), axis=1).astype(np.float32)
+        around_each = np.stack([around(face, (places + 0.5) * scale) for face in self._faces])
+        # each px belongs to the face that is nearest, by faces' sizes and more across than down
+        owner = (np.abs(around_each[:, :, 0]) + 0.3 * np.abs(around_each[:, :, 1])).argmin(axis=0)
+        bins = _bins(picture.small.reshape(-1, 3)[inside])
+        for index, (face, colours) in enumerate(zip(self._faces, self._known, strict=True)):
+            mine = owner == index
+            if mine.any():
+                places_of = around_each[index, mine]
+                at[inside[mine]] = places_of
+                kinds[:, inside[mine]] = _tell(places_of, bins[mine], colours, from_behind=face.from_behind)
+        # neighbours are mostly of one kind, and there is one kind to a px
+        likely = Box(person.shape, 3).run(kinds.reshape(-1, height, width)).reshape(len(kinds), -1)[:, inside] ** 2
+        shares = np.zeros((len(PARTS) + 1, height * width), np.float32)
+        shares[:-1, inside] = _parts(at[inside], likely / likely.sum(axis=0))
+        shares[-1, inside] = 1
+        # parts go on a little beyond, where the outline ends them more finely than they could
+        around_px = Box(person.shape, _BEYOND).run(shares.reshape(-1, height, width))
+        shares = shares.reshape(-1, height, width)
+        return np.where(shares[-1] > 0, shares[:-1], around_px[:-1] / np.maximum(around_px[-1], 1e-6))
 
     def _is_inside(self, face: Face, picture: Picture, person: Field) -> bool:
-        width, height = self._grid
+        height, width = person.shape
         x = int(face.middle[0] * width / picture.rgb.shape[1])
         y = int(face.middle[1] * height / picture.rgb.shape[0])
         return 0 <= x < width and 0 <= y < height and bool(person[y, x] > 0.5)
@@ -157,8 +178,9 @@ def _tell(at: Floats, bins: NDArray[np.intp], colours: _Colours, *, from_behind:
         for part in (_HAIR, _CLOTHES):
             colours.histograms[part] = _histogram(bins, seeds[part])
     # of a bald head what is over the face looks like the face
-    alike = float(np.sqrt(colours.histograms[_HAIR] * colours.histograms[_SKIN]).sum())
-    prior[_HAIR] *= 1 - 0.97 * _ramp(np.array(alike), _BALD[0], _BALD[1])
+    colours.bald += (1.0 if new else 1 - _KEPT) * (_baldness(at, bins) - colours.bald)
+    if not from_behind:
+        prior[_HAIR] *= 1 - 0.97 * colours.bald
     # hair that does not reach down beside the jaw does not go on below it
     lower = _ramp(at[:, 1], 0.85, 1.15)
     for _ in range(3 if new else 1):
@@ -174,12 +196,27 @@ def _tell(at: Floats, bins: NDArray[np.intp], colours: _Colours, *, from_behind:
     return np.asarray(shares, np.float32)
 
 
+def _baldness(at: Floats, bins: NDArray[np.intp]) -> float:
+    """Return how much the top of a head looks like the face below it, 0 to 1."""
+    distance = np.hypot(at[:, 0], at[:, 1])
+    top = (distance > 1.2) & (distance < 1.5) & (at[:, 1] < -0.6)
+    face = _seeds(at)[_SKIN] > 0
+    if not top.any() or not face.any():
+        return 0.0
+    levels = np.stack((bins // _LEVELS**2, bins // _LEVELS % _LEVELS, bins % _LEVELS)).astype(np.float32)
+    difference, here = levels[:, top].mean(axis=1) - levels[:, face].mean(axis=1), levels[:, face].mean(axis=1)
+    # shadows change how light skin is more than its hue
+    difference = difference.mean() + 3 * (difference - difference.mean())
+    apart = float(np.linalg.norm(difference)) / max(float(np.linalg.norm(here)), 1.0)
+    return float(1 - _ramp(np.array([apart]), *_ALIKE)[0])
+
+
 def _length(at: Floats, hair: Floats) -> float:
     """Return how much hair there is beside the jaw, 0 to 1, of what would be there if all of it were."""
     right, down = np.abs(at[:, 0]), at[:, 1]
     beside = (down > 0.3) & (down < 0.85) & (right > 0.95) & (right < 1.4)
     px_of_unit = float(np.count_nonzero(np.hypot(at[:, 0], down) < 0.8)) / (np.pi * 0.64)
-    return float(_ramp(hair[beside].sum(keepdims=True) / max(px_of_unit * 2 * 0.55 * 0.45, 1.0), 0.15, 0.45)[0])
+    return float(_ramp(hair[beside].sum(keepdims=True) / max(px_of_unit * 2 * 0.55 * 0.45, 1.0), 0.08, 0.28)[0])
 
 
 def _parts(at: Floats, shares: Floats) -> Floats:
@@ -203,13 +240,21 @@ def _prior(at: Floats) -> Floats:
     outside = _ramp(distance, 0.86, 1.1)
     over = _ramp(down, -0.2, -0.6)
     # hair: over and beside the oval; a fringe inside of it; long hair falls beside the neck
-    falling = 0.45 * (1 - _ramp(down, 0.3, 4.0)) * (1 - _ramp(right, 1.3, 1.9) * _ramp(down, 0.8, 1.3))
-    hair = outside * np.where(down < 0.3, 1.0, falling)
+    falling = 0.9 * (1 - _ramp(down, 0.8, 4.5)) * (1 - _ramp(right, 1.7, 2.5) * _ramp(down, 0.8, 1.3))
+    # over the brow foreheads are of any height
+    brow = _ramp(down, -0.5, -0.8) * (1 - _ramp(distance, 1.0, 1.45))
+    hair = outside * np.where(down < 0.3, 1.0, falling) * (1 - 0.5 * brow)
     beside = _ramp(right, 1.25, 1.8) * _ramp(down, -1.2, -0.6) * (1 - _ramp(down, 0.3, 1.0))
     hair = hair * (1 - _ramp(distance, 1.9, 3.2)) * (1 - 0.8 * beside) + 0.25 * (1 - outside) * over
     clothes = _ramp(down, 0.9, 1.7) + 0.06 * outside
     neck = _ramp(down, 0.7, 1.0) * (1 - _ramp(down, 1.5, 2.1)) * (1 - _ramp(right, 0.7, 1.1))
-    skin = 1.2 * (1 - outside) + 0.8 * neck + 0.22
+    skin = (
+        1.2 * (1 - outside)
+        + 0.8 * neck
+        + 0.4 * brow * outside
+        + 0.08
+        + 0.14 * np.maximum(over, _ramp(distance, 1.5, 2.1))
+    )
     prior = np.stack((hair + 0.005 * (1 - _ramp(down, 2.5, 4)), clothes + 0.005, skin))
     return np.asarray(prior / prior.sum(axis=0), np.float32)
 
@@ -218,7 +263,7 @@ def _seeds(at: Floats) -> Floats:
     """Return where each part surely is around a face, `[3 n]`."""
     right, down = np.abs(at[:, 0]), at[:, 1]
     distance = np.hypot(at[:, 0], down)
-    hair = (distance > 1.08) & (distance < 1.5) & (down < -0.45)
+    hair = _ramp(distance, 1.0, 1.3) * (1 - _ramp(distance, 1.5, 1.7)) * (down < -0.45)
     clothes = _ramp(down, 1.2, 1.9) * (1 - _ramp(down, 8, 12))
     eyes = (down > -0.5) & (down < -0.05)
     mouth = (down > 0.35) & (down < 0.75) & (right < 0.45)
@@ -227,7 +272,8 @@ def _seeds(at: Floats) -> Floats:
 
 
 def _bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
-    levels = (rgb >> 4).astype(np.intp)
+    # by roots: hair and clothes are often dark, and differ little there
+    levels = (np.sqrt(rgb, dtype=np.float32) * (_LEVELS / 16)).astype(np.intp)
     return np.asarray((levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2])
 
 

@@ -12,6 +12,8 @@ CELL_PX = 2
 _STILL_PX = 0.05
 """What moves by less px of the grid stands still."""
 
+_CALM_GAIN, _GAIN_PER_DIFFERENCE = 0.35, 1.2
+
 Field = NDArray[np.float32]
 """On the grid, `[h w]`, 0 to 1."""
 Flow = NDArray[np.float32]
@@ -85,6 +87,15 @@ class Box:
             tall[..., :-by, :] += wide[..., by:, :]
         tall *= self._scale
         return tall
+
+
+def learn(known: Field, seen: Field, *, at_once: bool) -> None:
+    """Take what was seen anew into a field in place: little of it where it differs little, which is noise."""
+    if at_once:
+        known[:] = seen
+        return
+    difference = seen - known
+    known += difference * np.minimum(_CALM_GAIN + _GAIN_PER_DIFFERENCE * np.abs(difference), 1)
 
 
 class Carry:

@@ -10,30 +10,54 @@ from vivace.media.frame import Rgb
 from vivace.media.size import Size
 from vivace.regions.networks import Perception
 from vivace.regions.picture import Picture
-from vivace.regions.pixels import Field, Line, Plane, halved
+from vivace.regions.pixels import CELL_PX, Field, Line, Plane, halved
 
 _AGREE, _DIFFER = 0.55, 0.3
 """Share of their union in which two networks see the same, from which and down to which it is believed."""
+_UNSURE = 0.1
 _LEAST = 0.004
 """Share of the picture below which there is nothing."""
 
 
-class SecondOpinion:
-    """The network of outlines for pictures of the other shape.
+class SubjectWatcher:
+    """Looks for what stands out.
 
-    Both take whatever stands out for a person: a cat, a cup, a flower. Where both see the same thing it is the subject.
+    The networks of outlines, made for people, take whatever stands out: a cat, a cup, a flower. Where the one for
+    square and the one for wide pictures see the same thing it is the subject; else what differs from the picture's
+    edges.
     """
 
     def __init__(self, grid: Size, threads: int | None = None) -> None:
         """Look at pictures on a grid of `(width, height)`."""
-        self._network = Perception("person_wide" if grid[0] == grid[1] else "person", threads)
-        w, h = self._network.size
-        self._plane = Plane(Line(h // 2, grid[1]), Line(w // 2, grid[0]))
+        self._networks = [Perception(name, threads) for name in ("person", "person_wide")]
+        self._planes = [
+            Plane(Line(network.size[1] // 2, grid[1]), Line(network.size[0] // 2, grid[0]))
+            for network in self._networks
+        ]
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of nothing."""
+        self._sure: float | None = None
+
+    @property
+    def presence(self) -> float:
+        """0 to 1, how sure it is that something stands out."""
+        return self._sure if self._sure is not None and self._sure >= _UNSURE else 0.0
 
     def look(self, picture: Picture) -> Field:
-        """Return the outline as this network sees it, on the grid."""
-        seen = self._network.run(resize(picture.rgb, self._network.size))["mask"]
-        return np.asarray(self._plane.run(halved(seen[0, :, :, 0])[None])[0])
+        """Return how much each px of the grid is of the subject."""
+        seen = [
+            plane.run(halved(network.run(resize(picture.rgb, network.size))["mask"][0, :, :, 0])[None])[0]
+            for network, plane in zip(self._networks, self._planes, strict=True)
+        ]
+        found, sure = agreed(*seen)
+        if not sure:
+            cells, sure = contrast(picture.cells)
+            found = cells.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)
+        # what comes or goes does so over some looks
+        self._sure = sure if self._sure is None else 0.5 * (self._sure + sure)
+        return found
 
 
 def agreed(one: Field, other: Field) -> tuple[Field, float]:

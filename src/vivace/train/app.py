@@ -23,6 +23,7 @@ app = App(
 )
 app.command("vivace.train.classifier.commands:app", name="classifier")
 app.command("vivace.train.looks.commands:app", name="looks")
+app.command("vivace.train.regions.commands:app", name="regions")
 console = Console(stderr=True)
 CORES = os.cpu_count() or 1
 

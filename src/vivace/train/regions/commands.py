@@ -1,0 +1,182 @@
+"""The commands of `vivace train regions`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from vivace.media.size import parse_size
+from vivace.regions.networks import FOLDER
+
+app = App(name="regions", help="What finds regions: its networks, masks drawn by hand, and how well they are met.")
+console = Console()
+
+Data = Annotated[Path, Parameter(help="Folder that the files of the hand masks lie in.")]
+Masks = Annotated[Path, Parameter(help="File of hand masks.")]
+_MASKS = Path("tests/golden/regions.toml")
+_STEADY = ("person", "face", "hair", "clothes")
+
+
+@app.command
+def export(teachers: Path, *, out: Path = FOLDER) -> None:
+    """Convert the perception networks of packages into the files that ship.
+
+    Parameters
+    ----------
+    teachers
+        Folder with the packages; a missing one is named.
+    out
+        Where to; by default into this installation.
+    """
+    from vivace.train.regions.networks import convert_networks
+
+    for name, sha256 in convert_networks(teachers, out).items():
+        console.print(f"{out / name}  sha256 {sha256}", soft_wrap=True)
+
+
+@app.command
+def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml") -> None:
+    """Fit what tells a sky from a ceiling to tagged photographs.
+
+    Parameters
+    ----------
+    data
+        Folder with `MANIFEST.csv` (columns split, file, tags) and its photographs.
+    out
+        Where to; by default into this installation.
+    """
+    from vivace.train.regions.sky import fit_sky
+
+    found, wrongly = fit_sky(data, out)
+    console.print(f"found in {found:.0%} of photographs with a sky, in {wrongly:.0%} of those without")
+
+
+@app.command
+def grid(file: Path, *, index: int = 0, step: int = 40, out: Path = Path("grid.png")) -> None:
+    """Write a frame under a grid of its px, to draw a hand mask by, and print its hash.
+
+    Parameters
+    ----------
+    file
+        A clip or a photograph.
+    index
+        Of the frame, from 0.
+    step
+        Px between lines.
+    out
+        Picture to write.
+    """
+    from vivace.train.regions.hand import read_frame, sha256_of, shown
+
+    rgb = read_frame(file.parent, file.name, index)
+    shown(rgb, step).save(out)
+    console.print(f"{out}  frame {rgb.shape[1]}x{rgb.shape[0]}  sha256 {sha256_of(rgb)}", soft_wrap=True)
+
+
+@app.command
+def tighten(data: Data, *, masks: Masks = _MASKS, frame: int = -1, region: str = "person", reach: int = 4) -> None:
+    """Pull the outlines of a region to the edges beside them, in the file of hand masks.
+
+    Parameters
+    ----------
+    data
+        Folder that its files lie in.
+    masks
+        The file.
+    frame
+        Which frame of the file, from 0; the last by default.
+    region
+        Whose outlines.
+    reach
+        How far an edge may be, px.
+    """
+    from dataclasses import replace
+
+    from vivace.train.regions.hand import read_frame, read_hand_frames, write_hand_frames
+    from vivace.train.regions.hand import tighten as tightened
+
+    frames = read_hand_frames(masks)
+    chosen = frames[frame]
+    rgb = read_frame(data, chosen.file, chosen.index)
+    outlines = {**chosen.outlines, region: tightened(rgb, chosen.outlines[region], reach)}
+    frames[frame] = replace(chosen, outlines=outlines)
+    write_hand_frames(frames, masks)
+
+
+@app.command
+def score(data: Data, *, masks: Masks = _MASKS) -> None:
+    """Compare what is found with masks drawn by hand: intersection over union, by region."""
+    from vivace.train.regions.hand import read_hand_frames
+    from vivace.train.regions.score import score as scored
+
+    by_region = defaultdict(list)
+    for each in scored(data, read_hand_frames(masks)):
+        by_region[each.region].append(each)
+    table = Table("region", "frames", "IoU, mean", "IoU, least", "of")
+    for region, found in sorted(by_region.items()):
+        least = min(found, key=lambda each: each.iou)
+        mean = np.mean([each.iou for each in found])
+        table.add_row(region, str(len(found)), f"{mean:.3f}", f"{least.iou:.3f}", f"{least.file} {least.index}")
+    console.print(table)
+
+
+@app.command
+def steadiness(picture: Path, *, frames: int = 60, regions: tuple[str, ...] = _STEADY) -> None:
+    """Print how much areas change a frame, of a still picture with a camera's noise, encoded as H.264.
+
+    Parameters
+    ----------
+    picture
+        A photograph, or the first frame of a clip.
+    frames
+        How many.
+    regions
+        Which.
+    """
+    from vivace.train.regions.hand import read_frame
+    from vivace.train.regions.score import jitter, noisy
+
+    table = Table("region", "mean", "worst")
+    found = jitter(noisy(read_frame(picture.parent, picture.name, 0), frames), regions)
+    for name, changes in found.items():
+        table.add_row(name, f"{changes.mean():.2%}", f"{changes.max():.2%}")
+    console.print(table)
+
+
+@app.command
+def speed(clip: Path, *, sizes: tuple[str, ...] = ("256x256", "512x512"), frames: int = 90) -> None:
+    """Print what finding costs a frame, for some wishes.
+
+    Parameters
+    ----------
+    clip
+        A video.
+    sizes
+        Of pictures, WxH.
+    frames
+        How many.
+    """
+    from vivace.train.regions.score import cost
+
+    table = Table("size", "regions", "mean ms", "worst ms", "CPU ms")
+    for size in sizes:
+        for regions in (
+            "person",
+            "face",
+            "hair",
+            "clothes",
+            "lips",
+            "subject",
+            "sky",
+            "yellow",
+            "person face hair clothes",
+        ):
+            found = cost(clip, parse_size(size), regions.split(), frames)
+            table.add_row(size, regions, f"{found.mean_ms:.1f}", f"{found.worst_ms:.1f}", f"{found.cpu_ms:.1f}")
+    console.print(table)
