@@ -204,7 +204,7 @@ NOT_RUN = {
     "python examples/video_call.py": "needs a camera; test_examples.py runs it with a scene",
     "python examples/game_capture.py": "needs a screen; test_examples.py runs it with a scene",
     "python examples/opencv_loop.py": "test_examples.py runs it",
-    "python tests/e2e/measure_outputs.py": "measures for minutes; tests/media/test_transmit.py sends to the same receivers",
+    "python tests/e2e/measure_outputs.py": "measures for minutes; tests/media/test_transmit.py sends to such receivers",
     "python tests/e2e/measure_sound.py": "measures a browser for minutes; test_studio_sound.py drives the studio",
     "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
