@@ -29,7 +29,9 @@ Clip = Callable[..., Path]
 @pytest.fixture
 def lossless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have H.264 encoded without loss, so that what changes is not its doing."""
-    monkeypatch.setattr(encode, "_H264", {"preset": "ultrafast", "tune": "zerolatency", "qp": "0"})
+    for muxer in ("mp4", "mov", "matroska"):
+        options = {"preset": "ultrafast", "tune": "zerolatency", "qp": "0"}
+        monkeypatch.setitem(encode._CODECS, muxer, ("libx264", options))
 
 
 def noisy(count: int, size: tuple[int, int] = (64, 48)) -> list[np.ndarray[Any, Any]]:
