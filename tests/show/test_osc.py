@@ -150,7 +150,6 @@ GARBAGE = [
     b"/vivace/strength\0\0\0\0,Q\0\0abcd",
     b"/viv\xffce\0,f\0\0abcd",
     b"#bundle\0",
-    b"#bundle\0" + bytes(8) + struct.pack(">i", -4),
     b"#bundle\0" + bytes(8) + struct.pack(">i", 0),
     b"#bundle\0" + bytes(8) + struct.pack(">i", 2**31 - 1) + b"/a\0\0",
     b"#bundle\0" + bytes(8) + b"\0\0",
