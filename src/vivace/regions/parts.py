@@ -224,7 +224,8 @@ def _parts(at: Floats, shares: Floats) -> Floats:
     right, down = np.abs(at[:, 0]), at[:, 1]
     distance = np.hypot(at[:, 0], down)
     neck = _ramp(down, 0.3, 0.6) * (1 - _ramp(down, 1.9, 2.6)) * (1 - _ramp(right, 0.9, 1.4))
-    away = _ramp(distance, 1.3, 1.6) * (1 - neck)
+    # no further than arms reach: beyond is somebody whose face is not seen
+    away = _ramp(distance, 1.3, 1.6) * (1 - neck) * (1 - _ramp(right, 5, 6.5))
     over = _ramp(down, -0.3, -0.5) * (1 - _ramp(distance, 1.45, 1.6))
     return np.stack((shares[_HAIR], shares[_CLOTHES], shares[_SKIN] * away, shares[_SKIN] * over))
 

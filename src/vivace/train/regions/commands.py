@@ -118,11 +118,14 @@ def score(data: Data, *, masks: Masks = _MASKS) -> None:
     by_region = defaultdict(list)
     for each in scored(data, read_hand_frames(masks)):
         by_region[each.region].append(each)
-    table = Table("region", "frames", "IoU, mean", "IoU, least", "of")
-    for region, found in sorted(by_region.items()):
-        least = min(found, key=lambda each: each.iou)
-        mean = np.mean([each.iou for each in found])
-        table.add_row(region, str(len(found)), f"{mean:.3f}", f"{least.iou:.3f}", f"{least.file} {least.index}")
+    table = Table("region", "frames", "IoU, mean", "IoU, least", "of", "nowhere", "rightly")
+    for region, every in sorted(by_region.items()):
+        found, nowhere = [each for each in every if each.is_there], [each for each in every if not each.is_there]
+        rightly = sum(each.iou == 1 for each in nowhere)
+        least = min(found, key=lambda each: each.iou, default=None)
+        mean = f"{np.mean([each.iou for each in found]):.3f}" if found else ""
+        worst = ("", "") if least is None else (f"{least.iou:.3f}", f"{least.file} {least.index}")
+        table.add_row(region, str(len(found)), mean, *worst, str(len(nowhere)), str(rightly))
     console.print(table)
 
 

@@ -36,7 +36,8 @@ class Overlap:
     region: str
     iou: float
     """Intersection over union; 1 where it is rightly found to be nowhere."""
-    presence: float
+    is_there: bool
+    """Whether the region is in the frame."""
 
 
 def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
@@ -59,7 +60,7 @@ def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
             truth, mask = frame.mask(region, (rgb.shape[1], rgb.shape[0])), found[region].mask > 127
             union = float((truth | mask).sum())
             iou = float((truth & mask).sum()) / union if union else 1.0
-            yield Overlap(frame.file, frame.index, region, iou, found[region].presence)
+            yield Overlap(frame.file, frame.index, region, iou, bool(truth.any()))
 
 
 def _stream(data: Path, frame: HandFrame) -> Iterator[Rgb]:
