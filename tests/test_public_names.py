@@ -9,8 +9,9 @@ from patience import PATIENCE_S
 
 PINNED = {
     "Ack", "BackendUnavailableError", "CapacityError", "CheckpointError", "ControlError", "DecodeError",
-    "DeviceError", "Frame", "LoadOptions", "MediaError", "SessionClosedError", "SinkError", "SinkUnsupportedError",
-    "SinkWriteError", "SourceError", "SourceLostError", "SourceNotFoundError", "SourceStalledError",
+    "DeviceError", "Frame", "LoadOptions", "MediaError", "PolicyError", "SessionClosedError", "SinkError",
+    "SinkUnsupportedError", "SinkWriteError", "SourceError", "SourceLostError", "SourceNotFoundError",
+    "SourceStalledError",
     "SourceUnsupportedError", "Stats", "StepError", "Stream", "UnknownModelError", "UnknownPromptError", "UsageError",
     "VivaceError", "__version__", "list_models", "load_model", "open_sink", "open_source",
 }  # fmt: skip

@@ -126,6 +126,9 @@ SLOW = {
     "vivace verify FILE_OR_URL --json": VERIFIED,
     "vivace bench watermark": WATERMARK,
     "vivace bench watermark --quick": WATERMARK,
+    "vivace bench watermark --seconds 0 --clips FOLDER --unmarked 100000": f"{WATERMARK} --seconds 0".replace(
+        "--seconds 1 ", ""
+    ),
     "vivace bench watermark --scenes none --clips clips/": WATERMARK,
     "vivace bench speed": AGAINST,
     "vivace bench speed --model mini": AGAINST,
