@@ -37,11 +37,6 @@ def parts(case: str, prefix: str) -> list[str]:
     return [*dict.fromkeys(found)]
 
 
-def needs(case: str, key: str) -> pytest.MarkDecorator:
-    """Return a mark that leaves a test out where the folder, as that of CI, has only part of a case."""
-    return pytest.mark.skipif(key not in tensors(case), reason=f"the folder has no {key} of {case}")
-
-
 def test_the_folder_has_what_must_not_be_left_out() -> None:
     assert {"chunk3_win6_sink3", "chunk1_win4_sink1"} <= {*variants("causal_wan")}
     assert {"switch9_keepsink", "relative_switch9"} <= {*variants("longlive")}
@@ -229,7 +224,6 @@ def test_the_teacher_takes_clips_at_different_times() -> None:
     assert error(FlowSchedule(5).x0(flow, x, times[:, 0]), case["teacher.batch2.x0"]) <= NETWORK
 
 
-@needs("bidirectional_wan", "sampler4.x0")
 def test_the_few_step_teacher_gives_the_recorded_pictures() -> None:
     case, model = tensors("bidirectional_wan"), network("bidirectional_wan")
     sampler, x = Sampler(model, FlowSchedule(5)), case["clip"]
@@ -429,7 +423,6 @@ def test_a_run_with_a_source_gives_the_recorded_latents(name: str) -> None:
         assert case[f"{name}.mask"][:, :chunk].all()
 
 
-@needs("liveedit", "train.clip")
 def test_a_clip_with_a_source_gives_the_recorded_flow() -> None:
     case = tensors("liveedit")
     x, frames = torch.cat([case["train.clip"], case["source"]], 2), case["train.clip"].shape[1]
@@ -655,7 +648,6 @@ def test_steps_in_turn_give_the_recorded_pictures(name: str) -> None:
         assert error(torch.cat(made), run.recorded("x0")[chunk]) <= CHAINED, chunk
 
 
-@needs("streamdiffusionv2", "e2e.frames_u8")
 def test_pixels_become_the_recorded_pixels() -> None:
     run, case, vae = SinkRun("batch2"), tensors("streamdiffusionv2"), wan_vae()
     frames = (case["e2e.frames_u8"].float() / 127.5 - 1).transpose(1, 2)
