@@ -130,7 +130,6 @@ SLOW = {
         "--seconds 1 ", ""
     ),
     "vivace bench watermark --scenes none --clips clips/": WATERMARK,
-    "vivace bench watermark --seconds 0 --clips FOLDER --unmarked 100000": WATERMARK,
     "vivace bench speed": AGAINST,
     "vivace bench speed --model mini": AGAINST,
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
