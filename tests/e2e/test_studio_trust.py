@@ -15,7 +15,7 @@ from patience import PATIENCE_S
 from trust.files import changed, picture, work
 from vivace.trust.keys import open_key
 from vivace.trust.signing import sign_file
-from vivace.trust.verify import verify
+from vivace.trust.verify import Bounds, verify
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_snapshot_says_signed_what_it_is(live: Studio, tmp_path: Path) -> None
         with live.page.expect_download() as saving:
             live.press_tool("#snapshot")
         saving.value.save_as(path)
-        report = verify(path)
+        report = verify(path, bounds=Bounds(time_s=PATIENCE_S))
         assert report.verdict == "repainted"
         assert report.label is not None
         assert report.label.places == ("XMP",)
