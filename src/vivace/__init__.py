@@ -6,14 +6,14 @@
     for frame in stream.run(vivace.open_source("camera")):
         show(frame.rgb)  # uint8 [h, w, 3]
 
-A model of files, in a style, with what else it can be told:
+A model whose files are fetched, in a style, with options and events of its own:
 
     model = vivace.load_model("live2diff", options=vivace.LoadOptions(style="felted"))
     stream = vivace.Stream(model, prompt="a felt puppet dancing", options={"depth_every": 2})
-    stream.update(strength=0.4)  # its own way between the source and the prompt
+    stream.update(strength=0.4)  # implemented by the model instead of blending
     stream.update(events=["anchor"])
 
-The names below are imported when they are first used, so that `import vivace` costs nothing.
+The names below are imported on first use, so that `import vivace` stays cheap.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home on first use."""
+    """Return a public name, imported from its home on first use."""
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'vivace' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Checks of values that come from users, and how to name such a value in a message however large or odd it is."""
+"""Validation of users' values, and their short representation in messages, however large or odd they are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BRIEF_CHARS = 60
 
 
 def brief(value: object) -> str:
-    """Return a value for a message: its text when short, else its beginning, else its type."""
+    """Return a value for a message: short text in full, long text abbreviated, other objects by type."""
     if isinstance(value, str):
-        shown = redact_address(value)  # before it is cut, or half a password may be left
+        shown = redact_address(value)  # before it is cut, or half a password may remain
         return repr(shown) if len(shown) <= _BRIEF_CHARS else f"{shown[:_BRIEF_CHARS]!r}... ({len(value):,} characters)"
     if isinstance(value, int) and abs(value) >= 10**15:
         # Python refuses to print integers of thousands of digits.
@@ -34,7 +34,7 @@ def brief(value: object) -> str:
 
 
 def number_in(name: str, value: object, low: float, high: float, remedy: str, *, whole: bool = False) -> float:
-    """Return a finite real number within `[low, high]`, as an exact `int` where it has to be `whole`.
+    """Return a finite real number within `[low, high]`, as an exact `int` if it must be `whole`.
 
     Raises:
         ControlError: anything else, NaN and booleans included; names the value and the remedy.
@@ -51,16 +51,16 @@ def number_in(name: str, value: object, low: float, high: float, remedy: str, *,
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return which of the known names was meant, in words, and all of them."""
+    """Return a hint for a message: the known name that was probably meant, and all known names."""
     known = list(known)
     near = difflib.get_close_matches(name[:64], known, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known) or 'none'}"
 
 
 class Table(BaseModel):
-    """Keys and values from outside: a key that the table does not have is a mistake, and the nearest one is named.
+    """Pydantic model for tables from outside: an unknown key is an error that names the nearest known one.
 
-    Fields with `init=False` are no keys: whoever holds the table fills them in.
+    Fields with `init=False` are not keys: the owner of the table fills them in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +68,7 @@ class Table(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _check_keys(cls, table: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Name every key that is not known, beside all else that is wrong with the table."""
+        """Validate the table and report every unknown key beside all other errors."""
         if isinstance(table, cls):
             return handler(table)
         if not isinstance(table, dict):

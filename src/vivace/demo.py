@@ -1,4 +1,4 @@
-"""`make demo`: a short live run over moving scenes, through prompts that change while it runs.
+"""`make demo`: a short live run over moving scenes, with prompts that change while it runs.
 
 Writes `demo.mp4` (source and result side by side, the prompt as caption) and `demo.png` (a contact sheet).
 """
@@ -52,12 +52,12 @@ PROMPTS = (
 )
 SCENES = ("gallery", "city", "gallery", "boat")
 PROMPT_S = 2.5
-"""Long enough to see a style, short enough to stay curious."""
+"""Duration of each prompt, s: long enough to see a style, short enough to hold interest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """What is shown, through which prompts, for how long."""
+    """Content of the demo: scenes, prompts, durations."""
 
     prompts: Sequence[str] = PROMPTS
     scenes: Sequence[str] = SCENES
@@ -67,12 +67,12 @@ class Programme:
 
     @property
     def frames(self) -> int:
-        """Frames of the whole programme."""
+        """Total number of frames."""
         return round(len(self.prompts) * self.prompt_s * self.fps)
 
 
 class SceneReel(Source):
-    """Scenes one after the other, each for the same time, with a hard cut between them; one named again goes on."""
+    """Source that plays scenes in turn for equal times, with hard cuts; a scene named again continues."""
 
     def __init__(self, programme: Programme) -> None:
         """Build all scenes now, so that none is built while the stream is live."""
@@ -95,7 +95,7 @@ class SceneReel(Source):
 
 @dataclass(slots=True)
 class _Show:
-    """The run while it is on: which update brought which prompt, and a picture of each."""
+    """State of the demo run: prompts by update, and a picture of each."""
 
     programme: Programme
     stream: Stream
@@ -103,7 +103,7 @@ class _Show:
     pictures: dict[str, Rgb] = field(default_factory=dict)
 
     def steer(self, frame: Frame) -> None:
-        """Change the prompt when the time of this frame says so."""
+        """Change the prompt if this frame's time calls for it."""
         due = min(int(frame.pts_s / self.programme.prompt_s), len(self.programme.prompts) - 1)
         prompt = self.programme.prompts[due]
         if prompt not in self.prompt_of.values():
@@ -111,21 +111,21 @@ class _Show:
             self.prompt_of[ack.update_index] = prompt
 
     def compose(self, frame: Frame) -> Frame:
-        """Put source and result side by side over the prompt, and keep one such picture of each prompt."""
+        """Return source and result side by side over the prompt; keeps one such picture per prompt."""
         assert frame.source_rgb is not None
         prompt = self.prompt_of[frame.control_index]
         rgb = caption(side_by_side([frame.source_rgb, frame.rgb]), prompt, detail="source | live result")
-        # The latest of its first two thirds: by then the prompt has faded in, and the next has not begun.
+        # The latest one in the first two thirds: by then the prompt has faded in, and the next has not begun.
         if frame.pts_s % self.programme.prompt_s < self.programme.prompt_s * 2 / 3 or prompt not in self.pictures:
             self.pictures[prompt] = rgb
         return replace(frame, rgb=rgb)
 
 
 def run_demo(folder: Path, programme: Programme | None = None, console: Console | None = None) -> Stats:
-    """Run the programme live and write `demo.mp4` and `demo.png` into `folder`; return what was measured.
+    """Run the demo live, write `demo.mp4` and `demo.png` into `folder`, and return the statistics.
 
     Raises:
-        VivaceError: what stopped it; the video up to there is playable.
+        VivaceError: the run failed; the video up to there is playable.
     """
     programme = programme or Programme()
     console = console or Console()
@@ -159,7 +159,7 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
 
 
 def _credentials(settings: Settings, source: Source, marks: PictureMarks) -> Credentials | None:
-    """Return what the files are signed with, None where they are not."""
+    """Return the credentials that sign the files, or None if they are not signed."""
     if "credentials" not in settings.marks:
         return None
     weights = weights_of(describe(settings.model), LoadOptions())
@@ -179,7 +179,7 @@ def _sheet(pictures: list[Rgb]) -> Rgb:
 
 
 def report(stats: Stats, folder: Path, elapsed_s: float, console: Console) -> None:
-    """Print the small table, where the files are, and what to try next."""
+    """Print the statistics, the output paths, and commands to try next."""
     latency, reaction = stats.latency_ms, stats.prompt_to_pixel_ms
     table = Table(box=SIMPLE_HEAD)
     for column in ("fps", "latency p50", "latency p95", "prompt to pixel", "frames", "dropped"):

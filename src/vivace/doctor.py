@@ -1,4 +1,4 @@
-"""What this machine can run, what is missing, and what to do about it."""
+"""`vivace doctor`: checks of this machine, with remedies."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from vivace.errors import BackendUnavailableError, VivaceError, install_extra
 from vivace.settings import Settings
 
 State = Literal["ok", "limited", "missing"]
-"""`ok`; `limited`: works, but something is slower or left out; `missing`: Vivace cannot run without it."""
+"""Result of a check: `ok`; `limited`: works, but slower or with something left out; `missing`: Vivace cannot run."""
 
 MIN_DISK_MB = 500
-"""A few minutes of video and a temporary file."""
+"""Free disk space for a few minutes of video and a temporary file, MB."""
 MIN_MEMORY_MB = 1500
-"""The embedded model stays under 1 GB resident; the rest is for the system beside it."""
+"""Free memory, MB: the embedded model stays under 1 GB resident, and the rest of the system needs some."""
 
 CAMERA_SIZE = (1280, 720)
-"""Usual of cameras; what is painted has its shape."""
+"""Usual `(width, height)` of cameras, px, from which the painted size follows."""
 LIVE_FPS = 15.0
-"""Below it motion jerks. Live streams spend less on a frame then, so that they may still reach it."""
+"""Frame rate below which motion looks jerky. Live streams lower their effort, so they may still reach it."""
 
 GPU_LIBRARIES = ("diffusers", "transformers", "huggingface_hub")
-"""What the extra `gpu` adds to torch."""
+"""Packages that the extra `gpu` adds to torch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at."""
+    """Result of one check."""
 
     name: str
     state: State
@@ -46,7 +46,7 @@ class Check:
 
 
 def examine(settings: Settings | None = None) -> list[Check]:
-    """Look at everything and return what was found, in the order a person would ask."""
+    """Return the results of all checks, in the order a person would ask."""
     settings = settings or Settings.from_environment()
     looks: list[Callable[[], Check]] = [
         check_python,
@@ -68,14 +68,14 @@ def examine(settings: Settings | None = None) -> list[Check]:
 
 
 def check_python() -> Check:
-    """Python and system."""
+    """Check Python and the operating system."""
     return Check(
         "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}, vivace {__version__}"
     )
 
 
 def check_cores() -> Check:
-    """CPU and the cores this process may use."""
+    """Check the CPU and the cores that this process may use."""
     cores = usable_cores()
     found = f"{cores} usable core{'s' if cores > 1 else ''}, {cpu_name()}"
     if cores < 2:
@@ -84,7 +84,7 @@ def check_cores() -> Check:
 
 
 def check_memory() -> Check:
-    """Memory that is free to use."""
+    """Check the available memory."""
     available_mb = _available_memory_mb()
     if available_mb is None:
         return Check("memory", "ok", "unknown on this system")
@@ -95,7 +95,7 @@ def check_memory() -> Check:
 
 
 def check_openvino() -> Check:
-    """The CPU runtime."""
+    """Check the CPU runtime."""
     from vivace.runtime.exported.openvino import import_openvino
 
     try:
@@ -107,7 +107,7 @@ def check_openvino() -> Check:
 
 
 def check_precision() -> Check:
-    """Whether the processor computes in bfloat16."""
+    """Check for native bfloat16 support."""
     from vivace.runtime.exported.openvino import import_openvino
 
     try:
@@ -126,7 +126,7 @@ def check_precision() -> Check:
 
 
 def check_model(name: str, threads: int | None = None) -> Check:
-    """The model of commands that name none: present, intact, and how many pictures a second it paints here."""
+    """Check the default model: files present and intact, and its frame rate here."""
     from vivace.models import load_model
     from vivace.stream.fit import choose_size
     from vivace.stream.slot import calibrate
@@ -146,7 +146,7 @@ def check_model(name: str, threads: int | None = None) -> Check:
 
 
 def check_media() -> Check:
-    """FFmpeg inside PyAV, and the encoder files are written with."""
+    """Check FFmpeg inside PyAV, and the encoder for video files."""
     try:
         import av
     except ImportError as error:
@@ -160,7 +160,7 @@ def check_media() -> Check:
 
 
 def check_cameras() -> Check:
-    """Cameras that `vivace run camera` can open."""
+    """Check for cameras that `vivace run camera` can open."""
     from vivace.media.camera import list_cameras
 
     cameras = list_cameras()
@@ -170,7 +170,7 @@ def check_cameras() -> Check:
 
 
 def check_outputs() -> Check:
-    """What `-o` can be, and what this machine lacks for the rest."""
+    """Check the kinds of outputs (`-o`) that this machine supports, with reasons for the others."""
     from vivace.media.registry import SINKS
 
     found = {kind: kind.is_available() for kind in SINKS.kinds.values()}
@@ -181,7 +181,7 @@ def check_outputs() -> Check:
 
 
 def check_encoders() -> Check:
-    """Encoders of H.264 that work here, with the time of a picture: what `--encoder auto` chooses from."""
+    """Check the H.264 encoders that `--encoder auto` chooses from, with their time per picture."""
     from vivace.media.encoders import TRIAL_SIZE, trials
 
     found = trials()
@@ -192,7 +192,7 @@ def check_encoders() -> Check:
 
 
 def check_font() -> Check:
-    """The font captions are drawn with."""
+    """Check the font for captions."""
     from PIL import features
 
     if not features.check("freetype2"):
@@ -203,7 +203,7 @@ def check_font() -> Check:
 
 
 def check_torch() -> Check:
-    """A GPU and torch, which only training and the large models need."""
+    """Check for torch and a GPU, needed only for training and the large models."""
     if importlib.util.find_spec("torch") is None:
         return Check("torch", "ok", "not installed (only training and large models need it: see the extras)")
     import torch
@@ -215,7 +215,7 @@ def check_torch() -> Check:
 
 
 def check_large_models() -> Check:
-    """What the models need whose files are fetched: libraries, and which of them are complete."""
+    """Check the models whose files are fetched: libraries, and completeness of the files."""
     from vivace.checkpoints.files import Places
     from vivace.models import list_models
 
@@ -239,7 +239,7 @@ def check_large_models() -> Check:
 
 
 def check_disk() -> Check:
-    """Room for output in the working and the temporary directory."""
+    """Check the disk space for output in the working and the temporary directory."""
     places = {Path.cwd(): "here", Path(tempfile.gettempdir()): "for temporary files"}
     free_mb = {use: shutil.disk_usage(place).free / 1e6 for place, use in places.items()}
     found = ", ".join(f"{mb:,.0f} MB free {use}" for use, mb in free_mb.items())
@@ -249,7 +249,7 @@ def check_disk() -> Check:
 
 
 def doctor_command(*, as_json: bool) -> int:
-    """Print the examination and return 0, or 4 where something that Vivace needs is missing."""
+    """Print all results and return the exit code: 0, or 4 if something that Vivace needs is missing."""
     checks = examine()
     if as_json:
         print(json.dumps({"version": __version__, "checks": [asdict(check) for check in checks]}, indent=2))

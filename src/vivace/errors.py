@@ -1,16 +1,16 @@
-"""Every error Vivace raises on purpose: the exit code it ends a command with, and the code that programs know it by.
+"""All errors that Vivace raises on purpose, each with an exit code for commands and a code for programs.
 
 VivaceError
 ├── UsageError (2)          the caller's mistake: the message names the value and the remedy
 │   ├── ControlError        a prompt, strength, mask or size that cannot be used
-│   │   ├── PolicyError             what whoever runs this does not want painted
-│   │   └── UnknownPromptError      text that says nothing to the model; names the nearest styles
+│   │   ├── PolicyError             against the operator's policy
+│   │   └── UnknownPromptError      text that the model cannot serve; names the nearest styles
 │   ├── UnknownModelError   no profile of that name
 │   └── SessionClosedError  the session has ended
-├── MediaError (3)          the world's mistake on the way in or out
+├── MediaError (3)          a fault of the outside world on input or output
 │   ├── SourceError
 │   │   ├── SourceNotFoundError     no such file, camera or address
-│   │   ├── SourceUnsupportedError  found, but not something that can be read
+│   │   ├── SourceUnsupportedError  found, but not readable
 │   │   ├── DecodeError             damaged data
 │   │   ├── SourceStalledError      no frame within the time-out
 │   │   └── SourceLostError         was there and vanished
@@ -33,15 +33,15 @@ from vivace.redaction import redact_error
 
 
 def install_extra(name: str) -> str:
-    """Return how to get the packages of an extra, as the remedy of a message."""
+    """Return the remedy for a missing extra, for a message."""
     return f"install the extra `{name}`: `pip install '.[{name}]'` in the folder of Vivace's source"
 
 
 def describe_invalid(problems: Sequence[Mapping[str, Any]]) -> str:
-    """Return what pydantic found wrong, in words: where, what, and the value if it is short.
+    """Return pydantic's errors in words: where, what, and the value if it is short.
 
     Args:
-        problems: `ValidationError.errors()`; more than three are counted.
+        problems: `ValidationError.errors()`; only the first three are described, the rest counted.
     """
     said = []
     for problem in problems[:3]:
@@ -60,11 +60,11 @@ def describe_invalid(problems: Sequence[Mapping[str, Any]]) -> str:
 
 
 class VivaceError(Exception):
-    """Base of all errors raised on purpose. No message shows a password, token or stream key."""
+    """Base of all errors raised on purpose. Messages never show a password, token or stream key."""
 
     exit_code: ClassVar[int] = 1
     code: str = "internal"
-    """For programs: the same in Python, over HTTP, on a WebSocket and on a data channel."""
+    """Code for programs: the same in Python, over HTTP, on a WebSocket and on a data channel."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
@@ -72,31 +72,30 @@ class VivaceError(Exception):
 
 
 class UsageError(VivaceError):
-    """The caller asked for something that cannot be; fix the call."""
+    """Invalid request by the caller."""
 
     exit_code = 2
     code = "usage"
 
 
 class ControlError(UsageError):
-    """A control (prompt, strength, mask, size, …) has a value that cannot be used."""
+    """Unusable value of a control (prompt, strength, mask, size, …)."""
 
     code = "control"
 
 
 class UnknownPromptError(ControlError):
-    """A prompt that the model cannot serve, however well the call is formed."""
+    """Prompt that the model cannot serve, in a well-formed call."""
 
     code = "unknown_prompt"
 
     def __init__(self, message: str, *, control: str = "prompt", matches: tuple[tuple[str, float], ...] = ()) -> None:
-        """Take what to say to people, and what programs need.
+        """Create the error.
 
         Args:
-            message: why, and what the model knows instead.
-            control: which it was: `prompt`, or the name of a control of the model's own.
-            matches: names of the nearest styles, each of which is a prompt that the model knows, with how near they
-                are, 0 to 1, nearest first.
+            message: the reason, and what the model knows instead.
+            control: control that was refused: `prompt`, or the name of a control of the model's own.
+            matches: nearest styles with their similarity, 0 to 1, nearest first; each name is a known prompt.
         """
         super().__init__(message)
         self.control = control
@@ -104,85 +103,85 @@ class UnknownPromptError(ControlError):
 
 
 class PolicyError(ControlError):
-    """A prompt or a picture that asks for what whoever runs this does not want painted."""
+    """Prompt or picture against the operator's policy."""
 
     code = "policy"
 
     def __init__(self, message: str, *, control: str, reason: str) -> None:
-        """Take what to say to people, which control it was, and for which reason of the policy."""
+        """Create the error with the control and the policy's reason."""
         super().__init__(message)
         self.control = control
         self.reason = reason
 
 
 class UnknownModelError(UsageError):
-    """No profile has that name."""
+    """Model name without a profile."""
 
     code = "unknown_model"
 
 
 class SessionClosedError(UsageError):
-    """The session has ended and takes no more frames or controls."""
+    """Session that has ended and takes no more frames or controls."""
 
     code = "session_ended"
 
 
 class MediaError(VivaceError):
-    """A source or a sink failed."""
+    """Failure of a source or a sink."""
 
     exit_code = 3
     code = "media"
 
 
 class SourceError(MediaError):
-    """A source failed."""
+    """Failure of a source."""
 
 
 class SourceNotFoundError(SourceError):
-    """No such file, folder, camera or address."""
+    """File, folder, camera or address that does not exist."""
 
     code = "not_found"
 
 
 class SourceUnsupportedError(SourceError):
-    """The source exists but holds nothing that can be shown."""
+    """Source that exists but holds nothing that can be shown."""
 
 
 class DecodeError(SourceError):
-    """The data is damaged; frames before the damage were delivered."""
+    """Damaged data; frames before the damage were delivered."""
 
 
 class SourceStalledError(SourceError):
-    """No frame arrived within the time-out."""
+    """Source that delivered no frame within the time-out."""
 
 
 class SourceLostError(SourceError):
-    """The source was delivering and vanished (an unplugged camera, a closed connection)."""
+    """Source that was delivering and vanished (an unplugged camera, a closed connection)."""
 
 
 class SinkError(MediaError):
-    """A sink failed; what it had written stays playable."""
+    """Failure of a sink; output written before stays playable."""
 
 
 class SinkUnsupportedError(SinkError):
-    """No such output format, display or address."""
+    """Output format, display or address that does not exist."""
 
 
 class SinkWriteError(SinkError):
-    """Writing failed (disk full, folder gone, peer vanished)."""
+    """Failed write (disk full, folder gone, peer vanished)."""
 
     code = "storage"
 
 
 class DeviceError(VivaceError):
-    """This machine cannot do what was asked."""
+    """Request that this machine cannot fulfil."""
 
     exit_code = 4
     code = "device"
 
 
 class BackendUnavailableError(DeviceError):
-    """A runtime is not installed or does not support this machine."""
+    """Runtime that is not installed or does not support this machine."""
 
     code = "unavailable"
 
@@ -194,10 +193,10 @@ class CapacityError(DeviceError):
 
 
 class CheckpointError(DeviceError):
-    """Weights are missing, damaged or do not fit their profile."""
+    """Weights that are missing, damaged or do not match their profile."""
 
     code = "model_broken"
 
 
 class StepError(DeviceError):
-    """A model step failed; only the session it belonged to ends."""
+    """Failed model step; only the session it belongs to ends."""

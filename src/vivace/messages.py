@@ -1,7 +1,7 @@
-"""What a client and the server say to each other about a session: the same messages over WebSocket and data channel.
+"""Messages between client and server about a session, the same over WebSocket and data channel.
 
 Every message is one JSON object with a `type`. A request may carry an `id`, which its answer repeats. The JSON Schema
-of both directions is `docs/schema/control-v1.json`. What is answered over HTTP stands at the end.
+of both directions is `docs/schema/control-v1.json`. Replies over HTTP are at the end of this module.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ PROTOCOL_VERSION = 1
 MAX_PROMPT_CHARS = 2_000
 MAX_OPTIONS = 64
 MAX_PICTURE_CHARS = 4 * 1024 * 1024
-"""Of a picture as a `data:` address."""
+"""Longest picture as a `data:` URL, characters."""
 
 MAX_ID_CHARS = 64
-"""Of what a client calls a message, to find its answer."""
+"""Longest `id` of a request, characters."""
 OptionName = Annotated[str, Field(max_length=100)]
 OptionValue = Annotated[
     Annotated[StrictBool, Tag("bool")]
@@ -39,7 +39,7 @@ OptionValue = Annotated[
     | Annotated[StrictInt, Tag("int")]
     | Annotated[StrictStr, Field(max_length=MAX_PICTURE_CHARS), Tag("str")]
     | Annotated[None, Tag("NoneType")],
-    # By its type, so that a mistake is told once and not for each of them.
+    # Discriminated by type, so that a wrong value yields one error, not one per member.
     Discriminator(
         lambda value: type(value).__name__,
         custom_error_type="option",
@@ -48,32 +48,32 @@ OptionValue = Annotated[
 ]
 
 
-# What a client says
+# From the client
 
 
 class Controls(Table):
-    """What a user steers. In an update, what is left out stays as it is; null is a control's default."""
+    """Controls of a stream. In an update, omitted ones stay as they are; null is a control's default."""
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = None
-    """Text; an empty text, or null, shows the source untouched."""
+    """Prompt text; an empty text, or null, shows the source untouched."""
     strength: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
-    """Up to 2^53 - 1, which is what JavaScript counts to exactly."""
+    """Noise seed, up to 2^53 - 1, the largest integer that JavaScript represents exactly."""
     crossfade_s: Annotated[float, Field(ge=0, le=60)] | None = None
     denoising_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     mask: Annotated[str, Field(max_length=MAX_PICTURE_CHARS)] | None = None
-    """A picture as a `data:image/png;base64,…` address: white may change, black stays. Empty text, or null: none."""
+    """Mask as a `data:image/png;base64,…` URL: white may change, black stays. Empty text, or null: no mask."""
     size: Annotated[tuple[int, int], Field()] | None = None
-    """Output `(width, height)`, px; null: the source's shape."""
+    """Output `(width, height)`, px; null follows the source's aspect ratio."""
     options: Annotated[dict[OptionName, OptionValue], Field(max_length=MAX_OPTIONS)] | None = None
-    """Controls of the model's own by name, merged into those set before: numbers, true and false, text, pictures as
-    PNG, JPEG or WebP in a `data:` address; null is a control's default, as an empty text is for a picture."""
+    """Values of the model's own controls by name, merged into those set before: numbers, booleans, text, pictures as
+    PNG, JPEG or WebP in a `data:` URL; null is a control's default, as an empty text is for a picture."""
     events: Annotated[list[OptionName], Field(max_length=MAX_OPTIONS)] | None = None
-    """What of the model's own shall happen once, at the frame from which the update is in force."""
+    """Events of the model's own, fired once at the frame from which the update applies."""
 
 
 class Update(Table):
-    """Change controls, all of them at one frame boundary."""
+    """Request to change controls, all at one frame boundary."""
 
     type: Literal["update"] = "update"
     id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
@@ -81,16 +81,16 @@ class Update(Table):
 
 
 class Ping(Table):
-    """I am here. Sent every few seconds; a session whose client is silent for too long is absent."""
+    """Keep-alive, sent every few seconds; a client that is silent for too long counts as absent."""
 
     type: Literal["ping"] = "ping"
     id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
     presented: list[tuple[int, float]] = Field(default_factory=list, max_length=64)
-    """Measured glass-to-glass times of shown frames, `(frame index, ms)`, where the client can measure them."""
+    """Measured glass-to-glass latencies of shown frames, `(frame index, ms)`, if the client can measure them."""
 
 
 class Record(Table):
-    """Begin or end a recording of the output."""
+    """Request to start or stop a recording of the output."""
 
     type: Literal["record"] = "record"
     id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
@@ -98,9 +98,9 @@ class Record(Table):
 
 
 class Sound(Table):
-    """Whether the sound that comes with the pictures is passed on, to viewers and into recordings; at first it is.
+    """Request to turn forwarding of audio to viewers and recordings on or off; initially on.
 
-    All who steer are told by the same message.
+    The server sends the same message to all clients that steer the session.
     """
 
     type: Literal["sound"] = "sound"
@@ -109,15 +109,15 @@ class Sound(Table):
 
 
 class Source(Table):
-    """Pictures of this shape are about to come: the model is opened for them while a connection is still made."""
+    """Announcement of the source's shape: the model is opened for it while the connection is still being made."""
 
     type: Literal["source"] = "source"
     size: tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]]
-    """`[width, height]` px of a picture; only its shape counts."""
+    """`[width, height]` of a picture, px; only the aspect ratio matters."""
 
 
 class End(Table):
-    """I am done."""
+    """Request to end the session."""
 
     type: Literal["end"] = "end"
 
@@ -125,85 +125,86 @@ class End(Table):
 ClientMessage = Annotated[Update | Ping | Record | Sound | Source | End, Field(discriminator="type")]
 
 
-# What the server says
+# From the server
 
 
 class Waiting(Table):
-    """There is no slot yet."""
+    """The session is queued for a slot."""
 
     type: Literal["waiting"] = "waiting"
     position: int
-    """1 is next."""
+    """Position in the queue; 1 is next."""
     retry_after_s: float | None
-    """About when there will be one, s; null while no session has ended from which to tell."""
+    """Expected wait, s; null while no session has ended to estimate it from."""
 
 
 class Label(Table):
-    """The words in each repainted picture that say that it is."""
+    """Label drawn into each repainted picture, which says that it is one."""
 
     words: str
     corner: Literal["top-left", "top-right", "bottom-left", "bottom-right"]
     size: Literal["small", "medium", "large"]
-    """Text of 3.6, 5.5 or 8 % of the shorter side."""
+    """Text height: 3.6, 5.5 or 8 % of the shorter side."""
 
 
 class Live(Table):
-    """The session has a slot; frames are painted as they come."""
+    """The session has a slot; frames are painted as they arrive."""
 
     type: Literal["live"] = "live"
     session: str
     model: str
     size: tuple[int, int] | None
     resumed: bool = False
-    """Whether this is a client that came back to its session."""
+    """True if the client has reconnected to its session."""
     label: Label | None = None
-    """What is in the pictures themselves; null: nothing, and whoever shows them should say it."""
+    """Label in the pictures themselves; null if there is none, and the client should show one."""
 
 
 class Ack(Table):
-    """The answer to an update."""
+    """Answer to an update."""
 
     type: Literal["ack"] = "ack"
     id: str | None = None
     accepted: bool
     frame_index: int
-    """The first output frame that is made with it."""
+    """First output frame made with it."""
     update_index: int
     applied: list[str]
     message: str = ""
-    """For people: what the prompt was taken for, or why nothing was changed."""
+    """Message for people: the interpretation of the prompt, or the reason why nothing was changed."""
     code: str = ""
-    """For programs: why nothing was changed, e.g. `control`, `unknown_prompt`, `policy`, `shared_option`, `memory`."""
+    """Reason for programs why nothing was changed, e.g. `control`, `unknown_prompt`, `policy`, `shared_option`,
+    `memory`."""
     reason: str = ""
-    """Of the code `policy`: which reason of the server's list, as `sexual`, `minors`, `impersonation`."""
+    """Reason in the server's policy, if the code is `policy`: such as `sexual`, `minors`, `impersonation`."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
-    """What the prompt was taken for, as names of styles with their weights; of an unknown one the nearest styles."""
+    """Styles that the prompt was matched to, with their weights; the nearest styles of an unknown prompt."""
 
 
 class Notice(Table):
-    """Something that was asked for at the opening and left out: the session begins, and goes on, without it."""
+    """A request at opening that was left out; the session goes on without it."""
 
     type: Literal["notice"] = "notice"
     code: Literal["unknown_prompt"]
-    """For programs."""
+    """Code for programs."""
     message: str
-    """For people: why, and what there is instead."""
+    """Message for people: the reason, and the alternatives."""
     control: str
-    """What was left out, `prompt` or a control of the model's own, until an update brings another."""
+    """Control that was left out until an update sets it: `prompt`, or one of the model's own."""
     matches: list[tuple[str, float]]
-    """Names of the nearest styles, each a prompt that the model knows, with how near they are, 0 to 1."""
+    """Nearest styles with their similarity, 0 to 1; each name is a prompt that the model knows."""
 
 
 class Changed(Table):
-    """Somebody else who steers this session has changed controls."""
+    """Another client of this session has changed controls."""
 
     type: Literal["changed"] = "changed"
     controls: dict[str, JsonValue]
-    """As in their update, without pictures and events."""
+    """Values as in that client's update, without pictures and events."""
     message: str = ""
-    """For people: what their prompt was taken for."""
+    """Message for people: the interpretation of the prompt."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
-    """The same, as names of styles with their weights."""
+    """Styles that the prompt was matched to, with their weights."""
 
 
 class Applied(Table):
@@ -223,49 +224,50 @@ class Stage(Table):
 
 
 class Stats(Table):
-    """How the session does; twice a second."""
+    """Statistics of the session; sent twice a second."""
 
     type: Literal["stats"] = "stats"
     time_s: float
-    """Since the session began."""
+    """Time since the session began, s."""
     frame_index: int
     fps_in: float | None
     fps_out: float | None
     age_ms: float | None
-    """Age of the newest output frame when it left, since it arrived here."""
+    """Time from arrival at the server to output, of the newest frame."""
     stages_ms: dict[str, Stage]
-    """`receive, wait, prepare, denoise, refine, encode`, and `server` for all of them; `finish` where there is such."""
+    """Stages `receive, wait, prepare, denoise, refine, encode`, `finish` where there are finishers, and `server`, the
+    total."""
     glass_to_glass_ms: Stage | None
-    """From the client's own measurements, if it sends them."""
+    """Latency measured by the client, if it reports any."""
     drops: dict[str, int]
-    """By reason, since the beginning."""
+    """Dropped frames by reason, since the beginning."""
     effort: float | None
     size: tuple[int, int] | None = None
-    """Of the output, `(width, height)` px; one that names no size may grow and shrink."""
+    """Output `(width, height)`, px; it may vary if the controls name no size."""
     prompt_to_pixel_ms: float | None
-    """Of the last change."""
+    """Latency of the last prompt change, ms."""
     bitrate_kbps: float | None
     loss: float | None
-    """Share of packets lost on the way to the client."""
+    """Share of packets lost on the way to the client, 0 to 1."""
     rtt_ms: float | None
     limit: Literal["none", "network", "device", "camera"]
     limit_text: str
-    """One sentence for people: what limits quality now."""
+    """Sentence for people: the present limit on quality."""
     recording: str | None
-    """Name of the recording that is being written."""
+    """Name of the recording in progress."""
     sound: Literal["none", "on", "muted"] = "none"
-    """Of the sound that comes with the pictures."""
+    """State of the audio that accompanies the pictures."""
 
 
 class Recorded(Table):
-    """A recording has begun or ended."""
+    """A recording has started or stopped."""
 
     type: Literal["recorded"] = "recorded"
     id: str | None = None
     on: bool
     name: str
     url: str | None = None
-    """Where it can be fetched, once it is closed."""
+    """URL of the recording, once it is closed."""
     message: str = ""
 
 
@@ -275,7 +277,7 @@ class Ended(Table):
     type: Literal["ended"] = "ended"
     reason: Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
     message: str
-    """For people, with what to do."""
+    """Message for people, with what to do."""
 
 
 class Error(Table):
@@ -288,7 +290,7 @@ class Error(Table):
 
 
 class Pong(Table):
-    """Answers a ping."""
+    """Answer to a ping."""
 
     type: Literal["pong"] = "pong"
     id: str | None = None
@@ -301,44 +303,45 @@ ServerMessage = Annotated[
 ]
 
 
-# What a server answers over HTTP
+# Replies over HTTP
 
 
 class Reply(BaseModel):
-    """What is answered; a newer server may say more."""
+    """Base of replies over HTTP; unknown fields of newer servers are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Limits(Reply):
-    """What the server puts up with."""
+    """Limits of the server."""
 
     max_frame_px: int
-    """Largest frame taken, width times height."""
+    """Largest input frame, width times height, px."""
     max_output_px: int
-    """Largest output, width times height."""
+    """Largest output, width times height, px."""
     max_prompt_chars: int
     max_body_bytes: int
     messages_per_s: float
     heartbeat_s: float
-    """Send a `ping` at least this often: a client that is silent for longer, without a media connection, is absent."""
+    """Longest interval between `ping` messages, s; a client silent for longer, without a media connection, counts as
+    absent."""
     grace_s: float
-    """How long a session is kept for a client that lost its connection."""
+    """Time that a session is kept for a client that lost its connection, s."""
     idle_s: float
-    """A live session without a new frame for so long is ended."""
+    """Time without a new frame after which a live session is ended, s."""
 
 
 class RecordingInfo(Reply):
-    """A recording on the server."""
+    """Recording on the server."""
 
     name: str
     title: str = ""
-    """What its owner calls it."""
+    """Title given by its owner."""
     bytes: int
     began_s: float = 0.0
-    """When it began, seconds since 1970."""
+    """Start time, seconds since 1970."""
     modified_s: float
-    """When it was last written to."""
+    """Time of the last write, seconds since 1970."""
     writing: bool = False
-    """Whether it goes on."""
+    """True while it is being written."""
     url: str

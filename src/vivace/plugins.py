@@ -1,4 +1,4 @@
-"""What other distributions bring, found by their entry points."""
+"""Plugins of other distributions, found by their entry points."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from vivace.errors import BackendUnavailableError
 
 _log = logging.getLogger(__name__)
 _brought_by: dict[str, str] = {}
-"""Distributions by the package that they brought something from."""
+"""Distribution by top-level package, for plugins that were loaded."""
 
 
 class Named(Protocol):
-    """Something that is known by a name."""
+    """Object known by a name."""
 
     @property
     def name(self) -> str:
-        """As its entry point."""
+        """Name, equal to that of its entry point."""
 
 
 NamedType = TypeVar("NamedType", bound=Named)
 
 
 def plugins(group: str, kind: type[NamedType], what: str, taken: Container[str]) -> Iterator[NamedType]:
-    """Yield what the entry points of a group lead to; what is no `kind` or cannot be imported is left out and logged.
+    """Yield the objects of an entry point group; wrong types and failed imports are skipped and logged.
 
     Args:
-        group: of entry points, each named like what it leads to.
-        kind: what each leads to.
-        what: the kind's name for people, e.g. `model family`.
-        taken: names that are in use; one of those is left out, too.
+        group: entry point group; each entry has the name of its object.
+        kind: expected class.
+        what: name of the kind for people, e.g. `model family`.
+        taken: names in use, which are skipped as well.
     """
-    from importlib import metadata  # takes its time
+    from importlib import metadata  # slow to import
 
     for point in metadata.entry_points(group=group):
         try:
             brought = point.load()
-        except Exception as error:  # noqa: BLE001  (another's package may fail in any way; all others go on)
+        except Exception as error:  # noqa: BLE001  (a third-party package may fail in any way; skip it)
             _log.warning("the %s %s cannot be imported from %s: %s", what, point.name, point.value, error)
             continue
         if not isinstance(brought, kind) or brought.name != point.name:
@@ -53,15 +53,15 @@ def plugins(group: str, kind: type[NamedType], what: str, taken: Container[str])
 
 
 def function(reference: str, owner: str, install: str = "") -> Callable[..., Any]:
-    """Return the function that `module:name` names, imported now.
+    """Return the function named by `module:name`, imported now.
 
     Args:
-        reference: of the function.
-        owner: what names it, for people.
-        install: what to install when something that it imports is missing, for people.
+        reference: `module:name` of the function.
+        owner: object that refers to it, for people.
+        install: remedy for people if an import is missing.
 
     Raises:
-        BackendUnavailableError: something that it imports is not installed, or there is no such function.
+        BackendUnavailableError: an import of the module is not installed, or there is no such function.
     """
     module, _, name = reference.partition(":")
     try:
@@ -77,7 +77,7 @@ def function(reference: str, owner: str, install: str = "") -> Callable[..., Any
 
 
 def fault_of(error: BaseException) -> str:
-    """Return the distribution through whose code an error came, `Vivace` where it is ours alone."""
+    """Return the distribution whose code an error came through, or `Vivace` if no plugin's."""
     packages = [
         str(frame.f_globals["__name__"]).partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
     ]

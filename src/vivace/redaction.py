@@ -1,7 +1,7 @@
-"""Addresses, and text with addresses in it, as they may be shown: without passwords, tokens and stream keys.
+"""Redaction of addresses, and of text that contains them: removes passwords, tokens and stream keys.
 
-Secret is who opens an address (`user:password@`), what goes by the name of a secret in its query (`?token=…`), the end
-of an RTMP address, where the stream key stands, and a JSON Web Token wherever it stands.
+Secrets are the user part of an address (`user:password@`), query parameters with a telling name (`?token=…`), the last
+part of an RTMP address, which is the stream key, and JSON Web Tokens anywhere.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 MARK = "***"
-"""Stands where a secret was."""
+"""Replacement for a secret."""
 
-# What makes a name that of a secret: one of these as a word in it, or one of those anywhere in it. Among them are those
-# of SRT (`streamid`), of signed addresses (`sig`, `X-Amz-Credential`, `hdnea`) and of cameras (`pwd`, `loginpas`).
+# Names of secrets: those with one of these as a word, or one of those anywhere in them. Among them are those of SRT
+# (`streamid`), of signed URLs (`sig`, `X-Amz-Credential`, `hdnea`) and of cameras (`pwd`, `loginpas`).
 _WORDS = frozenset({"auth", "cred", "creds", "key", "pass", "passwd", "pwd", "psw", "pw", "sas", "sid", "sig", "sign"})
 _PARTS = re.compile(
     r"token|secret|passw|passphrase|loginpas|credential|signature|authori[sz]|streamid|sessionid|jwt|hdne|hdnt|"
@@ -23,12 +23,12 @@ _PARTS = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
-# Whoever sends a prompt chooses what is searched here, so names are bounded, or a long word takes time by the square of
-# its length; text is cut, and addresses in addresses are followed only so far.
+# The text to search may come from an attacker (a prompt), so names are bounded, or matching would take quadratic time;
+# text is truncated, and nesting of addresses is limited.
 LONGEST = 16_384
-"""Characters that are shown of a text's line."""
+"""Most characters shown of a line."""
 NESTED = 4
-"""Addresses within one another that are looked into; what is further in is hidden."""
+"""Levels of nested addresses that are parsed; deeper ones are hidden entirely."""
 
 # A scheme has two letters or more: `C:\` is a disk. One slash is what a path leaves of two.
 _ADDRESS = re.compile(
@@ -51,30 +51,30 @@ _HEADER = re.compile(r"(?P<name>Authorization\W{1,4}\w+)(?P<between>\s+)(?P<valu
 _USER_AT_HOST = re.compile(r"(?<![^\s\"'(=,])[^\s:@/\\\"'(&=?#]{2,}:[^\s@/\\]+@(?=[\w\[])")
 _WEB_TOKEN = re.compile(
     r"(?<![\w-])eyJ[\w-]{5,4096}\.[\w-]{2,8192}\.[\w-]{0,4096}"
-)  # base64 of `{"`, and two parts more
-# What stands after an address or a value in a sentence and is not of it.
+)  # base64 of `{"`, and two more parts
+# Punctuation after an address or a value in a sentence.
 _PUNCTUATION = re.compile(r"[.,:;!?'`…)\]}]*\Z")
 
 E = TypeVar("E", bound=BaseException)
 
 
 def redact_address(address: str) -> str:
-    """Return one address as it may be shown; a path, or an address without secrets, stays as it is.
+    """Return one address with its secrets removed; paths, and addresses without secrets, are unchanged.
 
-    Use it where an address is known to be one, since text does not tell where an address with blanks in it ends.
+    Use it for known addresses, since in free text the end of an address with blanks is ambiguous.
     """
     return _redact_address(_cut(address), 0)
 
 
 def redact(text: str) -> str:
-    """Return text as it may be shown: without the secrets of every address, parameter, flag and header in it."""
-    # Line by line where it is long: the last one of a traceback says most.
+    """Return text without the secrets in its addresses, parameters, flags and headers."""
+    # Long text line by line: the last line of a traceback matters most.
     lines = text.split("\n") if len(text) > LONGEST else [text]
     return "\n".join(_redact(_cut(line), 0) for line in lines)
 
 
 def redact_error(error: E) -> E:
-    """Redact what an error says, and those that it came from, and return it: so it can be the cause of one of ours."""
+    """Return an error after redacting its arguments and its causes', so that it can be chained to one of ours."""
     told: BaseException | None = error
     while told is not None:
         told.args = tuple(_redact_argument(argument) for argument in told.args)
@@ -87,7 +87,7 @@ def _cut(text: str) -> str:
         return text
     head = text[:LONGEST]
     *_, last = re.split(r"\s", head)
-    # Half an address, or half a value, cannot be told from what is none.
+    # A truncated address or value could no longer be recognised.
     return f"{head[: len(head) - len(last)] if set(last) & set(':=%') else head}…"
 
 
@@ -119,23 +119,23 @@ def _redact(text: str, depth: int) -> str:
 
 
 def _without_user(host: str, rest: str, *, is_path: bool) -> tuple[str, str]:
-    """Return the host of an address and what follows it, without the user and password before the host."""
+    """Return the host and the rest of an address, without user and password."""
     user, at, host_alone = host.rpartition("@")
     if at and (not user or (is_path and ":" not in user)):  # udp://@239.0.0.1:1234; nas:/me@home/clip.mp4
         return host, rest
     if at:
-        # A later `@` may be where the password ends in truth, if it holds a `/`, `?` or `#` that was not escaped.
+        # A later `@` may be the real end of a password with an unescaped `/`, `?` or `#`.
         return (MARK, "") if "@" in rest.partition("=")[0] else (f"{MARK}@{host_alone}", rest)
     plain = _PLAIN_HOST.fullmatch(host) is not None
     password, at, _ = rest.rpartition("@")
     if at and (not plain or (":" in host and rest[0] in "?#" and "=" not in password)):
         return MARK, rest[len(password) :]
-    # What is no port is the beginning of a password.
+    # An invalid port is the beginning of a password.
     return (host, rest) if plain or is_path else (MARK, "")
 
 
 def _redact_parameter(parameter: str, depth: int) -> str:
-    """Return one `name=value` of a query."""
+    """Return one `name=value` of a query, redacted if it is secret."""
     name, equals, value = parameter.partition("=")
     if not equals:
         return _redact(parameter, depth)
@@ -149,7 +149,7 @@ def _redact_encoded(address: str, depth: int) -> str:
 
 
 def _redact_value(found: re.Match[str]) -> str:
-    """Return a match with its value gone. A variable of a shell (`$TOKEN`) is none, and neither is an ellipsis."""
+    """Return a match with its value redacted, except a shell variable (`$TOKEN`) or an ellipsis."""
     value = found["value"]
     if value.startswith("$"):
         return found[0]
@@ -164,7 +164,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _but_for_punctuation(change: Callable[[str, int], str], depth: int) -> Callable[[re.Match[str]], str]:
-    """Return what changes a match but not the end of a sentence in it."""
+    """Return a substitution that leaves punctuation at the end of a match alone."""
 
     def changed(found: re.Match[str]) -> str:
         end = _PUNCTUATION.search(found[0])
@@ -175,6 +175,6 @@ def _but_for_punctuation(change: Callable[[str, int], str], depth: int) -> Calla
 
 
 def _redact_argument(argument: object) -> object:
-    if isinstance(argument, tuple):  # PyAV's line of FFmpeg's log
+    if isinstance(argument, tuple):  # a line of FFmpeg's log, from PyAV
         return tuple(_redact_argument(part) for part in argument)
     return redact(argument) if isinstance(argument, str) else argument

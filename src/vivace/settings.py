@@ -1,4 +1,4 @@
-"""What may be set from the environment, read in one place.
+"""Settings from the environment.
 
 | variable | meaning | default |
 |---|---|---|
@@ -22,17 +22,17 @@ from vivace.errors import UsageError
 
 Mark = Literal["credentials", "label", "watermark"]
 MARKS: frozenset[Mark] = frozenset(get_args(Mark))
-"""What marks pictures as repainted where nothing else is said."""
+"""Marks of repainted pictures by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment's wishes; a command's own flags go before them."""
+    """Settings from the environment; command-line flags override them."""
 
     model: str = "mini"
     threads: int | None = None
     policy: str | None = None
-    """A file, `off`, or None for the list that comes with Vivace."""
+    """Policy file, `off`, or None for the list that comes with Vivace."""
     debug: bool = False
     marks: frozenset[Mark] = MARKS
 
@@ -60,5 +60,5 @@ class Settings:
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of what is kept for a user: keys and certificates."""
+    """Return the folder of a user's persistent state: keys and certificates."""
     return Path(environ.get("XDG_STATE_HOME", "").strip() or Path.home() / ".local" / "state") / "vivace"

@@ -1,4 +1,4 @@
-"""A client of a Vivace server: open sessions, steer them, follow what happens, bring and take pictures.
+"""A client of a Vivace server: open sessions, change controls, read events, send and receive pictures.
 
     import vivace.client
 

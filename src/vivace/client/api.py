@@ -1,4 +1,4 @@
-"""What a server answers, typed, and how it refuses."""
+"""Typed replies of a server, and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
 
 
 class ServerError(MediaError):
-    """The server refused: `code` is for programs, the message for people, `retry_after_s` where waiting helps."""
+    """Refusal by the server: `code` is for programs, the message for people, `retry_after_s` if waiting helps."""
 
     def __init__(
         self, message: str, *, code: str = "server", status: int = 0, retry_after_s: float | None = None
@@ -29,7 +29,7 @@ class ServerError(MediaError):
 
 
 class ServerUnreachableError(ServerError):
-    """Nobody answers at the address, or the connection was lost for longer than the server keeps a session."""
+    """No answer from the address, or a connection lost for longer than the server keeps a session."""
 
 
 class IceServer(Reply):
@@ -41,7 +41,7 @@ class IceServer(Reply):
 
 
 class SessionInfo(Reply):
-    """A session, as the client that opened it sees it."""
+    """A session as the client that opened it sees it."""
 
     id: str
     secret: Annotated[str, Field(repr=False)]
@@ -56,16 +56,16 @@ class SessionInfo(Reply):
     ice_servers: list[IceServer]
     limits: Limits
     notices: tuple[Notice, ...] = ()
-    """What was asked for and left out."""
+    """Requests that could not be met and were left out."""
 
 
 def write_message(message: ClientMessage) -> str:
-    """Return a message as JSON. What was not given is left out: None, as null, is a value like any other."""
+    """Return a message as JSON, without unset fields: a None, as null, is a value like any other."""
     return json.dumps({"type": message.type, **message.model_dump(mode="json", exclude_unset=True)})
 
 
 def read_message(text: str | bytes) -> ServerMessage | None:
-    """Return what a server said; None, with a line in the log, if this version does not know such a message."""
+    """Return a server's message; None, with a log line, if this version does not know it."""
     try:
         return _SERVER_MESSAGE.validate_json(text)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A session seen from its client: updates that are acknowledged, events, and a channel that finds back."""
+"""A session on the client's side: acknowledged updates, events, and a control channel that reconnects."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
-_wire_log.setLevel(logging.INFO)  # below it, headers are written out, and those hold the session's secret and the token
+_wire_log.setLevel(logging.INFO)  # below INFO it logs headers, which hold the session's secret and the token
 
 ACK_TIMEOUT_S = 15.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
 MAX_UNREAD_EVENTS = 1_000
-"""Events nobody reads are forgotten, oldest first; of statistics only the newest is kept anyway."""
+"""Most unread events; the oldest are dropped. Only the newest statistics are kept anyway."""
 PERMANENT_CODES = (4401, 4403, 4404)
-"""Closed for a reason that trying again does not change."""
+"""Close codes for which reconnecting is pointless."""
 
 
 class ClientSession:
-    """One session on a server, with its control channel. An async context manager: leaving it ends the session."""
+    """Session on a server, with its control channel. An async context manager: leaving it ends the session."""
 
     def __init__(self, client: Client, info: SessionInfo) -> None:
         self.client = client
         self.info = info
         self.stats: Stats | None = None
-        """The newest statistics."""
+        """Newest statistics."""
         self.ended: Ended | None = None
-        """How the session ended, once it has."""
+        """Final message of the session, once it has ended."""
         self.state: str = info.state
         self._socket: ClientConnection | None = None
         self._answers: dict[str, asyncio.Future[Any]] = {}
@@ -83,37 +83,37 @@ class ClientSession:
 
     @property
     def id(self) -> str:
-        """Name of the session on the server."""
+        """Id of the session on the server."""
         return self.info.id
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What was asked for at the opening and left out, such as a prompt that the model does not know."""
+        """Requests left out at opening, such as a prompt that the model does not know."""
         return self.info.notices
 
     async def connect(self) -> None:
-        """Open the control channel; `Client.open` has done so.
+        """Open the control channel; `Client.open` has already done so.
 
         Raises:
-            ServerError: the server does not take it.
-            ServerUnreachableError: nobody answers.
+            ServerError: the server refuses it.
+            ServerUnreachableError: no answer.
         """
         self._socket = await self._dial()
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
 
     async def update(self, controls: Controls | None = None, **changes: Any) -> Ack:
-        """Change controls, all at one frame boundary; return what the server says to it. What it refuses is raised.
+        """Change controls, all at one frame boundary; return the server's answer, or raise its refusal.
 
         Args:
-            controls: what to change, or
+            controls: controls to change, or
             changes: the same by name: `prompt`, `strength`, `seed`, `mask`, `options`, …; None is a control's default.
 
         Raises:
             UnknownPromptError: a prompt that the model does not know, with the nearest styles; nothing was changed.
-            PolicyError: a prompt or a picture that the server does not paint, with the reason; nothing was changed.
+            PolicyError: a prompt or picture against the server's policy, with the reason; nothing was changed.
             ControlError: a value that cannot be used; nothing was changed.
             SessionClosedError: the session has ended.
-            ServerError: refused for another reason (`code`), or the channel was lost before the answer came: ask again.
+            ServerError: refused for another reason (`code`), or the channel was lost before the answer: ask again.
         """
         wanted = controls or controls_of(changes)
         answer = await self._ask(lambda id_: Update(id=id_, controls=wanted))
@@ -123,10 +123,10 @@ class ClientSession:
         return answer
 
     async def record(self, on: bool) -> Recorded:
-        """Begin or end a recording on the server.
+        """Start or stop a recording on the server.
 
         Raises:
-            ServerError: it records nothing, or has no room.
+            ServerError: the server does not record, or has no room.
             SessionClosedError: the session has ended.
         """
         answer = await self._ask(lambda id_: Record(id=id_, on=on))
@@ -134,16 +134,16 @@ class ClientSession:
         return answer
 
     async def sound(self, on: bool) -> None:
-        """Have the server pass sound on, or not, to viewers and into recordings.
+        """Turn forwarding of audio to viewers and recordings on or off.
 
         Raises:
             SessionClosedError: the session has ended.
-            ServerError: the channel was lost before the answer came: ask again.
+            ServerError: the channel was lost before the answer: ask again.
         """
         await self._ask(lambda id_: Sound(id=id_, on=on))
 
     async def ping(self) -> float:
-        """Return the server's clock, s, and show that this client is there."""
+        """Return the server's clock, s, and keep the session alive."""
         answer = await self._ask(lambda id_: Ping(id=id_, presented=self._take_presented()))
         assert isinstance(answer, Pong)
         return answer.server_time_s
@@ -162,11 +162,11 @@ class ClientSession:
 
         Args:
             publish: whether pictures are sent.
-            play: whether what is made of them is received.
-            fps: of what is published.
-            notes: whether the server says what each picture was made of, see `RtcSession.note`.
-            sound: whether sound goes along, see `RtcSession`.
-            on_sound: is given what comes.
+            play: whether repainted pictures are received.
+            fps: frame rate of the published pictures.
+            notes: whether the server reports the origin of each picture, see `RtcSession.note`.
+            sound: whether audio is included, see `RtcSession`.
+            on_sound: called with received audio.
         """
         from aiortc import RTCIceServer
 
@@ -178,7 +178,7 @@ class ClientSession:
             publish=publish,
             play=play,
             fps=fps,
-            control=False,  # there is one already
+            control=False,  # the session has one already
             notes=notes,
             sound=sound,
             on_sound=on_sound,
@@ -190,7 +190,7 @@ class ClientSession:
         self._presented = [*self._presented, *shown][-64:]
 
     async def events(self) -> AsyncIterator[ServerMessage]:
-        """Yield what the server says, in order, up to `Ended`. For one reader."""
+        """Yield the server's messages, in order, up to `Ended`. For one reader."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -204,7 +204,7 @@ class ClientSession:
 
         Raises:
             SessionClosedError: it has ended instead.
-            TimeoutError: no slot came free.
+            TimeoutError: no slot became free.
         """
         async with asyncio.timeout(timeout_s):
             while self.state == "waiting":
@@ -253,7 +253,7 @@ class ClientSession:
             ) from error
 
     async def _listen(self) -> None:
-        """Take messages, and find back after a lost connection, until the session has ended."""
+        """Take messages, reconnecting after losses, until the session has ended."""
         socket = self._socket
         while socket is not None:
             try:
@@ -267,7 +267,7 @@ class ClientSession:
         self._finish()
 
     async def _find_back(self, close_code: int | None) -> ClientConnection | None:
-        """Dial again for as long as the server keeps the session; return None if it is over."""
+        """Reconnect for as long as the server keeps the session; return None if it is over."""
         if self.ended is not None or close_code in PERMANENT_CODES:
             return None
         loop = asyncio.get_running_loop()
@@ -313,7 +313,7 @@ class ClientSession:
         self._events.append(message)
         self._news.set()
 
-    # Questions and answers
+    # Requests and answers
 
     async def _ask(self, make: Callable[[str], Update | Ping | Record | Sound]) -> Any:
         self._check_open()
@@ -368,10 +368,10 @@ class ClientSession:
 
 
 def controls_of(named: Mapping[str, Any]) -> Controls:
-    """Return controls that are given by name.
+    """Return controls given by name.
 
     Raises:
-        ControlError: a name or a value that no message can hold.
+        ControlError: an unknown name, or a value that no message can hold.
     """
     try:
         return Controls.model_validate(named)
@@ -380,7 +380,7 @@ def controls_of(named: Mapping[str, Any]) -> Controls:
 
 
 def _refusal(code: str, message: str, matches: Sequence[tuple[str, float]] = (), reason: str = "") -> VivaceError:
-    """Return what the server refused as the error that the same mistake would be without a server."""
+    """Return a refusal as the error class that the same mistake raises without a server."""
     match code:
         case UnknownPromptError.code:
             return UnknownPromptError(message, matches=tuple(matches))

@@ -20,21 +20,21 @@ from vivace.messages import Controls, RecordingInfo
 from vivace.redaction import redact_address
 
 TIMEOUT_S = 30.0
-"""For any answer; loading a model for the first time is the slowest."""
+"""Time-out of any request, s; loading a model for the first time is the slowest."""
 
 
 class Client:
-    """One server, seen from outside. Made by `connect`."""
+    """Client of one server; made by `connect`."""
 
     def __init__(
         self, url: str, http: httpx2.AsyncClient, authorization: Mapping[str, str], tls: ssl.SSLContext | None = None
     ) -> None:
         self.url = url
-        """Without user and password."""
+        """Base URL without user and password."""
         self.tls = tls
-        """Which servers are trusted over HTTPS; None: those that the usual authorities vouch for."""
+        """TLS trust for HTTPS; None trusts the usual certificate authorities."""
         self.authorization = authorization
-        """The header of every request that says who asks; empty where nobody needs to know."""
+        """Authorization header of every request; empty if none is needed."""
         self._http = http
 
     async def open(
@@ -42,18 +42,18 @@ class Client:
     ) -> ClientSession:
         """Open a session and its control channel.
 
-        A prompt that the model does not know keeps no session from opening: it is left out, and the session's `notices`
-        say so and name the nearest styles.
+        A prompt that the model does not know does not prevent a session: it is left out, and the session's `notices`
+        name it with the nearest styles.
 
         Args:
             model: one of `models()`; the server's default if None.
-            controls: what it begins with, or
-            changes: the same by name: `prompt`, `strength`, `options`, …; None is the default, as where it is left out.
+            controls: initial controls, or
+            changes: the same by name: `prompt`, `strength`, `options`, …; None is the default, as if left out.
 
         Raises:
             ControlError: a value that cannot be used.
-            ServerError: full, a control that the server refuses, a token that is missing.
-            ServerUnreachableError: nobody answers.
+            ServerError: the server is full, or refuses a control, or a token is missing.
+            ServerUnreachableError: no answer.
         """
         named = {name: value for name, value in changes.items() if value is not None}
         if controls is not None and named:
@@ -66,7 +66,7 @@ class Client:
         return session
 
     async def _open(self, body: dict[str, Any]) -> Any:
-        """Ask for a session; of a server that is only starting again, as long as it may take to answer."""
+        """Request a session, retrying while the server is still loading, up to the read time-out."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + (self._http.timeout.read or math.inf)
         while True:
@@ -78,15 +78,15 @@ class Client:
                 await asyncio.sleep(error.retry_after_s or 1.0)
 
     async def models(self) -> list[dict[str, Any]]:
-        """Return the models the server offers, the default first."""
+        """Return the models that the server offers, the default first."""
         return list((await self._json("GET", "/v1/models"))["models"])
 
     async def presets(self) -> list[dict[str, str]]:
-        """Return prompts to begin with."""
+        """Return suggested prompts."""
         return list((await self._json("GET", "/v1/presets"))["presets"])
 
     async def quota(self) -> dict[str, Any]:
-        """Return how many sessions may be opened and how many slots are free."""
+        """Return the number of sessions that may be opened and of free slots."""
         return dict(await self._json("GET", "/v1/quota"))
 
     async def recordings(self) -> list[RecordingInfo]:
@@ -99,28 +99,28 @@ class Client:
         return (await self.request("GET", f"/v1/recordings/{name}")).content
 
     async def snapshot(self, session: SessionInfo, **query: str) -> bytes:
-        """Return the newest picture of a session as a file, signed where the server signs.
+        """Return the newest picture of a session as a file, signed if the server signs.
 
         Args:
-            session: which.
-            query: as the API takes it, such as `type="jpg"`, `compare="true"`.
+            session: session to take it from.
+            query: parameters of the API, such as `type="jpg"`, `compare="true"`.
         """
         headers = {"X-Session-Secret": session.secret}
         path = f"/v1/sessions/{session.id}/snapshot"
         return (await self.request("GET", path, params=query, headers=headers)).content
 
     async def offer(self, session: SessionInfo, sdp: str) -> str:
-        """Return the server's answer to an SDP offer that publishes and plays in one connection."""
+        """Return the server's answer to an SDP offer that publishes and plays over one connection."""
         headers = {"X-Session-Secret": session.secret}
         answer = await self._json("POST", session.offer_url, json={"sdp": sdp, "type": "offer"}, headers=headers)
         return str(answer["sdp"])
 
     async def request(self, method: str, path: str, **what: Any) -> httpx2.Response:
-        """Send a request to a path of the server and return the answer, if it is a good one.
+        """Send a request to a path of the server and return a successful answer.
 
         Raises:
-            ServerError: it is an error.
-            ServerUnreachableError: there is none.
+            ServerError: the server answered with an error.
+            ServerUnreachableError: no answer.
         """
         try:
             answer = await self._http.request(method, path, **what)
@@ -134,7 +134,7 @@ class Client:
         raise _refusal(answer)
 
     def websocket_url(self, path: str, **query: str) -> str:
-        """Return the WebSocket address of a path of the server."""
+        """Return the WebSocket URL of a path of the server."""
         parts = urlsplit(urljoin(self.url, path))
         scheme = "wss" if parts.scheme == "https" else "ws"
         return urlunsplit((scheme, parts.netloc, parts.path, str(httpx2.QueryParams(query)), ""))
@@ -147,17 +147,17 @@ class Client:
 async def connect(
     url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Client]:
-    """Talk to the server at `http(s)://host:port`.
+    """Connect to the server at `http(s)://host:port`.
 
     Args:
-        url: where it listens; a user and password in it are for a proxy in front of the server.
+        url: base URL; a user and password in it are for a proxy in front of the server.
         token: from `vivace serve token`; a server that listens on loopback needs none.
-        timeout_s: for any answer, and for a session of a server that is only starting.
-        tls: which servers are trusted over HTTPS; for one with a certificate of its own,
+        timeout_s: time-out of any request, and of opening a session while the server starts.
+        tls: TLS trust for HTTPS; for a server with a self-signed certificate,
             `ssl.create_default_context(cafile=…)` with the file that it names at start.
 
     Raises:
-        UsageError: not such an address, or a token besides a user and password.
+        UsageError: not such a URL, or a token besides a user and password.
     """
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
@@ -165,7 +165,7 @@ async def connect(
         raise UsageError(f"{redact_address(url)[:80]!r} is no address of a server; give one like http://127.0.0.1:8787")
     if user and token is not None:
         raise UsageError("a request says once who asks: give a token, or a user and password in the address, not both")
-    url = urlunsplit(parts._replace(netloc=host))  # without what must not get into the log of an HTTP library
+    url = urlunsplit(parts._replace(netloc=host))  # without credentials, which an HTTP library might log
     who = f"Bearer {token}" if token is not None else f"Basic {b64encode(unquote(user).encode()).decode()}"
     headers = {"Authorization": who} if user or token is not None else {}
     async with httpx2.AsyncClient(

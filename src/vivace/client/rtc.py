@@ -1,4 +1,4 @@
-"""Pictures to and from a server over WebRTC, with the control channel beside them."""
+"""Pictures to and from a server over WebRTC, with an optional control channel."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _log = logging.getLogger(__name__)
 LOOK_S = 1.0
 CONNECT_S = 15.0
 MAX_UNREAD_EVENTS = 1_000
-"""Events nobody reads are forgotten, oldest first."""
+"""Most unread events; the oldest are dropped."""
 MAX_NOTES = 256
 MAX_FRAME_PX = 4096 * 2304
 
 Exchange = Callable[[str], Awaitable[str]]
-"""Brings an SDP offer to the server and returns its answer."""
+"""Function that sends an SDP offer to the server and returns its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class Received:
     rgb: Rgb
     """`uint8 [h w 3]`."""
     arrival_s: float
-    """When its first packet came, monotonic."""
+    """Arrival time of its first packet, s, monotonic."""
     ready_s: float
-    """When it was decoded."""
+    """Time at which it was decoded, s, monotonic."""
     rtp_timestamp: int
-    """1/90000 s, from an origin of the server's, modulo 2^32."""
+    """RTP timestamp, 1/90000 s, from the server's random origin, modulo 2^32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ class _Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the server says of one picture it sent."""
+    """Origin of a picture, as reported by the server."""
 
     index: int
-    """Counts the pictures that reached the session."""
+    """Index among the pictures that reached the session."""
     control_index: int
     """Number of the last update it was made with, as `Ack.update_index`."""
 
 
 class RtcSession:
-    """One WebRTC connection to a server. An async context manager; used on one event loop, but for `publish`."""
+    """WebRTC connection to a server. An async context manager; used on one event loop, except for `publish`."""
 
     def __init__(
         self,
@@ -105,21 +105,21 @@ class RtcSession:
         """Prepare a connection.
 
         Args:
-            exchange: brings the offer to the server, e.g. `lambda sdp: client.offer(info, sdp)`.
+            exchange: sends the offer to the server, e.g. `lambda sdp: client.offer(info, sdp)`.
             publish: whether pictures are sent.
             play: whether pictures are received.
-            codecs: what is offered, `H264`, `VP8` or both.
-            fps: of what is published, for the bitrate.
+            codecs: codecs to offer, `H264`, `VP8` or both.
+            fps: frame rate of the published pictures, for the bitrate.
             control: whether a control channel is opened beside the pictures; only with `publish`.
-            notes: whether the server says what each picture was made of, see `note`.
-            sound: whether sound goes along with the pictures, in the same directions, see `publish_sound`.
-            on_sound: called on the event loop with the sound that comes, its time being that at which the pictures of
-                its moment arrive, as `Received.arrival_s`.
+            notes: whether the server reports the origin of each picture, see `note`.
+            sound: whether audio is included, in the same directions, see `publish_sound`.
+            on_sound: called on the event loop with received audio, timed for when the pictures of its moment arrive, as
+                `Received.arrival_s`.
             ice_servers: STUN and TURN servers; none are needed on a local network.
-            clock: monotonic.
+            clock: monotonic, s.
 
         Raises:
-            UsageError: nothing to publish or play, or a codec that we do not speak.
+            UsageError: nothing to publish or play, or an unsupported codec.
         """
         if not (publish or play):
             raise UsageError("publish and play are both False; a connection has to carry something")
@@ -156,7 +156,7 @@ class RtcSession:
         self._closing: asyncio.Task[None] | None = None
 
     async def connect(self, timeout_s: float = CONNECT_S) -> None:
-        """Connect; pictures flow and the control channel is open when this returns. Once only.
+        """Connect; when this returns, pictures flow and the control channel is open. Once only.
 
         Raises:
             UsageError: the server's answer cannot be used.
@@ -204,7 +204,7 @@ class RtcSession:
     async def _give_up(self) -> None:
         try:
             await self.close()
-        except Exception:  # noqa: BLE001  (what is told is why there is no connection; the log has it)
+        except Exception:  # noqa: BLE001  (the cause of the failed connection is raised; this is logged)
             _log.exception("a connection that was not made failed to close")
 
     def _connect_sound(self, speaker: RTCRtpTransceiver, pictures: RTCRtpTransceiver) -> None:
@@ -219,7 +219,7 @@ class RtcSession:
             self._ear.connect(speaker.receiver, pictures.receiver)
 
     async def close(self) -> None:
-        """Close the connection; safe to call twice, and before `connect`. It closes even where this is cancelled."""
+        """Close the connection; safe to call twice, and before `connect`. Completes even if the caller is cancelled."""
         if self._closing is None:
             if not hasattr(self, "_connection"):
                 return
@@ -228,7 +228,7 @@ class RtcSession:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        async with AsyncExitStack() as last:  # whatever fails before
+        async with AsyncExitStack() as last:  # runs whatever fails before
             last.callback(self._news.set)
             if self._incoming is not None:
                 last.callback(self._incoming.close, discard=True)
@@ -253,12 +253,12 @@ class RtcSession:
     # Pictures
 
     def publish(self, rgb: Rgb) -> bool:
-        """Send the newest picture, `uint8 [h w 3]`; returns at once, and False once the connection is closed.
+        """Send the newest picture, `uint8 [h w 3]`, without waiting; return false once the connection is closed.
 
-        Any thread. A picture that nobody has sent yet makes way for this one.
+        Any thread. A picture that is still unsent is replaced.
 
         Raises:
-            UsageError: this connection publishes nothing, or is not made yet.
+            UsageError: this connection does not publish, or is not established yet.
             ControlError: not such a picture.
         """
         rgb = check_rgb(rgb)
@@ -268,12 +268,12 @@ class RtcSession:
         return not self._lost.is_set() and self._outgoing.put(_Outgoing(rgb, self._published - 1))
 
     def publish_sound(self, packet: SoundPacket) -> None:
-        """Send a packet of Opus at its time, which is that at which the picture of its moment is published, monotonic.
+        """Send an Opus packet at its time: the monotonic time at which the picture of its moment is published.
 
-        Any thread; what comes too late is sent at once.
+        Any thread; late packets are sent at once.
 
         Raises:
-            UsageError: this connection publishes no sound, or is not made yet.
+            UsageError: this connection does not publish audio, or is not established yet.
         """
         if self._voice is None:
             raise UsageError("this connection publishes no sound; open it with sound=True and await connect()")
@@ -281,17 +281,17 @@ class RtcSession:
             self._loop.call_soon_threadsafe(self._voice.put, packet)
 
     def pictures(self) -> AsyncIterator[Received]:
-        """Yield what comes from the server until the connection ends: always the newest. For one consumer.
+        """Return an iterator over received pictures until the connection ends: always the newest. For one consumer.
 
         Raises:
-            UsageError: this connection plays nothing, or is not made yet.
+            UsageError: this connection does not play, or is not established yet.
         """
         if self._incoming is None:
             raise UsageError("this connection does not play; open it with play=True and await connect()")
         return aiter(self._incoming)
 
     def note(self, rtp_timestamp: int) -> Note | None:
-        """Return what a picture was made of; None if the server has not said, or it was long ago."""
+        """Return the origin of a picture; None if the server has not reported it, or it was long ago."""
         return self._notes.get(rtp_timestamp)
 
     def _take_note(self, text: str | bytes) -> None:
@@ -302,17 +302,17 @@ class RtcSession:
 
     @property
     def unread(self) -> int:
-        """Pictures that were decoded, but made way for newer ones before they were taken."""
+        """Decoded pictures that were replaced by newer ones before they were taken."""
         return 0 if self._incoming is None else self._incoming.dropped
 
     @property
     def lost(self) -> int:
-        """Frames of which packets were lost, or that build on such."""
+        """Frames with lost packets, or that depend on such frames."""
         return 0 if self._assembler is None else self._assembler.lost
 
     @property
     def encode_ms(self) -> float | None:
-        """Of the last picture sent."""
+        """Time to encode the last picture sent, ms."""
         return None if self._sender is None else self._sender.encode_ms
 
     def _take_picture(self, picture: Arrival) -> None:
@@ -330,7 +330,7 @@ class RtcSession:
     # Control
 
     def send(self, message: ClientMessage) -> None:
-        """Send a control message; answers are among the events.
+        """Send a control message; the answer is among the events.
 
         Raises:
             SessionClosedError: the channel is not open.
@@ -340,7 +340,7 @@ class RtcSession:
         self._channel.send(write_message(message))
 
     async def events(self) -> AsyncIterator[ServerMessage]:
-        """Yield what the server says over the control channel until the connection ends. For one consumer."""
+        """Yield the server's messages on the control channel until the connection ends. For one consumer."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -357,7 +357,7 @@ class RtcSession:
     # The connection
 
     async def _stand(self, timeout_s: float) -> None:
-        """Wait until everything is through, or nothing will ever be."""
+        """Wait until the connection and its channels are open, or have failed."""
         needed = [self._connected.wait(), *([self._opened.wait()] if self._channel is not None else [])]
         ready: asyncio.Future[object] = asyncio.ensure_future(asyncio.gather(*needed))
         lost: asyncio.Future[object] = asyncio.ensure_future(self._lost.wait())

@@ -1,10 +1,10 @@
-"""A WHIP server as an output and a WHEP server as a source (RFC 9725 and its draft for players), over our own WebRTC.
+"""Output to a WHIP server and source from a WHEP server (RFC 9725 and its draft for playback), over our own WebRTC.
 
     vivace run camera -p ink -o whip:https://media.example/whip
     vivace run whep:https://media.example/whep/stage -p ink
 
 The bearer token is `VIVACE_WHIP_TOKEN` or `VIVACE_WHEP_TOKEN` in the environment, or ends the address as `#token=…`,
-where all who may list processes see it.
+where it is visible to everyone who may list processes.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ SDP = "application/sdp"
 HTTP_S = 15.0
 CLOSE_S = 5.0
 AHEAD_S = 0.05
-"""A receiver of WebRTC buffers next to nothing."""
+"""Time that pictures are sent ahead of their presentation time, s: WebRTC receivers buffer next to nothing."""
 SOUND_S = 1.0
-"""Sound that has not come so long after the first picture is not waited for: what is written then has none."""
+"""Wait for audio after the first picture, s; if none arrives by then, outputs have no audio."""
 TIME_BASE = Fraction(1, 1_000_000)
 
 T = TypeVar("T")
 
 
 class _Exchange:
-    """The one HTTP exchange by which a connection is made, and the one that ends it."""
+    """HTTP requests that set up and end a connection."""
 
     def __init__(self, address: str, token: str | None) -> None:
         self._url, _, fragment = address.partition("#")
@@ -75,7 +75,7 @@ class _Exchange:
 
         Raises:
             UsageError: it was refused.
-            OSError: nobody answers.
+            OSError: no answer.
         """
         try:
             async with self._client() as client:
@@ -92,7 +92,7 @@ class _Exchange:
         return answer.text
 
     async def leave(self) -> None:
-        """Free the server's place; one that does not answer notices by itself."""
+        """Delete the server's resource; a server that does not answer will notice by itself."""
         if self._resource is not None:
             try:
                 async with self._client() as client:
@@ -102,7 +102,7 @@ class _Exchange:
 
 
 class _LoopThread:
-    """An event loop in a thread of its own."""
+    """Thread that runs an event loop."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
@@ -110,11 +110,11 @@ class _LoopThread:
         self._thread.start()
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Any:
-        """Run a coroutine; returns its future."""
+        """Run a coroutine; return its future."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def close(self) -> None:
-        """End the loop and what is left on it; safe to call twice."""
+        """End the loop and its tasks; safe to call twice."""
         if self.loop.is_closed():
             return
 
@@ -132,10 +132,10 @@ class _LoopThread:
 
 
 def _http_address(target: str) -> str:
-    """Return the address of what follows `whip:` or `whep:`; `//…` alone is HTTPS.
+    """Return the URL after `whip:` or `whep:`; `//…` alone means HTTPS.
 
     Raises:
-        UsageError: it is none.
+        UsageError: not a URL.
     """
     address = f"https:{target}" if target.startswith("//") else target
     url = urlsplit(address)
@@ -145,18 +145,18 @@ def _http_address(target: str) -> str:
 
 
 class WhipSink(Sink):
-    """Pictures and sound for a WHIP server. `write` never waits for the network."""
+    """Output of pictures and audio to a WHIP server. `write` never waits for the network."""
 
     live = True
 
     def __init__(
         self, target: str, options: SinkOptions | None = None, *, clock: Clock = time.monotonic, sleep: Any = time.sleep
     ) -> None:
-        """Prepare; the connection is made when the first frame is there.
+        """Prepare; the connection is made for the first frame.
 
         Raises:
-            UsageError: no address.
-            SourceError: the sound cannot be read.
+            UsageError: not a URL.
+            SourceError: the audio cannot be read.
         """
         options = options or SinkOptions()
         address = _http_address(target)
@@ -174,7 +174,7 @@ class WhipSink(Sink):
         self._closed = False
 
     def write(self, frame: Frame) -> None:
-        """Send a frame, or leave it out until the connection stands."""
+        """Send a frame, or skip it until the connection is established."""
         if self._closed:
             raise SinkWriteError(f"{self.name}: already closed")
         if self._session is None:
@@ -203,7 +203,7 @@ class WhipSink(Sink):
             raise SinkWriteError(f"{self.name}: no connection ({error})") from None
 
     def _speak(self, until_s: float, epoch_s: float) -> None:
-        """Send the sound that was heard before a picture, presentation time 0 being at `epoch_s` of the clock."""
+        """Send the audio up to a picture; presentation time 0 is at `epoch_s` of the clock."""
         if self._voice is not None and self._session is not None:
             for packet in self._voice.packets_until(until_s):
                 self._session.publish_sound(SoundPacket(packet.data, packet.time_s + epoch_s))
@@ -230,7 +230,7 @@ async def _end(session: RtcSession, exchange: _Exchange) -> None:
 
 
 class WhepSource(Source):
-    """What a WHEP server plays, the newest picture first; sound, if it has any, for outputs."""
+    """Source of a WHEP server's newest pictures, and of its audio, if any, for outputs."""
 
     def __init__(
         self,
@@ -243,10 +243,10 @@ class WhepSource(Source):
         """Connect and wait for the first picture.
 
         Raises:
-            UsageError: no address.
-            SourceNotFoundError: nobody answers.
+            UsageError: not a URL.
+            SourceNotFoundError: no answer.
             SourceUnsupportedError: the server refuses.
-            SourceStalledError: no picture came in time.
+            SourceStalledError: no picture arrived in time.
         """
         address = _http_address(target)
         name = f"whep:{redact_address(address)}"
@@ -295,7 +295,7 @@ class WhepSource(Source):
             self._sound.put(SoundPacket(packet.data, packet.time_s - self._began_s))
 
     def open_audio(self) -> LiveTrack | None:
-        """Return the sound from now on."""
+        """Return the audio from now on."""
         return self._sound.open_audio() if self.info.has_audio else None
 
     def deliver_at(self, size: Size | None) -> None:
@@ -338,7 +338,7 @@ def open_whep(
     target: str,
     *,
     size: Size | None,
-    fps: float | None,  # noqa: ARG001  (whoever plays is not asked for a rate)
+    fps: float | None,  # noqa: ARG001  (WHEP has no rate to request)
     stall_timeout_s: float,
     clock: Callable[[], float],
 ) -> WhepSource:

@@ -1,1 +1,1 @@
-"""What a stream remembers between frames: the rules. The numbers lie in the buffers of the family whose they are."""
+"""Slot rules of stream memories: which frame is in which slot. The buffers themselves belong to the model families."""

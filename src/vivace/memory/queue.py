@@ -1,7 +1,7 @@
-"""Which slot gives way next where some may have to give way early: a queue, as StreamDiffusionV2 (Feng et al., 2025).
+"""Slot replacement by queue, where anchors may expire early, as in StreamDiffusionV2 (Feng et al., 2025).
 
-Slots fill from the first on; then the one at the head of the queue is written and goes to its tail. The first slots are
-anchors, which are not in the queue until one is said to be stale.
+Slots fill in order; then the slot at the head of the queue is overwritten and moves to its tail. The first slots are
+anchors, which are not in the queue until one is marked stale.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class SlotQueue:
-    """The slots of one memory."""
+    """Replacement order of the slots of one memory."""
 
     slots: int
     anchors: int
     uses: int = 1
-    """How many writes in a row a slot gets before the next one gives way."""
+    """Consecutive writes a slot gets before the next one is replaced."""
     queue: deque[int] = field(default_factory=deque)
-    """The next to give way first; the same slot may be in it several times."""
+    """Slots in order of replacement; a slot may be in it several times."""
     filled: int = 0
-    """Slots that hold something, the first ones."""
+    """Number of filled slots, which are the first ones."""
     _left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with all uses of the first slot to give way."""
+        """Start with all uses of the first slot."""
         self._left = self.uses
 
     def stale(self, anchor: int) -> None:
-        """Have an anchor give way next."""
+        """Make an anchor the next slot to be replaced."""
         self.queue.appendleft(anchor)
 
     def place(self, start: int, count: int = 1) -> list[int]:
-        """Return the slots that the next ones go to, which are number `start` and those after it since the begin."""
+        """Return the slots for `count` writes, the first of which is number `start` since the memory was empty."""
         if start + count > self.slots or self.filled == self.slots:
             return [self._next()] * count
         self.filled = max(self.filled, start + count)
@@ -43,7 +43,7 @@ class SlotQueue:
         return list(range(start, start + count))
 
     def copy(self) -> SlotQueue:
-        """Return one in the same state."""
+        """Return a copy."""
         other = SlotQueue(self.slots, self.anchors, self.uses, deque(self.queue), self.filled)
         other._left = self._left
         return other

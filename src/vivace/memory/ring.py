@@ -1,4 +1,4 @@
-"""Which frame lies in which slot of a ring that is written in place: anchors, which stay, and a window, which rolls."""
+"""Slot rules of a ring buffer written in place: permanent anchors, and a rolling window."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The slots of a memory, anchors first.
+    """Slots of a memory, anchors first.
 
-    What is written is numbered from 0 on, since the memory was last empty: frames, latents or whatever a slot holds;
-    several at once are several numbers. The first ones fill the anchors and stay; later ones take turns in the window,
-    the oldest giving way. So one slot a number is written and nothing is moved, however long the stream is.
+    Writes are numbered from 0 since the memory was last empty: frames, latents or whatever a slot holds; several at
+    once have several numbers. The first ones fill the anchors and stay; later ones cycle through the window, replacing
+    the oldest. One slot is written per number and nothing is moved, however long the stream is.
 
-    Where everything lies follows from how many were written, `count`, which is all that a stream has to remember of
-    its ring; at 0 it is empty again. A stream's buffers have `slots` of whatever size, so its bytes are known before.
+    The layout follows from the number of writes, `count`, which is all the state a stream keeps for its ring; 0 is an
+    empty ring. A stream's buffers have `slots` entries, so their size is known in advance.
     """
 
     anchors: int
     window: int
-    """At least 1."""
+    """Slots in the rolling window, at least 1."""
 
     @property
     def slots(self) -> int:
-        """Anchors and window."""
+        """Total slots: anchors and window."""
         return self.anchors + self.window
 
     def slot(self, number: int) -> int:
@@ -31,21 +31,21 @@ class Ring:
         return number if number < self.anchors else self.anchors + (number - self.anchors) % self.window
 
     def held(self, count: int) -> list[int]:
-        """Return which number lies in each slot after `count` were written; -1 in an empty slot."""
+        """Return the number held by each slot after `count` writes; -1 for an empty slot."""
         if count < self.slots:
             return [*range(count), *[-1] * (self.slots - count)]
         turned = (count - self.anchors) % self.window
         return [*range(self.anchors), *range(count - turned, count), *range(count - self.window, count - turned)]
 
     def ages(self, count: int, cap: int) -> list[int]:
-        """Return how long ago each slot was written, for whoever writes next: 1 to `cap`; -1 for an empty slot."""
+        """Return the age of each slot at the next write, 1 to `cap` writes; -1 for an empty slot."""
         return [-1 if number < 0 else min(count - number, cap) for number in self.held(count)]
 
     def positions(self, count: int) -> list[int]:
-        """Return the place of each slot in the order of time, from 0 to `slots` - 1.
+        """Return the temporal position of each slot, 0 to `slots` - 1, oldest first.
 
-        Anchors are first; places of the window turn while everything stays where it is. An empty slot has the place of
-        what will fill it.
+        Anchors come first; the window's positions rotate while its contents stay in place. An empty slot has the
+        position of the number that will fill it.
         """
         turned = (count - self.anchors) % self.window if count > self.slots else 0
         split = self.slots - turned

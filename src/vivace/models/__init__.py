@@ -1,6 +1,6 @@
-"""Model families behind one interface, each from a profile.
+"""Model families behind one interface, each described by profiles.
 
-What is imported here is light: a family is imported when one of its models is loaded.
+Importing this package is cheap: a family is imported when one of its models is loaded.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 
 
 def runtimes(name: str) -> tuple[str, ...]:
-    """Return the runtimes a model can be loaded with.
+    """Return the runtimes that a model supports.
 
     Raises:
         UnknownModelError: no such profile.
-        CheckpointError: of a family that is not installed.
+        CheckpointError: the profile's family is not installed.
     """
     profile = describe(name)
     return family_of(profile.family, name).runtimes
@@ -52,7 +52,7 @@ def load_model(
     """Load a model.
 
     Args:
-        name: a profile, see `list_models`, or the path of a profile's own `.toml` file.
+        name: name of a profile, see `list_models`, or the path of a profile's `.toml` file.
         runtime: one of the family's, see `runtimes`; the fastest that works here if left out.
         threads: CPU threads; all by default.
         options: choices about weights and device.
@@ -60,7 +60,7 @@ def load_model(
     Raises:
         UnknownModelError: no such profile.
         UsageError: a runtime or an option that the model does not have.
-        CheckpointError: its files are missing or do not fit.
+        CheckpointError: files are missing or do not match the profile.
         BackendUnavailableError: the runtime is not installed.
     """
     known = runtimes(name)

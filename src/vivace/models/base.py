@@ -1,7 +1,7 @@
-"""What a model family provides to a stream: a description and four verbs.
+"""Interface between a model family and a stream: a specification and four operations.
 
-Pixels cross this boundary as `uint8 [t h w 3]`. Normalising to float happens once, on the model's own device (for
-OpenVINO inside the compiled graph), because moving bytes is four times cheaper than moving floats.
+Pixels cross it as `uint8 [t h w 3]`. They are normalised to float once, on the model's own device (for OpenVINO inside
+the compiled graph), because moving bytes is four times cheaper than moving floats.
 """
 
 from __future__ import annotations
@@ -20,81 +20,81 @@ from vivace.runtime.device import Device
 from vivace.runtime.info import RuntimeInfo as RuntimeInfo
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""Of options, what a user sets who sets none."""
+"""Empty options."""
 Keep = Literal["nothing", "inside"]
-"""What survives a reset.
+"""Content that survives a reset.
 
-`nothing` starts afresh; `inside` starts afresh for the frames to come, while those inside the model come out as they
-would have (only where `spec.resets_in_flight`).
+`nothing` discards everything; `inside` resets the memory for coming frames, while frames inside the model come out as
+they would have (only if `spec.resets_in_flight`).
 """
 
 
 SAVED_LOOK = "vivace_look"
-"""The key that the text of a saved look has, which other prompts have not."""
+"""JSON key that identifies the text of a saved look."""
 
 
 def is_saved_look(prompt: str) -> bool:
-    """Tell whether a prompt is the text of a saved look, see `conditions`."""
+    """Return true if a prompt is the text of a saved look, see `conditions`."""
     return prompt.lstrip().startswith("{") and f'"{SAVED_LOOK}"' in prompt
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model is, as far as a stream needs to know."""
+    """Properties of a model that a stream depends on."""
 
     name: str
     family: str
     summary: str
     licence: str
     size_multiple: int
-    """Width and height of the output must be multiples of this, px."""
+    """Divisor of the output's width and height, px."""
     min_size: tuple[int, int]
     max_size: tuple[int, int]
     default_area_px: int
-    """Output area that a stream chooses when the user names no size; the aspect is the source's."""
+    """Output area if the user names no size, px; the aspect ratio is the source's."""
     chunk_frames: int
-    """Frames taken and given by one step."""
+    """Frames taken and returned by one step."""
     warmup_frames: int
-    """Frames that become anchors: slots of the memory that stay when others are overwritten."""
+    """Frames that become anchors: permanent slots of the memory."""
     output_lag_frames: int
-    """How many frames the output may trail the input; how many come out of a step is told by its result."""
+    """Most frames by which the output may lag the input; each result holds as many frames as are ready."""
     denoising_steps: tuple[int, ...]
     """Step counts the weights were trained for, the default first."""
     efforts: tuple[float, ...]
-    """Shares of the full work the deadline controller may choose from, falling from 1.0."""
+    """Shares of the full work that the deadline controller chooses from, falling from 1.0."""
     conditions: tuple[Literal["prompt", "strength", "look"], ...]
-    """Of the stream's controls those that reach the model: `prompt`; `strength`, which then is the model's own affair:
-    nothing is blended but at 0, which is the source exactly; `look`, prompts that are the text of a saved look."""
+    """Stream controls that reach the model: `prompt`; `strength`, which the model then implements itself (the stream
+    does not blend, and 0 still shows the source exactly); `look`, i.e. prompts that are the text of a saved look."""
     prompt_change: Literal["interpolate", "switch"] = "interpolate"
-    """What a stream does when its prompt changes: walk from one embedding to the other over `crossfade_s`, or give the
-    new one from one chunk on. A model that has to fill caches anew for a prompt is of the second kind, and sees the
-    change by `Chunk.embeds` being another object."""
+    """Response to a changed prompt: `interpolate` between embeddings over `crossfade_s`, or `switch` from one chunk
+    to the next. Models that rebuild caches for a prompt switch; they recognise a change by the identity of
+    `Chunk.embeds`."""
     styles: tuple[str, ...] = ()
-    """Names of what the model knows to do, where it is a closed set."""
+    """Names of the styles the model knows, if they are a closed set."""
     default_strength: float = 1.0
-    """Strength of a stream whose user names none."""
+    """Strength if the user names none."""
     first_chunk_frames: int | None = None
-    """Frames of the first step after a beginning or a reset, where it takes another number: of a causal video
-    autoencoder the first latent is one picture and later ones are several."""
+    """Frames of the first step after a start or reset, if it differs: the first latent of a causal video autoencoder is
+    one picture, later ones are several."""
     resets_in_flight: bool = False
-    """Whether `reset(keep="inside")` works, so that frames need not be brought out before a new scene begins."""
+    """True if `reset(keep="inside")` works, so that frames need not be flushed before a new scene."""
     options: tuple[ControlSpec, ...] = ()
-    """Controls of its own that a stream may set, of the scopes `frame` and `stream`."""
+    """Controls of the model's own, of the scopes `frame` and `stream`."""
     still_area_px: int | None = None
-    """Most output area of a picture by itself, where nobody waits for the next; None is `default_area_px`."""
+    """Largest output area of a still picture, px, which has no deadline; None is `default_area_px`."""
 
     def __post_init__(self) -> None:
-        """Check that options can be told apart, and are for a stream to set.
+        """Check that options have unique names and a scope that a stream can set.
 
         Raises:
-            ValueError: two of one name, or one that is settled when a model is loaded.
+            ValueError: a duplicate name, or an option of scope `model`.
         """
         for option in by_name(self.options, f"model {self.name}").values():
             if option.scope == "model":
                 raise ValueError(f"control {option.name} is of scope 'model': declare it in Family.controls")
 
     def nearest_size(self, width: float, height: float, most: tuple[int, int] | None = None) -> tuple[int, int]:
-        """Return the size nearest to `width` x `height` px that the model can do, within `most` where one is."""
+        """Return the supported size nearest to `width` x `height` px, within `most` if given."""
         near_width, near_height = (
             max(-(-least // self.size_multiple), min(round(side / self.size_multiple), limit // self.size_multiple))
             * self.size_multiple
@@ -103,24 +103,23 @@ class ModelSpec:
         return near_width, near_height
 
     def frames_of_chunk(self, number: int) -> int:
-        """Return how many frames the `number`-th step since a beginning takes, from 0."""
+        """Return the number of frames of step `number`, counted from 0 at a start or reset."""
         return self.first_chunk_frames or self.chunk_frames if number == 0 else self.chunk_frames
 
     def latency_floor_s(self, fps: float) -> float | None:
-        """Return how old a picture is at least when it is shown, s: its chunk has to be recorded first.
+        """Return the latency on an infinitely fast machine, s: a chunk must be recorded before it is painted.
 
-        That is what a stream of `fps` pictures a second would have on a machine that computes in no time; None of a
-        model that takes and gives single frames, which has none.
+        `fps` is the source's rate. None for a model of single frames without lag.
         """
         frames = self.chunk_frames + self.output_lag_frames
         return None if frames == 1 else frames / fps
 
     def level_of(self, effort: float) -> int:
-        """Return which of the efforts is nearest."""
+        """Return the index of the nearest effort."""
         return int(np.argmin([abs(effort - each) for each in self.efforts]))
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse a size that the model cannot do.
+        """Reject a size that the model does not support.
 
         Raises:
             ControlError: out of range, or not a multiple of `size_multiple`; names a size that works.
@@ -140,20 +139,20 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """An encoded prompt, with what the encoder made of it."""
+    """Encoded prompt, with the encoder's interpretation."""
 
     text: str
     embeds: NDArray[np.float32] = field(repr=False)
-    """`[d]` or `[m d]`; embeddings may be interpolated, unless `spec.prompt_change` says otherwise."""
+    """Embeddings `[d]` or `[m d]`; they may be interpolated unless `spec.prompt_change` is `switch`."""
     known: bool
-    """False when the model cannot serve the prompt; `message` then says so."""
+    """False if the model cannot serve the prompt; `message` then says so."""
     confidence: float
-    """0 to 1."""
+    """Confidence of the interpretation, 0 to 1."""
     matches: tuple[tuple[str, float], ...] = ()
-    """Style names with their weights, greatest first; each name is a prompt that the model knows. Of an unknown prompt
-    the nearest styles, with how near they are, 0 to 1."""
+    """Matched style names with their weights, greatest first; each name is a prompt that the model knows. For an
+    unknown prompt, the nearest styles with their similarity, 0 to 1."""
     message: str = ""
-    """For people: what the prompt was taken to mean, or why it was not understood and what is near."""
+    """Message for people: the interpretation, or the reason it was not understood and the nearest styles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,27 +160,26 @@ class Chunk:
     """Input of one stream to one step."""
 
     rgb: NDArray[np.uint8]
-    """`[t h w 3]` with t = `spec.frames_of_chunk`, at the size the state was opened with. Read-only: the source is
+    """Pictures `[t h w 3]`, t = `spec.frames_of_chunk`, at the size the state was opened with. Read-only: the source is
     shown where nothing is painted."""
     embeds: NDArray[np.float32]
-    """Prompt embedding to paint with (already cross-faded), as `Prompt.embeds`, whose object it is once a change is
-    over."""
+    """Prompt embedding in force, already cross-faded; once a fade is over, the very object `Prompt.embeds`."""
     denoising_steps: int = 1
     effort: float = 1.0
-    """One of `spec.efforts`."""
+    """Effort, one of `spec.efforts`."""
     strength: float = 1.0
-    """Above 0 to 1; for families with `strength` among their conditions."""
+    """Strength above 0, up to 1; for models with `strength` among their conditions."""
     thumbnails: tuple[NDArray[np.float32], ...] = ()
-    """Of each picture, where they have been made, see `vivace.models.thumbnail`."""
+    """Thumbnail of each picture, if they were made, see `vivace.models.thumbnail`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What the user set of `spec.options`, by name; the rest is at its default. Of an image `uint8 [h w 3]`, of a mask
-    `uint8 [h w]`, read-only; of an `encoded` control what the model made of its value. The object is the same until
-    another value is set, so that what follows from it need not be done at every step."""
+    """Options set by the user, by name; others are at their defaults. Images are `uint8 [h w 3]`, masks `uint8 [h w]`,
+    both read-only; `encoded` controls hold the model's encoding. The mapping is the same object until a value changes,
+    so that derived data can be cached."""
     events: frozenset[str] = frozenset()
-    """Names of the events among `spec.options` that were asked for since the last chunk."""
+    """Names of events requested since the last chunk."""
 
     def check(self, size: tuple[int, int]) -> None:
-        """Refuse pictures that are not the one of `(width, height)` px that a model of single frames takes.
+        """Reject input that is not the single picture of `(width, height)` px that a single-frame model takes.
 
         Raises:
             ControlError: another shape or type.
@@ -195,44 +193,44 @@ class Chunk:
 
 
 Edited = Literal["all", "none"] | NDArray[np.uint8]
-"""Where pictures differ from their source: everywhere, nowhere, or a mask `uint8 [n h' w']` on the model's own grid, 0
-(the source stays, to the byte) to 255."""
+"""Edited area of pictures: everywhere, nowhere, or a mask `uint8 [n h' w']` on the model's own grid, 0 (the source's
+bytes) to 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step gave one stream."""
+    """Output of one step for one stream."""
 
     rgb: NDArray[np.uint8]
-    """`[n h w 3]`, the next pictures in order. How many is the model's word, from none to all that are inside it; the
-    first chunk of a model with a causal decoder, say, is shorter. Given away: the model does not write to it again."""
+    """The next pictures in order, `[n h w 3]`; n is 0 up to the number inside the model, e.g. smaller for the first
+    chunk of a causal decoder. The array is handed over: the model does not write to it again."""
     edited: Edited = "all"
-    """What of these pictures is shown over their source."""
+    """Area in which these pictures replace their source."""
     work: float | None = None
-    """Share of its full work that the step really did, 0 to 1; None is the effort that it was asked for."""
+    """Share of its full work that the step did, 0 to 1; None is the requested effort."""
 
 
 State = TypeVar("State")
-"""All that a model remembers of one stream; only the family looks into it."""
+"""Memory of one stream, opaque to everything but the family."""
 
 
 class StreamModel(Protocol[State]):
-    """A family's weights, ready to serve any number of streams, each with a `State` of its own."""
+    """Loaded weights that serve any number of streams, each with a `State` of its own."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is."""
+        """Specification of the model."""
 
     @property
     def runtime(self) -> RuntimeInfo:
-        """Where the network runs, in words."""
+        """Description of runtime, device and precision."""
 
     @property
     def device(self) -> Device:
-        """Where it runs. `step` and `reset` are called in its turn, the rest at any time and from any thread."""
+        """Device it runs on. `step` and `reset` are called in its turn, all else at any time from any thread."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
-        """Return the most bytes that the state of a stream of `size = (width, height)` takes."""
+        """Return the most bytes that the state of a stream of `(width, height)` px takes."""
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> State:
         """Allocate the state of one stream of `(width, height)` px.
@@ -243,16 +241,16 @@ class StreamModel(Protocol[State]):
         """
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a prompt; cached by text. Never called on the frame path twice for the same text."""
+        """Return an encoded prompt; cached by text, so that the frame path never encodes the same text twice."""
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Advance each stream by one chunk and return what is ready of it.
+        """Return the ready pictures of each stream after advancing it by one chunk.
 
-        Rows never see each other. Raises StepError, in which case the failed state must be reset before use.
+        Streams are independent. After a StepError, the failed states must be reset before use.
         """
 
     def reset(self, state: State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream in place: after a scene cut, a seed change or an error."""
+        """Reset the memory of one stream in place: after a scene cut, a seed change or an error."""
 
 
 _Opened = TypeVar("_Opened", covariant=True)
@@ -260,54 +258,54 @@ _Prepared = TypeVar("_Prepared", contravariant=True)
 
 
 class OpensWithOptions(Protocol[_Opened]):
-    """What a model with controls of the scope `stream` has instead of its `open`."""
+    """Variant of `open` in models that have controls of scope `stream`."""
 
     def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> _Opened:
         """Allocate the state of one stream, see `StreamModel`; `options` are those controls, as in its chunks."""
 
 
 class EncodesControls(Protocol):
-    """What a model with controls that are `encoded` has besides."""
+    """Extra interface of models with `encoded` controls."""
 
     def encode_control(self, name: str, value: Any) -> Any:
-        """Return what a step gets of a value, such as a `Prompt` of a text; one that is not known refuses the update.
+        """Return the encoding of a value, such as a `Prompt` of a text; an unknown prompt refuses the update.
 
-        Called once for each value, in the thread of whoever sets it.
+        Called once per value, in the thread that sets it.
         """
 
 
 Memory = Mapping[str, NDArray[Any]]
-"""What a model remembers of a stream, in arrays by name, to be kept outside the program."""
+"""Model memory of a stream as arrays by name, for storage."""
 
 
 @runtime_checkable
 class KeepsMemory(Protocol[_Prepared]):
-    """A model whose memory of a stream can be kept and given back, so that it goes on as if it had never ended."""
+    """Model whose memory of a stream can be saved and restored, so that it continues as if never interrupted."""
 
     def save(self, state: _Prepared) -> Memory:
-        """Return copies of all that the coming steps depend on; between two steps, in the device's turn."""
+        """Return copies of everything that later steps depend on; called between steps, in the device's turn."""
 
     def restore(self, state: _Prepared, memory: Memory) -> None:
-        """Take what `save` gave, in a state of the same size and seed."""
+        """Restore what `save` returned into a state of the same size and seed."""
 
 
 @runtime_checkable
 class ComposesLook(Protocol):
-    """A model that paints by more than the prompt, such as by a picture that shows the style."""
+    """Model with a look that depends on more than the prompt, e.g. on a reference picture."""
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
-        """Return what `Chunk.embeds` is to be under a prompt and options, None for the source untouched.
+        """Return `Chunk.embeds` for a prompt and options; None shows the source untouched.
 
-        Asked when either changes; the stream fades from what it was to what it is now.
+        Called when either changes; the stream fades from the old value to the new one.
         """
 
 
 @runtime_checkable
 class PreparesEfforts(Protocol[_Prepared]):
-    """A model that must get ready for each of its efforts, such as to compile for it."""
+    """Model that needs preparation for each effort, e.g. compilation."""
 
     def prepare_efforts(self, state: _Prepared) -> None:
-        """Get ready for all efforts on one stream, in the caller's thread; may take seconds.
+        """Prepare a stream's state for all efforts, in the caller's thread; may take seconds.
 
-        A step at an effort that the model is not ready for gets ready first, while the stream waits.
+        A step at an unprepared effort prepares it first, while the stream waits.
         """

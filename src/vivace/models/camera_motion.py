@@ -1,4 +1,4 @@
-"""How far the camera has moved, so that brush strokes stay on the world and not on the lens."""
+"""Camera motion by phase correlation, so that brush strokes stick to the scene and not to the lens."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from numpy.typing import NDArray
 from vivace.models.thumbnail import Thumbnail
 
 LEAST_GAIN = 0.7
-"""A shift is believed when it leaves at most this share of the difference that standing still leaves,"""
+"""Largest remaining difference with a shift, as a share of that without it, for the shift to be accepted."""
 LEAST_AGREEING = 0.7
-"""and when it explains this share of the blocks better in which anything changed,"""
+"""Smallest share of the changed blocks that the shift must explain better."""
 LEAST_BLOCKS = 0.5
-"""and this share of all blocks: a white car on blank asphalt is all that changes, and still not the camera."""
+"""Smallest share of all blocks that it must explain better: a white car on plain asphalt is all that changes, yet not
+the camera."""
 CLEARLY = 0.85
-"""A block counts as better explained below this share of its difference."""
+"""Share of its unshifted difference below which a block counts as better explained."""
 BLOCKS = 6
-"""Blocks a side."""
+"""Blocks per side."""
 REACH = 1 / 6
-"""Past this share of the picture the reference is renewed: too little of it is left to compare."""
+"""Share of the picture beyond which the reference is renewed: too little of it remains to compare."""
 REFERENCE_FRAMES = 45
-"""The reference is renewed at least this often: light and things change."""
+"""Frames after which the reference is renewed at the latest: light and objects change."""
 
 Luma = NDArray[np.float32]
 
 
 class CameraMotion:
-    """Follows the translation of the whole picture by phase correlation (Kuglin and Hines, 1975), causally.
+    """Estimator of global translation by phase correlation (Kuglin and Hines, 1975), causal.
 
-    Each frame is compared with a reference some frames back, not with its predecessor: slow pans of a fraction of a
-    px a frame are seen, and errors do not add up from frame to frame.
+    Each frame is compared with a reference some frames back, not with its predecessor: slow pans of a fraction of a px
+    per frame are detected, and errors do not accumulate.
     """
 
     def __init__(self) -> None:
@@ -50,12 +51,12 @@ class CameraMotion:
         self._base = self._offset = (0.0, 0.0)
 
     def save(self) -> dict[str, NDArray[Any]]:
-        """Return all that is remembered."""
+        """Return the complete state."""
         kept: dict[str, NDArray[Any]] = {"motion": np.array([*self._base, *self._offset, self._age], np.float64)}
         return kept if self._reference is None else kept | {"motion_reference": self._reference.copy()}
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Take what `save` gave."""
+        """Restore what `save` returned."""
         self.reset()
         if "motion_reference" in kept:
             self._refer(kept["motion_reference"])
@@ -63,13 +64,13 @@ class CameraMotion:
         self._base, self._offset, self._age = (down, right), (down_now, right_now), int(age)
 
     def update(self, thumbnail: Thumbnail, cell: int) -> tuple[float, float]:
-        """Return where the world of the first frame now is in the picture: `(down, right)` px.
+        """Return the position of the first frame's content in this picture, `(down, right)` px.
 
-        Where no single translation explains the picture, the last answer stands.
+        If no single translation explains the picture, the last position is returned.
 
         Args:
-            thumbnail: of the picture, `float32 [h w 3]`; its green, which is most of luma, is what is compared.
-            cell: side of a cell of the thumbnail, px of the picture.
+            thumbnail: of the picture, `float32 [h w 3]`; its green channel, most of luma, is compared.
+            cell: side of a thumbnail cell, px of the picture.
         """
         luma = np.ascontiguousarray(thumbnail[..., 1])
         if self._reference is None or self._reference.shape != luma.shape:
@@ -88,7 +89,7 @@ class CameraMotion:
 
     def _refer(self, luma: Luma) -> None:
         if self._window is None or self._window.shape != luma.shape:
-            # The edges of a picture do not meet; fading them out keeps their seam from looking like a still object.
+            # The edges of a picture do not match; fading them out keeps their seam from looking like a static object.
             self._window = np.outer(np.hanning(luma.shape[0]), np.hanning(luma.shape[1])).astype(np.float32)
         self._reference = luma
         self._spectrum = self._transform(luma)
@@ -100,11 +101,11 @@ class CameraMotion:
         return np.fft.rfft2((luma - luma.mean()) * self._window)
 
     def _correlate(self, luma: Luma) -> tuple[float, float] | None:
-        """Return the shift of `luma` against the reference in cells, `(down, right)`; None beyond half the picture."""
+        """Return the shift of `luma` against the reference in cells, `(down, right)`; None beyond a third of a side."""
         assert self._spectrum is not None
         cross = self._transform(luma) * self._spectrum.conj()
         size = np.abs(cross)
-        # Whitened, so that the peak is sharp, but not where there is nothing but noise.
+        # Whitened for a sharp peak, but not where there is only noise.
         correlation = np.fft.irfft2(cross / (size + 1e-3 * size.max() + 1e-12) * _low_pass(luma.shape), luma.shape)
         h, w = correlation.shape
         y, x = (int(i) for i in np.unravel_index(int(np.argmax(correlation)), correlation.shape))
@@ -114,13 +115,13 @@ class CameraMotion:
         if abs(down) > h / 3 or abs(right) > w / 3:
             return None
         if max(abs(down), abs(right)) < 0.12:
-            # Sensor noise moves the vertex this far; a still camera must be still.
+            # Sensor noise moves the vertex this far; a static camera must stay at zero.
             return 0.0, 0.0
         return float(down), float(right)
 
 
 def explains(luma: Luma, reference: Luma, shift: tuple[float, float]) -> bool:
-    """Tell whether `reference` moved by `shift` cells looks more like `luma` than where it was, nearly everywhere."""
+    """Return true if `reference` shifted by `shift` cells matches `luma` better than unshifted, nearly everywhere."""
     whole = (int(np.floor(shift[0])), int(np.floor(shift[1])))
     fy, fx = shift[0] - whole[0], shift[1] - whole[1]
     h, w = luma.shape
@@ -134,7 +135,7 @@ def explains(luma: Luma, reference: Luma, shift: tuple[float, float]) -> bool:
     here = luma[top:bottom, left:right]
     with_shift = _block_means(np.abs(here - blended))
     standing = _block_means(np.abs(here - reference[top:bottom, left:right]))
-    # Where nothing is to be seen, nothing speaks for either.
+    # Blocks without difference favour neither.
     speaks = np.maximum(with_shift, standing) > 1.0
     better = (with_shift < CLEARLY * standing) & speaks
     return bool(
@@ -157,6 +158,6 @@ def _low_pass(shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def _vertex(left: float, middle: float, right: float) -> float:
-    """Return where the parabola through three samples peaks, relative to the middle one."""
+    """Return the peak of the parabola through three samples, relative to the middle one."""
     bend = left - 2 * middle + right
     return 0.0 if abs(bend) < 1e-12 else float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))

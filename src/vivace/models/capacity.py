@@ -1,4 +1,4 @@
-"""Memory that a stream of a model needs and does not get."""
+"""Out-of-memory errors of a stream."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from vivace.errors import CapacityError
 from vivace.models.base import StreamModel
 
 _WORDS = ("out of memory", "defaultcpuallocator")
-"""What torch says of a GPU and of the CPU, in small letters, where its error has no class of its own."""
+"""Lower-case parts of torch's out-of-memory messages for GPU and CPU, where its error has no class of its own."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means too little memory: Python's own, or torch's on a device or on the CPU."""
-    # By name, since torch is not imported here.
+    """Return true if an error means too little memory: Python's own, or torch's on a device or on the CPU."""
+    # By class name, since torch is not imported here.
     on_device = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
     return on_device or isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)
 
 
 def out_of_memory(model: StreamModel[Any], size: tuple[int, int]) -> CapacityError:
-    """Return the error for a stream that does not fit, with a size that takes a quarter of the memory."""
+    """Return the error for a stream that does not fit, naming a size that takes a quarter of the memory."""
     name = model.spec.name
     needs = f"{name} needs {_mib(model.nbytes(size))} for a stream of {size[0]}x{size[1]} px, which is not free"
     half = model.spec.nearest_size(size[0] / 2, size[1] / 2)
@@ -32,10 +32,10 @@ def out_of_memory(model: StreamModel[Any], size: tuple[int, int]) -> CapacityErr
 
 @contextmanager
 def memory_for(model: StreamModel[Any], size: tuple[int, int]) -> Iterator[None]:
-    """Say what a stream of `(width, height)` px needs, and what would fit, where memory runs out within.
+    """Turn out-of-memory errors in the block into a CapacityError that says what the stream needs and what would fit.
 
     Raises:
-        CapacityError: it ran out.
+        CapacityError: memory ran out.
     """
     try:
         yield

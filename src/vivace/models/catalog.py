@@ -1,4 +1,4 @@
-"""The models there are: profiles that installed families bring, and those of users."""
+"""Catalogue of models: profiles of installed families and of users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def list_models() -> list[Profile]:
-    """Return the profiles of all models that come with the families installed here, ours first, by name."""
+    """Return the profiles of all installed families, built-in ones first, by name."""
     found: dict[str, Profile] = {}
     for package in dict.fromkeys(family.profiles for family in families().values() if family.profiles is not None):
         for profile in _shipped(package):
@@ -27,19 +27,19 @@ def list_models() -> list[Profile]:
 
 
 def _shipped(package: str) -> list[Profile]:
-    """Return the profiles that lie in a package; those of another's that cannot be read are left out."""
+    """Return the profiles in a package; unreadable ones of other distributions are skipped."""
     try:
         folder = resources.files(package)
         entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
         profiles = [read_profile(entry.read_text("utf-8"), entry.name, _class_of) for entry in entries]
-        # An entry is a path; of a folder that is no package itself, `files` would not be one.
+        # An entry is a path; for a folder that is not a package, `files` would not be one.
         return [
             profile.model_copy(
                 update={"path": _home(profile, str(Path(str(entry)).parent)), "called": Path(entry.name).stem}
             )
             for profile, entry in zip(profiles, entries, strict=True)
         ]
-    except Exception as error:  # another's package may fail in any way; all others go on
+    except Exception as error:  # a third-party package may fail in any way; skip it
         if package.partition(".")[0] == "vivace":
             raise
         _log.warning("the profiles of %s cannot be read: %s", package, error)
@@ -47,24 +47,24 @@ def _shipped(package: str) -> list[Profile]:
 
 
 def _class_of(name: object) -> type[Profile]:
-    """Return the class of a family's profiles; of one that is not here, the keys that all families have are read."""
+    """Return the profile class of a family; for one not installed, the base class with the common keys."""
     family = families().get(name) if isinstance(name, str) else None
     found: type[Profile] = family.function(family.profile) if family else Profile
     return found
 
 
 def _home(profile: Profile, folder: str) -> str:
-    """Return where the files of a profile lie that have no repository: in a package, or beside it."""
+    """Return the location of a profile's files that have no repository: in a package, or beside the profile."""
     family = families().get(profile.family)
     return folder if family is None or family.files is None else str(resources.files(family.files))
 
 
 def describe(name: str) -> Profile:
-    """Return the profile of a model, by its name or from a profile's own `.toml` file.
+    """Return the profile of a model, by name or from a profile's `.toml` file.
 
     Raises:
         UnknownModelError: there is none; the message names the nearest.
-        UsageError: the file is no profile; the message says where.
+        UsageError: the file is not a profile; the message says where.
     """
     if name.endswith(".toml"):
         try:

@@ -1,4 +1,4 @@
-"""Holding a model's files against its profile and its network, one by one."""
+"""Verification of a model's files against its profile and its network."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from vivace.models.loading import LoadOptions
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of one file."""
+    """Result for one file."""
 
     role: str
     state: Literal["ok", "absent", "wrong"]
-    """`absent` is a file the model runs without."""
+    """State of the file; `absent` is a file that the model can run without."""
     words: str
 
 
 class Inspector(Protocol):
-    """What a family knows of its files."""
+    """Inspector of a family's files."""
 
     def inspect(self, role: str, path: Path) -> str:
-        """Open a file and return what it holds, in words.
+        """Open a file and return a description of its contents.
 
         Raises:
-            CheckpointError: it is not what the role asks for.
+            CheckpointError: it is not what the role requires.
         """
 
 
 def check_files(profile: Profile, style: str | None = None, places: Places | None = None) -> Iterator[Verdict]:
-    """Check every file of a model in a style: there, of the right size and sha256, and what the network expects.
+    """Yield the result for every file of a model in a style: presence, size, sha256, and what the network expects.
 
     Raises:
         UsageError: no such style.
@@ -59,7 +59,7 @@ def check_files(profile: Profile, style: str | None = None, places: Places | Non
 
 
 def weights_of(profile: Profile, options: LoadOptions, places: Places | None = None) -> dict[str, str]:
-    """Return what the files of a loaded model are, by role: `sha256:…` where that is recorded, else their name."""
+    """Return the identity of a loaded model's files by role: `sha256:…` if recorded, else their name."""
     if options.random_weights:
         return {"all": f"random, seed {options.seed}"}
     places = places or Places.of_this_machine()
@@ -94,7 +94,7 @@ def _check(found: Found, profile: Profile, places: Places, inspector: Inspector 
 
 
 def _inspector(profile: Profile) -> Inspector | None:
-    """Return the family's inspector, where it has one."""
+    """Return the family's inspector, if it has one."""
     family = family_of(profile.family, profile.name)
     if family.inspector is None:
         return None

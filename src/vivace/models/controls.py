@@ -1,4 +1,4 @@
-"""Controls of a family's own. A declaration is all there is to write: everything else follows from it."""
+"""Declarations of controls of a family's own, from which everything else about them follows."""
 
 from __future__ import annotations
 
@@ -12,60 +12,61 @@ from vivace.checks import brief, nearest, number_in
 from vivace.errors import ControlError
 
 ControlKind = Literal["text", "number", "choice", "switch", "image", "mask", "event"]
-"""What a control holds: words, a number, one word of several, on or off, a picture, where a picture counts; an event
-happens once and holds nothing."""
+"""Kinds of values: text, a number, one of several words, on or off, a picture, a mask; an event fires once and has no
+value."""
 ControlScope = Literal["frame", "stream", "model"]
-"""When a control is settled: it may change at any frame; when a stream opens; when the model is loaded."""
+"""Time at which a control is fixed: at any frame; when a stream opens; when the model is loaded."""
 PICTURES: tuple[ControlKind, ...] = ("image", "mask")
 
 MAX_TEXT_CHARS = 2_000
-"""Ten times what people write; beyond it is a mistake (a file instead of a sentence)."""
+"""Longest text, characters: ten times what people write; longer input is a mistake (a file instead of a sentence)."""
 ON, OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-"""How a switch may be typed."""
+"""Spellings of a switch on a command line."""
 
 _NAME = re.compile(r"[A-Za-z][\w .-]{0,98}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSpec:
-    """A control of a family's own, such as how often depth is estimated.
+    """Declaration of a control of a family's own, such as the interval of depth estimation.
 
-    The command line, messages and their schema, checks, `/v1/models`, documents and the studio's panel follow from it.
+    The command line, messages and their schema, validation, `/v1/models`, documents and the studio's panel follow from
+    it.
     """
 
     name: str
     kind: ControlKind = "number"
     scope: ControlScope = "frame"
-    """`frame` and `stream` belong into `ModelSpec.options`, `model` into `Family.controls`. A model with some of the
-    scope `stream` is told their values when a stream opens, see `OpensWithOptions`."""
+    """`frame` and `stream` belong into `ModelSpec.options`, `model` into `Family.controls`. A model with controls of
+    scope `stream` gets their values when a stream opens, see `OpensWithOptions`."""
     help: str
     default: float | bool | str | None = None
-    """What holds where nothing is set; None is nothing, or left to the family. Pictures and events have no other."""
+    """Value if nothing is set; None is no value, or left to the family. Pictures and events can only have None."""
     low: float = 0.0
-    """Of a number: its range."""
+    """Range of a number."""
     high: float = 1.0
     whole: bool = False
-    """Of a number: whether only whole ones make sense."""
+    """True if a number must be an integer."""
     choices: tuple[str, ...] = ()
-    """Of a choice: all of them."""
+    """Values of a choice."""
     size: tuple[int, int] | None = None
-    """Of a picture: `(width, height)` px that it is given at, scaled to cover and cropped; None is its own size."""
+    """`(width, height)` that a picture is scaled to cover and cropped to, px; None keeps its own size."""
     encoded: bool = False
-    """Whether the model makes something of a value first, such as an embedding of a text, see `EncodesControls`."""
+    """True if the model encodes values first, e.g. a text into an embedding, see `EncodesControls`."""
     excludes: bool = False
-    """Of a text: whether it says what shall not be seen, as a negative prompt does."""
+    """True if a text says what must not appear, like a negative prompt."""
     shared: bool = False
-    """Whether it changes the pictures of every stream of the model, such as by its weights; a server keeps it from its
+    """True if the control affects every stream of the model, e.g. by its weights; a server does not offer it to
     clients."""
 
     beside_prompt: bool = False
-    """Of a choice: whether it completes what the prompt says, and a page shows it there, a button for each choice."""
+    """True if a choice complements the prompt; pages show it there, with a button for each value."""
 
     def __post_init__(self) -> None:
-        """Check that the declaration holds together.
+        """Check the declaration for consistency.
 
         Raises:
-            ValueError: it does not.
+            ValueError: it is inconsistent.
         """
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name of a control; use letters, digits, blanks, -, _ and .")
@@ -92,7 +93,7 @@ class ControlSpec:
 
     @property
     def takes(self) -> str:
-        """What may be given, in words."""
+        """Description of the accepted values."""
         size = f", brought to {self.size[0]}x{self.size[1]} px" if self.size else ""
         return {
             "text": f"text of at most {MAX_TEXT_CHARS:,} characters",
@@ -106,7 +107,7 @@ class ControlSpec:
 
     @property
     def default_words(self) -> str:
-        """The default, as it is written; empty where there is none."""
+        """The default as written by a user; empty if there is none."""
         if self.default is None:
             return ""
         if self.kind == "text":
@@ -115,14 +116,14 @@ class ControlSpec:
 
     @property
     def remedy(self) -> str:
-        """What may be given, for the end of a message."""
+        """Description of the accepted values and the default, for the end of a message."""
         return f"give {self.takes}" + (f"; the default is {self.default_words}" if self.default_words else "")
 
     def check(self, value: object) -> float | bool | str:
-        """Return a value that the control can hold.
+        """Return a valid value.
 
         Raises:
-            ControlError: it is none, or the control holds a picture or nothing; names the value and the remedy.
+            ControlError: not valid, or the control holds a picture or nothing; names the value and the remedy.
         """
         if self.kind == "number":
             return number_in(self.name, value, self.low, self.high, self.remedy, whole=self.whole)
@@ -148,7 +149,7 @@ class ControlSpec:
         return value
 
     def parse(self, text: str) -> float | bool | str:
-        """Return what a typed text means as a value; `check` judges what it leaves as it is."""
+        """Return a typed text as a value; text that cannot be converted is left for `check` to report."""
         if self.kind == "switch" and text.casefold() in ON + OFF:
             return text.casefold() in ON
         return parse_number(text) if self.kind == "number" else text
@@ -162,7 +163,7 @@ def _words(value: float | bool | str) -> str:
 
 
 def parse_number(text: str) -> float | str:
-    """Return the number that is typed, a whole one as `int`; what is none is left as it is, for a check to name."""
+    """Return a typed number, an `int` if whole; other text is returned unchanged, for a check to report."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -175,7 +176,7 @@ def by_name(controls: Iterable[ControlSpec], whose: str) -> dict[str, ControlSpe
     """Return declarations by name.
 
     Raises:
-        ValueError: two of one name.
+        ValueError: a duplicate name.
     """
     found: dict[str, ControlSpec] = {}
     for control in controls:
@@ -186,7 +187,7 @@ def by_name(controls: Iterable[ControlSpec], whose: str) -> dict[str, ControlSpe
 
 
 def unknown(name: object, whose: str, known: Iterable[str], what: str = "control") -> ControlError:
-    """Return the refusal of a name that nobody has declared."""
+    """Return the error for a name that is not declared."""
     known = sorted(known)
     if not known:
         return ControlError(f"{whose} has no {what}s of its own, so none is called {brief(name)}; leave it out")

@@ -1,4 +1,4 @@
-"""A stream whose network works at one of several sizes: buffers for each effort, compiled for when they are needed."""
+"""State of a stream whose network works at one of several sizes: buffers per effort, compiled when needed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from vivace.models.camera_motion import CameraMotion
 from vivace.runtime.exported import Arrays, Executor, Network
 
 EFFORT_SCALES = (1.0, 0.8, 0.6)
-"""Working side by effort level."""
+"""Scale of the working side by effort level."""
 EFFORTS = tuple(round(scale * scale, 2) for scale in EFFORT_SCALES)
-"""The share of the full work that each level is, as `ModelSpec.efforts` has it."""
+"""Share of the full work by level, as in `ModelSpec.efforts`."""
 
 
 class LevelBuffers(Protocol):
-    """The buffers of one effort level."""
+    """Buffers of one effort level."""
 
     executor: Executor | None
-    """Made when the level is first used."""
+    """Executor, made when the level is first used."""
 
     @property
     def inputs(self) -> Arrays:
-        """The graph's inputs by name, in place."""
+        """Inputs of the graph by name, written in place."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Size of all buffers, bytes."""
 
     def forget(self) -> None:
-        """Forget the frames before; textures stay."""
+        """Reset the memory of earlier frames; textures stay."""
 
 
 Buffers = TypeVar("Buffers", bound=LevelBuffers)
@@ -37,7 +37,7 @@ Buffers = TypeVar("Buffers", bound=LevelBuffers)
 
 @dataclass(slots=True)
 class LevelState(Generic[Buffers]):
-    """One stream: buffers for each effort level, and which is in use."""
+    """State of one stream: buffers for each effort level, and the level in use."""
 
     size: tuple[int, int]
     seed: int
@@ -47,26 +47,26 @@ class LevelState(Generic[Buffers]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Size of all buffers, bytes."""
         return sum(buffers.nbytes for buffers in self.levels)
 
     def use(self, level: int) -> Buffers:
-        """Return the buffers of a level, which is in use from now on."""
+        """Return the buffers of a level, and make it the one in use."""
         if level != self.level:
             self.level = level
-            # What another working size remembers is stale.
+            # The memory of another working size is stale.
             self.levels[level].forget()
         return self.levels[level]
 
     def prepare(self, network: Network) -> None:
-        """Compile a network for every level, several at once."""
+        """Compile a network for all levels in parallel."""
         network.prepare(*(buffers.inputs for buffers in self.levels))
         for buffers in self.levels:
             executor_of(buffers, network)
 
 
 def executor_of(buffers: LevelBuffers, network: Network) -> Executor:
-    """Return what runs a network on the buffers of a level; compiles where that is still to be done."""
+    """Return the executor of a network on a level's buffers; compiles if still necessary."""
     if buffers.executor is None:
         buffers.executor = network.executor(buffers.inputs)
     return buffers.executor

@@ -1,12 +1,12 @@
-"""Families of models: what each brings, known without importing any of it.
+"""Model families: their descriptions, available without importing their code.
 
-A family is a package that loads profiles of its kind. Ours are listed here; another distribution brings one by an entry
-point of the group `vivace.families`, named like the family, which leads to a `Family`:
+A family is a package that loads profiles of its kind. The built-in ones are listed here; another distribution adds one
+by an entry point of the group `vivace.families`, named like the family, which refers to a `Family`:
 
     [project.entry-points."vivace.families"]
     toy = "toy_models.family:FAMILY"
 
-Its profiles are found by name where it says which package they lie in, and by path in any case.
+Its profiles are found by name if it names the package that holds them, and by path in any case.
 """
 
 from __future__ import annotations
@@ -32,44 +32,43 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A family of models. Functions are named as `module:name`, and imported when they are needed."""
+    """Model family. Functions are given as `module:name`, and imported when needed."""
 
     name: str
-    """What profiles call it, `family = "…"`."""
+    """Name in profiles, `family = "…"`."""
     runtimes: tuple[str, ...]
-    """How its networks can be run, the fastest first."""
+    """Runtimes of its networks, the fastest first."""
     load: str
-    """`load(profile, *, runtime, threads, options) -> StreamModel`."""
+    """Function `load(profile, *, runtime, threads, options) -> StreamModel`."""
     inspector: str | None = None
-    """`inspector(profile) -> Inspector`, which looks into its files; None where their sha256 says all."""
+    """Function `inspector(profile) -> Inspector` for its files; None if their sha256 suffices."""
     profile: str = "vivace.checkpoints.profile:Profile"
-    """Class of its profiles; one of its own where they have keys that others have not."""
+    """Class of its profiles; a subclass if they have extra keys."""
     profiles: str | None = None
-    """Package in which its profiles lie as `NAME.toml`."""
+    """Package that holds its profiles as `NAME.toml`."""
     files: str | None = None
-    """Package in which files of these profiles lie that have no repository."""
+    """Package that holds those files of its profiles that have no repository."""
     controls: tuple[ControlSpec, ...] = ()
-    """What its models may be steered by, those that are settled when one is loaded among them; what a loaded model has
-    of the others is its `spec.options`."""
+    """Controls of its models, including those fixed at loading; a loaded model lists the others in `spec.options`."""
     heavy: bool = True
-    """Whether a frame takes a GPU's time: a benchmark then makes do with few frames."""
+    """True if a frame needs a GPU to be fast; benchmarks then use few frames."""
     install: str = ""
-    """What to install when something that it imports is missing, for people."""
+    """Remedy for people if an import is missing."""
 
     def __post_init__(self) -> None:
-        """Check that controls can be told apart; raises ValueError."""
+        """Check that controls have unique names; raises ValueError."""
         by_name(self.controls, f"the family {self.name!r}")
 
     @property
     def loading(self) -> tuple[ControlSpec, ...]:
-        """The controls that are settled when a model is loaded."""
+        """Controls that are fixed when a model is loaded."""
         return tuple(control for control in self.controls if control.scope == "model")
 
     def settle(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value for each control of `loading`: what is given, else its default.
+        """Return a value for each control of `loading`: the given one, else its default.
 
         Raises:
-            ControlError: one that the family does not have, or a value that it cannot take.
+            ControlError: a control that the family lacks, or an invalid value.
         """
         known = {control.name: control for control in self.loading}
         for name in values:
@@ -81,13 +80,13 @@ class Family:
         }
 
     def function(self, what: str) -> Any:
-        """Return the function that `what` names; errors are those of `plugins.function`."""
+        """Return the function named by `what`; errors as for `plugins.function`."""
         return function(what, f"the model family {self.name!r}", self.install)
 
 
 @cache
 def families() -> Mapping[str, Family]:
-    """Return all families by name, ours first; one that cannot be imported is left out, with a warning in the log."""
+    """Return all families by name, built-in ones first; one that cannot be imported is logged and skipped."""
     found: dict[str, Family] = {}
     for reference in BUILT_IN:
         module, _, name = reference.partition(":")
@@ -102,7 +101,7 @@ def family_of(name: str, profile: str) -> Family:
     """Return the family that a profile names.
 
     Raises:
-        CheckpointError: it is not here.
+        CheckpointError: it is not installed.
     """
     known = families()
     if name not in known:

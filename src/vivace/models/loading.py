@@ -1,4 +1,4 @@
-"""What may be chosen when a model is loaded."""
+"""Options for loading a model."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ Precision = Literal["f32", "bf16", "f16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """Choices about a model's weights and where they run; what is left out is the profile's or the machine's own.
+    """Choices about a model's weights and their device; omitted ones follow the profile or the machine.
 
-    Plain values only, so that it travels to another process as JSON (`to_dict`, `from_dict`). Raises UsageError where a
-    value is not among those that exist; whether a family knows an option at all is said when it is loaded.
+    Plain values only, so that they can be sent to another process as JSON (`to_dict`, `from_dict`). An invalid value
+    raises UsageError; an option that the family does not support is reported at loading.
     """
 
     style: str | None = None
-    """A style of the profile; its default if left out."""
+    """Style of the profile; its default if left out."""
     steps: int | None = None
-    """Denoising steps a frame; the style's own if left out."""
+    """Denoising steps per frame; the style's own if left out."""
     device: str | None = None
-    """`cpu`, `cuda` or `cuda:N`; a CUDA device where there is one if left out."""
+    """`cpu`, `cuda` or `cuda:N`; a CUDA device if there is one if left out."""
     precision: Precision | None = None
-    """What the weights are kept in; what the device is fast at if left out."""
+    """Precision of the weights; the fastest on the device if left out."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Paths by role, in place of the profile's files."""
     loras: Mapping[str, float] = field(default_factory=dict)
-    """Weights by path, on top of the style's own LoRAs."""
+    """Weights by path, in addition to the style's own LoRAs."""
     controls: Mapping[str, Any] = field(default_factory=dict)
-    """Of the family's own controls those that are settled by loading, by name, see `Family.loading`."""
+    """Values of the family's controls that are fixed at loading, by name, see `Family.loading`."""
     random_weights: bool = False
-    """No files at all: the network at full size with random weights, to measure speed with."""
+    """True to use no files: the network at full size with random weights, for speed measurements."""
     seed: int = 0
-    """Of the random weights."""
+    """Seed of the random weights."""
 
     def __post_init__(self) -> None:
         if self.precision not in (None, *get_args(Precision)):
@@ -56,7 +56,7 @@ class LoadOptions:
         return {name: value for name, value in values.items() if value != getattr(plain, name)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: the options that are not at their defaults."""
+        """Return the options that are not at their defaults, for JSON."""
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in self.given().items()}
 
     @classmethod
@@ -71,7 +71,7 @@ class LoadOptions:
 
     @classmethod
     def check_names(cls, values: Mapping[str, Any]) -> None:
-        """Raise UsageError for an option that does not exist, with how a control of the model is given."""
+        """Raise UsageError for an option that does not exist, explaining how a model's control is given."""
         known = [one.name for one in fields(cls)]
         for name in values:
             if name not in known:

@@ -1,4 +1,4 @@
-"""The control that is the weight of a LoRA, of whichever family."""
+"""Controls for the weights of LoRAs, common to all families."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LORA_OPTION = "lora_"
 
 
 def lora_option(name: str, weight: float) -> ControlSpec:
-    """Return the control that is the weight of a LoRA."""
+    """Return the control for the weight of a LoRA."""
     return ControlSpec(
         name=f"{LORA_OPTION}{name}", help=f"Weight of the LoRA {name}.", default=weight, low=-2, high=2, shared=True
     )

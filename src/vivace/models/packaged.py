@@ -1,4 +1,4 @@
-"""Checks of models whose files lie beside their profile and whose network is an exported graph on the CPU."""
+"""Checks for models whose files lie beside their profile and whose network is an exported graph on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vivace.models.loading import LoadOptions
 
 
 def check_options(profile: Profile, options: LoadOptions) -> None:
-    """Refuse options that only the large models have.
+    """Reject options that only the large models have.
 
     Raises:
         UsageError: one is given.
@@ -24,10 +24,10 @@ def check_options(profile: Profile, options: LoadOptions) -> None:
 
 
 def check_files(profile: Profile, remedy: str) -> None:
-    """Refuse files that are not those the profile names.
+    """Reject files that differ from those the profile names.
 
     Raises:
-        CheckpointError: one is missing or another one; ends with the remedy.
+        CheckpointError: one is missing or different; ends with the remedy.
     """
     for spec in profile.files.values():
         path = Path(profile.path) / spec.path

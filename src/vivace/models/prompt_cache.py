@@ -1,4 +1,4 @@
-"""Prompts that were encoded, so that the same text is encoded once."""
+"""Cache of encoded prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REMEMBERED = 256
 
 
 class PromptCache:
-    """The last few hundred prompts by text. Safe from any thread."""
+    """The last few hundred prompts by text. Thread-safe."""
 
     def __init__(self, encode: Callable[[str], Prompt]) -> None:
         self._encode = encode
@@ -20,7 +20,7 @@ class PromptCache:
         self._lock = threading.Lock()
 
     def encode(self, text: str) -> Prompt:
-        """Return the prompt of a text; what encoding raises is raised."""
+        """Return the prompt of a text; errors of encoding are raised."""
         with self._lock:
             if text in self._prompts:
                 self._prompts.move_to_end(text)

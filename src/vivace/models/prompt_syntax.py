@@ -1,11 +1,11 @@
-r"""What people write into prompts beside words, as the programs for Stable Diffusion read it.
+r"""Prompt syntax beyond plain words, as read by Stable Diffusion programs.
 
 | written | means |
 |---|---|
-| `(word)`, `((word))`, `[word]` | 1.1 times as much, 1.21 times, 1/1.1 times |
-| `(word:1.3)` | 1.3 times as much |
-| `\(`, `\)`, `\[`, `\]` | the sign itself, as is a bracket without its partner |
-| `<lora:wool:0.8>` | a file to load, in programs that load while a prompt is read |
+| `(word)`, `((word))`, `[word]` | weight 1.1, 1.21, 1/1.1 |
+| `(word:1.3)` | weight 1.3 |
+| `\(`, `\)`, `\[`, `\]` | the character itself; so is an unmatched bracket |
+| `<lora:wool:0.8>` | a file to load, in programs that support it |
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _MARK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PromptSyntax:
-    """A prompt, read."""
+    """Parsed prompt."""
 
     text: str
-    """The words alone."""
+    """Words without syntax."""
     weights: tuple[float, ...]
-    """Of each character of `text`."""
+    """Weight of each character of `text`."""
     files: tuple[str, ...]
-    """Names of the files that it would load, as `wool`."""
+    """Names of the files that it would load, such as `wool`."""
     numbered: bool
-    """Whether it gives a weight as a number."""
+    """True if it gives a weight as a number."""
 
 
 def read_syntax(prompt: str) -> PromptSyntax:
-    """Tell words from what is written beside them."""
+    """Return a prompt's words separated from its syntax."""
     marks = list(_MARK.finditer(prompt))
     opening: list[re.Match[str]] = []
     paired: dict[int, float | None] = {}
-    """By where a bracket is: what an opening one multiplies by; None where one closes."""
+    """Factor of each matched bracket by position; None for a closing one."""
     for mark in marks:
         closes = ")" if mark["weight"] else mark[0]
         if mark[0] in ("(", "["):

@@ -1,4 +1,4 @@
-"""LoRAs that a user loads a model with, and weighs anew while its streams run."""
+"""LoRAs that a user loads with a model and reweights while streams run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vivace.errors import CheckpointError, UsageError
 from vivace.models.lora_controls import LORA_OPTION, lora_option
 
 LORA_FILES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
-"""What diffusers calls the one in a folder."""
+"""File names that diffusers gives the LoRA in a folder."""
 
 
 def given_loras(loras: Mapping[str, float]) -> dict[str, tuple[Path, float]]:
-    """Return the file and the weight of each LoRA, by the name of its control.
+    """Return the file and weight of each LoRA, by the name of its control.
 
     Raises:
-        CheckpointError: one that does not exist.
-        UsageError: one that is given twice.
-        ControlError: a weight out of range.
+        CheckpointError: a file does not exist.
+        UsageError: a LoRA is given twice.
+        ControlError: a weight is out of range.
     """
     given: list[Path] = []
     for text in loras:
@@ -39,23 +39,23 @@ def given_loras(loras: Mapping[str, float]) -> dict[str, tuple[Path, float]]:
 
 
 class LoraWeights:
-    """The weights of a model's LoRAs: the last stream to ask decides for all."""
+    """Weights of a model's LoRAs, shared by all streams: the latest request wins."""
 
     def __init__(self, stacks: Sequence[LoraStack]) -> None:
-        """Weigh the LoRAs in `stacks`; one has the same name in each."""
+        """Control the LoRAs in `stacks`; one has the same name in each."""
         self._stacks = stacks
         self._weights = {name: weight for stack in stacks for name, weight in stack.weights.items()}
         self.defaults: Mapping[str, float] = dict(self._weights)
-        """By name."""
+        """Initial weights by name."""
         self.version = 0
-        """Counts changes."""
+        """Number of changes."""
 
     def ask(self, options: Mapping[str, Any], before: Mapping[str, float]) -> dict[str, float]:
-        """Give LoRAs the weights that a stream has newly asked for; return what it asks now.
+        """Apply the weights that a stream has newly requested; return its present requests.
 
         Args:
-            options: what its user has set.
-            before: what it asked the last time.
+            options: options set by its user.
+            before: its requests at the previous call.
         """
         asked = {name: float(value) for name, value in options.items() if name.startswith(LORA_OPTION)}
         for name, default in self.defaults.items():

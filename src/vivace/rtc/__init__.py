@@ -1,4 +1,4 @@
-"""Live video over WebRTC, the half that server and client share: codecs, packets, and never a frame that waits.
+"""Live video over WebRTC, shared by server and client: codecs, packets, rate control; frames are dropped, never queued.
 
-`seams` is the only module that knows aiortc from the inside.
+`seams` is the only module that uses private parts of aiortc.
 """

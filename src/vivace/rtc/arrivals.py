@@ -1,8 +1,8 @@
-"""When packets arrived, told to who sent them: transport-wide congestion control (TWCC).
+"""Packet arrival reports from receiver to sender: transport-wide congestion control (TWCC).
 
-With it the sender, which alone knows when packets left and what else it could send, estimates what the line carries; a
-browser does so by itself as soon as it is told. Written and read here is the FCI of the RTCP message (205, format 15)
-of draft-holmer-rmcat-transport-wide-cc-extensions-01.
+The sender knows when packets left and what else it could send, so it is the sender that estimates the capacity of the
+path; browsers do so as soon as they get reports. This module writes and reads the FCI of the RTCP message (205, format
+15) of draft-holmer-rmcat-transport-wide-cc-extensions-01.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import struct
 from struct import pack, unpack_from
 
 REPORT_S = 0.05
-"""Between two reports."""
+"""Interval between reports, s."""
 TICK_S = 0.25e-3
 EPOCH_TICKS = 256
-"""Unit of a report's reference time."""
+"""Unit of a report's reference time, in ticks."""
 PERIOD_S = 2**24 * EPOCH_TICKS * TICK_S
-"""After which reference times begin anew: twelve days."""
+"""Period after which reference times wrap around, s: twelve days."""
 MAX_COVERED = 2048
-"""Packets in one report; of a wider gap the newer side is told."""
+"""Most packets in one report; of a wider gap only the newer side is reported."""
 
 _MISSING, _SMALL, _LARGE = 0, 1, 2
 _PER_VECTOR = 7
@@ -26,30 +26,30 @@ _MAX_RUN = 0x1FFF
 
 
 def unwrap(number: int, near: int) -> int:
-    """Return the count next to `near` of which `number` is the lower 16 bits."""
+    """Return the integer nearest to `near` whose lower 16 bits are `number`."""
     return near + ((number - near + 0x8000) & 0xFFFF) - 0x8000
 
 
 class Arrivals:
-    """The packets that have come since the last report."""
+    """Packets that arrived since the last report."""
 
     def __init__(self) -> None:
         self._times_s: dict[int, float] = {}
         self._next: int | None = None
-        """The first packet that no report has covered, counted without wrapping."""
+        """First packet that no report has covered, as an unwrapped sequence number."""
         self._reports = 0
 
     def add(self, number: int, now_s: float) -> None:
-        """Note a packet with the transport-wide sequence number `number`, 16 bits; monotonic time."""
+        """Record a packet by its 16-bit transport-wide sequence number; `now_s` is monotonic."""
         near = number + 0x10000 if self._next is None else self._next
         self._times_s[unwrap(number, near)] = now_s
 
     def report(self) -> bytes | None:
-        """Return the FCI that tells all packets up to the newest, those missing included; None if none have come."""
+        """Return the FCI that covers all packets up to the newest, missing ones included; None if none arrived."""
         if not self._times_s:
             return None
         newest = max(self._times_s)
-        # A packet that came late has been told as missing: the report begins with it.
+        # A packet that arrived late was reported as missing, so this report starts with it.
         first = min(self._times_s) if self._next is None else min(self._next, min(self._times_s))
         if newest - first >= MAX_COVERED:
             first = min(number for number in self._times_s if newest - number < MAX_COVERED)
@@ -64,7 +64,7 @@ class Arrivals:
                 continue
             delta = int(time_s / TICK_S) - last_ticks
             if not -0x8000 <= delta < 0x8000:
-                break  # after a silence of 8 s: nothing is told of it and of what follows
+                break  # after 8 s of silence: the gap and what follows are not reported
             last_ticks += delta
             small = 0 <= delta <= 0xFF
             symbols.append(_SMALL if small else _LARGE)
@@ -77,7 +77,7 @@ class Arrivals:
 
 
 def _chunks(symbols: list[int]) -> bytes:
-    """Return the symbols as runs where they are long, and as vectors of seven elsewhere."""
+    """Return the status symbols as run-length chunks where runs are long, and as vectors of seven elsewhere."""
     chunks, at = b"", 0
     while at < len(symbols):
         symbol, end = symbols[at], at
@@ -96,7 +96,7 @@ def _chunks(symbols: list[int]) -> bytes:
 
 
 def _symbols(chunk: int) -> list[int]:
-    """Return what a chunk says of its packets."""
+    """Return the status symbols of a chunk."""
     if not chunk & 0x8000:
         return [chunk >> 13 & 0b11] * (chunk & _MAX_RUN)
     if not chunk & 0x4000:
@@ -105,10 +105,12 @@ def _symbols(chunk: int) -> list[int]:
 
 
 def read_report(fci: bytes) -> list[tuple[int, float | None]]:
-    """Return the packets that a report covers: sequence number, and time of arrival in s modulo `PERIOD_S` if it came.
+    """Return the packets that a report covers: sequence number, and arrival time or None if missing.
+
+    Arrival times are in s, modulo `PERIOD_S`.
 
     Raises:
-        ValueError: it is cut short, or covers more than anybody sends between two reports.
+        ValueError: the report is truncated, or covers implausibly many packets.
     """
     try:
         first, count, times = unpack_from("!HHI", fci)

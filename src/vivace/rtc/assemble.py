@@ -1,9 +1,9 @@
-"""RTP packets become encoded frames: as soon as the last packet is there, and never at the price of the next frame.
+"""Assembly of RTP packets into encoded frames, each delivered as soon as its last packet is there.
 
 A frame is complete with the packet that carries the marker bit (or, from senders that do not set it, when the next
-frame begins). Packets that come out of order are put in order. A missing one is waited for, since the receiver asks
-for it again; after `PATIENCE_S` it is given up, and pictures stop until the next keyframe, which is asked for: a
-picture that stands for a moment is better than one in tatters, and better than one that is late for ever.
+frame begins). Packets are put in order. A missing packet is waited for, since the receiver requests it again; after
+`PATIENCE_S` it is given up, and no frames are delivered until the next keyframe, which is requested: a picture frozen
+for a moment is better than a corrupt one, and better than lasting delay.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from vivace.rtc.arrivals import unwrap
 from vivace.rtc.seams import payload_of
 
 PATIENCE_S = 0.12
-"""For a missing packet: time for two requests over an ordinary line."""
+"""Wait for a missing packet, s: two retransmission requests over an ordinary path."""
 REQUEST_AGAIN_S = 0.04
-"""Between two requests for the same missing packets."""
+"""Interval between two requests for the same missing packets, s."""
 ASK_AGAIN_S = 0.3
-"""Between two requests for a keyframe."""
+"""Interval between two keyframe requests, s."""
 CAPACITY = 2048
-"""Packets held while one is missing: a second of 20 Mbit/s."""
+"""Packets held while one is missing: one second at 20 Mbit/s."""
 RESTART_DISTANCE = 3000
-"""A jump of sequence numbers over which a sender must have begun anew."""
+"""Jump in sequence numbers that means the sender has restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One frame as it was sent."""
+    """Encoded frame as it was sent."""
 
     codec: str
     data: bytes
     rtp_timestamp: int
-    """As in its packets."""
+    """RTP timestamp of its packets, 1/90000 s."""
     key: bool
-    """Whether it can be decoded without those before."""
+    """True if it can be decoded without earlier frames."""
     arrival_s: float
-    """When its first packet came."""
+    """Arrival time of its first packet, s, monotonic."""
 
 
 @dataclass(slots=True)
@@ -51,9 +51,9 @@ class _Waiting:
 
 
 class Requests(NackGenerator):
-    """Which packets are asked for again, in place of aiortc's: more than once, and only while they are of use.
+    """Retransmission requests (NACK) in place of aiortc's: repeated, but only for packets that are still useful.
 
-    aiortc asks again only when another packet is found missing; on a quiet line that may be too late.
+    aiortc repeats a request only when another packet goes missing; at low packet rates that may be too late.
     """
 
     def __init__(self, assembler: FrameAssembler, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class Requests(NackGenerator):
         self._asked_s = 0.0
 
     def add(self, packet: RtpPacket) -> bool:
-        """Note that a packet has come; return whether the missing ones should be asked for."""
+        """Record an arrived packet; return whether the missing ones should be requested."""
         found = bool(super().add(packet))
         now_s = self._clock()
         if not found and (not self.missing or now_s - self._asked_s < REQUEST_AGAIN_S):
@@ -74,7 +74,7 @@ class Requests(NackGenerator):
 
 
 class FrameAssembler:
-    """Puts the packets of one video stream together. Used on the event loop, but for `ask_for_keyframe`."""
+    """Assembler for the packets of one video stream. Used on the event loop, except for `ask_for_keyframe`."""
 
     def __init__(
         self,
@@ -83,29 +83,29 @@ class FrameAssembler:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`deliver` is called with every frame in order; `codec_of` tells the codec of a payload type."""
+        """Call `deliver` with every frame in order; `codec_of` returns the codec of a payload type."""
         self.frames = 0
         self.lost = 0
-        """Frames that came but could not be used, since something before them is missing."""
+        """Frames that arrived but could not be used, because something before them is missing."""
         self._deliver = deliver
         self._codec_of = codec_of
         self._clock = clock
         self._ssrc: int | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._next = 0
-        """The packet that continues the stream, counted without wrapping."""
+        """Unwrapped sequence number of the packet that continues the stream."""
         self._highest = 0
         self._gap: tuple[int, float] | None = None
-        """The packet that is missing, and since when."""
+        """Unwrapped number of the missing packet, and the time it was found missing, s."""
         self._needs_key = True
         self._asked_s: float | None = None
 
     def ask_for_keyframe(self) -> None:
-        """Deliver nothing until a keyframe comes, and ask for one; any thread."""
+        """Deliver nothing until a keyframe arrives, and request one; any thread."""
         self._needs_key = True
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Take a packet; return whether a keyframe should be asked for."""
+        """Take a packet; return whether a keyframe should be requested."""
         now_s = self._clock()
         number = self._place(packet)
         if number >= self._next:
@@ -118,24 +118,24 @@ class FrameAssembler:
         return self._wants_keyframe(now_s), None
 
     def waits_for(self, sequence_number: int) -> bool:
-        """Tell whether a packet that has not come would still be of use."""
+        """Return true if a missing packet would still be useful."""
         return self._next <= unwrap(sequence_number, self._highest)
 
     def _place(self, packet: RtpPacket) -> int:
-        """Return the packet's number without wrapping; begin anew with a sender that has."""
+        """Return the packet's unwrapped number; restart if the sender has."""
         number = unwrap(packet.sequence_number, self._highest)
         if packet.ssrc != self._ssrc or abs(number - self._highest) > RESTART_DISTANCE:
             self._ssrc = packet.ssrc
             self._waiting.clear()
             self._gap = None
             self._needs_key = True
-            # Packets that overtook each other right at the beginning shall still find their place.
+            # Packets reordered right at the beginning must still fit.
             self._next = self._highest = packet.sequence_number + 0x10000
             return self._next
         return number
 
     def _release(self, now_s: float) -> None:
-        """Deliver every frame that is complete, and note what holds up the rest."""
+        """Deliver every complete frame, and note the packet that blocks the rest."""
         parts: list[_Waiting] = []
         number = self._next
         while (part := self._waiting.get(number)) is not None:
@@ -160,7 +160,7 @@ class FrameAssembler:
         codec = self._codec_of(first.packet.payload_type)
         data = b"".join(payload_of(part.packet) for part in parts)
         if not data:
-            return  # a packet that only probes the line
+            return  # a packet that only probes the path
         key = is_keyframe(codec, data)
         if self._needs_key and not key:
             self.lost += 1
@@ -170,7 +170,7 @@ class FrameAssembler:
         self._deliver(EncodedFrame(codec, data, first.packet.timestamp, key, first.arrival_s))
 
     def _give_up(self) -> None:
-        """Go on after the missing packet; what is left of its frame is thrown away."""
+        """Skip the missing packet, with the rest of its frame."""
         assert self._gap is not None
         missing = self._gap[0]
         for number in range(self._next, missing):
@@ -191,7 +191,7 @@ class FrameAssembler:
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:
-    """Tell whether a frame begins with what a decoder needs to start; the rest of a cut-off frame does not."""
+    """Return true if a frame begins with what a decoder needs to start; the tail of a truncated frame does not."""
     if codec == "VP8":
         # RFC 6386, 9.1: the lowest bit is 0 in a keyframe, which has a start code after three bytes.
         return len(data) > 5 and data[0] & 1 == 0 and data[3:6] == b"\x9d\x01\x2a"
@@ -200,7 +200,7 @@ def is_keyframe(codec: str, data: bytes) -> bool:
     position = 0
     while (position := data.find(b"\x00\x00\x01", position)) >= 0 and position + 3 < len(data):
         unit = data[position + 3] & 0x1F
-        if unit == 7:  # sequence parameters, without which nothing can be decoded
+        if unit == 7:  # sequence parameter set, without which nothing can be decoded
             return True
         if unit in (1, 2, 3, 4, 5):  # a picture
             return False

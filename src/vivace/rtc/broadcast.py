@@ -1,4 +1,4 @@
-"""One picture, encoded once for all who watch it in the same format and bitrate."""
+"""Broadcast of one stream: each picture is encoded once for all viewers with the same codec and bitrate."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _log = logging.getLogger(__name__)
 
 KEYFRAMES = 3
 KEYFRAMES_WITHIN_S = 1.0
-"""No more of them are made on request in this time, however many viewers ask: they cost ten times an ordinary frame."""
+"""Period in which at most `KEYFRAMES` are made on request, s, however many viewers ask: each is ten times the size of
+an ordinary frame."""
 FPS_OVER = 16
-"""Pictures that tell how many there are a second; the median does not mind one that is late."""
+"""Intervals in the median that estimates the frame rate; one late picture does not change it."""
 MAX_FAILURES = 3
-"""Pictures in a row that no encoder took."""
+"""Consecutive pictures that no encoder accepted, after which the broadcast ends."""
 
 
 class Picture(Protocol):
-    """What is sent."""
+    """Picture to send."""
 
     @property
     def rgb(self) -> Rgb:
@@ -40,32 +41,32 @@ class Picture(Protocol):
 
     @property
     def index(self) -> int:
-        """Place in its stream."""
+        """Index in its stream."""
 
     @property
     def tag(self) -> int | None:
-        """What came with the picture it was made of."""
+        """Tag of the source picture it was made of."""
 
     @property
     def control_index(self) -> int:
-        """Number of the change of controls it was made with."""
+        """Number of the last control update it was made with."""
 
 
 P = TypeVar("P", bound=Picture, covariant=True)
 
 
 class Pictures(Protocol[P]):
-    """Where pictures come from: always the newest, however long the last one took."""
+    """Stream of pictures: always the newest, however long the last one took."""
 
     def __aiter__(self) -> AsyncIterator[P]:
         """Yield pictures until there are no more."""
 
     def close(self) -> None:
-        """Want no more pictures."""
+        """Stop; no more pictures are wanted."""
 
 
 class _Encoders:
-    """The encoders of one run: in the encoder's thread."""
+    """Encoders of one run, one per rendition. Used in the encoder's thread."""
 
     def __init__(self, fps: float, clock: Callable[[], float], h264: Encoder) -> None:
         self._h264 = h264
@@ -75,14 +76,16 @@ class _Encoders:
         self._converter = YuvConverter()
         self._encoders: dict[Rendition, LiveEncoder] = {}
         self._intervals: deque[int] = deque(maxlen=FPS_OVER)
-        """Between the last pictures, 1/90000 s."""
+        """Intervals between the last pictures, 1/90000 s."""
         self._last_pts: int | None = None
         self._failures = 0
 
     def encode(
         self, rgb: Rgb, pts: int, renditions: dict[Rendition, bool], full_bps: int
     ) -> dict[Rendition, VideoPacket]:
-        """Encode a picture for every rendition, as a keyframe where the rendition says so; rung 0 has `full_bps` bit/s.
+        """Return the packets of a picture by rendition.
+
+        True in `renditions` makes that packet a keyframe. `full_bps` is the bitrate of rung 0, bit/s.
 
         Raises:
             SinkWriteError: nothing could be encoded, several times in a row.
@@ -129,7 +132,7 @@ class _Encoders:
 
 
 class Broadcast(Generic[P]):
-    """Encodes a stream of pictures for any number of feeds; without a feed it does nothing. Used on the event loop."""
+    """Encoder of a stream of pictures for any number of feeds; idle without one. Used on the event loop."""
 
     def __init__(
         self,
@@ -140,17 +143,17 @@ class Broadcast(Generic[P]):
         h264: Encoder = X264,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Encode what `subscribe` gives, which is called when the first viewer comes, again if all had left.
+        """Encode what `subscribe` returns; it is called for the first viewer, and again after all have left.
 
-        `on_sent` is told of every picture that has been encoded and handed to the connections.
+        `on_sent` is called with every picture that has been encoded and handed to the connections.
         """
         self.encode_ms: float | None = None
-        """Of the last picture: conversion and every encoder."""
+        """Time to convert and encode the last picture in all renditions, ms."""
         self.pictures = 0
         self.encoded = 0
-        """Packets made; over `pictures`, how many formats there are."""
+        """Packets made; divided by `pictures`, the number of renditions."""
         self.error: Exception | None = None
-        """What ended it."""
+        """Error that ended the broadcast."""
         self._subscribe = subscribe
         self._on_sent = on_sent
         self._fps = fps
@@ -164,7 +167,7 @@ class Broadcast(Generic[P]):
 
     @property
     def viewers(self) -> int:
-        """How many feeds there are."""
+        """Number of feeds."""
         return len(self._feeds)
 
     def attach(self, codec: str) -> Feed:
@@ -176,7 +179,7 @@ class Broadcast(Generic[P]):
         return feed
 
     async def detach(self, feed: Feed) -> None:
-        """Stop a feed; with the last one, encoding ends. Safe to call twice."""
+        """Stop a feed; encoding ends with the last one. Safe to call twice."""
         feed.stop()
         if feed in self._feeds:
             self._feeds.remove(feed)
@@ -195,7 +198,7 @@ class Broadcast(Generic[P]):
             await asyncio.wait([task])
 
     async def _run(self) -> None:
-        """Encode until pictures or viewers end; the viewers are told by the end of their feeds."""
+        """Encode until pictures or viewers end; viewers notice by the end of their feeds."""
         pictures = self._subscribe()
         encoders = _Encoders(self._fps, self._clock, self._h264)
         executor = ThreadPoolExecutor(1, thread_name_prefix="vivace-rtc-encode")
@@ -215,7 +218,7 @@ class Broadcast(Generic[P]):
                 if self._on_sent is not None:
                     self._on_sent(picture)
             self._stop_feeds()
-        except Exception as error:  # noqa: BLE001  (viewers are told whatever it was; the log has it)
+        except Exception as error:  # noqa: BLE001  (any failure ends the feeds, and is logged)
             mistake = None if isinstance(error, VivaceError) else error
             _log.warning("nothing is sent any more: %s", error, exc_info=mistake)
             self.error = error
@@ -230,15 +233,15 @@ class Broadcast(Generic[P]):
         self._feeds.clear()
 
     def _pts(self) -> int:
-        """Return the time of sending as RTP timestamp.
+        """Return the time of sending as an RTP timestamp.
 
-        Not the time of capture: a browser takes the difference for jitter of the line, and holds pictures back for it.
+        Capture time would not do: browsers take the difference for network jitter and delay pictures to even it out.
         """
         self._last_pts = max(self._last_pts + 1, rtp_time(self._clock()))
         return self._last_pts
 
     def _renditions(self) -> dict[Rendition, bool]:
-        """Return what has to be encoded, and of that, what has to be a keyframe."""
+        """Return the renditions to encode, and for each whether it must be a keyframe."""
         renditions: dict[Rendition, bool] = {}
         now_s = self._clock()
         for feed in self._feeds:

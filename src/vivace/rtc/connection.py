@@ -1,4 +1,4 @@
-"""What both ends of a connection do the same: open it, read descriptions, count what passes, and close it for good."""
+"""Connection handling shared by server and client: opening, descriptions, traffic counters, closing."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ from vivace.rtc.seams import (
 _log = logging.getLogger(__name__)
 
 MAX_SDP_CHARS = 64 * 1024
-"""A browser's offer has a tenth of it."""
+"""Longest description accepted, characters; a browser's offer has a tenth of it."""
 MAX_SECTIONS = 8
 CLOSE_S = 5.0
 MAX_SOURCES = 32
-"""A browser has two, and new ones when its camera changes."""
+"""Most media sources (SSRCs) of one peer; a browser has two, and new ones when its camera changes."""
 MAX_BEYOND_WINDOW = 128 * 1024
-"""What the other side may send over data channels beyond what it was told it may, bytes: what is on its way."""
+"""Most bytes a peer may send over data channels beyond its announced window: bytes already in flight."""
 
 
 def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
-    """Return a new connection; without servers it finds its way on the local network only."""
+    """Return a new connection; without servers, only the local network is reachable."""
     refuse_malformed_stun()
     connection = RTCPeerConnection(
         RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
@@ -69,10 +69,10 @@ def open_connection(ice_servers: Sequence[RTCIceServer]) -> RTCPeerConnection:
 
 
 async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -> None:
-    """Take the other side's description, `offer` or `answer`.
+    """Apply the remote description, `offer` or `answer`.
 
     Raises:
-        UsageError: it is none, or there is nothing in it that we speak.
+        UsageError: it is not a description, or offers nothing that is supported here.
     """
     if len(sdp) > MAX_SDP_CHARS:
         raise UsageError(f"the {kind} has {len(sdp)} characters, more than {MAX_SDP_CHARS}; offer video and data only")
@@ -90,7 +90,7 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
         await connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
     except UsageError:
         raise
-    except Exception as error:  # aiortc's parser lets any of Python's errors out
+    except Exception as error:  # aiortc's parser raises arbitrary exceptions
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
             f"the {kind} cannot be used ({problem[:200]}); offer H.264 or VP8 video with ICE, DTLS and rtcp-mux, "
@@ -103,7 +103,7 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
 
 
 def prepare_transports(connection: RTCPeerConnection) -> None:
-    """Let a connection work without a network; before the local description is set."""
+    """Let a connection work without a network; call before setting the local description."""
     for transport in _ice_transports(connection):
         gather_loopback_too(transport)
 
@@ -125,7 +125,7 @@ def receive_video(
     max_frame_px: int,
     clock: Callable[[], float],
 ) -> tuple[FrameAssembler, LiveDecoder]:
-    """Let a receiver's packets become pictures; close the decoder when the connection is closed."""
+    """Decode a receiver's packets into pictures; close the decoder together with the connection."""
 
     def ask() -> None:
         assembler.ask_for_keyframe()
@@ -140,7 +140,7 @@ def receive_video(
 
 
 class _ArrivalReports:
-    """Tells a sender that numbers its packets when they arrived."""
+    """Sender of arrival reports to a peer that numbers its packets."""
 
     def __init__(self, receiver: RTCRtpReceiver, clock: Callable[[], float]) -> None:
         self._receiver = receiver
@@ -162,23 +162,23 @@ class _ArrivalReports:
 
 
 def codec_to_send(transceiver: RTCRtpTransceiver) -> str:
-    """Return the codec that was agreed on for sending."""
+    """Return the negotiated codec for sending."""
     return next(codec for codec in agreed_codecs(transceiver) if codec in CODECS)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is known of the line to the other side."""
+    """Traffic and path statistics of a connection."""
 
     received_bytes: int
     sent_bytes: int
     rtt_ms: float | None
     loss: float | None
-    """Share of packets lost on the way there since the last report, 0 to 1."""
+    """Share of packets lost on the way to the peer since its last report, 0 to 1."""
 
 
 async def look_at_line(connection: RTCPeerConnection) -> Line:
-    """Return counts and what the other side reports."""
+    """Return byte counts and the peer's latest report."""
     received = sent = 0
     rtt_ms = loss = None
     for report in (await connection.getStats()).values():
@@ -186,13 +186,13 @@ async def look_at_line(connection: RTCPeerConnection) -> Line:
             received, sent = report.bytesReceived, report.bytesSent
         elif isinstance(report, RTCRemoteInboundRtpStreamStats) and report.kind == "video":
             loss = report.fractionLost / 256
-            rtt_s: float | None = report.roundTripTime  # unknown until a report has come back
+            rtt_s: float | None = report.roundTripTime  # unknown until the first report
             rtt_ms = None if rtt_s is None else 1000.0 * rtt_s
     return Line(received, sent, rtt_ms, loss)
 
 
 def overdone(connection: RTCPeerConnection) -> str | None:
-    """Return what the other side sends too much of, None while it keeps within limits."""
+    """Return the reason to drop this peer (too many SSRCs, flow control ignored), or None."""
     heard = max((sources_heard(each.receiver) for each in connection.getTransceivers()), default=0)
     if heard > MAX_SOURCES:
         return f"pictures of {heard} sources came, where {MAX_SOURCES} may"
@@ -202,7 +202,7 @@ def overdone(connection: RTCPeerConnection) -> str | None:
 
 
 class RateWatch:
-    """Looks at the line every second or so, and lets a feed choose its rung."""
+    """Periodic observer of a path, about once a second, that lets a feed choose its rung."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.sent_bps = 0.0
@@ -211,7 +211,7 @@ class RateWatch:
         self._before: tuple[float, Line] | None = None
 
     def observe(self, line: Line, feed: Feed | None) -> None:
-        """Take one look."""
+        """Take one observation."""
         now_s = self._clock()
         if self._before is not None:
             then_s, before = self._before
@@ -224,7 +224,7 @@ class RateWatch:
 
 
 async def close_connection(connection: RTCPeerConnection, decoder: LiveDecoder | None) -> None:
-    """Close a connection in whatever state it is, and end its threads."""
+    """Close a connection in any state, and end its threads."""
     try:
         async with asyncio.timeout(CLOSE_S):
             for transport in _ice_transports(connection):
@@ -232,7 +232,7 @@ async def close_connection(connection: RTCPeerConnection, decoder: LiveDecoder |
                 end_consent(transport)
             await connection.close()
     except TimeoutError:
-        # aiortc waits for tasks of its own, and some mistake has ended one of them. What holds memory is stopped here.
+        # aiortc waits for tasks of its own, and an error may have ended one of them. Release what holds memory.
         _log.exception("a connection did not close within %g s; its transports are stopped", CLOSE_S)
         for transport in _dtls_transports(connection):
             await transport.stop()

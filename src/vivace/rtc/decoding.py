@@ -1,4 +1,4 @@
-"""Encoded frames become pictures, in a thread of their own; when pictures come faster than that, the newest counts."""
+"""Decoding of encoded frames in a thread of its own; if frames arrive too fast, the newest picture wins."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from vivace.rtc.assemble import EncodedFrame
 _log = logging.getLogger(__name__)
 
 MAX_WAITING = 8
-"""Encoded frames that may wait. Every one is decoded, as later ones build on it; beyond this all are given up."""
+"""Most encoded frames in the queue. Each is decoded, as later ones depend on it; beyond this, all are dropped."""
 _DECODERS = {"H264": "h264", "VP8": "libvpx"}
 
 
 class Arrival(NamedTuple):
-    """A picture that has come and is decoded."""
+    """A decoded picture."""
 
     rgb: Rgb
-    """`uint8 [h w 3]`, at `LiveDecoder.deliver_at`'s size or as it was sent."""
+    """`uint8 [h w 3]`, at `LiveDecoder.deliver_at`'s size or the size sent."""
     source_size: Size
-    """`(width, height)` as it was sent, px."""
+    """`(width, height)` as sent, px."""
     arrival_s: float
-    """When its first packet came, monotonic."""
+    """Arrival time of its first packet, s, monotonic."""
     rtp_timestamp: int
 
 
 OnPicture = Callable[[Arrival], None]
-"""Called in the decoder's thread."""
+"""Callback for pictures, called in the decoder's thread."""
 
 
 class LiveDecoder:
-    """Decodes one video stream. `put` never waits; `close` ends the thread."""
+    """Decoder of one video stream, with its thread. `put` never waits; `close` ends the thread."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class LiveDecoder:
         max_frame_px: int = 1920 * 1088,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the thread; frames of more than `max_frame_px` pixels are refused before memory is spent on them."""
+        """Start the thread; frames of more than `max_frame_px` pixels are rejected before memory is allocated."""
         self.pictures = 0
         self.skipped = 0
-        """Frames decoded but never made a picture, as a newer one was there."""
+        """Frames decoded but not converted, because a newer one was waiting."""
         self.codec: str | None = None
         self.size: Size | None = None
-        """`(width, height)` of the last picture as it was sent, px."""
+        """`(width, height)` of the last picture as sent, px."""
         self.decode_ms = 0.0
-        """Of the last picture, conversion to RGB included."""
+        """Time to decode and convert the last picture to RGB, ms."""
         self._wanted_size: Size | None = None
         self._on_picture = on_picture
         self._ask_for_keyframe = ask_for_keyframe
@@ -73,11 +73,11 @@ class LiveDecoder:
         self._thread.start()
 
     def deliver_at(self, size: Size | None) -> None:
-        """Convert to `(width, height)` px from the next picture on, None: as it is sent. Any thread."""
+        """Convert to `(width, height)` px from the next picture on; None keeps the size sent. Any thread."""
         self._wanted_size = size
 
     def put(self, frame: EncodedFrame) -> None:
-        """Hand over the next frame."""
+        """Queue the next frame."""
         with self._changed:
             if self._closed:
                 return
@@ -90,7 +90,7 @@ class LiveDecoder:
             self._changed.notify()
 
     def close(self) -> None:
-        """Stop, and wait for the frame in hand; safe to call twice."""
+        """Stop after the frame being decoded; safe to call twice."""
         with self._changed:
             self._closed = True
             self._frames.clear()
@@ -109,7 +109,7 @@ class LiveDecoder:
         while (frame := self._next()) is not None:
             began_s = self._clock()
             if (size := vp8_size(frame)) is not None and size[0] * size[1] > self._max_frame_px:
-                # Refused here: libvpx takes the memory before FFmpeg compares sizes.
+                # Rejected here: libvpx allocates memory before FFmpeg compares sizes.
                 _log.debug("a frame of %dx%d px is too large", *size)
                 self._ask_for_keyframe()
                 continue
@@ -135,10 +135,10 @@ class LiveDecoder:
             try:
                 self._on_picture(Arrival(rgb, convert.source_size, frame.arrival_s, frame.rtp_timestamp))
             except SessionClosedError:
-                return  # whoever owns the connection sees that the session has ended, and closes it
+                return  # the owner of the connection notices that the session has ended, and closes it
 
     def _open_codec(self, codec: str) -> Any:
-        # Without LOW_DELAY, a decoder may hold pictures back in case they come out of order; over WebRTC none do.
+        # Without LOW_DELAY a decoder may hold pictures back to reorder them; WebRTC sends them in order.
         decoder = cast(Any, av.CodecContext.create(_DECODERS[codec], "r"))
         decoder.options = {"max_pixels": str(self._max_frame_px)}
         decoder.thread_count = 1
@@ -147,7 +147,7 @@ class LiveDecoder:
 
 
 def vp8_size(frame: EncodedFrame) -> tuple[int, int] | None:
-    """Return the `(width, height)` that a VP8 keyframe says it has (RFC 6386, 9.1), px; None for other frames."""
+    """Return the `(width, height)` in a VP8 keyframe's header (RFC 6386, 9.1), px; None for other frames."""
     if frame.codec != "VP8" or len(frame.data) < 10 or frame.data[0] & 1:
         return None
     return int.from_bytes(frame.data[6:8], "little") & 0x3FFF, int.from_bytes(frame.data[8:10], "little") & 0x3FFF

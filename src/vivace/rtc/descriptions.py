@@ -1,4 +1,4 @@
-"""What we take of a description from the other side: SDP that says what it means, and addresses that are some."""
+"""Sanitising of remote session descriptions (SDP): supported codecs, usable addresses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vivace.errors import UsageError
 from vivace.rtc.seams import TRANSPORT_CC, TRANSPORT_NUMBERS, speaks
 
 MAX_CANDIDATES = 64
-"""Addresses tried of one side; a laptop with every network there is offers a dozen."""
+"""Most candidates tried per peer; a laptop with every kind of network offers a dozen."""
 _H264_PARAMETERS = ("profile-level-id", "packetization-mode")
 
 
 def check_sections(sdp: str) -> None:
-    """Refuse what aiortc would take and then fail with, at once or when the connection is closed.
+    """Reject descriptions that aiortc would accept and then fail with, at once or on closing the connection.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: the message says what is wrong.
     """
     description = SessionDescription.parse(sdp)
     for section in description.media:
@@ -35,20 +35,20 @@ def check_sections(sdp: str) -> None:
 
 
 H264_PROFILES = {"42": "Baseline", "4d": "Main", "64": "High"}
-"""What is decoded, by the first two digits of `profile-level-id`; of any level."""
+"""H.264 profiles that are decoded, of any level, by the first two digits of `profile-level-id`."""
 Formats = Mapping[tuple[str, int | None], Mapping[str, int | str | None]]
-"""What was said of H.264 (its `fmtp`), by section and payload type."""
+"""Offered H.264 parameters (`fmtp`) by section (mid) and payload type."""
 
 
 def as_baseline(sdp: str) -> tuple[str, Formats]:
-    """Return an offer with H.264 called Baseline where that is decoded all the same, and what it was called.
+    """Return an offer in which decodable H.264 profiles are renamed to Baseline, and the original parameters.
 
-    aiortc takes Baseline in packetization mode 1 alone. Packets of the other profiles, and of mode 0, are put together
-    and decoded in the same way, and what we send, Baseline, is of each profile (RFC 6184 8.1), but of mode 1. Sections
-    with something that aiortc takes stay as they are.
+    aiortc accepts only Baseline in packetization mode 1. Packets of the other profiles, and of mode 0, are assembled
+    and decoded in the same way, and what is sent here, Baseline, conforms to each profile (RFC 6184 8.1), but only in
+    mode 1. Sections with a codec that aiortc accepts are left unchanged.
 
     Raises:
-        UsageError: a section that nothing we speak is in.
+        UsageError: a section without any supported codec.
     """
     description = SessionDescription.parse(sdp)
     called: dict[tuple[str, int | None], Mapping[str, int | str | None]] = {}
@@ -68,7 +68,7 @@ def as_baseline(sdp: str) -> tuple[str, Formats]:
 
 
 def _no_codec(section: MediaDescription) -> str:
-    """Return what to offer in place of what a section has."""
+    """Return a message that says what to offer in place of a section's codecs."""
     named = []
     for codec in section.rtp.codecs:
         said = [f"{name}={codec.parameters[name]}" for name in _H264_PARAMETERS if name in codec.parameters]
@@ -84,7 +84,7 @@ def _no_codec(section: MediaDescription) -> str:
 
 
 def transport_numbers(sdp: str) -> dict[str, int]:
-    """Return the video sections that speak transport-wide congestion control, with the id of its header extension."""
+    """Return the header extension id of transport-wide sequence numbers, by video section that negotiates them."""
     found = {}
     for section in SessionDescription.parse(sdp).media:
         if any(feedback.type == TRANSPORT_CC for codec in section.rtp.codecs for feedback in codec.rtcpFeedback):
@@ -95,7 +95,7 @@ def transport_numbers(sdp: str) -> dict[str, int]:
 
 
 def offer_transport_numbers(sdp: str) -> str:
-    """Return an offer that speaks transport-wide congestion control too, which aiortc's does not."""
+    """Return an offer extended by transport-wide congestion control, which aiortc leaves out."""
     description = SessionDescription.parse(sdp)
     for section in description.media:
         if section.kind == "video":
@@ -109,10 +109,10 @@ def offer_transport_numbers(sdp: str) -> str:
 
 
 def usable_candidates(sdp: str) -> str:
-    """Leave out candidates that nothing can be sent to, and names.
+    """Remove candidates that have no usable address, and host names.
 
-    Whoever hides its address behind a name (mDNS) reaches us first, and is known by that: to look the names up needs
-    multicast, and takes a second where there is none.
+    A peer that hides its address behind a name (mDNS) contacts us first and is recognised then: resolving the name
+    needs multicast, and takes a second where there is none.
     """
     lines = sdp.splitlines()
     kept, count = [], 0
@@ -123,13 +123,13 @@ def usable_candidates(sdp: str) -> str:
                 continue
         kept.append(line)
     if len(kept) < len(lines):
-        # More may come: with this line, checks would end before the other side has begun.
+        # More may arrive: with this line, checks would end before the peer has begun.
         kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
     return "\r\n".join(kept) + "\r\n"
 
 
 def _is_address(words: list[str]) -> bool:
-    """Tell whether a candidate line, RFC 8839 5.1, has an address of one machine and a port of it."""
+    """Return true if a candidate line (RFC 8839 5.1) has a unicast address and a valid port."""
     if len(words) < 8 or not words[1].isdecimal() or not words[3].isdecimal() or not words[5].isdecimal():
         return False
     try:

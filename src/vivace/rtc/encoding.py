@@ -1,4 +1,4 @@
-"""Pictures become encoded packets, one at a time and at once: encoders tuned for real time."""
+"""Real-time encoding of pictures into packets, one picture at a time without delay."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ _log = logging.getLogger(__name__)
 VideoPacket: TypeAlias = "av.Packet[Any]"
 
 CODECS = ("H264", "VP8")
-"""In the order in which they are preferred: x264 takes half of libvpx's time."""
+"""Codecs in order of preference: x264 takes half of libvpx's time."""
 CLOCK_HZ = 90_000
-"""Of RTP timestamps of video."""
+"""Clock rate of RTP video timestamps, Hz."""
 TIME_BASE = Fraction(1, CLOCK_HZ)
 
 BITS_PER_PX = 0.35
-"""Painted pictures are busier than camera pictures: at half of this, brush strokes smear."""
+"""Bits per pixel at full quality. Painted pictures have more detail than camera pictures: at half of this, brush
+strokes smear."""
 MIN_BPS = 150_000
 MAX_BPS = 12_000_000
 BUFFER_S = 0.4
-"""Rate control may even out so much: what a keyframe adds must be through before anybody notices."""
+"""Rate control buffer, s: a keyframe's extra bits must be sent before the delay is noticed."""
 KEYFRAME_S = 20.0
-"""Keyframes come when they are asked for; these are for receivers that never ask."""
+"""Interval between unrequested keyframes, s, for receivers that never request one."""
 MAX_SLOWER, MAX_FASTER = 1.5, 1.25
-"""Pictures may come by so much slower or faster than an encoder was opened for."""
+"""Factors by which the frame rate may fall below or exceed the rate an encoder was opened for."""
 BUSY_AREA_PX = 640 * 640
-"""Above this the encoder gets a second thread."""
+"""Area above which the encoder gets a second thread, px."""
 
 
 def full_bitrate(size: Size, fps: float = 30.0) -> int:
-    """Return the bitrate at which pictures of `(width, height)` px lose nothing that matters, bit/s."""
+    """Return the bitrate at which pictures of `(width, height)` px show no visible loss, bit/s."""
     return round(min(MAX_BPS, max(4 * MIN_BPS, size[0] * size[1] * fps * BITS_PER_PX)))
 
 
 class YuvConverter:
-    """Turns RGB into what encoders take: 4:2:0 in BT.601, which browsers assume of VP8. For one thread at a time."""
+    """Converter from RGB to the encoders' format: 4:2:0 in BT.601, which browsers assume for VP8.
+
+    One thread at a time.
+    """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
@@ -66,12 +70,12 @@ class YuvConverter:
 
 
 class LiveEncoder:
-    """Encodes pictures of one size at one bitrate. For one thread at a time."""
+    """Encoder for pictures of one size at one bitrate. One thread at a time."""
 
     def __init__(self, codec: str, size: Size, bitrate_bps: int, *, fps: float = 30.0, h264: Encoder = X264) -> None:
-        """Open an encoder for 4:2:0 pictures of even `(width, height)` px; `h264` is that of H.264.
+        """Open an encoder for 4:2:0 pictures of even `(width, height)` px; `h264` selects the H.264 implementation.
 
-        Hardware that does not take them makes way for x264.
+        A hardware encoder that cannot be opened is replaced by x264.
 
         Raises:
             SinkUnsupportedError: this FFmpeg lacks the encoder.
@@ -81,7 +85,7 @@ class LiveEncoder:
         self.bitrate_bps = bitrate_bps
         self._fps = fps
         self.encoder = h264 if codec == "H264" else None
-        """Of H.264, the one that is used."""
+        """H.264 implementation in use; None for VP8."""
         self._context = self._open()
 
     def _open(self) -> Any:
@@ -98,17 +102,17 @@ class LiveEncoder:
         return context
 
     def suits(self, fps: float) -> bool:
-        """Tell whether pictures that come at `fps` get about the bitrate.
+        """Return true if this encoder keeps its bitrate at a frame rate.
 
-        x264 without delay counts pictures and does not look at their times: at a third of the fps that it was opened
-        for, it gives a third of the bitrate.
+        x264 in zero-latency mode counts pictures and ignores their timestamps: at a third of the rate it was opened
+        for, it produces a third of the bitrate.
         """
         return self.codec != "H264" or self._fps / MAX_SLOWER <= fps <= self._fps * MAX_FASTER
 
     def encode(self, picture: av.VideoFrame, pts: int, *, keyframe: bool = False) -> VideoPacket | None:
-        """Return the packet of a picture, `pts` being its time in 1/90000 s.
+        """Return the packet of a picture; `pts` is in 1/90000 s.
 
-        None where rate control left the picture out.
+        None if rate control dropped the picture.
         """
         if self.encoder is not None and picture.format.name != self.encoder.pixels:
             picture = picture.reformat(format=self.encoder.pixels)
@@ -143,7 +147,7 @@ def _open(codec: str, size: Size, bitrate_bps: int, fps: float, h264: Encoder) -
         if h264 is not X264:
             context.bit_rate = bitrate_bps
         context.options = {**dict(h264.live), "maxrate": rate, "bufsize": buffer}
-        context.profile = "Baseline"  # all that every browser decodes
+        context.profile = "Baseline"  # the profile that every browser decodes
     else:
         context.bit_rate = bitrate_bps
         context.qmin, context.qmax = 4, 56
@@ -151,7 +155,7 @@ def _open(codec: str, size: Size, bitrate_bps: int, fps: float, h264: Encoder) -
             "deadline": "realtime",
             "cpu-used": "-8",
             "lag-in-frames": "0",
-            "minrate": rate,  # both: constant bitrate, and less where the best quality needs less
+            "minrate": rate,  # minrate = maxrate: constant bitrate, less only where the best quality needs less
             "maxrate": rate,
             "bufsize": buffer,
             "undershoot-pct": "100",
@@ -162,5 +166,5 @@ def _open(codec: str, size: Size, bitrate_bps: int, fps: float, h264: Encoder) -
 
 
 def rtp_time(now_s: float | None = None) -> int:
-    """Return a monotonic time as an RTP timestamp, before the random origin."""
+    """Return a monotonic time as an RTP timestamp, before the random origin is added."""
     return round((time.monotonic() if now_s is None else now_s) * CLOCK_HZ)

@@ -1,4 +1,4 @@
-"""The way of encoded packets to one viewer: a track that a connection sends, and what it hears back."""
+"""Delivery of encoded packets to one viewer: a track that a connection sends, and the receiver's feedback."""
 
 from __future__ import annotations
 
@@ -29,65 +29,66 @@ from vivace.rtc.seams import (
 _log = logging.getLogger(__name__)
 
 KEYFRAME_TRAVELS_S = 0.3
-"""A request that comes so soon after a keyframe was sent is about the pictures before it; who misses it asks again."""
+"""Time after a keyframe in which requests are ignored, s: they were sent before it arrived. A receiver that missed it
+asks again."""
 MAX_PAUSE_S = 2.0
 MAX_WAITING = 4
-"""Packets that may wait for a connection that is busy; they build on each other, so beyond this all are given up."""
+"""Most packets queued for a busy connection; they depend on each other, so beyond this all are dropped."""
 
 
 Rendition = tuple[str, int]
-"""Codec and rung: what all its viewers get the same packets of."""
+"""Codec and rung; all viewers of a rendition get the same packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Which picture a packet holds."""
+    """Identity of the picture in a packet."""
 
     pts: int
-    """RTP timestamp before the random origin."""
+    """RTP timestamp before the random origin is added, 1/90000 s."""
     index: int
     tag: int | None
     control_index: int
 
 
 OnNote = Callable[[int, Sent], None]
-"""Called with the RTP timestamp on the line and what the packets with it hold."""
+"""Callback with the RTP timestamp as sent and the picture its packets hold."""
 
 
 class Feed(MediaStreamTrack):
-    """Encoded packets for one connection, newest first. Used on the event loop."""
+    """Track of encoded packets for one connection, newest first. Used on the event loop."""
 
     kind = "video"
 
     def __init__(self, codec: str, full_bps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Feed packets of `codec`, beginning at `full_bps` bit/s."""
+        """Create a feed of `codec` packets, starting at `full_bps` bit/s."""
         super().__init__()
         self.codec = codec
         self.rates = RateControl(full_bps)
         self.wants_keyframe = True
-        """Nothing but a keyframe makes sense to the viewer."""
+        """True while the viewer can only use a keyframe."""
         self.sent_packets = 0
         self.sent_bytes = 0
         self.dropped = 0
         self.last: Sent | None = None
-        """What was handed to the connection last."""
+        """Picture handed to the connection last."""
         self.rendition: Rendition = codec, self.rates.rung
-        """Whose packets it gets now."""
+        """Rendition whose packets the feed gets now."""
         self.on_note: OnNote | None = None
-        """Is told of every packet but the first, as it is sent."""
+        """Callback for every packet but the first, as it is sent."""
         self.told_of_arrivals = False
-        """Whether the receiver tells when packets arrive; then nobody else need look at the line."""
+        """True once the receiver reports arrivals; other observations of the path are then unnecessary."""
         self._clock = clock
         self._on_line = SentPackets(clock())
         self._resumes_s = self._keyframe_s = -inf
         self._sender: RTCRtpSender | None = None
         self._origin: int | None = None
-        """Of RTP timestamps; random, and known from the first packet that was sent."""
+        """Random origin of RTP timestamps, known once a packet was sent."""
         self._packets: deque[tuple[VideoPacket, Sent]] = deque()
         self._changed = asyncio.Event()
 
     def connect(self, transceiver: RTCRtpTransceiver) -> None:
-        """Send this feed through a transceiver that knows both descriptions, and listen to what its receiver says."""
+        """Send this feed through a negotiated transceiver, and listen to its receiver's feedback."""
         sender = self._sender = transceiver.sender
         sender.replaceTrack(self)
         replace_encoder(sender, self.codec, self._take_estimate)
@@ -97,14 +98,14 @@ class Feed(MediaStreamTrack):
             on_arrivals(sender.transport, self.take_arrivals)
 
     def ask_for_keyframe(self) -> None:
-        """Let the next packet be a keyframe, unless one is on its way: on a slow line it takes longer than patience."""
+        """Make the next packet a keyframe, unless one is in flight: on a slow path, requests are repeated meanwhile."""
         if self._clock() - self._keyframe_s > KEYFRAME_TRAVELS_S:
             self.wants_keyframe = True
 
     def settle(self, now_s: float) -> bool:
-        """Change over to the rung that the line carries by now; return whether the next picture may be sent.
+        """Switch to the rung that the path supports now; return whether the next picture may be sent.
 
-        Another encoder's packets begin with a keyframe.
+        The packets of another encoder begin with a keyframe.
         """
         if self.rendition[1] != self.rates.rung:
             self.rendition = self.codec, self.rates.rung
@@ -112,18 +113,18 @@ class Feed(MediaStreamTrack):
         return now_s >= self._resumes_s
 
     def observe(self, line: LineState) -> None:
-        """Choose the rung for a line; one that is too full is given nothing until what waits has gone through."""
+        """Choose the rung for the state of the path; if it is congested, pause until its queue has drained."""
         now_s = self._clock()
         if self.rates.observe(now_s, line):
             self._resumes_s = now_s + min(MAX_PAUSE_S, line.drained_in_s)
             self._on_line.begin_anew(self._resumes_s)
 
     def note_sent(self, number: int, size: int) -> None:
-        """Note that a packet of `size` bytes was sent under a transport-wide number."""
+        """Record a packet of `size` bytes sent under a transport-wide number."""
         self._on_line.sent(number, size, self._clock())
 
     def take_arrivals(self, fci: bytes) -> None:
-        """Take a report of arrivals, see `vivace.rtc.arrivals`."""
+        """Process an arrival report, see `vivace.rtc.arrivals`."""
         try:
             line = self._on_line.told(read_report(fci))
         except ValueError as error:
@@ -134,7 +135,7 @@ class Feed(MediaStreamTrack):
             self.observe(line)
 
     def put(self, packet: VideoPacket, sent: Sent) -> None:
-        """Hand over a packet; one that the viewer could not decode is dropped. Never waits."""
+        """Queue a packet, or drop it if the viewer could not decode it. Never waits."""
         if self.readyState != "live":
             return
         if len(self._packets) >= MAX_WAITING:

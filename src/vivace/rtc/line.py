@@ -1,7 +1,7 @@
-"""What a line does to the packets that are sent over it, seen from its sender: what arrives, what is lost, what waits.
+"""State of the network path to a receiver, seen from the sender: throughput, loss, queueing delay.
 
-A line that is given more than it carries lets packets wait in a queue before it loses them. A queue that comes and goes
-is what a keyframe or a busy machine makes; one that stands (RFC 8289) means that too much is sent.
+A path that gets more than its capacity queues packets before it loses them. A queue that comes and goes is due to a
+keyframe or a busy machine; a standing queue (RFC 8289) means congestion.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from math import inf
 from vivace.rtc.arrivals import PERIOD_S
 
 SPAN_S = 1.0
-"""Packets sent within so long tell whether a queue stands, and how many are lost."""
+"""Window of sending times over which loss and standing queue are measured, s."""
 RECENT_S = 0.3
-"""What arrived within so long tells what a full line carries."""
+"""Window of arrivals over which throughput is measured, s."""
 LEAST_SPAN_S = 0.1
-"""Bitrates are of no less."""
+"""Shortest span that bitrates are computed over, s."""
 BASE_S = 15.0
-"""The least delay of twice this, at most, is the line's own: clocks of two machines drift apart."""
+"""Interval of the minimum filter for the path's base delay, s. The minimum covers one to two intervals, since the
+clocks of two machines drift apart."""
 MIN_PACKETS = 20
-"""Of fewer, no share of lost ones is told."""
+"""Fewest packets for which a loss rate is reported."""
 FORGOTTEN_S = 10.0
-"""A packet nobody has told of for so long."""
+"""Time after which an unreported packet is forgotten, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """What a line does now."""
+    """State of a network path."""
 
     sent_bps: float
     loss: float | None
-    """Share of packets lost, 0 to 1; None if the receiver has not said, or of too few."""
+    """Share of packets lost, 0 to 1; None if not reported, or of too few packets."""
     received_bps: float | None = None
-    """What arrived, which is what the line carries if it is given more; None if nobody says."""
+    """Throughput, bit/s, which is the capacity if the path is congested; None if not reported."""
     queue_s: float = 0.0
-    """What the packet that came last waited."""
+    """Queueing delay of the newest packet, s."""
     standing_s: float = 0.0
-    """What the luckiest packet of a second waited; 0 until a second has passed."""
+    """Standing queue: the smallest queueing delay within a second, s; 0 until a second has passed."""
     drained_in_s: float = 0.0
-    """When all will have come that is on its way, if the line is full."""
+    """Time until all packets in flight have arrived, if the path is congested, s."""
 
 
 @dataclass(slots=True)
 class _Told:
-    """What one report tells of the packets it is the first to tell of."""
+    """Totals of one report over the packets that it is the first to mention."""
 
     packets: int = 0
     size: int = 0
@@ -54,31 +55,31 @@ class _Told:
     first_sent_s: float = inf
     last_sent_s: float = -inf
     first_arrival_s: float = inf
-    """Of arrivals, by the receiver's clock."""
+    """First arrival on the receiver's clock, s."""
     last_arrival_s: float = -inf
     least_delay_s: float = inf
-    """From the sender's clock to the receiver's."""
+    """Smallest difference between arrival and sending time, each on its own clock, s."""
     last_delay_s: float = inf
 
 
 class SentPackets:
-    """The packets sent lately, and what was told of them."""
+    """Recently sent packets and the reports on them."""
 
     def __init__(self, now_s: float) -> None:
         self._sent: dict[int, tuple[float, int]] = {}
-        """Time and size of those that have not come, by number."""
+        """Time (s) and size (bytes) of packets not reported as arrived, by number."""
         self._missing: set[int] = set()
-        """Those of them that were told of: they may have been overtaken."""
+        """Numbers of those reported as missing; they may only be reordered."""
         self._told: deque[_Told] = deque()
         self._since_s = now_s
-        """Packets sent before tell of another bitrate."""
+        """Start of the present bitrate, s; packets sent earlier are ignored."""
         self._last_arrival_s = 0.0
         self._base: tuple[float, float] | None = None
-        """The least delay of the last full interval and of the present one."""
+        """Minimum delay of the last full interval and of the present one, s."""
         self._base_began_s = 0.0
 
     def sent(self, number: int, size: int, now_s: float) -> None:
-        """Note a packet of `size` bytes and its transport-wide number, 16 bits; monotonic time."""
+        """Record a packet of `size` bytes and its 16-bit transport-wide number; `now_s` is monotonic."""
         self._sent.pop(number, None)
         self._missing.discard(number)
         self._sent[number] = now_s, size
@@ -87,13 +88,13 @@ class SentPackets:
             self._missing.discard(oldest)
 
     def begin_anew(self, now_s: float) -> None:
-        """Let only what is sent from `now_s` on tell of the line: what waited has gone, and less is sent."""
+        """Ignore packets sent before `now_s`: the queue has drained, and the bitrate is lower."""
         self._since_s = now_s
         self._told.clear()
         self._base = None
 
     def told(self, report: list[tuple[int, float | None]]) -> LineState | None:
-        """Take a report, as `read_report` gives it; return what the line does, None while nothing can be said."""
+        """Process a report in the form of `read_report`; return the state of the path, None while it is unknown."""
         told = _Told()
         for number, arrival_s in report:
             if number not in self._sent:
@@ -162,5 +163,5 @@ class SentPackets:
 
 
 def _bps(size: int, span_s: float) -> float:
-    """Return the bitrate of `size` bytes; what is over at once, as the first frame is, tells of none."""
+    """Return the bitrate of `size` bytes; very short spans, such as that of the first frame, are extended."""
     return 8 * size / max(LEAST_SPAN_S, span_s)

@@ -1,4 +1,4 @@
-"""Sound of any kind becomes Opus as WebRTC carries it: 48 kHz, stereo, 20 ms a packet."""
+"""Audio encoding to Opus for WebRTC: 48 kHz, stereo, 20 ms per packet."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vivace.media.live_sound import SoundPacket
 
 RATE = 48_000
 FRAME = 960
-"""Samples in a packet."""
+"""Samples per packet."""
 BIT_RATE = 128_000
 
 
 class OpusWriter:
-    """Encodes a track, in the presentation time of its pictures. For one thread at a time."""
+    """Encoder of an audio track, in the presentation time of its video. One thread at a time."""
 
     def __init__(self, track: Sound) -> None:
-        """Encode `track`, which whoever gave it closes.
+        """Encode `track`, which remains the caller's to close.
 
         Raises:
             ValueError: this FFmpeg has no Opus.
@@ -34,12 +34,12 @@ class OpusWriter:
         self._encoder.options = {"application": "lowdelay"}
         self._resampler = AudioResampler("s16", "stereo", RATE, FRAME)
         self._next: int | None = None
-        """Sample that the next packet begins with."""
+        """Sample index at which the next packet begins."""
         self._taken = 0
         self._lost = False
 
     def packets_until(self, time_s: float | None) -> Iterator[SoundPacket]:
-        """Yield what begins before `time_s` (None: all that is left), with its times."""
+        """Yield the timed packets that begin before `time_s` (None: all that remain)."""
         for packet in () if self._lost else self._track.packets_until(time_s):
             try:
                 frames = self._track.decode(packet)
@@ -53,11 +53,11 @@ class OpusWriter:
     def _encoded(self, frame: Any, at_s: float) -> Iterator[SoundPacket]:
         at = round(at_s * RATE)
         if self._next is None or abs(at - self._next) > RATE // 10:
-            self._next = at  # it begins, or there was a gap
+            self._next = at  # first packet, or after a gap
         frame.pts = None
         try:
             resampled: list[Any] = self._resampler.resample(frame)
-        except ValueError as error:  # it has become sound of another kind
+        except ValueError as error:  # the audio format has changed
             self._lost = True
             self._track.warn(f"{self._track.name}: the sound is left out from here ({error})")
             return

@@ -1,8 +1,8 @@
-"""How much a line carries: from what its receiver reports to one of a few bitrates.
+"""Rate control: from reports on a receiver's path to one of a few bitrates.
 
-A picture is encoded once for all viewers of a format, so their bitrates cannot follow every line closely. There are
-rungs, each `STEP` of the one above, and a viewer stands on the highest that its line carries: a bad line never makes
-the others' pictures worse, and there are never more encoders than rungs.
+A picture is encoded once for all viewers of a codec, so bitrates cannot follow each path closely. There are rungs, each
+`STEP` of the one above, and a viewer gets the highest that its path supports: a slow path never degrades other viewers,
+and there are never more encoders than rungs.
 """
 
 from __future__ import annotations
@@ -11,47 +11,49 @@ from vivace.rtc.encoding import MIN_BPS
 from vivace.rtc.line import LineState
 
 STEP = 0.6
-"""Of the bitrate of a rung, that of the next lower one."""
+"""Ratio of a rung's bitrate to that of the next higher one."""
 START_BPS = 1_600_000
-"""Trusted to a line nothing is known of: 1280x720 can be looked at, and a line of half of it is soon free again."""
+"""Initial bitrate limit for an unknown path, bit/s: acceptable for 1280x720, and a path of half that soon drains."""
 BAD_LOSS = 0.1
-"""Share of packets lost above which a line is too full, whatever else is said of it."""
+"""Share of packets lost above which a path counts as congested in any case."""
 GOOD_LOSS = 0.05
-"""Up to which a line that lets nothing wait is not full, but bad: sending less would not help."""
+"""Share of packets lost that, without queueing, means a lossy path rather than congestion: sending less would not
+help."""
 LONG_QUEUE_S = 0.4
-"""What waits longer is more than a keyframe."""
+"""Queueing delay that is longer than a keyframe causes, s."""
 STANDING_QUEUE_S = 0.08
 SHORT_QUEUE_S = 0.05
-"""While nothing waits longer, more may be sent."""
+"""Queueing delay up to which the bitrate may rise, s."""
 PART_OF_CARRIED = 0.85
-"""Of what a full line was seen to carry, what it is given from then on."""
+"""Share of a congested path's measured capacity that is used from then on."""
 MORE_THAN_CARRIED = 1.2
-"""Times what a full line carried: if so much arrives, it is another line."""
+"""Ratio to the capacity measured under congestion above which the path must have changed."""
 FIRST_UP_AFTER_S = 1.0
-"""Without a complaint, before a higher rung is tried on a line that was never full."""
+"""Time without congestion before a higher rung is tried on a path that never was congested, s."""
 UP_AFTER_S = 4.0
-"""The same on one that was."""
+"""Time without congestion before a higher rung is tried on a path that was congested, s."""
 LAST_UP_AFTER_S = 64.0
-"""The wait doubles up to this with every try that fails."""
+"""Limit on that time, s, which doubles with every failed try."""
 FAILED_WITHIN_S = 10.0
 
 
 def rung_bps(full_bps: int, rung: int) -> int:
-    """Return the bitrate of a rung, 0 being the full bitrate, bit/s."""
+    """Return the bitrate of a rung, bit/s; rung 0 has the full bitrate."""
     return round(max(min(MIN_BPS, full_bps), full_bps * STEP**rung))
 
 
 class RateControl:
-    """Chooses the rung of one viewer."""
+    """Controller that chooses the rung of one viewer."""
 
     def __init__(self, full_bps: int) -> None:
         self.rung = 0
         self.estimate_bps: float | None = None
-        """What the receiver last believed its line to carry (REMB); None if it says nothing."""
+        """Receiver's latest estimate of its path (REMB), bit/s; None if it sends none."""
         self.carried_bps: float | None = None
-        """What the line carried when it was last too full; None if it never was, nobody said, or it is wider now."""
+        """Throughput when the path was last congested, bit/s; None if it never was, is unknown, or the path has
+        improved."""
         self.full_bps = full_bps
-        """What pictures would take."""
+        """Bitrate for full quality, bit/s."""
         self._trusted_bps: float = START_BPS
         self._well_since_s: float | None = None
         self._climbed_s: float | None = None
@@ -60,19 +62,19 @@ class RateControl:
 
     @property
     def bitrate_bps(self) -> int:
-        """What may be sent now."""
+        """Bitrate of the present rung, bit/s."""
         return rung_bps(self.full_bps, self.rung)
 
     def resize(self, full_bps: int) -> None:
-        """Take another full bitrate: pictures have another size."""
+        """Set another full bitrate, for pictures of another size."""
         if full_bps != self.full_bps:
             self.full_bps = full_bps
             self._settle()
 
     def observe(self, now_s: float, line: LineState) -> bool:
-        """Look at the line, as often as something is said of it; return whether it is too full, so that less is sent.
+        """Process the state of the path; return whether it is congested and the bitrate was lowered.
 
-        `now_s` is monotonic time.
+        `now_s` is monotonic time. Call this for every report.
         """
         if self._too_full(line):
             if self._climbed_s is not None and now_s - self._climbed_s < FAILED_WITHIN_S:
@@ -100,13 +102,13 @@ class RateControl:
         return False
 
     def _settle(self) -> None:
-        """Stand on the highest rung that the line is trusted with."""
+        """Choose the highest rung within the trusted bitrate."""
         self.rung = 0
         while self.bitrate_bps > max(self._trusted_bps, MIN_BPS):
             self.rung += 1
 
     def _is_limit(self, line: LineState) -> bool:
-        """Tell whether pictures would take more: those that stand still cost less at any rung."""
+        """Return true if pictures use the bitrate of the present rung; static ones need less at any rung."""
         return line.sent_bps >= STEP * self.bitrate_bps
 
     def _too_full(self, line: LineState) -> bool:
@@ -114,5 +116,5 @@ class RateControl:
             return True
         if line.queue_s > LONG_QUEUE_S or line.standing_s > STANDING_QUEUE_S:
             return True
-        # An estimate is never far above what is sent, so that only one below it says anything.
+        # An estimate is never far above the bitrate sent, so only one below it is informative.
         return self.estimate_bps is not None and self.estimate_bps < 0.9 * min(line.sent_bps, self.bitrate_bps)

@@ -1,6 +1,6 @@
-"""Everything we use of aiortc and aioice that they do not promise: one function for each, and the reason.
+"""All uses of private parts of aiortc and aioice: one function each, with the reason.
 
-`tests/rtc/test_seams.py` fails when a new aiortc has renamed or changed one of them.
+`tests/rtc/test_seams.py` fails if a new aiortc has renamed or changed one of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from aiortc.rtp import (
 )
 
 OnEstimate = Callable[[int], None]
-"""Called with the bitrate that a receiver believes its line can carry, bit/s."""
+"""Callback with a receiver's estimate of its path's capacity, bit/s."""
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _REQUESTS = "_RTCRtpReceiver__nack_generator"
@@ -58,39 +58,43 @@ _MAKE_CONTEXT = "_create_ssl_context"
 
 
 MAX_REPORTED = 16
-"""Sources in one report; 31 is what the packet can hold."""
+"""Most sources in one report; the packet can hold 31."""
 
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384"
 )
-"""aiortc's, and for RSA what is authenticated and forward secret as well."""
+"""aiortc's cipher suites, and authenticated, forward-secret ones for RSA certificates."""
 
 
 class PacketBuffer(Protocol):
-    """What a receiver hands its packets to."""
+    """Consumer of a receiver's packets."""
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Take a packet; return whether a keyframe should be asked for, and no frame: frames go their own way."""
+        """Take a packet; return whether a keyframe should be requested.
+
+        The second value is the complete frame in aiortc's interface; here it is None, since frames are delivered
+        separately.
+        """
 
 
 def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> None:
-    """Let `buffer` put frames together.
+    """Let `buffer` assemble frames.
 
-    aiortc's own gives a frame away when the next one begins, which costs a frame of latency; gives away one frame for
-    each packet that comes, so that what a lost packet held up stays late; and leads into two queues without end.
+    aiortc's jitter buffer releases a frame only when the next one begins, which costs a frame of latency; releases one
+    frame per arriving packet, so that the delay of a lost packet persists; and feeds two unbounded queues.
     """
     _replace(receiver, _JITTER_BUFFER, buffer)
 
 
 def replace_requests(receiver: RTCRtpReceiver, requests: NackGenerator) -> None:
-    """Let `requests` decide when missing packets are asked for: aiortc asks once, unless others go missing too."""
+    """Let `requests` decide when missing packets are requested: aiortc asks once, unless others go missing too."""
     _replace(receiver, _REQUESTS, requests)
 
 
 class _Sources(dict[int, Any]):
-    """The sources a receiver has heard, the newest few of them."""
+    """Statistics of the newest few sources of a receiver."""
 
     heard = 0
 
@@ -103,47 +107,47 @@ class _Sources(dict[int, Any]):
 
 
 def remember_few_sources(receiver: RTCRtpReceiver) -> None:
-    """Let a receiver report on few sources (SSRCs).
+    """Limit the number of sources (SSRCs) that a receiver reports on.
 
-    aiortc remembers every one, and its reports on more than fit into a packet end the task that sends them; whoever
-    closes the receiver then waits for that task for ever.
+    aiortc keeps every source, and a report on more than fit into a packet ends the task that sends reports; closing the
+    receiver then waits for that task for ever.
     """
     _replace(receiver, _SOURCES, _Sources())
 
 
 def sources_heard(receiver: RTCRtpReceiver) -> int:
-    """Return how many sources a receiver has heard that remembers few."""
+    """Return the number of sources a receiver has heard, after `remember_few_sources`."""
     sources = getattr(receiver, _SOURCES)
     return sources.heard if isinstance(sources, _Sources) else 0
 
 
 def window_left(sctp: RTCSctpTransport) -> int:
-    """Return how many bytes the other side may still send over data channels, as it was told.
+    """Return the number of bytes that the peer may still send over data channels within the announced window.
 
-    aiortc takes more all the same, and joins what belongs together in quadratic time.
+    aiortc accepts more, and joins message fragments in quadratic time.
     """
     return int(getattr(sctp, _WINDOW))
 
 
 def codec_name(receiver: RTCRtpReceiver, payload_type: int) -> str:
-    """Return the codec of a payload type, `H264` or `VP8`; known once the receiver runs."""
+    """Return the codec of a payload type, `H264` or `VP8`; available once the receiver runs."""
     return str(getattr(receiver, _RECEIVER_CODECS)[payload_type].name).upper()
 
 
 def agreed_codecs(transceiver: RTCRtpTransceiver) -> list[str]:
-    """Return the codecs both sides speak, the one that is sent first; known once the descriptions are."""
+    """Return the negotiated codecs, the one used for sending first; available after both descriptions are set."""
     return [codec.name.upper() for codec in transceiver._codecs]
 
 
 def speaks(kind: str, codecs: Sequence[RTCRtpCodecParameters]) -> bool:
-    """Tell whether aiortc takes one of the codecs that the other side speaks; it fails where it does not."""
+    """Return true if aiortc supports one of the peer's codecs; it raises an error otherwise."""
     return bool(find_common_codecs(CODECS[kind], list(codecs)))
 
 
 def call_h264(transceiver: RTCRtpTransceiver, called: Mapping[int | None, Mapping[str, int | str | None]]) -> None:
-    """Answer with the other side's profile, level and packetization mode, by payload type, after its offer is taken.
+    """Answer with the peer's profile, level and packetization mode, by payload type, after its offer is applied.
 
-    aiortc would name its own, and a sender might keep to the level of that.
+    aiortc would answer with its own, and a sender might keep to that level.
     """
     for codec in transceiver._codecs:
         if codec.payloadType in called:
@@ -151,28 +155,29 @@ def call_h264(transceiver: RTCRtpTransceiver, called: Mapping[int | None, Mappin
 
 
 def prefer_codecs(transceiver: RTCRtpTransceiver, order: Sequence[str]) -> None:
-    """Answer with the codecs in our order, after the offer is taken: aiortc keeps the other side's."""
+    """Answer with the codecs in our order, after the offer is applied: aiortc keeps the peer's."""
     places = {name: place for place, name in enumerate(order)}
     codecs = transceiver._codecs
     transceiver._codecs = sorted(codecs, key=lambda codec: places.get(codec.name.upper(), len(places)))
 
 
 def possible_direction(transceiver: RTCRtpTransceiver) -> str:
-    """Return what the offer lets us do, e.g. `recvonly` where the other side only sends."""
+    """Return the direction that the offer allows us, e.g. `recvonly` if the peer only sends."""
     return str(transceiver._offerDirection)
 
 
 TRANSPORT_CC = "transport-cc"
-"""The RTCP feedback that tells when packets arrived."""
+"""RTCP feedback type of arrival reports."""
 TRANSPORT_NUMBERS = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-"""The header extension that numbers packets for it."""
+"""Header extension for transport-wide sequence numbers."""
 _TRANSPORT_CC_FORMAT = 15
 
 
 def agree_on_transport_cc(transceiver: RTCRtpTransceiver, extension_id: int) -> None:
-    """Number packets and tell when they arrived, both ways, as the other side does; after its description is taken.
+    """Negotiate transport-wide congestion control both ways, as the peer offers; after its description is applied.
 
-    aiortc speaks REMB only: its estimate follows what arrives, and where both are spoken it holds a browser's down.
+    aiortc supports only REMB: its estimate follows the bitrate received, and if both are negotiated it limits a
+    browser.
     """
     numbers = RTCRtpHeaderExtensionParameters(id=extension_id, uri=TRANSPORT_NUMBERS)
     transceiver._headerExtensions = [*transceiver._headerExtensions, numbers]
@@ -184,10 +189,10 @@ def agree_on_transport_cc(transceiver: RTCRtpTransceiver, extension_id: int) -> 
 
 
 def propose_start_bitrate(transceiver: RTCRtpTransceiver, bitrate_bps: int) -> None:
-    """Let a browser begin to send at a bitrate; in our answer, after the offer is taken.
+    """Propose the bitrate at which a browser starts to send; in our answer, after the offer is applied.
 
-    Those of Google's making begin at 300 kbit/s otherwise, make pictures small for it, and do not make them large again
-    where much happens in them.
+    Chromium browsers otherwise start at 300 kbit/s, scale pictures down for it, and do not scale them up again while
+    there is much motion.
     """
     for codec in transceiver._codecs:
         if codec.rtcpFeedback:
@@ -195,12 +200,12 @@ def propose_start_bitrate(transceiver: RTCRtpTransceiver, bitrate_bps: int) -> N
 
 
 def speaks_transport_cc(transceiver: RTCRtpTransceiver) -> bool:
-    """Tell whether `agree_on_transport_cc` was called."""
+    """Return true if `agree_on_transport_cc` was called."""
     return any(extension.uri == TRANSPORT_NUMBERS for extension in transceiver._headerExtensions)
 
 
 def on_arrival(receiver: RTCRtpReceiver, callback: Callable[[int, int], None]) -> None:
-    """Call `callback` with the transport-wide number and the source (SSRC) of every packet that has a number."""
+    """Call `callback` with the transport-wide number and SSRC of every numbered packet."""
     take = getattr(receiver, _TAKE_RTP)
 
     async def note_and_take(packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -212,14 +217,14 @@ def on_arrival(receiver: RTCRtpReceiver, callback: Callable[[int, int], None]) -
 
 
 async def send_arrivals(receiver: RTCRtpReceiver, ssrc: int, fci: bytes) -> None:
-    """Send a report of arrivals, one source of the packets being `ssrc`."""
+    """Send an arrival report on packets of the source `ssrc`."""
     payload = struct.pack("!LL", getattr(receiver, _REPORTER), ssrc) + fci
     with suppress(ConnectionError):  # it is being closed
         await getattr(receiver.transport, _SEND)(pack_rtcp_packet(RTCP_RTPFB, _TRANSPORT_CC_FORMAT, payload))
 
 
 class _Numbering(HeaderExtensionsMap):
-    """Writes header extensions as `agreed` does, with a transport-wide number in each."""
+    """Header extension map that writes the negotiated ones with a transport-wide number in each packet."""
 
     def __init__(self, agreed: HeaderExtensionsMap) -> None:
         super().__init__()
@@ -236,9 +241,9 @@ class _Numbering(HeaderExtensionsMap):
 
 
 def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) -> None:
-    """Number the packets of a sender, and call `on_sent` with number and size in bytes of each; retransmitted ones too.
+    """Number a sender's packets, and call `on_sent` with number and size (bytes) of each, including retransmissions.
 
-    Another sender of the same transport, that of a sound, numbers none.
+    Other senders of the same transport, such as audio, are not numbered.
     """
     numbering = _Numbering(getattr(sender, _SENDER_EXTENSIONS))
     _replace(sender, _SENDER_EXTENSIONS, numbering)
@@ -246,14 +251,14 @@ def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) ->
 
     async def note_and_send(data: bytes) -> None:
         if not is_rtcp(data) and int.from_bytes(data[8:12]) in (sender._ssrc, sender._rtx_ssrc):
-            on_sent(numbering.number, len(data))  # aiortc sends a packet at once when it has written it
+            on_sent(numbering.number, len(data))  # aiortc sends a packet right after serialising it
         await send(data)
 
     _replace(sender.transport, _SEND, note_and_send)
 
 
 def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
-    """Call `callback` with the FCI of every report of arrivals that a DTLS transport receives."""
+    """Call `callback` with the FCI of every arrival report that a DTLS transport receives."""
     take = getattr(transport, _TAKE_RTCP)
 
     async def look_and_take(data: bytes) -> None:
@@ -270,7 +275,7 @@ def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
 
 
 def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], None]) -> None:
-    """Call `callback` with the times of every sender report: the sender's own, s, and the RTP timestamp of then."""
+    """Call `callback` with the times in every sender report: the sender's clock, s, and the matching RTP timestamp."""
     take = getattr(receiver, _TAKE_REPORT)
 
     async def look_and_take(packet: Any) -> None:
@@ -282,9 +287,9 @@ def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], 
 
 
 def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
-    """Let a sender's reports tell times that are later than those of sending, as of what is sent before its time.
+    """Shift the times in a sender's reports forward, because its media is sent ahead of its presentation time.
 
-    The round trip is not told any more by what comes back: it is that of the other sender of the connection.
+    Round-trip times derived from replies are then wrong; use those of the connection's other sender.
     """
     send = getattr(sender, _SEND_RTCP)
 
@@ -298,45 +303,45 @@ def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
 
 
 def payload_of(packet: RtpPacket) -> bytes:
-    """Return the codec's own bytes in a packet, which the receiver has taken out of their wrapping."""
+    """Return the codec payload of a packet, without RTP packetisation headers."""
     data: bytes = packet._data  # type: ignore[attr-defined]
     return data
 
 
 def replace_encoder(sender: RTCRtpSender, codec: str, on_estimate: OnEstimate) -> None:
-    """Let a sender cut encoded packets into RTP payloads, and say what REMB messages say.
+    """Let a sender packetise encoded frames into RTP payloads, and report REMB messages to `on_estimate`.
 
-    A sender makes an encoder when its first frame comes, and sets `target_bitrate` on it when a REMB arrives. One that
-    is there already is kept.
+    A sender creates an encoder for its first frame unless it has one, and sets `target_bitrate` on it for each REMB
+    message.
     """
     packers: dict[str, type[_H264Packer] | type[_Vp8Packer]] = {"H264": _H264Packer, "VP8": _Vp8Packer}
     _replace(sender, _SENDER_ENCODER, packers[codec](on_estimate))
 
 
 def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
-    """Call `callback` when the receiver asks for a keyframe (PLI or FIR); aiortc only tells its own encoder."""
+    """Call `callback` if the receiver requests a keyframe (PLI or FIR); aiortc only tells its own encoder."""
     _replace(sender, _SEND_KEYFRAME, callback)
 
 
 def sent_timestamp(sender: RTCRtpSender) -> int:
-    """Return the RTP timestamp of the last packet sent: aiortc adds a random origin to ours, known from this only."""
+    """Return the RTP timestamp of the last packet sent: the only way to learn aiortc's random origin."""
     return int(getattr(sender, _SENDER_TIMESTAMP))
 
 
 _gathering: WeakKeyDictionary[Any, set[asyncio.Task[Any]]] = WeakKeyDictionary()
-"""Searches for candidates that have begun, by aioice's connection."""
+"""Candidate gathering tasks by aioice connection."""
 
 
 GATHER_S = 1.0
 
 
 def gather_loopback_too(ice_transport: Any) -> None:
-    """Offer 127.0.0.1 as well: aioice leaves it out, and a machine without a network would have no address at all.
+    """Offer 127.0.0.1 as well: aioice omits it, and a machine without a network would have no address at all.
 
-    A STUN or TURN server that has not answered in `GATHER_S` is done without: every new connection waits for it.
+    STUN and TURN servers that do not answer within `GATHER_S` are skipped, since every new connection waits for them.
 
-    What is begun is ended, also where its caller is cancelled or the connection closed meanwhile: aioice knows a socket
-    only when those of all addresses are open, and would leave it open otherwise. See `gathering_ended`.
+    Gathering runs to its end, even if the caller is cancelled or the connection is closed: aioice registers sockets
+    only when those of all addresses are open, and would leak them otherwise. See `gathering_ended`.
     """
     connection = getattr(ice_transport, _CONNECTION)
     gather = getattr(connection, _GET_CANDIDATES)
@@ -351,20 +356,20 @@ def gather_loopback_too(ice_transport: Any) -> None:
 
 
 def host_addresses(*, ipv6: bool) -> list[str]:
-    """Return this machine's addresses of one family, those that ICE offers to others."""
+    """Return this machine's addresses of one family, as offered by ICE."""
     return list(ice.get_host_addresses(use_ipv4=not ipv6, use_ipv6=ipv6))
 
 
 async def gathering_ended(ice_transport: Any) -> None:
-    """Wait until aioice knows all sockets that it has opened, so that closing the connection closes them."""
+    """Wait until aioice has registered all sockets that it opened, so that closing the connection closes them."""
     if tasks := _gathering.get(getattr(ice_transport, _CONNECTION)):
         await asyncio.wait(tasks)
 
 
 def accept_rsa(connection: RTCPeerConnection) -> None:
-    """Connect to peers with an RSA certificate too, such as that of GStreamer 1.22; before any description is taken.
+    """Accept peers with an RSA certificate too, such as GStreamer 1.22; call before any description is set.
 
-    aiortc speaks ECDSA ciphers only. Who the other side is, the fingerprint in its description says for either kind.
+    aiortc offers only ECDSA ciphers. The peer is authenticated by the fingerprint in its description in either case.
     """
     for certificate in getattr(connection, _CERTIFICATES):
         make = getattr(certificate, _MAKE_CONTEXT)
@@ -378,10 +383,10 @@ def accept_rsa(connection: RTCPeerConnection) -> None:
 
 
 def end_consent(ice_transport: Any) -> None:
-    """Let the check for the other side's consent never begin; closing the connection ends one that runs.
+    """Prevent the ICE consent check from starting; closing the connection ends one that runs.
 
-    aioice closes a connection that is just being made, and then begins that check all the same: it would wait for ever,
-    as no address is left to ask.
+    If a connection is closed while it is being established, aioice starts the check nevertheless; it would wait for
+    ever, as no address is left to ask.
     """
 
     async def nothing() -> None:
@@ -391,9 +396,9 @@ def end_consent(ice_transport: Any) -> None:
 
 
 def refuse_malformed_stun() -> None:
-    """Let a malformed STUN packet be refused as aioice refuses one: with ValueError, which its sockets expect.
+    """Make aioice's parser raise ValueError for a malformed STUN packet, which its sockets handle.
 
-    Its parser lets `struct.error` out where a number in a packet is cut short, which then is a traceback in the log.
+    It raises `struct.error` for truncated numbers, which ends as a traceback in the log.
     """
     parse: Callable[[bytes], stun.Message] = getattr(stun, _PARSE)
     if getattr(parse, "__module__", None) == __name__:
@@ -409,7 +414,7 @@ def refuse_malformed_stun() -> None:
 
 
 class _Packer:
-    """Cuts encoded frames into payloads, as the aiortc encoder does that comes after it; encodes nothing."""
+    """Packetiser of encoded frames, based on the aiortc encoder class that follows it; encodes nothing."""
 
     def __init__(self, on_estimate: OnEstimate) -> None:
         super().__init__()
@@ -417,7 +422,7 @@ class _Packer:
 
     @property
     def target_bitrate(self) -> int:
-        """What REMB last said is not kept here."""
+        """Placeholder for REMB values, which are not stored here."""
         return 0
 
     @target_bitrate.setter

@@ -1,9 +1,9 @@
-"""Sound beside pictures: packets of Opus, passed on as they came, at the time of the pictures they belong to.
+"""Audio beside video: Opus packets forwarded unchanged, with the timing of the pictures they belong to.
 
-Sound and pictures travel apart, and pictures take longer: to encode, to put together, and, where they are painted, to
-paint. A sender says in its reports (RTCP SR) which moment of each stream was the same moment to it, and from that sound
-is told the time at which the pictures of its moment arrived. Whoever sends it on adds how long those pictures took, and
-says so in reports of its own, by which the receiver shows both together.
+Audio and video travel separately, and pictures take longer: to encode, to assemble, and to paint where they are
+painted. The sender's reports (RTCP SR) relate the timestamps of both streams; from them, each audio packet gets the
+time at which the pictures of its moment arrived. The forwarding side adds the time its pictures took, and announces it
+in sender reports of its own, by which the receiver synchronises both.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ from vivace.rtc.seams import (
 
 CODEC = "OPUS"
 SAMPLE_HZ = 48_000
-"""Of Opus's RTP timestamps, whatever it was recorded at (RFC 7587, 4.1)."""
+"""Clock rate of Opus RTP timestamps, Hz, whatever the recording's rate (RFC 7587, 4.1)."""
 HELD = 4
 """Packets that may overtake a missing one, 80 ms; then it is given up."""
 MAX_QUEUED = 250
-"""Packets that wait to be sent, five seconds; of more the oldest are lost."""
+"""Most packets queued for sending, five seconds; beyond it the oldest are dropped."""
 OVER = 30
-"""Arrivals that tell how long a stream travels; the median does not mind one that is late."""
+"""Arrivals in the median that estimates a stream's travel time; one late packet does not change it."""
 LEAD_S = 0.5
-"""Sound is sent as soon as it is there, so long before its time at most. A receiver buffers sound longer than pictures
-anyway; what is held back here comes on top of that, and pictures then have to wait for it there: 60 ms in Chromium."""
+"""Longest time that audio is sent ahead of its presentation time, s. Receivers buffer audio longer than video anyway;
+delay added here comes on top, and makes video wait for it there: 60 ms in Chromium."""
 FOLLOW = 0.05
-"""Share of the difference by which the delay of sound follows each picture's: a step is followed in a second."""
+"""Share of the difference by which the audio delay follows each picture's: a step is followed within a second."""
 MAX_DELAY_S = 3.0
 
 OnSound = Callable[[SoundPacket], None]
 
 
 class _Clock(NamedTuple):
-    """Of one stream: which of its own times is which of the sender's."""
+    """A pair of corresponding times, on a stream's clock and on the sender's."""
 
     media_s: float
     ntp_s: float
 
     @property
     def offset_s(self) -> float:
-        """From the stream's time to the sender's."""
+        """Difference from the stream's time to the sender's, s."""
         return self.ntp_s - self.media_s
 
 
 class _Stream:
-    """How long what a stream carries is on its way, and what the sender says of its clock."""
+    """Travel time and sender clock of one stream."""
 
     def __init__(self, hz: int) -> None:
         self.clock: _Clock | None = None
@@ -75,28 +75,28 @@ class _Stream:
         self._late: deque[float] = deque(maxlen=OVER)
 
     def media_s(self, timestamp: int) -> float:
-        """Return the stream's own time of an RTP timestamp, which begins anew after 32 bits."""
+        """Return an RTP timestamp in s of the stream's time, unwrapped from 32 bits."""
         self._near += ((timestamp - self._near + 0x80000000) & 0xFFFFFFFF) - 0x80000000
         return self._near / self._hz
 
     def arrived(self, media_s: float, arrival_s: float) -> None:
-        """Note when something came."""
+        """Record an arrival."""
         if self._late and abs(arrival_s - media_s - self._late[-1]) > MAX_DELAY_S:
-            self._late.clear()  # the sender has begun anew
+            self._late.clear()  # the sender has restarted
             self.clock = None
         self._late.append(arrival_s - media_s)
 
     @property
     def offset_s(self) -> float | None:
-        """From the stream's time to that of arrival here; None before anything has come."""
+        """Difference from the stream's time to local arrival time, s; None before anything has arrived."""
         return median(self._late) if self._late else None
 
 
 class SoundReceiver:
-    """Puts the packets of a sound in order and tells their time. Used on the event loop, but for `picture_came`."""
+    """Reordering and timing of received audio packets. Used on the event loop, except for `picture_came`."""
 
     def __init__(self, on_sound: OnSound, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`on_sound` is called with each packet, its time being that at which its pictures arrive."""
+        """Call `on_sound` with each packet, timed for when its pictures arrive."""
         self.packets = 0
         self.lost = 0
         self._on_sound = on_sound
@@ -107,7 +107,7 @@ class SoundReceiver:
         self._waiting: dict[int, tuple[RtpPacket, float]] = {}
 
     def connect(self, sound: RTCRtpReceiver, video: RTCRtpReceiver | None) -> None:
-        """Take the packets of a receiver, and what the sender says of both streams."""
+        """Take the packets of a receiver, and the sender reports of both streams."""
         replace_jitter_buffer(sound, self)
         remember_few_sources(sound)
         on_sender_report(sound, lambda ntp_s, timestamp: self._told(self._sound, ntp_s, timestamp))
@@ -115,7 +115,7 @@ class SoundReceiver:
             on_sender_report(video, lambda ntp_s, timestamp: self._told(self._video, ntp_s, timestamp))
 
     def picture_came(self, timestamp: int, arrival_s: float) -> None:
-        """Note when a picture came, monotonic, and its RTP timestamp. Any thread, but always the same."""
+        """Record a picture's arrival time (s, monotonic) and RTP timestamp. Any thread, but always the same."""
         self._video.arrived(self._video.media_s(timestamp), arrival_s)
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
@@ -146,7 +146,7 @@ class SoundReceiver:
             self._on_sound(SoundPacket(data, media_s + self._offset_s()))
 
     def _offset_s(self) -> float:
-        """Return what makes of the sound's own time that at which its pictures arrive."""
+        """Return the offset from the audio's own time to the arrival time of its pictures, s."""
         sound, video = self._sound, self._video
         if sound.clock is not None and video.clock is not None and (arrives_s := video.offset_s) is not None:
             return sound.clock.offset_s - video.clock.offset_s + arrives_s
@@ -158,7 +158,7 @@ class SoundReceiver:
 
 
 class SoundFeed(MediaStreamTrack):
-    """Sound for one connection, with reports that say when its pictures come. Used on the event loop."""
+    """Audio track of one connection, whose sender reports place it with its pictures. Used on the event loop."""
 
     kind = "audio"
 
@@ -168,12 +168,12 @@ class SoundFeed(MediaStreamTrack):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Feed packets that belong to pictures which are sent `delay_s()` after their time."""
+        """Create a feed for packets whose pictures are sent `delay_s()` after their time."""
         super().__init__()
         self.sent_packets = 0
         self.dropped = 0
         self.ahead_s = 0.0
-        """How long before its time the last packet was sent."""
+        """Time by which the last packet was sent ahead of its presentation time, s."""
         self._delay_s = delay_s
         self._clock = clock
         self._queue: deque[SoundPacket] = deque()
@@ -182,12 +182,12 @@ class SoundFeed(MediaStreamTrack):
         self._last_pts = -1
 
     def connect(self, transceiver: RTCRtpTransceiver) -> None:
-        """Send this feed through a transceiver; aiortc tells that it belongs to the pictures of the connection."""
+        """Send this feed through a transceiver; aiortc marks it as synchronised with the connection's video."""
         transceiver.sender.replaceTrack(self)
         shift_reports(transceiver.sender, lambda: self.ahead_s)
 
     def put(self, packet: SoundPacket) -> None:
-        """Leave a packet; never waits."""
+        """Queue a packet; never waits."""
         if self.readyState != "live":
             return
         if len(self._queue) >= MAX_QUEUED:
@@ -231,21 +231,24 @@ class SoundFeed(MediaStreamTrack):
 
 
 class Delay:
-    """How long pictures take, smoothed: how much later sound is to be heard for them."""
+    """Smoothed processing time of pictures, by which audio is delayed."""
 
     def __init__(self) -> None:
         self.value_s = 0.0
         self._known = False
 
     def picture_took(self, took_s: float) -> None:
-        """Take one picture's time."""
+        """Take the time of one picture, s."""
         took_s = min(MAX_DELAY_S, max(0.0, took_s))
         self.value_s = took_s if not self._known else self.value_s + FOLLOW * (took_s - self.value_s)
         self._known = True
 
 
 def speaks_opus(transceiver: RTCRtpTransceiver) -> bool:
-    """Tell whether a sound that both sides know is Opus, after the descriptions are taken; it comes first then."""
+    """Return true if the negotiated audio is Opus, after moving it to the front.
+
+    Call after the descriptions are applied.
+    """
     if CODEC not in agreed_codecs(transceiver):
         return False
     prefer_codecs(transceiver, (CODEC,))

@@ -1,1 +1,1 @@
-"""Where a network runs: the device and its turn, and two ways to run there, exported graphs and programs of torch."""
+"""Execution of networks: devices and their turns, and two backends, exported graphs and torch programs."""

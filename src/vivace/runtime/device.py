@@ -1,13 +1,13 @@
-"""A device that a model computes on, and the turn at it.
+"""Compute devices, and exclusive turns on them.
 
-What must not overlap on a device, as steps of the streams of one model, is done in its turn: by one at a time, in
-whatever threads they are. The turn is for the time of one step; it is not held while something is compiled or
-allocated, which may take minutes and touches nothing that a step uses.
+Work that must not overlap on a device, such as the steps of one model's streams, is done in its turn: one at a time,
+whichever threads they run in. The turn lasts for one step; it is not held during compilation or allocation, which may
+take minutes and touch nothing that a step uses.
 
-A device may have a thread of its own in which all of its work is done. torch on a CPU needs that: OpenMP, with which it
-spreads work over cores, keeps helpers for every thread that ever asked for some. As soon as there are more of them than
-cores, they no longer wait actively and go to sleep between two operations, thousands of times a frame. A model that is
-loaded in one thread, asked for prompts in another and stepped in a third then takes a quarter longer for a step.
+A device may have a thread of its own for all of its work. torch on a CPU needs that: OpenMP, which spreads work over
+cores, keeps helper threads for every thread that ever used it. Once they outnumber the cores, they stop busy-waiting
+and sleep between operations, thousands of times per frame. If a model is loaded in one thread, encodes prompts in
+another and steps in a third, a step takes a quarter longer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ R = TypeVar("R")
 
 
 class Device:
-    """Where models compute. Those that have the same `Device` take turns at it; others do not wait for each other.
+    """Device that models compute on.
 
-    Any thread may ask, also from within what is being done here.
+    Users of the same `Device` take turns; different devices do not wait for each other. Thread-safe and reentrant.
     """
 
     def __init__(self, name: str, *, thread: str | None = None) -> None:
-        """Name the device for people, e.g. `CPU: AMD EPYC …`; `thread` is the name of its own thread, if it has one."""
+        """Create a device named for people, e.g. `CPU: AMD EPYC …`; `thread` names its own thread, if it has one."""
         self.name = name
         self._turn = threading.RLock()
         self._local = threading.local()
@@ -36,16 +36,16 @@ class Device:
         self._thread = None if thread is None else ThreadPoolExecutor(1, thread, initializer=setattr, initargs=begin)
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `function` where work of this device is done, wait, and return or raise what it does.
+        """Return (or raise) the outcome of `function`, run in the device's thread if it has one, else in the caller's.
 
-        That is its thread, or the caller's. In the latter case others may use the device at the same time.
+        In the latter case others may use the device at the same time.
         """
         if self._thread is None or getattr(self._local, "here", False):
             return function(*args, **kwargs)
         return self._thread.submit(function, *args, **kwargs).result()
 
     def in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do what `call` does while nothing else is done in the turn of this device."""
+        """Return `call` of the function, run while holding the device's turn."""
 
         def alone() -> R:
             with self._turn:
@@ -54,5 +54,5 @@ class Device:
         return self.call(alone)
 
     def free_bytes(self) -> int | None:
-        """Return how much memory of the device's own is free; None if it uses the machine's."""
+        """Return the free memory of the device itself, bytes; None if it uses the machine's."""
         return None

@@ -1,4 +1,4 @@
-"""What a runtime says of itself."""
+"""Description of a runtime."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """Where the network runs."""
+    """Runtime, device and precision of a network."""
 
     runtime: str
-    """E.g. `openvino`, `eager`."""
+    """Name such as `openvino`, `eager`."""
     device: str
-    """E.g. `CPU: AMD EPYC …`."""
+    """Name such as `CPU: AMD EPYC …`."""
     precision: str
-    """E.g. `bf16`, `f32`."""
+    """Name such as `bf16`, `f32`."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """Fallbacks taken, for people."""

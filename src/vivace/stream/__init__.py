@@ -1,4 +1,4 @@
-"""The live loop: frame processing, controls, mailboxes, deadlines, latency. `Stream` is the way in."""
+"""The live loop: frame processing, controls, mailboxes, deadlines, latency. `Stream` is the entry point."""
 
 from vivace.stream.controls import Ack, Controls
 from vivace.stream.stats import Stats

@@ -1,24 +1,24 @@
-"""What happened to the frames of a stream: times per stage and end to end, rates, drops by reason, effort.
+"""Frame statistics of a stream: time per stage, end-to-end latency, rates, drops by reason, effort.
 
-A run, a session of the server, the server's metrics and the benchmark all read an `Account`: of everything so far
-(`stats`, `totals`), or of the last seconds (`lately`). Times go into histograms with logarithmic buckets, so that a
-stream of a year is accounted for in the space and time of a stream of a second, and a percentile is right to about 1 %.
+A run, a server session, the server's metrics and the benchmark all read an `Account`, either since the beginning
+(`stats`, `totals`) or over the last seconds (`lately`). Times are kept in histograms with logarithmic buckets: memory
+and time per call are constant however long the stream runs, and percentiles are accurate to about 1 %.
 
 | stage of a run | from | to |
 |---|---|---|
-| `capture` | the frame is asked of a file, or arrives at a camera | it is handed over, at the output's size |
+| `capture` | a frame is requested from a file, or arrives from a camera | it is handed over, at the output's size |
 | `prepare` | the processor takes it | the cut check is done, controls are read |
 | `denoise` | | the model has painted it |
 | `refine` | | strength and mask are applied |
 | `finish` | | the finishers are done; only where a stream has some |
 | `encode` | the consumer takes the output frame | it comes back for the next one |
-| latency | `capture_time_s` | the consumer has taken the output frame and come back, waits between stages included |
+| latency | `capture_time_s` | the consumer has taken the output frame and come back; includes waits between stages |
 
-`push` has no consumer that comes back: there `encode` stays empty and latency ends with the call.
+`push` has no consumer that comes back: its `encode` stays empty and its latency ends with the call.
 
-A run's stages are what a frame costs: of a step that makes several frames, each has its share. A served session's are
-the way of a frame, from one of its marks to the next, so that they add up to `server`, its latency: `receive` ends with
-the push, `wait` with the turn at the engine, `encode` and `server` with the sending, where a transport reports that.
+The stages of a run are costs per frame: a step that makes several frames is divided evenly among them. The stages of a
+served session are intervals between a frame's timestamps, so they add up to its latency, `server`: `receive` ends with
+the push, `wait` when the engine takes the frame, `encode` and `server` when the transport reports the frame as sent.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from vivace.stream.deadline import Decision
 from vivace.stream.stats import Stats, peak_memory_mib
 
 PAINTING = ("prepare", "denoise", "refine")
-"""Stages of a step."""
+"""Stages of one processor step."""
 STAGES = ("capture", *PAINTING, "encode")
-"""Of a run."""
+"""Stages of a run, in order."""
 SERVED_STAGES = ("receive", "wait", *PAINTING, "encode")
-"""Of a session of the server."""
+"""Stages of a server session, in order."""
 WINDOW_S = 3.0
-"""What `lately` looks back on."""
+"""Length of the window that `lately` and the rates cover, s."""
 
 _LOWEST_MS = 0.001
 _RATIO = 1.02
 _LOG_RATIO = math.log(_RATIO)
 _MIDDLES_MS = _LOWEST_MS * _RATIO ** (np.arange(1 + math.ceil(math.log(3_600_000 / _LOWEST_MS, _RATIO))) - 0.5)
 _MIDDLES_MS[0] = 0.0
-"""Of the buckets; the first holds what is at most the lowest time."""
+"""Geometric middles of the buckets, ms; the first bucket holds times up to `_LOWEST_MS`."""
 
 
 class Histogram:
-    """Counts of times in buckets of 2 % from a microsecond to an hour. Not thread-safe."""
+    """Histogram of times with buckets of 2 %, from 1 µs to 1 h. Not thread-safe."""
 
     def __init__(self, times_ms: Iterable[float] = ()) -> None:
         self.count = 0
@@ -82,7 +82,7 @@ class Histogram:
             self._max_ms = time_ms
 
     def merge(self, other: Histogram) -> None:
-        """Count all the times of another one, too."""
+        """Add the counts of another histogram."""
         counts = np.frombuffer(self._counts, np.int64)
         counts += np.frombuffer(other._counts, np.int64)
         self.count += other.count
@@ -91,7 +91,7 @@ class Histogram:
         self._max_ms = max(self._max_ms, other._max_ms)
 
     def percentile(self, share: float) -> float | None:
-        """Return the time that `share` (0 to 1) of the times do not exceed, to about 1 %; None if there are none."""
+        """Return the time that a share (0 to 1) of all times does not exceed, to about 1 %; None if there are none."""
         if self.count == 0:
             return None
         bucket = np.searchsorted(np.cumsum(self._counts), max(1, math.ceil(share * self.count)))
@@ -109,7 +109,7 @@ class Histogram:
 
 
 def merged(accounts: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
-    """Return the histograms of several accounts in one, by name."""
+    """Return one histogram per name, merged over several accounts."""
     found: dict[str, Histogram] = {}
     for account in accounts:
         for name, times in account.items():
@@ -118,10 +118,10 @@ def merged(accounts: Iterable[Mapping[str, Histogram]]) -> dict[str, Histogram]:
 
 
 class _Recent:
-    """Events of the last seconds, each with a value. Not thread-safe."""
+    """Timestamped values of recent events, newest last. Not thread-safe."""
 
     KEPT = 512
-    """3 s at 120 frames a second, and some."""
+    """Most events kept: 3 s at 120 frames/s, with some to spare."""
 
     def __init__(self) -> None:
         self._items: deque[tuple[float, float]] = deque(maxlen=self.KEPT)
@@ -138,25 +138,26 @@ class _Recent:
         return [value for _, value in self._items]
 
     def rate(self, now_s: float) -> float | None:
-        """Events a second over the last `WINDOW_S`; None before there are two."""
+        """Return events per second over the last `WINDOW_S`; None with fewer than two."""
         count = len(self.since(now_s - WINDOW_S))
         if count < 2:
             return None
-        # Counted up to the last event or a silence that is longer than usual, so that a stop shows at once.
+        # The span ends at the last event, or now if the silence since is longer than usual, so that a stall shows at
+        # once.
         usual_s = (self._items[-1][0] - self._items[0][0]) / (count - 1)
         silence_s = now_s - self._items[-1][0]
         span_s = (count - 1) * usual_s + max(0.0, silence_s - 2 * usual_s)
         return (count - 1) / span_s if span_s > 0 else None
 
     def rate_of_last(self, count: int) -> float | None:
-        """Events a second over the last `count` of them, however long ago; None before there are two."""
+        """Return events per second over the last `count` events, however long ago; None with fewer than two."""
         first = max(0, len(self._items) - count)
         span_s = self._items[-1][0] - self._items[first][0] if self._items else 0.0
         return (len(self._items) - 1 - first) / span_s if span_s > 0 else None
 
 
 class _Times:
-    """Times of one kind: all of them, and those of the last seconds."""
+    """Times of one stage: all of them, and the recent ones."""
 
     def __init__(self) -> None:
         self.all = Histogram()
@@ -172,58 +173,58 @@ class _Times:
 
 @dataclass(slots=True)
 class Painting:
-    """What one step of a processor cost, per frame."""
+    """Cost per frame of one processor step."""
 
     prepare_ms: float
     denoise_ms: float | None
-    """None if the model was not needed."""
+    """Time in the model; None if the step did not run it."""
     refine_ms: float
     frames: int
     effort: float = 1.0
-    """What was asked of the model, of its full work."""
+    """Effort requested of the model, as a share of its full work."""
     work: float = 1.0
-    """What it really did of it."""
+    """Share of its full work that the model really did, 0 to 1."""
 
 
 class ProcessorObserver:
-    """Is told what a processor does; this one does not listen."""
+    """Callbacks for the events of a processor. This base class ignores them."""
 
     def painted(self, painting: Painting) -> None:
-        """Frames were made."""
+        """Record the cost of a step."""
 
     def finished(self, time_ms: float) -> None:
-        """The finishers took so long for a frame."""
+        """Record the time that the finishers took for one frame, ms."""
 
     def prompt_taken(self, update_index: int, arrived_s: float) -> None:
-        """Frames from now on are made with the prompt of this update."""
+        """Record that frames from now on are made with the prompt of this update."""
 
     def cut(self) -> None:
-        """A scene cut was seen."""
+        """Record a detected scene cut."""
 
     def was_reset(self, reason: str) -> None:
-        """The memory was begun anew."""
+        """Record a reset of the model's memory."""
 
     def failed(self, error: str) -> None:
-        """The model failed on a frame."""
+        """Record that the model failed on a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """The last seconds of a stream."""
+    """Statistics of the last `WINDOW_S` seconds."""
 
     fps_in: float | None
     fps_out: float | None
-    """None before there are two frames."""
+    """Output frames per second; None with fewer than two frames."""
     late_share: float
-    """Of the frames that came in."""
+    """Late frames as a share of those received, 0 to 1."""
     stages: Mapping[str, Histogram]
-    """With latency as `server`."""
+    """Times by stage, ms; total latency is the entry `server`."""
     presented: Histogram
-    """Glass to glass, where a client measures it."""
+    """Glass-to-glass latency, ms, as reported by clients."""
 
 
 class Account(ProcessorObserver):
-    """Collects what happens to the frames of one stream. Thread-safe; constant time per call and constant memory."""
+    """Statistics of one stream. Thread-safe; constant time per call and constant memory."""
 
     RECENT = 64
 
@@ -234,7 +235,7 @@ class Account(ProcessorObserver):
         *,
         finishes: bool = False,
     ) -> None:
-        """Begin, for frames that go through `stages`, with `finish` before the last if the stream has finishers.
+        """Start counting for frames that pass `stages`; streams with finishers have `finish` before the last one.
 
         `clock` is monotonic, in seconds.
         """
@@ -243,17 +244,17 @@ class Account(ProcessorObserver):
         self._lock = RLock()
         self._drops: Counter[str] = Counter()
         self.frame_index = -1
-        """Of the newest output frame."""
+        """Index of the newest output frame; -1 before the first."""
         self.newest_out_s: float | None = None
-        """When it came out."""
+        """Time at which the newest frame was output, s."""
         self.age_ms: float | None = None
-        """How old it was then."""
+        """Age of the newest frame when it was output, ms."""
         self.prompt_to_pixel_ms: float | None = None
-        """Of the last change."""
+        """Latency of the last prompt change, from its arrival to the first frame made with it, ms."""
         self._frames_in = self._frames_out = self._untouched = self._cuts = 0
         self._effort_frames: Counter[float] = Counter()
         self._work = 0.0
-        """Sum over the painted frames."""
+        """Sum of `Painting.work` over all painted frames."""
         self._resets: Counter[str] = Counter()
         self._last_error: str | None = None
         self._stages = {stage: _Times() for stage in stages}
@@ -261,21 +262,21 @@ class Account(ProcessorObserver):
         self._prompt_to_pixel = Histogram()
         self._in, self._out, self._late = _Recent(), _Recent(), _Recent()
         self._sent = False
-        """Whether a transport reports what it sends."""
+        """True once a transport reports sent frames."""
         self._prompts: deque[tuple[int, float]] = deque(maxlen=self.RECENT)
         self._began_s: float | None = None
         self._ttff_ms: float | None = None
         self._first_out_s: float | None = None
-        """When the last frame of the run's first step came out."""
+        """Time at which the last frame of the run's first step was output, s."""
         self._first_made_s: float | None = None
         self._earlier_s = 0.0
         self._earlier_frames = 0
         self._run_frames = 0
 
-    # What a stream tells
+    # Recording
 
     def begin(self, now_s: float) -> None:
-        """A run begins; the pause since the last one does not count."""
+        """Begin a run; the pause since the previous one does not count towards the rate."""
         with self._lock:
             self._close_run()
             if self._began_s is None:
@@ -290,7 +291,7 @@ class Account(ProcessorObserver):
         self._out.clear()
 
     def received(self, lost: int = 0) -> None:
-        """A frame came from the source, after `lost` that the source lost."""
+        """Count a frame received from the source, and `lost` frames that the source itself dropped before it."""
         with self._lock:
             self._frames_in += 1 + lost
             self._in.add(self._clock())
@@ -298,19 +299,19 @@ class Account(ProcessorObserver):
                 self._drops["source"] += lost
 
     def dropped(self, reason: str, frames: int = 1) -> None:
-        """Frames were let go of."""
+        """Count dropped frames."""
         with self._lock:
             self._drops[reason] += frames
             if reason == "late":
                 self._late.add(self._clock())
 
     def stage(self, name: str, time_ms: float) -> None:
-        """A frame took so long in a stage."""
+        """Record the time a frame spent in a stage."""
         with self._lock:
             self._stages[name].add(self._clock(), time_ms)
 
     def painted(self, painting: Painting) -> None:
-        """A processor made frames."""
+        """Record the cost of a processor step."""
         with self._lock:
             now_s = self._clock()
             for _ in range(painting.frames):
@@ -325,25 +326,25 @@ class Account(ProcessorObserver):
                 self._work += painting.work * painting.frames
 
     def prompt_taken(self, update_index: int, arrived_s: float) -> None:
-        """Frames from now on are made with the prompt of this update."""
+        """Record that frames from now on are made with the prompt of this update."""
         with self._lock:
             self._prompts.append((update_index, arrived_s))
 
     def prompt_shown(self, time_ms: float) -> None:
-        """The first frame with an update came out, so long after it arrived."""
+        """Record the latency of a prompt change, from its arrival to the first frame made with it, ms."""
         with self._lock:
             self.prompt_to_pixel_ms = time_ms
             self._prompt_to_pixel.add(time_ms)
 
     def shown(self, frame: Frame, now_s: float) -> None:
-        """A frame came out of the stream."""
+        """Record an output frame of the stream."""
         with self._lock:
             self.frame_index, self.newest_out_s = frame.index, now_s
             self.age_ms = (now_s - frame.capture_time_s) * 1e3
             self._frames_out += 1
             made_s = frame.marks.get("refine")
             if self._first_out_s is None or (made_s is not None and made_s == self._first_made_s):
-                # The rate is counted from the end of the first step: what it gave at once is none.
+                # The rate is measured from the end of the first step, whose frames all appear at once.
                 self._first_out_s, self._first_made_s, self._run_frames = now_s, made_s, 0
                 self._out.clear()
             self._run_frames += 1
@@ -354,16 +355,16 @@ class Account(ProcessorObserver):
                 self.prompt_shown((now_s - self._prompts.popleft()[1]) * 1e3)
 
     def finished(self, time_ms: float) -> None:
-        """The finishers took so long for a frame."""
+        """Record the time that the finishers took for one frame, ms."""
         self.stage("finish", time_ms)
 
     def delivered(self, latency_ms: float) -> None:
-        """A frame has left the stream, so long after its capture."""
+        """Record the latency of a frame from capture until it left the stream, ms."""
         with self._lock:
             self._latency.add(self._clock(), latency_ms)
 
     def left(self, frame: Frame, now_s: float) -> None:
-        """A frame came out of a served session; its stages are the spans between its marks."""
+        """Record an output frame of a served session; its stages are the intervals between its timestamps."""
         before_s = frame.capture_time_s
         with self._lock:
             self.shown(frame, now_s)
@@ -376,7 +377,7 @@ class Account(ProcessorObserver):
                 self._latency.add(now_s, self.age_ms or 0.0)
 
     def sent(self, frame: Frame, sent_s: float) -> None:
-        """A transport has encoded a frame and sent it; from the first time on, latency ends here."""
+        """Record that a transport has encoded and sent a frame; from the first call on, latency ends here."""
         ready_s = max(frame.marks.values(), default=frame.capture_time_s)
         with self._lock:
             self._sent = True
@@ -384,32 +385,32 @@ class Account(ProcessorObserver):
             self._latency.add(sent_s, (sent_s - frame.capture_time_s) * 1e3)
 
     def presented(self, times_ms: Iterable[float]) -> None:
-        """A client has measured glass-to-glass times."""
+        """Record glass-to-glass latencies that a client measured, ms."""
         with self._lock:
             now_s = self._clock()
             for time_ms in times_ms:
-                if 0 <= time_ms < 3_600_000:  # what a client says is not to be trusted, NaN included
+                if 0 <= time_ms < 3_600_000:  # client values are untrusted; this also drops NaN
                     self._presented.add(now_s, time_ms)
 
     def cut(self) -> None:
-        """A scene cut was seen."""
+        """Record a detected scene cut."""
         with self._lock:
             self._cuts += 1
 
     def was_reset(self, reason: str) -> None:
-        """A stream's memory was begun anew."""
+        """Record a reset of the model's memory."""
         with self._lock:
             self._resets[reason] += 1
 
     def failed(self, error: str) -> None:
-        """The model failed on a frame."""
+        """Record that the model failed on a frame."""
         with self._lock:
             self._last_error = error
 
-    # What is read
+    # Reading
 
     def lately(self) -> Lately:
-        """Return what happened in the last `WINDOW_S` seconds."""
+        """Return the statistics of the last `WINDOW_S` seconds."""
         with self._lock:
             now_s = self._clock()
             from_s = now_s - WINDOW_S
@@ -424,12 +425,12 @@ class Account(ProcessorObserver):
 
     @property
     def drops(self) -> Counter[str]:
-        """Frames let go of so far, by reason."""
+        """Number of dropped frames so far, by reason."""
         with self._lock:
             return self._drops.copy()
 
     def totals(self) -> dict[str, Histogram]:
-        """Return all times of the stages so far, and of latency as `server`."""
+        """Return the histograms of all stages so far, with latency as `server`."""
         with self._lock:
             return merged([{stage: times.all for stage, times in self._with_latency().items()}])
 
@@ -447,7 +448,7 @@ class Account(ProcessorObserver):
         latency_floor_ms: float | None = None,
         decisions: tuple[Decision, ...],
     ) -> Stats:
-        """Return everything so far."""
+        """Return all statistics so far."""
         with self._lock:
             efforts = dict(sorted(self._effort_frames.items(), reverse=True))
             painted = sum(efforts.values())

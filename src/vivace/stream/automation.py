@@ -1,8 +1,8 @@
-"""What steers a stream by itself, frame by frame, and who is told what is in force: shows are played and kept by these.
+"""Interfaces for steering a stream frame by frame and for logging it: the basis of scripts, replays and show logs.
 
-A user's update is asynchronous: it comes when it comes, and the answer says from which frame on it holds. A script, a
-replay and a drive by sound know which frame they mean, so they are asked at every frame boundary, in the thread that
-makes frames, with everything checked and encoded before.
+A user's update is asynchronous, and its answer says from which frame on it applies. A script, a replay or audio-driven
+steering targets known frames, so it is asked at every frame boundary, in the thread that makes frames; by then its
+values must be checked and encoded.
 """
 
 from __future__ import annotations
@@ -20,52 +20,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An update as it was given and as `check_changes` returned it."""
+    """An update, both as given and as returned by `check_changes`."""
 
     given: Mapping[str, object]
-    """By the names of `Controls`, as a witness is told them."""
+    """Values by the names of `Controls`, as they are reported to a `Witness`."""
     checked: Mapping[str, Any]
 
 
 class Automation(Protocol):
-    """Steers one run of a stream. Called in the thread that makes frames, but for `prepare` and `close`."""
+    """Source of control changes for one run.
+
+    All methods but `prepare` and `close` run in the thread that makes frames.
+    """
 
     def prepare(self, size: Size) -> None:
-        """Check, before the first frame, that all fits an output of `(width, height)` px.
+        """Check, before the first frame, that every change suits an output of `(width, height)` px.
 
         Raises:
-            ControlError: it does not.
+            ControlError: a change does not suit it.
         """
 
     def due(self, frame: Frame, time_s: float, controls: Callable[[], Controls]) -> Iterable[Change]:
-        """Return what is in force from a frame on that has not been before, oldest first.
+        """Return the changes that take effect with this frame, oldest first.
 
         Args:
-            frame: the next one, before it is painted. Some may be missing: live, frames are dropped.
-            time_s: of the stream at this frame, from 0 at the first one of the run.
-            controls: returns those in force, what was returned before included.
+            frame: the next frame, before it is painted. Indices may skip: a live run drops frames.
+            time_s: stream time of this frame; 0 at the first frame of the run.
+            controls: returns the controls in force, including changes returned earlier.
         """
 
     def close(self) -> None:
-        """The run has ended, or never began."""
+        """Release resources; called after the run, and also if it never began."""
 
 
 class Witness:
-    """Is told of a stream what is in force from which frame on, and under what each is made; this one does not listen.
+    """Callbacks that report which update applies from which frame, and how each frame was made.
 
-    Called in the threads where it happens, so it must not take time, and in order.
+    This base class ignores them. They are called in order, in the threads where the events happen, and must return
+    quickly.
     """
 
     def updated(self, update_index: int, frame_index: int, given: Mapping[str, object]) -> None:
-        """An update is in force from a frame on, as its `Ack` says."""
+        """Report an update and the first frame it applies to, as its `Ack` does."""
 
     def entered(self, frame: Frame, time_s: float, effort: float) -> None:
-        """A frame goes into the model, or past it: at which time of the stream, at which effort."""
+        """Report a frame that enters the model or bypasses it, with its stream time (s) and effort."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How an earlier run went, live: which frames it took, when, and with how much effort. Another run repeats it."""
+    """Record of an earlier live run, to be repeated: the frames it took, their times and their effort."""
 
     frames: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    """Time of the stream, s, and effort, by `Frame.index`; frames that are not named are left out."""
+    """Stream time (s) and effort by `Frame.index`; frames that are not listed are skipped."""

@@ -1,8 +1,8 @@
-"""Lay the painted picture over the source, in whole numbers, so that nothing and everything are exact.
+"""Blend the painted picture over the source in integers, so that weights 0 and 256 are exact.
 
-Weights run from 0 to 256: at 0 the source's bytes come out, at 256 the painted picture's, and between them the
-nearest byte. A picture is blended in bands of rows that stay in the processor's cache. A mask's weights are stored once
-a colour channel, as pixels are: broadcasting them over a last axis of 3 costs five times as much.
+Weight 0 gives the source's bytes, 256 the painted picture's, anything between the nearest byte. Pictures are blended in
+bands of rows that fit the processor's cache. A mask's weights are stored once per colour channel, laid out like the
+pixels: broadcasting them over a last axis of 3 is five times slower.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from vivace.media.size import Box, Size
 from vivace.models.base import Edited
 
 _Bytes = NDArray[np.uint8]
-"""Rows of bytes of a picture, `[h 3w]`."""
+"""Picture as rows of bytes, `[h 3w]`."""
 
 FULL = 256
-"""Weight at which only the painted picture is seen; a power of two, so that dividing is a shift."""
+"""Weight at which only the painted picture is visible; a power of two, so that division is a shift."""
 
 _BAND_BYTES = 96 * 1024
-"""Size of a band of the picture; with its 16-bit products it stays within a second-level cache."""
+"""Size of a band, bytes; with its 16-bit products it fits a second-level cache."""
 
 
 class Region:
-    """Where a picture may change: a weight for every byte, and the box outside which they are all 0."""
+    """The part of a picture that may change: a weight per byte, and the bounding box of the non-zero ones."""
 
     def __init__(self, alpha: NDArray[np.uint8]) -> None:
-        """Take a mask `uint8 [h w]`, 0 (the source stays) to 255 (all painted)."""
+        """Take a mask `uint8 [h w]`, 0 (source) to 255 (painted)."""
         self._alpha = alpha
         rows = np.flatnonzero(alpha.any(axis=1))
         columns = np.flatnonzero(alpha.any(axis=0))
@@ -44,22 +44,22 @@ class Region:
         self._faded: tuple[int, NDArray[np.uint16]] = FULL, self._weights
 
     def within(self, other: Region) -> Region:
-        """Return where both regions let a picture change; weights multiply, so that a full one changes nothing."""
+        """Return the product of both regions; a fully painted region leaves the other unchanged."""
         product = self._alpha.astype(np.uint16)
         product *= other._alpha
         product += 128
-        # A division by 255 to the nearest byte, without dividing.
+        # Division by 255, rounded to nearest, without a divide.
         return Region(((product + (product >> 8)) >> 8).astype(np.uint8))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing may change."""
+        """True if nothing may change."""
         return self.box.width == 0
 
     def weights(self, opacity: int) -> NDArray[np.uint16]:
-        """Return the weights inside the box at an opacity of 0 to 256, `[h 3w]`, 0 (the source stays) to 256.
+        """Return the weights inside the box, `[h 3w]`, 0 (source) to 256, scaled by an opacity of 0 to 256.
 
-        Those of the last opacity are kept, since it rarely changes.
+        The result of the last opacity is cached, since it rarely changes.
         """
         kept, weights = self._faded
         if kept != opacity:
@@ -73,17 +73,17 @@ class Region:
 
 
 NOWHERE = Region(np.zeros((1, 1), np.uint8))
-"""The region in which nothing may change, of a picture of any size."""
+"""Empty region, for pictures of any size."""
 
 
 def region_of(edited: Edited, index: int, size: Size, region: Region | None) -> Region | None:
-    """Return where picture `index` of a step is shown: where the model edited it and `region` lets it change.
+    """Return the visible part of picture `index` of a step: what the model edited, within `region`.
 
     Args:
-        edited: what the model says of the step's pictures.
-        index: which of them.
-        size: `(width, height)` of the picture, px; a mask on a coarser grid is enlarged to it cell by cell.
-        region: where the user lets the picture change; None is everywhere.
+        edited: edited area as reported by the model.
+        index: position of the picture in the step.
+        size: `(width, height)` of the picture, px; a coarser mask is enlarged to it by nearest neighbour.
+        region: area that the user lets change; None is everywhere.
     """
     if isinstance(edited, str):
         return region if edited == "all" else NOWHERE

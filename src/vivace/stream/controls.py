@@ -1,9 +1,9 @@
-"""What a user steers, checked once, changed all at once, and in force from a known frame on.
+"""The controls of a stream: validated once, changed together, and in force from a known frame on.
 
 An update is checked, its prompt encoded and its mask read in the caller's thread. Then, under one lock, it is merged
-into the controls and given a number. The thread that makes frames takes the controls under the same lock when it
-crosses a frame boundary, and says there which frames are behind it. So the answer to an update is exact as soon as it
-is given: frames from `Ack.frame_index` on are made with it, frames below are not.
+into the controls and numbered. The thread that makes frames reads the controls under the same lock at each frame
+boundary and registers the next frame index there. The answer to an update is therefore exact: frames from
+`Ack.frame_index` on are made with it, earlier ones are not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OWN = by_name(
     (
         ControlSpec(name="prompt", kind="text", help="What the world should look like; none shows the source."),
         ControlSpec(name="strength", help="0 is the source, 1 all painted."),
-        # JavaScript counts to 2^53 - 1 exactly.
+        # Largest integer that JavaScript represents exactly.
         ControlSpec(
             name="seed", help="The same seed and source give the same pictures.", default=0, high=2**53 - 1, whole=True
         ),
@@ -40,38 +40,38 @@ OWN = by_name(
     ),
     "a stream",
 )
-"""What every stream has, declared as a family declares its own; steps and size follow from the model."""
+"""Controls that every stream has, declared like a family's own; steps and size depend on the model."""
 
 _LAST = ("options", "prompt", "mask")
-"""Checked after all others, in this order: what is unknown, or opens a file, is told when all else is well."""
+"""Controls checked after all others, in this order, so that unknown prompts and unreadable files are reported last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Controls:
-    """Everything a user steers, checked; never changed, only replaced as a whole."""
+    """All controls of a stream, validated. Immutable: an update replaces the whole object."""
 
     prompt: Prompt | None = None
     """None shows the source untouched."""
     strength: float = 1.0
-    """0 (the source, exactly) to 1 (all painted). What lies between is the model's own where it has `strength` among
-    its conditions, else a blend of both pictures."""
+    """0 (exactly the source) to 1 (fully painted). The model implements values between if `strength` is among its
+    conditions; otherwise both pictures are blended."""
     seed: int = 0
-    """Of the noise. A change forgets the past of the stream; the prompt stays."""
+    """Seed of the noise. A change resets the model's memory; the prompt stays."""
     mask: Mask | None = None
-    """Where the picture may change; everywhere if None."""
+    """Region that may change; None is everywhere."""
     denoising_steps: int = 1
-    """One of `spec.denoising_steps`."""
+    """Number of denoising steps, one of `spec.denoising_steps`."""
     crossfade_s: float = 0.25
-    """Time of the stream over which a prompt change blends; 0 changes at once."""
+    """Duration of a prompt cross-fade in stream time, s; 0 switches at once."""
     size: Size | None = None
-    """Output `(width, height)` in px; None takes the source's shape. A change forgets the past of the stream."""
+    """Output `(width, height)`, px; None follows the source's aspect ratio. A change resets the model's memory."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What was set of `spec.options`, by name, as the model gets it; the rest is at its default."""
+    """Values of `spec.options` by name, in the form the model gets them; missing ones are at their defaults."""
     events: Mapping[str, int] = field(default_factory=dict)
-    """How often each event of `spec.options` was asked for; an update names those that shall happen."""
+    """Number of times each event of `spec.options` was requested; an update lists the events to fire."""
 
     def changed(self, changes: Mapping[str, Any]) -> Controls:
-        """Return these controls with what `check_changes` returned; options merge into those before, events count."""
+        """Return these controls updated with the result of `check_changes`: options merge, events are counted."""
         if "options" in changes:
             changes = {**changes, "options": merge_options(self.options, changes["options"])}
         if "events" in changes:
@@ -81,7 +81,7 @@ class Controls:
 
 
 def look_of(model: StreamModel[Any], controls: Controls) -> NDArray[np.float32] | None:
-    """Return what a stream paints with under its controls, as `Prompt.embeds`; None where it shows the source."""
+    """Return the look that these controls ask for, in the form of `Prompt.embeds`; None where the source is shown."""
     if isinstance(model, ComposesLook):
         return model.compose(controls.prompt, controls.options)
     return None if controls.prompt is None else controls.prompt.embeds
@@ -89,36 +89,36 @@ def look_of(model: StreamModel[Any], controls: Controls) -> NDArray[np.float32] 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The answer to an update."""
+    """Answer to an update."""
 
     update_index: int
-    """Number of the update; `Frame.control_index` of a frame is that of the last update it was made with."""
+    """Number of the update; `Frame.control_index` is the number of the last update that a frame was made with."""
     frame_index: int
-    """First `Frame.index` made with the update: every output frame from it on is, none below is. (When this very frame
-    is dropped, which only happens live, the next one out is the first.)"""
+    """First `Frame.index` made with the update: it applies to every later output frame and to no earlier one. (If that
+    frame is dropped, which only happens live, the next output frame is the first.)"""
     applied: tuple[str, ...]
     """Names of the controls that were set."""
     prompt: Prompt | None = None
-    """What the model made of the prompt, if the update had one: `confidence`, `matches`."""
+    """Encoded prompt, if the update had one, with `confidence` and `matches`."""
     message: str = ""
-    """For people."""
+    """Message for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Controls as they were at a frame boundary."""
+    """Controls in force at a frame boundary."""
 
     controls: Controls
     update_index: int
     prompt_set_s: float | None = None
-    """When the update that brought this prompt arrived; None for the first prompt."""
+    """Arrival time of the update that brought this prompt, s; None for the first prompt."""
 
 
 class ControlBoard:
-    """The one place where the callers' threads and the frame thread meet over controls. Thread-safe."""
+    """Shared state between callers that change controls and the thread that makes frames. Thread-safe."""
 
     def __init__(self, initial: Controls, witness: Witness | None = None) -> None:
-        """Begin with `initial`; a witness is told of every update, in order."""
+        """Begin with `initial`; `witness` is told of every update, in order."""
         self.witness = witness or Witness()
         self._lock = Lock()
         self._now = Snapshot(initial, 0)
@@ -135,9 +135,9 @@ class ControlBoard:
     def submit(
         self, changes: Mapping[str, Any], *, arrived_s: float, given: Mapping[str, object] | None = None
     ) -> tuple[int, int]:
-        """Merge checked changes; return the update's number and the first frame it affects.
+        """Return the update's number and the first frame it affects, after merging checked changes.
 
-        `given` is what the witness is told of them.
+        The witness is told of `given`.
         """
         with self._lock:
             before = self._now.controls
@@ -149,14 +149,14 @@ class ControlBoard:
             return self._now.update_index, self._next_index
 
     def position(self) -> tuple[int, int]:
-        """Return the number of the last update and the next frame: the answer to an update that changes nothing."""
+        """Return the number of the last update and the next frame index, the answer to an empty update."""
         with self._lock:
             return self._now.update_index, self._next_index
 
     def cross(self, next_index: int) -> Snapshot:
-        """Cross a frame boundary: return the controls of the frames below `next_index` that have not been made yet.
+        """Return the controls for all frames below `next_index` that are not made yet: cross a frame boundary.
 
-        Called by the thread that makes frames, which thereby is done with masks that have been replaced.
+        Called by the thread that makes frames; replaced masks are closed here, since that thread no longer uses them.
         """
         with self._lock:
             self._next_index = next_index
@@ -167,18 +167,18 @@ class ControlBoard:
         return snapshot
 
     def take_events(self, controls: Controls) -> frozenset[str]:
-        """Return which events were asked for up to these controls and not taken yet, by whichever processor."""
+        """Return the events requested up to these controls and not yet taken by any processor."""
         with self._lock:
             told, self._told_events = self._told_events, controls.events
         return frozenset(name for name, count in controls.events.items() if count != told.get(name, 0))
 
     def rewind(self) -> None:
-        """Count frames from 0 again: the input has ended."""
+        """Restart frame indices from 0 after the input has ended."""
         with self._lock:
             self._next_index = 0
 
     def close(self) -> None:
-        """Close the masks; no frame is made any more."""
+        """Close the masks; no more frames are made."""
         with self._lock:
             masks = [*self._retired, self._now.controls.mask]
             self._retired = []
@@ -194,17 +194,17 @@ def check_changes(
     opening: bool = False,
     moderator: Moderator,
 ) -> dict[str, Any]:
-    """Return the changes for `Controls.changed`; may encode a prompt and read pictures, so it takes its time.
+    """Return validated changes for `Controls.changed`. May be slow: it encodes a prompt and reads pictures.
 
     Args:
-        changes: by the names of `Controls`.
-        model: what takes them.
-        opening: whether a stream opens with them.
-        moderator: who may refuse texts and pictures; `moderation.NOBODY` refuses none.
+        changes: values by the names of `Controls`.
+        model: model of the stream.
+        opening: true for the initial controls of a stream.
+        moderator: may refuse texts and pictures; `moderation.NOBODY` allows all.
 
     Raises:
         PolicyError: a text or a picture is refused.
-        UnknownPromptError: all is well but a prompt that the model cannot serve, or a mask, which is read after it.
+        UnknownPromptError: the model cannot serve the prompt; all other controls but the mask are valid.
         ControlError: an unknown name, or a value that cannot be used; names the value and the remedy.
         SourceError: a picture that is missing or cannot be read.
     """
@@ -264,5 +264,5 @@ def _encode_prompt(prompt: object, model: StreamModel[Any], moderator: Moderator
         moderator.check_text("prompt", text)
     made = model.encode_prompt(text)
     if saved:
-        moderator.check_text("prompt", made.text)  # its title, which is all of it that is words
+        moderator.check_text("prompt", made.text)  # its title, the only text in it
     return known_prompt("prompt", made)

@@ -1,15 +1,15 @@
-"""Find scene cuts, causally, on thumbnails.
+"""Scene cut detection on thumbnails, causal: only past frames are used.
 
-A cut differs in layout *and* in colours, *suddenly*. Each of three measures forgives what is no cut:
+A cut changes layout *and* colours, *suddenly*. Each of the three measures ignores something that is no cut:
 
 * **layout**: the highest correlation of the two pictures over all shifts, so that a pan stays the same scene;
 * **colours**: a histogram of colours relative to each picture's own mean and spread, so that a flash, a fade or a tint
   stays the same scene;
-* **suddenness**: the product of both against its own recent mean, so that a shooter's fast turns do not fire at every
-  frame.
+* **suddenness**: the product of both relative to its own recent mean, so that fast turns in a shooter do not fire at
+  every frame.
 
-A frame is also compared with the one before last, so that one odd frame does not fire again on the way back, and
-frames without a picture (black, white) are passed over: what counts is whether the scene after them is the old one.
+A frame is also compared with the one before last, so that a single odd frame does not fire again when the old scene
+comes back. Frames without content (black, white) are skipped: the frames before and after them are compared.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from vivace.models.thumbnail import Thumbnail
 
 GRID = 32
-"""Side of the grid in cells: small enough for 0.2 ms, large enough to tell rooms apart."""
+"""Cells per side of the grid: few enough for 0.2 ms, enough to tell rooms apart."""
 
 SAMPLES = 3
-"""Samples per cell and axis that are averaged, so that pictures of any shape are compared alike."""
+"""Samples averaged per cell and axis, so that pictures of any shape are treated alike."""
 
 CUT_WEIGHT = 0.1
-"""What a cut adds to the recent scores at most: two cuts close together are both seen, a picture that is another one at
-every frame soon counts as commotion."""
+"""Upper limit on what a cut adds to the recent mean: two cuts close together are both detected, while pictures that
+change completely at every frame soon stop counting as cuts."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _COLOUR_STEPS = 5
@@ -39,21 +39,24 @@ _COLOUR_STEPS = 5
 
 @dataclass(frozen=True, slots=True)
 class CutThresholds:
-    """When a change is a cut. Chosen on real clips: films with known cuts, games, sports, hand-held cameras."""
+    """Thresholds above which a change is a cut.
+
+    Chosen on real clips: films with known cuts, games, sports, hand-held cameras.
+    """
 
     score: float = 0.13
-    """Least (1 - correlation) * colour distance. True cuts gave 0.14 to 0.6, everything else mostly below 0.1."""
+    """Smallest (1 - correlation) * colour distance. True cuts gave 0.14 to 0.6, everything else mostly below 0.1."""
     rise: float = 4.0
-    """Least ratio of the score to its recent mean. True cuts gave 4.9 to 24, fast turns in games 1 to 4."""
+    """Smallest ratio of the score to its recent mean. True cuts gave 4.9 to 24, fast turns in games 1 to 4."""
     luma: float = 0.08
-    """Least mean change of brightness, of 1. True cuts gave 0.1 to 0.35."""
+    """Smallest mean change of brightness, 0 to 1. True cuts gave 0.1 to 0.35."""
     contrast: float = 5.0
-    """A frame whose brightness varies less (standard deviation, of 255) holds no scene."""
+    """Smallest standard deviation of brightness, 0 to 255, of a frame with content."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is remembered of a frame."""
+    """Features of a frame that later ones are compared with."""
 
     spectrum: NDArray[np.complexfloating[Any, Any]]
     energy: float
@@ -62,15 +65,15 @@ class _Look:
 
 
 class CutDetector:
-    """Tells whether a frame starts a new scene. One per stream; constant time and memory."""
+    """Detector of scene cuts for one stream. Constant time and memory."""
 
     WINDOW = 8
-    """Frames over which the recent mean is taken: a third of a second at 24 fps."""
+    """Frames in the recent mean: a third of a second at 24 fps."""
 
     def __init__(self, thresholds: CutThresholds | None = None) -> None:
         self.thresholds = thresholds or CutThresholds()
         self.score = 0.0
-        """Score of the latest frame, for the curious."""
+        """Score of the latest frame, for inspection."""
         self._seen: deque[_Look] = deque(maxlen=2)
         self._scores: deque[float] = deque(maxlen=self.WINDOW)
 
@@ -96,7 +99,7 @@ class CutDetector:
         change = min(luma_change for _, luma_change in differences)
         recent = sum(self._scores) / len(self._scores) if self._scores else 0.0
         limits = self.thresholds
-        # The constant keeps the ratio from exploding where nothing has moved at all.
+        # The constant keeps the ratio finite in a static scene.
         cut = self.score >= limits.score and change >= limits.luma and self.score >= limits.rise * (recent + 0.02)
         self._scores.append(min(self.score, CUT_WEIGHT) if cut else self.score)
         self._seen.append(look)
@@ -119,7 +122,7 @@ def _grid(thumbnail: Thumbnail) -> NDArray[np.float32]:
 
 def _look(grid: NDArray[np.float32], luma: NDArray[np.float32]) -> _Look:
     centred = luma - luma.mean()
-    # The floor stands for noise: two nearly flat pictures are alike, not unrelated.
+    # The constant stands for noise: two nearly flat pictures count as similar, not as unrelated.
     energy = float(np.sqrt((centred * centred).sum())) + GRID * 2.0
     relative = (grid - grid.mean(axis=(0, 1))) / (grid.std(axis=(0, 1)) + 8.0)
     steps = np.clip(np.floor(relative * 1.25 + 2.5), 0, _COLOUR_STEPS - 1).astype(np.int64)

@@ -1,15 +1,15 @@
-"""Hold the frame budget: spend less when frames take too long, and come back when there is room.
+"""Deadline control: lower effort when frames take too long, raise it again when there is headroom.
 
-A pure function of the step times it is told; it neither reads a clock nor waits. Going down is quick, because a late
-frame is a dropped frame. Going up is slow, and slower each time it turns out to have been too early, so that the
-stream settles instead of swinging.
+The controller depends only on the step times it is given: it reads no clock and never waits. It goes down quickly,
+because a late frame is a dropped frame. It goes up slowly, and more slowly each time a rise had to be reverted, so that
+it settles instead of oscillating.
 
-An effort above 1.0 is a larger picture: as many times the natural area, at full effort. Another area takes time
-to get ready, so it is asked for, and comes into force when whoever makes frames says so; a larger one that is no longer
-wanted by then is asked for no more.
+An effort above 1.0 means a larger picture: that multiple of the natural area, at full effort. Another area takes time
+to set up, so the controller requests it and switches when the processor reports it ready. A larger area that is no
+longer wanted by then is not requested again.
 
-What the next effort up would cost is told from the least that each effort has cost so far, not from what it cost last:
-a stream often falls because something else held the machine up, and the times of that moment say nothing of the effort.
+The cost of the next effort up is predicted from the lowest cost seen at each effort, not from the latest: effort often
+falls because other programs held up the machine, and times from such a moment say nothing about the effort.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePolicy:
-    """How quickly to react; the defaults are for 10 to 60 frames a second."""
+    """Parameters of the controller; the defaults suit 10 to 60 frames/s."""
 
     window: int = 5
-    """Frames looked at: their median decides, so two hiccups of the machine among them change nothing."""
+    """Frames in the median that decides: up to two outliers among them change nothing."""
     limit: float = 0.9
-    """Share of the budget that a frame may take: the more of it is taken, the longer frames wait for one another."""
+    """Largest share of the budget that a frame may take; the higher it is, the longer frames queue."""
     headroom: float = 0.8
-    """Share of the budget that a frame must be expected to fit in before more is spent."""
+    """Largest share of the budget that a frame is predicted to take for effort to rise."""
     patience_s: float = 2.0
-    """Time within budget before more is spent."""
+    """Time within budget before effort rises, s."""
     max_patience_s: float = 60.0
-    """Patience doubles each time a rise had to be taken back, up to this."""
+    """Upper limit on the patience, s, which doubles each time a rise is reverted."""
     trial_s: float = 5.0
-    """A rise taken back within this time was too early."""
+    """Trial period, s: a rise reverted within it was too early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One change of effort."""
+    """A change of effort."""
 
     frame_index: int
     before: float
@@ -51,7 +51,7 @@ class Decision:
 
 
 class DeadlineController:
-    """Chooses one of a model's efforts, frame by frame. Used by one thread; `decisions` may be read by any."""
+    """Controller that chooses one of a model's efforts for each frame. Used by one thread; any may read `decisions`."""
 
     KEPT_DECISIONS = 64
 
@@ -64,9 +64,9 @@ class DeadlineController:
         """Start at full effort and the natural area.
 
         Args:
-            efforts: Shares of the full work, falling; those above 1.0 are areas.
-            budget_ms: Time a frame may take; None never spends less.
-            policy: How quickly to react.
+            efforts: Shares of the full work, in falling order; values above 1.0 are areas.
+            budget_ms: Time a frame may take, ms; None always runs at full effort.
+            policy: Parameters of the controller.
         """
         if 1.0 not in efforts or any(a <= b for a, b in pairwise(efforts)):
             raise ValueError(f"efforts must fall, the full one among them: {tuple(efforts)}")
@@ -76,28 +76,28 @@ class DeadlineController:
         self._policy = policy or DeadlinePolicy()
         self._level = self._efforts.index(1.0)
         self._asked: int | None = None
-        """The level whose area is being got ready."""
+        """Level that was requested while its area is being set up."""
         self._larger_from_s = -math.inf
-        """From when on a larger area may be asked for."""
+        """Earliest time at which a larger area may be requested, s."""
         self._recent_ms: deque[float] = deque(maxlen=self._policy.window)
         self._least_ms = [math.inf] * len(self._efforts)
-        """Of every effort, the least median of a window."""
+        """Lowest window median of each effort, ms."""
         self._good_since_s: float | None = None
         self._rose_s: float | None = None
         self._patience_s = self._policy.patience_s
 
     @property
     def effort(self) -> float:
-        """The effort to make the next frame with, at most 1.0."""
+        """Effort for the next frame, at most 1.0."""
         return min(1.0, self._efforts[self._level])
 
     @property
     def area(self) -> float:
-        """The area wanted, in natural ones; at least 1.0."""
+        """Wanted area as a multiple of the natural one; at least 1.0."""
         return max(1.0, self._efforts[self._level if self._asked is None else self._asked])
 
     def area_set(self, area: float, *, time_s: float, frame_index: int = 0) -> None:
-        """Say that frames are made with an area from now on."""
+        """Report that frames are made with this area from now on."""
         asked, self._asked = self._asked, None
         if asked is None or max(1.0, self._efforts[asked]) != area:
             return
@@ -106,12 +106,12 @@ class DeadlineController:
         self._move(asked, frame_index, f"area {area:g} is ready")
 
     def area_refused(self, *, time_s: float) -> None:
-        """Say that the area asked for cannot be had; a larger one is asked for again after the longest patience."""
+        """Report that the requested area is not available; the next request waits for `max_patience_s`."""
         self._asked = self._rose_s = None
         self._larger_from_s = time_s + self._policy.max_patience_s
 
     def observe(self, step_ms: float, *, time_s: float, frame_index: int = 0) -> None:
-        """Take the time a frame took at the present effort, measured at `time_s` of a monotonic clock."""
+        """Take the time of a frame at the present effort, measured at `time_s` of a monotonic clock."""
         if self.budget_ms is None or len(self._efforts) == 1:
             return
         self._recent_ms.append(step_ms)
@@ -125,7 +125,7 @@ class DeadlineController:
             return
         if self._good_since_s is None:
             self._good_since_s = time_s
-        # Changing over to another area is seen, so a larger one has to prove itself for longer.
+        # A change of area is visible, so a larger one is on trial for longer.
         trial_s = self._policy.trial_s if self._efforts[self._level] <= 1.0 else self._policy.max_patience_s
         if self._rose_s is not None and time_s - self._rose_s >= trial_s:
             self._rose_s = None
@@ -138,7 +138,7 @@ class DeadlineController:
             self._patience_s = min(2 * self._patience_s, self._policy.max_patience_s)
         self._rose_s = None
         if self._asked is not None and self._asked < self._level:
-            self._asked = None  # getting it ready takes time that there is not
+            self._asked = None  # setting it up takes time that is missing now
         if self._level + 1 < len(self._efforts):
             typical_ms = median(self._recent_ms)
             self._go(self._level + 1, frame_index, f"{typical_ms:.1f} ms a frame, budget {self.budget_ms:.1f} ms")
@@ -153,15 +153,15 @@ class DeadlineController:
         self._go(self._level - 1, frame_index, f"{expected_ms:.1f} ms expected, budget {self.budget_ms:.1f} ms")
 
     def _dearer(self) -> float:
-        """Return how many times as dear a frame is at the next effort up."""
-        # More effort never costs less, so the least of all higher efforts is one of the next one, too. Part of the work
-        # does not shrink with effort, so the cost rises by no more than effort does.
+        """Return the predicted ratio of a frame's cost at the next effort up to its cost now."""
+        # More effort never costs less, so the lowest cost of any higher effort bounds that of the next one. Part of the
+        # work does not scale with effort, so the cost rises by no more than effort does.
         above_ms = min(self._least_ms[: self._level])
         most = self._efforts[self._level - 1] / self._efforts[self._level]
         return min(max(1.0, above_ms / self._least_ms[self._level]), most)
 
     def _go(self, level: int, frame_index: int, reason: str) -> None:
-        """Move, or ask for the area that is needed first."""
+        """Move to a level, or request the area it needs first."""
         if max(1.0, self._efforts[level]) == max(1.0, self._efforts[self._level]):
             self._move(level, frame_index, reason)
         else:

@@ -1,7 +1,7 @@
-"""Prompt changes that blend: a straight line between embeddings, over time of the stream.
+"""Prompt cross-fades: linear interpolation between embeddings over stream time.
 
-Showing nothing but the source (no prompt) has no embedding; there the painted picture's presence is what fades. That is
-all that fades for a model whose prompts cannot be interpolated.
+The state without a prompt has no embedding; there the opacity of the painted picture fades instead. For a model whose
+prompts cannot be interpolated, nothing else fades.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ Embeds = NDArray[np.float32]
 
 
 class FadePoint(NamedTuple):
-    """What to paint with at a moment."""
+    """Conditioning and opacity at one moment of a fade."""
 
     embeds: Embeds | None
-    """As `Prompt.embeds`; None only while there has never been a prompt."""
+    """Embeddings as in `Prompt.embeds`; None only if there has never been a prompt."""
     presence: float
-    """0 (the source alone) to 1 (as strong as `strength` says)."""
+    """Opacity factor, 0 (source only) to 1 (as `strength` says)."""
 
 
 class PromptFade:
-    """Where between two prompts a stream is. Times are seconds of the stream and may start anywhere."""
+    """Interpolation state between two prompts. Times are stream seconds with any origin."""
 
     def __init__(self, *, interpolates: bool = True) -> None:
-        """Fade embeddings, too, or (`interpolates` False) give the new one from the first moment on."""
+        """Fade embeddings too, or with `interpolates` false switch to the new ones at once."""
         self._interpolates = interpolates
         self._start = self._goal = FadePoint(None, 0.0)
         self._start_s = 0.0
         self._length_s = 0.0
 
     def aim(self, embeds: Embeds | None, *, from_s: float | None, length_s: float) -> None:
-        """Begin to move from what is seen at `from_s` to another prompt (None: to the source alone).
+        """Start a fade from the state at `from_s` to another prompt (None: to the source alone).
 
-        `from_s` is the time of the last frame that was shown, so that the first frame after it is already on its way;
-        None when nothing has been shown, and then there is nothing to blend with.
+        `from_s` is the time of the last frame shown, so that the next frame is already part of the fade; None if
+        nothing has been shown yet, in which case there is no fade.
         """
         if from_s is None or length_s <= 0:
             now = self._goal
@@ -50,7 +50,7 @@ class PromptFade:
         self._length_s = length_s
 
     def at(self, time_s: float) -> FadePoint:
-        """Return what to paint with; exactly the goal once the fade is over."""
+        """Return the state at a time; exactly the goal once the fade is over."""
         share = 1.0 if self._length_s <= 0 else (time_s - self._start_s) / self._length_s
         if share >= 1.0:
             return self._goal

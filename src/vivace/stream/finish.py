@@ -1,8 +1,8 @@
-"""The last thing that is done to a frame before it leaves its stream: a label, a watermark, a record of it.
+"""Finishers: functions that alter a frame last, before it leaves its stream (a label, a watermark, a record of it).
 
-Finishers run in order in the thread of the step, after blending and before anybody is shown the frame, be it by `run`,
-`push`, `still` or the server. Without one, blending has the last word: strength 0 and the outside of a mask are the
-source's bytes. What only arranges pictures for one viewer, as `--compare` does, is no finisher.
+They run in order in the step thread, after blending and before any consumer gets the frame, whether through `run`,
+`push`, `still` or the server. Without finishers, blending has the last word: at strength 0 and outside a mask the
+output equals the source byte for byte. Arranging pictures for one viewer, as `--compare` does, is not a finisher.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from vivace.errors import ControlError, StepError, VivaceError
 from vivace.media.frame import Frame
 
 Finisher = Callable[[Frame], Frame]
-"""Takes an output frame, `painted` or not, with `source_rgb` what it was made of, and returns it with another picture
-of the same size, or as it is. What it draws where `alpha` is 0 is seen only if it returns another `alpha`, too. The
-arrays cannot be written to, since they may be the source's. It belongs to one stream and sees the frames of it in
-order, so it may remember them."""
+"""Function that takes an output frame (with `painted` and `source_rgb` set) and returns it, possibly with another
+picture of the same size. Drawing where `alpha` is 0 is visible only if the returned `alpha` is changed as well. The
+arrays are read-only, since they may be the source's. A finisher belongs to one stream and gets its frames in order, so
+it may keep state."""
 
 
 def check_finishers(finishers: object) -> tuple[Finisher, ...]:
-    """Return finishers as a user gave them.
+    """Return a user's finishers as a tuple.
 
     Raises:
-        ControlError: it is no list of functions.
+        ControlError: not an iterable of functions.
     """
     if isinstance(finishers, str) or not isinstance(finishers, Iterable):
         raise ControlError(f"finish is {brief(finishers)}; give a list of functions from Frame to Frame")
@@ -40,11 +40,11 @@ def check_finishers(finishers: object) -> tuple[Finisher, ...]:
 
 
 def finish(frame: Frame, finishers: Sequence[Finisher], time_s: Callable[[], float]) -> Frame:
-    """Return a frame as its finishers leave it, with the mark `finish`.
+    """Return a frame after its finishers, with the mark `finish`.
 
     Raises:
-        StepError: one of them failed, or returned something else than the frame with a picture of its size. There is
-            nothing to show then: a frame must not leave without what they add.
+        StepError: a finisher failed, or returned something other than the frame with a picture of its size. The frame
+            is then lost: none may leave without what the finishers add.
     """
     source = None if frame.source_rgb is None else _readonly(frame.source_rgb)
     alpha = None if frame.alpha is None else _readonly(frame.alpha)

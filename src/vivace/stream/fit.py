@@ -1,8 +1,8 @@
-"""How a source picture becomes an output picture: which size, and which part of it.
+"""Output size and crop of a source picture.
 
-A picture is scaled until it covers the output and the overhang is cut off evenly on both sides. With a size chosen by
-`choose_size` the overhang is no more than the rounding to the model's size multiple; with a size of the user's own it
-is what the two aspect ratios differ by. Nothing is ever stretched.
+A picture is scaled to cover the output and centre-cropped; it is never stretched. With a size from `choose_size` the
+crop only makes up for rounding to the model's size multiple; with a user's size it makes up for the difference in
+aspect ratio.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from vivace.models.base import ModelSpec
 from vivace.models.thumbnail import thumbnail
 
 _ABSURD = 10**9
-"""px a side; no message shows a number that is longer."""
+"""Limit on the sides of a requested size, px; longer numbers are not worth showing in a message."""
 
 
 def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
-    """Return the output size for a source when the user names none.
+    """Return the output size for a source if the user names none.
 
-    The aspect is the source's and the area at most `spec.default_area_px` (to rounding), of a picture by itself
-    `spec.still_area_px`; never larger than the source, except where the model's smallest size is.
+    The aspect ratio is the source's and the area at most `spec.default_area_px` (up to rounding), or
+    `spec.still_area_px` for a photograph. The result is never larger than the source, unless the model's minimum size
+    is.
     """
     width, height = source
     if width < 1 or height < 1:
@@ -36,17 +37,17 @@ def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
     area_px = (still and spec.still_area_px) or spec.default_area_px
     largest = min(spec.max_size[0] / width, spec.max_size[1] / height)
     smallest = max(spec.min_size[0] / width, spec.min_size[1] / height)
-    # Both sides by one factor, or a panorama would lose its ends to the model's longest side.
+    # One factor for both sides, or a panorama would be cropped to the model's longest side.
     scale = min(largest, max(smallest, min(1.0, math.sqrt(area_px / (width * height)))))
     most = [min(side, limit) if scale <= 1 else limit for side, limit in zip(source, spec.max_size, strict=True)]
     return spec.nearest_size(width * scale, height * scale, (most[0], most[1]))
 
 
 def check_size(size: object, spec: ModelSpec) -> Size:
-    """Return `size` as `(width, height)` if the model can do it.
+    """Return `size` as `(width, height)` if the model supports it.
 
     Raises:
-        ControlError: not two whole numbers, or a size that the model refuses.
+        ControlError: not two integers, or a size that the model does not support.
     """
     if not (
         isinstance(size, (tuple, list))
@@ -61,10 +62,10 @@ def check_size(size: object, spec: ModelSpec) -> Size:
 
 
 def prepared(frame: Frame, output: Size, *, watched: bool = True) -> Frame:
-    """Return a source frame at the output's size, as `FrameProcessor.step` works on it; with thumbnail if `watched`.
+    """Return a source frame at the output's size, ready for `FrameProcessor.step`; with a thumbnail if `watched`.
 
-    Done in the thread that receives frames, so that the thread that steps the model need not; the very same frame if
-    nothing is to be done.
+    This runs in the thread that receives frames, to save the thread that steps the model the work. The same frame comes
+    back if there is nothing to do.
     """
     rgb = cover(frame.rgb, output)
     if rgb is frame.rgb and (frame.thumbnail is not None or not watched):

@@ -1,7 +1,7 @@
-"""Where the picture may change: a rectangle, a picture, an array, or a video of masks.
+"""Masks: the part of the picture that may change, given as a rectangle, a picture, an array or a video.
 
-White is painted, black stays the source pixel exactly, grey blends. A mask lies over the picture as the source does:
-scaled to cover the output and centre-cropped, so a mask drawn over a frame of the source fits.
+White is painted, black keeps the source pixel exactly, grey blends. A mask is fitted like the source, scaled to cover
+the output and centre-cropped, so a mask drawn over a frame of the source stays aligned.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vivace.stream.blend import Region
 from vivace.stream.pictures import Alpha, luma, read_picture
 
 MASK = ControlSpec(name="mask", kind="mask", help="White may change, black stays the source.")
-"""The part of it that is a picture."""
+"""Declaration of the control for masks given as a picture."""
 
 VIDEO_SNAP = 12
-"""A video codec turns flat black into 1s and 2s; so near to black or white, a video mask means black or white. Without
-it the source would not be exact outside a mask that came as a video."""
+"""Values this close to 0 or 255 snap to them in a video mask: video codecs turn flat black into 1s and 2s, and the
+source would not stay exact outside the mask."""
 
 _REMEDY = (
     "give an image or video file, a rectangle x,y,w,h (px, or fractions of the output when all are at most 1), "
@@ -39,31 +39,31 @@ _REMEDY = (
 
 @runtime_checkable
 class Mask(Protocol):
-    """Where a picture may change, at any size and time."""
+    """Mask for any output size and time."""
 
     def region(self, size: Size, time_s: float) -> Region:
-        """Return the region for an output of `(width, height)` px at a time of the stream."""
+        """Return the region for an output of `(width, height)` px at a stream time, s."""
 
     def prepare(self, size: Size) -> None:
-        """Check that the mask fits an output of `(width, height)` px, and do now what need be done once.
+        """Check that the mask suits an output of `(width, height)` px, and precompute what can be.
 
         Raises:
-            ControlError: a mask that lies outside the output.
+            ControlError: the mask lies outside the output.
         """
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
 
 
 class StillMask:
-    """A mask that does not move: a rectangle, or a picture."""
+    """Static mask: a rectangle or a picture."""
 
     def __init__(self, draw: Callable[[Size], Alpha]) -> None:
-        """Mask by what `draw` gives for an output of `(width, height)` px, 0 (the source stays) to 255 (painted)."""
+        """Take `draw`, which returns the mask for an output of `(width, height)` px, 0 (source) to 255 (painted)."""
         self._draw = draw
         self._known: tuple[Size, Region] | None = None
 
-    def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (it does not move)
+    def region(self, size: Size, time_s: float) -> Region:  # noqa: ARG002  (the protocol's)
         """Return the region for an output of `(width, height)` px."""
         if self._known is None or self._known[0] != size:
             self._known = size, Region(self._draw(size))
@@ -74,14 +74,14 @@ class StillMask:
         self.region(size, 0.0)
 
     def close(self) -> None:
-        """Do nothing: it holds no file."""
+        """Do nothing: no file is held."""
 
 
 class VideoMask:
-    """A video of masks, played beside the stream from the first frame it applies to; its last picture stays."""
+    """Video mask, played in step with the stream from the first frame it applies to; its last picture stays."""
 
     def __init__(self, source: Source, *, owned: bool = False) -> None:
-        """Mask by the frames of `source`, which is closed with the mask if `owned`.
+        """Use the frames of `source`, which is closed with the mask if `owned`.
 
         Raises:
             ControlError: the source has no frames.
@@ -99,7 +99,7 @@ class VideoMask:
         self._known: tuple[Size, Frame, Region] | None = None
 
     def region(self, size: Size, time_s: float) -> Region:
-        """Return the region of the mask frame nearest in time; times must not fall."""
+        """Return the region of the mask frame nearest in time; times must not decrease."""
         if self._start_s is None:
             self._start_s = time_s
         wanted_s = time_s - self._start_s + self._first_pts_s
@@ -122,15 +122,7 @@ class VideoMask:
 
 
 def open_mask(spec: object) -> Mask | None:
-    """Return the mask that a user's value means; None means none.
-
-    Args:
-        spec: None, a `Mask`, `"x,y,w,h"` or four numbers, a picture (see `read_picture`), a video's path or a `Source`.
-
-    Raises:
-        ControlError: a value that is no mask.
-        SourceError: a file that is missing or cannot be read.
-    """
+    """Return the mask that a user's value describes, or None."""
     if spec is None or isinstance(spec, Mask):
         return spec
     if isinstance(spec, (np.ndarray, bytes, bytearray)) or (isinstance(spec, str) and spec.startswith("data:")):
@@ -142,12 +134,12 @@ def open_mask(spec: object) -> Mask | None:
     if isinstance(spec, Sequence) and (numbers := _numbers(spec)) is not None:
         return _rectangle(numbers)
     if hasattr(spec, "info") and hasattr(spec, "__iter__"):
-        return VideoMask(cast("Source", spec))  # any object with a source's shape will do
+        return VideoMask(cast("Source", spec))  # duck-typed source
     raise ControlError(f"mask is {brief(spec)}; {_REMEDY}")
 
 
 def _numbers(parts: Sequence[object]) -> list[float] | None:
-    """Return the parts as numbers, or None if one of them is not."""
+    """Return the parts as numbers, or None if one is not a number."""
     try:
         return [float(part) for part in parts]  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -155,7 +147,7 @@ def _numbers(parts: Sequence[object]) -> list[float] | None:
 
 
 def _rectangle(numbers: Sequence[float]) -> StillMask:
-    """Return a rectangle with hard edges, in output px, or in fractions of the output when no number is above 1."""
+    """Return a rectangle with hard edges, in output px, or in fractions of the output if no number is above 1."""
     if len(numbers) != 4:
         raise ControlError(f"mask has {len(numbers)} numbers; {_REMEDY}")
     x, y, width, height = numbers

@@ -1,4 +1,4 @@
-"""Whether what a user asks for may be painted: judged where controls are checked, so that no way in is without it."""
+"""Moderation hook: checked wherever controls are checked, so that no entry point bypasses it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from vivace.media.frame import Rgb
 
 
 class Moderator(Protocol):
-    """Refuses what whoever runs this does not want painted. Thread-safe; may take its time."""
+    """Policy that may refuse prompts and pictures. Thread-safe; may be slow."""
 
     def check_text(self, control: str, text: str) -> None:
-        """Refuse a text that says what shall be seen.
+        """Check a text that describes what to show.
 
         Args:
             control: `prompt`, or the name of a control of the model's own.
-            text: as it was given; of a saved look its title.
+            text: text as given; the title of a saved look.
 
         Raises:
-            PolicyError: it is refused.
+            PolicyError: the text is refused.
         """
 
     def check_picture(self, control: str, rgb: Rgb) -> None:
-        """Refuse a picture, `uint8 [h w 3]`, that is painted like or towards.
+        """Check a reference picture, `uint8 [h w 3]`.
 
         Raises:
-            PolicyError: it is refused.
+            PolicyError: the picture is refused.
         """
 
 
 class NoModerator:
-    """Refuses nothing."""
+    """Moderator that allows everything."""
 
     def check_text(self, control: str, text: str) -> None:
-        """Take any text."""
+        """Allow the text."""
 
     def check_picture(self, control: str, rgb: Rgb) -> None:
-        """Take any picture."""
+        """Allow the picture."""
 
 
 NOBODY: Moderator = NoModerator()

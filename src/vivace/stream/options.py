@@ -1,4 +1,4 @@
-"""A model's own controls, checked against what its spec declares of them."""
+"""Validation of a model's own controls against the declarations in its spec."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from vivace.stream.pictures import read_picture
 def check_options(
     value: object, model: StreamModel[Any], *, opening: bool = False, moderator: Moderator
 ) -> dict[str, Any]:
-    """Return changes of a model's own controls by name, pictures read and prompts encoded; None is the default.
+    """Return validated values of a model's own controls by name, pictures read and prompts encoded.
 
     Args:
-        value: values by name; as a whole, None is the default of all that may change.
-        model: whose they are.
-        opening: whether a stream opens, which settles those of the scope `stream`.
-        moderator: who may refuse texts and pictures.
+        value: values by name, None for a default; None as a whole resets everything that may change.
+        model: model whose controls they are.
+        opening: true when a stream opens; only then may controls of scope `stream` be set.
+        moderator: may refuse texts and pictures.
 
     Raises:
         PolicyError: a text or a picture is refused.
-        UnknownPromptError: a prompt that the model cannot serve.
-        ControlError: not a mapping, a control the model does not have, or a value that it cannot take now.
-        SourceNotFoundError: a picture that is not there.
+        UnknownPromptError: the model cannot serve a prompt.
+        ControlError: not a mapping, a control that the model lacks, or a value that it cannot take now.
+        SourceNotFoundError: a picture does not exist.
     """
     known = {option.name: option for option in model.spec.options}
     if value is None:
@@ -49,10 +49,10 @@ def check_options(
 
 
 def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
-    """Return what shall happen at the next frame.
+    """Return the events to fire at the next frame.
 
     Raises:
-        ControlError: not a list of names, or an event the model does not have.
+        ControlError: not a list of names, or an event that the model lacks.
     """
     if value is None:
         return frozenset()
@@ -66,21 +66,21 @@ def check_events(value: object, spec: ModelSpec) -> frozenset[str]:
 
 
 def parse_options(texts: Mapping[str, str], spec: ModelSpec) -> dict[str, Any]:
-    """Return typed values as what the controls of these names hold; `check_options` judges what is left."""
+    """Return typed texts as values of the controls' kinds; unknown names stay text for `check_options` to report."""
     known = {option.name: option for option in spec.options}
     return {name: known[name].parse(text) if name in known else text for name, text in texts.items()}
 
 
 def merge_options(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with checked changes; what is at its default again is left out."""
+    """Return options updated with validated changes; options back at their default are left out."""
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
 def check_text(name: str, text: str) -> str:
-    """Return the text of a prompt without the space around it.
+    """Return a prompt's text without surrounding space.
 
     Raises:
-        UnknownPromptError: without a letter or digit, so that there is nothing to know.
+        UnknownPromptError: the text has no letter or digit.
     """
     text = text.strip()
     if not any(character.isalnum() for character in text):
@@ -89,7 +89,7 @@ def check_text(name: str, text: str) -> str:
 
 
 def known_prompt(name: str, prompt: Prompt) -> Prompt:
-    """Return a prompt that the model can serve.
+    """Return the prompt if the model can serve it.
 
     Raises:
         UnknownPromptError: it cannot.

@@ -1,9 +1,9 @@
-"""The frames of one stream through its model, chunk by chunk: under which controls, and what happens when a step fails.
+"""Painting of one stream's frames, chunk by chunk: controls per chunk, resets of the model's memory, failed steps.
 
-What forgets the past, and only that: a scene cut, another seed, another size, a failed step, a pause in painting (no
-prompt, strength 0, empty mask), and another input. The prompt, its cross-fade and all other controls survive each of
-them, and the screen never goes black: frames still inside the model are brought out first, or, after a cut or a seed
-change of a model that resets in flight, come out as the new ones go in.
+The memory is reset by a scene cut, a change of seed or size, a failed step, a pause in painting (no prompt, strength 0,
+empty mask) and a new input, and by nothing else. The prompt, its cross-fade and all other controls survive a reset. The
+output never goes black: frames still inside the model are flushed first or, after a cut or a seed change of a model
+that resets in flight, come out as new ones go in.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessorPolicy:
-    """How a processor behaves, apart from what a user steers."""
+    """Settings of a processor that are not controls."""
 
     live: bool = True
-    """Live, effort follows the deadline and a cross-fade takes its time from capture times; otherwise every frame gets
-    full effort and time is the source's own, so that a file gives the same result on any machine."""
+    """Live, effort follows the deadline and cross-fades follow capture times. Otherwise every frame gets full effort
+    and time is the source's own, so that a file gives the same result on any machine."""
     budget_ms: float | None = None
-    """Time a frame may take, live; None never spends less."""
+    """Time a frame may take when live, ms; None always runs at full effort."""
     areas: tuple[float, ...] = ()
-    """Larger areas that effort may go up to, falling, in natural ones (`DeadlineController.area`)."""
+    """Areas above the natural one that effort may rise to, as multiples of it, in falling order
+    (`DeadlineController.area`)."""
     detect_cuts: bool = True
     max_failures: int = 3
-    """Failed steps in a row that end the stream: one is a hiccup, three are a broken model."""
+    """Consecutive failed steps that end the stream: one is an accident, three mean a broken model."""
     course: Course | None = None
-    """How an earlier run went that is repeated: times and efforts are its own."""
+    """Earlier run to repeat, with its times and efforts; None runs normally."""
 
 
 class Painter:
-    """Paints the frames of one stream, as many at a time as its model takes. Used by one thread at a time."""
+    """Painter of one stream's frames, in chunks of the model's size. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -66,21 +67,21 @@ class Painter:
 
         Raises:
             ControlError: a size the model cannot do.
-            CapacityError: not enough memory; says what would fit.
+            CapacityError: not enough memory; the message says what would fit.
         """
         controls = board.controls
         self.policy = policy
         self.natural_size = size
-        """Output `(width, height)` in px from the next frame on, where the controls name none."""
+        """Output `(width, height)`, px, from the next frame on, where the controls name none."""
         self.painting = False
-        """Whether the newest frame was painted; otherwise it was shown as it is."""
+        """True if the newest frame was painted, false if the source was shown."""
         self.left: Sequence[Frame] = ()
-        """Of the frames that were given last, those that are to be given again."""
+        """Frames of the latest `paint` call that were not taken and must be passed again."""
         self.finish_ms = 0.0
-        """What the newest frame took to be finished after it had been painted."""
+        """Time that finishing took for the newest frame after it was painted, ms."""
         self._model = model
         self._events_due: frozenset[str] = frozenset()
-        """Of a step that failed: they have not happened."""
+        """Events of a failed step, still to be fired."""
         self._steers_strength = "strength" in model.spec.conditions
         self._board = board
         self._observer = observer
@@ -94,7 +95,7 @@ class Painter:
         self._inside = FramesInside()
         self._forget_reason: str | None = None
         self._past = 0
-        """Counts how often the past was to be forgotten."""
+        """Number of resets requested so far."""
         self._last_chunk: Chunk | None = None
         self._shown_s: float | None = None
         self._failures = 0
@@ -103,18 +104,18 @@ class Painter:
 
     @property
     def size(self) -> Size:
-        """Present output `(width, height)` in px."""
+        """Present output `(width, height)`, px."""
         return self._slot.size
 
     @property
     def _follows_deadline(self) -> bool:
-        """Whether effort follows a deadline."""
+        """True if effort follows a deadline."""
         return self.policy.live and self.policy.budget_ms is not None
 
     def _open_slot(self, size: Size, seed: int) -> ModelSlot[Any]:
         slot = ModelSlot(self._model, size, seed, self._board.controls.options)
         if self._follows_deadline:
-            # Not when time is short: what is compiled then takes more of it from the stream.
+            # Now rather than under load, where compilation would take time from the stream.
             slot.prepare_efforts()
         return slot
 
@@ -123,7 +124,7 @@ class Painter:
         return DeadlineController(efforts, self.policy.budget_ms if self._follows_deadline else None)
 
     def begin(self, size: Size, policy: ProcessorPolicy) -> None:
-        """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
+        """Switch to another input with the natural output size `size`; the memory of the old one is reset."""
         self._inside = FramesInside()
         self.natural_size = size
         self._shown_s = None
@@ -145,32 +146,32 @@ class Painter:
         """
         spare, self._spare = self._spare, None
         if spare is not None:
-            spare.close()  # of a change that another one has overtaken
+            spare.close()  # of a change that a later one replaced
         if size != self.size:
             self._spare = self._open_slot(size, seed)
 
     @property
     def chunk_frames(self) -> int:
-        """How many frames a step of the model takes, but the first."""
+        """Frames per step of the model, after the first step."""
         return self._model.spec.chunk_frames
 
     @property
     def next_chunk_frames(self) -> int:
-        """How many frames the next step takes."""
+        """Frames in the next step."""
         begins = self._forget_reason is not None or not self._slot.used
         return self._model.spec.frames_of_chunk(0 if begins else 1)
 
     @property
     def keeps_memory(self) -> bool:
-        """Whether `save` and `restore` may be called."""
+        """True if `save` and `restore` may be called."""
         return self._slot.keeps_memory
 
     def save(self) -> Memory | None:
-        """Return what the model remembers; None while frames are inside it, or it is about to forget."""
+        """Return the model's memory; None while frames are inside the model or a reset is pending."""
         return None if self._forget_reason is not None or self._inside else self._slot.save()
 
     def restore(self, memory: Memory, *, painting: bool) -> None:
-        """Go on from what `save` gave, where `painting` was so."""
+        """Continue from what `save` returned, with `painting` as it was then."""
         self._slot.restore(memory)
         self.painting = painting
 
@@ -187,22 +188,22 @@ class Painter:
         self._inside = FramesInside()
 
     def time_s(self, frame: Frame) -> float:
-        """Time of the stream at a frame."""
+        """Return the stream time of a frame, s."""
         if self.policy.course is not None:
             return self.policy.course.frames[frame.index][0]
         return frame.capture_time_s if self.policy.live else frame.pts_s
 
     def effort_of(self, frame: Frame) -> float:
-        """Share of the full work that a frame is made with."""
+        """Return the effort to make a frame with, as a share of the full work."""
         return self.deadline.effort if self.policy.course is None else self.policy.course.frames[frame.index][1]
 
-    # A chunk, from boundary to blend
+    # A chunk, from frame boundary to blend
 
     def paint(self, frames: list[Frame], began_s: float, *, may_wait: bool = True) -> list[Frame]:
-        """Take frames, one to as many as a chunk has, under the controls of this boundary; return those that are ready.
+        """Return finished frames after taking one chunk or less, under the controls of this frame boundary.
 
-        Where the past is only now to be forgotten, the step may take another number of them: those it did not take are
-        `left`, and all of them if they are too few and `may_wait` for more.
+        If the memory is reset at this boundary, the step may need another number of frames: those it did not take are
+        `left`, which is all of them if they are too few and `may_wait` is true.
 
         Raises:
             StepError, CapacityError: as `FrameProcessor.step`; the stream has ended.
@@ -230,7 +231,7 @@ class Painter:
         return out + self._paint(chunk, began_s, prepared_s)
 
     def drain(self) -> list[Frame]:
-        """Feed the last picture again until every real frame has come out of the model, which must then forget."""
+        """Feed the last picture until every real frame has come out of the model, which must be reset afterwards."""
         out: list[Frame] = []
         while self._inside.any:
             last = self._last_chunk
@@ -244,13 +245,13 @@ class Painter:
         return out
 
     def _chunk(self, entering: list[FrameInside], embeds: NDArray[np.float32], controls: Controls) -> Chunk:
-        """Let the pictures of a chunk into the model; a last, short one is filled up with its last picture."""
+        """Return the pictures as a chunk, entered into the queue; a short last one is padded with its last picture."""
         missing = self.next_chunk_frames - len(entering)
         self._inside.enter(entering, missing)
         frames = [inside.frame for inside in entering]
         frames += frames[-1:] * missing
         rgb = frames[0].rgb[None] if len(frames) == 1 else np.stack([frame.rgb for frame in frames])
-        rgb.flags.writeable = False  # it may be the source's, which is shown where nothing is painted
+        rgb.flags.writeable = False  # may be the source's array, which is shown where nothing is painted
         thumbnails = tuple(frame.thumbnail for frame in frames if frame.thumbnail is not None)
         return Chunk(
             rgb,
@@ -264,12 +265,12 @@ class Painter:
         )
 
     def _events(self, controls: Controls) -> frozenset[str]:
-        """Return what is to happen at the next chunk."""
+        """Return the events to fire at the next chunk."""
         due, self._events_due = self._events_due | self._board.take_events(controls), frozenset()
         return due
 
     def _adopt(self, snapshot: Snapshot) -> list[Frame]:
-        """Make the processor fit the controls; return frames that had to come out first."""
+        """Apply new controls; return the frames that had to be flushed first."""
         controls = snapshot.controls
         size = controls.size or self.natural_size
         out: list[Frame] = []
@@ -299,7 +300,7 @@ class Painter:
             self._slot.close()
             self._slot = spare
         else:
-            self._slot.close()  # first, or both would have to fit
+            self._slot.close()  # first, since both might not fit
             try:
                 self._slot = self._open_slot(size, seed)
             except Exception as error:
@@ -311,16 +312,16 @@ class Painter:
     def _frame_inside(self, frame: Frame, snapshot: Snapshot, presence: float) -> FrameInside:
         controls = snapshot.controls
         region = None if controls.mask is None else controls.mask.region(self.size, self.time_s(frame))
-        # What a model makes of a strength above 0 is all shown.
+        # A model that implements strength is shown fully wherever it is above 0.
         strength = float(controls.strength > 0) if self._steers_strength else controls.strength
-        # Another size may have been asked for since.
+        # The size may have changed since the frame was prepared.
         frame = prepared(frame, self.size, watched=frame.thumbnail is not None)
         return FrameInside(
             frame, strength * presence, region, snapshot.update_index, self._past, prepared_s=self._clock()
         )
 
     def _pass(self, entering: list[FrameInside], began_s: float, prepared_s: float) -> list[Frame]:
-        """Show the source as it is; the model is not needed."""
+        """Return the source frames as they are; the model does not run."""
         if self.painting:
             self.painting = False
             self._forget_later("resumed")
@@ -346,22 +347,22 @@ class Painter:
             self.deadline.observe(frame_ms, time_s=refined_s, frame_index=out[-1].index)
         return out
 
-    # What goes wrong, and what is forgotten
+    # Failures and resets
 
     def begin_anew(self, reason: str) -> list[Frame]:
-        """Have the model forget when painting goes on; return frames that had to come out before that."""
+        """Reset the model's memory before painting continues; return the frames that had to be flushed first."""
         out = [] if self._model.spec.resets_in_flight else self.drain()
         self._forget_later(reason)
         return out
 
     def _step_model(self, chunk: Chunk) -> StepResult:
-        """Return what the model has ready; after a failure, stand-ins for all that were inside."""
+        """Return the step's result; after a failure, substitutes for all frames inside the model."""
         try:
             result = self._slot.step(chunk)
         except CapacityError as error:
             self.end(str(error))
             raise
-        except Exception as error:  # noqa: BLE001  (a model may fail in any way, and only its stream shall suffer)
+        except Exception as error:  # noqa: BLE001  (models fail in any way; only this stream may end)
             self._recover(error)
             self._events_due = chunk.events
             return self._inside.stand_ins(chunk.rgb[-1])
@@ -370,7 +371,7 @@ class Painter:
         return result
 
     def _recover(self, error: Exception) -> None:
-        """Note a failure and begin the memory anew; the last straw ends the stream.
+        """Count a failure and reset the memory; too many in a row end the stream.
 
         Raises:
             StepError: the stream has ended.
@@ -396,7 +397,7 @@ class Painter:
     def _forget_if_due(self) -> None:
         reason, self._forget_reason = self._forget_reason, None
         if reason is not None:
-            # What was not drained comes out yet; padding that was left by draining does not.
+            # Frames that were not flushed still come out; padding left by a flush does not.
             self._forget(reason, keep="inside" if self._inside else "nothing")
 
     def _forget(self, reason: str, keep: Keep = "nothing") -> None:
@@ -413,5 +414,5 @@ def _ms(seconds: float) -> float:
 
 
 def _same(first: NDArray[np.float32] | None, second: NDArray[np.float32] | None) -> bool:
-    """Tell whether two looks are one; what a model composes is another array each time."""
+    """Return true if two looks are equal; a model that composes them returns a new array each time."""
     return first is second or (first is not None and second is not None and np.array_equal(first, second))

@@ -1,7 +1,7 @@
-"""Pictures as values of controls: files, addresses, bytes and arrays, read once and checked before anything changes.
+"""Pictures as values of controls: files, URLs, bytes and arrays, read once and checked before any control changes.
 
-A picture is upright by its EXIF tag and lies over black where it is transparent, as sources are. How large it is stands
-in its head, which is read before anything is unpacked, so that a small file cannot become a huge picture.
+Pictures are rotated by their EXIF orientation and laid over black where they are transparent, like sources. The size is
+checked in the file's header before decoding, so that a small file cannot expand into a huge picture.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from vivace.media.paths import naming
 from vivace.models.controls import ControlSpec
 
 Alpha = NDArray[np.uint8]
-"""`uint8 [h w]`: 0 keeps the source, 255 is painted."""
+"""Opacity `uint8 [h w]`: 0 keeps the source, 255 is painted."""
 
 MAX_PX = 64_000_000
-"""Of a picture as it is stored: what cameras and scanners make."""
+"""Most pixels of a stored picture: enough for cameras and scanners."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Of its file."""
+"""Largest size of a picture file, bytes."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _SENT_FORMATS = ("PNG", "JPEG", "WEBP")
-"""Of a picture in a message: what browsers make, and decoders that have met the world."""
+"""Formats accepted in a message: those that browsers produce, whose decoders are well tested."""
 _FETCH_S = 10.0
 
 
 def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
-    """Return the picture that a user's value means, read-only: `uint8 [h w 3]` of an image, `uint8 [h w]` of a mask.
+    """Return a user's picture, read-only: `uint8 [h w 3]` for an image control, `uint8 [h w]` for a mask.
 
     Args:
-        control: which it is for; has the size to give it at, if any.
-        value: a path, an `http` or `data:` address, a file's bytes, or an array of the shape above (`[h w 1]` is one
-            of a mask) of uint8, bool or float 0 to 1.
+        control: control that takes it; declares the size to fit it to, if any.
+        value: a path, an `http` or `data:` URL, a file's bytes, or an array of the shape above (`[h w 1]` also for a
+            mask) of uint8, bool or float 0 to 1.
 
     Raises:
-        ControlError: another value, or no picture that can be used; names it and the remedy.
-        SourceNotFoundError: no such file, or an address where nobody gives one.
+        ControlError: another value, or an unusable picture; names it and the remedy.
+        SourceNotFoundError: no such file, or nothing to fetch at the URL.
     """
     if isinstance(value, np.ndarray):
         pixels = _bytes_of(control, value)
@@ -65,10 +65,10 @@ def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
 
 
 def read_sent(control: ControlSpec, url: str, max_px: int) -> NDArray[np.uint8]:
-    """Return the picture in a `data:` address; a client of a server names no files.
+    """Return the picture in a `data:` URL; clients of a server cannot name files.
 
     Raises:
-        ControlError: another kind of address, damaged data, or more than `max_px` pixels.
+        ControlError: another kind of URL, damaged data, or more than `max_px` pixels.
     """
     head, comma, data = url.partition(",")
     if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
@@ -99,7 +99,7 @@ def _fetch(control: ControlSpec, url: str) -> bytes:
             found: bytes = answer.read(MAX_BYTES + 1)
             return found
     except (OSError, ValueError, HTTPException) as error:
-        # What is wrong with HTTP quotes the address, secrets and all.
+        # HTTP exceptions quote the URL with any secrets in it.
         reason = type(error).__name__ if isinstance(error, HTTPException) else str(error)
         raise SourceNotFoundError(f"{control.name} {brief(url)} cannot be fetched ({reason})") from error
 
@@ -133,7 +133,7 @@ def _decode(
 
 
 def _reason(error: Exception) -> str:
-    """Return what Pillow says, without the address in memory of a file that has no name."""
+    """Return Pillow's message, without the memory address that stands for a file without a name."""
     return "none that is known" if "cannot identify image file" in str(error) else str(error)
 
 
@@ -144,7 +144,7 @@ def luma(rgb: Rgb) -> Alpha:
 
 
 def _bytes_of(control: ControlSpec, array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an array of the user's as bytes, a copy."""
+    """Return a user's array as uint8, always a copy."""
     if control.kind == "mask" and array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     good = array.ndim == 2 if control.kind == "mask" else array.ndim == 3 and array.shape[2] == 3

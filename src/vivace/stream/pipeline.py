@@ -1,14 +1,14 @@
-"""The threads of a running stream and the two mailboxes where they meet.
+"""The threads of a running stream and the two mailboxes between them.
 
     source ─▶ [capture thread] ─▶ box ─▶ [step thread: processor.step] ─▶ box ─▶ consumer's thread
 
-Live, both boxes hold one item and the newest wins: whatever is slow makes the stream skip frames, and it never lags.
-Otherwise both are short hand-offs with back-pressure: every frame arrives, in order, while decoding, painting and the
-consumer's encoding overlap.
+Live, both boxes hold one item and the newest wins: a slow stage drops frames and never adds delay. Otherwise both are
+short queues with back-pressure: every frame arrives, in order, while decoding, painting and the consumer's encoding
+overlap.
 
-It ends in one of four ways, and in each of them the threads end and the source is closed: the source is exhausted; the
-source or the processor fails, and its error is raised after the frames that were made before it; the consumer leaves;
-or `stop` is called.
+A run ends in one of four ways, each of which ends the threads and closes the source: the source is exhausted; the
+source or the processor fails, and its error is raised after the frames made before it; the consumer leaves; or `stop`
+is called.
 """
 
 from __future__ import annotations
@@ -31,59 +31,59 @@ from vivace.stream.processor import FrameProcessor
 _log = logging.getLogger(__name__)
 
 AHEAD = 2
-"""Frames a stage may run ahead of the next when every frame counts: enough to overlap, few enough to stay small."""
+"""Frames a stage may run ahead of the next if every frame counts: enough to overlap, few enough to save memory."""
 
 GRACE_S = 0.2
-"""Time in which threads between two frames see that it is over. Only then is the source closed, so that no source is
-closed under the hands of a thread unless that thread waits in it for a picture."""
+"""Time for threads to notice the end between two frames, s. Only then is the source closed, so that no thread loses it
+while reading, except one that waits in it for a frame."""
 
 JOIN_TIMEOUT_S = 5.0
-"""A source blocked in a device's read ends with its own time-out; nobody waits longer than this for it."""
+"""Longest wait for a thread, s; a source blocked in a device read ends by its own time-out."""
 
 
 class SourceDescription(Protocol):
-    """What a stream needs to know of a source beforehand."""
+    """Properties of a source that a stream needs before the first frame."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name for people."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """`(width, height)` in px."""
+        """`(width, height)`, px."""
 
     @property
     def fps(self) -> float | None:
-        """Average frame rate, if known."""
+        """Average frame rate, frames/s; None if unknown."""
 
     @property
     def live(self) -> bool:
-        """Whether pictures that are not taken in time are lost."""
+        """True if frames that are not taken in time are lost."""
 
 
 class FrameSource(Protocol):
-    """What a stream takes frames from; `vivace.open_source` returns one. `close` may be called from any thread."""
+    """Source of a stream's frames, such as `vivace.open_source` returns. `close` may be called from any thread."""
 
     @property
     def info(self) -> SourceDescription:
-        """What is known before the first frame."""
+        """Properties known before the first frame."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:
-        """Stop; any number of times."""
+        """Stop. May be called repeatedly."""
 
 
 @runtime_checkable
 class ScalingSource(Protocol):
-    """A source that can be asked for frames of a size, so that they are converted and scaled in one pass."""
+    """Source that scales its frames on request, converting and scaling in one pass."""
 
     def deliver_at(self, size: Size) -> None:
-        """Be asked for frames of `(width, height)` px from the next one on."""
+        """Request frames of `(width, height)` px from the next one on."""
 
 
 class Repeated:
-    """The frames of a source that an earlier run took."""
+    """Source limited to the frames that an earlier run took."""
 
     def __init__(self, source: FrameSource, course: Course) -> None:
         self.info = source.info
@@ -99,7 +99,7 @@ class Repeated:
                 return
 
     def deliver_at(self, size: Size) -> None:
-        """Ask the source, if it can be asked."""
+        """Pass the request on, if the source supports it."""
         if isinstance(self._source, ScalingSource):
             self._source.deliver_at(size)
 
@@ -137,7 +137,7 @@ class Pipeline:
                 )
         else:
             self._in, self._out = Handoff(AHEAD), Handoff(AHEAD)
-        # Daemons, so that a device that never returns cannot keep a program from ending.
+        # Daemon threads, so that a device that never returns cannot keep a program from ending.
         self._threads = [
             Thread(target=self._capture, name="vivace-capture", daemon=True),
             Thread(target=self._step, name="vivace-step", daemon=True),
@@ -150,8 +150,8 @@ class Pipeline:
             SourceError: the source failed; frames before that were yielded.
             StepError: the model failed for good.
         """
-        # A program may end with this iterator half-way. A thread that the end of the interpreter cuts off inside a
-        # network takes the process down with it, so the threads end first.
+        # A program may end while this iterator is suspended. A thread that interpreter shutdown interrupts inside a
+        # network crashes the process, so the threads end first.
         atexit.register(self.stop)
         try:
             if self._presenter is not None:
@@ -164,7 +164,7 @@ class Pipeline:
                     self._account.shown(frame, taken_s)
                     try:
                         yield frame
-                    finally:  # a consumer that leaves is done with its last frame, too
+                    finally:  # a consumer that leaves has finished its last frame, too
                         done_s = self._clock()
                         self._account.stage("encode", (done_s - taken_s) * 1e3)
                         self._account.delivered((done_s - frame.capture_time_s) * 1e3)
@@ -173,7 +173,7 @@ class Pipeline:
             self.stop()
 
     def stop(self) -> bool:
-        """End the run: close the boxes and the source, wait for the threads, and return whether they have ended.
+        """Return true once the threads have ended, after closing the boxes and the source.
 
         May be called any number of times.
         """
@@ -195,7 +195,7 @@ class Pipeline:
                 thread.join(timeout_s)
 
     def _capture(self) -> None:
-        """Take frames from the source for as long as anybody wants them."""
+        """Put source frames into the first box until it is closed."""
         error: BaseException | None = None
         try:
             self._deliver()
@@ -225,13 +225,13 @@ class Pipeline:
                 return
 
     def _give(self, made: list[Frame]) -> bool:
-        """Let frames go to the consumer, those of a chunk one by one; return False when nobody takes them any more."""
+        """Pass frames to the consumer, those of a chunk one by one; return false once nobody takes them."""
         if self._presenter is None:
             return self._out.put(made)
         return not self._out.closed and self._presenter.put(made)
 
     def _step(self) -> None:
-        """Paint what comes in, for as long as anybody looks."""
+        """Process frames from the first box until either box is closed."""
         error: BaseException | None = None
         try:
             error = self._paint_all()
@@ -245,13 +245,13 @@ class Pipeline:
         self._out.close(error)
 
     def _paint_all(self) -> BaseException | None:
-        """Paint until the input ends; return the error it ended with."""
+        """Process frames until the input ends; return the error it ended with."""
         incoming = iter(self._in)
         error: BaseException | None = None
         while True:
             try:
                 frame = next(incoming, None)
-            except BaseException as failure:  # noqa: BLE001  (returned; what is inside comes out first)
+            except BaseException as failure:  # noqa: BLE001  (returned after frames inside the model are flushed)
                 error = failure
                 frame = None
             if frame is None:

@@ -1,9 +1,9 @@
-"""When to show the frames of a chunk: a model that gives twelve at once still makes an even picture.
+"""Presentation times for the frames of a chunk, so that a model that outputs twelve at once still plays evenly.
 
-A frame is due at the time of its capture plus a delay that all frames share, as in a player's jitter buffer. The delay
-is what the first frame of a chunk needs, for the others come with it: so long as chunks come in time, frames follow
-each other as they were captured. It grows at once when a chunk is late, shrinks slowly afterwards, and never exceeds
-what the newest chunk needs by more than half of that chunk's length. Where frames are due together, the newest wins.
+A frame is due at its capture time plus a delay shared by all frames, as in a player's jitter buffer. The delay is what
+the first frame of a chunk needs, since the others arrive with it: while chunks arrive in time, frames keep their
+capture intervals. It grows at once if a chunk is late, shrinks slowly afterwards, and never exceeds what the newest
+chunk needs by more than half of that chunk's duration. If several frames are due together, the newest wins.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Self
 from vivace.media.frame import Frame
 
 SHRINKING = 0.05
-"""Seconds a second by which a delay shrinks that is longer than needed: too slow to be seen."""
+"""Rate at which an excessive delay shrinks, s per s: too slow to be visible."""
 
 
 class PresentationClock:
-    """Says when the frames of a chunk are due. Constant memory; not thread-safe."""
+    """Scheduler for the frames of chunks. Constant memory; not thread-safe."""
 
     def __init__(self) -> None:
         self.delay_s = 0.0
-        """From capture to presentation."""
+        """Delay from capture to presentation, s."""
         self._looked_s: float | None = None
 
     def due_s(self, frames: Sequence[Frame], now_s: float) -> list[float]:
-        """Return when each frame of a chunk that came just now is to be shown, never before now.
+        """Return the presentation time of each frame of a chunk that arrived now, never in the past.
 
         Args:
-            frames: in order, at least one.
-            now_s: on the clock of their capture times.
+            frames: frames in order, at least one.
+            now_s: present time on the clock of their capture times.
         """
         first_s, last_s = frames[0].capture_time_s, frames[-1].capture_time_s
         needed_s = now_s - first_s
@@ -44,9 +44,9 @@ class PresentationClock:
 
 
 class Presenter:
-    """Shows the frames of chunks one by one when they are due, in a thread of its own.
+    """Thread that shows the frames of chunks one by one as they are due.
 
-    `put` belongs to one thread; `finish`, `stop` and `join` may be called from any.
+    `put` must be called from one thread; `finish`, `stop` and `join` may be called from any.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Presenter:
         on_end: Callable[[BaseException | None], object] | None = None,
         wait: Callable[[Condition, float | None], object] = Condition.wait,
     ) -> None:
-        """Prepare; `start` begins.
+        """Create the thread; `start` starts it.
 
         Args:
             show: called in the presenter's thread with each frame.
-            clock: of the frames' capture times.
-            on_drop: called in that thread with a frame for which it is too late, because a newer one is due.
-            on_end: called in that thread after the last frame, with what `show` failed with, if it did.
-            wait: waits for a condition, so many seconds at most (tests bring their own time).
+            clock: clock of the frames' capture times.
+            on_drop: called in that thread with a frame skipped because a newer one is due.
+            on_end: called in that thread after the last frame, with the error raised by `show`, if any.
+            wait: waits for a condition with a time-out in seconds (a parameter for tests with simulated time).
         """
         self._show = show
         self._clock = clock
@@ -77,22 +77,22 @@ class Presenter:
         self._changed = Condition()
         self._finished = False
         self.error: BaseException | None = None
-        """What `show` failed with, once the presenter has ended."""
+        """Error raised by `show`, once the presenter has ended."""
         self._thread = Thread(target=self._run, name="vivace-present", daemon=True)
 
     def start(self) -> Self:
-        """Begin to show frames, and return this presenter."""
+        """Start the thread and return this presenter."""
         self._thread.start()
         return self
 
     @property
     def delay_s(self) -> float:
-        """Present delay from capture to presentation."""
+        """Present delay from capture to presentation, s."""
         with self._changed:
             return self._presentation.delay_s
 
     def put(self, frames: Sequence[Frame]) -> bool:
-        """Leave the frames of a chunk; never waits. Returns False once the presenter has ended."""
+        """Queue the frames of a chunk without waiting. Return false once the presenter has ended."""
         with self._changed:
             if self._finished:
                 return False
@@ -102,20 +102,20 @@ class Presenter:
         return True
 
     def finish(self) -> None:
-        """Take no more; what waits is still shown in time."""
+        """Accept no more frames; queued ones are still shown on time."""
         with self._changed:
             self._finished = True
             self._changed.notify()
 
     def stop(self) -> None:
-        """Take no more, and let go of what waits."""
+        """Accept no more frames and discard queued ones."""
         with self._changed:
             self._finished = True
             self._waiting.clear()
             self._changed.notify()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until the last frame was shown; return whether it was, at once where it was never started."""
+        """Return true once the last frame was shown, after waiting; at once if the thread was never started."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -127,13 +127,13 @@ class Presenter:
                 for each in late:
                     self._on_drop(each)
                 self._show(frame)
-        except BaseException as failure:  # noqa: BLE001  (handed on to whoever owns the presenter)
+        except BaseException as failure:  # noqa: BLE001  (passed to the owner by `error` and `on_end`)
             self.error = failure
             self.stop()
         self._on_end(self.error)
 
     def _next(self) -> tuple[Frame, list[Frame]] | None:
-        """Wait for the next frame that is due; return it, and those before it for which it is too late."""
+        """Wait for the next frame that is due; return it and the older ones it overtakes, or None at the end."""
         with self._changed:
             while True:
                 if not self._waiting:

@@ -1,8 +1,7 @@
-"""One stream, from source frames to finished ones: what is taken, where it is cut, and what is given.
+"""Frame processing of one stream: grouping into chunks, cut detection, painting, finishing.
 
-Processors share the model's weights and nothing else. A processor is used by one thread at a time; controls reach it
-through its `ControlBoard`, numbers leave it through its observer (an `Account`, or who does not listen), and both of
-those are thread-safe.
+Processors share the model's weights and nothing else. A processor is used by one thread at a time. Controls arrive
+through its `ControlBoard` and statistics leave through its observer (such as an `Account`); both are thread-safe.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from vivace.stream.fit import prepared
 from vivace.stream.painter import Painter, ProcessorPolicy
 
 REPLAYED_FRAMES = 32
-"""Painted anew before a point by a model that does not keep its memory: twice the window of the longest here."""
+"""Frames painted again before a resume point if the model cannot save its memory: twice the longest window here."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """A place between two frames of an input, from where a later run goes on."""
+    """Position between two frames of an input from which a later run can continue."""
 
     index: int
-    """Of the last frame before it; -1 is the beginning."""
+    """Index of the last frame before the position; -1 is the beginning."""
     memory: Memory | None = None
-    """Of the model there."""
+    """The model's memory at the position, if the model can save it."""
     painting: bool = False
-    """Whether that frame was painted."""
+    """True if that frame was painted."""
 
 
 BEGINNING = ResumePoint(-1)
 
 
 class FrameProcessor:
-    """Turns source frames into painted frames. Used by one thread at a time."""
+    """Converter of source frames into output frames. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -61,11 +60,11 @@ class FrameProcessor:
     ) -> None:
         """Open the model for one stream of `(width, height)` px, unless the controls name another size.
 
-        Every frame that comes out has been through the `finishers`, in order.
+        Every output frame passes the `finishers`, in order.
 
         Raises:
             ControlError: a size the model cannot do.
-            CapacityError: not enough memory; says what would fit.
+            CapacityError: not enough memory; the message says what would fit.
         """
         self._board = board
         self._observer = observer
@@ -74,52 +73,52 @@ class FrameProcessor:
         self._painter = Painter(model, size, board, observer, policy or ProcessorPolicy(), clock)
         self._detector = CutDetector()
         self._pending: list[Frame] = []
-        """Of the next chunk."""
+        """Frames of the next chunk."""
         self._resumed = BEGINNING
         self._taken = -1
         """Index of the newest source frame."""
         self._automations: Sequence[Automation] = ()
         self._origin_s: float | None = None
-        """Time of the stream at its first frame."""
+        """Stream time at the first frame, s."""
 
     @property
     def policy(self) -> ProcessorPolicy:
-        """How the present input is taken."""
+        """Policy for the present input."""
         return self._painter.policy
 
     @property
     def deadline(self) -> DeadlineController:
-        """What holds the frame budget."""
+        """Controller of the frame budget."""
         return self._painter.deadline
 
     @property
     def size(self) -> Size:
-        """Present output `(width, height)` in px."""
+        """Present output `(width, height)`, px."""
         return self._painter.size
 
     @property
     def chunk_frames(self) -> int:
-        """How many frames a step of the model takes, but the first."""
+        """Frames per step of the model, after the first step."""
         return self._painter.chunk_frames
 
     @property
     def natural_size(self) -> Size:
-        """Output `(width, height)` in px where the controls name none."""
+        """Output `(width, height)`, px, where the controls name none."""
         return self._painter.natural_size
 
     @property
     def next_size(self) -> Size:
-        """`(width, height)` in px that the next frame will have; what frames are best prepared at."""
+        """`(width, height)` of the next output frame, px; the size that frames are best prepared at."""
         return self._board.controls.size or self._painter.natural_size
 
     @property
     def watches(self) -> bool:
-        """Whether cuts and motion are looked for in frames to come: while something is painted. Any thread."""
+        """True if coming frames need thumbnails for cuts and motion, i.e. while painting. Any thread."""
         controls = self._board.controls
         return self._painter.painting or (controls.prompt is not None and controls.strength > 0)
 
     def begin(self, size: Size, policy: ProcessorPolicy) -> None:
-        """Take another input from now on, whose natural output size is `size`; the old one's past is forgotten."""
+        """Switch to another input with the natural output size `size`; the memory of the old one is reset."""
         self._pending.clear()
         self._detector.reset()
         self._resumed = BEGINNING
@@ -127,18 +126,18 @@ class FrameProcessor:
         self._painter.begin(size, policy)
 
     def go_on_after(self, point: ResumePoint) -> None:
-        """Give nothing of the new input up to a point, and remember there what was remembered then.
+        """Output nothing of the new input up to a point, and restore the model's memory there.
 
-        What a model cannot keep it makes again of the frames before the point, nearly.
+        If the model cannot save its memory, it is rebuilt approximately from the frames before the point.
         """
         self._resumed = point
 
     def steered_by(self, automations: Sequence[Automation]) -> None:
-        """Have the new input steered by these, of which later ones have the last word."""
+        """Steer the new input by these automations; later ones override earlier ones."""
         self._automations = automations
 
     def save(self, index: int) -> ResumePoint | None:
-        """Return the point after a frame, from a finisher that is given it; None where it cannot be one."""
+        """Return the resume point after a frame, from a finisher that handles it; None where none is possible."""
         if not self._painter.keeps_memory:
             return ResumePoint(index)
         if self._pending or index != self._taken:
@@ -147,7 +146,7 @@ class FrameProcessor:
         return None if memory is None else ResumePoint(index, memory, self._painter.painting)
 
     def resize(self, size: Size) -> None:
-        """Have another natural size from the next frame on; what is inside comes out at the present one first."""
+        """Set another natural size from the next frame on; frames inside the model come out at the old size first."""
         self._painter.natural_size = size
 
     def prepare(self, size: Size, seed: int) -> None:
@@ -160,7 +159,7 @@ class FrameProcessor:
         self._painter.prepare(size, seed)
 
     def step(self, frame: Frame) -> list[Frame]:
-        """Take the next source frame; return the output frames that are ready, in order, none to several.
+        """Return the output frames that are ready, in order, none to several, after taking the next source frame.
 
         Raises:
             StepError: the model failed too often in a row, or a finisher failed; the stream has ended.
@@ -170,7 +169,7 @@ class FrameProcessor:
         return self._finished(self._step(frame))
 
     def still(self, frame: Frame, times: int) -> Frame:
-        """Return what comes of one picture that is given `times` times, of the last; errors are those of `step`."""
+        """Return the last result of feeding one picture `times` times; errors as for `step`."""
         made: list[Frame] = []
         for index in range(times):
             made += self._step(replace(frame, index=index, pts=index))
@@ -179,7 +178,7 @@ class FrameProcessor:
         return finished
 
     def flush(self) -> list[Frame]:
-        """Bring out every frame that is still inside: the input has ended, or another scene begins."""
+        """Return every frame still inside the model, because the input has ended or another scene begins."""
         return self._finished(self._flushed())
 
     def check_alive(self) -> None:
@@ -195,7 +194,7 @@ class FrameProcessor:
         self._pending.clear()
 
     def _finished(self, made: list[Frame]) -> list[Frame]:
-        """Have the finishers finish what leaves the processor."""
+        """Return frames after the finishers, without those before the resume point."""
         if self._taken <= self._resumed.index + REPLAYED_FRAMES:
             made = [frame for frame in made if frame.index > self._resumed.index]
         if not self._finishers:
@@ -233,7 +232,7 @@ class FrameProcessor:
         return out
 
     def _steer(self, frame: Frame) -> None:
-        """Put in force what the automations want from this frame on."""
+        """Submit the changes that automations want from this frame on."""
         if not self._automations:
             return
         now_s = self._painter.time_s(frame)
@@ -244,10 +243,10 @@ class FrameProcessor:
                 self._board.submit(change.checked, arrived_s=self._clock(), given=change.given)
 
     def _passes_over(self, frame: Frame) -> bool:
-        """Tell whether nothing is made of a frame before the point that the run goes on from."""
+        """Return true if a frame before the resume point need not be painted."""
         point, mask = self._resumed, self._board.controls.mask
         if mask is not None:
-            mask.region(self.size, self._painter.time_s(frame))  # a video begins with the first frame
+            mask.region(self.size, self._painter.time_s(frame))  # a video mask starts with the first frame
         if point.memory is None:
             return frame.index <= point.index - REPLAYED_FRAMES
         if frame.index == point.index:
@@ -258,23 +257,23 @@ class FrameProcessor:
         return self._advance_all() + self._painter.drain()
 
     def _advance_all(self) -> list[Frame]:
-        """Have all pending frames painted, a chunk that is not full as well."""
+        """Return the output of all pending frames, including a chunk that is not full."""
         out: list[Frame] = []
         while self._pending:
             out += self._advance(self._clock(), may_wait=False)
         return out
 
     def _advance(self, began_s: float, *, may_wait: bool = True) -> list[Frame]:
-        """Have the pending frames painted."""
+        """Return the output of the pending frames."""
         frames, self._pending = self._pending, []
         out = self._painter.paint(frames, began_s, may_wait=may_wait)
         self._pending += self._painter.left
         frames = frames[: len(frames) - len(self._painter.left)]
         if not self._painter.painting:
-            self._detector.reset()  # frames are not watched for cuts until painting goes on
+            self._detector.reset()  # no cut detection until painting resumes
         elif self.policy.detect_cuts:
-            # An update may come between the look at a frame and its step. What is seen must not hang on that moment,
-            # or a replay would see another cut.
+            # An update may arrive between the receipt of a frame and its step. Detection must not depend on that
+            # timing, or a replay would find other cuts.
             for frame in frames:
                 if frame.thumbnail is None:
                     self._detector.is_cut(thumbnail(frame.rgb))

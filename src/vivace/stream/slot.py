@@ -1,4 +1,4 @@
-"""One stream's place in a model: its state, stepped in the device's turn, and the count of what goes in and out."""
+"""State of one stream in a model: steps take the device's turn, and results are checked against what went in."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from vivace.models.base import (
 from vivace.models.capacity import memory_for
 
 CALIBRATION_STEPS = 5
-"""After a first one, which may compile."""
+"""Timed steps, after a first one that may compile."""
 
 
 class ModelSlot(Generic[State]):
     """A model opened for one stream. Used by one thread at a time; slots of one model take turns by themselves."""
 
     def __init__(self, model: StreamModel[State], size: Size, seed: int, options: Mapping[str, Any] = NOTHING) -> None:
-        """Open the model for output of `(width, height)` px; may be done in any thread.
+        """Open the model for output of `(width, height)` px, in any thread.
 
-        `options` are the controls of the model's own; those of the scope `stream` are settled by it.
+        `options` are the model's own controls; those of scope `stream` are fixed by this call.
 
         Raises:
             ControlError: a size the model cannot do.
-            CapacityError: not enough memory; says what would fit.
+            CapacityError: not enough memory; the message says what would fit.
         """
         self.size = size
         self.seed = seed
-        """Of the noise; another one counts from the next `forget` on."""
+        """Seed of the noise; a new value takes effect at the next `forget`."""
         self._model = model
         settled = [option.name for option in model.spec.options if option.scope == "stream"]
         with memory_for(model, size):
@@ -60,12 +60,12 @@ class ModelSlot(Generic[State]):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is."""
+        """Specification of the model."""
         return self._model.spec
 
     @property
     def used(self) -> bool:
-        """Whether there is a past to forget."""
+        """True if the model's memory holds anything."""
         return self._fed > 0
 
     @property
@@ -74,13 +74,13 @@ class ModelSlot(Generic[State]):
         return self._state
 
     def step(self, chunk: Chunk) -> StepResult:
-        """Paint one chunk; return what is ready.
+        """Return the pictures that are ready after one chunk.
 
         Raises:
-            CapacityError: memory ran out; says what would fit.
-            StepError: the model returned something else than it promises: other pictures, more than are inside it,
-                fewer than its `output_lag_frames` allow, a mask of another number.
-            Exception: whatever else the model fails with; `forget` must be called before the next step.
+            CapacityError: memory ran out; the message says what would fit.
+            StepError: the result breaks the model's contract: wrong shape or type, more pictures than are inside,
+                fewer than `output_lag_frames` allows, or a mask of another length.
+            Exception: any other failure of the model; `forget` must be called before the next step.
         """
         self._fed += len(chunk.rgb)
         with memory_for(self._model, self.size):
@@ -113,30 +113,30 @@ class ModelSlot(Generic[State]):
             raise StepError(f"{name} returned a mask {_shape(edited)} for {len(rgb)} pictures instead of uint8 [n h w]")
 
     def prepare_efforts(self) -> None:
-        """Get the model ready for all its efforts, in the caller's thread; may take seconds."""
+        """Prepare the model for all its efforts, in the caller's thread; may take seconds."""
         if isinstance(self._model, PreparesEfforts):
             self._model.prepare_efforts(self._open_state)
 
     @property
     def keeps_memory(self) -> bool:
-        """Whether `save` and `restore` may be called."""
+        """True if `save` and `restore` may be called."""
         return isinstance(self._model, KeepsMemory)
 
     def save(self) -> Memory:
-        """Return what the model remembers of this stream."""
+        """Return the model's memory of this stream."""
         model = cast(KeepsMemory[State], self._model)
         return self._model.device.in_turn(model.save, self._open_state)
 
     def restore(self, memory: Memory) -> None:
-        """Take what `save` gave, of the same model, size and seed."""
+        """Restore what `save` returned for the same model, size and seed."""
         model = cast(KeepsMemory[State], self._model)
         self._model.device.in_turn(model.restore, self._open_state, memory)
-        self._fed = self._given = 1  # there is a past to forget, and nothing is inside
+        self._fed = self._given = 1  # there is memory to reset, and no frame is inside
 
     def forget(self, keep: Keep = "nothing") -> None:
-        """Begin the memory of this stream anew, with the present `seed`.
+        """Reset the memory of this stream, with the present `seed`.
 
-        With `inside`, the pictures in the model still come out, and the count of what went in goes on.
+        With `inside`, pictures still in the model come out and stay counted.
         """
         self._model.device.in_turn(self._model.reset, self._open_state, keep=keep, seed=self.seed)
         if keep != "inside":
@@ -148,7 +148,7 @@ class ModelSlot(Generic[State]):
 
 
 def calibrate(model: StreamModel[Any], size: Size, clock: Callable[[], float] = time.monotonic) -> float:
-    """Return the median time of a step at full effort, ms; paints a few frames of noise."""
+    """Return the median time of a step per frame at full effort, ms, from a few chunks of noise."""
     rng = np.random.default_rng(0)
     slot = ModelSlot(model, size, 0)
     slot.prepare_efforts()

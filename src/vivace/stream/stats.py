@@ -1,4 +1,4 @@
-"""What a stream reports about itself, and the JSON document of `vivace run --stats`."""
+"""Statistics of a stream, and the JSON document of `vivace run --stats`."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from vivace.stream.deadline import Decision
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a stream has done so far. `to_dict()` is the document of `vivace run --stats`."""
+    """Statistics of a stream so far. `to_dict()` is the document of `vivace run --stats`."""
 
     model: str
     runtime: RuntimeInfo
     size: tuple[int, int] | None
     frames_in: int
-    """Frames the source produced, those it lost itself included."""
+    """Frames the source produced, including those it lost itself."""
     frames_out: int
-    """Frames the consumer got. What was neither put out nor dropped is on its way."""
+    """Frames the consumer got. Frames neither output nor dropped are still in the stream."""
     frames_untouched: int
-    """Of these, how many show the source as it is (no prompt, strength 0, empty mask)."""
+    """Output frames that show the source unchanged (no prompt, strength 0, empty mask)."""
     drops: Mapping[str, int]
-    """By reason: `source` (lost before they came here), `late` (a newer one came while the model was busy), `unread` (a
-    newer one came before the consumer took it)."""
+    """Dropped frames by reason: `source` (lost by the source), `late` (a newer one arrived while the model was busy),
+    `unread` (a newer one arrived before the consumer took it)."""
     fps: float | None
-    """Output frames a second, over the whole run."""
+    """Output frames per second over the whole run."""
     recent_fps: float | None
-    """Output frames a second, over the last ones."""
+    """Output frames per second over the last ones."""
     latency_ms: Mapping[str, float | None]
     latency_floor_ms: float | None
-    """What `latency_ms` would be on a machine that computes in no time: a model of several frames a step has to wait
-    for the last of them. None of one that takes and gives single frames, or where the source has no rate."""
+    """Latency on an infinitely fast machine, ms: a model of several frames per step has to wait for the last of them.
+    None for a model of single frames, or if the source has no rate."""
     stages_ms: Mapping[str, Mapping[str, float | None]]
     time_to_first_frame_ms: float | None
-    """From the beginning of `run` (or of the first `push`) to the first output frame."""
+    """Time from the start of `run` (or the first `push`) to the first output frame."""
     prompt_to_pixel_ms: Mapping[str, float | None]
-    """From the arrival of an update with a prompt to the first output frame made with it."""
+    """Time from the arrival of a prompt update to the first output frame made with it, by percentile."""
     work_share: float | None
-    """Share of its full work that the model did, mean over the painted frames."""
+    """Share of its full work that the model did, 0 to 1, mean over the painted frames."""
     effort_frames: Mapping[float, int]
     """Painted frames by effort."""
     decisions: tuple[Decision, ...]
-    """The deadline controller's latest changes of effort."""
+    """Latest effort changes by the deadline controller."""
     budget_ms: float | None
     cuts: int
     resets: Mapping[str, int]
-    """How often the memory was begun anew, by reason: `cut`, `seed`, `size`, `error`, `resumed`, `input`."""
+    """Memory resets by reason: `cut`, `seed`, `size`, `error`, `resumed`, `input`."""
     last_error: str | None
-    """What the model last failed with, if it did."""
+    """Latest error of the model, if any."""
     prompt: str | None
     peak_memory_mib: float | None
 
     @property
     def dropped(self) -> int:
-        """All drops."""
+        """Total dropped frames."""
         return sum(self.drops.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def peak_memory_mib() -> float | None:
-    """Return the most memory this process has held, in MiB; None where the system does not say (Windows)."""
+    """Return the peak resident memory of this process, MiB; None where the system does not report it (Windows)."""
     if sys.platform == "win32":
         return None
     import resource

@@ -1,4 +1,4 @@
-"""An update of a stream's controls, from what a user gives to the frame boundary at which all of it is in force."""
+"""Updates of a stream's controls, from a user's values to the frame boundary where all of them take effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.stream.processor import FrameProcessor
 
 
 class Steering:
-    """Takes updates of one stream. Thread-safe; whoever calls does the checking, encoding and opening."""
+    """Entry point for updates of one stream. Thread-safe; checking, encoding and opening run in the caller's thread."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class Steering:
         resize: Callable[[Size], None] | None = None,
         moderator: Moderator = NOBODY,
     ) -> None:
-        """Steer what `processor` returns, if it is open yet.
+        """Steer the processor that `processor` returns, if one is open yet.
 
         Args:
-            model: what prompts are encoded with.
-            board: where controls are in force.
-            processor: returns what has to be ready for them.
+            model: encodes the prompts.
+            board: holds the controls in force.
+            processor: returns the processor to prepare for a change.
             lock: held while controls change.
-            resize: is asked for room for another `(width, height)` before it is opened, and again for the one before
-                when that fails; raises what refuses the update.
-            moderator: who may refuse texts and pictures.
+            resize: reserves room for `(width, height)` before that size is opened, and for the old size again if
+                opening fails; its error refuses the update.
+            moderator: may refuse texts and pictures.
         """
         self._model = model
         self._board = board
@@ -59,11 +59,11 @@ class Steering:
         """Change controls, all of them at one frame boundary, and say from which frame on.
 
         Args:
-            changes: by the names of `Controls`.
-            arrived_s: when they came.
-            admit: is called with the update's number, under the lock, just before it is in force; what it raises
+            changes: values by the names of `Controls`.
+            arrived_s: arrival time, s.
+            admit: called with the update's number, under the lock, just before it takes effect; its error
                 refuses the update.
-            given: what a witness is told of it; None is `changes`.
+            given: values for the witness; None is `changes`.
 
         Raises:
             PolicyError: a text or a picture is refused; nothing changes.
@@ -88,7 +88,7 @@ class Steering:
         return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
 
     def _make_ready(self, checked: Mapping[str, Any]) -> None:
-        """Do now what would hold up a frame, or fail at one."""
+        """Prepare for the change now, so that it neither delays a frame nor fails at one."""
         now, processor = self._board.controls, self._processor()
         size: Size | None = checked.get("size", now.size) or (None if processor is None else processor.natural_size)
         if size is None:

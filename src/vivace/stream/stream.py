@@ -1,4 +1,4 @@
-"""`Stream`: what an application holds. A model, its controls, and the frames that run through."""
+"""`Stream`, the object an application holds: a model, its controls, and the frames that run through."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Stream:
         Args:
             model: A model's name, or one that `vivace.load_model` returned.
             prompt: How the picture should look; None shows the source untouched.
-            size: Output `(width, height)` in px; None takes the source's shape at the area the model likes best.
+            size: Output `(width, height)` in px; None takes the source's shape at the model's default area.
             strength: 0 (the source, exactly) to 1 (all painted); None is the model's default.
-            seed: Of the noise; the same seed and input give the same output.
+            seed: Seed of the noise; the same seed and input give the same output.
             mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
                 an array `[h w]`, or a source. Black stays the source pixel exactly.
             denoising_steps: One of the model's step counts; None is its default.
@@ -79,11 +79,11 @@ class Stream:
             crossfade_s: Time over which a new prompt blends in.
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
-            detect_cuts: Whether a scene cut begins the model's memory anew.
-            finish: What is done to every frame before it leaves, in order, e.g. a label drawn (`stream.finish`). One
+            detect_cuts: If true, a scene cut resets the model's memory.
+            finish: Functions applied in order to every frame before it leaves, e.g. a label (`stream.finish`). One
                 that fails ends the stream with a StepError; no frame leaves without it.
-            witness: Is told what is in force from which frame on (`stream.automation`), e.g. to keep a show.
-            moderator: Who may refuse prompts and pictures, such as a `vivace.trust.moderation.Moderation`.
+            witness: Told of every update and frame (`stream.automation`), e.g. to log a show.
+            moderator: Policy that may refuse prompts and pictures, such as `vivace.trust.moderation.Moderation`.
             clock: Monotonic seconds; the same as the sources' clock.
 
         Raises:
@@ -97,7 +97,7 @@ class Stream:
         self._clock = clock
         self._target_ms = _budget_ms(fps, deadline_ms)
         self._live_fps: float | None = None
-        """Of the source, where it is live."""
+        """Frame rate of the source, if it is live."""
         self._detect_cuts = bool(detect_cuts)
         self._finishers = check_finishers(finish)
         self._model: StreamModel[Any] = _load(model) if isinstance(model, str) else model
@@ -112,12 +112,12 @@ class Stream:
         self._pipeline: Pipeline | None = None
         self._closed = False
         self._life = RLock()
-        """Guards what of `_processor`, `_pipeline` and `_closed` there is; never held while a frame is made."""
+        """Lock on `_processor`, `_pipeline` and `_closed`; never held while a frame is made."""
         self._steering = Steering(
             self._model, self._board, lambda: self._processor, lock=self._life, moderator=moderator
         )
         self._pushing = Lock()
-        """Held while `push` makes a frame; taken before `_life` where both are."""
+        """Lock held while `push` makes a frame; taken before `_life` if both are needed."""
         self._pushed = 0
         self._push_origin_s = 0.0
         self._push_pts = -1
@@ -138,28 +138,31 @@ class Stream:
     ) -> Generator[Frame, None, None]:
         """Return an iterator over the repainted frames of a source.
 
-        Live, the newest frame wins: a slow model or consumer makes frames drop and never lag. Otherwise every frame is
-        painted, in order, as fast as the consumer takes them, with the same result on any machine. Frames keep the
+        Live, the newest frame wins: a slow model or consumer drops frames and never adds delay. Otherwise every frame
+        is painted, in order, as fast as the consumer takes them, with the same result on any machine. Frames keep the
         index, presentation time and capture time of the source.
 
-        The run takes the source over and closes it when it ends, by itself, by an error, by `close()`, or because the
-        iteration is left.
+        The run owns the source and closes it at the end, whether by exhaustion, an error, `close()`, or because the
+        iteration is abandoned.
 
         Args:
-            source: What `vivace.open_source` returned, or its argument.
-            live: Whether pictures are lost when they are not taken in time; None asks the source. A file run live is
-                paced to its presentation times.
-            after: What `save` gave in an earlier run of the same source, controls, model and size: frames up to there
-                are read and not given, and the next is what it would have been. A model that does not keep its
-                memory (`models.base.KeepsMemory`) makes it again of the frames before, so that it is nearly.
-            steered_by: What steers by itself, e.g. a script; it is closed with the run, and later ones have the last
-                word. `update` works beside them.
-            course: How an earlier, live run of the same source went, which this one repeats frame for frame, as fast
-                as the consumer takes them. It is not live.
+            source: A source from `vivace.open_source`, or its argument.
+            live: If true, frames not taken in time are dropped, and a file is paced to its presentation times; None
+                asks
+                the source.
+            after: Resume point that `save` returned in an earlier run of the same source, controls, model and size:
+                frames
+                up to it are read but not output, and the next is as it would have been. A model that cannot save its
+                memory (`models.base.KeepsMemory`) rebuilds it from the frames before, approximately.
+            steered_by: Automations, e.g. a script, closed with the run; later ones override earlier ones. `update`
+                works
+                beside them.
+            course: Record of an earlier live run of the same source, repeated frame for frame, as fast as the consumer
+                takes them. Such a run is not live.
 
         Raises:
-            UsageError: another run is going on; or a live run that is to repeat another.
-            ControlError: what steers does not fit the output.
+            UsageError: another run is in progress, or a live run is to repeat another.
+            ControlError: an automation does not suit the output.
             SessionClosedError: the stream was closed.
             SourceError: the source failed; the frames before that were yielded.
             StepError: the model failed too often in a row.
@@ -200,9 +203,9 @@ class Stream:
                     self._board.rewind()
 
     def save(self, frame: Frame) -> ResumePoint | None:
-        """Return where another run may go on after a frame, see `run`; from a finisher that is given the frame.
+        """Return the resume point after a frame (see `run`); to be called from a finisher that handles the frame.
 
-        None where that is no such place, e.g. while a cut is about to be forgotten; a later one is.
+        None if the stream cannot resume there, e.g. while a reset after a cut is pending; a later frame will do.
         """
         return None if self._processor is None else self._processor.save(frame.index)
 
@@ -230,20 +233,20 @@ class Stream:
             return self._pipeline
 
     def push(self, rgb: Rgb, capture_time_s: float | None = None, *, alpha: Alpha | None = None) -> list[Frame]:
-        """Repaint one picture of an application that has its own loop; return the frames that are ready.
+        """Repaint one picture of an application with its own loop; return the frames that are ready.
 
-        For most models that is one frame, of this very picture; models that work in chunks or trail their input return
-        none to several, and `flush` the last ones. Where nothing is painted, the frame holds the picture itself, not a
-        copy.
+        For most models that is one frame, made of this picture. Models that work in chunks or trail their input return
+        none to several, and `flush` returns the last ones. Where nothing is painted, the frame holds the picture
+        itself, not a copy.
 
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
-            capture_time_s: When the picture was taken, by the stream's clock; None is now.
-            alpha: `uint8 [h w]`, where the picture is, which comes out with it; `rgb` is over black there.
+            capture_time_s: Capture time on the stream's clock; None is now.
+            alpha: `uint8 [h w]`, opacity of the picture, passed on to the output; `rgb` is over black there.
 
         Raises:
             ControlError: not such a picture or time.
-            UsageError: a run is going on.
+            UsageError: a run is in progress.
             SessionClosedError: the stream was closed, or has ended.
             StepError: the model failed too often in a row.
             CapacityError: memory ran out.
@@ -263,7 +266,7 @@ class Stream:
                     processor = self._open((rgb.shape[1], rgb.shape[0]), self._policy(live=True, source_fps=None))
             if self._pushed == 0:
                 self._push_origin_s = captured_s
-            # Presentation times rise even where capture times do not.
+            # Presentation times increase even where capture times do not.
             self._push_pts = max(self._push_pts + 1, round((captured_s - self._push_origin_s) / _MICROSECOND))
             frame = Frame(rgb, self._pushed, self._push_pts, _MICROSECOND, captured_s, alpha=alpha)
             self._pushed += 1
@@ -272,19 +275,19 @@ class Stream:
             return self._handed_over(processor.step(frame))
 
     def still(self, rgb: Rgb, *, alpha: Alpha | None = None) -> Frame:
-        """Repaint one picture by itself, as well as the model can, with nothing remembered of what came before.
+        """Repaint one picture by itself, at the model's best, without memory of earlier input.
 
-        The model works at full effort and is given the picture until the permanent slots of its memory are filled,
-        `spec.warmup_frames` times, and once more; what comes of the last is returned. Without a `size` of the user's
-        the output is as large as the picture, up to `spec.still_area_px` and the model's largest sides.
+        The model runs at full effort and gets the picture `spec.warmup_frames` times, until the permanent slots of its
+        memory are filled, and once more; the last output is returned. If the user names no `size`, the output is as
+        large as the picture, up to `spec.still_area_px` and the model's largest sides.
 
         Args:
             rgb: `uint8 [h w 3]`, RGB, of any size.
-            alpha: as of `push`.
+            alpha: as for `push`.
 
         Raises:
             ControlError: not such a picture.
-            UsageError: a run is going on, or pushed pictures have not been flushed.
+            UsageError: a run is in progress, or pushed pictures have not been flushed.
             SessionClosedError: the stream was closed, or has ended.
             StepError: the model failed; the stream has ended.
             CapacityError: memory ran out.
@@ -297,7 +300,7 @@ class Stream:
                 if self._pushed:
                     raise UsageError("pictures are being pushed; bring out the last ones with flush() first")
                 self._account.begin(began_s)
-                # A stand-in for a failed picture helps a stream to go on; here it would be the result.
+                # A substitute for a failed picture keeps a stream going; here it would be the result.
                 policy = ProcessorPolicy(live=False, detect_cuts=False, max_failures=1)
                 processor = self._open((rgb.shape[1], rgb.shape[0]), policy, still=True)
             self._account.received()
@@ -307,12 +310,12 @@ class Stream:
             return self._handed_over([made])[0]
 
     def flush(self) -> list[Frame]:
-        """Bring out the frames of earlier `push` calls that are still inside the model; the input has ended.
+        """Return the frames of earlier `push` calls that are still inside the model; the input has ended.
 
         The next `push` begins another input, counted from 0.
 
         Raises:
-            UsageError: a run is going on.
+            UsageError: a run is in progress.
             SessionClosedError: the stream was closed.
             StepError: the model failed too often in a row.
             CapacityError: memory ran out.
@@ -337,13 +340,12 @@ class Stream:
     # Steering
 
     def update(self, **controls: Any) -> Ack:
-        """Change controls, all of them at one frame boundary, and say from which frame on.
+        """Change controls, all at one frame boundary, and return from which frame on they apply.
 
-        The controls are those of the constructor: `prompt, strength, seed, mask, denoising_steps, options,
-        crossfade_s, size`, and `events`, names of what shall happen once. Checking, encoding and opening are
-        done in the caller's thread, before anything changes. A prompt blends in over `crossfade_s`; another seed or
-        size makes the model forget the past of the stream. Options merge into those set before; None
-        for one of them is its default again.
+        The controls are those of the constructor: `prompt, strength, seed, mask, denoising_steps, options, crossfade_s,
+        size`, and `events`, the names of events to fire once. Checking, encoding and opening run in the caller's thread
+        before anything changes. A prompt blends in over `crossfade_s`; another seed or size resets the model's memory.
+        Options merge into those set before; None resets one to its default.
 
         Raises:
             UnknownPromptError: a prompt the model cannot serve; nothing changes, and the running prompt stays.
@@ -358,16 +360,16 @@ class Stream:
 
     @property
     def model(self) -> StreamModel[Any]:
-        """The model, e.g. to give to another stream."""
+        """The model, e.g. for use in another stream."""
         return self._model
 
     @property
     def controls(self) -> Controls:
-        """The controls in force for the next frame."""
+        """Controls in force for the next frame."""
         return self._board.controls
 
     def stats(self) -> Stats:
-        """Return what the stream has done so far; also after it was closed."""
+        """Return the statistics of the stream so far; also after it was closed."""
         processor = self._processor
         controls = self._board.controls
         return self._account.stats(
@@ -387,7 +389,10 @@ class Stream:
     # Life
 
     def close(self) -> None:
-        """End the stream: a run in progress stops iterating, threads end, buffers are freed. Any number of times."""
+        """End the stream: a run in progress stops iterating, threads end, buffers are freed.
+
+        May be called repeatedly.
+        """
         with self._life:
             self._closed = True
             pipeline = self._pipeline
@@ -410,20 +415,20 @@ class Stream:
         self.close()
 
     def _free(self) -> None:
-        """Free what the processor holds; nothing runs."""
+        """Free the processor's buffers; nothing runs."""
         if self._processor is not None:
             self._processor.close()
         self._board.close()
 
     def _open(self, source_size: Size, policy: ProcessorPolicy, *, still: bool = False) -> FrameProcessor:
-        """Return the processor, opened or begun anew for a source of this size."""
+        """Return the processor, opened or restarted for a source of this size."""
         controls = self._board.controls
         try:
             natural = choose_size(source_size, self._model.spec, still=still)
         except ControlError:
             if controls.size is None:
                 raise
-            natural = controls.size  # of a source that does not say its size
+            natural = controls.size  # of a source that does not report its size
         if controls.mask is not None:
             controls.mask.prepare(controls.size or natural)
         if self._processor is None:

@@ -2,15 +2,15 @@
 
 From the outside in:
 
-| module | what it is |
+| module | contents |
 |---|---|
-| `model` | the family as a stream sees it: a description and four verbs |
-| `stream_state` | one stream: the way of a picture through encode, depth, denoise and decode |
-| `batch`, `state`, `anchors` | frames at every noise level in one call; what a stream remembers; its anchors |
-| `window`, `noise`, `guidance` | which slots a row sees; what frames are noised with; residual guidance |
+| `model` | the family's interface to a stream |
+| `stream_state` | one stream: a picture's path through encode, depth, denoise and decode |
+| `batch`, `state`, `anchors` | frames at every noise level in one call; a stream's memory; its anchors |
+| `window`, `noise`, `guidance` | slots that a row attends to; noise of the frames; residual guidance |
 | `unet`, `motion`, `ring`, `layers`, `kernels` | the network, its motion modules, the KV ring they attend to |
-| `autoencoder`, `detector`, `depth`, `prompts`, `text` | pictures, depth and prompts in and out |
+| `autoencoder`, `detector`, `depth`, `prompts`, `text` | conversion of pictures, depth and prompts |
 | `profile`, `load`, `checkpoint`, `components` | from the public files to a model that runs |
 
-Recorded runs of the reference hold the network, the loop and the files' conventions in the tests.
+Recorded runs of the reference implementation test the network, the loop and the files' conventions.
 """

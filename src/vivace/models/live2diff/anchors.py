@@ -1,13 +1,13 @@
-"""The anchors of a stream: when they are set anew, and from what.
+"""Anchors of a stream: when they are rebuilt, and from which frames.
 
-The network was trained with eight frames that see each other and that all later frames see. A live stream cannot wait
-for eight frames, so its window grows from the first one on. When eight frames are there, they are denoised together and
-take the place of what they had left one by one: from then on the stream holds what a warm-up would have left. The same
-happens on request, by age, and once a new prompt or strength has settled, always with the last eight frames.
+The network was trained with eight frames that attend to each other and that all later frames attend to. A live stream
+cannot wait for eight frames, so its window grows from the first one on. Once there are eight frames, they are denoised
+together and replace what they had left one by one: from then on the memory equals that of a warm-up. The same happens
+on request, by age, and once a new prompt or strength has settled, always with the last eight frames.
 
-Setting the anchors goes row by row, one a call, so that every frame meets anchors made of the frames before it, and the
-work of eight frames in every row is spread out. Instead of that work, the rolling half of the ring can be copied: free,
-but its frames have seen only their past.
+Anchors are rebuilt row by row, one row per call, so that every frame attends to anchors of earlier frames only, and the
+work of eight frames in every row is spread out. Alternatively the rolling half of the ring is copied: free of cost, but
+those frames have attended only to their past.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from vivace.models.live2diff.motion import ClipContext, KvCache
 from vivace.models.live2diff.window import ANCHORS, ROLLING, SLOTS, rolling_slots
 
 SETTLED_FRAMES = ROLLING
-"""A change has settled when it has stood for so many frames: the window then holds nothing older."""
+"""Frames after which a change has settled: the window then holds nothing older."""
 
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor, ClipContext], Tensor]
-"""Of the network: `x_t`, depth, timesteps, text, context to noise."""
+"""The network as a function of `x_t`, depth, timesteps, text and context that returns predicted noise."""
 
 
 class AnchorClock:
-    """Tells when the anchors are due. Counts frames; knows no tensors."""
+    """Schedule of anchor rebuilds. Counts frames, uses no tensors."""
 
     def __init__(self) -> None:
         self.every = 0
-        """Frames after which anchors are too old; 0 is never."""
+        """Frames after which anchors are rebuilt; 0 is never."""
         self.joint = True
-        """Whether anchors are denoised together, or copied from the window."""
+        """True if anchors are denoised together, false if they are copied from the window."""
         self._asked = False
         self._set_at: int | None = None
         self._look: Hashable = None
@@ -51,13 +51,13 @@ class AnchorClock:
         self._calm_frames = 0
 
     def ask(self) -> None:
-        """Set the anchors anew as soon as possible."""
+        """Request a rebuild as soon as possible."""
         self._asked = True
 
     def due(self, number: int, look: Hashable) -> bool:
-        """Take frame `number` of a scene, made under `look`; return whether its anchors shall be set before it.
+        """Return whether to rebuild the anchors before frame `number` of a scene, which is made under `look`.
 
-        A True is taken for done: the next is counted from here.
+        True counts as done: the next rebuild is scheduled from here.
         """
         if look != self._look:
             self._stale = self._look is not None and number > 0
@@ -78,28 +78,28 @@ class AnchorClock:
 
 @dataclass(slots=True)
 class AnchorClip:
-    """Eight frames on their way through the rows together, leaving keys and values in the anchors of each."""
+    """Eight frames that pass the rows together and leave their keys and values in each row's anchors."""
 
     latents: Tensor
-    """`[8 4 h w]`: clean at first, then what the last row made of them."""
+    """Latents `[8 4 h w]`: clean at first, then the output of the last row run."""
     depth: Tensor
-    """`[8 4 h w]`"""
+    """Depth latents `[8 4 h w]`."""
     text: Tensor
-    """`[m d]`"""
+    """Prompt embedding `[m d]`."""
     noise: Tensor
-    """`[t 8 4 h w]`, or 1 for 8 where all frames share it."""
+    """Noise `[t 8 4 h w]`, or `[t 1 4 h w]` if shared by all frames."""
     schedule: LcmSchedule
     guidance: tuple[float, float] | None = None
-    """Scale and delta."""
+    """Guidance scale and delta."""
     negative: Tensor | None = None
-    """`[m d]` of the row that predicts under the negative prompt, the last of the cache."""
+    """Negative prompt embedding `[m d]`; its predictions use the last row of the cache."""
     row: int = 0
-    """The next row."""
+    """Next row to run."""
     origin: Tensor | None = None
 
     @property
     def done(self) -> bool:
-        """Whether all rows have been run."""
+        """True once all rows have been run."""
         return self.row == len(self.schedule)
 
     def advance(self, predict: Predict, cache: KvCache) -> None:
@@ -124,18 +124,18 @@ class AnchorClip:
 
 @dataclass(slots=True)
 class AnchorCopy:
-    """The rolling half of the ring on its way into the anchors, row by row."""
+    """Copy of the rolling half of the ring into the anchors, row by row."""
 
     number: int
-    """Of the last frame that the window shall hold."""
+    """Number of the last frame in the copied window."""
     rows: int
     extra_row: bool = False
-    """Whether the cache has a row for negative predictions, which goes with row 0."""
+    """True if the cache has a row for negative predictions, which is copied with row 0."""
     row: int = 0
 
     @property
     def done(self) -> bool:
-        """Whether all rows have been copied."""
+        """True once all rows have been copied."""
         return self.row == self.rows
 
     def advance(self, predict: Predict, cache: KvCache) -> None:

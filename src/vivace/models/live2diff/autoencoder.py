@@ -1,8 +1,8 @@
-"""Pictures to latents and back: the autoencoder of Stable Diffusion 1.5, or its tiny distillation (TAESD).
+"""Autoencoders between pictures and latents: that of Stable Diffusion 1.5, or its tiny distillation (TAESD).
 
-The networks are diffusers'. What is here is the reading of the files people have, and the two things that are silently
-wrong when guessed: the scale of the latents (0.18215 for the full one, none for the tiny one) and the number format.
-The full one gives a distribution; its mode is taken, so that the same frame always has the same latents.
+The networks are diffusers'. This module reads the published files, and handles two things that fail silently if
+guessed: the scale of the latents (0.18215 for the full one, none for the tiny one) and the number format. The full one
+outputs a distribution; its mode is used, so that the same frame always has the same latents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TINY = "the tiny autoencoder for Stable Diffusion 1.5 (TAESD)"
 LDM_AUTOENCODER = "first_stage_model."
 LATENT_CHANNELS = 4
 SCALING = 0.18215
-"""What the full one's latents are multiplied by, so that their deviation is 1 (Rombach et al., 2022)."""
+"""Factor on the full autoencoder's latents that gives them unit deviation (Rombach et al., 2022)."""
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 FOLDER_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -47,7 +47,7 @@ class TinyConfig:
 
     width: int = 64
     blocks: tuple[int, ...] = (1, 3, 3, 3)
-    """Of the encoder's levels from fine to coarse; the decoder has them the other way round."""
+    """Blocks of the encoder's levels from fine to coarse; the decoder has them in reverse."""
 
 
 class TinyAutoencoder(nn.Module):
@@ -66,20 +66,20 @@ class TinyAutoencoder(nn.Module):
         )
 
     def place(self, device: torch.device | str, dtype: torch.dtype) -> Self:
-        """Move to a device and a number format, ready to run."""
+        """Move to a device and number format, ready to run."""
         return _place(self, device, dtype)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Return latents `[f 4 h/8 w/8]` of `pictures [f 3 h w]` in [-1, 1], in their number format."""
+        """Return latents `[f 4 h/8 w/8]` of `pictures [f 3 h w]` in [-1, 1], in the pictures' number format."""
         return self.net.encoder(_enter(pictures, self)).to(pictures.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return pictures `[f 3 h w]`, about [-1, 1], of `latents [f 4 h/8 w/8]`, in their number format."""
+        """Return pictures `[f 3 h w]`, about [-1, 1], of `latents [f 4 h/8 w/8]`, in the latents' number format."""
         return self.net.decoder(_enter(latents, self)).to(latents.dtype)
 
 
 class FullAutoencoder(nn.Module):
-    """The autoencoder Stable Diffusion was trained with; random until loaded."""
+    """Autoencoder that Stable Diffusion was trained with; random until loaded."""
 
     def __init__(self, cfg: FullConfig | None = None) -> None:
         super().__init__()
@@ -95,10 +95,10 @@ class FullAutoencoder(nn.Module):
         )
 
     def place(self, device: torch.device | str, dtype: torch.dtype) -> Self:
-        """Move to a device and a number format, ready to run.
+        """Move to a device and number format, ready to run.
 
-        float16 becomes bfloat16, or float32 where the device has none: the activations of the decoder outgrow float16,
-        and what comes out is black.
+        float16 becomes bfloat16, or float32 where the device lacks it: the decoder's activations overflow float16, and
+        the output is black.
         """
         if dtype == torch.float16:
             lacking = torch.device(device).type == "cuda" and not torch.cuda.is_bf16_supported(
@@ -108,12 +108,12 @@ class FullAutoencoder(nn.Module):
         return _place(self, device, dtype)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Return latents `[f 4 h/8 w/8]` of `pictures [f 3 h w]` in [-1, 1], in their number format."""
+        """Return latents `[f 4 h/8 w/8]` of `pictures [f 3 h w]` in [-1, 1], in the pictures' number format."""
         moments = self.net.quant_conv(self.net.encoder(_enter(pictures, self)))
         return (moments[:, :LATENT_CHANNELS] * SCALING).to(pictures.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return pictures `[f 3 h w]`, about [-1, 1], of `latents [f 4 h/8 w/8]`, in their number format."""
+        """Return pictures `[f 3 h w]`, about [-1, 1], of `latents [f 4 h/8 w/8]`, in the latents' number format."""
         unscaled = _enter(latents, self) / SCALING
         return self.net.decoder(self.net.post_quant_conv(unscaled)).to(latents.dtype)
 
@@ -132,10 +132,10 @@ def _enter(x: Tensor, module: nn.Module) -> Tensor:
 
 
 def load_tiny(path: Path, cfg: TinyConfig | None = None) -> TinyAutoencoder:
-    """Read TAESD from a diffusers folder or file.
+    """Return TAESD, read from a diffusers folder or file.
 
     Raises:
-        CheckpointError: missing, damaged, or not what it should be.
+        CheckpointError: missing, damaged, or another network.
     """
     with torch.device("meta"):
         autoencoder = TinyAutoencoder(cfg)
@@ -147,10 +147,12 @@ def load_tiny(path: Path, cfg: TinyConfig | None = None) -> TinyAutoencoder:
 
 
 def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
-    """Read the full autoencoder from a diffusers folder or file, or from an LDM file: a whole model, or it alone.
+    """Return the full autoencoder, read from a diffusers folder or file, or from an LDM file.
+
+    An LDM file may hold a whole model, or only the autoencoder.
 
     Raises:
-        CheckpointError: missing, damaged, or not what it should be.
+        CheckpointError: missing, damaged, or another network.
     """
     with torch.device("meta"):
         autoencoder = FullAutoencoder(cfg)
@@ -159,7 +161,7 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
     file = open_tensors(path)
     whole = any(name.startswith(LDM_AUTOENCODER) for name in file.shapes)
     prefix = LDM_AUTOENCODER if whole else ""
-    # Files of the autoencoder alone may still have its training losses and the state of a running average.
+    # Files of the autoencoder alone may include its training losses and averaged weights.
     left = ("loss.", "model_ema.")
     found = {name.removeprefix(prefix): Stored(file, name) for name in file.shapes if name.startswith(prefix)}
     found = {name: stored for name, stored in found.items() if not name.startswith(left)}
@@ -178,7 +180,7 @@ def load_full(path: Path, cfg: FullConfig | None = None) -> FullAutoencoder:
 
 
 def _check_scaling(path: Path, scaling: float, what: str) -> None:
-    """Refuse another family's autoencoder, which may have the same tensors: only its description tells."""
+    """Reject another family's autoencoder with the same tensors, by the scaling factor in its config."""
     config = path.with_name("config.json")
     if path.name not in FOLDER_FILES or not config.is_file():
         return
@@ -191,7 +193,7 @@ def _check_scaling(path: Path, scaling: float, what: str) -> None:
 
 
 def _as_stored(wanted: Tensor, found: Stored | None) -> Tensor:
-    """Return the expected tensor; attention is stored as matrices or as 1x1 convolutions, which is the same."""
+    """Return the expected tensor in the stored shape: attention may be stored as matrices or as 1x1 convolutions."""
     convolution = wanted.ndim == 2 and found is not None and len(found.shape) == 4
     return wanted[..., None, None] if convolution else wanted
 
@@ -204,7 +206,7 @@ _LDM_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "
 
 
 def old_autoencoder_name(key: str) -> str:
-    """Return the name a tensor had in diffusers before 0.18; the published folders still have it."""
+    """Return a tensor's name in diffusers before 0.18, which the published folders still use."""
     return _renamed(key, r"(.*\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(\..+)", _OLD_ATTENTION)
 
 
@@ -216,7 +218,7 @@ def _renamed(key: str, pattern: str, names: Mapping[str, str]) -> str:
 def ldm_autoencoder_name(key: str, *, levels: int = 4) -> str:
     """Return the LDM name of a tensor in diffusers' naming, without the prefix of a whole model.
 
-    LDM numbers the decoder's levels from fine to coarse, like the encoder's; diffusers in the order of computing.
+    LDM numbers the decoder's levels from fine to coarse, like the encoder's; diffusers in the order of computation.
     """
     key = _renamed(key, r"(.*)\b(conv_norm_out|conv_shortcut)\b(.*)", _LDM_OTHER)
     if match := re.fullmatch(r"(encoder|decoder)\.mid_block\.(resnets|attentions)\.(\d)\.(.+)\.(weight|bias)", key):

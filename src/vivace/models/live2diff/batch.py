@@ -1,17 +1,16 @@
-"""The stream batch: frames at every noise level in one call of the network (Kodaira et al., StreamDiffusion, 2023).
+"""Stream batch: frames at every noise level in one call of the network (Kodaira et al., StreamDiffusion, 2023).
 
-Row r of a call handles the frame that came r calls ago, at its r-th timestep. A frame enters as row 0, moves down one
-row a call, and leaves as the last row's picture, `rows - 1` calls later. Each row has its own cache, so that a frame
+Row r of a call handles the frame that arrived r calls ago, at its r-th timestep. A frame enters as row 0, moves down
+one row per call, and leaves from the last row `rows - 1` calls later. Each row has its own cache, so that a frame
 attends to its neighbours at its own noise level.
 
-What belongs to a frame moves down with it: timesteps, noise, prompt, guidance, the number in its scene. So a change of
-any of them begins with one frame, which is the first and the last to be half of each, and a cut restarts one row after
-the other without losing what is inside.
+A frame's settings move down with it: timesteps, noise, prompt, guidance, number in its scene. A change therefore takes
+effect from exactly one frame on; every frame is denoised with the settings it entered with. A cut restarts one row
+after the other without losing frames in the rows.
 
-Weights and state are apart: one `StreamBatch` serves any number of `LiveState`, several of the same size in one call.
-Beside `enter`, which is bookkeeping, `denoise` is tensors alone, from the buffers of the state into the
-buffers of the state, so that it can be recorded once and replayed. Latents are `[4 h w]` a frame, an eighth of the
-picture's size.
+Weights and state are separate: one `StreamBatch` serves any number of `LiveState`, several of the same size in one
+call. `enter` does the bookkeeping; `denoise` only computes on tensors in the state's buffers, so that it can be
+recorded once and replayed. Latents are `[4 h w]` per frame, at an eighth of the picture's size.
 """
 
 from __future__ import annotations
@@ -35,21 +34,22 @@ from vivace.models.live2diff.unet import Live2DiffUNet
 from vivace.models.live2diff.window import ANCHORS, SLOTS, RowWindow, Window, join_windows, scene_window
 
 TOKENS = 77
-"""Length of a prompt's embedding."""
+"""Length of a prompt's embedding, tokens."""
 
 
 class StreamBatch:
-    """The network in the stream batch loop. Holds no state of a stream."""
+    """Network in the stream batch loop. Holds no state of a stream."""
 
     def __init__(self, unet: Live2DiffUNet) -> None:
         self.unet = unet
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.unet.conv_in.weight.device
 
-    # -- a stream's life -----------------------------------------------------------------------------------------------
+    # -- life of a stream
+    # --------------------------------------------------------------------------------------------------
 
     def nbytes(
         self, schedule: LcmSchedule, height: int, width: int, *, guidance: Guidance = "none", tokens: int = TOKENS
@@ -85,46 +85,46 @@ class StreamBatch:
         return state
 
     def set_schedule(self, state: LiveState, schedule: LcmSchedule) -> None:
-        """Change the timesteps, and with them the strength, for the frames to come.
+        """Change the timesteps, and with them the strength, for coming frames.
 
         Raises:
-            ControlError: another number of rows, which takes a new state.
+            ControlError: another number of rows, which needs a new state.
         """
         if len(schedule) != state.rows:
             raise ControlError(f"this stream denoises in {state.rows} steps; open another one for {len(schedule)}")
         state.settings = replace(state.settings, schedule=schedule, levels=levels_of(schedule))
 
     def set_seed(self, state: LiveState, seed: int) -> None:
-        """Draw other noise for the frames to come."""
+        """Draw other noise for coming frames."""
         noise = Noise(draw_noise(seed, *state.noise.shape[:1], *state.noise.shape[-2:]).to(self.device))
         state.settings = replace(state.settings, noise=noise)
 
     def set_guidance(self, state: LiveState, scale: float, delta: float, negative: Tensor | None = None) -> None:
-        """Change guidance for the frames to come; `negative [m d]` takes effect at once."""
+        """Change guidance for coming frames; `negative [m d]` takes effect at once."""
         state.settings = replace(state.settings, guidance=(scale, delta))
         if negative is not None:
             state.negative.copy_(negative)
             state.text_version += 1
 
     def shift_noise(self, state: LiveState, shift: Shift) -> None:
-        """Move the noise of the frames to come, in latents down and right from where it was drawn."""
+        """Shift the noise of coming frames, in latents down and right of where it was drawn."""
         state.settings = replace(state.settings, shift=shift)
 
     def begin_scene(self, state: LiveState) -> None:
-        """Forget the past for the frames to come; those inside go on as if nothing had happened.
+        """Forget the past for coming frames; frames in the rows continue unaffected.
 
-        Anchors that are on their way go on, too: they run ahead of the new scene, which sees none of them.
+        Anchors being rebuilt continue as well: they run ahead of the new scene, which attends to none of them.
         """
         state.next_number = 0
         state.clock.begin_scene()
 
     def reset(self, state: LiveState, *, seed: int | None = None) -> None:
-        """Forget every frame, and draw other noise if a seed is given. No buffer is allocated anew."""
+        """Forget every frame, and draw other noise if a seed is given. No buffer is reallocated."""
         self.begin_scene(state)
         state.new_anchors = None
         state.cache.clear()
         for buffer in state.buffers:
-            # Not the negative prompt, which is no frame's.
+            # The negative prompt belongs to no frame.
             if buffer is not state.negative:
                 buffer.zero_()
         state.inside = deque([None] * state.rows, maxlen=state.rows)
@@ -134,9 +134,9 @@ class StreamBatch:
     # -- a call --------------------------------------------------------------------------------------------------------
 
     def enter(self, state: LiveState, text: Tensor | None = None) -> None:
-        """Take in the frame whose latents and depth are in `entering`; `text [m d]` if it is another than before.
+        """Take in the frame whose latents and depth are in `entering`; `text [m d]` is the prompt if it has changed.
 
-        Sets the anchors of one row anew, if that is due, and fills the tables.
+        Rebuilds the anchors of one row, if due, and fills the tables.
         """
         if text is not None:
             state.text[0] = text
@@ -157,7 +157,7 @@ class StreamBatch:
     def denoise(self, states: Sequence[LiveState]) -> list[tuple[Tensor, Tensor]]:
         """Run the network on all rows; return predicted noise and pictures, `[t 4 h w]` each, of every stream.
 
-        Reads and writes buffers of the states alone: no bookkeeping, no question to the device.
+        Reads and writes buffers of the states only: no bookkeeping, no synchronisation with the device.
         """
         for state in states:
             first = rows_of(_levels(state), 0, 1)
@@ -183,7 +183,7 @@ class StreamBatch:
         return self.unet(x_t.to(dtype), depth.to(dtype), timesteps, text.to(dtype), context).float()
 
     def _look(self, state: LiveState) -> Hashable:
-        """Return what must stay the same for anchors to stay good; noise that moves with the world stays the same."""
+        """Return the settings that anchors depend on; noise that moves with the scene counts as unchanged."""
         settings = state.settings
         return state.text_version, state.weights_version, settings.levels, settings.noise, settings.guidance
 
@@ -215,7 +215,7 @@ class StreamBatch:
         return [scene_window(None if one is None else one.number) for one in state.inside]
 
     def _fill_tables(self, state: LiveState) -> None:
-        """Write what the rows are about to do into the state's tables."""
+        """Write the settings of all rows into the state's tables."""
         rows = state.rows
         settings = [state.settings if one is None else one.settings for one in state.inside]
         levels = []
@@ -229,18 +229,18 @@ class StreamBatch:
         state.levels.copy_(torch.tensor(levels, dtype=torch.float32))
         state.tables.copy_(torch.tensor(tables))
         for row in range(rows):
-            # Row r's frame is noised as it moves in, which for all but the first is at the end of this call.
+            # Row r's frame is noised as it moves in: for all but the first, at the end of this call.
             mover = settings[max(row - 1, 0)]
             state.noise[row] = mover.noise.row(row, mover.shift)
 
 
 def _levels(state: LiveState) -> LcmSchedule:
-    """Return the levels of the table's rows."""
+    """Return the noise levels of the table's rows."""
     return LcmSchedule(*(state.levels[:, column] for column in range(len(NoiseLevel._fields))))
 
 
 def _extra(rows: Tensor, state: LiveState) -> Tensor:
-    """Return `[t ...]` with row 0 once more at the end, if it is also predicted under the negative prompt."""
+    """Return `[t ...]` with row 0 repeated at the end, if it is also predicted under the negative prompt."""
     return rows if len(state.levels) == state.rows else torch.cat([rows, rows[:1]])
 
 
@@ -254,7 +254,7 @@ def _window(state: LiveState) -> Window:
 
 
 def _move_down(state: LiveState, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn predictions into pictures, noise those that have rows before them, and move everything down by one."""
+    """Turn predictions into pictures, noise those with rows to go, and move everything down by one row."""
     rows, x_t, noise = state.rows, state.latents, predicted[: state.rows]
     schedule = rows_of(_levels(state), 0, rows)
     sqrt_alpha, sqrt_beta, scale, delta = state.levels[:rows, len(NoiseLevel._fields) :, None, None, None].unbind(1)

@@ -1,4 +1,4 @@
-"""Reading the public files: which tensors a file must have, and a refusal by name of what it has instead.
+"""Readers of the public files: the tensors each must have, with errors that name what it has instead.
 
 | file | tensors |
 |---|---|
@@ -6,7 +6,7 @@
 | a whole Stable Diffusion 1.5 in one file (LDM naming), as styles are published | the same 686, renamed |
 | `live2diff.ckpt` | 560 of the motion modules and 16 of the depth encoder, none of the UNet itself |
 
-Every file must fit exactly: names, shapes, and nothing left over in the part that is read.
+Every file must match exactly: names, shapes, and nothing left over in the part that is read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LDM_TEXT = "cond_stage_model.transformer."
 
 
 def is_added(key: str) -> bool:
-    """Tell whether a key of the network comes from live2diff.ckpt and not from Stable Diffusion."""
+    """Return true if a key of the network comes from live2diff.ckpt rather than Stable Diffusion."""
     return ".motion_modules." in key or key.startswith("flow_conv_in.")
 
 
@@ -52,8 +52,8 @@ _LDM_FIXED = {
 def ldm_name(key: str, *, layers: int = 2) -> str:
     """Return the LDM name of a UNet tensor in diffusers' naming.
 
-    LDM counts layers through all levels, the change of size being one of them on the way down and the last part of the
-    last layer of a level on the way up.
+    LDM numbers layers through all levels; a resampling layer counts as one on the way down, and is the last part of a
+    level's last layer on the way up.
     """
     module, _, leaf = key.rpartition(".")
     if module in _LDM_FIXED:
@@ -73,7 +73,7 @@ def ldm_name(key: str, *, layers: int = 2) -> str:
         rest = "op" if part == "downsamplers" else rest
     else:
         index = (layers if part == "upsamplers" else layer) + (layers + 1) * level
-        # The first level on the way up has no attention, so its change of size moves up one place.
+        # The first level on the way up has no attention, so its resampling moves up one place.
         place = {"resnets": 0, "attentions": 1, "upsamplers": 1 if level == 0 else 2}[part]
         block = f"output_blocks.{index}.{place}"
     return f"{LDM_UNET}{block}.{rest}.{leaf}"
@@ -83,7 +83,7 @@ def ldm_name(key: str, *, layers: int = 2) -> str:
 
 
 def find_unet(file: TensorFile, unet: nn.Module, *, layers: int = 2) -> dict[str, Stored]:
-    """Return where the tensors of Stable Diffusion's UNet are, in diffusers' naming or in a whole model's.
+    """Return the stored tensors of Stable Diffusion's UNet, in diffusers' naming or in a whole model's.
 
     Raises:
         CheckpointError: the file is something else.
@@ -99,13 +99,13 @@ def find_unet(file: TensorFile, unet: nn.Module, *, layers: int = 2) -> dict[str
 
 
 def _as_ldm(wanted: Tensor, found: Stored | None) -> Tensor:
-    """Return the expected tensor; some tools store 1x1 convolutions as matrices, which is the same."""
+    """Return the expected tensor in the stored shape: some tools store 1x1 convolutions as matrices."""
     matrix = wanted.ndim == 4 and wanted.shape[-2:] == (1, 1)
     return wanted[..., 0, 0] if matrix and found is not None and len(found.shape) == 2 else wanted
 
 
 def find_motion(file: TensorFile, unet: nn.Module) -> dict[str, Stored]:
-    """Return where the tensors of live2diff.ckpt are: training wrapped their names, and left grids in the file.
+    """Return the stored tensors of live2diff.ckpt, whose names carry prefixes from training, beside unused grids.
 
     Raises:
         CheckpointError: the file is something else.
@@ -116,12 +116,12 @@ def find_motion(file: TensorFile, unet: nn.Module) -> dict[str, Stored]:
 
 
 def has_text(file: TensorFile) -> bool:
-    """Tell whether a whole model in one file brings a text encoder."""
+    """Return true if a whole model in one file includes a text encoder."""
     return any(name.startswith(LDM_TEXT) for name in file.shapes)
 
 
 def find_text(file: TensorFile, encoder: nn.Module) -> dict[str, Stored]:
-    """Return where the tensors of the text encoder are, in transformers' naming or in a whole model's.
+    """Return the stored tensors of the text encoder, in transformers' naming or in a whole model's.
 
     Raises:
         CheckpointError: the file is something else.
@@ -129,7 +129,7 @@ def find_text(file: TensorFile, encoder: nn.Module) -> dict[str, Stored]:
     prefix = LDM_TEXT if has_text(file) else ""
     found = {name.removeprefix(prefix): Stored(file, name) for name in file.shapes if name.startswith(prefix)}
     if any(name.startswith("embeddings.token_embedding.") for name in found):
-        found = {f"text_model.{name}": stored for name, stored in found.items()}  # of transformers before 4
-    # Old files carry the numbers 0 to 76, from which positions were once looked up.
+        found = {f"text_model.{name}": stored for name, stored in found.items()}  # saved by transformers before 4
+    # Old files include the indices 0 to 76 for the position lookup.
     found.pop("text_model.embeddings.position_ids", None)
     return fit(found, encoder.state_dict(), TEXT, file.path)

@@ -1,4 +1,4 @@
-"""Choices that depend on the machine and the style: how programs run, and how many steps."""
+"""Choices that depend on machine and style: execution mode and step count."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ COMPILES = "every size is compiled when a stream of it is opened; the first time
 
 
 def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[str, ...]]:
-    """Return how a runtime runs programs on a device, and notes for people.
+    """Return how a runtime executes programs on a device, and notes for people.
 
     Raises:
-        BackendUnavailableError: compiling was asked for and does not work here.
+        BackendUnavailableError: compilation was requested and does not work here.
     """
     if runtime == "eager" or (runtime is None and device.type == "cpu"):
         return "eager", ()
@@ -29,10 +29,10 @@ def choose_mode(runtime: str | None, device: torch.device) -> tuple[Mode, tuple[
 
 
 def steps_of(style: Live2DiffStyle, steps: int | None) -> tuple[int, ...]:
-    """Return the timestep indices of a style in as many steps, at the style's own strength.
+    """Return the timestep indices of a style for a number of steps, at the style's own strength.
 
     Raises:
-        UsageError: more steps than there are timesteps left at that strength.
+        UsageError: more steps than there are timesteps at that strength.
     """
     if steps in (None, len(style.t_index)):
         return style.t_index

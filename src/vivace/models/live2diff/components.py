@@ -1,4 +1,4 @@
-"""The networks a loaded model is made of, and what its style settles."""
+"""Networks of a loaded model, and the settings of its style."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivace.models.live2diff.unet import Live2DiffUNet
 
 
 class Autoencoder(Protocol):
-    """Pictures to latents and back; both scaled as the UNet was trained."""
+    """Autoencoder between pictures and latents, both scaled as the UNet was trained."""
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Return latents `[f 4 h/8 w/8]` of `pictures [f 3 h w]` in [-1, 1]; h and w are multiples of 8."""
@@ -25,28 +25,28 @@ class Autoencoder(Protocol):
 
 
 class PromptEncoder(Protocol):
-    """Text to embeddings, template and learned words included."""
+    """Encoder of texts, including the style's template and learned words."""
 
     def encode(self, text: str) -> Prompt:
-        """Return the prompt with `embeds` float32 `[77 768]`; `message` says what was cut off, if anything was."""
+        """Return the prompt with `embeds` float32 `[77 768]`; `message` says what was truncated, if anything."""
 
     def encode_negative(self, text: str) -> Prompt:
-        """Return a prompt without the style's template; an empty text is fine."""
+        """Return a prompt without the style's template; an empty text is allowed."""
 
     def forget(self) -> None:
-        """Drop what was encoded, since weights have changed."""
+        """Drop cached prompts, because weights have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleInfo:
-    """What a style settles besides weights."""
+    """Settings of a style besides weights."""
 
     name: str
-    """Of the profile and style, for people, e.g. `live2diff/felted`."""
+    """Name of profile and style for people, e.g. `live2diff/felted`."""
     summary: str
     licence: str
     t_index: tuple[int, ...]
-    """Indices into the 50 timesteps of LCM, rising; as many as there are denoising rows."""
+    """Indices into the 50 timesteps of LCM, rising; one per denoising row."""
     guidance: Guidance = "none"
 
 
@@ -60,4 +60,4 @@ class Components:
     prompts: PromptEncoder
     style: StyleInfo
     loras: tuple[LoraStack, ...] = ()
-    """Of the UNet and of the text encoder; a LoRA has the same name in both."""
+    """LoRAs of the UNet and of the text encoder; a LoRA has the same name in both."""

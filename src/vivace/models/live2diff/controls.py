@@ -1,4 +1,4 @@
-"""The family's own controls, declared."""
+"""Declarations of the family's own controls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOADING = (
 )  # fmt: skip
 OPTIONS = (
     ControlSpec(name="anchor", kind="event", help="Set the anchors anew from the last eight frames."),
-    # Twenty seconds at 30 fps: often enough for a camera that wanders, rare enough to cost next to nothing.
+    # Twenty seconds at 30 fps: often enough for a wandering camera, rare enough to cost next to nothing.
     ControlSpec(
         name="anchor_every", help="Frames after which anchors are set anew; 0 never.", default=600, high=1e6, whole=True
     ),
@@ -64,7 +64,7 @@ NEGATIVE_PROMPT = ControlSpec(
 
 
 def options_of(guidance: Guidance, loras: dict[str, float]) -> tuple[ControlSpec, ...]:
-    """Return the controls of a model that was loaded with this guidance, and with LoRAs of these weights."""
+    """Return the controls of a model loaded with this guidance and with LoRAs of these weights."""
     weights = (lora_option(name, weight) for name, weight in loras.items())
     guided = () if guidance == "none" else GUIDED
     negative = (NEGATIVE_PROMPT,) if guidance == "initialize" else ()

@@ -1,8 +1,8 @@
-"""Depth of a frame, made ready for the depth encoder.
+"""Depth of a frame, prepared for the depth encoder.
 
 A detector gives inverse depth of unknown scale. It is stretched to [0, 1], repeated to a grey picture in [-1, 1] of the
-frame's size, and goes through the autoencoder like any picture. The reference stretches every call by its own extremes,
-so that the scale pumps when something near enters; running bounds follow slowly instead.
+frame's size, and encoded by the autoencoder like any picture. The reference implementation stretches every call by its
+own extremes, so that the scale pumps when something near enters; running bounds follow slowly instead.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Detector = Callable[[Tensor], Tensor]
-"""From pictures `[f 3 a b]` in [-1, 1] to inverse depth `[f a b]`, larger is nearer."""
+"""Function from pictures `[f 3 a b]` in [-1, 1] to inverse depth `[f a b]`; larger is nearer."""
 
 DETECTOR_SIDE_PX = 384
-"""Side of the square the published detector (MiDaS DPT-Hybrid) was trained on."""
+"""Side of the square that the published detector (MiDaS DPT-Hybrid) was trained on, px."""
 DETECTOR_MULTIPLE_PX = 32
-"""The detector takes any size that is a multiple of this."""
+"""Divisor of the detector's input sides, px."""
 FLAT = 1e-6
-"""A span below this share of the depth itself is a wall: stretching it would show the rounding error."""
+"""Span, as a share of the depth itself, below which the depth is constant: stretching would amplify rounding errors."""
 WALL = 0.5
-"""Where a constant depth lies in [0, 1]; grey after all."""
+"""Value of a constant depth in [0, 1]: mid-grey."""
 
 
 class RunningBounds:
-    """Extremes of a stream's depth that follow the picture slowly; part of a stream's state.
+    """Slowly following extremes of a stream's depth; part of a stream's state.
 
-    Tensors on the device, moved without a question to it, so that a step can be recorded and replayed.
+    Tensors on the device, updated without synchronisation, so that a step can be recorded and replayed.
     """
 
     def __init__(self, *, inertia: float = 0.9, device: torch.device | str = "cpu") -> None:
-        """Begin without a past. `inertia` is the share of the old bounds that stays: 0.9 takes about ten frames."""
+        """Begin without a past. `inertia` is the share of the old bounds that is kept: 0.9 takes about ten frames."""
         self.inertia = inertia
         self.low = torch.zeros((), device=device)
         self.high = torch.zeros((), device=device)
         self._weight = torch.zeros((), device=device)
-        """Inertia in force at the next frame; none at the first."""
+        """Inertia for the next frame; 0 for the first."""
 
     def follow(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Move towards a frame's extremes and return the bounds to use; the first frame sets them."""
@@ -54,7 +54,7 @@ class RunningBounds:
 
 
 def normalise_depth(depth: Tensor, bounds: RunningBounds | None = None) -> Tensor:
-    """Stretch `depth [f h w]` to [0, 1] by the extremes of all its frames, or by running bounds.
+    """Return `depth [f h w]` stretched to [0, 1] by the extremes of all its frames, or by running bounds.
 
     A constant depth, which has no scale, becomes 0.5 everywhere.
     """
@@ -69,7 +69,7 @@ def normalise_depth(depth: Tensor, bounds: RunningBounds | None = None) -> Tenso
 
 
 def detector_size(height: int, width: int, *, keep_aspect: bool = True) -> tuple[int, int]:
-    """Return the height and width a detector is given: about as many pixels as its square, or the square itself."""
+    """Return the detector's input height and width: about as many pixels as its square, or the square itself."""
     if not keep_aspect:
         return DETECTOR_SIDE_PX, DETECTOR_SIDE_PX
     scale = DETECTOR_SIDE_PX / (height * width) ** 0.5
@@ -78,7 +78,7 @@ def detector_size(height: int, width: int, *, keep_aspect: bool = True) -> tuple
 
 
 def resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize `[f c h w]` bilinearly, without smoothing when it shrinks, as the reference does."""
+    """Resize `[f c h w]` bilinearly, without antialiasing, as the reference implementation does."""
     return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
 
 
@@ -87,7 +87,7 @@ def depth_pictures(
 ) -> Tensor:
     """Return grey depth pictures `[f 3 h w]` in [-1, 1] of `pictures [f 3 h w]` in [-1, 1].
 
-    The reference squashes every picture to a square: `keep_aspect=False`.
+    With `keep_aspect=False` pictures are squashed to a square, as in the reference implementation.
     """
     height, width = pictures.shape[-2:]
     depth = detector(resize(pictures, detector_size(height, width, keep_aspect=keep_aspect)))

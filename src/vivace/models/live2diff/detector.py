@@ -1,8 +1,8 @@
-"""The depth detector of the published model: MiDaS v3 DPT-Hybrid (Ranftl et al., 2021), from either of its files.
+"""Depth detector of the published model: MiDaS v3 DPT-Hybrid (Ranftl et al., 2021), from either of its files.
 
-The network is transformers'. What is here is its description in code, the names of the original file, a pass for
-pictures of any shape (transformers' own takes only the size it was trained at), and one thing done ahead: the weights
-of the convolutional half are standardised at every pass as trained, which is the same as once.
+The network is transformers'. This module adds its configuration, the tensor names of the original file, and a forward
+pass for pictures of any shape (transformers' own takes only the training size). The weights of the convolutional half,
+which are standardised at every pass in training, are standardised once at loading, which is equivalent.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from vivace.models.live2diff.depth import DETECTOR_MULTIPLE_PX, DETECTOR_SIDE_PX
 DETECTOR = "the depth detector MiDaS DPT-Hybrid"
 PATCH_PX = 16
 LAST = 4
-"""Place of the last layer in the head; only a ReLU follows."""
+"""Index of the last layer in the head; only a ReLU follows."""
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
-# Parts of the network and of the files that no pass ever reads; not every file has them.
+# Parts of network and files that no forward pass reads; not every file has them.
 _UNUSED = re.compile(
     r"dpt\.(layernorm|pooler)\.|neck\.fusion_stage\.layers\.0\.residual_layer1\."
     r"|pretrained\.model\.(norm|head)\.|scratch\.refinenet4\.resConfUnit1\."
@@ -47,14 +47,14 @@ class DetectorConfig:
     layers: int = 12
     heads: int = 12
     hooks: tuple[int, int] = (8, 11)
-    """Layers of the transformer whose output is used."""
+    """Transformer layers whose outputs are used."""
     fusion: int = 256
     side: int = DETECTOR_SIDE_PX
-    """Of the square the positions were learned on, px."""
+    """Side of the square that the positions were learned on, px."""
 
 
 class DepthDetector(nn.Module):
-    """Inverse depth of pictures; random until loaded."""
+    """Network that predicts inverse depth of pictures; random until loaded."""
 
     def __init__(self, cfg: DetectorConfig | None = None) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class DepthDetector(nn.Module):
         self.net = DPTForDepthEstimation(_describe(self.cfg))
 
     def place(self, device: torch.device | str, dtype: torch.dtype) -> Self:
-        """Move to a device and a number format, ready to run; the weights are standardised on the way.
+        """Move to a device and number format, ready to run; standardises the weights.
 
-        The last layer stays in float32: depth has more steps than a half format can tell apart.
+        The last layer stays in float32: half precision cannot resolve the steps of depth.
         """
         self._standardise()
         self.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +79,7 @@ class DepthDetector(nn.Module):
                     setattr(module, name, StandardisedConv2d(child))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return inverse depth `[f a b]`, float32, 0 and above, of `pictures [f 3 a b]` in [-1, 1].
+        """Return inverse depth `[f a b]`, float32, at least 0, of `pictures [f 3 a b]` in [-1, 1].
 
         a and b are multiples of 32.
 
@@ -104,7 +104,7 @@ class DepthDetector(nn.Module):
 
 
 class StandardisedConv2d(nn.Module):
-    """A convolution whose weights have been given mean 0 and deviation 1 for each output (Qiao et al., 2019)."""
+    """Convolution with weights standardised to mean 0 and deviation 1 per output (Qiao et al., 2019)."""
 
     def __init__(self, trained: WeightStandardizedConv2d) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def _describe(cfg: DetectorConfig) -> DPTConfig:
         intermediate_size=cfg.inner,
         num_hidden_layers=cfg.layers,
         num_attention_heads=cfg.heads,
-        # Of the original; transformers' description has 1e-12, which rounds to nothing.
+        # The original's value; transformers' configuration has 1e-12, which has no effect in half precision.
         layer_norm_eps=1e-6,
         backbone_out_indices=[0, 1, *cfg.hooks],
         neck_hidden_sizes=[*cfg.stages[:2], cfg.width, cfg.width],
@@ -158,10 +158,10 @@ def _describe(cfg: DetectorConfig) -> DPTConfig:
 
 
 def load_detector(path: Path, cfg: DetectorConfig | None = None) -> DepthDetector:
-    """Read the detector from transformers' folder or file, or from the original `dpt_hybrid_384.pt`.
+    """Return the detector, read from transformers' folder or file, or from the original `dpt_hybrid_384.pt`.
 
     Raises:
-        CheckpointError: missing, damaged, or not what it should be.
+        CheckpointError: missing, damaged, or another network.
     """
     with torch.device("meta"):
         detector = DepthDetector(cfg)
@@ -172,7 +172,7 @@ def load_detector(path: Path, cfg: DetectorConfig | None = None) -> DepthDetecto
     if any(key.startswith("pretrained.") for key in found):
         found = _from_midas(found, read, path)
     found = fit(found, read, DETECTOR, path)
-    # What is never read still has to be somewhere.
+    # Unread parts need a value nevertheless.
     rest = {key: torch.zeros(value.shape) for key, value in expected.items() if key not in read}
     detector.net.load_state_dict(found | rest, assign=True)
     return detector.place("cpu", torch.float32)
@@ -182,7 +182,10 @@ _QKV = ("query", "key", "value")
 
 
 def _from_midas(found: dict[str, Tensor], read: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the original file's tensors under transformers' names; queries, keys and values are one matrix there."""
+    """Return the original file's tensors under transformers' names.
+
+    The original stores queries, keys and values as one matrix.
+    """
     names = {key: midas_name(key) for key in read}
     shapes = {name: read[key] for key, name in names.items()}
     for name, part in shapes.items():
@@ -224,7 +227,7 @@ def midas_name(key: str) -> str:
         part = {"0": "0.project.0", "projection": "3", "resize": "4"}[match[2]]
         return f"pretrained.act_postprocess{int(match[1]) + 1}.{part}.{match[3]}"
     if match := re.fullmatch(r"neck\.fusion_stage\.layers\.(\d)\.(.+)", key):
-        # The original counts from fine to coarse, transformers in the order of computing.
+        # The original counts from fine to coarse, transformers in the order of computation.
         part = match[2].replace("residual_layer", "resConfUnit").replace("convolution", "conv")
         return f"scratch.refinenet{4 - int(match[1])}.{part.replace('projection', 'out_conv')}"
     for pattern, name in _MIDAS:

@@ -1,4 +1,4 @@
-"""What the house knows of the Live2Diff family."""
+"""Description of the Live2Diff family."""
 
 from __future__ import annotations
 

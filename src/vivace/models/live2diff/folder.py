@@ -1,4 +1,4 @@
-"""A Stable Diffusion 1.5 folder in diffusers' layout: which file is which, and whether it is that model at all."""
+"""Reader of Stable Diffusion 1.5 folders in diffusers' layout: files by role, and a check of the architecture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder_files(folder: Path) -> dict[str, str]:
     """Return the files of a diffusers folder by role.
 
     Raises:
-        CheckpointError: it is none.
+        CheckpointError: the folder has another layout.
     """
     found = {
         role: str(folder / name)
@@ -40,10 +40,10 @@ def folder_files(folder: Path) -> dict[str, str]:
 
 
 def check_config(path: Path, cfg: UNetConfig) -> None:
-    """Refuse the description of another UNet, by name.
+    """Reject the config of another UNet, naming what it describes.
 
     Raises:
-        CheckpointError: not Stable Diffusion 1.5, or not to be read.
+        CheckpointError: not Stable Diffusion 1.5, or unreadable.
     """
     try:
         told = json.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Opening each file of the family and holding it against the network, without loading the network."""
+"""Inspection of the family's files against the network, without loading it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vivace.models.live2diff.unet import Live2DiffUNet
 
 
 class Inspector:
-    """The family's knowledge of its files."""
+    """Inspector of the family's files."""
 
     def __init__(self, profile: Live2DiffProfile) -> None:
         self._widths = Widths.of(profile)
@@ -30,10 +30,10 @@ class Inspector:
             self._text = ClipText(self._widths.text)
 
     def inspect(self, role: str, path: Path) -> str:
-        """Open a file and return what it holds, in words.
+        """Open a file and return a description of its contents.
 
         Raises:
-            CheckpointError: it is not what the role asks for.
+            CheckpointError: it is not what the role requires.
         """
         match role.partition(":")[0]:
             case "unet_config":

@@ -1,10 +1,10 @@
-"""The KV ring's attention as one Triton kernel: a single query a pixel, positions added through tables.
+"""Attention to the KV ring as one Triton kernel: one query per pixel, positions added from tables.
 
-Everything a pixel needs is read once: its keys and values as they lie in the ring, hidden slots not at all. A program
-takes a few heads of a few pixels of one row, and holds the tables of the row meanwhile. The new slot is taken from
-the projections, not read back from the ring it is written to, so that nothing has to wait within the kernel.
+Everything a pixel needs is read once: its keys and values in place in the ring, hidden slots not at all. A program
+processes a few heads of a few pixels of one row, and keeps the row's tables in registers. The new slot's values come
+from the projections rather than from the ring they are written to, so that the kernel needs no synchronisation.
 
-Imported on CUDA only, where torch brings Triton with it.
+Imported on CUDA only, where torch includes Triton.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 from vivace.models.live2diff.window import SLOTS
 
 LANES = 256
-"""Padded channels of one program: keys of 16 slots are then 4096 numbers, 16 a thread of eight warps. With twice as
-many a program takes 180 registers a thread instead of 105, and no two fit on a multiprocessor at once."""
+"""Padded channels per program: keys of 16 slots are then 4096 numbers, 16 for each thread of eight warps. With twice as
+many, a program needs 180 registers per thread instead of 105, and no two fit on a multiprocessor at once."""
 PIXELS = 4
-"""Pixels of one program, which share what it reads of the tables; fewer where there would be too few programs."""
+"""Pixels per program, which share the tables it reads; reduced where there would be too few programs."""
 ENOUGH_PROGRAMS = 1024
-"""Several for each of the multiprocessors of the largest devices."""
+"""Programs that suffice to occupy the largest devices: several per multiprocessor."""
 
 
 @triton.jit(do_not_specialize=["pixels"])  # a scalar of 1 would become a constant
@@ -62,7 +62,7 @@ def _ring_attention(  # type: ignore[no-untyped-def]  # Triton's own annotations
     v_table = tl.load(tables_ptr + table + 2 * CHANNELS, mask=seen, other=0.0).to(tl.float32)
     q_table = tl.load(tables_ptr + own_position * (3 * CHANNELS) + channel, mask=real, other=0.0).to(tl.float32)
 
-    # Offsets into the ring pass 2^31 at sizes that are within reach.
+    # Offsets into the ring exceed 2^31 at feasible sizes.
     ring_row = ring_ptr + row.to(tl.int64) * 2 * pixels * SLOTS * CHANNELS
     for index in range(PIXELS_EACH):
         pixel = first_pixel + index
@@ -98,7 +98,7 @@ def ring_attention(
     """Launch the kernel; shapes as in `ring.ring_attention`, arithmetic in float32, `ring` contiguous.
 
     Raises:
-        ValueError: the ring is no contiguous tensor, so that it could not be written in place.
+        ValueError: the ring is not contiguous, so that it could not be written in place.
     """
     if not ring.is_contiguous():
         raise ValueError(f"the ring must be contiguous, not of shape {list(ring.shape)} and strides {ring.stride()}")

@@ -1,7 +1,7 @@
-"""Layers that the UNet and its motion modules share, written so that eager torch is already quick.
+"""Layers shared by the UNet and its motion modules, fast even in eager torch.
 
-What has one input is one product: projections share a matrix, of which each is a view. What the checkpoints name stays
-a layer of its own, so that files load, and LoRAs merge, without knowing.
+Projections of the same input are one matrix product: their weights are views of one matrix. Each layer named in the
+checkpoints remains a layer of its own, so that loading and LoRA merging work unchanged.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SCORES_BYTES = 16 * 2**20
-"""Attention scores that are held at once on a CPU. More is mapped and unmapped by the system at every call, which takes
-longer than the arithmetic; less would lay out the keys more often."""
+"""Attention scores held at once on a CPU, bytes. More memory would be mapped and unmapped by the system at every call,
+which takes longer than the arithmetic; less would rearrange the keys more often."""
 
 
 class Projections(nn.Module):
-    """Base of attention layers: some of its linear layers, without bias and of one input, share one matrix.
+    """Base of attention layers whose bias-free linear layers with a common input share one matrix.
 
-    The matrix follows its layers: to another device or type, through loading in place or by assignment, and through
-    copies. Weights are for inference, since a gradient would reach the matrix and stop there.
+    The matrix follows its layers through moves between devices and types, loading in place or by assignment, and
+    copies. Weights are for inference only, since gradients would stop at the matrix.
     """
 
     fused: Tensor
-    """`[n c]`: the weights of the layers under each other."""
+    """Weights of the layers stacked, `[n c]`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Projections(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Gather the weights into the matrix again, where one of them has left it."""
+        """Gather the weights into the matrix again, if one of them has been replaced."""
         weights = [getattr(self, name).weight.requires_grad_(False) for name in self.fused_names]
         if weights and not self._tied(weights):
             self.fused = torch.cat([weight.detach() for weight in weights])
@@ -65,15 +65,15 @@ class Projections(nn.Module):
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution with padding of one, as a matrix product where its weights outweigh the picture."""
+    """3x3 convolution with padding 1, as a matrix product where its weights outweigh the picture."""
 
     def __init__(self, channels_in: int, channels: int, *, stride: int = 1) -> None:
         super().__init__(channels_in, channels, 3, stride=stride, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve `x [b c h w]`."""
-        # A CPU's convolution brings its weights into an order of its own at every call. For few pixels that takes
-        # several times as long as the convolution; to lay out the pixels instead costs next to nothing.
+        """Return the convolution of `x [b c h w]`."""
+        # A CPU convolution reorders its weights at every call. For few pixels that takes several times as long as the
+        # convolution; unfolding the pixels instead costs next to nothing.
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
         if x.device.type != "cpu" or pixels >= self.out_channels:
             return super().forward(x)
@@ -89,7 +89,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return the attention `[b h l d]` of `q [b h l d]` over `k, v [b h m d]`."""
     if q.device.type != "cpu" or q.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v)
-    # In half precision a CPU is twice as quick at plain products as torch's fused attention, which computes in float32.
+    # In half precision a CPU is twice as fast at plain products as torch's fused attention, which computes in float32.
     rows = max(1, SCORES_BYTES // (q.itemsize * k.shape[:3].numel()))
     keys = k.transpose(-1, -2)
     parts = [(part @ keys).softmax(-1) @ v for part in (q * q.shape[-1] ** -0.5).split(rows, 2)]
@@ -124,11 +124,11 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # The checkpoint counts a dropout layer between the two.
+        # The checkpoint numbers a dropout layer between the two.
         self.net = nn.ModuleList([Gate(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform every token of `x [... c]` alone."""
+        """Transform each token of `x [... c]` independently."""
         for layer in self.net:
             x = layer(x)
         return x

@@ -1,8 +1,8 @@
-"""From a profile and files to a model that is ready to run.
+"""Loading: from a profile and files to a model that is ready to run.
 
 The UNet comes from Stable Diffusion 1.5 (diffusers' file, or a whole model in one file, as DreamBooth styles are
-published), its motion modules from live2diff.ckpt. LCM-LoRA is merged for good while the weights are read; the LoRAs of
-a style and of the user can be weighed anew at any time. Weights go straight to their device and type.
+published), its motion modules from live2diff.ckpt. LCM-LoRA is merged permanently while the weights are read; the LoRAs
+of a style and of the user can be reweighted at any time. Weights are loaded directly in their type on their device.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ COMPUTED: dict[str, Any] = {
     "latent_scaling": autoencoders.SCALING,
     "detector_side_px": DETECTOR_SIDE_PX,
 }
-"""Conventions this version computes with."""
+"""Conventions that this version implements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Widths:
 
     @classmethod
     def of(cls, profile: Live2DiffProfile) -> Widths:
-        """Read a profile's `[network]` tables.
+        """Return the widths in a profile's `[network]` tables.
 
         Raises:
             UsageError: a part or a width that does not exist.
@@ -120,8 +120,8 @@ def load(
 
     Raises:
         UsageError: a style, a role or a number of steps that does not exist.
-        CheckpointError: a file is missing, damaged, or not what it should be; or the profile is of another model.
-        BackendUnavailableError: the device is not there.
+        CheckpointError: a file is missing, damaged, or another network; or the profile is for another version.
+        BackendUnavailableError: the device does not exist.
     """
     check_conventions(profile, COMPUTED)
     device = open_device(options.device)
@@ -139,7 +139,7 @@ def _load(
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
     info = RuntimeInfo("eager" if mode == "eager" else "compiled", name, precision, notes)
     if mode == "compiled":
-        # On a CPU a compiler takes minutes for whole steps, and gains with one part alone.
+        # On a CPU, compiling whole steps takes minutes; only one part gains from it.
         components.unet.compile_ring()
         mode = "eager"
     return Live2DiffModel(components, device, info=info, mode=mode)
@@ -152,11 +152,11 @@ def load_components(
     dtype: torch.dtype,
     places: Places | None = None,
 ) -> Components:
-    """Load the weights of a model onto a device.
+    """Return the weights of a model, loaded onto a device.
 
     Raises:
         UsageError: a style, a role or a number of steps that does not exist.
-        CheckpointError: a file is missing, damaged, or not what it should be.
+        CheckpointError: a file is missing, damaged, or another network.
     """
     style = profile.style(options.style)
     widths = Widths.of(profile)
@@ -167,7 +167,7 @@ def load_components(
     places = places or Places.of_this_machine()
     given, words = _given(options)
     if "unet" in given:
-        # A folder of the user's own, or a file, in place of the style's base.
+        # A user's own folder or file replaces the style's base.
         style = style.model_copy(update={"base": None})
     also = ["autoencoder"] if options.controls["autoencoder"] == "full" and not (style.base or "base" in given) else []
     paths = locate(profile, style, given=given, also=also, places=places)
@@ -179,7 +179,7 @@ def load_components(
     unet = empty(Live2DiffUNet, widths.unet, device, dtype)
     stored = find_unet(base or open_tensors(paths["unet"]), unet, layers=widths.unet.layers)
     stored |= open_motion(paths["motion"], unet, places)
-    # float32: a prompt is encoded once, and its rounding would be in every frame.
+    # float32: a prompt is encoded once, and its rounding error would affect every frame.
     encoder = empty(ClipText, widths.text, device, torch.float32)
     few_steps = Merge(paths["lcm_lora"].name, read_lora(open_tensors(paths["lcm_lora"])))
     stored_text = find_text(_text_file(base, paths, profile, places), encoder)
@@ -217,7 +217,7 @@ def _random_components(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Components:
-    """Return components of full size with random weights: as fast as the real ones, and good for nothing else."""
+    """Return components of full size with random weights, as fast as real ones, for speed measurements."""
     unet = randomise(empty(Live2DiffUNet, widths.unet, device, dtype), options.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -241,9 +241,9 @@ def _random_components(
 
 
 def empty(kind: type[ModuleT], cfg: Any, device: torch.device, dtype: torch.dtype) -> ModuleT:
-    """Return a network with memory of its own on its device and in its type, and nothing in it yet.
+    """Return a network with uninitialised memory on its device and in its type.
 
-    Never is there a second copy of the weights, in another type or elsewhere.
+    This avoids a second copy of the weights in another type or on another device.
     """
     with torch.device("meta"):
         module = kind(cfg)
@@ -271,7 +271,7 @@ def _clip_skip(style: Live2DiffStyle, options: LoadOptions) -> int:
 
 
 def _check_options(options: LoadOptions) -> None:
-    """Refuse what would have no effect."""
+    """Reject options that would have no effect."""
     if options.random_weights and (options.files or options.loras):
         raise UsageError("random weights take no files and no LoRAs")
     unused = "autoencoder" if options.controls["autoencoder"] == "tiny" else "tiny_autoencoder"
@@ -284,7 +284,7 @@ def _check_options(options: LoadOptions) -> None:
 
 
 def _given(options: LoadOptions) -> tuple[dict[str, str], dict[str, Path]]:
-    """Return the user's files by role, those of a folder among them, and the words learned."""
+    """Return the user's files by role, including those of a folder, and the learned words."""
     words = {role.removeprefix("word:"): Path(path) for role, path in options.files.items() if role.startswith("word:")}
     given = {role: path for role, path in options.files.items() if not role.startswith("word:")}
     if (base := given.get("base")) is not None and Path(base).is_dir():
@@ -326,15 +326,15 @@ def _autoencoder(
 
 
 def _loras(style: Live2DiffStyle, options: LoadOptions, paths: Mapping[str, Path]) -> dict[str, tuple[Path, float]]:
-    """Return the LoRAs that can be weighed anew, the style's first; a user's of the same name takes its place."""
+    """Return the reweightable LoRAs, the style's first; a user's of the same name replaces it."""
     styles = {lora.role.partition(":")[2]: (paths[lora.role], lora.weight) for lora in style.loras}
     return styles | given_loras(options.loras)
 
 
 def open_motion(path: Path, unet: Live2DiffUNet, places: Places) -> dict[str, Stored]:
-    """Return where the tensors of live2diff.ckpt are.
+    """Return the stored tensors of live2diff.ckpt.
 
-    A pickle is kept as safetensors in the folder of models, from where it is read faster and in less memory. Where
+    A pickle is converted to safetensors in the folder of models, from where it is read faster and with less memory. If
     there is no room for that, it is read as it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The Live2Diff family as a stream sees it: a description and four verbs."""
+"""Interface of the Live2Diff family to a stream."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 
 
 class Live2DiffModel:
-    """One set of weights, ready to serve any number of streams.
+    """One set of weights that serves any number of streams.
 
-    `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` belong into the
-    device's turn. On a CPU all of it happens in the device's thread, whoever asks.
+    `encode_prompt`, `encode_control`, `open` and `nbytes` are thread-safe; `step` and `reset` must be called in the
+    device's turn. On a CPU all work is done in the device's thread.
     """
 
     def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
-        """Serve `components`, which are on `device`; `mode` is how their steps are run."""
+        """Serve `components`, which are on `device`; `mode` is the execution mode of their steps."""
         self.components = components
         self.device = device
         self.runtime = info
@@ -46,7 +46,7 @@ class Live2DiffModel:
         self._loras = LoraWeights(components.loras)
         self._tokens = len(self._encode_negative("").embeds)
         self.timer = StageTimer(device.torch)
-        """Times of the stages `encode`, `depth`, `unet` and `decode`, when enabled."""
+        """Timer of the stages `encode`, `depth`, `unet` and `decode`."""
         self.spec = self._describe()
 
     def _describe(self) -> ModelSpec:
@@ -72,7 +72,8 @@ class Live2DiffModel:
             options=options_of(style.guidance, dict(self._loras.defaults)),
         )
 
-    # -- the four verbs ------------------------------------------------------------------------------------------------
+    # -- the interface
+    # ----------------------------------------------------------------------------------------------------
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes `open(size)` will allocate for `size = (width, height)`."""
@@ -81,7 +82,7 @@ class Live2DiffModel:
         return live + picture_nbytes(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> StreamState:
-        """Allocate one stream's state; compiles and records its steps, where they are.
+        """Allocate one stream's state; compiles and records its steps, depending on the mode.
 
         Raises:
             ControlError: a size the model cannot do.
@@ -107,18 +108,18 @@ class Live2DiffModel:
         return state
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a prompt under the style's template; cached."""
+        """Return a prompt encoded under the style's template; cached."""
         return self.device.call(self.components.prompts.encode, text)
 
-    def encode_control(self, name: str, value: str) -> Prompt:  # noqa: ARG002  (there is one)
-        """Encode a negative prompt."""
+    def encode_control(self, name: str, value: str) -> Prompt:  # noqa: ARG002  (the only encoded control)
+        """Return an encoded negative prompt."""
         return self._encode_negative(value)
 
     def _encode_negative(self, text: str) -> Prompt:
         return self.device.call(self.components.prompts.encode_negative, text)
 
     def step(self, states: Sequence[StreamState], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Advance each stream by one frame; nothing comes out while the first frame is inside.
+        """Return the pictures of each stream after one more frame; none while its first frames are in the rows.
 
         Raises:
             StepError: numbers that are not finite; the state must be reset.
@@ -127,7 +128,7 @@ class Live2DiffModel:
         return self.device.call(self._step, states, chunks)
 
     def reset(self, state: StreamState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream in place, for the frames to come or for all."""
+        """Reset the memory of one stream in place, for coming frames or entirely."""
         self.device.call(self._reset, state, keep, seed)
 
     def _reset(self, state: StreamState, keep: Keep, seed: int | None) -> None:
@@ -173,7 +174,7 @@ class Live2DiffModel:
         self._batch.enter(state.live, text)
 
     def _steer(self, state: StreamState, chunk: Chunk, options: Mapping[str, Any]) -> torch.Tensor | None:
-        """Send to the device what has changed; return the prompt's embedding if it has."""
+        """Apply changed controls to the state; return the prompt's embedding if it has changed."""
         live, sent = state.live, state.sent
         live.weights_version = self._loras.version
         live.clock.every = int(options["anchor_every"])
@@ -204,7 +205,7 @@ class Live2DiffModel:
         self._batch.set_guidance(state.live, scale, delta, negative)
 
     def _weigh_loras(self, state: StreamState, options: Mapping[str, Any]) -> None:
-        """Give LoRAs the weights a stream has newly asked for: the last one to ask decides for all streams."""
+        """Apply the LoRA weights that a stream has newly requested; the latest request wins for all streams."""
         version = self._loras.version
         state.sent.loras = self._loras.ask(options, state.sent.loras)
         if self._loras.version != version:
@@ -221,6 +222,6 @@ class Live2DiffModel:
 
     @contextmanager
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
-        """Make the model's device the thread's own, and say what a stream needs where memory runs out."""
+        """Select the model's device for this thread, and report memory requirements if memory runs out."""
         with memory_for(self, size), self.device.current():
             yield

@@ -1,10 +1,10 @@
-"""Motion modules: attention of every pixel to itself in other frames (AnimateDiff's layout, made uni-directional).
+"""Motion modules: attention of each pixel to itself in other frames (AnimateDiff's layout, made uni-directional).
 
-One set of weights serves two ways of running. A *clip* is a few frames at once, as in warm-up, where all see each
-other. *Live*, every row brings one new frame, writes its keys and values into one slot of its cache, in place, and
-attends to the slots it may see.
+One set of weights serves two modes. A *clip* is a few frames at once, as in warm-up, which all attend to each other.
+*Live*, every row brings one new frame, writes its keys and values into one slot of its cache, in place, and attends to
+its visible slots.
 
-Keys and values are stored without positions, which are added through tables (see `ring`). Shapes: r rows (streams x
+Keys and values are stored without positions, which are added from tables (see `ring`). Shapes: r rows (streams x
 denoising rows), p pixels, f frames, c channels.
 """
 
@@ -25,52 +25,55 @@ from vivace.models.live2diff.window import SLOTS, Window
 POSITION_ENTRIES = 24
 """Positions in the checkpoint's tables; the window uses the first 16."""
 MOTION_GROUPS = 32
-"""Groups of the module's own norm, whatever the UNet around it uses."""
+"""Groups of the module's own norm, independent of the UNet's."""
 
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """Keys and values of one stream: a tensor a temporal attention layer, allocated once and written in place."""
+    """Keys and values of one stream: one tensor per temporal attention layer, allocated once and written in place."""
 
     layers: tuple[Tensor, ...]
-    """`[t 2 p 16 c]` each: denoising row, keys then values, pixel in row-major order, slot, channel."""
+    """Tensors `[t 2 p 16 c]`: denoising row, keys then values, pixel in row-major order, slot, channel."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all layers."""
+        """Size of all layers, bytes."""
         return sum(layer.nbytes for layer in self.layers)
 
     def clear(self) -> None:
-        """Forget everything. Zeros, since a hidden slot still meets a weight of zero, and zero times NaN is NaN."""
+        """Forget everything.
+
+        The memory is zeroed: hidden slots are multiplied by a weight of zero, and zero times NaN is NaN.
+        """
         for layer in self.layers:
             layer.zero_()
 
 
 @dataclass(frozen=True, slots=True)
 class ClipContext:
-    """A few frames at once, at positions 0, 1, …; each of `r` rows in the batch is a clip of its own."""
+    """Context of a few frames at once, at positions 0, 1, …; each of `r` rows in the batch is a separate clip."""
 
     frames: int
     visible: Tensor | None = None
-    """`[f f]` bool: whom each frame may attend to; all if left out."""
+    """Attention mask `[f f]` bool, row attends to column; all frames if left out."""
     cache: KvCache | None = None
-    """Where to leave the keys and values, in slots 0 to f - 1; the batch must then be one clip."""
+    """Cache that takes the keys and values, in slots 0 to f - 1; the batch must then be one clip."""
     row: int = 0
     """Denoising row of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """One new frame a row, against the caches of one or several streams."""
+    """Context of one new frame per row, with the caches of one or several streams."""
 
     caches: Sequence[KvCache]
-    """One a stream, whose rows are neighbours in the batch."""
+    """Caches, one per stream, whose rows are adjacent in the batch."""
     window: Window
     """Tables of all rows."""
 
     @property
     def frames(self) -> int:
-        """One: rows are the batch."""
+        """Frames per row: one."""
         return 1
 
 
@@ -85,7 +88,7 @@ def position_vectors(entries: int, channels: int) -> Tensor:
 
 
 class Positions(nn.Module):
-    """Holds the position vectors under the checkpoint's name."""
+    """Holder of the position vectors under the checkpoint's name."""
 
     pe: Tensor
 
@@ -98,12 +101,12 @@ class TemporalAttention(Projections):
     """Attention over frames, separately at each pixel."""
 
     tables: Tensor
-    """`[16 3c]`: queries, keys and values of the positions."""
+    """Projections of the positions, `[16 3c]`: queries, keys, values."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layer = 0
-        """Which tensor of a cache belongs to this layer; set by the network."""
+        """Index of this layer's tensor in a cache; set by the network."""
         self.ring_attention: RingAttention = ring_attention
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
@@ -117,22 +120,22 @@ class TemporalAttention(Projections):
 
     @property
     def q_table(self) -> Tensor:
-        """`[16 c]`: what a query at each position has added."""
+        """Position terms of queries, `[16 c]`."""
         return self.tables.chunk(3, -1)[0]
 
     @property
     def k_table(self) -> Tensor:
-        """`[16 c]`: likewise keys."""
+        """Position terms of keys, `[16 c]`."""
         return self.tables.chunk(3, -1)[1]
 
     @property
     def v_table(self) -> Tensor:
-        """`[16 c]`: likewise values."""
+        """Position terms of values, `[16 c]`."""
         return self.tables.chunk(3, -1)[2]
 
     @torch.no_grad()
     def refresh_tables(self) -> None:
-        """Project the position vectors anew, in place; needed whenever the projections have changed."""
+        """Recompute the projected positions, in place; needed whenever the projections have changed."""
         tables = F.linear(self.pos_encoder.pe[0, :SLOTS].to(self.fused.dtype), self.fused)
         if self.tables.device == tables.device and self.tables.dtype == tables.dtype:
             self.tables.copy_(tables)
@@ -167,7 +170,7 @@ class TemporalAttention(Projections):
 
 
 class TemporalBlock(nn.Module):
-    """Two attentions over frames and a feed-forward, each on normed features and added to them."""
+    """Two attentions over frames and a feed-forward, each residual on normed features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -184,7 +187,7 @@ class TemporalBlock(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """A temporal block between linear projections, added to its input."""
+    """Temporal block between linear projections, residual."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -194,7 +197,7 @@ class TemporalTransformer(nn.Module):
         self.proj_out = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        """Transform `x [(r f) c h w]`; the norm's statistics are a frame's own."""
+        """Transform `x [(r f) c h w]`; norm statistics are per frame."""
         tokens = tokens_of(self.norm(x)).unflatten(0, (-1, context.frames)).transpose(1, 2)
         tokens = self.proj_in(tokens)
         for block in self.transformer_blocks:
@@ -204,7 +207,7 @@ class TemporalTransformer(nn.Module):
 
 
 class MotionModule(nn.Module):
-    """One motion module under the checkpoint's name for it."""
+    """Motion module under its name in the checkpoint."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a profile of this family says beside what all profiles say."""
+"""Profile keys specific to this family."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from vivace.checkpoints.profile import Profile, Style
 
 
 class Live2DiffStyle(Style):
-    """A style with its way through the noise levels."""
+    """Style with its timesteps."""
 
     t_index: tuple[int, ...] = Field(strict=False)
-    """Timesteps, as indices of the distillation's fifty, noisiest first."""
+    """Timesteps as indices into the distillation's fifty, noisiest first."""
     clip_skip: int = 0
     """Last layers of the text encoder to leave out."""
 
     @property
     def about(self) -> str:
-        """What people are told of it."""
+        """Description for people."""
         return f"{self.summary} {len(self.t_index)} steps"
 
 
 class Live2DiffProfile(Profile):
-    """What a model of this family is."""
+    """Profile of a model of this family."""
 
     styles: Mapping[str, Live2DiffStyle] = {}
-    """The default first."""
+    """Styles by name, the default first."""
 
     def style(self, name: str | None = None) -> Live2DiffStyle:
         """Return a style, see `Profile.style`."""

@@ -1,6 +1,6 @@
-"""Prompts to embeddings: tokens, learned words (textual inversion, Gal et al., 2022), the style's template, a cache.
+"""Prompt encoding: tokens, learned words (textual inversion, Gal et al., 2022), the style's template, a cache.
 
-Stable Diffusion 1.5 reads 77 tokens: one that starts, up to 75 of the text, and as many that end as fill the rest.
+Stable Diffusion 1.5 reads 77 tokens: a start token, up to 75 of the text, and end tokens that fill the rest.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from vivace.models.prompt_syntax import read_syntax
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 PLACE = "{}"
-"""Where a template has the user's text."""
+"""Placeholder for the user's text in a template."""
 CACHED = 64
-"""Prompts kept; an embedding is 231 KiB."""
+"""Prompts kept in the cache; an embedding is 231 KiB."""
 MAX_WEIGHT = 5.0
-"""Of a word; beyond it, up or down, pictures fall apart."""
+"""Largest weight of a word, positive or negative; pictures break down beyond it."""
 SHOWN = 60
-"""Characters of what was cut off that a message quotes."""
+"""Characters of truncated text that a message quotes."""
 
 
 class Tokenizer(Protocol):
-    """Text to token numbers."""
+    """Converter from text to token ids."""
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens in the vocabulary."""
 
     @property
     def start(self) -> int:
-        """Number of the token that starts a text."""
+        """Id of the token that starts a text."""
 
     @property
     def end(self) -> int:
-        """Number of the token that ends a text and fills up what is left."""
+        """Id of the token that ends a text and fills the rest."""
 
     def tokens(self, text: str) -> list[tuple[int, int]]:
-        """Return the number of every token and where in `text` it begins."""
+        """Return the id of every token and its position in `text`."""
 
 
 class ClipTokenizer:
-    """The tokenizer of CLIP, read from a folder with `vocab.json` and `merges.txt`; the network is never asked."""
+    """CLIP tokenizer, read from a folder with `vocab.json` and `merges.txt`, without network access."""
 
     def __init__(self, folder: Path) -> None:
         vocabulary = _read_vocabulary(folder / "vocab.json")
@@ -70,20 +70,20 @@ class ClipTokenizer:
         self.start, self.end = vocabulary[START], vocabulary[END]
 
     def tokens(self, text: str) -> list[tuple[int, int]]:
-        """Return the number of every token and where in `text` it begins."""
+        """Return the id of every token and its position in `text`."""
         encoding = self._backend.encode(text, add_special_tokens=False)
         return [(number, place[0]) for number, place in zip(encoding.ids, encoding.offsets, strict=True)]
 
 
 class HashTokenizer:
-    """Token numbers from hashes of words, for networks with random weights: it needs no files, and means nothing."""
+    """Tokenizer by hashes of words, for networks with random weights: needs no files, and carries no meaning."""
 
     def __init__(self, size: int = 49408) -> None:
         self.size = size
         self.start, self.end = size - 2, size - 1
 
     def tokens(self, text: str) -> list[tuple[int, int]]:
-        """Return a number for every word or sign and where in `text` it begins."""
+        """Return an id for every word or punctuation mark and its position in `text`."""
         return [(self._number(match[0].lower()), match.start()) for match in re.finditer(r"\w+|[^\w\s]", text)]
 
     def _number(self, word: str) -> int:
@@ -91,9 +91,10 @@ class HashTokenizer:
 
 
 class ClipPrompts:
-    """The prompt encoder of a loaded model. Any thread may ask; a text is encoded once.
+    """Prompt encoder of a loaded model. Thread-safe; each text is encoded once.
 
-    The words learned are rows added to the encoder's table. Call `forget` after the encoder's weights have changed.
+    Learned words are extra rows of the encoder's embedding table. Call `forget` after the encoder's weights have
+    changed.
     """
 
     def __init__(
@@ -105,17 +106,17 @@ class ClipPrompts:
         clip_skip: int = 0,
         inversions: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Join a tokenizer and an encoder.
+        """Combine a tokenizer and an encoder.
 
         Args:
-            tokenizer: of the encoder's vocabulary.
-            encoder: on its device, with its weights.
-            template: what a prompt is put into, with `{}` in its place; negative prompts are not.
+            tokenizer: tokenizer of the encoder's vocabulary.
+            encoder: loaded, on its device.
+            template: text that a prompt is inserted into at `{}`; negative prompts are not.
             clip_skip: last layers of the encoder to leave out.
-            inversions: vectors `[n d]` by the word that stands for them, in any case of letters.
+            inversions: vectors `[n d]` by the word that stands for them, case-insensitive.
 
         Raises:
-            UsageError: a template without a place, or a clip_skip the encoder does not have.
+            UsageError: a template without a placeholder, or a clip_skip out of range.
             CheckpointError: a tokenizer or vectors of another encoder.
         """
         cfg = encoder.cfg
@@ -135,15 +136,15 @@ class ClipPrompts:
         self._cache: OrderedDict[tuple[str, str], Prompt] = OrderedDict()
 
     def encode(self, text: str) -> Prompt:
-        """Return the prompt put into the template; `embeds` is float32 `[77 768]`, `message` names what was cut off."""
+        """Return the prompt in the template; `embeds` is float32 `[77 768]`, `message` names truncated text."""
         return self._encode(text, self._template.replace(PLACE, text))
 
     def encode_negative(self, text: str) -> Prompt:
-        """Return the prompt without the template; an empty text is fine."""
+        """Return the prompt without the template; an empty text is allowed."""
         return self._encode(text, text)
 
     def forget(self) -> None:
-        """Drop what was encoded, since the encoder's weights have changed."""
+        """Drop cached prompts, because the encoder's weights have changed."""
         with self._lock:
             self._cache.clear()
 
@@ -160,7 +161,7 @@ class ClipPrompts:
     @torch.inference_mode()
     def _run(self, text: str, full: str) -> Prompt:
         room = self._encoder.cfg.tokens - 2
-        # Half of a surrogate pair, which JSON can carry, is no character.
+        # Half of a surrogate pair, which JSON can carry, is not a character.
         syntax = read_syntax(full.encode("utf-8", "replace").decode())
         tokens = self._tokens(syntax.text)
         embeds = self._embed([number for number, _ in tokens[:room]])
@@ -170,7 +171,7 @@ class ClipPrompts:
                 f"a word of the prompt has the weight {most:g}; give weights from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}"
             )
         if weighted := [place for place, weight in enumerate(weights) if weight != 1]:
-            # Twice as much is twice as far from what stands there in an empty prompt.
+            # A weight scales the distance from the same position's embedding in an empty prompt.
             nothing = self._embed([])[weighted]
             factors = torch.tensor([[weights[place]] for place in weighted], device=embeds.device)
             embeds[weighted] = nothing + factors * (embeds[weighted] - nothing)
@@ -187,14 +188,14 @@ class ClipPrompts:
         return Prompt(text, embeds.float().cpu().numpy(), known=True, confidence=1.0, message="; ".join(said))
 
     def _embed(self, numbers: Sequence[int]) -> Tensor:
-        """Return the embeddings `[77 768]` of tokens between one that starts and those that end."""
+        """Return the embeddings `[77 768]` of tokens between the start token and the end tokens."""
         ends = self._encoder.cfg.tokens - 1 - len(numbers)
         row = [self._tokenizer.start, *numbers, *[self._tokenizer.end] * ends]
         device = self._encoder.text_model.final_layer_norm.weight.device
         return self._encoder(torch.tensor([row], device=device), self._clip_skip)[0]
 
     def _tokens(self, text: str) -> list[tuple[int, int]]:
-        """Return the tokens of `text`, learned words among them, and where each begins."""
+        """Return the tokens of `text`, including learned words, and the position of each."""
         tokens: list[tuple[int, int]] = []
         begin = 0
         for word, numbers in self._learned.find(text) if self._learned else ():
@@ -208,14 +209,14 @@ class ClipPrompts:
 
 
 class _Learned:
-    """Words an encoder has learned: rows of its table beyond its vocabulary."""
+    """Learned words of an encoder: rows of its table beyond its vocabulary."""
 
     def __init__(self, encoder: ClipText, inversions: Mapping[str, Tensor]) -> None:
         table = encoder.text_model.embeddings.token_embedding
         rows = [table.weight.detach()]
         self._numbers: list[range] = []
         known, width = rows[0].shape
-        # The longest first, so that it is found before a word it begins with.
+        # Longest first, so that it is matched before a word that is its prefix.
         words = sorted(inversions, key=len, reverse=True)
         for word in words:
             vectors = inversions[word]
@@ -231,23 +232,23 @@ class _Learned:
         encoder.text_model.embeddings.token_embedding = nn.Embedding.from_pretrained(torch.cat(rows))
 
     def find(self, text: str) -> Iterator[tuple[re.Match[str], range]]:
-        """Yield where learned words are in `text`, and their token numbers."""
+        """Yield the matches of learned words in `text`, and their token ids."""
         for match in self._pattern.finditer(text):
             yield match, self._numbers[(match.lastindex or 1) - 1]
 
 
 def _whole(word: str) -> str:
-    """Return a pattern for a word that does not begin or end within another one."""
+    """Return a pattern for a word that does not start or end within another one."""
     begin = r"(?<!\w)" if re.match(r"\w", word) else ""
     end = r"(?!\w)" if re.search(r"\w\Z", word) else ""
     return f"({begin}{re.escape(word)}{end})"
 
 
 def read_inversion(path: Path) -> tuple[str, Tensor]:
-    """Return the word a textual inversion is written for and its vectors `[n d]`.
+    """Return the word of a textual inversion and its vectors `[n d]`.
 
-    Read are the forms of diffusers (the tensor under the word) and of the web UI (`string_to_param`, or `emb_params`),
-    as safetensors or as a pickle. The web UI names a word after its file, and so is it here.
+    Supported are the formats of diffusers (the tensor under the word) and of the web UI (`string_to_param`, or
+    `emb_params`), as safetensors or as a pickle. A word in the web UI's format is named after its file, as there.
 
     Raises:
         CheckpointError: missing, damaged, or no textual inversion.

@@ -1,4 +1,4 @@
-"""Random weights for measuring speed: of a scale at which a network of any depth stays finite in half precision."""
+"""Random weights for speed measurements, scaled so that networks of any depth stay finite in half precision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vivace.models.live2diff.motion import Positions, position_vectors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 BRANCH = 0.2
-"""Scale of what is added to a residual stream, so that it does not grow with depth."""
+"""Scale of residual branches, so that the residual stream does not grow with depth."""
 _CLOSING = re.compile(r".*\.(proj_out|to_out\.0|conv2|net\.2)\.weight")
 _NORM = (nn.GroupNorm, nn.LayerNorm)
 
 
 @torch.no_grad()
 def randomise(module: ModuleT, seed: int) -> ModuleT:
-    """Give a network random weights of unit gain: norms do nothing, residual branches add a little.
+    """Return a network filled with random weights of unit gain: norms are identity, residual branches add a little.
 
     The same seed gives the same weights on the same kind of device.
     """
@@ -33,7 +33,7 @@ def randomise(module: ModuleT, seed: int) -> ModuleT:
             elif isinstance(part, _NORM):
                 parameter.fill_(1)
             else:
-                # Uniform numbers, which are drawn several times faster than normal ones, of deviation fan_in^-0.5.
+                # Uniform numbers of deviation fan_in^-0.5, drawn several times faster than normal ones.
                 bound = (3 / parameter[0].numel()) ** 0.5 * (BRANCH if _CLOSING.fullmatch(leaf) else 1)
                 parameter.uniform_(-bound, bound, generator=generator)
         if isinstance(part, Positions):

@@ -1,9 +1,9 @@
-"""The KV ring: one new frame a row writes its slot and attends to what it may see.
+"""Attention to the KV ring: one new frame per row writes its slot and attends to its visible slots.
 
 Positions are not stored. Position vectors are added to the normed features before the projections, which have no bias,
-so `W (x + pe) = W x + W pe`: the ring holds `W x`, and `W pe` is a table of 16 entries. A score is then
-`q . k_j + q . k_table[position_j]`, the result `sum p_j v_j + sum p_j v_table[position_j]`, and positions move while
-the ring stays where it is. Shapes: r rows (streams x denoising rows), p pixels, c channels.
+so `W (x + pe) = W x + W pe`: the ring holds `W x`, and `W pe` is a table of 16 entries. A score is then `q . k_j + q .
+k_table[position_j]`, the result `sum p_j v_j + sum p_j v_table[position_j]`, and positions change while the ring's
+contents stay. Shapes: r rows (streams x denoising rows), p pixels, c channels.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ RingAttention = Callable[[Tensor, Tensor, Tensor, Window], Tensor]
 
 
 def ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
-    """Write the new keys and values of every row into its slot, then attend; return `[r p c]`.
+    """Return the attention `[r p c]` of every row, after writing its new keys and values into its slot.
 
-    Nothing waits for the device, and no branch looks at data. One kernel on CUDA, plain torch elsewhere.
+    No synchronisation with the device, no data-dependent branch. One kernel on CUDA, plain torch elsewhere.
 
     Args:
         qkv: `[r p 3c]`, projections of the new frames, without positions.
-        ring: `[r 2 p 16 c]`, changed in place: one slot a row.
+        ring: `[r 2 p 16 c]`, changed in place: one slot per row.
         tables: `[16 3c]`, the projected positions.
-        window: of r rows.
+        window: tables of r rows.
     """
     if qkv.is_cuda:
         return _on_cuda(qkv, ring, tables, window.visible, window.positions, window.slots)
@@ -42,11 +42,11 @@ def ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) ->
 
 
 def plain_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
-    """Do what `ring_attention` does, with products alone; scores are normalised in float32."""
+    """Return `ring_attention` computed with plain products; scores are normalised in float32."""
     rows, channels = len(qkv), ring.shape[-1]
     q, k_table, v_table = _write(qkv, ring, tables, window)
-    # A pixel's scores are one small product with its keys as they lie in memory, if the query is laid out once a head
-    # with zeros for the others: eight times the arithmetic, and still several times quicker than to copy the ring.
+    # A pixel's scores are one small product with its keys in place, if the query is expanded to one row per head, with
+    # zeros for the other heads: eight times the arithmetic, and still several times faster than copying the ring.
     apart = torch.eye(HEADS, dtype=q.dtype, device=q.device).repeat_interleave(channels // HEADS, 1)
     hidden = torch.zeros_like(window.visible, dtype=q.dtype).masked_fill(~window.visible, -math.inf)
     mixed = []
@@ -62,9 +62,9 @@ def plain_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Wind
 
 
 def one_pass_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: Window) -> Tensor:
-    """Do what `ring_attention` does, in float32, in a form that a compiler turns into one pass over the ring.
+    """Return `ring_attention` computed in float32, in a form that compilers fuse into one pass over the ring.
 
-    Without a compiler this would hold the ring several times over.
+    Without a compiler this would hold several copies of the ring.
     """
     q, k_table, v_table = (x.float().unflatten(-1, (HEADS, -1)) for x in _write(qkv, ring, tables, window))
     keys, values = ring.float().unflatten(-1, (HEADS, -1)).unbind(1)
@@ -75,9 +75,9 @@ def one_pass_ring_attention(qkv: Tensor, ring: Tensor, tables: Tensor, window: W
 
 @functools.cache
 def compiled_ring_attention() -> RingAttention:
-    """Return `ring_attention` for a CPU with a compiler, which compiles once for each width of the network.
+    """Return `ring_attention` for a CPU with a compiler, compiled once for each width of the network.
 
-    That takes seconds, on the first call of a width; numbers of rows and pixels share what is compiled.
+    That takes seconds on the first call of a width; all numbers of rows and pixels share the compiled code.
     """
     compiled = compile_static(one_pass_ring_attention)
 
@@ -107,7 +107,7 @@ def _by_head(x: Tensor) -> Tensor:
 
 @torch.library.custom_op("vivace::ring_attention", mutates_args=("ring",), device_types="cuda")
 def _on_cuda(qkv: Tensor, ring: Tensor, tables: Tensor, visible: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
-    # An operator of its own, so that a compiler takes the kernel as it is.
+    # A custom operator, so that compilers do not trace into the kernel.
     try:
         from vivace.models.live2diff import kernels
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The state of a stream: everything it remembers, in buffers that are allocated once and written in place."""
+"""State of a stream: its complete memory, in buffers that are allocated once and written in place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.models.live2diff.noise import Noise, Shift
 from vivace.models.live2diff.window import ANCHORS, SLOTS
 
 RECENT = Ring(0, ANCHORS)
-"""The frames that new anchors are made of."""
+"""Slots of the recent frames from which anchors are rebuilt."""
 NO_GUIDANCE = (1.0, 1.0)
 _WINDOW_COLUMNS = 2 * SLOTS + 1
 
@@ -41,71 +41,71 @@ def levels_of(schedule: LcmSchedule) -> tuple[NoiseLevel, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSettings:
-    """What a frame is made with; moves down the rows with it."""
+    """Settings of a frame, which move down the rows with it."""
 
     schedule: LcmSchedule
     levels: tuple[NoiseLevel, ...]
     noise: Noise
     shift: Shift = (0, 0)
-    """How far the noise has moved, in latents down and right."""
+    """Shift of the noise, in latents down and right."""
     guidance: tuple[float, float] = NO_GUIDANCE
-    """Scale and delta."""
+    """Guidance scale and delta."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InsideFrame:
-    """A frame inside."""
+    """Frame in a row."""
 
     number: int
-    """In its scene, from 0."""
+    """Number in its scene, from 0."""
     settings: FrameSettings
 
 
 @dataclass(slots=True)
 class LiveState:
-    """All that one stream remembers; allocated once, written in place.
+    """Complete memory of one stream; allocated once, written in place.
 
-    Latents and noise are float32 whatever the weights are: a step's small differences would drown in half precision.
-    With guidance by a negative prompt there is one row more in the cache and in the tables than there are steps.
+    Latents and noise are float32 whatever the type of the weights: half precision would lose a step's small
+    differences. With a negative prompt, the cache and the tables have one row more than there are steps.
     """
 
     settings: FrameSettings
-    """Of the frames to come."""
+    """Settings of coming frames."""
     guidance: Guidance
     entering: Tensor
-    """`[2 4 h w]`: clean latents and depth latents of the next frame."""
+    """Clean latents and depth latents of the next frame, `[2 4 h w]`."""
     latents: Tensor
-    """`[t 4 h w]`: noisy latents the rows take at the next call; row 0 is filled by the new frame."""
+    """Noisy latents that the rows take at the next call, `[t 4 h w]`; row 0 is filled by the new frame."""
     depth: Tensor
-    """`[t 4 h w]`: depth latents of the frames in the rows."""
+    """Depth latents of the frames in the rows, `[t 4 h w]`."""
     origin: Tensor
-    """`[t 4 h w]`: where guidance leads away from; unused without it."""
+    """Origins of guidance, `[t 4 h w]`; unused without guidance."""
     noise: Tensor
-    """`[t 4 h w]`: with what the frame that moves into row r is noised."""
+    """Noise for the frame that moves into each row, `[t 4 h w]`."""
     text: Tensor
-    """`[t m d]`: prompts of the frames in the rows."""
+    """Prompts of the frames in the rows, `[t m d]`."""
     negative: Tensor
-    """`[m d]`"""
+    """Negative prompt embedding `[m d]`."""
     finished: Tensor
-    """`[4 h w]`: what left the last row."""
+    """Output of the last row, `[4 h w]`."""
     levels: Tensor
-    """`[r 9]`: timestep and constants of the row, constants of the row it moves into, guidance."""
+    """Timestep and constants of each row, constants of the row its frame moves into, and guidance, `[r 9]`."""
     tables: Tensor
-    """`[r 33]` int64: visible slots, positions, written slot."""
+    """Visible slots, positions and written slot of each row, `[r 33]` int64."""
     recent: Tensor
-    """`[2 8 4 h w]`: latents and depth of the last eight frames, in slots of `RECENT`."""
+    """Latents and depth of the last eight frames, in slots of `RECENT`, `[2 8 4 h w]`."""
     cache: KvCache
     clock: AnchorClock = field(default_factory=AnchorClock)
     inside: deque[InsideFrame | None] = field(default_factory=deque)
-    """The frames in the rows."""
+    """Frames in the rows, the newest first; None is an empty row."""
     next_number: int = 0
-    """Of the next frame in its scene."""
+    """Number of the next frame in its scene."""
     weights_version: int = 0
-    """Changes when the weights do, since anchors made with others are stale."""
+    """Version of the weights; anchors made with others are stale."""
     text_version: int = 0
-    """Changes with the prompt."""
+    """Version of the prompt."""
     new_anchors: AnchorClip | AnchorCopy | None = None
-    """What is on its way into the anchors."""
+    """Rebuild of the anchors in progress."""
     recent_shifts: list[Shift] = field(default_factory=lambda: [(0, 0)] * RECENT.slots)
 
     @classmethod
@@ -135,21 +135,21 @@ class LiveState:
 
     @property
     def rows(self) -> int:
-        """Denoising rows."""
+        """Number of denoising rows."""
         return len(self.latents)
 
     @property
     def buffers(self) -> tuple[Tensor, ...]:
-        """Everything but the cache."""
+        """All buffers but the cache."""
         frames = (self.entering, self.latents, self.depth, self.origin, self.noise, self.finished, self.recent)
         return (*frames, self.text, self.negative, self.levels, self.tables)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Size of all buffers, bytes."""
         return self.cache.nbytes + self.settings.noise.values.nbytes + sum(buffer.nbytes for buffer in self.buffers)
 
     @property
     def ready(self) -> bool:
-        """Whether the last row holds a frame."""
+        """True if the last row holds a frame."""
         return self.inside[-1] is not None

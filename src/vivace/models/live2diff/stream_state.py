@@ -1,11 +1,11 @@
-"""The way of a picture through the components: encode, look at its depth, denoise, decode.
+"""Path of a picture through the components: encode, estimate depth, denoise, decode.
 
     rgb ─▶ encode ─▶ latents ─┐
      └───▶ depth ──▶ encode ──┴─▶ stream batch ─▶ decode ─▶ rgb, t - 1 frames later
 
-Each of the four is a function without arguments over buffers that stay where they are, so that it can be recorded once
-and replayed (`runtime.torch.graphs`). Encoding and depth need not wait for each other and run side by side on a GPU.
-Nothing asks the device anything until the finished picture is read.
+Each of the four is a function without arguments over buffers at fixed addresses, so that it can be recorded once and
+replayed (`runtime.torch.graphs`). Encoding and depth are independent and run in parallel on a GPU. The device is not
+synchronised with until the finished picture is read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(slots=True)
 class SentControls:
-    """What a stream was last told, so that only what changes is sent to the device."""
+    """Control values last uploaded; unchanged ones are skipped."""
 
     embeds: NDArray[np.float32] | None = None
     negative: Prompt | None = None
@@ -44,10 +44,10 @@ class SentControls:
 
 
 class StepBuffers:
-    """What is recorded, and the buffers it reads and writes.
+    """Buffers of a stream's steps, and the steps that are recorded over them.
 
-    Apart from the state, whose programs hold it: they would hold each other, and a closed stream would keep its memory
-    until Python looks for such circles.
+    Separate from the state, whose programs refer to it: a reference cycle would keep a closed stream's memory until
+    garbage collection.
     """
 
     def __init__(self, components: Components, batch: StreamBatch, live: LiveState, size: tuple[int, int]) -> None:
@@ -68,7 +68,7 @@ class StepBuffers:
         self.live.entering[0].copy_(self._components.autoencoder.encode(self._pictures())[0])
 
     def depth(self) -> None:
-        """Look at the picture's depth, and encode that."""
+        """Estimate the picture's depth, and encode it."""
         grey = depth_pictures(self._pictures(), self._components.detector, bounds=self.bounds)
         self.live.entering[1].copy_(self._components.autoencoder.encode(grey)[0])
 
@@ -85,7 +85,7 @@ class StepBuffers:
 
 
 class StreamState:
-    """One stream: its memory, the buffers of its pictures, and the recorded steps between them."""
+    """State of one stream: its memory, picture buffers, and the recorded steps between them."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class StreamState:
         self._step_buffers = step_buffers = StepBuffers(components, batch, live, size)
         self._given = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=pinned)
         self._side = torch.cuda.Stream(device.torch) if pinned else None
-        # Depth runs beside the others and must not share their memory.
+        # Depth runs in parallel with the others and must not share their memory.
         main_pool, side_pool = device.pools if mode == "graph" else (None, None)
         self._encode = Program(step_buffers.encode, device=device.torch, mode=mode, pool=main_pool)
         self._depth = Program(step_buffers.depth, device=device.torch, mode=mode, pool=side_pool)
@@ -122,15 +122,15 @@ class StreamState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Size of all buffers, bytes."""
         return self.live.nbytes + picture_nbytes(self.size)
 
     @torch.inference_mode()
     def prepare(self) -> None:
-        """Compile and record what can be, so that the first frame does not wait for it; forgets every frame.
+        """Compile and record as the mode requires, so that the first frame does not wait for it; forgets every frame.
 
-        May take minutes for a size that is new to the process. Only the recording takes the device's turn: what is
-        recorded shares its memory with other streams.
+        May take minutes for a size that is new to the process. Only the recording takes the device's turn: recorded
+        programs share their memory with other streams.
         """
         if self.mode == "eager":
             return
@@ -146,9 +146,9 @@ class StreamState:
     # -- a frame -------------------------------------------------------------------------------------------------------
 
     def take_in(self, rgb: Picture, *, look_at_depth: bool) -> None:
-        """Encode a picture `uint8 [h w 3]`, and its depth unless the last one shall do."""
+        """Encode a picture `uint8 [h w 3]`, and its depth unless the last one is reused."""
         self._given.numpy()[...] = rgb
-        # Waits for the copy, which the next picture would otherwise overtake.
+        # Waits for the copy, or the next picture could overwrite its source.
         self._step_buffers.rgb.copy_(self._given)
         if not look_at_depth:
             with self._timer("encode"):
@@ -184,13 +184,14 @@ class StreamState:
         picture: Picture = self._step_buffers.painted.cpu().numpy()
         if not bool(self._step_buffers.finite):
             raise StepError("the network gave numbers that are not finite; the stream begins anew")
-        # On a CPU the buffer itself would be given away.
+        # On a CPU this would be the buffer itself.
         return picture.copy() if self._device.torch.type == "cpu" else picture
 
-    # -- what is forgotten ---------------------------------------------------------------------------------------------
+    # -- resets
+    # -----------------------------------------------------------------------------------------------------------
 
     def begin_scene(self) -> None:
-        """Forget the past for the frames to come; those inside go on."""
+        """Forget the past for coming frames; frames in the rows continue."""
         self._batch.begin_scene(self.live)
         self._forget_sight()
 
@@ -201,7 +202,7 @@ class StreamState:
         self._forget_sight()
 
     def wants_depth(self, every: int) -> bool:
-        """Count a frame; return whether its depth is due, which is looked at in every `every`-th frame of a scene."""
+        """Return whether a frame's depth is due, which is every `every`-th frame of a scene; counts the frame."""
         due = self._frames_with_depth % every == 0
         self._frames_with_depth += 1
         return due
@@ -213,7 +214,7 @@ class StreamState:
 
 
 def picture_nbytes(size: tuple[int, int]) -> int:
-    """Return the bytes of a state's own buffers: given, on the device, painted."""
+    """Return the bytes of a state's picture buffers: input, device copy, output."""
     return 3 * 3 * size[0] * size[1]
 
 

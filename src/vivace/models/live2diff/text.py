@@ -1,7 +1,7 @@
-"""The text encoder of Stable Diffusion 1.5: CLIP's (Radford et al., 2021), from token numbers to embeddings.
+"""Text encoder of Stable Diffusion 1.5: CLIP's (Radford et al., 2021), from token ids to embeddings.
 
 Attribute names are the keys of the public checkpoints. `clip_skip` leaves out the last layers and still applies the
-final norm: 1 leaves out one. (The web UI of that name counts from 1, so its "clip skip 2" is 1 here.)
+final norm: 1 leaves out one. (The web UI counts from 1, so its "clip skip 2" is 1 here.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TextEmbeddings(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """Attention of every token to itself and those before."""
+    """Attention of each token to itself and earlier ones."""
 
     def __init__(self, cfg: TextConfig) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class TextAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within `x [b m d]`."""
-        # Written out and scaled before the product, as the weights were trained: rounding then agrees to the bit.
+        # Written out and scaled before the product, as in training, for bit-exact rounding.
         scale = (x.shape[-1] // self.heads) ** -0.5
         parts = (self.q_proj(x) * scale, self.k_proj(x), self.v_proj(x))
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
@@ -69,13 +69,13 @@ class TextFeedForward(nn.Module):
         self.fc2 = nn.Linear(cfg.inner, cfg.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform every token of `x [b m d]` alone."""
+        """Transform each token of `x [b m d]` independently."""
         x = self.fc1(x)
         return self.fc2(x * torch.sigmoid(1.702 * x))
 
 
 class TextLayer(nn.Module):
-    """Attention and feed-forward, each on normed features and added to them."""
+    """Attention and feed-forward, each residual on normed features."""
 
     def __init__(self, cfg: TextConfig) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class TextLayer(nn.Module):
 
 
 class TextLayers(nn.Module):
-    """The layers under the checkpoint's name for them."""
+    """Layers under their name in the checkpoint."""
 
     def __init__(self, cfg: TextConfig) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class TextTransformer(nn.Module):
 
 
 class ClipText(nn.Module):
-    """The whole encoder."""
+    """Complete text encoder."""
 
     def __init__(self, cfg: TextConfig | None = None) -> None:
         super().__init__()

@@ -1,12 +1,13 @@
-"""The UNet of Stable Diffusion 1.5 with a depth encoder and motion modules, top to bottom.
+"""UNet of Stable Diffusion 1.5 with a depth encoder and motion modules.
 
     latents ─▶ conv_in ─▶ (+) ─▶ down blocks ─▶ mid block ─▶ up blocks ─▶ conv_out ─▶ noise
     depth ─▶ depth encoder ┘        └── skips ──────────────────┘
 
-Frames are rows of the batch, `[(r f) c h w]`, for everything but the motion modules, which alone look at other frames.
-Attribute names are the keys of the public checkpoints: 686 tensors of Stable Diffusion 1.5 as the diffusers library
-stores it, 560 of the motion modules, 16 of the depth encoder (`flow_conv_in`: the name says flow, it takes depth).
-The network holds no state: caches come in with the context and are written in place.
+Frames are rows of the batch, `[(r f) c h w]`, except in the motion modules, the only ones that mix frames. Attribute
+names are the keys of the public checkpoints: 686 tensors of Stable Diffusion 1.5 as the diffusers library stores it,
+560 of the motion modules, 16 of the depth encoder (`flow_conv_in`: the name says flow, it takes depth).
+
+The network holds no state: caches come with the context and are written in place.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class UNetConfig:
     """Widths and depths; the defaults are Stable Diffusion 1.5."""
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    """Of each level, each at half the size of the one before; all but the last attend within a frame."""
+    """Channels of each level, each at half the size of the previous one; all but the last have spatial attention."""
     layers: int = 2
-    """Residual blocks of a level on the way down; one more on the way up."""
+    """Residual blocks per level on the way down; one more on the way up."""
     groups: int = 32
     heads: int = 8
     text_channels: int = 768
@@ -68,7 +69,7 @@ class TimeEmbedding(nn.Module):
 
 
 class DepthEncoder(nn.Module):
-    """Plain convolutions at full latent size, from depth latents to what is added to the first features."""
+    """Convolutions at full latent size, from depth latents to a term added to the first features."""
 
     def __init__(self, cfg: UNetConfig) -> None:
         super().__init__()
@@ -89,7 +90,7 @@ class DepthEncoder(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """Two convolutions with the time in between, added to the input."""
+    """Residual block of two convolutions, with the time embedding added in between."""
 
     def __init__(self, cfg: UNetConfig, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -151,7 +152,7 @@ class TextAttention(Attention):
 
 
 class SpatialBlock(nn.Module):
-    """Attention within the frame, attention to the text, feed-forward."""
+    """Spatial self-attention, attention to the text, feed-forward."""
 
     def __init__(self, cfg: UNetConfig, channels: int) -> None:
         super().__init__()
@@ -175,7 +176,7 @@ def per_pixel(conv: nn.Conv2d, tokens: Tensor) -> Tensor:
 
 
 class SpatialTransformer(nn.Module):
-    """A spatial block between 1x1 convolutions, added to its input."""
+    """Spatial block between 1x1 convolutions, residual."""
 
     def __init__(self, cfg: UNetConfig, channels: int) -> None:
         super().__init__()
@@ -193,7 +194,7 @@ class SpatialTransformer(nn.Module):
 
 
 class Resample(nn.Module):
-    """The convolution after (up) or with (down) a change of size."""
+    """Convolution after upsampling, or with downsampling."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -206,17 +207,17 @@ class Resample(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What every block is given besides its features; a row a frame."""
+    """Inputs of every block besides its features; one row per frame."""
 
     time: Tensor
-    """`[b d]`, activated."""
+    """Activated time embedding `[b d]`."""
     text: Tensor
-    """`[b m d]`"""
+    """Prompt embeddings `[b m d]`."""
     context: Context
 
 
 class UNetBlock(nn.Module):
-    """Layers of one size: residual block, attention within the frame, motion module."""
+    """Layers at one size: residual block, spatial attention, motion module."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool) -> None:
         super().__init__()
@@ -234,7 +235,7 @@ class UNetBlock(nn.Module):
 
 
 class DownBlock(UNetBlock):
-    """A block on the way down; every layer's result is kept for the way up."""
+    """Block on the way down; every layer's output is a skip connection."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
         super().__init__(cfg, widths_in, channels, attends=attends)
@@ -252,7 +253,7 @@ class DownBlock(UNetBlock):
 
 
 class UpBlock(UNetBlock):
-    """A block on the way up; every layer takes one skip."""
+    """Block on the way up; every layer takes one skip connection."""
 
     def __init__(self, cfg: UNetConfig, widths_in: list[int], channels: int, *, attends: bool, resamples: bool) -> None:
         super().__init__(cfg, widths_in, channels, attends=attends)
@@ -263,13 +264,13 @@ class UpBlock(UNetBlock):
         for index in range(len(self.resnets)):
             x = self.layer(index, torch.cat([x, skips.pop()], 1), inputs)
         for upsampler in self.upsamplers:
-            # Halving rounds up, so an odd size is found again in the skip and not by doubling.
+            # Halving rounds up, so an odd size is taken from the skip rather than doubled.
             x = upsampler(F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest"))
         return x
 
 
 class MidBlock(nn.Module):
-    """The smallest size: two residual blocks around attention within the frame."""
+    """Block at the smallest size: two residual blocks around spatial attention."""
 
     def __init__(self, cfg: UNetConfig) -> None:
         super().__init__()
@@ -284,7 +285,7 @@ class MidBlock(nn.Module):
 
 
 class Live2DiffUNet(nn.Module):
-    """Predicts the noise in latents, frame by frame, with the frames before in mind."""
+    """Network that predicts the noise in latents, frame by frame, attending to earlier frames."""
 
     def __init__(self, cfg: UNetConfig | None = None) -> None:
         super().__init__()
@@ -318,7 +319,7 @@ class Live2DiffUNet(nn.Module):
         return [found for level in levels for found in level.modules() if isinstance(found, TemporalAttention)]
 
     def compile_ring(self) -> None:
-        """Compile, on a CPU, the one part that torch has no quick operation for: attention to the ring.
+        """Compile attention to the ring on a CPU, the one part that torch has no fast operation for.
 
         Takes seconds for each width; see `compiled_ring_attention`. The rest gains nothing from a compiler there.
         """
@@ -326,9 +327,9 @@ class Live2DiffUNet(nn.Module):
         attend = compiled_ring_attention()
         for attention in self.temporal_attentions():
             attention.ring_attention = attend
-        rows, pixels = 3, 5  # any that differ from each other and from the fixed sizes
+        rows, pixels = 3, 5  # values that differ from each other and from the fixed sizes
         for channels in sorted(set(self.cfg.channels)):
-            # What is compiled depends on which tensors have been made for inference alone: state and weights are not.
+            # Compiled code depends on which tensors are inference tensors: state and weights are not.
             ring, tables = like.new_zeros(rows, 2, pixels, SLOTS, channels), like.new_zeros(SLOTS, 3 * channels)
             with torch.inference_mode():
                 attend(like.new_zeros(rows, pixels, 3 * channels), ring, tables, window_at(0, rows))
@@ -344,7 +345,7 @@ class Live2DiffUNet(nn.Module):
         return [(rows, 2, size[0] * size[1], SLOTS, channels) for size, channels in layers]
 
     def open_cache(self, rows: int, height: int, width: int) -> KvCache:
-        """Allocate an empty cache in the type and on the device of the weights."""
+        """Return an empty cache in the type and on the device of the weights."""
         like = self.conv_in.weight
         shapes = self.cache_shapes(rows, height, width)
         return KvCache(tuple(torch.zeros(shape, dtype=like.dtype, device=like.device) for shape in shapes))

@@ -1,1 +1,1 @@
-"""The style classifier: what the benchmark knows a style by."""
+"""Style classifier, the benchmark's measure of style."""

@@ -1,7 +1,7 @@
-"""The style classifier at work: pictures in, the share of every class out. OpenVINO in f32 on one thread.
+"""Inference of the style classifier: pictures in, share of every class out. OpenVINO in f32 on one thread.
 
-Quality numbers must be the same tomorrow, so nothing here follows the machine: the precision is f32 even where bf16
-would be faster, one thread adds up in one order, and the files are checked against the sha256 of their version.
+Quality numbers must be reproducible, so nothing here adapts to the machine: f32 even where bf16 would be faster, one
+thread for a fixed order of summation, and files checked against the sha256 of their version.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from vivace.runtime.exported.constants import join_constants
 from vivace.runtime.exported.openvino import OpenVinoNetwork, read_bytes
 
 CLASSES: tuple[str, ...] = (*STYLE_KEYS, "none")
-"""What a picture can be; `none` is an unpainted one."""
+"""Classes of pictures; `none` is unpainted."""
 NONE = len(CLASSES) - 1
 FORMAT = "vivace-style-1"
 FOLDER = Path(__file__).parent
 PROFILE = FOLDER / "style.toml"
 """Version and sha256 of the files."""
 MULTIPLE_PX = 16
-"""Sides of what is judged are multiples of this."""
+"""Divisor of the input's sides, px."""
 WORKING_AREA_PX = 256 * 256
-"""Larger pictures are judged at this area: brush strokes and dots are then as large as they were in training."""
+"""Area to which larger pictures are scaled, px: brush strokes and dots then have the size seen in training."""
 SMALLEST_PX = 64
 
 
 def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the `(width, height)` px that a picture of `size` is to be scaled to before it is judged.
+    """Return the `(width, height)` px to which a picture of `size` must be scaled before classification.
 
     Larger pictures shrink to about `WORKING_AREA_PX`, smaller ones keep their size to the nearest multiple.
     """
@@ -49,11 +49,11 @@ def working_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class StyleClassifier:
-    """Loaded weights. Safe to use from several threads."""
+    """Loaded weights. Thread-safe."""
 
     def __init__(self, graph: bytes, constants: NDArray[np.uint8], version: str) -> None:
         self.version = version
-        """Numbers of different versions are not to be compared."""
+        """Version of the weights; results of different versions are not comparable."""
         self._network = OpenVinoNetwork(graph, constants, threads=1, f32=True)
         self._bound: dict[tuple[int, int], tuple[NDArray[np.uint8], NDArray[np.float32], Executor]] = {}
         self._lock = threading.Lock()
@@ -63,8 +63,8 @@ class StyleClassifier:
         """Read the shipped files.
 
         Raises:
-            CheckpointError: one is missing, damaged, or not the one of this version.
-            BackendUnavailableError: OpenVINO is not there.
+            CheckpointError: a file is missing, damaged, or from another version.
+            BackendUnavailableError: OpenVINO is not available.
         """
         expected = tomllib.loads(read_bytes(profile).decode())
         files = {name: read_bytes(folder / name) for name in expected["files"]}
@@ -78,7 +78,7 @@ class StyleClassifier:
 
     @classmethod
     def of(cls, graph: bytes, weights: bytes, name: str) -> StyleClassifier:
-        """Return the classifier of two files' contents; `name` is what messages call the weights.
+        """Return the classifier of two files' contents; `name` is the weights' name in messages.
 
         Raises:
             CheckpointError: damaged, or weights of something else.
@@ -98,14 +98,14 @@ class StyleClassifier:
     def shares(
         self, picture: NDArray[np.uint8], area: NDArray[np.floating] | NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
-        """Return how much of each class is in a picture, `[classes]`, summing to 1.
+        """Return the share of each class in a picture, `[classes]`, summing to 1.
 
         Args:
             picture: `uint8 [h w 3]` RGB of a `working_size`.
-            area: `[h w]` in [0, 1], where to judge; everywhere if not given.
+            area: weight of each pixel, `[h w]` in [0, 1]; uniform if not given.
 
         Raises:
-            ControlError: sides that are no multiples of 16 px, or an area of another size.
+            ControlError: sides that are not multiples of 16 px, or an area of another size.
         """
         height, width = picture.shape[:2]
         if height % MULTIPLE_PX or width % MULTIPLE_PX or (area is not None and area.shape != (height, width)):
@@ -135,7 +135,7 @@ def shipped_classifier() -> StyleClassifier:
 
 
 def read_metadata(weights: bytes) -> dict[str, str]:
-    """Return what a safetensors file says of itself: version, classes, how it was trained."""
+    """Return the metadata of a safetensors file: version, classes, training details."""
     length = int.from_bytes(weights[:8], "little")
     metadata: dict[str, str] = json.loads(weights[8 : 8 + length]).get("__metadata__", {})
     return metadata

@@ -1,4 +1,4 @@
-"""Exported graphs over arrays: OpenVINO on a CPU, and eager torch as the oracle that it is tested against."""
+"""Exported graphs over NumPy arrays: OpenVINO on a CPU, and eager torch as its reference in tests."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class Executor(Protocol):
-    """A network bound to the buffers of one stream.
+    """Network bound to the buffers of one stream.
 
-    `run` reads the arrays it was opened with, so a caller writes new values into them in place.
+    `run` reads the arrays given at creation, so callers write new values into them in place.
     """
 
     def run(self) -> Arrays:
-        """Run once and return the outputs by name; they are overwritten by the next run."""
+        """Run once and return the outputs by name; the next run may overwrite them."""
 
     def bind(self, name: str, array: NDArray[np.generic]) -> None:
         """Read an input from another array of the same shape from now on."""
 
 
 class Network(Protocol):
-    """Loaded weights; makes executors for any number of streams."""
+    """Loaded weights, from which executors for any number of streams are made."""
 
     @property
     def device(self) -> Device:
-        """Where it runs."""
+        """Device that it runs on."""
 
     @property
     def info(self) -> RuntimeInfo:
-        """The same in words."""
+        """Description of runtime, device and precision."""
 
     def prepare(self, *inputs: Arrays) -> None:
-        """Make ready for inputs of the shapes of each. Slow (compiles); may be called from another thread."""
+        """Prepare for inputs of the shapes of each mapping. Slow (compiles); may be called from another thread."""
 
     def executor(self, inputs: Arrays) -> Executor:
-        """Bind the network to these arrays, which must live as long as the executor."""
+        """Return an executor on these arrays, which must live as long as it does."""

@@ -1,4 +1,4 @@
-"""The constants of an exported graph, kept as named tensors, so that weights are shipped once and read by anyone."""
+"""Constants of an exported graph, stored as named tensors, so that weights ship once and any tool can read them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONSTANTS = "graph.constants"
-"""Name of the tensor `uint8 [n]` with the constants that are no parameters, in the order of their offsets."""
+"""Name of the tensor `uint8 [n]` with all constants that are not parameters, in the order of their offsets."""
 
 
 def join_constants(tensors: Mapping[str, NDArray[np.generic]], layout: str) -> NDArray[np.uint8]:
-    """Return the constant area `[n]` of a graph, put together from its parameters and `CONSTANTS`.
+    """Return a graph's constant area `uint8 [n]`, assembled from its parameters and `CONSTANTS`.
 
     Args:
         tensors: parameters by name, and `CONSTANTS`.

@@ -1,4 +1,4 @@
-"""Eager torch: slow, and the oracle every other runtime is tested against."""
+"""Eager torch: slow, and the reference that every other runtime is tested against."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vivace.runtime.torch.device import open_device
 
 
 class EagerNetwork:
-    """A module run as it is written, in f32."""
+    """Module run as written, in f32."""
 
     def __init__(self, module: nn.Module, output_names: tuple[str, ...], *, threads: int | None = None) -> None:
         self.device = open_device()
@@ -27,12 +27,12 @@ class EagerNetwork:
         """Do nothing: eager torch takes any shape."""
 
     def executor(self, inputs: Arrays) -> EagerExecutor:
-        """Bind to these arrays."""
+        """Return an executor on these arrays."""
         return EagerExecutor(self._module, self._names, self.device.torch, inputs)
 
 
 class EagerExecutor:
-    """A module over one stream's arrays."""
+    """Module bound to one stream's arrays."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...], device: torch.device, inputs: Arrays) -> None:
         self._module, self._names, self._device, self._inputs = module, names, device, dict(inputs)

@@ -1,8 +1,8 @@
-"""Files of an exported network: `NAME.xml`, a graph without weights, and `NAME.safetensors`, its weights.
+"""Files of an exported network: `NAME.xml`, the graph without weights, and `NAME.safetensors`, its weights.
 
-The weights are the parameters under their torch names, in the precision they ship in, plus the few constants of the
-graph that are no parameters. The metadata says where in the graph's constant area each tensor goes, so that weights
-ship once and the base install needs no torch.
+The weights are the parameters under their torch names, in the precision they ship in, and the few constants of the
+graph that are not parameters. The metadata gives each tensor's place in the graph's constant area, so that weights ship
+once and the base install needs no torch.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vivace.runtime.exported.constants import join_constants
 
 @dataclass(frozen=True, slots=True)
 class GraphFiles:
-    """What the two files hold."""
+    """Contents of the two files."""
 
     graph: bytes
     """The IR's XML."""
     constants: NDArray[np.uint8]
-    """`[n]` the IR's constant area, put together again."""
+    """The IR's constant area `uint8 [n]`, reassembled."""
     tensors: dict[str, NDArray[np.generic]]
     metadata: dict[str, str]
 
@@ -52,10 +52,10 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, NDArray[np.generic]],
 
 
 def read_graph(folder: Path, name: str, form: str) -> GraphFiles:
-    """Read graph and weights of a name and put the graph's constants in place.
+    """Return the graph and weights of a name, with the graph's constants in place.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or is of another model.
+        CheckpointError: a file is missing or damaged, or belongs to another model.
     """
     path = folder / f"{name}.xml"
     try:

@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: bf16 where the machine computes in it, f32 elsewhere."""
+"""OpenVINO on a CPU: bf16 where the processor supports it, f32 elsewhere."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 _REPORTER = "openvino_telemetry"
 
 KEPT_SHAPES = 24
-"""Compiled networks kept for streams to come: eight sizes at three efforts. The embedded model takes 20 to 100 MiB for
-each, so a server whose clients ask for ever new sizes must let some go."""
+"""Compiled networks kept for later streams: eight sizes at three efforts. The embedded model takes 20 to 100 MiB for
+each, so a server whose clients keep asking for new sizes must evict some."""
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO without its usage reporting: what runs here is nobody else's business.
+    """Import OpenVINO without its usage reporting, for privacy.
 
-    Left alone, importing it starts a thread that reports to a web address, and writes to `~/intel`. Where the reporting
-    package is not found it uses a stub, so for the time of the import that is hidden. A program that has imported
-    OpenVINO itself, or wants the reports and has imported that package, keeps what it has.
+    By default, importing it starts a thread that reports to a web address and writes to `~/intel`. Without the
+    reporting package it uses a stub, so that package is hidden during the import. A program that has imported OpenVINO
+    or the reporting package itself is left as it is.
     """
     hidden = _REPORTER not in sys.modules and "openvino" not in sys.modules
     if hidden:
-        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # what makes an import fail
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # makes its import fail
     try:
         import openvino
     finally:
@@ -47,9 +47,9 @@ def import_openvino() -> Any:
 
 
 class OpenVinoNetwork:
-    """A graph read once and compiled per set of input shapes, shared by all streams of those shapes.
+    """Graph read once and compiled per set of input shapes, shared by all streams of those shapes.
 
-    Safe to use from several threads.
+    Thread-safe.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class OpenVinoNetwork:
 
         Args:
             graph: the IR's XML.
-            weights: `[n]` its constants.
+            weights: `uint8 [n]`, its constants.
             threads: CPU threads to use; all by default.
             f32: compute in f32 even where bf16 is available.
 
         Raises:
             BackendUnavailableError: OpenVINO is not installed, or has no CPU device here.
-            CheckpointError: the graph and the weights do not fit.
+            CheckpointError: graph and weights do not match.
         """
         try:
             ov = import_openvino()
@@ -85,8 +85,8 @@ class OpenVinoNetwork:
         self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
-            # A thread bound to a core waits there for whatever else decodes, encodes or shows on it, and the others
-            # wait for that thread.
+            # A thread pinned to a core waits there for whatever else decodes, encodes or shows on it, and the other
+            # threads wait for that one.
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
@@ -96,10 +96,10 @@ class OpenVinoNetwork:
         self._weights = ov.Tensor(weights, shared_memory=True)
         self._compiled: OrderedDict[Shapes, Any] = OrderedDict()
         self._table = threading.Lock()
-        """Guards `_compiled`, for a moment; `_lock` is held while something compiles."""
+        """Lock on `_compiled`, held briefly; `_lock` is held during compilation."""
         self._lock = threading.Lock()
-        # A compiler cut off by the end of the interpreter takes the process down with it. So the end waits for the one
-        # at work, whatever thread it is in, and no other begins.
+        # A compilation interrupted by interpreter shutdown crashes the process. So shutdown waits for the one in
+        # progress, in whatever thread, and prevents new ones.
         atexit.register(self._lock.acquire)
         self._read()
 
@@ -110,11 +110,11 @@ class OpenVinoNetwork:
             raise CheckpointError(f"the exported graph and its weights do not fit: {error}") from error
 
     def prepare(self, *inputs: Arrays) -> None:
-        """Compile for the shapes of each, all at once, unless it is done."""
+        """Compile for the shapes of each mapping, in parallel, unless already done."""
         self._compiled_for(*map(_shapes, inputs))
 
     def executor(self, inputs: Arrays) -> OpenVinoExecutor:
-        """Bind to these arrays without copying them."""
+        """Return an executor that uses these arrays without copying them."""
         (compiled,) = self._compiled_for(_shapes(inputs))
         return OpenVinoExecutor(self._ov.Tensor, compiled.create_infer_request(), inputs)
 
@@ -130,7 +130,7 @@ class OpenVinoNetwork:
             with self._table:
                 self._compiled.update(made)
                 found = [self._compiled[shapes] for shapes in wanted]
-                # Streams that run at the shapes of longest ago keep what they use; it goes with the last of them.
+                # Streams that use evicted networks keep a reference until they end.
                 while len(self._compiled) > KEPT_SHAPES:
                     self._compiled.popitem(last=False)
             return found
@@ -150,13 +150,13 @@ class OpenVinoNetwork:
 
 
 class OpenVinoExecutor:
-    """One infer request over one stream's arrays."""
+    """Infer request over one stream's arrays."""
 
     def __init__(self, tensor: Any, request: Any, inputs: Arrays) -> None:
         self._tensor = tensor
         self._request = request
         self._inputs = dict(inputs)
-        """Kept alive: the request only points at them."""
+        """References that keep the arrays alive: the request holds only their addresses."""
         for name, array in inputs.items():
             self.bind(name, array)
         self._outputs = {o.get_any_name(): request.get_output_tensor(i) for i, o in enumerate(request.model_outputs)}
@@ -167,7 +167,7 @@ class OpenVinoExecutor:
         self._inputs[name] = array
 
     def run(self) -> Arrays:
-        """Run once; outputs are overwritten by the next run."""
+        """Run once; the next run overwrites the outputs."""
         self._request.infer()
         return {name: tensor.data for name, tensor in self._outputs.items()}
 
@@ -177,7 +177,7 @@ def _shapes(inputs: Arrays) -> Shapes:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file of the package.
+    """Return the contents of a file of the package.
 
     Raises:
         CheckpointError: it is missing.

@@ -1,1 +1,1 @@
-"""Networks as torch modules, run as they are written, compiled, or recorded as CUDA graphs."""
+"""Torch modules run eagerly, compiled, or as CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Compiling with torch: for fixed shapes, and whether it works on this machine at all."""
+"""Compilation with torch: for fixed shapes, and a probe that it works on this machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 SHAPES = 256
-"""Sets of shapes that one function may be compiled for in a process: sizes of pictures, numbers of rows and streams."""
+"""Most sets of shapes that one function may be compiled for in a process: picture sizes, rows, streams."""
 
 
 def compile_static(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function compiled for the shapes it is called with, as a whole; anew for every set of shapes.
+    """Return the function compiled as a single graph, separately for each set of shapes it is called with.
 
-    What cannot be compiled as one graph is an error when it is called, and nothing is ever left to Python in silence.
+    A function that cannot be compiled as one graph raises an error when called; nothing falls back to Python silently.
     """
     # By default torch gives up at the ninth set of shapes.
     config = torch._dynamo.config
@@ -33,10 +33,10 @@ def compile_static(function: Callable[P, R]) -> Callable[P, R]:
 
 @functools.cache
 def compiler_problem(device_type: str) -> str:
-    """Return why torch cannot compile for `cpu` or `cuda` here, or nothing if it can.
+    """Return the reason why torch cannot compile for `cpu` or `cuda` here, or an empty string if it can.
 
     Takes seconds the first time in a process, and logs one line if there is a problem. A CPU needs a C++ compiler, CUDA
-    a C compiler and Triton. Who is told of a problem runs eagerly and says so; what fails after this has passed is an
+    a C compiler and Triton. Callers with a problem run eagerly and say so; a failure after a successful probe is an
     error.
     """
 
@@ -45,11 +45,11 @@ def compiler_problem(device_type: str) -> str:
 
     x = torch.ones(8, 32, device=device_type)
     try:
-        # The compiler imports what torch has deprecated, and says so.
+        # The compiler imports deprecated parts of torch, which warn.
         with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
             compile_static(probe)(x)
     except (RuntimeError, ImportError, OSError) as error:
-        # What follows the first paragraph is advice for torch's developers.
+        # Text after the first paragraph is advice for torch's developers.
         reason = " ".join(str(error).strip().split("\n\n")[0].split())
         problem = f"torch cannot compile for {device_type} here: {reason}"
         log.warning("%s; running eagerly, which is slower", problem)

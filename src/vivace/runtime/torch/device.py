@@ -1,4 +1,4 @@
-"""Devices that torch computes on."""
+"""Compute devices of torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vivace.runtime.torch.graphs import Pool
 
 
 class TorchDevice(Device):
-    """A device of torch. On a CPU all work is done in one thread."""
+    """Torch device. On a CPU all work is done in one thread."""
 
     def __init__(self, device: torch.device) -> None:
-        """Take turns at `device`, apart from whoever else uses it."""
+        """Create an object with its own turn on `device`, independent of other users."""
         if device.type == "cuda":
             super().__init__(f"GPU: {torch.cuda.get_device_name(device)}")
         else:
@@ -26,30 +26,30 @@ class TorchDevice(Device):
 
     @functools.cached_property
     def pools(self) -> tuple[Pool, Pool]:
-        """Memory of graphs that are replayed in the turn: one after the other, and on a stream beside those."""
+        """Memory pools of graphs replayed in the turn: one for sequential graphs, one for a parallel stream."""
         return torch.cuda.graph_pool_handle(), torch.cuda.graph_pool_handle()
 
     def current(self) -> AbstractContextManager[object]:
-        """Make it the device that the thread's work goes to."""
+        """Return a context in which the thread's work goes to this device."""
         return torch.cuda.device(self.torch) if self.torch.type == "cuda" else nullcontext()
 
     def free_bytes(self) -> int | None:
-        """Return how much memory of the device's own is free; None on a CPU, which uses the machine's."""
+        """Return the free memory of the device itself, bytes; None on a CPU, which uses the machine's."""
         return torch.cuda.mem_get_info(self.torch)[0] if self.torch.type == "cuda" else None
 
 
 _CPU = TorchDevice(torch.device("cpu"))
-"""There is one of it, whoever asks first; its thread begins with its first work."""
+"""The one CPU device, shared by all; its thread starts with its first work."""
 
 
 def open_device(wanted: str | None = None) -> TorchDevice:
-    """Return the device asked for, else a GPU, else the CPU.
+    """Return the requested device, by default a GPU if there is one, else the CPU.
 
     Models on a GPU have a turn each: one prepares its step while another computes. Those on the CPU share one, as they
     share its cores.
 
     Raises:
-        BackendUnavailableError: it is not there.
+        BackendUnavailableError: there is no such device.
     """
     device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type != "cuda":

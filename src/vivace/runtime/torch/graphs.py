@@ -1,7 +1,7 @@
-"""Programs: functions without arguments over static buffers, run as they are, compiled, or recorded as a CUDA graph.
+"""Programs: functions without arguments over static buffers, run eagerly, compiled, or as a CUDA graph.
 
-A program reads and writes tensors that live as long as it does, at addresses that never change. Every call does the
-function's work exactly once, in every mode, so that a program may change a stream's state.
+A program reads and writes tensors that live as long as it does, at fixed addresses. Every call does the function's work
+exactly once, in every mode, so that a program may change a stream's state.
 
 Streams: a call queues its work on the device's current stream and does not wait for it. Threads: any thread may call,
 one at a time. While a graph is being recorded, other threads may use the device.
@@ -25,7 +25,7 @@ _SPENT_S = {"compile": 0.0, "record": 0.0}
 
 
 def spent_s() -> dict[str, float]:
-    """Return seconds that this process has spent so far on first calls, which `compile`, and to `record` graphs."""
+    """Return the seconds this process has spent on first calls (`compile`) and on recording graphs (`record`)."""
     return dict(_SPENT_S)
 
 
@@ -37,25 +37,25 @@ def _counted(what: str) -> Iterator[None]:
 
 
 WARM_UP_CALLS = 2
-"""Ordinary calls before a graph is recorded: the first compiles, and lets libraries make their choices and allocate
-their workspaces, which a recording may not; the second finds all of it done."""
+"""Ordinary calls before a graph is recorded: the first compiles, and lets libraries select algorithms and allocate
+workspaces, which is forbidden during recording; the second runs with all of that done."""
 
 
 Pool = Any
-"""Device memory for what graphs hold between their first and last kernel, as torch names it.
+"""Device memory pool for what graphs hold between their first and last kernel, as torch identifies it.
 
-Programs that never run at the same time, as those of one model on one stream, may share a pool, and with it all of that
-memory. They must leave results in buffers of their own: the next program writes over the rest.
+Programs that never run at the same time, such as those of one model on one stream, may share a pool and its memory.
+Their results must be in buffers of their own: the next program overwrites the rest.
 """
 
 
 class Program:
-    """A function that is called over and over on the same tensors.
+    """Function that is called repeatedly on the same tensors.
 
     * `eager`: called as it is.
-    * `compiled`: by `torch.compile`, for these shapes alone. The first call compiles, which may take minutes.
-    * `graph`: compiled, and from the third call on replayed as one CUDA graph. The third call records; what the
-      function launches later must not depend on what Python would decide by then.
+    * `compiled`: by `torch.compile`, for these shapes only. The first call compiles, which may take minutes.
+    * `graph`: compiled, and from the third call on replayed as one CUDA graph. The third call records; the kernels
+      launched later must not depend on decisions made in Python.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Program:
         """Wrap a function.
 
         Args:
-            function: reads and writes tensors it closes over; nothing it returns is kept.
-            device: of the tensors.
+            function: reads and writes tensors it closes over; its return value is discarded.
+            device: device of the tensors.
             mode: see above.
-            pool: of the graph; one of its own if left out.
+            pool: pool of the graph; one of its own if left out.
 
         Raises:
-            BackendUnavailableError: a graph of another device than CUDA.
+            BackendUnavailableError: a graph on another device than CUDA.
         """
         if mode == "graph" and device.type != "cuda":
             raise BackendUnavailableError(
@@ -91,10 +91,10 @@ class Program:
 
     @torch.inference_mode()
     def __call__(self) -> None:
-        """Do the function's work once.
+        """Run the function's work once.
 
         Raises:
-            BackendUnavailableError: the function cannot be recorded, since it waits for the device or allocates
+            BackendUnavailableError: the function cannot be recorded, because it waits for the device or allocates
                 outside torch.
         """
         if self._mode != "graph":

@@ -1,4 +1,4 @@
-"""What weights are best kept in on a device."""
+"""Default precision of weights by device."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 
 
 def choose_precision(device: torch.device, *, on_cuda: str) -> str:
-    """Return what the device is fast at: on a GPU as told; bf16 on a CPU that computes in it, else f32."""
+    """Return the fastest precision: `on_cuda` for a GPU; bf16 for a CPU with native support, else f32."""
     if device.type == "cuda":
         return on_cuda
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native_bf16() else "f32"
 
 
 def _native_bf16() -> bool:
-    """Tell whether the processor has instructions for bf16; without them torch only pretends, slowly."""
+    """Return true if the processor has bf16 instructions; torch emulates them slowly otherwise."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,8 +1,8 @@
-"""Device time of the stages of a step, measured without holding the step up.
+"""Device time of the stages of a step, measured without blocking the step.
 
-On a CPU a stage takes what the clock says between its begin and its end. On a CUDA device work is only handed over
-between the two, so events are put into the stage's own stream and read when somebody asks: nothing waits inside a step,
-and stages that overlap on different streams are timed each on its own.
+On a CPU a stage is timed by the clock. On a CUDA device work is only queued between start and end, so events are
+recorded on the stage's own stream and read on request: nothing waits inside a step, and stages that overlap on
+different streams are timed separately.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ _FREE: AbstractContextManager[None] = nullcontext()
 
 
 class StageTimer:
-    """Times named stages: `with timer("encode"): …`. Off until `enabled` is set, and then free.
+    """Timer of named stages: `with timer("encode"): …`. Off until `enabled` is set, and free of cost while off.
 
     A stage is entered and left by one thread, on one CUDA stream; different stages may overlap.
     """
 
     def __init__(self, device: torch.device | str = "cpu", *, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Time work of `device`; `clock` gives seconds and is used on a CPU."""
+        """Time work on `device`; `clock` gives seconds and is used on a CPU."""
         self.enabled = False
         self._cuda = torch.device(device).type == "cuda"
         self._clock = clock
         self._spans: list[_Span] = []
 
     def __call__(self, stage: str) -> AbstractContextManager[object]:
-        """Return what times the block under it as one pass of `stage`."""
+        """Return a context that times one pass of `stage`."""
         if not self.enabled:
             return _FREE
         return _CudaSpan(stage, self._spans) if self._cuda else _ClockSpan(stage, self._spans, self._clock)
 
     def take(self) -> dict[str, list[float]]:
-        """Return ms of every pass since the last call, by stage, in order; waits for the device. Then forget them."""
+        """Return and clear the times of all passes since the last call, ms, by stage; waits for the device."""
         spans = self._spans[:]
         del self._spans[: len(spans)]
         taken: dict[str, list[float]] = {}
@@ -52,7 +52,7 @@ class StageTimer:
 
 
 class _Span(ABC):
-    """One pass of a stage; it counts only if it ends without an error."""
+    """One pass of a stage; counted only if it ends without an error."""
 
     def __init__(self, stage: str, done: list[_Span]) -> None:
         self.stage = stage
@@ -60,7 +60,7 @@ class _Span(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Mark the begin."""
+        """Mark the start."""
 
     @abstractmethod
     def end(self) -> None:
@@ -68,7 +68,7 @@ class _Span(ABC):
 
     @abstractmethod
     def read_ms(self) -> float:
-        """Return how long it took, ms; waits for the end."""
+        """Return the duration, ms; waits for the end."""
 
     def __enter__(self) -> Self:
         self.begin()
