@@ -1,1 +1,1 @@
-"""Measurements: what a frame costs, and what this machine is."""
+"""Benchmarks: speed, latency and quality of a system, beside baselines."""

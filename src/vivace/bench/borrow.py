@@ -1,8 +1,8 @@
-"""Run this benchmark on the package of another checkout: `python -P borrow.py MODULE …`.
+"""Launcher of this benchmark on the package of another checkout: `python -P borrow.py MODULE …`.
 
-That package is first on the path. Everything under `vivace.bench` comes from here and everything else of `vivace` from
-there, so that two versions are measured with one ruler. A program of its own, which imports nothing of the benchmark
-before it is in place.
+That package is first on the path. Everything under `vivace.bench` is imported from here and the rest of `vivace` from
+there, so that two versions are measured by the same benchmark. It is a separate program that imports nothing of the
+benchmark before the paths are set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import vivace
 
 
 def main() -> int:
-    """Put this benchmark in the place of the other package's, then run a module of it with its arguments."""
+    """Install this benchmark in the other package, then run one of its modules with its arguments."""
     folder = Path(__file__).parent
     spec = importlib.util.spec_from_file_location(
         "vivace.bench", folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -1,4 +1,4 @@
-"""The one JSON document a benchmark writes: who measured what, on which machine, with which result."""
+"""JSON document of a benchmark run: version, machine, systems, metrics, measurements."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from pydantic import (
 from vivace.errors import SinkWriteError, SourceNotFoundError, SourceUnsupportedError, describe_invalid
 
 SCHEMA_VERSION: Literal[1] = 1
-"""Goes up when a reader of the old document would misunderstand the new one."""
+"""Version of the format, raised if a reader of the old format would misunderstand the new one."""
 
 DIGITS = 9
-"""Significant digits of a figure: a thousand times finer than the repeatability that is promised, half as long as the
-full binary value."""
+"""Significant digits of a figure: a thousand times finer than the promised repeatability, half as long as the full
+binary value."""
 
 BUSY_LOAD = 0.75
-"""Load a core from which a machine is busy."""
+"""Load per core above which a machine counts as busy."""
 
 Group = Literal["speed", "latency", "quality"]
 GROUPS: tuple[Group, ...] = ("speed", "latency", "quality")
@@ -48,9 +48,9 @@ def _nan_is_none(value: object) -> object:
 
 
 Figure = Annotated[float, AfterValidator(_rounded)]
-"""A finite number, kept to `DIGITS` significant digits."""
+"""Finite number, rounded to `DIGITS` significant digits."""
 Gap = Annotated[Figure | None, BeforeValidator(_nan_is_none)]
-"""A figure or nothing; NaN becomes None."""
+"""Figure or nothing; NaN becomes None."""
 
 
 class _Part(BaseModel):
@@ -58,7 +58,7 @@ class _Part(BaseModel):
 
 
 class Machine(_Part):
-    """What a figure of time has to be read with."""
+    """Machine on which figures of time were measured."""
 
     cpu: str
     cores: int
@@ -67,16 +67,16 @@ class Machine(_Part):
     system: str
     python: str
     load_average: tuple[float, float, float] | None
-    """When the run began."""
+    """Load average at the start of the run."""
 
     @property
     def busy(self) -> bool:
-        """Whether so much was running beside the benchmark that its times say more about the neighbours."""
+        """True if other programs kept the machine so busy that its times are unreliable."""
         return self.load_average is not None and self.load_average[0] > BUSY_LOAD * self.cores
 
 
 class MetricInfo(_Part):
-    """How to read a metric."""
+    """Definition of a metric."""
 
     key: str
     title: str
@@ -89,7 +89,7 @@ class MetricInfo(_Part):
 
 
 class MetricTable(dict[str, MetricInfo]):
-    """How to read the metrics of a benchmark of time, by key."""
+    """Definitions of the metrics of a timing benchmark, by key."""
 
     def __init__(self, group: Group) -> None:
         super().__init__()
@@ -112,27 +112,27 @@ class MetricTable(dict[str, MetricInfo]):
 
 
 class Measurement(_Part):
-    """One metric of one system on one case."""
+    """Value of one metric for one system on one case."""
 
     metric: str
     case: str
-    """What was measured on: `walkers/style/ink`, `256x256`, `live/24fps`. The same in every run of a protocol."""
+    """Case, such as `walkers/style/ink`, `256x256`, `live/24fps`; the same in every run of a protocol."""
     value: Gap
-    """None: the metric says nothing here."""
+    """Value; None if the metric does not apply."""
     blocks: list[Gap] = Field(default_factory=list)
-    """The same metric over consecutive stretches of the case; intervals are drawn from them. None where it says nothing
-    of a stretch, so that the stretches of two runs stay side by side."""
+    """Values over consecutive blocks of the case, from which intervals are resampled. None for a block that the metric
+    does not apply to, so that the blocks of two runs stay aligned."""
 
 
 class Interval(_Part):
-    """A metric of a row over all its cases, with the range in which 95 % of resampled runs lie."""
+    """Metric of a row over all its cases, with the range that holds 95 % of resampled runs."""
 
     metric: str
     value: Figure
     low: Figure
     high: Figure
     cases: int
-    """On how many cases the metric said something."""
+    """Number of cases to which the metric applies."""
 
     @property
     def half(self) -> float:
@@ -141,15 +141,15 @@ class Interval(_Part):
 
 
 class NotRun(_Part):
-    """A measure that was not taken."""
+    """Measure that was not taken."""
 
     what: str
     reason: str
-    """What is needed to take it."""
+    """Requirement for taking it."""
 
 
 class CaseInfo(_Part):
-    """What a case shows and asks for."""
+    """Content and request of a case."""
 
     case: str
     about: str
@@ -157,43 +157,43 @@ class CaseInfo(_Part):
 
 
 class PlantedFault(_Part):
-    """A fault put into a clean run on purpose, and whether the metric it must move has moved beyond its interval."""
+    """Fault planted into a clean run, and whether the metric that it must move left its interval."""
 
     fault: str
     about: str
     clean: Interval
     value: Figure
-    """The same metric with the fault."""
+    """Value of the same metric with the fault."""
     caught: bool
 
 
 class Row(_Part):
-    """Everything measured of one system."""
+    """All measurements of one system."""
 
     system: str
     role: Role
     about: str
-    """What it is: model, runtime, precision; or what the baseline does."""
+    """Description: model, runtime, precision; or the behaviour of the baseline."""
     measurements: list[Measurement]
     summary: list[Interval]
 
 
 class Document(_Part):
-    """A run of `vivace bench`.
+    """Run of `vivace bench`.
 
-    Names are unique where they are looked up by, and every measurement is of a metric that the document explains.
+    Names are unique among their kind, and every measurement is of a metric that the document defines.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     vivace: str
     commit: str | None
-    """Of the checkout that ran, with `+changes` where it was not clean; None outside a checkout."""
+    """Commit of the checkout that ran, with `+changes` if it was not clean; None outside a checkout."""
     created: str
-    """UTC, ISO 8601."""
+    """Creation time, UTC, ISO 8601."""
     command: list[str]
     seed: int
     settings: dict[str, JsonValue]
-    """The protocol: everything that must be the same for two documents to be compared."""
+    """Protocol settings, which must be equal for two documents to be compared."""
     machine: Machine
     metrics: list[MetricInfo]
     cases: list[CaseInfo] = Field(default_factory=list)
@@ -220,7 +220,7 @@ class Document(_Part):
         return _flat(self.settings)
 
     def metric(self, key: str) -> MetricInfo:
-        """Return how to read a metric. Raises KeyError for one that the document does not explain."""
+        """Return the definition of a metric. Raises KeyError if the document has none."""
         for info in self.metrics:
             if info.key == key:
                 return info
@@ -236,7 +236,7 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(document: Document) -> str:
-    """Return the document as JSON text, one line a list of plain values. Equal documents give equal text."""
+    """Return the document as JSON text, one line per list of plain values. Equal documents give equal text."""
     return dump_json(document.model_dump(mode="json"))
 
 
@@ -244,15 +244,15 @@ def dump_json(value: Any) -> str:
     """Return indented JSON with every list of plain values on one line.
 
     Raises:
-        ValueError: NaN or infinity in it, which JSON does not have.
+        ValueError: NaN or infinity, which JSON does not have.
     """
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    # Inside a JSON string there is no raw line break, so what spans lines is structure.
+    # JSON strings contain no raw line breaks, so multi-line matches are structure.
     return re.sub(r"\[\n[^\[\]{}]*?\n *\]", lambda found: _one_line(found[0]), text) + "\n"
 
 
 def write_document(path: Path, document: Document) -> None:
-    """Write a document; a file of that name is replaced.
+    """Write a document, replacing an existing file.
 
     Raises:
         SinkWriteError: the file cannot be written.
@@ -273,11 +273,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_document(path: Path) -> Document:
-    """Read what `write_document` wrote.
+    """Return the document in a file.
 
     Raises:
         SourceNotFoundError: no such file.
-        SourceUnsupportedError: not JSON, not a document of a benchmark, or one of another version.
+        SourceUnsupportedError: not JSON, not a benchmark document, or one of another version.
     """
     try:
         fields = json.loads(path.read_text("utf-8"))

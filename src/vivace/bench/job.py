@@ -1,8 +1,8 @@
-"""A measurement in a fresh process, so that memory and the time to the first frame mean something.
+"""Measurement in a fresh process, so that memory and time to first frame are meaningful.
 
-Run as `python -m vivace.bench.job JOB`, with a job as JSON; it prints one JSON event a line, `{"progress": …}` and
-at last `{"result": …}` or `{"error": …}`. Nothing is imported that the measurement itself does not need: what is
-imported here counts as time to the first frame.
+Run as `python -m vivace.bench.job JOB`, with a job as JSON; it prints one JSON event per line, `{"progress": …}` and
+finally `{"result": …}` or `{"error": …}`. Only what the measurement itself needs is imported, since imports count as
+time to first frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vivace.bench.systems.system import SystemSpec
 from vivace.errors import DeviceError, VivaceError
 
 Report = Callable[[int, int], None]
-"""Called with what is done and what there is to do, in frames."""
+"""Progress callback with the frames done and the frames in all."""
 
 TURNS = 2
 """Takes of each of two systems that are compared."""
@@ -38,39 +38,40 @@ class Job:
     """One measurement."""
 
     task: str
-    """`module:function`, called with the job and a report; returns `Found`."""
+    """Function `module:function`, called with the job and a report; returns `Found`."""
     system: SystemSpec
     settings: Mapping[str, Any]
-    """JSON values."""
+    """Settings as JSON values."""
     started_s: float = 0.0
-    """`time.monotonic()` when the process was started; the clock is the system's, not the process's."""
+    """Value of `time.monotonic()` when the process was started; the clock is system-wide."""
     plain: SystemSpec | None = None
     """The same model in its plain form, for tasks that compare the two."""
     in_process: bool = True
-    """Whether the system works in the measuring process, and not in one that the task starts."""
+    """True if the system works in the measuring process, false if the task starts another one."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What a job measured."""
+    """Result of a job."""
 
     about: str = ""
-    """What the system says it is."""
+    """Description of the system by itself."""
     values: list[Value] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
-    """What was not measured, and what is needed for it."""
+    """Measures not taken, with what they need."""
     series: dict[str, list[float]] = field(default_factory=dict)
     """Single values behind the figures, in order, by `KIND/CASE`: for plots, not part of the document."""
     beside: dict[str, Found] = field(default_factory=dict)
-    """What was measured of other systems in the same run, by system."""
+    """Results of other systems in the same run, by system."""
 
 
 def run_job(job: Job, report: Report) -> Found:
-    """Measure in a fresh process and return what it found.
+    """Return the result of a job run in a fresh process.
 
     Raises:
-        VivaceError: what the process reported; of no class below it, a mistake in it, whose traceback is a note.
-        DeviceError: the process died without a word.
+        VivaceError: an error reported by the process; the base class itself means a bug in it, with its traceback as a
+            note.
+        DeviceError: the process died without a report.
     """
     fields = {**asdict(job), "started_s": time.monotonic()}
     code = job.system.code if job.in_process else None
@@ -78,7 +79,7 @@ def run_job(job: Job, report: Report) -> Found:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of(code)) as process:
         assert process.stdout is not None
         with ExitStack() as interrupted:
-            interrupted.callback(process.kill)  # an interrupted benchmark leaves nobody computing
+            interrupted.callback(process.kill)  # an interrupted benchmark leaves no process running
             for line in process.stdout:
                 event = json.loads(line)
                 if "result" in event:
@@ -100,7 +101,7 @@ def _reported(event: Mapping[str, str]) -> VivaceError:
 
 
 def _report_of(error: Exception) -> dict[str, str]:
-    """Return the event for what ended a job, by the nearest class that the process which started this one knows."""
+    """Return the error event for an exception, with the nearest class known to the starting process."""
     if isinstance(error, MemoryError):
         words = f"not enough memory to measure this ({str(error) or 'no more is given'}); measure something smaller"
         return {"error": words, "kind": "CapacityError"}
@@ -120,9 +121,9 @@ def take_turns(
     turns: int = TURNS,
     run: Callable[[Job, Report], Found] = run_job,
 ) -> Found:
-    """Measure a job; with `other`, that system beside it, in turn and `turns` times each: other, own, other, own.
+    """Return the result of a job; with `other`, both systems are measured alternately, `turns` times each.
 
-    Whatever else the machine does then meets both alike. Raises what `run` raises.
+    Disturbances of the machine then affect both alike. Errors are those of `run`.
     """
     if other is None:
         return run(job, report)
@@ -136,7 +137,7 @@ def take_turns(
 
 
 def merged(takes: Sequence[Found]) -> Found:
-    """Return what several takes of one job found as one: medians of figures, blocks and series one after the other."""
+    """Return the results of several takes of a job as one: medians of figures, blocks and series concatenated."""
     whole = Found(takes[0].about)
     by_place: dict[tuple[str, str], list[Value]] = {}
     for take in takes:
@@ -148,7 +149,7 @@ def merged(takes: Sequence[Found]) -> Found:
     for (metric, case), values in by_place.items():
         known = [value.value for value in values if value.value is not None]
         blocks = [block for value in values for block in value.blocks]
-        # A figure that has no blocks within a take has the takes.
+        # A figure without blocks within a take uses the takes.
         whole.values.append(Value(metric, case, median(known) if known else None, blocks or known))
     for system in dict.fromkeys(system for take in takes for system in take.beside):
         whole.beside[system] = merged([take.beside[system] for take in takes if system in take.beside])
@@ -163,7 +164,7 @@ def to_job(text: str) -> Job:
 
 
 def to_found(fields: dict[str, Any]) -> Found:
-    """Return the result that came as a JSON event."""
+    """Return the result received as a JSON event."""
     return Found(
         fields["about"],
         [Value(**value) for value in fields["values"]],
@@ -174,13 +175,13 @@ def to_found(fields: dict[str, Any]) -> Found:
 
 
 def _made_finite(found: Found) -> Found:
-    """Return the result as JSON can hold it."""
+    """Return the result with non-finite values removed, for JSON."""
     beside = {system: _made_finite(other) for system, other in found.beside.items()}
     return replace(found, values=[_finite(value) for value in found.values], beside=beside)
 
 
 def _finite(value: Value) -> Value:
-    """Return the value as JSON can hold it: not finite is not known."""
+    """Return the value for JSON: a non-finite one is unknown."""
     known = value.value is not None and math.isfinite(value.value)
     return Value(
         value.metric, value.case, value.value if known else None, [x for x in value.blocks if math.isfinite(x)]
@@ -189,7 +190,7 @@ def _finite(value: Value) -> Value:
 
 def main(argv: Sequence[str]) -> int:
     """Do one job and print its events."""
-    events, sys.stdout = sys.stdout, sys.stderr  # what anybody else prints must not get among the events
+    events, sys.stdout = sys.stdout, sys.stderr  # other output must not mix with the events
 
     def tell(**event: object) -> None:
         print(json.dumps(event), file=events, flush=True)
@@ -198,11 +199,11 @@ def main(argv: Sequence[str]) -> int:
     module, _, function = job.task.partition(":")
     try:
         found: Found = getattr(import_module(module), function)(job, lambda done, total: tell(progress=[done, total]))
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is told where the measurement was asked for)
+    except Exception as error:  # noqa: BLE001  (any failure is reported to the starting process)
         tell(**_report_of(error))
         return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
-        return 130  # the process that started this one was interrupted too, and says so
+        return 130  # the starting process was interrupted too, and says so
     tell(result=asdict(_made_finite(found)))
     return 0
 

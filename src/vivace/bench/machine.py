@@ -1,4 +1,4 @@
-"""What a figure has to be read with: the machine, the commit, the moment."""
+"""Context of figures: machine, commit, time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vivace.bench.speed.memory import MIB
 from vivace.doctor import cpu_name, usable_cores
 
 ASK_S = 10.0
-"""How long git or the graphics driver may take to answer; a machine that swaps is slow, not broken."""
+"""Time-out for git or the graphics driver, s; a swapping machine is slow, not broken."""
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def read_machine() -> Machine:
-    """Return what this machine is, and how busy it is now."""
+    """Return a description of this machine and its present load."""
     return Machine(
         cpu=cpu_name(),
         cores=usable_cores(),
@@ -34,7 +34,7 @@ def read_machine() -> Machine:
 
 
 def memory_mib(limit: Path = _CGROUP_LIMIT) -> float | None:
-    """Return the memory this process may use, MiB: the machine's, or the container's where that is less."""
+    """Return the memory this process may use, MiB: the machine's, or the container's if that is less."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -43,7 +43,7 @@ def memory_mib(limit: Path = _CGROUP_LIMIT) -> float | None:
 
 
 def gpu_name() -> str | None:
-    """Return the names of the graphics cards that an NVIDIA driver tells of, or None."""
+    """Return the names of the graphics cards reported by an NVIDIA driver, or None."""
     if shutil.which("nvidia-smi") is None:
         return None
     names = _ask(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
@@ -51,9 +51,9 @@ def gpu_name() -> str | None:
 
 
 def read_commit(package: Path | None = None) -> str | None:
-    """Return the commit this package was checked out from, with `+changes` where tracked files differ from it.
+    """Return the commit of this package's checkout, with `+changes` if tracked files differ from it.
 
-    None for an installed package, also where it is installed inside another project's checkout.
+    None for an installed package, even inside another project's checkout.
     """
     package = package or Path(vivace.__file__).parent
     if shutil.which("git") is None:
@@ -61,17 +61,17 @@ def read_commit(package: Path | None = None) -> str | None:
     git = ["git", "-C", str(package)]
     if _ask([*git, "ls-files", "--error-unmatch", "__init__.py"]) is None:
         return None
-    # `--exclude=*` leaves out tags: the bare commit is what can be checked out anywhere.
+    # `--exclude=*` excludes tags: the bare commit can be checked out anywhere.
     return _ask([*git, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"])
 
 
 def utc_now() -> str:
-    """Return the moment in UTC, ISO 8601, to the second."""
+    """Return the present time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _ask(command: list[str]) -> str | None:
-    """Return what a program prints, or None where it refuses or does not answer."""
+    """Return a program's output, or None if it fails or does not answer."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:

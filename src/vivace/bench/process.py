@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts: on which package they run, and how they ended."""
+"""Processes started by a benchmark: their package path, and how they ended."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import IO
 
 
 def program(module: str, code: str | None) -> list[str]:
-    """Return the interpreter's arguments that run a module of this benchmark on the package in the folder `code`.
+    """Return the interpreter arguments that run a module of this benchmark on the package in the folder `code`.
 
-    What follows them are the module's own. None: on the package of this process.
+    The module's own arguments follow. None uses the package of this process.
     """
     return ["-m", module] if code is None else ["-P", str(Path(__file__).with_name("borrow.py")), module]
 
 
 def ending(code: int) -> str:
-    """Return how a process ended, in words that follow its name, from its return code."""
+    """Return how a process ended from its return code, in words that follow its name."""
     if code >= 0:
         return f"ended with exit code {code}"
     known = {sign.value: sign.name for sign in signal.Signals}
@@ -26,9 +26,9 @@ def ending(code: int) -> str:
 
 
 def last_words(file: IO[bytes]) -> str:
-    """Return what a process said last on its standard error, kept in `file`, as the end of a message.
+    """Return the last line of a process's standard error, kept in `file`, as the end of a message.
 
-    A remedy is written indented below what it is for, and is left out.
+    Indented lines are remedies, and are left out.
     """
     file.seek(0)
     said = [line for line in file.read().decode("utf-8", "replace").splitlines() if line[:1].strip()]
@@ -36,10 +36,10 @@ def last_words(file: IO[bytes]) -> str:
 
 
 def environment_of(code: str | None) -> dict[str, str]:
-    """Return the environment of a process that imports `vivace` from a folder; None: from where this one does."""
+    """Return the environment of a process that imports `vivace` from a folder; None is this process's own."""
     if code is None:
         return dict(os.environ)
     path = os.environ.get("PYTHONPATH")
     first = os.pathsep.join([code, path] if path else [code])
-    # Nor from a folder of that name where this was started.
+    # Also not from a folder of that name in the working directory.
     return {**os.environ, "PYTHONPATH": first, "PYTHONSAFEPATH": "1"}

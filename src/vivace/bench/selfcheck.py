@@ -1,4 +1,4 @@
-"""Does the benchmark notice? Faults are planted into a sound system, and each must move its metric."""
+"""Self-check of the benchmark: faults are planted into a sound system, and each must move its metric."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 LEAK_SIZE = (128, 128)
 LEAK_FRAMES = 500
-"""Enough for a slope."""
+"""Frames of the leak test, enough for a slope."""
 TIMED_FRAMES = 60
-"""The slope is all that counts here; these come before it."""
+"""Timed frames before the long run; only its slope matters here."""
 
 
 def selfcheck_command(subject: Subject, out: Path, options: QualityOptions) -> int:
-    """Plant every fault, print and write what came of it, and return how many were missed, at most 1.
+    """Plant every fault, print and write the results, and return 1 if any was missed, else 0.
 
     Raises:
-        VivaceError: what stopped a measurement.
+        VivaceError: a measurement failed.
     """
     need_bench_extra("the self-check")
     parts = Parts(options.seed, {"selfcheck": to_settings(options)})
@@ -78,7 +78,7 @@ def _time(parts: Parts, subject: Subject, seed: int, report: Report) -> None:
 def planted(
     key: str, about: str, metric: str, clean: list[Measurement], spoilt: list[Measurement], seed: int = 0
 ) -> PlantedFault:
-    """Return what a fault did to its metric; caught where its value lies beyond the clean run's interval."""
+    """Return a fault's effect on its metric; it is caught if the value lies outside the clean run's interval."""
     before, after = (
         next(interval for interval in summarise(found, seed=seed) if interval.metric == metric)
         for found in (clean, spoilt)

@@ -1,4 +1,4 @@
-"""`vivace bench`: measures what was asked for, puts it into one document, prints it, and writes a report."""
+"""`vivace bench`: runs the requested measurements, makes one document, prints it, and writes a report."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
 Timed = TypeVar("Timed", SpeedOptions, LatencyOptions)
 LINE_S = 10.0
-"""Between two lines of progress in a log."""
+"""Interval between two lines of progress in a log, s."""
 
 
 @dataclass(slots=True)
 class Parts:
-    """A document while it is being measured."""
+    """Document being measured."""
 
     seed: int
     settings: dict[str, Any]
@@ -63,15 +63,15 @@ class Parts:
     series: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """Single values behind the figures, by system, for the report's plots."""
     machine: Machine = field(default_factory=read_machine)
-    """As it was when the run began: how busy it is afterwards says nothing."""
+    """Machine at the start of the run: its load afterwards is meaningless."""
 
     def add(self, system: str, role: Role, about: str, measurements: Sequence[Measurement]) -> None:
-        """Add what was measured of a system, to its row if it has one."""
+        """Add measurements of a system, to its row if it has one."""
         row = self.rows.setdefault(system, (role, about, []))
         row[2].extend(measurements)
 
     def document(self) -> Document:
-        """Return the document, with the machine, the command and the moment."""
+        """Return the document, with the machine, the command and the time."""
         used = {m.metric for _, _, measurements in self.rows.values() for m in measurements}
         return Document(
             vivace=__version__,
@@ -135,7 +135,7 @@ def _take(parts: Parts, system: str, role: Role, found: Findings, *, quiet: bool
 
 
 def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report: Report) -> Material:
-    """Measure the subject's quality beside its baselines; return the pictures for a report."""
+    """Measure the subject's quality and that of its baselines; return the pictures for a report."""
     need_bench_extra("measuring quality")
     from vivace.bench.quality.benchmark import QualityRun, open_judges, quality_infos, systems_of
     from vivace.bench.report.album import Album
@@ -158,7 +158,7 @@ def quality_part(parts: Parts, subject: Subject, options: QualityOptions, report
 
 
 def need_bench_extra(what: str) -> None:
-    """Raise BackendUnavailableError where the packages of the `bench` extra are not installed."""
+    """Raise BackendUnavailableError if packages of the `bench` extra are not installed."""
     for module in ("cv2", "skimage", "matplotlib", "jinja2"):
         if importlib.util.find_spec(module) is None:
             raise BackendUnavailableError(
@@ -174,7 +174,7 @@ def publish(
     console: Console,
     series: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> None:
-    """Print a document, and write `KIND.json` and, where the bench extra is installed, `KIND.html` into `out`.
+    """Print a document, and write `KIND.json` and, if the bench extra is installed, `KIND.html` into `out`.
 
     Raises:
         SinkWriteError: the folder cannot be written.
@@ -197,7 +197,7 @@ def publish(
 
 
 def make_folder(out: Path) -> None:
-    """Make a folder for results. Raises SinkWriteError where it cannot be."""
+    """Create a folder for results. Raises SinkWriteError if that fails."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -206,7 +206,7 @@ def make_folder(out: Path) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Show a bar on standard error, or a line now and then where that is no terminal; gives what to report to."""
+    """Show a progress bar on standard error, or occasional lines without a terminal; yields the progress callback."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(console)
@@ -218,7 +218,7 @@ def progress_bar() -> Iterator[Report]:
 
 
 class _Lines:
-    """Progress as lines of a log: one when something begins, and one every few seconds while it goes on."""
+    """Progress as lines of a log: one at the start of each measurement, and one every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -244,10 +244,10 @@ def bench_command(
     latency: LatencyOptions | None = None,
     quality: QualityOptions | None = None,
 ) -> None:
-    """Measure what options are given for; print tables and write the document and the report, and a copy to `also`.
+    """Run the measurements that have options; print tables and write the document, the report, and a copy to `also`.
 
     Raises:
-        VivaceError: what stopped a measurement.
+        VivaceError: a measurement failed.
     """
     settings: dict[str, Any] = {}
     for name, options in (("speed", speed), ("latency", latency), ("quality", quality)):
@@ -268,7 +268,7 @@ def bench_command(
             latency_part(parts, subject, latency, report)
         if quality is not None:
             if parts.rows:
-                # Nor with a process that is killed for the memory that pictures take.
+                # Write it also in case this process is killed for the memory that pictures take.
                 make_folder(out)
                 write_document(out / f"{kind}.json", parts.document())
             material = quality_part(parts, subject, quality, report)
@@ -282,32 +282,32 @@ def bench_command(
 
 
 def print_versions(document: Document, old: str, new: str, console: Console) -> None:
-    """Print what differs between two systems of one document."""
+    """Print the differences between two systems of one document."""
     from vivace.bench.report.compare import compare_documents, print_comparison
 
     print_comparison(compare_documents(document, document, row=f"{old}={new}"), console, names=(old, new))
 
 
 def _keep(parts: Parts, path: Path) -> None:
-    """Write what was measured until something stopped the rest: minutes of figures are not lost with it."""
+    """Write the measurements taken before an error, so that minutes of figures are not lost."""
     if not any(measurements for _, _, measurements in parts.rows.values()):
         return
     said = f"what was measured until then is in {path}"
     try:
         make_folder(path.parent)
         write_document(path, parts.document())
-    except SinkWriteError as error:  # what stopped the rest is still what ends the run
+    except SinkWriteError as error:  # the original error still ends the run
         said = f"what was measured until then is lost: {error}"
     Console(stderr=True).print(said, markup=False, highlight=False)
 
 
 def to_settings(options: SpeedOptions | LatencyOptions | QualityOptions) -> dict[str, JsonValue]:
-    """Return what must be the same for two documents to be compared: not the system, not where files lie."""
+    """Return the settings that must be equal for two documents to be compared: neither the system nor file paths."""
     fields = asdict(options)
     for name in ("system", "plain", "against", "turns", "seed", "weights"):
         fields.pop(name, None)
     if isinstance(options, SpeedOptions):
-        # What was always so until large models came is not written, so that older documents compare.
+        # Fields at the defaults of older versions are omitted, so that older documents stay comparable.
         for name in ("warmup_frames", "cold_frames", "budget_s"):
             if fields[name] == SpeedOptions.__dataclass_fields__[name].default:
                 del fields[name]

@@ -1,1 +1,1 @@
-"""What is run on: rendered scenes with their truth, videos of a folder, and sources that cost nothing to read."""
+"""Inputs of benchmarks: rendered scenes with ground truth, videos of a folder, and sources free to read."""

@@ -1,4 +1,4 @@
-"""A clip and its masks that lie in memory, as a source and a mask of a stream."""
+"""Clip and masks in memory, as a source and a mask of a stream."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from vivace.stream.blend import Region
 
 
 class FrameMask:
-    """A mask that is known for every frame."""
+    """Mask with known values for every frame."""
 
     def __init__(self, masks: NDArray[np.bool_], fps: float) -> None:
-        """Take `masks [t h w]`, of frames at `fps` from time 0 on."""
+        """Take `masks [t h w]` of frames at `fps`, from time 0 on."""
         self._masks = masks
         self._fps = fps
 
     def region(self, size: tuple[int, int], time_s: float) -> Region:
-        """Return the region of the frame at that time."""
-        del size  # the clip's own, which is what the stream was opened with
+        """Return the region of the frame at a time, s."""
+        del size  # the clip's own size, at which the stream was opened
         index = min(round(time_s * self._fps), len(self._masks) - 1)
         return Region(self._masks[index].astype(np.uint8) * np.uint8(255))
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Do nothing: the masks are drawn."""
+        """Do nothing: the masks are already arrays."""
 
     def close(self) -> None:
         """Do nothing: the masks are in memory."""
 
 
 class ArraySource(Source):
-    """Frames in memory as a source."""
+    """Source of frames in memory."""
 
     def __init__(self, frames: Frames, fps: float) -> None:
         self._frames = frames

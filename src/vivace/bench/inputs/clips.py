@@ -1,4 +1,4 @@
-"""Clips that a benchmark runs on, with all that is known about them: rendered scenes, or videos of a folder."""
+"""Clips of a benchmark with their ground truth: rendered scenes, or videos of a folder."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from vivace.media.source import Source
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi"})
 MASK_MARK = ".mask"
-"""`walk.mask.mp4` (or `.png`, or a folder `walk.mask/`) beside `walk.mp4` says where its region edit applies."""
+"""Infix of mask files: `walk.mask.mp4` (or `.png`, or a folder `walk.mask/`) beside `walk.mp4` is the area of its
+region edit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Frames with what is known about them; a field that is None is not known."""
+    """Frames with their ground truth; None where it is unknown."""
 
     name: str
     frames: Frames
     fps: float
     flow_back: NDArray[np.float32] | None = None
-    """`[t h w 2]`, see `Footage`."""
+    """Backward flow `[t h w 2]`, see `Footage`."""
     visible_back: NDArray[np.bool_] | None = None
     depth: NDArray[np.float32] | None = None
     ids: NDArray[np.uint16] | None = None
     subject: NDArray[np.bool_] | None = None
-    """`[t h w]`: where a region edit applies."""
+    """Area of a region edit, `[t h w]`."""
 
 
 def render(scene: str, size: Size, fps: float, frames: int, seed: int) -> Clip:
-    """Render a benchmark scene with its truth."""
+    """Return a rendered benchmark scene with its truth."""
     clip = SceneClip(scene, size, fps, frames, seed)
     subject = scene_worlds()[scene].subject
     views, masks = [], []
@@ -59,19 +60,19 @@ def render(scene: str, size: Size, fps: float, frames: int, seed: int) -> Clip:
 
 
 def render_edited(scene: str, edit: str, size: Size, fps: float, frames: int, seed: int) -> Frames:
-    """Render a benchmark scene as one of its edits asks for."""
+    """Return the frames of a benchmark scene rendered with one of its edits."""
     return np.stack(list(SceneClip(scene, size, fps, frames, seed, edit).pictures()))
 
 
 def loop(scene: str, size: Size, fps: float, way: int, frames: int, seed: int) -> Clip:
-    """Render `way` frames of a scene, shown forth and back for minutes: the same at every turn, without a cut."""
+    """Return `frames` frames of a scene that runs forth and back through `way` frames, without a cut."""
     pictures = list(SceneClip(scene, size, fps, way, seed).pictures())
     turn = [*pictures, *pictures[-2:0:-1]]
     return Clip(scene, np.stack([turn[i % len(turn)] for i in range(frames)]), fps)
 
 
 def list_videos(folder: Path) -> list[Path]:
-    """Return the videos of a folder and the folders below it, masks left out, sorted.
+    """Return the videos of a folder and its subfolders, without masks, sorted.
 
     Raises:
         SourceNotFoundError: there is none.
@@ -87,7 +88,7 @@ def list_videos(folder: Path) -> list[Path]:
 
 
 def named_clips(folder: Path) -> dict[str, Path]:
-    """Return the clips of a folder and the folders below it by name: videos, and folders of pictures.
+    """Return the clips of a folder and its subfolders by name: videos, and folders of pictures.
 
     `walkers/style/ink` is the folder of that name, or the file `walkers/style/ink.mkv` (or `.mp4`, …).
 
@@ -106,10 +107,10 @@ def named_clips(folder: Path) -> dict[str, Path]:
 
 
 def load(path: Path, name: str, size: Size, frames: int) -> Clip:
-    """Read the beginning of a video with the optical flow that DIS estimates, and its mask where there is one.
+    """Return the beginning of a video with optical flow estimated by DIS, and its mask if there is one.
 
     Raises:
-        SourceUnsupportedError: the video is too short to tell anything from.
+        SourceUnsupportedError: the video is too short for any metric.
         MediaError: it cannot be read.
     """
     from vivace.bench.metrics.flow import dis_motion
@@ -125,7 +126,7 @@ def load(path: Path, name: str, size: Size, frames: int) -> Clip:
 
 
 MIN_FRAMES = 6
-"""One block of a metric's series."""
+"""Fewest frames of a clip: one block of a metric's series."""
 
 
 def read(source: Source, count: int) -> list[Rgb]:
@@ -134,7 +135,7 @@ def read(source: Source, count: int) -> list[Rgb]:
 
 
 def find_mask(video: Path) -> Path | None:
-    """Return the mask that lies beside a video, if one does."""
+    """Return the mask beside a video, if there is one."""
     return next(iter(sorted(video.parent.glob(f"{video.stem}{MASK_MARK}*"))), None)
 
 
@@ -146,5 +147,5 @@ def _mask_of(path: Path, size: Size, count: int) -> NDArray[np.bool_] | None:
         masks = [picture.mean(axis=2) > 127 for picture in read(source, count)]
     if not masks:
         raise SourceUnsupportedError(f"mask {found} has no picture")
-    # A mask that is shorter than its clip stays as it last was; a still picture is the shortest.
+    # A mask shorter than its clip keeps its last frame; a still picture is the shortest.
     return np.stack(masks + [masks[-1]] * (count - len(masks)))

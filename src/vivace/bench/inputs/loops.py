@@ -1,4 +1,4 @@
-"""Sources whose pictures are there before they are asked for, so that only what is measured costs time."""
+"""Sources with precomputed pictures, so that only the measured system costs time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def render_clip(path: Path, size: tuple[int, int], frames: int, seed: int = 0) -
 
 
 def there_and_back(index: int, count: int) -> int:
-    """Return which of `count` pictures is the `index`-th in an endless loop without a cut: 0 1 2 3 2 1 0 1."""
+    """Return the picture at `index` in an endless loop over `count` pictures without a cut: 0 1 2 3 2 1 0 1."""
     if count == 1:
         return 0
     place = index % (2 * count - 2)
@@ -42,7 +42,7 @@ def there_and_back(index: int, count: int) -> int:
 
 
 class Loop(Source):
-    """The same pictures there and back, `frames` in all, as fast as they are taken."""
+    """Source that plays pictures forth and back, `frames` in all, as fast as they are taken."""
 
     def __init__(self, pictures: Sequence[Rgb], frames: int, *, clock: Clock = time.monotonic) -> None:
         height, width = pictures[0].shape[:2]
@@ -58,7 +58,7 @@ class Loop(Source):
 
 
 class Cuttable(Source):
-    """Another source, which ends by itself once somebody has had enough."""
+    """Wrapper of a source that can be ended early."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source.info)
@@ -66,11 +66,11 @@ class Cuttable(Source):
         self._enough = False
 
     def deliver_at(self, size: tuple[int, int] | None) -> None:
-        """Let frames be converted and scaled in one pass."""
+        """Request scaled frames, so that they are converted and scaled in one pass."""
         self._source.deliver_at(size)
 
     def end(self) -> None:
-        """Let the frame that is being read be the last; from any thread."""
+        """Make the frame being read the last one; any thread."""
         self._enough = True
 
     def _read(self) -> Generator[Frame, None, None]:
@@ -84,10 +84,10 @@ class Cuttable(Source):
 
 
 class Camera(Source):
-    """A camera by script: picture `k` exists from `start + k / fps` on, and only until the next one.
+    """Simulated camera: picture `k` is available from `start + k / fps` until the next one.
 
-    `capture_time_s` is the moment a picture was due. A picture not taken within its period is lost, as with a camera
-    that has no queue, and counted in `lost`.
+    `capture_time_s` is the time a picture was due. A picture not taken within its period is lost, as with a camera that
+    has no queue, and counted in `lost`.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class Camera(Source):
         clock: Clock = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Show `pictures` there and back at `fps`, `frames` in all, by `clock`; `wait` waits so many seconds."""
+        """Show `pictures` forth and back at `fps`, `frames` in all, by `clock`; `wait` sleeps, s."""
         height, width = pictures[0].shape[:2]
         super().__init__(SourceInfo(name="scripted camera", size=(width, height), fps=fps, frames=frames, live=True))
         self.start_s: float | None = None
-        """When picture 0 was due: the first time one was asked for."""
+        """Due time of picture 0, s: the first time one was requested."""
         self.lost = 0
         self._pictures = pictures
         self._fps = fps

@@ -1,4 +1,4 @@
-"""Clips with exact ground truth, rendered as they are read; and the same clips rendered edited."""
+"""Clips with exact ground truth, rendered as they are read, also in edited form."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vivace.worlds.truth import TruthScene, View
 
 
 def scene_worlds() -> dict[str, RaycastWorld]:
-    """Return all benchmark scenes by name: what is in each, what makes it hard, what can be edited."""
+    """Return all benchmark scenes by name, with their content, difficulty and edits."""
     worlds = {name: load_world(name) for name in RAYCAST}
     return {name: world for name, world in worlds.items() if isinstance(world, RaycastWorld)}
 
 
 @dataclass(frozen=True, slots=True)
 class SceneClip:
-    """A stretch of a scene: `frames` frames of `size = (width, height)` px; streamed, never stored."""
+    """Part of a scene: `frames` frames of `size = (width, height)` px; streamed, never stored."""
 
     scene: str
     size: tuple[int, int] = (256, 256)
@@ -34,10 +34,10 @@ class SceneClip:
     frames: int = 48
     seed: int = 0
     edit: str | None = None
-    """Key of one of the scene's edits."""
+    """Key of one of the scene's edits; None is unedited."""
 
     def views(self) -> Iterator[View]:
-        """Render frame after frame with its truth. An edited clip's truth is that of its own surfaces.
+        """Return an iterator over rendered frames with truth. The truth of an edited clip is that of its own surfaces.
 
         Raises:
             UsageError: no scene, or no edit, of that name.
@@ -47,7 +47,7 @@ class SceneClip:
             yield scene.view(float(index * frame_s), float(frame_s))
 
     def pictures(self) -> Iterator[Rgb]:
-        """Render frame after frame without truth: faster, the same pixels.
+        """Return an iterator over rendered frames without truth: faster, with identical pixels.
 
         Raises:
             UsageError: no scene, or no edit, of that name.
@@ -57,7 +57,7 @@ class SceneClip:
             yield scene.render(float(index * frame_s))
 
     def mask(self, view: View, subject: str) -> NDArray[np.bool_]:
-        """Return `[h w]` where an object is seen.
+        """Return the pixels `[h w]` that show an object.
 
         Raises:
             UsageError: the scene has no object of that name.
@@ -69,11 +69,11 @@ class SceneClip:
         return found
 
     def objects(self) -> dict[int, str]:
-        """Return the name of every identity that the views can show; the same with and without an edit."""
+        """Return the name of every identity in the views; the same with and without an edit."""
         return {identity: name for name, identity in _identities(self.scene, self.seed).items()}
 
     def _frame_s(self) -> Fraction:
-        # As `SceneSource` counts time, so that `scene:NAME` shows the very same frames.
+        # The same arithmetic as in `SceneSource`, so that `scene:NAME` shows identical frames.
         return 1 / Fraction(self.fps).limit_denominator(1001)
 
     def _scene(self, size: tuple[int, int]) -> TruthScene:

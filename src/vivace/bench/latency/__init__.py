@@ -1,1 +1,1 @@
-"""The latency benchmark: live sessions as a viewer has them, in a process or over WebRTC."""
+"""Latency benchmark: live sessions as seen by a viewer, in one process or over WebRTC."""

@@ -1,6 +1,6 @@
-"""The latency benchmark: how old the picture is that a viewer sees, how steady it comes, and whether it stays so.
+"""Latency benchmark: age of the picture a viewer sees, its regularity, and whether both last.
 
-Each case is a live session in a fresh process (`run`, `webrtc_run`); here is what is measured, and what figures mean.
+Each case is a live session in a fresh process (`run`, `webrtc_run`); this module defines cases and figures.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from vivace.errors import UsageError
 from vivace.stream.account import STAGES
 
 MIN_S = 3.0
-"""Of a take: a second of warm-up, and some to look at."""
+"""Shortest take, s: a second of warm-up, and some to measure."""
 PROMPTS = ("black ink brush drawing", "watercolour painting", "oil painting with thick brush strokes")
-"""Typed in turn."""
+"""Prompts typed in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class LatencyCase:
     size: tuple[int, int]
     """`(width, height)`, px."""
     fps: float
-    """Of the camera."""
+    """Frame rate of the camera, frames/s."""
 
     @property
     def name(self) -> str:
-        """The case's name in the document."""
+        """Name of the case in the document."""
         return f"live/{self.fps:g}fps/{self.size[0]}x{self.size[1]}"
 
     def extra(self) -> dict[str, float | int | None]:
@@ -44,32 +44,32 @@ class LatencyCase:
 
 PATHS = ("in-process", "webrtc")
 TASKS = {PATHS[0]: "vivace.bench.latency.run:live", PATHS[1]: "vivace.bench.latency.webrtc_run:live"}
-"""What measures each path."""
+"""Task that measures each path."""
 
 CASES = (
     LatencyCase((256, 256), 24.0),
     LatencyCase((512, 288), 30.0),
     LatencyCase((256, 256), 120.0),
 )
-"""An ordinary camera, a wide one, and one that is faster than the model: its lag must stay bounded all the same."""
+"""Cases: an ordinary camera, a wide one, and one that is faster than the model, whose lag must stay bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyOptions:
-    """What is measured."""
+    """Options of a latency run."""
 
     system: SystemSpec
     cases: tuple[LatencyCase, ...] = CASES
     seconds: float = 20.0
-    """Length of every take."""
+    """Length of every take, s."""
     prompts: tuple[str, ...] = PROMPTS
     prompt_changes: int = 8
-    """Changes of prompt in a take, evenly spread."""
+    """Prompt changes per take, evenly spread."""
     path: str = PATHS[0]
     prompt: str = PROMPT
     seed: int = 0
     against: SystemSpec | None = None
-    """Another system that is measured in turn with this one, as a system beside it."""
+    """Another system, measured alternately with this one."""
     turns: int = TURNS
     """Takes of each of the two."""
 
@@ -77,11 +77,11 @@ class LatencyOptions:
 def measure_latency(
     options: LatencyOptions, report: Report, *, run: RunJob = run_job, into: Findings | None = None
 ) -> Findings:
-    """Measure every case. `into` has, whatever stops a measurement, what was found before.
+    """Measure every case. If a measurement is stopped, `into` holds the earlier findings.
 
     Raises:
-        UsageError: takes too short to say anything, or a path that there is not.
-        VivaceError: what stopped a measurement.
+        UsageError: takes too short to be meaningful, or an unknown path.
+        VivaceError: a measurement failed.
     """
     _check(options)
     findings = Findings() if into is None else into
@@ -119,7 +119,7 @@ def _check(options: LatencyOptions) -> None:
 
 
 def latency_metrics() -> dict[str, MetricInfo]:
-    """Return how to read every metric of this benchmark, by key."""
+    """Return the definition of every metric of this benchmark, by key."""
     found = MetricTable("latency")
     warm_up = ("capture", "deadline", "jitter", "gap", "stalls", "repeated", "shown", "backlog")
 
@@ -199,7 +199,7 @@ def latency_metrics() -> dict[str, MetricInfo]:
 
 
 def webrtc_metrics() -> dict[str, MetricInfo]:
-    """Return how to read what only this path measures."""
+    """Return the definitions of metrics that only this path has."""
     made = MetricTable("latency")
     add = made.add
     add("capture_to_present_ms_max", "Oldest picture shown", "ms", "Age of the oldest picture shown after the warm-up.")

@@ -1,4 +1,4 @@
-"""Live sessions as a viewer has them, measured inside a fresh process; `benchmark` starts it."""
+"""Live sessions as seen by a viewer, measured inside a fresh process; started by `benchmark`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def play(
     clock: Clock = time.monotonic,
     wait: Wait | None = None,
 ) -> Take:
-    """Play a script live and note what was shown when; `watch` is called with the index of every picture shown.
+    """Return the take of a script played live; `watch` is called with the index of every picture shown.
 
-    Camera, session and viewer are in one process: nothing lies between them but Vivace. The viewer looks at a picture
-    as soon as the session gives it; the screen's own delay is not in the figures. `wait` lets the camera wait so many
+    Camera, session and viewer are in one process, with only Vivace between them. The viewer sees a picture as soon as
+    the session outputs it; the screen's own delay is not included. `wait` makes the camera wait for a number of
     seconds.
 
     Raises:
@@ -62,9 +62,9 @@ def play(
 
 
 def effort_of(stats: object) -> float | None:
-    """Return the mean share of the full work that a session did; of one that does not say, None.
+    """Return a session's mean share of the full work; None if it does not report it.
 
-    Another checkout's session may be from before models said what they did: all that they were asked for.
+    Sessions of older checkouts do not report the work done; there it is the work requested.
     """
     asked: float | None = getattr(stats, "kept_token_ratio", None)
     done: float | None = getattr(stats, "work_share", asked)
@@ -72,11 +72,11 @@ def effort_of(stats: object) -> float | None:
 
 
 class Typist:
-    """Somebody who sends a prompt every now and then, in a thread of their own. A context manager."""
+    """Thread that sends prompts at intervals. A context manager."""
 
     def __init__(self, runner: Runner, script: Script, clock: Clock) -> None:
         self.sent: list[tuple[float, int]] = []
-        """When each change that was accepted was sent, and its number."""
+        """Time (s) and number of each accepted change."""
         self._runner = runner
         self._script = script
         self._clock = clock
@@ -93,7 +93,7 @@ class Typist:
                 number = self._runner.change_prompt(prompt)
                 if number is not None:
                     self.sent.append((sent_s, number))
-        except BaseException as error:  # noqa: BLE001  (raised where the take is made)
+        except BaseException as error:  # noqa: BLE001  (raised in the thread of the take)
             self._error = error
 
     def __enter__(self) -> Typist:
@@ -108,7 +108,7 @@ class Typist:
 
 
 def live(job: Job, report: Report) -> Found:
-    """Play one live session and return its figures.
+    """Return the figures of one live session.
 
     `job.settings`: `case`, `size`, `fps`, `frames`, `prompt`, `prompts`, `prompt_every_s`, `seed`.
     """

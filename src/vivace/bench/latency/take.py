@@ -1,7 +1,7 @@
-"""One take of a live session, camera to eye, and the figures in it.
+"""Take of a live session, from camera to viewer, and its figures.
 
-What lies between the camera and the viewer (`run`, `webrtc_run`) plays a `Script` and returns a `Take`: when each
-picture was captured and when it was shown, nothing else; every figure is computed from that, whatever the path was.
+The path between camera and viewer (`run`, `webrtc_run`) plays a `Script` and returns a `Take`: the times at which each
+picture was captured and shown. All figures are computed from it in the same way for every path.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from vivace.media.frame import Rgb
 
 WARMUP_S = 1.0
-"""Of the camera's time; left out of everything but the time to the first frame."""
+"""Camera time that is left out of everything but the time to first frame, s."""
 STALL_PERIODS = 2.0
 TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What happens in front of the camera and at the keyboard."""
+    """Events at the camera and the keyboard."""
 
     request: Request
-    """The camera runs at its fps."""
+    """Request; the camera runs at its fps."""
     pictures: Sequence[Rgb]
     frames: int
     prompts: tuple[str, ...] = ()
-    """Typed one after the other."""
+    """Prompts, typed one after the other."""
     prompt_every_s: float = 2.0
 
 
 def script_of(settings: Any) -> Script:
-    """Return the script of a job, from its settings."""
+    """Return the script of a job from its settings."""
     width, height = settings["size"]
     request = Request((width, height), settings["fps"], settings["prompt"], settings["seed"])
     pictures = render_loop(request.size, seed=request.seed)
@@ -49,10 +49,10 @@ def script_of(settings: Any) -> Script:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One picture in front of the viewer."""
+    """One picture seen by the viewer."""
 
     index: int
-    """Place in the camera's stream, lost pictures counted."""
+    """Index in the camera's stream, lost pictures included."""
     captured_s: float
     shown_s: float
     control_index: int = 0
@@ -60,45 +60,45 @@ class Shown:
 
     @property
     def age_ms(self) -> float:
-        """How old the picture was."""
+        """Age of the picture when shown, ms."""
         return 1000.0 * (self.shown_s - self.captured_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What happened, by one monotonic clock."""
+    """Events of a take, on one monotonic clock."""
 
     fps: float
-    """Of the camera."""
+    """Frame rate of the camera, frames/s."""
     frames: int
-    """Pictures the camera had, lost ones included."""
+    """Pictures of the camera, including lost ones."""
     asked_s: float
-    """When the viewer asked for the session."""
+    """Time at which the viewer requested the session, s."""
     start_s: float
-    """When picture 0 was due."""
+    """Due time of picture 0, s."""
     shown: Sequence[Shown]
-    """In the order in which they were shown."""
+    """Pictures in the order in which they were shown."""
     switches: Sequence[tuple[float, int]] = ()
-    """Prompt changes: when the user sent it, and the number its pictures carry."""
+    """Prompt changes: sending time (s), and the number that their pictures carry."""
     drops: Mapping[str, int] = field(default_factory=dict)
-    """Pictures lost, by reason."""
+    """Lost pictures by reason."""
     effort: float | None = None
-    """Mean share of the full work that was done, where the session says."""
+    """Mean share of the full work, 0 to 1, if the session reports it."""
     stages_ms: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """Percentiles of each stage, where the session says."""
+    """Percentiles of each stage, ms, if the session reports them."""
 
     @property
     def period_s(self) -> float:
-        """Time from one picture of the camera to the next."""
+        """Time between two pictures of the camera, s."""
         return 1.0 / self.fps
 
     def late(self, one: Shown) -> bool:
-        """Tell whether a picture came later than its place in the camera's timetable plus one period."""
+        """Return true if a picture was shown more than one period after its due time."""
         return one.shown_s > self.start_s + one.index * self.period_s + self.period_s + TOLERANCE_S
 
 
 def figures(case: str, take: Take) -> list[Value]:
-    """Return every figure of a take; those of which it holds nothing have no value."""
+    """Return every figure of a take; figures without data have no value."""
     steady = after_warmup(take)
     return [
         *_latency(case, take, steady),
@@ -116,7 +116,7 @@ def figures(case: str, take: Take) -> list[Value]:
 
 
 def series(case: str, take: Take) -> dict[str, list[float]]:
-    """Return the age of every picture when it was shown, and the time since the one before, ms; warm-up left out."""
+    """Return the age of every picture when shown, and the time since the one before, ms; without warm-up."""
     steady = after_warmup(take)
     return {
         f"capture_to_present_ms/{case}": [one.age_ms for one in steady],
@@ -125,7 +125,7 @@ def series(case: str, take: Take) -> dict[str, list[float]]:
 
 
 def after_warmup(take: Take) -> list[Shown]:
-    """Return what was shown after the warm-up."""
+    """Return the pictures shown after the warm-up."""
     warmup = math.ceil(WARMUP_S * take.fps)
     return [one for one in take.shown if one.index >= warmup]
 
@@ -145,7 +145,7 @@ def _latency(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
 
 
 def _rhythm(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
-    """Return figures of the gaps between one picture and the next."""
+    """Return figures of the gaps between consecutive pictures."""
     gaps_ms = [1000.0 * (after.shown_s - before.shown_s) for before, after in pairwise(steady)]
     if not gaps_ms:
         return [Value(name, case, None) for name in ("jitter_ms_std", "gap_ms_p99", "stalls_per_min", "shown_fps")]
@@ -164,10 +164,10 @@ def _rhythm(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
 
 
 def _repeated(case: str, take: Take, steady: Sequence[Shown]) -> Value:
-    """Return the share of the viewer's periods in which nothing new was shown.
+    """Return the share of the viewer's periods in which no new picture was shown.
 
-    The viewer's periods are laid so that the typical picture falls into the middle of one; otherwise pictures that come
-    near the end of a period would count as early in one and missing in the next.
+    Periods are aligned so that the typical picture falls into the middle of one; otherwise pictures near the end of a
+    period would count as early in one and missing in the next.
     """
     period_s = take.period_s
     phase_s = median(one.shown_s - one.index * period_s for one in steady)
@@ -192,7 +192,7 @@ def _losses(case: str, take: Take) -> list[Value]:
 
 
 def _prompts(case: str, take: Take) -> list[Value]:
-    """Return the time from sending a prompt to the first picture made with it, over the changes that were seen."""
+    """Return the latency of prompt changes to the first picture made with each, where one became visible."""
     times_ms = prompt_times_ms(take)
     if not times_ms:
         return []
@@ -204,7 +204,7 @@ def _prompts(case: str, take: Take) -> list[Value]:
 
 
 def prompt_times_ms(take: Take) -> list[float]:
-    """Return how long after it was sent each prompt change was first seen; those that never were are left out."""
+    """Return the latency of each prompt change to its first visible picture, ms; invisible ones are left out."""
     times_ms = []
     for sent_s, number in take.switches:
         first_s = next((one.shown_s for one in take.shown if one.control_index >= number), None)

@@ -1,4 +1,4 @@
-"""A number in a picture, as black and white cells that survive encoders, and the mask that keeps models off them."""
+"""Numbers in pictures as black and white cells that survive encoding, and the mask that keeps models off them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BITS = 12
 CHECK_BITS = 4
 CELLS = BITS + CHECK_BITS
 MARGIN_PX = 8
-"""Of untouched picture around the cells: encoders bleed over edges."""
+"""Margin of untouched picture around the cells, px: encoders bleed over edges."""
 
 
 class Code:
-    """Where a number stands in pictures of one size: a row of cells along the top."""
+    """Position of a number in pictures of one size: a row of cells along the top."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """Lay the cells out for pictures of `(width, height)` px."""
+        """Lay out the cells for pictures of `(width, height)` px."""
         self.size = size
         self._cell_px = size[0] // CELLS
         self._height_px = max(8, min(self._cell_px, size[1] // 12))
@@ -37,7 +37,7 @@ class Code:
         return marked
 
     def read(self, rgb: Rgb) -> int | None:
-        """Return the number on a picture of any size, modulo 4096; None if it cannot be made out."""
+        """Return the number on a picture of any size, modulo 4096; None if it is unreadable."""
         height, width = rgb.shape[:2]
         scale_x, scale_y = width / self.size[0], height / self.size[1]
         inner = slice(max(1, round(0.25 * self._height_px * scale_y)), round(0.75 * self._height_px * scale_y))
@@ -50,7 +50,7 @@ class Code:
         return value if _check(value) == word >> BITS else None
 
     def mask_url(self) -> str:
-        """Return the mask that keeps a model off the cells, as controls take it."""
+        """Return the mask that keeps a model off the cells, as a control value."""
         mask = np.full((self.size[1], self.size[0]), 255, np.uint8)
         mask[: self._height_px + MARGIN_PX] = 0
         file = io.BytesIO()
@@ -59,11 +59,11 @@ class Code:
 
 
 def unwrap(value: int, near: int) -> int:
-    """Return the number nearest to `near` that stands as `value` in a picture."""
+    """Return the number nearest to `near` that reads as `value` in a picture."""
     span = 1 << BITS
     return near + (value - near + span // 2) % span - span // 2
 
 
 def _check(value: int) -> int:
-    """Return check bits that one wrong cell always changes, and an all-black or all-white row never has."""
+    """Return check bits that any single wrong cell changes, and that an all-black or all-white row never has."""
     return (value ^ value >> 4 ^ value >> 8 ^ 0b0101) & 0b1111

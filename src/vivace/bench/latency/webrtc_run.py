@@ -1,4 +1,4 @@
-"""Live sessions over WebRTC, measured in a client's process; `benchmark` starts it."""
+"""Live sessions over WebRTC, measured in a client's process; started by `benchmark`."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 START_S = 60.0
 STOP_S = 15.0
 SETTLE_S = 1.0
-"""After the last picture was sent, for what is still on its way."""
+"""Wait after the last picture was sent for those in flight, s."""
 OPENERS = {"vivace.bench.systems.system:open_model": True, "vivace.bench.systems.system:open_passthrough": False}
-"""What can be served, and whether it paints."""
+"""Openers of systems that can be served, with true if they paint."""
 SERVED = {"model", "threads"}
-"""Arguments of a system that reach a server."""
+"""Arguments of a system that are passed on to a server."""
 
 
 @dataclass(slots=True)
 class Notebook:
-    """What one client saw."""
+    """Observations of one client."""
 
     shown: list[Shown] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)
-    """RTP timestamps of what was shown."""
+    """RTP timestamps of the pictures shown."""
     controls: dict[int, int] = field(default_factory=dict)
     """Control index by RTP timestamp."""
     switches: list[tuple[float, int]] = field(default_factory=list)
     efforts: list[float] = field(default_factory=list)
-    """What the server last said of its effort when each picture was shown."""
+    """Latest effort reported by the server as each picture was shown."""
     misread: int = 0
     published: int = 0
 
 
 def live(job: Job, report: Report) -> Found:
-    """Play live sessions against a server and return the figures of the first.
+    """Return the figures of the first of several live sessions on a server.
 
     `job.settings`: those of `vivace.bench.latency.run.live`, `sessions` and `step_ms`.
 
     Raises:
-        UsageError: something that cannot be served.
+        UsageError: a system that cannot be served.
         VivaceError: the server or a client failed.
     """
     settings, spec = job.settings, job.system
@@ -97,9 +97,9 @@ def _own_figures(case: str, take: Take, misread_share: float) -> list[Value]:
 def serving(
     model: str, sessions: int, step_ms: float | None, threads: int | None = None, code: str | None = None
 ) -> Iterator[str]:
-    """Run a server on a free port of this machine, by the package in the folder `code`; yield its address.
+    """Run a server on a free port of this machine, with the package in the folder `code`; yield its URL.
 
-    A server that is not slowed down is that package's own, command line and all.
+    A server without slowdown is started by that package's own command line.
 
     Raises:
         DeviceError: it did not start.
@@ -137,7 +137,7 @@ def serving(
 
 
 async def _play(url: str, model: str, script: Script, sessions: int, report: Report) -> tuple[Take, float]:
-    """Let as many clients as there are sessions do the same at once; return the first one's take and misread share."""
+    """Return the take and misread share of the first of several simultaneous clients."""
     from vivace.client import connect
 
     async with AsyncExitStack() as stack:
@@ -155,7 +155,7 @@ def _silent(done: int, total: int) -> None:
 
 
 class Actor:
-    """One client: a camera, an eye and a keyboard."""
+    """One client: camera, viewer and keyboard."""
 
     def __init__(self, client: Client, model: str, script: Script, report: Report) -> None:
         self.notes = Notebook()
@@ -182,14 +182,14 @@ class Actor:
         self._asked_s = time.monotonic()
         session = await self._client.open(model=self._model, controls=controls)
         self._session = await stack.enter_async_context(session)
-        for notice in session.notices:  # the source itself is not what shall be measured
+        for notice in session.notices:  # otherwise the unpainted source would be measured
             raise UnknownPromptError(notice.message, control=notice.control, matches=tuple(notice.matches))
         await self._session.wait_live(START_S)
         media = self._session.media(fps=script.request.fps, notes=True)
         self._media = await stack.enter_async_context(media)
 
     async def play(self) -> Take:
-        """Do what the script says and note what was seen."""
+        """Return the take of the script, played by this client."""
         script, notes = self._script, self.notes
         self._start_s = time.monotonic() + 0.1
         eye = asyncio.create_task(self._look())
@@ -223,7 +223,7 @@ class Actor:
         )
 
     async def _film(self) -> None:
-        """Send every picture when it is due; one that is over before it could be sent is lost."""
+        """Send every picture when it is due; one whose period is over is lost."""
         script = self._script
         every = max(1, script.frames // 50)
         for index in range(script.frames):
@@ -252,7 +252,7 @@ class Actor:
             notes.stamps.append(picture.rtp_timestamp)
             if (stats := self._session.stats) is not None and stats.effort is not None:
                 notes.efforts.append(stats.effort)
-            # What the server says of a picture may come after it.
+            # A note may arrive after its picture.
             for stamp in notes.stamps[-8:]:
                 note = self._media.note(stamp)
                 if note is not None:
@@ -262,13 +262,13 @@ class Actor:
         for prompt in self._script.prompts:
             await asyncio.sleep(self._script.prompt_every_s)
             sent_s = time.monotonic()
-            with suppress(UnknownPromptError):  # it counts for nothing, and the prompt before stays
+            with suppress(UnknownPromptError):  # the change does not count, and the prompt before stays
                 ack = await self._session.update(prompt=prompt)
                 self.notes.switches.append((sent_s, ack.update_index))
 
 
 def _control_indices(notes: Notebook) -> list[int]:
-    """Return the control index of every picture shown; one without a note has that of the picture before it."""
+    """Return the control index of every picture shown; one without a note has that of the picture before."""
     indices, last = [], 0
     for stamp in notes.stamps:
         last = notes.controls.get(stamp, last)
@@ -277,11 +277,11 @@ def _control_indices(notes: Notebook) -> list[int]:
 
 
 def _drops(stats: Stats, unread: int) -> dict[str, int]:
-    """Return what was lost, by the reasons that other paths know too."""
+    """Return the losses by the reasons that other paths have."""
     late = sum(count for reason, count in stats.drops.items() if reason not in ("unread", "recording"))
     return {"late": late, "unread": stats.drops.get("unread", 0) + unread}
 
 
 def _stages(stats: Stats) -> dict[str, dict[str, float | None]]:
-    """Return the stages that a stream without a server has, too; another version's server may have others."""
+    """Return the stages that streams without a server have as well; servers of other versions may have others."""
     return {stage: {"p50": times.p50, "p95": times.p95} for stage, times in stats.stages_ms.items() if stage in STAGES}

@@ -1,4 +1,4 @@
-"""A server whose model takes as long as it is told; its arguments are MODEL STEP_MS SLOTS."""
+"""Server with a model of a given step time; its arguments are MODEL STEP_MS SLOTS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # another checkout's package may be older than this class
 
 
 class SlowModel(Forwarding[State]):
-    """A model whose every step is stretched to the same time, as if on a slower machine."""
+    """Model whose every step is stretched to the same time, to simulate a slower machine."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SlowModel(Forwarding[State]):
         self._sleep = sleep
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Advance each session by one chunk, and let the rest of the time pass."""
+        """Advance each session by one chunk, and sleep for the rest of the time."""
         began_s = self._clock()
         made = self.model.step(states, chunks)
         self._sleep(max(0.0, self._step_s * len(states) - (self._clock() - began_s)))
@@ -40,7 +40,7 @@ class SlowModel(Forwarding[State]):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     from vivace.serve.main import serve
     from vivace.serve.settings import ServeSettings
 

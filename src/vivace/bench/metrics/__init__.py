@@ -1,6 +1,6 @@
-"""Measures of quality, each on its own: pure functions of footage.
+"""Quality metrics: pure functions of footage.
 
-`METRICS` and `measure` need the extra `bench`; what footage and a metric are (`footage`) needs nothing.
+`METRICS` and `measure` need the extra `bench`; the definitions of footage and metrics (`footage`) need nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["METRICS", "measure"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the metrics when they are first asked for: they bring OpenCV and scikit-image."""
+    """Return a public name, imported on first use: metrics import OpenCV and scikit-image."""
     if name in __all__:
         from vivace.bench.metrics import registry
 

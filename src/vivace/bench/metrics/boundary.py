@@ -1,4 +1,4 @@
-"""Where one surface hides another, exactly: from identities and depth."""
+"""Exact occlusion boundaries, from identities and depth."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Indices = NDArray[np.intp]
 
 JUMP = 0.95
-"""Least ratio of depths, near over far, at which two objects merely touch: feet on a floor are no boundary."""
+"""Ratio of depths, near to far, from which two objects merely touch: feet on a floor are not a boundary."""
 
 
 class Boundary(NamedTuple):
-    """Pairs of neighbouring pixels across occlusion boundaries, one entry a pair."""
+    """Pairs of neighbouring pixels across occlusion boundaries, one entry per pair."""
 
     near_y: Indices
     near_x: Indices

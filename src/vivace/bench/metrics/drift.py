@@ -1,4 +1,4 @@
-"""Does the picture change for good over minutes? Slopes of four looks of the output, relative to the source's."""
+"""Permanent change over minutes: slopes of four properties of the output, relative to the source's."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ LOOKS: tuple[Look, ...] = get_args(Look)
 
 BLOCKS = 8
 MIN_CYCLES = 3
-"""With fewer points over time there is no slope to speak of."""
+"""Fewest points over time for a slope."""
 _POINTS = 48
-"""Points over time where the source does not repeat."""
+"""Points over time if the source does not repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One look's drift."""
+    """Drift of one property."""
 
     percent_per_min: float
     blocks: list[float]
-    """The same from separate parts of the frames, each over the whole time: what an interval is drawn from."""
+    """The same from separate parts of the frames, each over the whole time, from which an interval is resampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The looks of an output over time, relative to its source's and to its own level."""
+    """Properties of an output over time, relative to its source's and to their own level."""
 
     times_min: NDArray[np.float64]
-    """`[points]`."""
+    """Times `[points]`, minutes."""
     relative: NDArray[np.float64]
-    """`[points frames 4]`: about 1; the frames that a point is the median of, look by look."""
+    """Ratios `[points frames 4]`, about 1: the frames whose median is a point, by property."""
 
     def percent(self) -> dict[str, NDArray[np.float64]]:
-        """Return each look's points by the key of its drift, in percent of its level, `[points]`."""
+        """Return each property's points by the key of its drift, in percent of its level, `[points]`."""
         points = 100 * (np.median(self.relative, axis=1) - 1)
         return {f"drift_{name}": points[:, number] for number, name in enumerate(LOOKS)}
 
@@ -52,7 +52,7 @@ def look(rgb: Rgb) -> NDArray[np.float64]:
     """Return brightness, contrast, saturation and sharpness of a picture, `[4]` in the order of `LOOKS`.
 
     Mean luma, 0 to 255; standard deviation of luma (RMS contrast, Peli 1990); mean of largest minus smallest channel;
-    mean slope of luma over its contrast, so that a change of contrast is none of sharpness.
+    mean slope of luma divided by its contrast, so that a change of contrast does not count as one of sharpness.
     """
     grey = luma(rgb)
     x, y = gradient(grey)
@@ -63,28 +63,28 @@ def look(rgb: Rgb) -> NDArray[np.float64]:
 
 
 def looks(frames: Iterable[Rgb]) -> NDArray[np.float64]:
-    """Return the looks of all frames, `[t 4]`. Takes them as they come; none is kept."""
+    """Return the properties of all frames, `[t 4]`. Frames are consumed one by one; none is kept."""
     return np.array([look(rgb) for rgb in frames]).reshape(-1, len(LOOKS))
 
 
 def drift(
     source: NDArray[np.float64], output: NDArray[np.float64], fps: float, period: int | None = None
 ) -> dict[str, Drift]:
-    """Return the drift of each look by its key (`drift_brightness`, …), percent per minute, target 0.
+    """Return the drift of each property by its key (`drift_brightness`, …), percent per minute, target 0.
 
     The ratio of output to source is followed over time. In a loop of `period` frames each ratio is divided by the
     median of its phase, so that only equal pictures are compared, and the median over a cycle is one point; otherwise
-    the stretch is cut into 48 points. The slope through the points is that of Theil and Sen: the median slope of all
-    pairs, which up to 29 % of odd points do not move.
+    the clip is cut into 48 points. The slope through the points is that of Theil and Sen: the median slope of all
+    pairs, robust to up to 29 % of outliers.
 
     Args:
-        source: `[t 4]`, the looks of the source, frame by frame.
-        output: `[t 4]`, the looks of the output.
+        source: `[t 4]`, the properties of the source, frame by frame.
+        output: `[t 4]`, the properties of the output.
         fps: frames per second of both.
-        period: after how many frames the source repeats; None: it does not.
+        period: frames after which the source repeats; None if it does not.
 
     Returns:
-        NaN and no blocks for a look that has fewer than `MIN_CYCLES` points.
+        NaN and no blocks for a property with fewer than `MIN_CYCLES` points.
     """
     followed = follow(source, output, fps, period)
     cycles, step = followed.relative.shape[:2]
@@ -101,8 +101,8 @@ def drift(
 
 
 def follow(source: NDArray[np.float64], output: NDArray[np.float64], fps: float, period: int | None = None) -> Followed:
-    """Return the points over time that the slopes of `drift` are put through; the arguments are the same."""
-    # One level (of sharpness, a hundredth) keeps a picture without colour from having an infinite drift of colour.
+    """Return the points over time whose slopes `drift` returns; the arguments are the same."""
+    # An offset of one level (a hundredth for sharpness) keeps a picture without colour from having infinite drift.
     floor = np.array([1.0, 1.0, 1.0, 0.01])
     ratios = (output + floor) / (source + floor)
     step = period or max(1, len(ratios) // _POINTS)

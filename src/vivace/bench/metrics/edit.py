@@ -1,4 +1,4 @@
-"""Was the edit made, and nothing else? Output against the clip rendered as the instruction asks."""
+"""Metrics of an edit and its side effects: output against the clip rendered as the instruction asks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from vivace.bench.metrics.similarity import inside, ssim_map
 from vivace.media.frame import Rgb
 
 CHANGED = 2
-"""Levels of 255, largest over channels: what differs by more between source and reference is to be changed."""
+"""Smallest difference between source and reference that counts as a requested change: levels of 255, largest over
+channels."""
 
 
 def edit_gain(footage: Footage) -> Series:
-    """Return how much of the way from source to reference each frame went, up to 1, higher is better.
+    """Return the share of the way from source to reference that each frame went, up to 1, higher is better.
 
     `1 - mean|output - reference| / mean|source - reference|` over the region where the reference differs from the
-    source. 0 for the unchanged source, 1 for the exact edit, below 0 farther off than no edit at all. NaN where there
+    source. 0 for the unchanged source, 1 for the exact edit, below 0 if farther off than no edit at all. NaN if there
     is nothing to change. Ours.
     """
     gains = nothing(len(footage.output))
@@ -33,7 +34,7 @@ def edit_gain(footage: Footage) -> Series:
 def edit_ssim(footage: Footage) -> Series:
     """Return the mean SSIM of luma, output against reference, over the region to be changed.
 
-    -1 to 1, higher is better (Wang et al. 2004). It does not see colour: read it beside `edit_gain`.
+    -1 to 1, higher is better (Wang et al. 2004). It ignores colour: read it together with `edit_gain`.
     """
     values = nothing(len(footage.output))
     for index, (_, output, reference, changed) in enumerate(_frames(footage)):
@@ -46,9 +47,9 @@ def edit_ssim(footage: Footage) -> Series:
 
 
 def edit_collateral(footage: Footage) -> Series:
-    """Return the mean absolute change where the reference is the source, 0 to 1, lower is better.
+    """Return the mean absolute change where the reference equals the source, 0 to 1, lower is better.
 
-    `mean |output - source| / 255` outside the region to be changed; NaN where the edit changes everything. Ours.
+    `mean |output - source| / 255` outside the region to be changed; NaN if the edit changes everything. Ours.
     """
     values = nothing(len(footage.output))
     for index, (source, output, _, changed) in enumerate(_frames(footage)):

@@ -1,4 +1,4 @@
-"""What do a system's short cuts cost? Its output against its own without them."""
+"""Cost of a system's approximations: its output against its own without them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def fidelity_psnr(footage: Footage) -> Series:
 
 
 def fidelity_rel_rmse(footage: Footage) -> Series:
-    """Return the relative RMSE of each frame against the exact run, 0 and up, lower is better.
+    """Return the relative RMSE of each frame against the exact run, at least 0, lower is better.
 
     `sqrt(mean (output - exact)²) / (std(exact) + 1)`, in levels of 255. SANA-Streaming's RelRMSE divides by the
-    reference's spread just so, but on latents, which other systems do not have.
+    reference's spread in the same way, but on latents, which other systems do not have.
     """
     assert footage.exact is not None
     errors = nothing(len(footage.output))
@@ -30,10 +30,10 @@ def fidelity_rel_rmse(footage: Footage) -> Series:
 
 
 def fidelity_temporal(footage: Footage) -> Series:
-    """Return how far each frame's change is from that of the exact run, 0 to 2, lower is better.
+    """Return the difference of each frame's change from that of the exact run, 0 to 2, lower is better.
 
-    `mean |(O_i - O_{i-1}) - (X_i - X_{i-1})| / 255`: the temporal MAE of StreamDiffusionV2's evaluation. NaN in
-    frame 0.
+    `mean |(O_i - O_{i-1}) - (X_i - X_{i-1})| / 255`: the temporal MAE of StreamDiffusionV2's evaluation. NaN in frame
+    0.
     """
     assert footage.exact is not None
     errors = nothing(len(footage.output))

@@ -1,4 +1,4 @@
-"""Does brightness or colour flicker? Blocks are followed along the source's motion, output against source."""
+"""Flicker of brightness and colour: blocks followed along the source's motion, output against source."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vivace.bench.metrics.pixels import Mask, moving_pairs, nothing, warp
 
 BLOCK_PX = 16
 STATIC_PX = 0.05
-"""A px is static where it moves less."""
+"""Motion below which a px is static, px."""
 FLOOR = 0.25
-"""Levels of 255: about the rounding error of a px. What flickers less is not told from nothing."""
+"""Noise floor in levels of 255: about the rounding error of a px."""
 
 
 def flicker_ratio(footage: Footage) -> Series:
-    """Return the flicker of each output frame over that of the source frame, target 1, 0 and up.
+    """Return the flicker of each output frame relative to that of the source frame, target 1, at least 0.
 
     The residual of a frame is `R_i = X_i(p) - X_{i-1}(p + w_i(p))`, averaged over the visible px of each 16 x 16 block
-    and for each colour channel. What a lighting change leaves there is alike in consecutive frames; flicker is what is
-    not: `F_i(X) = mean over blocks and channels of |R_i - R_{i-1}| / 2`. The ratio is
-    `(F_i(output) + FLOOR) / (F_i(source) + FLOOR)`. NaN in the first two frames of a shot. Ours.
+    and for each colour channel. A lighting change leaves similar residuals in consecutive frames; flicker is the part
+    that differs: `F_i(X) = mean over blocks and channels of |R_i - R_{i-1}| / 2`. The ratio is `(F_i(output) + FLOOR) /
+    (F_i(source) + FLOOR)`. NaN in the first two frames of a shot. Ours.
     """
     return (_flicker(footage.output, footage) + FLOOR) / (_flicker(footage.source, footage) + FLOOR)
 
@@ -42,7 +42,7 @@ def _flicker(frames: Frames, footage: Footage) -> Series:
 
 
 def _block_means(values: NDArray[np.float32], where: Mask) -> tuple[NDArray[np.float32], Mask]:
-    """Return `[rows columns c]` means over the px `where`, and which blocks have half of theirs there."""
+    """Return `[rows columns c]` means over the px in `where`, and the blocks with at least half of theirs in it."""
     height, width, channels = values.shape
     side = min(BLOCK_PX, height, width)
     rows, columns = height // side, width // side
@@ -57,8 +57,8 @@ def _block_means(values: NDArray[np.float32], where: Mask) -> tuple[NDArray[np.f
 def vbench_flicker(footage: Footage) -> Series:
     """Return VBench's "temporal flickering" of each frame, 0 to 1, higher is better.
 
-    `(255 - mean |O_i - O_{i-1}|) / 255`, on static clips only, as VBench asks: NaN in frames where more than half of
-    the picture moves, and at cuts. Huang et al. 2024, "VBench", section 3. A frozen picture has 1.
+    `(255 - mean |O_i - O_{i-1}|) / 255`, on static clips only, as VBench requires: NaN in frames where more than half
+    of the picture moves, and at cuts. Huang et al. 2024, "VBench", section 3. A frozen picture has 1.
     """
     values = nothing(len(footage.output))
     for index, flow, _ in moving_pairs(footage):

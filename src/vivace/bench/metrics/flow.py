@@ -1,4 +1,4 @@
-"""Motion of real clips, where no truth is known: DIS optical flow with a forward-backward check."""
+"""Motion of real clips without ground truth: DIS optical flow with a forward-backward check."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from vivace.models.thumbnail import thumbnail
 from vivace.stream.cuts import CutDetector
 
 ALPHA, BETA = 0.01, 0.5
-"""Of the consistency check: |w + w'|² < α (|w|² + |w'|²) + β (Sundaram et al. 2010)."""
+"""Constants of the consistency check |w + w'|² < α (|w|² + |w'|²) + β (Sundaram et al. 2010)."""
 
 
 def dis_motion(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return `flow_back [t h w 2]` and `visible_back [t h w]` of a clip, as `Footage` takes them.
+    """Return `flow_back [t h w 2]` and `visible_back [t h w]` of a clip, in the form of `Footage`.
 
-    Dense inverse search, preset MEDIUM down to single px (Kroeger et al. 2016, OpenCV), between neighbours both ways;
-    on our scenes that halves the error of moving px against the preset's own half size. Visible is what the flow forth
-    and back agree on and what does not leave the picture; nothing is across a cut. One thread, so that the same frames
-    give the same flow. An estimate: metrics on it are comparable only with metrics on it.
+    Dense inverse search, preset MEDIUM refined to single px (Kroeger et al. 2016, OpenCV), between neighbours in both
+    directions; on our scenes that halves the error of moving px compared with the preset's half resolution. A px is
+    visible if forward and backward flow agree and it stays inside the picture; across a cut none is. One thread, so
+    that equal frames give equal flow. This is an estimate: metrics based on it are comparable only with each other.
     """
     count, height, width = frames.shape[:3]
     flow_back = np.zeros((count, height, width, 2), np.float32)
@@ -48,7 +48,7 @@ def dis_motion(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def consistent(back: NDArray[np.float32], forth: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where two opposite flows `[h w 2]` lead back to about where they began, inside the picture, `[h w]`."""
+    """Return the px `[h w]` where two opposite flows `[h w 2]` return to about the same place, inside the picture."""
     height, width = back.shape[:2]
     returned = warp(forth, back)
     miss = np.square(back + returned).sum(axis=2)

@@ -1,4 +1,4 @@
-"""What a metric sees of one case, and what it says about itself."""
+"""Input of metrics for one case, and the description of a metric."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
-"""`[t h w 3]`, RGB."""
+"""Frames `[t h w 3]`, RGB."""
 Series = NDArray[np.float64]
-"""`[t]`, one value a frame; NaN where the metric says nothing about a frame."""
+"""Values `[t]`, one per frame; NaN where a metric does not apply."""
 
 Direction = Literal["higher", "lower", "target"]
 Need = Literal["motion", "depth", "ids", "mask", "reference", "exact", "style", "prompt"]
@@ -20,31 +20,31 @@ Need = Literal["motion", "depth", "ids", "mask", "reference", "exact", "style", 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """One clip, what a system made of it, and what is known about the clip.
+    """One clip, a system's output for it, and the clip's ground truth.
 
-    Everything a system put out is in `output`; everything else belongs to the case, and is the same for every system.
+    `output` is all that comes from a system; everything else belongs to the case, and is the same for every system.
     """
 
     source: Frames
     output: Frames
     fps: float
     flow_back: NDArray[np.float32] | None = None
-    """`[t h w 2]` (x, y), px: from a pixel centre of frame i to the same surface point in frame i - 1. Unused in frame
-    0."""
+    """Flow `[t h w 2]` (x, y), px: from a pixel centre of frame i to the same surface point in frame i - 1. Unused in
+    frame 0."""
     visible_back: NDArray[np.bool_] | None = None
-    """`[t h w]`: whether that point was seen in frame i - 1. All false where frame i begins a shot."""
+    """True where that point was visible in frame i - 1, `[t h w]`. All false if frame i begins a shot."""
     depth: NDArray[np.float32] | None = None
-    """`[t h w]`, metres, infinite for the backdrop."""
+    """Depth `[t h w]`, metres, infinite for the backdrop."""
     ids: NDArray[np.uint16] | None = None
-    """`[t h w]`, object identities."""
+    """Object identities `[t h w]`."""
     mask: NDArray[np.bool_] | None = None
-    """`[t h w]`: where the edit applies. Outside it, the source is to be left alone."""
+    """Area of the edit, `[t h w]`. Outside it, the source must stay unchanged."""
     reference: Frames | None = None
-    """The clip rendered as the instruction asks: the right answer."""
+    """Clip rendered as the instruction asks: the correct result."""
     exact: Frames | None = None
-    """What the system puts out without its acceleration: the answer its short cuts are judged by."""
+    """Output of the system without its acceleration, by which its approximations are judged."""
     style: str | None = None
-    """Key of the style asked for, one of `vivace.models.mini.styles.STYLE_KEYS`."""
+    """Key of the requested style, one of `vivace.models.mini.styles.STYLE_KEYS`."""
     prompt: str | None = None
 
     def has(self, need: Need) -> bool:
@@ -58,20 +58,20 @@ class Footage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A measure of quality as a reader needs it: what it is called, how to read it and where it comes from."""
+    """Description of a quality measure for readers: name, interpretation and source."""
 
     key: str
     title: str
     unit: str
-    """`""` for plain ratios."""
+    """Unit; `""` for plain ratios."""
     direction: Direction
     needs: tuple[Need, ...]
     source: str
     """Paper and section, or "ours"."""
     meaning: str
-    """For people: one sentence on what a good and a bad value look like."""
+    """Explanation for people: one sentence on what a good and a bad value look like."""
     target: float | None = None
-    """The best value where the direction is `target`."""
+    """Best value if the direction is `target`."""
     low: float = -np.inf
     high: float = np.inf
 
@@ -82,10 +82,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Reading):
-    """A reading that can be taken anywhere: nothing but the footage is needed.
+    """Metric that needs nothing but the footage.
 
-    `measure` gets footage that has all of `needs` and returns one value a frame. A case's value is the mean over its
-    frames (NaN left out).
+    `measure` gets footage that has all of `needs` and returns one value per frame. A case's value is the mean over its
+    frames, without NaN.
     """
 
     measure: Callable[[Footage], Series]

@@ -1,4 +1,7 @@
-"""Judges: measures of quality that need something which may not be here. They say what, and never make up a value."""
+"""Judges: quality measures that need optional packages or weights.
+
+They report what is missing, and never invent a value.
+"""
 
 from __future__ import annotations
 
@@ -13,38 +16,38 @@ from vivace.errors import BackendUnavailableError
 
 
 class Judge(Protocol):
-    """Something that takes one or more readings, if what it needs is installed."""
+    """Provider of one or more readings, if its requirements are installed."""
 
     @property
     def name(self) -> str:
-        """What it is, e.g. `CLIP ViT-B/32`."""
+        """Name, e.g. `CLIP ViT-B/32`."""
 
     @property
     def readings(self) -> tuple[Reading, ...]:
-        """What it measures."""
+        """Readings that it provides."""
 
     def reason(self) -> str | None:
-        """Return what is needed to run it, or None if all is here. Cheap: nothing is loaded, nothing downloaded."""
+        """Return what is missing to run it, or None. Cheap: nothing is loaded or downloaded."""
 
     def measure(self, footage: Footage) -> dict[str, Series]:
-        """Return the readings whose needs the footage meets, by key, one value a frame.
+        """Return the readings whose needs the footage meets, by key, one value per frame.
 
         Raises:
-            BackendUnavailableError: what it needs is not here.
-            CheckpointError: weights that do not fit.
+            BackendUnavailableError: a requirement is missing.
+            CheckpointError: weights that do not match the network.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A measure others quote and this benchmark cannot take; listed so that its absence is seen."""
+    """Measure that others report and this benchmark cannot provide; listed so that its absence is visible."""
 
     name: str
     needed: str
     readings: tuple[Reading, ...] = ()
 
     def reason(self) -> str | None:
-        """Return why it is not taken."""
+        """Return the reason for its absence."""
         return self.needed
 
     def measure(self, footage: Footage) -> dict[str, Series]:
@@ -54,16 +57,16 @@ class Unavailable:
 
 
 def missing_packages(*names: str) -> list[str]:
-    """Return which of some packages cannot be imported."""
+    """Return the packages that cannot be imported."""
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def hub_folder(repo: str, weights: Path | None) -> Path | None:
-    """Return the folder of a model of the Hugging Face hub on this machine: in `weights`, or in the hub's cache.
+    """Return the folder of a Hugging Face model on this machine: in `weights`, or in the hub's cache.
 
     Args:
         repo: e.g. `openai/clip-vit-base-patch32`.
-        weights: folder of the user's that may hold it, under the second part of its name.
+        weights: user's folder that may hold it, under the second part of its name.
     """
     if weights is not None and _is_whole(weights / repo.split("/")[1]):
         return weights / repo.split("/")[1]
@@ -77,15 +80,15 @@ def hub_folder(repo: str, weights: Path | None) -> Path | None:
 
 
 class HubJudge:
-    """What judges share that run a network of the Hugging Face hub through transformers, from files on this machine."""
+    """Base of judges that run a Hugging Face network through transformers, from files on this machine."""
 
     repo: ClassVar[str]
-    """E.g. `openai/clip-vit-base-patch32`."""
+    """Repository, e.g. `openai/clip-vit-base-patch32`."""
     short: ClassVar[str]
-    """What people call it, e.g. `CLIP`."""
+    """Short name, e.g. `CLIP`."""
 
     def __init__(self, weights: Path | None = None) -> None:
-        """Look for the network in `weights`, in a folder of the name of the repository, and in the hub's cache."""
+        """Look for the network in `weights`, in a folder named like the repository, and in the hub's cache."""
         self._weights = weights
 
     def reason(self) -> str | None:
@@ -95,10 +98,10 @@ class HubJudge:
         return needs(packages, f"{self.short} ({self.repo})", hub_folder(self.repo, self._weights), how)
 
     def folder(self) -> Path:
-        """Return where the network is.
+        """Return the folder of the network.
 
         Raises:
-            BackendUnavailableError: it is not here, or what runs it is not.
+            BackendUnavailableError: the network or a package for it is missing.
         """
         folder = hub_folder(self.repo, self._weights)
         if (reason := self.reason()) or folder is None:
@@ -107,7 +110,7 @@ class HubJudge:
 
 
 def transformers() -> Any:
-    """Return the package, told not to draw progress bars of its own."""
+    """Return the package, with its progress bars disabled."""
     package = importlib.import_module("transformers")
     package.utils.logging.disable_progress_bar()
     return package
@@ -119,7 +122,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def checkpoint_file(name: str, weights: Path | None) -> Path | None:
-    """Return a file of weights on this machine: in `weights`, or in the cache of torch.hub."""
+    """Return a weight file on this machine: in `weights`, or in the cache of torch.hub."""
     folders = [] if weights is None else [weights]
     if not missing_packages("torch"):
         import torch
@@ -129,13 +132,13 @@ def checkpoint_file(name: str, weights: Path | None) -> Path | None:
 
 
 def needs(packages: list[str], what: str, found: Path | None, how: str) -> str | None:
-    """Return the sentence that says what is needed, or None.
+    """Return a sentence that says what is missing, or None.
 
     Args:
-        packages: those that are missing.
-        what: the weights' name.
-        found: where they are.
-        how: how to get them.
+        packages: missing packages.
+        what: name of the weights.
+        found: path of the weights.
+        how: instructions to get them.
     """
     wanted = []
     if packages:

@@ -1,4 +1,4 @@
-"""How many frames late is what the output shows? Found from its structure, whatever its style."""
+"""Lag of the output's content in frames, found from its structure, whatever its style."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from vivace.bench.metrics.pixels import nothing
 
 MAX_LAG = 6
 WINDOW = 3
-"""Frames to either side over which agreement is averaged before its peak is sought."""
+"""Frames to either side over which agreement is averaged before its peak is located."""
 _BLUR_PX = 1.0
-"""Fine structure makes a sharp peak, which a style that keeps only coarse edges moves less."""
+"""Blur before matching, px. Fine structure gives a sharp peak, which styles that keep only coarse edges shift less."""
 _STILL = 2e-3
-"""A source whose agreement with its own past falls by less does not move."""
+"""Drop in agreement with its own past below which a source counts as static."""
 _SHARE = 0.15
-"""An output whose agreement varies by less than this share of the source's follows nothing."""
+"""Share of the source's variation in agreement below which an output follows nothing."""
 
 
 def content_lag(footage: Footage) -> Series:
     """Return how many frames the output's content is behind the source, -0.5 to 6.5, target 0.
 
-    `c_i(k)`, the agreement (see `orientation.agreement`) of output frame i with source frame i - k, is averaged over
-    i ± `WINDOW` for k = -1 … 7; the peak among 0 … 6 is refined by the parabola through its neighbours. A mean of two
+    `c_i(k)`, the agreement (see `orientation.agreement`) of output frame i with source frame i - k, is averaged over i
+    ± `WINDOW` for k = -1 … 7; the peak among 0 … 6 is refined by the parabola through its neighbours. A mean of two
     consecutive source frames is 0.5 late. A frozen output has the largest lag, or none that can be found. NaN where the
     source does not move, where the output has no structure that follows it, and in the first 7 and the last frame.
     Ours, after time-delay estimation by cross-correlation (Knapp & Carter 1976).
@@ -52,7 +52,7 @@ def content_lag(footage: Footage) -> Series:
 
 
 def _fields(frames: Frames) -> NDArray[np.complex64]:
-    """Return the orientation fields at half size, each of length 1 as a vector, `[t n]`; no structure stays 0."""
+    """Return the orientation fields at half size as unit vectors, `[t n]`; a field without structure stays 0."""
     height, width = frames.shape[1:3]
     half = (max(1, width // 2), max(1, height // 2))
     fields = []

@@ -1,4 +1,4 @@
-"""Does the picture move as the world does? Outputs are warped by the *source's* motion and compared with themselves."""
+"""Consistency of motion: outputs are warped by the *source's* motion and compared with themselves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vivace.bench.metrics.footage import Footage, Metric, Series
 from vivace.bench.metrics.pixels import MIN_PIXELS, mean_where, moving_pairs, nothing, smooth, warp
 
 MOVING_PX = 0.5
-"""What moves less between two frames explains nothing: resampling alone changes the picture as much."""
+"""Smallest motion between two frames that can explain a change, px: resampling alone changes the picture as much."""
 _STILL = 0.05
-"""Mean change, of 255, under which nothing has changed: a tenth of a rounding step."""
+"""Mean change, in levels of 255, below which nothing has changed: a tenth of a rounding step."""
 _BLUR_PX = 1.0
-"""Against resampling: it would smooth away part of any noise, which then looked explained."""
+"""Blur against the effect of resampling, px, which would smooth noise and make it look explained."""
 
 
 def warp_error(footage: Footage) -> Series:
@@ -21,7 +21,7 @@ def warp_error(footage: Footage) -> Series:
     `E_i = mean over visible px and channels of |O_i(p) - O_{i-1}(p + w_i(p))| / 255`, with `O` the output and `w_i` the
     flow of the *source* from frame i to i - 1, bilinear. This is the L1 form (Lai et al. 2018, "Learning Blind Video
     Temporal Consistency", section 4, as used by streaming editors with RAFT flow). Live2Diff (2024, table 1) averages
-    the square instead: for errors that are normally distributed the mean square is 1.57 E², in general at least E².
+    the square instead: for normally distributed errors the mean square is 1.57 E², in general at least E².
     """
     errors = nothing(len(footage.output))
     for index, flow, visible in moving_pairs(footage):
@@ -34,9 +34,9 @@ def motion_explained(footage: Footage) -> Series:
     """Return how much of each frame's change is the motion of the source, -1 to 1, higher is better.
 
     With `a = Σ|O_i(p) - O_{i-1}(p + w_i(p))|` and `b = Σ|O_i(p) - O_{i-1}(p)|` over the visible px that move more than
-    `MOVING_PX`: `1 - a/b` where a ≤ b, and `b/a - 1` where warping makes it worse, so that one bad frame cannot
-    outweigh all others. 0 where neither changes (a blank picture). NaN where fewer than `MIN_PIXELS` px move. Pictures
-    are blurred by 1 px first and warped bicubically. Ours; a motion-compensated prediction gain as of video coding.
+    `MOVING_PX`: `1 - a/b` if a ≤ b, and `b/a - 1` if warping makes it worse, so that one bad frame cannot outweigh all
+    others. 0 if neither changes (a blank picture). NaN if fewer than `MIN_PIXELS` px move. Pictures are blurred by 1 px
+    first and warped bicubically. Ours; a motion-compensated prediction gain as in video coding.
     """
     explained = nothing(len(footage.output))
     for index, flow, visible in moving_pairs(footage):

@@ -1,4 +1,4 @@
-"""Pictures as numbers: what several metrics do to pixels. All need OpenCV, which the extra `bench` brings."""
+"""Pixel operations shared by metrics. They need OpenCV, from the extra `bench`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vivace.media.frame import Rgb
 
 _Number = TypeVar("_Number", np.float32, np.uint8)
 Plane = NDArray[np.float32]
-"""`[h w]`."""
+"""Plane `[h w]`."""
 Mask = NDArray[np.bool_]
-"""`[h w]`."""
+"""Mask `[h w]`."""
 
 MIN_PIXELS = 16
-"""With fewer pixels to look at, a metric says nothing about a frame."""
+"""Fewest pixels for a value; with fewer, a metric does not apply to a frame."""
 
 
 def nothing(count: int) -> Series:
-    """Return a series of `count` frames about which nothing has been said yet: NaN."""
+    """Return a series of `count` NaN, for a metric to fill in."""
     return np.full(count, np.nan)
 
 
@@ -50,12 +50,12 @@ def gradient(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
 
 
 def warp(picture: NDArray[np.float32], flow: NDArray[np.float32], *, cubic: bool = False) -> NDArray[np.float32]:
-    """Return the picture as seen along a backward flow: at each px, what `picture` shows at px + flow.
+    """Return the picture warped by a backward flow: at each px, the value of `picture` at px + flow.
 
     Args:
         picture: `[h w]` or `[h w c]`.
         flow: `[h w 2]` (x, y), px.
-        cubic: bicubic instead of bilinear samples: sharper, for differences that must not come from resampling.
+        cubic: bicubic instead of bilinear sampling: sharper, for differences that must not come from resampling.
     """
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32) + flow[..., 0]
@@ -72,14 +72,14 @@ def widen(mask: Mask, radius_px: int) -> Mask:
 
 
 def mean_where(values: NDArray[np.float32], where: Mask) -> float:
-    """Return the mean of `values`, `[h w]` or `[h w c]`, over a mask; NaN where it has under `MIN_PIXELS` pixels."""
+    """Return the mean of `values`, `[h w]` or `[h w c]`, over a mask; NaN if it has fewer than `MIN_PIXELS` pixels."""
     if np.count_nonzero(where) < MIN_PIXELS:
         return float("nan")
     return float(values[where].mean(dtype=np.float64))
 
 
 def moving_pairs(footage: Footage) -> Iterator[tuple[int, NDArray[np.float32], Mask]]:
-    """Yield frame, flow to the frame before, and which pixels were seen there, for all frames that continue a shot."""
+    """Yield each frame that continues a shot: its index, the flow to the frame before, and the pixels visible there."""
     assert footage.flow_back is not None
     assert footage.visible_back is not None
     for index in range(1, len(footage.output)):

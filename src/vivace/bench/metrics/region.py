@@ -1,4 +1,4 @@
-"""Is what was not to be edited left alone? Output against source outside the mask."""
+"""Preservation of the picture outside the mask: output against source."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vivace.bench.metrics.similarity import SSIM_REACH_PX, inside, psnr_db, ssim
 from vivace.media.frame import Rgb
 
 BAND_SHARE = 1 / 64
-"""Width of the band in which bleeding is looked for, of the shorter side: 4 px at 256."""
+"""Width of the band that is checked for bleeding, as a share of the shorter side: 4 px at 256."""
 
 
 def untouched_psnr(footage: Footage) -> Series:
     """Return the PSNR of output against source outside the mask, dB, 0 to 100 (bit-exact), higher is better.
 
-    NaN where the mask leaves nothing. As "background preservation" of FiVE and NRVBench.
+    NaN if the mask covers everything. Like "background preservation" of FiVE and NRVBench.
     """
     values = nothing(len(footage.output))
     for index, (source, output, mask) in enumerate(_frames(footage)):
@@ -25,7 +25,7 @@ def untouched_psnr(footage: Footage) -> Series:
 
 
 def untouched_ssim(footage: Footage) -> Series:
-    """Return the mean SSIM of luma, output against source, over windows that do not reach into the mask.
+    """Return the mean SSIM of luma, output against source, over windows that do not overlap the mask.
 
     -1 to 1, higher is better, 1 is equal. Wang et al. 2004 (scikit-image).
     """
@@ -40,9 +40,10 @@ def untouched_ssim(footage: Footage) -> Series:
 
 
 def untouched_exact(footage: Footage) -> Series:
-    """Return the share of the pixels outside the mask that are the source's bit for bit, 0 to 1, higher is better.
+    """Return the share of pixels outside the mask that equal the source bit for bit, 0 to 1, higher is better.
 
-    Ours: a system that blends the source back outside its mask has 1, one that encodes and decodes everything about 0.
+    Ours: 1 for a system that blends the source back outside its mask, about 0 for one that encodes and decodes
+    everything.
     """
     values = nothing(len(footage.output))
     for index, (source, output, mask) in enumerate(_frames(footage)):

@@ -1,4 +1,4 @@
-"""All metrics that can be taken anywhere, and how to take those that a clip allows."""
+"""Registry of the metrics that need nothing but footage, and their evaluation."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ METRICS: tuple[Metric, ...] = (
 
 
 def measure(footage: Footage) -> dict[str, Series]:
-    """Return one value a frame for every metric whose needs the footage meets, by key."""
+    """Return one value per frame for every metric whose needs the footage meets, by key."""
     return {metric.key: metric.measure(footage) for metric in METRICS if metric.reads(footage)}

@@ -1,4 +1,4 @@
-"""PSNR and SSIM where a mask says: what several metrics measure likeness with."""
+"""PSNR and SSIM within masks, shared by several metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vivace.bench.metrics.pixels import MIN_PIXELS, Mask, Plane, luma
 from vivace.media.frame import Rgb
 
 PSNR_CAP_DB = 100.0
-"""What identical pictures get, so that means stay finite. One level off in every px is 48 dB."""
+"""PSNR of identical pictures, so that means stay finite. One level off in every px is 48 dB."""
 SSIM_REACH_PX = 5
-"""How far the window of SSIM reaches: 11 x 11 px."""
+"""Reach of SSIM's window, px: 11 x 11 px."""
 
 
 def psnr_db(a: Rgb, b: Rgb, where: Mask | None = None) -> float:
@@ -25,10 +25,10 @@ def psnr_db(a: Rgb, b: Rgb, where: Mask | None = None) -> float:
 
 
 def ssim_map(a: Rgb, b: Rgb) -> Plane | None:
-    """Return the SSIM of two pictures' luma around every px, -1 to 1; None where they are smaller than its window.
+    """Return the SSIM of two pictures' luma around every px, -1 to 1; None if they are smaller than its window.
 
-    Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03. Values within `SSIM_REACH_PX` of the border rest
-    on mirrored pixels; leave them out.
+    Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03. Values within `SSIM_REACH_PX` of the border
+    depend on mirrored pixels; leave them out.
     """
     if min(a.shape[:2]) < 2 * SSIM_REACH_PX + 1:
         return None
@@ -39,7 +39,7 @@ def ssim_map(a: Rgb, b: Rgb) -> Plane | None:
 
 
 def inside(shape: tuple[int, int]) -> Mask:
-    """Return where the window of SSIM does not reach over the border, `[h w]`."""
+    """Return the px whose SSIM window stays inside the picture, `[h w]`."""
     mask = np.zeros(shape, np.bool_)
     reach = SSIM_REACH_PX
     mask[reach : shape[0] - reach, reach : shape[1] - reach] = True

@@ -1,4 +1,4 @@
-"""Is the scene still the same scene? Edges, occlusion boundaries and who is in front, output against the truth."""
+"""Preservation of scene structure: edges, occlusion boundaries and depth order, output against the truth."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from vivace.bench.metrics.pixels import MIN_PIXELS, Plane, gradient, largest_cha
 from vivace.media.frame import Rgb
 
 EDGE_SHARE = 0.25
-"""The share of a picture's pixels, those nearest to its strongest edges, that counts as edges."""
+"""Share of a picture's pixels, those nearest to its strongest edges, that count as edges."""
 _FLOOR = 0.1
-"""Levels per px, added to slopes before they are multiplied."""
+"""Offset of slopes before they are multiplied, levels per px."""
 KINETIC_PX = 1.0
-"""Least difference of two surfaces' motion, and least motion of the nearer, per frame."""
+"""Smallest difference of two surfaces' motion, and smallest motion of the nearer, px per frame."""
 INWARD_PX = 2
-"""How far inside the nearer surface its edge is looked at: right at the boundary it changes with what is behind."""
+"""Distance inside the nearer surface at which its edge is sampled, px: right at the boundary it depends on the
+background."""
 _SCALES_PX = (1.0, 2.0, 4.0)
-"""Blurs over which an edge has to persist to be one: outlines do, texture does not."""
+"""Blurs over which an edge must persist, px: outlines do, texture does not."""
 
 
 def edge_agreement(footage: Footage) -> Series:
-    """Return how well the output's edges lie and run as the source's, -1 to 1, higher is better.
+    """Return the agreement of the output's edges with the source's in place and direction, -1 to 1, higher is better.
 
     The cosine of the two pictures' orientation fields (see `orientation`): insensitive to contrast, brightness and to
-    which side is brighter; edges that are missing and edges that are made up both lower it. 0 for a blank or unrelated
-    picture. Ours, after Haber & Modersitzki 2006.
+    which side is brighter; missing and invented edges both lower it. 0 for a blank or unrelated picture. Ours, after
+    Haber & Modersitzki 2006.
     """
     pairs = zip(footage.source, footage.output, strict=True)
     return np.array([agreement(orientation(source), orientation(output)) for source, output in pairs])
 
 
 def boundary_recall(footage: Footage) -> Series:
-    """Return how many exact occlusion boundaries are edges in the output, relative to chance, up to 1.
+    """Return the share of exact occlusion boundaries that are edges in the output, relative to chance, up to 1.
 
-    A px is an edge where the strongest edge within 1 px is among the picture's upper `EDGE_SHARE`; an edge's strength
-    is the product of the steepest channel's slopes at three blurs (edges that persist over scales, Rosenfeld 1971).
-    With `r` the share of edges among boundary px and `c` among all px: `(r - c) / (1 - c)`. 0 is chance (a blank
-    picture, noise), 1 is every boundary. A source whose objects look like their background does not reach 1
-    itself: read it against passthrough. NaN where nothing hides anything. Ours, after boundary recall (Martin et al.
-    2004).
+    A px is an edge if the strongest edge within 1 px is among the picture's upper `EDGE_SHARE`; an edge's strength is
+    the product of the steepest channel's slopes at three blurs (edges that persist over scales, Rosenfeld 1971). With
+    `r` the share of edges among boundary px and `c` among all px: `(r - c) / (1 - c)`. 0 is chance (a blank picture,
+    noise), 1 is every boundary. A source whose objects look like their background does not reach 1 itself: compare with
+    passthrough. NaN if there are no occlusions. Ours, after boundary recall (Martin et al. 2004).
     """
     assert footage.ids is not None
     assert footage.depth is not None
@@ -63,15 +63,15 @@ def boundary_recall(footage: Footage) -> Series:
 
 
 def depth_order(footage: Footage) -> Series:
-    """Return whether edges at occlusion boundaries move with the nearer surface, -1 to 1, higher is better.
+    """Return how well edges at occlusion boundaries move with the nearer surface, -1 to 1, higher is better.
 
     The edge between two surfaces belongs to the nearer (kinetic depth order). At boundaries where the two move apart by
     more than `KINETIC_PX`, and the nearer by as much on the screen, the output's edge strength `S`, at the px p that
-    are `INWARD_PX` on the nearer's side, is followed back three ways: with the nearer surface,
-    `n = Σ|S_i(p) - S_{i-1}(p + w_near)|`, with the farther, and not at all; the smaller of the last two is the rival
-    `r`. The value is `(r - n) / max(r, n)`: 1 where edges follow the nearer surface, below 0 where they follow the
-    farther or stay where they are (frozen), 0 where there are none. NaN where nothing like that is seen.
-    Ours; the cue is that of Yonas et al. 1987, "Sensitivity to kinetic depth".
+    are `INWARD_PX` on the nearer's side, is followed back in three ways: with the nearer surface, `n = Σ|S_i(p) -
+    S_{i-1}(p + w_near)|`, with the farther, and not at all; the smaller of the last two is the rival `r`. The value is
+    `(r - n) / max(r, n)`: 1 if edges follow the nearer surface, below 0 if they follow the farther or stay (frozen), 0
+    if there are none. NaN without such boundaries. Ours; the cue is that of Yonas et al. 1987, "Sensitivity to kinetic
+    depth".
     """
     assert footage.ids is not None
     assert footage.depth is not None

@@ -1,10 +1,11 @@
-"""Whether a picture has the style that was asked for, and how much of it: the judgement of a small frozen classifier.
+"""Presence and strength of the requested style, as judged by a small frozen classifier.
 
-The classifier (docs/models/style-classifier.md) knows the embedded model's sixteen styles and `none`. It gives the
-share of each in a picture: a source blended with its painted version at strength s is that style by s and `none` by
-1 - s.
-Inside a mask the masked area alone is judged: its statistics are weighted by the mask, so that there is no crop, no
-filled-in colour and no new edge that could be taken for a style.
+The classifier (docs/models/style-classifier.md) knows the embedded model's sixteen styles and `none`, and outputs the
+share of each in a picture: a source blended with its painted version at strength s is that style by s and `none` by 1 -
+s.
+
+With a mask only the masked area is judged: its statistics are weighted by the mask, so that no crop, fill colour or new
+edge can be taken for a style.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from vivace.media.convert import resize
 from vivace.models.style.classifier import CLASSES, NONE, shipped_classifier, working_size
 
 LEAST_AREA = 0.2
-"""Share of the picture. Smaller masks say too little to be judged: inside 3 % of it the style filters themselves are
-recognised in one frame of ten."""
+"""Smallest mask that is judged, as a share of the picture: inside 3 % of it the style filters themselves are recognised
+in one frame of ten."""
 ALREADY = 0.5
-"""A source that has more than this of the style already says nothing about who painted it."""
+"""Share of the style in the source from which it does not tell who painted it."""
 _KEPT = 4096
-"""Judgements that are remembered: frames are judged for two metrics, and a source once for every system."""
+"""Cached judgements: frames are judged for two metrics, and a source for every system."""
 
 _judged: OrderedDict[bytes, NDArray[np.float64]] = OrderedDict()
 _lock = threading.Lock()
 
 
 def classifier_version() -> str:
-    """Return the version of the classifier; numbers of different versions are not to be compared."""
+    """Return the version of the classifier; figures of different versions are not comparable."""
     return shipped_classifier().version
 
 
 def shares(frames: Frames, masks: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Return how much of each class is in every frame, `[t classes]`, rows summing to 1.
+    """Return the share of each class in every frame, `[t classes]`, rows summing to 1.
 
     Args:
         frames: `uint8 [t h w 3]`.
-        masks: `[t h w]`, where to judge; everywhere if not given. Rows with too small a mask are NaN.
+        masks: area to judge, `[t h w]`; everywhere if not given. Rows with too small a mask are NaN.
     """
     return np.stack([_shares(frame, None if masks is None else masks[i]) for i, frame in enumerate(frames)])
 
@@ -81,10 +82,10 @@ def _asked(footage: Footage) -> int:
 
 
 def style_recognised(footage: Footage) -> Series:
-    """Return 1 for frames whose most probable class is the style asked for, 0 for others `[t]`.
+    """Return 1 for frames whose most probable class is the requested style, 0 for others, `[t]`.
 
-    Against `none` that is a frame painted by more than half. NaN where the source itself is taken for the style, or the
-    mask is too small to judge.
+    Against `none`, that is a frame painted by more than half. NaN if the source itself is classified as the style, or
+    the mask is too small to judge.
     """
     asked = _asked(footage)
     found = shares(footage.output, footage.mask)
@@ -93,10 +94,10 @@ def style_recognised(footage: Footage) -> Series:
 
 
 def style_strength(footage: Footage) -> Series:
-    """Return how far every frame is on the way from its source to the full style `[t]`: 0 the source, 1 all the way.
+    """Return each frame's share of the way from its source to the full style, `[t]`: 0 the source, 1 all the way.
 
-    (p(output) - p(source)) / (1 - p(source)), p being the share of the style asked for. Below 0 where the output has
-    less of the style than the source had. NaN where p(source) > 0.5, or the mask is too small to judge.
+    (p(output) - p(source)) / (1 - p(source)), p being the share of the requested style. Below 0 if the output has less
+    of the style than the source. NaN if p(source) > 0.5, or the mask is too small to judge.
     """
     asked = _asked(footage)
     found = shares(footage.output, footage.mask)[:, asked]

@@ -1,4 +1,4 @@
-"""VMAF, through an FFmpeg that has it."""
+"""VMAF, by an external FFmpeg with libvmaf."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ READINGS = (
 
 
 class Vmaf:
-    """VMAF of the output against the exact run (`vmaf`) and against the edit asked for (`edit_vmaf`), 0 to 100.
+    """VMAF of the output against the exact run (`vmaf`) and against the requested edit (`edit_vmaf`), 0 to 100.
 
     Frame by frame, on 4:2:0 luma, by libvmaf's default model. Li et al. 2016, "Toward a practical perceptual video
     quality metric".
@@ -56,14 +56,14 @@ class Vmaf:
         self._ffmpeg = ffmpeg or shutil.which("ffmpeg")
 
     def reason(self) -> str | None:
-        """Return `NEEDED` where there is no such FFmpeg."""
+        """Return `NEEDED` if there is no such FFmpeg."""
         if self._ffmpeg is None:
             return NEEDED
         listed = subprocess.run([self._ffmpeg, "-hide_banner", "-filters"], capture_output=True, text=True, check=False)
         return None if " libvmaf " in listed.stdout else NEEDED
 
     def measure(self, footage: Footage) -> dict[str, Series]:
-        """Return VMAF against whatever there is to compare with."""
+        """Return VMAF against each available reference."""
         if reason := self.reason():
             raise BackendUnavailableError(f"VMAF {reason}")
         found = {}

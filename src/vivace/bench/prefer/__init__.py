@@ -1,1 +1,1 @@
-"""What people prefer: blind pairs of two systems' outputs, votes, and shares."""
+"""Human preference: blind pairs of two systems' outputs, votes, and shares."""

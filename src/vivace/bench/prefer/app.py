@@ -1,4 +1,4 @@
-"""The page on which pairs are judged, and what it asks. Nothing that it is told says which system is on which side."""
+"""Voting page and its API. It gets no information about which system is on which side."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ MAX_BODY_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Pairs that are voted on, and where votes go."""
+    """Pairs to vote on, and the folder for the votes."""
 
     systems: tuple[str, str]
-    """What a and b are called."""
+    """Names of the systems a and b."""
     pairs: Mapping[str, Pair]
     videos: Mapping[tuple[str, Side], Path]
-    """Of every pair, by its name and by which system is on its left."""
+    """Videos by pair name and by the system on the left."""
     digest: str
     folder: Path
-    """Of the ballots."""
+    """Folder of the ballots."""
 
     def open(self, voter: str) -> Ballot:
-        """Return a voter's ballot, a new one where there is none.
+        """Return a voter's ballot, creating it if there is none.
 
         Raises:
-            UsageError: a name that cannot be one.
-            SourceUnsupportedError: its file is no ballot.
+            UsageError: an invalid name.
+            SourceUnsupportedError: its file is not a ballot.
         """
         path = ballot_path(self.folder, voter)
         if path.exists():
@@ -63,7 +63,7 @@ class Poll:
 
 
 class Judgement(BaseModel):
-    """What a voter says of a pair."""
+    """A voter's judgement of a pair."""
 
     choice: Choice
 
@@ -85,7 +85,7 @@ def _shown(poll: Poll, ballot: Ballot) -> dict[str, Any]:
 
 @router.put("")
 async def open_ballot(request: Request, voter: str) -> dict[str, Any]:
-    """Begin a ballot, or go on with it."""
+    """Create or resume a ballot."""
     poll = _poll(request)
     return _shown(poll, poll.open(voter))
 
@@ -100,7 +100,7 @@ async def video(request: Request, voter: str, place: int) -> FileResponse:
 
 @router.put("/{place:int}")
 async def vote(request: Request, voter: str, place: int, judgement: Judgement) -> dict[str, Any]:
-    """Take a vote."""
+    """Record a vote."""
     poll = _poll(request)
     ballot = poll.open(voter)
     if ballot.closed:
@@ -112,7 +112,7 @@ async def vote(request: Request, voter: str, place: int, judgement: Judgement) -
 
 @router.put("/result")
 async def close(request: Request, voter: str) -> dict[str, Any]:
-    """Close a ballot that is complete, and tell what was preferred, by everybody and by this voter."""
+    """Close a complete ballot, and return the preferences of all voters and of this one."""
     poll = _poll(request)
     ballot = poll.open(voter)
     left = sum(vote.preferred is None for vote in ballot.votes)
@@ -140,7 +140,7 @@ def _share(ballots: Sequence[Ballot]) -> dict[str, Any]:
 
 
 def create_app(poll: Poll) -> FastAPI:
-    """Return the page of a poll, for this machine alone."""
+    """Return the app that serves a poll's page to this machine."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.poll = poll
     install_errors(app)

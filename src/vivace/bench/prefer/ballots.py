@@ -1,4 +1,4 @@
-"""What one voter has judged of a set of pairs: one JSON file a voter, written at every vote, taken up again later."""
+"""Ballots: one JSON file per voter, written at every vote, resumable later."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _VOTER = re.compile(r"[\w-]{1,40}")
 
 
 class Vote(BaseModel):
-    """A pair of a ballot, and what was said of it."""
+    """One pair of a ballot, with the vote on it."""
 
     model_config = ConfigDict(extra="forbid")
 
     clip: str
     left: Side
-    """Which system the voter saw on the left."""
+    """System that the voter saw on the left."""
     preferred: Outcome | None = None
-    """None until it is judged."""
+    """Vote; None until it is cast."""
 
 
 class Ballot(BaseModel):
-    """All pairs for one voter, in the order they are shown."""
+    """All pairs for one voter, in display order."""
 
     model_config = ConfigDict(extra="forbid")
 
     vivace_votes: Literal[1] = 1
-    """Version of this file."""
+    """Version of this file format."""
     voter: str
     a: str
     b: str
-    """The systems, by the folders they were given as."""
+    """Systems, as the folders they were given as."""
     pairs: str
-    """Tells the set of pairs from others, see `pairs.digest`."""
+    """Identifies the set of pairs, see `pairs.digest`."""
     votes: list[Vote]
     closed: bool = False
-    """The voter has seen the result, and votes no more."""
+    """True once the voter has seen the result, after which no votes are accepted."""
 
 
 def new_ballot(
     voter: str, systems: tuple[str, str], pairs: str, clips: Sequence[str], rng: np.random.Generator
 ) -> Ballot:
-    """Return an empty ballot: clips in random order, either system on the left of half of them, which is chance.
+    """Return an empty ballot: clips in random order, each system on the left of a random half of them.
 
-    Of an odd number the one over goes to either system.
+    With an odd number, a random system gets the extra one.
     """
     count = len(clips)
     both: tuple[Side, Side] = ("a", "b") if rng.integers(2) else ("b", "a")
@@ -66,23 +66,23 @@ def new_ballot(
 
 
 def judge(vote: Vote, choice: Choice) -> None:
-    """Take down what a voter has said."""
+    """Record a voter's choice."""
     other: Side = "b" if vote.left == "a" else "a"
     vote.preferred = {"left": vote.left, "right": other, "tie": "tie"}[choice]
 
 
 def said(vote: Vote) -> Choice | None:
-    """Return what the voter has said, without telling which system is which."""
+    """Return the voter's choice, without revealing the systems."""
     if vote.preferred is None or vote.preferred == "tie":
         return vote.preferred
     return "left" if vote.preferred == vote.left else "right"
 
 
 def ballot_path(folder: Path, voter: str) -> Path:
-    """Return where a voter's ballot lies.
+    """Return the path of a voter's ballot.
 
     Raises:
-        UsageError: a name that is no name for a file.
+        UsageError: a name that is not valid for a file.
     """
     if not _VOTER.fullmatch(voter):
         raise UsageError(f"{voter[:40]!r} is no name for a ballot; give 1 to 40 letters, digits, - or _")
@@ -90,7 +90,7 @@ def ballot_path(folder: Path, voter: str) -> Path:
 
 
 def write_ballot(folder: Path, ballot: Ballot) -> None:
-    """Write a ballot; the one before stays whole until this one is.
+    """Write a ballot; the old file stays intact until the new one is complete.
 
     Raises:
         SinkWriteError: it cannot be written.
@@ -102,10 +102,10 @@ def write_ballot(folder: Path, ballot: Ballot) -> None:
 
 
 def read_ballot(path: Path) -> Ballot:
-    """Read a ballot.
+    """Return the ballot in a file.
 
     Raises:
-        SourceUnsupportedError: the file is none.
+        SourceUnsupportedError: the file is not a ballot.
     """
     try:
         return Ballot.model_validate_json(path.read_bytes())
@@ -117,11 +117,11 @@ def read_ballot(path: Path) -> Ballot:
 
 
 def read_ballots(folder: Path) -> list[Ballot]:
-    """Read the ballots of a folder, by voter.
+    """Return the ballots of a folder, by voter.
 
     Raises:
         SourceNotFoundError: there is none.
-        SourceUnsupportedError: a file that is none.
+        SourceUnsupportedError: a file that is not a ballot.
         UsageError: they are of different pairs.
     """
     ballots = [read_ballot(path) for path in sorted(folder.glob("*.json"))]
@@ -137,7 +137,7 @@ def read_ballots(folder: Path) -> list[Ballot]:
 
 
 def share(ballots: Iterable[Ballot]) -> Share | None:
-    """Return what was preferred in these ballots; None where nothing was judged yet."""
+    """Return the preferences in these ballots; None without votes."""
     by_clip: dict[str, list[Outcome]] = {}
     for ballot in ballots:
         for vote in ballot.votes:

@@ -1,4 +1,4 @@
-"""`vivace bench prefer`: finds the pairs, makes their videos, serves the page, and says what came of it."""
+"""`vivace bench prefer`: finds the pairs, makes their videos, serves the page, and prints the result."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ MAX_PORT = 65535
 
 
 def prefer_command(a: Path, b: Path, source: Path, out: Path, port: int) -> None:
-    """Serve the page of two systems' outputs until Ctrl-C, then print what was preferred.
+    """Serve the page of two systems' outputs until Ctrl-C, then print the preferences.
 
     Args:
-        a: the outputs of one system.
-        b: the other's.
-        source: what both were made of.
+        a: outputs of one system.
+        b: outputs of the other.
+        source: clips that both were given.
         out: folder for the ballots.
-        port: of this machine.
+        port: port on this machine.
 
     Raises:
-        UsageError: the folders do not match, `out` holds votes on other pairs, the port is taken.
+        UsageError: the folders do not match, `out` holds votes on other pairs, or the port is taken.
         MediaError: clips that cannot be read or shown together.
     """
     pairs = find_pairs(a, b, source)
@@ -50,7 +50,7 @@ def prefer_command(a: Path, b: Path, source: Path, out: Path, port: int) -> None
         poll = Poll((str(a), str(b)), {pair.name: pair for pair in pairs}, videos, told_apart, out)
         server = uvicorn.Server(uvicorn.Config(create_app(poll), access_log=False, log_level="warning"))
         print(f"{len(pairs)} pairs are at http://{HOST}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        with suppress(KeyboardInterrupt):  # raised once more when all is closed
+        with suppress(KeyboardInterrupt):  # raised again once everything is closed
             server.run(sockets=[listening])
     if any(out.glob("*.json")):
         votes_command(out)

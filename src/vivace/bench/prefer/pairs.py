@@ -1,7 +1,6 @@
-"""Pairs to judge: two systems' outputs of the same clips beside their source, in one video each, so that all keep step.
+"""Pairs to judge: two systems' outputs of the same clips beside their source, in one video each, to stay synchronised.
 
-A pair is one video, with either system on the left: whoever looks at the page, its addresses or its files is not told
-which is which.
+Each pair is a video with either system on the left; neither page, URL nor file names reveal which is which.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ from vivace.media.size import Size
 Side = Literal["a", "b"]
 """One of the two systems."""
 GAP_PX = 16
-"""Between the pictures; a multiple of what chroma is sampled by."""
+"""Gap between the pictures, px; a multiple of the chroma subsampling."""
 SHAPE_TOLERANCE = 0.02
-"""Two sizes of one shape differ by this where a model's sizes are coarse, 342x192 and 512x288."""
+"""Tolerance of aspect ratios, since models' sizes are coarse: 342x192 and 512x288 count as equal."""
 NAMED = 3
-"""Clips that a message names; it counts the others."""
+"""Clips that a message names; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One clip, as two systems repainted it."""
+    """One clip as two systems repainted it."""
 
     name: str
     source: Path
     a: Path
     b: Path
     prompt: str = ""
-    """What was asked for, where that is known."""
+    """Prompt, if known."""
     fps: float | None = None
-    """Of pictures in a folder, where that is known."""
+    """Frame rate of a folder of pictures, if known."""
 
     @property
     def title(self) -> str:
-        """For those who judge."""
+        """Title for voters."""
         return f"Asked for: “{self.prompt}”" if self.prompt else self.name
 
 
@@ -54,11 +53,11 @@ def find_pairs(a: Path, b: Path, source: Path) -> list[Pair]:
 
     Args:
         a: outputs of one system: videos, or folders of numbered pictures, at any depth.
-        b: the other's, under the same names.
-        source: what both were made of: the folder that `vivace bench export` wrote, or one with the same names.
+        b: outputs of the other, under the same names.
+        source: clips that both were given: the folder that `vivace bench export` wrote, or one with the same names.
 
     Raises:
-        UsageError: the folders are one, or do not hold the same clips, or the source lacks some.
+        UsageError: the folders are the same, or do not hold the same clips, or the source lacks some.
         SourceNotFoundError: no such folder, or nothing in it.
     """
     if a.resolve() == b.resolve():
@@ -85,7 +84,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _sources(folder: Path) -> Mapping[str, Pair]:
-    """Return what there may be outputs of, by name; `a` and `b` are still to be found."""
+    """Return the sources that may have outputs, by name; `a` and `b` are filled in later."""
     cases = folder / "cases.json"
     if not cases.is_file():
         return {name: Pair(name, path, path, path) for name, path in named_clips(folder).items()}
@@ -100,7 +99,7 @@ def _sources(folder: Path) -> Mapping[str, Pair]:
 
 
 def digest(pairs: Iterable[Pair]) -> str:
-    """Return what tells these pairs from others, of names and files."""
+    """Return a digest that identifies these pairs by names and files."""
     whole = hashlib.sha256()
     for pair in pairs:
         for path in (pair.source, pair.a, pair.b):
@@ -111,11 +110,11 @@ def digest(pairs: Iterable[Pair]) -> str:
 
 
 def write_pair(pair: Pair, left: Mapping[Side, Path], told: Callable[[], None] = lambda: None) -> None:
-    """Write the video of a pair twice, by which system is on its left; tell at every frame.
+    """Write both videos of a pair, with either system on the left; `told` is called for every frame.
 
     Raises:
-        SourceUnsupportedError: the two differ in shape or in number of frames, or there are more than the source has.
-        MediaError: one that cannot be read, a video that cannot be written.
+        SourceUnsupportedError: the outputs differ in shape or number of frames, or have more frames than the source.
+        MediaError: a clip cannot be read, or a video cannot be written.
     """
     size, fps = _size_and_rate(pair)
     with (
@@ -137,7 +136,7 @@ def _in_step(
 ) -> Iterator[tuple[Frame, Frame, Frame]]:
     for of_source, of_a, of_b in zip_longest(source, a, b):
         if of_a is None and of_b is None:
-            return  # of a case of so many frames; the source goes on
+            return  # a case covers a limited number of frames; the source may continue
         if of_a is None or of_b is None or of_source is None:
             ends = pair.a if of_a is None else pair.b if of_b is None else pair.source
             raise SourceUnsupportedError(
@@ -147,7 +146,7 @@ def _in_step(
 
 
 def _size_and_rate(pair: Pair) -> tuple[Size, float | None]:
-    """Return the larger of the two outputs' sizes, and the rate to play them at."""
+    """Return the larger of the two outputs' sizes, and the frame rate of the video."""
     sizes = []
     for path in (pair.a, pair.b):
         with open_source(path) as output:

@@ -1,4 +1,4 @@
-"""`vivace bench votes`: what was voted, as shares."""
+"""`vivace bench votes`: votes as shares."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vivace.bench.stats.shares import Share
 
 
 def votes_command(folder: Path, json_path: Path | None = None) -> None:
-    """Print what is preferred in a folder of ballots, over all voters and by each.
+    """Print the preferences in a folder of ballots, over all voters and by each.
 
     Args:
-        folder: of the ballots.
+        folder: folder of the ballots.
         json_path: also write the shares there.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The quality benchmark: its cases, and every system and metric over them."""
+"""Quality benchmark: its cases, run with every system and metric."""

@@ -1,4 +1,4 @@
-"""The quality benchmark: every system over every case, every metric that is about the case."""
+"""Quality benchmark: every system on every case, with every metric that applies to the case."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from vivace.errors import UsageError, install_extra
 from vivace.models.base import StreamModel
 
 BLOCK_FRAMES = 6
-"""Frames whose mean is one block of a measurement. Neighbouring frames are alike; quarter seconds are less so, which
-makes an interval drawn from them honest."""
+"""Frames whose mean is one block of a measurement. Neighbouring frames are correlated, quarter seconds less so, which
+keeps intervals resampled from them realistic."""
 MAX_WAITING = 3
-"""Cases that may wait to be measured while the next is painted; each holds its pictures."""
+"""Most cases that wait for measurement while the next is painted; each holds its pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityOptions:
-    """What is run."""
+    """Options of a quality run."""
 
     protocol: Protocol
     size: tuple[int, int] = (256, 256)
@@ -47,12 +47,12 @@ class QualityOptions:
     """Folder of videos, run after the scenes."""
     tasks: tuple[Task, ...] = TASKS
     weights: Path | None = None
-    """Folder of pretrained networks; None looks into the hub's cache."""
+    """Folder of pretrained networks; None searches the hub's cache."""
 
 
 @dataclass(slots=True)
 class Judged:
-    """What was measured of one system."""
+    """Measurements of one system."""
 
     system: System
     measurements: list[Measurement] = field(default_factory=list)
@@ -60,20 +60,20 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """One case as it was painted and measured, for pictures in a report."""
+    """One painted and measured case, for pictures in a report."""
 
     case: Case
     footage: Footage
-    """Of the first system."""
+    """Footage of the first system."""
     painted: dict[str, Frames]
-    """By system."""
+    """Output by system."""
     series: dict[str, dict[str, Series]]
-    """By system and metric."""
+    """Values by system and metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The cases of one clip, and how to come by it."""
+    """Cases of one clip, and how to load it."""
 
     load: Callable[[], Clip]
     name: str
@@ -81,11 +81,11 @@ class Planned:
 
 
 def systems_of(subject: System, model: StreamModel[Any] | None) -> tuple[list[System], list[NotRun]]:
-    """Return the systems to run: the subject, then what it has to be read beside; and which of those are missing.
+    """Return the systems to run, the subject and its baselines, and those baselines that are not available.
 
     Args:
-        subject: what is judged.
-        model: the model in it, if it is one of ours.
+        subject: system under test.
+        model: its model, if it is one of ours.
     """
     first = Once(subject)
     systems: list[System] = [first]
@@ -114,10 +114,10 @@ SERVED = Reading(
 
 
 def open_judges(weights: Path | None = None) -> tuple[list[Judge], list[NotRun]]:
-    """Return the judges that can run here, and for the others what they need.
+    """Return the judges that can run here, and the requirements of the others.
 
     Args:
-        weights: folder of pretrained networks; the caches of the hubs are looked into as well.
+        weights: folder of pretrained networks; the caches of the hubs are searched as well.
     """
     ready, missing = [], []
     for judge in judges(weights):
@@ -130,7 +130,7 @@ def open_judges(weights: Path | None = None) -> tuple[list[Judge], list[NotRun]]
 
 
 def quality_infos(judges: Sequence[Judge] = ()) -> list[MetricInfo]:
-    """Return how to read everything a quality run measures, what `judges` measure included."""
+    """Return the definitions of everything a quality run measures, including by `judges`."""
     judged = [reading for judge in judges for reading in judge.readings]
     return [
         MetricInfo(
@@ -181,7 +181,7 @@ def plan(options: QualityOptions) -> list[Planned]:
 
 
 class QualityRun:
-    """One run of the benchmark: `run` does it, the attributes hold what came out."""
+    """One run of the benchmark, executed by `run`; results are in the attributes."""
 
     def __init__(
         self,
@@ -195,11 +195,11 @@ class QualityRun:
         """Prepare a run.
 
         Args:
-            options: what is run.
-            systems: the subject first.
-            judges: what measures beside the metrics that need nothing.
-            exact: the subject without its acceleration; without it, fidelity is not judged.
-            show: gets every case with all that was painted, as soon as it is measured; called from another thread.
+            options: options of the run.
+            systems: systems, the subject first.
+            judges: judges to use besides the metrics.
+            exact: the subject without its acceleration; without it, fidelity is not measured.
+            show: called with every painted case once it is measured, from another thread.
         """
         self._options = options
         self._judges = judges
@@ -208,18 +208,18 @@ class QualityRun:
         self._plan = plan(options)
         self.judged = [Judged(system) for system in systems]
         self.refusals: list[NotRun] = []
-        """Requests that the subject would not serve, with its reasons."""
+        """Requests that the subject refused, with its reasons."""
 
     def run(self, report: Report) -> None:
         """Paint and measure everything.
 
         Raises:
-            VivaceError: a video that cannot be read, a system that fails.
+            VivaceError: a video cannot be read, or a system fails.
         """
         total = sum(len(self._for(case)) for planned in self._plan for case in planned.cases)
         done = 0
         waiting: list[Future[None]] = []
-        # One thread measures while this one paints: painting keeps its own threads busy, measuring is mostly numpy.
+        # One thread measures while this one paints: painting has its own threads, measuring is mostly NumPy.
         with ThreadPoolExecutor(1, thread_name_prefix="bench-measure") as pool:
             for planned in self._plan:
                 report(done, total, f"{planned.name} · reading")
@@ -248,7 +248,7 @@ class QualityRun:
             case "fidelity":
                 return self.judged[:1] if self._exact is not None else []
             case "drift":
-                # Minutes of it: not for baselines that cannot drift, or that drift as their subject does.
+                # It takes minutes: skip baselines that cannot drift, or that drift as their subject does.
                 return [
                     judged
                     for judged in self.judged
@@ -271,7 +271,7 @@ class QualityRun:
         )
 
     def _footage(self, case: Case, clip: Clip, request: Request) -> Footage:
-        """Return what is known of a case; the output is put in for each system."""
+        """Return the ground truth of a case; each system's output is added later."""
         source = clip.frames[: case.frames]
         footage = Footage(source, source, clip.fps, style=case.style, prompt=case.prompt)
         match case.task:
@@ -319,7 +319,7 @@ class QualityRun:
             self._show(Showing(case, footage.with_output(painted[0][1].frames), shown, series))
 
     def _drift(self, case: Case, footage: Footage) -> tuple[list[Measurement], dict[str, Series]]:
-        """Return the drifts, and the points over time that they are the slopes of, with their times as `minutes`."""
+        """Return the drifts, and the points over time behind them, with their times as `minutes`."""
         source, output = looks(footage.source), looks(footage.output)
         period = self._options.protocol.drift_period
         found = drift(source, output, footage.fps, period)
@@ -332,14 +332,14 @@ class QualityRun:
 
 
 def mask_of(case: Case, clip: Clip) -> NDArray[np.bool_] | None:
-    """Return where a case allows the picture to change; None: everywhere."""
+    """Return the area in which a case allows changes; None is everywhere."""
     if case.task != "region" or clip.subject is None:
         return None
     return ~clip.subject if case.around else clip.subject
 
 
 def to_measurement(metric: str, case: str, values: Series) -> Measurement:
-    """Return a series as its mean and the means of its blocks; frames that are NaN are left out."""
+    """Return the mean of a series and of its blocks, without NaN."""
     blocks = [values[start : start + BLOCK_FRAMES] for start in range(0, len(values), BLOCK_FRAMES)]
     return Measurement(metric=metric, case=case, value=_mean(values), blocks=[_mean(block) for block in blocks])
 

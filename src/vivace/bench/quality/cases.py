@@ -1,16 +1,15 @@
-"""The protocol of the quality benchmark: which clip is run with which request, and what is asked of the result.
+"""Protocol of the quality benchmark: the requests for each clip, and the tasks by which results are measured.
 
 A case's name is `CLIP/TASK/REQUEST`, e.g. `walkers/style/ink`. The same settings give the same cases in every run, on
-every machine and for every system; `docs/benchmark.md` says them in words.
+every machine and for every system; `docs/benchmark.md` describes them.
 
 Tasks:
 
-* `style`: the whole picture in a style. Says how a stream holds together, how much of the world's structure survives,
-  and whether the style is there.
-* `region`: a style inside a mask that moves with the clip's subject, or around it. Says what happens to the rest.
-* `edit`: an instruction whose right answer was rendered. Says how near the answer is.
+* `style`: the whole picture in a style. Measures temporal stability, preserved structure, and presence of the style.
+* `region`: a style inside a mask that moves with the clip's subject, or around it. Measures preservation of the rest.
+* `edit`: an instruction with a rendered correct result. Measures the distance to it.
 * `fidelity`: a style case again, against the same system without its acceleration.
-* `drift`: minutes of the same few seconds over and over. Says what creeps in.
+* `drift`: minutes of the same few seconds repeated. Measures slow changes.
 """
 
 from __future__ import annotations
@@ -29,30 +28,30 @@ Task = Literal["style", "region", "edit", "fidelity", "drift"]
 TASKS: tuple[Task, ...] = ("style", "region", "edit", "fidelity", "drift")
 
 QUICK_SCENES = ("walkers", "mover", "game")
-"""A figure under a moving camera, a still picture with one mover, and a user interface."""
+"""Scenes of the quick protocol: a figure under a moving camera, a still picture with one mover, a user interface."""
 DRIFT_SCENE = "table"
-"""Much texture and colour, no cuts: what creeps in shows."""
+"""Scene of the drift case: much texture and colour, no cuts, so that drift is visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How much is run. Results are quoted with the name of one of the two that this module makes."""
+    """Extent of a run. Results are reported with the name of one of the two protocols in this module."""
 
     name: str
     scenes: tuple[str, ...]
     frames: int
-    """Of style and region cases."""
+    """Frames of style and region cases."""
     styles_a_scene: int
     edits_a_scene: int
     edit_frames: int
-    """Of edit cases, whose right answer has to be rendered too."""
+    """Frames of edit cases, whose correct results must be rendered too."""
     fps: float = 24.0
     fidelity_cases: int = 3
     fidelity_frames: int = 12
     drift_minutes: float = 2.0
     drift_fps: float = 8.0
     drift_loop_frames: int = 16
-    """The clip runs forth and back through as many frames, so that equal phases can be compared."""
+    """Frames of the clip that the drift case runs forth and back through, so that equal phases can be compared."""
 
     @property
     def drift_frames(self) -> int:
@@ -61,16 +60,16 @@ class Protocol:
 
     @property
     def drift_period(self) -> int:
-        """Frames after which the drift case shows the same picture again, moving the same way."""
+        """Frames after which the drift case shows the same picture again, moving in the same direction."""
         return 2 * self.drift_loop_frames - 2
 
 
 def make_protocol(scenes: Sequence[str] | None = None, *, quick: bool = False) -> Protocol:
-    """Return the protocol whose results are quoted, or the quick one, which fits in a minute.
+    """Return the full protocol, or the quick one, which takes about a minute.
 
     Args:
         scenes: only these; `["none"]` leaves only the videos of a folder.
-        quick: for continuous integration and for a first look.
+        quick: for continuous integration and a first look.
 
     Raises:
         UsageError: no such scene.
@@ -112,7 +111,7 @@ def check_tasks(names: Sequence[str] | None) -> tuple[Task, ...]:
     """Return the tasks of those names, all of them if none are named.
 
     Raises:
-        UsageError: one is none.
+        UsageError: an unknown task.
     """
     if names is None:
         return TASKS
@@ -134,15 +133,15 @@ class Case:
     frames: int
     style: str | None = None
     around: bool = False
-    """Of a region case: whether all but the clip's subject may change, rather than the subject alone."""
+    """True if a region case may change everything but the clip's subject, false if only the subject."""
 
     @property
     def name(self) -> str:
-        """Return `CLIP/TASK/REQUEST`."""
+        """Name `CLIP/TASK/REQUEST`."""
         return f"{self.clip}/{self.task}/{self.request}"
 
     def judges(self, metric: Reading) -> bool:
-        """Return whether a metric is about this task; others may be computable, but answer another question."""
+        """Return true if a metric is meant for this task; others may be computable, but answer another question."""
         needs = set(metric.needs)
         match self.task:
             case "region":
@@ -152,7 +151,7 @@ class Case:
             case "fidelity":
                 return "exact" in needs
             case "drift":
-                return False  # one slope a case, not a value a frame
+                return False  # one slope per case, not a value per frame
             case "style":
                 return not needs & {"mask", "reference", "exact"}
 
@@ -160,21 +159,21 @@ class Case:
 def cases_of(clip: str, number: int, protocol: Protocol, info: RaycastWorld | None, *, masked: bool) -> list[Case]:
     """Return the cases of the clip that is the `number`-th of the run.
 
-    Styles are dealt out in turn, so that all of them are seen over the clips.
+    Styles are dealt out in turn, so that all of them occur over the clips.
 
     Args:
-        clip: its name.
-        number: its place, from 0; decides which styles it gets.
-        protocol: how much is run.
-        info: what a scene is and can be edited to; None for a video.
-        masked: whether the clip says where its subject is.
+        clip: name of the clip.
+        number: its index, from 0; determines its styles.
+        protocol: extent of the run.
+        info: description and edits of a scene; None for a video.
+        masked: true if the clip has a mask of its subject.
     """
     first, frames = number * protocol.styles_a_scene, protocol.frames
     dealt = [STYLES[(first + i) % len(STYLES)] for i in range(protocol.styles_a_scene)]
     found = [Case(clip, "style", style.key, style.prompt, frames, style.key) for style in dealt]
     if masked:
-        # The style eight further on: not one that the whole picture was painted in. Of every two clips one keeps its
-        # subject and has its world repainted, and one the other way round.
+        # The style eight further on, so not one that the whole picture was painted in. Alternating clips keep the
+        # subject, or the world around it.
         style = STYLES[(first + len(STYLES) // 2) % len(STYLES)]
         found.append(Case(clip, "region", style.key, style.prompt, frames, style.key, around=number % 2 == 0))
     if info is not None:

@@ -1,4 +1,4 @@
-"""Write what a system made elsewhere needs to run the protocol: the clips, the masks and the list of cases."""
+"""Export of the protocol's inputs for external systems: clips, masks and the list of cases."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def export_command(folder: Path, options: QualityOptions) -> None:
     Drift and fidelity are left out: one is minutes of pictures, the other needs the system itself.
 
     Raises:
-        SinkWriteError: the folder cannot be made, the disk is full.
-        VivaceError: nothing to run, a video that cannot be read.
+        SinkWriteError: the folder cannot be created, or the disk is full.
+        VivaceError: nothing to run, or a video that cannot be read.
     """
     from vivace.bench.quality.benchmark import mask_of, plan
 

@@ -1,1 +1,1 @@
-"""A document as it is read: tables in a terminal, a comparison, and one HTML file that needs nothing else."""
+"""Reports of a document: tables in a terminal, a comparison, and a self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""What a report shows of a quality run: strips of every kind of case, and the frames on which the system did worst."""
+"""Pictures for the report of a quality run: strips of every kind of case, and the system's worst frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vivace.bench.report.material import Curve, Material, Strip, WorstFrame
 from vivace.media.frame import Rgb
 
 MOMENTS = 4
-"""Pictures of a strip: enough to see that things move, few enough to see them."""
+"""Pictures of a strip: enough to see motion, few enough to see each."""
 STRIPS_A_CLIP = 3
-"""One of each task; more of the same say little and weigh much."""
+"""Most strips per clip, one per task; more of the same add size rather than information."""
 DRIFT_SPAN = 2.0
-"""Per cent that a plot of drift spans at least: twice what one sees."""
+"""Smallest span of a drift plot, percent: twice what is visible."""
 FRAMES_MARGIN = 2
-"""The first frames are left out of the worst: a stream that has just begun is another matter."""
+"""First frames that are never chosen as worst: the start of a stream is a special case."""
 
 WHY = {
     "motion_explained": "Compare the frame with the one before: what changes here that does not move in the source?",
@@ -39,7 +39,7 @@ WHY = {
 
 @dataclass(slots=True)
 class Album:
-    """Collects pictures while a run goes on; `show` is given to it as `show`."""
+    """Collector of pictures during a run; `show` is passed to it as `show`."""
 
     subject: str
     strips: list[Strip] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Album:
     _worst: dict[str, WorstFrame] = field(default_factory=dict)
 
     def show(self, showing: Showing) -> None:
-        """Take in one case."""
+        """Add one case."""
         case = showing.case
         self.cases.append(CaseInfo(case=case.name, about=_about(showing), prompt=case.prompt))
         if case.task == "drift":
@@ -63,7 +63,7 @@ class Album:
                 self._look(metric, showing)
 
     def _look(self, metric: Metric, showing: Showing) -> None:
-        """Keep a frame if it is worse than all so far."""
+        """Keep a frame if it is the worst so far."""
         values = showing.series[self.subject][metric.key].copy()
         values[:FRAMES_MARGIN] = np.nan
         if np.isnan(values).all():
@@ -71,7 +71,7 @@ class Album:
         badness = _badness(metric, values)
         index = int(np.nanargmax(badness))
         if badness[index] <= _badness(metric, np.array([_best(metric)]))[0]:
-            return  # nothing to see in a frame that is as good as can be
+            return  # nothing to see in a perfect frame
         before = self._worst.get(metric.key)
         if before is not None and _badness(metric, np.array([before.value]))[0] >= badness[index]:
             return
@@ -117,7 +117,7 @@ def _badness(
 
 
 def _drift_curves(showing: Showing) -> list[Curve]:
-    """Return how each look moved over minutes, a curve a look."""
+    """Return the movement of each property over minutes, one curve per property."""
     looks = dict.fromkeys(key for found in showing.series.values() for key in found if key != "minutes")
     x = max((list(found["minutes"]) for found in showing.series.values()), key=len)
     return [

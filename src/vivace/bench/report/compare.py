@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNTOUCHED = "passthrough"
-"""The baseline that depends on nothing but the clips and the metrics."""
+"""Baseline that depends only on the clips and the metrics."""
 
 EXIT_WORSE = 1
 VALUES_WIDTH = 72
-"""Columns of a terminal from which both values and their ratio are shown, not only their difference."""
+"""Terminal width from which both values and their ratio are shown, not only their difference, columns."""
 RANGE_WIDTH = 56
-"""Columns from which the interval of the difference is shown."""
+"""Terminal width from which the interval of the difference is shown, columns."""
 _STYLES = {"better": "green", "worse": "bold red", "noise": "dim", "unsure": "yellow"}
 _WORDS = {"better": "better", "worse": "worse", "noise": "within noise", "unsure": "no interval"}
 
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """How one system's row differs from another's."""
+    """Differences between two rows."""
 
     a: str
     b: str
@@ -39,34 +39,34 @@ class RowChange:
     metrics_only_a: tuple[str, ...]
     metrics_only_b: tuple[str, ...]
     cases_only_a: tuple[str, ...]
-    """Left out, as there is nothing to compare them with."""
+    """Cases without counterpart, left out."""
     cases_only_b: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How one document differs from another."""
+    """Differences between two documents."""
 
     rows: tuple[RowChange, ...]
     warnings: tuple[str, ...]
-    """What makes the two hard to compare, in words."""
+    """Obstacles to a fair comparison, in words."""
     metrics: tuple[MetricInfo, ...]
-    """Those compared: both documents know them and mean the same."""
+    """Metrics compared, which both documents define alike."""
 
     @property
     def worse(self) -> int:
-        """In how many metrics the subjects got worse."""
+        """Number of metrics in which subjects got worse."""
         return sum(change.verdict == "worse" for row in self.rows if row.role == "subject" for change in row.changes)
 
 
 def compare_command(
     a: Path, b: Path, *, row: str | None = None, json_path: Path | None = None, fail_on_worse: bool = False
 ) -> int:
-    """Print how B differs from A, and return 0, or 1 where `fail_on_worse` and a subject got worse.
+    """Print how B differs from A, and return 0, or 1 if `fail_on_worse` and a subject got worse.
 
     Args:
-        a: the document to compare with.
-        b: the document in question.
+        a: document to compare with.
+        b: document in question.
         row: a system both have, or `X=Y` for row X of A with row Y of B; None: all systems of the same name.
         json_path: also write the comparison there.
         fail_on_worse: for continuous integration.
@@ -86,7 +86,7 @@ def compare_command(
 
 
 def compare_documents(a: Document, b: Document, *, row: str | None = None) -> Comparison:
-    """Compare row by row and metric by metric, over the cases both have.
+    """Return the comparison by row and metric, over the cases that both have.
 
     Raises:
         UsageError: no such row, or no system that both documents have.
@@ -109,13 +109,13 @@ def to_fields(comparison: Comparison) -> dict[str, Any]:
 
 
 def print_comparison(comparison: Comparison, console: Console, *, names: tuple[str, str]) -> None:
-    """Print the warnings, a table a pair of rows, and the sum of it."""
+    """Print the warnings, a table per pair of rows, and a summary."""
     from rich.text import Text
 
     for warning in comparison.warnings:
         console.print(Text(f"! {warning}", "yellow"))
     for row in comparison.rows:
-        # A baseline is the same program in both documents: only what moved in it is news.
+        # A baseline is the same program in both documents: only changes in it are of interest.
         changes = [c for c in row.changes if row.role == "subject" or c.verdict in ("better", "worse")]
         if changes:
             console.print(_table(row, changes, comparison.metrics, console.width))
@@ -175,7 +175,7 @@ def _table(row: RowChange, changes: Sequence[Change], metrics: Sequence[MetricIn
 
 
 def _ratio(change: Change, info: MetricInfo) -> str:
-    """Return B in times of A, of times and rates; of other things it says nothing."""
+    """Return B / A for times and rates; empty for other metrics."""
     return f"{change.b / change.a:.2f}" if info.group != "quality" and change.a > 0 and info.target is None else ""
 
 
@@ -197,7 +197,7 @@ def _pair_rows(a: Document, b: Document, row: str | None) -> list[tuple[Row, Row
         )
     pairs = [(old[name], new[name]) for name in old if name in new]
     subjects = [[found for found in document.rows if found.role == "subject"] for document in (a, b)]
-    # Two models under two names: whoever compares one run of each means them.
+    # A single model under another name in each document: they are meant to be compared.
     if all(len(found) == 1 for found in subjects) and subjects[0][0].system != subjects[1][0].system:
         pairs.insert(0, (subjects[0][0], subjects[1][0]))
     if not pairs:
@@ -273,7 +273,7 @@ def _protocol_warnings(a: Document, b: Document) -> list[str]:
 
 
 def _footing_warnings(rows: Sequence[RowChange], metrics: Sequence[MetricInfo]) -> list[str]:
-    """Return a warning where what changes nothing has moved: then the benchmark has."""
+    """Return a warning if a baseline that changes nothing has moved: then the benchmark itself has changed."""
     quality = {info.key: info.title for info in metrics if info.group == "quality"}
     moved = [
         quality[change.metric]

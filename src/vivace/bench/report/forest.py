@@ -1,4 +1,4 @@
-"""The little plot in each line of a table: all systems' values and intervals on one scale."""
+"""Forest plot in each line of a table: all systems' values and intervals on one scale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WIDTH, STEP, MARGIN = 120.0, 6.5, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A system's value and interval, px."""
+    """Value and interval of a system, px."""
 
     system: str
     low: float
@@ -22,7 +22,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The marks of a line, and where its target is, px."""
+    """Marks of a line, and the position of its target, px."""
 
     height: float
     marks: tuple[Mark, ...]
@@ -30,7 +30,7 @@ class Forest:
 
 
 def forest(line: Line) -> Forest | None:
-    """Return the plot of a line, or None where there is nothing to compare."""
+    """Return the plot of a line, or None if there is nothing to compare."""
     if len(line.cells) < 2:
         return None
     intervals = list(line.cells.values())

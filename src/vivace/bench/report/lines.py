@@ -1,4 +1,4 @@
-"""The lines of a document's tables: a metric, all systems' figures, and where doing less does better."""
+"""Lines of a document's tables: a metric, all systems' figures, and the baselines that beat the subject."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class Line:
 
     info: MetricInfo
     cells: dict[str, Interval]
-    """By system; without those it was not measured of."""
+    """Figures by system, for those it was measured of."""
     wins: frozenset[str]
-    """Baselines that do better than the subject: what doing nothing wins says, by itself, nothing good of an editor."""
+    """Baselines that beat the subject; such a metric does not reward editing."""
     further: tuple[Line, ...] = ()
-    """Further percentiles of the same thing, shown in the same line."""
+    """Further percentiles of the same quantity, shown in the same line."""
 
     @property
     def title(self) -> str:
-        """The metric's title; with further percentiles, theirs too."""
+        """Title of the metric, with those of further percentiles."""
         marks = [_percentile(line.info)[1] for line in self.further]
         return " · ".join([self.info.title, *marks])
 
     def apart(self) -> tuple[Line, ...]:
-        """Return the line and its further percentiles as lines of their own, for where there is no room."""
+        """Return the line and its further percentiles as separate lines, for narrow output."""
         return (replace(self, further=()), *self.further)
 
     @property
     def titled(self) -> str:
-        """Which way is better, the title, and the unit."""
+        """Direction, title and unit."""
         return f"{arrow(self.info)} {self.title}" + (f", {self.info.unit}" if self.info.unit else "")
 
     def text(self, system: str, *, ranges: bool = True) -> str | None:
-        """Return a system's figure, with half its interval where `ranges`; None where there is none."""
+        """Return a system's figure, with half its interval if `ranges`; None if there is none."""
         found = [line.cells[system] for line in (self, *self.further) if system in line.cells]
         if not found:
             return None
@@ -52,10 +52,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines that belong together."""
+    """Group of lines."""
 
     case: str | None
-    """What they were measured on; None: over all cases."""
+    """Case they were measured on; None: over all cases."""
     lines: tuple[Line, ...]
 
 
@@ -65,10 +65,9 @@ def ordered_rows(document: Document) -> list[Row]:
 
 
 def blocks(document: Document, group: Group) -> list[Block]:
-    """Return the lines of a group: quality over all cases, speed and latency case by case.
+    """Return the lines of a group: quality over all cases, speed and latency by case.
 
-    The mean of frame rates at two sizes is no frame rate anybody sees; the mean of a quality over scenes is the
-    benchmark's figure.
+    The mean of frame rates at two sizes is meaningless; the mean of a quality over scenes is the benchmark's figure.
     """
     infos = [info for info in document.metrics if info.group == group]
     rows = ordered_rows(document)
@@ -105,12 +104,12 @@ def _wins(subject: Row, baseline: Row, info: MetricInfo, case: str | None) -> bo
 
 
 def _is_ahead(change: Change, info: MetricInfo) -> bool:
-    """Return whether single figures, without blocks to judge by, are on the better side."""
+    """Return whether a single figure, without blocks to compare, is on the better side."""
     return change.verdict == "unsure" and (change.difference > 0) == (info.direction == "higher")
 
 
 def _folded(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return the lines, percentiles of the same thing in one where none of them has an interval to show."""
+    """Return the lines, with percentiles of one quantity merged if none of them has an interval to show."""
     folded: list[Line] = []
     for line in lines:
         before = folded[-1] if folded else None
@@ -129,6 +128,6 @@ def _is_further(before: Line, line: Line) -> bool:
 
 
 def _percentile(info: MetricInfo) -> tuple[str, str]:
-    """Return the title without its percentile, and the percentile, such as `p95`; empty where it is none."""
+    """Return the title without its percentile, and the percentile, such as `p95`; empty if there is none."""
     found = _PERCENTILE.fullmatch(info.title)
     return (found[1], found[2]) if found else (info.title, "")

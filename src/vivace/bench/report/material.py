@@ -1,6 +1,6 @@
-"""What a report shows beside the figures of the document: pictures, and values over time.
+"""Contents of a report besides the document's figures: pictures, and values over time.
 
-Where a name is that of a row of the document, it gets that row's colour everywhere; `source` and `reference` get ink.
+A name that is that of a row of the document has that row's colour everywhere; `source` and `reference` are black.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from vivace.media.frame import Rgb
 
 Mask = NDArray[np.bool_]
 Series = Mapping[str, Mapping[str, Sequence[float]]]
-"""`[system]["KIND/CASE"]`: single values behind figures of time, in order; kinds are those of `timing.KINDS`."""
+"""Single values behind figures of time, in order, `[system]["KIND/CASE"]`; kinds are those of `timing.KINDS`."""
 Part = Literal["speed", "latency", "drift", "quality"]
-"""The section of the report."""
+"""Section of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Some moments of a case, a row of pictures a system."""
+    """Moments of a case, one row of pictures per system."""
 
     case: str
     title: str
-    """In words: what the clip shows and what was asked for."""
+    """Description of the clip and the request."""
     times_s: Sequence[float]
     rows: Mapping[str, Sequence[Rgb]]
-    """In the order they are shown, `source` first; a picture for each time, `uint8 [h w 3]`."""
+    """Rows in display order, `source` first; a picture for each time, `uint8 [h w 3]`."""
     masks: Sequence[Mask] | None = None
-    """`[h w]` for each time: where the edit applies."""
+    """Area of the edit for each time, `[h w]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorstFrame:
-    """The frame on which a system did worst by a metric."""
+    """A system's worst frame by a metric."""
 
     metric: str
     case: str
@@ -46,33 +46,33 @@ class WorstFrame:
     time_s: float
     value: float
     pictures: Mapping[str, Rgb]
-    """What to look at side by side: source, the frame before, the frame, the reference, a map of the error."""
+    """Pictures to compare: source, the frame before, the frame, the reference, a map of the error."""
     why: str = ""
-    """What is to be seen in it, in words."""
+    """Explanation of what to look for."""
     mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Values over time, a line a system."""
+    """Values over time, one line per system."""
 
     part: Part
     title: str
     unit: str
     x_label: str
     x: Sequence[float]
-    """Rising."""
+    """Positions, rising."""
     lines: Mapping[str, Sequence[float]]
-    """One value for each `x`, NaN for a gap; a line that ends early is shorter. Long lines are drawn thinned out, with
-    the range that was left out as a band."""
+    """One value for each `x`, NaN for a gap; a line that ends early is shorter. Long lines are thinned out, with the
+    omitted range as a band."""
     about: str = ""
     least_span: float = 0.0
-    """The axis of values spans at least so much, so that what is nothing does not look like much."""
+    """Smallest span of the value axis, so that insignificant changes look small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Many values of one kind, drawn as the share that lies below."""
+    """Many values of one kind, drawn as a cumulative distribution."""
 
     part: Part
     title: str
@@ -85,22 +85,22 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where the time goes: a bar a label (a system or a size), its parts in order."""
+    """Breakdown of time: one bar per label (a system or a size), its parts in order."""
 
     title: str
     bars: Mapping[str, Mapping[str, float]]
-    """ms."""
+    """Parts of each bar, ms."""
     about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All of it; what is empty has no section."""
+    """Complete contents; empty parts have no section."""
 
     strips: Sequence[Strip] = ()
     worst: Sequence[WorstFrame] = ()
     curves: Sequence[Curve] = ()
     distributions: Sequence[Distribution] = ()
     stages: Sequence[Stages] = ()
-    """Beside those that are drawn from the document."""
+    """Bars besides those drawn from the document."""
     series: Series = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Put a document and its material into one HTML file."""
+"""Rendering of a document and its material into one HTML file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PICTURES_BYTES = 4_500_000
-"""What all pictures together may take, so that the page stays small enough to be sent by mail."""
+"""Size limit of all pictures together, bytes, so that the page can be sent by mail."""
 WORST_SHARE = 0.3
-"""Of that for the worst frames, which are looked at more closely than strips."""
+"""Share of that limit for the worst frames, which are viewed more closely than strips."""
 
 PARTS: tuple[tuple[Part, str], ...] = (
     ("speed", "Speed"),
@@ -40,7 +40,7 @@ PARTS: tuple[tuple[Part, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture with its words, and the outline of the mask over it."""
+    """Picture with its alternative text, and the outline of the mask over it."""
 
     picture: Picture
     alt: str
@@ -57,7 +57,7 @@ def write_report(path: Path, document: Document, material: Material | None = Non
 
 
 def render(document: Document, material: Material) -> str:
-    """Return the page."""
+    """Return the page as HTML."""
     systems = [row.system for row in ordered_rows(document)]
     palette = Palette(systems)
     found: dict[str, list[Block]] = {group: blocks(document, group) for group in TITLES}
@@ -114,7 +114,7 @@ def _is_told(found: Sequence[Block]) -> bool:
 
 
 def _wins(found: Sequence[Block]) -> dict[str, list[str]]:
-    """Return on which metrics each baseline does better than the subject, by title."""
+    """Return the metrics on which each baseline beats the subject, by title."""
     wins: dict[str, list[str]] = {}
     for block in found:
         for line in block.lines:
@@ -125,7 +125,7 @@ def _wins(found: Sequence[Block]) -> dict[str, list[str]]:
 
 
 def _drawn(document: Document, material: Material, plots: Plots) -> dict[Part, list[Plot]]:
-    """Return the plots of every section: out of the document, of the values behind it, and those that were given."""
+    """Return the plots of every section: from the document, from the values behind it, and from the material."""
     told = stages(document)
     parts: dict[Part, list[Plot]] = {part: [plots.stages(found) for found in told.get(part, [])] for part, _ in PARTS}
     parts["speed"] += [plots.stages(found) for found in material.stages]
@@ -137,7 +137,7 @@ def _drawn(document: Document, material: Material, plots: Plots) -> dict[Part, l
 
 
 def _by_clip(document: Document, plots: Plots) -> list[Plot]:
-    """Return every metric of quality clip by clip, where clips or systems differ at all."""
+    """Return every quality metric by clip, if clips or systems differ at all."""
     found = [(info, clip_means(document, info)) for info in document.metrics if info.group == "quality"]
     drawn = []
     for info, means in found:
@@ -167,7 +167,7 @@ def _strips(material: Material) -> Iterator[dict[str, Any]]:
 
 
 def _merged(strip: Strip) -> list[tuple[list[str], Sequence[Rgb]]]:
-    """Return the rows, those with the same pictures (the source and what passes it through) as one."""
+    """Return the rows, merging those with the same pictures (the source and systems that pass it through)."""
     merged: list[tuple[list[str], Sequence[Rgb]]] = []
     for name, shown in strip.rows.items():
         for names, pictures in merged:

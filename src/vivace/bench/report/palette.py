@@ -1,7 +1,8 @@
-"""One colour a system, the same in every plot and table, in light and in dark.
+"""Colours of systems, the same in every plot and table, in light and dark mode.
 
-Plots are drawn in codes, which the page replaces by CSS variables: so one drawing serves both colour schemes. The hues
-keep apart for colour-blind readers, and no line or point is told by colour alone: each has its own dashes and marker.
+Plots are drawn in colour codes that the page replaces by CSS variables, so that one drawing serves both modes. The hues
+are distinguishable for colour-blind readers, and no line or point depends on colour alone: each has its own dashes and
+marker.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import count
 
 INK, DIM, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
 SERIES = 8
-"""Colours the style sheet has for systems; more systems begin again, with other dashes."""
+"""Colours for systems in the style sheet; more systems reuse them with other dashes."""
 STAGES = 8
 
 _VARIABLES = {
@@ -34,14 +35,14 @@ _DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = (
 _MARKERS = "osD^vPX*"
 _GLYPHS = "●■◆▲▼✚✖★"
 PLAIN = {"source": DIM, "reference": INK}
-"""What is no system: drawn in ink."""
+"""Names that are not systems, drawn in black."""
 FIXED = {"passthrough": 1, "per-frame": 2, "filter": 3, "frozen": 4}
-"""The baselines that are always there look the same in every report."""
+"""Numbers of the standard baselines, which look the same in every report."""
 
 
 @dataclass(slots=True)
 class Palette:
-    """Which number every system has. Names that are not in the document get the next ones as they come."""
+    """Assignment of numbers to systems. Names that are not in the document get the next free ones."""
 
     systems: Sequence[str]
     _numbers: dict[str, int] = field(init=False)
@@ -61,16 +62,16 @@ class Palette:
         return self._add(name)
 
     def _add(self, name: str) -> int:
-        """Give a name the first number that is free and not kept for a baseline."""
+        """Return the first free number that is not reserved for a baseline, assigned to a name."""
         taken = {*self._numbers.values(), *FIXED.values()}
         return self._numbers.setdefault(name, next(number for number in count() if number not in taken))
 
     def series(self, name: str) -> int:
-        """Return which of the style sheet's colours a system has."""
+        """Return the index of a system's colour in the style sheet."""
         return self.number(name) % SERIES
 
     def colour(self, name: str) -> str:
-        """Return the code a system is drawn in."""
+        """Return the colour code of a system."""
         return PLAIN.get(name) or f"#0100{self.series(name):02x}"
 
     def marker(self, name: str) -> str:
@@ -83,15 +84,15 @@ class Palette:
 
 
 def dashes(place: int) -> tuple[int, tuple[float, ...] | None]:
-    """Return the dashes of the line drawn at that place in a plot."""
+    """Return the dashes of the line drawn at that position in a plot."""
     return _DASHES[place % len(_DASHES)]
 
 
 def stage_colour(place: int) -> str:
-    """Return the code of a part of a bar."""
+    """Return the colour code of a part of a bar."""
     return f"#0102{place % STAGES:02x}"
 
 
 def to_variables(svg: str) -> str:
-    """Replace every code by the CSS variable it stands for."""
+    """Return SVG with every colour code replaced by its CSS variable."""
     return re.sub(r"#01[0-9a-f]{4}\b", lambda found: _VARIABLES.get(found[0], found[0]), svg)

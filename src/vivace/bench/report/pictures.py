@@ -1,4 +1,4 @@
-"""Pictures inside the page: small enough that a hundred of them travel in one file."""
+"""Pictures embedded in the page, small enough for a hundred of them in one file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vivace.bench.report.material import Mask
 from vivace.media.frame import Rgb
 
 WIDTHS_PX = (256, 208, 160, 128, 96)
-"""Widths that are tried, the largest that fits the budget wins. Shown at 160 to 200 px."""
+"""Candidate widths, px: the largest that fits the budget is used. Shown at 160 to 200 px."""
 QUALITY = 82
-"""Of WebP: strokes and noise stay, blocks do not show."""
+"""WebP quality: strokes and noise survive, blocks are invisible."""
 _SAMPLED = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture as the page has it."""
+    """Picture as embedded in the page."""
 
     uri: str
     width: int
@@ -31,7 +31,7 @@ class Picture:
 
 
 def fitting_width(pictures: Sequence[Rgb], budget_bytes: float) -> int:
-    """Return the width at which the pictures together stay within a budget, judged by a sample of them."""
+    """Return the width at which the pictures together fit a budget, estimated from a sample of them."""
     sample = pictures[:: max(1, len(pictures) // _SAMPLED)]
     for width in WIDTHS_PX[:-1]:
         if sum(len(picture(rgb, width).uri) for rgb in sample) * len(pictures) / max(1, len(sample)) <= budget_bytes:

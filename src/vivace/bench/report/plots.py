@@ -1,4 +1,4 @@
-"""Plots as inline SVG: small, quiet, in the page's own type and colours."""
+"""Plots as inline SVG: small, plain, in the page's fonts and colours."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH_IN, HEIGHT_IN = 4.7, 2.5
-"""Drawn about as large as it is shown, on a phone as on a desk, so that the type keeps its size."""
+"""Size of drawings, inches: about as large as shown, on phones and desktops, so that text keeps its size."""
 MAX_POINTS = 240
 """Points of a line: one for every other px."""
 SHOWN_SHARE = 0.995
-"""Of a distribution; its last thousandths would press the rest against the axis."""
+"""Share of a distribution that is drawn; its last thousandths would compress the rest."""
 LABEL_CHARS = 34
 _DODGE = 0.14
-"""Of a line, from one system's points to the next one's."""
+"""Vertical offset between the points of one system and the next within a row."""
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -66,20 +66,20 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a legend, which the page writes itself, so that it wraps."""
+    """Entry of a legend, which the page renders itself, so that it wraps."""
 
     name: str
     colour: str
-    """CSS variable."""
+    """CSS variable of the colour."""
     dashes: str = ""
-    """Of a line, as SVG has them."""
+    """Dash pattern of a line, in SVG syntax."""
     glyph: str = ""
-    """Of points and bars."""
+    """Character for points and bars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing with its words."""
+    """Drawing with its title and text."""
 
     title: str
     about: str
@@ -88,7 +88,7 @@ class Plot:
 
 
 class Plots:
-    """Draws the plots of one page, each with identifiers of its own."""
+    """Renderer of the plots of one page, with unique identifiers for each."""
 
     def __init__(self, palette: Palette) -> None:
         self._palette = palette
@@ -118,7 +118,7 @@ class Plots:
         return Plot(curve.title, curve.about, svg, self._line_keys(curve.lines))
 
     def distribution(self, distribution: Distribution) -> Plot:
-        """Draw the share of values that lies below each value."""
+        """Draw a cumulative distribution."""
 
         def draw(axes: Axes) -> None:
             ends = [0.0]
@@ -146,7 +146,7 @@ class Plots:
         return Plot(distribution.title, distribution.about, svg, self._line_keys(distribution.samples))
 
     def stages(self, stages: Stages) -> Plot:
-        """Draw where the time goes, a bar a label."""
+        """Draw a breakdown of time, one bar per label."""
         names = list(dict.fromkeys(name for parts in stages.bars.values() for name in parts))
 
         def draw(axes: Axes) -> None:
@@ -179,11 +179,11 @@ class Plots:
         return Plot(stages.title, stages.about, svg, tuple(keys))
 
     def by_clip(self, info: MetricInfo, values: Mapping[str, Mapping[str, float]]) -> Plot:
-        """Draw a metric clip by clip, systems as points: `values[system][clip]`."""
+        """Draw a metric by clip, systems as points: `values[system][clip]`."""
         clips = list(dict.fromkeys(clip for found in values.values() for clip in found))
 
         def draw(axes: Axes) -> None:
-            # The first system is drawn last, on top; the others a little above or below.
+            # The first system is drawn last, on top; the others slightly above or below.
             for place, (name, found) in reversed(list(enumerate(values.items()))):
                 shift = _DODGE * (place - (len(values) - 1) / 2)
                 axes.scatter(
@@ -236,7 +236,7 @@ class Plots:
         number = next(self._numbers)
         style: Any = {**_STYLE, "svg.hashsalt": "vivace"}
         with warnings.catch_warnings(), mpl.rc_context(style):
-            # The page's own fonts draw the text; what matplotlib's lacks is only measured a little wrong.
+            # The page's own fonts draw the text; glyphs missing in matplotlib's are only measured slightly wrong.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure_ = Figure(figsize=(WIDTH_IN, height_in))
             draw(figure_.add_subplot())
@@ -248,9 +248,9 @@ class Plots:
 def thin(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return a line of at most `MAX_POINTS` points: x, median, least and greatest of what each point stands for.
+    """Return a line of at most `MAX_POINTS` points: x, and the median, minimum and maximum of the values at each.
 
-    A line that is short enough is returned as it is, least and greatest being the line itself.
+    A short line is returned unchanged, as its own minimum and maximum.
     """
     if len(y) <= MAX_POINTS:
         return x, y, y, y
@@ -273,17 +273,17 @@ def clip_means(document: Document, info: MetricInfo) -> dict[str, dict[str, floa
 
 
 def inline(svg: str, prefix: str, words: str) -> str:
-    """Return an SVG document as an element of a page: with identifiers of its own, in the page's type and colours.
+    """Return an SVG document as an element of a page, with unique identifiers and the page's fonts and colours.
 
     Args:
-        svg: as matplotlib writes it.
+        svg: output of matplotlib.
         prefix: put before every identifier.
-        words: what the picture says, for those who cannot see it.
+        words: description for people who cannot see it.
     """
     svg = svg[svg.index("<svg") :]
     box = re.search(r"viewBox=\"([^\"]+)\"", svg)
     assert box is not None
-    # The style sheet inside would be the whole page's; the rest says who drew it.
+    # Its style sheet would affect the whole page; the rest is metadata.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->|<defs>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"\A<svg[^>]*>", "", svg).replace("xlink:href", "href")
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", svg))
@@ -299,7 +299,7 @@ def inline(svg: str, prefix: str, words: str) -> str:
 
 
 def _label(text: str, most: int = LABEL_CHARS) -> str:
-    """Return text as one short line without characters that an SVG may not hold."""
+    """Return text as one short line without characters that SVG forbids."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
@@ -310,7 +310,7 @@ def _finite(samples: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _floor(samples: Mapping[str, Sequence[float]], limits: Mapping[str, float]) -> float:
-    """Return where the axis begins: at 0, unless that would leave most of the plot empty."""
+    """Return the start of the axis: 0, unless that would leave most of the plot empty."""
     values = np.concatenate([*(_finite(found) for found in samples.values()), np.array(list(limits.values()))])
     if not len(values) or values.min() <= 0:
         return float(values.min()) if len(values) else 0.0
@@ -318,7 +318,7 @@ def _floor(samples: Mapping[str, Sequence[float]], limits: Mapping[str, float]) 
 
 
 def _ends(curve: Curve) -> str:
-    """Return in words where the lines begin and end."""
+    """Return a description of the lines' first and last values."""
     parts = []
     for name, values in curve.lines.items():
         known = _finite(values)

@@ -1,4 +1,4 @@
-"""A benchmark document as tables in a terminal."""
+"""Benchmark document as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from vivace.bench.report.lines import Block, Line, blocks, ordered_rows
 
 TITLES: dict[Group, str] = {"speed": "Speed", "latency": "Latency", "quality": "Quality"}
 WIN = " *"
-"""Marks where a baseline does better than the subject."""
+"""Mark of a baseline that beats the subject."""
 NOTHING = "–"
 _METRIC_COLUMNS = 18
-"""Least width of the column of titles: they fold, figures do not."""
+"""Smallest width of the title column, which wraps; figures do not."""
 _GAP = 2
 _EDGE = 2
-"""Columns of a terminal between two columns of a table, and at its edges together."""
+"""Terminal columns between two columns of a table, and at its edges together."""
 
 
 def print_document(document: Document, console: Console) -> None:
     """Print every group as a table, systems side by side, then what was not run and why.
 
-    Where the terminal is too narrow for all systems, a group takes several tables, each with the subject in it.
+    If the terminal is too narrow for all systems, a group takes several tables, each including the subject.
     """
     rows = ordered_rows(document)
     wins = False
@@ -53,7 +53,7 @@ def print_document(document: Document, console: Console) -> None:
 
 
 def faults_table(document: Document) -> Table:
-    """Return the planted faults, what each did to its metric, and whether that is beyond the clean interval."""
+    """Return a table of the planted faults, with each metric's value and whether it left the clean interval."""
     titles = {info.key: titled(info) for info in document.metrics}
     table = _table("Planted faults")
     table.add_column("", overflow="fold")
@@ -101,7 +101,7 @@ def _group_tables(title: str, found: Sequence[Block], rows: Sequence[Row], width
 
 
 def _parts(systems: Sequence[str], widths: dict[str, int], width: int) -> Iterator[list[str]]:
-    """Deal the systems out to tables that fit, the first system in each of them."""
+    """Yield groups of systems whose tables fit the width, the first system in each of them."""
     first, rest = systems[0], list(systems[1:])
     room = width - _METRIC_COLUMNS - widths[first] - _GAP - _EDGE
     while True:
@@ -119,7 +119,7 @@ def _widths(cells: Mapping[str, Sequence[Text]]) -> dict[str, int]:
 
 
 def _cell(row: Row, line: Line, *, ranges: bool) -> Text:
-    """Return a figure, without its interval where there is no room for `ranges`."""
+    """Return a figure, without its interval unless there is room (`ranges`)."""
     text = line.text(row.system, ranges=ranges)
     if text is None:
         return Text(NOTHING + " " * len(WIN), "dim")

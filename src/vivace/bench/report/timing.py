@@ -1,4 +1,4 @@
-"""The plots of speed and latency: out of the document, and out of the single values it does not hold."""
+"""Plots of speed and latency, from the document and from the single values behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS: dict[str, tuple[Part, str, str]] = {
     "capture_to_present_ms": ("latency", "Capture to present", "picture shown"),
     "gap_ms": ("latency", "Gap between pictures", "picture shown"),
 }
-"""Section, title, and what is counted along a curve."""
+"""Section, title, and x label of each kind of curve."""
 
 _STAGE = re.compile(r"(stage|live)_(\w+)_ms_p50")
 _STAGE_KINDS: dict[str, tuple[Part, str]] = {
@@ -28,7 +28,7 @@ _ABOUT_DISTRIBUTION = "The share of values that is at most so large."
 
 
 def curves(series: Series) -> list[Curve]:
-    """Return values over time, systems together where they were measured on the same case."""
+    """Return values over time, with all systems of a case in one plot."""
     found = []
     for kind, case, lines in _together(series):
         part, title, x_label = KINDS[kind]
@@ -39,7 +39,7 @@ def curves(series: Series) -> list[Curve]:
 
 
 def distributions(series: Series) -> list[Distribution]:
-    """Return how the values of live sessions are spread, beside the period of the camera."""
+    """Return the distributions of live sessions' values, with the camera's period as a limit."""
     found = []
     for kind, case, lines in _together(series):
         part, title, _ = KINDS[kind]
@@ -49,7 +49,7 @@ def distributions(series: Series) -> list[Distribution]:
 
 
 def stages(document: Document) -> dict[Part, list[Stages]]:
-    """Return the median of every stage of the subjects, case by case, by the section it belongs to."""
+    """Return the median of every stage of the subjects by case, by section."""
     subjects = [row for row in ordered_rows(document) if row.role == "subject"]
     bars: dict[str, dict[str, dict[str, float]]] = {}
     for row in subjects:
@@ -79,6 +79,6 @@ def _together(series: Series) -> list[tuple[str, str, dict[str, Sequence[float]]
 
 
 def _period(case: str) -> dict[str, float]:
-    """Return the period of the camera that a case such as `live/24fps/256x256` names, ms."""
+    """Return the camera period in ms that a case such as `live/24fps/256x256` names."""
     match = re.search(r"(\d+(?:\.\d+)?)fps", case)
     return {"camera period": 1000.0 / float(match[1])} if match else {}

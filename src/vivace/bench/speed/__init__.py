@@ -1,1 +1,1 @@
-"""The speed benchmark: time, memory, energy and work of a frame."""
+"""Speed benchmark: time, memory, energy and work per frame."""

@@ -1,6 +1,6 @@
-"""The speed benchmark: what a frame costs, what the first one costs, and whether it stays so.
+"""Speed benchmark: cost of a frame, cost of the first one, and whether the cost stays constant.
 
-Each size is measured in fresh processes (`run`, `growth`, `network`); here is what is measured, and what figures mean.
+Each size is measured in fresh processes (`run`, `growth`, `network`); this module defines cases and figures.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from vivace.stream.account import STAGES
 PROMPT = "oil painting with thick brush strokes"
 MIN_FRAMES = 20
 HEAVY_WARMUP_FRAMES = 20
-"""Until a window of sixteen frames is full and its anchors are set in every row."""
+"""Warm-up frames until a window of sixteen frames is full and its anchors are set in every row."""
 HEAVY_COLD_FRAMES = 3
-"""As many as it takes until a program is recorded."""
+"""Cold frames until programs are recorded."""
 HEAVY_BUDGET_S = 40.0
-"""For the frames of the whole stream, and again for the steps of the model and its plain form."""
+"""Time budget for the frames of the whole stream, and again for the steps of the model and its plain form, s."""
 
 Report = Callable[[int, int, str], None]
-"""Called with what is done, what there is to do, and what is being done."""
+"""Progress callback with the work done, the work in all, and a description."""
 RunJob = Callable[[Job, Callable[[int, int], None]], Found]
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedCase:
-    """What a stream is asked for."""
+    """Configuration of a measured stream."""
 
     size: tuple[int, int]
-    """Of the output, `(width, height)` px."""
+    """Output `(width, height)`, px."""
     source: tuple[int, int] | None = None
-    """Of the pictures that come; None: that of the output."""
+    """Input `(width, height)`, px; None is that of the output."""
     masked: bool = False
-    """With a mask over all of the picture."""
+    """True to use a mask over the whole picture."""
 
     @property
     def name(self) -> str:
-        """The case's name in the document."""
+        """Name of the case in the document."""
         mask = " masked" if self.masked else ""
         source = "" if self.source is None else f" of {_times(self.source)}"
         return f"{_times(self.size)}{mask}{source}"
 
     @property
     def plain(self) -> bool:
-        """Whether there is nothing but pictures of one size."""
+        """True if input and output sizes are equal and there is no mask."""
         return self.source is None and not self.masked
 
 
@@ -69,45 +69,45 @@ CASES = (
     SpeedCase((1280, 720)),
     SpeedCase((1280, 720), source=(1920, 1080), masked=True),
 )
-"""Two ordinary sizes, a mask, a camera's picture made smaller, a large picture, and all of that at once."""
+"""Cases: two ordinary sizes, a mask, a camera's picture scaled down, a large picture, and all of that at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedOptions:
-    """What is measured."""
+    """Options of a speed run."""
 
     system: SystemSpec
     cases: tuple[SpeedCase, ...] = CASES
     frames: int = 300
-    """Frames timed of each case, after a warm-up of 30."""
+    """Frames timed per case, after a warm-up of 30."""
     long_frames: int | None = 2000
-    """Length of the long run of the first case; None leaves it out."""
+    """Frames of the long run of the first case; None leaves it out."""
     session_fps: tuple[float, ...] = (15.0, 24.0)
-    """Rates at which sessions are counted of the first case; none leaves it out."""
+    """Frame rates at which sessions of the first case are counted; empty leaves it out."""
     session_s: float = 5.0
-    """Length of one trial of the search for sessions."""
+    """Length of one trial of the search for sessions, s."""
     session_searches: int = 3
-    """How often the search is repeated."""
+    """Repetitions of the search."""
     prompt: str = PROMPT
     seed: int = 0
     fps: float = 30.0
-    """What sessions are told; the pictures come as fast as they are taken."""
+    """Frame rate that sessions are told; pictures are delivered as fast as they are taken."""
     warmup_frames: int = WARMUP_FRAMES
     """Frames left out at the beginning of every run."""
     cold_frames: int = WARMUP_FRAMES
     """Frames of the cold session."""
     budget_s: float | None = None
-    """Seconds after which enough frames have been timed, be they fewer than `frames`; None times all of them."""
+    """Time after which enough frames have been timed, even if fewer than `frames`, s; None times all of them."""
     plain: SystemSpec | None = None
-    """The same model in its plain form, to take turns with; with it, the network is looked into."""
+    """The same model in its plain form, measured alternately; enables the network measurements."""
     against: SystemSpec | None = None
-    """Another system that is measured in turn with this one, as a system beside it."""
+    """Another system, measured alternately with this one."""
     turns: int = TURNS
     """Takes of each of the two."""
 
 
 def heavy_options(options: SpeedOptions, plain: SystemSpec | None) -> SpeedOptions:
-    """Return the options for a model so large that thousands of frames would take hours on a slow machine."""
+    """Return options for a large model, of which thousands of frames would take hours on a slow machine."""
     return replace(
         options,
         cases=(SpeedCase((512, 512)),),
@@ -122,19 +122,19 @@ def heavy_options(options: SpeedOptions, plain: SystemSpec | None) -> SpeedOptio
 
 @dataclass(slots=True)
 class Findings:
-    """What a benchmark of time found; a row and its part of the document are made of it."""
+    """Findings of a timing benchmark, from which a row and its part of the document are made."""
 
     about: str = ""
     measurements: list[Measurement] = field(default_factory=list)
     beside: dict[str, Findings] = field(default_factory=dict)
-    """What was measured of other systems in the same run, by system."""
+    """Findings about other systems in the same run, by system."""
     metrics: list[MetricInfo] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
     series: dict[str, list[float]] = field(default_factory=dict)
     """Single values for plots, by `KIND/CASE`."""
 
     def add(self, found: Found) -> None:
-        """Take in what a job found."""
+        """Add the result of a job."""
         self.about = self.about or found.about
         self.series |= found.series
         for value in found.values:
@@ -150,7 +150,7 @@ class Findings:
 
     @contextmanager
     def described(self, infos: dict[str, MetricInfo]) -> Iterator[None]:
-        """Set `metrics`, however the block ends, to those of `infos` that were measured, in their order."""
+        """Set `metrics` to the measured ones of `infos`, in their order, however the block ends."""
         try:
             yield
         finally:
@@ -164,11 +164,11 @@ def measure_speed(
 ) -> Findings:
     """Measure every case, and the long run and the sessions of the first.
 
-    `into` has, whatever stops a measurement, what was found before.
+    If a measurement is stopped, `into` holds the earlier findings.
 
     Raises:
-        UsageError: too few frames to say anything.
-        VivaceError: what stopped a measurement.
+        UsageError: too few frames to be meaningful.
+        VivaceError: a measurement failed.
     """
     _check(options)
     findings = Findings() if into is None else into
@@ -198,7 +198,7 @@ def _measure(options: SpeedOptions, report: Report, run: RunJob, findings: Findi
             if place == 0 and options.session_fps:
                 tasks["run:serve"] = f"{name} sessions"
             for task, title in tasks.items():
-                # What a step costs alone depends on neither the source's size nor a mask.
+                # The cost of a step alone depends on neither the source's size nor a mask.
                 alone = options.plain is None and case.plain
                 own = {"case": name, "size": case.size, "masked": case.masked, "steps_alone": alone, "clip": str(clip)}
                 job = Job(f"vivace.bench.speed.{task}", options.system, {**settings, **own}, plain=options.plain)
@@ -212,7 +212,7 @@ def _measure(options: SpeedOptions, report: Report, run: RunJob, findings: Findi
 
 
 def told(report: Report, what: str, done: int, total: int) -> None:
-    """Report what a job of the name `what` has done."""
+    """Report the progress of a job named `what`."""
     report(done, total, what)
 
 
@@ -236,7 +236,7 @@ def _times(size: tuple[int, int]) -> str:
 
 
 def speed_metrics() -> dict[str, MetricInfo]:
-    """Return how to read every metric of this benchmark, by key."""
+    """Return the definition of every metric of this benchmark, by key."""
     found = MetricTable("speed")
     add = found.add
     add("fps", "Frame rate", "fps", "Output frames a second, decode to encode, every frame, after warm-up.", "higher")

@@ -1,4 +1,4 @@
-"""What a device can do and how much of its memory was used; needs torch."""
+"""Peak rate and memory use of a device; needs torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vivace.bench.speed.memory import MIB
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 _SIDES = {"cpu": 1024, "cuda": 8192}
-"""Of the square matrices: large enough to reach the device's rate, small enough to be done in a moment."""
+"""Sides of the square matrices: large enough to reach the device's rate, small enough to be fast."""
 _RATE_S = 1.0
 
 
@@ -24,10 +24,10 @@ def matrix_tflops(
     seconds: float = _RATE_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the rate of the fastest of many products of square matrices, TFLOP/s, an addition counted for itself.
+    """Return the rate of the fastest of many products of square matrices, TFLOP/s, counting additions separately.
 
-    The rate that anything made of matrix products is held against: measured, since data sheets state what no program
-    reaches. `precision` is `f32`, `bf16` or `f16`; f32 runs as torch is set up, which on a GPU may be TF32.
+    The reference rate for everything made of matrix products: measured, since no program reaches the data sheets'
+    rates. `precision` is `f32`, `bf16` or `f16`; f32 runs with torch's settings, which on a GPU may be TF32.
     """
     side = side or _SIDES[device.type]
     generator = torch.Generator(device).manual_seed(0)
@@ -46,13 +46,13 @@ def matrix_tflops(
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done what it was given; on a CPU nothing is ever left to do."""
+    """Wait until a device has finished its queued work; on a CPU there never is any."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def gpu_peak_mib(device: torch.device) -> dict[str, float]:
-    """Return the most memory of a CUDA device this process ever used and held, MiB; nothing on a CPU."""
+    """Return the most CUDA memory this process ever used and reserved, MiB; empty on a CPU."""
     if device.type != "cuda":
         return {}
     return {

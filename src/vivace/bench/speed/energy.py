@@ -1,7 +1,7 @@
-"""Energy of a run, where the machine tells: RAPL for processors (Linux), NVML for NVIDIA cards.
+"""Energy of a run, where the machine reports it: RAPL for processors (Linux), NVML for NVIDIA cards.
 
-Every meter counts the whole processor or card, whatever else runs on it: idle power and other programs are in the
-figure. Compare on an idle machine.
+Every meter counts the whole processor or card, whatever else runs on it, including idle power. Compare on an idle
+machine.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyMeter(Protocol):
-    """Counts energy."""
+    """Energy meter."""
 
     def read_j(self) -> float:
-        """Return the joules since the meter was opened."""
+        """Return the energy since the meter was opened, J."""
 
     def close(self) -> None:
         """Stop metering."""
 
 
 class RaplMeter:
-    """The processor packages' own counters (Linux powercap), which wrap around after some minutes to hours.
+    """Meter of the processor packages' counters (Linux powercap), which wrap around after minutes to hours.
 
-    A wrap is seen if the meter is read at least once in between.
+    A wrap is detected if the meter is read at least once in between.
     """
 
     def __init__(self, zones: list[Path]) -> None:
         """Open the meter over package zones, the folders that hold `energy_uj`."""
         self._counters = [zone / "energy_uj" for zone in zones]
-        # The counter's last value before it begins again at 0.
+        # Last value of a counter before it restarts at 0.
         self._ranges = [_number(zone / "max_energy_range_uj") for zone in zones]
         self._last = [_number(counter) for counter in self._counters]
         self._total_uj = 0
 
     def read_j(self) -> float:
-        """Return the joules since the meter was opened."""
+        """Return the energy since the meter was opened, J."""
         for place, counter in enumerate(self._counters):
             now = _number(counter)
             step = now - self._last[place]
@@ -54,7 +54,7 @@ class RaplMeter:
 
 
 class NvmlMeter:
-    """An NVIDIA card's own counter, through NVML (Volta and later)."""
+    """Meter of NVIDIA cards' counters, through NVML (Volta and later)."""
 
     def __init__(self, nvml: Any) -> None:
         """Open the meter over every card; `nvml` is the module `pynvml`, initialised."""
@@ -63,10 +63,10 @@ class NvmlMeter:
         self._first_mj = self._sum_mj()
 
     def read_j(self) -> float:
-        """Return the joules since the meter was opened.
+        """Return the energy since the meter was opened, J.
 
         Raises:
-            DeviceError: the driver has stopped telling.
+            DeviceError: the driver no longer reports it.
         """
         try:
             return (self._sum_mj() - self._first_mj) / 1e3
@@ -77,12 +77,12 @@ class NvmlMeter:
         return sum(int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(card)) for card in self._cards)
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Release the driver."""
         self._nvml.nvmlShutdown()
 
 
 def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> EnergyMeter | str:
-    """Return a meter of the processor, or in words what is missing."""
+    """Return a meter of the processor, or a sentence that says what is missing."""
     if platform == "darwin":
         return "macOS tells the energy of a program to nobody but root; there is no meter for it"
     if platform != "linux":
@@ -90,7 +90,7 @@ def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> E
     zones = [
         zone
         for zone in (sorted(powercap.glob("intel-rapl:*")) if powercap.is_dir() else [])
-        # `intel-rapl:0:1` is a part of `intel-rapl:0`, and `psys` holds the packages: neither is counted twice.
+        # `intel-rapl:0:1` is part of `intel-rapl:0`, and `psys` includes the packages: skip both.
         if zone.name.count(":") == 1 and (zone / "name").read_text("utf-8").startswith("package")
     ]
     if not zones:
@@ -102,7 +102,7 @@ def open_cpu_meter(powercap: Path = POWERCAP, platform: str = sys.platform) -> E
 
 
 def open_gpu_meter() -> EnergyMeter | str:
-    """Return a meter of the NVIDIA cards, or in words what is missing."""
+    """Return a meter of the NVIDIA cards, or a sentence that says what is missing."""
     try:
         nvml: Any = import_module("pynvml")
     except ModuleNotFoundError:

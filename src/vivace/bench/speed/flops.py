@@ -1,8 +1,8 @@
-"""Work of one call of the Live2Diff network, counted by torch on shapes alone.
+"""Work of one call of the Live2Diff network, counted by torch from shapes alone.
 
-Counted are convolutions and matrix products, those of attention among them, a multiplication with its addition as 2,
-in the plain form of the network, whatever form is timed: position tables, projections of the text that are kept,
-recomputation and padding are neither added nor taken off, so that rates of different forms compare.
+Counted are convolutions and matrix products, including those of attention, a multiply-add as 2, always in the plain
+form of the network: position tables, cached text projections, recomputation and padding change nothing, so that rates
+of different forms are comparable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def unet_flops(cfg: UNetConfig, latents: Sequence[int], text: Sequence[int]) -> 
     """Return the floating-point operations of one live call of the network.
 
     Args:
-        cfg: its widths.
+        cfg: widths of the network.
         latents: shape of its pictures, `[r c h w]`.
         text: shape of its prompts, `[r l c]`.
     """

@@ -1,8 +1,8 @@
-"""Whether a stream that goes on and on becomes dearer or larger, measured inside a fresh process.
+"""Growth of an endless stream's cost and memory, measured inside a fresh process.
 
-One session runs for a long time on pictures that cost the same to deliver at any time. Its frames are cut into
-stretches, and the cost of a stretch is what its cheapest frames stay under: other programs make frames dearer, never
-cheaper, so the cheapest tell most of the stream itself. A leak in the time of a step makes them dearer, too.
+One session runs for a long time on pictures with a constant cost of delivery. Its frames are cut into stretches, and
+the cost of a stretch is a low percentile of its frames: other programs only make frames slower, so the fastest ones
+describe the stream itself best. A leak in the time of a step slows them down as well.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from vivace.bench.stats.values import BLOCKS, Value, intervals_ms, percentile, t
 from vivace.bench.systems.system import Clock, Runner
 
 EARLY_FRAME = 100
-"""Where the comparison begins."""
+"""First frame of the comparison."""
 STRETCHES = 2 * BLOCKS
 MIN_FRAMES = EARLY_FRAME + 20 * STRETCHES
 QUIET_SHARE = 5
-"""Per cent of the frames of a stretch that are at most as dear as its cost."""
+"""Percentile that defines the cost of a stretch."""
 MEMORY_EVERY = 20
 
 
 def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Clock = cpu_ms) -> Found:
-    """Run one session for a long time and see what changes.
+    """Return what changes over a long session.
 
     `job.settings`: `case`, `size`, `fps`, `long_frames`, `prompt`, `seed`.
     """
@@ -40,7 +40,7 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Cloc
     system = job.system.load()
     found = Found(system.about)
     loop = Loop(render_loop(request.size, seed=request.seed), frames, clock=clock)
-    # All room is taken beforehand: a list that grows would be found as a leak.
+    # Preallocated: a growing list would be detected as a leak.
     done_s, effort_ms = array("d", [0.0]) * frames, array("d", [0.0]) * frames
     memory_mib = array("d", [0.0]) * (frames // MEMORY_EVERY)
     count = 0
@@ -48,7 +48,7 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Cloc
     runner: Runner = system.open(request, clock)
     with closing(runner), closing(runner.run(loop, live=False)) as outputs:
         for count, frame in enumerate(outputs, start=1):
-            # Where the session says when its last stage let go of the frame: only that belongs to the frame alone.
+            # The session's own time of the last stage, if reported: later work does not belong to this frame alone.
             done_s[count - 1] = frame.marks.get("refine", clock())
             effort_ms[count - 1] = cpu()
             if count % MEMORY_EVERY == 0:
@@ -68,7 +68,7 @@ def growth(job: Job, report: Report, *, clock: Clock = time.monotonic, cpu: Cloc
 
 
 def cost_growth(case: str, costs_ms: Sequence[float]) -> list[Value]:
-    """Return the growth of the cost of a frame, and its cost in the last quarter over that in the first."""
+    """Return the growth of a frame's cost, and its cost in the last quarter relative to the first."""
     levels = [percentile(stretch, QUIET_SHARE) for stretch in _stretches(costs_ms)]
     quarter = STRETCHES // 4
     early_ms, late_ms = percentile(levels[:quarter], 50), percentile(levels[-quarter:], 50)
@@ -79,26 +79,26 @@ def cost_growth(case: str, costs_ms: Sequence[float]) -> list[Value]:
 
 
 def cpu_growth(case: str, costs_ms: Sequence[float]) -> Value:
-    """Return the growth of the CPU time of a frame: of its mean, since threads that run ahead blur single frames."""
+    """Return the growth of a frame's mean CPU time; single frames are blurred by threads that run ahead."""
     levels = [sum(stretch) / len(stretch) for stretch in _stretches(costs_ms)]
     return _growth("cpu_growth_pct_per_1000", case, levels, len(costs_ms))
 
 
 def memory_growth(case: str, memory_mib: Sequence[float]) -> Value:
-    """Return the growth of resident memory, MiB in 1000 frames, from its value at each `MEMORY_EVERY`-th frame."""
+    """Return the growth of resident memory, MiB per 1000 frames, from its value at each `MEMORY_EVERY`-th frame."""
     found = trend([number * MEMORY_EVERY for number in range(len(memory_mib))], memory_mib)
     return Value("memory_growth_mib_per_1000", case, found.slope * 1000, [slope * 1000 for slope in found.slopes])
 
 
 def _stretches(values: Sequence[float]) -> list[Sequence[float]]:
-    """Cut what comes from `EARLY_FRAME` on into `STRETCHES` as equal as can be."""
+    """Return the values from `EARLY_FRAME` on in `STRETCHES` nearly equal stretches."""
     left = len(values) - EARLY_FRAME
     ends = [EARLY_FRAME + left * number // STRETCHES for number in range(STRETCHES + 1)]
     return [values[start:end] for start, end in pairwise(ends)]
 
 
 def _growth(metric: str, case: str, levels: Sequence[float], frames: int) -> Value:
-    """Return by how many per cent of what it is in the first quarter a level grows in 1000 frames."""
+    """Return a level's growth per 1000 frames, in percent of its value in the first quarter."""
     early = percentile(levels[: STRETCHES // 4], 50)
     if early <= 0:
         return Value(metric, case, None)

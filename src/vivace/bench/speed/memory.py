@@ -1,4 +1,4 @@
-"""Memory of this process, as the system counts it."""
+"""Memory of this process, as reported by the system."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ MIB = 1024 * 1024
 
 
 def resident_mib() -> float:
-    """Return the memory this process has resident now, MiB; NaN where the system does not say."""
+    """Return the present resident memory of this process, MiB; NaN if the system does not report it."""
     return _status_mib("VmRSS")
 
 
 def peak_resident_mib() -> float:
-    """Return the most memory this process ever had resident, MiB; NaN where the system does not say."""
+    """Return the peak resident memory of this process, MiB; NaN if the system does not report it."""
     peak = _status_mib("VmHWM")
     if not math.isnan(peak) or sys.platform == "win32":
         return peak

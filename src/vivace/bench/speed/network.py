@@ -1,7 +1,7 @@
-"""What is inside a step of a diffusion model, and what a plain form of the same model takes; inside a fresh process.
+"""Stages of a diffusion model's step, compared with a plain form of the same model, inside a fresh process.
 
-The two forms take turns, so that whatever else the machine does meets both alike. The ratio of their steps is a figure
-of this one run.
+The two forms run alternately, so that disturbances of the machine affect both alike. The ratio of their steps is valid
+within this one run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vivace.runtime.torch.stages import StageTimer
 
     class DiffusionModel(StreamModel[Any], Protocol):
-        """A model that is looked into."""
+        """Model whose stages are timed."""
 
         timer: StageTimer
         components: Components
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 
 MODEL_STAGES = ("depth", "encode", "unet", "decode")
 PLAIN_OPTIONS = {"anchor_joint": False}
-"""The plain form takes its anchors as they come: what it is timed on costs the same, and its warm-up far less."""
+"""Options of the plain form: copied anchors, whose timed steps cost the same while the warm-up is far shorter."""
 LEAST_TURNS = 4
-"""Of each form, however long they take."""
+"""Fewest turns of each form, however long they take."""
 PLAIN_WARMUP_STEPS = 2
-"""Beside the lag; the plain form has nothing to compile, and its steps cost the same from the first."""
+"""Warm-up steps of the plain form besides the lag; it compiles nothing, and its steps cost the same from the first."""
 
 
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:
-    """Time steps and stages of a model and of its plain form, in turns; relate the UNet to what the device can do.
+    """Time steps and stages of a model and its plain form, alternately; relate the UNet to the device's peak rate.
 
     `job.settings`: `case`, `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `prompt`, `seed`.
     """
@@ -92,11 +92,11 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
 
 
 Times = dict[str, list[float]]
-"""ms by stage, and of the whole `step`."""
+"""Times by stage, and of the whole `step`, ms."""
 
 
 class Runs:
-    """Steps of one model on the pictures of a moving scene, with what each of them and of its stages took."""
+    """Timed steps of one model on the pictures of a moving scene."""
 
     def __init__(
         self,
@@ -106,25 +106,25 @@ class Runs:
         clock: Clock,
         options: Mapping[str, bool] | None = None,
     ) -> None:
-        """Open a session; `options` that the model does not have are left out."""
+        """Open a session; `options` that the model lacks are ignored."""
         self.model = cast("DiffusionModel", system.model)
         known = {option.name for option in self.model.spec.options}
         given = {name: value for name, value in (options or {}).items() if name in known}
         self.lag = self.model.spec.output_lag_frames
         self.rounds: list[Times] = []
-        """What was timed, a turn each."""
+        """Times measured, one entry per turn."""
         self._session = Session(self.model, request, pictures, options=given)
         self.clock = clock
         self._number = 0
 
     def warm_up(self, steps: int, tell: Callable[[int], object]) -> None:
-        """Take steps that are not timed."""
+        """Run steps that are not timed."""
         for done in range(steps):
             self._step()
             tell(done + 1)
 
     def take_turn(self, seconds: float, most: int) -> None:
-        """Time steps for so long, at least one and at most so many."""
+        """Time steps for a duration, at least one and at most `most`."""
         self.model.timer.enabled = True
         times: list[float] = []
         began_s = self.clock()
@@ -134,15 +134,15 @@ class Runs:
         self.rounds.append({"step": times, **self.model.timer.take()})
 
     def anchoring_ms(self, steps: int) -> float:
-        """Ask for anchors anew, set in the steps that follow, one row in each; return what the dearest step took."""
+        """Return the slowest step's time, ms, while anchors are rebuilt on request, one row per step."""
         if any(getattr(option, "kind", None) == "event" for option in self.model.spec.options):
             self._session.events = frozenset({"anchor"})
-        else:  # another checkout's package, in which any change of a number asked for it
+        else:  # another checkout's package, where any change of a number requests it
             self._session.options = {**self._session.options, "anchor": 1.0}
         return max(self._step() for _ in range(steps))
 
     def stage_ms(self, stage: str) -> list[float]:
-        """Return what was timed of a stage, in order."""
+        """Return the times of a stage, in order."""
         return [ms for times in self.rounds for ms in times.get(stage, [])]
 
     def values(self, case: str) -> list[Value]:
@@ -161,7 +161,7 @@ class Runs:
 
 
 class SeenCall:
-    """Looks at the shapes a network is called with, while it is entered."""
+    """Recorder of the shapes a network is called with, while it is entered."""
 
     def __init__(self, unet: Live2DiffUNet) -> None:
         self._unet = unet
@@ -180,7 +180,7 @@ class SeenCall:
         self._shapes = latents.shape, text.shape
 
     def flops(self) -> int:
-        """Return the floating-point operations of the last call that was seen."""
+        """Return the floating-point operations of the last recorded call."""
         from vivace.bench.speed.flops import unet_flops
 
         assert self._shapes is not None, "the network was not called"
@@ -188,7 +188,7 @@ class SeenCall:
 
 
 def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tell: Callable[[int], object]) -> None:
-    """Let the two time steps in turns, until ours has so many, or the time is over and a few turns are taken."""
+    """Run timed turns of both alternately, until ours has enough frames, or time is up after a few turns."""
     turn_s = math.inf if budget_s is None else budget_s / (2 * BLOCKS)
     each = max(1, frames // BLOCKS)
     began_s = ours.clock()
@@ -201,7 +201,7 @@ def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tel
 
 
 def ratio(metric: str, case: str, slow: Sequence[Times], fast: Sequence[Times], stage: str) -> Value:
-    """Return the ratio of medians of a stage, over all turns and, as blocks, of each pair of turns."""
+    """Return the ratio of a stage's medians, over all turns and, as blocks, of each pair of turns."""
 
     def median_ms(rounds: Sequence[Times]) -> float:
         return percentile([ms for times in rounds for ms in times[stage]], 50)

@@ -1,18 +1,19 @@
-"""CPU time that a process spends itself, outside the network and the codecs.
+"""CPU time that a process spends outside the network and the codecs.
 
-*Overhead* is the CPU time of every thread that runs Python, less what these threads spend inside two kinds of calls:
+*Overhead* is the CPU time of every thread that runs Python, minus the time these threads spend inside two kinds of
+calls:
 
 * the network: `InferRequest.infer` of OpenVINO;
 * the codecs: `decode`, `encode`, `demux` and `mux` of PyAV.
 
-Threads that those libraries start for themselves (the network's workers, an encoder's) never run Python and are not
-counted. Everything that Vivace orders is: conversions and scaling, although swscale does them, copies, masks, textures,
-cut detection, locks.
+Threads that those libraries start themselves (the network's workers, an encoder's) never run Python and are not
+counted. Everything that Vivace requests is: conversions and scaling, although swscale does them, copies, masks,
+textures, cut detection, locks.
 
-The calls are wrapped where the libraries define them, not where Vivace uses them, so the same ruler lies on any version
-of Vivace. CPU time and not time that passes: other programs change it little, and threads that run beside each other
-add up. A null network in the place of the real one would need no subtraction, but it would leave the caches warm: at
-1280x720 the real one reads tens of MiB a step, and what comes after it pays for that.
+The calls are wrapped where the libraries define them, not where Vivace uses them, so that any version of Vivace is
+measured alike. It is CPU time rather than elapsed time: other programs change it little, and parallel threads add up. A
+null network in place of the real one would need no subtraction, but would leave the caches warm: at 1280x720 the real
+one reads tens of MiB per step, which slows down whatever follows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 NETWORK_CALLS = (("openvino", "InferRequest", "infer"),)
-"""Module, class, method."""
+"""Wrapped calls as module, class, method."""
 CODEC_CALLS = (
     ("av.codec.context", "CodecContext", "decode"),
     ("av.codec.context", "CodecContext", "encode"),
@@ -37,7 +38,7 @@ CODEC_CALLS = (
     ("av.container", "OutputContainer", "mux"),
 )
 CODEC_ITERATORS = (("av.container", "InputContainer", "demux"),)
-"""Their work is done while somebody iterates."""
+"""Wrapped calls whose work is done during iteration."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,34 +47,34 @@ _END = object()
 
 
 def thread_cpu_s(thread: threading.Thread) -> float:
-    """Return the CPU time that a running thread of this process has had, s.
+    """Return the CPU time of a running thread of this process, s.
 
     Raises:
-        OSError: it has ended, or this is not Linux.
+        OSError: the thread has ended, or this is not Linux.
     """
     if sys.platform != "linux" or thread.native_id is None:
         raise OSError("the CPU time of another thread is read on Linux only")
-    # The kernel's own number of a thread's CPU clock, what pthread_getcpuclockid computes. That function must not be
-    # asked for a thread that has ended; the kernel may be.
+    # The kernel's id of a thread's CPU clock, as computed by pthread_getcpuclockid. That function must not be called
+    # for an ended thread; the system call may.
     return time.clock_gettime((~thread.native_id << 3) | 6)
 
 
 @dataclass(slots=True)
 class _Account:
-    """What a thread spent, s of its CPU time."""
+    """CPU time of a thread, s."""
 
     inside_s: float = 0.0
-    """In calls that are over."""
+    """Time in completed calls."""
     entered_s: float | None = None
-    """When the call in progress began."""
+    """Start of the call in progress."""
     own_s: float = 0.0
-    """Outside, when it was last looked at."""
+    """Time outside calls at the last reading."""
 
 
 class OverheadMeter:
-    """Counts overhead while it is open, see the module. A context manager; may be read from any thread.
+    """Meter of overhead while entered, see the module. A context manager; may be read from any thread.
 
-    Only libraries that are loaded when it is opened are wrapped.
+    Only libraries loaded before it is entered are wrapped.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class OverheadMeter:
     ) -> None:
         """`now_s` is the CPU time of the calling thread, `thread_s` that of another one."""
         self.network_calls = 0
-        """Calls of the network so far."""
+        """Number of network calls so far."""
         self._now_s = now_s
         self._thread_s = thread_s
         self._accounts: dict[threading.Thread, _Account] = {}
@@ -109,7 +110,7 @@ class OverheadMeter:
     def read_ms(self) -> float:
         """Return the overhead of all threads so far, ms.
 
-        A thread that ends takes its clock with it: of such a one, what it had when this was last called counts.
+        A thread's clock ends with it: ended threads count with their value at the last call.
         """
         for thread in threading.enumerate():
             account = self._account(thread)
@@ -121,7 +122,7 @@ class OverheadMeter:
         return 1e3 * sum(account.own_s for account in list(self._accounts.values()))
 
     def timed(self, call: Callable[P, R]) -> Callable[P, R]:
-        """Return a function whose time is not counted."""
+        """Return a function whose time is excluded."""
 
         @wraps(call)
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -131,7 +132,7 @@ class OverheadMeter:
         return timed
 
     def timed_iterator(self, call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """Return a generator function of which the time to each next item is not counted."""
+        """Return a generator function whose time to each next item is excluded."""
 
         @wraps(call)
         def timed(*args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -167,7 +168,7 @@ class OverheadMeter:
     @contextmanager
     def _inside(self) -> Iterator[None]:
         account = self._account(threading.current_thread())
-        if account.entered_s is not None:  # a call within a call
+        if account.entered_s is not None:  # a nested call
             yield
             return
         account.entered_s = entered_s = self._now_s()

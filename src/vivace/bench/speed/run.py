@@ -1,4 +1,4 @@
-"""What a frame costs, measured inside a fresh process; `benchmark` starts it and explains the figures."""
+"""Cost of a frame, measured inside a fresh process; started by `benchmark`, which defines the figures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from vivace.models.base import StreamModel
 
 WARMUP_FRAMES = 30
-"""Left out: caches, kernels and the memory's window fill up in the first frames."""
+"""Frames left out while caches, kernels and the memory's window fill up."""
 LEAST_FRAMES = 10
-"""Timed in any case, however long they take."""
+"""Fewest frames to time, however long they take."""
 OVERHEAD = "overhead_ms_per_frame"
 PROGRESS_S = 0.2
 
 Watch = Callable[[int], None]
-"""Called with the number of frames that have come out."""
+"""Callback with the number of frames output."""
 Counters = dict[str, Callable[[], float]]
-"""What is counted in a run, by the metric that says how much of it a frame takes."""
+"""Counters of a run, by the metric of their increase per frame."""
 
 
 def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: Counters | None = None) -> Found:
@@ -120,7 +120,7 @@ def pace(job: Job, report: Report, *, clock: Clock = time.monotonic, counters: C
 
 
 def serve(job: Job, report: Report) -> Found:
-    """Find how many sessions of the model hold each frame rate.
+    """Find the number of sessions that the model sustains at each frame rate.
 
     `job.settings`: `case`, `size`, `session_fps`, `session_s`, `session_searches`, `prompt`, `seed`.
     """
@@ -147,12 +147,12 @@ def serve(job: Job, report: Report) -> Found:
 
 
 class _Enough:
-    """Says when frames have been timed for so long that the rest is not worth the wait."""
+    """Time limit of a run, as a function of the frames done."""
 
     def __init__(self, warmup: int, budget_s: float | None, clock: Clock) -> None:
-        """Allow `budget_s` for what comes after `warmup` frames; None allows any time."""
+        """Allow `budget_s` for the frames after `warmup`; None allows any time."""
         self.at: int | None = None
-        """How many frames were enough, warm-up included; None while there was time for all."""
+        """Frames that were enough, warm-up included; None if there was time for all."""
         self._warmup, self._budget_s, self._clock = warmup, budget_s, clock
         self._began_s = 0.0
 
@@ -168,9 +168,9 @@ class _Enough:
 def _play(
     runner: Runner, source: Cuttable, sink: Sink, clock: Clock, watch: Watch, enough: Callable[[int], bool]
 ) -> tuple[list[float], dict[str, dict[str, float | None]]]:
-    """Run a source through a session, every frame; end it when there are `enough`, which lets a few more come out.
+    """Run every frame of a source through a session until there are `enough`, after which a few more come out.
 
-    Returns when each was written, and percentiles of the stages.
+    Returns the times at which frames were written, and percentiles of the stages.
     """
     times_s: list[float] = []
     with closing(runner):
@@ -180,14 +180,14 @@ def _play(
                 times_s.append(clock())
                 watch(len(times_s))
                 if enough(len(times_s)):
-                    source.end()  # what is inside comes out: a step left behind would run beside what is timed next
+                    source.end()  # frames inside are flushed: a remaining step would run beside the next measurement
         stats = runner.stats()
     stages = {} if stats is None else {stage: dict(times) for stage, times in stats.stages_ms.items()}
     return times_s, stages
 
 
 def check_frames(job: Job, found: int, wanted: int) -> None:
-    """Refuse to give figures of a system that leaves frames out: they would say that dropping is fast."""
+    """Reject figures of a system that skips frames, which would reward dropping them."""
     if found != wanted:
         raise StepError(
             f"{job.system.name} put out {found} of {wanted} frames where every frame counts; time it with "
@@ -196,7 +196,7 @@ def check_frames(job: Job, found: int, wanted: int) -> None:
 
 
 def _model_alone(model: StreamModel[Any], request: Request, steps: int, clock: Clock) -> list[float]:
-    """Return ms of single steps on the pictures of a moving scene."""
+    """Return the times of single steps on the pictures of a moving scene, ms."""
     from vivace.bench.inputs.loops import render_loop
     from vivace.bench.speed.sessions import Session
 
@@ -225,7 +225,7 @@ class _Metered:
         self._readings: list[tuple[int, dict[str, float]]] = []
 
     def at(self, done: int) -> None:
-        """Read the counters if it is time to."""
+        """Read the counters if due."""
         if self._readings:
             due = done - self._readings[-1][0] >= self._length or self._clock() - self._read_s >= self._length_s
         else:
@@ -235,7 +235,7 @@ class _Metered:
             self._readings.append((done, {metric: read() for metric, read in self._counters.items()}))
 
     def values(self, case: str) -> list[Value]:
-        """Return what every counter advanced by in a frame."""
+        """Return every counter's increase per frame."""
         if len(self._readings) < 2:
             return []
         (first, before), (last, after) = self._readings[0], self._readings[-1]
@@ -247,24 +247,24 @@ class _Metered:
 
 
 class _Programs:
-    """What compiling and recording programs takes."""
+    """Time spent on compiling and recording programs."""
 
     def __init__(self) -> None:
         self._before = self._now()
 
     def spent_s(self) -> dict[str, float]:
-        """Return seconds by what they were spent on, from when this was made; nothing where none were."""
+        """Return seconds by activity since creation; empty if there were none."""
         spent = {what: now_s - self._before.get(what, 0.0) for what, now_s in self._now().items()}
         return {what: s for what, s in spent.items() if s > 0}
 
     def _now(self) -> dict[str, float]:
         names = ("vivace.runtime.torch.graphs", "vivace.runtime.graphs")  # the second in older checkouts
         graphs = next((sys.modules[name] for name in names if name in sys.modules), None)
-        return {} if graphs is None else graphs.spent_s()  # it is not loaded by a runtime without programs
+        return {} if graphs is None else graphs.spent_s()  # not loaded by runtimes without programs
 
 
 def _open_counters(found: Found, stack: ExitStack) -> Counters:
-    """Open what counts the machine's effort, to be closed with `stack`; note why a counter is missing."""
+    """Return the available counters of the machine's effort, closed with `stack`; note why others are missing."""
     from vivace.bench.speed.energy import open_cpu_meter, open_gpu_meter
 
     counters: Counters = {"cpu_ms_per_frame": cpu_ms}
@@ -278,7 +278,7 @@ def _open_counters(found: Found, stack: ExitStack) -> Counters:
 
 
 def _open_overhead(found: Found, stack: ExitStack) -> OverheadMeter | None:
-    """Open what counts the overhead, to be closed with `stack`; note why where it cannot be counted."""
+    """Return an open overhead meter, closed with `stack`; note why if it is not available."""
     from vivace.bench.speed.overhead import OverheadMeter, thread_cpu_s
 
     try:
@@ -290,12 +290,12 @@ def _open_overhead(found: Found, stack: ExitStack) -> OverheadMeter | None:
 
 
 def cpu_ms() -> float:
-    """Return the CPU time this process has had on all cores, ms."""
+    """Return the CPU time of this process on all cores, ms."""
     return time.process_time() * 1000.0
 
 
 def request_of(settings: Any) -> Request:
-    """Return how sessions are opened, from the settings of a job."""
+    """Return the request for sessions, from the settings of a job."""
     width, height = settings["size"]
     size = width, height
     mask = soft_mask(size) if settings["masked"] else None

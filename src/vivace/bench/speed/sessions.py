@@ -1,8 +1,8 @@
-"""How many sessions of one model a machine serves in time.
+"""Number of sessions of one model that a machine serves in time.
 
-All sessions get their pictures at the same moment, the worst case, and are stepped together, as `StreamModel.step` is
-made for. A picture is in time if its step ends within one period. A picture whose period is over before its step began
-is never painted: it is late without costing anything, as live streams drop what is stale.
+All sessions get their pictures at the same moment, the worst case, and are stepped together, as `StreamModel.step`
+allows. A picture is in time if its step ends within one period. A picture whose period is over before its step began is
+never painted: it is late at no cost, as live streams drop outdated pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WARMUP_STEPS = 5
 
 
 class Session:
-    """A model's state and the pictures it is shown."""
+    """State of a model and the pictures it is given."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Session:
         seed: int = 0,
         options: Mapping[str, float | bool | str] | None = None,
     ) -> None:
-        """Open the model; `pictures` are shown there and back, with the model's own `options`.
+        """Open the model; `pictures` are shown forth and back, with the model's own `options`.
 
         Raises:
             ControlError, CapacityError: the size cannot be served.
@@ -49,10 +49,10 @@ class Session:
         self.options = options or {}
         self._begun = False
         self.events: frozenset[str] = frozenset()
-        """What the next chunk asks for."""
+        """Events for the next chunk."""
 
     def chunk(self, number: int) -> Chunk:
-        """Return the `number`-th chunk of pictures; the first that is asked for begins the session."""
+        """Return the `number`-th chunk of pictures; the first one requested begins the session."""
         first = number * self._spec.chunk_frames
         indices = range(first, first + self._spec.frames_of_chunk(1 if self._begun else 0))
         self._begun = True
@@ -69,14 +69,14 @@ class Session:
 
 
 class Server(Protocol):
-    """Steps any number of sessions."""
+    """Server of any number of sessions."""
 
     def step(self, sessions: int, number: int) -> None:
-        """Paint chunk `number` of as many sessions."""
+        """Paint chunk `number` of this many sessions."""
 
 
 class ModelServer:
-    """Steps sessions of one model together; opens them when they are first needed."""
+    """Server that steps sessions of one model together and opens them when first needed."""
 
     def __init__(self, model: StreamModel[Any], request: Request) -> None:
         self._model = model
@@ -88,7 +88,7 @@ class ModelServer:
         """Paint chunk `number` of the first `sessions` sessions.
 
         Raises:
-            CapacityError: no memory for so many.
+            CapacityError: not enough memory.
         """
         while len(self._sessions) < sessions:
             self._sessions.append(Session(self._model, self._request, self._pictures, seed=len(self._sessions)))
@@ -98,12 +98,12 @@ class ModelServer:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When pictures come."""
+    """Timing of the pictures."""
 
     period_s: float
-    """Time between two chunks of a session; also the time a chunk may take."""
+    """Time between two chunks of a session, which is also the time a chunk may take, s."""
     ticks: int
-    """Chunks of a trial."""
+    """Chunks per trial."""
 
 
 def share_in_time(
@@ -114,7 +114,7 @@ def share_in_time(
     clock: Clock = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> float:
-    """Return the share of chunks that are painted in time, 0 to 1; gives up once `SHARE` is out of reach."""
+    """Return the share of chunks painted in time, 0 to 1; stops once `SHARE` is out of reach."""
     for number in range(WARMUP_STEPS):
         server.step(sessions, number)
     allowed_late = int((1.0 - SHARE) * pace.ticks + 1e-9)
@@ -135,7 +135,7 @@ def share_in_time(
 def search(holds: Callable[[int], bool], *, guess: int = 1, limit: int = MAX_SESSIONS) -> int:
     """Return the greatest number that holds, 0 to `limit`, if every smaller one holds too.
 
-    Doubles or halves from `guess` until the answer is enclosed, then bisects.
+    Doubles or halves from `guess` until the answer is bracketed, then bisects.
     """
     low, high = 0, limit + 1
     number = min(max(guess, 1), limit)
@@ -160,9 +160,9 @@ def sessions_held(
     sleep: Callable[[float], object] = time.sleep,
     server: Server | None = None,
 ) -> int:
-    """Return how many sessions get 99 % of their pictures in time at `fps`, by trials of `trial_s` each.
+    """Return the number of sessions that get 99 % of their pictures in time at `fps`, by trials of `trial_s` each.
 
-    Memory may be the limit as well: what cannot be opened is not served.
+    Memory may be the limit as well: a session that cannot be opened is not served.
     """
     chunk = model.spec.chunk_frames
     pace = Pace(chunk / fps, max(1, round(trial_s * fps / chunk)))

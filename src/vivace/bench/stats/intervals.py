@@ -1,13 +1,13 @@
 """Intervals of a benchmark's figures, and whether two runs differ by more than their noise.
 
-The cases are the benchmark's own and always the same, so they are not drawn from: they are fixed strata. What varies is
-what a run meets inside a case, and that is resampled: the **stratified block bootstrap** (Efron and Tibshirani, *An
-Introduction to the Bootstrap*, 1993, ch. 8). Blocks are consecutive stretches of a case, long enough that neighbouring
-stretches hardly depend on each other. A resample draws as many blocks as a case has, with replacement, in every case;
-its figure is the mean over the cases of the mean over the drawn blocks.
+The cases belong to the benchmark and are always the same, so they are not resampled: they are fixed strata. Variation
+within a case is resampled by the **stratified block bootstrap** (Efron and Tibshirani, *An Introduction to the
+Bootstrap*, 1993, ch. 8). Blocks are consecutive stretches of a case, long enough to be nearly independent. A resample
+draws as many blocks as a case has, with replacement, in every case; its figure is the mean over the cases of the mean
+over the drawn blocks.
 
-A mean of n drawn blocks varies less than a mean of n new ones, by sqrt((n - 1) / n); the deviations are stretched back.
-They are laid around the case's own value, which for a percentile is not the mean of its blocks.
+A mean of n drawn blocks varies less than a mean of n new ones, by sqrt((n - 1) / n); the deviations are scaled up
+accordingly. They are centred on the case's own value, which for a percentile is not the mean of its blocks.
 """
 
 from __future__ import annotations
@@ -23,32 +23,34 @@ from numpy.typing import NDArray
 from vivace.bench.document import Interval, Measurement, MetricInfo
 
 RESAMPLES = 2000
-"""The ends of the interval then repeat to a few per cent of its width from seed to seed."""
+"""Number of resamples, for which the interval's ends repeat to a few per cent of its width from seed to seed."""
 LEVEL = 0.95
 TOLERANCE = 1e-6
-"""Two runs of the same code and seed agree to this; a smaller difference is none, whatever the interval says."""
+"""Tolerance within which two runs of the same code and seed agree; smaller differences count as none, whatever the
+interval."""
 
 Verdict = Literal["better", "worse", "noise", "unsure"]
-"""`noise`: within what the same system varies by. `unsure`: the figures differ and there are no blocks to judge by."""
+"""Result of a comparison. `noise`: within the variation of one system. `unsure`: the figures differ, without blocks to
+judge by."""
 
 _Samples = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one metric differs between two rows, over the cases both were measured on."""
+    """Difference of one metric between two rows, over the cases both were measured on."""
 
     metric: str
     case: str | None
-    """What it was measured on; None: over all cases."""
+    """Case it was measured on; None: over all cases."""
     a: float
     b: float
     difference: float
-    """b - a; where the direction is `target`, of the distances from the target."""
+    """b - a; for the direction `target`, the difference of the distances from the target."""
     low: float
     high: float
     verdict: Verdict
-    """Of b, compared with a."""
+    """Verdict on b, compared with a."""
     cases: int
     only_a: tuple[str, ...] = ()
     only_b: tuple[str, ...] = ()
@@ -57,8 +59,8 @@ class Change:
 def summarise(measurements: Iterable[Measurement], *, resamples: int = RESAMPLES, seed: int = 0) -> list[Interval]:
     """Return every metric over its cases with its 95 % interval, in order of appearance.
 
-    Cases where a metric says nothing are left out and not counted; a metric that says nothing anywhere has no interval.
-    Without blocks the interval is the value itself. A metric's interval does not depend on which others there are.
+    Cases to which a metric does not apply are left out; a metric that never applies has no interval. Without blocks the
+    interval is the value itself. A metric's interval does not depend on the other metrics.
     """
     by_metric: dict[str, list[Measurement]] = {}
     for measurement in measurements:
@@ -83,10 +85,10 @@ def compare_metric(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Change | None:
-    """Return how `info`'s metric differs from `a` to `b`, on one case or over all; None where they share none.
+    """Return the difference of `info`'s metric from `a` to `b`, on one case or over all; None without common cases.
 
-    Cases are paired, and so are blocks where both have the same ones: what makes a stretch hard is hard for both and
-    drops out of the difference.
+    Cases are paired, and so are blocks if both have the same ones: the difficulty of a stretch is common to both and
+    cancels.
     """
     before, after = (
         {m.case: m for m in run if m.metric == info.key and m.value is not None and case in (None, m.case)}
@@ -103,7 +105,7 @@ def compare_metric(
         judged = judged or len(blocks_old) > 1 or len(blocks_new) > 1
         draws = _draws(len(blocks_old), resamples, rng)
         same = len(blocks_new) == len(blocks_old)
-        # in front the value itself, behind it what it might have been
+        # the value itself first, then the resampled values
         old.append(_value(before[name]) + np.append(0.0, _deviations(blocks_old, draws)))
         drawn = draws if same else _draws(len(blocks_new), resamples, rng)
         new.append(_value(after[name]) + np.append(0.0, _deviations(blocks_new, drawn)))
@@ -134,11 +136,11 @@ def _verdict(difference: float, low: float, high: float, info: MetricInfo, *, ju
 
 
 def _difference(old: _Samples, new: _Samples, info: MetricInfo) -> tuple[float, float, float]:
-    """Return the mean difference of `[cases 1 + resamples]` and its interval; of distances where there is a target.
+    """Return the mean difference of `[cases 1 + resamples]` and its interval; of distances if there is a target.
 
-    Noise makes every distance larger, and most where it is small: what sits on its target would always be better than
-    what sits there within noise. The interval is therefore the reflected one (the *basic* bootstrap), which takes the
-    bias off. Of squared distances it takes off all of it, so those decide whether the interval may leave out nothing.
+    Noise increases every distance, and small ones most: a value exactly on target would always beat one that is on
+    target within noise. The interval is therefore the reflected one (the *basic* bootstrap), which removes the bias.
+    For squared distances it removes all of it, so those decide whether the interval may exclude zero.
     """
     if info.direction != "target":
         differences = (new - old).mean(axis=0)
@@ -167,7 +169,7 @@ def _blocks(measurement: Measurement) -> _Samples:
 
 
 def _paired_blocks(a: Measurement, b: Measurement) -> tuple[_Samples, _Samples]:
-    """Return the stretches both say something of, or each one's own where they were not cut alike."""
+    """Return the blocks with values in both, or each one's own if they were cut differently."""
     if len(a.blocks) != len(b.blocks):
         return _blocks(a), _blocks(b)
     pairs = [(x, y) for x, y in zip(a.blocks, b.blocks, strict=True) if x is not None and y is not None]
@@ -179,13 +181,13 @@ def _rng(key: str, seed: int) -> np.random.Generator:
 
 
 def _draws(blocks: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return which blocks each resample draws, `[resamples blocks]`."""
+    """Return the blocks that each resample draws, `[resamples blocks]`."""
     draws: NDArray[np.int64] = rng.integers(0, max(blocks, 1), (resamples, blocks))
     return draws
 
 
 def _deviations(blocks: _Samples, draws: NDArray[np.int64]) -> _Samples:
-    """Return by how much the mean of each resample is off, `[resamples]`; nothing where one block or none is known."""
+    """Return the deviation of each resample's mean, `[resamples]`; zero with fewer than two blocks."""
     count = len(blocks)
     if count < 2:
         return np.zeros(len(draws))
@@ -194,6 +196,6 @@ def _deviations(blocks: _Samples, draws: NDArray[np.int64]) -> _Samples:
 
 
 def _range(samples: _Samples, value: float) -> tuple[float, float]:
-    """Return the percentile interval, widened to the value where a skew has left it outside."""
+    """Return the percentile interval, extended to the value if skew has left it outside."""
     low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return min(float(low), value), max(float(high), value)

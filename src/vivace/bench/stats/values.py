@@ -1,4 +1,4 @@
-"""Percentiles and trends: what every benchmark of time needs."""
+"""Percentiles and trends for timing benchmarks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 BLOCKS = 10
-"""Stretches a run is cut into, so that an interval can be drawn around its figures."""
+"""Stretches a run is cut into, for intervals of its figures."""
 MIN_BLOCK = 10
-"""Values a stretch needs to have a figure of its own."""
+"""Fewest values of a stretch with a figure of its own."""
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A `document.Measurement` before it is one: plain, so that a measuring process need not import the document."""
+    """Plain form of `document.Measurement`, so that a measuring process need not import the document."""
 
     metric: str
     case: str
@@ -32,7 +32,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What most, nearly all and all but one in a hundred stay under."""
+    """Percentiles of a distribution."""
 
     p50: float
     p95: float
@@ -41,12 +41,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How fast something grows."""
+    """Rate of growth."""
 
     slope: float
-    """Units of y a unit of x."""
+    """Slope in units of y per unit of x."""
     slopes: list[float]
-    """The same slope from independent pairs of stretches half the run apart; an interval is drawn from them."""
+    """Slopes of independent pairs of stretches half the run apart, from which an interval is resampled."""
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -70,9 +70,9 @@ def percentile(values: Sequence[float], share: int) -> float:
 
 
 def stretches(values: Sequence[float], count: int = BLOCKS) -> list[Sequence[float]]:
-    """Cut `values` into at most `count` equal stretches of at least `MIN_BLOCK`; a rest at the end is left out.
+    """Return `values` cut into at most `count` equal stretches of at least `MIN_BLOCK`, without the remainder.
 
-    Fewer than two stretches are none: of one, no interval can be drawn.
+    Fewer than two stretches are returned as none, since they give no interval.
     """
     count = min(count, len(values) // MIN_BLOCK)
     if count < 2:
@@ -88,16 +88,16 @@ def over_blocks(metric: str, case: str, values: Sequence[float], figure: Callabl
 
 
 def percentile_values(metric: str, case: str, values: Sequence[float]) -> list[Value]:
-    """Return `metric_p50`, `metric_p95` and `metric_p99` of `values`, with blocks; none without values."""
+    """Return `metric_p50`, `metric_p95` and `metric_p99` of `values`, with blocks; empty without values."""
     if not values:
         return []
     return [over_blocks(f"{metric}_p{share}", case, values, partial(percentile, share=share)) for share in PERCENTILES]
 
 
 def theil_sen(x: ArrayLike, y: ArrayLike) -> float:
-    """Return the median slope over all pairs of points: a trend that up to 29 % of wild points cannot move.
+    """Return the median slope over all pairs of points, a trend robust to up to 29 % of outliers.
 
-    scipy has it, too; time is measured where there is no scipy.
+    scipy has it as well, but timing must work without scipy.
 
     Source: Sen 1968, "Estimates of the regression coefficient based on Kendall's tau".
 
@@ -115,10 +115,10 @@ def theil_sen(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> Trend:
-    """Return how fast `y` grows along rising `x`, robust against outliers.
+    """Return the rate of growth of `y` along rising `x`, robust against outliers.
 
-    The points are cut into 20 stretches, and each reduced to its medians. The slope is Theil–Sen's over those; `slopes`
-    are those of stretch `k` against stretch `k + n/2`, each from points no other uses.
+    The points are cut into 20 stretches, each reduced to its medians. The slope is Theil–Sen's over those; `slopes` are
+    those of stretch `k` against stretch `k + n/2`, each from points no other uses.
 
     Raises:
         ValueError: fewer than 4 points.
@@ -136,5 +136,5 @@ def trend(x: Sequence[float], y: Sequence[float]) -> Trend:
 
 
 def intervals_ms(times_s: Sequence[float]) -> list[float]:
-    """Return the ms between neighbours of rising `times_s`."""
+    """Return the intervals between consecutive rising `times_s`, ms."""
     return [(after - before) * 1000.0 for before, after in pairwise(times_s)]

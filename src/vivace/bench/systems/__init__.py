@@ -1,1 +1,1 @@
-"""What can be measured: our models, baselines, planted faults, and systems made elsewhere."""
+"""Systems that can be measured: our models, baselines, planted faults, and external systems."""

@@ -1,4 +1,4 @@
-"""Baselines that run beside what is judged: what a metric gives for doing nothing, or for less than a model does."""
+"""Baselines measured besides the subject: the values of metrics for doing nothing, or less than a model does."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ State = TypeVar("State")
 
 
 class Forwarding(Generic[State]):
-    """A model that does what another does, and has what it has besides; for those that change one thing about it."""
+    """Model that forwards everything to another; base of those that change one thing about it."""
 
     def __init__(self, model: StreamModel[State]) -> None:
         self.model = model
-        # What not every model has (`ComposesLook`, `KeepsMemory`, …) is looked for on the object itself: a stream must
-        # not find what the model lacks, and would not find what is looked up only when it is asked for.
+        # Optional interfaces (`ComposesLook`, `KeepsMemory`, …) are looked up on the object itself: a stream must not
+        # find what the model lacks, and would not find attributes that are resolved dynamically.
         for name in dir(model):
             if not name.startswith("_") and not hasattr(type(self), name) and callable(getattr_static(model, name)):
                 setattr(self, name, getattr(model, name))
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is."""
+        """Specification of the model."""
         return self.model.spec
 
     @property
     def runtime(self) -> RuntimeInfo:
-        """Where the network runs."""
+        """Description of the model's runtime."""
         return self.model.runtime
 
     @property
     def device(self) -> Device:
-        """Where it runs."""
+        """Device of the model."""
         return self.model.device
 
     def nbytes(self, size: tuple[int, int]) -> int:
@@ -53,11 +53,11 @@ class Forwarding(Generic[State]):
         return self.model.nbytes(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0, **options: Any) -> State:
-        """Allocate the state of one stream; `options` where the model has some to be settled by it."""
+        """Allocate the state of one stream; `options` are those of scope `stream`, if the model has any."""
         return self.model.open(size, seed=seed, **options)
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a prompt."""
+        """Return an encoded prompt."""
         return self.model.encode_prompt(text)
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
@@ -65,24 +65,24 @@ class Forwarding(Generic[State]):
         return self.model.step(states, chunks)
 
     def reset(self, state: State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream."""
+        """Reset the memory of one stream."""
         self.model.reset(state, keep=keep, seed=seed)
 
 
 class PerFrame(Forwarding[State]):
-    """A model whose memory is emptied before every frame: the same weights, picture by picture.
+    """Model whose memory is reset before every frame: the same weights, one picture at a time.
 
-    A model whose pictures trail is shown the same ones again until they have come out.
+    A model with output lag is given the same pictures again until they have come out.
     """
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is; nothing trails, and every step is a first one."""
+        """Specification of the model, without lag; every step is a first one."""
         spec = self.model.spec
         return replace(spec, output_lag_frames=0, chunk_frames=spec.frames_of_chunk(0), first_chunk_frames=None)
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Forget, then advance each session by one chunk."""
+        """Reset, then advance each session by one chunk."""
         spec = self.model.spec
         for state in states:
             self.model.reset(state)
@@ -96,12 +96,12 @@ class PerFrame(Forwarding[State]):
 
 
 def _again(rgb: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
-    """Return pictures that follow some, the last of them as often as it takes, as many as a chunk has."""
+    """Return `frames` pictures to follow the given ones: the same, or the last one repeated."""
     return rgb if len(rgb) == frames else np.repeat(rgb[-1:], frames, axis=0)
 
 
 def _joined(first: StepResult, second: StepResult) -> StepResult:
-    """Return the pictures of two steps as those of one."""
+    """Return the results of two steps as one."""
     from vivace.models.base import StepResult
 
     rgb = np.concatenate([first.rgb, second.rgb])
@@ -114,14 +114,14 @@ def _joined(first: StepResult, second: StepResult) -> StepResult:
 
 
 def _mask(result: StepResult, grid: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return what was edited of a step's pictures as a mask; one that is none has `grid` cells."""
+    """Return the edited area of a step's pictures as a mask; one without a mask gets `grid` cells."""
     if not isinstance(result.edited, str):
         return result.edited
     return np.full((len(result.rgb), *grid), 255 if result.edited == "all" else 0, np.uint8)
 
 
 def _first(result: StepResult, count: int) -> StepResult:
-    """Return the first pictures of a step."""
+    """Return the first `count` pictures of a step."""
     from vivace.models.base import StepResult
 
     edited = result.edited if isinstance(result.edited, str) else result.edited[:count]
@@ -129,7 +129,7 @@ def _first(result: StepResult, count: int) -> StepResult:
 
 
 class Passthrough(System):
-    """The source itself: what a metric gives for doing nothing."""
+    """The source itself: metric values for doing nothing."""
 
     name = "passthrough"
     role = "baseline"
@@ -142,7 +142,7 @@ class Passthrough(System):
 
 
 class Once(System):
-    """A system that remembers what it made of its last request, for those that build on it."""
+    """System that caches its last result, for those that build on it."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -150,18 +150,18 @@ class Once(System):
         self._made: tuple[str, Painted] | None = None
 
     def accepts(self, request: Request) -> str | None:
-        """Return what the system says."""
+        """Return the system's answer."""
         return self._system.accepts(request)
 
     def run(self, request: Request, source: Frames) -> Painted:
-        """Repaint, unless that was the last thing done."""
+        """Repaint, unless this is the cached request."""
         if self._made is None or self._made[0] != request.case:
             self._made = request.case, self._system.run(request, source)
         return self._made[1]
 
 
 class Frozen(System):
-    """The first picture of another system, for ever: what a metric gives for standing still."""
+    """First picture of another system, repeated: metric values for a frozen output."""
 
     name = "frozen"
     role = "baseline"
@@ -171,25 +171,25 @@ class Frozen(System):
         self.about = f"the first picture of {system.name}, for ever"
 
     def accepts(self, request: Request) -> str | None:
-        """Return what the system says whose picture it is."""
+        """Return the answer of the system whose picture it is."""
         return self._system.accepts(request)
 
     def run(self, request: Request, source: Frames) -> Painted:
-        """Repeat the first picture; what a mask keeps is kept."""
+        """Repeat the first picture; areas outside a mask stay the source."""
         made = self._system.run(request, source)
         still = np.broadcast_to(made.frames[0], source.shape)
         return Painted(np.ascontiguousarray(_within(request, still, source)), made.refused)
 
 
 class ClassicFilter(System):
-    """The classical image filter that a style was learned from, picture by picture. Needs torch."""
+    """Classical image filter that taught the style, applied picture by picture. Needs torch."""
 
     name = "filter"
     role = "baseline"
     about = "the style's own image filter, frame by frame, no network"
 
     def accepts(self, request: Request) -> str | None:
-        """Refuse what is not a style."""
+        """Reject requests other than styles."""
         return None if request.style is not None else "there is an image filter for a style only"
 
     def run(self, request: Request, source: Frames) -> Painted:
@@ -202,5 +202,5 @@ class ClassicFilter(System):
 
 
 def _within(request: Request, painted: Frames, source: Frames) -> Frames:
-    """Return what was painted where the request's mask allows it, and the source elsewhere."""
+    """Return the painted pictures within the request's mask, and the source elsewhere."""
     return painted if request.mask is None else np.where(request.mask[..., None], painted, source)

@@ -1,7 +1,7 @@
-"""Planted faults: what a benchmark has to notice, put into a system that is sound.
+"""Planted faults: errors put into a sound system, which a benchmark must detect.
 
-A metric that does not move when its fault is planted measures nothing. `vivace bench selfcheck` plants each and says
-which metric saw it; the tests hold it.
+A metric that does not move when its fault is planted measures nothing. `vivace bench selfcheck` plants each fault and
+reports the metrics that detected it; the tests check the same.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ DRIFT_A_MINUTE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong with pictures, and the metric that must see it."""
+    """Fault in pictures, and the metric that must detect it."""
 
     key: str
     title: str
     task: Task
     metric: str
     plant: Callable[[Frames, Frames, Request], Frames]
-    """Gets output, source and request; returns the faulty output."""
+    """Function of output, source and request that returns the faulty output."""
 
 
 class Faulty(System):
-    """A system with a fault."""
+    """System with a planted fault."""
 
     def __init__(self, system: System, fault: Fault) -> None:
         self._system = system
@@ -58,13 +58,13 @@ class Faulty(System):
         self.about = f"{system.about}; planted: {fault.title}"
 
     def accepts(self, request: Request) -> str | None:
-        """Refuse other tasks than the one in which the fault has to be seen."""
+        """Reject tasks other than the one that must show the fault."""
         if request.task != self.fault.task:
             return f"the fault shows in {self.fault.task} cases"
         return self._system.accepts(request)
 
     def run(self, request: Request, source: Frames) -> Painted:
-        """Repaint, then spoil."""
+        """Repaint, then plant the fault."""
         sound = self._system.run(request, source)
         return Painted(self.fault.plant(sound.frames, source, request), sound.refused)
 
@@ -96,7 +96,7 @@ def _drift(output: Frames, source: Frames, request: Request) -> Frames:
 
 
 def _gain(output: Frames, gains: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Frames:
-    """Multiply each frame; one frame at a time, for minutes of them."""
+    """Return frames multiplied by gains; one frame at a time, since there may be minutes of them."""
     # Dithered rounding: a slow drift is less than a level, and plain rounding would hide it in flat areas.
     dither = np.random.default_rng(0).random((*output.shape[1:3], 1), np.float32)
     spoilt = np.empty_like(output)
@@ -115,13 +115,13 @@ def leaky_spec(model: str, threads: int | None = None) -> SystemSpec:
 
 
 def open_leaky(model: str, threads: int | None = None) -> LiveSystem:
-    """Load a model and plant the leak. Raises what `load_model` does."""
+    """Return a loaded model with a planted leak. Raises what `load_model` does."""
     leaky = LeakyModel(load_model(model, threads=threads))
     return ModelSystem(leaky, about=f"{LEAK}, {describe(leaky)}")
 
 
 class LeakyModel(Forwarding[State]):
-    """A model whose steps take longer and longer."""
+    """Model whose steps take longer and longer."""
 
     def __init__(self, model: StreamModel[State], sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(model)
@@ -129,7 +129,7 @@ class LeakyModel(Forwarding[State]):
         self._steps = 0
 
     def step(self, states: Sequence[State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Advance each session by one chunk, and dawdle."""
+        """Advance each session by one chunk, after a growing delay."""
         self._steps += 1
         self._sleep(self._steps * LEAK_US / 1e6)
         return self.model.step(states, chunks)

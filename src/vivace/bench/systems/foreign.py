@@ -1,15 +1,15 @@
-"""Systems made elsewhere: a folder of what they put out, or a command that reads frames and writes frames.
+"""External systems: a folder of outputs, or a command that reads frames and writes frames.
 
-The command's protocol is made to be spoken in twenty lines of any language (`examples/foreign_system.py`). On its
-standard input come one line of JSON for the job, then for each frame a line of JSON and the raw bytes it announces:
+The command's protocol is simple enough for twenty lines in any language (`examples/foreign_system.py`). Its standard
+input has one line of JSON for the job, then for each frame a line of JSON and the raw bytes it announces:
 
     {"vivace_bench": 1, "case": "walkers/style/ink", "prompt": "…", "width": 256, "height": 256, "fps": 24.0, "seed": 0,
      "masked": false}
     {"index": 0, "time_s": 81.02, "bytes": 196608, "mask_bytes": 0}   followed by RGB rows, then mask rows (0 or 255)
 
-It writes on standard output, for each frame, `{"index": 0, "time_s": 81.05, "bytes": 196608}` and the RGB rows, or,
-once and instead, `{"refused": "why it cannot do the job"}`. `time_s` is the sender's monotonic clock; what is measured
-here is measured by ours. The end of standard input is the end of the job.
+It writes to standard output, for each frame, `{"index": 0, "time_s": 81.05, "bytes": 196608}` and the RGB rows, or,
+once and instead, `{"refused": "why it cannot do the job"}`. `time_s` is the sender's monotonic clock; measurements use
+ours. The end of standard input is the end of the job.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ from vivace.redaction import redact
 
 PROTOCOL_VERSION = 1
 ANSWER_TIMEOUT_S = 120.0
-"""A system that loads and compiles takes a while; one that is silent for so long is stuck."""
+"""Time-out for a frame, s: loading and compiling takes a while, but a system silent for that long is stuck."""
 MAX_HEADER_BYTES = 4096
 
 
 def command_name(command: str) -> str:
-    """Return what a command is called where nobody has named it: its program.
+    """Return the default name of a command: its program.
 
     Raises:
-        UsageError: it is no command.
+        UsageError: not a command.
     """
     return Path(_words(command)[0]).name
 
@@ -80,10 +80,10 @@ def _words(command: str) -> list[str]:
 
 
 class FolderSystem(System):
-    """Outputs that lie in a folder, each under the name of its case (`named_clips`)."""
+    """Outputs in a folder, each under the name of its case (`named_clips`)."""
 
     def __init__(self, folder: Path, *, name: str | None = None) -> None:
-        """Take the outputs in `folder`.
+        """Use the outputs in `folder`.
 
         Raises:
             SourceNotFoundError: there is no such folder, or nothing in it.
@@ -94,16 +94,16 @@ class FolderSystem(System):
         self.about = f"outputs made elsewhere, read from the folder {folder.name}"
 
     def accepts(self, request: Request) -> str | None:
-        """Refuse a case of which there is no output."""
+        """Reject a case without output."""
         if request.case in self._outputs:
             return None
         return f"there is no output {request.case} in {self._folder.name}"
 
     def run(self, request: Request, source: Frames) -> Painted:
-        """Read the output of a case.
+        """Return the output of a case.
 
         Raises:
-            SourceUnsupportedError: it has another number of frames or another size than the case.
+            SourceUnsupportedError: its number of frames or size differs from the case.
         """
         from vivace.media import open_source
 
@@ -124,23 +124,23 @@ class FolderSystem(System):
 
 
 def command_spec(command: str, name: str) -> SystemSpec:
-    """Return the spec of a command that speaks the protocol of this module."""
+    """Return the spec of a command that uses the protocol of this module."""
     return SystemSpec(name, "vivace.bench.systems.foreign:open_command", {"command": command})
 
 
 def open_command(command: str) -> LiveSystem:
-    """Return a command as something to be timed."""
+    """Return a command as a system that can be timed."""
     return CommandSystem(command, in_flight=IN_FLIGHT)
 
 
 class CommandSystem(LiveSystem):
-    """A command that speaks the protocol of this module; started with every session."""
+    """Command that uses the protocol of this module, started for every session."""
 
     def __init__(self, command: str, *, name: str | None = None, in_flight: float = math.inf) -> None:
-        """Start `command` for each session, which may be `in_flight` pictures behind where every frame counts.
+        """Start `command` for each session, which may be `in_flight` pictures behind if every frame counts.
 
         Raises:
-            UsageError: it is no command.
+            UsageError: not a command.
         """
         program = command_name(command)
         self._command = command
@@ -154,7 +154,7 @@ class CommandSystem(LiveSystem):
         Raises:
             SourceNotFoundError: it cannot be started.
         """
-        del clock  # what is inside is not ours to time
+        del clock  # its inside is not ours to time
         return ProcessorRunner(CommandProcess(self._command, request), in_flight=self._in_flight)
 
 
@@ -165,7 +165,7 @@ class CommandProcess:
         """Start the command for a request.
 
         Raises:
-            UsageError: it is no command.
+            UsageError: not a command.
             SourceNotFoundError: there is no such command.
         """
         words = _words(command)
@@ -194,7 +194,7 @@ class CommandProcess:
         self._reader.start()
 
     def send(self, index: int, rgb: Rgb) -> bool:
-        """Give the command a frame; False when it no longer reads. Blocks while its pipe is full."""
+        """Send the command a frame; return false once it no longer reads. Blocks while its pipe is full."""
         pixels, rows, mask = np.ascontiguousarray(rgb).tobytes(), b"", self._request.mask
         if mask is not None:
             mask = mask if mask.ndim == 2 else mask[index]
@@ -203,19 +203,19 @@ class CommandProcess:
         return self._write(json.dumps(head).encode() + b"\n" + pixels + rows)
 
     def finish(self) -> None:
-        """Say that no more frames come."""
+        """Signal the end of the frames."""
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it went without waiting for the end, which is its right
+        with suppress(BrokenPipeError):  # the command may exit without waiting for the end
             self._process.stdin.close()
 
     def receive(self) -> tuple[int, Rgb] | None:
-        """Return the next frame that comes out, with its index; None at the end.
+        """Return the next output frame with its index; None at the end.
 
         Raises:
-            RefusedError: the command would not do it.
-            SourceStalledError: nothing came in time.
+            RefusedError: the command refused the job.
+            SourceStalledError: no output in time.
             SourceLostError: the command died.
-            DecodeError: what it wrote is not the protocol.
+            DecodeError: its output does not follow the protocol.
         """
         try:
             answer = self._answers.get(timeout=self._timeout_s)
@@ -233,7 +233,7 @@ class CommandProcess:
             self._process.stdin.write(data)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            return False  # What the reader finds out says why.
+            return False  # the reader finds the reason
         return True
 
     def _read(self) -> None:
@@ -272,7 +272,7 @@ class CommandProcess:
         return index, np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
     def close(self) -> None:
-        """End the command, at once where it still runs; any number of times."""
+        """End the command, at once if it still runs; any number of times."""
         if self._errors.closed:
             return
         if self._process.poll() is None:

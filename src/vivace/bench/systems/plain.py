@@ -1,9 +1,9 @@
 """Live2Diff as the published implementation runs it without TensorRT: eager, layer by layer, nothing fused.
 
-The same weights, the same window, the same numbers; what differs is what is done with them. Position terms are added to
-all sixteen cached keys and values of every pixel and the sums are stored, and heads are moved in front by copying, at
-every layer and frame. Each projection is a product of its own, channels come first, and projections of pixels are
-convolutions. It is the baseline that a speed-up is measured against.
+Same weights, same window, same results; only the operations differ. Position terms are added to all sixteen cached keys
+and values of every pixel and the sums are stored, and heads are moved to the front by copying, in every layer and
+frame. Each projection is a separate product, memory is channels-first, and projections of pixels are convolutions. It
+is the baseline of speed-ups.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PlainTemporalAttention(TemporalAttention):
-    """Temporal attention with positions added to what is cached, before it is used."""
+    """Temporal attention with positions added to the cached keys and values before use."""
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Attend over frames: `x [r p f c]`."""
@@ -74,7 +74,7 @@ class PlainTextAttention(TextAttention):
 
 
 class PlainGate(Gate):
-    """GELU-gated linear unit that makes a tensor of every operation."""
+    """GELU-gated linear unit with a tensor for every operation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the first half of the projection, gated by the second: `[... c]` to `[... inner]`."""
@@ -84,7 +84,7 @@ class PlainGate(Gate):
 
 
 class PlainSpatialTransformer(SpatialTransformer):
-    """A spatial block between convolutions of one pixel."""
+    """Spatial block between 1x1 convolutions."""
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         """Transform `x [b c h w]`."""
@@ -106,7 +106,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def _attend(layer: Attention, *projected: Tensor) -> Tensor:
-    """Attend with queries, keys and values `[b l c]`, as torch does it by itself."""
+    """Attend with queries, keys and values `[b l c]`, in torch's standard form."""
     q, k, v = (part.reshape(*part.shape[:2], layer.heads, -1).transpose(1, 2) for part in projected)
     mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
     result: Tensor = layer.to_out[0](mixed)
@@ -122,7 +122,7 @@ def _heads_first(tokens: Tensor) -> Tensor:
 def open_plain(
     model: str, threads: int | None = None, runtime: str | None = None, options: Mapping[str, Any] | None = None
 ) -> LiveSystem:
-    """Load a Live2Diff model and make it plain: eager, in f16 on a GPU and in f32 elsewhere.
+    """Return a Live2Diff model in plain form: eager, in f16 on a GPU and in f32 elsewhere.
 
     Raises:
         UnknownModelError, CheckpointError, BackendUnavailableError: it cannot be loaded.
@@ -139,8 +139,8 @@ def open_plain(
 
 
 def make_plain(network: nn.Module) -> None:
-    """Turn a network's layers and its layout into the plain form, in place."""
+    """Convert a network's layers and memory layout to the plain form, in place."""
     for module in network.modules():
         module.__class__ = PLAIN.get(type(module), type(module))
     for parameter in network.parameters():
-        parameter.data = parameter.data.contiguous()  # convolutions may have come with their channels last
+        parameter.data = parameter.data.contiguous()  # convolutions may be channels-last

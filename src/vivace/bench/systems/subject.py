@@ -1,4 +1,4 @@
-"""What a run of the benchmark is about: one of Vivace's models, or a system made elsewhere."""
+"""Subject of a benchmark run: one of Vivace's models, or an external system."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from vivace.models.base import StreamModel
 
 PLAIN_FORMS = {"live2diff": "vivace.bench.systems.plain:open_plain"}
-"""What opens the plain form of a family's model, in which it was published, to measure a speed-up against."""
+"""Opener of the plain form of a family's model, as it was published, against which speed-ups are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured: one of ours, or a system made elsewhere."""
+    """Subject of a run: one of our models, or an external system."""
 
     model: str = "mini"
     command: str | None = None
     outputs: Path | None = None
     name: str | None = None
-    """What it is called in the results."""
+    """Name in the results."""
     threads: int | None = None
     runtime: str | None = None
-    """What runs the model; its default if not given."""
+    """Runtime of the model; its default if not given."""
     loading: LoadOptions = field(default_factory=LoadOptions)
-    """How the model is loaded."""
+    """Options for loading the model."""
     against: Path | None = None
-    """Another checkout of Vivace, whose code is measured in turn with this one's."""
+    """Another checkout of Vivace, whose code is measured alternately with this one's."""
 
     def __post_init__(self) -> None:
         if self.command is not None and self.outputs is not None:
@@ -45,12 +45,12 @@ class Subject:
 
     @property
     def ours(self) -> bool:
-        """Whether it is one of Vivace's models."""
+        """True if it is one of Vivace's models."""
         return self.command is None and self.outputs is None
 
     @property
     def title(self) -> str:
-        """What one of Vivace's models is called in the results.
+        """Name of one of Vivace's models in the results.
 
         Raises:
             UnknownModelError: there is no such model.
@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def heavy(self) -> bool:
-        """Whether it is a network of another size than the embedded one: minutes then buy few frames.
+        """True if its network is much larger than the embedded one, so that only few frames are affordable.
 
         Raises:
             UnknownModelError: there is no such model.
@@ -72,7 +72,7 @@ class Subject:
         return self.ours and family_of(describe(self.model).family, self.model).heavy
 
     def plain_spec(self) -> SystemSpec | None:
-        """Return the model in the plain form that a speed-up is measured against, where it has one."""
+        """Return the model in the plain form that a speed-up is measured against, if it has one."""
         from vivace.models import describe
 
         opener = PLAIN_FORMS.get(describe(self.model).family) if self.ours else None
@@ -82,7 +82,7 @@ class Subject:
         return SystemSpec("plain eager", opener, arguments)
 
     def spec(self) -> SystemSpec:
-        """Return it as something that can be timed.
+        """Return the subject as a system that can be timed.
 
         Raises:
             UsageError: a folder of outputs cannot be.
@@ -95,7 +95,7 @@ class Subject:
         return replace(spec, name=self.title)
 
     def against_spec(self) -> SystemSpec | None:
-        """Return the same model as the other checkout's code runs it, if there is one.
+        """Return the same model as run by the other checkout's code, if there is one.
 
         Raises:
             UsageError: the folder holds no `vivace`.
@@ -113,7 +113,7 @@ class Subject:
 
 
 def open_system(subject: Subject) -> tuple[System, StreamModel[Any] | None]:
-    """Return the subject as something that repaints clips, and its model if it is one of ours.
+    """Return the subject as a system that repaints clips, and its model if it is one of ours.
 
     Raises:
         VivaceError: there is no such model or folder.
@@ -131,7 +131,7 @@ def open_system(subject: Subject) -> tuple[System, StreamModel[Any] | None]:
 
 
 def open_exact(subject: Subject) -> tuple[System | None, str | None]:
-    """Return the subject without acceleration, or why there is none."""
+    """Return the subject without acceleration, or the reason why there is none."""
     if not subject.ours:
         return None, "only for Vivace's own models, which can be run without their short cuts"
     if importlib.util.find_spec("torch") is None:
@@ -139,7 +139,7 @@ def open_exact(subject: Subject) -> tuple[System | None, str | None]:
     from vivace.bench.systems.system import ModelSystem
     from vivace.models import load_model
 
-    # The embedded model has one precision of every runtime, and knows no other.
+    # The embedded model has one precision per runtime, and no option for it.
     exact = replace(subject.loading, precision="f32") if subject.heavy else subject.loading
     model = load_model(subject.model, runtime="eager", threads=subject.threads, options=exact)
     return ModelSystem(model, name="exact", role="baseline"), None

@@ -1,7 +1,8 @@
-"""What is measured: systems that repaint clips, and those of them whose sessions can be timed.
+"""Systems under test: those that repaint clips, and among them those whose sessions can be timed.
 
-Vivace's own models come in through `Stream`. A foreign program needs four verbs (`Processor`): pictures go in one by
-one, pictures come out, and the benchmark times both ends. What a session gives is timed as it comes, or collected.
+Vivace's own models are used through `Stream`. An external program needs four operations (`Processor`): pictures go in
+one by one, pictures come out, and the benchmark times both ends. The output of a session is timed as it comes, or
+collected.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
 Clock = Callable[[], float]
 
 IN_FLIGHT = 32
-"""Pictures a foreign system may be behind while it is timed and every frame counts: more than any published chunk, few
-enough to stay small."""
+"""Pictures that an external system may be behind while it is timed and every frame counts: more than any published
+chunk, few enough to save memory."""
 REMEMBERED = 512
-"""Pictures sent of which an answer is still expected; what is older was dropped inside."""
+"""Sent pictures that may still be answered; older ones were dropped inside."""
 JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a session is asked for: nothing of the truth."""
+    """Request for a session, without ground truth."""
 
     size: tuple[int, int]
     """`(width, height)`, px."""
@@ -50,26 +51,26 @@ class Request:
     prompt: str
     seed: int = 0
     mask: NDArray[Any] | None = None
-    """Where the picture may change: `uint8 [h w]` for all of them, or `bool [t h w]`, one each; None: everywhere."""
+    """Area that may change: `uint8 [h w]` for all pictures, or `bool [t h w]`, one each; None is everywhere."""
     case: str = "live"
-    """The case's name."""
+    """Name of the case."""
     style: str | None = None
-    """Key of the style that `prompt` asks for, for systems that have no words; None: it asks for something else."""
+    """Key of the style that `prompt` asks for, for systems without text prompts; None if it is not a style."""
     task: Task = "style"
 
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What a system made of a clip."""
+    """Output of a system for a clip."""
 
     frames: Frames
-    """`[t h w 3]`, one for each frame of the source, in order."""
+    """Pictures `[t h w 3]`, one for each frame of the source, in order."""
     refused: str | None = None
-    """Why the system would not do it; `frames` is then the source, which is what a viewer sees."""
+    """Reason of a refusal; `frames` is then the source, which is what a viewer sees."""
 
 
 class RefusedError(StepError):
-    """A system would not do what it is asked for."""
+    """Refusal of a request by a system."""
 
     def __init__(self, who: str, reason: str) -> None:
         super().__init__(f"{who}: refuses the job: {reason}")
@@ -77,15 +78,15 @@ class RefusedError(StepError):
 
 
 class System(ABC):
-    """Something that repaints clips."""
+    """System that repaints clips."""
 
     name: str
     role: Role = "subject"
     about: str
-    """What it is: model, runtime, precision, device."""
+    """Description: model, runtime, precision, device."""
 
-    def accepts(self, request: Request) -> str | None:  # noqa: ARG002  (most take everything, and refuse for themselves)
-        """Return None, or why the request does not apply: there is then no value, rather than a bad one."""
+    def accepts(self, request: Request) -> str | None:  # noqa: ARG002  (most accept all, or refuse in `run`)
+        """Return None, or why the request does not apply; it then has no value, rather than a bad one."""
         return None
 
     @abstractmethod
@@ -100,37 +101,37 @@ class Runner(Protocol):
         """Yield the output frames of a source, with index and capture time of the input.
 
         Raises:
-            RefusedError: the system does not do what it is asked for.
+            RefusedError: the system refuses the request.
         """
 
     def change_prompt(self, text: str) -> int | None:
         """Change the prompt; return the number its frames carry as `control_index`, None if it cannot be changed."""
 
     def stats(self) -> Stats | None:
-        """Return what the session counted itself; None if it does not."""
+        """Return the session's own statistics; None if it has none."""
 
     def close(self) -> None:
         """End the session."""
 
 
 class LiveSystem(System):
-    """A system that is loaded once and opens any number of sessions."""
+    """System that is loaded once and opens any number of sessions."""
 
     model: StreamModel[Any] | None = None
-    """The model, where steps can be timed alone."""
+    """The model, if its steps can be timed alone."""
 
     @abstractmethod
     def open(self, request: Request, clock: Clock = time.monotonic) -> Runner:
         """Open a session.
 
         Raises:
-            ControlError: it does not do what is asked for.
+            ControlError: it does not support the request.
         """
 
     def run(self, request: Request, source: Frames) -> Painted:
-        """Run a session over the clip, every frame, and collect what it gives.
+        """Return the collected output of a session over every frame of the clip.
 
-        A frame that is not answered shows what a viewer would see: the answer before it, and black before the first.
+        A frame without output shows what a viewer would see: the output before it, or black before the first.
         """
         import numpy as np
 
@@ -156,15 +157,15 @@ class LiveSystem(System):
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """A system by name, so that a fresh process can load it."""
+    """System by name, so that a fresh process can load it."""
 
     name: str
     opener: str = "vivace.bench.systems.system:open_model"
-    """`module:function`, called with the arguments; returns a `LiveSystem`."""
+    """Function `module:function`, called with the arguments; returns a `LiveSystem`."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values."""
+    """Arguments as JSON values."""
     code: str | None = None
-    """Folder of the `vivace` package that is measured, that of another checkout; None: this one's."""
+    """Folder of another checkout's `vivace` package to measure; None: this one's."""
 
     def load(self) -> LiveSystem:
         """Load the system. Raises what the opener does."""
@@ -183,13 +184,13 @@ def model_spec(
 def model_arguments(
     model: str, threads: int | None, *, runtime: str | None = None, options: LoadOptions | None = None
 ) -> dict[str, Any]:
-    """Return the arguments of `open_model`, as JSON has them: those that are not given are left out."""
+    """Return the arguments of `open_model` for JSON, without those that are not given."""
     given = {"threads": threads, "runtime": runtime, "options": options.to_dict() if options else None}
     return {"model": model, **{name: value for name, value in given.items() if value}}
 
 
 def passthrough_spec() -> SystemSpec:
-    """Return the spec of a stream that paints nothing: what all but the model costs."""
+    """Return the spec of a stream that paints nothing: the cost of everything but the model."""
     return SystemSpec("passthrough", "vivace.bench.systems.system:open_passthrough", model_arguments("mini", None))
 
 
@@ -208,14 +209,14 @@ def open_model(
 
 
 def open_passthrough(model: str) -> LiveSystem:
-    """Load a model, which a stream has to have, and never ask it for anything."""
+    """Load a model, which a stream requires, without ever running it."""
     from vivace.models import load_model
 
     return ModelSystem(load_model(model), paints=False)
 
 
 class ModelSystem(LiveSystem):
-    """A model of ours, through the same `Stream` that an application uses."""
+    """One of our models, through the same `Stream` that applications use."""
 
     def __init__(
         self,
@@ -226,7 +227,7 @@ class ModelSystem(LiveSystem):
         about: str | None = None,
         paints: bool = True,
     ) -> None:
-        """Serve `model`, with its defaults. Without `paints`, pictures pass untouched."""
+        """Serve `model` with its defaults. Without `paints`, pictures pass unchanged."""
         self._model = model
         self._paints = paints
         self.model = model if paints else None
@@ -253,7 +254,7 @@ class ModelSystem(LiveSystem):
 
 
 def describe(model: StreamModel[Any]) -> str:
-    """Return model, runtime, precision, device; denoising steps where there are several, and fallbacks taken."""
+    """Return model, runtime, precision and device, with denoising steps if several, and fallbacks taken."""
     spec, runtime = model.spec, model.runtime
     steps = f", {spec.denoising_steps[0]} steps" if spec.denoising_steps[0] > 1 else ""
     notes = "".join(f"; {note}" for note in runtime.notes)
@@ -261,9 +262,9 @@ def describe(model: StreamModel[Any]) -> str:
 
 
 def soft_mask(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a mask `uint8 [h w]` that lets the source through everywhere, less and less from left to right.
+    """Return a mask `uint8 [h w]` that is a gradient from left to right without full or empty areas.
 
-    Every pixel has to be mixed: the dearest mask there is.
+    Every pixel must be blended: the most expensive mask.
     """
     import numpy as np
 
@@ -273,13 +274,13 @@ def soft_mask(size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 class StreamRunner:
-    """A `vivace.Stream` as a runner."""
+    """Runner of a `vivace.Stream`."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
-        """Yield the repainted frames."""
+        """Return an iterator over the repainted frames."""
         return self._stream.run(source, live=live)
 
     def change_prompt(self, text: str) -> int | None:
@@ -301,26 +302,26 @@ class StreamRunner:
 
 
 class Processor(Protocol):
-    """A foreign system's session: pictures in, pictures out. `send` and `receive` are called from two threads."""
+    """Session of an external system: pictures in, pictures out. `send` and `receive` are called from two threads."""
 
     def send(self, index: int, rgb: Rgb) -> bool:
-        """Hand over a picture, `uint8 [h w 3]`; may wait for room. False when it takes no more: `receive` says why."""
+        """Pass a picture, `uint8 [h w 3]`; may wait for room. False once it takes no more: `receive` says why."""
 
     def finish(self) -> None:
-        """Say that no more pictures come; what is inside shall come out."""
+        """Signal the end of the pictures; those inside must come out."""
 
     def receive(self) -> tuple[int, Rgb] | None:
-        """Wait for an output and the index of the picture it was made of; None at the end."""
+        """Return the next output and the index of its source picture, after waiting; None at the end."""
 
     def close(self) -> None:
         """End the session; any number of times."""
 
 
 class ProcessorRunner:
-    """Runs a source through a `Processor`.
+    """Runner of a source through a `Processor`.
 
-    Live, a picture is sent when the camera gives it; while `send` waits, the camera loses pictures. Otherwise a picture
-    is sent when the answers are at most `in_flight` behind, so that no queue hides what a picture costs.
+    Live, a picture is sent when the camera delivers it; while `send` waits, the camera loses pictures. Otherwise a
+    picture is sent when at most `in_flight` answers are missing, so that no queue hides the cost of a picture.
     """
 
     def __init__(self, processor: Processor, *, in_flight: float = IN_FLIGHT) -> None:
@@ -333,12 +334,12 @@ class ProcessorRunner:
         self._error: BaseException | None = None
 
     def run(self, source: Source, *, live: bool) -> Generator[Frame, None, None]:
-        """Yield the outputs, with time and index of the picture they were made of.
+        """Yield the outputs, with time and index of their source pictures.
 
         Raises:
             SourceError: the source failed.
             StepError: the system answered with a picture that it was not given.
-            VivaceError: whatever the processor raises.
+            VivaceError: any error of the processor.
         """
         feeder = Thread(target=self._feed, args=(source, live), name="vivace-bench-feed", daemon=True)
         feeder.start()
@@ -356,7 +357,7 @@ class ProcessorRunner:
             feeder.join(JOIN_S)
 
     def _place(self, index: int, rgb: Rgb) -> Frame:
-        """Return the output frame in the place of its input."""
+        """Return the output frame that replaces its input."""
         with self._changed:
             frame = self._sent.pop(index, None)
             if frame is None:
@@ -382,12 +383,12 @@ class ProcessorRunner:
         self._processor.finish()
 
     def change_prompt(self, text: str) -> int | None:
-        """Return None: the protocol has no way to change a prompt."""
+        """Return None: the protocol cannot change prompts."""
         del text
         return None
 
     def stats(self) -> Stats | None:
-        """Return None: nothing is counted inside."""
+        """Return None: there are no internal statistics."""
         return None
 
     def close(self) -> None:

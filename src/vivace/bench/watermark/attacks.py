@@ -1,4 +1,4 @@
-"""What happens to a second of video on its way to whoever looks for the watermark, one thing at a time."""
+"""Attacks on a second of marked video: the usual processing on its way to a viewer, one kind at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pictures = Sequence[Rgb]
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One thing that happens to pictures; of a single picture it takes the first."""
+    """Change of pictures; `single` ones use only the first."""
 
     key: str
     title: str
@@ -32,7 +32,7 @@ class Attack:
 
 
 def x264(pictures: Pictures, crf: int = 28) -> list[Rgb]:
-    """Encode and decode with x264 at its default preset."""
+    """Return pictures encoded and decoded with x264 at its default preset."""
     buffer = io.BytesIO()
     height, width = (side // 2 * 2 for side in pictures[0].shape[:2])
     with av.open(buffer, "w", format="matroska") as container:
@@ -49,7 +49,7 @@ def x264(pictures: Pictures, crf: int = 28) -> list[Rgb]:
 
 
 def webrtc(pictures: Pictures, codec: str) -> list[Rgb]:
-    """Encode as our server does for WebRTC, at 1 Mbit/s, and decode; rate control may leave pictures out."""
+    """Return pictures encoded as our server does for WebRTC, at 1 Mbit/s, and decoded; rate control may drop some."""
     height, width = (side // 2 * 2 for side in pictures[0].shape[:2])
     encoder, converter = LiveEncoder(codec, (width, height), WEBRTC_BPS, fps=FPS), YuvConverter()
     decoder = cast(Any, av.CodecContext.create({"VP8": "libvpx", "H264": "h264"}[codec], "r"))
@@ -67,13 +67,13 @@ def _rgb(frame: av.VideoFrame) -> Rgb:
 
 
 def scaled(pictures: Pictures, scale: float) -> list[Rgb]:
-    """Scale with a bicubic filter, to even sides."""
+    """Return pictures scaled with a bicubic filter, to even sides."""
     height, width = (2 * round(side * scale / 2) for side in pictures[0].shape[:2])
     return [np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)) for rgb in pictures]
 
 
 def cropped(pictures: Pictures, width_share: float, height_share: float) -> list[Rgb]:
-    """Keep the middle."""
+    """Return the centre of pictures."""
     height, width = pictures[0].shape[:2]
     kept_height, kept_width = round(height * height_share), round(width * width_share)
     top, left = (height - kept_height) // 2, (width - kept_width) // 2
@@ -81,20 +81,20 @@ def cropped(pictures: Pictures, width_share: float, height_share: float) -> list
 
 
 def gamma(pictures: Pictures, exponent: float) -> list[Rgb]:
-    """Raise values from 0 to 1 to a power: above 1 darkens."""
+    """Return pictures with values from 0 to 1 raised to a power: above 1 darkens."""
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     return [table[rgb] for rgb in pictures]
 
 
 def padded(pictures: Pictures) -> list[Rgb]:
-    """Put black bars around: a fifth of the height above and below, a tenth of the width at the right."""
+    """Return pictures with black bars: a fifth of the height above and below, a tenth of the width at the right."""
     height, width = pictures[0].shape[:2]
     bars = ((height // 5, height // 5), (0, width // 10), (0, 0))
     return [np.pad(rgb, bars) for rgb in pictures]
 
 
 def screen(pictures: Pictures) -> list[Rgb]:
-    """Show in a page, 1.2 times as large, among text, and record the screen at crf 23."""
+    """Return a screen recording at crf 23 of pictures shown in a page, 1.2 times as large, among text."""
     shown = scaled(pictures, 1.2)
     height, width = shown[0].shape[:2]
     page = Image.new("RGB", (width + 240, height + 120), (250, 250, 252))
@@ -110,7 +110,7 @@ def screen(pictures: Pictures) -> list[Rgb]:
 
 
 def jpeg(pictures: Pictures) -> list[Rgb]:
-    """Save the first as JPEG of quality 75."""
+    """Return the first picture saved as JPEG of quality 75."""
     buffer = io.BytesIO()
     Image.fromarray(pictures[0]).save(buffer, "JPEG", quality=75)
     return [np.asarray(Image.open(buffer).convert("RGB"))]

@@ -1,4 +1,4 @@
-"""`vivace bench watermark`: marks clips, does to them what happens to videos, and reads the marks."""
+"""`vivace bench watermark`: marks clips, attacks them, and reads the marks."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM
 TIMED_SIZES: tuple[Size, ...] = ((512, 512), (1280, 720))
 TIMED_FRAMES = 100
 UNMARKED_S = 10
-"""Of each scene that holds no watermark, before the next one."""
+"""Time of each unmarked scene before the next one, s."""
 UNMARKED_SIZES = (1.0, 0.75, 1.25, 0.6)
-"""Of pictures without a watermark, one after another, as shares of the usual size."""
+"""Sizes of unmarked pictures in turn, as shares of the usual size."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatermarkOptions:
-    """What is measured."""
+    """Options of a watermark run."""
 
     scenes: tuple[str, ...]
     clips: Path | None = None
     """Folder of videos."""
     size: Size = (512, 512)
     seconds: int = 2
-    """Of each clip: each second is marked with a payload of its own, attacked and read by itself. 0 marks nothing."""
+    """Seconds of each clip: each is marked with a payload of its own, attacked and read separately. 0 marks nothing."""
     curves: bool = True
     unmarked: int = 100
-    """Pictures without a watermark that are looked at, a second at a time: of the videos, else of all scenes."""
+    """Unmarked pictures that are examined, a second at a time: from the videos, else from all scenes."""
     seed: int = 0
 
 
 def watermark_command(options: WatermarkOptions, out: Path, also: Path | None = None) -> None:
-    """Measure, print tables and write the document and the report, and a copy of the document to `also`.
+    """Measure, print tables and write the document, the report, and a copy of the document to `also`.
 
     Raises:
-        VivaceError: what stopped a measurement.
+        VivaceError: a measurement failed.
     """
     fields = asdict(replace(options, clips=None if options.clips is None else Path(options.clips.name)))
     del fields["seed"]
@@ -96,7 +96,7 @@ def measure(parts: Parts, options: WatermarkOptions, report: Report) -> list[Cur
 
 
 class _Tries:
-    """What of one method's marks was read, clip by clip."""
+    """Results of reading one method's marks, by clip."""
 
     def __init__(self, method: Method) -> None:
         self.method = method
@@ -128,7 +128,7 @@ class _Tries:
 
 
 def _seconds(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[tuple[str, list[Rgb]]]:
-    """Yield second after second, with the name of its clip."""
+    """Yield the seconds of all clips, with the name of the clip."""
     for scene in options.scenes:
         clip = SceneClip(scene, options.size, FPS, FPS * options.seconds, options.seed)
         yield from ((scene, second) for second in _cut(clip.pictures()))
@@ -141,7 +141,7 @@ def _seconds(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[
 
 
 def _cut(pictures: Iterable[Rgb]) -> Iterator[list[Rgb]]:
-    """Yield seconds; what is left of the last one is left out."""
+    """Yield whole seconds; the remainder is left out."""
     left = iter(pictures)
     while len(second := list(islice(left, FPS))) == FPS:
         yield second
@@ -163,7 +163,7 @@ def _ssim(before: Rgb, after: Rgb) -> float:
 
 
 def _unmarked(options: WatermarkOptions, videos: Mapping[str, Path], report: Report) -> list[float]:
-    """Return the bound of each second without a watermark."""
+    """Return the false-alarm bound of each second without a watermark."""
     wanted = -(-options.unmarked // FPS)
     bounds: list[float] = []
     for name, second in islice(_without_mark(options, videos), wanted):
@@ -173,7 +173,7 @@ def _unmarked(options: WatermarkOptions, videos: Mapping[str, Path], report: Rep
 
 
 def _without_mark(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[tuple[str, list[Rgb]]]:
-    """Yield seconds of the videos, or where there are none of the scenes, in one size after another, without an end."""
+    """Yield seconds of the videos, or of the scenes if there are none, in one size after another, endlessly."""
     width, height = options.size
     for turn in count():
         side = UNMARKED_SIZES[turn % len(UNMARKED_SIZES)]
@@ -204,9 +204,9 @@ def _false_alarms(bounds: Sequence[float]) -> list[Measurement]:
 
 
 def _cost(size: Size, random: np.random.Generator) -> Measurement:
-    """Time the finisher on frames that have a source, as a stream's have."""
+    """Return the finisher's time on frames that have a source, as those of a stream."""
     width, height = size
-    # pictures as smooth as painted ones are, and different everywhere
+    # as smooth as painted pictures, and different everywhere
     painted, source = (
         scaled([random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)], 8)[0] for _ in range(2)
     )

@@ -1,4 +1,4 @@
-"""Weights of the embedded model as torch modules."""
+"""The embedded model's weights as torch modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_net(
     `without` names parts to switch off.
 
     Raises:
-        CheckpointError: the file does not fit.
+        CheckpointError: the file does not match the network.
     """
     net = MiniNet(cfg, without=without)
     if path.suffix == ".safetensors":

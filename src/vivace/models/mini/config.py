@@ -1,4 +1,4 @@
-"""The shape of the embedded model, shared by its network, its state and its export."""
+"""Dimensions of the embedded model, shared by its network, its state and its export."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vivace.models.mini.textures import BAND_SIGMAS_PX, SCREEN_COUNT, STROKE_FIE
 PATCH_PX = 16
 """Side of a token, px of the working size."""
 POOL = 2
-"""Temporal keys and values are averaged over POOL x POOL tokens: a quarter of them."""
+"""Side of the squares of tokens whose keys and values are averaged in temporal attention: leaves a quarter of them."""
 WORKING_MULTIPLE_PX = PATCH_PX * POOL
-"""Working sizes are multiples of this, so that pooling comes out even."""
+"""Divisor of working sizes, px, so that pooling comes out even."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,29 @@ class MiniConfig:
     heads: int = 4
     depth: int = 5
     temporal_blocks: tuple[int, ...] = (1, 3)
-    """Blocks that also attend to the memory."""
+    """Indices of the blocks that also attend to the memory."""
     fine: int = 48
     """Channels of the fine path, at 1/2 of the output size."""
     anchor_slots: int = 2
     window_slots: int = 4
     pool: int = POOL
-    """Tokens of the memory are means of pool x pool; the weights have none of their own for it, so 1 is an ablation."""
+    """Side of the squares of tokens averaged for the memory; independent of the weights, so 1 serves as an ablation."""
     texture_channels: int = len(BAND_SIGMAS_PX) + STROKE_FIELDS
     stroke_channels: int = STROKE_FIELDS
     screen_channels: int = SCREEN_COUNT
 
     @property
     def ring(self) -> Ring:
-        """The memory's slots."""
+        """Slots of the memory."""
         return Ring(self.anchor_slots, self.window_slots)
 
     @property
     def max_age(self) -> int:
-        """Age in frames from which a slot of the memory counts as long ago."""
+        """Age in frames at which the age of a memory slot is capped."""
         return self.window_slots + 1
 
     def memory_tokens(self, working_height: int, working_width: int) -> int:
-        """Return the tokens of one memory slot at a working size."""
+        """Return the number of tokens in one memory slot at a working size."""
         return working_height * working_width // (PATCH_PX * self.pool) ** 2
 
     @property

@@ -1,4 +1,4 @@
-"""What the house knows of the embedded model's family."""
+"""Description of the embedded model's family."""
 
 from __future__ import annotations
 

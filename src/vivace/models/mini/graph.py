@@ -1,4 +1,4 @@
-"""One step of the embedded model from bytes to bytes: what is exported, and what every runtime must reproduce."""
+"""One step of the embedded model from bytes to bytes: the graph that is exported, and tests every runtime."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GRAPH_OUTPUTS = ("picture", "small", "new_keys", "new_values")
 
 
 def resize(x: Tensor, size: torch.Size | list[int]) -> Tensor:
-    """Resize `[b c h w]`; at a half this is the mean of 2 x 2."""
+    """Return `[b c h w]` resized; for half the size this is the mean of 2 x 2."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class StepGraph(nn.Module):
-    """`MiniNet` between uint8 pictures, with the working size derived from the shape of `x_t`."""
+    """`MiniNet` between uint8 pictures; the working size follows from the shape of `x_t`."""
 
     def __init__(self, net: MiniNet) -> None:
         super().__init__()

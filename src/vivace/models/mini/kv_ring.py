@@ -1,4 +1,4 @@
-"""Keys and values of past frames, written in place."""
+"""Ring buffer of the keys and values of past frames, written in place."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from vivace.memory.ring import Ring
 
 
 class KvRing:
-    """The slots of a ring, each the pooled keys and values of one past frame.
+    """Slots of a ring, each with the pooled keys and values of one past frame.
 
-    Positions are not stored: a reader applies them by slot age, which is capped, so they never run out. Use per frame:
-    read `keys`, `values`, `ages()`; then `write()`.
+    Positions are not stored: a reader applies them by slot age, which is capped, so that they stay within the trained
+    range. Per frame: read `keys`, `values`, `ages()`; then `write()`.
     """
 
     def __init__(self, ring: Ring, *, blocks: int, tokens: int, dim: int) -> None:
         self._ring = ring
         shape = (1, blocks, ring.slots, tokens, dim)
         self.keys: NDArray[np.float32] = np.zeros(shape, np.float32)
-        """`[1 n s p d]`; the same memory for the life of the ring."""
+        """Keys `[1 n s p d]`; the same array for the life of the ring."""
         self.values: NDArray[np.float32] = np.zeros(shape, np.float32)
-        """`[1 n s p d]`"""
+        """Values `[1 n s p d]`; the same array for the life of the ring."""
         self.frames = 0
-        """Written since the ring was last empty."""
+        """Frames written since the ring was last empty."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all slots."""
+        """Size of all slots, bytes."""
         return self.keys.nbytes + self.values.nbytes
 
     def ages(self, cap: int) -> NDArray[np.float32]:
-        """Return `[1 s]` frames since each slot was written, at most `cap`; -1 for an empty slot."""
+        """Return the frames since each slot was written, `[1 s]`, at most `cap`; -1 for an empty slot."""
         return np.array([self._ring.ages(self.frames, cap)], np.float32)
 
     def write(self, keys: NDArray[np.float32], values: NDArray[np.float32]) -> None:
@@ -44,6 +44,6 @@ class KvRing:
     def clear(self) -> None:
         """Forget all frames. Nothing is reallocated."""
         self.frames = 0
-        # Attention skips empty slots by a finite bias, so stale numbers must not survive in them.
+        # Attention suppresses empty slots by a finite bias, so stale numbers must not remain in them.
         self.keys[:] = 0
         self.values[:] = 0

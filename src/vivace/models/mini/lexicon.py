@@ -1,4 +1,4 @@
-"""What people call the styles, `lexicon.toml`."""
+"""Reader of `lexicon.toml`, the words that people use for the styles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading the embedded model from the files that ship inside the package."""
+"""Loading of the embedded model from the files inside the package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load(
 
     Raises:
         UsageError: an option this model does not have.
-        CheckpointError: its files are missing or damaged, or its profile is of other weights.
+        CheckpointError: files are missing or damaged, or the profile is for other weights.
         BackendUnavailableError: the eager runtime is not installed.
     """
     check_options(profile, options)

@@ -1,4 +1,4 @@
-"""The embedded model as a stream sees it: a description and four verbs. Needs no torch."""
+"""Interface of the embedded model to a stream. Needs no torch."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ SPEC = ModelSpec(
 
 
 class MiniModel:
-    """The embedded model's weights, ready to serve any number of streams.
+    """Weights of the embedded model, which serve any number of streams.
 
-    `encode_prompt`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for different states, but
-    two steps at the same time take each other's cores.
+    `encode_prompt`, `open` and `nbytes` are thread-safe; so are `step` and `reset` for different states, but two
+    simultaneous steps compete for cores.
     """
 
     def __init__(self, network: Network, text: TextEncoder, cfg: MiniConfig | None = None) -> None:
@@ -62,16 +62,16 @@ class MiniModel:
         self._prompts = PromptCache(text.encode)
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="mini-textures")
         self.follow_camera = True
-        """Strokes and grain move with the world; off, they stay on the screen, as the teachers paint them."""
+        """True if strokes and grain move with the scene; false keeps them on the screen, as the teachers paint them."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
-        """Return the most bytes that a stream of `size = (width, height)` takes: those of one whose camera moves."""
+        """Return the most bytes that a stream of `size = (width, height)` takes, which is with a moving camera."""
         return sum(geometry(size, scale).nbytes(self._cfg) for scale in EFFORT_SCALES)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> MiniState:
         """Allocate one stream's state and compile the network for its size.
 
-        Lower efforts are compiled by `prepare_efforts`, or by the first step that asks for them.
+        Lower efforts are compiled by `prepare_efforts`, or by the first step that needs them.
 
         Raises:
             ControlError: a size that is odd, too small or too large.
@@ -84,26 +84,26 @@ class MiniModel:
         return MiniState(size, seed, levels)
 
     def prepare_efforts(self, state: MiniState) -> None:
-        """Compile the network for every working size of a stream, several at once."""
+        """Compile the network for all working sizes of a stream in parallel."""
         state.prepare(self._network)
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a prompt, remembering the last few hundred."""
+        """Return an encoded prompt; the last few hundred are cached."""
         return self._prompts.encode(text)
 
     def step(self, states: Sequence[MiniState], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Paint one frame of each stream, all of it."""
+        """Paint one frame of each stream entirely."""
         return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
 
     def save(self, state: MiniState) -> Memory:
-        """Return what the next frame depends on at the effort in use; textures lie where the camera is."""
+        """Return the state that the next frame depends on at the present effort; motion determines the textures."""
         buffers = state.levels[state.level]
         kept = {"keys": buffers.ring.keys, "values": buffers.ring.values, "previous": buffers.inputs["previous"]}
         copies = {name: array.copy() for name, array in kept.items()}
         return {**copies, "counts": np.array([state.level, buffers.ring.frames]), **state.motion.save()}
 
     def restore(self, state: MiniState, memory: Memory) -> None:
-        """Take what `save` gave."""
+        """Restore what `save` returned."""
         state.level, frames = (int(number) for number in memory["counts"])
         buffers = state.levels[state.level]
         buffers.ring.keys[...], buffers.ring.values[...] = memory["keys"], memory["values"]
@@ -141,7 +141,7 @@ class MiniModel:
         return np.array(outputs["picture"], np.uint8)
 
     def reset(self, state: MiniState, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream in place."""
+        """Reset the memory of one stream in place."""
         del keep  # no picture is ever inside
         state.motion.reset()
         for buffers in state.levels:

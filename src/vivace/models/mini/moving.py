@@ -1,8 +1,7 @@
 """Texture inputs that follow the camera: periodic fields, so that any distance is a cyclic shift.
 
-A shift is one copy from the fields at rest. Where the camera moves evenly the next frame's shift is foreseen and copied
-in another thread while the present frame is painted and shown; what was not foreseen is copied when it is needed. The
-numbers are the same either way.
+A shift is one copy of the original fields. For steady camera motion the next frame's shift is predicted and copied in
+another thread while the present frame is painted and shown; otherwise it is copied when needed. The result is the same.
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ Steps = tuple[int, int]
 
 
 class Rest:
-    """The texture inputs of one geometry and seed where they begin; never written, shared by all streams of these."""
+    """Unshifted texture inputs of one geometry and seed; read-only, shared by all streams that use them."""
 
     def __init__(self, fields: Fields, per_px: Mapping[str, tuple[float, float]]) -> None:
-        """Take the fields, and how many of its own px a field moves for a working px, `(down, right)`."""
+        """Take the fields, and by how many of its own px each moves per working px, `(down, right)`."""
         self.fields = fields
         self._per_px = per_px
 
     def lay(self, at: Steps, out: Fields) -> None:
-        """Copy every field, moved by `at`, to `out`."""
+        """Copy every field to `out`, shifted by `at`."""
         for name, field in self.fields.items():
             down, right = (round(px * per_px) for px, per_px in zip(at, self._per_px[name], strict=True))
             copy_shifted(field, down, right, out[name])
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the fields."""
+        """Size of the fields, bytes."""
         return sum(field.nbytes for field in self.fields.values())
 
     def empty(self) -> Fields:
-        """Return buffers of the fields' shapes."""
+        """Return uninitialised buffers of the fields' shapes."""
         return {name: np.empty_like(field) for name, field in self.fields.items()}
 
 
 class MovingTextures:
-    """The texture inputs of one stream at one effort level. Used by one thread at a time."""
+    """Texture inputs of one stream at one effort level. Used by one thread at a time."""
 
     def __init__(self, rest: Rest, ahead: Executor) -> None:
-        """Begin at rest; `ahead` copies what is foreseen."""
+        """Begin unshifted; `ahead` runs the predicted copies."""
         self._rest = rest
         self._ahead = ahead
         self._spare: Fields | None = None
@@ -58,13 +57,13 @@ class MovingTextures:
         self._velocity: Steps = (0, 0)
         self.at: Steps = (0, 0)
         self.fields = rest.fields
-        """As they lie now; other arrays after `move` has returned True."""
+        """Fields as shifted now; other arrays after `move` has returned true."""
 
     def move(self, to: Steps) -> bool:
-        """Lay the fields at a distance from rest; return whether they are other arrays than before."""
+        """Shift the fields to a distance from their origin; return whether they are other arrays than before."""
         at, self._velocity = self.at, (to[0] - self.at[0], to[1] - self.at[1])
         foreseen, self._foreseen = self._foreseen, None
-        # The copy that has begun is as far as one begun now would be; one that has not begun is not waited for.
+        # A copy that has begun is at least as far as a new one would be; one that has not is cancelled.
         laid = None if foreseen is None or foreseen.cancel() else foreseen.result()
         if to == at:
             return False
@@ -77,11 +76,11 @@ class MovingTextures:
         return True
 
     def look_ahead(self) -> None:
-        """Have the next frame's textures laid meanwhile, if the camera goes on as it did."""
+        """Start copying the next frame's textures, assuming that the camera keeps its velocity."""
         if self._velocity != (0, 0) and self._foreseen is None:
             to = self.at[0] + self._velocity[0], self.at[1] + self._velocity[1]
             self._spare = spare = self._take_spare()
-            with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
+            with suppress(RuntimeError):  # at interpreter shutdown no thread starts any more
                 self._foreseen = self._ahead.submit(self._lay_ahead, to, spare)
 
     def _lay_ahead(self, to: Steps, spare: Fields) -> Steps:
@@ -94,13 +93,13 @@ class MovingTextures:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers, the shared ones included."""
+        """Size of all buffers, shared ones included, bytes."""
         moved = self.fields is not self._rest.fields
         return self._rest.nbytes * (1 + moved + (self._spare is not None))
 
 
 def copy_shifted(field: NDArray[Any], down: int, right: int, out: NDArray[Any]) -> None:
-    """Copy a periodic field `[… h w]` to `out`, moved by `(down, right)` px: four blocks, each element once."""
+    """Copy a periodic field `[… h w]` to `out`, shifted by `(down, right)` px: four blocks, each element once."""
     height, width = field.shape[-2:]
     y, x = down % height, right % width
     out[..., y:, x:] = field[..., : height - y, : width - x]

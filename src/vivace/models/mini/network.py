@@ -1,11 +1,11 @@
-"""The network of the embedded model, top to bottom.
+"""Network of the embedded model.
 
     x_t, source, previous output ─▶ Encoder 1/2 1/4 1/8 ─▶ Trunk 1/16 (spatial + temporal attention)
                                         └──── skips ────▶ Decoder 1/8 1/4 1/2 ─▶ FinePath at output size
                                                              source, screens, strokes ───────┘
 
 A coarse path works at the *working size*; the fine path renders at the *output size*, guided by the source at full
-resolution. Pictures are float `[b 3 h w]` in [-1, 1]. The network holds no state: memory comes in and goes out.
+resolution. Pictures are float `[b 3 h w]` in [-1, 1]. The network holds no state: memory is an input and an output.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from vivace.models.mini.textures import PIXEL_PX
 
 
 class Memory(NamedTuple):
-    """Keys and values of past frames, as the trunk reads them."""
+    """Keys and values of past frames, as read by the trunk."""
 
     keys: Tensor
-    """`[b n s p d]`: temporal block, slot, pooled token, width. Without positional encoding."""
+    """Keys `[b n s p d]`: temporal block, slot, pooled token, width. Without positional encoding."""
     values: Tensor
-    """`[b n s p d]`"""
+    """Values `[b n s p d]`."""
     ages: Tensor
-    """`[b s]` float: frames since the slot was written, anchors capped; negative for an empty slot."""
+    """Frames since each slot was written, `[b s]` float, capped; negative for an empty slot."""
 
 
 class ClipMemory(NamedTuple):
-    """A whole clip at once, as in training: frames of a clip are neighbours in the batch, and each other's past."""
+    """Memory of a whole clip at once, in training: its frames are adjacent in the batch, and each other's past."""
 
     ages: Tensor
-    """`[b t t]` float: age of frame j seen from frame i; negative where i may not see j."""
+    """Age of frame j seen from frame i, `[b t t]` float; negative where i may not attend to j."""
 
 
 class Conditions(NamedTuple):
-    """What one denoising step is conditioned on."""
+    """Conditions of one denoising step."""
 
     embeds: Tensor
-    """`[b styles]` mixture weights over the styles."""
+    """Mixture weights over the styles, `[b styles]`."""
     t: Tensor
-    """`[b]` flow time: 1 is pure noise, 0 the picture."""
+    """Flow time `[b]`: 1 is pure noise, 0 the picture."""
     log_scale: Tensor
-    """`[b]` log2 of output px per working px."""
+    """log2 of output px per working px, `[b]`."""
 
 
 PARTS = ("spatial", "temporal", "coarse", "fine", "colours", "strokes", "previous")
-"""Named parts an ablation may switch off: attention within a frame, attention to the past, the coarse path's features,
+"""Parts that an ablation may switch off: attention within a frame, attention to the past, the coarse path's features,
 the fine path (the coarse picture is enlarged instead), the colour map, the strokes, the previous output."""
 
 
@@ -59,7 +59,7 @@ the fine path (the coarse picture is enlarged instead), the colour map, the stro
 
 
 def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
-    """Return 2-D rotary angles `[h*w head_dim/2]`: the first half turns with the row, the second with the column."""
+    """Return 2-D rotary angles `[h*w head_dim/2]`: the first half rotates with the row, the second with the column."""
     quarter = head_dim // 4
     frequencies = 1.0 / (64.0 ** (torch.arange(quarter, dtype=torch.float32, device=rows.device) / quarter))
     by_row = (rows[:, None] * frequencies)[:, None, :] + torch.zeros_like(columns)[None, :, None]
@@ -78,12 +78,12 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Attention over `[b h l d]`, the one seam for other implementations."""
+    """Return the attention over `[b h l d]`; the one place to swap implementations."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 class SpatialAttention(nn.Module):
-    """Every token of a frame attends to every other of the same frame."""
+    """Attention of every token to all tokens of the same frame."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class SpatialAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Every token attends to the pooled past: anchor and window frames, a quarter of the keys and values."""
+    """Attention of every token to the pooled past: anchor and window frames, a quarter of the keys and values."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class TemporalAttention(nn.Module):
         self.q = nn.Linear(cfg.dim, cfg.dim, bias=False)
         self.kv = nn.Linear(cfg.dim, 2 * cfg.dim, bias=False)
         self.out = nn.Linear(cfg.dim, cfg.dim)
-        # With an empty memory the softmax needs something to look at: a learned key that says "nothing yet".
+        # With an empty memory the softmax needs a target: a learned key for "nothing yet".
         self.nothing = nn.Parameter(torch.zeros(2, 1, 1, cfg.dim))
         self.age_bias = nn.Parameter(torch.zeros(cfg.heads, self.max_age + 1))
 
@@ -119,7 +119,7 @@ class TemporalAttention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, ages: Tensor, angles: Tensor, pooled: Tensor) -> Tensor:
-        """Attend from `x [b l d]` to `keys, values [b s p d]`; positions are applied here, at read."""
+        """Attend from `x [b l d]` to `keys, values [b s p d]`; positions are applied here, on reading."""
         b, s, p, d = keys.shape
         q = rotate(split_heads(self.q(x), self.heads), angles)
         k = rotate(split_heads(keys.reshape(b, s * p, d), self.heads), pooled.repeat(s, 1))
@@ -131,7 +131,7 @@ class TemporalAttention(nn.Module):
         return self.out(merge_heads(attend(q, k, v, bias)))
 
     def _bias(self, ages: Tensor, pooled_tokens: int) -> Tensor:
-        """Return the additive bias `[b h 1 s*p+1]`: a learned weight by age, minus infinity for empty slots."""
+        """Return the additive bias `[b h 1 s*p+1]`: a learned weight by age, -1e4 for empty slots."""
         # Linear interpolation between whole ages by a hat function: no gather, which exports cleanly.
         steps = torch.arange(self.max_age + 1, dtype=ages.dtype, device=ages.device)
         hat = (1 - (ages.clamp(0, self.max_age)[..., None] - steps).abs()).clamp_min(0)
@@ -142,7 +142,7 @@ class TemporalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block: spatial attention, in some blocks temporal attention, then a gated MLP."""
+    """Transformer block: spatial attention, in some blocks temporal attention, then a gated MLP."""
 
     def __init__(self, cfg: MiniConfig, temporal: bool) -> None:
         super().__init__()
@@ -173,13 +173,13 @@ class Block(nn.Module):
 
 
 def seen_by_each_frame(x: Tensor, ages: Tensor) -> Tensor:
-    """Give each frame of a clip all frames of it as slots: `[b*t p d]` to `[b*t t p d]`; `ages` masks the future."""
+    """Return all frames of a clip as slots for each of them, `[b*t p d]` to `[b*t t p d]`; `ages` masks the future."""
     t = ages.shape[1]
     return x.unflatten(0, (-1, t))[:, None].expand(-1, t, -1, -1, -1).flatten(0, 1)
 
 
 def norm(x: Tensor) -> Tensor:
-    """Layer norm without parameters; the modulation gives scale and shift."""
+    """Return layer norm without parameters; the modulation gives scale and shift."""
     return F.layer_norm(x, x.shape[-1:])
 
 
@@ -194,7 +194,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class Trunk(nn.Module):
-    """Transformer on tokens at 1/16: spatial and temporal attention apart."""
+    """Transformer on tokens at 1/16, with separate spatial and temporal attention."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class Trunk(nn.Module):
     def forward(
         self, tokens: Tensor, shared: Tensor, memory: Memory | ClipMemory | None, without: frozenset[str] = frozenset()
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return tokens `[b d h w]` and what to remember of them: keys and values `[b n p d]`."""
+        """Return tokens `[b d h w]`, and keys and values `[b n p d]` for the memory."""
         _, _, h, w = tokens.shape
         rows = torch.arange(h, dtype=torch.float32, device=tokens.device)
         columns = torch.arange(w, dtype=torch.float32, device=tokens.device)
@@ -239,7 +239,7 @@ class Trunk(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a skip, with a feature-wise scale and shift from the conditioning in between."""
+    """Residual block of two 3x3 convolutions, with feature-wise scale and shift from the conditioning in between."""
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures and textures to features at 1/2, 1/4, 1/8 and tokens at 1/16."""
+    """Encoder of pictures and textures to features at 1/2, 1/4, 1/8 and tokens at 1/16."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
@@ -278,7 +278,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens back to features at 1/2 of the working size, over additive skips."""
+    """Decoder of tokens to features at 1/2 of the working size, with additive skips."""
 
     def __init__(self, cfg: MiniConfig) -> None:
         super().__init__()
@@ -297,12 +297,12 @@ class Decoder(nn.Module):
 
 
 class FinePath(nn.Module):
-    """Coarse features to the picture at output size, guided by the source, the screens and the strokes there.
+    """Renderer of coarse features at output size, guided by the source, the screens and the strokes there.
 
-    The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds
-    what a colour map cannot say. The source's cells, printed in a few levels with ordered dither, are seen as much as
-    the prompt asks. Strokes enter as a product: the features choose a
-    direction at every place, and the stroke field of that direction is laid on at full resolution.
+    The base is a colour map of the source generated from the prompt (every quadratic in r, g, b); the network adds what
+    a colour map cannot express. The source's cells, quantised to a few levels with ordered dither, are mixed in as the
+    prompt demands. Strokes enter as a product: the features choose a direction at every place, and the stroke field of
+    that direction is added at full resolution.
     """
 
     def __init__(self, cfg: MiniConfig) -> None:
@@ -326,19 +326,19 @@ class FinePath(nn.Module):
         cond: Tensor,
         without: frozenset[str] = frozenset(),
     ) -> Tensor:
-        """Render `[b 3 H W]`.
+        """Return the picture `[b 3 H W]`.
 
         Args:
             features: `[b c h/2 w/2]` of the coarse path.
             source: `[b 3 H W]`.
             screens: `[b 6 H W]`.
             strokes: `[b 4k H/2 W/2]`, pixel-unshuffled.
-            cells: `[b 4 h/4 w/4]` the source's means over cells of 4 px, and the cells' dither threshold.
+            cells: `[b 4 h/4 w/4]`, the source's means over cells of 4 px, and the cells' dither threshold.
             cond: `[b d]`.
             without: parts to switch off.
         """
         guide = F.pixel_unshuffle(torch.cat([source, screens], 1), 2)
-        # Two mixtures of the directions, gated at 1/2 of the working size and laid on at full resolution.
+        # Two mixtures of the directions, gated at 1/2 of the working size and applied at full resolution.
         gates = self.strokes(features)
         size = guide.shape[-2:]
         gates = F.interpolate(gates, size=size, mode="nearest").unflatten(1, (2, -1))
@@ -351,7 +351,7 @@ class FinePath(nn.Module):
         x = self._enter(F.interpolate(features, size=size, mode="nearest"), torch.cat([guide, laid, printed], 1))
         scale, shift = self.film(cond)[..., None, None].chunk(2, 1)
         x = self.hidden(F.silu(x * (1 + scale) + shift))
-        # Light is a product too: what shines, drawn at full resolution, times the colour it has there.
+        # Light is a product as well: its shape, drawn at full resolution, times its local colour.
         added = F.pixel_shuffle(self.leave(F.silu(x)), 2) * (1 + tint)
         if "colours" in without:
             return added
@@ -360,8 +360,8 @@ class FinePath(nn.Module):
         return colour_map(source, self.colours(cond)) + share + added
 
     def _enter(self, features: Tensor, rest: Tensor) -> Tensor:
-        # One convolution of both, written as two: features keep the layout they come in, which saves a copy of the
-        # largest tensor of the network, a tenth of the whole time at 512 x 512.
+        # One convolution of both, computed as two: features keep their memory layout, which saves a copy of the
+        # network's largest tensor, a tenth of the total time at 512 x 512.
         c = features.shape[1]
         weight = self.enter.weight
         return F.conv2d(features, weight[:, :c], self.enter.bias, padding=1) + F.conv2d(rest, weight[:, c:], padding=1)
@@ -371,7 +371,7 @@ COLOUR_TERMS = 10
 
 
 def colour_map(source: Tensor, coefficients: Tensor) -> Tensor:
-    """Return `M [1 r g b r² g² b² rg gb br]` of every px, `M` being `[b 30]` coefficients generated from the prompt."""
+    """Return `M [1 r g b r² g² b² rg gb br]` of every px; `M` is `[b 30]` coefficients generated from the prompt."""
     one = torch.ones_like(source[:, :1])
     terms = torch.cat([one, source, source * source, source * source.roll(-1, 1)], 1)
     return (coefficients.unflatten(-1, (3, COLOUR_TERMS)) @ terms.flatten(2)).reshape(source.shape)
@@ -381,14 +381,15 @@ PRINT_LEVELS = 4
 PRINT_CONTRAST = 1.2
 PRINT_SATURATION = 1.5
 PRINT_DITHER = 0.275
-"""Fixed: a learned printer did not settle, as rounding misleads gradients. Learned is how much of it is seen."""
+"""Fixed constants of the quantiser: learned ones did not converge, as rounding misleads gradients. Only its share in
+the picture is learned."""
 
 
 def printed_cells(cells: Tensor) -> Tensor:
-    """Return cells in five vivid levels a channel with ordered dither, as an old console would.
+    """Return cells in five saturated levels per channel with ordered dither, like an old game console.
 
     Args:
-        cells: `[b 4 h w]` means of the source in [-1, 1], and the dither threshold.
+        cells: `[b 4 h w]`, means of the source in [-1, 1], and the dither threshold.
 
     Returns:
         `[b 3 h w]` in [-1, 1].
@@ -400,11 +401,11 @@ def printed_cells(cells: Tensor) -> Tensor:
     return level.round().clamp(0, PRINT_LEVELS) * (2 / PRINT_LEVELS) - 1
 
 
-# -- the whole ---------------------------------------------------------------------------------------------------------
+# -- complete network --------------------------------------------------------------------------------------------------
 
 
 class MiniNet(nn.Module):
-    """One denoising step: predict the clean picture `x` from `x_t` (flow matching, x-prediction)."""
+    """Network of one denoising step: predicts the clean picture `x` from `x_t` (flow matching, x-prediction)."""
 
     def __init__(self, cfg: MiniConfig | None = None, *, without: frozenset[str] = frozenset()) -> None:
         """Build the network with random weights; `without` names `PARTS` to switch off, for an ablation."""
@@ -432,7 +433,7 @@ class MiniNet(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
         with torch.no_grad():
-            # Gates start open a little, so that every branch has a gradient from the first step.
+            # Gates start slightly open, so that every branch gets gradients from the first step.
             self.modulation.bias.view(7, -1)[[2, 5, 6]] = 0.3
             self.fine.leave.weight.mul_(0.1)
             # The colour map starts as the identity.
@@ -467,9 +468,9 @@ class MiniNet(nn.Module):
             pictures: `[b 9 h w]`: x_t, the source and the previous output at the working size (zeros when dropped).
             screens: `[b 6 h w]` at the working size.
             textures: `[b 15 h/2 w/2]`: bands and strokes.
-            fine_source: `[b 3 H W]` the source at output size.
+            fine_source: `[b 3 H W]`, the source at output size.
             fine_screens: `[b 6 H W]`.
-            fine_strokes: `[b 40 H/2 W/2]` the stroke fields at output size, pixel-unshuffled.
+            fine_strokes: `[b 40 H/2 W/2]`, the stroke fields at output size, pixel-unshuffled.
             conditions: prompt, time and scale.
             memory: past keys and values, or None for no temporal memory.
         """

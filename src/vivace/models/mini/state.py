@@ -1,4 +1,4 @@
-"""All buffers of one stream of the embedded model."""
+"""Buffers of one stream of the embedded model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.runtime.exported import Executor
 
 FULL_DETAIL_PX = 256
-"""Side of the square whose area the coarse path works on; larger outputs are rendered up from it by the fine path."""
+"""Side of the square whose area the coarse path works on, px; larger outputs are rendered up from it by the fine
+path."""
 MAX_SCALE = 2.0
-"""Most output px per working px the fine path was trained for."""
+"""Largest ratio of output px to working px that the fine path was trained for."""
 MOVING = ("textures", "fine_strokes")
-"""Inputs that move with the camera, beside the noise that `x_t` begins as."""
+"""Inputs that move with the camera, besides the noise that `x_t` starts as."""
 MAX_AGE = 5
-"""Ages of memory slots are capped here, as in training, so that positions never run out."""
+"""Cap on the ages of memory slots, frames, as in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,17 @@ class Geometry:
 
     @property
     def scale_y(self) -> float:
-        """Output px per working px, down."""
+        """Output px per working px, vertically."""
         return self.height / self.working_height
 
     @property
     def scale_x(self) -> float:
-        """Output px per working px, across."""
+        """Output px per working px, horizontally."""
         return self.width / self.working_width
 
     @property
     def log_scale(self) -> float:
-        """log2 of output px per working px, within what training saw."""
+        """log2 of output px per working px, clamped to the range of training."""
         return min(max(0.5 * math.log2(self.scale_x * self.scale_y), 0.0), math.log2(MAX_SCALE))
 
     def shapes(self, cfg: MiniConfig) -> dict[str, tuple[int, ...]]:
@@ -75,16 +76,16 @@ class Geometry:
         }
 
     def nbytes(self, cfg: MiniConfig) -> int:
-        """Return the bytes of the buffers of these shapes, and of those that moving textures take beside them."""
+        """Return the size of all buffers of these shapes, extra ones for moving textures included, bytes."""
         shapes = self.shapes(cfg)
         elements = sum(math.prod(shape) for name, shape in shapes.items() if name != "source")
-        # The moving fields are there up to three times: at rest, as they lie, and as they will lie.
+        # Up to three copies of the moving fields exist: original, present and predicted.
         moving = 3 * math.prod(shapes["x_t"]) + 2 * sum(math.prod(shapes[name]) for name in MOVING)
         return 4 * (elements + moving) + math.prod(shapes["source"])
 
 
 def geometry(size: tuple[int, int], effort_scale: float = 1.0) -> Geometry:
-    """Return the working size for an output of `size = (width, height)`."""
+    """Return the geometry for an output of `size = (width, height)`."""
     width, height = size
     scale = min(max(math.sqrt(width * height) / FULL_DETAIL_PX, 1.0), MAX_SCALE) / effort_scale
 
@@ -96,42 +97,42 @@ def geometry(size: tuple[int, int], effort_scale: float = 1.0) -> Geometry:
 
 @dataclass(slots=True)
 class EffortBuffers:
-    """The buffers of one effort level: the graph's inputs by name, in place, and the noise a frame starts from."""
+    """Buffers of one effort level: the graph's inputs by name, written in place, and the noise a frame starts from."""
 
     geometry: Geometry
     inputs: dict[str, NDArray[np.generic]]
     textures: MovingTextures
     ring: KvRing
     executor: Executor | None = None
-    """Made when the level is first used."""
+    """Executor, made when the level is first used."""
     _begun: bool = False
-    """Whether `x_t` is the noise of the textures as they lie."""
+    """True if `x_t` holds the noise of the present textures."""
 
     @property
     def x_t(self) -> NDArray[np.float32]:
-        """What the network denoises, `[1 3 h w]`, in place."""
+        """Picture being denoised, `[1 3 h w]`, written in place."""
         return cast(NDArray[np.float32], self.inputs["x_t"])
 
     def begin(self) -> None:
-        """Make `x_t` the noise that a frame starts from. With one denoising step it still is."""
+        """Set `x_t` to the noise that a frame starts from. After a single denoising step it still is."""
         if not self._begun:
             self.x_t[...] = self.noise
             self._begun = True
 
     def go_on(self, x_t: NDArray[np.float32]) -> None:
-        """Take what the next denoising step starts from, `[1 3 h w]`."""
+        """Set the input of the next denoising step, `[1 3 h w]`."""
         self.x_t[...] = x_t
         self._begun = False
 
     @property
     def noise(self) -> NDArray[np.float32]:
-        """What a frame starts from, `[1 3 h w]`."""
+        """Noise that a frame starts from, `[1 3 h w]`."""
         return self.textures.fields["noise"]
 
     def move_textures(self, offset_px: tuple[float, float]) -> None:
-        """Move the textures with the world, to `offset_px` output px (down, right) from where they began.
+        """Move the textures with the scene, to `offset_px` output px (down, right) from their origin.
 
-        Steps are of two working px, the grain of the coarsest field.
+        Steps are two working px, the resolution of the coarsest field.
         """
         place = self.geometry
         to = (2 * round(offset_px[0] / place.scale_y / 2), 2 * round(offset_px[1] / place.scale_x / 2))
@@ -139,7 +140,7 @@ class EffortBuffers:
             self._bind_textures()
 
     def change_textures(self, textures: MovingTextures) -> None:
-        """Take others, e.g. those of another seed."""
+        """Use other textures, e.g. those of another seed."""
         self.textures = textures
         self._bind_textures()
 
@@ -151,24 +152,24 @@ class EffortBuffers:
                 self.executor.bind(name, self.inputs[name])
 
     def forget(self) -> None:
-        """Have no frame before."""
+        """Reset the memory of earlier frames."""
         self.ring.clear()
         self.inputs["previous"][...] = 0
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
+        """Size of all buffers, bytes."""
         elsewhere = {"keys", "values", *MOVING}
         inputs = sum(array.nbytes for name, array in self.inputs.items() if name not in elsewhere)
         return inputs + self.textures.nbytes + self.ring.nbytes
 
 
 MiniState = LevelState[EffortBuffers]
-"""One stream of the embedded model."""
+"""State of one stream of the embedded model."""
 
 
 def open_buffers(place: Geometry, seed: int, cfg: MiniConfig, ahead: Pool) -> EffortBuffers:
-    """Allocate and fill the buffers of one effort level; `ahead` lays textures that are foreseen."""
+    """Return filled buffers of one effort level; `ahead` runs the predicted texture copies."""
     ring = KvRing(
         cfg.ring,
         blocks=len(cfg.temporal_blocks),
@@ -193,7 +194,7 @@ _at_rest_lock = Lock()
 
 
 def textures_at_rest(place: Geometry, seed: int) -> Rest:
-    """Return the texture inputs of a geometry and seed; streams that use the same ones share them."""
+    """Return the texture inputs of a geometry and seed, shared by the streams that use them."""
     with _at_rest_lock:
         rest = _at_rest.get((place, seed))
         if rest is None:
@@ -220,12 +221,12 @@ def _make_rest(place: Geometry, seed: int) -> Rest:
 
 @lru_cache(maxsize=4)
 def textures_of(height: int, width: int, seed: int) -> Textures:
-    """Return texture fields, remembered because streams of one size and seed share them."""
+    """Return texture fields, cached because streams of one size and seed share them."""
     return make_textures(height, width, seed)
 
 
 def enlarge(fields: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Resize `[k h w]` bilinearly, px centres aligned as in training."""
+    """Return `[k h w]` resized bilinearly, px centres aligned as in training."""
 
     def weights(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)

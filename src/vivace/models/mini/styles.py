@@ -1,4 +1,4 @@
-"""The styles the embedded model knows, in the order of its conditioning vector."""
+"""Styles of the embedded model, in the order of its conditioning vector."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The text encoder of the embedded model: a prompt becomes a mixture of the styles it knows, or is said to be unknown.
+"""Text encoder of the embedded model: turns a prompt into a mixture of the known styles, or reports it as unknown.
 
-A linear bag of hashed character n-grams and words gives every unit of the prompt some evidence for or against each
-style; a clause holds a style when the summed evidence says so with enough probability. Rules over clauses then settle
-shares and denials. Trained by `vivace.train.text`; needs NumPy only.
+A linear model on hashed character n-grams and words gives each unit of the prompt evidence for or against each style; a
+clause names a style if the probability of the summed evidence is high enough. Rules over clauses then determine shares
+and negations. Trained by `vivace.train.text`; needs NumPy only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from vivace.models.prompt_syntax import read_syntax
 FORMAT = "vivace-mini-text-1"
 REMEDY = "install vivace again, or write the file with `python -m vivace.train.text`"
 AMBIENCE = frozenset({"night", "golden", "snow"})
-"""Light and weather, see `text_mixture.mix`."""
+"""Styles that are light and weather, see `text_mixture.mix`."""
 _AMBIENCE = frozenset(STYLE_KEYS.index(key) for key in AMBIENCE)
 
 Evidence = NDArray[np.float32]
@@ -46,7 +46,7 @@ Sums = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Everything about the weights that would be silently wrong if guessed; travels with them as metadata."""
+    """Conventions that the weights depend on and that fail silently if guessed; stored in their metadata."""
 
     format: str = FORMAT
     ngram_sizes: tuple[int, ...] = NGRAM_SIZES
@@ -54,26 +54,27 @@ class Convention:
     buckets: int = BUCKETS
     styles: tuple[str, ...] = STYLE_KEYS
     shrink: float = 1.25
-    """Evidence of one unit within ± this is noise and counts as none, so that long prompts do not add it up."""
+    """Soft threshold on the evidence of one unit: values within ± this count as 0, so that noise does not add up in
+    long prompts."""
     shift: float = 0.0
-    """Added to the logits, before the temperature; both are fitted on prompts held out from training."""
+    """Offset of the logits, added before the temperature; both are fitted on held-out prompts."""
     temperature: float = 1.0
-    """Divides the logits."""
+    """Divisor of the logits."""
     threshold: float = 0.5
-    """Least probability of the best style of a clause for it to be known."""
+    """Smallest probability of a clause's best style for it to be known."""
     also_threshold: float = 0.5
-    """Least probability of each further style of the same clause."""
+    """Smallest probability of each further style of the same clause."""
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the safetensors metadata: one JSON document, because the order of several would differ by run."""
+        """Return the safetensors metadata: one JSON document, since the order of several entries would vary."""
         return {"convention": json.dumps(asdict(self))}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str] | None, path: str) -> Self:
-        """Read and check the metadata of `path`.
+        """Return the convention in the metadata of `path`, after checking it.
 
         Raises:
-            CheckpointError: a field is missing, or differs from what this version was built for.
+            CheckpointError: a field is missing, or differs from what this version supports.
         """
         try:
             values: dict[str, Any] = json.loads((metadata or {})["convention"])
@@ -92,12 +93,12 @@ class Convention:
 
 
 def shrink(evidence: Evidence, amount: float) -> Evidence:
-    """Move evidence towards 0 by `amount`, stopping at 0 (soft threshold)."""
+    """Return evidence moved towards 0 by `amount`, stopping at 0 (soft threshold)."""
     return np.sign(evidence) * np.maximum(np.abs(evidence) - np.float32(amount), np.float32(0))
 
 
 class TextEncoder:
-    """Weights of the encoder and their convention. Holds no state: one serves any number of sessions and threads."""
+    """Weights of the encoder and their convention. Stateless: one serves any number of sessions and threads."""
 
     def __init__(
         self, table: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]], convention: Convention
@@ -105,7 +106,7 @@ class TextEncoder:
         """Take `table [buckets, styles]` and `bias [styles]`.
 
         Raises:
-            CheckpointError: shapes that do not fit the convention, or values that are not finite.
+            CheckpointError: shapes that differ from the convention, or values that are not finite.
         """
         for name, array, shape in (("table", table, (BUCKETS, STYLE_COUNT)), ("bias", bias, (STYLE_COUNT,))):
             if array.shape != shape:
@@ -136,12 +137,12 @@ class TextEncoder:
             raise CheckpointError(f"{path}: cannot be read ({error}); {REMEDY}") from error
 
     def encode(self, text: str) -> Prompt:
-        """Encode a prompt.
+        """Return an encoded prompt.
 
         `embeds` is the mixture over styles: non-negative, sums to 1, exactly one-hot for a prompt of one style. An
-        unknown prompt gets its nearest style alone, `known` False and a message; whether to paint with it is the
-        caller's choice. `matches` are style keys with their weights, or for an unknown prompt with the probabilities
-        of the nearest few. Takes time linear in the length.
+        unknown prompt gets its nearest style alone, `known` false and a message; the caller decides whether to paint
+        with it. `matches` are style keys with their weights, or for an unknown prompt with the probabilities of the
+        nearest few. Takes time linear in the length.
 
         Raises:
             ControlError: `text` is not a string.
@@ -172,7 +173,7 @@ class TextEncoder:
     def _unknown(self, text: str, words: Words, reader: _Reader, denied: set[int]) -> Prompt:
         probability = reader.probability(0, len(words.words))
         ranked = [int(index) for index in np.argsort(-probability, kind="stable")]
-        # What somebody does not want is not near to what they want.
+        # A denied style is not offered as near.
         order = [index for index in ranked if index not in denied][:3]
         best = (order or ranked)[0]
         embeds = np.zeros(STYLE_COUNT, np.float32)
@@ -193,7 +194,7 @@ class TextEncoder:
         return Prompt(text=text, embeds=embeds, known=False, confidence=confidence, matches=matches, message=message)
 
     def _evidence(self, words: Words) -> tuple[Sums, Sums, Sums]:
-        """Return running sums of the evidence of words and of pairs 1 and 2 apart."""
+        """Return running sums of the evidence of words and of pairs at distances 1 and 2."""
         rows = [word_features(word) for word in words.words]
         per_word = np.zeros((len(rows), STYLE_COUNT), np.float32)
         if rows:
@@ -228,16 +229,16 @@ def _running(evidence: Evidence, convention: Convention) -> Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads any stretch of one prompt."""
+    """Reader of word ranges of one prompt."""
 
     sums: tuple[Sums, Sums, Sums]
     bias: Evidence
     convention: Convention
 
     def probability(self, start: int, stop: int) -> Evidence:
-        """Return the probability that words `start` to `stop` hold each style, `[styles]`: in their best window.
+        """Return the probability that words `start` to `stop` name each style, `[styles]`, by the best window.
 
-        The more windows, the more chances to be right by accident; the prior of each falls by as much.
+        More windows mean more chances for a false positive; the prior of each is lowered accordingly.
         """
         width = min(stop - start, WINDOW)
         begins = np.arange(start, stop - width + 1)
@@ -250,7 +251,7 @@ class _Reader:
         return np.asarray(1 / (1 + np.exp(-np.clip(scaled, -30, 30))), np.float32)
 
     def styles(self, start: int, stop: int) -> dict[int, float]:
-        """Return the styles that words `start` to `stop` hold, with their probabilities; empty when none."""
+        """Return the styles that words `start` to `stop` name, with their probabilities; empty if none."""
         probability = self.probability(start, stop)
         if probability.max() < self.convention.threshold:
             return {}
@@ -260,7 +261,7 @@ class _Reader:
 
 
 def _not_read(text: str) -> list[str]:
-    """Return what a prompt has that other models read, and this one takes for words."""
+    """Return notes on syntax that other models read and this one ignores."""
     syntax = read_syntax(text)
     said = ["weights such as (ink:1.3) are not read here; say 'mostly ink' or 'a touch of ink'"] * syntax.numbered
     return said + [f"<lora:{name}> loads nothing: this model has no LoRAs" for name in syntax.files]

@@ -1,7 +1,7 @@
-"""How a prompt is put together: its clauses, which of them are denied, and how much of each is wanted.
+"""Structure of a prompt: its clauses, which of them are denied, and the share of each.
 
-Rules over words only; knows nothing about styles. "Mostly pencil with a touch of watercolour, no ink" has three
-clauses: `pencil` at 0.8, `watercolour` at 0.2, and `ink` denied.
+Rules over words only, independent of the styles. "Mostly pencil with a touch of watercolour, no ink" has three clauses:
+`pencil` at 0.8, `watercolour` at 0.2, and `ink` denied.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Clause:
     stop: int
     denied: bool = False
     weight: float | None = None
-    """The share asked for, None when the prompt names none."""
+    """Requested share, 0 to 1; None if the prompt names none."""
     joined: bool = False
-    """Whether a mere "and" or comma parts it from the clause before, so that the two may yet be one."""
+    """True if only "and" or a comma separates it from the clause before, so that the two may be one."""
 
 
 def _phrases(text: str) -> dict[str, list[tuple[str, ...]]]:
-    """Index phrases (one a comma) by their first word, longest first."""
+    """Return phrases, separated by commas, by their first word, longest first."""
     index: dict[str, list[tuple[str, ...]]] = {}
     for phrase in text.split(","):
         words = tuple(phrase.split())
@@ -47,7 +47,7 @@ _NOT_DENIALS = _phrases(
 )
 _SCOPE_ENDS = frozenset("but just instead rather please only sondern mais sino".split())
 _REQUESTS = frozenset("make give use want try show paint draw turn do switch render take go".split())
-"""Verbs that open a new request, except close after a denial, where they belong to it ("don't ever make it …")."""
+"""Verbs that start a new request, except soon after a denial, where they belong to it ("don't ever make it …")."""
 _NEAR_DENIAL_WORDS = 3
 
 _SHARES: dict[str, float] = {
@@ -80,14 +80,14 @@ _MIXING = frozenset(
     "meets meet mix mixed mixing mixture blend blended blending between cross crossed crossover combination combined"
     " combine combining fusion fused hybrid mashup equal fifty zwischen mischung gemischt melange entre mezcla".split()
 )
-"""Words that announce a mixture; then every "and" may part two of its ingredients."""
+"""Words that announce a mixture; after one, any "and" may separate two ingredients."""
 _CONNECTORS = frozenset(
     "and with und mit et avec y con e or plus meets meet x to into mixed crossed blended while then".split()
 )
 
 
 def _match(index: dict[str, list[tuple[str, ...]]], words: tuple[str, ...], at: int) -> int:
-    """Return how many words from `at` on the longest matching phrase takes, or 0."""
+    """Return the length in words of the longest phrase that matches at `at`, or 0."""
     for phrase in index.get(words[at], ()):
         if words[at : at + len(phrase)] == phrase:
             return len(phrase)
@@ -95,7 +95,7 @@ def _match(index: dict[str, list[tuple[str, ...]]], words: tuple[str, ...], at: 
 
 
 def _share(words: tuple[str, ...], at: int) -> tuple[float, int]:
-    """Return the share named at `at` and the words it takes; 0 words when none is named there."""
+    """Return the share named at `at` and its length in words; length 0 if none is named there."""
     word = words[at]
     if word.endswith("%"):
         return float(word[:-1].replace(",", ".")) / 100, 1
@@ -115,7 +115,7 @@ def _share(words: tuple[str, ...], at: int) -> tuple[float, int]:
 
 
 def _ratio(word: str) -> tuple[float, float] | None:
-    """Return the two shares of a ratio like `60/40`."""
+    """Return the two shares of a ratio such as `60/40`, or None."""
     first, _, second = word.partition("/")
     if not (first.isdecimal() and second.isdecimal()) or int(first) + int(second) != 100:
         return None
@@ -123,7 +123,7 @@ def _ratio(word: str) -> tuple[float, float] | None:
 
 
 def split_clauses(prompt: Words) -> list[Clause]:
-    """Split a prompt into clauses, in order; words that only say how much or "not" belong to none.
+    """Return the clauses of a prompt, in order; words for shares and denials belong to none.
 
     A prompt without shares, mixing words and denials is one clause.
     """

@@ -1,8 +1,9 @@
-"""Words of a prompt and their hashed features: what the text encoder reads, at run time and in training.
+"""Words of a prompt and their hashed features, at run time and in training.
 
-A prompt is a run of words. Its *units* are the words, the pairs of neighbours and the pairs with one word between
-them. A unit is a bag of hashed features: a word gives itself and its character n-grams, which is what carries over to
-misspelt and inflected words; a pair gives itself. Hashes are CRC-32, the same in every process and Python version.
+A prompt is a sequence of words. Its *units* are the words, the pairs of neighbours and the pairs with one word between
+them. A unit is a bag of hashed features: a word contributes itself and its character n-grams, which generalise to
+misspelt and inflected words; a pair contributes itself. Hashes are CRC-32, the same in every process and Python
+version.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 NGRAM_SIZES = (3, 4, 5)
-"""Characters. Two says too little, and a word of six or more is covered by its fives."""
+"""Lengths of character n-grams. Two characters carry too little information, and a word of six or more is covered by
+n-grams of five."""
 
 HASH_SEED = 0x7E87
 BUCKETS = 1 << 15
-"""Rows of the table: about one for each distinct feature of the lexicon."""
+"""Rows of the table: about one per distinct feature of the lexicon."""
 
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(
@@ -32,15 +34,15 @@ _POSSESSIVE = re.compile(r"'s\b")
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a prompt and the punctuation before each."""
+    """Words of a prompt and the punctuation before each."""
 
     words: tuple[str, ...]
     gaps: tuple[str, ...]
-    """`gaps[i]` is the punctuation between word i - 1 and word i; the last of its `len(words) + 1` ends the prompt."""
+    """Punctuation: `gaps[i]` is between word i - 1 and word i; the last of its `len(words) + 1` ends the prompt."""
 
 
 def normalise(text: str) -> str:
-    """Fold case, width and accents, and drop apostrophes and possessive endings, so that spellings compare equal."""
+    """Return text with case, width and accents folded, without apostrophes and possessive endings."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").replace("\u2018", "'")
     folded = _ELISION.sub("", _POSSESSIVE.sub("", folded)).replace("'", "")
     bare = (char for char in unicodedata.normalize("NFD", folded) if unicodedata.category(char) != "Mn")
@@ -48,7 +50,7 @@ def normalise(text: str) -> str:
 
 
 def split_words(text: str) -> Words:
-    """Split a prompt into normalised words; an ideograph, kana or hangul syllable is a word of its own."""
+    """Return the normalised words of a prompt; each ideograph, kana or hangul syllable is a word."""
     words: list[str] = []
     gaps: list[str] = [""]
     for match in _TOKEN.finditer(normalise(text)):
@@ -67,7 +69,7 @@ def bucket(feature: str) -> int:
 
 
 def word_features(word: str) -> list[int]:
-    """Return the rows of a word: the word itself first, then its character n-grams."""
+    """Return the table rows of a word: the word itself first, then its character n-grams."""
     rows = [bucket("w:" + word)]
     padded = f"<{word}>"
     if len(word) > 2:
@@ -77,10 +79,10 @@ def word_features(word: str) -> list[int]:
 
 
 def pair_feature(first: str, second: str, distance: int) -> int:
-    """Return the row of two words that stand `distance` (1 or 2) apart."""
+    """Return the table row of two words that are `distance` (1 or 2) apart."""
     return bucket(f"{'bs'[distance - 1]}:{first} {second}")
 
 
 def pairs(words: tuple[str, ...], distance: int) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of words that stand `distance` apart, in order."""
+    """Return an iterator over the pairs of words that are `distance` apart, in order."""
     return zip(words, words[distance:], strict=False)

@@ -1,6 +1,6 @@
-"""From the clauses of a prompt to a mixture of styles, whoever reads which styles a stretch of words names.
+"""From the clauses of a prompt to a mixture of styles, given a reader that recognises styles in word ranges.
 
-Knows nothing of the styles themselves: they are numbers.
+Styles are plain numbers here.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from vivace.models.mini.text_clauses import Clause
 
 WINDOW = 16
-"""Words read at once. Training prompts are hardly longer, and a page of other things must not drown one mention."""
+"""Words read at once. Training prompts are hardly longer, and unrelated text must not drown one mention."""
 
 
 class Reader(Protocol):
-    """Reads any stretch of one prompt."""
+    """Reader of word ranges of one prompt."""
 
     def styles(self, start: int, stop: int) -> dict[int, float]:
-        """Return the styles that words `start` to `stop` hold, with their probabilities; empty when none."""
+        """Return the styles that words `start` to `stop` name, with their probabilities; empty if none."""
 
 
 def settle(reader: Reader, clauses: list[Clause]) -> tuple[list[Clause], set[int]]:
-    """Return the clauses that ask for a style, joined where they only make sense together, and the styles denied."""
+    """Return the clauses that ask for a style, merged where they only make sense together, and the styles denied."""
     wanted: list[tuple[Clause, set[int]]] = []
     refused: list[tuple[Clause, set[int]]] = []
     for clause in clauses:
@@ -33,10 +33,10 @@ def settle(reader: Reader, clauses: list[Clause]) -> tuple[list[Clause], set[int
         if clause.denied and said:
             refused.append((clause, said))
         elif clause.denied:
-            # "Without any colour" denies nothing that we know, so it is ordinary words.
+            # "Without any colour" denies no known style, so it is ordinary words.
             wanted.append((Clause(last.stop, clause.stop), set(reader.styles(last.stop, clause.stop))))
         elif wanted and clause.joined and clause.weight is None and (not said or not last_said or said == last_said):
-            # One of the two says nothing on its own, or both say the same: they are one.
+            # One of the two names nothing on its own, or both name the same: they are one clause.
             together = said | last_said or set(reader.styles(max(last.start, clause.start - WINDOW), clause.stop))
             wanted[-1] = (Clause(last.start, clause.stop, weight=last.weight), together)
         else:
@@ -48,9 +48,9 @@ def settle(reader: Reader, clauses: list[Clause]) -> tuple[list[Clause], set[int
 
 
 def _after_first_denied(reader: Reader, refused: list[tuple[Clause, set[int]]]) -> list[Clause]:
-    """Read "not anime oil painting": the denial reaches as far as the first style and no further.
+    """Return the clauses left over from denials such as "not anime oil painting", which end after their first style.
 
-    Returns the clauses left over and shortens those in `refused`.
+    Shortens the clauses in `refused`.
     """
     asking: list[Clause] = []
     for index, (clause, _) in enumerate(refused):
@@ -67,9 +67,9 @@ def _after_first_denied(reader: Reader, refused: list[tuple[Clause, set[int]]]) 
 def mix(
     reader: Reader, clauses: list[Clause], denied: set[int], count: int, ambience_of: frozenset[int]
 ) -> tuple[NDArray[np.float32], float]:
-    """Return the mixture of `count` styles that the clauses ask for and its confidence; 0 when they ask for nothing.
+    """Return the mixture of `count` styles that the clauses ask for and its confidence; 0 if they ask for nothing.
 
-    The styles of `ambience_of` are light and weather: they tint what is painted, so all that one clause names share a
+    The styles in `ambience_of` are light and weather: they tint the picture, so all that one clause names share a
     single part of the mixture.
     """
     mixture = np.zeros(count, np.float64)
@@ -86,13 +86,13 @@ def mix(
         return mixture.astype(np.float32), 0.0
     confidence /= mixture.sum()
     if any(mixture[style] for style in range(count) if style not in denied):
-        # "Anime but no outlines, oil paint" still wants some anime: a style both asked for and denied counts half.
+        # "Anime but no outlines, oil paint" still asks for some anime: a style both requested and denied counts half.
         mixture[sorted(denied)] /= 2
     return (mixture / mixture.sum()).astype(np.float32), min(float(confidence), 1.0)
 
 
 def weights_of(clauses: list[Clause]) -> list[float]:
-    """Return each clause's part: what it names, or an equal share of what the others leave."""
+    """Return each clause's share: the one it names, or an equal part of what the others leave."""
     named = [clause.weight for clause in clauses if clause.weight is not None]
     unnamed = len(clauses) - len(named)
     rest = max(1 - sum(named), 0.0) / unnamed if unnamed else 0.0

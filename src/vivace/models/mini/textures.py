@@ -1,8 +1,9 @@
-"""The texture basis of a stream: noise, bands and strokes on a torus, and printer's screens.
+"""Texture basis of a stream: noise, bands and strokes on a torus, and printer's screens.
 
-A style's texture noise *is* the noise field `z` that sampling starts from, so a one-step model need not average over
-textures it cannot know (DESIGN, noise-coupled teachers). Everything here is a fixed function of the seed, computed once
-when a stream opens. All fields are periodic, so moving them with the camera is a cyclic shift, exact at any distance.
+The texture noise of a style *is* the noise field `z` that sampling starts from, so that a one-step model need not
+average over unknown textures (DESIGN, noise-coupled teachers). Everything here is a deterministic function of the seed,
+computed once when a stream opens. All fields are periodic, so moving them with the camera is a cyclic shift, exact at
+any distance.
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 BAND_SIGMAS_PX = (1.5, 6.0, 6.0, 20.0, 20.0)
-"""Grain, two for washes and blooms, two for the direction of strokes; in px of the working size."""
+"""Gaussian scales of the bands, px of the working size: grain, two for washes and blooms, two for stroke direction."""
 STROKE_COUNT = 8
 """Orientations of the stroke basis, 22.5 degrees apart: any direction is a blend of two neighbours."""
 FLOWS: tuple[tuple[int, float], ...] = ((3, 1.1), (4, 1.6))
-"""Free brush work, where no edge says which way: strokes along a smooth random direction, by (band that is the angle,
-radians per deviation). The first turns gently, as oil is laid; the second swirls."""
+"""Free brush work where no edge defines a direction: strokes along a smooth random direction, as (band that is the
+angle, radians per deviation). The first turns gently, like oil; the second swirls."""
 STROKE_FIELDS = STROKE_COUNT + len(FLOWS)
 STROKE_SHARPNESS = 24
-"""Exponent of the cosine that picks the neighbours: narrow enough that strokes do not blur into each other."""
+"""Exponent of the cosine weights of neighbouring directions: narrow enough that strokes do not blur into each other."""
 STROKE_SIGMAS_PX = (7.0, 1.0)
-"""Gaussian extent of a stroke along and across its direction."""
+"""Gaussian extent of a stroke along and across its direction, px."""
 SCREEN_COUNT = 6
-"""Ordered dither, halftone dots, and two crossed hatchings as sine and cosine."""
+"""Number of screens: ordered dither, halftone dots, and two crossed hatchings as sine and cosine."""
 SCREEN_PERIOD_PX = 16
-"""Every screen repeats after this many px of the working size."""
+"""Period of all screens, px of the working size."""
 
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) / 16 - 0.47
 PIXEL_PX = 4
-"""Side of one cell of the ordered dither, in px of the working size."""
+"""Side of one cell of the ordered dither, px of the working size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,15 @@ class Textures:
     """Texture fields of one torus, each with zero mean and (flows: about) unit variance."""
 
     noise: Field
-    """`[3 h w]` white Gaussian: `x_t` at t = 1."""
+    """White Gaussian noise `[3 h w]`: `x_t` at t = 1."""
     bands: Field
-    """`[5 h w]` low-passed noise, `BAND_SIGMAS_PX`."""
+    """Low-passed noise `[5 h w]`, see `BAND_SIGMAS_PX`."""
     strokes: Field
-    """`[10 h w]` noise smeared along 8 directions, angle k * pi / 8 from the x axis; then the two `FLOWS`."""
+    """Noise smeared along 8 directions, angle k * pi / 8 from the x axis, then the two `FLOWS`, `[10 h w]`."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all fields."""
+        """Size of all fields, bytes."""
         return self.noise.nbytes + self.bands.nbytes + self.strokes.nbytes
 
     def window(self, top: int, left: int, height: int, width: int) -> Textures:
@@ -60,7 +61,7 @@ class Textures:
 
 
 def make_textures(height: int, width: int, seed: int) -> Textures:
-    """Make the texture fields of a torus of `height` x `width` px, deterministically from `seed`."""
+    """Return the texture fields of a torus of `height` x `width` px, deterministic in `seed`."""
     noise = np.random.default_rng(seed).standard_normal((3, height, width), np.float32)
     spectrum = np.fft.rfft2(noise)
     fy = np.fft.fftfreq(height)[:, None]

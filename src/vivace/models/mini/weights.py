@@ -1,4 +1,4 @@
-"""The shipped files of the embedded model, `mini.xml` and `mini.safetensors` (float16)."""
+"""Shipped files of the embedded model, `mini.xml` and `mini.safetensors` (float16)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
 
 
 def read_files(folder: Path = FOLDER) -> GraphFiles:
-    """Read graph and weights and put the graph's constants in place.
+    """Return graph and weights, with the graph's constants in place.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the two do not belong together.
+        CheckpointError: a file is missing or damaged, or the two do not match.
     """
     found = files.read_graph(folder, "mini", FORMAT)
     _check_styles(folder / "mini.safetensors", found.metadata)

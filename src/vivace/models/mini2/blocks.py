@@ -1,4 +1,4 @@
-"""Pictures to blocks and back on the host: copies of 12 bytes, a row of a block, which numpy does faster than a graph."""
+"""Conversion between pictures and blocks on the host: copies of 12 bytes, which NumPy does faster than a graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _BLOCK = np.dtype(f"V{PICTURE_CHANNELS}")
 
 
 def padded(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size `(width, height)` of the grid of tokens that covers a picture, px."""
+    """Return the size `(width, height)` of the token grid that covers a picture, px."""
     width, height = (-(-px // TOKEN_PX) * TOKEN_PX for px in size)
     return width, height
 
 
 class BlockBuffer:
-    """The network's input of one stream, `uint8 [1 h w 128]`, and the pictures in it, in place."""
+    """Network input of one stream, `uint8 [1 h w 128]`, and the pictures in it, written in place."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         """Allocate for pictures of `size = (width, height)`, each even and at least 64 px."""
@@ -29,13 +29,13 @@ class BlockBuffer:
         strides = (columns * INPUT_CHANNELS, INPUT_CHANNELS, _ROW.itemsize)
         self._source = np.ndarray((rows, columns, BLOCK_PX), _ROW, self.array.data, 0, strides)
         self._estimate = np.ndarray((rows, columns), _BLOCK, self.array.data, PICTURE_CHANNELS, strides[:2])
-        # What is beyond the picture repeats its border, so that convolutions see no edge there.
+        # Padding repeats the picture's border, so that convolutions see no edge there.
         self._down = np.minimum(np.arange(height), size[1] - 1)
         self._right = np.minimum(np.arange(width), size[0] - 1)
 
     @property
     def textures(self) -> NDArray[np.uint8]:
-        """The textures `[h w 32]`, to be written in place."""
+        """Textures `[h w 32]`, to be written in place."""
         return self.array[0, :, :, 2 * PICTURE_CHANNELS :]
 
     def put_source(self, rgb: NDArray[np.uint8]) -> None:
@@ -48,14 +48,14 @@ class BlockBuffer:
             self._write(rgb[:, self._right[right:]][self._down], 0, right)
 
     def _write(self, part: NDArray[np.uint8], top: int, left: int) -> None:
-        """Write a part of the source, sides and place multiples of a block."""
+        """Write a part of the source, with sides and position in multiples of a block."""
         height, width = part.shape[:2]
         rows = part.reshape(height, width * 3).view(_ROW).reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX)
         top, left = top // BLOCK_PX, left // BLOCK_PX
         self._source[top : top + rows.shape[0], left : left + rows.shape[2]] = rows.transpose(0, 2, 1)
 
     def put_estimate(self, picture: NDArray[np.uint8] | None) -> None:
-        """Write an output of the graph `uint8 [1 h w 48]` as the estimate; None is none yet."""
+        """Write an output of the graph `uint8 [1 h w 48]` as the estimate; None if there is none yet."""
         if picture is None:
             self.array[0, :, :, PICTURE_CHANNELS : 2 * PICTURE_CHANNELS] = 128
         else:

@@ -1,4 +1,4 @@
-"""The codes that a network paints with: its table of the named looks, and its projection of pictures."""
+"""Codes that a network paints with: its table of the named looks, and its projection of pictures."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.mixture import Mixture
 
 Code = NDArray[np.float32]
-"""`[64]` what a look is to the network; mixtures are sums of codes."""
+"""Representation of a look for the network, `[64]`; mixtures are sums of codes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Learned with the network, and of use to it alone."""
+    """Parameters from which codes are computed, learned with the network and specific to it."""
 
     table: NDArray[np.float32]
-    """`[looks 64]` in the order of `looks.LOOKS`."""
+    """Codes of the named looks, `[looks 64]`, in the order of `looks.LOOKS`."""
     weight: NDArray[np.float32]
-    """`[64 100]` from the numbers of a picture to its code."""
+    """Projection matrix from the numbers of a picture to its code, `[64 100]`."""
     bias: NDArray[np.float32]
-    """`[64]`"""
+    """Bias of the projection, `[64]`."""
 
     def __post_init__(self) -> None:
         """Check the shapes.
 
         Raises:
-            CheckpointError: they are of another model, or hold what is no number.
+            CheckpointError: they are of another model, or hold values that are not finite.
         """
         shapes = {
             "table": (len(LOOK_KEYS), CODE_DIM),
@@ -44,7 +44,7 @@ class Codes:
                 raise CheckpointError(f"codes.{name} is {list(array.shape)}, not {list(shape)} finite numbers")
 
     def of(self, mixture: Mixture) -> Code:
-        """Return the code of a mixture: linear in its shares."""
+        """Return the code of a mixture, linear in its shares."""
         code = np.zeros(CODE_DIM, np.float64)
         for key, share in sorted(mixture.looks.items()):
             code += share * self.table[LOOK_KEYS.index(key)].astype(np.float64)

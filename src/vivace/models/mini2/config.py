@@ -1,24 +1,24 @@
-"""The shape of the next embedded model, shared by its network, its buffers and its training."""
+"""Dimensions of `mini2`, shared by its network, its buffers and its training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BLOCK_PX = 4
-"""Side of a block: pictures enter and leave as `[h w 48]`, a block's px and colours side by side."""
+"""Side of a block, px: pictures enter and leave as `[h w 48]`, the values of a block's px side by side."""
 PICTURE_CHANNELS = 3 * BLOCK_PX**2
 TEXTURE_CHANNELS = 32
 INPUT_CHANNELS = 2 * PICTURE_CHANNELS + TEXTURE_CHANNELS
-"""Source, estimate (the previous output, or what an earlier step made of this frame), textures: 128 bytes a block, which
-is a whole number of the matrix units' rows."""
+"""Channels of the input: source, estimate (the previous output, or the result of an earlier step for this frame), and
+textures: 128 bytes per block, a whole number of rows of the matrix units."""
 TOKEN_PX = 32
 """Side of a token, px of the picture. Pictures are padded to multiples of it."""
 CODE_DIM = 64
-"""Numbers of a look's code."""
+"""Length of a look's code."""
 PICTURE_NUMBERS = 100
-"""Numbers of a picture as a style, from which its code follows."""
+"""Numbers that describe a picture as a style, from which its code follows."""
 STEP_NUMBERS = 4
-"""Numbers that describe a step beside its look."""
+"""Numbers that describe a step besides its look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Mini2Config:
     heads: int = 4
     depth: int = 4
     memory_blocks: tuple[int, ...] = (1, 3)
-    """Blocks of the trunk that can also attend to a memory."""
+    """Indices of the trunk's blocks that can also attend to a memory."""
     pool: int = 2
-    """Tokens of the memory are means of pool x pool."""
+    """Side of the squares of tokens that are averaged for the memory."""
     fine: int = 64
     regions: int = 8
     """Channels of the region maps, at 1/8."""

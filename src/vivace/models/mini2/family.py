@@ -1,4 +1,4 @@
-"""What the house knows of the next body's family. Its profiles are found by path alone, as long as it is in training."""
+"""Description of the `mini2` family. While it is in training, its profiles are found by path only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vivace.models.controls import ControlSpec
 from vivace.models.family import Family
 
 PICTURE_PX = 256
-"""Side at which a picture is read for its style."""
+"""Side at which a picture is read for its style, px."""
 STYLE_SHARE = 0.5
 STYLE_IMAGE = ControlSpec(
     name="style_image",

@@ -1,4 +1,4 @@
-"""One step of the next body from bytes to bytes: what is exported, in the variants that a session's conditions ask for."""
+"""One step of `mini2` from bytes to bytes, exported in variants with the inputs and outputs that a session needs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Which inputs and outputs a graph has beside the plain ones. What a variant lacks it does not compute."""
+    """Optional inputs and outputs of a graph. Those that a variant lacks are not computed."""
 
     regions: bool = False
-    """Region maps, and the edit mask that the network makes of them."""
+    """True for region maps, and the edit mask derived from them."""
     memory: bool = False
-    """Keys and values of key frames and the window; this frame's own are given out."""
+    """True for keys and values of key frames and the window as inputs, and this frame's own as outputs."""
     displacement: bool = False
 
 
@@ -28,7 +28,7 @@ EVERYTHING = Variant(True, True, True)
 
 
 class StepGraph(nn.Module):
-    """The network between byte blocks."""
+    """Network between byte blocks."""
 
     def __init__(self, net: Mini2Net, variant: Variant = PLAIN) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def output_names(variant: Variant) -> tuple[str, ...]:
 def example_inputs(
     net: Mini2Net, size: tuple[int, int], variant: Variant = PLAIN, *, memory_frames: int = 6, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Return random inputs by name for a padded `size = (width, height)`; a memory holds so many frames' tokens."""
+    """Return random inputs by name for a padded `size = (width, height)`, with a memory of `memory_frames` frames."""
     generator = torch.Generator().manual_seed(seed)
     cfg = net.cfg
     h, w = size[1] // 4, size[0] // 4

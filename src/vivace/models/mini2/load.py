@@ -1,4 +1,4 @@
-"""Loading the next body from the folder of its profile, as `vivace train looks export` writes it."""
+"""Loading of `mini2` from the folder of its profile, as written by `vivace train looks export`."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ CONVENTIONS: dict[str, Any] = {
     "picture_numbers": PICTURE_NUMBERS,
 }
 CODES = {"table": "codes.table", "weight": "codes.picture.weight", "bias": "codes.picture.bias"}
-"""Tensors of the weight file that are codes, by their field of `Codes`."""
+"""Tensors of the weight file that are codes, by field of `Codes`."""
 NET = "net."
-"""How the names of the network's begin."""
+"""Prefix of the network's tensor names."""
 
 
 def load(
     profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
 ) -> StreamModel[Mini2State]:
-    """Load the next body.
+    """Load a `mini2` model.
 
     Raises:
         UsageError: an option this model does not have.
-        CheckpointError: its files are missing or damaged, or its profile is of other weights.
+        CheckpointError: files are missing or damaged, or the profile is for other weights.
         BackendUnavailableError: the eager runtime is not installed.
     """
     check_options(profile, options)

@@ -1,4 +1,4 @@
-"""The named looks, in the order of the table of codes. New ones are added at the end: a table grows, it is not learned anew."""
+"""Named looks, in the order of the table of codes. New ones are appended: the table grows without being retrained."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Kind = Literal["source", "computed", "painting", "anime"]
 
 
 class Look(NamedTuple):
-    """A named look: its key, its name for people, and what taught it."""
+    """A named look: its key, its name for people, and the kind of its teacher."""
 
     key: str
     title: str
     kind: Kind
     painting: int = -1
-    """Which of the painting network's styles."""
+    """Index among the painting network's styles."""
 
 
 _PAINTINGS: tuple[tuple[str, str, int], ...] = (

@@ -1,7 +1,7 @@
-"""What a look is made of, apart from any weights: shares of named looks and of pictures.
+"""Composition of a look, independent of any weights: shares of named looks and of pictures.
 
-A mixture is data that people keep and share. Its names and its numbers of pictures mean the same to any weights of this
-family; the code that a network paints with is made of them (`codes.Codes`).
+A mixture is data that people keep and share. Its names and its numbers of pictures mean the same to all weights of this
+family; the code that a network paints with is computed from them (`codes.Codes`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from vivace.models.mini2.looks import LOOKS
 
 SOURCE = "source"
-"""The look of the picture as it is: strength is a share of it."""
+"""Key of the unchanged source as a look: strength is expressed as its share."""
 _TITLES = {look.key: look.title for look in LOOKS}
 
 
 @dataclass(frozen=True, slots=True)
 class PictureShare:
-    """A picture's part of a look."""
+    """Share of a picture in a look."""
 
     numbers: tuple[float, ...] = field(repr=False)
     """The 100 numbers of the picture, see `pictures.PictureReader`."""
@@ -27,10 +27,10 @@ class PictureShare:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Shares that sum to 1 at most; what is missing is the source."""
+    """Shares that sum to at most 1; the rest is the source."""
 
     looks: Mapping[str, float]
-    """Shares by the key of the look."""
+    """Shares by key of the look, 0 to 1."""
     pictures: tuple[PictureShare, ...] = ()
 
     @property
@@ -39,14 +39,14 @@ class Mixture:
         return sum(self.looks.values()) + sum(each.share for each in self.pictures)
 
     def filled(self) -> Mixture:
-        """Return the same with the source for what is missing to 1."""
+        """Return the mixture completed to 1 with the source."""
         missing = 1 - self.total
         if missing <= 1e-6:
             return self
         return Mixture({**self.looks, SOURCE: self.looks.get(SOURCE, 0.0) + missing}, self.pictures)
 
     def times(self, share: float) -> Mixture:
-        """Return the mixture with every share multiplied."""
+        """Return the mixture with every share multiplied by `share`."""
         pictures = tuple(PictureShare(each.numbers, each.share * share) for each in self.pictures)
         return Mixture({key: own * share for key, own in self.looks.items()}, pictures)
 
@@ -58,7 +58,7 @@ class Mixture:
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Description of the mixture for people."""
         parts = [(share, _TITLES[key]) for key, share in self.looks.items()]
         parts += [(each.share, "a picture") for each in self.pictures]
         parts.sort(key=lambda part: -part[0])

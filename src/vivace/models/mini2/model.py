@@ -1,4 +1,4 @@
-"""The next body as a stream sees it: a description and four verbs. Needs no torch."""
+"""Interface of `mini2` to a stream. Needs no torch."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ SPEC = ModelSpec(
 
 
 class Mini2Model:
-    """Weights of the next body, ready to serve any number of streams.
+    """Weights of a `mini2` model, which serve any number of streams.
 
-    `encode_prompt`, `encode_control`, `open` and `nbytes` are safe from any thread; `step` and `reset` are too for
-    different states, but two steps at the same time take each other's cores.
+    `encode_prompt`, `encode_control`, `open` and `nbytes` are thread-safe; so are `step` and `reset` for different
+    states, but two simultaneous steps compete for cores.
     """
 
     def __init__(self, network: Network, codes: Codes, pictures: PictureReader) -> None:
@@ -67,7 +67,7 @@ class Mini2Model:
     def open(self, size: tuple[int, int], *, seed: int = 0) -> Mini2State:
         """Allocate one stream's state and compile the network for its size.
 
-        Lower efforts are compiled by `prepare_efforts`, or by the first step that asks for them.
+        Lower efforts are compiled by `prepare_efforts`, or by the first step that needs them.
 
         Raises:
             ControlError: a size that is odd, too small or too large.
@@ -80,20 +80,20 @@ class Mini2Model:
         return Mini2State(size, seed, levels)
 
     def prepare_efforts(self, state: Mini2State) -> None:
-        """Compile the network for every working size of a stream, several at once."""
+        """Compile the network for all working sizes of a stream in parallel."""
         state.prepare(self._network)
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a prompt in words, or the text of a saved look; the last few hundred are remembered."""
+        """Return a prompt in words, or the text of a saved look, encoded; the last few hundred are cached."""
         return self._prompts.encode(text)
 
     def encode_control(self, name: str, value: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the code `[64]` of a picture, as `style_numbers` takes it; not on the frame path."""
-        del name  # there is but one
+        del name  # the only encoded control
         return self._codes.of_picture(self.style_numbers(value))
 
     def style_numbers(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the numbers `[100]` of a picture `uint8 [h w 3]` of the size its control has, as looks are saved."""
+        """Return the numbers `[100]` of a picture `uint8 [h w 3]` of its control's size, for saving a look."""
         return self._pictures.numbers(rgb)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
@@ -105,7 +105,7 @@ class Mini2Model:
         return np.asarray(share * picture + (1 - share) * prompt.embeds, np.float32)
 
     def step(self, states: Sequence[Mini2State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Paint one frame of each stream, all of it."""
+        """Paint one frame of each stream entirely."""
         return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
 
     def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
@@ -129,7 +129,7 @@ class Mini2Model:
         return np.ascontiguousarray(resized(to_picture(picture, buffers.blocks.size), state.size))[None]
 
     def reset(self, state: Mini2State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
-        """Forget the past of one stream in place."""
+        """Reset the memory of one stream in place."""
         del keep  # no picture is ever inside
         state.motion.reset()
         for buffers in state.levels:
@@ -141,7 +141,7 @@ class Mini2Model:
 
 
 def resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a picture `[h w 3]` at `(width, height)` px, itself where it has them."""
+    """Return a picture `[h w 3]` at `(width, height)` px; the same array if it has that size."""
     if (rgb.shape[1], rgb.shape[0]) == size:
         return rgb
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR), np.uint8)

@@ -1,13 +1,13 @@
-"""The network of the next embedded model, top to bottom.
+"""Network of `mini2`.
 
     blocks 1/4 ─┬─▶ 1/8 ─▶ 1/16 ─▶ trunk 1/32 (attention; memory, where there is one)
                 │    │       │          │
                 │    └─ skips ┴────▶ 1/16 ─▶ 1/8 ─▶ local map ─┐
                 └──▶ basis of the source 1/4 ──────────────────▶ x gate + offset ─▶ blocks 1/4
 
-A picture is a byte `v` as `v / 128 - 1`, from the first convolution to the last; a block of 4 x 4 px is 48 channels, in
-the order row, column, colour. The look enters as a code that scales and shifts features everywhere. Inputs and outputs that are not asked
-for cost nothing: they have weights of their own, whose terms are left out of the graph.
+A byte `v` of a picture is `v / 128 - 1` from the first convolution to the last; a block of 4 x 4 px is 48 channels, in
+the order row, column, colour. The look enters as a code that scales and shifts features everywhere. Optional inputs and
+outputs that are not requested cost nothing: they have weights of their own, whose terms are left out of the graph.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, PICTURE_CHANNEL
 
 
 class Conditions(NamedTuple):
-    """What a step is conditioned on, beside its pictures."""
+    """Conditions of a step, besides its pictures."""
 
     code: Tensor
-    """`[b 64]` the look."""
+    """Code of the look, `[b 64]`."""
     step: Tensor
-    """`[b 4]` share of the steps that are done (0 at the first), log2 of their count, log2 of picture px per working px,
-    1 where there is an estimate and 0 where there is none yet."""
+    """Step parameters `[b 4]`: share of the steps that are done (0 at the first), log2 of their count, log2 of picture
+    px per working px, 1 if there is an estimate and 0 if not."""
 
 
 class Memory(NamedTuple):
-    """Keys and values of other frames: key frames and the window, as `Attention.write` gives them."""
+    """Keys and values of other frames (key frames and the window), as returned by `Attention.write`."""
 
     keys: Tensor
-    """`[b n l d]`: memory block, token, width; without positions."""
+    """Keys `[b n l d]`: memory block, token, width; without positions."""
     values: Tensor
-    """`[b n l d]`"""
+    """Values `[b n l d]`."""
     rows: Tensor
-    """`[b l]` where each token is seen now, in tokens: moved by the motion field, if there is one."""
+    """Present row of each token, `[b l]`, in tokens; displaced by the motion field, if there is one."""
     columns: Tensor
-    """`[b l]`"""
+    """Present column of each token, `[b l]`, in tokens."""
     bias: Tensor
-    """`[b l]` added to the attention's logits: 0, or very negative where a slot is empty."""
+    """Bias of the attention's logits, `[b l]`: 0, or very negative where a slot is empty."""
 
 
 class Extras(NamedTuple):
-    """Optional inputs; what is None is not computed."""
+    """Optional inputs; None is not computed."""
 
     regions: Tensor | None = None
-    """`[b r h/2 w/2]` region maps in [0, 1], at 1/8."""
+    """Region maps `[b r h/2 w/2]` in [0, 1], at 1/8."""
     memory: Memory | None = None
 
 
 class Outputs(NamedTuple):
-    """What a step gives."""
+    """Outputs of a step."""
 
     picture: Tensor
-    """`[b 48 h w]` in blocks, not clamped."""
+    """Picture in blocks, `[b 48 h w]`, not clamped."""
     edit: Tensor | None = None
-    """`[b 1 h w]` in [0, 1]: where the picture may differ from the source."""
+    """Edit mask `[b 1 h w]` in [0, 1]: the area in which the picture may differ from the source."""
     displacement: Tensor | None = None
-    """`[b 2 h/2 w/2]` px (down, right) by which the source is moved before it is painted."""
+    """Displacement of the source before painting, `[b 2 h/2 w/2]`, px (down, right)."""
     keys: Tensor | None = None
-    """`[b n l d]` of this frame, for a memory."""
+    """Keys of this frame for a memory, `[b n l d]`."""
     values: Tensor | None = None
 
 
@@ -73,21 +73,21 @@ class Outputs(NamedTuple):
 
 
 def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int) -> Tensor:
-    """Return rotary angles `[... head_dim/2]` of places: half of them turn with the row, half with the column."""
+    """Return rotary angles `[... head_dim/2]` of positions: half of them rotate with the row, half with the column."""
     quarter = head_dim // 4
     frequencies = 1.0 / (32.0 ** (torch.arange(quarter, dtype=torch.float32, device=rows.device) / quarter))
     return torch.cat([rows[..., None] * frequencies, columns[..., None] * frequencies], -1)
 
 
 def pooled(grid: Tensor, pool: int) -> Tensor:
-    """Return means of pool x pool of `[b c h w]` as `[b l c]`; at the right and below, of what there is."""
+    """Return means of pool x pool of `[b c h w]` as `[b l c]`; edge cells may be smaller."""
     return F.avg_pool2d(grid, pool, ceil_mode=True).flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Every token attends to means of pool x pool tokens, of the same frame or of a memory.
+    """Attention of every token to means of pool x pool tokens, of the same frame or of a memory.
 
-    The means are a quarter of the tokens, and attention is what grows with the square of the picture's area.
+    The means are a quarter of the tokens, and attention is the part that grows with the square of the picture's area.
     """
 
     def __init__(self, cfg: Mini2Config) -> None:
@@ -106,7 +106,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, angles: Tensor, keys: Tensor, values: Tensor, there: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        """Attend from `x [b l d]` with rotary `angles [l d/2]` to keys `[b m d]` at `there`; `bias` is on the logits."""
+        """Attend from `x [b l d]` at rotary `angles [l d/2]` to keys `[b m d]` at `there`; `bias` is on the logits."""
         q = rotate(split_heads(self.q(x), self.heads), angles)
         k = rotate(split_heads(keys.to(x.dtype), self.heads), there)
         v = split_heads(values.to(x.dtype), self.heads)
@@ -114,18 +114,18 @@ class Attention(nn.Module):
 
 
 class Grid(NamedTuple):
-    """Where the tokens of a frame are."""
+    """Positions of the tokens of a frame."""
 
     height: int
     width: int
     angles: Tensor
-    """`[l d/2]` rotary angles of the tokens."""
+    """Rotary angles of the tokens, `[l d/2]`."""
     pooled: Tensor
-    """`[l/pool² d/2]` of their means."""
+    """Rotary angles of their means, `[l/pool² d/2]`."""
 
 
 class Block(nn.Module):
-    """One transformer block: attention in the frame, to the memory in some, then an MLP."""
+    """Transformer block: attention within the frame, in some blocks to the memory, then an MLP."""
 
     def __init__(self, cfg: Mini2Config, memory: bool) -> None:
         super().__init__()
@@ -190,16 +190,16 @@ class Trunk(nn.Module):
 
 
 def scale_and_shift(film: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what features are multiplied by and what is added `[b c 1 1]`, from `film [b 2c]`, where 0 changes nothing.
+    """Return the factor and the summand of features, `[b c 1 1]` each, from `film [b 2c]`, where 0 changes nothing.
 
-    The 1 is added before the last axes are: OpenVINO would join it with the product, and compute that without vectors.
+    The 1 is added before the last axes are: OpenVINO would otherwise fuse it with the product, without vectorisation.
     """
     scale, shift = film.chunk(2, 1)
     return (scale + 1)[..., None, None], shift[..., None, None]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a skip, with a scale and shift a channel from the conditioning in between."""
+    """Residual block of two 3x3 convolutions, with a scale and shift per channel from the conditioning in between."""
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
@@ -214,11 +214,11 @@ class Residual(nn.Module):
 
 
 class LocalMap(nn.Module):
-    """Blocks and features at 1/8 to the picture: a local map of the source, and what such a map cannot say.
+    """Renderer of blocks and features at 1/8: a local map of the source, and what such a map cannot express.
 
-    A convolution takes a basis of the source's px; features scale some of it and are added to the rest, so that one
-    product does what a colour matrix a place would do (exposure, a red shirt made blue). The linear half goes straight
-    to the picture; the other half passes two convolutions and draws.
+    A convolution computes a basis of the source's px; features scale some of it and are added to the rest, so that one
+    product does the work of a local colour matrix (exposure, a red shirt made blue). The linear half goes straight to
+    the picture; the other half passes two convolutions and draws.
     """
 
     def __init__(self, cfg: Mini2Config) -> None:
@@ -243,7 +243,7 @@ class LocalMap(nn.Module):
 
 
 class Mini2Net(nn.Module):
-    """The whole network. `edit`, `displacement` and `remember` say which outputs are computed beside the picture."""
+    """Complete network. `edit`, `displacement` and `remember` select the outputs computed besides the picture."""
 
     def __init__(self, cfg: Mini2Config | None = None) -> None:
         super().__init__()
@@ -270,7 +270,10 @@ class Mini2Net(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Begin as the identity: the source's basis is orthonormal, the linear half is its transpose, the rest is 0."""
+        """Initialise as the identity.
+
+        The source's basis is orthonormal, the linear half is its transpose, the rest is 0.
+        """
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, Residual):
@@ -317,7 +320,7 @@ class Mini2Net(nn.Module):
         tokens, keys, values = self.trunk(self.to_tokens(F.silu(sixteenth)), cond, extras.memory, remember)
         sixteenth = self.up16(sixteenth + F.pixel_shuffle(self.from_tokens(tokens), 2), cond)
         eighth = self.up8(eighth + F.pixel_shuffle(self.from_sixteenth(sixteenth), 2), cond)
-        # The picture as a whole has a say in its colours: flickering exposure is seen here and nowhere else.
+        # The mean of the whole picture affects its colours: flickering exposure is visible here and nowhere else.
         picture = self.map(blocks, eighth, cond + self.whole(tokens.mean((2, 3))))
         return Outputs(
             picture,

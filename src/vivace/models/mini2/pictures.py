@@ -1,4 +1,4 @@
-"""A picture as a style: 100 numbers that say how it is painted, once a picture, never on the frame path."""
+"""Style descriptors of pictures: 100 numbers, computed once per picture, never on the frame path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vivace.runtime.exported import Network
 
 
 class PictureReader:
-    """Runs the picture network; loaded when the first picture is read. Safe from any thread."""
+    """Runner of the picture network, loaded for the first picture. Thread-safe."""
 
     def __init__(self, load: Callable[[], Network]) -> None:
         self._load = load
@@ -22,11 +22,11 @@ class PictureReader:
         self._lock = threading.Lock()
 
     def numbers(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the numbers `[100]` of a picture `uint8 [256 256 3]`, as precise as a saved look holds them."""
+        """Return the numbers `[100]` of a picture `uint8 [256 256 3]`, rounded to the precision of a saved look."""
         assert rgb.shape == (PICTURE_PX, PICTURE_PX, 3)
         with self._lock:
             if self._network is None:
                 self._network = self._load()
-            executor = self._network.executor({"picture": np.array(rgb[None])})  # of its own, to be written to
+            executor = self._network.executor({"picture": np.array(rgb[None])})  # a copy, which may be written to
             found = np.array(executor.run()["numbers"], np.float32).reshape(PICTURE_NUMBERS)
         return found.astype(np.float16).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Prompts of the next body: words, or the text of a saved look, to a code."""
+"""Prompts of `mini2`: from words, or the text of a saved look, to a code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN_CHARS = 60
 def encode(text: str, codes: Codes) -> Prompt:
     """Return a prompt whose `embeds` are the code `[64]` of the look that it asks for.
 
-    An unknown prompt has the source's code, `known` False and the nearest looks.
+    An unknown prompt has the source's code, `known` false and the nearest looks.
 
     Raises:
         ControlError: the text of a saved look that cannot be used.

@@ -1,8 +1,9 @@
-"""A look as a small file: JSON with its title and its shares, of named looks and of pictures. No code is in it.
+"""Saved looks: small JSON files with a title and the shares of named looks and of pictures. They contain no codes.
 
     {"vivace_look": 1, "title": "tea time", "looks": {"oil": 0.7}, "pictures": [{"share": 0.3, "numbers": "…"}]}
 
-The numbers of a picture are 100 halves, little-endian, in base64. The text of such a file is a prompt wherever one goes.
+The numbers of a picture are 100 half-precision floats, little-endian, in base64. The text of such a file is a valid
+prompt.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ SUFFIX = ".look"
 _MOST_PICTURES = 4
 _MOST_LOOKS = 16
 _SLACK = 1e-3
-"""How far beyond 1 shares may sum up that somebody wrote by hand."""
+"""Tolerance on the sum of shares in a file, which may be hand-written."""
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A mixture with a title."""
+    """Mixture with a title."""
 
     title: str
     mixture: Mixture
@@ -69,7 +70,7 @@ class _File(Table):
 
 
 def read_look(text: str, what: str = "the saved look") -> Look:
-    """Return the look that a text holds; `what` names the text in messages.
+    """Return the look that a text describes; `what` names the text in messages.
 
     Raises:
         ControlError: it is none, or of another version; says where.
@@ -94,7 +95,7 @@ def read_look(text: str, what: str = "the saved look") -> Look:
 
 
 def look_text(look: Look) -> str:
-    """Return the text of a look, as it is saved and shared.
+    """Return the text of a look for saving and sharing.
 
     Raises:
         ControlError: it has no title, or more parts than a file may hold.
@@ -109,11 +110,11 @@ def look_text(look: Look) -> str:
 
 
 def open_look(path: Path) -> Look:
-    """Read a saved look.
+    """Return the saved look in a file.
 
     Raises:
-        SourceNotFoundError: no such file, or one that cannot be read.
-        ControlError: it holds no look that can be used.
+        SourceNotFoundError: no such file, or an unreadable one.
+        ControlError: it holds no usable look.
     """
     try:
         with path.open("rb") as file:

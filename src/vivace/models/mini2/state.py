@@ -1,4 +1,4 @@
-"""All buffers of one stream of the next body."""
+"""Buffers of one stream of `mini2`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def working_size(size: Size, effort_scale: float) -> Size:
 
 
 def texture_scale(size: Size) -> int:
-    """Return px of a picture of `(width, height)` px for a px of its textures: 1 or 2, as training has them."""
+    """Return the px of a picture of `(width, height)` px per px of its textures: 1 or 2, as in training."""
     return 1 if math.sqrt(size[0] * size[1]) < FULL_DETAIL_PX * math.sqrt(2) else 2
 
 
 def nbytes_of(size: Size) -> int:
-    """Return the bytes of the buffers of a stream of `size`, textures at rest among them."""
+    """Return the size of the buffers of a stream of `size`, original textures included, bytes."""
     grids = (padded(working_size(size, scale)) for scale in EFFORT_SCALES)
     per_block = INPUT_CHANNELS + TEXTURE_CHANNELS
     return sum(width * height // BLOCK_PX**2 * per_block + 4 * (CODE_DIM + STEP_NUMBERS) for width, height in grids)
@@ -38,58 +38,58 @@ def nbytes_of(size: Size) -> int:
 
 @dataclass(slots=True)
 class EffortBuffers:
-    """The buffers of one effort level: the graph's inputs, in place."""
+    """Buffers of one effort level: the graph's inputs, written in place."""
 
     blocks: BlockBuffer
     rest: NDArray[np.uint8]
-    """`[h w 32]` the textures where they begin, shared."""
+    """Original textures `[h w 32]`, shared."""
     code: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CODE_DIM), np.float32))
     step: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, STEP_NUMBERS), np.float32))
     executor: Executor | None = None
-    """Made when the level is first used."""
+    """Executor, made when the level is first used."""
     has_estimate: bool = False
     _at: tuple[int, int] = (0, 0)
 
     @classmethod
     def open(cls, size: Size, seed: int) -> EffortBuffers:
-        """Allocate and fill the buffers for pictures of `(width, height)` px."""
+        """Return filled buffers for pictures of `(width, height)` px."""
         buffers = cls(BlockBuffer(size), textures_at_rest(padded(size), texture_scale(size), seed))
         buffers.blocks.textures[...] = buffers.rest
         return buffers
 
     @property
     def inputs(self) -> dict[str, NDArray[np.generic]]:
-        """The graph's inputs by name."""
+        """Inputs of the graph by name."""
         return {"blocks": self.blocks.array, "code": self.code, "step": self.step}
 
     @property
     def log_scale(self) -> float:
-        """log2 of px of the picture for a px of its textures."""
+        """log2 of picture px per px of its textures."""
         return math.log2(texture_scale(self.blocks.size))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers, the shared ones included."""
+        """Size of all buffers, shared ones included, bytes."""
         return sum(array.nbytes for array in self.inputs.values()) + self.rest.nbytes
 
     def take_textures(self, seed: int) -> None:
-        """Lay the textures of a seed, at rest."""
+        """Use the textures of a seed, unshifted."""
         self.rest = textures_at_rest(padded(self.blocks.size), texture_scale(self.blocks.size), seed)
         self.blocks.textures[...] = self.rest
         self._at = (0, 0)
 
     def move_textures(self, down_px: float, right_px: float) -> None:
-        """Move the textures with the world, to a distance from where they began, in px of these pictures."""
+        """Move the textures with the scene, to a distance from their origin, px of these pictures."""
         to = (round(down_px / BLOCK_PX), round(right_px / BLOCK_PX))
         if to != self._at:
             lay_textures(self.rest, *to, self.blocks.textures)
             self._at = to
 
     def forget(self) -> None:
-        """Have no estimate."""
+        """Discard the estimate."""
         self.blocks.put_estimate(None)
         self.has_estimate = False
 
 
 Mini2State = LevelState[EffortBuffers]
-"""One stream of the next body."""
+"""State of one stream of `mini2`."""

@@ -1,8 +1,8 @@
-"""The texture basis of the next body, a byte a block and channel: computed once when a stream opens.
+"""Texture basis of `mini2`, one byte per block and channel, computed once when a stream opens.
 
-The fields are those of `mini` (noise smeared along directions, bands, printer's screens) and two more: a grid, and cells
-of irregular tiles. Screens and grid come as sines and cosines at a block's centre, from which one convolution draws them
-at any px. A byte `v` stands for `(v - 128) / 128`, as in pictures.
+The fields are those of `mini` (noise smeared along directions, bands, printer's screens) and two more: a grid, and
+cells of irregular tiles. Screens and grid are stored as sines and cosines at a block's centre, from which one
+convolution can draw them at any px. A byte `v` stands for `(v - 128) / 128`, as in pictures.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Field = NDArray[np.float32]
 CELL_PX = 16
 """Mean distance of neighbouring cells, working px."""
 _JITTER = 0.36
-"""How far a cell's centre may lie from the middle of its square, of the square's side."""
+"""Largest offset of a cell's centre from the middle of its square, as a share of the square's side."""
 SPREAD = 3.0
-"""Deviations of a noise field that a byte spans on either side."""
+"""Range of a byte, in deviations of a noise field to either side."""
 USED_BANDS = (1, 3)
-"""Bands of `mini.textures` beside the grain: washes, and the widest."""
+"""Bands of `mini.textures` used besides the grain: washes, and the widest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Cells:
     """Irregular tiles on a torus: every px belongs to its nearest centre (Voronoi)."""
 
     number: NDArray[np.int32]
-    """`[h w]` which tile."""
+    """Index of the tile, `[h w]`."""
     offset: Field
-    """`[2 h w]` from the px to its centre, down and right, working px."""
+    """Offset from the px to its centre, `[2 h w]`, down and right, working px."""
     edge: Field
-    """`[h w]` distance to the border with the next tile, working px."""
+    """Distance to the border with the next tile, `[h w]`, working px."""
 
     def window(self, top: int, left: int, height: int, width: int) -> Cells:
         """Return the part of the torus below and right of `(top, left)`, wrapping around."""
@@ -47,7 +47,7 @@ class Cells:
 
 
 def make_cells(height: int, width: int, seed: int) -> Cells:
-    """Make the tiles of a torus of `height` x `width` working px, multiples of 16."""
+    """Return the tiles of a torus of `height` x `width` working px, multiples of 16."""
     rows, columns = height // CELL_PX, width // CELL_PX
     jitter = np.random.default_rng([seed, 16]).uniform(-_JITTER, _JITTER, (2, rows, columns))
     y, x = np.arange(height) + 0.5, np.arange(width) + 0.5
@@ -79,7 +79,7 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
     centre_x = (np.arange(width // side, dtype=np.float32) + np.float32(0.5)) * np.float32(side)
     strokes = _means(fields.strokes, side)
     bands = _means(fields.bands[list(USED_BANDS)], side)
-    # The grain is finer than a block: a value a quarter of it.
+    # The grain is finer than a block: one value per quarter of it.
     grain = _means(fields.bands[:1], side // 2)[0]
     grain = np.stack([grain[dy::2, dx::2] for dy in (0, 1) for dx in (0, 1)])
     noise = np.concatenate([strokes, bands, grain]) / SPREAD
@@ -93,12 +93,12 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
 
 
 STROKES, OFFSETS = slice(0, 16), slice(29, 32)
-"""Channels that move with the world: strokes, bands and grain; cells. What lies between are screens, which do not."""
+"""Channels that move with the scene: strokes, bands and grain; cells. Those in between are screens, which do not."""
 
 
 @lru_cache(maxsize=4)
 def textures_at_rest(size: tuple[int, int], scale: int, seed: int) -> NDArray[np.uint8]:
-    """Return the textures `uint8 [h w 32]` of a grid of tokens of `(width, height)` px; streams of these share them."""
+    """Return the textures `uint8 [h w 32]` of a token grid of `(width, height)` px, shared by streams that use them."""
     width, height = (side // scale for side in size)
     made = block_textures(make_textures(height, width, seed), make_cells(height, width, seed), scale)
     made.flags.writeable = False
@@ -106,7 +106,7 @@ def textures_at_rest(size: tuple[int, int], scale: int, seed: int) -> NDArray[np
 
 
 def lay_textures(rest: NDArray[np.uint8], down: int, right: int, out: NDArray[np.uint8]) -> None:
-    """Copy the channels that move to `out`, moved by so many blocks: the fields are periodic, so any distance will do."""
+    """Copy the moving channels to `out`, shifted by `down` and `right` blocks; the fields are periodic."""
     for part in (STROKES, OFFSETS):
         element = f"V{part.stop - part.start}"
         copy_shifted(rest[..., part].view(element)[..., 0], down, right, out[..., part].view(element)[..., 0])
@@ -120,7 +120,7 @@ _WAVES: tuple[tuple[int, int, float], ...] = (
     (0, 1, SCREEN_PERIOD_PX),
     (1, 0, SCREEN_PERIOD_PX),
 )
-"""Two of the halftone, two of the crossed hatchings, the grid: (down, right, period in working px)."""
+"""Waves as (down, right, period in working px): two of the halftone, two of the crossed hatchings, the grid."""
 assert SCREEN_PERIOD_PX % PIXEL_PX == 0
 
 

@@ -1,6 +1,6 @@
 """Judges that need weights made by others.
 
-Nothing is downloaded: what is not on the machine is not run, and says so.
+Nothing is downloaded: a judge whose weights are not on the machine is not run, and says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def judges(weights: Path | None = None) -> tuple[Judge, ...]:
     """Return all judges, whether they can run here (`reason`) or not.
 
     Args:
-        weights: folder with weights; besides, the caches of the Hugging Face hub and of torch.hub are looked into.
+        weights: folder with weights, searched besides the caches of the Hugging Face hub and of torch.hub.
     """
     return (
         Vmaf(),

@@ -1,4 +1,4 @@
-"""CLIP: whether the output shows what the prompt says, and the same thing from frame to frame."""
+"""CLIP: agreement of the output with the prompt, and from frame to frame."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class ClipJudge(HubJudge):
         """Return text alignment (with a prompt), frame consistency and VBench's background consistency.
 
         `clip_text` is the cosine of each frame with the prompt, -1 to 1. `clip_consistency` is the cosine with the
-        frame before; pairs across cuts are left out where cuts are known. Frames are scaled to 224 px on the shorter
-        side and cut in the middle, as CLIP was trained.
+        frame before; pairs across cuts are left out if cuts are known. Frames are scaled to 224 px on the shorter side
+        and centre-cropped, as in CLIP's training.
         """
         pictures = self._pictures(footage.output)
         found: dict[str, Series] = {}

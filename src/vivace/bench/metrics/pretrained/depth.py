@@ -1,4 +1,4 @@
-"""MiDaS: whether a network that guesses depth guesses the same for the output as for the source."""
+"""MiDaS: agreement of the depth that a network estimates for the output with that for the source."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Depth(HubJudge):
     def measure(self, footage: Footage) -> dict[str, Series]:
         """Return the depth error of each frame.
 
-        Both pictures' inverse depths are guessed, the output's is fitted to the source's by a scale and a shift (least
-        squares), and the mean square error is given as a share of the source's variance. Live2Diff's figure is the
-        mean square in MiDaS' own units: the two are not to be compared.
+        The inverse depth of both pictures is estimated, the output's is fitted to the source's by scale and shift
+        (least squares), and the mean square error is divided by the source's variance. Live2Diff's figure is the mean
+        square in MiDaS' own units: the two are not comparable.
         """
         pairs = zip(self._guess(footage.output), self._guess(footage.source), strict=True)
         return {"depth_mse": np.array([aligned_error(output, source) for output, source in pairs])}
@@ -64,7 +64,7 @@ class Depth(HubJudge):
 def aligned_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
     """Return the mean square of `wanted - (a found + b)` over the variance of `wanted`, 0 to 1, for the best a and b.
 
-    NaN where `wanted` is the same everywhere.
+    NaN if `wanted` is constant.
     """
     x, y = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
     x, y = x - x.mean(), y - y.mean()

@@ -1,4 +1,4 @@
-"""DINO: whether the layout of the output is that of the source, and its subject stays the same."""
+"""DINO: agreement of the output's layout with the source's, and constancy of its subject."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Dino(HubJudge):
         return {"dino_structure": np.array(distances), "vbench_subject": consistency(classes)}
 
     def _look(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the keys of all tokens, `[t n c]`, and what is said of the whole picture, `[t c]`."""
+        """Return the keys of all tokens, `[t n c]`, and the class token of each picture, `[t c]`."""
         model = self._model
         kept: list[Any] = []
         last = [module for name, module in model.named_modules() if name.rsplit(".")[-1] in ("k_proj", "key")][-1]

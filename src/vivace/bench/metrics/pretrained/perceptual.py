@@ -1,4 +1,4 @@
-"""LPIPS: whether two pictures look alike to people, by a network that was fitted to their judgement."""
+"""LPIPS: perceptual distance of two pictures, by a network that was fitted to human judgement."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Lpips:
     readings = READINGS
 
     def __init__(self, weights: Path | None = None) -> None:
-        """Look for AlexNet's weights in `weights` and in the cache of torch.hub; LPIPS' own come with its package."""
+        """Look for AlexNet's weights in `weights` and in the cache of torch.hub; LPIPS' own are in its package."""
         self._weights = weights
 
     def reason(self) -> str | None:
@@ -70,9 +70,9 @@ class Lpips:
         return needs(missing_packages("lpips", "torch"), "LPIPS (AlexNet)", found, how)
 
     def measure(self, footage: Footage) -> dict[str, Series]:
-        """Return the distance to the exact run, to the edit asked for, and to the source outside the mask.
+        """Return the distance to the exact run, to the requested edit, and to the source outside the mask.
 
-        For the last the source's own pixels are put inside the mask, so that nothing differs there.
+        For the last, the source's own pixels are put inside the mask, so that nothing differs there.
         """
         found = {}
         if footage.exact is not None:
@@ -104,12 +104,12 @@ class Lpips:
             raise BackendUnavailableError(f"LPIPS {reason}")
         import torch
 
-        # With pnet_rand the package does not download the trunk; its weights are put in here.
+        # With pnet_rand the package does not download the trunk; its weights are loaded here.
         network = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
         state = torch.load(trunk, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for name, parameter in network.net.named_parameters():
-                # A layer is called after its place in AlexNet: slice2.3.weight is features.3.weight.
+                # A layer is named by its place in AlexNet: slice2.3.weight is features.3.weight.
                 key = "features." + ".".join(name.split(".")[1:])
                 if key not in state or state[key].shape != parameter.shape:
                     raise CheckpointError(f"{trunk} is not AlexNet: it has no fitting {key}; get it from {TRUNK_URL}")

@@ -1,4 +1,4 @@
-"""RAFT: warp error and VBench's dynamic degree by the flow that other benchmarks use."""
+"""RAFT: warp error and VBench's dynamic degree with the flow that other benchmarks use."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ class Raft:
             flow[index] = self.flow(now, before)
             visible[index] = consistent(flow[index], self.flow(before, now))
         if footage.visible_back is not None:
-            # Where cuts are known they are not bridged, whatever RAFT makes of them.
+            # Known cuts are not bridged, whatever RAFT estimates.
             visible[~footage.visible_back.any(axis=(1, 2))] = False
         estimated = replace(footage, flow_back=flow, visible_back=visible)
         return {"raft_warp_error": warp_error(estimated), "vbench_dynamic": self._dynamic(footage.output, footage.fps)}
 
     def _dynamic(self, frames: Frames, fps: float) -> Series:
-        """Return 1 or 0 for all frames: whether enough pairs of frames, at 8 a second, move much.
+        """Return 1 or 0 for all frames: whether enough pairs of frames, at 8 per second, move much.
 
-        A pair moves much where the mean of the 5 % fastest px is over 6 px at 256 px on the shorter side; enough are a
+        A pair moves much if the mean of the 5 % fastest px exceeds 6 px at 256 px on the shorter side; enough is a
         quarter of the frames.
         """
         chosen = frames[:: max(1, round(fps / DYNAMIC_FPS))]
@@ -104,7 +104,7 @@ class Raft:
         """Return the flow from one picture to another, `[h w 2]` (x, y), px."""
         import torch
 
-        # The package takes OpenCV's order of channels.
+        # The package uses OpenCV's order of channels.
         pair = np.stack([start, end])[..., ::-1].astype(np.float32) / 255
         images = torch.from_numpy(np.ascontiguousarray(pair.transpose(0, 3, 1, 2)))[None]
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Frames as the input of image networks, in plain torch; and means over features."""
+"""Preparation of frames for image networks, in plain torch, and means over features."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def batches(frames: Frames, side: int, mean: Triple, std: Triple, *, crop: bool)
 
     Args:
         frames: `[t h w 3]`.
-        side: of the square the network takes, px.
-        mean: subtracted from each channel of 0 to 1.
-        std: each channel is divided by it then.
-        crop: scale the shorter side to `side` and cut out the middle; otherwise scale both sides.
+        side: side of the network's square input, px.
+        mean: subtracted from each channel in 0 to 1.
+        std: divisor of each channel after that.
+        crop: scale the shorter side to `side` and crop the centre; otherwise scale both sides.
     """
     import torch
 
@@ -60,7 +60,7 @@ def features(
     *,
     crop: bool,
 ) -> NDArray[np.float32]:
-    """Return what a network says about each frame, `[t …]`."""
+    """Return a network's output for each frame, `[t …]`."""
     import torch
 
     with torch.inference_mode():
@@ -76,7 +76,7 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> Series:
 
 
 def consistency(vectors: NDArray[np.float32]) -> Series:
-    """Return VBench's consistency of a clip from a vector a frame, `[t n]`; NaN in frame 0.
+    """Return VBench's consistency of a clip from one vector per frame, `[t n]`; NaN in frame 0.
 
     `½ [max(0, cos(f_i, f_{i-1})) + max(0, cos(f_i, f_0))]`: Huang et al. 2024, "VBench", supplement.
     """

@@ -1,1 +1,1 @@
-"""Reads what people ask for in words: chains of edits, and the looks to paint with."""
+"""Reading of requests in words: chains of edits, and the looks to paint with."""

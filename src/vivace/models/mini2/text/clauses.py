@@ -1,4 +1,4 @@
-"""What a clause of a request says: who or where, what, what stays, how much."""
+"""Interpretation of one clause of a request: target, action, exceptions, amount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vivace.models.mini2.text.lexicon import Item
 from vivace.models.mini2.text.reading import Amount
 
 AMBIENCE = frozenset("night golden snow fog rain autumn blossom fire_light underwater martian haze".split())
-"""Light and weather: they are of the whole picture where no place is named."""
+"""Looks that are light and weather: they apply to the whole picture if no place is named."""
 CANNOT = ("style", "worn", "wall_text", "shape", "place", "transport", "camera", "time")
 STATES = ("undo", "reset", "stronger", "weaker")
 VERBS = frozenset("make turn paint draw put give change add apply convert transform render set use replace".split())
@@ -27,10 +27,10 @@ _PAINTS = frozenset("paint painted tint tinted recolour recolor dye wall walls r
 
 @dataclass(slots=True)
 class Clause:
-    """What one clause says."""
+    """Interpretation of one clause."""
 
     break_before: str = ""
-    """The punctuation or word that parts it from the one before."""
+    """Punctuation or word that separates it from the clause before."""
     items: list[Item] = field(default_factory=list)
     on: list[str] = field(default_factory=list)
     keep: list[str] = field(default_factory=list)
@@ -42,25 +42,25 @@ class Clause:
     amount: Amount = ""
     cannot: str = ""
     keeps_last: bool = False
-    """Whether a place that follows alone is one that stays."""
+    """True if a place named alone after it is to be kept."""
 
     def has(self, *kinds: str) -> bool:
-        """Return whether it holds a word of one of the kinds."""
+        """Return true if it holds a word of one of the kinds."""
         return any(item.kind in kinds for item in self.items)
 
     def has_word(self, words: Set[str]) -> bool:
-        """Return whether it holds one of some words."""
+        """Return true if it holds one of the words."""
         return any(not words.isdisjoint(item.value.split()) for item in self.items)
 
 
 class ClauseReader:
-    """Reads the clauses of one text."""
+    """Reader of the clauses of one text."""
 
     def __init__(self, words: Words) -> None:
         self._words = words.words
 
     def read(self, clause: Clause) -> Clause:
-        """Fill in what a clause says."""
+        """Return the clause with its interpretation filled in."""
         self._places_and_looks(clause)
         self._colours(clause)
         clause.amount = self._amount(clause)
@@ -108,7 +108,7 @@ class ClauseReader:
             # "My face stays as it is."
             clause.keep, clause.on, clause.keeps_last = clause.on, [], True
         if clause.has("keep") and clause.has("remove") and not clause.on:
-            # "Let my hands disappear" as German says it, "lass … verschwinden".
+            # "Let my hands disappear" in German word order, "lass … verschwinden".
             clause.on, clause.keep, clause.keeps_last = clause.keep, [], False
         if clause.on and not clause.keep and not says and clause.items[-1].kind == "not":
             # "Only my eyes not."
@@ -119,16 +119,16 @@ class ClauseReader:
                 clause.action, clause.on, clause.keep = "remove", clause.keep, []
 
     def _is_golden(self, item: Item) -> bool:
-        """Return whether it is the word "golden", which is light of a sky and gold of a hand."""
+        """Return true if the item is the word "golden", which is light for a sky and gold for a hand."""
         return self._words[item.start : item.stop] == ("golden",)
 
     def _any_room(self, item: Item) -> bool:
-        """Return whether "a room" is any, not the one in the picture."""
+        """Return true if "a room" means any room, not the one in the picture."""
         before = self._words[max(0, item.start - 2) : item.start]
         return item.value == "background" and self._words[item.start] in _ROOMS and not {"a", "an"}.isdisjoint(before)
 
     def _colours(self, clause: Clause) -> None:
-        """Part the colours that are asked for from those that say which thing is meant."""
+        """Separate the requested colours from those that identify a thing."""
         mode = "on"
         asked: list[Item] = []
         which: list[Item] = []
@@ -192,7 +192,7 @@ class ClauseReader:
         return "little" if first and self._words[first - 1] == "light" else ""
 
     def _thick(self, item: Item) -> bool:
-        """Return whether weather is named with how much there is of it: "thick fog"."""
+        """Return true if weather is named with its intensity: "thick fog"."""
         return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
 
     def _action(self, clause: Clause) -> None:
@@ -252,12 +252,12 @@ class ClauseReader:
             (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
 
     def _taken(self, clause: Clause) -> bool:
-        """Return whether a thing stands within "take … out"."""
+        """Return true if the target is within "take … out"."""
         said = self._said(clause)
         return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
 
     def _says_who(self, clause: Clause) -> bool:
-        """Return whether clothes say which person is meant: "the man in the red jacket"."""
+        """Return true if clothes identify a person: "the man in the red jacket"."""
         places = {item.value: item for item in reversed(clause.items) if item.kind == "region"}
         if not {"person", "clothes"} <= places.keys():
             return False
@@ -265,7 +265,7 @@ class ClauseReader:
         return not {"in", "with", "wearing"}.isdisjoint(between)
 
     def _refused(self, clause: Clause) -> str:
-        """Return what no edit can do, where the clause asks for that."""
+        """Return the kind of request that no edit can serve, if the clause makes one."""
         hard = next((item.kind for item in clause.items if item.kind in CANNOT), "")
         if clause.has("worn") and clause.has("replace"):
             return "add"
@@ -289,5 +289,5 @@ class ClauseReader:
 
 
 def is_named(words: Sequence[str], item: Item) -> bool:
-    """Return whether "the", "my" stands before a thing."""
+    """Return true if "the" or "my" precedes a thing."""
     return not _DETERMINERS.isdisjoint(words[max(0, item.start - 2) : item.start])

@@ -1,4 +1,4 @@
-"""How sure the reader is: a logistic curve over what it had to pass over, fitted on requests with phrases left out."""
+"""Confidence of a reading: a logistic model of what the reader had to skip, fitted on incomplete requests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib import resources
 from vivace.models.mini2.text.grammar import Parse
 
 REASONS = ("edits", "weak", "chat", "policy", "incomplete", "quality", "nothing")
-"""What decided; all else is a word for what the model cannot do."""
+"""Deciding rules with a weight of their own; all others are kinds of requests that the model cannot serve."""
 
 
 def evidence(found: Parse) -> dict[str, float]:
-    """Return what confidence is computed from, by name."""
+    """Return the features that confidence is computed from, by name."""
     said = max(1, len(found.words))
     unknown = sum(item.kind == "unknown" for item in found.items)
     edits = found.reading.edits

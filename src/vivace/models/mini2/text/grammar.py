@@ -1,6 +1,6 @@
 """From words to a chain of edits: clauses, and how they complete one another.
 
-A clause ends at punctuation and at "and", "but", "then". One that says a place or a thing to do alone completes the one
+A clause ends at punctuation and at "and", "but", "then". A clause with only a place or only an action completes the one
 before or after it: "my face and hair in gold", "oil, but not on my hands", "keep the sky, everything else in ink".
 """
 
@@ -28,20 +28,20 @@ class Parse:
 
     reading: Reading
     looks: tuple[Item, ...]
-    """The words that name the looks asked for."""
+    """Words that name the requested looks."""
     denied: frozenset[str]
-    """Looks that are not to be painted."""
+    """Keys of denied looks."""
     items: tuple[Item, ...]
     words: tuple[str, ...]
     reason: str
-    """Which rule decided."""
+    """Rule that decided."""
 
 
 def parse(words: Words, known: Lexicon | None = None) -> Parse:
-    """Read the words of a request.
+    """Return the reading of a request's words.
 
-    Where nothing is understood, unknown words are taken for what is nearest in meaning, and then weak words for the
-    looks they name.
+    If nothing is understood, unknown words are replaced by the nearest in meaning, and then weak words by the looks
+    they name.
     """
     known = known or lexicon()
     items = known.items_of(words)
@@ -78,7 +78,7 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
     if "policy" in kinds:
         return said(Reading(refusal="policy"), "policy")
     edits = _chain(clauses)
-    # A place or a style that stands alone beside a look is what is shown, or the mood.
+    # A place or style that stands alone beside a look is the content of the picture, or the mood.
     soft = ("style", "place") if any(edit.action == "look" for edit in edits) else ()
     cannot = next((each.cannot for each in clauses if each.cannot and (each.on or each.cannot not in soft)), "")
     said_to_do = not VERBS.isdisjoint(words.words)
@@ -104,12 +104,12 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
 
 
 def _asks(words: Words) -> bool:
-    """Return whether a text is a question, and not one whether something can be done."""
+    """Return true if a text is a question, other than whether something can be done."""
     return bool(words.words) and words.words[0] in _QUESTIONS
 
 
 def _without_owners(words: Words, items: Sequence[Item]) -> list[Item]:
-    """Return the items without people who are there to say whose a place is: "the red dress of the woman"."""
+    """Return the items without people who only say whose a place is: "the red dress of the woman"."""
     places = [item for item in items if item.kind == "region"]
     owners = {
         item.start
@@ -136,7 +136,7 @@ def _split(words: Words, items: Sequence[Item]) -> list[Clause]:
 
 
 def _split_pairs(clause: Clause) -> list[Clause]:
-    """Part "me in gold with red hair": a place and what is to be done there, and the same again."""
+    """Return the clause split into pairs of place and action: "me in gold with red hair"."""
     places = [at for at, item in enumerate(clause.items) if item.kind == "region"]
     whats = [at for at, item in enumerate(clause.items) if item.kind in ("look", "colour")]
     if len(places) < 2 or len(whats) < 2 or clause.has("keep", "but", "not", "replace", "shape"):
@@ -171,7 +171,7 @@ class _Draft:
 
 
 def _chain(clauses: Sequence[Clause]) -> list[Edit]:
-    """Join the clauses to edits."""
+    """Return the edits that the clauses join to."""
     drafts: list[_Draft] = []
     waiting = Clause()  # places without something to do
     denied = {look for clause in clauses for look in clause.denied}
@@ -236,7 +236,7 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
 
 
 def _continues(last: _Draft, clause: Clause) -> bool:
-    """Return whether a clause's looks belong to the edit before: "anime, with rain"."""
+    """Return true if a clause's looks belong to the edit before: "anime, with rain"."""
     if last.action != "look" or clause.action != "look" or clause.on or clause.has("rest"):
         return False
     if not last.on:
@@ -245,7 +245,7 @@ def _continues(last: _Draft, clause: Clause) -> bool:
 
 
 def _completes(last: _Draft, clause: Clause) -> bool:
-    """Say in the edit before what a clause adds to it, and return whether it does."""
+    """Return true if a clause only completes the edit before, which is then extended by it."""
     as_it_is = clause.action == "reset" or clause.what == ("source",)
     if as_it_is and clause.on and clause.break_before in ("but", "and", ","):
         last.keep.extend(clause.on)  # "…, but my face as it is"

@@ -1,7 +1,7 @@
-"""Other languages: phrases as the English that they are read as; of Japanese and Chinese the looks' names alone.
+"""Translation of other languages, phrase by phrase, into English; for Japanese and Chinese, only names of looks.
 
-Each phrase is read for itself. Words that are English, too, and those that languages share ("die", "no", "solo") are
-read as a language's only where another of its words stands beside them.
+Words that are also English, and those that several languages share ("die", "no", "solo"), are read in a language only
+if another of its words occurs in the text.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vivace.models.mini.text_features import Words, split_words
 from vivace.models.mini2.text.lexicon import Phrase, lexicon
 
 _LONGEST = 12
-"""Words of a phrase; each letter of Japanese and Chinese is one."""
+"""Longest phrase, words; each character of Japanese and Chinese is one."""
 
 
 def to_english(text: Words) -> Words:
-    """Return a text with what is known of other languages in English; the rest and the punctuation stay."""
+    """Return a text with known phrases of other languages in English; the rest and the punctuation stay."""
     tables, alone = _tables()
     seen = Counter(language for phrase in _found(text, alone.keys()) for language in alone[phrase])
     if not seen:
@@ -37,7 +37,7 @@ def to_english(text: Words) -> Words:
 
 
 def _cut(text: Words, known: dict[Phrase, Phrase]) -> Iterator[tuple[Phrase, int]]:
-    """Yield the longest known phrase at each place, within punctuation, or the word, with where it begins."""
+    """Yield the longest known phrase at each place, within punctuation, or else the word, with its position."""
     at = 0
     while at < len(text.words):
         reach = 1
@@ -57,7 +57,7 @@ def _found(text: Words, known: Set[Phrase]) -> Iterator[Phrase]:
 
 @cache
 def _tables() -> tuple[dict[str, dict[Phrase, Phrase]], dict[Phrase, tuple[str, ...]]]:
-    """Return for each language its phrases with their English, and the languages of the phrases that are no others'."""
+    """Return for each language its phrases with their English, and the languages of phrases that no other has."""
     said = tomllib.loads((resources.files(__package__) / "languages.toml").read_text(encoding="utf-8"))
     shared = {split_words(word).words for word in said.pop("shared").strip().split("|")}
     tables: dict[str, dict[Phrase, Phrase]] = {}

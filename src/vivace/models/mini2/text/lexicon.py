@@ -1,4 +1,4 @@
-"""The words of requests, and where they are in a text: names of looks (`looks.toml`) and all others (`words.toml`)."""
+"""Lexicon of requests and its lookup in a text: names of looks (`looks.toml`) and all other words (`words.toml`)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from vivace.models.mini2.text.vectors import WORD_CHARS, vectors
 
 Phrase = tuple[str, ...]
 Meanings = Mapping[Phrase, tuple[str, str]]
-"""The kind and value of each phrase."""
+"""Kind and value of each phrase."""
 NEAR = 0.7
-"""Least cosine of an unknown word to a phrase to be taken for it, see `vivace.train.text.calibrate`."""
+"""Smallest cosine between an unknown word and a phrase for them to be equated, see `vivace.train.text.calibrate`."""
 AGREED = 0.5
-"""The same where the three nearest phrases mean the same."""
+"""The same threshold if the three nearest phrases have one meaning."""
 GUESSED = frozenset(
     (
         "look weak region skin colour thing worn shape place camera time quality policy chat filler blur remove replace"
@@ -33,34 +33,35 @@ GUESSED = frozenset(
     ).split()
 )
 _GUESSES = 16
-"""Words of one text that are guessed at most."""
+"""Most words of a text that are guessed."""
 _OFFERED = 0.5
-"""Least cosine of words to a look to be offered it."""
+"""Smallest cosine between words and a look for it to be offered."""
 _SLIP_CHARS = 8
-"""A shorter word with another letter is another word."""
+"""Shortest word for which a typo is tolerated, characters; a shorter one with another letter is another word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Words `start` to `stop` (exclusive) of a text, and what they are."""
+    """Words `start` to `stop` (exclusive) of a text, and their meaning."""
 
     kind: str
-    """`look`, `weak` (a look where nothing else is said), `region`, `colour`, a table of `words.toml`, or `unknown`."""
+    """Kind: `look`, `weak` (a look if nothing else is said), `region`, `colour`, a table of `words.toml`, or
+    `unknown`."""
     value: str
-    """The look's key, the region, the colour; else the words."""
+    """Key of the look, the region, or the colour; else the words."""
     start: int
     stop: int
     near: float = 1.0
-    """Cosine to the phrase that an unknown word was taken for."""
+    """Cosine to the phrase that an unknown word was equated with."""
 
 
 class Lexicon:
-    """What phrases mean, and what others come near to them."""
+    """Meanings of phrases, and of others that are near to them."""
 
     def __init__(self, meanings: Meanings) -> None:
         self.meanings = meanings
         self._longest = max(map(len, meanings))
-        # "Lady" is not Lady Gaga, and grass is no "grass green".
+        # "Lady" is not Lady Gaga, and grass is not "grass green".
         self._examples = [
             words
             for words, (kind, _) in meanings.items()
@@ -72,9 +73,9 @@ class Lexicon:
         return vectors().phrases(self._examples)
 
     def items_of(self, text: Words) -> list[Item]:
-        """Return what the words are, in order: the longest phrase at each place, within punctuation.
+        """Return the items of a text, in order: the longest phrase at each place, within punctuation.
 
-        A long word may be one slip off, and a word may be the plural of one that is known.
+        A long word may have one typo, and a word may be the plural of a known one.
         """
         known, words = self.meanings, text.words
         found: list[Item] = []
@@ -93,7 +94,7 @@ class Lexicon:
         return found
 
     def _nearly(self, word: str) -> tuple[str, str]:
-        """Return what a word is that is a plural, or long and one letter off."""
+        """Return the meaning of a plural, or of a long word with one typo."""
         if (singular := self.meanings.get((word.removesuffix("s"),))) is not None:
             return singular
         if _SLIP_CHARS <= len(word) <= WORD_CHARS:
@@ -103,7 +104,7 @@ class Lexicon:
         return ("filler" if word[0].isdecimal() else "unknown"), word
 
     def guessed(self, items: Sequence[Item]) -> list[Item]:
-        """Return items with the unknown words as the phrases nearest in meaning, where there are any near enough."""
+        """Return items with unknown words replaced by the phrases nearest in meaning, if near enough."""
         found = list(items)
         unknown = [number for number, item in enumerate(items) if item.kind == "unknown"][:_GUESSES]
         cosines = vectors().phrases([(items[number].value,) for number in unknown]) @ self._vectors.T
@@ -116,7 +117,7 @@ class Lexicon:
         return found
 
     def looks_near(self, words: Phrase, count: int) -> dict[str, float]:
-        """Return the keys of the looks that come nearest in meaning to some words, with the cosines, nearest first."""
+        """Return the keys of the looks nearest in meaning to some words, with the cosines, nearest first."""
         (cosines,) = vectors().phrases([words]) @ self._vectors.T
         found: dict[str, float] = {}
         for number in np.argsort(-cosines, kind="stable"):
@@ -130,7 +131,7 @@ class Lexicon:
 
 @cache
 def lexicon() -> Lexicon:
-    """Return the whole lexicon."""
+    """Return the complete lexicon."""
     return Lexicon(_phrases())
 
 
@@ -176,7 +177,7 @@ def _phrases() -> Meanings:
 
 
 def _of_a_place(words: Phrase, named: Set[Phrase], places: Set[Phrase], colours: Mapping[str, str]) -> bool:
-    """Return whether words are a look or a colour and a place, "orange sky", "night sky"."""
+    """Return true if words are a look or a colour followed by a place, "orange sky", "night sky"."""
     return len(words) == 2 and words[1:] in places and (words[0] in colours or words[:1] in named)
 
 
@@ -190,7 +191,7 @@ def _split(text: str) -> list[Phrase]:
 
 @cache
 def _cut() -> dict[str, str]:
-    """Return long words by what is left when a letter is missing."""
+    """Return long words by their variants with one letter missing."""
     long = (phrase[0] for phrase in lexicon().meanings if len(phrase) == 1 and len(phrase[0]) > _SLIP_CHARS)
     return {variant: word for word in long for variant in _without_a_letter(word)}
 

@@ -1,4 +1,4 @@
-"""What a text asks for: a chain of edits with how sure the reader is, and the mixture of looks to paint with today."""
+"""Reading of a text: a chain of edits with its confidence, and the mixture of looks to paint with."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from vivace.models.mini2.text.lexicon import lexicon
 from vivace.models.mini2.text.reading import Edit, Reading
 
 WORDS = 200
-"""Words read at most: a page of text is no request, and reading costs time for every word."""
+"""Most words read: a page of text is no request, and reading time grows with the words."""
 _AMBIENCE = frozenset(LOOK_KEYS.index(key) for key in AMBIENCE)
 _NEAR = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was read in a text."""
+    """Result of reading a text."""
 
     reading: Reading
     named: tuple[str, ...]
-    """Its words, without those that say nothing and those for places."""
+    """Words of the text without filler and places."""
     denied: frozenset[str]
-    """Keys of looks that are not to be painted."""
+    """Keys of denied looks."""
     mixture: Mixture | None
-    """What the whole picture is to be painted with; None where that is not all that is asked for."""
+    """Mixture to paint the whole picture with; None if the request asks for more than that."""
 
     def near(self) -> list[tuple[str, float]]:
-        """Return the keys of the looks that can be painted instead, with how near they are, nearest first."""
+        """Return the keys of the looks that can be painted instead, with their similarity, nearest first."""
         asked = {look: 1.0 for edit in self.reading.edits if edit.action == "look" for look in sorted(edit.what)}
         if self.reading.refusal == "cannot":
             asked = asked or lexicon().looks_near(self.named, _NEAR + len(self.denied))
@@ -43,7 +43,7 @@ class Request:
 
 
 def read_request(text: str) -> Request:
-    """Read a text of any length and script."""
+    """Return the request in a text of any length and script."""
     words = split_words(text)
     words = to_english(Words(words.words[:WORDS], words.gaps[: WORDS + 1]))
     found = parse(words)
@@ -65,7 +65,7 @@ def _mixture(words: Words, found: Parse) -> Mixture | None:
     denied = {LOOK_KEYS.index(key) for key in found.denied}
     shares, _ = mix(reader, asking, denied, len(LOOKS), _AMBIENCE)
     named = [clause.weight for clause in asking if clause.weight is not None]
-    # Less than all of the picture where every clause says a share.
+    # If every clause names a share, they may sum to less than the whole picture.
     strength = min(1.0, sum(named)) if len(named) == len(asking) else 1.0
     if edits[0].amount == "little" and not named:
         strength = TOUCH
@@ -73,11 +73,11 @@ def _mixture(words: Words, found: Parse) -> Mixture | None:
 
 
 class _Named:
-    """The looks that stretches of one text name."""
+    """Looks named by ranges of one text."""
 
     def __init__(self, found: Parse) -> None:
         self._looks = [(item.start, LOOK_KEYS.index(item.value)) for item in found.looks]
 
     def styles(self, start: int, stop: int) -> dict[int, float]:
-        """Return the looks named in words `start` to `stop`, surely."""
+        """Return the looks named in words `start` to `stop`, with probability 1."""
         return {look: 1.0 for at, look in self._looks if start <= at < stop}

@@ -1,4 +1,4 @@
-"""What a request is taken to mean: a chain of edits, or why it is not served; and that in a sentence."""
+"""Interpretation of a request: a chain of edits, or the reason for refusing it, each also as a sentence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vivace.models.mini2.looks import LOOKS
 
 ACTIONS = ("look", "recolour", "blur", "replace", "remove", "undo", "stronger", "weaker", "reset")
 REFUSALS = ("cannot", "no_request", "policy")
-"""Why it is not served: the model has no such edit, it is not about the picture, a house may not want to serve it."""
+"""Reasons for refusing a request: the model has no such edit, it is not about the picture, it is against the policy."""
 REGIONS = ("person", "background", "face", "hair", "clothes", "lips", "eyes", "hands", "subject", "sky")
-"""Words for places; a colour stands for what has it."""
+"""Words for places; a colour stands for the things that have it."""
 Amount = Literal["", "little", "much"]
 
 _TITLES = {look.key: look.title for look in LOOKS}
@@ -25,21 +25,21 @@ _AMOUNTS = {"": "", "little": ", a little", "much": ", strongly"}
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One thing to do to the picture."""
+    """One change to the picture."""
 
     action: str
-    """One of `ACTIONS`."""
+    """Action, one of `ACTIONS`."""
     what: frozenset[str] = frozenset()
-    """Keys of looks, a colour, or what comes instead; nothing where the action says all."""
+    """Keys of looks, a colour, or the replacement; empty if the action needs none."""
     on: frozenset[str] = frozenset()
-    """Regions and colours of things; empty is everything."""
+    """Regions, or colours of things, to change; empty is everything."""
     keep: frozenset[str] = frozenset()
-    """Regions that stay as they are."""
+    """Regions to leave unchanged."""
     amount: Amount = ""
 
     @property
     def sentence(self) -> str:
-        """The edit in words, for people."""
+        """Description of the edit for people."""
         on = f" {_listed(self.on)}" if self.on else ""
         what = _listed({_TITLES.get(each, each) for each in self.what}) if self.what else ""
         said = {
@@ -58,22 +58,22 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a request was taken to mean."""
+    """Interpretation of a request."""
 
     edits: tuple[Edit, ...] = ()
-    """In order."""
+    """Edits in order."""
     refusal: str | None = None
-    """One of `REFUSALS`."""
+    """Reason for refusing, one of `REFUSALS`; None if not refused."""
     confidence: float = 1.0
-    """0 to 1, that it is right."""
+    """Probability that the interpretation is right, 0 to 1."""
 
     def agrees(self, other: Reading) -> bool:
-        """Return whether both mean the same, however sure."""
+        """Return true if both mean the same, whatever their confidence."""
         return (self.edits, self.refusal) == (other.edits, other.refusal)
 
     @property
     def sentence(self) -> str:
-        """What was understood, for people."""
+        """Description of the interpretation for people."""
         if self.refusal is not None:
             return _REFUSED[self.refusal]
         return "; then ".join(edit.sentence for edit in self.edits)

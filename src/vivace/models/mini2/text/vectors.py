@@ -1,7 +1,7 @@
-"""Vectors of words and phrases, whose cosines say how near they are in meaning. Distilled by `vivace.train.text.distil`.
+"""Vectors of words and phrases, compared by cosine. Distilled by `vivace.train.text.distil`.
 
-A word is cut into pieces, the longest that the table has at each place, as the teacher's tokenizer does; a phrase is the
-sum of its pieces' vectors, at length 1. How much a piece counts is in the length of its vector.
+A word is split into pieces, greedily by the longest piece in the table, as the teacher's tokenizer does; a phrase is
+the normalised sum of its pieces' vectors. The weight of a piece is the length of its vector.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from vivace.errors import CheckpointError
 
 REMEDY = "install vivace again, or write the file with `python -m vivace.train.text --distil TEACHERS`"
 WORD_CHARS = 40
-"""A longer word is none."""
+"""Longest word, characters."""
 _INNER = "##"
-"""Marks a piece within a word."""
+"""Prefix of a piece within a word."""
 
 
 class Vectors:
-    """A table of pieces. Holds no state: one serves any number of threads."""
+    """Table of pieces. Stateless: one serves any number of threads."""
 
     def __init__(self, pieces: Sequence[str], table: NDArray[np.int8], scales: NDArray[np.float16]) -> None:
         """Take the pieces, `table [pieces dim]`, and the scale of each row `[pieces]`.
 
         Raises:
-            CheckpointError: they do not fit one another.
+            CheckpointError: their sizes do not match.
         """
         if table.ndim != 2 or not len(pieces) == len(table) == len(scales) or not np.isfinite(scales).all():
             raise CheckpointError(f"word vectors: {len(pieces)} pieces, {table.shape}, {scales.shape}; {REMEDY}")
@@ -54,7 +54,7 @@ class Vectors:
             raise CheckpointError(f"{path}: cannot be read ({error}); {REMEDY}") from error
 
     def phrases(self, phrases: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
-        """Return a vector `[dim]` for each phrase, at length 1, or 0 where the table has none of its words."""
+        """Return a unit vector `[dim]` for each phrase, or 0 if the table has none of its words."""
         found = np.zeros((len(phrases), self.dim), np.float32)
         for number, words in enumerate(phrases):
             ids = [piece for word in words for piece in pieces_of(word, self._ids)]
@@ -65,7 +65,7 @@ class Vectors:
 
 
 def pieces_of(word: str, ids: Mapping[str, int]) -> list[int]:
-    """Return the numbers of a word's pieces, the longest at each place; none where one is missing."""
+    """Return the ids of a word's pieces, the longest at each place; empty if one is missing."""
     if len(word) > WORD_CHARS:
         return []
     found: list[int] = []
