@@ -33,6 +33,7 @@ class FakePeer:
     role: Role
     closed: bool = False
     held: bool = False
+    half: bool = False
 
     async def answer(self, offer_sdp: str) -> str:
         if not offer_sdp.startswith("v=0"):
@@ -49,8 +50,8 @@ class FakePeers:
 
     made: list[FakePeer] = field(default_factory=list)
 
-    def __call__(self, session: LiveSession, role: Role) -> FakePeer:
-        self.made.append(FakePeer(session, role))
+    def __call__(self, session: LiveSession, role: Role, *, half: bool = False) -> FakePeer:
+        self.made.append(FakePeer(session, role, half=half))
         return self.made[-1]
 
 

@@ -136,6 +136,9 @@ class Waiting(Table):
     """Position in the queue; 1 is next."""
     retry_after_s: float | None
     """Expected wait, s; null while no session has ended to estimate it from."""
+    offer: tuple[int, int] | None = None
+    """Smaller output `(width, height)` px with which the session would begin at once, by an update of `size`; null
+    where none would help, or others are before it."""
 
 
 class Label(Table):
@@ -156,6 +159,8 @@ class Live(Table):
     size: tuple[int, int] | None
     resumed: bool = False
     """True if the client has reconnected to its session."""
+    fps: float | None = None
+    """Frames a second that are promised at full effort, of those that come, however many sessions there will be."""
     label: Label | None = None
     """Label in the pictures themselves; null if there is none, and the client should show one."""
 
@@ -275,7 +280,8 @@ class Ended(Table):
     """The session is over."""
 
     type: Literal["ended"] = "ended"
-    reason: Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
+    reason: Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin", "moved"]
+    """`moved`: to another worker of a cluster, where a client that connects again finds it."""
     message: str
     """Message for people, with what to do."""
 

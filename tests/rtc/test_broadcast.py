@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import av
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
@@ -15,7 +16,7 @@ from rtc_loopback import run
 from vivace.media.mailbox import AsyncLatest
 from vivace.rtc.broadcast import FPS_OVER, KEYFRAMES, Broadcast
 from vivace.rtc.encoding import BUFFER_S
-from vivace.rtc.feed import KEYFRAME_TRAVELS_S, MAX_WAITING, Feed
+from vivace.rtc.feed import CALM_S, KEYFRAME_TRAVELS_S, MAX_WAITING, Feed
 from vivace.rtc.line import LineState
 from vivace.rtc.rates import START_BPS
 
@@ -107,10 +108,11 @@ def test_who_joins_late_begins_with_a_keyframe() -> None:
 def test_a_storm_of_requests_makes_few_keyframes() -> None:
     async def scene() -> None:
         studio = Studio()
-        feed = studio.broadcast.attach("H264")
+        feeds = [studio.broadcast.attach("H264") for _ in range(8)]
+        feed = feeds[0]
         found = []
-        for _ in range(25):
-            feed.ask_for_keyframe()
+        for index in range(25):
+            feeds[index % 8].ask_for_keyframe()
             await studio.show()
             if feed._packets:
                 found += await keys(feed, 1)
@@ -246,6 +248,50 @@ def test_a_full_line_is_given_nothing_until_what_waits_has_gone_and_then_a_keyfr
         assert await keys(full, 1) == [True]
         assert await keys(other, 3) == [False, False, False]
         assert full.rendition != other.rendition
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_a_viewer_that_asks_without_end_is_granted_ever_fewer_keyframes_until_it_has_been_calm() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        bad, good = studio.broadcast.attach("H264"), studio.broadcast.attach("H264")
+        found = []
+        for _ in range(300):
+            bad.ask_for_keyframe()
+            await studio.show()
+            await bad.recv()
+            found += await keys(good, 1)
+        assert 4 <= found.count(True) <= 7, "the first, and after 0.3, 0.6, 1.2, 2.4 and 4.8 s"
+        studio.clock.advance(CALM_S)
+        for wanted in (True, False):
+            bad.ask_for_keyframe()
+            await studio.show()
+            assert await keys(good, 1) == [wanted]
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_64_viewers_of_two_sizes_take_two_encodes_a_picture_and_a_late_one_begins_at_once() -> None:
+    async def scene() -> None:
+        studio = Studio()
+        feeds = [studio.broadcast.attach("H264", half=index % 2 == 1) for index in range(63)]
+        for _ in range(3):
+            await studio.show((64, 50))
+        late = studio.broadcast.attach("H264", half=True)
+        await studio.show((64, 50))
+        assert (studio.broadcast.pictures, studio.broadcast.encoded) == (4, 8)
+        assert len({id(feed._packets[0][0]) for feed in feeds}) == 2, "all of a size have the same packets"
+        assert await keys(late, 1) == [True]
+        sizes = set()
+        for feed in feeds[:2]:
+            decoder = av.CodecContext.create("h264", "r")
+            (picture,) = [*decoder.decode(await feed.recv()), *decoder.decode(None)]
+            sizes.add((picture.width, picture.height))
+        assert sizes == {(64, 50), (32, 24)}
+        assert feeds[1].rates.full_bps <= feeds[0].rates.full_bps
         await studio.broadcast.close()
 
     run(scene)

@@ -29,7 +29,9 @@ def engine():
     assert engine.stop()
 
 
-def simulate(fps: list[float], step_s: float, seconds: float) -> tuple[list[int], list[float]]:
+def simulate(
+    fps: list[float], step_s: float, seconds: float, weights: list[float] | None = None
+) -> tuple[list[int], list[float]]:
     """Serve sessions of these frame rates with steps of this time.
 
     Return how often each was served, and how long its newest frame had waited then, ms on average.
@@ -37,7 +39,8 @@ def simulate(fps: list[float], step_s: float, seconds: float) -> tuple[list[int]
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
     queues = [queue() for _ in fps]
-    for each in queues:
+    for each, weight in zip(queues, weights or [1.0] * len(fps), strict=True):
+        each.weight = weight
         engine.add(each)
     served, waited_s, came_s = [0] * len(fps), [0.0] * len(fps), [0.0] * len(fps)
     arrivals = sorted((index / rate, which) for which, rate in enumerate(fps) for index in range(int(seconds * rate)))
@@ -107,6 +110,13 @@ def test_a_modest_session_waits_for_the_step_in_progress_and_hardly_more(fps):
 def test_sessions_that_want_too_much_get_equal_shares(fps):
     counts, _ = simulate(fps, 0.03, 6)
     assert max(counts) - min(counts) <= 0.2 * max(counts)
+
+
+def test_who_was_promised_twice_the_frames_is_served_twice_as_often_and_takes_nothing_while_there_is_time():
+    counts, _ = simulate([60, 60, 60], 0.03, 12, [2.0, 1.0, 1.0])
+    assert counts[0] == pytest.approx(2 * counts[1], rel=0.2)
+    assert counts[1] == pytest.approx(counts[2], rel=0.2)
+    assert simulate([15, 25], 0.01, 4, [0.5, 1.0])[0] == [60, 100]
 
 
 def test_the_newest_frame_wins_and_keeps_the_place_in_the_queue():

@@ -364,8 +364,8 @@ def test_an_offer_nobody_waits_for_any_more_leaves_a_connection_that_is_given_up
     held = Held()
 
     class SlowPeers(FakePeers):
-        def __call__(self, session: Any, role: Any) -> Any:
-            peer = super().__call__(session, role)
+        def __call__(self, session: Any, role: Any, *, half: bool = False) -> Any:
+            peer = super().__call__(session, role, half=half)
             answer = peer.answer
 
             async def slowly(offer_sdp: str) -> str:

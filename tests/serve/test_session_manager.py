@@ -9,12 +9,13 @@ import weakref
 
 import pytest
 
-from fakes import NEGATIVE_PROMPT, FakeClock, FakeModel, fail_on
+from fakes import NEGATIVE_PROMPT, SIZE, FakeClock, FakeModel, fail_on
 from patience import PATIENCE_S
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UnknownModelError
 from vivace.serve.limits import RefusedError
+from vivace.serve.record import SessionRecord
 from vivace.serve.rtc.factory import PeerFactory
 from vivace.serve.rtc.peer import LOOK_S
 from vivace.serve.session_manager import TICK_S, SessionManager
@@ -448,3 +449,44 @@ async def test_sessions_open_from_many_threads_at_once_and_never_too_many():
 
         results = await asyncio.gather(*(asyncio.to_thread(attempt, number) for number in range(20)))
         assert sorted(results) == ["live"] * 3 + ["queue_full"] * 13 + ["waiting"] * 4
+
+
+@in_loop
+async def test_a_session_is_told_what_it_is_promised_and_who_waits_which_size_would_begin_at_once():
+    clock = FakeClock()
+    model = FakeModel(on_step=lambda _chunk: clock.advance(0.02), record=False)  # 3 a frame of 66.7 ms
+    small, large = SIZE, (4 * SIZE[0], SIZE[1])
+    async with running_manager(model, clock, slots=None, max_output_px=8 * SIZE[0] * SIZE[1]) as manager:
+        first = manager.open_session(client="ada", fps=5.0)  # a third of what others get
+        live = await next_of(first.events(), messages.Live)
+        assert live.fps == pytest.approx(first.served.admission.promised_fps(first.served.demand(small, 1 / 3)))
+        assert live.fps == pytest.approx(5.0, rel=0.1)
+        manager.open_session(client="bob")
+        waiting = manager.open_session(client="cyd", controls=messages.Controls(size=large))
+        told = await next_of(waiting.events(), messages.Waiting)
+        assert told.position == 1
+        assert told.offer is not None
+        assert told.offer[0] * told.offer[1] < large[0] * large[1]
+        assert (await waiting.update(messages.Controls(size=told.offer))).accepted
+        assert waiting.state == "live"
+        assert waiting.promised_fps == pytest.approx(15.0, rel=0.1)
+
+
+@in_loop
+async def test_another_process_goes_on_with_a_session_as_it_was_steered():
+    async with running_manager() as there, running_manager() as here:
+        heard: list[str] = []
+        there.on_change = heard.append
+        session = there.open_session(client="ada", controls=messages.Controls(prompt="red", seed=7, strength=0.5))
+        token = session.links.make("watch").token
+        assert (await session.update(messages.Controls(strength=0.25))).accepted
+        assert heard == [session.id] * 3, "opened, shared, steered"
+        record = SessionRecord.model_validate_json(session.record.model_dump_json(exclude_unset=True))
+        session.end("moved", "elsewhere")
+        assert heard[3:] == [session.id]
+        again = here.restore(record)
+        assert here.restore(record) is again
+        assert (again.id, again.secret, again.record) == (session.id, session.secret, session.record)
+        assert (again._board.controls.strength, again._board.controls.seed) == (0.25, 7)
+        assert again.links.find(token) is not None
+        assert here.open_session(client="ada", resume=session.secret) is again

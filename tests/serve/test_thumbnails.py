@@ -14,6 +14,7 @@ from fakes import FakeClock, FakeModel
 from http_fakes import running
 from serve_rig import in_loop
 from vivace.serve import thumbnails
+from vivace.serve.costs import StepCosts
 from vivace.serve.limits import RefusedError
 from vivace.serve.thumbnails import FRAMES, Thumbnails, frames_needed, render, scene_pictures
 
@@ -68,7 +69,9 @@ async def test_thumbnails_rest_while_somebody_is_live(live: bool) -> None:
             return super()._step(state, chunk)
 
     served = SimpleNamespace(
-        model=Taking(record=False), engine=IdleEngine(clock, live=live), admission=SimpleNamespace(step_ms=1.0)
+        model=Taking(record=False),
+        engine=IdleEngine(clock, live=live),
+        admission=SimpleNamespace(costs=StepCosts((256, 256), 1.0)),
     )
     painted = Thumbnails(clock, sleep)
     rgb = np.zeros((144, 256, 3), np.uint8)
@@ -82,7 +85,9 @@ async def test_thumbnails_rest_while_somebody_is_live(live: bool) -> None:
 async def test_thumbnails_of_a_model_that_has_no_time_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "PATIENCE_S", 0.01)
     engine = IdleEngine(FakeClock(), live=True, idle=False)
-    served = SimpleNamespace(model=FakeModel(), engine=engine, admission=SimpleNamespace(step_ms=1.0))
+    served = SimpleNamespace(
+        model=FakeModel(), engine=engine, admission=SimpleNamespace(costs=StepCosts((256, 256), 1.0))
+    )
     with pytest.raises(RefusedError, match="no time") as refused:
         await Thumbnails().of_picture(served, "red", np.zeros((144, 256, 3), np.uint8), "someone")
     assert refused.value.code == "busy"

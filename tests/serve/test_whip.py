@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from http_fakes import OFFER, SDP_HEADERS, FakePeers, Running, running, settings_for
+from patience import PATIENCE_S
 from serve_rig import in_loop
 from vivace.errors import UsageError
 from vivace.serve.auth import make_secret, make_token
@@ -116,7 +117,7 @@ async def test_why_there_is_no_connection_is_told_even_where_closing_fails(
     async def fail() -> None:
         raise ConnectionError("its socket is gone")
 
-    def failing(session: Any, role: Any) -> Any:
+    def failing(session: Any, role: Any, *, half: bool) -> Any:
         peer = made(session, role)
         peer.close = fail  # type: ignore[method-assign]
         return peer
@@ -127,6 +128,30 @@ async def test_why_there_is_no_connection_is_told_even_where_closing_fails(
         await peers.answer(session, "play", "hello")
     assert "its socket is gone" in caplog.text
     assert peers.watching() == 0
+
+
+@in_loop
+async def test_connections_of_a_link_that_is_withdrawn_are_closed_together() -> None:
+    peers = state.Peers(made := FakePeers())
+    session: Any = SimpleNamespace(id="s")
+    withdrawn, all_closing = asyncio.Event(), asyncio.Barrier(4)  # each waits for the others: one by one would hang
+    for _ in range(3):
+        await peers.answer(session, "play", OFFER, withdrawn)
+        made.made[-1].close = all_closing.wait  # type: ignore[assignment]
+    await peers.answer(session, "play", OFFER)
+    withdrawn.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(peers.close_withdrawn(), all_closing.wait())
+    assert peers.watching() == 1
+
+
+def test_a_viewer_may_ask_for_half_the_size(server: Running) -> None:
+    session = server.open()
+    for query, half in (("", False), ("?size=half", True), ("?size=full", False)):
+        answer = server.client.post(session["whep_url"] + query, content=OFFER, headers=SDP_HEADERS)
+        assert answer.status_code == 201
+        assert server.peers.made[-1].half is half
+    assert server.client.post(session["whep_url"] + "?size=tiny", content=OFFER, headers=SDP_HEADERS).status_code == 422
 
 
 @in_loop
@@ -145,7 +170,7 @@ async def test_a_connection_that_is_being_made_counts_and_is_closed_like_any_oth
             raise UsageError("this connection was closed before it was made")
         return offer
 
-    def slow(session: Any, role: Any) -> Any:
+    def slow(session: Any, role: Any, *, half: bool) -> Any:
         peer = made(session, role)
         if peer is made.made[0]:
             peer.answer = answer_slowly  # type: ignore[method-assign]

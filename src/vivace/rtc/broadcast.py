@@ -1,11 +1,11 @@
-"""Broadcast of one stream: each picture is encoded once for all viewers with the same codec and bitrate."""
+"""Broadcast of one stream: each picture is encoded once for all viewers with the same codec, bitrate and size."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
@@ -16,6 +16,7 @@ import av
 from vivace.errors import SinkWriteError, VivaceError
 from vivace.media.encoders import X264, Encoder
 from vivace.media.frame import Rgb
+from vivace.media.size import Size
 from vivace.rtc.encoding import CLOCK_HZ, LiveEncoder, VideoPacket, YuvConverter, full_bitrate, rtp_time
 from vivace.rtc.feed import Feed, Rendition, Sent
 from vivace.rtc.rates import rung_bps
@@ -73,34 +74,34 @@ class _Encoders:
         self.encode_ms: float | None = None
         self._fps = fps
         self._clock = clock
-        self._converter = YuvConverter()
+        self._converters: defaultdict[bool, YuvConverter] = defaultdict(YuvConverter)
+        """By whether they halve the picture."""
         self._encoders: dict[Rendition, LiveEncoder] = {}
         self._intervals: deque[int] = deque(maxlen=FPS_OVER)
         """Intervals between the last pictures, 1/90000 s."""
         self._last_pts: int | None = None
         self._failures = 0
 
-    def encode(
-        self, rgb: Rgb, pts: int, renditions: dict[Rendition, bool], full_bps: int
-    ) -> dict[Rendition, VideoPacket]:
+    def encode(self, rgb: Rgb, pts: int, renditions: dict[Rendition, bool]) -> dict[Rendition, VideoPacket]:
         """Return the packets of a picture by rendition.
 
-        True in `renditions` makes that packet a keyframe. `full_bps` is the bitrate of rung 0, bit/s.
+        True in `renditions` makes that packet a keyframe.
 
         Raises:
             SinkWriteError: nothing could be encoded, several times in a row.
         """
         began_s = self._clock()
-        picture = self._converter.convert(rgb)
         if self._last_pts is not None:
             self._intervals.append(pts - self._last_pts)
         self._last_pts = pts
         for gone in self._encoders.keys() - renditions.keys():
             del self._encoders[gone]
+        pictures = {half: self._converters[half].convert(rgb, half=half) for half in {each.half for each in renditions}}
         packets: dict[Rendition, VideoPacket] = {}
         for rendition, keyframe in renditions.items():
+            picture = pictures[rendition.half]
             try:
-                encoder = self._encoder(rendition, (picture.width, picture.height), full_bps)
+                encoder = self._encoder(rendition, (picture.width, picture.height))
                 packet = encoder.encode(picture, pts, keyframe=keyframe)
             except av.FFmpegError as error:
                 self._fail(rendition, error)
@@ -111,22 +112,22 @@ class _Encoders:
         self.encode_ms = 1000.0 * (self._clock() - began_s)
         return packets
 
-    def _encoder(self, rendition: Rendition, size: tuple[int, int], full_bps: int) -> LiveEncoder:
+    def _encoder(self, rendition: Rendition, size: Size) -> LiveEncoder:
         encoder = self._encoders.get(rendition)
         fps = self._fps if len(self._intervals) < FPS_OVER else CLOCK_HZ / median(self._intervals)
         if encoder is None or encoder.size != size or not encoder.suits(fps):
-            codec, rung = rendition
-            encoder = LiveEncoder(codec, size, rung_bps(full_bps, rung), fps=fps, h264=self._h264)
+            bitrate_bps = rung_bps(full_bitrate(size, self._fps), rendition.rung)
+            encoder = LiveEncoder(rendition.codec, size, bitrate_bps, fps=fps, h264=self._h264)
             self._encoders[rendition] = encoder
         return encoder
 
     def _fail(self, rendition: Rendition, error: av.FFmpegError) -> None:
         self._encoders.pop(rendition, None)
         self._failures += 1
-        _log.warning("the %s encoder failed, and is opened again: %s", rendition[0], error)
+        _log.warning("the %s encoder failed, and is opened again: %s", rendition.codec, error)
         if self._failures >= MAX_FAILURES:
             raise SinkWriteError(
-                f"the {rendition[0]} encoder failed {self._failures} times in a row ({error}); "
+                f"the {rendition.codec} encoder failed {self._failures} times in a row ({error}); "
                 "connect again, or offer the other codec"
             ) from error
 
@@ -159,7 +160,7 @@ class Broadcast(Generic[P]):
         self._fps = fps
         self._h264 = h264
         self._clock = clock
-        self._full_bps = full_bitrate((512, 512), fps)
+        self._size = (512, 512)
         self._feeds: list[Feed] = []
         self._keyframes_s: dict[Rendition, deque[float]] = {}
         self._last_pts = -1
@@ -170,9 +171,9 @@ class Broadcast(Generic[P]):
         """Number of feeds."""
         return len(self._feeds)
 
-    def attach(self, codec: str) -> Feed:
-        """Return a new feed of packets of `codec`, `H264` or `VP8`."""
-        feed = Feed(codec, self._full_bps, clock=self._clock)
+    def attach(self, codec: str, *, half: bool = False) -> Feed:
+        """Return a new feed of packets of `codec`, `H264` or `VP8`; `half`: of pictures of half of each side."""
+        feed = Feed(codec, self._full_bps(half), half=half, clock=self._clock)
         self._feeds.append(feed)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="vivace-rtc-broadcast")
@@ -206,11 +207,9 @@ class Broadcast(Generic[P]):
         try:
             async for picture in pictures:
                 height, width = picture.rgb.shape[:2]
-                self._full_bps = full_bitrate((width, height), self._fps)
+                self._size = (width, height)
                 renditions, pts = self._renditions(), self._pts()
-                packets = await loop.run_in_executor(
-                    executor, encoders.encode, picture.rgb, pts, renditions, self._full_bps
-                )
+                packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, renditions)
                 self.pictures += 1
                 self.encoded += len(packets)
                 self.encode_ms = encoders.encode_ms
@@ -240,12 +239,17 @@ class Broadcast(Generic[P]):
         self._last_pts = max(self._last_pts + 1, rtp_time(self._clock()))
         return self._last_pts
 
+    def _full_bps(self, half: bool) -> int:
+        """Return the bitrate of rung 0."""
+        width, height = self._size
+        return full_bitrate((width // 2, height // 2) if half else self._size, self._fps)
+
     def _renditions(self) -> dict[Rendition, bool]:
         """Return the renditions to encode, and for each whether it must be a keyframe."""
         renditions: dict[Rendition, bool] = {}
         now_s = self._clock()
         for feed in self._feeds:
-            feed.rates.resize(self._full_bps)
+            feed.rates.resize(self._full_bps(feed.rendition.half))
             if feed.settle(now_s):
                 renditions[feed.rendition] = renditions.get(feed.rendition, False) or feed.wants_keyframe
         for rendition, wanted in renditions.items():

@@ -57,11 +57,13 @@ class YuvConverter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def convert(self, rgb: Rgb) -> av.VideoFrame:
-        """Return `uint8 [h w 3]` as a 4:2:0 picture; an odd last row or column is repeated."""
+    def convert(self, rgb: Rgb, *, half: bool = False) -> av.VideoFrame:
+        """Return `uint8 [h w 3]` as a 4:2:0 picture; an odd last row or column is repeated. `half` halves each side."""
         picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pad_even(rgb)), "rgb24")
         return self._reformatter.reformat(
             picture,
+            width=max(2, picture.width // 4 * 2) if half else None,
+            height=max(2, picture.height // 4 * 2) if half else None,
             format="yuv420p",
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,

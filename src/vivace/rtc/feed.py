@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamError
@@ -31,13 +32,24 @@ _log = logging.getLogger(__name__)
 KEYFRAME_TRAVELS_S = 0.3
 """Time after a keyframe in which requests are ignored, s: they were sent before it arrived. A receiver that missed it
 asks again."""
+PATIENCE_S = 4.8
+"""Most of that time, s: each granted request of a viewer doubles it. A keyframe is for all viewers of a rendition and
+makes the pictures after it worse, so that one bad line must not ask for many."""
+CALM_S = 10.0
+"""Time without a keyframe after which the next request of a viewer is granted at once, s."""
 MAX_PAUSE_S = 2.0
 MAX_WAITING = 4
 """Most packets queued for a busy connection; they depend on each other, so beyond this all are dropped."""
 
 
-Rendition = tuple[str, int]
-"""Codec and rung; all viewers of a rendition get the same packets."""
+class Rendition(NamedTuple):
+    """One encoding of the pictures, made once for all viewers that get it."""
+
+    codec: str
+    rung: int
+    """Step of bitrate, 0 the full one."""
+    half: bool = False
+    """Half of each side: the small one of two sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +72,10 @@ class Feed(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, codec: str, full_bps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a feed of `codec` packets, starting at `full_bps` bit/s."""
+    def __init__(
+        self, codec: str, full_bps: int, *, half: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Create a feed of `codec` packets, starting at `full_bps` bit/s; `half` asks for pictures of half each side."""
         super().__init__()
         self.codec = codec
         self.rates = RateControl(full_bps)
@@ -72,7 +86,7 @@ class Feed(MediaStreamTrack):
         self.dropped = 0
         self.last: Sent | None = None
         """Picture handed to the connection last."""
-        self.rendition: Rendition = codec, self.rates.rung
+        self.rendition = Rendition(codec, self.rates.rung, half)
         """Rendition whose packets the feed gets now."""
         self.on_note: OnNote | None = None
         """Callback for every packet but the first, as it is sent."""
@@ -81,6 +95,7 @@ class Feed(MediaStreamTrack):
         self._clock = clock
         self._on_line = SentPackets(clock())
         self._resumes_s = self._keyframe_s = -inf
+        self._patience_s = KEYFRAME_TRAVELS_S
         self._sender: RTCRtpSender | None = None
         self._origin: int | None = None
         """Random origin of RTP timestamps, known once a packet was sent."""
@@ -99,16 +114,20 @@ class Feed(MediaStreamTrack):
 
     def ask_for_keyframe(self) -> None:
         """Make the next packet a keyframe, unless one is in flight: on a slow path, requests are repeated meanwhile."""
-        if self._clock() - self._keyframe_s > KEYFRAME_TRAVELS_S:
+        since_s = self._clock() - self._keyframe_s
+        if since_s > CALM_S:
+            self._patience_s = KEYFRAME_TRAVELS_S
+        if not self.wants_keyframe and since_s > self._patience_s:
             self.wants_keyframe = True
+            self._patience_s = min(PATIENCE_S, 2 * self._patience_s)
 
     def settle(self, now_s: float) -> bool:
         """Switch to the rung that the path supports now; return whether the next picture may be sent.
 
         The packets of another encoder begin with a keyframe.
         """
-        if self.rendition[1] != self.rates.rung:
-            self.rendition = self.codec, self.rates.rung
+        if self.rendition.rung != self.rates.rung:
+            self.rendition = self.rendition._replace(rung=self.rates.rung)
             self.wants_keyframe = True
         return now_s >= self._resumes_s
 

@@ -1,23 +1,25 @@
-"""Who is painted, who waits, and who is sent away: slots from measured step times and state bytes.
+"""Who is painted, who waits, and who is sent away: a promise of frames a second, from measured step times and memory.
 
-A session that is let in keeps its slot; a machine that turns out slower lets fewer new ones in and throws nobody out.
-Pure bookkeeping: it reads no clock, starts nothing, and is called under its owner's lock.
+A session that is let in keeps what it was promised; a machine that turns out slower lets fewer new ones in and throws
+nobody out. Pure bookkeeping: it reads no clock, starts nothing, and is called under its owner's lock.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from vivace.media.size import Size
+from vivace.serve.costs import StepCosts
 from vivace.serve.limits import RefusedError
 
 MAX_SLOTS = 256
 """However fast a model is, sockets and encoders end somewhere."""
 HEADROOM = 0.9
 """Share of the time that steps may take; the rest is for decoding and encoding."""
-REMEMBERED_STEPS = 120
 REMEMBERED_LIVES = 20
 FIRST_RETRY_S = 30.0
 """Until one has ended; nobody is told that a slot is free then."""
@@ -26,12 +28,14 @@ MIN_RETRY_S, MAX_RETRY_S = 2.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a session asks for."""
+    """Resources that a session asks for."""
 
     nbytes: int
-    """Of its state."""
-    weight: float
-    """Time of its step, in steps at the server's default size."""
+    """Memory of its state."""
+    size: Size
+    """Of its output, `(width, height)` px."""
+    rate: float = 1.0
+    """Frames to be promised, in those that everybody gets who names no number."""
     instead: str = "a smaller one"
     """Size to choose where this one can never be had."""
 
@@ -40,62 +44,64 @@ class Admission:
     """Slots of one model and the queue in front of them."""
 
     def __init__(
-        self, *, slots: int | None, frame_ms: float, memory_limit_bytes: int, queue_length: int, step_ms: float = 0.0
+        self, *, slots: int | None, frame_ms: float, memory_limit_bytes: int, queue_length: int, costs: StepCosts
     ) -> None:
         """Start empty.
 
         Args:
-            slots: How many sessions, by decree; None measures.
-            frame_ms: Time in which every session must get a frame.
-            memory_limit_bytes: Of all sessions' states together.
-            queue_length: Sessions that may wait.
-            step_ms: Calibrated time of a step at full effort and the default size.
+            slots: how many sessions, by decree; None measures.
+            frame_ms: time in which every session must get a frame.
+            memory_limit_bytes: of all sessions' states together.
+            queue_length: sessions that may wait.
+            costs: times of steps.
         """
+        self.costs = costs
+        self.memory_limit_bytes = memory_limit_bytes
         self._decreed = slots
         self._frame_ms = frame_ms
         self._queue_length = queue_length
-        self._steps_ms: deque[float] = deque([step_ms], maxlen=REMEMBERED_STEPS)
         self._lives_s: deque[float] = deque(maxlen=REMEMBERED_LIVES)
         self._live: dict[str, Demand] = {}
         self._waiting: dict[str, Demand] = {}  # in order
-        self.memory_limit_bytes = memory_limit_bytes
-
-    @property
-    def step_ms(self) -> float:
-        """Median time of the last steps, at full effort and the default size."""
-        return median(self._steps_ms)
 
     @property
     def slots(self) -> int:
-        """How many sessions of the default size are painted at once."""
+        """Number of sessions of the default size and rate that are painted at once."""
         if self._decreed is not None:
             return self._decreed
-        return max(1, min(MAX_SLOTS, math.floor(HEADROOM * self._frame_ms / max(self.step_ms, 1e-3))))
+        return max(1, min(MAX_SLOTS, math.floor(self._room_ms / max(self.costs.step_ms, 1e-3) + 1e-9)))
 
     @property
     def live(self) -> int:
-        """How many sessions have a slot."""
+        """Number of sessions that have a slot."""
         return len(self._live)
 
     @property
     def waiting(self) -> int:
-        """How many sessions wait for one."""
+        """Number of sessions that wait for one."""
         return len(self._waiting)
 
     @property
+    def free(self) -> float:
+        """Sessions of the default size and rate that could still be let in, a fraction for what is left of one."""
+        if self._waiting:
+            return 0.0
+        if self._decreed is not None:
+            return float(max(0, self._decreed - len(self._live)))
+        if not self._live:
+            return float(self.slots)
+        left_ms = self._room_ms - sum(map(self._ms, self._live.values()))
+        return max(0.0, min(MAX_SLOTS - len(self._live), left_ms / max(self.costs.step_ms, 1e-3)))
+
+    @property
     def state_bytes(self) -> int:
-        """Of the sessions that have a slot."""
+        """Memory of the sessions that have a slot."""
         return sum(demand.nbytes for demand in self._live.values())
 
-    def observe(self, step_ms: float, weight: float, effort: float = 1.0) -> None:
-        """Take the time of a step of a session of this weight.
-
-        Time falls by less than effort does, so that a step at lower effort gives an upper bound, which counts where it
-        shows the machine to be faster than was thought: a server that started in a bad minute recovers from it.
-        """
-        bound_ms = step_ms / (weight * effort)
-        if effort >= 1.0 or bound_ms < self.step_ms:
-            self._steps_ms.append(bound_ms)
+    def promised_fps(self, demand: Demand) -> float:
+        """Return the frames a second that a session gets at full effort, of those that come, however full it gets."""
+        full_ms = max(self.slots * self.costs.step_ms, self._ms(demand), sum(map(self._ms, self._live.values())), 1e-3)
+        return demand.rate * min(1e3 * HEADROOM / full_ms, 1e3 * MAX_SLOTS)
 
     def enter(self, key: str, demand: Demand) -> bool:
         """Let a session in; return whether it has a slot, or else waits.
@@ -148,7 +154,7 @@ class Admission:
         before = self._live.get(key)
         if before is None:
             return False
-        smaller = demand.nbytes <= before.nbytes and demand.weight <= before.weight
+        smaller = demand.nbytes <= before.nbytes and self._ms(demand) <= self._ms(before)
         if not smaller and not self._fits(demand, besides=key):
             return False
         self._live[key] = demand
@@ -173,6 +179,14 @@ class Admission:
         """Return who waits, in order."""
         return list(self._waiting)
 
+    def asked(self, key: str) -> Demand | None:
+        """Return what a session asked for, None if it is neither live nor waits."""
+        return self._live.get(key) or self._waiting.get(key)
+
+    def offer(self, demands: Sequence[Demand]) -> Demand | None:
+        """Return the first of smaller demands that who waits next could have at once."""
+        return next((demand for demand in demands if self._fits(demand)), None)
+
     def position(self, key: str) -> int | None:
         """Return a session's place in the queue, 1 being next; None if it does not wait."""
         return list(self._waiting).index(key) + 1 if key in self._waiting else None
@@ -184,6 +198,14 @@ class Admission:
         life_s = median(self._lives_s)
         return min(MAX_RETRY_S, max(MIN_RETRY_S, position * life_s / self.slots))
 
+    @property
+    def _room_ms(self) -> float:
+        """Time that the steps of a frame of everybody may take."""
+        return HEADROOM * self._frame_ms
+
+    def _ms(self, demand: Demand) -> float:
+        return demand.rate * self.costs.ms(demand.size)
+
     def _fits(self, demand: Demand, besides: str | None = None) -> bool:
         others = [each for key, each in self._live.items() if key != besides]
         if sum(each.nbytes for each in others) + demand.nbytes > self.memory_limit_bytes:
@@ -191,4 +213,7 @@ class Admission:
         if self._decreed is not None:
             return len(others) < self._decreed
         # Alone, a session may be as slow as it likes.
-        return not others or sum(each.weight for each in others) + demand.weight <= self.slots
+        if not others:
+            return True
+        needed_ms = sum(map(self._ms, others)) + self._ms(demand)
+        return len(others) < MAX_SLOTS and needed_ms <= self._room_ms + 1e-9

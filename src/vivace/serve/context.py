@@ -1,4 +1,4 @@
-"""What a session uses of the server around it."""
+"""Services that a session uses of the server around it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivace.stream.moderation import NOBODY, Moderator
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What a session uses of the server around it; it is known there by its id."""
+    """Services of the server for one session, which is known there by its id."""
 
     settings: ServeSettings
     clock: Callable[[], float]
@@ -25,6 +25,8 @@ class SessionContext:
     """Asks for room for another size; raises RefusedError."""
     grow: Callable[[str, Size], None]
     """Asks for room that nobody else needs, for a size that nobody has asked for; raises RefusedError."""
+    changed: Callable[[str], None]
+    """Is told after what is in the session's record has changed."""
     ended: Callable[[str, tuple[Recording, ...]], None]
     """Is told once, with the recordings that are being closed."""
     recording_store: RecordingStore | None = None

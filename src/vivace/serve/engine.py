@@ -3,8 +3,9 @@
 A session has a queue for one frame, or for as many as a step of the model takes, where the newest wins. A frame is due
 one round (a step of everybody who sends) after it came, and the queue keeps that deadline when the frame is replaced,
 so that a session which sends often is not put off for ever. Nor does it get ahead: who was served less than a round ago
-is due a round after that, so that who sends 120 frames a second yields to who sends 15. What else is to be done with
-the model (`when_idle`) is done when no frame waits.
+is due a round after that, so that who sends 120 frames a second yields to who sends 15. A queue's weight divides its
+rounds: one that was promised twice the frames is due twice as soon. What else is to be done with the model
+(`when_idle`) is done when no frame waits.
 
 Sessions are stepped one by one, each in the turn of the model's device: on a CPU, a step of several gains nothing, and
 the frame that is served first would wait for all of them.
@@ -46,6 +47,8 @@ class SessionQueue:
     budget_s: float
     keep: int = 1
     """Frames that may wait: as many as a step of the model takes."""
+    weight: float = 1.0
+    """Frames it is due in those of the others, while there is not time for all that come."""
     frames: deque[Frame] = field(default_factory=deque)
     deadline_s: float = 0.0
     offered_s: float = float("-inf")
@@ -106,7 +109,7 @@ class Engine:
         """Return the time there is for one frame: that of all frames that come, a queue's counted up to its budget."""
         with self._changed:
             active = self._active(self._clock())
-            per_s = sum(1 / max(queue.interval_s, queue.budget_s) for queue in active)
+            per_s = sum(1 / max(queue.interval_s, queue.budget_s / min(1.0, queue.weight)) for queue in active)
         return 1 / per_s if active else float("inf")
 
     def _active(self, now_s: float) -> list[SessionQueue]:
@@ -130,7 +133,7 @@ class Engine:
             if queue.gone:
                 queue.frames.clear()
             elif came_alone:
-                round_s = self._step_s * len(self._active(now_s))
+                round_s = self._step_s * sum(each.weight for each in self._active(now_s)) / queue.weight
                 queue.deadline_s = max(now_s, min(queue.deadline_s, now_s + round_s)) + round_s
                 self._changed.notify()
         return displaced

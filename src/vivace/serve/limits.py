@@ -1,4 +1,4 @@
-"""What a server takes from a client, and what it has to give: pictures within limits, memory, refusals with a code."""
+"""Limits of a server: pictures that it takes from clients, memory that it has, refusals with a code."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ RefusalCode = Literal[
     "recording_off",
     "recording_space",
     "busy",
+    "no_worker",
+    "directory_full",
 ]
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,14 +31,27 @@ class Link:
 class Links:
     """The links of one session, at most one of a kind. Used on the event loop."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        tokens: Mapping[LinkKind, str] | None = None,
+        changed: Callable[[str], None] = lambda _session_id: None,
+    ) -> None:
+        """Begin with links of these tokens; `changed` is told of the session when there are others."""
         self._session_id = session_id
-        self._links: dict[LinkKind, Link] = {}
+        self._links = {kind: Link(kind, token) for kind, token in (tokens or {}).items()}
+        self._changed = changed
+
+    @property
+    def tokens(self) -> dict[LinkKind, str]:
+        """Tokens of the links in force."""
+        return {kind: link.token for kind, link in self._links.items()}
 
     def make(self, kind: LinkKind) -> Link:
         """Return the link of a kind, a new one if there is none."""
         if kind not in self._links:
             self._links[kind] = Link(kind, f"{self._session_id}.{secrets.token_urlsafe(16)}")
+            self._changed(self._session_id)
         return self._links[kind]
 
     def withdraw(self, kind: LinkKind) -> None:
@@ -45,6 +59,7 @@ class Links:
         link = self._links.pop(kind, None)
         if link is not None:
             link.withdrawn.set()
+            self._changed(self._session_id)
 
     def find(self, token: str) -> Link | None:
         """Return the link in force that a token is of."""

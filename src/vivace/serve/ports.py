@@ -1,4 +1,4 @@
-"""What the HTTP side needs of a peer connection, as protocols: `serve.rtc` fulfils them, tests stand in for them."""
+"""Peer connections as the HTTP side needs them: protocols that `serve.rtc` fulfils and tests stand in for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from vivace.serve.session import LiveSession
 
 Role = Literal["both", "publish", "play"]
-"""What a connection carries: a picture in and one out (the studio), in only (WHIP), out only (WHEP)."""
+"""Pictures that a connection carries: in and out (the studio), in only (WHIP), out only (WHEP)."""
 
 
 class PeerPort(Protocol):
@@ -34,5 +34,8 @@ class PeerPort(Protocol):
 class PeerFactory(Protocol):
     """Makes peers."""
 
-    def __call__(self, session: LiveSession, role: Role) -> PeerPort:
-        """Return a peer of a session that has not been offered anything yet."""
+    def __call__(self, session: LiveSession, role: Role, *, half: bool = False) -> PeerPort:
+        """Return a peer of a session that has not been offered anything yet.
+
+        `half`: it is sent pictures of half of each side.
+        """

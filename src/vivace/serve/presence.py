@@ -1,4 +1,4 @@
-"""Whether a session's client is still there: connections, signs of life, and pictures."""
+"""Presence of a session's client: connections, signs of life, and pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Literal
 
-EndReason = Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin"]
+EndReason = Literal["client", "idle", "absent", "drain", "replaced", "failed", "limit", "admin", "moved"]
 
 
 class Presence:

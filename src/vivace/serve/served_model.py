@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
-from vivace.serve.admission import REMEMBERED_STEPS, Admission, Demand
+from vivace.serve.admission import Admission, Demand
+from vivace.serve.costs import REMEMBERED_STEPS, StepCosts
 from vivace.serve.engine import Engine
 from vivace.serve.limits import RefusedError, free_memory_bytes
 from vivace.serve.settings import ServeSettings
@@ -24,20 +25,23 @@ _log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 
 OPENING_STEPS = 2 + len(USUAL)
-"""Of opening a model: its files, its pace, and a network for each usual shape."""
+"""Steps of opening a model: its files, its pace, and a network for each usual shape."""
 MEMORY_SHARE = 0.5
-"""Of what is free at start; the rest is for networks, sockets, encoders and everybody else."""
+"""Share of the memory free at start; the rest is for networks, sockets, encoders and everybody else."""
 
 NETWORK_STATES = 3
-"""What a size takes that is new, in states of a stream: a network takes up to two."""
+"""Memory of a new size, in states of a stream: a network takes up to two."""
+
+
+SMALLER = 0.75
+"""Of each side, from one size that is offered to the next."""
 
 
 class StepTime(NamedTuple):
-    """What a step took."""
+    """Time of a step that was taken."""
 
+    size: Size
     ms: float
-    weight: float
-    """Of its session, see `ServedModel.weight`."""
     effort: float
 
 
@@ -61,20 +65,35 @@ class ServedModel:
     def tell_admission(self) -> None:
         """Let admission know how long steps take; under the manager's lock."""
         while self.steps:
-            self.admission.observe(*self.steps.popleft())
+            self.admission.costs.observe(*self.steps.popleft())
 
     @property
     def area_px(self) -> int:
-        """Of the output where a client names no size."""
+        """Area of the output where a client names no size, px."""
         return self.default_size[0] * self.default_size[1]
 
     def natural_size(self, source: Size, area: float = 1.0) -> Size:
         """Return the output's `(width, height)` px for a source's, at `area` times the usual area."""
         return output_size(source, round(self.area_px * area), self.model.spec)
 
-    def demand(self, size: Size) -> Demand:
-        """Return what a session of `(width, height)` px asks for."""
-        return Demand(self.model.nbytes(size), self.weight(size), self._instead(size))
+    def demand(self, size: Size, rate: float = 1.0) -> Demand:
+        """Return what a session of `(width, height)` px asks for, at `rate` times the frames that others get."""
+        return Demand(self.model.nbytes(size), size, rate, self._instead(size))
+
+    def offer(self, session_id: str) -> Size | None:
+        """Return the largest smaller size that a session which waits next could begin with; under the manager's lock.
+
+        None where no smaller one would help, as where slots are decreed.
+        """
+        asked = self.admission.asked(session_id)
+        if asked is None:
+            return None
+        smaller, size = [], asked.size
+        while (step := self.model.spec.nearest_size(size[0] * SMALLER, size[1] * SMALLER)) != size:
+            size = step
+            smaller.append(self.demand(size, asked.rate))
+        offered = self.admission.offer(smaller)
+        return None if offered is None else offered.size
 
     def resize(self, session_id: str, size: Size) -> None:
         """Give a session room for a size that its client asks for; under the manager's lock.
@@ -84,7 +103,8 @@ class ServedModel:
             RefusedError: there is no room for it.
         """
         self.sizes.allow(size)
-        if not self.admission.resize(session_id, self.demand(size)):
+        asked = self.admission.asked(session_id)
+        if asked is None or not self.admission.resize(session_id, self.demand(size, asked.rate)):
             raise RefusedError(
                 "memory",
                 f"there is no room for {size[0]}x{size[1]} px while others are painted; choose a smaller size",
@@ -112,10 +132,6 @@ class ServedModel:
             if size == before:
                 return "another model, since this one fits at no size"
         return f"{size[0]}x{size[1]}"
-
-    def weight(self, size: Size) -> float:
-        """Return the time of a step at `(width, height)` px, in steps at the default size; small ones count as one."""
-        return max(1.0, size[0] * size[1] / self.area_px)
 
 
 def open_model(
@@ -148,7 +164,7 @@ def open_model(
         frame_ms=1e3 / settings.min_fps,
         memory_limit_bytes=int(free_bytes(model) * MEMORY_SHARE) if limit_mib is None else limit_mib * 2**20,
         queue_length=settings.queue_length,
-        step_ms=step_ms,
+        costs=StepCosts(size, step_ms),
     )
     engine = Engine(name, clock)
     engine.start()

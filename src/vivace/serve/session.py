@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -34,11 +33,12 @@ from vivace.serve.fanout import Fanout, Listener, Subscription
 from vivace.serve.limits import check_frame
 from vivace.serve.links import Links
 from vivace.serve.presence import EndReason, Presence
+from vivace.serve.record import SessionRecord
 from vivace.serve.recording import Recorder
 from vivace.serve.served_model import ServedModel, StepTime
 from vivace.serve.sound import SessionSound
 from vivace.serve.statistics import NetworkReport, session_stats
-from vivace.serve.steering import Opening, SessionSteering, told_to_others
+from vivace.serve.steering import Opening, SessionSteering, merged, told_to_others
 from vivace.show.kept import KeptShow
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
@@ -57,17 +57,22 @@ MICROSECOND = Fraction(1, 1_000_000)
 class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
-    def __init__(self, served: ServedModel, opening: Opening, client: str, context: SessionContext) -> None:
-        """Begin, waiting; `go_live` gives it its slot."""
+    def __init__(
+        self, served: ServedModel, opening: Opening, record: SessionRecord, rate: float, context: SessionContext
+    ) -> None:
+        """Begin, waiting; `go_live` gives it its slot. `rate` is that of its `Demand`."""
         settings = context.settings
-        self.id = secrets.token_urlsafe(9)
-        self.secret = secrets.token_urlsafe(24)
-        """Who knows it gets the session back."""
-        self.client = client
+        self.id = record.id
+        self.secret = record.secret
+        """Secret of its owner, who gets the session back for it."""
+        self.client = record.client
+        self.promised_fps: float | None = None
+        """Frames a second that it was promised when it went live."""
+        self._record = record.model_copy(update={"model": served.name, "controls": opening.given})
         self.model = served.name
         self.served = served
         """Its model, with what others that use it share."""
-        self.links = Links(self.id)
+        self.links = Links(self.id, record.links, context.changed)
         self.newest: Frame | None = None
         """The picture that left last."""
         self.created_s = context.clock()
@@ -89,14 +94,14 @@ class LiveSession:
         self._dynamic_size: DynamicSize | None = None
         self._opening = False
         self._queue = SessionQueue(
-            self._paint, self._failed, settings.budget_ms / 1e3, keep=served.model.spec.chunk_frames
+            self._paint, self._failed, settings.budget_ms / 1e3, served.model.spec.chunk_frames, weight=rate
         )
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
         self.sound = SessionSound(self.id)
         self.recorder = Recorder(
             context.recording_store,
-            owner=client,
+            owner=record.client,
             tell=self._fanout.tell,
             on_drop=lambda: self.account.dropped("recording"),
             clock=context.clock,
@@ -268,7 +273,7 @@ class LiveSession:
         dynamic_size.follow_deadline(frame.index)
         if any("denoise" in each.marks for each in made) and dynamic_size.area == 1.0:
             step_ms = (self._clock() - began_s) * 1e3 / len(made)
-            self.served.steps.append(StepTime(step_ms, self.served.weight(processor.size), effort))
+            self.served.steps.append(StepTime(processor.size, step_ms, effort))
         if self._presenter is not None:
             self._presenter.put(made)
         else:
@@ -321,9 +326,17 @@ class LiveSession:
         # One thread at a time for each session: a client that floods must not take those of others.
         async with self._one_update:
             ack = await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
-            if ack.accepted and (told := told_to_others(controls)):
-                self._fanout.tell(messages.Changed(controls=told, message=ack.message, matches=ack.matches), but=by)
+            if ack.accepted:
+                self._record = self._record.model_copy(update={"controls": merged(self._record.controls, controls)})
+                self._context.changed(self.id)
+                if told := told_to_others(controls):
+                    self._fanout.tell(messages.Changed(controls=told, message=ack.message, matches=ack.matches), but=by)
             return ack
+
+    @property
+    def record(self) -> SessionRecord:
+        """The session as another process could go on with it."""
+        return self._record.model_copy(update={"links": self.links.tokens})
 
     # Events and reports
 
@@ -361,9 +374,9 @@ class LiveSession:
             )
         )
 
-    def tell_waiting(self, position: int, retry_after_s: float | None) -> None:
-        """Say where in the queue the session is."""
-        self._waiting = messages.Waiting(position=position, retry_after_s=retry_after_s)
+    def tell_waiting(self, position: int, retry_after_s: float | None, offer: Size | None = None) -> None:
+        """Say where in the queue the session is, and with which smaller output it would begin at once."""
+        self._waiting = messages.Waiting(position=position, retry_after_s=retry_after_s, offer=offer)
         self._fanout.tell(self._waiting)
 
     def tell(self, event: messages.ServerMessage) -> None:
@@ -379,18 +392,25 @@ class LiveSession:
         return messages.Ended(reason=self.end_reason, message=self.end_message)
 
     def _live_message(self) -> messages.Live:
-        return messages.Live(session=self.id, model=self.model, size=self.size, resumed=self._resumed, label=self.label)
+        return messages.Live(
+            session=self.id,
+            model=self.model,
+            size=self.size,
+            resumed=self._resumed,
+            label=self.label,
+            fps=self.promised_fps,
+        )
 
     @property
     def notices(self) -> tuple[messages.Notice, ...]:
-        """What was asked for at the opening and left out, until an update brings another of its kind."""
+        """Notices of controls that were asked for at the opening and left out, until an update brings others."""
         return self._steering.notices
 
     # Life
 
     @property
     def painted(self) -> bool:
-        """Whether the newest picture is painted, not its source as it is."""
+        """True while the newest picture is painted, not its source as it is."""
         return self.newest is not None and self.newest.painted
 
     @property
@@ -406,7 +426,7 @@ class LiveSession:
 
     @property
     def control_channels(self) -> int:
-        """How many listen to its events: who steers it."""
+        """Number of listeners to its events: who steers it."""
         return self._fanout.listeners
 
     def touch(self) -> None:
@@ -417,11 +437,12 @@ class LiveSession:
         """A connection of the client's stands, a sign of life as long as it does; call what is returned at its end."""
         return self.presence.attach()
 
-    def go_live(self) -> None:
+    def go_live(self, promised_fps: float | None = None) -> None:
         """Have a slot from now on."""
         with self._lock:
             if self._state != "waiting":
                 return
+            self.promised_fps = promised_fps
             self._state = "live"
             self.live_since_s = self._clock()
         self._fanout.tell(self._live_message())
@@ -435,7 +456,10 @@ class LiveSession:
         self._fanout.tell(event)
 
     def end(self, reason: EndReason, message: str = "") -> None:
-        """End: tell everybody, close the recording, free the buffers and the slot. Any thread, any number of times."""
+        """End: tell everybody, close the recording, free the buffers and the slot. Any thread, any number of times.
+
+        Clients of a session that has `moved` are told nothing: their channels close, and they connect again.
+        """
         with self._lock:
             if self._state == "ended":
                 return
@@ -450,7 +474,8 @@ class LiveSession:
         self.served.engine.leave(self._queue, self._free)
         self._context.ended(self.id, recordings)
         self.recorder.tell_end()
-        self._fanout.tell(messages.Ended(reason=reason, message=message))
+        if reason != "moved":
+            self._fanout.tell(messages.Ended(reason=reason, message=message))
         self._fanout.finish()
 
     def _free(self) -> None:

@@ -1,4 +1,4 @@
-"""All sessions of a server: who may open one, who gets a slot, and who has left without saying so."""
+"""Sessions of a server: who may open one, who gets a slot, and who has left without saying so."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from vivace import messages
 from vivace.errors import SessionClosedError
 from vivace.media.size import Size
 from vivace.models.base import StreamModel
+from vivace.serve.admission import Demand
 from vivace.serve.context import SessionContext
 from vivace.serve.limits import RefusedError
 from vivace.serve.marking import Marking
 from vivace.serve.offered_models import OfferedModels
 from vivace.serve.presence import EndReason
+from vivace.serve.record import SessionRecord
 from vivace.serve.recording import Recording, RecordingLimits, RecordingStore
 from vivace.serve.served_model import ServedModel
 from vivace.serve.session import LiveSession
@@ -47,7 +49,7 @@ CLOSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a client has and may have."""
+    """Sessions that a client has and may have."""
 
     sessions: int
     max_sessions: int
@@ -110,6 +112,8 @@ class SessionManager:
         self._closing: list[Recording] = []
         self._background = ThreadPoolExecutor(OPENERS, thread_name_prefix="vivace-open")
         self._housekeeping: asyncio.Task[None] | None = None
+        self.on_change: Callable[[str], None] = lambda _session_id: None
+        """Is told, in any thread, of a session that has begun, ended, or whose record has changed."""
 
     # Life of the server
 
@@ -203,6 +207,7 @@ class SessionManager:
         client: str,
         model: str | None = None,
         controls: messages.Controls | None = None,
+        fps: float | None = None,
         resume: str | None = None,
     ) -> LiveSession:
         """Open a session, live or waiting; or give one back to a client that knows its secret.
@@ -213,6 +218,7 @@ class SessionManager:
             client: whom the limit on sessions counts, e.g. an address.
             model: one of the settings' models; None is the first.
             controls: to begin with. A prompt that the model cannot serve is left out, which `LiveSession.notices` says.
+            fps: frames a second to be promised, 1 to 60; None: the settings' `min_fps`.
             resume: `secret` of an earlier session. If that has ended, a new one is opened.
 
         Raises:
@@ -226,24 +232,38 @@ class SessionManager:
             if resume is not None and (session := self._by_secret(resume)) is not None:
                 session.resume()
                 return session
-        served = self.models.served(model)
-        asked = controls or messages.Controls()
-        opening = check_opening(asked, served.model, self.settings.max_frame_px, self.moderation)
+        return self._open(SessionRecord.new(client, model, controls or messages.Controls(), fps))
+
+    def restore(self, record: SessionRecord) -> LiveSession:
+        """Go on with a session that another process had; takes time as `open_session` does, and raises the same.
+
+        It keeps its id, its secret, its links and all that was steered; the model's memory begins anew.
+        """
+        with self._lock:
+            if (session := self._sessions.get(record.id)) is not None:
+                return session
+        return self._open(record)
+
+    def _open(self, record: SessionRecord) -> LiveSession:
+        served = self.models.served(record.model)
+        opening = check_opening(record.controls, served.model, self.settings.max_frame_px, self.moderation)
         size = opening.controls.size
         if size is not None:
             served.sizes.allow(size)
-        session = LiveSession(served, opening, client, self._session_context())
-        demand = served.demand(size or served.default_size)
+        rate = 1.0 if record.fps is None else record.fps / self.settings.min_fps
+        session = LiveSession(served, opening, record, rate, self._session_context())
+        demand = served.demand(size or served.default_size, rate)
         with self._lock:
-            self._check_welcome(client)
+            self._check_welcome(record.client)
             has_slot = served.admission.enter(session.id, demand)
             self._sessions[session.id] = session
             self._opened += 1
             if has_slot:
-                session.go_live()
+                session.go_live(self._promised_fps(served, demand))
             else:
                 self._tell_queue(served)
-        _log.info("session %s of %s opened for %s: %s", session.id, served.name, client, session.state)
+        self.on_change(session.id)
+        _log.info("session %s of %s opened for %s: %s", session.id, served.name, record.client, session.state)
         for notice in opening.notices:  # many a WHIP publisher can be told nowhere else
             near = ", ".join(name for name, _ in notice.matches) or "nothing"
             _log.info("session %s begins without its %s, which %s does not know; near is %s",
@@ -348,12 +368,19 @@ class SessionManager:
         for served in self.models.loaded().values():
             served.tell_admission()
             for key in served.admission.move_up():
-                self._sessions[key].go_live()
+                demand = served.admission.asked(key)
+                assert demand is not None
+                self._sessions[key].go_live(self._promised_fps(served, demand))
             self._tell_queue(served)
+
+    def _promised_fps(self, served: ServedModel, demand: Demand) -> float:
+        """Return what is said at admission: no more than the budget of a frame leaves, however fast the model is."""
+        return min(served.admission.promised_fps(demand), 1e3 / self.settings.budget_ms * max(1.0, demand.rate))
 
     def _tell_queue(self, served: ServedModel) -> None:
         for position, key in enumerate(served.admission.queue(), start=1):
-            self._sessions[key].tell_waiting(position, served.admission.retry_after_s(position))
+            offer = served.offer(key) if position == 1 else None
+            self._sessions[key].tell_waiting(position, served.admission.retry_after_s(position), offer)
 
     # What sessions call
 
@@ -364,6 +391,7 @@ class SessionManager:
             in_background=self._in_background,
             resize=self._resize,
             grow=self._grow,
+            changed=lambda session_id: self.on_change(session_id),
             ended=self._session_ended,
             recording_store=self.recording_store,
             marking=self.marking,
@@ -396,6 +424,7 @@ class SessionManager:
             self._drops.update(session.account.drops)
             self._stages = merged([self._stages, session.account.totals()])
             self._move_up()
+        self.on_change(session_id)
         _log.info("session %s ended (%s): %s", session.id, session.end_reason, session.end_message)
 
     def _resize(self, session_id: str, size: Size) -> None:

@@ -34,7 +34,7 @@ def model_snapshot(served: ServedModel) -> ModelSnapshot:
         slots=admission.slots,
         live=admission.live,
         waiting=admission.waiting,
-        step_ms=admission.step_ms,
+        step_ms=admission.costs.step_ms,
         state_bytes=admission.state_bytes,
         memory_limit_bytes=admission.memory_limit_bytes,
         engine_alive=served.engine.alive,

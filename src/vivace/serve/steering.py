@@ -151,6 +151,14 @@ class SessionSteering:
         return first
 
 
+def merged(before: messages.Controls, update: messages.Controls) -> messages.Controls:
+    """Return the controls in force after an update of others: options merge, and events have happened."""
+    given = update.model_dump(exclude_unset=True, exclude={"events"})
+    if given.get("options") is not None:
+        given["options"] = {**(before.options or {}), **given["options"]}
+    return messages.Controls.model_validate({**before.model_dump(exclude_unset=True, exclude={"events"}), **given})
+
+
 def told_to_others(controls: messages.Controls) -> dict[str, Any]:
     """Return what others are told of an update: all but pictures, which are large, and events, which have happened."""
     told = controls.model_dump(mode="json", exclude_unset=True, exclude={"mask", "events"})

@@ -145,7 +145,7 @@ class Thumbnails:
             self._asking.discard(client)
 
     async def _jpeg(self, served: ServedModel, prompt: str, pictures: Sequence[Rgb]) -> bytes | None:
-        if served.admission.step_ms * len(pictures) > MAX_MS:
+        if served.admission.costs.step_ms * len(pictures) > MAX_MS:
             return None
         await self._sleep(max(0.0, self._next_s - self._clock()))
 

@@ -20,6 +20,7 @@ from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
 from vivace.serve.http.errors import ApiError, api_error
 from vivace.serve.http.state import MAX_SDP_BYTES, MAX_VIEWERS, Server, server_of
+from vivace.serve.record import Fps
 from vivace.serve.session import LiveSession
 from vivace.stream.pictures import read_sent
 
@@ -50,6 +51,8 @@ class OpenBody(Table):
     model: Annotated[str, Field(max_length=100)] | None = None
     """One of `/v1/models`; the server's default if left out."""
     controls: Controls | None = None
+    fps: Fps | None = None
+    """Frames a second to be promised, 1 to 60: fewer leave room for others; the server's `min_fps` if left out."""
     resume: Resume | None = None
 
 
@@ -269,6 +272,7 @@ async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
         client=client,
         model=body.model,
         controls=body.controls,
+        fps=body.fps,
         resume=None if body.resume is None else body.resume.secret,
     )
 

@@ -48,12 +48,19 @@ class Peers:
     _open: dict[str, _Connection] = field(default_factory=dict)
 
     async def answer(
-        self, session: LiveSession, role: Role, offer_sdp: str, withdrawn: asyncio.Event | None = None
+        self,
+        session: LiveSession,
+        role: Role,
+        offer_sdp: str,
+        withdrawn: asyncio.Event | None = None,
+        *,
+        half: bool = False,
     ) -> tuple[str, str]:
         """Connect; return the name of the new peer, which nobody can guess, and the answer.
 
         One picture goes in: that of whoever publishes by WHIP, and came last; without one, of the page that came last.
-        A page stays while another program publishes, and shows and steers what is made of that.
+        A page stays while another program publishes, and shows and steers what is made of that. `half`: what goes out
+        has half of each side.
 
         Raises:
             ApiError: too many viewers.
@@ -63,7 +70,7 @@ class Peers:
             raise ApiError(503, "viewers", f"{MAX_VIEWERS} viewers watch this session already", retry_after_s=10)
         others = [] if role == "play" else self._of(session.id, role)
         name = secrets.token_urlsafe(16)
-        peer = self.factory(session, role)
+        peer = self.factory(session, role, half=half)
         self._open[name] = _Connection(session.id, role, peer, withdrawn)  # whatever closes others meanwhile finds it
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(self.close, name)
@@ -119,8 +126,7 @@ class Peers:
         return sum(found.role == "play" and session_id in (None, found.session_id) for found in self._open.values())
 
     async def _close_where(self, ends: Callable[[_Connection], bool]) -> None:
-        for name in [name for name, found in self._open.items() if ends(found)]:
-            await self.close(name)
+        await asyncio.gather(*[self.close(name) for name, found in self._open.items() if ends(found)])
 
     def _choose_picture(self, session_id: str) -> None:
         publishing = bool(self._of(session_id, "publish"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -76,11 +76,15 @@ async def publish(session_id: str, request: Request) -> Response:
 
 
 @router.post("/v1/sessions/{session_id}/whep", **_TAKES_AN_OFFER)
-async def watch(session_id: str, request: Request) -> Response:
-    """Watch a session."""
+async def watch(
+    session_id: str,
+    request: Request,
+    size: Annotated[Literal["full", "half"], Query(description="Of each side of the pictures.")] = "full",
+) -> Response:
+    """Watch a session, at full size or, for a small screen or line, at half of each side."""
     offer = await sdp_body(request)  # first: the link may be withdrawn while it arrives
     server, session, access = find(request, session_id, "watch")
-    return await _connect(server, session, "play", offer, access.withdrawn)
+    return await _connect(server, session, "play", offer, access.withdrawn, half=size == "half")
 
 
 @router.options("/whip", include_in_schema=False)
@@ -132,9 +136,15 @@ async def trickle(session_id: str, kind: str, name: str, request: Request) -> Re
 
 
 async def _connect(
-    server: Server, session: LiveSession, role: Role, offer: str, withdrawn: asyncio.Event | None = None
+    server: Server,
+    session: LiveSession,
+    role: Role,
+    offer: str,
+    withdrawn: asyncio.Event | None = None,
+    *,
+    half: bool = False,
 ) -> Response:
-    name, answer = await server.peers.answer(session, role, offer, withdrawn)
+    name, answer = await server.peers.answer(session, role, offer, withdrawn, half=half)
     kind = "whip" if role == "publish" else "whep"
     headers = {
         "Location": f"/v1/sessions/{session.id}/{kind}/{name}",

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class PeerFactory:
-    """Makes peers: `factory(session, role)`. Used on the event loop."""
+    """Factory of peers: `factory(session, role)`. Used on the event loop."""
 
     def __init__(self, settings: ServeSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Take what the settings say.
@@ -49,13 +49,14 @@ class PeerFactory:
         self._clock = clock
         self._broadcasts: dict[str, Broadcast[Any]] = {}
 
-    def __call__(self, session: Any, role: Role) -> Peer:
-        """Return a new peer of a session, to be offered something."""
+    def __call__(self, session: Any, role: Role, *, half: bool = False) -> Peer:
+        """Return a new peer of a session, to be offered something; `half`: it is sent pictures of half of each side."""
         return Peer(
             session,
             role,
             lambda: self._broadcast(session),
             self.limits,
+            half=half,
             ice_servers=self.ice_servers,
             clock=self._clock,
         )

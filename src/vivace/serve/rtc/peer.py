@@ -142,10 +142,11 @@ class Peer:
         broadcast: Callable[[], Broadcast[Any]],
         limits: PeerLimits,
         *,
+        half: bool = False,
         ice_servers: Sequence[RTCIceServer] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a connection; `broadcast` returns what sends the session's pictures."""
+        """Prepare a connection; `broadcast` returns what sends the session's pictures, `half`: the smaller ones."""
         self.session = session
         self.role = role
         self.held = False
@@ -153,6 +154,7 @@ class Peer:
         self.closed_reason: str | None = None
         """Why the connection was closed, in words; None while it stands."""
         self._limits = limits
+        self._half = half
         self._open_broadcast = broadcast
         self._clock = clock
         self._connection = open_connection(ice_servers)
@@ -207,7 +209,7 @@ class Peer:
             )
         if viewer is not None:
             self._broadcast = self._open_broadcast()
-            self._feed = self._broadcast.attach(codec_to_send(viewer))
+            self._feed = self._broadcast.attach(codec_to_send(viewer), half=self._half)
             self._feed.connect(viewer)
         await connection.setLocalDescription()
         self._check_open()

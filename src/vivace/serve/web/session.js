@@ -17,7 +17,7 @@ const REFUSED = new Set([4401, 4403, 4404]);   // close codes of a control chann
  * One session: its state, its media and its controls.
  *
  * Events, each with the news in `event.detail`:
- *   state     {state, reason, code, message, position, retryAfterS, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
+ *   state     {state, reason, code, message, position, retryAfterS, offer, resumed, renewed}; state is connecting, waiting, live, reconnecting, ended
  *   changed   somebody else who steers this session has set `controls`, a prompt of which was taken for `matches`
  *   applied   the first frame made with an update has left the server
  *   shown     the first frame made with a new prompt is on screen, `ms` after `update` was called
@@ -114,7 +114,7 @@ export class Session extends EventTarget {
     switch (message.type) {
       case "waiting":
         this.#hasSlot = false;
-        this.#enter("waiting", { position: message.position, retryAfterS: message.retry_after_s });
+        this.#enter("waiting", { position: message.position, retryAfterS: message.retry_after_s, offer: message.offer });
         break;
       case "live":
         this.#hasSlot = true;
