@@ -141,6 +141,36 @@ def test_a_cut_leaves_nothing_of_the_past(portrait: np.ndarray) -> None:
     assert np.array_equal(found["person"].mask, alone["person"].mask)
 
 
+@pytest.mark.parametrize("name", ["person", "face", "hair", "lips", "red"])
+def test_a_region_that_was_not_wanted_for_a_while_is_found_anew(portrait: np.ndarray, name: str) -> None:
+    turned = np.ascontiguousarray(portrait[:, ::-1])
+    finder = RegionFinder.open((512, 512), {name, "sky"})
+    for wanted, rgb in (({name}, portrait), ({"sky"}, portrait), ({"sky"}, turned)):
+        finder.find(rgb, wanted)
+    alone = RegionFinder.open((512, 512)).find(turned, {name})
+    assert np.array_equal(finder.find(turned, {name})[name].mask, alone[name].mask)
+
+
+def test_whoever_is_far_is_looked_for_in_the_whole_picture_again_where_only_faces_are_wanted(
+    portrait: np.ndarray,
+) -> None:
+    """People are looked at in a part of the picture; who asks for lips alone afterwards means all of it."""
+    far = np.full((512, 1024, 3), 90, np.uint8)
+    far[200:456, 100:356] = portrait[::2, ::2]
+    finder = RegionFinder.open((1024, 512), {"person", "lips"})
+    for _ in range(6):
+        finder.find(far, {"person", "lips"})
+    moved = np.full_like(far, 90)
+    moved[:, 512:] = portrait
+    alone = RegionFinder.open((1024, 512))
+    for each in (finder, alone):
+        each.find(moved, {"lips"})
+    for _ in range(3):
+        found, expected = (each.find(moved, {"lips"})["lips"].mask for each in (finder, alone))
+    assert expected.any()
+    assert np.array_equal(found, expected)
+
+
 def test_what_has_a_colour_is_found_and_nothing_else() -> None:
     picture = np.full((256, 256, 3), 110, np.uint8)
     picture[60:120, 80:160] = 230, 200, 30

@@ -682,3 +682,44 @@ def test_effort_follows_the_deadline_live_and_only_live(live):
     efforts = {chunk.effort for chunk in model.chunks}
     assert efforts == ({1.0, 0.75, 0.5} if live else {1.0})
     assert bool(processor.deadline.decisions) == live
+
+
+class TransparentModel(FakeModel):
+    """Cuts out the left half: black and transparent elsewhere."""
+
+    def result(self, rgb):
+        rgb = rgb.copy()
+        alpha = np.full(rgb.shape[:3], 255, np.uint8)
+        rgb[:, :, SIZE[0] // 2 :] = alpha[:, :, SIZE[0] // 2 :] = 0
+        return StepResult(rgb, alpha=alpha)
+
+
+def test_a_model_may_make_the_output_transparent_as_far_as_it_is_shown():
+    [source] = pictures(1)
+    cut = np.where(np.arange(SIZE[0]) < SIZE[0] // 2, 255, 0)
+    [out] = Rig(TransparentModel()).processor.step(source)
+    np.testing.assert_array_equal(out.alpha, np.broadcast_to(cut, SIZE[::-1]))
+    [half] = Rig(TransparentModel(), strength=0.5).processor.step(source)
+    np.testing.assert_allclose(half.alpha, np.broadcast_to((255 + cut) / 2, SIZE[::-1]), atol=1)
+    mask = open_mask("0,0,1,0.5")
+    mask.prepare(SIZE)
+    [upper] = Rig(TransparentModel(), mask=mask).processor.step(source)
+    assert (upper.alpha[SIZE[1] // 2 :] == 255).all()
+    np.testing.assert_array_equal(upper.rgb[SIZE[1] // 2 :], source.rgb[SIZE[1] // 2 :])
+
+
+def test_a_source_that_is_transparent_stays_so_where_the_model_says_nothing_of_it():
+    [source] = pictures(1)
+    source = replace(source, alpha=np.full(SIZE[::-1], 100, np.uint8))
+    [out] = Rig().processor.step(source)
+    assert (out.alpha == 100).all()
+    [cut] = Rig(TransparentModel()).processor.step(source)
+    assert set(np.unique(cut.alpha)) == {0, 100}
+
+
+def test_a_failed_step_shows_the_last_picture_as_transparent_as_it_was():
+    first, second = pictures(2)
+    rig = Rig(TransparentModel(on_step=fail_on(1)))
+    [out], [stand_in] = rig.processor.step(first), rig.processor.step(second)
+    np.testing.assert_array_equal(stand_in.rgb, out.rgb)
+    np.testing.assert_array_equal(stand_in.alpha, out.alpha)

@@ -208,6 +208,9 @@ class StepResult:
     """Area in which these pictures replace their source."""
     work: float | None = None
     """Share of its full work that the step did, 0 to 1; None is the requested effort."""
+    alpha: NDArray[np.uint8] | None = None
+    """Opacity of these pictures, `[n h w]`, 0 to 255, for outputs that can be transparent; `rgb` is over black then.
+    None is opaque."""
 
 
 State = TypeVar("State")

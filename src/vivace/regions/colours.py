@@ -1,4 +1,4 @@
-"""What has a colour, by CIE Lab's hue, chroma and lightness."""
+"""Px of a colour, by hue, chroma and lightness (CIE Lab)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vivace.regions.names import COLOURS
 from vivace.regions.pixels import Field
 
 _LEVELS = 32
-"""Of a channel, in the tables."""
+"""Levels of a channel in the tables."""
 _SOFT_HUE, _SOFT_CHROMA, _SOFT_LIGHTNESS = 8.0, 4.0, 4.0
-"""Over which a colour fades into its neighbours: degrees, and units of Lab."""
+"""Width over which a colour fades into its neighbours: degrees of hue, and units of Lab."""
 
 
 def bins_of(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:

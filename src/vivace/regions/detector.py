@@ -19,7 +19,7 @@ _GRIDS = {
     "far_faces": ((48, 1),),
     "bodies": ((28, 2), (14, 2), (7, 6)),
 }
-"""Of each network, (cells a side, anchors a cell) in the order of its outputs."""
+"""Grids of each network, (cells a side, anchors a cell) in the order of its outputs."""
 _OVERLAP = 0.3
 """Boxes that share more than this of their union are of the same thing."""
 

@@ -20,10 +20,10 @@ _EPSILON = 4e-4
 _STEEPER = 1.6
 """The filter leaves an edge this much flatter than it is; what is nearly nothing or nearly all is so."""
 _LEAST = 0.02
-"""What covers less of a cell covers nothing of it."""
+"""Coverage of a cell below which it counts as none."""
 
 _BAND_PX = 8192
-"""Of four numbers each."""
+"""Px of four numbers each that are enlarged at a time: they stay in the processor's cache."""
 
 Floats = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ TURNS = 3
 """Frames take turns: in the first there is an outline to look for, in the second a mesh is put on a face, in the third
 on another."""
 MOST = 6
-"""Faces that are followed."""
+"""Most faces that are followed."""
 _SEARCH_EVERY = 12
 """Frames from one search to the next."""
 _FOUND, _SURE = 0.5, 0.64
@@ -39,7 +39,7 @@ _CROP = 1.5
 _CALM = 0.012
 """Points that are seen to have moved by less than this share of the face's width are believed by half: noise."""
 _FADE = 0.34
-"""Of presence gained or lost a frame."""
+"""Presence gained or lost in a frame."""
 _SAMPLES = 4
 """Outlines are drawn with this many samples a px and side."""
 
@@ -59,7 +59,7 @@ class Face:
     """A face that is followed."""
 
     points: Points
-    """Of the mesh, `[468 2]`; or the corners of an ellipse, where it is too small or too turned for a mesh."""
+    """Vertices of the mesh, `[468 2]`; or corners of an ellipse, where it is too small or too turned for a mesh."""
     has_mesh: bool
     presence: float
     """0 to 1, rises and falls over some frames."""
@@ -89,12 +89,12 @@ class Face:
 
     @property
     def width(self) -> float:
-        """Px."""
+        """Width of the oval, px."""
         return float(np.ptp(self.oval[:, 0]))
 
     @property
     def middle(self) -> Points:
-        """(x, y) px."""
+        """Middle of the oval, (x, y) px."""
         return np.asarray((self.oval.max(axis=0) + self.oval.min(axis=0)) / 2)
 
 

@@ -18,12 +18,12 @@ from vivace.regions.surroundings import OF_SURROUNDINGS, Surroundings
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a region is in a picture."""
+    """A region of one picture."""
 
     mask: NDArray[np.uint8]
-    """`[h w]` at the picture's size: how much of each px belongs to it, 0 to 255. All 0 where it is not there."""
+    """`[h w]` at the picture's size, coverage of each px, 0 to 255; all 0 where the region is not in the picture."""
     presence: float
-    """0 to 1, how sure it is that the region is in the picture; 0 where it is not."""
+    """Confidence that the region is in the picture, 0 to 1; 0 where it is not found."""
 
 
 class RegionFinder:
@@ -39,7 +39,6 @@ class RegionFinder:
         self._size = size
         self._people = People(size, threads)
         self._surroundings = Surroundings(size, threads)
-        self._idle = True
 
     @classmethod
     def open(cls, size: Size, wanted: Iterable[str] = (), *, threads: int | None = None) -> RegionFinder:
@@ -66,7 +65,7 @@ class RegionFinder:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """What looks at pictures by now, by name: of each as little as the regions so far need."""
+        """Names of the watchers that are loaded by now: only those that the regions so far need."""
         return self._people.loaded + self._surroundings.loaded
 
     def reset(self) -> None:
@@ -77,7 +76,7 @@ class RegionFinder:
     def find(self, rgb: Rgb, wanted: Iterable[str]) -> Mapping[str, Found]:
         """Return where the wanted regions are in the next picture, `uint8 [h w 3]`, by name.
 
-        Without any nothing is computed, and the past is forgotten.
+        A region that is not wanted for a frame is forgotten and found anew when it is; without any nothing is computed.
 
         Raises:
             ControlError: a name is no region's and no colour's, or the picture has another size.
@@ -88,20 +87,12 @@ class RegionFinder:
                 f"{(self._size[1], self._size[0], 3)}"
             )
         names = check_names(wanted)
-        if not names:
-            if not self._idle:
-                self.reset()
-            self._idle = True
-            return {}
         self.prepare(names)
-        self._idle = False
-        if names & OF_PEOPLE:
-            self._people.look(rgb, names)
-        # where there is somebody, that is the subject
-        somebody = "subject" in names and self._people.presence("person") > 0
-        others = (names & OF_SURROUNDINGS) - ({"subject"} if somebody else set())
-        if others:
-            self._surroundings.look(rgb, others)
+        self._people.look(rgb, names & OF_PEOPLE)
+        others = names & OF_SURROUNDINGS
+        if "subject" in names and self._people.presence("person") > 0:
+            others -= {"subject"}  # where there is somebody, that is the subject
+        self._surroundings.look(rgb, others)
         found = {}
         for name in sorted(names):
             of = self._surroundings if name in others else self._people

@@ -13,14 +13,14 @@ REGIONS = ("person", "background", "face", "hair", "clothes", "lips", "eyes", "h
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """What of the space of hue, chroma and lightness has a colour's name."""
+    """A part of the space of hue, chroma and lightness (CIE Lab) that has a colour's name."""
 
     hues: tuple[float, float]
-    """Of CIE Lab, degrees, from the first up to the second, over 360 if need be."""
+    """Hues, degrees, from the first up to the second, over 360 if need be."""
     chroma: tuple[float, float]
-    """Of CIE Lab."""
+    """Least and most chroma."""
     lightness: tuple[float, float]
-    """Of CIE Lab, 0 to 100."""
+    """Least and most lightness, 0 to 100."""
 
 
 _ANY = (0.0, 360.0)

@@ -20,12 +20,12 @@ FOLDER = Path(str(resources.files("vivace.regions") / "graphs"))
 
 @dataclass(frozen=True, slots=True)
 class NetworkFile:
-    """What a perception network takes and gives."""
+    """Input and outputs of a perception network."""
 
     size: tuple[int, int]
     """`(width, height)` of its picture, px."""
     outputs: tuple[str, ...]
-    """In the order of its file."""
+    """Names of its outputs, in the order of its file."""
     offset_and_scale: tuple[float, float]
     """A byte of the picture is brought to `(byte - offset) * scale`."""
     exact: bool = False

@@ -19,16 +19,16 @@ from vivace.regions.pixels import Box, Field, Flow
 PARTS = ("hair", "clothes", "hands", "forehead")
 """Hands are skin far from the face, arms included; the forehead is what of the face is over the outline of its mesh."""
 _KINDS = ("hair", "clothes", "skin")
-"""What colours are told of."""
+"""Kinds of px that are told apart by colour."""
 _HAIR, _CLOTHES, _SKIN = range(3)
 _LEVELS = 16
-"""Of a colour channel, in histograms."""
+"""Levels of a colour channel in histograms."""
 _BEYOND = 7
 """Side of the window in which the nearest px of a person are looked for, px of the grid."""
 _KEPT = 0.9
-"""Of a histogram, from one look to the next."""
+"""Share of a histogram that stays from one look to the next."""
 _PEOPLE = 3
-"""Whose colours are learned; the largest faces'."""
+"""Most people whose colours are learned: those with the largest faces."""
 _LEAST = 3e-4
 """Probability of a colour that a part was not seen with."""
 _ALIKE = 0.09, 0.16
@@ -39,15 +39,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(slots=True)
 class _Colours:
-    """What a person's parts look like."""
+    """The colours of one person's parts."""
 
     middle: Floats
-    """Of the face, (x, y) px, by which the person is known again."""
+    """Middle of the face, (x, y) px, by which the person is known again."""
     width: float
+    """Width of the face, px."""
     long: float = 1.0
-    """Whether the hair reaches below the jaw, 0 to 1."""
+    """Likelihood that the hair reaches below the jaw, 0 to 1."""
     bald: float = 0.0
-    """Whether there is no hair over the face, 0 to 1."""
+    """Likelihood that there is no hair over the face, 0 to 1."""
     histograms: Floats = field(default_factory=lambda: np.zeros((len(_KINDS), _LEVELS**3), np.float32))
 
 

@@ -44,6 +44,8 @@ class People:
         self._carry = Carry(grid_of(size), len(_FIELDS))
         self._view: Picture | None = None
         self._fine: dict[str, NDArray[np.uint8]] = {}
+        self._wanted = frozenset[str]()
+        """Regions that were looked for in the last picture."""
         self._enter(self._part, knowing=False)
 
     @property
@@ -64,10 +66,22 @@ class People:
 
     def forget(self) -> None:
         """Know nothing of the pictures so far."""
-        for watcher in (self._bodies, self._faces, self._parts):
-            if watcher is not None:
-                watcher.forget()
-        self._enter(Box(0, 0, *self._size), knowing=False)
+        if self._wanted:
+            self._want(frozenset())
+
+    def _want(self, names: frozenset[str]) -> None:
+        """Look for these regions from now on; what only others need is forgotten, or it would be of another time."""
+        self._wanted = names
+        if not names & (PERSON | _OF_PARTS):
+            if self._bodies is not None:
+                self._bodies.forget()
+            self._enter(Box(0, 0, *self._size), knowing=False)
+        if self._faces is not None and not ("faces" in self._seen and names & (_OF_PARTS | _OF_FACES)):
+            self._faces.forget()
+            self._seen.discard("faces")
+        if self._parts is not None and not names & _OF_PARTS:
+            self._parts.forget()
+            self._seen.difference_update(PARTS)
 
     def _enter(self, part: Box, *, knowing: bool) -> None:
         """Look at a part of the picture from now on; `knowing` what is known of the part so far, or nothing."""
@@ -93,8 +107,12 @@ class People:
 
     def look(self, rgb: Rgb, names: frozenset[str]) -> None:
         """Bring what the wanted regions are made of up to date, in the next picture `uint8 [h w 3]`."""
+        if names != self._wanted:
+            self._want(names)
+        if not names:
+            return
         self._fine.clear()
-        looked_for = bool(self._bodies is not None and names & (PERSON | _OF_PARTS))
+        looked_for = bool(names & (PERSON | _OF_PARTS))
         if looked_for:
             self._look_for_bodies(rgb)
         x, y, w, h = self._part
@@ -106,10 +124,11 @@ class People:
         if looked_for and (self._turn == 0 or "person" not in self._seen):
             assert self._outline is not None
             self._learn("person", self._outline.look(picture))
-        if self._faces is not None and names & (_OF_PARTS | _OF_FACES):
+        if names & (_OF_PARTS | _OF_FACES):
+            assert self._faces is not None
             self._faces.look(picture.rgb, self._turn if "faces" in self._seen else None)
             self._seen.add("faces")
-        if self._parts is not None and names & _OF_PARTS:
+        if names & _OF_PARTS:
             self._look_for_parts(picture)
         self._edges.guide(picture.cells)
         self._turn = (self._turn + 1) % TURNS

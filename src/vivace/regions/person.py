@@ -1,4 +1,4 @@
-"""Whether there are people, where about they are, and their outline."""
+"""Presence of people, the part of the picture that they are in, and their outline."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class BodyWatcher:
         """Know of nobody."""
         self.known = False
         self.sure = 0.0
-        """0 to 1, of the last look."""
+        """Confidence that there is somebody, 0 to 1, by the last look."""
         self.heads: list[Face] = []
-        """Where heads would be, by the bodies."""
+        """Places of heads, by the bodies."""
         self._losses = 0
         self._wait = 0
 

@@ -1,4 +1,4 @@
-"""Fields on the grid: how much each px of it belongs to something; resampled, and moved from picture to picture."""
+"""Fields on the grid, the coverage of each of its px: resampled, and moved from picture to picture."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 CELL_PX = 2
 """Px of the grid a side of a cell, in which motion and statistics of colour are taken."""
 _STILL_PX = 0.05
-"""What moves by less px of the grid stands still."""
+"""Motion below which something stands still, px of the grid."""
 
 _CALM_GAIN, _GAIN_PER_DIFFERENCE = 0.35, 1.2
 
 Field = NDArray[np.float32]
 """On the grid, `[h w]`, 0 to 1."""
 Flow = NDArray[np.float32]
-"""Where each cell of this picture was in the last one, `[2 h w]`, (right, down) cells."""
+"""Motion back from each cell of this picture to where it was in the last one, `[2 h w]`, (right, down) cells."""
 
 
 def halved(x: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The sky: what is smooth, coloured like one, and reaches down from the upper edge of the picture."""
+"""The sky: smooth, coloured like one, and reaching down from the upper edge of the picture."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _STEP = 0.075
 """Colours of neighbouring cells that differ by more, in 0..1, have an edge between them."""
 
 _FOUND, _LOST = 0.35, 0.2
-"""How sure it must be that there is a sky, where there was none and where there was one."""
+"""Least probability of a sky, where there was none and where there was one."""
 _LUMA = np.array([0.3, 0.59, 0.11], np.float32)
 EVIDENCE = (
     *("blue", "blue_root", "blue_over_green", "luma", "lighter", "area", "upper_edge", "side_edges", "green_below"),
     *("luma_spread", "colour_spread", "texture", "horizon", "white"),
 )
-"""What tells a sky from a ceiling; weights are in `sky.toml`."""
+"""Values that tell a sky from a ceiling; their weights are in `sky.toml`."""
 
 Floats = NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""What a picture is of, where that is no person: what stands out from its surroundings."""
+"""The subject of a picture where nobody is: a thing that stands out from its surroundings."""
 
 from __future__ import annotations
 

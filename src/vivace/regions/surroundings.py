@@ -1,4 +1,4 @@
-"""What is no person in one stream's pictures: the sky, what has a colour, and what a picture is of where nobody is."""
+"""Regions of one stream's pictures that are no people: the sky, things of a colour, the subject where nobody is."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ class Surroundings:
         self._subject: SubjectWatcher | None = None
         self._carry = Carry(self._grid, 0)
         self._names: list[str] = []
-        """Of fields."""
+        """Regions that are looked for, in the order of the carried fields."""
         self._view: Picture | None = None
-        self.forget()
+        self._seen: set[str] = set()
+        self._frame = 0
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -51,20 +52,25 @@ class Surroundings:
             self._sky = self._sky or SkyWatcher()
         if "subject" in names:
             self._subject = self._subject or SubjectWatcher(self._grid, self._threads)
-        new = sorted((names & OF_SURROUNDINGS) - set(self._names))
-        if new:
-            carry = Carry(self._grid, len(self._names) + len(new))
-            carry.fields[: len(self._names)] = self._carry.fields
-            self._carry, self._names = carry, [*self._names, *new]
 
     def forget(self) -> None:
         """Know nothing of the pictures so far."""
-        for watcher in (self._sky, self._subject):
-            if watcher is not None:
+        self._want(frozenset())
+
+    def _want(self, names: frozenset[str]) -> None:
+        """Look for these regions from now on; others are forgotten, or they would be of another time."""
+        carry = Carry(self._grid, len(names))
+        for field, name in zip(carry.fields, sorted(names), strict=True):
+            if name in self._seen:
+                field[:] = self._field(name)
+        self._carry, self._names = carry, sorted(names)
+        self._seen &= names
+        for name, watcher in (("sky", self._sky), ("subject", self._subject)):
+            if watcher is not None and name not in names:
                 watcher.forget()
-        self._motion.forget()
-        self._seen: set[str] = set()
-        self._frame = 0
+        if not names:
+            self._motion.forget()
+            self._frame = 0
 
     def _field(self, name: str) -> Field:
         field: Field = self._carry.fields[self._names.index(name)]
@@ -72,12 +78,16 @@ class Surroundings:
 
     def look(self, rgb: Rgb, names: frozenset[str]) -> None:
         """Bring the wanted regions and colours up to date, in the next picture `uint8 [h w 3]`."""
+        if sorted(names) != self._names:
+            self._want(names)
+        if not names:
+            return
         self._view = picture = Picture.of(rgb)
         flow = self._motion.update(picture.cells)
         if flow is not None:
             self._carry.move(flow)
         bins = None
-        for name in sorted(names & OF_SURROUNDINGS):
+        for name in self._names:
             if name in self._seen and self._frame % _EVERY.get(name, 3) != 1:
                 continue
             if name == "sky":

@@ -6,12 +6,21 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from vivace.media.frame import Frame, Rgb
+from vivace.media.frame import Alpha, Frame, Rgb
 from vivace.models.base import StepResult
 from vivace.stream.blend import FULL, Region, blend, region_of
+
+
+class Shown(NamedTuple):
+    """A picture as it leaves the stream."""
+
+    rgb: Rgb
+    alpha: Alpha | None
+    """Opacity; None is opaque."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +46,30 @@ class FrameInside:
         """True if no painted pixel would be visible."""
         return round(self.opacity * FULL) == 0 or (self.region is not None and self.region.empty)
 
-    def blended(self, result: StepResult, index: int) -> Rgb:
+    def blended(self, result: StepResult, index: int) -> Shown:
         """Return a picture of a step blended over the source, within the edited area and the region."""
         size = self.source.shape[1], self.source.shape[0]
-        return blend(self.source, result.rgb[index], self.opacity, region_of(result.edited, index, size, self.region))
+        region = region_of(result.edited, index, size, self.region)
+        rgb = blend(self.source, result.rgb[index], self.opacity, region)
+        if result.alpha is None or rgb is self.source:
+            return Shown(rgb, self.frame.alpha)
+        before, painted = (
+            np.repeat(each[..., None], 3, axis=2)
+            for each in (_opaque(self.source) if self.frame.alpha is None else self.frame.alpha, result.alpha[index])
+        )
+        return Shown(rgb, blend(before, np.minimum(before, painted), self.opacity, region)[..., 0])
 
-    def finish(self, rgb: Rgb, marks: dict[str, float]) -> Frame:
+    def finish(self, shown: Shown, marks: dict[str, float]) -> Frame:
         """Return the output frame that replaces its source frame."""
         return replace(
             self.frame,
-            rgb=rgb,
+            rgb=shown.rgb,
+            alpha=shown.alpha,
             thumbnail=None,
             marks={**self.frame.marks, "prepare": self.prepared_s, **marks},
             control_index=self.update_index,
             source_rgb=self.source,
-            painted=rgb is not self.source,
+            painted=shown.rgb is not self.source,
         )
 
 
@@ -78,7 +96,7 @@ class FramesInside:
         self._frames.extend(frames)
         self._frames.extend([None] * padding)
 
-    def leave(self, result: StepResult) -> list[tuple[FrameInside, Rgb]]:
+    def leave(self, result: StepResult) -> list[tuple[FrameInside, Shown]]:
         """Return the frames whose pictures these are, removed from the queue, each with its blended picture."""
         leaving = [(index, self._frames.popleft()) for index in range(len(result.rgb))]
         return [(inside, inside.blended(result, index)) for index, inside in leaving if inside is not None]
@@ -91,15 +109,22 @@ class FramesInside:
 
     def stand_ins(self, padding: Rgb) -> StepResult:
         """Return substitutes for all frames in the queue, which the model has lost; padding gets `padding`."""
-        return StepResult(np.stack([padding if inside is None else self._stand_in(inside) for inside in self._frames]))
+        shown = [Shown(padding, None) if inside is None else self._stand_in(inside) for inside in self._frames]
+        alphas = [_opaque(each.rgb) if each.alpha is None else each.alpha for each in shown]
+        transparent = any(each.alpha is not None for each in shown)
+        return StepResult(np.stack([each.rgb for each in shown]), alpha=np.stack(alphas) if transparent else None)
 
     def clear(self) -> None:
         """Discard the remaining entries."""
         self._frames.clear()
 
-    def _stand_in(self, lost: FrameInside) -> Rgb:
+    def _stand_in(self, lost: FrameInside) -> Shown:
         """Return the last good picture of the same memory period, or else the source."""
         if self._last_good is None or self._last_good[0].past != lost.past:
-            return lost.source
+            return Shown(lost.source, None)
         inside, result, index = self._last_good
         return replace(inside, opacity=1.0, region=None).blended(result, index)
+
+
+def _opaque(rgb: Rgb) -> Alpha:
+    return np.full(rgb.shape[:2], 255, np.uint8)

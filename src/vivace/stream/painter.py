@@ -26,7 +26,7 @@ from vivace.stream.controls import ControlBoard, Controls, Snapshot, look_of
 from vivace.stream.deadline import DeadlineController
 from vivace.stream.fade import PromptFade
 from vivace.stream.fit import prepared
-from vivace.stream.inside import FrameInside, FramesInside
+from vivace.stream.inside import FrameInside, FramesInside, Shown
 from vivace.stream.slot import ModelSlot
 
 _log = logging.getLogger(__name__)
@@ -327,7 +327,7 @@ class Painter:
             self._forget_later("resumed")
         self._observer.painted(Painting(_ms(prepared_s - began_s) / len(entering), None, 0.0, len(entering)))
         marks = {"refine": prepared_s}
-        return [inside.finish(inside.source, marks) for inside in entering]
+        return [inside.finish(Shown(inside.source, inside.frame.alpha), marks) for inside in entering]
 
     def _paint(self, chunk: Chunk, began_s: float, prepared_s: float) -> list[Frame]:
         """Run one step of the model and finish the frames that come out of it."""
@@ -337,7 +337,7 @@ class Painter:
         seen = self._inside.leave(result)
         refined_s = self._clock()
         marks = {"denoise": denoised_s, "refine": refined_s}
-        out = [inside.finish(rgb, marks) for inside, rgb in seen]
+        out = [inside.finish(shown, marks) for inside, shown in seen]
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
         work = chunk.effort if result.work is None else result.work

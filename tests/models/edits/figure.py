@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vivace.media.convert import cover_alpha
 from vivace.regions.finder import Found
 
 SIZE = (96, 64)
@@ -35,10 +36,8 @@ class KnowingFinder:
         del rgb
         self.asked.append(wanted)
         seen = 0 if self.gone else 255
-        return {
-            name: Found((PLACES.get(name, np.zeros((HEIGHT, WIDTH), bool)) * seen).astype(np.uint8), seen / 255)
-            for name in wanted
-        }
+        masks = {name: (PLACES.get(name, np.zeros((HEIGHT, WIDTH), bool)) * seen).astype(np.uint8) for name in wanted}
+        return {name: Found(cover_alpha(mask, self.size), seen / 255) for name, mask in masks.items()}
 
     def reset(self) -> None:
         self.resets += 1

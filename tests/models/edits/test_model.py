@@ -9,6 +9,7 @@ from models.edits.figure import HEIGHT, PLACES, SIZE, WIDTH, KnowingFinder, pict
 from vivace.models.base import Chunk
 from vivace.models.edits.behind import SURE_FRAMES
 from vivace.models.edits.model import EditingModel
+from vivace.models.edits.painters import REMEMBERED_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +157,147 @@ def test_a_camera_that_moves_has_seen_nothing(model):
     state = model.open(SIZE)
     state.finder.gone = True
     for i in [*[0] * SURE_FRAMES, 8]:
-        assert i == 0 or state.behind.known.all()
+        assert i == 0 or state.behind.plate.known.all()
         model.step([state], [Chunk(np.ascontiguousarray(world[:, i : i + WIDTH])[None], embeds)])
         state.finder.gone = i == 0
-    assert not state.behind.known[PLACES["person"]].any()
+    assert not state.behind.plate.known[PLACES["person"]].any()
+
+
+def test_a_camera_that_moves_slowly_has_seen_nothing_in_its_place(model):
+    rng = np.random.default_rng(0)
+    world = np.kron(rng.integers(0, 256, (8, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8)).astype(float)
+    embeds, state = model.encode_prompt("remove me").embeds, model.open(SIZE)
+    state.finder.gone = True
+    for frame in range(60):
+        left, share = divmod(0.3 * frame, 1)
+        here, next_px = (world[:, int(left) + px :][:, :WIDTH] for px in (0, 1))
+        there = ((1 - share) * here + share * next_px).round().astype(np.uint8)
+        state.finder.gone = frame < 12
+        model.step([state], [Chunk(np.ascontiguousarray(there)[None], embeds)])
+    assert not state.behind.plate.known[PLACES["person"]].any()
+
+
+def test_two_things_that_are_gone_are_not_seen_behind_each_other(model):
+    room = picture()
+    there = room.copy()
+    there[PLACES["person"]], there[PLACES["red"]] = (200, 0, 0), (0, 0, 255)
+    both = (model.encode_prompt("remove me").embeds + model.encode_prompt("remove the red thing").embeds) / 2
+    state = model.open(SIZE)
+    for _ in range(SURE_FRAMES + 1):
+        model.step([state], [Chunk(there[None], both)])
+    assert not state.behind.plate.known[PLACES["person"] | PLACES["red"]].any()
+
+
+def test_what_was_seen_behind_is_of_this_request(model):
+    state = model.open(SIZE)
+    state.finder.gone = True
+    play(model, state, "remove me", SURE_FRAMES)
+    play(model, state, "blur the background", 1)
+    assert state.behind.plate is None
+
+
+@pytest.mark.parametrize("between", ["ink", "make the sky green"])
+def test_places_are_found_anew_after_frames_in_which_none_was_looked_for(model, between):
+    state = model.open(SIZE)
+    play(model, state, "make my shirt red")
+    play(model, state, between)
+    assert frozenset({"clothes"}) not in state.light
+    assert between != "ink" or state.finder.resets == 1
+
+
+def test_the_light_of_a_thing_that_comes_back_is_that_of_now(model):
+    embeds, state = model.encode_prompt("make my shirt red").embeds, model.open(SIZE)
+    dark, bright = np.full((HEIGHT, WIDTH, 3), 30, np.uint8), np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+    for gone, source in ((False, dark), (True, bright), (False, bright)):
+        state.finder.gone = gone
+        [result] = model.step([state], [Chunk(source[None], embeds)])
+    [alone] = model.step([model.open(SIZE)], [Chunk(bright[None], embeds)])
+    np.testing.assert_array_equal(result.rgb, alone.rgb)
+
+
+def test_a_prompt_about_a_thing_of_a_colour_begins_without_a_jump(model):
+    """The thing is told from what it lies on as much as the prompt is in force, not at once."""
+    ink, blue = (model.encode_prompt(text).embeds for text in ("ink", "turn the red car blue"))
+    state, source = model.open(SIZE), picture()
+    [before] = model.step([state], [Chunk(source[None], ink)])
+    model.reset(state)
+    [begun] = model.step([state], [Chunk(source[None], 0.98 * ink + 0.02 * blue)])
+    apart = np.abs(shown(begun, source).astype(int) - before.rgb[0])[PLACES["red"]]
+    assert apart.max() <= 0.02 * 255 * 2
+
+
+def test_a_look_keeps_its_memory_while_another_comes_and_goes(model, painter):
+    """A sky that is seen for some frames does not take the person's memory."""
+    state = model.open(SIZE)
+    both = model.encode_prompt("the sky in oil, me in ink").embeds
+    without = model.encode_prompt("me in ink").embeds
+    embeds, alone = painter.encode_prompt("ink").embeds, painter.open(SIZE)
+    for i, plan in enumerate([without, without, both, both, without, both]):
+        [result] = model.step([state], [Chunk(picture(i)[None], plan)])
+        [own] = painter.step([alone], [Chunk(picture(i)[None], embeds)])
+        person = PLACES["person"]
+        np.testing.assert_array_equal(shown(result, picture(i))[person], own.rgb[0][person])
+
+
+def test_a_look_that_was_long_out_of_the_picture_begins_anew(model):
+    state, embeds = model.open(SIZE), model.encode_prompt("me in ink").embeds
+    play(model, state, "me in ink")
+    state.finder.gone = True
+    play(model, state, "me in ink", REMEMBERED_FRAMES + 1)
+    state.finder.gone = False
+    [back] = model.step([state], [Chunk(picture()[None], embeds)])
+    [new] = model.step([model.open(SIZE)], [Chunk(picture()[None], embeds)])
+    np.testing.assert_array_equal(back.rgb, new.rgb)
+
+
+def test_one_look_at_two_places_is_painted_once(model, painter, monkeypatch):
+    steps = []
+    step = painter.step
+    monkeypatch.setattr(painter, "step", lambda *given: (steps.append(1), step(*given))[1])
+    whole, person = (model.encode_prompt(text).embeds for text in ("ink", "me in ink"))
+    model.step([model.open(SIZE)], [Chunk(picture()[None], 0.3 * whole + 0.7 * person)])
+    assert len(steps) == 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 112), (80, 64), (258, 64)])
+def test_every_edit_is_made_at_odd_sizes(painter, size):
+    model = EditingModel(painter, lambda size: KnowingFinder(size))
+    width, height = size
+    source = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    for text in ("remove me", "blur the background", "make my shirt red", "remove the background", "me in ink"):
+        embeds = model.encode_prompt(text).embeds
+        [result] = model.step([model.open(size)], [Chunk(source[None], embeds)])
+        assert result.rgb.shape == (1, height, width, 3)
+
+
+def test_without_a_background_the_output_is_transparent_there(model):
+    [result] = play(model, model.open(SIZE), "remove the background", count=1)
+    np.testing.assert_array_equal(result.alpha[0], np.where(PLACES["person"], 255, 0))
+    seen = shown(result, picture())
+    np.testing.assert_array_equal(seen[PLACES["person"]], picture()[PLACES["person"]])
+    assert not seen[~PLACES["person"]].any()
+
+
+def test_a_matte_keeps_a_place_whatever_the_prompt_paints(model):
+    options = {"matte": "face"}
+    for prompt in (None, model.encode_prompt("ink"), model.encode_prompt("turn the red car blue")):
+        plan = model.compose(prompt, options)
+        [result] = model.step([model.open(SIZE)], [Chunk(picture()[None], plan, options=options)])
+        np.testing.assert_array_equal(result.alpha[0] > 0, PLACES["face"])
+        assert not shown(result, picture())[~PLACES["face"]].any()
+
+
+def test_a_picture_is_shown_behind_the_person_and_painted_where_the_prompt_says_so(model):
+    beach = np.full((40, 40, 3), (240, 220, 150), np.uint8)
+    options = {"background": beach}
+    person = PLACES["person"]
+    for text in (None, "make my shirt red"):
+        plan = model.compose(None if text is None else model.encode_prompt(text), options)
+        [result] = model.step([model.open(SIZE)], [Chunk(picture()[None], plan, options=options)])
+        np.testing.assert_array_equal(shown(result, picture())[~person], beach[0, :1].repeat((~person).sum(), 0))
+    green = model.compose(model.encode_prompt("green background"), options)
+    [result] = model.step([model.open(SIZE)], [Chunk(picture()[None], green, options=options)])
+    assert (shown(result, picture())[~person] != beach[0, 0]).any()
 
 
 def test_nothing_is_painted_where_no_look_is_asked_for(model):
@@ -192,6 +330,19 @@ def test_the_chosen_place_confines_what_names_none(model):
     assert model.compose(named, {"place": "person"}) is named.embeds
     assert model.compose(prompt, {}) is prompt.embeds
     assert model.compose(None, {"place": "face"}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "same"),
+    [
+        ("blur it", "background", "blur the background"),
+        ("make it red", "clothes", "make my shirt red"),
+        ("make it blue", "red", "turn the red thing blue"),
+    ],
+)
+def test_the_chosen_place_confines_every_edit_that_names_none(model, text, place, same):
+    composed = model.compose(model.encode_prompt(text), {"place": place})
+    np.testing.assert_array_equal(composed, model.encode_prompt(same).embeds)
 
 
 def test_streams_in_one_step_equal_streams_alone(model):

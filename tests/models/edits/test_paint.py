@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vivace.models.edits.paint import blurred, faded, laid, mean_light, tinted
+from vivace.models.edits.paint import blurred, filled_in, laid, mean_light, tinted
+from vivace.models.edits.places import faded
 
 SIZE = (32, 24)
 
@@ -40,7 +41,12 @@ def test_the_light_of_a_thing_is_that_of_its_own_px() -> None:
     mask[:, 16:] = 255
     assert mean_light(Image.fromarray(picture), mask) == pytest.approx(1)
     assert mean_light(Image.fromarray(picture), None) == pytest.approx(0.5)
-    assert mean_light(Image.fromarray(picture), np.zeros((24, 32), np.uint8)) == pytest.approx(0.5)
+    assert mean_light(Image.fromarray(picture), np.zeros((24, 32), np.uint8)) is None
+
+
+def test_a_hole_with_nothing_around_it_is_filled_with_the_pictures_colour() -> None:
+    everything = np.full((24, 32), 255, np.uint8)
+    np.testing.assert_allclose(middle(filled_in(flat(10, 100, 200), everything)), (10, 100, 200), atol=1)
 
 
 def test_where_two_layers_meet_nothing_below_is_seen() -> None:

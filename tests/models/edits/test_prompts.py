@@ -61,8 +61,51 @@ def test_a_background_of_one_colour_and_one_that_is_removed() -> None:
     green, nothing = (
         read_plan(encode(text, TEXT.encode).embeds).fills for text in ("green background", "remove the background")
     )
-    assert green[0].places == nothing[0].places == parts_of("background")
-    assert green[0].rgb != nothing[0].rgb
+    assert green[0].places == parts_of("background")
+    assert nothing == ()
+
+
+@pytest.mark.parametrize("text", ["remove the background", "cut me out", "transparent background"])
+def test_without_a_background_the_output_is_transparent_there(text: str) -> None:
+    prompt = encode(text, TEXT.encode)
+    [clear] = read_plan(prompt.embeds).clear
+    assert clear.places == parts_of("background")
+    assert "transparent" in prompt.message
+
+
+def test_the_users_picture_is_put_behind_the_person_and_a_video_is_refused() -> None:
+    prompt = encode("use my picture as the background", TEXT.encode)
+    [picture] = read_plan(prompt.embeds).pictures
+    assert picture.places == parts_of("background")
+    refused = encode("put a video behind me", TEXT.encode)
+    assert not refused.known
+    assert "a picture can" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("text", "offer"), [("put me on a beach", "golden hour"), ("put me on a beach in hawaii", "golden hour")]
+)
+def test_another_place_is_refused_with_what_can_be_had(text: str, offer: str) -> None:
+    prompt = encode(text, TEXT.encode)
+    assert not prompt.known
+    assert "give a picture of one as 'background'" in prompt.message
+    assert f"the background in {offer}" in prompt.message
+    assert TEXT.encode(prompt.matches[0][0]).known
+
+
+def test_another_place_that_is_named_by_a_look_is_that_look_behind_people() -> None:
+    prompt = encode("snowy mountains behind me", TEXT.encode)
+    [look] = read_plan(prompt.embeds).looks
+    assert prompt.known
+    assert look.places == parts_of("background")
+    assert "give a picture" in prompt.message
+
+
+def test_a_thing_that_is_kept_is_not_painted() -> None:
+    layers = read_plan(encode("ink on everything but the red car", TEXT.encode).embeds)
+    [look] = layers.looks
+    assert look.places == EVERYTHING
+    assert layers.present == {"red": 1.0}
 
 
 def test_a_thing_is_meant_by_its_colour() -> None:

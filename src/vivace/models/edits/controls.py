@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from vivace.models.controls import ControlSpec
+from vivace.models.edits.places import PLACES
+
+_USUAL = ("person", "background", "face", "hair", "clothes")
+_NOT_CONFINED, _NO_MATTE = "everything", "nothing"
 
 PLACE = ControlSpec(
     name="place",
     kind="choice",
-    choices=("everything", "person", "background", "face", "hair", "clothes"),
-    default="everything",
+    choices=(_NOT_CONFINED, *_USUAL, *(name for name in PLACES if name not in _USUAL)),
+    default=_NOT_CONFINED,
     beside_prompt=True,
     help="Where a prompt paints that names no place itself.",
 )
-CONTROLS = (PLACE,)
+BACKGROUND = ControlSpec(
+    name="background",
+    kind="image",
+    help="Picture that is shown behind people instead of what is there.",
+)
+MATTE = ControlSpec(
+    name="matte",
+    kind="choice",
+    choices=(_NO_MATTE, "person", "face", "hair", "clothes", "subject"),
+    default=_NO_MATTE,
+    help="What of the picture is kept where the output can be transparent; the rest is transparent, elsewhere black.",
+)
+CONTROLS = (PLACE, BACKGROUND, MATTE)

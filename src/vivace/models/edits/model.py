@@ -1,4 +1,4 @@
-"""A model that paints whole pictures, made one that edits at places: paints, tints, blurs or fills there."""
+"""A model that edits at places: it has another model paint whole pictures, tints, blurs, fills, and lays what was made."""
 
 from __future__ import annotations
 
@@ -8,25 +8,16 @@ from typing import Any, Generic, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from vivace.models.base import (
-    Chunk,
-    Keep,
-    KeepsMemory,
-    Memory,
-    PreparesEfforts,
-    Prompt,
-    State,
-    StepResult,
-    StreamModel,
-)
+from vivace.models.base import Chunk, Keep, Memory, Prompt, State, StepResult
 from vivace.models.edits import paint
 from vivace.models.edits.behind import Behind
-from vivace.models.edits.controls import CONTROLS, PLACE
-from vivace.models.edits.places import EVERYTHING, Mask, both, coverage, needed, parts_of
-from vivace.models.edits.plan import Layer, Layers, PlaceEdit, Plan, read_plan, to_plan
-from vivace.models.edits.prompts import MOST_LOOKS, encode
+from vivace.models.edits.controls import BACKGROUND, CONTROLS, MATTE, PLACE
+from vivace.models.edits.painters import MOST_LOOKS, Painters, PaintingModel
+from vivace.models.edits.places import Mask, both, coverage, faded, needed, parts_of
+from vivace.models.edits.plan import Layer, Layers, Plan, behind_people, confined, read_plan, to_plan
+from vivace.models.edits.prompts import encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import thumbnail_of
 from vivace.regions.finder import Found, RegionFinder
@@ -38,7 +29,7 @@ _SETTLING = 0.15
 
 
 class Finder(Protocol):
-    """What finds places in the pictures of one stream, see `RegionFinder`."""
+    """A finder of places in the pictures of one stream, see `RegionFinder`."""
 
     def find(self, rgb: NDArray[np.uint8], wanted: frozenset[str]) -> Mapping[str, Found]:
         """Return where the places are in the next picture `uint8 [h w 3]`."""
@@ -47,26 +38,24 @@ class Finder(Protocol):
         """Forget the pictures before."""
 
 
-class PaintingModel(StreamModel[State], KeepsMemory[State], PreparesEfforts[State], Protocol):
-    """What can be wrapped: a model of single frames that keeps its memory, and embeds prompts as vectors `[d]`."""
-
-
 @dataclass(slots=True)
 class EditState(Generic[State]):
     """One stream."""
 
     size: tuple[int, int]
-    seed: int
-    painters: list[State]
-    """Of the painting model, one for each look that is in the picture."""
+    """`(width, height)`, px."""
+    painters: Painters[State]
     finder: Finder
     plan: Plan | None = None
-    """The newest, and what it asks for."""
-    layers: Layers = field(default_factory=lambda: Layers((), (), (), (), (), {}))
+    """The newest plan, which `layers` were read from."""
+    layers: Layers = field(default_factory=Layers)
     light: dict[frozenset[str], float] = field(default_factory=dict)
-    """Mean light of the places that are tinted."""
+    """Mean light of the places that were tinted in the last frame, linear, 0 to 1."""
     behind: Behind = field(default_factory=Behind)
-    """What was seen behind things that are gone."""
+    looking: bool = False
+    """True once the finder has seen a picture that is remembered."""
+    users: tuple[NDArray[np.uint8], Image.Image] | None = None
+    """The user's picture as it was given, and as large as the stream's."""
 
     def read(self, plan: Plan) -> Layers:
         """Return what a plan asks for."""
@@ -74,17 +63,32 @@ class EditState(Generic[State]):
             self.plan, self.layers = plan, read_plan(plan)
         return self.layers
 
+    def users_picture(self, given: NDArray[np.uint8]) -> Image.Image:
+        """Return a picture `uint8 [h w 3]` of the user's, scaled to cover the stream's."""
+        if self.users is None or self.users[0] is not given:
+            self.users = given, ImageOps.fit(Image.fromarray(given), self.size)
+        return self.users[1]
+
+    def forget_places(self) -> None:
+        """Forget where things were and what was behind them; a frame that is not looked at leaves nothing to go on."""
+        if self.looking:
+            self.looking = False
+            self.finder.reset()
+            self.light.clear()
+            self.behind.forget()
+
 
 class EditingModel(Generic[State]):
     """Edits at places around a painting model. Its verbs may be called as those of that model."""
 
     def __init__(self, painter: PaintingModel[State], find: Callable[[tuple[int, int]], Finder] = RegionFinder) -> None:
-        """Edit with what `painter` paints; `find` opens what finds places in a stream of `(width, height)` px."""
+        """Edit with what `painter` paints; `find` opens the finder for a stream of `(width, height)` px."""
         self.painter = painter
         self._find = find
         self.spec = replace(painter.spec, options=(*painter.spec.options, *CONTROLS))
         self.runtime, self.device = painter.runtime, painter.device
         self._prompts = PromptCache(lambda text: encode(text, painter.encode_prompt))
+        self._nothing = to_plan({}, len(painter.encode_prompt("").embeds))
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes: that of one with several looks."""
@@ -92,161 +96,167 @@ class EditingModel(Generic[State]):
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> EditState[State]:
         """Open one stream; errors are those of the painting model."""
-        return EditState(size, seed, [self.painter.open(size, seed=seed)], self._find(size))
+        return EditState(size, Painters(self.painter, size, seed), self._find(size))
 
     def prepare_efforts(self, state: EditState[State]) -> None:
         """Get ready for all efforts."""
-        for painter in state.painters:
-            self.painter.prepare_efforts(painter)
+        state.painters.prepare_efforts()
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a request as a plan; the last few hundred are remembered."""
         return self._prompts.encode(text)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
-        """Return the plan under a prompt and the place that the user chose; None for the source untouched."""
-        place = options.get(PLACE.name, PLACE.default)
-        if prompt is None or place == PLACE.default:
-            return None if prompt is None else prompt.embeds
-        [look, *others] = read_plan(prompt.embeds).all or (None,)
-        if others or look is None or look.embeds is None or look.places != EVERYTHING:
-            return prompt.embeds
-        there = PlaceEdit(look.embeds, look.weight)
-        return to_plan(dict.fromkeys(parts_of(place), there), len(look.embeds))
+        """Return the plan under a prompt and what the user chose beside it; None for the source untouched."""
+        place, matte = (options.get(control.name, control.default) for control in (PLACE, MATTE))
+        picture = options.get(BACKGROUND.name)
+        if prompt is None and picture is None and matte == MATTE.default:
+            return None
+        plan = self._nothing if prompt is None else prompt.embeds
+        if place != PLACE.default:
+            plan = confined(plan, place)
+        return plan if picture is None else behind_people(plan)
 
     def step(self, states: Sequence[EditState[State]], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by a frame."""
         return [self._step(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
 
     def _step(self, state: EditState[State], chunk: Chunk) -> StepResult:
-        layers = state.read(chunk.embeds)
-        match layers:
-            case Layers(
-                looks=(Layer(places=places, weight=weight, embeds=embeds),), tints=(), blurs=(), fills=(), gone=()
-            ) if places == EVERYTHING and weight == 1 and not layers.present and embeds is not None:
-                [result] = self.painter.step(state.painters[:1], [replace(chunk, embeds=embeds)])
-                return result
+        look = state.read(chunk.embeds).whole
+        if look is not None and chunk.options.get(MATTE.name, MATTE.default) == MATTE.default:
+            state.forget_places()
+            [result] = state.painters.paint([look], chunk)
+            return result
         chunk.check(state.size)
-        return _Edit(self.painter, state, chunk).result()
+        return _Edit(state, chunk).result()
 
     def save(self, state: EditState[State]) -> Memory:
         """Return what the next frame depends on; where places are is found anew."""
-        return {
-            f"{number}.{name}": array
-            for number, painter in enumerate(state.painters)
-            for name, array in self.painter.save(painter).items()
-        }
+        return state.painters.save()
 
     def restore(self, state: EditState[State], memory: Memory) -> None:
         """Take what `save` gave."""
-        parts: dict[int, dict[str, NDArray[Any]]] = {}
-        for name, array in memory.items():
-            number, _, own = name.partition(".")
-            parts.setdefault(int(number), {})[own] = array
-        for at in sorted(parts):
-            self.painter.restore(painter_of(self.painter, state, at), parts[at])
+        state.painters.restore(memory)
 
     def reset(self, state: EditState[State], *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place."""
-        for painter in state.painters:
-            self.painter.reset(painter, keep=keep, seed=seed)
-        if seed is not None:
-            state.seed = seed
-        state.finder.reset()
-        state.light.clear()
-        state.behind.forget()
-
-
-def painter_of(model: PaintingModel[State], state: EditState[State], number: int) -> State:
-    """Return the painting model's state for look `number` of a stream, opened when it is first needed."""
-    while len(state.painters) <= number:
-        state.painters.append(model.open(state.size, seed=state.seed))
-    return state.painters[number]
+        state.painters.reset(keep=keep, seed=seed)
+        state.forget_places()
 
 
 class _Edit(Generic[State]):
     """One frame of a stream, edited at places."""
 
-    def __init__(self, model: PaintingModel[State], state: EditState[State], chunk: Chunk) -> None:
-        self._model, self._state, self._chunk = model, state, chunk
-        self._layers = state.layers
+    def __init__(self, state: EditState[State], chunk: Chunk) -> None:
+        self._state, self._chunk, self._layers, self._size = state, chunk, state.layers, state.size
         self._source = Image.fromarray(chunk.rgb[0])
+        matte = chunk.options.get(MATTE.name, MATTE.default)
+        self._kept = frozenset[str]() if matte == MATTE.default else parts_of(matte)
         present = self._layers.present.keys()
         wanted = frozenset[str]().union(*(needed(layer.places, present) for layer in self._layers.all))
+        if self._kept:
+            wanted |= needed(self._kept, self._kept - parts_of("person"))
         self._found = {name: each.mask for name, each in state.finder.find(chunk.rgb[0], wanted).items()}
-        self._edited: Mask | None = np.zeros(state.size[::-1], np.uint8)
+        state.looking = bool(wanted)
+        self._edited: Mask | None = np.zeros(self._size[::-1], np.uint8)
 
     def result(self) -> StepResult:
-        picture = self._without_what_is_gone()
-        for tint in self._layers.tints:
-            assert tint.rgb is not None
-            picture = self._lay(picture, paint.tinted(picture, tint.rgb, self._light(tint)), tint)
-        for blur in self._layers.blurs:
-            mask = self._mark(blur)
-            seen = paint.faded(mask, blur.weight / _SEEN_BLUR, self._state.size)
-            picture = paint.over(picture, paint.blurred(picture, blur.weight, mask), seen)
-        for fill in self._layers.fills:
-            assert fill.rgb is not None
-            red, green, blue = (round(255 * part) for part in fill.rgb)
-            picture = self._lay(picture, Image.new("RGB", picture.size, (red, green, blue)), fill)
-        picture = self._painted(picture)
-        rgb = np.array(picture)[None]
-        work = None if self._layers.looks else 0.0
-        if self._edited is None:
-            return StepResult(rgb, work=work)
-        # The picture is blended already: where anything was done all of it counts, elsewhere the source stays exactly.
-        return StepResult(rgb, np.where(self._edited > 0, np.uint8(255), np.uint8(0))[None], work)
-
-    def _without_what_is_gone(self) -> Image.Image:
-        """Return the source with what was seen behind things instead of them."""
         picture = self._source
-        for layer in self._layers.gone:
-            mask = self._mark(layer)
-            hole = np.full(self._state.size[::-1], 255, np.uint8) if mask is None else paint.grown(mask)
-            self._edited = both(self._edited, hole)
-            seen = self._state.behind.seen(self._source, hole, thumbnail_of(self._chunk, 0))
-            picture = paint.over(picture, seen, paint.faded(hole, layer.weight, self._state.size))
+        for edit in (self._without_what_is_gone, self._tinted, self._blurred, self._filled, self._with_users_picture):
+            picture = edit(picture)
+        picture, painted = self._painted(picture)
+        alpha = self._alpha()
+        if alpha is not None:
+            picture = paint.over(Image.new("RGB", self._size), picture, alpha)
+            self._edited = both(self._edited, 255 - alpha)
+        edited = None if self._edited is None else np.where(self._edited > 0, np.uint8(255), np.uint8(0))[None]
+        return StepResult(
+            np.array(picture)[None],
+            # The picture is blended already: where anything was done all of it counts, elsewhere the source stays.
+            "all" if edited is None else edited,
+            None if painted else 0.0,
+            None if alpha is None else alpha[None],
+        )
+
+    def _without_what_is_gone(self, picture: Image.Image) -> Image.Image:
+        gone = [(layer, self._mark(layer)) for layer in self._layers.gone]
+        if not gone:
+            self._state.behind.forget()
+            return picture
+        everything = np.full(self._size[::-1], 255, np.uint8)
+        holes = [(layer, everything if mask is None else paint.grown(mask)) for layer, mask in gone]
+        # One memory for all of them: what is behind one thing may be another that is gone, too.
+        hole = np.maximum.reduce([hole for _, hole in holes])
+        self._edited = both(self._edited, hole)
+        seen = self._state.behind.seen(self._source, hole, thumbnail_of(self._chunk, 0))
+        for layer, hole in holes:
+            picture = paint.over(picture, seen, faded(hole, layer.weight, self._size))
         return picture
 
-    def _painted(self, picture: Image.Image) -> Image.Image:
-        """Return the picture with every look where it belongs; what is nowhere is not painted."""
-        masks = [paint.faded(self._mark(look), look.weight, self._state.size) for look in self._layers.looks]
-        seen = [
-            (look, mask) for look, mask in zip(self._layers.looks, masks, strict=True) if mask is None or mask.any()
-        ]
-        # More looks than can be painted are there for the length of a fade alone: they are seen as the nearest one.
-        strongest = sorted((look for look, _ in seen), key=lambda look: -look.weight)[:MOST_LOOKS]
+    def _tinted(self, picture: Image.Image) -> Image.Image:
+        before, self._state.light = self._state.light, {}
+        for layer in self._layers.tints:
+            assert layer.rgb is not None
+            mask = self._mark(layer)
+            now = paint.mean_light(self._source, mask)
+            if now is not None:
+                known = before.get(layer.places, now)
+                self._state.light[layer.places] = light = known + _SETTLING * (now - known)
+                picture = self._lay(picture, paint.tinted(picture, layer.rgb, light), mask, layer.weight)
+        return picture
+
+    def _blurred(self, picture: Image.Image) -> Image.Image:
+        for layer in self._layers.blurs:
+            mask = self._mark(layer)
+            picture = self._lay(picture, paint.blurred(picture, layer.weight, mask), mask, layer.weight / _SEEN_BLUR)
+        return picture
+
+    def _filled(self, picture: Image.Image) -> Image.Image:
+        for layer in self._layers.fills:
+            assert layer.rgb is not None
+            red, green, blue = (round(255 * part) for part in layer.rgb)
+            colour = Image.new("RGB", self._size, (red, green, blue))
+            picture = self._lay(picture, colour, self._mark(layer), layer.weight)
+        return picture
+
+    def _with_users_picture(self, picture: Image.Image) -> Image.Image:
+        given = self._chunk.options.get(BACKGROUND.name)
+        if given is None:
+            return picture
+        for layer in self._layers.pictures:
+            picture = self._lay(picture, self._state.users_picture(given), self._mark(layer), layer.weight)
+        return picture
+
+    def _painted(self, picture: Image.Image) -> tuple[Image.Image, bool]:
+        """Return the picture with every look where it belongs, and True if one was painted, which takes its time."""
+        masks = [(look, faded(self._mark(look), look.weight, self._size)) for look in self._layers.looks]
+        seen = [(look, mask) for look, mask in masks if mask is None or mask.any()]
         chunk = replace(self._chunk, rgb=np.asarray(picture)[None])
-        made = []
-        for number, look in enumerate(look for look, _ in seen if look in strongest):
-            assert look.embeds is not None
-            painter = painter_of(self._model, self._state, number)
-            [result] = self._model.step([painter], [replace(chunk, embeds=look.embeds)])
-            made.append((look, Image.fromarray(result.rgb[0])))
-        nearest = [min(made, key=lambda other: _distance(other[0], look))[1] for look, _ in seen]
-        return paint.laid(picture, [(painted, mask) for painted, (_, mask) in zip(nearest, seen, strict=True)])
+        made = self._state.painters.paint([look for look, _ in seen], chunk)
+        layers = [(Image.fromarray(each.rgb[0]), mask) for each, (_, mask) in zip(made, seen, strict=True)]
+        return paint.laid(picture, layers), bool(seen)
 
-    def _lay(self, picture: Image.Image, edited: Image.Image, layer: Layer) -> Image.Image:
-        return paint.over(picture, edited, paint.faded(self._mark(layer), layer.weight, self._state.size))
+    def _alpha(self) -> Mask | None:
+        """Return where the output is opaque; None is everywhere."""
+        alpha = None
+        for layer in self._layers.clear:
+            mask = faded(self._mark(layer), layer.weight, self._size)
+            clear = np.uint8(255) if mask is None else mask
+            alpha = (
+                np.full(self._size[::-1], 255, np.uint8) - clear if alpha is None else np.minimum(alpha, 255 - clear)
+            )
+        if self._kept:
+            anywhere = dict.fromkeys(self._kept - parts_of("person"), 1.0)
+            kept = coverage(self._kept, anywhere, self._found.__getitem__, self._size)
+            assert kept is not None
+            alpha = kept if alpha is None else np.minimum(alpha, kept)
+        return alpha
 
-    def _mask(self, layer: Layer) -> Mask | None:
-        return coverage(layer.places, self._layers.present.keys(), self._found.__getitem__, self._state.size)
+    def _lay(self, picture: Image.Image, edited: Image.Image, mask: Mask | None, weight: float) -> Image.Image:
+        return paint.over(picture, edited, faded(mask, weight, self._size))
 
     def _mark(self, layer: Layer) -> Mask | None:
         """Return where a layer is, and note that something is done there."""
-        mask = self._mask(layer)
+        mask = coverage(layer.places, self._layers.present, self._found.__getitem__, self._size)
         self._edited = both(self._edited, mask)
         return mask
-
-    def _light(self, layer: Layer) -> float:
-        """Return the mean light of a place, settled over time."""
-        known = self._state.light
-        now = paint.mean_light(self._source, self._mask(layer))
-        known[layer.places] = now = known.get(layer.places, now) + _SETTLING * (now - known.get(layer.places, now))
-        return now
-
-
-def _distance(first: Layer, second: Layer) -> float:
-    assert first.embeds is not None
-    assert second.embeds is not None
-    return float(np.abs(first.embeds - second.embeds).sum())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageFilter
 
 from vivace.models.edits.places import Mask
 from vivace.models.edits.plan import Rgb
@@ -20,7 +20,7 @@ _GAMMA = 2.2
 _WHITE_FROM = 0.75
 """Light of a tinted px, linear, from which on it goes to white, since what shines has the colour of the lamp."""
 _PRINTED = 0.4
-"""How fast a tinted px gets lighter beyond the colour itself, a factor of e in light."""
+"""Gain of a tinted px beyond the colour itself, a factor of e in light."""
 _BLUR_PX = 0.03
 """Deviation of the strongest blur, of the longer side."""
 _EDGE = 100
@@ -29,15 +29,15 @@ _COARSE = 4
 """Blurring is done at 1/4 of the side; what it leaves is coarser."""
 
 
-def mean_light(picture: Picture, mask: Mask | None) -> float:
-    """Return the mean linear light of a picture where a mask has it, 0 to 1; of nowhere that of all of it."""
+def mean_light(picture: Picture, mask: Mask | None) -> float | None:
+    """Return the mean linear light of a picture where a mask has it, 0 to 1; None where that is nowhere."""
     small = (max(1, picture.width // _COARSE), max(1, picture.height // _COARSE))
     light = (np.asarray(picture.resize(small, Image.Resampling.BOX).convert("L"), np.float32) / 255) ** _GAMMA
     if mask is None:
         return float(light.mean())
     weights = np.asarray(Image.fromarray(mask).resize(small, Image.Resampling.BOX), np.float32)
     total = float(weights.sum())
-    return float((light * weights).sum() / total) if total > 0 else float(light.mean())
+    return float((light * weights).sum() / total) if total > 0 else None
 
 
 def tinted(picture: Picture, rgb: Rgb, middle: float) -> Picture:
@@ -89,7 +89,7 @@ def filled_in(picture: Picture, hole: Mask) -> Picture:
     """Return a picture with its hole filled smoothly with what is around it: the farther inside, the wider around.
 
     Means over what is there, at half the size again and again, and up again where nothing was (pull and push, Gortler
-    et al., The lumigraph, 1996).
+    et al., The lumigraph, 1996). A hole with nothing around it is filled with the picture's mean colour.
     """
     small = (max(1, picture.width // _COARSE), max(1, picture.height // _COARSE))
     around = Image.fromarray(255 - hole)
@@ -100,7 +100,9 @@ def filled_in(picture: Picture, hole: Mask) -> Picture:
     levels: list[tuple[_Field, _Field]] = [(light, there)]
     while min(levels[-1][1].shape) > 1 and (levels[-1][1] < 1).any():
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
-    colour: _Field = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
+    light, there = levels[-1]
+    mean = np.asarray(picture.resize((1, 1), Image.Resampling.BOX), np.float32) / 255
+    colour: _Field = np.where(there[..., None] > 0, light / np.maximum(there, 1e-6)[..., None], mean)
     for light, there in reversed(levels[:-1]):
         rough = _doubled(colour, there.shape)
         weight = np.minimum(there, 1)[..., None]
@@ -124,16 +126,6 @@ def _doubled(colour: _Field, shape: tuple[int, ...]) -> _Field:
         for c in range(3)
     ]
     return np.stack([np.asarray(channel, np.float32) for channel in channels], -1)
-
-
-def faded(mask: Mask | None, weight: float, size: tuple[int, int]) -> Mask | None:
-    """Return a mask times a weight, 0 to 1, of a picture of `(width, height)` px; None is everywhere, and all of it."""
-    if weight >= 1:
-        return mask
-    level = round(255 * weight)
-    if mask is None:
-        return np.full(size[::-1], level, np.uint8)
-    return np.asarray(ImageChops.multiply(Image.fromarray(mask), Image.new("L", size, level)))
 
 
 def over(below: Picture, above: Picture, mask: Mask | None) -> Picture:

@@ -1,4 +1,4 @@
-"""The places of a picture that an edit can be confined to, and which part of the picture each of several has.
+"""The places of a picture that an edit can be confined to, and the masks of combinations of them.
 
 Places form a tree: the picture is background, on which the sky and the person lie, on whom lie clothes, hair, hands and
 the face, on which lie eyes and lips. A place that an edit does not tell from what it lies on needs no mask. Things of a
@@ -7,7 +7,7 @@ colour and the subject lie anywhere, over all others, where an edit names them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,12 @@ LIES_ON: dict[str, str] = {
     "eyes": "face",
     "lips": "face",
 }
-"""What each place lies on, from below to above."""
+"""Place by the place on it, from the lowest to the highest."""
 TREE = (ROOT, *LIES_ON)
 ANYWHERE = ("subject", *COLOURS)
-"""Places that lie over all others: a colour is what has it."""
+"""Places that lie over all others: the subject, and everything of a colour."""
 PLACES = (*TREE, *ANYWHERE)
+EVERYTHING = frozenset(TREE)
 
 
 def parts_of(place: str) -> frozenset[str]:
@@ -49,9 +50,6 @@ def parts_of(place: str) -> frozenset[str]:
     return frozenset(found)
 
 
-EVERYTHING = frozenset(TREE)
-
-
 def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:
     """Return which places have to be found in a picture to know where the places `inside` are.
 
@@ -63,27 +61,42 @@ def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:
     return frozenset(told_apart | present)
 
 
-def coverage(inside: Set[str], present: Set[str], found: Callable[[str], Mask], size: tuple[int, int]) -> Mask | None:
+def coverage(
+    inside: Set[str], present: Mapping[str, float], found: Callable[[str], Mask], size: tuple[int, int]
+) -> Mask | None:
     """Return where the places `inside` are in a picture of `(width, height)` px; None is everywhere.
 
     Args:
-        inside: as for `needed`.
-        present: as for `needed`.
+        inside: places of the tree, and of those anywhere.
+        present: the places anywhere that count, inside or not, and how much, 0 to 1: while a prompt fades in, a thing
+            of a colour is told from what it lies on more and more.
         found: gives the mask of a place that is `needed`.
-        size: of the picture.
+        size: `(width, height)` of the picture, px.
     """
-    wanted = needed(inside, present)
+    wanted = needed(inside, present.keys())
     if not wanted and ROOT in inside:
         return None
     mask = Image.new("L", size, 255 if ROOT in inside else 0)
     for name in PLACES:
         if name in wanted:
-            mask.paste(255 if name in inside else 0, mask=Image.fromarray(found(name)))
+            place = faded(found(name), present.get(name, 1.0), size)
+            assert place is not None
+            mask.paste(255 if name in inside else 0, mask=Image.fromarray(place))
     return np.asarray(mask)
+
+
+def faded(mask: Mask | None, weight: float, size: tuple[int, int]) -> Mask | None:
+    """Return a mask times a weight, 0 to 1, of a picture of `(width, height)` px; None is everywhere, and all of it."""
+    if weight >= 1:
+        return mask
+    level = round(255 * weight)
+    if mask is None:
+        return np.full(size[::-1], level, np.uint8)
+    return np.asarray(ImageChops.multiply(Image.fromarray(mask), Image.new("L", size, level)))
 
 
 def both(first: Mask | None, second: Mask | None) -> Mask | None:
     """Return the union of two masks; None is everywhere."""
     if first is None or second is None:
         return None
-    return np.asarray(ImageChops.lighter(Image.fromarray(first), Image.fromarray(second)))
+    return np.maximum(first, second)

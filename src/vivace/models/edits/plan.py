@@ -1,4 +1,4 @@
-"""What an edit does where, as an array that can be interpolated: a row of numbers for each place.
+"""Edits by place, as an array that can be interpolated: a row of numbers for each place.
 
 A stream walks from one prompt to the next along a straight line between their arrays, so a row is made of numbers for
 which that is right: each has a weight, and what is weighted is multiplied by it. Half way from nothing to a red shirt
@@ -7,26 +7,38 @@ is a shirt half as red; half way from ink to oil is their mixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.edits.places import ANYWHERE, PLACES, TREE
+from vivace.models.edits.places import ANYWHERE, EVERYTHING, PLACES, TREE, parts_of
 
 Embeds = NDArray[np.float32]
 Rgb = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""
 
-_COUNTS, _LOOK, _TINT, _BLUR, _FILL, _GONE, _EMBEDS = 0, 1, slice(2, 6), 6, slice(7, 11), 11, 12
-"""Of a row: whether the place counts, how much of a look it has, weight and colour that it is tinted with, blur, weight
-and colour that it is filled with, how much it is gone, the embedding of its look."""
+_COUNTS, _LOOK, _TINT, _BLUR, _FILL, _GONE, _PICTURE, _CLEAR, _EMBEDS = (
+    0,
+    1,
+    slice(2, 6),
+    6,
+    slice(7, 11),
+    11,
+    12,
+    13,
+    14,
+)
+"""Columns of a row. A tint and a fill are a weight and a colour times it, a look's embedding is multiplied by its
+weight `_LOOK`, and all of a row by `_COUNTS`, which is 1 for a place of the tree and for one anywhere that is named."""
+
+Plan = NDArray[np.float32]
+"""`[places 14 + d]` in the order of `PLACES`, where `d` is the length of an embedding of the painting model."""
 
 
 class Tint(NamedTuple):
-    """A colour and how much of it."""
+    """A colour and how much of it, 0 to 1."""
 
     weight: float
     rgb: Rgb
@@ -34,22 +46,21 @@ class Tint(NamedTuple):
 
 @dataclass(slots=True)
 class PlaceEdit:
-    """What is done to one place."""
+    """The edit of one place; weights are 0 to 1."""
 
     embeds: Embeds | None = None
-    """Of the look that it is painted with."""
+    """Embedding of the look that it is painted with."""
     look: float = 0.0
-    """How much of the look is seen, 0 to 1."""
+    """Opacity of the look."""
     tint: Tint | None = None
     blur: float = 0.0
-    """0 to 1."""
     fill: Tint | None = None
     gone: float = 0.0
-    """0 to 1: how much what is behind it is seen instead."""
-
-
-Plan = NDArray[np.float32]
-"""`[places 12 + d]` in the order of `PLACES`, where `d` is the length of an embedding of the painting model."""
+    """Opacity of what is behind it over the place itself."""
+    picture: float = 0.0
+    """Opacity of the user's picture over it."""
+    clear: float = 0.0
+    """Transparency of the output there."""
 
 
 def to_plan(edits: dict[str, PlaceEdit], dim: int) -> Plan:
@@ -70,13 +81,32 @@ def to_plan(edits: dict[str, PlaceEdit], dim: int) -> Plan:
             (0, 0, 0, 0) if tint is None else (tint.weight, *(tint.weight * part for part in tint.rgb))
             for tint in (edit.tint, edit.fill)
         )
-        row[_BLUR], row[_GONE] = edit.blur, edit.gone
+        row[_BLUR], row[_GONE], row[_PICTURE], row[_CLEAR] = edit.blur, edit.gone, edit.picture, edit.clear
     return plan
 
 
 def whole(embeds: Embeds) -> Plan:
     """Return the plan that paints all of the picture with one look."""
-    return to_plan({name: PlaceEdit(embeds, 1.0) for name in TREE}, len(embeds))
+    return to_plan(dict.fromkeys(TREE, PlaceEdit(embeds, 1.0)), len(embeds))
+
+
+def confined(plan: Plan, place: str) -> Plan:
+    """Return the plan at one place alone, if it does the same everywhere; one that names places is returned itself."""
+    everywhere, anywhere = plan[0], plan[len(TREE) :]
+    if anywhere.any() or (plan[: len(TREE)] != everywhere).any():
+        return plan
+    there = to_plan({}, plan.shape[1] - _EMBEDS)
+    there[[PLACES.index(name) for name in parts_of(place)]] = everywhere
+    return there
+
+
+def behind_people(plan: Plan) -> Plan:
+    """Return the plan with the user's picture in place of the background, but where something else is put there."""
+    plan = plan.copy()
+    for name in parts_of("background"):
+        row = plan[PLACES.index(name)]
+        row[_PICTURE] = float(row[_FILL.start] + row[_CLEAR] == 0)
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +115,39 @@ class Layer:
 
     places: frozenset[str]
     weight: float
-    """0 to 1: opacity of a look, a tint or a fill; the amount of blur."""
+    """Opacity, 0 to 1; of a blur its amount."""
     rgb: Rgb | None = None
-    """Of a tint or a fill."""
+    """Colour of a tint or a fill."""
     embeds: Embeds | None = field(default=None, repr=False, compare=False)
-    """Of a look."""
+    """Embedding of a look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
     """A plan, sorted by what is to be done."""
 
-    looks: tuple[Layer, ...]
-    tints: tuple[Layer, ...]
-    blurs: tuple[Layer, ...]
-    fills: tuple[Layer, ...]
-    gone: tuple[Layer, ...]
-    present: dict[str, float]
-    """The places anywhere that count, and how much."""
+    looks: tuple[Layer, ...] = ()
+    tints: tuple[Layer, ...] = ()
+    blurs: tuple[Layer, ...] = ()
+    fills: tuple[Layer, ...] = ()
+    gone: tuple[Layer, ...] = ()
+    pictures: tuple[Layer, ...] = ()
+    clear: tuple[Layer, ...] = ()
+    present: dict[str, float] = field(default_factory=dict)
+    """The places anywhere that count, and how much, 0 to 1."""
 
     @property
-    def all(self) -> Iterable[Layer]:
+    def all(self) -> tuple[Layer, ...]:
         """Every layer, in the order in which they are laid."""
-        return (*self.gone, *self.tints, *self.blurs, *self.fills, *self.looks)
+        return (*self.gone, *self.tints, *self.blurs, *self.fills, *self.pictures, *self.looks, *self.clear)
+
+    @property
+    def whole(self) -> Layer | None:
+        """The look that is painted on all of the picture, where that is all there is to do; else None."""
+        if self.all != self.looks or len(self.looks) != 1 or self.present:
+            return None
+        [look] = self.looks
+        return look if look.places == EVERYTHING and look.weight == 1 else None
 
 
 def read_plan(plan: Plan) -> Layers:
@@ -139,10 +179,12 @@ def read_plan(plan: Plan) -> Layers:
         return tuple(Layer(names, weight) for names, weight, _ in groups(at, slice(0, 0)))
 
     return Layers(
-        tuple(Layer(names, weight, embeds=value) for names, weight, value in groups(_LOOK, slice(_EMBEDS, None))),
-        colours(_TINT),
-        amounts(_BLUR),
-        colours(_FILL),
-        amounts(_GONE),
-        present,
+        looks=tuple(Layer(names, weight, embeds=value) for names, weight, value in groups(_LOOK, slice(_EMBEDS, None))),
+        tints=colours(_TINT),
+        blurs=amounts(_BLUR),
+        fills=colours(_FILL),
+        gone=amounts(_GONE),
+        pictures=amounts(_PICTURE),
+        clear=amounts(_CLEAR),
+        present=present,
     )

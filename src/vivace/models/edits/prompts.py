@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 
 from vivace.models.base import Prompt, is_saved_look
+from vivace.models.edits.painters import MOST_LOOKS
 from vivace.models.edits.places import EVERYTHING, PLACES, parts_of
-from vivace.models.edits.plan import PlaceEdit, Rgb, Tint, to_plan, whole
+from vivace.models.edits.plan import PlaceEdit, Rgb, Tint, confined, to_plan, whole
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.text.reader import read_request
 from vivace.models.mini2.text.reading import Edit, Reading
+from vivace.regions.names import COLOURS
 
-MOST_LOOKS = 2
-"""Looks in one picture: each takes a pass of the network."""
 _SURE = 0.5
 """Least confidence of a reading to be preferred to that of the painting model, which knows no places."""
 _TITLES = {look.key: look.title for look in LOOKS}
 _LOOK = {"": 1.0, "little": 0.5, "much": 1.0}
 _TINT = {"": 0.9, "little": 0.45, "much": 1.0}
 _BLUR = {"": 0.6, "little": 0.25, "much": 1.0}
-_EMPTY: Rgb = (0.5, 0.5, 0.5)
-"""What is seen where something was removed."""
+"""Weights of edits by the amount that is asked for."""
 _SHADES: Mapping[str, tuple[float, Rgb]] = {"dark": (0.55, (0.0, 0.0, 0.0)), "light": (0.5, (1.0, 1.0, 1.0))}
-"""How a shade is mixed: the colour's share, and what the rest is."""
+"""Mixtures that are shades: the colour's share, and the colour of the rest."""
 _GONE = " (seen behind it: what a camera that stands still has seen there, else what is around it)"
+_CLEAR = " (where the output can be transparent; elsewhere black)"
+_PICTURE = " (the one that is given as 'background')"
 _CANNOT = {
     "undo": "say what is to be seen now",
     "stronger": "say it with the whole request, as in 'strong blur', or set the strength",
     "weaker": "say it with the whole request, as in 'a little blur', or set the strength",
 }
+_ELSEWHERE = ("place", "transport")
+"""Rules of the reader by which a request is to be somewhere else."""
+_OTHER_PLACE = "Other places cannot be invented; give a picture of one as 'background'"
 
 Encode = Callable[[str], Prompt]
-"""How the painting model encodes a prompt for all of the picture."""
+"""Encoder of the painting model: a prompt for all of the picture."""
 
 
 class _NotServedError(Exception):
@@ -54,21 +58,31 @@ def encode(text: str, paint: Encode) -> Prompt:
     Raises:
         ControlError: what `paint` refuses.
     """
-    reading = Reading() if is_saved_look(text) else read_request(text).reading
+    request = None if is_saved_look(text) else read_request(text)
+    reading = Reading() if request is None else request.reading
     whole_picture = paint(text)
-    if not _has_more(reading) or (reading.confidence < _SURE and whole_picture.known):
-        return replace(whole_picture, embeds=whole(whole_picture.embeds))
+    plain = replace(whole_picture, embeds=whole(whole_picture.embeds))
+    if request is not None and request.reason in _ELSEWHERE and reading.confidence >= _SURE:
+        return _elsewhere(plain, [_TITLES[key] for key, _ in request.near()], paint)
+    if not _has_more(reading) or (reading.confidence < _SURE and plain.known):
+        return plain
     try:
         return _encoded(text, reading, paint, len(whole_picture.embeds))
     except _NotServedError as reason:
-        return replace(
-            whole_picture,
-            embeds=whole(whole_picture.embeds),
-            known=False,
-            confidence=reading.confidence,
-            matches=reason.near,
-            message=f"Understood: {reading.sentence}. {reason}",
-        )
+        message = f"Understood: {reading.sentence}. {reason}"
+        return replace(plain, known=False, confidence=reading.confidence, matches=reason.near, message=message)
+
+
+def _elsewhere(plain: Prompt, near: Sequence[str], paint: Encode) -> Prompt:
+    """Return the nearest that there is to another place: the look that it names, behind people, else a refusal."""
+    if plain.known:
+        embeds = confined(plain.embeds, "background")
+        styles = " and ".join(_TITLES.get(style, style) for style, _ in plain.matches)
+        return replace(plain, embeds=embeds, matches=(), message=f"{styles} on the background. {_OTHER_PLACE}.")
+    looks = [each for each in map(paint, near) if each.known]
+    offer = f", or say 'the background in {looks[0].text}'" if looks else ""
+    matches = tuple((each.matches[0][0], each.confidence) for each in looks)
+    return replace(plain, matches=matches, message=f"Understood: another place behind you. {_OTHER_PLACE}{offer}.")
 
 
 def _has_more(reading: Reading) -> bool:
@@ -85,11 +99,16 @@ def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
             look = _look_of(edit, paint)
             confidence = min(confidence, look.confidence)
         for name in _places_of(edit):
-            _apply(places.setdefault(name, PlaceEdit()), edit, look)
-    looks = {place.embeds.tobytes() for place in places.values() if place.embeds is not None}
+            places[name] = _edited(places.get(name, PlaceEdit()), edit, look)
+        for name in _kept(edit) - EVERYTHING:
+            places.setdefault(name, PlaceEdit())  # it lies over what is changed
+    made = places.values()
+    looks = {place.embeds.tobytes() for place in made if place.embeds is not None}
     if len(looks) > MOST_LOOKS:
         raise _NotServedError(f"These are {len(looks)} looks in one picture; ask for {MOST_LOOKS} at most.")
-    said = reading.sentence + _GONE * any(place.gone > 0 for place in places.values())
+    said = reading.sentence
+    said += _GONE * any(place.gone > 0 for place in made) + _CLEAR * any(place.clear > 0 for place in made)
+    said += _PICTURE * any(place.picture > 0 for place in made)
     return Prompt(text, to_plan(places, dim), True, confidence, message=said)
 
 
@@ -101,34 +120,46 @@ def _look_of(edit: Edit, paint: Encode) -> Prompt:
 
 
 def _places_of(edit: Edit) -> frozenset[str]:
-    """Return the places that an edit changes, in the plan's terms; those that it keeps and that lie anywhere, too."""
+    """Return the places that an edit changes, in the plan's terms."""
     unknown = sorted((edit.on | edit.keep) - frozenset(PLACES))
     if unknown:
         raise _NotServedError(
             f"Things that are {' and '.join(unknown)} are not found; name the place, as in 'my shirt'."
         )
     changed = frozenset[str]().union(*map(parts_of, edit.on)) if edit.on else EVERYTHING
-    return changed - frozenset[str]().union(*map(parts_of, edit.keep)) | (edit.keep - EVERYTHING)
+    return changed - frozenset[str]().union(*map(parts_of, _kept(edit)))
 
 
-def _apply(place: PlaceEdit, edit: Edit, look: Prompt | None) -> None:
-    """Do an edit at a place."""
+def _kept(edit: Edit) -> frozenset[str]:
+    """Return the places that an edit keeps; of "the red car" the colour says which thing is meant."""
+    return edit.keep - {"subject"} if edit.keep & COLOURS.keys() else edit.keep
+
+
+def _edited(place: PlaceEdit, edit: Edit, look: Prompt | None) -> PlaceEdit:
+    """Return what is done at a place after one more edit of it."""
     if look is not None:
-        place.embeds, place.look = look.embeds, _LOOK[edit.amount]
-    elif edit.action == "recolour":
-        place.tint = Tint(_TINT[edit.amount], _mean_colour(edit))
-    elif edit.action == "blur":
-        place.blur = _BLUR[edit.amount]
-    elif edit.action == "replace":
-        place.fill = Tint(1.0, _mean_colour(edit))
-    elif edit.action == "remove" and "background" in edit.on:
-        place.fill = Tint(1.0, _EMPTY)
-    elif edit.action == "remove":
-        place.gone = 1.0
-    elif edit.action == "reset":
-        place.embeds, place.look, place.tint, place.blur, place.fill, place.gone = None, 0.0, None, 0.0, None, 0.0
-    else:
-        raise _NotServedError(f"A prompt says all that is to be seen; {_CANNOT[edit.action]}.")
+        return replace(place, embeds=look.embeds, look=_LOOK[edit.amount])
+    match edit.action:
+        case "recolour":
+            return replace(place, tint=Tint(_TINT[edit.amount], _mean_colour(edit)))
+        case "blur":
+            return replace(place, blur=_BLUR[edit.amount])
+        case "replace" if "video" in edit.what:
+            raise _NotServedError("A video cannot be put there; a picture can, given as 'background'.")
+        case "replace" if "picture" in edit.what:
+            return replace(place, picture=1.0)
+        case "replace" if "transparent" in edit.what:
+            return replace(place, clear=1.0)
+        case "replace":
+            return replace(place, fill=Tint(1.0, _mean_colour(edit)))
+        case "remove" if "background" in edit.on:
+            return replace(place, clear=1.0)
+        case "remove":
+            return replace(place, gone=1.0)
+        case "reset":
+            return PlaceEdit()
+        case action:
+            raise _NotServedError(f"A prompt says all that is to be seen; {_CANNOT[action]}.")
 
 
 def _mean_colour(edit: Edit) -> Rgb:

@@ -33,9 +33,9 @@ class HandFrame:
     file: str
     """Path below the folder of data."""
     index: int
-    """Of the frame in its file, from 0."""
+    """Number of the frame in its file, from 0."""
     sha256: str
-    """Of its px, `uint8 [h w 3]`, as they were drawn over."""
+    """Hash of its px, `uint8 [h w 3]`, as they were drawn over."""
     outlines: Mapping[str, tuple[Polygon, ...]]
     """By region; none where it is not in the picture. `name_not` is cut out of `name`."""
 
@@ -45,7 +45,7 @@ class HandFrame:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """What was drawn, or seen not to be there."""
+        """Regions that were drawn, or seen not to be there."""
         return tuple(name for name in self.outlines if not name.endswith("_not"))
 
 

@@ -1,4 +1,4 @@
-"""How well regions are found: against masks drawn by hand, how steady they are, and what they cost."""
+"""Scores of the finder: overlap with masks drawn by hand, steadiness, and cost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Overlap:
     iou: float
     """Intersection over union; 1 where it is rightly found to be nowhere."""
     is_there: bool
-    """Whether the region is in the frame."""
+    """True where the region is in the frame."""
 
 
 def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
@@ -127,7 +127,7 @@ class Cost:
     mean_ms: float
     worst_ms: float
     cpu_ms: float
-    """Of all threads, on average."""
+    """CPU time of all threads, on average."""
 
 
 def cost(clip: Path, size: tuple[int, int], regions: Sequence[str], frames: int = 90) -> Cost:

@@ -33,6 +33,8 @@ class Request:
     """Keys of denied looks."""
     mixture: Mixture | None
     """Mixture to paint the whole picture with; None if the request asks for more than that."""
+    reason: str = ""
+    """Name of the rule that decided, such as `place` for a request to be somewhere else."""
 
     def near(self) -> list[tuple[str, float]]:
         """Return the keys of the looks that can be painted instead, with their similarity, nearest first."""
@@ -50,7 +52,7 @@ def read_request(text: str) -> Request:
     reading = replace(found.reading, confidence=confidence_of(found))
     named = [item for item in found.items if item.kind not in ("filler", "region", "adding", "and")]
     said = tuple(word for item in named for word in words.words[item.start : item.stop])
-    return Request(reading, said, found.denied, _mixture(words, found))
+    return Request(reading, said, found.denied, _mixture(words, found), found.reason)
 
 
 def _mixture(words: Words, found: Parse) -> Mixture | None:
