@@ -57,6 +57,7 @@ PLACES = (
     "green background",
 )
 EDITS = " && ".join(f"run scene:walkers -p {prompt!r} {RUN} -o null" for prompt in PLACES)
+MATTE = f"run clip.mp4 --set matte=person {RUN} -o cut.webm && run photo.jpg -p ink --set matte=person -o cut.png"
 FAST = {
     "vivace run SOURCE -o SINK -p PROMPT": "run clip.mp4 -o out.mp4 -p ink",
     "vivace run SOURCE -o OUTPUT": "run clip.mp4 -o out.mp4",
@@ -94,6 +95,8 @@ FAST = {
 
 SLOW = {
     **{f"vivace run camera -p {prompt!r}": EDITS for prompt in PLACES},
+    "vivace run clip.mp4 --set matte=person -o cut.webm": MATTE,
+    "vivace run photo.jpg -p ink --set matte=person -o cut.png": MATTE,
     "vivace run scene:chase -p 'turn the red car blue'": f"run scene:chase -p 'turn the red car blue' {RUN} -o null",
     "vivace serve": "serve --port 0",
     "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",

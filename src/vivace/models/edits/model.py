@@ -1,4 +1,4 @@
-"""A model that edits at places: it has another model paint whole pictures, tints, blurs, fills, and lays what was made."""
+"""A model that edits at places: it tints, blurs, fills, and lays what another model painted where it belongs."""
 
 from __future__ import annotations
 
