@@ -1,4 +1,4 @@
-"""Procedural scenes: small moving worlds with depth and occlusion, the same for the same name, seed and frame."""
+"""Procedural scenes: small moving worlds with depth and occlusion, deterministic in name, seed and time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vivace.media.size import Size
 from vivace.worlds.scene import Scene, World
 
 PAINTED = ("city", "boat", "gallery")
-"""Scenes of painted layers, which cost a few milliseconds a frame."""
+"""Scenes of painted layers, which take a few milliseconds per frame."""
 RAYCAST = (
     *("walkers", "table", "pan", "zoom", "shake", "chase", "lights", "columns", "cuts", "game", "rain", "mover"),
 )
-"""Scenes with exact ground truth, which the benchmark is made of."""
+"""Ray-cast scenes with exact ground truth, used by the benchmark."""
 SCENES = (*PAINTED, *RAYCAST)
-"""Every scene by name; the module of that name in `scenes` describes it, as `WORLD`."""
+"""Names of all scenes; the module of that name in `scenes` defines it, as `WORLD`."""
 
 
 def load_world(name: str) -> World:
@@ -33,13 +33,13 @@ def load_world(name: str) -> World:
 
 
 def make_scene(name: str, size: Size, seed: int = 0, *, edit: str | None = None) -> Scene:
-    """Build the scene of that name at `(width, height)` px.
+    """Return the scene of that name at `(width, height)` px.
 
     Args:
         name: one of `SCENES`.
-        size: of the pictures, px.
+        size: `(width, height)` of the pictures, px.
         seed: another seed gives another world of the same kind.
-        edit: what is changed about it, the key of one of its `edits`.
+        edit: key of one of the scene's `edits` to apply.
 
     Raises:
         SourceNotFoundError: no scene of that name.

@@ -1,7 +1,7 @@
-"""Brushes of the procedural scenes: noise, gradients, layers with sub-pixel motion, sprites. NumPy and Pillow only.
+"""Painting tools of the procedural scenes: noise, gradients, moving layers, sprites. NumPy and Pillow only.
 
-Scenes are painted back to front into a canvas, `uint8 [h w 3]`. What is costly is painted once, when a scene is built;
-a frame only moves layers and sprites about.
+Scenes are painted back to front into a canvas, `uint8 [h w 3]`. Expensive parts are painted once, when a scene is
+built; a frame only moves layers and sprites.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from vivace.media.frame import Rgb
 
 Colour = tuple[int, int, int]
 Field = NDArray[np.float32]
-"""`float32 [h w]`, mostly 0 to 1."""
+"""Scalar field `float32 [h w]`, mostly 0 to 1."""
 Rgba = NDArray[np.uint8]
-"""`uint8 [h w 4]`, straight alpha."""
+"""Picture with alpha, `uint8 [h w 4]`, not premultiplied."""
 
 SUPERSAMPLE = 3
-"""Vector art is drawn this many times too large and averaged down, for smooth edges."""
+"""Factor by which vector art is drawn too large and averaged down, for smooth edges."""
 FINE = 3
-"""Sprites move in thirds of a pixel."""
+"""Sub-pixel steps of sprites per px."""
 PHASES = 4
-"""Layers move in quarters of a pixel; finer steps cannot be seen."""
+"""Sub-pixel steps of layers per px; finer steps are invisible."""
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cell_px: float, *, octaves: int = 4) -> Field:
-    """Return smooth noise, `float32 [h w]` in 0 to 1, that repeats seamlessly in x.
+    """Return smooth noise, `float32 [h w]` in 0 to 1, periodic in x.
 
-    `cell_px` is the size of its largest blobs; each octave halves blobs and weight.
+    `cell_px` is the size of its largest blobs; each octave halves size and weight.
     """
     width, height = size
     total = np.zeros((height, width), np.float32)
@@ -45,7 +45,7 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell_px: float, *, oc
         border = min(3, columns)
         wrapped = np.concatenate([grid[:, -border:], grid, grid[:, :border]], axis=1)
         scale = width / columns
-        # Cut the middle out of an enlarged grid whose ends continue each other.
+        # Cut the middle out of an enlarged grid with wrapped borders.
         box = (float(border), 0.0, float(border + columns), float(rows))
         image = Image.fromarray(wrapped)
         total += (
@@ -62,7 +62,7 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell_px: float, *, oc
 
 
 def tone(colour: Sequence[float]) -> NDArray[np.float32]:
-    """Return a colour as `float32 [3]`, to calculate with."""
+    """Return a colour as `float32 [3]` for arithmetic."""
     return np.asarray(colour, np.float32)
 
 
@@ -73,7 +73,7 @@ def smoothstep(low: float, high: float, value: Field) -> Field:
 
 
 def mix(first: Sequence[float], second: Sequence[float], share: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Blend two colours by `share [h w]` (0: first), giving `float32 [h w 3]`."""
+    """Return two colours blended by `share [h w]` (0: first), `float32 [h w 3]`."""
     weight = np.asarray(share, np.float32)[..., None]
     return cast(NDArray[np.float32], tone(first) * (1 - weight) + tone(second) * weight)
 
@@ -89,14 +89,14 @@ def gradient(size: tuple[int, int], stops: Sequence[tuple[float, Colour]]) -> ND
 
 
 def to_bytes(picture: NDArray[np.floating]) -> Rgb:
-    """Round and clip to `uint8`."""
+    """Return values rounded and clipped to `uint8`."""
     return cast(Rgb, np.clip(picture + 0.5, 0, 255).astype(np.uint8))
 
 
 def draw(size: tuple[int, int], paint: Callable[[ImageDraw.ImageDraw, int], None]) -> Rgba:
-    """Draw vector art on a transparent ground, anti-aliased.
+    """Return anti-aliased vector art on a transparent ground, `uint8 [h w 4]`.
 
-    `paint(brush, s)` draws with every coordinate multiplied by `s`. Returns `uint8 [h w 4]`.
+    `paint(brush, s)` draws with every coordinate multiplied by `s`.
     """
     large = Image.new("RGBA", (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE), (0, 0, 0, 0))
     paint(ImageDraw.Draw(large), SUPERSAMPLE)
@@ -104,19 +104,19 @@ def draw(size: tuple[int, int], paint: Callable[[ImageDraw.ImageDraw, int], None
 
 
 def packed(picture: NDArray[np.floating]) -> NDArray[np.uint32]:
-    """Return `[h w 3]` as one number a pixel, `uint32 [h * w]`: textures are picked from an order faster that way."""
+    """Return `[h w 3]` as one integer per pixel, `uint32 [h * w]`, for fast texture lookup."""
     height, width = picture.shape[:2]
     rgba = np.dstack([to_bytes(picture), np.full((height, width), 255, np.uint8)])
     return np.ascontiguousarray(rgba).view(np.uint32).reshape(-1)
 
 
 def picked(texture: NDArray[np.uint32], cells: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Pick pixels of a `packed` texture by their numbers `[h w]`, giving `uint8 [h w 4]`."""
+    """Return the pixels of a `packed` texture at indices `[h w]`, `uint8 [h w 4]`."""
     return np.take(texture, cells).view(np.uint8).reshape(*cells.shape, 4)
 
 
 class Layer:
-    """A picture strip with alpha, repeating in x, drawn at any sub-pixel offset."""
+    """Picture strip with alpha, periodic in x, drawn at any sub-pixel offset."""
 
     def __init__(self, rgba: Rgba):
         """Prepare `uint8 [h w 4]`, straight alpha."""
@@ -136,7 +136,7 @@ class Layer:
             self._phases.append((to_bytes(colour), np.round(256 * (1 - cover)).astype(np.uint16)))
 
     def draw(self, canvas: Rgb, offset_px: float, top_px: int = 0) -> None:
-        """Lay the strip over `canvas`; its column `offset_px` comes to the left edge, its row 0 to `top_px`."""
+        """Draw the strip over `canvas`; its column `offset_px` is at the left edge, its row 0 at `top_px`."""
         steps = int(np.floor(offset_px * PHASES))
         start, phase = (steps // PHASES) % self.width, steps % PHASES
         colour, through = self._phases[phase]
@@ -157,13 +157,13 @@ class Layer:
 
 
 class Sprite:
-    """A small picture with alpha, drawn at any place, size and angle."""
+    """Small picture with alpha, drawn at any position, size and angle."""
 
     def __init__(self, rgba: Rgba, *, pixel_px: float = 1.0):
-        """Prepare `uint8 [h w 4]`, straight alpha; a pixel of it is `pixel_px` wide on the canvas at scale 1."""
+        """Prepare `uint8 [h w 4]`, not premultiplied; its pixels are `pixel_px` wide on the canvas at scale 1."""
         self.height, self.width = rgba.shape[:2]
         self._pixel_px = pixel_px
-        # Enlarged once by interpolation, a frame need only pick pixels; what lies outside is read from a clear rim.
+        # Enlarged once by interpolation, so that frames only pick pixels; lookups outside hit a transparent border.
         fine = Image.fromarray(rgba).resize((self.width * FINE, self.height * FINE), Image.Resampling.BILINEAR)
         rimmed = np.pad(np.asarray(fine), ((1, 1), (1, 1), (0, 0)))
         self._columns, self._rows = rimmed.shape[1], rimmed.shape[0]
@@ -172,9 +172,9 @@ class Sprite:
     def draw(
         self, canvas: Rgb, centre: tuple[float, float], *, scale: float = 1.0, angle: float = 0.0, squeeze: float = 1.0
     ) -> None:
-        """Lay the sprite over `canvas` with its middle at `centre` (px).
+        """Draw the sprite over `canvas` with its centre at `centre` (px).
 
-        It is narrowed to `squeeze` of its width, then turned clockwise by `angle` (radians).
+        It is scaled to `squeeze` of its width, then rotated clockwise by `angle` (radians).
         """
         scale *= self._pixel_px
         cos, sin = math.cos(angle), math.sin(angle)
@@ -185,7 +185,7 @@ class Sprite:
         bottom = min(canvas.shape[0], math.ceil(centre[1] + half_y))
         if left >= right or top >= bottom:
             return
-        # From the middle of a canvas pixel back to the enlarged sprite: move, turn, scale.
+        # From the centre of a canvas pixel back to the enlarged sprite: translate, rotate, scale.
         x = (np.arange(left, right, dtype=np.float32) + np.float32(0.5 - centre[0])) * np.float32(FINE / scale)
         y = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - centre[1]))[:, None] * np.float32(FINE / scale)
         wide = 1 / squeeze
@@ -199,8 +199,8 @@ class Sprite:
 
 
 def blend(view: Rgb, rgba: Rgba) -> None:
-    """Lay `uint8 [h w 4]`, straight alpha, over a part of the canvas of the same size."""
-    # Pillow does this three times as fast as NumPy can, copies included.
+    """Draw `uint8 [h w 4]`, not premultiplied, over a part of the canvas of the same size."""
+    # Pillow is three times as fast as NumPy here, copies included.
     below, above = Image.fromarray(view), Image.fromarray(rgba)
     below.paste(above, (0, 0), above)
     view[...] = np.asarray(below)

@@ -1,4 +1,4 @@
-"""What every scene is, and how it is described."""
+"""Interfaces of scenes and their descriptions."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from vivace.media.size import Size
 
 
 class Scene(Protocol):
-    """A world that can be looked at, at any moment."""
+    """World that can be rendered at any moment."""
 
     def render(self, time_s: float) -> Rgb:
-        """Return the picture at `time_s` ≥ 0, `uint8 [h w 3]`, a new array. The same time gives the same picture."""
+        """Return the picture at `time_s` ≥ 0, `uint8 [h w 3]`, a new array. Deterministic in time."""
 
 
 class Edit(Protocol):
-    """Something that can be changed about a scene, asked for in words and rendered exactly."""
+    """Change of a scene, given in words and rendered exactly."""
 
     @property
     def key(self) -> str:
-        """What it is called, e.g. `night`."""
+        """Key, e.g. `night`."""
 
 
 class World(Protocol):
-    """The description of a scene."""
+    """Description of a scene."""
 
     @property
     def summary(self) -> str:
-        """What it shows."""
+        """Summary of its content."""
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """What can be changed about it."""
+        """Edits that it supports."""
 
     def scene(self, size: Size, rng: np.random.Generator, edit: str | None = None) -> Scene:
-        """Return it at `(width, height)` px, one of `rng`'s kind, with one of its edits applied, named by its key."""
+        """Return the scene at `(width, height)` px, varied by `rng`, with the edit of that key applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaintedWorld:
-    """A scene of painted layers: a few milliseconds a frame, and no truth about it."""
+    """Scene of painted layers: a few milliseconds per frame, without ground truth."""
 
     summary: str
     paint: Callable[[Size, np.random.Generator], Scene]
     edits: ClassVar[tuple[Edit, ...]] = ()
 
     def scene(self, size: Size, rng: np.random.Generator, edit: str | None = None) -> Scene:  # noqa: ARG002
-        """Return it at a size."""
+        """Return the scene at a size."""
         return self.paint(size, rng)

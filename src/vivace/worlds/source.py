@@ -1,4 +1,4 @@
-"""A scene as a source of pictures, named `scene:city?seed=3&frames=90`."""
+"""Scenes as sources, named like `scene:city?seed=3&frames=90`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def open_scene(
     *,
     size: Size | None = None,
     fps: float | None = None,
-    stall_timeout_s: float = STALL_TIMEOUT_S,  # noqa: ARG001  (as all sources are opened)
+    stall_timeout_s: float = STALL_TIMEOUT_S,  # noqa: ARG001  (the common signature of openers)
     clock: Clock = time.monotonic,
 ) -> SceneSource:
-    """Open `NAME?seed=3&frames=90&edit=night`, each part of which may be left out; a scene never stalls.
+    """Open `NAME?seed=3&frames=90&edit=night`, each part of which is optional; a scene never stalls.
 
     Raises:
         SourceNotFoundError: no scene of that name.
-        UsageError: an option that no scene has, or one of no use.
+        UsageError: an unknown option, or an invalid value.
     """
     name, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
@@ -59,7 +59,7 @@ def open_scene(
 
 
 class SceneSource(Source):
-    """A procedural scene as a source; a frame depends on name, seed, size, rate and index alone."""
+    """Source of a procedural scene; frames depend only on name, seed, size, rate and index."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class SceneSource(Source):
             size: `(width, height)`, px.
             fps: frames per second of the scene's own time.
             seed: another seed gives another world of the same kind.
-            frames: how many to deliver; None: no end.
-            edit: what is changed about the scene, see `make_scene`.
+            frames: number of frames; None is endless.
+            edit: key of an edit, see `make_scene`.
             clock: stamps `capture_time_s` when a frame is drawn.
 
         Raises:

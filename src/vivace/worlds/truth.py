@@ -1,4 +1,4 @@
-"""What is known exactly about one moment of a scene that is made of solids: the ground truth of a benchmark."""
+"""Ground truth of one moment of a ray-cast scene, for benchmarks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vivace.media.frame import Rgb
 from vivace.worlds.scene import Scene
 
 BACKDROP_ID = 0
-"""Identity of what is infinitely far: sky, backdrop. Its depth is infinite."""
+"""Identity of the sky and backdrop, which are infinitely far."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One frame with its ground truth. All of it belongs to pixel centres; flows point from this frame's pixel centres.
+    """One frame with its ground truth, given at pixel centres; flows start at this frame's pixel centres.
 
     Overlays (rain, sensor noise) are in `rgb` alone: flow, depth and identities are those of the surface behind. A user
     interface drawn over the picture is a surface: it has its own identity, depth 0 and flow 0.
@@ -26,23 +26,23 @@ class View:
 
     rgb: Rgb
     depth: NDArray[np.float32]
-    """`[h w]`, distance along the optical axis, metres; infinite for the backdrop."""
+    """Distance along the optical axis, `[h w]`, m; infinite for the backdrop."""
     ids: NDArray[np.uint16]
-    """`[h w]`, which object is seen; `BACKDROP_ID` is the backdrop."""
+    """Identity of the visible object, `[h w]`; `BACKDROP_ID` is the backdrop."""
     flow: NDArray[np.float32]
-    """`[h w 2]` (x, y), px: where the same surface point is in the next frame, minus where it is here."""
+    """Position of the same surface point in the next frame minus its position here, `[h w 2]` (x, y), px."""
     flow_back: NDArray[np.float32]
-    """`[h w 2]`, the same to the previous frame; zero in a frame that begins a shot."""
+    """The same to the previous frame, `[h w 2]`; zero in a frame that begins a shot."""
     visible: NDArray[np.bool_]
-    """`[h w]`, whether that point is seen in the next frame (inside the picture, not hidden, no cut between)."""
+    """True where that point is visible in the next frame (inside the picture, not hidden, no cut between), `[h w]`."""
     visible_back: NDArray[np.bool_]
-    """`[h w]`, the same for the previous frame."""
+    """The same for the previous frame, `[h w]`."""
     begins_shot: bool
-    """Whether there is a hard cut right before this frame (true of the first)."""
+    """True if there is a hard cut right before this frame, or if it is the first."""
 
 
 class TruthScene(Scene, Protocol):
-    """A scene that can also say what it shows."""
+    """Scene with ground truth."""
 
     objects: Mapping[int, str]
     """Name of every identity that `view` can show."""

@@ -1,1 +1,1 @@
-"""The photographs of `scene:gallery`; CREDITS.md says whose they are."""
+"""Photographs of `scene:gallery`; CREDITS.md names their authors."""

@@ -1,1 +1,1 @@
-"""Scenes of clay with exact ground truth: solids, ray cast, textured, lit, with shadows."""
+"""Clay-like scenes with exact ground truth: ray-cast solids with textures, lighting and shadows."""

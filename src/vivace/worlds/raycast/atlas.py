@@ -1,4 +1,4 @@
-"""All textures of a shot, prefiltered, picked from smoothly in one go."""
+"""Texture atlas of a shot: prefiltered textures, sampled smoothly in one pass."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from vivace.worlds.paint import to_bytes
 from vivace.worlds.raycast.textures import PAINTERS, SIDE
 
 LEVELS = 9
-"""Each half the size of the one before; the last is one pixel."""
+"""Number of mip levels, each half the size of the one before; the last is one pixel."""
 _LEVEL_START = np.array([sum((SIDE >> level) ** 2 for level in range(upto)) for upto in range(LEVELS)], np.int32)
 TEXELS = int(_LEVEL_START[-1]) + 1
 _SOFTNESS = 2.0
-"""Less shows more detail, which then flickers where it moves; 1 takes the level that fits or the next finer one."""
+"""Bias towards coarser levels. Less shows more detail, which flickers in motion; 1 uses the matching or next finer
+level."""
 
 
 @lru_cache(maxsize=64)
 def prefiltered(name: str) -> NDArray[np.uint32]:
-    """Return the texture and its smaller copies, packed, `uint32 [TEXELS]`."""
+    """Return the packed mip levels of a texture, `uint32 [TEXELS]`."""
     tile = PAINTERS[name]()
     if tile.shape[2] == 3:
         tile = np.dstack([tile, np.zeros((SIDE, SIDE), np.float32)])
@@ -34,22 +35,22 @@ def prefiltered(name: str) -> NDArray[np.uint32]:
 
 
 class Atlas:
-    """Several textures, to be picked from in one go."""
+    """Several textures that are sampled in one pass."""
 
     def __init__(self, names: Sequence[str]):
-        """Load textures by name; each `Material.texture` becomes its place in `names`."""
+        """Load textures by name; each `Material.texture` becomes its index in `names`."""
         self._texels = np.concatenate([prefiltered(name) for name in names])
 
     def pick(
         self, texture: NDArray[np.int32], u: NDArray[np.float32], v: NDArray[np.float32], footprint: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], ...]:
-        """Return red, green, blue and shine, each `[n]`, 0 to 1.
+        """Return red, green, blue and emission, each `[n]`, 0 to 1.
 
         Args:
-            texture: places in the list of names.
-            u: across, in tiles; every tile is the same.
-            v: down, in tiles.
-            footprint: how much of a tile one sample covers.
+            texture: index of the texture.
+            u: horizontal position, in tiles; textures are periodic.
+            v: vertical position, in tiles.
+            footprint: share of a tile that one sample covers.
         """
         _, level = np.frexp(np.maximum(footprint * np.float32(_SOFTNESS * SIDE), np.float32(1)))
         level = np.minimum(level - 1, LEVELS - 1)
@@ -58,7 +59,7 @@ class Atlas:
         mask = side - 1
         x, y = (u - np.floor(u)) * side - np.float32(0.5), (v - np.floor(v)) * side - np.float32(0.5)
         left, top = np.floor(x), np.floor(y)
-        # Weights of the four nearest texels add up to 256, so that two channels share one number without mixing.
+        # Weights of the four nearest texels sum to 256, so that two channels fit one integer without mixing.
         wx, wy = (x - left) * np.float32(16), (y - top) * np.float32(16)
         wx, wy = wx.astype(np.uint32), wy.astype(np.uint32)
         left, top = left.astype(np.int32), top.astype(np.int32)

@@ -1,4 +1,4 @@
-"""What is infinitely far: skies with clouds, and what stands at the horizon, painted all around."""
+"""Backdrops at infinite distance: skies with clouds, and ridges at the horizon, painted all around."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ F32 = NDArray[np.float32]
 _SIZE = (1536, 384)
 _TOP, _BOTTOM = math.radians(72), math.radians(-18)
 _HORIZON = _TOP / (_TOP - _BOTTOM)
-"""Share of the height where the horizon is."""
+"""Height of the horizon, as a share of the panorama."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """How a backdrop is painted."""
+    """Parameters of a backdrop."""
 
     sky: tuple[tuple[float, Colour], ...]
-    """Stops from the horizon (0) up (1)."""
+    """Gradient stops from the horizon (0) up (1)."""
     cloud: Colour = (255, 250, 242)
     shadow: Colour = (206, 210, 222)
     cover: float = 0.5
-    """How much of the sky is clouded."""
+    """Share of the sky covered by clouds."""
     ridges: tuple[tuple[float, Colour, Colour], ...] = ()
-    """From far to near: height of the skyline (in radians), its colour at the top and at its foot."""
+    """Ridges from far to near: height of the skyline (radians), colours at top and foot."""
     rough: float = 0.35
-    """How jagged the ridges are: hills 0.3, mountains 1."""
+    """Roughness of the ridges: hills 0.3, mountains 1."""
     below: tuple[Colour, Colour] = ((176, 170, 150), (120, 122, 100))
     sun: tuple[float, float, Colour] | None = None
-    """Its direction (radians to the right), height, and colour."""
+    """Direction (radians to the right), height (radians) and colour of the sun."""
     stars: int = 0
     lights: int = 0
-    """Of a town at the horizon."""
+    """Number of lights of a town at the horizon."""
 
 
 PAINTS = {
@@ -132,7 +132,7 @@ def _paint(name: str) -> F32:
         picture += np.exp(-((away / 0.35) ** 2))[..., None] * tone(paint.sun[2]) * 0.25
         disc = 1 - smoothstep(0.045, 0.05, away)
         picture += (tone(paint.sun[2]) - picture) * disc[..., None]
-    # Clouds are long low down and tall high up, lit from above.
+    # Clouds are elongated near the horizon and tall above, lit from above.
     field = noise(rng, (small[0], small[1] * 3), 0.17 * width / 2, octaves=6)[::3]
     field, lower = (_enlarged(part) for part in (field, np.roll(field, 3, axis=0)))
     thick = smoothstep(1 - paint.cover, 1.25 - 0.5 * paint.cover, field + 0.12)
@@ -144,14 +144,14 @@ def _paint(name: str) -> F32:
     grain = _enlarged(noise(rng, small, 0.03 * width, octaves=5))
     for tallest, top, foot in paint.ridges:
         if paint.rough > 0.5:
-            # Folded noise has crests: mountains.
+            # Folded noise has crests, like mountains.
             line = (1 - np.abs(2 * _ring(rng, 0.075, 6) - 1)) * (0.6 + 0.4 * _ring(rng, 0.2, 3))
         else:
             line = _ring(rng, 0.16, 3) + 0.05 * paint.rough * _ring(rng, 0.01, 3)
         skyline = (tallest * (0.35 + 0.65 * line)).astype(np.float32)[None]
         inside = smoothstep(-0.0015, 0.0015, skyline - elevation) * (elevation > -0.004)
         depth = np.clip((skyline - elevation) / tallest, 0, 1)
-        # Snow lies in patches towards the foot; hills fade smoothly.
+        # Snow becomes patchy towards the foot; hills fade smoothly.
         share = np.clip(depth * 1.2 + 0.8 * paint.rough * (grain - 0.5), 0, 1)
         if paint.rough > 0.5:
             share = 0.35 * share + 0.65 * smoothstep(0.42, 0.58, (depth + 1.1 * (grain - 0.5)).astype(np.float32))
@@ -189,16 +189,16 @@ def _packed(name: str) -> tuple[NDArray[np.uint32], ...]:
 
 
 class Backdrop:
-    """A panorama, turned about."""
+    """Panorama, rotated."""
 
     def __init__(self, name: str, turn: float = 0.0):
-        """Take one of `PAINTS`; its middle is ahead (z) if `turn` is 0, radians."""
+        """Take one of `PAINTS`; with `turn` 0 (radians) its centre is ahead (z)."""
         self.name = name
         self.turn = turn
         self._levels = _packed(name)
 
     def seen(self, lens: Lens, x: F32, y: F32) -> F32:
-        """Return what rays that meet nothing see, `[3 n]`, 0 to 1 as displayed."""
+        """Return the colours of rays that hit nothing, `[3 n]`, 0 to 1, display-encoded."""
         turn = lens.pose.astype(np.float32)
         d = [turn[a, 0] * x + turn[a, 1] * y + turn[a, 2] for a in range(3)]
         around = np.arctan2(d[0], d[2]) * np.float32(0.5 / math.pi) + np.float32(0.5 - self.turn / (2 * math.pi))

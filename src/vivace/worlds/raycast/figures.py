@@ -1,4 +1,4 @@
-"""People of clay: jointed figures that walk, wave and stand, each moved by closed formulas of time."""
+"""Jointed clay figures of people that walk, wave and stand, animated by closed formulas of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from vivace.worlds.raycast.solids import Material, Motion, Pose, Rgb01, Solid, at, ball, carried, pill, tube
 
 Path = Callable[[float], tuple[float, float, float, float]]
-"""Where a walker is at a time: x, z, heading (radians; 0 looks along z) and the way gone, m."""
+"""Function from time to a walker's x, z, heading (radians; 0 looks along z) and distance walked, m."""
 
 SKINS: tuple[Rgb01, ...] = ((1.0, 0.92, 0.86), (0.88, 0.70, 0.56), (0.62, 0.44, 0.34), (1.0, 0.86, 0.76))
 HAIRS: tuple[Rgb01, ...] = ((0.22, 0.16, 0.13), (0.52, 0.33, 0.18), (0.86, 0.68, 0.36), (0.14, 0.13, 0.15))
@@ -19,7 +19,7 @@ HAIRS: tuple[Rgb01, ...] = ((0.22, 0.16, 0.13), (0.52, 0.33, 0.18), (0.86, 0.68,
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
-    """What a figure wears."""
+    """Appearance of a figure."""
 
     jacket: Rgb01
     trousers: Rgb01 = (0.30, 0.36, 0.50)
@@ -34,15 +34,15 @@ class Outfit:
     umbrella: Rgb01 | None = None
 
 
-# Lengths of a figure 1.72 m tall.
+# Lengths of a figure 1.72 m tall, m.
 _HIP, _THIGH, _SHIN = 0.90, 0.42, 0.40
 _SHOULDER, _ARM, _FOREARM = 1.36, 0.27, 0.25
 _STRIDE = 1.35
-"""Way of two steps, m."""
+"""Length of two steps, m."""
 
 
 def figure(outfit: Outfit) -> tuple[Solid, ...]:
-    """Return the solids of a figure, in the order `poses_of` places them."""
+    """Return the solids of a figure, in the order of `poses_of`."""
     jacket = Material(outfit.cloth, outfit.jacket, 2)
     trousers = Material("cloth", outfit.trousers, 2)
     skin, shoe = Material("skin", outfit.skin, 2), Material("clay", outfit.shoes, 2, gloss=0.2)
@@ -76,7 +76,7 @@ def figure(outfit: Outfit) -> tuple[Solid, ...]:
 
 
 def walker(outfit: Outfit, path: Path, *, gait: float = 1.0, phase: float = 0.0) -> Motion:
-    """Return the motion of a figure that walks along a path. `gait`: how far limbs swing, 1 walking, 1.7 running."""
+    """Return the motion of a figure that walks along a path. `gait`: swing of the limbs, 1 walking, 1.7 running."""
 
     def poses(time_s: float) -> Pose:
         x, z, heading, way = path(time_s)
@@ -105,11 +105,11 @@ def limbs(outfit: Outfit, step: float, gait: float, *, raised: float | None = No
     """Return the poses of a figure's solids, its feet at the origin, looking along z.
 
     Args:
-        outfit: says which solids there are.
+        outfit: determines which solids there are.
         step: phase of the walk, radians; 2 pi is two steps.
-        gait: how far limbs swing.
-        raised: angle of the right arm, radians, if it is lifted to the side.
-        lean: to the side, radians.
+        gait: swing of the limbs.
+        raised: angle of the right arm, radians, if it is raised to the side.
+        lean: lean to the side, radians.
     """
     bob = 0.022 * gait * math.cos(2 * step) - 0.012 * gait
     forward = 0.10 * (gait - 0.8) if gait > 1 else 0.02
@@ -126,7 +126,7 @@ def limbs(outfit: Outfit, step: float, gait: float, *, raised: float | None = No
     upper, lower, hands, thighs, shins, feet = ([] for _ in range(6))
     for side, sign in ((0, 1.0), (1, -1.0)):
         swing = sign * math.sin(step)
-        # Arms swing against the legs; an angle lifts a limb forward from hanging down.
+        # Arms swing against the legs; angles raise a limb forward from hanging down.
         arm, bend = -0.55 * gait * swing, 0.25 + 0.55 * (gait - 0.6) * (1 - 0.3 * swing)
         shoulder = (sign * 0.225, _SHOULDER + bob, forward * 0.7 - sign * 0.03 * math.sin(step))
         if raised is not None and side == 0:
@@ -170,7 +170,7 @@ _Point = tuple[float, float, float]
 
 
 def _end(start: _Point, forward: float, aside: float, length: float) -> _Point:
-    """Return where a limb ends that hangs down, lifted `forward` and `aside` (radians, positive x)."""
+    """Return the end of a hanging limb that is raised `forward` and `aside` (radians, positive x)."""
     down = length * math.cos(aside)
     return (
         start[0] + length * math.sin(aside),
@@ -188,10 +188,10 @@ def _limb(start: _Point, forward: float, aside: float, length: float) -> Pose:
 def oval(
     centre: tuple[float, float], reach: tuple[float, float], lap_s: float, *, start: float = 0.0, tilt: float = 0.0
 ) -> Path:
-    """Return a path around an ellipse; a negative `lap_s` goes the other way."""
+    """Return a path around an ellipse; a negative `lap_s` reverses it."""
     rate = 2 * math.pi / lap_s
     cos, sin = math.cos(tilt), math.sin(tilt)
-    # Mean of the speeds along both axes: right for a circle, close for what is not too flat.
+    # Mean of the speeds along both axes: exact for a circle, close for moderate ellipses.
     pace = math.sqrt((reach[0] ** 2 + reach[1] ** 2) / 2)
 
     def place(time_s: float) -> tuple[float, float, float, float]:

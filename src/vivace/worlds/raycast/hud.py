@@ -1,4 +1,4 @@
-"""The user interface of a game: health, a purse, a map, things carried. Panels stand still, what is on them moves."""
+"""User interface of a game: health, purse, map, items. Panels are static, their contents move."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vivace.media.frame import Rgb
 from vivace.media.size import Size
 
 _FINE = 2
-"""Drawn this many times too large."""
+"""Factor by which it is drawn too large."""
 _PANEL = (34, 38, 54)
 _RIM = (214, 184, 118)
 
 
 @lru_cache(maxsize=8)
 def _cover(size: Size) -> NDArray[np.float32]:
-    """Return how much of each pixel the panels cover, `[h w 1]`, 0 to 1."""
+    """Return the coverage of each pixel by the panels, `[h w 1]`, 0 to 1."""
     image = Image.new("L", (size[0] * _FINE, size[1] * _FINE))
     brush = ImageDraw.Draw(image)
     unit = size[1] * _FINE / 100
@@ -31,7 +31,10 @@ def _cover(size: Size) -> NDArray[np.float32]:
 
 
 def _panels(wide: float) -> tuple[tuple[float, float, float, float, float], ...]:
-    """Return left, top, right, bottom and corner radius in hundredths of the height: status, map, quest, things."""
+    """Return left, top, right, bottom and corner radius of each panel, in hundredths of the height.
+
+    The panels are status, map, quest and items.
+    """
     middle = wide / 2
     return (
         (3, 3, 40, 17, 3),
@@ -42,19 +45,19 @@ def _panels(wide: float) -> tuple[tuple[float, float, float, float, float], ...]
 
 
 class GameInterface:
-    """The interface, whatever the picture's size."""
+    """Interface for pictures of any size."""
 
     def __init__(self, lap_s: float):
-        """Take how long the player needs for a round, which the map shows."""
+        """Take the player's lap time, s, which the map shows."""
         self._lap_s = lap_s
 
     def mask(self, size: Size) -> NDArray[np.bool_]:
-        """Return `[h w]` where the panels are."""
+        """Return the pixels of the panels, `[h w]`."""
         found: NDArray[np.bool_] = _cover(size)[..., 0] >= 0.5
         return found
 
     def draw(self, canvas: Rgb, time_s: float) -> None:
-        """Draw the panels and what they say at a time."""
+        """Draw the panels and their contents at a time."""
         height, width = canvas.shape[:2]
         unit = height * _FINE / 100
         image = Image.new("RGB", (width * _FINE, height * _FINE), _PANEL)

@@ -1,4 +1,4 @@
-"""Where a picture is taken from: cameras, and the sun seen as one."""
+"""Viewpoints: cameras, and the sun as a parallel one."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ NEAR_M = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lens:
-    """A pinhole camera, or a parallel one.
+    """Pinhole or parallel camera.
 
     The ray of a point `(x, y)` px is `position + depth * (forward + right * (x - w / 2) / focal + down * ...)`, so the
-    ray's parameter is the depth along the optical axis, m. A parallel lens moves the start of the ray instead.
+    ray's parameter is the depth along the optical axis, m. A parallel lens shifts the ray's origin instead.
     """
 
     pose: Pose
     """Columns: right, down, forward, position."""
     focal_px: float
-    """Of a parallel lens: px per metre."""
+    """Focal length, px; px per metre for a parallel lens."""
     size: Size
     parallel: bool = False
 
     @property
     def position(self) -> NDArray[np.float64]:
-        """Return where it is, `[3]`."""
+        """Position `[3]`, m."""
         return self.pose[:, 3]
 
     def from_world(self) -> Pose:
-        """Return the matrix `[3 4]` that takes world coordinates to the lens's own: right, down, depth."""
+        """Return the matrix `[3 4]` from world coordinates to the lens's: right, down, depth."""
         turn = self.pose[:, :3].T
         return np.concatenate([turn, -turn @ self.pose[:, 3:]], axis=1)
 
@@ -47,16 +47,16 @@ class Lens:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera as a world describes it, whatever the picture's size."""
+    """Camera of a world, for pictures of any size."""
 
     eye: tuple[float, float, float]
     target: tuple[float, float, float]
     focal: float = 1.2
-    """Focal length, of the height of a wide picture."""
+    """Focal length as a multiple of the height of a wide picture."""
     roll: float = 0.0
 
     def lens(self, size: Size) -> Lens:
-        """Return the lens for pictures of `size`; square and upright ones see less at the sides, more above."""
+        """Return the lens for pictures of `size`; square and upright ones see less at the sides and more above."""
         width, height = size
         unit = 0.5 * height + 0.5 * min(width, height * 16 / 9) * 9 / 16
         return Lens(looking(self.eye, self.target, self.roll), self.focal * unit, size)

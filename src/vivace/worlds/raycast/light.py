@@ -1,4 +1,4 @@
-"""Light: the sun and its shadows, the sky's light and what it does not reach, lamps, haze."""
+"""Lighting: sun and shadows, sky light and its occlusion, lamps, haze."""
 
 from __future__ import annotations
 
@@ -15,64 +15,64 @@ from vivace.worlds.raycast.trace import Shapes, Tracer
 
 F32 = NDArray[np.float32]
 _HEIGHT_BLUR = 3
-"""Half width of the mean over the map of heights, cells."""
+"""Half width of the mean filter over the height map, cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """A light at a point, without a shadow of its own."""
+    """Point light without shadows."""
 
     place: tuple[float, float, float]
     colour: Rgb01
-    """Linear, where `Light.shine` is 1; may exceed 1."""
+    """Linear colour where `Light.shine` is 1; may exceed 1."""
     reach_m: float = 3.0
-    """Where it has lost half of its light."""
+    """Distance at which half of its light is lost, m."""
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """All light of a moment; colours are linear and may exceed 1."""
+    """Complete lighting at one moment; colours are linear and may exceed 1."""
 
     sun: Rgb01 = (2.3, 2.1, 1.75)
     towards: tuple[float, float, float] = (-0.5, 0.9, -0.5)
-    """Where the sun is."""
+    """Direction of the sun."""
     sky: Rgb01 = (0.55, 0.68, 0.9)
-    """What comes from above; half of it reaches a wall."""
+    """Light from above; half of it reaches a wall."""
     ground: Rgb01 = (0.30, 0.26, 0.22)
-    """What comes back from below."""
+    """Light reflected from below."""
     lamps: tuple[Lamp, ...] = ()
     haze: Rgb01 = (0.62, 0.70, 0.80)
     haze_m: float = 120.0
-    """Where the haze hides two thirds."""
+    """Distance at which haze hides two thirds, m."""
     shine: float = 0.0
-    """How strongly lamps and lit windows shine; 0: not at all."""
+    """Strength of lamps and lit windows; 0 is off."""
     exposure: float = 0.75
     snow: float = 0.0
-    """How thickly it lies, 0 to 1."""
+    """Thickness of snow, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The part of the world that has shadows: fixed, so that the shadows of what stands do not crawl."""
+    """Part of the world with shadows: fixed, so that shadows of static objects do not crawl."""
 
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     radius_m: float = 8.0
     cells: int = 384
-    """Of the sun's map, a side."""
+    """Side of the sun's shadow map, cells."""
     floor: float = 0.0
     """Height of the ground, m."""
 
 
 @dataclass(eq=False)
 class Shade:
-    """Where the sun and the sky do not reach, at one moment; made by a `Shader`."""
+    """Occlusion of sun and sky at one moment; made by a `Shader`."""
 
     reach: Reach
     towards: NDArray[np.float64] = field(repr=False)
     sun: Lens = field(repr=False)
     sun_depth: F32 = field(repr=False)
     height: F32 = field(repr=False)
-    """`[cells / 4, cells / 4]` mean heights of what stands around, seen from above."""
+    """Mean heights of the surroundings from above, `[cells / 4, cells / 4]`, m."""
     above: Lens = field(repr=False)
 
     def sunlit(self, place: list[F32]) -> F32:
@@ -84,7 +84,7 @@ class Shade:
         left, top = left.astype(np.int32), top.astype(np.int32)
         inside = (left >= 1) & (left < size - 1) & (top >= 1) & (top < size - 1)
         start = np.where(inside, top * size + left, size + 1)
-        # A box two cells wide around the point, smoothly moved with it.
+        # A box filter two cells wide that moves smoothly with the point.
         total = np.zeros(len(x), np.float32)
         for row, weight_y in ((-1, 1 - fy), (0, None), (1, fy)):
             line = np.zeros(len(x), np.float32)
@@ -113,10 +113,10 @@ class Shade:
 
 
 class Shader:
-    """Looks at a shot's solids from the sun and from above. What stands still is looked at once."""
+    """Shadow maps of a shot's solids from the sun and from above. Static solids are rendered once."""
 
     def __init__(self, reach: Reach, shapes: Shapes, casts: NDArray[np.bool_], moves: NDArray[np.bool_]):
-        """Prepare. `casts`, `moves`: which rows of the shapes cast shadows, and which of them ever move."""
+        """Prepare. `casts`, `moves`: rows of the shapes that cast shadows, and those that ever move."""
         self._reach, self._shapes = reach, shapes
         self._skip_moving, self._skip_still = ~casts | moves, ~casts | ~moves
         self._any_moving = bool((casts & moves).any())
@@ -130,7 +130,7 @@ class Shader:
         self._above = Lens(down, cells / (2 * reach.radius_m), (cells, cells), True)
 
     def shade(self, light: Light, to_world: Pose) -> Shade:
-        """Return where light does not reach, the solids being in these poses."""
+        """Return the occlusion for solids in these poses."""
         reach = self._reach
         towards = np.asarray(light.towards, np.float64)
         towards = towards / math.sqrt(float(towards @ towards))
@@ -150,14 +150,14 @@ class Shader:
         return Shade(reach, towards, sun, depth, _blurred(height), self._above)
 
     def _depths(self, lens: Lens, to_world: Pose, skip: NDArray[np.bool_], before: F32 | None = None) -> F32:
-        """Return what a lens sees, as depths `[n]`, in front of what stands there already."""
+        """Return the depths seen by a lens, `[n]`, in front of those already given."""
         tracer = Tracer(lens, self._shapes, to_world, skip)
         return tracer.trace(tracer.pairs(), *_rays(lens.size[0], lens.focal_px), before).depth
 
 
 @lru_cache(maxsize=16)
 def _rays(side: int, focal_px: float) -> tuple[F32, F32]:
-    """Return where the rays of a square map start, on the lens's plane."""
+    """Return the origins of a square map's rays, on the lens's plane."""
     at = (np.arange(side, dtype=np.float32) + np.float32(0.5 - side / 2)) * np.float32(1 / focal_px)
     return np.tile(at, side), np.repeat(at, side)
 
@@ -175,7 +175,7 @@ def _seen_from(lens: Lens, place: list[F32]) -> tuple[F32, F32, F32]:
 
 
 def _blurred(depth: F32) -> F32:
-    """Return the mean over a square of cells, `[n n]`, twice over: smooth enough to be read between cells."""
+    """Return the mean over a square of cells, `[n n]`, applied twice: smooth enough for interpolation."""
     cells = math.isqrt(len(depth))
     field = depth.reshape(cells, cells)
     width = 2 * _HEIGHT_BLUR + 1
@@ -191,6 +191,6 @@ def _blurred(depth: F32) -> F32:
 
 
 def tinted(colour: Rgb01, factor: float | Rgb01) -> Rgb01:
-    """Return a colour multiplied."""
+    """Return a colour multiplied by a factor."""
     r, g, b = (factor, factor, factor) if isinstance(factor, float | int) else factor
     return colour[0] * r, colour[1] * g, colour[2] * b

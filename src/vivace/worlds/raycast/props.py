@@ -1,4 +1,4 @@
-"""Things that stand about: trees, houses, lamps, benches, pots."""
+"""Props: trees, houses, lamps, benches, pots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IRON = Material("clay", (0.20, 0.22, 0.24), 2, gloss=0.3)
 
 
 def ground(bodies: Bodies, material: Material, *, half: float = 60.0, name: str = "ground", level: float = 0.0) -> None:
-    """Lay a large flat ground whose top is at `level`, m."""
+    """Add a large flat ground with its top at `level`, m."""
     bodies.add(name, box(half, 0.5, half, material), at(0, level - 0.5, 0), casts=False)
 
 
@@ -59,7 +59,7 @@ def fir(*, height: float = 4.0, tint: Rgb01 = (0.62, 0.78, 0.74)) -> Prop:
 
 
 def house_width(width: float, storey: float = 3.2) -> float:
-    """Return how wide a house of about that width comes out, m: as wide as whole windows."""
+    """Return the actual width of a house of about that width, m: a whole number of windows."""
     return max(storey / 2, round(2 * width / storey) * storey / 2)
 
 
@@ -86,7 +86,7 @@ def house(
 
 
 def street_lamp(height: float = 3.0) -> Prop:
-    """Return a street lamp; its light is to be set to `height`."""
+    """Return a street lamp whose light belongs at `height`."""
     return (
         tube(0.05, height / 2, IRON, taper=-0.25),
         tube(0.11, 0.12, IRON, taper=-0.3),
@@ -96,7 +96,7 @@ def street_lamp(height: float = 3.0) -> Prop:
 
 
 def bench() -> Prop:
-    """Return a wooden bench at the origin, to be sat on looking along -z."""
+    """Return a wooden bench at the origin, whose sitters look along -z."""
     wood = Material("grain", (0.95, 0.85, 0.75), 0.8)
     return (
         box(0.8, 0.03, 0.2, wood),
@@ -133,7 +133,7 @@ def column(height: float = 3.4, radius: float = 0.3) -> Prop:
 
 
 def put(bodies: Bodies, name: str, prop: Prop, place: Pose) -> None:
-    """Add a prop that stands still."""
+    """Add a static prop."""
     solids, poses = prop
     bodies.add(name, solids, carried(place, poses))
 

@@ -1,4 +1,4 @@
-"""Shots as a scene: pictures, and the exact truth about them."""
+"""Rendering of shots: pictures, and their exact ground truth."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from vivace.worlds.truth import BACKDROP_ID, View
 
 F32 = NDArray[np.float32]
 _TICKS_PER_S = 1_000_000
-"""Moments are told apart by the microsecond, so that a frame and its neighbours' neighbour are the same moment."""
+"""Time resolution: times equal to the microsecond are the same moment, so that neighbouring frames share geometry."""
 _KEPT = 3
-"""Moments whose geometry is remembered: a view needs that of its neighbours too."""
+"""Moments whose geometry is cached: a view also needs its neighbours'."""
 _SUBSAMPLES = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 _INTERFACE = -1
-"""Row of the user interface, where a solid's row is told."""
+"""Row of the user interface in place of a solid's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Geometry:
-    """What is where at one moment."""
+    """Geometry at one moment."""
 
     shot_index: int
     setup: _Setup
@@ -43,11 +43,11 @@ class _Geometry:
     plane: tuple[F32, F32]
     trace: Trace
     surface: NDArray[np.int32]
-    """`[h w]`, row of the solid that the truth tells about."""
+    """Row of the solid that the truth refers to, `[h w]`."""
 
 
 class _Setup:
-    """A shot, made ready for rendering."""
+    """A shot prepared for rendering."""
 
     def __init__(self, shot: Shot, rng: np.random.Generator, names: dict[str, int]):
         self.shot = shot
@@ -61,7 +61,7 @@ class _Setup:
             absent += [body.name in shot.absent] * len(body.solids)
             casts += [body.casts and body.name not in shot.absent] * len(body.solids)
             moves += [callable(body.poses)] * len(body.solids)
-        # The last row stands for the user interface: -1.
+        # The last row, -1, is the user interface.
         identities.append(names.setdefault("interface", len(names) + 1) if shot.interface else BACKDROP_ID)
         self.identity = np.array(identities, np.uint16)
         self.absent = np.array(absent)
@@ -78,23 +78,23 @@ class _Setup:
         self.backdrop = Backdrop(shot.backdrop, shot.turn)
 
     def poses(self, time_s: float) -> Pose:
-        """Return `[p 3 4]`."""
+        """Return the poses `[p 3 4]` at a time."""
         bodies = self.shot.bodies.bodies
         placed = [body.poses(time_s) if callable(body.poses) else body.poses for body in bodies]
         return np.concatenate([np.eye(3, 4)[None], *placed])
 
 
 class RaycastScene:
-    """Shots seen at one size; any moment can be asked for, in any order."""
+    """Shots rendered at one size, at any moment in any order."""
 
     def __init__(self, shots: Sequence[Shot], size: Size, seed: int, *, shot_s: float = 0.0):
-        """Make the shots ready.
+        """Prepare the shots.
 
         Args:
-            shots: shown in turn, for ever.
+            shots: shown in turn, endlessly.
             size: `(width, height)`, px.
-            seed: of what is random about surfaces and weather.
-            shot_s: how long each is shown; 0: the first, for ever.
+            seed: seed of random surfaces and weather.
+            shot_s: duration of each, s; 0 shows only the first.
         """
         self.size = size
         self._shot_s = shot_s
@@ -175,7 +175,7 @@ class RaycastScene:
         edge = self._edges(surface.reshape(height, width)).reshape(-1)
         inner, outline = np.flatnonzero(~edge), np.flatnonzero(edge)
         fine, fine_plane = self._outline(geometry, edge, outline)
-        # A pixel within a surface is one sample, one on an outline the mean of several.
+        # A pixel inside a surface is one sample, one on an outline the mean of several.
         samples = Trace(
             np.concatenate([geometry.trace.solid[inner], fine.solid]),
             np.concatenate([geometry.trace.depth[inner], fine.depth]),
@@ -200,14 +200,14 @@ class RaycastScene:
     def _outline(
         self, geometry: _Geometry, edge: NDArray[np.bool_], outline: NDArray[np.int64]
     ) -> tuple[Trace, tuple[F32, F32]]:
-        """Return what several rays through each pixel of an outline meet, and where they pass the lens's plane."""
+        """Return the hits of several rays through each outline pixel, and their positions on the lens's plane."""
         count, several = len(outline), len(_SUBSAMPLES)
         x = np.concatenate([self._columns[outline] + np.float32(dx) for dx, _ in _SUBSAMPLES])
         y = np.concatenate([self._rows[outline] + np.float32(dy) for _, dy in _SUBSAMPLES])
         x, y = geometry.lens.plane(x, y)
         place = np.zeros(edge.size, np.int32)
         place[outline] = np.arange(count, dtype=np.int32)
-        # The rays of an outline pixel may meet what its middle may meet.
+        # Rays of an outline pixel may hit whatever its centre may hit.
         pairs = []
         for group in geometry.pairs:
             kept = edge[group.pixel]
@@ -219,7 +219,7 @@ class RaycastScene:
 
     @staticmethod
     def _edges(surface: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return where a pixel or one next to it shows another surface."""
+        """Return the pixels with another surface in them or next to them."""
         edge = np.zeros(surface.shape, bool)
         across, down = surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1]
         edge[:, 1:] |= across
@@ -229,7 +229,7 @@ class RaycastScene:
         return edge
 
     def _flow(self, here: _Geometry, there: _Geometry) -> tuple[F32, NDArray[np.bool_]]:
-        """Return where each pixel's point is in another frame, relative to here, and whether it is seen there."""
+        """Return each pixel's flow to another frame, and whether its point is visible there."""
         width, height = self.size
         flow = np.zeros((height * width, 2), np.float32)
         surface = here.surface.reshape(-1)
@@ -253,7 +253,7 @@ class RaycastScene:
         ]
         ahead = to[2] > NEAR_M
         scale = np.float32(there.lens.focal_px) / np.where(ahead, to[2], 1)
-        # Pixels on this frame's plane, so that nothing is lost where little moves.
+        # Relative to this frame's plane, to keep precision for small motion.
         zoom = np.float32(there.lens.focal_px / here.lens.focal_px)
         for axis, before in enumerate((x, y)):
             shift = (to[axis] - before * to[2]) * scale + before * np.float32(here.lens.focal_px) * (zoom - 1)
@@ -266,7 +266,7 @@ class RaycastScene:
         return flow.reshape(height, width, 2), visible.reshape(height, width)
 
     def _seen(self, surface: NDArray[np.int32], depth: F32, flow: F32, there: _Geometry) -> NDArray[np.bool_]:
-        """Return whether all four pixels around each target show the very solid, at that depth."""
+        """Return whether all four pixels around each target show the same solid, at that depth."""
         width, height = self.size
         x, y = self._columns + flow[:, 0] - np.float32(0.5), self._rows + flow[:, 1] - np.float32(0.5)
         inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
@@ -290,7 +290,7 @@ class RaycastScene:
 
 
 def _moved(here: _Geometry, there: _Geometry) -> F32:
-    """Return `[12 p]` from the lens's coordinates here to those of the same point there; row 0 turns only."""
+    """Return matrices `[12 p]` from lens coordinates here to those of the same point there; row 0 only rotates."""
     into = there.lens.from_world()
     inverse = np.linalg.inv(here.to_world[..., :3])
     turn = there.to_world[..., :3] @ inverse
@@ -301,6 +301,6 @@ def _moved(here: _Geometry, there: _Geometry) -> F32:
     offset = (np.einsum("pij,j->pi", turn, here.lens.position) + shift) @ into[:, :3].T + into[:, 3]
     offset[0] = 0
     matrices = np.concatenate([combined, offset[..., None]], axis=2).reshape(-1, 12)
-    # One more row, for the user interface, which never moves.
+    # One more row for the user interface, which never moves.
     matrices = np.concatenate([matrices, np.eye(3, 4).reshape(1, 12)])
     return np.ascontiguousarray(matrices.T, np.float32)

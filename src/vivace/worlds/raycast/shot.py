@@ -1,4 +1,4 @@
-"""A shot: bodies before a backdrop, with light and a camera; and what an edit changes about it."""
+"""Shots: bodies before a backdrop, with light and a camera, and edits of them."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from vivace.worlds.raycast.solids import Bodies, Body, Rgb01
 
 
 class Interface(Protocol):
-    """A user interface drawn over the picture; to the truth it is a surface of its own."""
+    """User interface drawn over the picture; in the truth it is a surface of its own."""
 
     def mask(self, size: Size) -> NDArray[np.bool_]:
-        """Return `[h w]` where it is, at all times."""
+        """Return its pixels `[h w]`, the same at all times."""
 
     def draw(self, canvas: Rgb, time_s: float) -> None:
         """Draw it over a picture."""
 
 
 Weather = Callable[[Rgb, np.random.Generator, float], Rgb]
-"""Takes a picture, the frame's own random numbers and the time; returns the picture through rain or a noisy sensor."""
+"""Function of a picture, the frame's random generator and the time that adds rain or sensor noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """What one camera sees until the next cut."""
+    """View of one camera until the next cut."""
 
     bodies: Bodies
     camera: Callable[[float], Camera]
     light: Callable[[float], Light]
     backdrop: str = "day"
     turn: float = 0.0
-    """Of the backdrop, radians."""
+    """Rotation of the backdrop, radians."""
     reach: Reach = field(default_factory=Reach)
     interface: Interface | None = None
     weather: Weather | None = None
     absent: frozenset[str] = frozenset()
-    """Names of bodies that were taken away."""
+    """Names of removed bodies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edit of a world, in words and in deeds."""
+    """Edit of a world, as an instruction and as a change."""
 
     key: str
-    """`recolour`, `remove`, `background`, `night` or `snow`."""
+    """Kind: `recolour`, `remove`, `background`, `night` or `snow`."""
     instruction: str
     subject: str | None = None
-    """Name of the object it changes; None: the whole picture."""
+    """Name of the object it changes; None is the whole picture."""
     tints: tuple[tuple[Rgb01, Rgb01], ...] = ()
-    """Of `recolour`: which tints of the subject become which."""
+    """Old and new tints of the subject, for `recolour`."""
     backdrop: str | None = None
-    """Of `background`, `night` and `snow`."""
+    """New backdrop, for `background`, `night` and `snow`."""
 
     def apply(self, shot: Shot) -> Shot:
-        """Return the shot changed; geometry, motion and camera stay what they are."""
+        """Return the edited shot; geometry, motion and camera stay the same."""
         if self.key == "recolour":
             return replace(shot, bodies=Bodies([self._recoloured(body) for body in shot.bodies.bodies]))
         if self.key == "remove":
@@ -89,7 +89,7 @@ class Edit:
 
 
 def night(light: Light) -> Light:
-    """Return the light of the same place at night: the moon where the sun was, lamps, lit windows."""
+    """Return the light of the same place at night: the moon in place of the sun, lamps, lit windows."""
     return replace(
         light,
         sun=(0.20, 0.27, 0.46),

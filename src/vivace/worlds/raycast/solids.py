@@ -1,7 +1,7 @@
-"""Solids with materials, where they stand and how they move.
+"""Solids with materials, their poses and motion.
 
-World coordinates are metres: x to the right, y up, z away from the viewer. A pose is `float64 [3 4]`: the solid's own
-axes as columns, then its middle. Every solid is convex, so the side of it that faces the viewer is seen from all of it.
+World coordinates are metres: x to the right, y up, z away from the viewer. A pose is `float64 [3 4]`: the solid's axes
+as columns, then its centre. Every solid is convex, so it never occludes its own front side.
 """
 
 from __future__ import annotations
@@ -15,65 +15,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pose = NDArray[np.float64]
-"""`[3 4]`, or `[n 3 4]` for several."""
+"""Pose `[3 4]`, or `[n 3 4]` for several."""
 Motion = Callable[[float], Pose]
-"""Poses `[n 3 4]` of a body's solids at a time, s: a closed formula, so that any moment can be looked at."""
+"""Function from time (s) to poses `[n 3 4]` of a body's solids: a closed formula, so that any moment can be
+rendered."""
 Rgb01 = tuple[float, float, float]
-"""A colour, each channel 0 to 1."""
+"""Colour, each channel 0 to 1."""
 
 
 class Kind(IntEnum):
-    """What a solid is before it is posed; sizes are half extents, m."""
+    """Shape of a solid before it is posed; sizes are half extents, m."""
 
     ELLIPSOID = 0
     BOX = 1
     TAPER = 2
-    """Upright, round, flat ends; from a cylinder (taper 0) to a cone (taper -1: its tip is up)."""
+    """Upright and round with flat ends, from a cylinder (taper 0) to a cone (taper -1: tip up)."""
     CAPSULE = 3
-    """Upright, round ends; its half height is that of the straight part."""
+    """Upright with round ends; its half height is that of the straight part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """How a surface looks."""
+    """Appearance of a surface."""
 
     texture: str
     """Name of a texture of `textures.py`."""
     tint: Rgb01 = (1.0, 1.0, 1.0)
-    """Multiplies the texture."""
+    """Factor on the texture."""
     scale: float = 1.0
-    """Flat sides: metres that one texture covers. Round ones: how often it goes around, a whole number."""
+    """Metres per texture tile on flat sides; whole number of repetitions around round ones."""
     gloss: float = 0.0
     """Strength of the highlight, 0 to 1."""
     glow: float = 0.0
-    """Light of its own, by day; in the night the texture's lit parts shine as well."""
+    """Emission by day; at night the texture's lit parts shine as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """A shape with a material."""
+    """Shape with a material."""
 
     kind: Kind
     size: Rgb01
     material: Material
     taper: float = 0.0
-    """Of a TAPER: its radius is `1 + taper * height` times its size, height being -1 at the bottom, 1 at the top."""
+    """Slope of a TAPER: its radius is `1 + taper * height` times its size, with height -1 at the bottom and 1 at the
+    top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Solids that move together or by a common rule, under one name: one identity."""
+    """Solids that move together or by a common rule, under one name and identity."""
 
     name: str
     solids: tuple[Solid, ...]
     poses: Pose | Motion
     casts: bool = True
-    """Whether it casts shadows; what nothing is behind of (ground, walls of a room) need not."""
+    """True to cast shadows; unnecessary for bodies with nothing behind them (ground, walls of a room)."""
 
 
 @dataclass
 class Bodies:
-    """The bodies of a shot, in the order they were added."""
+    """Bodies of a shot, in order of addition."""
 
     bodies: list[Body] = field(default_factory=list)
 
@@ -99,7 +101,7 @@ def ball(material: Material, x: float, y: float | None = None, z: float | None =
 
 
 def tube(radius: float, half: float, material: Material, *, taper: float = 0.0, depth: float | None = None) -> Solid:
-    """Return an upright cylinder or cone of a mean radius (`depth`: that along z) and half height, m."""
+    """Return an upright cylinder or cone of a mean radius (along z: `depth`) and half height, m."""
     return Solid(Kind.TAPER, (radius, half, radius if depth is None else depth), material, taper)
 
 
@@ -109,7 +111,7 @@ def pill(radius: float, half: float, material: Material) -> Solid:
 
 
 def at(x: float, y: float, z: float, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Pose:
-    """Return a pose, angles in radians: first rolled about z, then pitched about x, then turned about y."""
+    """Return a pose, angles in radians: rolled about z, then pitched about x, then turned about y."""
     cy, sy, cp, sp, cr, sr = (
         math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
     )  # fmt: skip
@@ -128,16 +130,16 @@ def stack(*poses: Pose) -> Pose:
 
 
 Prop = tuple[tuple[Solid, ...], Pose]
-"""Solids and their poses `[n 3 4]`, relative to the thing's own foot."""
+"""Solids and their poses `[n 3 4]`, relative to the prop's foot."""
 
 
 def built(*parts: tuple[Solid, Pose]) -> Prop:
-    """Return solids, each with its pose, as one thing."""
+    """Return solids with their poses as one prop."""
     return tuple(solid for solid, _ in parts), np.stack([pose for _, pose in parts])
 
 
 def scaled(prop: Prop, factor: float) -> Prop:
-    """Return a thing larger, its textures with it."""
+    """Return a prop scaled, with its textures."""
     solids, poses = prop
     larger = []
     for solid in solids:
@@ -152,7 +154,7 @@ def scaled(prop: Prop, factor: float) -> Prop:
 
 
 def carried(carrier: Pose, poses: Pose) -> Pose:
-    """Return poses given relative to a carrier in the carrier's world: `[3 4]` and `[n 3 4]` give `[n 3 4]`."""
+    """Return poses relative to a carrier in the carrier's world: `[3 4]` and `[n 3 4]` give `[n 3 4]`."""
     moved = np.empty_like(poses)
     turn = carrier[:, :3]
     moved[..., :3] = turn @ poses[..., :3]
@@ -161,6 +163,6 @@ def carried(carrier: Pose, poses: Pose) -> Pose:
 
 
 def moving(carrier: Motion, poses: Pose) -> Motion:
-    """Return the motion of solids fixed to a moving carrier, `carrier(time_s)` being one pose."""
+    """Return the motion of solids fixed to a moving carrier; `carrier(time_s)` is one pose."""
     fixed = poses.reshape(-1, 3, 4)
     return lambda time_s: carried(carrier(time_s), fixed)

@@ -1,4 +1,4 @@
-"""Shading: from what rays met to colours, for all samples of a picture at once."""
+"""Shading: from ray hits to colours, for all samples of a picture at once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vivace.worlds.raycast.trace import Shapes, Trace
 
 F32 = NDArray[np.float32]
 _BLOCK = 1 << 14
-"""Samples shaded at a time: what fits the cache."""
+"""Samples shaded at a time, to fit the cache."""
 _LIFT_CELLS = 1.6
-"""How far a point is lifted off its surface before it is looked for in the shadow map, in the map's cells."""
+"""Offset of a point from its surface before the shadow map lookup, map cells."""
 _SNOW = (0.86, 0.90, 0.97)
 
 
 class Materials:
-    """The materials of a shot's solids as arrays; row 0 stands for the backdrop."""
+    """Materials of a shot's solids as arrays; row 0 is the backdrop."""
 
     def __init__(self, solids: list[Solid], rng: np.random.Generator):
-        """Load the textures the solids need."""
+        """Load the textures that the solids need."""
         names = sorted({solid.material.texture for solid in solids}) or ["plain"]
         self.atlas = Atlas(names)
         rows = [
@@ -36,10 +36,10 @@ class Materials:
         table = np.array([(0.0,) * 11, *rows], np.float32).T
         self._texture = table[0].astype(np.int32)
         self.tint = table[1:4] ** 2
-        """`[3 p]`, linear."""
+        """Tints `[3 p]`, linear."""
         self._tile, self._around, self._gloss, self._glow = table[4], table[5], table[6], table[7]
         self._size = np.ascontiguousarray(table[8:11])
-        # Neighbours of the same material do not show the same piece of it; what goes around once has its place.
+        # Neighbours of one material show different parts of it; textures that go around once keep their position.
         self._offset = rng.random((2, table.shape[1])).astype(np.float32)
         self._offset[:, self._around == 1] = 0
         fixed = np.array(
@@ -118,7 +118,7 @@ class Materials:
         scale = np.float32(1) / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
         n = [part * scale for part in n]
 
-        # Everything below in world axes.
+        # World axes from here on.
         turn = lens.pose.astype(np.float32)
         towards = [turn[a, 0] * ray[0] + turn[a, 1] * ray[1] + turn[a, 2] for a in range(3)]
         place = [towards[a] * depth + turn[a, 3] for a in range(3)]
@@ -168,7 +168,7 @@ class Materials:
                 albedo[channel] if light.shine == 0 else np.maximum(albedo[channel], shine * _WARM[channel])
             )
             total *= np.float32(light.exposure)
-            # A shoulder, so that highlights keep their colour, then the display's curve.
+            # A shoulder that keeps the colour of highlights, then the display's curve.
             total = total * (1 + total * np.float32(0.16)) / (1 + total * np.float32(0.62))
             haze = np.float32(light.haze[channel])
             colours[channel, order] = np.sqrt(np.clip(haze + (total - haze) * through, 0, 1))
@@ -176,7 +176,7 @@ class Materials:
 
 
 _WARM = (1.0, 0.72, 0.36)
-"""Linear colour of what shines in the night."""
+"""Linear colour of lights at night."""
 
 
 def _gleam(n: list[F32], view: list[F32], sun: list[np.float32]) -> F32:
@@ -200,7 +200,7 @@ def _lamplight(lamp: tuple[float, float, float], reach_m: float, place: list[F32
 
 
 def _tile(solid: Solid) -> tuple[float, float]:
-    """Return how many metres one tile covers, and how often it goes around."""
+    """Return the metres that one tile covers, and its repetitions around the solid."""
     if solid.kind == Kind.BOX:
         return solid.material.scale, 0.0
     around = max(1.0, round(solid.material.scale))
@@ -208,7 +208,7 @@ def _tile(solid: Solid) -> tuple[float, float]:
 
 
 def _matrices(lens: Lens, to_world: Pose) -> tuple[F32, F32]:
-    """Return `[12 p]` from the lens's coordinates to the solids' own, and `[9 p]` from their normals to the world."""
+    """Return `[12 p]` from lens coordinates to the solids' own, and `[9 p]` from their normals to the world."""
     inverse = np.linalg.inv(to_world[..., :3])
     turn = inverse @ lens.pose[:, :3]
     shift = np.einsum("pij,pj->pi", inverse, lens.position - to_world[..., 3])

@@ -1,6 +1,6 @@
-"""Painted surfaces: tiles of `SIDE` px that continue themselves.
+"""Painted textures: periodic tiles of `SIDE` px.
 
-Alpha is no cover: it says which parts shine in the night (lit windows, lamps).
+Alpha is not opacity: it marks the parts that shine at night (lit windows, lamps).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vivace.worlds.paint import Colour, Field, mix, noise, smoothstep, to_bytes,
 
 SIDE = 256
 Tile = NDArray[np.float32]
-"""`[SIDE SIDE 3]`, 0 to 255, or 4 channels with what shines, 0 to 255."""
+"""Tile `[SIDE SIDE 3]`, 0 to 255, or 4 channels with emission, 0 to 255."""
 
 
 PAINTERS: dict[str, Callable[[], Tile]] = {}
-"""Every texture by name."""
+"""Painting functions of all textures, by name."""
 
 
 def _painter(paint: Callable[[], Tile]) -> Callable[[], Tile]:
@@ -38,10 +38,10 @@ def _grid() -> tuple[Field, Field]:
 
 
 def _cloudy(seed: int, cell: float, octaves: int = 5) -> Field:
-    """Return noise that repeats in both directions."""
+    """Return noise that is periodic in both directions."""
     rng = np.random.default_rng([seed, 7])
     field = noise(rng, (SIDE, SIDE + 64), cell * SIDE, octaves=octaves)
-    # The end fades into what comes before the start, so that the tile continues itself downwards too.
+    # The end fades into what precedes the start, so that the tile is periodic vertically too.
     fade = smoothstep(0, 1, np.linspace(0, 1, 64, dtype=np.float32))[:, None]
     tile = field[64:].copy()
     tile[-64:] = tile[-64:] * (1 - fade) + field[:64] * fade
@@ -50,7 +50,7 @@ def _cloudy(seed: int, cell: float, octaves: int = 5) -> Field:
 
 
 def _relief(height: Field, strength: float) -> Field:
-    """Return how a rough surface lit from the upper left is shaded, about 1."""
+    """Return the shading of a rough surface lit from the upper left, about 1."""
     slope = (np.roll(height, 1, 0) - height) + 0.7 * (np.roll(height, 1, 1) - height)
     return np.clip(1 - strength * slope, 0.4, 1.7).astype(np.float32)
 
@@ -127,7 +127,7 @@ def _face() -> Tile:
     image = Image.fromarray(to_bytes(tile))
     large = image.resize((SIDE * 2, SIDE * 2))
     brush = ImageDraw.Draw(large)
-    # The middle of the tile looks ahead; the head is a ball, so features stay near the equator.
+    # The centre of the tile faces forward; the head is a sphere, so features stay near the equator.
     for sign in (-1, 1):
         x, y = 256 + sign * 34, 236
         brush.ellipse((x - 17, y - 17, x + 17, y + 17), fill=(250, 248, 244))
@@ -177,7 +177,7 @@ def _marble() -> Tile:
 
 
 def _courses(columns: int, rows: int, joint: float, seed: int) -> tuple[Field, Field, Field]:
-    """Return, for a bond of bricks: where mortar is, a number per brick (0 to 1), and the bricks' rounded relief."""
+    """Return a brick bond: the mortar mask, a value per brick (0 to 1), and the bricks' rounded relief."""
     x, y = _grid()
     wobble = 0.012 * (_cloudy(seed, 0.12, 3) - 0.5)
     row = np.floor((y + wobble) * rows)
@@ -307,7 +307,7 @@ def _water() -> Tile:
 
 @_painter
 def _facade() -> Tile:
-    """One window and the wall around it, twice by twice; alpha: the lit panes."""
+    """Return a tile of two by two windows with the wall around them; alpha marks the lit panes."""
     image = Image.fromarray(to_bytes(_plaster())).resize((SIDE * 2, SIDE * 2)).convert("RGBA")
     image.putalpha(0)
     brush = ImageDraw.Draw(image)
@@ -325,7 +325,7 @@ def _facade() -> Tile:
             brush.rectangle((x + left, y + 54, x + left + 26, y + 212), fill=(84, 122, 116, 0))
             for slat in range(62, 208, 12):
                 brush.line((x + left, y + slat, x + left + 26, y + slat), fill=(60, 92, 90, 0), width=3)
-    # Channel by channel: what does not shine is no less of a wall.
+    # Channel by channel: alpha is not opacity, so it must not weight the colours.
     channels = [channel.resize((SIDE, SIDE), Image.Resampling.BOX) for channel in image.split()]
     return np.dstack([np.asarray(channel) for channel in channels]).astype(np.float32)
 
@@ -348,7 +348,7 @@ def _books() -> Tile:
 
 @_painter
 def _painting() -> Tile:
-    """A small landscape in a frame."""
+    """Return a small landscape in a frame."""
     x, y = _grid()
     sky = mix((250, 206, 140), (96, 146, 190), 1 - y)
     hills = 0.56 + 0.10 * np.sin(x * 7) + 0.05 * np.sin(x * 17 + 1)

@@ -1,7 +1,7 @@
-"""Ray casting: which solid each ray of a lens meets first, and how deep.
+"""Ray casting: the first solid that each ray of a lens hits, and its depth.
 
-All (solid, pixel) pairs inside the solids' bounding rectangles are met at once, kind by kind, in the solid's own unit
-coordinates: a handful of array operations however many solids there are.
+All (solid, pixel) pairs inside the solids' bounding rectangles are tested at once, by kind, in the solid's unit
+coordinates: a handful of array operations for any number of solids.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ F32 = NDArray[np.float32]
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 _EDGES = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]])
 _BLOCK = 1 << 15
-"""Pairs met at a time: what fits the cache."""
+"""Pairs tested at a time, to fit the cache."""
 _LARGE = 2000
-"""Solids with more pixels than this are met alone: their coordinates are then plain numbers, not arrays."""
+"""Pixels above which a solid is tested separately: its coordinates are then scalars, not arrays."""
 _FAR = np.float32(np.inf)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shapes:
-    """The solids of a shot as arrays; row 0 stands for the backdrop."""
+    """Solids of a shot as arrays; row 0 is the backdrop."""
 
     kind: NDArray[np.int8]
     unit: NDArray[np.float64]
-    """`[p 3]`: what the unit solid is scaled by."""
+    """Scale of the unit solid, `[p 3]`."""
     extra: NDArray[np.float64]
-    """A TAPER's taper; a CAPSULE's straight half height in radii."""
+    """Taper of a TAPER; straight half height in radii of a CAPSULE."""
 
     def to_world(self, poses: Pose) -> Pose:
         """Return the matrices `[p 3 4]` from unit coordinates to the world."""
@@ -43,21 +43,21 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """What the rays of a lens met."""
+    """Hits of a lens's rays."""
 
     solid: NDArray[np.int32]
-    """`[n]`, row of the solid; 0: the backdrop."""
+    """Row of the solid, `[n]`; 0 is the backdrop."""
     depth: F32
-    """`[n]`, m; infinite for the backdrop."""
+    """Depth `[n]`, m; infinite for the backdrop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Which solids may be seen in which pixels, sorted by kind."""
+    """Solids and the pixels that may show them, of one kind."""
 
     kind: Kind
     solid: NDArray[np.int32]
-    """`[n]`, or `[1]` if it is the same for all."""
+    """Rows of the solids, `[n]`, or `[1]` if the same for all."""
     pixel: NDArray[np.int32]
 
 
@@ -65,7 +65,7 @@ class Tracer:
     """One lens before solids in given poses."""
 
     def __init__(self, lens: Lens, shapes: Shapes, to_world: Pose, skip: NDArray[np.bool_] | None = None):
-        """Prepare. `to_world`: `Shapes.to_world` of the moment's poses; `skip`: rows that are not there."""
+        """Prepare. `to_world`: `Shapes.to_world` of the moment's poses; `skip`: rows of absent solids."""
         self.lens = lens
         self._shapes = shapes
         turn, middle = lens.pose[:, :3], to_world[..., 3] - lens.position
@@ -84,7 +84,7 @@ class Tracer:
             self._rectangles[skip] = 0
 
     def _bound(self, to_world: Pose) -> NDArray[np.int64]:
-        """Return `[p 4]`: left, top, right, bottom of each solid in the picture, px, a little generous."""
+        """Return conservative bounds of each solid in the picture, `[p 4]`: left, top, right, bottom, px."""
         reach = np.ones((len(to_world), 1, 3))
         capsule = self._shapes.kind == Kind.CAPSULE
         reach[capsule, 0, 1] += self._shapes.extra[capsule]
@@ -97,7 +97,7 @@ class Tracer:
             x, y = local[..., 0] * scale, local[..., 1] * scale
             seen = np.ones(x.shape, bool)
         else:
-            # Edges are cut off where they pass behind the lens.
+            # Edges are clipped where they pass behind the lens.
             ends = local[:, _EDGES]
             depth = ends[..., 2]
             other = ends[:, :, ::-1]
@@ -121,7 +121,7 @@ class Tracer:
         return result
 
     def pairs(self) -> list[Pairs]:
-        """Return all pairs of solids and pixels that may see them, in blocks."""
+        """Return all pairs of solids and pixels that may show them, in blocks."""
         left, top, right, bottom = self._rectangles.T
         width = np.maximum(right - left, 0)
         count = width * np.maximum(bottom - top, 0)
@@ -165,13 +165,13 @@ class Tracer:
         ]
 
     def trace(self, pairs: list[Pairs], x: F32, y: F32, before: F32 | None = None) -> Trace:
-        """Return what the rays through `x, y [n]` meet first.
+        """Return the first hits of the rays through `x, y [n]`.
 
         Args:
-            pairs: which solids may be met by which rays: `pixel` is the row of the ray.
-            x: on the lens's plane, see `Lens.plane`.
-            y: likewise.
-            before: depths that are met already, `[n]`.
+            pairs: solids and the rays that may hit them: `pixel` is the row of the ray.
+            x: horizontal position on the lens's plane, see `Lens.plane`.
+            y: vertical position.
+            before: depths of earlier hits, `[n]`.
         """
         depth = np.full(len(x), _FAR, np.float32) if before is None else before.copy()
         solid = np.zeros(len(x), np.int32)
@@ -192,7 +192,7 @@ class Tracer:
         return Trace(solid, depth)
 
     def _meet(self, group: Pairs, x: F32, y: F32) -> tuple[F32, NDArray[np.int64]]:
-        """Return the depths of the pairs that meet, and their indices."""
+        """Return the depths of the pairs that hit, and their indices."""
         alone = len(group.solid) == 1
         c = self._table[:, group.solid[0]] if alone else self._table[:, group.solid]
         shift = c[12]
@@ -228,7 +228,7 @@ def _meet_ellipsoid(o: list[F32], d: list[F32], _: F32 | np.float32) -> tuple[F3
 def _meet_box(o: list[F32], d: list[F32], _: F32 | np.float32) -> tuple[F32, NDArray[np.bool_]]:
     spans = []
     for axis in range(3):
-        # A ray along a side never crosses it; the tiny addend stands for that without a special case.
+        # A ray parallel to a side never crosses it; the tiny addend covers that without a special case.
         inverse = np.float32(-1) / (d[axis] + np.float32(1e-12))
         middle, half = o[axis] * inverse, np.abs(inverse)
         spans.append((middle - half, middle + half))

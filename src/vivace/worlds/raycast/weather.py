@@ -1,4 +1,4 @@
-"""What lies between the world and the picture: rain, and a noisy sensor. No part of the truth."""
+"""Weather between the world and the picture: rain, and a noisy sensor. Not part of the truth."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vivace.media.frame import Rgb
 
 _DROPS = 150
 _NOISE = 5.0
-"""Standard deviation of the sensor noise, of 255."""
+"""Standard deviation of the sensor noise, levels of 255."""
 
 
 def rain(canvas: Rgb, rng: np.random.Generator, _: float) -> Rgb:
-    """Return the picture through driving rain, by a sensor at its limit: every frame has its own drops and noise."""
+    """Return the picture through driving rain and sensor noise, different in every frame."""
     height, width = canvas.shape[:2]
     streaks = Image.new("L", (width * 2, height * 2))
     brush = ImageDraw.Draw(streaks)

@@ -1,4 +1,4 @@
-"""How a ray-cast scene is described."""
+"""Description of a ray-cast scene."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vivace.worlds.raycast.shot import Edit, Shot
 
 @dataclass(frozen=True, slots=True)
 class RaycastWorld:
-    """Shots, with what a benchmark asks of them."""
+    """Shots, with the properties that a benchmark uses."""
 
     summary: str
     challenge: str
-    """What makes it hard, e.g. `fast motion`."""
+    """Difficulty, e.g. `fast motion`."""
     subject: str
-    """Name of the object that an edit of a region is about."""
+    """Name of the object that region edits apply to."""
     edits: tuple[Edit, ...]
     build: Callable[[np.random.Generator], list[Shot]]
     shot_s: float = 0.0
-    """How long each shot is shown, in turn; 0: the only one, for ever."""
+    """Duration of each shot in turn, s; 0 if there is only one."""
 
     def scene(self, size: Size, rng: np.random.Generator, edit: str | None = None) -> RaycastScene:
-        """Return it at a size, with one of its edits applied."""
+        """Return the scene at a size, with one of its edits applied."""
         seed = int(rng.integers(2**32))
         shots = self.build(rng)
         for change in self.edits:

@@ -1,1 +1,1 @@
-"""One world a module; each has a `WORLD`."""
+"""One world per module, defined as `WORLD`."""

@@ -26,7 +26,7 @@ from vivace.worlds.scene import PaintedWorld
 
 _HORIZON = 0.52
 _SUN = 0.34
-"""Place of the sun, as a share of the width."""
+"""Horizontal position of the sun, as a share of the width."""
 _ROWS = 7
 _BOAT_ROW = 3
 _SEA: tuple[tuple[float, Colour], ...] = (
@@ -35,11 +35,11 @@ _SEA: tuple[tuple[float, Colour], ...] = (
     (0.65, (52, 92, 134)),
     (1, (16, 58, 92)),
 )
-"""Colour of the waves from far to near."""
+"""Colours of the waves from far to near."""
 
 
 class Boat:
-    """The boat; see the module."""
+    """Sailing boat scene; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
         self._width, self._height = size
@@ -54,7 +54,7 @@ class Boat:
         self._waves = [self._make_row(rng, row) for row in range(_ROWS)]
 
     def _make_row(self, rng: np.random.Generator, row: int) -> tuple[Layer, float]:
-        """Return a row of waves, and how fast it goes by, in picture heights per second."""
+        """Return a row of waves, and its speed in picture heights per second."""
         near = row / (_ROWS - 1)
         span = 2 * self._width
         unit = self._height
@@ -63,7 +63,7 @@ class Boat:
         crest = np.zeros(span, np.float32)
         for octave in range(3):
             waves = max(1, round(span / unit * (7 - 4 * near) * 1.7**octave))
-            # Sharpened sines: crests are narrower than troughs.
+            # Rectified sines: crests are narrower than troughs.
             swell = np.abs(np.sin(np.pi * waves * x + rng.uniform(0, 6.28)))
             crest += swell.astype(np.float32) * 0.5**octave
         crest = crest / crest.max() * unit * (0.010 + 0.035 * near)

@@ -28,10 +28,10 @@ from vivace.worlds.raycast.world import RaycastWorld
 
 RED: Rgb01 = (0.88, 0.14, 0.12)
 _RADIUS = 32.0
-"""Of the middle of the road, m."""
+"""Radius of the road's centre line, m."""
 _HALF = 3.6
 _SPEED = 0.36
-"""Of the camera, radians per second: 11.5 m/s, a lap in 17.5 s."""
+"""Speed of the camera, radians per second: 11.5 m/s, a lap in 17.5 s."""
 
 
 def _around(angle: float, radius: float = _RADIUS) -> tuple[float, float]:
@@ -43,10 +43,10 @@ def _ring(radius: float, level: float, material: Material) -> Solid:
 
 
 def build(rng: np.random.Generator) -> list[Shot]:
-    """Return the track; its middle is the origin."""
+    """Return the track, centred on the origin."""
     bodies = Bodies()
     ground(bodies, Material("grass", (0.95, 1.0, 0.85), 3.0), half=160)
-    # Discs on top of each other: verge, road, verge, the hill's foot.
+    # Stacked discs: verge, road, verge, the hill's foot.
     for name, radius, level, material in (
         ("verge", _RADIUS + _HALF + 0.7, 0.010, Material("earth", (1, 0.98, 0.95), 90)),
         ("road", _RADIUS + _HALF, 0.020, Material("asphalt", (0.95, 0.95, 1.0), 70, gloss=0.1)),
@@ -124,7 +124,7 @@ def build(rng: np.random.Generator) -> list[Shot]:
 
 
 def _ahead(time_s: float) -> float:
-    """Return the angle of the red car, in front of the camera by 6 to 9 m."""
+    """Return the angle of the red car, 6 to 9 m in front of the camera."""
     return _SPEED * time_s + 0.235 + 0.04 * math.sin(0.7 * time_s)
 
 

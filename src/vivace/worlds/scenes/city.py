@@ -27,19 +27,19 @@ from vivace.worlds.scene import PaintedWorld
 HORIZON = 0.74
 """Height of the pavement's edge, as a share of the picture."""
 _SPEED = 0.28
-"""Of the camera, in picture heights per second at the depth of the street."""
+"""Speed of the camera at the depth of the street, picture heights per second."""
 _CAR_COLOURS: tuple[Colour, ...] = ((214, 64, 52), (240, 190, 60), (70, 130, 200), (235, 235, 230), (60, 150, 120))
 
 
 class City:
-    """The city; see the module."""
+    """City scene; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
         self._width, self._height = size
         self._sky = self._paint_sky(rng)
         span = 3 * self._width
         self._clouds = Layer(self._paint_clouds(rng, span))
-        # Far to near: base colour, share of the camera's speed, house heights, how many windows are lit.
+        # Far to near: base colour, share of the camera's speed, house heights, share of lit windows.
         depths = (
             ((126, 104, 148), 0.12, (0.16, 0.42), 0.25),
             ((88, 74, 122), 0.25, (0.12, 0.36), 0.4),
@@ -54,7 +54,7 @@ class City:
         self._cars = [self._make_car(rng, index, colour) for index, colour in enumerate(_CAR_COLOURS)]
 
     def _make_car(self, rng: np.random.Generator, index: int, colour: Colour) -> tuple[Sprite, float, int]:
-        """Return a car's picture, its place in its lane (0 to 1), and its lane."""
+        """Return a car's sprite, its position in its lane (0 to 1), and its lane."""
         lane = index % 2
         picture = self._paint_car(colour)
         return Sprite(picture if lane else picture[:, ::-1]), float(index // 2 / 3 + rng.uniform(0, 0.15)), lane
@@ -75,7 +75,7 @@ class City:
         return canvas
 
     def _draw_car(self, canvas: Rgb, sprite: Sprite, place: float, lane: int, time_s: float) -> None:
-        # The near lane goes with the camera and overtakes it now and then, the far lane comes towards it.
+        # The near lane moves with the camera and overtakes it now and then, the far lane comes towards it.
         travelled = 0.16 * time_s + 0.3 * math.sin(0.31 * time_s) if lane else -0.75 * time_s
         span = self._width + 6 * sprite.width
         x = (place * span + travelled * self._height) % span - 3 * sprite.width

@@ -1,4 +1,4 @@
-"""Hard cuts: four setups in turn, each as different from the next as can be."""
+"""Hard cuts: five setups in turn, each as different from the next as can be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vivace.worlds.raycast.world import RaycastWorld
 from vivace.worlds.scenes import columns, lights, table, walkers
 
 SHOT_S = 0.625
-"""15 frames at 24 per second: short, so that short clips have cuts too."""
+"""Duration of a shot, s: 15 frames at 24 fps, so that short clips have cuts too."""
 _BLUE: Rgb01 = (0.14, 0.30, 0.80)
 
 

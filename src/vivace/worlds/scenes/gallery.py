@@ -16,14 +16,14 @@ from vivace.worlds.scene import PaintedWorld
 _PICTURES = ("astronaut", "cat", "coffee", "rocket")
 
 SHOT_S = 6.0
-"""Length of a shot."""
+"""Duration of a shot, s."""
 _TURN_RAD = 0.07
 _ZOOM = (0.74, 0.98)
-"""Share of the picture's shorter way that is seen, at the closest and the widest."""
+"""Visible share of the picture's shorter side, at the closest and the widest."""
 
 
 class Gallery:
-    """The gallery; see the module."""
+    """Gallery scene; see the module."""
 
     def __init__(self, size: Size, rng: np.random.Generator):
         self._size = size
@@ -36,7 +36,7 @@ class Gallery:
         picture = self._pictures[int(shot) % len(self._pictures)]
         rng = np.random.default_rng([self._seed, int(shot)])
         width, height = self._size
-        # How many picture pixels one pixel of the output covers, so that the view fits inside even when turned.
+        # Picture pixels per output pixel, such that the view fits inside even when rotated.
         slack = math.cos(_TURN_RAD) + max(width / height, height / width) * math.sin(_TURN_RAD)
         widest = min(picture.width / width, picture.height / height) / slack
         zooms = rng.permutation(_ZOOM) * widest
@@ -47,7 +47,7 @@ class Gallery:
         heading, reach = rng.uniform(0, 2 * math.pi), math.cos(math.pi * ease)
         room_x = (picture.width - slack * scale * width) / 2
         room_y = (picture.height - slack * scale * height) / 2
-        # A hand holds the camera: two slow sways besides the pan.
+        # Hand-held motion: two slow sways besides the pan.
         sway = 0.05 * math.sin(1.7 * time_s), 0.05 * math.sin(2.3 * time_s + 1)
         centre_x = picture.width / 2 + room_x * (0.9 * math.cos(heading) * reach + sway[0])
         centre_y = picture.height / 2 + room_y * (0.9 * math.sin(heading) * reach + sway[1])
@@ -60,7 +60,7 @@ class Gallery:
 
 
 def _prepared(name: str, size: Size) -> Image.Image:
-    """Load a picture at a size at which bilinear sampling neither blurs nor flickers."""
+    """Return a picture at a size at which bilinear sampling neither blurs nor flickers."""
     data = files("vivace.worlds.pictures").joinpath(name).read_bytes()
     picture = Image.open(BytesIO(data)).convert("RGB")
     wanted = 1.35 * max(size[0] / picture.width, size[1] / picture.height)

@@ -57,7 +57,7 @@ def _ruin(rng: np.random.Generator) -> Prop:
 
 
 def build(rng: np.random.Generator) -> list[Shot]:
-    """Return the island; the path goes around its middle."""
+    """Return the island, with the path around its centre."""
     bodies = Bodies()
     ground(bodies, Material("water", (0.9, 1.05, 1.1), 8, gloss=0.7), half=150, name="sea", level=-0.8)
     for name, radius, level, material in (

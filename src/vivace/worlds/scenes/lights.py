@@ -27,9 +27,9 @@ from vivace.worlds.raycast.world import RaycastWorld
 
 SOFA: Rgb01 = (0.24, 0.50, 0.54)
 _CYCLE_S = 16.0
-"""From one noon to the next."""
+"""Period of the sun, from noon to noon, s."""
 _SWITCH_S = 0.12
-"""A lamp takes this long to light up."""
+"""Time that a lamp takes to light up, s."""
 
 
 def _sofa() -> Prop:
@@ -152,7 +152,7 @@ def build(rng: np.random.Generator) -> list[Shot]:
         fur,
         moving(lambda t: at(0.75 + 0.05 * math.sin(0.8 * t), 0.02, -0.1, yaw=2.6 + 0.5 * math.sin(0.9 * t)), tail),
     )
-    # A clip that lasts but a second shows the lamp being switched on.
+    # Even a clip of one second shows the lamp being switched on.
     lag = 3.5 + float(rng.uniform(0.1, 0.4))
     return [Shot(bodies, _camera, lambda t: light(t + lag), "day", reach=Reach((0.1, 0.6, 0.9), 3.1, 512))]
 
@@ -163,7 +163,7 @@ def _camera(time_s: float) -> Camera:
 
 
 def light(time_s: float) -> Light:
-    """Return the light: the sun goes over in `_CYCLE_S`, the lamp is switched on when it is low and blinks once."""
+    """Return the light: a cycle of `_CYCLE_S`, and a lamp that is switched on when the sun is low, and blinks once."""
     hour = (time_s / _CYCLE_S) % 1
     height = math.cos(2 * math.pi * hour)
     day = min(1.0, max(0.0, (height + 0.25) / 0.9))
@@ -185,7 +185,7 @@ def light(time_s: float) -> Light:
 
 
 def _switched(hour: float, on: float, off: float) -> float:
-    """Return how brightly a lamp burns that is switched on and off at shares of the cycle, 0 to 1."""
+    """Return the brightness of a lamp switched on and off at shares of the cycle, 0 to 1."""
     ramp = _CYCLE_S / _SWITCH_S
     return min(1.0, max(0.0, (hour - on) * ramp)) * min(1.0, max(0.0, (off - hour) * ramp))
 

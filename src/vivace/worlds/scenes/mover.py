@@ -1,4 +1,4 @@
-"""A fixed camera in a child's room: a toy car drives its rounds, and nothing else changes at all."""
+"""Fixed camera in a child's room: a toy car drives laps, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def build(rng: np.random.Generator) -> list[Shot]:
 
     def drive(time_s: float) -> Pose:
         angle = 0.8 * time_s + start
-        # Around the carpet: a squarish loop.
+        # A squarish loop around the carpet.
         x, z = 1.12 * math.cos(angle), 0.2 + 0.72 * math.sin(angle)
         return at(x, 0.016, z, yaw=math.atan2(-1.12 * math.sin(angle), 0.72 * math.cos(angle)))
 

@@ -1,4 +1,4 @@
-"""An alpine meadow: the camera stands and turns, over a farm, a mill, firs and mountains."""
+"""Alpine meadow: a panning camera over a farm, a mill, firs and mountains."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def _to_and_fro(z: float, reach: float, speed: float, start: float) -> Path:
         else:
             angle = (way - straight) / bend
             x, dz, turned = reach + bend * math.sin(angle), -bend * math.cos(angle), math.pi / 2 - angle
-        # The way back is the way there, turned half around.
+        # The way back is the way there, rotated by half a turn.
         return (-x, z - dz, turned + math.pi, total) if back else (x, z + dz, turned, total)
 
     return place
@@ -161,7 +161,7 @@ def build(rng: np.random.Generator) -> list[Shot]:
         start += float(rng.uniform(-3, 3))
 
         def drive(time_s: float, lane: float = lane, speed: float = speed, start: float = start) -> Pose:
-            # Out of sight it comes back to the start: far outside the picture, so nobody sees the jump.
+            # It jumps back to the start far outside the picture.
             x = (speed * time_s + start) % 54 - 27
             return at(x, 0, lane, yaw=math.copysign(math.pi / 2, speed))
 

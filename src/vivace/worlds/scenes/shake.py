@@ -28,7 +28,7 @@ from vivace.worlds.raycast.solids import (
 from vivace.worlds.raycast.world import RaycastWorld
 
 AWNING: Rgb01 = (0.98, 0.80, 0.36)
-"""Of the middle stall."""
+"""Colour of the middle stall's awning."""
 _JACKET: Rgb01 = (0.24, 0.52, 0.36)
 _AWNINGS: tuple[Rgb01, ...] = ((0.95, 0.42, 0.36), (0.42, 0.66, 0.90), (0.55, 0.78, 0.52))
 _FRUITS: tuple[Rgb01, ...] = (
@@ -141,7 +141,7 @@ def build(rng: np.random.Generator) -> list[Shot]:
 
 
 def camera(time_s: float) -> Camera:
-    """Return the hand-held camera: steps, breath and a nervous wrist, each a sum of waves."""
+    """Return the hand-held camera: steps, breath and tremor, each a sum of waves."""
     x = 0.35 * math.sin(0.31 * time_s) + 0.05 * math.sin(5.1 * time_s) + 0.02 * math.sin(11.3 * time_s + 1)
     y = 1.62 + 0.035 * math.sin(9.7 * time_s) + 0.02 * math.sin(6.1 * time_s + 2)
     aim = (

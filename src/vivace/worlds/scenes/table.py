@@ -1,4 +1,4 @@
-"""Things on a wooden table, circled slowly: texture, highlights, fine shadows."""
+"""Objects on a wooden table, circled slowly: texture, highlights, fine shadows."""
 
 from __future__ import annotations
 
