@@ -168,6 +168,10 @@ WEB_TOKEN = make_token("s" * 43, frozenset({"view"}), expires_s=60, now_s=0.0)
     ("text", "shown"),
     [
         ("the command prog --api-key XYZ -x 3", "the command prog --api-key *** -x 3"),
+        (
+            "get http://host/a?sign=XYZ&no-sign=1 --sign-token XYZ",
+            "get http://host/a?sign=***&no-sign=*** --sign-token ***",
+        ),
         ("prog --password='a b' --token \"c d\" in.mp4", "prog --password=*** --token *** in.mp4"),
         ("API_KEY=xyz prog in.mp4", "API_KEY=*** prog in.mp4"),
         ("{'Authorization': 'Bearer v1.abc.def'}", "{'Authorization': 'Bearer ***'}"),
@@ -197,6 +201,7 @@ def test_secrets_outside_of_addresses_are_hidden_too(text: str, shown: str) -> N
         "scene:city?seed=3&frames=90",
         "12:30 at 4:5@",
         "eyJ.a.b, heyJude.mp3.zip, eyJohn.tar.gz",
+        "vivace run --no-sign in.mp4 --sign out.mp4 --sign-prompt --no-auth x",
     ],
 )
 def test_words_that_only_look_like_it_stay(text: str) -> None:

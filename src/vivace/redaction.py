@@ -21,6 +21,7 @@ _PARTS = re.compile(
     r"token|secret|passw|passphrase|loginpas|credential|signature|authori[sz]|streamid|sessionid|jwt|hdne|hdnt|"
     r"(?:access|account|api|app|auth|ingest|license|private|session|shared|stream)key"
 )
+_SIGN = re.compile(r"\bsign\b")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 # The text to search may come from an attacker (a prompt), so names are bounded, or matching would take quadratic time;
@@ -113,8 +114,8 @@ def _redact(text: str, depth: int) -> str:
     text = _ADDRESS_ENCODED.sub(_but_for_punctuation(_redact_encoded, depth), text)
     text = _USER_AT_HOST.sub(f"{MARK}@", text)
     text = _WEB_TOKEN.sub(MARK, text)
-    for pattern in (_PAIR, _FLAG):
-        text = pattern.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
+    text = _PAIR.sub(lambda found: _redact_value(found) if _is_secret(found["name"]) else found[0], text)
+    text = _FLAG.sub(lambda found: _redact_value(found) if _is_secret_flag(found["name"]) else found[0], text)
     return _HEADER.sub(_redact_value, text)
 
 
@@ -156,6 +157,11 @@ def _redact_value(found: re.Match[str]) -> str:
     end = None if value[0] in "\"'" else _PUNCTUATION.search(value)
     known, after = (value, "") if end is None else (value[: end.start()], value[end.start() :])
     return f"{found['name']}{found['between']}{MARK}{after}" if known else found[0]
+
+
+def _is_secret_flag(name: str) -> bool:
+    """Tell whether a secret follows a flag: not one that turns something off; and `sign` is a verb there."""
+    return not name.startswith("--no-") and _is_secret(_SIGN.sub("", name))
 
 
 def _is_secret(name: str) -> bool:

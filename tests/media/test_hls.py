@@ -122,11 +122,15 @@ def test_few_pictures_a_second_make_no_segment_longer(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_stream_left_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    others = {"a-b-000003.m4s", "a-b-init.mp4", "a-notes.m4s"}
+    for name in others:
+        (tmp_path / name).touch()
     for seconds in (9.0, 1.0):
         with open_sink(tmp_path / "a.m3u8", fps=FPS) as sink:
             for frame in frames_of(shades(seconds)):
                 sink.write(frame)
-    assert {path.name for path in tmp_path.glob("*.m4s")} == {"a-000000.m4s"}
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"a.m3u8", "a-init.mp4", "a-000000.m4s", *others}, "those of a-b.m3u8 are somebody else's"
 
 
 def test_a_full_disk_is_an_error_that_keeps_what_was_written(tmp_path: Path) -> None:

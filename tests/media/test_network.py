@@ -339,7 +339,8 @@ def test_a_live_stream_of_a_web_server_that_breaks_off_is_opened_again(ending: s
         levels = [float(frame.rgb.mean()) for frame in source]
         assert levels[0] < 30
         assert levels[-5:] == pytest.approx([230] * 5, abs=4)
-        assert "reconnected" in source.warnings[0]
+        assert "connecting again" in source.warnings[0]
+        assert "reconnected" in source.warnings[1]
 
 
 def test_a_stated_length_that_is_reached_is_an_end_however_the_server_hangs_up() -> None:

@@ -129,7 +129,7 @@ def test_a_peer_that_hangs_up_is_a_write_error() -> None:
         peer = threading.Thread(target=hang_up)
         peer.start()
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with open_sink(address) as sink, pytest.raises(SinkWriteError, match=r"reset|pipe|closed"):
+        with NetworkSink(address, "mpegts") as sink, pytest.raises(SinkWriteError, match=r"reset|pipe|closed"):
             for frame in noise(2000):
                 sink.write(frame)
         peer.join(PATIENCE_S)

@@ -209,6 +209,8 @@ def test_virtual_cameras_are_told_from_real_ones_and_found_by_name(sysfs: Path, 
     ]
     for which, number in (("", 10), ("11", 11), ("obs", 11), (str(tmp_path / "video11"), 11)):
         assert find_virtual_camera(which, cameras).number == number
+    named_after_another = [VirtualCamera(2, "Camera 11", tmp_path / "video2"), *cameras]
+    assert find_virtual_camera("11", named_after_another).number == 11
     with pytest.raises(SinkUnsupportedError, match=r"virtual:10 is Vivace; virtual:11 is OBS"):
         find_virtual_camera("webcam", cameras)
     assert list_virtual_cameras(tmp_path / "nowhere") == []

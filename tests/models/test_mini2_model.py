@@ -305,5 +305,5 @@ def test_files_of_other_weights_are_refused(profile: str, tmp_path: Path) -> Non
     weights.unlink()
     with pytest.raises(CheckpointError, match="cannot read"):
         load_model(str(tmp_path / "mini2.toml"))
-    with pytest.raises(UsageError, match="has no option 'precision'"):
-        load_model(profile, options=LoadOptions(precision="f32"))
+    with pytest.raises(UsageError, match="has no option 'seed'"):
+        load_model(profile, options=LoadOptions(seed=3))

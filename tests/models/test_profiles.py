@@ -10,7 +10,7 @@ import pytest
 
 from vivace.checkpoints.profile import UNKNOWN_LICENCE, Profile, check_conventions
 from vivace.errors import CheckpointError, UnknownModelError, UsageError
-from vivace.models import describe, list_models
+from vivace.models import describe, list_models, load_model
 from vivace.models.loading import LoadOptions
 
 LEAST = 'name = "mine"\nfamily = "live2diff"\nsummary = "s"\nlicence = "MIT"\n'
@@ -164,6 +164,14 @@ def test_conventions_must_be_exactly_those_computed_with() -> None:
     for computed in ({**told, "max_age": 6}, {**told, "sigma": 1}, {key: told[key] for key in list(told)[1:]}):
         with pytest.raises(CheckpointError, match="conventions of profile 'mini' are of another model"):
             check_conventions(profile, computed)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "eager"])
+def test_a_precision_is_computed_in_or_refused_with_the_remedy(runtime: str) -> None:
+    model = load_model("mini", runtime=runtime, threads=1, options=LoadOptions(precision="f32"))
+    assert model.runtime.precision == "f32"
+    with pytest.raises(UsageError, match=rf"{runtime} does not compute in f16 .*give f32"):
+        load_model("mini", runtime=runtime, threads=1, options=LoadOptions(precision="f16"))
 
 
 def test_load_options_travel_as_plain_values() -> None:

@@ -276,3 +276,5 @@ def test_a_port_that_is_taken_is_said(surface: Surface) -> None:
         OscReceiver(LOCAL, surface.receiver.port, SPEC)
     with pytest.raises(UsageError, match="cannot be had"):
         OscReceiver("no.such.host.invalid", 0, SPEC)
+    with pytest.raises(UsageError, match="cannot be had"):
+        OscReceiver("a..b", 0, SPEC)  # a name that no host has

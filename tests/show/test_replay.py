@@ -280,6 +280,8 @@ def test_a_log_that_cannot_be_written_says_so_and_an_unused_one_leaves_the_old(t
     full = ShowLog(Path("/dev/full"), opening_of(live=False), FakeModel().spec)
     with pytest.raises(SinkWriteError, match="No space left"):
         full.write()
-    full.updated(1, 0, {"prompt": "red"})
-    full.write()  # it has been said
-    full.close()
+    for failed in (log, full):
+        failed.updated(1, 0, {"prompt": "red"})
+        assert not failed._told, "nothing piles up for hours"
+        failed.write()  # it has been said
+        failed.close()

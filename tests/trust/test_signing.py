@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -171,6 +172,16 @@ def test_a_place_that_takes_no_keys_is_told_with_what_to_do(tmp_path: Path) -> N
     (tmp_path / "keys").write_text("a file")
     with pytest.raises(UsageError, match="--no-sign"):
         open_key(folder=tmp_path / "keys")
+
+
+def test_a_disk_that_is_full_keeps_no_half_of_a_private_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UsageError, match="No space left"):
+        open_key(folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 KINDS = {

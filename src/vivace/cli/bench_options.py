@@ -29,14 +29,14 @@ OUTPUT = Group("Output", sort_key=3)
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemFlags:
-    """What is measured."""
+    """System to measure."""
 
     model: Annotated[str | None, Parameter(group=SYSTEM)] = None
     """A name from `vivace models list`; the embedded `mini` if nothing is given."""
     command: Annotated[str | None, Parameter(group=SYSTEM)] = None
     """A system made elsewhere: a command that reads frames on stdin and writes frames on stdout."""
     name: Annotated[str | None, Parameter(group=SYSTEM)] = None
-    """What the system is called in the results."""
+    """Name of the system in the results."""
     threads: Annotated[int | None, Parameter(group=SYSTEM, converter=whole)] = None
     """CPU threads for the model; all if not given."""
     steps: Annotated[int | None, Parameter(group=SYSTEM, converter=whole)] = None
@@ -48,7 +48,7 @@ class SystemFlags:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainstFlags:
-    """What is measured beside it."""
+    """Systems to measure beside it."""
 
     against: Annotated[Path | None, Parameter(group=SYSTEM)] = None
     """Another checkout of Vivace: this benchmark measures its code too, in turn, and prints what differs."""
@@ -59,20 +59,20 @@ class AgainstFlags:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFlags:
-    """Where results go."""
+    """Files of the results."""
 
     out: Annotated[Path, Parameter(group=OUTPUT)] = Path("vivace-bench")
     """Folder for `KIND.json` and `KIND.html`."""
     json: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Also write the document there."""
     seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0
-    """Of scenes, noise and intervals: the same seed gives the same quality figures."""
+    """Seed of scenes, noise and intervals: the same gives the same quality figures."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityFlags:
-    """How much quality is measured."""
+    """Extent of the measurement of quality."""
 
     size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256"
     """Size WxH of clips and output."""
@@ -91,7 +91,7 @@ class QualityFlags:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedFlags:
-    """How much speed is measured."""
+    """Extent of the measurement of speed."""
 
     size: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=())] = None
     """Output size WxH; may be given several times. Default: 256x256, 512x512, 1280x720 and some with a mask or a
@@ -115,7 +115,7 @@ class SpeedFlags:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyFlags:
-    """How much latency is measured."""
+    """Extent of the measurement of latency."""
 
     live: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None
     """Cameras, WxH@FPS, e.g. `512x288@30`. Default: 256x256@24, 512x288@30 and an overload; over WebRTC 256x256@30 and
@@ -129,7 +129,7 @@ class LatencyFlags:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatermarkFlags:
-    """How much of the watermark is measured."""
+    """Extent of the measurement of the watermark."""
 
     size: Annotated[str, Parameter(group=PROTOCOL)] = "512x512"
     """Size WxH of clips."""
@@ -138,7 +138,7 @@ class WatermarkFlags:
     clips: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
     """Also the videos of this folder."""
     seconds: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2
-    """Of each clip, each marked and read by itself; 0 only looks at pictures without a watermark."""
+    """Seconds of each clip, each marked and read by itself; 0 only looks at pictures without a watermark."""
     unmarked: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 100
     """Pictures without a watermark that are looked at, a second at a time."""
     quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False

@@ -1,4 +1,4 @@
-"""What a person sees while a stream runs: one live line, and at the end one sentence."""
+"""Display of a running stream: one live line, and at the end one sentence."""
 
 from __future__ import annotations
 

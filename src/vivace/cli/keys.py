@@ -24,7 +24,7 @@ class PromptLine:
         """`stream` defaults to standard input."""
         self._stream = stream or sys.stdin
         self.text = ""
-        """What was typed since the last Enter."""
+        """Text typed since the last Enter."""
         self.active = False
         self._saved: list[Any] | None = None
         self._pending = b""
@@ -102,7 +102,7 @@ class PromptLine:
 
 
 def _in_foreground(fd: int) -> bool:
-    """Whether the terminal is ours to change: touching it from the background would stop the process."""
+    """Tell whether the terminal is ours to change: touching it from the background would stop the process."""
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:  # a terminal that controls no process group, or another session's

@@ -38,9 +38,9 @@ class LoadFlags:
     device: Annotated[str | None, Parameter(group=MACHINE)] = None
     """`cpu`, `cuda` or `cuda:N`; a GPU where there is one and the model can use it, if not given."""
     runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
-    """What runs the network, one of those `vivace models show` names; the fastest there is if not given."""
+    """Runtime of the network, one of those `vivace models show` names; the fastest there is if not given."""
     precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
-    """Of the weights; what the device is fast at if not given."""
+    """Precision to compute in; what the device is fast at if not given."""
 
     def load_options(self, model: str, *, steps: int | None = None) -> tuple[LoadOptions, dict[str, str]]:
         """Return the options these flags are, and what is typed for controls that each stream has, by name.

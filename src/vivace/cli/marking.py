@@ -43,16 +43,16 @@ class MarkFlags:
     """The corner in which repainted pictures say that they are AI-modified, or `off`; top-left if not given. Files and
     network streams say it, too, in their own words."""
     label_size: Annotated[Literal["small", "medium", "large"] | None, Parameter(group=MARKS)] = None
-    """Of the label: small if not given."""
+    """Size of the label; small if not given."""
     label_language: Annotated[Literal["en", "de", "es", "fr", "it", "pt"] | None, Parameter(group=MARKS)] = None
-    """Of the label: English if not given."""
+    """Language of the label; English if not given."""
 
     watermark: Annotated[bool | None, Parameter(group=MARKS, show_default=False)] = None
     """Put an invisible watermark into what is repainted, which `vivace verify` finds after credentials are lost. There
     is one if not given."""
     watermark_payload: Annotated[str | None, Parameter(group=MARKS)] = None
-    """What it carries: up to 12 hexadecimal digits; if not given, a random number of a live source, else a number made
-    of source, model, prompt and seed, so that the same run gives the same pictures."""
+    """Payload of the watermark, up to 12 hexadecimal digits; if not given, a random number of a live source, else a
+    number made of source, model, prompt and seed, so that the same run gives the same pictures."""
     watermark_everywhere: Annotated[bool, Parameter(group=MARKS, negative=(), show_default=False)] = False
     """Also where a picture is its source's."""
 

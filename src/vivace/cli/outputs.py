@@ -1,4 +1,4 @@
-"""Where a run writes to: what the user named, opened, and those beside the first in threads of their own."""
+"""Outputs of a run: those the user named, opened, and those beside the first in threads of their own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SinkOutlet(Outlet):
         super().__init__(lambda: sink, name=f"vivace-output {sink.name}", live=live, slack=slack)
         self.sink = sink
         self.told = False
-        """Whether the user knows that it has ended."""
+        """True once the user was told that it has ended."""
 
 
 @contextmanager
@@ -47,10 +47,10 @@ def beside(outlets: Sequence[Outlet]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What all outputs of a run have in common."""
+    """Settings that all outputs of a run have in common."""
 
     statement: Statement | None = None
-    """What they say of pictures that are painted."""
+    """Statement about pictures that are painted."""
     encoder: Encoder = X264
     sound: bool = True
 

@@ -43,7 +43,7 @@ class ReplayOptions:
     """The flags of `vivace replay`."""
 
     output: Annotated[list[str] | None, Parameter(alias="-o", group=OUTPUT, negative=())] = None
-    """Where the result goes, as of `vivace run`."""
+    """Output, as of `vivace run`."""
     compare: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Write the source and the result side by side."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
@@ -61,11 +61,11 @@ class ReplayOptions:
     marking: MarkFlags = field(default_factory=MarkFlags)
     moderation: ModerationFlags = field(default_factory=ModerationFlags)
     device: Annotated[str | None, Parameter(group=MACHINE)] = None
-    """Where to compute, `cpu`, `cuda` or `cuda:N`; as then if not given."""
+    """Device to compute on, `cpu`, `cuda` or `cuda:N`; as then if not given."""
     runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
-    """What runs the network; as then if not given."""
+    """Runtime of the network; as then if not given."""
     precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
-    """Of the weights; as then if not given."""
+    """Precision to compute in; as then if not given."""
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
     """CPU threads for the model; as many as then if not given."""
 

@@ -67,11 +67,11 @@ class Resumable:
         self._begun = json.loads(json.dumps(begun))
         self._due: deque[_Note] = deque()
         self.stream: Stream | None = None
-        """Whose frames are seen."""
+        """Stream whose frames are seen."""
         self.part: WrittenPart | None = None
-        """What is there already; None of a new run."""
+        """Part of the output that is there already; None of a new run."""
         self.point: ResumePoint | None = None
-        """Where it ends."""
+        """Point of the stream where that part ends."""
         if self._notes.exists():
             self._take_up(sink)
         elif self._path.exists():
@@ -109,7 +109,7 @@ class Resumable:
 
     @property
     def frames(self) -> int:
-        """How many frames the output has already."""
+        """Number of frames the output has already."""
         return self.part.frames if self.part else 0
 
     def see(self, frame: Frame) -> Frame:
@@ -140,7 +140,7 @@ class Resumable:
 
     @property
     def note(self) -> str:
-        """What to know before the first frame; empty of a new run."""
+        """Sentence to tell before the first frame; empty of a new run."""
         assert self.stream is not None
         if self.part is None or self.point is None:
             return ""

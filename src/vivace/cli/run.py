@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from vivace.cli.keys import PromptLine
 from vivace.cli.options import parse_size
 from vivace.cli.show import Performance, Played, check_show
 from vivace.cli.steer import saved_look, steer
+from vivace.cli.stills import check_still_options, painted_stills, shrunk, stills_notes
 from vivace.errors import SinkError, SinkWriteError, UsageError, VivaceError
 from vivace.settings import Settings
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from vivace.media.sink import Sink
     from vivace.media.size import Size
     from vivace.media.source import Source
+    from vivace.models.base import StreamModel
     from vivace.stream import Stream
-    from vivace.trust.marks import PictureMarks
     from vivace.trust.signing import Credentials
 
 
@@ -45,177 +45,268 @@ def run_command(spec: str, options: RunOptions, settings: Settings, played: Play
     Raises:
         VivaceError: whatever went wrong; the output up to there has been closed and reported.
     """
-    from vivace.cli.outputs import SinkOutlet, Wishes, beside, open_targets
-    from vivace.media.encoders import choose
-    from vivace.media.open import open_source
-    from vivace.models import describe, load_model
-    from vivace.models.check import weights_of
-    from vivace.stream import Stream
-    from vivace.stream.options import parse_options
+    return _Run(spec, options, settings, played).go()
 
-    size = None if options.size is None else parse_size(options.size)
-    _check_options(options)
-    model_name = options.model or settings.model
-    profile = describe(model_name)  # what is mistyped is said before a camera is opened
-    if options.loading.style is not None and profile.styles:
-        profile.style(options.loading.style)
-    steps_built_in = bool(profile.styles)
-    loading, typed = options.loading.load_options(model_name, steps=options.steps if steps_built_in else None)
-    if options.style_image is not None:
-        typed["style_image"] = options.style_image
-    key = options.marking.signing_key(settings)
-    moderation = options.moderation.moderation(settings)
-    credentials: Credentials | None = None
-    prompt = options.prompt if options.look is None else saved_look(options.look)
-    say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    began_s = time.monotonic()
-    interrupted = False
-    sizes: dict[int, tuple[Size, Size]] = {}
-    """Of photographs by index, before and after."""
-    stream: Stream | None = None
-    performance: Performance | None = None
-    player: _Player | None = None
-    failure: VivaceError | None = None
-    with open_source(spec, size=size, fps=options.fps) as source:
-        told = f"{source.info.name} {model_name} {prompt or options.look} {options.seed}"
-        marks = options.marking.picture_marks(settings, None if source.info.live else told)
-        encoder = choose(options.encoder)
-        if encoder.note:
-            say.print(f"note: {encoder.note}")
-        wishes = Wishes(marks.statement, encoder.encoder, sound=not options.mute)
-        sink, *more = open_targets(options.output, spec, source, wishes)
-        live = source.info.live or any(each.live for each in (sink, *more)) if options.live is None else options.live
-        outlets = [SinkOutlet(each, live=live) for each in more]
-        try:
-            with sink, beside(outlets):
-                if sink.stills:
-                    _check_still_options(options)
-                resumable = _resumable(options, model_name, marks, source, sink, alone=not more, live=live)
-                model = load_model(
-                    model_name,
-                    runtime=options.loading.runtime,
-                    threads=options.threads or settings.threads,
-                    options=loading,
-                )
-                if key is not None:
-                    from vivace.trust.manifest import Work, created_by
-                    from vivace.trust.signing import Credentials
 
-                    work = Work(source.info.name, created_by(spec), profile.name, weights_of(profile, loading))
-                    work.marks = marks.told
-                    work.tell_prompts = options.marking.sign_prompt
-                    credentials = Credentials(key, work)
-                controls: dict[str, Any] = {
-                    "prompt": prompt,
-                    "strength": options.strength,
-                    "seed": options.seed,
-                    "mask": options.mask,
-                    "denoising_steps": None if steps_built_in else options.steps,
-                    "options": parse_options(typed, model.spec),
-                }
-                if played is not None:
-                    controls = played.controls
-                flags = {**asdict(options.loading), "steps": options.steps, "threads": options.threads}
-                flags["fps"] = options.fps
-                begun = {
-                    "model": model_name,
-                    "flags": {name: value for name, value in flags.items() if value is not None},
-                    "live": live,
-                    "payload": None if marks.payload is None else f"{marks.payload:012x}",
-                }
-                performance = Performance(
-                    options.show,
-                    model,
-                    source,
-                    controls={**controls, "size": size},
-                    begun=begun,
-                    played=played,
-                    moderator=moderation,
+class _Run:
+    """One run, from checking its flags to signing what it wrote."""
+
+    def __init__(self, spec: str, options: RunOptions, settings: Settings, played: Played | None) -> None:
+        """Check all that can be checked before a camera is opened.
+
+        Raises:
+            VivaceError: what is mistyped, missing, or contradicts something else.
+        """
+        from vivace.models import describe
+
+        self._spec, self._options, self._settings, self._played = spec, options, settings, played
+        self._size = None if options.size is None else parse_size(options.size)
+        _check_options(options)
+        self._model_name = options.model or settings.model
+        self._profile = profile = describe(self._model_name)
+        if options.loading.style is not None and profile.styles:
+            profile.style(options.loading.style)
+        self._steps_built_in = bool(profile.styles)
+        self._loading, self._typed = options.loading.load_options(
+            self._model_name, steps=options.steps if self._steps_built_in else None
+        )
+        if options.style_image is not None:
+            self._typed["style_image"] = options.style_image
+        self._key = options.marking.signing_key(settings)
+        self._moderation = options.moderation.moderation(settings)
+        self._prompt = options.prompt if options.look is None else saved_look(options.look)
+        self._say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._interrupted = False
+        self._sizes: dict[int, tuple[Size, Size]] = {}
+        """Sizes of photographs by index, before and after."""
+        self._resumable: Resumable | None = None
+        self._credentials: Credentials | None = None
+        self._performance: Performance | None = None
+        self._stream: Stream | None = None
+        self._player: _Player | None = None
+
+    def go(self) -> int:
+        """Run, tell what was written, and return the exit code.
+
+        Raises:
+            VivaceError: as `run_command`.
+        """
+        from vivace.cli.outputs import SinkOutlet, Wishes, beside, open_targets
+        from vivace.media.encoders import choose
+        from vivace.media.open import open_source
+
+        options, began_s = self._options, time.monotonic()
+        failure: VivaceError | None = None
+        with open_source(self._spec, size=self._size, fps=options.fps) as source:
+            source.warnings.tell(self._note)
+            told = f"{source.info.name} {self._model_name} {self._prompt or options.look} {options.seed}"
+            self._marks = options.marking.picture_marks(self._settings, None if source.info.live else told)
+            encoder = choose(options.encoder)
+            if encoder.note:
+                self._note(encoder.note)
+            wishes = Wishes(self._marks.statement, encoder.encoder, sound=not options.mute)
+            self._sink, *more = sinks = open_targets(options.output, self._spec, source, wishes)
+            live = source.info.live or any(sink.live for sink in sinks)
+            self._live = live if options.live is None else options.live
+            self._outlets = [SinkOutlet(sink, live=self._live) for sink in more]
+            try:
+                with self._sink, beside(self._outlets):
+                    self._paint(source)
+                if self._resumable is not None and self._interrupted:
+                    self._note("the same command goes on from here")
+                elif self._resumable is not None:
+                    self._resumable.done()
+            except VivaceError as error:  # raised below, once the user knows what was kept
+                failure = error
+        if self._stream is not None:
+            self._report(self._stream, source, time.monotonic() - began_s, failed=failure is not None)
+        unsigned: VivaceError | None = None
+        if self._credentials is not None and not (self._interrupted and options.resume):
+            try:
+                self._credentials.sign(sinks, source, self._say.print)
+            except SinkError as error:
+                unsigned = error
+        for failed in (
+            None if self._player is None else self._player.failure,
+            failure,
+            None if self._performance is None else self._performance.failure,
+            *(outlet.error for outlet in self._outlets),
+            unsigned,
+        ):
+            if failed is not None:
+                raise failed
+        return EXIT_INTERRUPTED if self._interrupted else 0
+
+    def _note(self, text: str) -> None:
+        self._say.print(f"note: {text}")
+
+    def _paint(self, source: Source) -> None:
+        """Load the model, and play what it paints until the frames, the outputs or the user has had enough."""
+        from vivace.models import load_model
+        from vivace.stream import Stream
+
+        options = self._options
+        if self._sink.stills:
+            check_still_options(options)
+        self._resumable = resumable = self._taken_up(source)
+        model = load_model(
+            self._model_name,
+            runtime=options.loading.runtime,
+            threads=options.threads or self._settings.threads,
+            options=self._loading,
+        )
+        self._credentials = self._claimed(source)
+        controls = self._controls(model)
+        self._performance = performance = Performance(
+            options.show,
+            model,
+            source,
+            controls={**controls, "size": self._size},
+            begun=self._begun(),
+            played=self._played,
+            moderator=self._moderation,
+        )
+        finish = (*self._moderation.finishers(live=self._live), *self._marks.finishers)
+        if resumable is not None:
+            finish = (*finish, resumable.see)
+        with (
+            performance,
+            Stream(
+                model,
+                **controls,
+                size=self._size,
+                fps=options.fps,
+                moderator=self._moderation,
+                finish=finish,
+                witness=performance.log,
+            ) as stream,
+        ):
+            self._stream = stream
+            if resumable is not None:
+                resumable.stream = stream
+            for note in self._opening_notes(stream, source):
+                self._say.print(note)
+            with (
+                PromptLine() as keys,
+                Interrupt(before_exit=keys.restore) as interrupt,
+                LiveLine(keys, self._say) as line,
+            ):
+                self._player = player = _Player(
+                    *(stream, self._sink, self._outlets, line, keys, interrupt, performance, self._credentials),
+                    steerable=resumable is None and self._played is None,
                 )
-                stream = Stream(
-                    model,
-                    **controls,
-                    size=size,
-                    fps=options.fps,
-                    moderator=moderation,
-                    finish=(
-                        *moderation.finishers(live=live),
-                        *marks.finishers,
-                        *(() if resumable is None else (resumable.see,)),
-                    ),
-                    witness=performance.log,
-                )
-                if options.marking.label == "off":
-                    say.print("note: what is repainted has no label (--label off); say it where you show it")
-                steered = bool(performance.automations)
-                about = _stills_notes(source) if sink.stills else _live_notes(stream, source) if live else ()
-                for note in chain(_opening_notes(stream, steered=steered), about):
-                    say.print(note)
-                if resumable is not None:
-                    resumable.stream = stream
-                    if resumable.note:
-                        say.print(resumable.note)
-                with performance, stream, PromptLine() as keys, Interrupt(before_exit=keys.restore) as interrupt:
-                    with LiveLine(keys, say) as line:
-                        player = _Player(
-                            *(stream, sink, outlets, line, keys, interrupt, performance, credentials),
-                            steerable=resumable is None and played is None,
-                        )
-                        performance.begin(stream, line.notice)
-                        most = options.max_frames
-                        if played is not None:
-                            most = played.most(most)
-                        if sink.stills:
-                            frames = _stills(stream, source, sizes)
-                        elif resumable is None:
-                            frames = stream.run(
-                                source,
-                                live=live,
-                                steered_by=performance.automations,
-                                course=performance.course,
-                            )
-                        else:
-                            frames = resumable.noted(stream.run(source, live=live, after=resumable.point))
-                            most = most and most - resumable.frames
-                        player.play(frames, compare=options.compare, max_frames=most)
-                    interrupted = interrupt.requested
-            if resumable is not None and interrupted:
-                say.print("note: the same command goes on from here")
-            elif resumable is not None:
-                resumable.done()
-        except VivaceError as error:  # raised again below, once the user knows what was kept
-            failure = error
-    if stream is not None:
-        for warning in source.warnings:
-            say.print(f"note: {warning}")
-        if sizes and options.size is None and (note := _shrunk(sizes, source, stream)):
-            say.print(f"note: {note}")
-        if failure is None or sink.frames_written or any(outlet.frames_written for outlet in outlets):
-            summarise = stills_summary if sink.stills else summary
-            elapsed_s = time.monotonic() - began_s
-            print(summarise(stream.stats(), sink.frames_written, sink.name, elapsed_s))
-            if performance is not None and (said := performance.summary):
+                performance.begin(stream, line.notice)
+                player.play(*self._frames(stream, source), compare=options.compare)
+                self._interrupted = interrupt.requested
+
+    def _taken_up(self, source: Source) -> Resumable | None:
+        """Return what notes how far the run is, where that is asked for.
+
+        Raises:
+            UsageError: there is nothing that could go on later.
+        """
+        if not self._options.resume:
+            return None
+        from vivace.cli.resume import Resumable
+        from vivace.media.encode import VideoSink
+
+        file, sink = source.info.path, self._sink
+        if file is None or self._live or self._outlets or not isinstance(sink, VideoSink) or sink.path is None:
+            raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
+        given = asdict(self._options)
+        given |= given.pop("loading")
+        given["marking"] = self._marks.told  # who signs has no part in the pictures
+        given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
+        begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
+        return Resumable(sink, begun | {"--model": self._model_name, "source": _as_it_is(file)})
+
+    def _claimed(self, source: Source) -> Credentials | None:
+        """Return what files will be signed with; None where they are not."""
+        if self._key is None:
+            return None
+        from vivace.models.check import weights_of
+        from vivace.trust.manifest import Work, created_by
+        from vivace.trust.signing import Credentials
+
+        weights = weights_of(self._profile, self._loading)
+        work = Work(source.info.name, created_by(self._spec), self._profile.name, weights)
+        work.marks = self._marks.told
+        work.tell_prompts = self._options.marking.sign_prompt
+        return Credentials(self._key, work)
+
+    def _controls(self, model: StreamModel[Any]) -> dict[str, Any]:
+        """Return the controls that the stream begins with, but for its size."""
+        if self._played is not None:
+            return self._played.controls
+        from vivace.stream.options import parse_options
+
+        options = self._options
+        return {
+            "prompt": self._prompt,
+            "strength": options.strength,
+            "seed": options.seed,
+            "mask": options.mask,
+            "denoising_steps": None if self._steps_built_in else options.steps,
+            "options": parse_options(self._typed, model.spec),
+        }
+
+    def _begun(self) -> dict[str, Any]:
+        """Return how the run was begun, apart from its controls, as a log keeps it."""
+        options, payload = self._options, self._marks.payload
+        flags = {name: getattr(options, name) for name in ("steps", "threads", "fps")}
+        given = {name: value for name, value in (asdict(options.loading) | flags).items() if value is not None}
+        payload_hex = None if payload is None else f"{payload:012x}"
+        return {"model": self._model_name, "flags": given, "live": self._live, "payload": payload_hex}
+
+    def _frames(self, stream: Stream, source: Source) -> tuple[Generator[Frame, None, None], int | None]:
+        """Return the frames to play, and how many at most."""
+        most = self._options.max_frames
+        if self._played is not None:
+            most = self._played.most(most)
+        if self._sink.stills:
+            return painted_stills(stream, source, self._sizes), most
+        if self._resumable is not None:
+            frames = stream.run(source, live=self._live, after=self._resumable.point)
+            return self._resumable.noted(frames), most and most - self._resumable.frames
+        assert self._performance is not None
+        steered_by, course = self._performance.automations, self._performance.course
+        return stream.run(source, live=self._live, steered_by=steered_by, course=course), most
+
+    def _opening_notes(self, stream: Stream, source: Source) -> Iterator[str]:
+        """Yield what to know before the first frame: marks left out, fallbacks taken, the prompt's meaning, delays."""
+        from vivace.stream.controls import look_of
+
+        assert self._performance is not None
+        if self._options.marking.label == "off":
+            yield "note: what is repainted has no label (--label off); say it where you show it"
+        for note in stream.model.runtime.notes:
+            yield f"note: {note}"
+        prompt = stream.controls.prompt
+        if look_of(stream.model, stream.controls) is None and not self._performance.automations:
+            yield "note: no prompt, so the source passes untouched; give one with -p"
+        elif prompt is not None and prompt.message:
+            yield f"prompt: {prompt.message}"
+        if self._sink.stills:
+            yield from stills_notes(source)
+        elif self._live:
+            yield from _live_notes(stream, source)
+        if self._resumable is not None and self._resumable.note:
+            yield self._resumable.note
+
+    def _report(self, stream: Stream, source: Source, elapsed_s: float, *, failed: bool) -> None:
+        """Tell what the run did, and write the statistics."""
+        if self._sizes and self._options.size is None and (note := shrunk(self._sizes, source, stream)):
+            self._note(note)
+        written = self._sink.frames_written or any(outlet.frames_written for outlet in self._outlets)
+        if written or not failed:
+            summarise = stills_summary if self._sink.stills else summary
+            print(summarise(stream.stats(), self._sink.frames_written, self._sink.name, elapsed_s))
+            if self._performance is not None and (said := self._performance.summary):
                 print(said)
-            for outlet in outlets:
+            for outlet in self._outlets:
                 print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
-        if options.stats is not None:
-            write_stats(options.stats, stream.stats().to_dict())
-    unsigned: VivaceError | None = None
-    if credentials is not None and not (interrupted and options.resume):
-        try:
-            credentials.sign([sink, *more], source, say.print)
-        except SinkError as error:
-            unsigned = error
-    for failed in (
-        None if player is None else player.failure,
-        failure,
-        None if performance is None else performance.failure,
-        *(outlet.error for outlet in outlets),
-        unsigned,
-    ):
-        if failed is not None:
-            raise failed
-    return EXIT_INTERRUPTED if interrupted else 0
+        if self._options.stats is not None:
+            write_stats(self._options.stats, stream.stats().to_dict())
 
 
 @dataclass(slots=True)
@@ -232,11 +323,11 @@ class _Player:
     performance: Performance
     credentials: Credentials | None = None
     failure: SinkError | None = None
-    """What the first output ended with, while there are others."""
+    """Error that ended the first output, while there are others."""
     steerable: bool = True
-    """Whether what is typed counts."""
+    """True where typed lines steer the stream."""
 
-    def play(self, frames: Generator[Frame, None, None], *, compare: bool, max_frames: int | None) -> None:
+    def play(self, frames: Generator[Frame, None, None], max_frames: int | None, *, compare: bool) -> None:
         """Go on until the frames, the outputs or the user has had enough.
 
         Raises:
@@ -301,30 +392,6 @@ class _Player:
             self.line.notice(ack.message or (line[1:] if line.startswith("/") else shorten(line)))
 
 
-def _resumable(
-    options: RunOptions, model: str, marks: PictureMarks, source: Source, sink: Sink, *, alone: bool, live: bool
-) -> Resumable | None:
-    """Return what notes how far the run is, where that is asked for.
-
-    Raises:
-        UsageError: there is nothing that could go on later.
-    """
-    if not options.resume:
-        return None
-    from vivace.cli.resume import Resumable
-    from vivace.media.encode import VideoSink
-
-    file = source.info.path
-    if file is None or live or not alone or not isinstance(sink, VideoSink) or sink.path is None:
-        raise UsageError("--resume is for a video file, every frame of it, into one video file; leave it out.")
-    given = asdict(options)
-    given |= given.pop("loading")
-    given["marking"] = marks.told  # who signs has no part in the pictures
-    given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
-    begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
-    return Resumable(sink, begun | {"--model": model, "source": _as_it_is(file)})
-
-
 def _as_it_is(spec: str | Path) -> str:
     """Return what a flag says, and of a file also what tells it from another one of that name."""
     try:
@@ -334,34 +401,12 @@ def _as_it_is(spec: str | Path) -> str:
     return f"{Path(spec).resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"
 
 
-def _stills(stream: Stream, source: Source, sizes: dict[int, tuple[Size, Size]]) -> Generator[Frame, None, None]:
-    """Yield the pictures of a source, each painted by itself, and note their sizes."""
-    source.deliver_at(None)
-    for picture in source:
-        frame = stream.still(picture.rgb, alpha=picture.alpha)
-        sizes[picture.index] = picture.size, frame.size
-        yield replace(frame, index=picture.index)
-
-
 def _compared(frame: Frame) -> Frame:
     """Return the frame with its source picture left of it."""
     from vivace.media.draw import side_by_side  # brings Pillow, which is only needed here
 
     assert frame.source_rgb is not None
     return replace(frame, rgb=side_by_side([frame.source_rgb, frame.rgb]), alpha=None)
-
-
-def _opening_notes(stream: Stream, *, steered: bool) -> Iterator[str]:
-    """Yield what to know before the first frame: fallbacks taken, and what the prompt was taken to mean."""
-    from vivace.stream.controls import look_of
-
-    for note in stream.model.runtime.notes:
-        yield f"note: {note}"
-    prompt = stream.controls.prompt
-    if look_of(stream.model, stream.controls) is None and not steered:
-        yield "note: no prompt, so the source passes untouched; give one with -p"
-    elif prompt is not None and prompt.message:
-        yield f"prompt: {prompt.message}"
 
 
 def _live_notes(stream: Stream, source: Source) -> Iterator[str]:
@@ -373,36 +418,6 @@ def _live_notes(stream: Stream, source: Source) -> Iterator[str]:
             f"note: {spec.name} takes {spec.chunk_frames} frames at a time, so that at {fps:g} frames a second a "
             f"picture is at least {1e3 * floor_s:.0f} ms old when it is shown"
         )
-
-
-def _stills_notes(source: Source) -> Iterator[str]:
-    """Yield what to know of photographs before the first."""
-    from vivace.media.paths import numbered_name
-
-    pattern = numbered_name(source.files)
-    if pattern is not None:
-        yield (
-            f"note: {len(source.files)} pictures, each painted by itself; if they are the frames of one video, "
-            f"give {pattern} as the source"
-        )
-
-
-def _shrunk(sizes: dict[int, tuple[Size, Size]], source: Source, stream: Stream) -> str:
-    """Return which photographs came out smaller than they were, by more than the model's multiple; empty for none."""
-    spec = stream.model.spec
-    smaller = [
-        index
-        for index, sides in sizes.items()
-        if all(before - after > spec.size_multiple for before, after in zip(*sides, strict=True))
-    ]
-    if not smaller:
-        return ""
-    (width, height), (painted_width, painted_height) = sizes[smaller[0]]
-    others = f", and {len(smaller) - 1} others smaller than they are" if len(smaller) > 1 else ""
-    return (
-        f"{spec.name} paints {source.files[smaller[0]].name} ({width}x{height} px) at {painted_width}x{painted_height}"
-        f"{others}"
-    )
 
 
 def write_stats(path: Path, document: dict[str, object]) -> None:
@@ -430,20 +445,6 @@ def _check_options(options: RunOptions) -> None:
     if options.stats is not None:
         _check_stats_path(options.stats)
     check_show(options.show, resumable=options.resume)
-
-
-def _check_still_options(options: RunOptions) -> None:
-    """Refuse what only a stream has.
-
-    Raises:
-        UsageError: such an option is set.
-    """
-    shows = [(flag, True) for flag in options.show.given]
-    for flag, is_set in (("--live", options.live), ("--fps", options.fps is not None), *shows):
-        if is_set:
-            raise UsageError(
-                f"{flag} is for streams, and these are pictures that are each by themselves; leave it out."
-            )
 
 
 def _check_stats_path(stats: Path) -> None:

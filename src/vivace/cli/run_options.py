@@ -38,15 +38,15 @@ class RunOptions:
     encoder: Annotated[
         Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"], Parameter(group=OUTPUT)
     ] = "x264"
-    """Of H.264, in files and streams: `x264` on the CPU, a graphics card's, or `auto`, which tries each and takes the
-    fastest."""
+    """Encoder of H.264, in files and streams: `x264` on the CPU, a graphics card's, or `auto`, which tries each and
+    takes the fastest."""
     mute: Annotated[bool, Parameter(group=OUTPUT, negative=(), show_default=False)] = False
     """Leave the source's sound out, which goes along where it has any and the output can hold it."""
     stats: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write one JSON document with what the run measured."""
 
     prompt: Annotated[str | None, Parameter(alias="-p", group=PICTURE)] = None
-    """What the world should look like. Without it the source passes unchanged until you type one."""
+    """The prompt: what the world should look like. Without it the source passes unchanged until you type one."""
     look: Annotated[Path | None, Parameter(group=PICTURE)] = None
     """A saved look, `NAME.look`, in place of a prompt, see `vivace looks`."""
     style_image: Annotated[str | None, Parameter(group=PICTURE)] = None
@@ -61,8 +61,8 @@ class RunOptions:
     seed: Annotated[int, Parameter(group=PICTURE, converter=whole)] = 0
     """The same seed, source and prompt give the same pictures."""
     mask: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """Where to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H` in pixels of the output, or
-    in fractions of it."""
+    """Region to repaint: a picture or a video (white is repainted), or a rectangle `X,Y,W,H` in pixels of the output
+    or in fractions of it."""
 
     live: Annotated[bool | None, Parameter(negative="--every-frame", group=TIMING)] = None
     """Newest frame wins, or every frame in order. Cameras are live if not given, files every-frame."""

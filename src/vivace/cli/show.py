@@ -1,4 +1,4 @@
-"""What of a run is a show: the flags, and what they open beside the stream."""
+"""Flags of a run that make it a show, and what they open beside the stream."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ShowFlags:
     """Have a control follow what is heard, as NAME=SIGNAL or NAME=SIGNAL:A..B: `strength=level:0.3..1`, `seed=beat`,
     `prompt=bass:ink..neon`. SIGNAL is `level`, `bass`, `mid`, `treble`, `onset` or `beat`. Once for each."""
     sound: Annotated[str | None, Parameter(group=SHOW)] = None
-    """What is heard: `mic`, `mic:NAME` or a file; if not given, the source's own sound, or the microphone where a live
+    """Sound to hear: `mic`, `mic:NAME` or a file; if not given, the source's own sound, or the microphone where a live
     source has none."""
     osc: Annotated[str | None, Parameter(group=SHOW)] = None
     """Take controls over OSC on this UDP port, from programs of this machine, or HOST:PORT, e.g. `0.0.0.0:9000`."""
@@ -80,11 +80,11 @@ class Played:
 
     show: Show
     as_played: bool
-    """Whether only the frames of a live show are painted, at the times and with the effort they had then."""
+    """True where only the frames of a live show are painted, at the times and with the effort they had then."""
 
     @property
     def controls(self) -> dict[str, Any]:
-        """What it was opened with, as `Stream` takes it."""
+        """Controls that it was opened with, as `Stream` takes them."""
         from vivace.show.updates import changes_of
 
         return {name: value for name, value in changes_of(self.show.opening.controls).items() if name != "size"}
@@ -96,12 +96,12 @@ class Played:
 
     @property
     def course(self) -> Course | None:
-        """How it went, where that is repeated."""
+        """Course of the live show, where that is repeated."""
         return self.show.course if self.as_played else None
 
 
 class Performance:
-    """What steers a stream by itself, and what is kept of it, from before the first frame to after the last."""
+    """Automations, OSC and log of one run, from before the first frame to after the last."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Performance:
         self._hearing: Hearing | None = None
         self.course = None if played is None else played.course
         self.failure: SinkWriteError | None = None
-        """What the log ended with."""
+        """Error that ended the log."""
         self._open = ExitStack()
         with self._open:
             if played is not None:
@@ -208,7 +208,7 @@ class Performance:
 
     @property
     def summary(self) -> str:
-        """What to tell at the end; empty where there is nothing."""
+        """Sentence for the end of the run; empty where there is nothing to tell."""
         return "" if self.osc is None else self.osc.summary
 
     def __enter__(self) -> Self:

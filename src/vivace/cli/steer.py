@@ -1,4 +1,4 @@
-"""What may be typed while a stream runs: a new prompt, or another control after a slash."""
+"""Typed steering of a running stream: a new prompt, or another control after a slash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vivace.stream import Ack, Stream
 
 STREAMS = {"strength": "strength", "seed": "seed", "steps": "denoising_steps"}
-"""What every stream has, by what is typed."""
+"""Controls of every stream, by the typed word."""
 TYPED = "/strength, /seed, /steps, /look NAME.look, /set NAME=VALUE and the model's own events"
 
 

@@ -1,4 +1,4 @@
-"""`vivace verify`: whether a file says that it was repainted, and whether that holds."""
+"""`vivace verify`: the check of a file's credentials, watermark and label."""
 
 from __future__ import annotations
 

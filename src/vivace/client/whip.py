@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import CancelledError
 from fractions import Fraction
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -39,11 +40,13 @@ from vivace.media.frame import Frame
 from vivace.media.live_sound import LiveSound, LiveTrack, SoundPacket
 from vivace.media.mailbox import Latest
 from vivace.media.pacing import Timetable
-from vivace.media.sink import Sink, SinkOptions
+from vivace.media.reconnect import SOURCE_DELAYS_S, Attempts, LineSink, ReconnectingSink, connected_again
+from vivace.media.sink import SinkOptions
 from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source, SourceInfo, on_error
 from vivace.redaction import redact_address
 from vivace.rtc.opus import OpusWriter
+from vivace.rtc.sound import OnSound
 
 SDP = "application/sdp"
 HTTP_S = 15.0
@@ -144,10 +147,8 @@ def _http_address(target: str) -> str:
     return address
 
 
-class WhipSink(Sink):
-    """Output of pictures and audio to a WHIP server. `write` never waits for the network."""
-
-    live = True
+class WhipSink(LineSink):
+    """Output of pictures and audio to a WHIP server, over one connection. `write` never waits for the network."""
 
     def __init__(
         self, target: str, options: SinkOptions | None = None, *, clock: Clock = time.monotonic, sleep: Any = time.sleep
@@ -186,6 +187,7 @@ class WhipSink(Sink):
             self._size = self._size or frame.size
             if not self._session.publish(cover(frame.rgb, self._size)):
                 raise SinkWriteError(f"{self.name}: the connection was lost after {self.frames_written} frames")
+            self.connected = True
             self._speak(frame.pts_s, due_s - frame.pts_s)
             self.frames_written += 1
 
@@ -238,9 +240,19 @@ class WhepSource(Source):
         *,
         size: Size | None = None,
         stall_timeout_s: float = STALL_TIMEOUT_S,
+        reconnect_delays_s: tuple[float, ...] = SOURCE_DELAYS_S,
         clock: Clock = time.monotonic,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         """Connect and wait for the first picture.
+
+        Args:
+            target: address of the stream; `//…` alone is HTTPS.
+            size: `(width, height)` to deliver, px; None: as sent.
+            stall_timeout_s: longest wait for a picture.
+            reconnect_delays_s: waits before each attempt to reconnect; a picture that arrives resets them.
+            clock: stamps arrivals.
+            wait: waits; the default one is cut short by `close()`.
 
         Raises:
             UsageError: not a URL.
@@ -248,46 +260,47 @@ class WhepSource(Source):
             SourceUnsupportedError: the server refuses.
             SourceStalledError: no picture arrived in time.
         """
-        address = _http_address(target)
-        name = f"whep:{redact_address(address)}"
+        self._address = _http_address(target)
+        name = f"whep:{redact_address(self._address)}"
         super().__init__(SourceInfo(name=name, size=(0, 0), live=True))
         self._size = size
         self._stall_timeout_s = stall_timeout_s
-        self._exchange = _Exchange(address, os.environ.get("VIVACE_WHEP_TOKEN"))
-        self._arrivals: Latest[Received] = Latest()
+        self._attempts = Attempts(reconnect_delays_s)
+        self._clock = clock
+        self._wait = wait or self._stop.wait
+        self._line: _Playing | None = None
         self._heard = threading.Event()
         self._sound = LiveSound(name, warn=self.warnings.append)
         self._began_s: float | None = None
         self._thread = _LoopThread("vivace-whep")
         with on_error(self._release):
-            self._session = RtcSession(
-                self._exchange.offer, publish=False, sound=True, on_sound=self._hear, clock=clock
-            )
-            self._connect(name)
-            self._thread.begin(self._collect())
-            self._first = self._take()
-            if self._first is None:
-                raise SourceLostError(f"{name}: ended before its first picture")
+            self._first = self._connect()
             self._began_s = self._first.arrival_s
             self._heard.wait(SOUND_S)
         height, width = self._first.rgb.shape[:2]
         heard = self._heard.is_set()
         self.info = SourceInfo(name=name, size=size or (width, height), live=True, has_audio=heard)
 
-    def _connect(self, name: str) -> None:
+    def _connect(self) -> Received:
+        """Connect, in place of a connection that was lost, and return the first picture."""
+        if self._line is not None:
+            self._thread.begin(self._line.end())
+        self._line = line = _Playing(self._address, self._hear, self._clock)
+        name = self.info.name
         try:
-            self._thread.begin(self._session.connect(self._stall_timeout_s)).result(HTTP_S + self._stall_timeout_s)
+            line.connecting = self._thread.begin(line.play(self._stall_timeout_s))
+            if self._stop.is_set():
+                line.stop()
+            line.connecting.result(HTTP_S + self._stall_timeout_s)
         except SourceError as error:
             raise type(error)(f"{name}: {error}") from None
         except UsageError as error:
             raise SourceUnsupportedError(f"{name}: {error}") from None
         except OSError as error:
             raise SourceNotFoundError(f"{name}: cannot connect ({error})") from None
-
-    async def _collect(self) -> None:
-        async for picture in self._session.pictures():
-            self._arrivals.put(picture)
-        self._arrivals.close(SourceLostError(f"{self.info.name}: the connection was lost"))
+        except CancelledError:
+            raise SourceLostError(f"{name}: closed") from None
+        return self._take(line)
 
     def _hear(self, packet: SoundPacket) -> None:
         self._heard.set()
@@ -302,36 +315,92 @@ class WhepSource(Source):
         """Scale to `(width, height)` px from the next picture on."""
         self._size = size
 
-    def _take(self) -> Received | None:
+    def _take(self, line: _Playing) -> Received:
         try:
-            return self._arrivals.take(self._stall_timeout_s)
+            taken = line.arrivals.take(self._stall_timeout_s)
         except TimeoutError:
             raise SourceStalledError(f"{self.info.name}: no picture for {self._stall_timeout_s:g} s") from None
+        if taken is None:
+            raise SourceLostError(f"{self.info.name}: the connection was lost")
+        self._attempts.succeeded()
+        return taken
 
     def _read(self) -> Generator[Frame, None, None]:
         assert self._began_s is not None
-        taken, index, pts = self._first, 0, -1
+        taken: Received | None = self._first
+        index, pts = 0, -1
         while taken is not None:
             pts = max(pts + 1, round((taken.arrival_s - self._began_s) / TIME_BASE))
             rgb = taken.rgb if self._size is None else cover(taken.rgb, self._size)
             yield Frame(rgb, index, pts, TIME_BASE, taken.arrival_s)
-            taken, index = self._take(), index + 1
+            taken, index = self._next(), index + 1
+
+    def _next(self) -> Received | None:
+        """Wait for a picture, over another connection where this one is lost; None once the source is closed."""
+        assert self._line is not None
+        try:
+            return self._take(self._line)
+        except (SourceStalledError, SourceLostError) as error:
+            if self._stop.is_set():
+                return None
+            return connected_again(
+                self._connect,
+                self._attempts,
+                error,
+                name=self.info.name,
+                warn=self.warnings.append,
+                wait=self._wait,
+                stopped=self._stop.is_set,
+            )
 
     def close(self) -> None:
         """Stop; a wait in progress ends at once."""
-        self._arrivals.close(discard=True)
+        self._stop.set()
+        if self._line is not None:
+            self._line.stop()
         super().close()
 
     def _release(self) -> None:
         if not self._thread.loop.is_closed():
-            if hasattr(self, "_session"):
-                self._thread.begin(_end(self._session, self._exchange)).result(4 * CLOSE_S)
+            if self._line is not None:
+                self._thread.begin(self._line.end()).result(4 * CLOSE_S)
             self._thread.close()
 
 
-def open_whip(target: str, options: SinkOptions) -> WhipSink:
+class _Playing:
+    """One connection of a `WhepSource`; coroutines run on its loop."""
+
+    def __init__(self, address: str, on_sound: OnSound, clock: Clock) -> None:
+        self.arrivals: Latest[Received] = Latest()
+        self.connecting: Any = None
+        """Future of `play`."""
+        self._exchange = _Exchange(address, os.environ.get("VIVACE_WHEP_TOKEN"))
+        self._session = RtcSession(self._exchange.offer, publish=False, sound=True, on_sound=on_sound, clock=clock)
+
+    async def play(self, timeout_s: float) -> None:
+        """Connect, and have pictures arrive from then on. Raises what `RtcSession.connect` raises."""
+        await self._session.connect(timeout_s)
+        self._collecting = asyncio.get_running_loop().create_task(self._collect())
+
+    async def _collect(self) -> None:
+        async for picture in self._session.pictures():
+            self.arrivals.put(picture)
+        self.arrivals.close()
+
+    def stop(self) -> None:
+        """End whoever waits for the connection or for a picture. Any thread."""
+        if self.connecting is not None:
+            self.connecting.cancel()
+        self.arrivals.close(discard=True)
+
+    async def end(self) -> None:
+        """End the connection, and tell the server."""
+        await _end(self._session, self._exchange)
+
+
+def open_whip(target: str, options: SinkOptions) -> ReconnectingSink:
     """Open a WHIP server as an output."""
-    return WhipSink(target, options)
+    return ReconnectingSink(lambda: WhipSink(target, options), warn=options.warn)
 
 
 def open_whep(

@@ -77,7 +77,7 @@ class Sound(Protocol):
 
 
 class SoundSource(Protocol):
-    """What brings sound, as `vivace.media.Source` does; each output opens it for itself."""
+    """Anything with sound, as a `vivace.media.Source`; each output opens it for itself."""
 
     ended: bool
     """True once the last picture was delivered, so that all sound that is left belongs to the output, too."""
@@ -181,10 +181,10 @@ class AudioWriter:
         self._container = container
         self._stream: Any = None
         self._encoder: Any = None
-        """What packets are encoded by; None while they are copied."""
+        """Encoder of packets; None while they are copied."""
         self._unframe: BitStreamFilterContext | None = None
         self._form: _Form | None = None
-        """What the sound began as."""
+        """Form of the first decoded frame, which the output keeps."""
         self._resampler: tuple[_Form, AudioResampler] | None = None
         self._begun = False
         self._last_s = -1.0
@@ -327,7 +327,7 @@ def _takes(muxer: str, source: Any) -> bool:
 
 
 class _Form(NamedTuple):
-    """What decoded sound is."""
+    """Sample rate, channel layout and sample format of decoded sound."""
 
     rate: int
     layout: str

@@ -35,7 +35,7 @@ class CameraDevice:
     """A camera of this machine."""
 
     number: int
-    """What `camera:N` calls it."""
+    """N of `camera:N`."""
     name: str
     """For people, e.g. `HD Webcam`."""
     address: str

@@ -24,7 +24,7 @@ _PRIMARIES = {
 _SRGB, _PQ, _HLG = 13, 16, 18
 
 _WHITE_NITS = 203
-"""Of a white sheet in HDR (BT.2408), which becomes the white of the picture."""
+"""Luminance of a white sheet in HDR (BT.2408), which becomes the white of the picture."""
 _KNEE = 0.9
 """Linear light of HDR up to here stays; what is brighter is bent, so that highlights keep some of their shape."""
 _PEAK = 4.0
@@ -50,14 +50,14 @@ _HLG_SCENE = (  # Light before the camera, in units of what such a display makes
 _HLG_SYSTEM = f"pow({_X}*{_WHITE_NITS / _HLG_NITS},{_HLG_GAMMA - 1:.1f})"
 """The OOTF of BT.2100: what the light of a picture element is multiplied by, of its luminance."""
 _LUMINANCE = (0.2627, 0.6780, 0.0593)
-"""Of red, green and blue in BT.2020."""
+"""Shares of red, green and blue in the luminance, BT.2020."""
 _BENT = f"if(gt({_X},{_KNEE}),{_KNEE}+{1 - _KNEE}*(1-exp(({_KNEE}-{_X})/{1 - _KNEE})),{_X})"
 
 _SATURATION = 0.006
 """Added, so that the rounding of chroma to 8 bits shows no tint where a colour is a pure one of BT.709."""
 
 _WHITE = 255 << 8
-"""What swscale makes of white in formats of 16 bits."""
+"""White in swscale's formats of 16 bits."""
 _MAX = (1 << 16) - 1
 _CLOCK = Fraction(1, 25)
 """Any: pictures come one by one, without time."""

@@ -41,7 +41,7 @@ BUSY_AREA_PX = 640 * 640
 # 1.5 ms for the pictures that `vivace.media.encoders` measures x264's presets with.
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1", "crf": "24", "b": "0"}
 _ALPHA = {"auto-alt-ref": "0"}
-"""What libvpx wants where a second stream of it holds the alpha."""
+"""Options of libvpx where a second stream holds the alpha."""
 _CODECS = {"webm": ("libvpx-vp9", _VP9)}
 
 _TO_BT709 = (
@@ -108,7 +108,7 @@ class VideoSink(Sink):
         self._time_base = options.time_base
         self._statement = options.statement
         self._painted: dict[int, bool] = {}
-        """Whether the pictures inside the encoder are, by their time."""
+        """`Frame.painted` of the pictures inside the encoder, by their pts."""
         self._audio_from = options.audio_from
         self._track: Sound | None = None if options.audio_from is None else options.audio_from.open_audio()
         self._encoder = options.encoder
@@ -127,7 +127,7 @@ class VideoSink(Sink):
         self._keyframe_pts = 0
         self._part: WrittenPart | None = None
         self._holds_alpha = False
-        """Whether pictures are written with their alpha; the first one decides."""
+        """True where pictures are written with their alpha; the first one decides."""
         self._failed = False
         self._closed = False
 

@@ -35,7 +35,7 @@ class Encoder:
     """A way of encoding H.264."""
 
     word: str
-    """What a user calls it."""
+    """Name on the command line."""
     codec: str
     """FFmpeg's name."""
     about: str
@@ -83,7 +83,7 @@ WORDS = ("auto", *ENCODERS)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What an encoder did with a few pictures."""
+    """Result of encoding a few pictures."""
 
     encoder: Encoder
     frame_ms: float | None = None
@@ -94,7 +94,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The encoder that is used, and what people should know of that."""
+    """The encoder that is used, and a note for people about it."""
 
     encoder: Encoder
     note: str

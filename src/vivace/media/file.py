@@ -78,7 +78,7 @@ class FileSource(Source):
         self._knows_length = told_s is not None or not (
             container.streams.audio and _ONE_LENGTH & set(container.format.name.split(","))
         )
-        """Whether the length is that of the pictures."""
+        """True where the stated length is that of the pictures, not of the sound."""
         fps = reader.fps
         self.info = SourceInfo(
             name=self._path.name,

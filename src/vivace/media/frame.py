@@ -44,7 +44,7 @@ class Decoded(NamedTuple):
     matrix: str
     """That colours are taken to be encoded by, as FFmpeg names it."""
     rgb: Rgb
-    """What it was converted to; of a frame that has another picture by now, it is the past."""
+    """The picture as RGB. A frame whose `rgb` is another array by now has been painted since."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,22 +67,22 @@ class Frame:
     marks: dict[str, float] = field(default_factory=dict)
     """Monotonic time at which the frame left each stage, by stage name."""
     duration: int | None = None
-    """How long the picture is shown, in units of `time_base`, where the source says so. It ends the last one; another
+    """Time the picture is shown, in units of `time_base`, where the source says so. It ends the last one; another
     ends where the next begins."""
     alpha: Alpha | None = field(default=None, repr=False)
-    """Where the picture is, if not everywhere, for outputs that can hold it; `rgb` is what it is over black."""
+    """Opacity, None where all is opaque; `rgb` is the picture over black."""
     control_index: int = 0
     """Number of the control update this frame was made with (output frames)."""
     tag: int | None = None
-    """What whoever gave the frame knows it by; comes out with what is made of it."""
+    """Number that the giver of the frame knows it by; painted frames keep it."""
     thumbnail: NDArray[np.float32] | None = field(default=None, repr=False)
     """Mean colour of the cells of `rgb`, `float32 [h w 3]`, once a stream has prepared the frame."""
     source_rgb: Rgb | None = field(default=None, repr=False)
-    """What this frame was made of, at its own size (output frames): the source's picture, scaled and cut."""
+    """The source's picture, scaled and cut to this frame's size (output frames)."""
     decoded: Decoded | None = field(default=None, repr=False)
     """The picture before it was converted to RGB, where videos can be written of it without that."""
     painted: bool = False
-    """Whether anything of it is painted (output frames); otherwise it shows its source as it is."""
+    """True where any of it is painted (output frames); otherwise it shows its source as it is."""
 
     @property
     def pts_s(self) -> float:

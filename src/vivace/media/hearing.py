@@ -28,7 +28,9 @@ Samples = NDArray[np.float32]
 DeviceOpener = Callable[[str], InputContainer]
 
 GAP_S = 0.05
-"""Between packets, beyond which there is silence; less is rounding."""
+"""Gap between packets, s, beyond which there is silence; less is rounding."""
+LATE_S = 1.0
+"""Lateness of live sound behind its pictures, s, beyond which there is silence."""
 ADDRESS_TIMEOUT_S = 10.0
 REOPEN_S = 2.0
 """After which a device that is gone is tried again."""
@@ -57,10 +59,14 @@ class _Mono:
 class TrackSound:
     """The sound of a track from a time on, without a gap."""
 
-    def __init__(self, track: Sound, rate: int) -> None:
-        """Read `track`, which is closed with this, at `rate` Hz, from its time 0 on."""
+    def __init__(self, track: Sound, rate: int, *, late_s: float = GAP_S) -> None:
+        """Read `track`, which is closed with this, at `rate` Hz, from its time 0 on.
+
+        Sound that has not come `late_s` after its time is silence, and left out should it come after all.
+        """
         self._track = track
         self._rate = rate
+        self._late_s = late_s
         self._mono = _Mono(rate)
         self._from_s = 0.0
         self._given = 0
@@ -81,12 +87,17 @@ class TrackSound:
                 at_s -= self._from_s
                 missing = round(at_s * self._rate) - self._given
                 if missing > GAP_S * self._rate:
-                    yield self._counted(np.zeros(missing, np.float32))
+                    yield self._silence(missing)
                 samples = self._mono(frame)
+                if -missing > GAP_S * self._rate:
+                    samples = samples[-missing:]
                 if at_s >= 0 and samples.size:
                     yield self._counted(samples)
-        if (missing := round((time_s - self._from_s - GAP_S) * self._rate) - self._given) > 0:
-            yield self._counted(np.zeros(missing, np.float32))
+        if (missing := round((time_s - self._from_s - self._late_s) * self._rate) - self._given) > 0:
+            yield self._silence(missing)
+
+    def _silence(self, samples: int) -> Samples:
+        return self._counted(np.zeros(samples, np.float32))
 
     def _counted(self, samples: Samples) -> Samples:
         self._given += len(samples)
@@ -117,7 +128,7 @@ def open_sound(spec: str, rate: int) -> TrackSound:
 def sound_of(source: Source, rate: int) -> TrackSound | None:
     """Open the sound that belongs to a source's pictures; None where there is none."""
     track = source.open_audio() if source.info.has_audio else None
-    return None if track is None else TrackSound(track, rate)
+    return None if track is None else TrackSound(track, rate, late_s=LATE_S if source.info.live else GAP_S)
 
 
 def open_microphone(name: str) -> InputContainer:

@@ -7,6 +7,7 @@ low-latency HLS need not wait for it.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,11 @@ class HlsSink(VideoSink):
         self._playlist = playlist
         self._packager = _Packager(playlist, open_file, endless=self.live)
 
+    @property
+    def path(self) -> None:
+        """None: a stream is many files."""
+        return
+
     def written(self) -> Mapping[Path, int]:
         """Return the segments that are there, once the stream is complete."""
         there = self._closed and not self._failed
@@ -128,8 +134,9 @@ class _Packager:
     # What becomes of it
 
     def clear(self) -> None:
-        """Remove the files of an earlier stream of this name."""
-        for path in (*self._folder.glob(f"{self._stem}-*.m4s"), self._init):
+        """Remove the files of an earlier stream of this name, and no others, such as those of `NAME-2.m3u8`."""
+        ours = re.compile(rf"{re.escape(self._stem)}-(init\.mp4|\d{{6,}}(-\d{{2,}})?\.m4s)")
+        for path in [path for path in self._folder.iterdir() if ours.fullmatch(path.name)]:
             path.unlink(missing_ok=True)
 
     def segments(self) -> list[Path]:

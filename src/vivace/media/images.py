@@ -39,14 +39,14 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95},
 }
-"""What Pillow is asked for: colours of a line as sharp as the line, and no second spent on packing tighter."""
+"""Options of Pillow: colours of a line as sharp as the line, and no second spent on packing tighter."""
 
 PNG_XMP = "XML:com.adobe.xmp"
-"""What PNG calls text that is XMP."""
+"""Keyword of a PNG text chunk that holds XMP."""
 
 _DIGITS = re.compile(r"(\d+)")
 DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises on pictures that are damaged (PNG: SyntaxError, EXIF: struct.error) or beyond 179 million
+"""Errors of Pillow for pictures that are damaged (PNG: SyntaxError, EXIF: struct.error) or beyond 179 million
 pixels."""
 
 
@@ -85,7 +85,7 @@ class ImagesSource(Source):
         own = (first.shape[1], first.shape[0])
         self._first = own
         self._size: Size | None = size or own
-        """What to deliver at, px; None is each picture's own."""
+        """Size to deliver at, px; None is each picture's own."""
         count = len(self._paths)
         self.info = SourceInfo(
             name=path.name or str(path),

@@ -14,7 +14,7 @@ from vivace.media.filters import FilterChain
 from vivace.media.picture import Warn, ignore
 
 _MIN_SIDE_PX = 4
-"""What bwdif looks at around a pixel."""
+"""Smallest side, px, that bwdif can filter."""
 
 
 class Deinterlacer:

@@ -39,7 +39,7 @@ def opus_decoder() -> Any:
 
 
 class LiveSound:
-    """Where a live source leaves its sound, as `Source.open_audio` of that source hands it out. Thread-safe."""
+    """Sound of a live source, left here packet by packet and opened by each output. Thread-safe."""
 
     ended = False
 
@@ -59,9 +59,9 @@ class LiveSound:
         self.rate = rate
         self.channels = channels
         self.muted = False
-        """Whether what comes is left out; it is silence then."""
+        """True while packets are left out, so that outputs get silence."""
         self.heard = False
-        """Whether anything has come."""
+        """True once a packet has come."""
         self.open_decoder = open_decoder
         self.warn = warn
         self._lock = Lock()
@@ -106,7 +106,7 @@ class LiveTrack:
         self._decoder = sound.open_decoder()
         self._waiting: deque[SoundPacket] = deque(maxlen=MAX_WAITING)
         self._next: int | None = None
-        """Where the next sample belongs, 1/rate s."""
+        """Presentation time of the next sample, in units of 1/rate s."""
 
     def warn(self, text: str) -> None:
         """Tell people what does not become sound."""

@@ -1,4 +1,4 @@
-"""Where a producer and a consumer meet: a slot that keeps the newest item, or a short hand-off that keeps everything.
+"""Mailboxes between a producer and a consumer: a slot that keeps the newest item, or a short queue that keeps all.
 
 All have the same small interface, so that the live loop and the every-frame loop are one loop:
 
@@ -59,13 +59,13 @@ class Mailbox(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called."""
+        """True once `close` has been called."""
         with self._changed:
             return self._closed
 
     @property
     def waiting(self) -> int:
-        """How many items wait to be taken."""
+        """Number of items that wait to be taken."""
         with self._changed:
             return len(self._items)
 
@@ -174,7 +174,7 @@ class AsyncMailbox(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """True once nothing more is taken."""
         return self._closed
 
     def close(self, *, discard: bool = False) -> None:

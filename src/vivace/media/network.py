@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from http.client import HTTPException
 from typing import Any, cast
@@ -23,19 +23,17 @@ from vivace.errors import (
     SourceUnsupportedError,
 )
 from vivace.media.audio import AudioTrack, Sound
-from vivace.media.clock import Clock, Sleep, Timeline
+from vivace.media.clock import Clock, Timeline
 from vivace.media.file import EARLY_END_S, FrameLimit
 from vivace.media.frame import Frame
 from vivace.media.live_sound import LiveSound, SoundPacket
 from vivace.media.picture import PictureConverter, Warn
 from vivace.media.reader import Opener, VideoReader, open_error
+from vivace.media.reconnect import SOURCE_DELAYS_S, Attempts, connected_again
 from vivace.media.registry import LIVE_SCHEMES
 from vivace.media.size import Size
 from vivace.media.source import STALL_TIMEOUT_S, Source, SourceInfo, on_error
 from vivace.redaction import redact_address, redact_error
-
-RECONNECT_DELAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""About eight seconds in all: a camera that reboots takes longer, one whose Wi-Fi hiccups does not."""
 
 TIME_BASE = Fraction(1, 90_000)
 """RTP's clock for video. One for all, since a stream opened anew may count in another."""
@@ -73,9 +71,9 @@ class NetworkSource(Source):
         size: Size | None = None,
         max_fps: float | None = None,
         stall_timeout_s: float = STALL_TIMEOUT_S,
-        reconnect_delays_s: tuple[float, ...] = RECONNECT_DELAYS_S,
+        reconnect_delays_s: tuple[float, ...] = SOURCE_DELAYS_S,
         clock: Clock = time.monotonic,
-        sleep: Sleep = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ):
         """Connect and decode the first frame.
 
@@ -87,7 +85,7 @@ class NetworkSource(Source):
             stall_timeout_s: what `open_url` was given, for messages.
             reconnect_delays_s: waits before each attempt to reconnect; a frame that arrives resets them.
             clock: stamps `capture_time_s` on arrival.
-            sleep: waits.
+            sleep: waits; the default one is cut short by `close()`.
 
         Raises:
             SourceNotFoundError, SourceUnsupportedError, SourceStalledError: nothing to see there.
@@ -99,10 +97,9 @@ class NetworkSource(Source):
         self._open_url = open_url
         self._limit = FrameLimit(max_fps)
         self._stall_timeout_s = stall_timeout_s
-        self._failures = 0
-        self._delays_s = reconnect_delays_s
+        self._attempts = Attempts(reconnect_delays_s)
         self._clock = clock
-        self._sleep = sleep
+        self._sleep = sleep or self._stop.wait
         self._live = False
         self._sound: LiveSound | None = None
         self._shift_s: float | None = None
@@ -237,30 +234,24 @@ class NetworkSource(Source):
             first, self._first = self._first, None
             yield first
         for picture in self._pictures:
-            self._failures = 0
+            self._attempts.succeeded()
             yield picture
 
     def _reconnect(self, broken: SourceError) -> None:
         """Open the stream again. Raises what broke it once all attempts are used up."""
         self._reader.close()
-        while self._failures < len(self._delays_s) and not self._stop.is_set():
-            self._sleep(self._delays_s[self._failures])
-            self._failures += 1
-            if self._stop.is_set():
-                return
-            try:
-                self._reader = self._connect()
-            except SourceError as error:
-                broken = error
-                continue
-            self._pictures = self._reader.frames()
+        reader = connected_again(
+            self._connect,
+            self._attempts,
+            broken,
+            name=self._name,
+            warn=self.warnings.append,
+            wait=self._sleep,
+            stopped=self._stop.is_set,
+        )
+        if reader is not None:
+            self._reader, self._pictures = reader, reader.frames()
             self.reconnects += 1
-            self.warnings.append(f"{self._name}: reconnected ({broken})")
-            return
-        if self._stop.is_set():
-            return
-        kind = SourceStalledError if isinstance(broken, SourceStalledError) else SourceLostError
-        raise kind(f"{self._name}: lost, and not back after {self._failures} attempts to reconnect; last: {broken}")
 
     def _release(self) -> None:
         self._reader.close()

@@ -43,7 +43,7 @@ class Outlet:
         self.frames_written = 0
         self.frames_dropped = 0
         self.error: BaseException | None = None
-        """What it ended with, once it has ended."""
+        """Error that ended the outlet; None while it runs, and where it ended well."""
         self._open_sink = open_sink
         self._on_drop = on_drop
         self._enough = enough or (lambda: False)

@@ -12,7 +12,7 @@ from vivace.redaction import redact_address
 
 URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 NUMBERED = re.compile(r"%0?\d*d")
-"""Where the number goes in the name of numbered pictures, as in `frames/%05d.png`."""
+"""Placeholder of the number in the name of numbered pictures, as in `frames/%05d.png`."""
 
 _SHOWN_CHARS = 200
 

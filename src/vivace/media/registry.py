@@ -1,4 +1,4 @@
-"""Kinds of source and of output: what text names one, whether this machine has it, and what opens it.
+"""Kinds of source and of output: the texts that name them, their availability here, and their openers.
 
 They are known without importing any of that. Another distribution brings one by an entry point of the group
 `vivace.sources` or `vivace.sinks`, named like the kind, which leads to a `Kind`:
@@ -42,9 +42,9 @@ class Kind:
 
     name: str
     texts: str
-    """How it is written, for people."""
+    """Notation, for people."""
     about: str
-    """What it is, for people."""
+    """Description, for people."""
     opener: str = ""
     """A source's is `open(target, *, size, fps, stall_timeout_s, clock) -> Source`, with what `open_source` was asked
     for, an output's `open(target, options: SinkOptions) -> Sink`. `target` is what follows the word, the whole address,
@@ -52,9 +52,9 @@ class Kind:
     words: tuple[str, ...] = ()
     """Texts that name it; one that ends with a colon is followed by something."""
     schemes: tuple[str, ...] = ()
-    """Of addresses."""
+    """Schemes of its addresses."""
     suffixes: tuple[str, ...] = ()
-    """Of files, with their dot and in lower case, and `/` for folders."""
+    """Suffixes of its files, with their dot and in lower case, and `/` for folders."""
     lacking: str = ""
     """`lacking() -> str` tells what this machine lacks for it and what to do, nothing where it has all. Of a kind
     without an opener the text itself: why there is none, and what to use instead."""

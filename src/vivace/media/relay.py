@@ -51,10 +51,14 @@ def _relay(incoming: BinaryIO, address: str, muxer: str, options: dict[str, str]
         flush_packets(sent)
         sent.metadata.update(source.metadata)
         streams: dict[int, Any] = {each.index: sent.add_stream_from_template(each) for each in source.streams}
+        connected = False
         for packet in source.demux():
             if packet.dts is not None:
                 packet.stream = streams[packet.stream.index]
                 sent.mux(packet)
+                if not connected:
+                    connected = True
+                    os.write(1, b"+")  # what `Relay` waits for
 
 
 def check_certificate(host: str, port: int) -> None:

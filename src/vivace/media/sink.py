@@ -1,4 +1,4 @@
-"""What a sink of pictures is."""
+"""Base of all sinks of pictures, and the sink that goes nowhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SinkOptions:
-    """What `open_sink` was asked for; its arguments."""
+    """Arguments of `open_sink`, as openers get them."""
 
     size: Size | None = None
     fps: float | Fraction | None = None
@@ -34,13 +34,13 @@ class SinkOptions:
     pictures: Sequence[Path] = ()
     statement: Statement | None = None
     encoder: Encoder = X264
-    """Of H.264."""
+    """Encoder of H.264."""
     warn: Warn = ignore
-    """Told what is done otherwise than asked for, for people."""
+    """Called with a sentence for people where something is done otherwise than asked for."""
     endless: bool = False
-    """Whether pictures have no end that is known, so that only the newest of what is written can be kept."""
+    """True where pictures have no known end, so that only the newest of what is written can be kept."""
     folder: bool = False
-    """Whether the text names a folder."""
+    """True where the text names a folder."""
 
 
 FILE_SLACK = 10

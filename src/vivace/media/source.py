@@ -1,4 +1,4 @@
-"""What a source of pictures is."""
+"""Base of all sources of pictures."""
 
 from __future__ import annotations
 
@@ -29,9 +29,29 @@ def on_error(undo: Callable[[], object]) -> Iterator[None]:
         on_failure.pop_all()
 
 
+class Warnings(list[str]):
+    """Sentences for people about a source and its outputs, in order. Any thread appends to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listener: Callable[[str], object] | None = None
+
+    def append(self, text: str) -> None:
+        """Add one, and tell it to who listens."""
+        super().append(text)
+        if self._listener is not None:
+            self._listener(text)
+
+    def tell(self, listener: Callable[[str], object]) -> None:
+        """Tell a listener those that are there, and then each as it comes, in the thread where it comes."""
+        for text in self:
+            listener(text)
+        self._listener = listener
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known about a source before its frames are read."""
+    """Properties of a source, known before its frames are read."""
 
     name: str
     """For people: the file name, address, or device name."""
@@ -90,8 +110,8 @@ class Source(ABC):
 
     def __init__(self, info: SourceInfo) -> None:
         self.info = info
-        self.warnings: list[str] = []
-        """What was wrong with the data and survived, for people; grows while reading."""
+        self.warnings = Warnings()
+        """Sentences for people about faults of the data that were survived; grows while reading."""
         self.ended = False
         """True once the source has delivered its last frame by itself."""
         self._stop = threading.Event()

@@ -1,4 +1,4 @@
-"""What files and streams say of painted pictures in their own words: XMP of pictures, a comment and SEI of videos."""
+"""Statements in files and streams that pictures are painted: XMP of pictures, a comment and SEI of videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEI_UUID = uuid.UUID("7f0e4c5a-2f64-5b0e-9d0c-5a4c8a3b1e76")
 """Tells our messages in an H.264 stream from those of others."""
 
 PACKETS = 300
-"""Of a video that are looked at: ten seconds."""
+"""Packets of a video that are searched for statements: ten seconds."""
 TEXT_CHARS = 2**20
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -32,7 +32,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """How painted pictures came to be."""
+    """Statement of how painted pictures came to be."""
 
     words: str
     """For people."""

@@ -24,11 +24,12 @@ from vivace.media.clock import Clock, Sleep
 from vivace.media.encode import KEYFRAME_S, VideoSink, flush_packets
 from vivace.media.frame import Frame
 from vivace.media.pacing import Timetable
+from vivace.media.reconnect import LineSink, ReconnectingSink
 from vivace.media.registry import ADDRESS_FORMATS
 from vivace.media.sink import SinkOptions
 
 AHEAD_S = 0.5
-"""What a receiver buffers anyway, so that live frames, which come unevenly, are not held up."""
+"""Lead of the sender, s: what a receiver buffers anyway, so that live frames, which come unevenly, are not held up."""
 PATIENCE_S = 10.0
 """A peer that takes nothing for so long has gone."""
 MAX_WAITING_BYTES = 1 << 20
@@ -42,7 +43,7 @@ _OPTIONS = {
     "mpegts": {"mpegts_flags": "resend_headers"},
 }
 _PORTS = {"rtmps": 443, "rtsps": 322}
-"""Of protocols over TLS (FFmpeg's of RTMPS; RFC 7826)."""
+"""Usual ports of protocols over TLS (FFmpeg's for RTMPS; RFC 7826)."""
 
 RELAY = (sys.executable, "-m", "vivace.media.relay")
 
@@ -61,19 +62,22 @@ class Relay:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             # Ctrl-C is for who writes; this ends with its input.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        self._feeder = Thread(target=self._feed, name="vivace-relay", daemon=True)
-        self._feeder.start()
+        self.connected = False
+        """True once the other side has taken something."""
+        self._threads = [Thread(target=work, name="vivace-relay", daemon=True) for work in (self._feed, self._listen)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting_bytes(self) -> int:
-        """What the process has not taken."""
+        """Bytes that the process has not taken."""
         with self._changed:
             return sum(map(len, self._queue))
 
@@ -115,7 +119,8 @@ class Relay:
             self._changed.notify()
         self._process.kill()
         self._process.wait()
-        self._feeder.join()
+        for thread in self._threads:
+            thread.join()
         if self._process.stderr is not None:
             self._process.stderr.close()
 
@@ -125,6 +130,12 @@ class Relay:
         said = "" if self._process.stderr.closed else self._process.stderr.read().decode(errors="replace").strip()
         lines = said.splitlines()
         return lines[-1] if lines else "the other side closed the connection"
+
+    def _listen(self) -> None:
+        """Wait for the byte by which the process says that it is connected."""
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            self.connected = bool(said.read(1))
 
     def _feed(self) -> None:
         pipe = self._process.stdin
@@ -152,10 +163,9 @@ class Relay:
             pipe.close()
 
 
-class NetworkSink(VideoSink):
-    """A network stream, sent as fast as it is shown, `AHEAD_S` ahead at most."""
+class NetworkSink(VideoSink, LineSink):
+    """A network stream over one connection, sent as fast as it is shown, `AHEAD_S` ahead at most."""
 
-    live = True
     _bounds: Mapping[str, str] = {"maxrate": "6M", "bufsize": "6M"}
 
     def __init__(
@@ -192,6 +202,11 @@ class NetworkSink(VideoSink):
                 "verify": [url.hostname, url.port or _PORTS[url.scheme.lower()]] if verified else None,
             }
         )
+
+    @property
+    def connected(self) -> bool:  # type: ignore[override]
+        """True once the other side has taken something."""
+        return self._relay.connected
 
     def write(self, frame: Frame) -> None:
         """Encode one frame and leave it to be sent; leave it out where the line has no room for it."""
@@ -273,9 +288,9 @@ def with_packet_size(address: str) -> str:
     return url._replace(query=said).geturl()
 
 
-def open_address(url: str, options: SinkOptions) -> NetworkSink:
+def open_address(url: str, options: SinkOptions) -> ReconnectingSink:
     """Open a network stream as an output."""
     check_address(url)
     scheme = url.partition(":")[0].lower()
     address = with_packet_size(url) if scheme == "udp" else url
-    return NetworkSink(address, ADDRESS_FORMATS[scheme], options)
+    return ReconnectingSink(lambda: NetworkSink(address, ADDRESS_FORMATS[scheme], options), warn=options.warn)

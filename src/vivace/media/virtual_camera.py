@@ -117,16 +117,15 @@ def hint(camera: VirtualCamera, module: Path = MODULE) -> str:
 
 
 def find_virtual_camera(which: str, cameras: Iterable[VirtualCamera]) -> VirtualCamera:
-    """Return the camera of that number, path, name or part of a name; the first for an empty text.
+    """Return the camera of that number, path, name or part of a name, in this order; the first for an empty text.
 
     Raises:
         SinkUnsupportedError: there is none; the message names those there are.
     """
     there = list(cameras)
-    for camera in there:
-        named = which in (str(camera.number), str(camera.path)) or which.lower() in camera.name.lower()
-        if not which or named:
-            return camera
+    exact = [camera for camera in there if which in (str(camera.number), str(camera.path), camera.name)]
+    if named := exact or [camera for camera in there if which.lower() in camera.name.lower()]:
+        return named[0]
     listed = "; ".join(f"virtual:{camera.number} is {camera.name}" for camera in there)
     raise SinkUnsupportedError(f"virtual:{which}: there is no such virtual camera; there are: {listed or 'none'}")
 
@@ -225,8 +224,8 @@ class VirtualCameraSink(Sink):
     def _tell_rate(self) -> None:
         rate = round(1000 * float(self._fps))
         wish = bytearray(struct.pack("<I6I176x", BUF_TYPE_VIDEO_OUTPUT, 0, 0, 1000, rate, 0, 0))
-        with suppress(OSError):  # a hint alone: not every driver takes it
-            self._ioctl(self._descriptor or 0, S_PARM, wish)
+        with suppress(SinkWriteError):  # a hint alone: not every driver takes it
+            self._ask(S_PARM, wish)
 
     def _packed(self, frame: Frame) -> bytes:
         assert self._size is not None

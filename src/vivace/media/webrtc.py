@@ -1,4 +1,4 @@
-"""Whether this machine has what WHIP and WHEP need; they themselves are above, in `vivace.client.whip`."""
+"""Availability of WHIP and WHEP, which are above this room, in `vivace.client.whip`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from vivace.errors import install_extra
 
 
 def lacking() -> str:
-    """Return what is missing for WebRTC, and how to get it."""
+    """Return which packages WebRTC lacks here, and how to get them; empty where all are there."""
     missing = [name for name in ("aiortc", "httpx2", "websockets") if find_spec(name) is None]
     return f"WebRTC needs {', '.join(missing)}; {install_extra('serve')}" if missing else ""

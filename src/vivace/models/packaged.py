@@ -8,10 +8,11 @@ from pathlib import Path
 from vivace.checkpoints.profile import Profile
 from vivace.errors import CheckpointError, UsageError
 from vivace.models.loading import LoadOptions
+from vivace.runtime.info import RuntimeInfo
 
 
 def check_options(profile: Profile, options: LoadOptions) -> None:
-    """Reject options that only the large models have.
+    """Reject options that only the large models have, apart from the precision, see `check_precision`.
 
     Raises:
         UsageError: one is given.
@@ -19,8 +20,22 @@ def check_options(profile: Profile, options: LoadOptions) -> None:
     given = options.given()
     if given.pop("device", "cpu") != "cpu":
         raise UsageError(f"model {profile.name!r} runs on the CPU, not on {options.device!r}")
+    given.pop("precision", None)
     if given:
         raise UsageError(f"model {profile.name!r} has no option {min(given)!r}; it is one of the large models'")
+
+
+def check_precision(options: LoadOptions, runtime: RuntimeInfo) -> None:
+    """Reject a precision that a runtime does not compute in on this machine.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if options.precision not in (None, runtime.precision):
+        raise UsageError(
+            f"the runtime {runtime.runtime} does not compute in {options.precision} on {runtime.device}; give f32, or "
+            "leave the precision out"
+        )
 
 
 def check_files(profile: Profile, remedy: str) -> None:

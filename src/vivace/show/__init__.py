@@ -1,1 +1,1 @@
-"""Shows: what steers a stream besides a person at the keys, and what was steered, kept and played again."""
+"""Shows: scripts, sound and OSC that steer a stream, and logs of what was steered, which can be played again."""

@@ -1,4 +1,4 @@
-"""What is to happen at a frame of its own: the updates of a show that is played again."""
+"""Replay of a show: each update at the frame it held from."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ from vivace.stream.controls import OWN, Controls
 from vivace.stream.moderation import NOBODY, Moderator
 
 STEPS = 100
-"""Of a number, from one end of its way to the other."""
+"""Steps of a driven number from one end of its range to the other."""
 MIXTURES = 20
-"""Of two looks: steps of 5 %, each of which is encoded before."""
+"""Steps from one look to another, 5 % each; every mixture is encoded in advance."""
 COUNTED = ("beat", "onset")
 
 FORM = "NAME=SIGNAL or NAME=SIGNAL:A..B"
@@ -38,7 +38,7 @@ FORM = "NAME=SIGNAL or NAME=SIGNAL:A..B"
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What is driven, by what, from where to where."""
+    """A control, the signal that drives it, and the values at 0 and 1 of the signal."""
 
     name: str
     signal: str

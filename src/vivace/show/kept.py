@@ -18,7 +18,7 @@ from vivace.stream.automation import Witness
 
 MAX_UPDATES = 20_000
 MAX_CHARS = 8 * 1024 * 1024
-"""Of what is kept: some pictures, and faders moved for half an hour."""
+"""Limit of the kept updates as JSON: some pictures, and faders moved for half an hour."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

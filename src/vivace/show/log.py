@@ -1,4 +1,4 @@
-"""The log of a show: what was steered, by the frame from which it held, in JSON lines that can be painted again.
+"""Log of a show, in JSON lines: each update with the first frame made with it, so that it can be painted again.
 
     {"vivace_show": 1, "model": "mini", "controls": {"prompt": "ink", "seed": 7}, …}      how it was opened
     {"update": 1, "frame": 120, "controls": {"prompt": "neon"}}                           what an `Ack` said
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -33,27 +33,27 @@ from vivace.stream.automation import Course, Witness
 
 VERSION = 1
 MAX_LINE_CHARS = 64 * 1024 * 1024
-"""Of a log: several pictures as addresses."""
+"""Longest line of a log: several pictures as addresses."""
 
 
 class Opening(Table):
-    """How a show was opened."""
+    """First line: model, flags and controls that the show began with."""
 
     vivace_show: int
     """Version of the form."""
     model: str
     flags: dict[str, JsonValue] = Field({})
-    """Of the command line, that say how the model was loaded and the source opened."""
+    """Flags of the command line by which the model was loaded and the source opened."""
     source: str = ""
-    """What was repainted, for people."""
+    """Name of the source, for people."""
     live: bool = False
     payload: str | None = None
-    """Of the watermark: it is in the pictures."""
+    """Payload of the watermark, 12 hexadecimal digits: it is part of the pictures."""
     controls: messages.Controls
 
 
 class Updated(Table):
-    """An update, and where it held."""
+    """Update, and the first frame made with it."""
 
     update: int = Field(ge=0)
     frame: int = Field(ge=0)
@@ -61,7 +61,7 @@ class Updated(Table):
 
 
 class Taken(Table):
-    """A frame of a live run."""
+    """Frame that a live run painted."""
 
     frame: int = Field(ge=0)
     time_s: float = Field(allow_inf_nan=False)
@@ -69,7 +69,7 @@ class Taken(Table):
 
 
 class End(Table):
-    """The show is over."""
+    """Last line: number of frames."""
 
     end: int = Field(ge=0)
 
@@ -84,7 +84,7 @@ class Show:
     opening: Opening
     updates: tuple[Updated, ...]
     course: Course | None
-    """Of a live show: what was painted, when and how."""
+    """Frames of a live show, with their times and efforts; None of any other."""
     frames: int | None
     """Index after that of its last frame; None of a log that ended early and names no frames."""
 
@@ -102,14 +102,17 @@ class ShowLog(Witness):
         """Index after that of the newest frame that anybody was given."""
         self._opening = opening
         self._file: IO[str] | None = None
+        self._over = False
+        """True once the log is closed, or could not be written: nothing more is taken, and nothing is piled up."""
 
     def updated(self, update_index: int, frame_index: int, given: Mapping[str, object]) -> None:
         """Take an update."""
-        self._told.append((update_index, frame_index, _kept(given)))
+        if not self._over:
+            self._told.append((update_index, frame_index, _kept(given)))
 
     def entered(self, frame: Frame, time_s: float, effort: float) -> None:
         """Take a frame."""
-        if self._live:
+        if self._live and not self._over:
             self._told.append(Taken(frame=frame.index, time_s=time_s, effort=effort))
 
     def write(self) -> None:
@@ -119,32 +122,38 @@ class ShowLog(Witness):
             SinkWriteError: disk full, folder gone.
             ControlError: an update that no log can keep.
         """
-        if self._file is not None and self._file.closed:
+        if self._over:
             return
-        self._put()
-        while self._told:
-            told = self._told.popleft()
-            if isinstance(told, tuple):
-                update_index, frame_index, given = told
-                controls = message_of(given, self._spec)
-                told_line: Line = Updated(update=update_index, frame=frame_index, controls=controls)
-            else:
-                told_line = told
-            self._put(told_line)
-
-    def _put(self, *lines: Line) -> None:
-        try:
+        with self._ending_where_it_fails():
             if self._file is None:
                 with naming(self.path, SinkWriteError) as named:
                     # A line at a time, so that what happened is kept whatever happens next.
                     self._file = named.open("w", encoding="utf-8", buffering=1)
-                lines = (self._opening, *lines)
-            for line in lines:
-                self._file.write(line.model_dump_json(exclude_unset=True) + "\n")
-        except OSError as error:
+                self._put(self._file, self._opening)
+            while self._told:
+                told = self._told.popleft()
+                if isinstance(told, tuple):
+                    update_index, frame_index, given = told
+                    controls = message_of(given, self._spec)
+                    self._put(self._file, Updated(update=update_index, frame=frame_index, controls=controls))
+                else:
+                    self._put(self._file, told)
+
+    def _put(self, file: IO[str], line: Line) -> None:
+        file.write(line.model_dump_json(exclude_unset=True) + "\n")
+
+    @contextmanager
+    def _ending_where_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SinkWriteError) as error:
+            self._over = True
+            self._told.clear()
             if self._file is not None:
                 with suppress(OSError):  # the same again, of what could not be written
                     self._file.close()
+            if isinstance(error, SinkWriteError):
+                raise
             raise SinkWriteError(f"{self.path}: the log cannot be written ({error.strerror})") from error
 
     def close(self) -> None:
@@ -153,19 +162,13 @@ class ShowLog(Witness):
         Raises:
             SinkWriteError: disk full, folder gone.
         """
-        if self._file is None or self._file.closed:
-            return  # nothing was played, or all is written
-        try:
-            self.write()
-            self._put(End(end=self.end))
-        finally:
-            self._close_file(self._file)
-
-    def _close_file(self, file: IO[str]) -> None:
-        try:
-            file.close()
-        except OSError as error:
-            raise SinkWriteError(f"{self.path}: the log cannot be written ({error.strerror})") from error
+        if self._over or self._file is None:
+            return  # all is written, or nothing was played
+        self.write()
+        with self._ending_where_it_fails():
+            self._put(self._file, End(end=self.end))
+            self._file.close()
+        self._over = True
 
 
 def _kept(given: Mapping[str, object]) -> Mapping[str, object]:

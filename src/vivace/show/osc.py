@@ -17,6 +17,7 @@ import struct
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from pythonosc.osc_message import OscMessage, ParseError
@@ -30,18 +31,18 @@ from vivace.show.updates import changes_of, controls_of, names_of
 ROOT = "/vivace/"
 LOCAL = "127.0.0.1"
 MAX_BYTES = 65_536
-"""Of a datagram."""
+"""Longest datagram."""
 
 _BUNDLE = b"#bundle\0"
 _HEAD_BYTES = 16
-"""Of a bundle: its name and its time."""
+"""Length of a bundle's head: its name and its time."""
 _MAX_DEPTH = 8
-"""Of bundles in bundles; nobody nests two."""
+"""Deepest nesting of bundles; nobody nests two."""
 _TYPES = frozenset("ifshdbTFN[]")
-"""That are read. Of others the library does not know how long they are."""
+"""Type tags that are read. The library does not know the length of others."""
 _BYTES = {"i": 4, "f": 4, "h": 8, "d": 8}
 _WAIT_S = 0.1
-"""How long the end of a run may wait for the thread."""
+"""Longest wait of the end of a run for the thread, s."""
 _MOST_AT_ONCE = 256
 """Datagrams that one update is made of."""
 
@@ -130,13 +131,7 @@ class OscReceiver:
         self._notes: deque[str] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise UsageError(f"--osc {host}:{port}: the port cannot be had ({error.strerror}); give another") from error
-        self._socket.settimeout(_WAIT_S)
+        self._socket = _bound(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
 
     def begin(self, update: Callable[..., object]) -> None:
@@ -158,7 +153,7 @@ class OscReceiver:
 
     @property
     def summary(self) -> str:
-        """What came, in a sentence; empty where nothing was refused."""
+        """Sentence about what was refused; empty where nothing was."""
         refused = self.refused.total()
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.most_common())
         return f"OSC: {self.taken} messages carried out, {refused} not ({reasons})" if refused else ""
@@ -256,6 +251,25 @@ class OscReceiver:
         if reason not in self._said:
             self._said.add(reason)
             self._notes.append(text)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket for the datagrams of an address.
+
+    Raises:
+        UsageError: the port cannot be had, or the host is none of this machine's.
+    """
+    with ExitStack() as on_failure:
+        try:
+            bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+            on_failure.callback(bound.close)
+            bound.bind((host, port))
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--osc {host}:{port}: the port cannot be had ({reason}); give another") from error
+        bound.settimeout(_WAIT_S)
+        on_failure.pop_all()
+        return bound
 
 
 def _rectangle(given: list[Any]) -> str:

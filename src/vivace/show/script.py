@@ -1,4 +1,4 @@
-"""A show that was written: what happens when, as a timeline in TOML.
+"""Script of a show: a timeline in TOML.
 
     title = "An evening"
     bpm = 120                  # what a beat is, in place of `beats = "sound"`, which hears them
@@ -44,7 +44,7 @@ from vivace.stream.moderation import NOBODY, Moderator
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_TIME_S = 1e7
-"""Of a cue, and of a glide: four months."""
+"""Latest time of a cue and longest glide, s: four months."""
 
 Unit = Literal["s", "beat"]
 BeatClock = Callable[[Frame, float], float]
@@ -68,11 +68,11 @@ class Cue:
     at: float
     unit: Unit
     values: Mapping[str, object]
-    """By the names of controls, events among them."""
+    """Values by the names of controls, events among them."""
     over: float = 0.0
-    """How long numbers take to get there, in the same unit."""
+    """Length of the glide of numbers, in the same unit."""
     where: str = ""
-    """For messages."""
+    """Place in the script, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Script:
 
     @property
     def hears_beats(self) -> bool:
-        """Whether some happen at beats that only the sound tells."""
+        """True where some happen at beats that only the sound tells."""
         return any(cue.unit == "beat" for cue in self.cues)
 
 

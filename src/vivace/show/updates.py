@@ -1,4 +1,4 @@
-"""From what surfaces say to what a stream takes: one form, one check, one kind of error for all of them.
+"""Updates from scripts, logs, OSC and sound: one form, one check, one kind of error.
 
 A script, a log, OSC and a drive by sound all become `messages.Controls`, the update that clients of the server send,
 and from there `check_changes` judges them as it judges everybody's.
@@ -26,7 +26,7 @@ from vivace.stream.controls import Controls, check_changes
 from vivace.stream.moderation import Moderator
 
 OWN = tuple(name for name in messages.Controls.model_fields if name not in ("size", "options", "events"))
-"""What every stream has, as far as a show may change it: a size would forget the past and scale pictures twice."""
+"""Controls of every stream that a show may change. Not the size: it would forget the past and scale pictures twice."""
 
 
 def names_of(spec: ModelSpec) -> list[str]:

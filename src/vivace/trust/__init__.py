@@ -1,1 +1,1 @@
-"""Whether a picture or video has been repainted: credentials, watermark, label, and how to check them."""
+"""Marks of repainted pictures and videos: credentials, watermark and label, and their verification."""

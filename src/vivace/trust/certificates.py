@@ -18,7 +18,7 @@ PEM = serialization.Encoding.PEM
 
 
 class Flags(NamedTuple):
-    """What a user names the two files with."""
+    """Flags that name the two files, for messages."""
 
     certificate: str
     key: str
@@ -91,9 +91,12 @@ def write_pair(path: Path, pair: Pair) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}")
     beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(b"".join(certificate.public_bytes(PEM) for certificate in pair.chain) + pair.private_pem)
-    beside.replace(path)
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(b"".join(certificate.public_bytes(PEM) for certificate in pair.chain) + pair.private_pem)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)  # of a disk that is full; half a private key is kept nowhere
 
 
 def _read(path: Path, flags: Flags) -> bytes:

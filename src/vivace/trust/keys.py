@@ -1,4 +1,4 @@
-"""Who signs: a certificate of the user's, its key in a file or behind a command, or one that is made on first use.
+"""Signing keys: a certificate of the user's, its key in a file or behind a command, or one made on first use.
 
 What is made is a certificate authority of this user on this machine (`authority.pem`) and a signer that it certifies
 (`signer.pem`), both ES256, with their private keys, readable by nobody else. Nobody vouches for them: what they sign is
@@ -50,7 +50,7 @@ _NO_USAGE = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """What signs, and as whom."""
+    """Certificate chain and private key, or the command that signs."""
 
     chain: tuple[x509.Certificate, ...]
     """The signer's certificate first."""
@@ -61,11 +61,11 @@ class SigningKey:
     sign: Callable[[bytes], bytes] | None = None
     """Signs bytes where it is not, in COSE's form. Raises SinkWriteError where that fails."""
     made_here: bool = False
-    """Whether nobody vouches for it."""
+    """True where it was made here, so that nobody vouches for it."""
 
     @property
     def name(self) -> str:
-        """Of the signer, for people."""
+        """Common name of the signer."""
         return _common_name(self.chain[0])
 
     @property

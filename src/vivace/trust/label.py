@@ -42,7 +42,7 @@ _INK, _PAPER, _PAPER_WEIGHT = 255, 12, 0.7
 
 @dataclass(frozen=True, slots=True)
 class LabelStyle:
-    """Where the label stands, how large, and in which language.
+    """Corner, size and language of the label.
 
     Raises:
         ControlError: a value that there is not; the message names those that there are.
@@ -60,7 +60,7 @@ class LabelStyle:
 
     @property
     def words(self) -> str:
-        """What it says."""
+        """Text of the label."""
         return WORDS[self.language]
 
     @property
@@ -78,9 +78,9 @@ class _Drawn(NamedTuple):
 
     box: Box
     ink: NDArray[np.uint16]
-    """What is added, `[h w 1]`, in 1/256 of a level."""
+    """Addend, `[h w 1]`, in 1/256 of a level."""
     rest: NDArray[np.uint16]
-    """What is left of the picture below it, `[h w 1]`, of 256."""
+    """Weight of the picture below it, `[h w 1]`, of 256."""
 
 
 class Label:

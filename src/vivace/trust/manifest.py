@@ -1,4 +1,4 @@
-"""What content credentials say of a file of ours: where its pictures came from, and what was done to them.
+"""C2PA manifest of a file of ours: the origin of its pictures, and the actions on them.
 
 Nothing is said that was not done: where no frame was painted, they name the source and that it was encoded anew.
 """
@@ -16,14 +16,14 @@ from vivace.media.registry import SOURCES
 
 VERSION = version("vivace")
 PARENT = "source"
-"""What the actions of a manifest call the ingredient."""
+"""Label by which the actions of a manifest refer to the source."""
 
 PROMPTS, PROMPT_CHARS = 100, 2000
 """The first of a run, and of each its beginning: the library takes no manifest of a million characters."""
 
 
 class SourceType(StrEnum):
-    """How pictures came to be, in IPTC's vocabulary; the library takes any text."""
+    """Digital source types of IPTC's vocabulary; the library would take any text."""
 
     CAMERA = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
     SCREEN = "http://cv.iptc.org/newscodes/digitalsourcetype/screenCapture"
@@ -37,22 +37,22 @@ GENERATIVE = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia",
 
 @dataclass(slots=True)
 class Work:
-    """What a run does to pictures, as far as it is known; `painted` and `prompts` are filled in while it goes on."""
+    """Facts about a run for its manifests; `painted` and `prompts` are filled in while it goes on."""
 
     source: str
     """The source's name, for people."""
     created: SourceType | None = None
-    """How the pictures came to be, where that is here; None: they were there before, and a file may be their parent."""
+    """Source type of pictures that come to be here; None: they were there before, and a file may be their parent."""
     model: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
-    """What the model's files are, by name: `sha256:…`, or what is known of them."""
+    """Hashes of the model's files by name: `sha256:…`, or what is known of them."""
     marks: Mapping[str, str] = field(default_factory=dict)
-    """What marks the pictures themselves, by its name; also what was turned off."""
+    """Marks in the pictures by name, also those turned off."""
     tell_prompts: bool = False
     painted: bool = False
-    """Whether any frame was."""
+    """True once a frame was painted."""
     prompts: dict[str, None] = field(default_factory=dict)
-    """In their order."""
+    """Prompts in their order."""
 
     def see(self, painted: bool, prompt: str | None) -> None:
         """Note a frame."""

@@ -1,4 +1,4 @@
-"""What marks repainted pictures themselves, whichever way they leave: a watermark and a label."""
+"""Marks in repainted pictures themselves, whichever way they leave: a watermark and a label."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class PictureMarks:
 
     label: LabelStyle | None = None
     payload: int | None = None
-    """Of the watermark, 48 bits; None: there is none."""
+    """Payload of the watermark, 48 bits; None: there is no watermark."""
     everywhere: bool = False
-    """Whether the watermark is also where a picture is its source's."""
+    """True where the watermark is also put where a picture is its source's."""
 
     @classmethod
     def of(
@@ -43,7 +43,7 @@ class PictureMarks:
 
     @cached_property
     def finishers(self) -> tuple[Callable[[Frame], Frame], ...]:
-        """What marks the frames of the stream; the label comes last, so that it is as it is drawn."""
+        """Finishers that mark the frames of the stream; the label comes last, so that it is as it is drawn."""
         marks: list[Callable[[Frame], Frame]] = []
         if self.payload is not None:
             marks.append(WatermarkEmbedder(self.payload, everywhere=self.everywhere))
@@ -53,12 +53,12 @@ class PictureMarks:
 
     @property
     def statement(self) -> Statement | None:
-        """What files and streams say in their own words: what the label says."""
+        """Statement for files and streams, in the words of the label; None without a label."""
         return None if self.label is None else self.label.statement
 
     @property
     def told(self) -> dict[str, str]:
-        """What credentials say of the marks."""
+        """Marks as credentials tell them, by name."""
         watermark = "off" if self.payload is None else f"{self.payload:012x}"
         return {"label": "off" if self.label is None else str(self.label), "watermark": watermark}
 

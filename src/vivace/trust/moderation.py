@@ -1,4 +1,4 @@
-"""What of a user's wishes is not painted: the moderator that commands and server hand to their streams."""
+"""Moderator that commands and server hand to their streams: it refuses texts and pictures that are not painted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Moderation:
     judge: PictureJudge | None = None
     """None: any picture is taken."""
     output: bool = False
-    """Whether pictures of the output are judged, too."""
+    """True where pictures of the output are judged, too."""
     _pictures: Count = field(default_factory=Count)
     _covered: Count = field(default_factory=Count)
 
@@ -48,7 +48,7 @@ class Moderation:
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """How much was refused, by reason: what may be and was not with 0."""
+        """Number of refusals by reason, 0 for reasons that have not come up."""
         texts = {} if self.policy is None else self.policy.refused
         pictures = {} if self.judge is None else {PICTURE: self._pictures.value}
         return {**texts, **pictures, **({OUTPUT: self._covered.value} if self.output else {})}

@@ -24,14 +24,14 @@ from vivace.trust.signing import sidecar_of
 from vivace.trust.watermark.detect import search_watermark
 
 MEMORY_BYTES = 3 * 2**30
-"""What reading may take."""
+"""Memory limit of reading."""
 SECONDS = 10
-"""Of a video that are searched for the watermark."""
+"""Seconds of a video that are searched for the watermark."""
 SIDECAR_BYTES = 64 * 2**20
 MOST = 100
-"""Of anything a file may list."""
+"""Longest list that is taken from a file."""
 CHARS = 200
-"""Of any text in it."""
+"""Longest text that is taken from it."""
 
 
 def find_credentials(path: Path, trusted: bytes = b"") -> CredentialsFound:

@@ -1,4 +1,4 @@
-"""What is found of a file: whether it says that it was repainted, who says so, and whether that holds."""
+"""Report on a file: its credentials, watermark and label, and the verdict."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class _Part(BaseModel):
 
 
 class Ingredient(_Part):
-    """What a file was made of, according to its credentials."""
+    """Ingredient that a file was made of, according to its credentials."""
 
     title: str
     relationship: str
     state: CredentialsState
-    """Of its own credentials when it was used."""
+    """State of its own credentials when it was used."""
 
 
 class Action(_Part):
-    """What was done, according to the credentials."""
+    """Action on the pictures, according to the credentials."""
 
     action: str
     by: str = ""
@@ -49,16 +49,16 @@ class Action(_Part):
 
 
 class CredentialsFound(_Part):
-    """What the content credentials say, and whether they hold."""
+    """Content credentials: what they claim and their state."""
 
     state: CredentialsState = "none"
     """`trusted` and `valid` hold; a `valid` one is signed by somebody for whom nobody you trust vouches."""
     reason: str = ""
-    """Why they do not hold, or cannot be read."""
+    """Reason why they do not hold, or cannot be read."""
     codes: tuple[str, ...] = ()
     """C2PA's codes of what failed."""
     beside: bool = False
-    """Whether they lie beside the file."""
+    """True where they lie beside the file."""
     signer: str = ""
     issuer: str = ""
     """Organisation of the certificate."""
@@ -68,38 +68,38 @@ class CredentialsFound(_Part):
     actions: tuple[Action, ...] = ()
     ingredients: tuple[Ingredient, ...] = ()
     says_ai: bool = False
-    """Whether an action of it, or of what it was made of, is of a generative model."""
+    """True where an action on the file or on its ingredients is of a generative model."""
 
     @property
     def holds(self) -> bool:
-        """Whether nothing contradicts it."""
+        """True where the signature holds, be the signer trusted or not."""
         return self.state in ("trusted", "valid")
 
     @property
     def words(self) -> str:
-        """What holds, and who says so."""
+        """Sentence part that names the signer."""
         trust = "whom you trust" if self.state == "trusted" else "for whom nobody you trust vouches"
         return f"content credentials that hold, signed by {self.signer or 'nobody named'}, {trust}"
 
 
 class LabelFound(_Part):
-    """What the file says in its own words, which anybody can write."""
+    """Statements in the file's own words, which anybody can write."""
 
     places: tuple[str, ...] = ()
-    """Where it says that a generative model made or changed it: `XMP`, `comment`, `SEI`."""
+    """Places that say that a generative model made or changed it: `XMP`, `comment`, `SEI`."""
 
 
 class WatermarkFound(_Part):
-    """Whether the pictures carry Vivace's watermark."""
+    """Vivace's watermark, as far as it was found."""
 
     payload: str = ""
-    """What it says, 12 hexadecimal digits; empty where it is found and cannot be read, or not found."""
+    """Payload, 12 hexadecimal digits; empty where it is found and cannot be read, or not found."""
     seconds: tuple[int, ...] = ()
-    """In which it was found."""
+    """Seconds of the video in which it was found."""
     searched_s: int = 0
     """Seconds looked at, from the beginning."""
     together: bool = False
-    """Whether it was read in all of these together, and in none by itself."""
+    """True where it was read in all of these together, and in none by itself."""
     false_alarm: float = 1.0
     """Bound of the probability that as much is found in pictures without one."""
 
@@ -108,16 +108,16 @@ class Report(_Part):
     """All that was found of one file. A part is None where the time and memory there was did not suffice."""
 
     name: str
-    """Of the file."""
+    """Name of the file."""
     credentials: CredentialsFound | None = None
     label: LabelFound | None = None
     watermark: WatermarkFound | None = None
     notes: tuple[str, ...] = ()
-    """What could not be looked at, and why."""
+    """Reasons why something could not be looked at."""
 
     @property
     def says_ai(self) -> tuple[str, ...]:
-        """What says that it is AI-modified, of what does not need credentials, in words."""
+        """Marks besides credentials that say it is AI-modified, in words."""
         said = []
         if self.watermark is not None and self.watermark.seconds:
             payload = f" {self.watermark.payload}" if self.watermark.payload else ""
@@ -128,7 +128,7 @@ class Report(_Part):
 
     @property
     def verdict(self) -> Verdict:
-        """What it comes to."""
+        """Verdict over all that was found."""
         credentials = self.credentials or CredentialsFound(state="unknown")
         if credentials.state in ("changed", "bad_certificate", "broken"):
             return credentials.state

@@ -34,7 +34,7 @@ CARD: dict[Language, tuple[str, str]] = {
     "it": ("Questa immagine non viene mostrata", "Può avere contenuti sessuali. Tornerà da sola."),
     "pt": ("Esta imagem não é mostrada", "Pode ter conteúdo sexual. Voltará por si só."),
 }
-"""What is said in place of a picture, and why."""
+"""Title and reason on the card, by language."""
 
 
 class PictureJudge:

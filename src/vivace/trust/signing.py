@@ -94,12 +94,12 @@ def sign_file(
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a run gives the files that it writes."""
+    """Key and claims with which a run signs its files."""
 
     key: SigningKey
     work: Work
     without: str = "--no-sign"
-    """What a user writes who wants none."""
+    """Flag that turns signing off, for messages."""
 
     def sign(self, sinks: Iterable[Sink], source: Source, say: Callable[[str], object]) -> None:
         """Sign the files of closed sinks, and say so in lines for people.

@@ -1,4 +1,4 @@
-"""Whether a file says that it was repainted, and whether that holds, in bounded time and memory."""
+"""Verification of a file's credentials, watermark and label, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What looking at one file may cost."""
+    """Limits of looking at one file."""
 
     time_s: float = 60.0
-    """Of reading, and once more of downloading."""
+    """Longest time of reading, and once more of downloading, s."""
     download_bytes: int = 2**30
 
 

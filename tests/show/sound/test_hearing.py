@@ -17,7 +17,8 @@ from media.clips import beep, write_clip
 from patience import PATIENCE_S
 from show.sound.drums import drums, write_wav
 from vivace.errors import SourceError, SourceNotFoundError, SourceUnsupportedError, UsageError
-from vivace.media.hearing import DeviceSound, open_microphone, open_sound
+from vivace.media.hearing import LATE_S, DeviceSound, TrackSound, open_microphone, open_sound
+from vivace.media.live_sound import LiveSound, SoundPacket
 from vivace.media.open import open_source
 from vivace.show.drive import Driven, parse_drive
 from vivace.show.sound.analysis import HOP_S, RATE, Analyser
@@ -67,6 +68,32 @@ def test_the_moment_of_a_frame_is_of_what_was_heard_until_then(tmp_path: Path) -
         assert (heard.beats, heard.onsets) == (analyser.heard.beats, analyser.heard.onsets)
         assert hearing.at(frame, frame.pts_s + 100) is heard
     hearing.close()
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.3])
+def test_live_sound_that_comes_after_its_pictures_is_late_and_whole(late_s: float) -> None:
+    """Silence in its place, and it after that, would be later with each packet."""
+    live = LiveSound("studio", codec="pcm_s16le", rate=RATE, channels=1, open_decoder=pcm)
+    sound = TrackSound(live.open_audio(), RATE, late_s=LATE_S)
+    sound.begin(0.0)
+    count = round(0.02 * RATE)
+    heard: list[np.ndarray] = []
+    for number in range(200):  # packets of 20 ms, a picture with each, and no more of either after 3 s
+        if number < 150:
+            ramp = np.full(count, number, np.int16).tobytes()
+            live.put(SoundPacket(ramp, 0.02 * number))
+        heard += sound.until(0.02 * (number + 1) + late_s)
+    levels = np.rint(np.concatenate(heard) * 2**15).astype(int)
+    assert list(levels[: 150 * count : count]) == list(range(150))
+    assert len(levels) == pytest.approx((4.0 + late_s - LATE_S) * RATE, abs=count)
+    assert not levels[150 * count :].any(), "silence, once it is later than any network"
+    sound.close()
+
+
+def pcm() -> Any:
+    decoder: Any = av.CodecContext.create("pcm_s16le", "r")
+    decoder.layout, decoder.sample_rate = "mono", RATE
+    return decoder
 
 
 def test_a_source_is_heard_by_itself_and_what_has_no_sound_says_so(tmp_path: Path) -> None:

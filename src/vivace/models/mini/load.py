@@ -11,7 +11,7 @@ from vivace.models.mini.model import SPEC, MiniModel
 from vivace.models.mini.state import MiniState
 from vivace.models.mini.text import TextEncoder
 from vivace.models.mini.weights import read_files
-from vivace.models.packaged import check_files, check_options
+from vivace.models.packaged import check_files, check_options, check_precision
 
 
 def load(
@@ -20,7 +20,7 @@ def load(
     """Load the embedded model.
 
     Raises:
-        UsageError: an option this model does not have.
+        UsageError: an option this model does not have, or a precision that the runtime does not compute in here.
         CheckpointError: files are missing or damaged, or the profile is for other weights.
         BackendUnavailableError: the eager runtime is not installed.
     """
@@ -39,7 +39,8 @@ def load(
         from vivace.runtime.exported.openvino import OpenVinoNetwork
 
         files = read_files()
-        network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
+        network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
+        check_precision(options, network.info)
         return EditingModel(MiniModel(network, TextEncoder.load()))
     try:
         from vivace.models.mini.checkpoint import load_net
@@ -48,4 +49,5 @@ def load(
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
+    check_precision(options, oracle.info)
     return EditingModel(MiniModel(oracle, TextEncoder.load()))

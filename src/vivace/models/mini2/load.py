@@ -19,7 +19,7 @@ from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC, Mini2Model
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.state import Mini2State
-from vivace.models.packaged import check_files, check_options
+from vivace.models.packaged import check_files, check_options, check_precision
 from vivace.runtime.exported.files import GraphFiles, read_graph
 
 FORMAT = "vivace-mini2-1"
@@ -44,7 +44,7 @@ def load(
     """Load a `mini2` model.
 
     Raises:
-        UsageError: an option this model does not have.
+        UsageError: an option this model does not have, or a precision that the runtime does not compute in here.
         CheckpointError: files are missing or damaged, or the profile is for other weights.
         BackendUnavailableError: the eager runtime is not installed.
     """
@@ -57,9 +57,10 @@ def load(
     if runtime in (None, "openvino"):
         from vivace.runtime.exported.openvino import OpenVinoNetwork
 
-        network = OpenVinoNetwork(files.graph, files.constants, threads=threads)
+        network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
     else:
         network = _eager(files, _config(profile), threads)
+    check_precision(options, network.info)
 
     def picture_network() -> OpenVinoNetwork:
         found = read_graph(folder, "picture", PICTURE_FORMAT)

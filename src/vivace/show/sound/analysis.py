@@ -1,4 +1,4 @@
-"""What a moment of sound is: its loudness, the onsets in it and the beat, hop by hop, from what was heard until then.
+"""Analysis of sound, causal, hop by hop: loudness, onsets and beats.
 
 Loudness is against the loudest of the last seconds, so that a quiet microphone and a mastered track drive alike.
 """
@@ -41,14 +41,14 @@ _BANDS = 32
 _LOWEST_HZ, _HIGHEST_HZ = 40.0, 7_500.0
 _BASS_HZ, _TREBLE_HZ = 150.0, 2_500.0
 _LEAST_LOUD_DB = FLOOR_DB + 10.0
-"""What loud is at least: a room that is nearly silent is not made loud."""
+"""Lowest level that counts as loud: a nearly silent room is not made loud."""
 _COMPRESSION = 1_000.0
 _BEFORE = 2
 """Hops back that a spectrum is compared with: windows of neighbours overlap by two thirds."""
 _RISE_LEAST = 0.02
 """A rise of the spectrum, in logarithms, that is none."""
 _ONSET_RATIO, _ONSET_LEAST = 3.0, 0.08
-"""How far above the median of the last second a rise of the spectrum is, in logarithms, to be an onset."""
+"""Factor and offset, in logarithms, by which an onset exceeds the median rise of the spectrum in the last second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Heard:
     beat: float = 0.0
     """1 on a beat, and falling to the next."""
     onsets: int = 0
-    """How many there have been."""
+    """Number of onsets so far."""
     beats: int = 0
     position: float = 0.0
     """In beats: how many there have been, and how much of the way to the next is over."""
@@ -96,7 +96,7 @@ class Analyser:
     def __init__(self) -> None:
         self.heard = SILENCE
         self.hops = 0
-        """How many were taken; the newest moment is at `hops * HOP_S`."""
+        """Number of hops taken; the newest moment is at `hops * HOP_S`."""
         self._left: Samples = np.zeros(0, np.float32)
         self._window: Samples = np.zeros(WINDOW, np.float32)
         self._shape = np.hanning(WINDOW).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where the beat is, told as it comes: a small causal tracker.
+"""Beat tracker, causal: it tells each beat as it comes.
 
 After A. Stark, M. Davies and M. Plumbley, *Real-time beat-synchronous analysis of musical audio* (DAFx 2009): a score
 that is high where onsets have come in step with earlier ones, with which the next beat is foretold when half of the way
@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALPHA = 0.9
-"""How much of the score is that of a beat ago, and not the present onset."""
+"""Weight of the score one beat ago; the rest is that of the present onset."""
 TIGHTNESS = 5.0
-"""How much beats must keep to the period; the paper's."""
+"""Weight of keeping to the period; the paper's."""
 SLOWEST_BPM, FASTEST_BPM = 60.0, 200.0
 LIKELY_BPM = 115.0
 SPREAD_OCTAVES = 0.6
 """Standard deviation of tempos around the likely one."""
 HEARD_S = 6.0
-"""From which the period is told."""
+"""Length of the past from which the period is estimated, s."""
 RETOLD_S = 0.5
-"""How often it is."""
+"""Time from one estimate of the period to the next, s."""
 SETTLED_S = 2.5
-"""Of sound before there are beats."""
+"""Sound that is needed before the first beat, s."""
 CLEAR = 0.25
 """Least autocorrelation, of 1, at the period; below it there is no beat in what is heard."""
 SILENT_S = 2.0
-"""Without an onset, after which there are no beats."""
+"""Time without an onset after which there are no beats, s."""
 
 
 class BeatTracker:
@@ -36,7 +36,7 @@ class BeatTracker:
     def __init__(self, hop_s: float) -> None:
         """Expect a value every `hop_s` seconds."""
         self.beats = 0
-        """How many there were."""
+        """Number of beats so far."""
         self._hop_s = hop_s
         self._shortest = round(60 / FASTEST_BPM / hop_s)
         self._longest = round(60 / SLOWEST_BPM / hop_s)
@@ -57,17 +57,17 @@ class BeatTracker:
 
     @property
     def playing(self) -> bool:
-        """Whether there is a beat in what is heard."""
+        """True while the sound has a clear beat."""
         return self._clear and self._quiet * self._hop_s < SILENT_S and self._heard * self._hop_s >= SETTLED_S
 
     @property
     def phase(self) -> float:
-        """How much of the way to the next beat is over, 0 to 1."""
+        """Position between the last beat, 0, and the next, 1."""
         return min(1.0, self._since / max(1, self._since + self._until))
 
     @property
     def bpm(self) -> float:
-        """The tempo."""
+        """Tempo, beats a minute."""
         return 60 / (self._period * self._hop_s)
 
     def feed(self, onset: float) -> bool:

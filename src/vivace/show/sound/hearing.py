@@ -1,4 +1,4 @@
-"""Who listens, to what: the sound of the source or of a file, at the time of each frame, or a microphone, now."""
+"""Listeners: to the sound of the source or of a file at the time of each frame, or to a microphone now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MICROPHONE = "mic"
 
 
 class Hearing(Protocol):
-    """What is heard at each frame of a run."""
+    """Signals of the sound at each frame of a run."""
 
     def at(self, frame: Frame, time_s: float) -> Heard:
         """Return what is heard at a frame, `time_s` after the first of the run; frames come in order."""

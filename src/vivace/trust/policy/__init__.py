@@ -1,1 +1,1 @@
-"""What is not painted: a list of words, by reason, which an operator can see, test and change."""
+"""Policy: a list of phrases that are not painted, by reason, which an operator can see, test and change."""

@@ -12,7 +12,7 @@ _WHOLE = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d",
 """Letters that have no accent to be dropped."""
 _DIGITS = str.maketrans("013457@$€", "oieastase")
 _DIGITS_L = str.maketrans("013457@$€|", "oleastasel")
-"""What is written in place of letters; 1 is an i or an l."""
+"""Digits and signs that are written in place of letters; 1 is an i or an l."""
 
 _MARKS = re.compile("[\u0300-\u036f]")
 _SPACELESS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"

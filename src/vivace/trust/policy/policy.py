@@ -15,7 +15,7 @@ from vivace.trust.policy.normal import readings
 from vivace.trust.policy.phrases import Sets, finder, remover, split
 
 OFF = "off"
-"""What is said in place of a file where nothing is refused."""
+"""Word in place of a file where nothing is refused."""
 _SAYS = "says"
 """The key of a reason that is no language."""
 _NAME = "the list that comes with Vivace"
@@ -28,7 +28,7 @@ class Refusal:
     reason: str
     """Name of the reason in the list."""
     says: str
-    """What is asked for, for people."""
+    """Name of the reason, for people."""
     phrase: str
     """The words that decided, as they were read."""
 
@@ -51,7 +51,7 @@ class Policy:
         except ValueError as error:  # of TOML, too
             raise UsageError(f"{name} cannot be used as a policy: {error}") from error
         self.refused = dict.fromkeys(reasons, 0)
-        """How many requests, by reason."""
+        """Number of refused requests, by reason."""
 
     @classmethod
     def open(cls, path: Path | None = None) -> Self:

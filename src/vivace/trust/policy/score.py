@@ -1,4 +1,4 @@
-"""How well a list tells requests that it should refuse from harmless ones."""
+"""Score of a list: precision and recall on requests that are known to be harmless or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Request:
     """A request, and what should become of it."""
 
     part: str
-    """Of the file, such as `blind`."""
+    """Part of the file, such as `blind`."""
     reason: str
     """For which it should be refused, or `harmless`."""
     language: str

@@ -15,11 +15,11 @@ from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Evidence, Place
 SCALES = (0.48, 0.7, 1.03, 1.55)
 """From one to the next evidence is gathered once: its subbands are wide."""
 _PX_BETWEEN = 4.2
-"""Of the original, at most, between two values of evidence: a quarter of the shortest periods."""
+"""Largest distance of two values of evidence, px of the original: a quarter of the shortest periods."""
 FRAMES_A_SECOND = 12
-"""That are looked at: neighbours differ by too little to tell more."""
+"""Frames of a second that are looked at: neighbours differ by too little to tell more."""
 LARGEST_PX = 2048
-"""Of a side: what is further from a larger picture's middle is not looked at."""
+"""Largest side, px; of a larger picture the middle is looked at."""
 
 
 class WatermarkDetector:
@@ -82,17 +82,17 @@ class MarkedSecond:
 
 @dataclass(frozen=True, slots=True)
 class WatermarkSearch:
-    """What was found in a video."""
+    """Result of searching a video."""
 
     marked: tuple[MarkedSecond, ...]
     searched_s: int
     """Seconds looked at."""
     together: bool = False
-    """Whether it was read in all of them together and in none by itself."""
+    """True where it was read in all of them together and in none by itself."""
 
     @property
     def payload(self) -> int | None:
-        """Of most seconds; None if none was read."""
+        """Payload of most seconds; None if none was read."""
         read = Counter(second.payload for second in self.marked if second.payload is not None)
         return read.most_common(1)[0][0] if read else None
 

@@ -1,4 +1,4 @@
-"""What of a picture may be watermark: its luma in the pattern's band, each place weighed by how little else is there.
+"""Evidence of the watermark in a picture: its luma in the pattern's band, divided by the energy around it.
 
 The picture itself is the noise, and it is unlike from place to place and from direction to direction: along an edge it
 is loud across the edge alone. So the band is split into two octaves and four directions, and each is divided by its own
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vivace.trust.watermark.pattern import TILE_PX
 
 CENTRES = (5.0, 25.0)
-"""Of the octaves, in cycles a tile; each fades to nothing at the next or the last one's distance."""
+"""Centres of the octaves, cycles a tile; each fades to nothing at the next one's, or as far below it."""
 _DIRECTIONS = 4
 _NEARBY_PX = 4.0
 """Standard deviation of the neighbourhood whose energy is taken, in px of the original."""

@@ -20,7 +20,7 @@ from vivace.trust.watermark import code
 
 TILE_PX = 256
 SAMPLES = 64
-"""Of a tile, along each side, where patterns are computed and looked for."""
+"""Samples along each side of a tile, at which offsets are computed and searched."""
 PILOTS, CARRIERS = 112, code.SIGNS // 2
 _LOWEST = 8.0
 _EVEN, _FAINTEST, _LOUDEST = 12.0, 0.7, 1.15
@@ -37,11 +37,11 @@ class Harmonics:
     radius: NDArray[np.float64]
     is_pilot: NDArray[np.bool_]
     pilot: NDArray[np.complex128]
-    """Of those that are: 1 or -1 in the real and in the imaginary part."""
+    """Factors of the pilots: 1 or -1 in the real and in the imaginary part."""
     order: NDArray[np.intp]
     """Which sign of the message each part of the others carries: all real parts, then all imaginary ones."""
     scramble: NDArray[np.int8]
-    """What each of these signs is multiplied with."""
+    """Signs that those of the message are multiplied with."""
 
 
 @cache

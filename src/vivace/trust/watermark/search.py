@@ -57,40 +57,40 @@ class Evidence:
 
     values: NDArray[np.float32]
     pitch_px: float
-    """How many px of the picture lie between two values."""
+    """Distance between two values, px of the picture."""
     scales: tuple[float, float]
     """From the smallest to the largest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the pattern lies."""
+    """Scale, turn and offset of the pattern."""
 
     scale: float
     """Px of the picture for each px of the original."""
     turn: tuple[int, bool]
     """Quarter turns, and whether rows and columns are exchanged before them."""
     offset: tuple[float, float] = (0.0, 0.0)
-    """Of the tile, in samples, down and to the right."""
+    """Offset of the tile, in samples, down and to the right."""
     score: float = -math.inf
 
     @property
     def as_it_was(self) -> bool:
-        """Whether the picture was neither scaled nor turned nor cropped at its upper left."""
+        """True where the picture was neither scaled nor turned nor cropped at its upper left."""
         return (self.scale, self.turn, self.offset) == (1, _AS_IT_WAS, (0, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the search has found."""
+    """Result of a search."""
 
     place: Place
     hypotheses: int
-    """As many as the place counts for: those of its third, times three."""
+    """Number of hypotheses the place counts for: those of its third, times three."""
     message: int | None = None
     """A payload whose check holds; None if none was read."""
     score: float = -math.inf
-    """Of pilot and message together."""
+    """Score of pilot and message together."""
 
     @property
     def false_alarm(self) -> float:
@@ -100,7 +100,7 @@ class Reading:
 
     @property
     def payload(self) -> int | None:
-        """What it says; None if it is not found, or cannot be read."""
+        """Payload; None if it is not found, or cannot be read."""
         return self.message if self.false_alarm < TOLERATED_FALSE_ALARM else None
 
 
