@@ -1,4 +1,4 @@
-"""Settings from the environment.
+"""Settings from the environment, for all commands; those of the server are in `vivace.serve.settings`.
 
 | variable | meaning | default |
 |---|---|---|
@@ -8,6 +8,7 @@
 | `VIVACE_MARKS` | what marks pictures as repainted (of `credentials`, `label`, `watermark`), or `none` | all |
 | `VIVACE_POLICY` | file of what is not painted, or `off` | the list that comes with Vivace |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
+| `VIVACE_WHIP_TOKEN`, `VIVACE_WHEP_TOKEN` | bearer tokens of addresses to publish to and to watch | none |
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,6 +25,15 @@ from vivace.errors import UsageError
 Mark = Literal["credentials", "label", "watermark"]
 MARKS: frozenset[Mark] = frozenset(get_args(Mark))
 """Marks of repainted pictures by default."""
+
+VARIABLES = (
+    *("VIVACE_MODEL", "VIVACE_THREADS", "VIVACE_MODELS_DIR", "VIVACE_MARKS", "VIVACE_POLICY", "VIVACE_DEBUG"),
+    *("VIVACE_WHIP_TOKEN", "VIVACE_WHEP_TOKEN"),
+)
+"""Names of the variables above."""
+ALIKE = 0.85
+"""Similarity, 0 to 1, from which a name is taken for a misspelt one. Others may begin with `VIVACE_` and be somebody
+else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,11 @@ class Settings:
         """Read the `VIVACE_…` variables.
 
         Raises:
-            UsageError: a value that cannot be used, with the variable's name.
+            UsageError: a misspelt name, or a value that cannot be used, with the variable's name.
         """
+        for name in sorted(name for name in environ if name.startswith("VIVACE_") and name not in VARIABLES):
+            if not name.startswith("VIVACE_SERVE_") and (meant := get_close_matches(name, VARIABLES, 1, ALIKE)):
+                raise UsageError(f"there is no setting {name}; did you mean {meant[0]}? Unset it, or spell it so.")
         threads = environ.get("VIVACE_THREADS", "").strip()
         if threads and not (threads.isdecimal() and int(threads) > 0):
             raise UsageError(f"VIVACE_THREADS is {threads!r}; give a whole number of threads from 1, or unset it.")

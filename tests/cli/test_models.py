@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 import live2diff_mirror as toy
+from vivace.checkpoints.files import Places
+from vivace.checkpoints.removal import Removal, plan_removal, remove
 from vivace.cli import main
+from vivace.models import describe
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +151,10 @@ BARE = """
 import sys
 for name in ("torch", "diffusers", "transformers", "huggingface_hub"):
     sys.modules[name] = None
+from vivace.checkpoints.files import Places
+from vivace.checkpoints.removal import Removal, plan_removal, remove
 from vivace.cli import main
+from vivace.models import describe
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -179,3 +185,52 @@ def test_the_embedded_model_is_shown_and_checked(models) -> None:
     assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 2
     code, said = models("pull", name="mini")
     assert code == 0
+
+
+def test_fetched_files_are_removed_after_asking(models, made: Path, tmp_path: Path) -> None:
+    models("pull", *mirror(made), "--yes")
+    folder = tmp_path / "models"
+    before = [path for path in folder.rglob("*") if path.is_file()]
+    code, said = models("remove")
+    assert code == 2, "nobody is there to be asked"
+    assert "--yes" in said
+    assert [path for path in folder.rglob("*") if path.is_file()] == before
+    code, said = models("remove", "--yes")
+    assert (code, "9 files, 2.9 MB" in said) == (0, True), said
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    code, said = models("remove", "--yes")
+    assert (code, "Nothing of" in said) == (0, True)
+    assert (made / "mirror").is_dir()
+
+
+def test_files_of_the_package_are_not_removed(models) -> None:
+    code, said = models("remove", "--yes", name="mini")
+    assert (code, "Nothing of mini" in said) == (0, True)
+    assert main(["models", "check", "mini"]) == 0
+
+
+def test_a_file_that_another_model_needs_is_kept(made: Path, tmp_path: Path) -> None:
+    places = Places(tmp_path / "models", tmp_path / "hub")
+    shutil.copytree(made / "mirror", places.folder)
+    profile = describe(str(made / "tiny.toml"))
+    other = profile.model_copy(update={"name": "other"})
+    removal = plan_removal(profile, [profile, other], places)
+    assert removal.files == ()
+    assert set(removal.kept.values()) == {"other"}
+    missing = next(iter(removal.kept))
+    missing.unlink()
+    assert plan_removal(profile, [other], places).kept == {}, "it lacks a file, and so needs none"
+
+
+def test_a_link_in_the_hubs_cache_goes_with_what_it_leads_to(tmp_path: Path) -> None:
+    blob = tmp_path / "models--a--b" / "blobs" / "123"
+    links = [tmp_path / "models--a--b" / "snapshots" / name / "file" for name in ("one", "two")]
+    for path in (blob, *links):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    blob.write_bytes(b"x")
+    for link in links:
+        link.symlink_to(blob)
+    remove(Removal((links[0],), {}, tmp_path / "lock"))
+    assert blob.is_file()
+    remove(Removal((links[1],), {}, tmp_path / "lock"))
+    assert not blob.exists()

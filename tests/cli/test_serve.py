@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import time
 import traceback
 from pathlib import Path
@@ -15,7 +16,7 @@ from vivace.cli.serve import LOCAL_RECORDINGS, ServeFlags, serve_settings
 from vivace.errors import UsageError
 from vivace.models.loading import LoadOptions
 from vivace.serve.auth import make_secret, read_token
-from vivace.serve.settings import IceServer
+from vivace.serve.settings import IceServer, ServeSettings
 from vivace.settings import Settings
 
 SECRET = make_secret()
@@ -52,15 +53,94 @@ def test_flags_go_before_the_environment_and_that_before_defaults(monkeypatch: p
     assert serve_settings(ServeFlags(port=9001), Settings()).port == 9001
 
 
-def test_a_setting_of_the_environment_that_is_none_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_name_that_is_no_setting_is_refused_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "vivace.toml").write_text("slotz = 3\n")
+    with pytest.raises(UsageError, match=r"vivace\.toml.*'slotz'.*did you mean 'slots'\?"):
+        serve_settings(ServeFlags(config=tmp_path / "vivace.toml"), Settings())
     monkeypatch.setenv("VIVACE_SERVE_SLOTZ", "3")
-    monkeypatch.setenv("VIVACE_SERVE_SLOTS", "2")
-    assert serve_settings(ServeFlags(), Settings()).slots == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "VIVACE_SERVE_SLOTZ is set" in line
-    assert "did you mean 'slots'?" in line
+    with pytest.raises(UsageError, match=r"VIVACE_SERVE_SLOTZ.*did you mean 'slots'\?"):
+        serve_settings(ServeFlags(), Settings())
+
+
+FILE = """\
+host = "127.0.0.1"
+port = 9002
+size = "512x288"
+models = ["mini", "other"]
+udp_ports = "49200-49299"
+announced_address = "203.0.113.7"
+turn_secret = "hush"
+marks = "label"
+
+[loading]
+style = "felted"
+controls = {guidance = 3}
+
+[[ice_servers]]
+urls = ["turn:turn.example:3478"]
+"""
+
+
+def test_a_settings_file_says_what_flags_and_the_environment_do_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vivace.toml").write_text(FILE)
+    monkeypatch.setenv("VIVACE_SERVE_LOADING__STEPS", "3")
+    monkeypatch.setenv("VIVACE_SERVE_SIZE", "256x256")
+    found = serve_settings(ServeFlags(config=tmp_path / "vivace.toml", port="9003"), Settings(model="third"))
+    assert (found.port, found.size, found.models) == (9003, (256, 256), ["mini", "other"])
+    assert (found.udp_ports, found.announced_address) == ((49200, 49299), "203.0.113.7")
+    assert found.loading == LoadOptions(style="felted", steps=3, controls={"guidance": 3})
+    assert found.ice_servers == [IceServer(urls=["turn:turn.example:3478"])]
+    assert found.marks == {"label"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"port = ", "is no TOML"),
+        (b"port = 99999", "change port in "),
+        (b"\xff", "UTF-8"),
+        (b"[server]\nport = 1", "no setting 'server'"),
+        (b'udp_ports = "49200"', "49200-49299"),
+        (b'udp_ports = "49299-49200"', "1024 to 65535"),
+        (b'announced_address = "my.example"', "203.0.113.7"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used_is_told(tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "vivace.toml").write_bytes(text)
+    with pytest.raises(UsageError, match=said) as caught:
+        serve_settings(ServeFlags(config=tmp_path / "vivace.toml"), Settings())
+    assert "vivace.toml" in str(caught.value)
+
+
+def test_a_settings_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        serve_settings(ServeFlags(config=tmp_path), Settings())
+
+
+def test_the_settings_that_hold_are_printed_as_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(FILE)
+    assert main(["serve", "settings", "--config", str(tmp_path / "a.toml")]) == 0
+    shown = capsys.readouterr().out
+    assert "hush" not in shown
+    assert "# turn_secret is set" in shown
+    (tmp_path / "b.toml").write_text(shown)
+    first, second = (serve_settings(ServeFlags(config=tmp_path / name), Settings()) for name in ("a.toml", "b.toml"))
+    hidden = {"turn_secret", "ice_servers"}
+    assert second.model_dump(exclude=hidden) == first.model_dump(exclude=hidden)
+    for name in ServeSettings.model_fields:
+        assert re.search(rf"^(# )?{name} (= |is set)", shown, re.MULTILINE), name
+
+
+def test_a_token_is_signed_with_the_secret_of_a_settings_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "vivace.toml").write_text(f'token_secret = "{SECRET}"\n')
+    assert main(["serve", "token", "--scope", "view", "--config", str(tmp_path / "vivace.toml")]) == 0
+    assert read_token(SECRET, capsys.readouterr().out.strip(), now_s=time.time()).scopes == {"view"}
 
 
 def test_an_ice_server_that_is_none_is_told_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +256,7 @@ def test_an_output_may_grow_to_a_size_that_is_larger() -> None:
 
 def test_the_models_are_those_of_the_flag_or_the_usual_one() -> None:
     assert serve_settings(ServeFlags(), Settings(model="other")).models == ["other"]
-    assert serve_settings(ServeFlags(model=["a", "b"]), Settings()).models == ["a", "b"]
+    assert serve_settings(ServeFlags(models=["a", "b"]), Settings()).models == ["a", "b"]
 
 
 def test_how_the_first_model_is_loaded_is_said_by_the_flags_of_run(monkeypatch: pytest.MonkeyPatch) -> None:

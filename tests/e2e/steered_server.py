@@ -17,7 +17,7 @@ from vivace.models.base import NOTHING, Chunk
 from vivace.models.controls import ControlSpec
 from vivace.serve.http import catalog
 from vivace.serve.main import serve
-from vivace.serve.settings import ServeSettings
+from vivace.serve.settings_sources import read_settings
 
 OPTIONS = (
     ControlSpec(name="depth_every", help="Frames between two looks at depth", default=1, low=1, high=8, whole=True),
@@ -66,5 +66,7 @@ def load(name: str) -> FakeModel:
 
 if __name__ == "__main__":
     catalog.PRESETS = tuple((style, style, style) for style in ("red", "green", "blue"))
-    settings = ServeSettings(models=["live2diff", "mini"], size=(128, 128), slots=2, port=int(sys.argv[1]))
+    settings = read_settings(
+        {"models": ["live2diff", "mini"], "size": (128, 128), "slots": 2, "port": int(sys.argv[1])}
+    )
     sys.exit(serve(settings, load_model=load))

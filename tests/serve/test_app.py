@@ -83,10 +83,25 @@ def test_steering_needs_the_secret(server: Running) -> None:
     session = server.open()
     path = f"/v1/sessions/{session['id']}"
     for headers in ({}, {"x-session-secret": "guess"}, {"x-session-secret": "é".encode()}):
-        assert error(server.client.delete(path, headers=headers)) == (403, "secret")
+        if headers:  # without one it is the operator, at this machine, who asks
+            assert error(server.client.delete(path, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/offer", json={"sdp": OFFER}, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/whip", content=OFFER, headers=headers | SDP_HEADERS))[0] == 403
     server.manager.end(session["id"], "admin", "")
+
+
+def test_operators_see_how_sessions_do_and_end_them(server: Running) -> None:
+    session = server.open()
+    (seen,) = server.client.get("/v1/sessions").json()["sessions"]
+    assert (seen["id"], seen["client"], seen["state"]) == (session["id"], "address:testclient", "live")
+    assert seen["stats"]["fps_out"] is None
+    assert "secret" not in seen
+    assert server.client.get("/admin").status_code == 200
+    assert server.client.delete(f"/v1/sessions/{session['id']}").status_code == 204
+    assert server.client.get(f"/v1/sessions/{session['id']}").status_code == 410
+    ended = server.manager.how_ended(session["id"])
+    assert ended is not None
+    assert ended.reason == "admin"
 
 
 def test_a_lost_client_gets_its_session_back(server: Running) -> None:

@@ -16,10 +16,10 @@ from fakes import FakeModel
 from http_fakes import settings_for
 from patience import PATIENCE_S
 from vivace.errors import CheckpointError, UnknownModelError, UsageError
-from vivace.serve.main import RedactingFormatter, listen, serve
+from vivace.serve.logs import RedactingFormatter
+from vivace.serve.main import listen, serve
 from vivace.serve.settings import ServeSettings
 
-DOCS = Path(__file__).parents[2] / "docs" / "serve.md"
 PROGRAM = Path(__file__).parent / "drained_server.py"
 LOADING = Path(__file__).parent / "loading_server.py"
 
@@ -91,12 +91,6 @@ def test_a_server_told_to_stop_while_its_model_is_loaded_does_not_wait_for_it(si
     assert done.returncode == 0, done.stderr
     assert "Vivace is at" in done.stdout
     assert "Traceback" not in done.stderr
-
-
-def test_the_docs_name_every_setting() -> None:
-    text = DOCS.read_text("utf-8")
-    for name in ServeSettings.model_fields:
-        assert f"`{name}`" in text, f"docs/serve.md does not tell of {name}"
 
 
 def test_a_model_that_there_is_not_is_told_before_anything_listens(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from vivace.cli.marking import MarkFlags
 from vivace.cli.serve import ServeFlags, serve_settings
 from vivace.errors import SinkWriteError, UsageError
 from vivace.serve.marking import Marking
-from vivace.serve.settings import ServeSettings
+from vivace.serve.settings_sources import read_settings
 from vivace.settings import MARKS, Settings
 from vivace.trust.keys import open_key
 from vivace.trust.label import LabelStyle, box_of
@@ -117,11 +117,11 @@ def test_flags_choose_the_marks(
 
 
 def test_the_environment_chooses_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ServeSettings().marks == frozenset()
+    assert read_settings().marks == frozenset()
     monkeypatch.setenv("VIVACE_SERVE_MARKS", "label")
-    assert ServeSettings().marks == {"label"}
+    assert read_settings().marks == {"label"}
     monkeypatch.setenv("VIVACE_SERVE_MARKS", "none")
-    assert ServeSettings().marks == frozenset()
+    assert read_settings().marks == frozenset()
     with pytest.raises(UsageError, match="sign-prompt"):
         serve_settings(ServeFlags(marking=MarkFlags(sign_prompt=True)), Settings())
 

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 import vivace.models
 from fakes import EMBEDS, NEGATIVE_PROMPT, SIZE, FakeModel, fail_on
 from http_fakes import Running, running, settings_for
 from serve_rig import grey, in_loop, next_of, opened, running_manager, until
 from vivace import messages
-from vivace.errors import CapacityError
+from vivace.errors import CapacityError, UsageError
 from vivace.models.controls import ControlSpec
 from vivace.models.loading import LoadOptions
 from vivace.runtime.device import Device
@@ -21,6 +20,7 @@ from vivace.serve.limits import SharedOptionError
 from vivace.serve.served_model import free_bytes
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
+from vivace.serve.settings_sources import read_settings
 from vivace.stream.slot import ModelSlot
 
 OPTIONS = (
@@ -173,10 +173,10 @@ def test_clients_learn_a_profiles_name_and_not_where_it_lies(monkeypatch: pytest
 def test_how_a_model_is_loaded_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIVACE_SERVE_LOADING", '{"style": "felted", "loras": {"a.safetensors": 0.5}}')
     monkeypatch.setenv("VIVACE_SERVE_LOADING__STEPS", "3")
-    assert settings_for().loading == LoadOptions(style="felted", loras={"a.safetensors": 0.5}, steps=3)
+    assert read_settings().loading == LoadOptions(style="felted", loras={"a.safetensors": 0.5}, steps=3)
     monkeypatch.setenv("VIVACE_SERVE_LOADING__DEVICE", "gpu")
-    with pytest.raises(ValidationError, match="no device 'gpu'"):
-        settings_for()
+    with pytest.raises(UsageError, match="no device 'gpu'"):
+        read_settings()
 
 
 # Memory

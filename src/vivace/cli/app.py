@@ -15,7 +15,6 @@ from vivace.cli.models import models_app
 from vivace.cli.moderation import policy_app
 from vivace.cli.replay import replay_app
 from vivace.cli.run_options import RunOptions
-from vivace.cli.serve import serve_app
 from vivace.cli.verify import verify_app
 from vivace.errors import BackendUnavailableError, install_extra
 from vivace.media.registry import SOURCES, Registry
@@ -71,6 +70,15 @@ Examples:
 - `vivace run dance.mp4 --model live2diff --style felted -p "a felt puppet dancing"`
 """
 
+SERVE_HELP = f"""\
+Serve the studio page, WebRTC, WHIP and WHEP, and the API.
+
+Open the address it prints in a browser. What it needs beside the base install: {install_extra("serve")}.
+
+Every setting can also be given as `VIVACE_SERVE_NAME` in the environment, or in a settings file: `vivace serve
+settings` prints one that holds them all.
+"""
+
 TRAIN_HELP = f"Train and export models (needs torch: {install_extra('train')})."
 
 
@@ -92,7 +100,8 @@ def build_app(settings: Settings) -> App:
         return run_command(source, options or RunOptions(), settings)
 
     app.command(replay_app(settings))
-    app.command(serve_app(settings))
+    # Given as text, it is imported only when it is called: its flags are made from the server's table of settings.
+    app.command("vivace.cli.serve:app", name="serve", help=SERVE_HELP, sort_key=2)
     app.command(verify_app())
     app.command(models_app())
     app.command(looks_app())

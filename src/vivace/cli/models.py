@@ -1,4 +1,4 @@
-"""`vivace models`: what there is, what one of them can do, and fetching and checking its files."""
+"""`vivace models`: what there is, what one of them can do, and fetching, checking and removing its files."""
 
 from __future__ import annotations
 
@@ -57,6 +57,16 @@ def models_app() -> App:
     def check(name: Annotated[str, MODEL], /, *, style: Annotated[str | None, STYLE] = None) -> int:
         """Open every file of a model and hold it against its profile and the network."""
         return _check(name, style)
+
+    @models.command
+    def remove(
+        name: Annotated[str, MODEL],
+        /,
+        *,
+        yes: Annotated[bool, Parameter(alias="-y", negative=(), show_default=False, help="Do not ask.")] = False,
+    ) -> None:
+        """Delete the fetched files of a model, but for those that another one needs that is here too."""
+        _remove(name, yes=yes)
 
     return models
 
@@ -221,7 +231,8 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
             f"\n{len(to_do.to_fetch)} files, {_bytes(to_do.bytes)} to {to_do.target} ({_bytes(to_do.free)} free)",
             highlight=False,
         )
-        if not yes and not _agreed():
+        nobody = "nobody is here to agree to the licences; read them, then say --yes"
+        if not yes and not _agreed("Do you accept these licences, and fetch?", nobody):
             console.print("Nothing was fetched.")
             return 0
         if not sys.stderr.isatty():
@@ -247,10 +258,15 @@ def _where(to_do: Plan) -> str:
     return f"what is got by hand belongs into {to_do.places.folder}, under the path shown"
 
 
-def _agreed() -> bool:
+def _agreed(question: str, nobody: str) -> bool:
+    """Return whether the person at the terminal agrees.
+
+    Raises:
+        UsageError: there is no terminal, `nobody` being the message.
+    """
     if not sys.stdin.isatty():
-        raise UsageError("nobody is here to agree to the licences; read them, then say --yes")
-    return input("Do you accept these licences, and fetch? [y/N] ").strip().lower() in ("y", "yes")
+        raise UsageError(nobody)
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 class _Bar:
@@ -280,6 +296,33 @@ class _Bar:
                 self._progress.remove_task(TaskID(self._task))
             self._what, self._task = what, self._progress.add_task(what, total=of)
         self._progress.update(TaskID(self._task or 0), completed=done)
+
+
+# -- remove ------------------------------------------------------------------------------------------------------------
+
+
+def _remove(name: str, *, yes: bool) -> None:
+    from rich.console import Console
+
+    from vivace.checkpoints.removal import plan_removal, remove
+    from vivace.models import describe, list_models
+
+    console = Console(soft_wrap=True, highlight=False)
+    profile = describe(name)
+    removal = plan_removal(profile, list_models())
+    for path in removal.files:
+        console.print(f"{_bytes(path.stat().st_size)}  {path}", markup=False)
+    for path, other in removal.kept.items():
+        console.print(f"kept, {other} needs it: {path}", markup=False)
+    if not removal.files:
+        console.print(f"Nothing of {profile.name} was fetched that can be deleted.", markup=False)
+        return
+    console.print(f"{len(removal.files)} files, {_bytes(removal.bytes)}")
+    if not yes and not _agreed("Delete them?", "nobody is here to be asked; say --yes"):
+        console.print("Nothing was deleted.")
+        return
+    remove(removal)
+    console.print("They are deleted.")
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

@@ -7,207 +7,169 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import types
+from dataclasses import field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cyclopts import App, Group, Parameter
 
-from vivace.checks import nearest
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.marking import MarkFlags
 from vivace.cli.moderation import ModerationFlags
-from vivace.cli.options import parse_size, whole
-from vivace.errors import BackendUnavailableError, UsageError, describe_invalid, install_extra
+from vivace.cli.options import whole
+from vivace.errors import BackendUnavailableError, UsageError, install_extra
+from vivace.serve.settings import ServeSettings, flag_of
+from vivace.serve.settings_sources import read_settings, token_secret
+from vivace.serve.settings_text import as_toml
 from vivace.settings import Settings
-
-if TYPE_CHECKING:
-    from vivace.serve.settings import ServeSettings
-
-ADDRESS = Group("Address", sort_key=1)
-WORK = Group("Work", sort_key=2)
-RECORDING = Group("Recording", sort_key=3)
-
-SERVE_HELP = f"""\
-Serve the studio page, WebRTC, WHIP and WHEP, and the API.
-
-Open the address it prints in a browser. What it needs beside the base install: {install_extra("serve")}.
-
-Every setting can also be given as `VIVACE_SERVE_NAME` in the environment; `docs/serve.md` lists them.
-"""
 
 SERVE_EXAMPLES = """\
 Examples:
 
 - `vivace serve`
 - `vivace serve --port 9000 --recordings recordings`
+- `vivace serve --config vivace.toml`, a file that `vivace serve settings` begins
 - `vivace serve --model live2diff --style felted --set guidance=self --size 512x512`
 - `vivace serve token --scope publish --expires 1h`
 """
 
-ENV_PREFIX = "VIVACE_SERVE_"
 LOCAL_RECORDINGS = Path("vivace-recordings")
 
-NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "pydantic_settings", "websockets", "httpx2", "jwt")
+NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "websockets", "httpx2", "jwt")
 """What the serve extra brings."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeFlags:
-    """The flags of `vivace serve`."""
-
-    host: Annotated[str | None, Parameter(group=ADDRESS)] = None
-    """Where to listen: 127.0.0.1, only this machine, if not given. Anything else needs VIVACE_SERVE_TOKEN_SECRET."""
-    port: Annotated[int | None, Parameter(group=ADDRESS, converter=whole)] = None
-    """8787 if not given; 0 takes a free one."""
-    tls_cert: Annotated[Path | None, Parameter(group=ADDRESS)] = None
-    """PEM file of a certificate with its chain: HTTPS in place of HTTP, without which browsers give other machines no
-    camera."""
-    tls_key: Annotated[Path | None, Parameter(group=ADDRESS)] = None
-    """PEM file of its private key, where that is not in the same file."""
-    tls_self_signed: Annotated[bool | None, Parameter(group=ADDRESS, negative=())] = None
-    """HTTPS with a certificate made for this machine's names and addresses, which browsers warn of once."""
-    allow_origin: Annotated[list[str] | None, Parameter(group=ADDRESS, negative=())] = None
-    """A page of another origin that may use the server, such as `https://stage.example`; once for each."""
-    model: Annotated[list[str] | None, Parameter(group=WORK, negative=())] = None
-    """A model to offer, from `vivace models list`; once for each, the first is the default."""
-    size: Annotated[str | None, Parameter(group=WORK)] = None
-    """Output size of a session that asks for none, WxH in pixels."""
-    encoder: Annotated[
-        Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"] | None, Parameter(group=WORK)
-    ] = None
-    """Of H.264 over WebRTC: `x264`, which it is if not given, a graphics card's, or `auto`, which tries each and takes
-    the fastest."""
-    dynamic_size: Annotated[str | None, Parameter(group=WORK)] = None
-    """Size that such a session's output grows to while there is time, WxH in pixels; it keeps its size if not
-    given."""
-    slots: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
-    """Sessions painted at once; measured if not given."""
-    threads: Annotated[int | None, Parameter(group=WORK, converter=whole)] = None
-    """CPU threads for a model; all if not given."""
-    loading: LoadFlags = field(default_factory=LoadFlags)
-    steps: Annotated[int | None, Parameter(group=MODEL, converter=whole)] = None
-    """Denoising steps a frame, where a model has as many built in."""
-
-    marking: MarkFlags = field(default_factory=MarkFlags)
-    moderation: ModerationFlags = field(default_factory=ModerationFlags)
-
-    recordings: Annotated[Path | None, Parameter(group=RECORDING)] = None
-    """Folder for recordings, made when it is needed. On loopback `vivace-recordings` right here, if not given;
-    elsewhere nothing is recorded without it."""
+CONFIG = Parameter(help="A settings file (TOML); flags and the environment go before it.")
+"""Help of `--config`."""
 
 
-def serve_app(settings: Settings) -> App:
-    """Return `vivace serve` and the commands below it."""
-    app = App(name="serve", help=SERVE_HELP, help_epilogue=SERVE_EXAMPLES, sort_key=2)
-
-    @app.default
-    def serve(*, flags: ServeFlags | None = None) -> int:
-        need_serve_extra()
-        from vivace.serve.main import serve as run
-        from vivace.serve.offered_models import LOADING_THREAD
-
-        code = run(serve_settings(flags or ServeFlags(), settings))
-        if any(thread.name.startswith(LOADING_THREAD) for thread in threading.enumerate()):
-            # A model that is half loaded cannot be given up, and the end of a process must not free what its libraries
-            # are using. Nothing of ours is open any more.
-            sys.stdout.flush()
-            os._exit(code)
-        return code
-
-    @app.command(help_epilogue="")
-    def token(
-        *,
-        scope: Annotated[list[Literal["publish", "view", "admin"]], Parameter(negative=())],
-        expires: str = "1h",
-        session: str | None = None,
-    ) -> None:
-        """Print a token for a client of a server with the same VIVACE_SERVE_TOKEN_SECRET.
-
-        Parameters
-        ----------
-        scope
-            What it may do: `publish` opens sessions and steers its own, `view` watches, `admin` may do everything.
-        expires
-            How long it is valid, such as 90s, 15m, 1h or 7d.
-        session
-            The only session it may watch.
-        """
-        need_serve_extra()
-        from vivace.serve.auth import make_token, parse_duration_s
-
-        secret = os.environ.get("VIVACE_SERVE_TOKEN_SECRET", "")
-        if not secret:
-            raise UsageError(
-                "VIVACE_SERVE_TOKEN_SECRET is not set; give the server and this command the same: "
-                "export VIVACE_SERVE_TOKEN_SECRET=$(vivace serve secret)"
-            )
-        expires_s = parse_duration_s(expires)
-        print(make_token(secret, frozenset(scope), expires_s=expires_s, now_s=time.time(), session=session))
-
-    @app.command(help_epilogue="")
-    def secret() -> None:
-        """Print a new secret to sign tokens with."""
-        need_serve_extra()
-        from vivace.serve.auth import make_secret
-
-        print(make_secret())
-
-    return app
+def _flag_type(annotation: Any) -> Any:
+    """Return what the parser reads a setting as: switches, lists and choices as such, all else as text."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if annotation is bool or get_origin(annotation) is Literal:
+        return annotation
+    return list[str] if get_origin(annotation) is list else str
 
 
-def serve_settings(flags: ServeFlags, settings: Settings) -> ServeSettings:
-    """Return the server's settings: flags before environment before defaults.
+def _flags() -> list[tuple[str, Any, Any]]:
+    """Return a field of `ServeFlags` for each setting that is a flag: name, type, default."""
+    groups = {name: Group(name, sort_key=place) for place, name in enumerate(("Address", "Work", "Recording"), start=1)}
+    fields = []
+    for name, setting in ServeSettings.model_fields.items():
+        if (flag := flag_of(name)) is not None:
+            shown = Parameter(name=flag.name, group=groups[flag.group], negative=(), help=setting.description)
+            fields.append((name, Annotated[_flag_type(setting.annotation) | None, shown], None))
+    return fields
+
+
+STEPS = Parameter(group=MODEL, converter=whole, help="Denoising steps a frame, where a model has as many built in.")
+FLAGS = _flags()
+
+if TYPE_CHECKING:
+    ServeFlags = Any
+else:
+    ServeFlags = make_dataclass(
+        "ServeFlags",
+        [
+            ("config", Annotated[Path | None, CONFIG], None),
+            *FLAGS,
+            ("loading", LoadFlags, field(default_factory=LoadFlags)),
+            ("steps", Annotated[int | None, STEPS], None),
+            ("marking", MarkFlags, field(default_factory=MarkFlags)),
+            ("moderation", ModerationFlags, field(default_factory=ModerationFlags)),
+        ],
+        namespace={"__module__": __name__},  # the parser looks into no class of the standard library
+        frozen=True,
+        kw_only=True,
+    )
+    ServeFlags = Parameter(name="*")(ServeFlags)
+
+app = App(name="serve", help_epilogue=SERVE_EXAMPLES)
+
+
+@app.default
+def serve(*, flags: ServeFlags | None = None) -> int:
+    """Run the server."""
+    need_serve_extra()
+    from vivace.serve.main import serve as run
+    from vivace.serve.offered_models import LOADING_THREAD
+
+    code = run(serve_settings(flags or ServeFlags(), Settings.from_environment()))
+    if any(thread.name.startswith(LOADING_THREAD) for thread in threading.enumerate()):
+        # A model that is half loaded cannot be given up, and the end of a process must not free what its libraries
+        # are using. Nothing of ours is open any more.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+@app.command(help_epilogue="")
+def token(
+    *,
+    scope: Annotated[list[Literal["publish", "view", "admin"]], Parameter(negative=())],
+    expires: str = "1h",
+    session: str | None = None,
+    config: Path | None = None,
+) -> None:
+    """Print a token for a client of a server with the same token secret.
+
+    Parameters
+    ----------
+    scope
+        What it may do: `publish` opens sessions and steers its own, `view` watches, `admin` may do everything.
+    expires
+        How long it is valid, such as 90s, 15m, 1h or 7d.
+    session
+        The only session it may watch.
+    config
+        The server's settings file, where the secret stands in it.
+    """
+    need_serve_extra()
+    from vivace.serve.auth import make_token, parse_duration_s
+
+    secret = token_secret(file=config)
+    expires_s = parse_duration_s(expires)
+    print(make_token(secret, frozenset(scope), expires_s=expires_s, now_s=time.time(), session=session))
+
+
+@app.command(help_epilogue="")
+def secret() -> None:
+    """Print a new secret to sign tokens with."""
+    need_serve_extra()
+    from vivace.serve.auth import make_secret
+
+    print(make_secret())
+
+
+@app.command(name="settings", help_epilogue="")
+def print_settings(*, config: Annotated[Path | None, CONFIG] = None) -> None:
+    """Print all settings as a settings file: those that hold now, and the others with their defaults as comments."""
+    print(as_toml(serve_settings(ServeFlags(config=config), Settings.from_environment())), end="")
+
+
+def serve_settings(flags: Any, settings: Settings) -> ServeSettings:
+    """Return the server's settings: `ServeFlags` before environment before settings file before defaults.
 
     Raises:
-        UsageError: a value that cannot be used, with its name.
+        UsageError: a name that is no setting, or a value that cannot be used, with where it stands.
     """
-    from pydantic import ValidationError
-
-    from vivace.serve.settings import ServeSettings
-
-    given: dict[str, Any] = {
-        "host": flags.host,
-        "port": flags.port,
-        "tls_cert": flags.tls_cert,
-        "tls_key": flags.tls_key,
-        "tls_self_signed": flags.tls_self_signed,
-        "allowed_origins": flags.allow_origin,
-        "models": flags.model,
-        "size": None if flags.size is None else parse_size(flags.size),
-        "dynamic_size": None if flags.dynamic_size is None else parse_size(flags.dynamic_size),
-        "encoder": flags.encoder,
-        "slots": flags.slots,
-        "threads": flags.threads or (None if "VIVACE_SERVE_THREADS" in os.environ else settings.threads),
-        "runtime": flags.loading.runtime,
-        "recordings": flags.recordings,
-        **_marking(flags.marking, settings),
-        "policy": flags.moderation.policy,
-        "safety": flags.moderation.safety,
-    }
-    for variable in sorted(name for name in os.environ if name.startswith(ENV_PREFIX)):
-        name = variable.removeprefix(ENV_PREFIX).partition("__")[0].lower()
-        if name not in ServeSettings.model_fields:
-            meant = nearest(name, ServeSettings.model_fields)
-            print(f"{variable} is set, but there is no setting {name}: it has no effect; {meant}", file=sys.stderr)
+    given: dict[str, Any] = {name: getattr(flags, name) for name, _, _ in FLAGS}
+    given |= {"runtime": flags.loading.runtime, **_marking(flags.marking, settings)}
+    given |= {"policy": flags.moderation.policy, "safety": flags.moderation.safety}
     named = {name: value for name, value in given.items() if value is not None}
-    if "models" not in named and "VIVACE_SERVE_MODELS" not in os.environ:
-        named["models"] = [settings.model]
-    try:
-        first = (named.get("models") or ServeSettings().models)[0]
-        loading, of_sessions = flags.loading.load_options(first, steps=flags.steps)
-        if of_sessions:
-            raise UsageError(f"--set {min(of_sessions)}: each session sets that for itself; leave it out")
-        if loading.given():
-            named["loading"] = loading
-        wanted = ServeSettings(**named)
-        if wanted.recordings is None and wanted.token_secret is None:  # one person, at this machine
-            wanted = wanted.model_copy(update={"recordings": LOCAL_RECORDINGS})
-        return wanted
-    except ValidationError as error:
-        raise UsageError(" ".join(_refused(ServeSettings, problem) for problem in error.errors())) from error
+    usual: dict[str, Any] = {"models": [settings.model], "threads": settings.threads}
+    wanted = read_settings(named, file=flags.config, usual=usual)
+    loading, of_sessions = flags.loading.load_options(wanted.models[0], steps=flags.steps)
+    if of_sessions:
+        raise UsageError(f"--set {min(of_sessions)}: each session sets that for itself; leave it out")
+    if loading.given():
+        wanted = read_settings({**named, "loading": loading.to_dict()}, file=flags.config, usual=usual)
+    if wanted.recordings is None and wanted.token_secret is None:  # one person, at this machine
+        wanted = wanted.model_copy(update={"recordings": LOCAL_RECORDINGS})
+    return wanted
 
 
 def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
@@ -233,15 +195,6 @@ def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
         "sign_key": flags.sign_key,
         "sign_command": flags.sign_command,
     }
-
-
-def _refused(kind: type[ServeSettings], problem: Mapping[str, Any]) -> str:
-    """Return what is wrong with a setting (of `ValidationError.errors()`), its form, and where to change it."""
-    name = str(problem["loc"][0])
-    field = kind.model_fields[name]
-    shown = {key: value for key, value in problem.items() if key != "input" or field.repr}
-    form = f"; give it as {field.examples[0]}" if field.examples else ""
-    return f"setting {describe_invalid([shown])}{form}; change the flag or {ENV_PREFIX}{name.upper()}."
 
 
 def need_serve_extra(what: str = "the server") -> None:

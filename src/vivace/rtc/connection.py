@@ -27,6 +27,7 @@ from vivace.rtc.descriptions import as_baseline, check_sections, transport_numbe
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.line import LineState
+from vivace.rtc.media_address import ANYWHERE, MediaAddress
 from vivace.rtc.seams import (
     accept_rsa,
     agree_on_transport_cc,
@@ -102,10 +103,10 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
             agree_on_transport_cc(transceiver, extension_id)
 
 
-def prepare_transports(connection: RTCPeerConnection) -> None:
-    """Let a connection work without a network; call before setting the local description."""
+def prepare_transports(connection: RTCPeerConnection, at: MediaAddress = ANYWHERE) -> None:
+    """Let a connection receive where `at` says, also without a network; before the local description is set."""
     for transport in _ice_transports(connection):
-        gather_loopback_too(transport)
+        gather_loopback_too(transport, at)
 
 
 def _dtls_transports(connection: RTCPeerConnection) -> list[Any]:

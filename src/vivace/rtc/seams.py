@@ -30,6 +30,8 @@ from aiortc.rtp import (
     pack_rtcp_packet,
 )
 
+from vivace.rtc.media_address import ANYWHERE, MediaAddress
+
 OnEstimate = Callable[[int], None]
 """Callback with a receiver's estimate of its path's capacity, bit/s."""
 
@@ -335,8 +337,10 @@ _gathering: WeakKeyDictionary[Any, set[asyncio.Task[Any]]] = WeakKeyDictionary()
 GATHER_S = 1.0
 
 
-def gather_loopback_too(ice_transport: Any) -> None:
+def gather_loopback_too(ice_transport: Any, at: MediaAddress = ANYWHERE) -> None:
     """Offer 127.0.0.1 as well: aioice omits it, and a machine without a network would have no address at all.
+
+    Sockets are opened, and addresses announced, as `at` says: aioice opens any free port.
 
     STUN and TURN servers that do not answer within `GATHER_S` are skipped, since every new connection waits for them.
 
@@ -347,8 +351,16 @@ def gather_loopback_too(ice_transport: Any) -> None:
     gather = getattr(connection, _GET_CANDIDATES)
     tasks = _gathering.setdefault(connection, set())
 
+    async def gather_all(component: int, addresses: list[str], timeout: float) -> Any:
+        if at.ports is None:
+            found = await gather(component=component, addresses=addresses, timeout=timeout)
+        else:  # without addresses, aioice asks its TURN server alone
+            found = await at.gather(connection, addresses, component, timeout)
+            found += await gather(component=component, addresses=[], timeout=timeout)
+        return found if at.announced is None else found + at.announce(found)
+
     async def with_loopback(component: int, addresses: list[str], timeout: float = GATHER_S) -> Any:
-        task = asyncio.ensure_future(gather(component=component, addresses=[*addresses, "127.0.0.1"], timeout=timeout))
+        task = asyncio.ensure_future(gather_all(component, [*addresses, "127.0.0.1"], timeout))
         tasks.add(task)
         return await asyncio.shield(task)
 

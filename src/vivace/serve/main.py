@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -16,9 +15,9 @@ from fastapi import FastAPI
 from vivace.errors import UsageError
 from vivace.models.base import StreamModel
 from vivace.models.catalog import describe
-from vivace.redaction import redact
 from vivace.serve.app import create_app
 from vivace.serve.auth import check_listening, is_loopback
+from vivace.serve.logs import logging_to_stderr
 from vivace.serve.marking import Marking
 from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
@@ -39,8 +38,6 @@ MAX_CONNECTIONS = 512
 KEEP_ALIVE_S = 15
 CLOSING_S = 3
 """Time for connections to close after sessions have ended."""
-TALKATIVE = ("uvicorn.error", "aioice", "aiortc")
-"""Loggers that tell of every connection; of theirs only warnings are shown."""
 
 
 def listen(settings: ServeSettings) -> socket.socket:
@@ -120,7 +117,7 @@ def serve(
     if load_model is None:
         for profile in settings.offered.values():
             describe(profile)
-    with _logging_to_stderr(settings.log_level), listen(settings) as listening:
+    with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)
         manager = SessionManager(
             settings,
@@ -166,36 +163,6 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings, tls: Tls | None = None
         log_config=None,
         lifespan="on",
     )
-
-
-class RedactingFormatter(logging.Formatter):
-    """Keeps secrets out of log lines, and out of the tracebacks below them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text of one record."""
-        return redact(super().format(record))
-
-
-@contextlib.contextmanager
-def _logging_to_stderr(level: str) -> Iterator[None]:
-    """Show log lines on standard error while a server runs, and leave logging as it was.
-
-    A handler holds on to the stream of its day: one that stayed would write to it after the process has closed it.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, wanted = logging.getLogger(), logging.getLevelName(level.upper())
-    levels = {root: wanted, **{logging.getLogger(name): max(logging.WARNING, wanted) for name in TALKATIVE}}
-    before = {logger: logger.level for logger in levels}
-    root.addHandler(handler)
-    for logger, value in levels.items():
-        logger.setLevel(value)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        for logger, value in before.items():
-            logger.setLevel(value)
 
 
 def _where(settings: ServeSettings, port: int, tls: Tls | None) -> str:

@@ -359,20 +359,22 @@ class LiveSession:
         self.account.sent(frame, sent_s)
         self.sound.delay.picture_took(sent_s - frame.capture_time_s)
 
+    def stats(self) -> messages.Stats:
+        """Return how the session does."""
+        processor, recording = self._processor, self.recorder.current
+        return session_stats(
+            self.account,
+            self._network,
+            time_s=self._clock() - self.created_s,
+            effort=None if processor is None else processor.deadline.effort,
+            size=self.size,
+            recording=None if recording is None else recording.name,
+            sound=self.sound.state,
+        )
+
     def tell_stats(self) -> None:
         """Send the statistics to all listeners; the manager does it twice a second."""
-        processor, recording = self._processor, self.recorder.current
-        self._fanout.tell(
-            session_stats(
-                self.account,
-                self._network,
-                time_s=self._clock() - self.created_s,
-                effort=None if processor is None else processor.deadline.effort,
-                size=self.size,
-                recording=None if recording is None else recording.name,
-                sound=self.sound.state,
-            )
-        )
+        self._fanout.tell(self.stats())
 
     def tell_waiting(self, position: int, retry_after_s: float | None, offer: Size | None = None) -> None:
         """Say where in the queue the session is, and with which smaller output it would begin at once."""

@@ -20,6 +20,7 @@ from vivace.models.base import StreamModel
 from vivace.serve.admission import Demand
 from vivace.serve.context import SessionContext
 from vivace.serve.limits import RefusedError
+from vivace.serve.logs import event
 from vivace.serve.marking import Marking
 from vivace.serve.offered_models import OfferedModels
 from vivace.serve.presence import EndReason
@@ -263,7 +264,9 @@ class SessionManager:
             else:
                 self._tell_queue(served)
         self.on_change(session.id)
-        _log.info("session %s of %s opened for %s: %s", session.id, served.name, record.client, session.state)
+        _log.info("session %s of %s opened for %s: %s", session.id, served.name, record.client, session.state,
+                  extra=event("session_opened", session=session.id, model=served.name, client=record.client,
+                              state=session.state))  # fmt: skip
         for notice in opening.notices:  # many a WHIP publisher can be told nowhere else
             near = ", ".join(name for name, _ in notice.matches) or "nothing"
             _log.info("session %s begins without its %s, which %s does not know; near is %s",
@@ -425,7 +428,14 @@ class SessionManager:
             self._stages = merged([self._stages, session.account.totals()])
             self._move_up()
         self.on_change(session_id)
-        _log.info("session %s ended (%s): %s", session.id, session.end_reason, session.end_message)
+        live_s = 0.0 if since_s is None else self.clock() - since_s
+        frames = session.account.frames_out
+        fps = round(frames / live_s, 2) if live_s else 0.0
+        _log.info("session %s ended (%s): %s It was live for %.0f s, with %d frames, %.1f a second.",
+                  session.id, session.end_reason, session.end_message, live_s, frames, fps,
+                  extra=event("session_ended", session=session.id, model=session.model, client=session.client,
+                              reason=session.end_reason, live_s=round(live_s, 3), frames=frames, fps=fps,
+                              dropped=dict(session.account.drops)))  # fmt: skip
 
     def _resize(self, session_id: str, size: Size) -> None:
         with self._lock:

@@ -1,11 +1,17 @@
-"""Settings of the server: from the command line, or from the environment as `VIVACE_SERVE_<NAME>`."""
+"""The settings of a server: one table, from which flags, environment, settings file and documents come.
+
+The docstring of a setting is its help on the command line, in the settings file and in the documents. `Flag` marks
+those that are flags too; `settings_sources` reads all of them.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +24,6 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vivace.checks import brief
 from vivace.errors import UsageError
@@ -31,6 +35,7 @@ from vivace.trust.moderation import Safety
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 _ICE_URL = re.compile(r"(stuns?|turns?):[^?:\s]+(:\d+)?(\?transport=(udp|tcp))?")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@*,\s]+")
@@ -85,15 +90,36 @@ def _marks(value: object) -> object:
     return [] if value == "none" else _split(value)
 
 
-class _Environment(EnvSettingsSource):
-    """The environment, where lists and objects may be JSON or the text that their fields read."""
+def _ports(value: Any) -> Any:
+    """Read a range of ports such as `49200-49299`."""
+    if not isinstance(value, str) or value.lstrip().startswith("["):
+        return value
+    first, dash, last = value.partition("-")
+    if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise ValueError(f"{brief(value)} is no range of ports; give the first and the last, such as 49200-49299")
+    return int(first), int(last)
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        try:
-            decoded = super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            decoded = None
-        return value if decoded is None else decoded  # no JSON, or `null`: the field reads or refuses it, with its name
+
+def _rising(ports: tuple[int, int]) -> tuple[int, int]:
+    if not 1024 <= ports[0] <= ports[1] <= 65535:
+        raise ValueError(f"{ports[0]}-{ports[1]} is no range of ports from 1024 to 65535")
+    return ports
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{brief(text)} is no IP address; a name is not looked up, give such as 203.0.113.7") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Mark of a setting that is a flag of `vivace serve` too."""
+
+    group: Literal["Address", "Work", "Recording"]
+    name: str | None = None
+    """Name in place of the setting's own, for a flag that is given once for each value."""
 
 
 class IceServer(BaseModel):
@@ -106,147 +132,161 @@ class IceServer(BaseModel):
     credential: SecretStr | None = None
 
 
-class ServeSettings(BaseSettings):
-    """How a server runs. Everything has a default that suits one person on one machine.
+class ServeSettings(BaseModel):
+    """All settings. Each has a default that suits one person on one machine.
 
-    Of a field that is no plain value, `examples` has how it is written. One with `repr=False` holds secrets, and what
-    was given for it is in no message.
+    A field that is no plain value has its written form in `examples`. One with `repr=False` holds secrets: what was
+    given for it is in no message.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="VIVACE_SERVE_",
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_others: Any, **_named: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the caller gives, and then the environment."""
-        return init_settings, _Environment(settings_cls)
-
-    # Where it listens
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8787
-    tls_cert: Path | None = None
-    """PEM file of the certificate, with its chain, that HTTPS is spoken with."""
-    tls_key: Path | None = None
-    """PEM file of its private key; None: the certificate's file holds it."""
-    tls_self_signed: bool = False
-    """Speak HTTPS with a certificate that is made for this machine's names and addresses, and kept."""
-    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split)] = Field(
-        default_factory=list, examples=["https://stage.example,https://other.example:8443"]
-    )
+    host: Annotated[str, Flag("Address")] = "127.0.0.1"
+    """Address to listen on. Any other than this machine's own needs `token_secret`."""
+    port: Annotated[Port, Flag("Address")] = 8787
+    """TCP port of pages, API and signalling; 0 takes a free one."""
+    tls_cert: Annotated[Path | None, Flag("Address")] = None
+    """PEM file of a certificate with its chain: HTTPS in place of HTTP, without which browsers give pages from other
+    machines no camera."""
+    tls_key: Annotated[Path | None, Flag("Address")] = None
+    """PEM file of its private key, where that is not in the same file."""
+    tls_self_signed: Annotated[bool, Flag("Address")] = False
+    """HTTPS with a certificate made for this machine's names and addresses, which browsers warn of once."""
+    allowed_origins: Annotated[
+        list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split), Flag("Address", "--allow-origin")
+    ] = Field(default_factory=list, examples=["https://stage.example,https://other.example:8443"])
     """Origins of pages, besides our own, that may use the server from a browser; there is no wildcard."""
     token_secret: SecretStr | None = Field(default=None, repr=False)
-    """Signs tokens. Needed to listen anywhere else than on loopback."""
+    """Secret that tokens are signed with, from `vivace serve secret`. With one, every client needs a token."""
+    udp_ports: (
+        Annotated[tuple[Port, Port], BeforeValidator(_ports), AfterValidator(_rising), Flag("Address")] | None
+    ) = Field(default=None, examples=["49200-49299"])
+    """First and last UDP port of WebRTC media, which a firewall or container then lets through. A connection takes one
+    port (a page, a publisher and each viewer are connections); any free ports if not set."""
+    announced_address: Annotated[str, AfterValidator(_address), Flag("Address")] | None = None
+    """Public IP address that clients are told to send media to, besides this machine's own: that of the router or
+    container host whose `udp_ports` lead here unchanged."""
     ice_servers: list[IceServer] = Field(
         default_factory=list,
         repr=False,
         examples=['[{"urls": ["turn:turn.example:3478"], "username": "u", "credential": "p"}]'],
     )
+    """STUN and TURN servers, for clients and for the server itself. One that gives no address within a second is named
+    in the log at start, and done without."""
+    turn_secret: SecretStr | None = Field(default=None, repr=False)
+    """Secret shared with a TURN server (coturn's `static-auth-secret`): TURN servers without a user then get one that
+    expires, made for each client."""
+    turn_expires_s: Seconds = 21_600.0
+    """Lifetime of such a user, s. It must outlast a session: TURN servers ask again while one runs."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line that is shown."""
+    log_format: Annotated[Literal["text", "json"], Flag("Address")] = "text"
+    """Form of log lines on standard error: text for people, or one JSON object each for programs."""
 
-    # What it runs
-    models: Annotated[list[str], Field(min_length=1), BeforeValidator(_split)] = Field(
+    models: Annotated[list[str], Field(min_length=1), BeforeValidator(_split), Flag("Work", "--model")] = Field(
         default_factory=lambda: ["mini"], examples=["mini,other"]
     )
-    """Profiles to offer, by name or as their own `.toml` files.
-
-    The first is the default and loaded at start, the others on first use."""
+    """Models to offer: names from `vivace models list`, or profiles of your own (`.toml`). The first is the default and
+    loaded at start, the others on first use."""
     runtime: str | None = None
-    """What runs the first model's network; None: the fastest there is."""
+    """Runtime of the first model's network, one of those `vivace models show` names; the fastest there is if not
+    set."""
     loading: Annotated[LoadOptions, WrapValidator(_loading)] = Field(
         default_factory=LoadOptions, examples=['{"style": "felted", "controls": {"guidance": 3}}']
     )
-    """Style, files, device and so on of the first model; the others are loaded as their profiles say."""
-    threads: Count | None = None
-    """CPU threads a model may use; None: all."""
-    size: Annotated[tuple[Count, Count], BeforeValidator(_size)] = Field(default=(256, 256), examples=["512x288"])
-    """Output `(width, height)` of a session that names none, px."""
-    dynamic_size: Annotated[tuple[Count, Count], BeforeValidator(_size), AfterValidator(_larger)] | None = Field(
-        default=None, examples=["1280x720"]
+    """Style, files, device and so on of the first model, as the flags of `vivace run` say them: `style, steps, device,
+    precision, files, loras`, and `controls`, those of the family that are settled by loading."""
+    threads: Annotated[Count, Flag("Work")] | None = None
+    """CPU threads of a model; all if not set. They are not bound to cores, so that decoding and encoding find one
+    free."""
+    encoder: Annotated[Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"], Flag("Work")] = "x264"
+    """Encoder of H.264 over WebRTC: `x264` on the CPU, a graphics card's, or `auto`, which tries each at start, logs
+    what it found, and takes hardware that is much faster than x264."""
+    size: Annotated[tuple[Count, Count], BeforeValidator(_size), Flag("Work")] = Field(
+        default=(256, 256), examples=["512x288"]
     )
-    """Largest output, by its area, that a session which names no size grows to while there is time; it shrinks again
-    when there is none. None: outputs keep the size they begin with."""
+    """Area and shape of the output of a session that names none, `(width, height)` px."""
+    dynamic_size: (
+        Annotated[tuple[Count, Count], BeforeValidator(_size), AfterValidator(_larger), Flag("Work")] | None
+    ) = Field(default=None, examples=["1280x720"])
+    """Size that the output of a session which names none grows to while there is time, `(width, height)` px; outputs
+    keep the size they begin with if not set."""
     max_output_px: Count = 512 * 512
     """Largest output a client may ask for, width times height; a network is compiled for each size, and kept."""
     max_frame_px: Count = 1920 * 1088
     """Largest frame taken from a client, width times height."""
 
-    encoder: Literal["auto", "x264", "nvenc", "qsv", "amf", "videotoolbox", "mf"] = "x264"
-    """Of H.264 over WebRTC: `x264` on the CPU, a graphics card's, or `auto`, which tries each at the start and takes
-    the fastest."""
-
-    # How much at once
-    slots: Count | None = None
-    """Sessions that are painted at once, of each model; None: as many as measured step times and memory allow."""
+    slots: Annotated[Count, Flag("Work")] | None = None
+    """Sessions painted at once, of each model; as many as measured step times and memory allow if not set."""
     budget_ms: Seconds = 1e3 / 30
-    """Time a frame may take: 30 pictures a second. Sessions at once share it by spending less on each."""
+    """Time a frame may take, ms; sessions at once share it. Effort falls when a frame takes more than nine tenths of
+    its time, since frames that follow closely wait for one another, and rises when less than eight tenths are
+    expected."""
     min_fps: Seconds = 15.0
-    """What everyone must be able to get at full effort: no more sessions are let in than keep this rate."""
+    """Frame rate that each session must be able to get at full effort: no more are let in than keep it."""
     memory_limit_mib: Count | None = None
-    """Of all sessions' state together; None: half of what is free at start."""
+    """Memory of all sessions' state together, MiB; half of what is free at start if not set."""
     queue_length: Annotated[int, Field(ge=0)] = 8
     """Sessions that may wait for a slot; more are refused."""
     max_sessions_per_client: Count = 4
+    """Sessions of one client: of a token, or of an address where none is asked for."""
 
-    # When sessions end
     heartbeat_s: Seconds = 4.0
-    """A client that gives no sign for so long, and has no connection, is absent."""
+    """Silence after which a client without a connection is absent, s."""
     grace_s: Seconds = 6.0
-    """An absent client that comes back within this time gets its session back. Both together keep a slot from others
-    after a page has crashed."""
+    """Time for an absent client to come back to its session, s. With `heartbeat_s` it is how long the slot of a page
+    that crashed is kept."""
     idle_s: Seconds = 120.0
-    """A live session without a new frame for so long is ended."""
+    """Time without a new frame after which a live session is ended, s."""
     drain_s: Seconds = 10.0
-    """Time between the announcement of a shutdown and the end of the sessions."""
+    """Time from the announcement of a shutdown to the end of the sessions, s."""
 
-    # Recording
-    recordings: Path | None = None
-    """Folder of recordings, created when needed; None: nobody can record."""
+    recordings: Annotated[Path, Flag("Recording")] | None = None
+    """Folder for recordings, made when it is needed. If not set, `vivace-recordings` right here on loopback without a
+    token secret; elsewhere nothing is recorded."""
     recording_max_mib: Count = 1024
-    """Of one recording."""
+    """Largest recording, MiB."""
     recording_max_s: Seconds = 3600.0
+    """Longest recording, s."""
     recordings_total_mib: Count = 10_240
-    """Of all recordings together; beyond it no new one begins."""
+    """Size of all recordings together, MiB; beyond it no new one begins."""
 
-    # What marks pictures and recordings as repainted
     marks: Annotated[frozenset[Mark], BeforeValidator(_marks)] = Field(
         default_factory=lambda: Settings.from_environment().marks, examples=["credentials,label,watermark"]
     )
-    """The marks there are, or `none`; as `VIVACE_MARKS` says if not given."""
+    """Marks that say that pictures and recordings are repainted, or `none`; as `VIVACE_MARKS` says, all of them, if not
+    set."""
     label: Corner = "top-left"
-    """The corner of the label."""
+    """Corner of the label."""
     label_size: LabelSize = "small"
+    """Size of the label."""
     label_language: Language = "en"
+    """Language of the label."""
     watermark_everywhere: bool = False
-    """Whether the watermark is also where a picture is its source's."""
+    """Watermark also pictures that are their source's."""
     sign_certificate: Path | None = None
-    """PEM file of the certificate that recordings are signed with, with its chain; None: one made on this machine."""
+    """PEM file of the certificate that recordings are signed with, with its chain; one made on this machine if not
+    set."""
     sign_key: Path | None = None
-    """PEM file of its private key; None: the certificate's file holds it."""
+    """PEM file of its private key, where that is not in the same file."""
     sign_command: str | None = Field(default=None, repr=False)
-    """A command that signs in place of a key."""
+    """Command that signs in place of a key."""
 
-    # What is not painted
     policy: str | None = Field(default_factory=lambda: Settings.from_environment().policy)
-    """File of the list of what is not painted, or `off`; None: the one that comes with Vivace, unless `VIVACE_POLICY`
-    says otherwise."""
+    """File of the list of what is not painted, or `off`; as `VIVACE_POLICY` says, the list that comes with Vivace, if
+    not set."""
     safety: Safety = "off"
-    """Which pictures a network judges for sexual content: none, those that clients want painted like, or one picture of
-    the output a second, too. It needs the extra `safety`."""
+    """Pictures that a network judges for sexual content: none, those that clients want painted like (`pictures`), or
+    one picture of the `output` a second, too. It needs the extra `safety`."""
 
-    # Of one client
     max_body_bytes: Count = 6 * 1024 * 1024
+    """Largest request, and largest control message, bytes."""
     verify_max_mib: Count = 256
-    """Of a file to be checked."""
+    """Largest file to be checked (`POST /v1/verify`), MiB."""
     request_s: Seconds = 20.0
-    """Time for a request to arrive: its head, and then its body."""
+    """Time for a request to arrive, s: its head, and then its body."""
     max_messages_per_s: Seconds = 60.0
+    """Messages a second on one control channel; bursts of twice as many."""
 
     @property
     def offered(self) -> dict[str, str]:
@@ -255,5 +295,26 @@ class ServeSettings(BaseSettings):
 
     @property
     def default_model(self) -> str:
-        """Name of the first."""
+        """Name of the first model."""
         return next(iter(self.offered))
+
+
+SECTIONS = {
+    "host": "Address",
+    "log_level": "Log",
+    "models": "Models and pictures",
+    "slots": "Sessions at once",
+    "heartbeat_s": "End of sessions",
+    "recordings": "Recordings",
+    "marks": "Marks",
+    "policy": "Policy",
+    "max_body_bytes": "Limits of one client",
+}
+"""Headings of the table in files and documents, by the setting that each begins with."""
+
+
+def flag_of(name: str) -> Flag | None:
+    """Return the mark of a setting that is a flag, None for one that is not."""
+    field = ServeSettings.model_fields[name]
+    nested = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
+    return next((mark for mark in (*field.metadata, *nested) if isinstance(mark, Flag)), None)

@@ -429,6 +429,12 @@ class Account(ProcessorObserver):
         with self._lock:
             return self._drops.copy()
 
+    @property
+    def frames_out(self) -> int:
+        """Frames that came out so far."""
+        with self._lock:
+            return self._frames_out
+
     def totals(self) -> dict[str, Histogram]:
         """Return the histograms of all stages so far, with latency as `server`."""
         with self._lock:

@@ -110,8 +110,7 @@ class AccessControl:
         access = self.need(request, scope)
         if access.may("admin") or (access.withdrawn is not None and access.session == session.id):
             return access
-        given = request.headers.get(SECRET_HEADER) or request.query_params.get("secret") or ""
-        if not same_text(given, session.secret):
+        if not same_text(given_secret(request), session.secret):
             raise ApiError(
                 403,
                 "secret",
@@ -130,6 +129,11 @@ class AccessControl:
         if access.session is not None and access.session != session.id:
             raise ApiError(403, "session", "the token is for another session; ask for one for this session")
         return access
+
+
+def given_secret(request: HTTPConnection) -> str:
+    """Return the session's secret that a request holds, right or wrong; "" for none."""
+    return request.headers.get(SECRET_HEADER) or request.query_params.get("secret") or ""
 
 
 def _bearer(request: HTTPConnection) -> str | None:

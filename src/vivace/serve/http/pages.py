@@ -15,8 +15,8 @@ router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parents[1] / "web"
 
-_BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verify")} | {
-    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean", "verify")
+_BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verify", "admin")} | {
+    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean", "verify", "admin")
 }
 
 
@@ -45,6 +45,12 @@ async def watch_page(session_id: str) -> FileResponse:  # noqa: ARG001  (the pag
 async def verify_page() -> FileResponse:
     """Check files of anybody's."""
     return FileResponse(WEB / "verify.html")
+
+
+@router.get("/admin")
+async def admin_page() -> FileResponse:
+    """Show operators the sessions there are; the page asks for the token, this address for none."""
+    return FileResponse(WEB / "admin.html")
 
 
 @router.get("/clean/{session_id}")

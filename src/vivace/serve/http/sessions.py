@@ -13,11 +13,12 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 
 from vivace.checks import Table
 from vivace.errors import VivaceError
-from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Label, Limits, Notice, ServerMessage, Waiting
+from vivace.messages import MAX_PROMPT_CHARS, Controls, Error, Label, Limits, Notice, ServerMessage, Stats, Waiting
 from vivace.models.controls import ControlSpec
 from vivace.serve import thumbnails
 from vivace.serve.auth import Access
 from vivace.serve.control import ControlLimits, Conversation
+from vivace.serve.http.access import given_secret
 from vivace.serve.http.errors import ApiError, api_error
 from vivace.serve.http.state import MAX_SDP_BYTES, MAX_VIEWERS, Server, server_of
 from vivace.serve.record import Fps
@@ -104,6 +105,15 @@ class SessionView(Table):
     ice_servers: list[dict[str, Any]]
 
 
+class OperatedSession(SessionView):
+    """A session, as operators see it."""
+
+    client: str
+    """Who opened it: the `jti` of a token, or an address."""
+    stats: Stats
+    """How it does now."""
+
+
 class OpenedSession(SessionView):
     """A session, as the client that opened it sees it."""
 
@@ -128,11 +138,16 @@ async def open_session(body: OpenBody, request: Request, response: Response) -> 
 
 
 @router.get("")
-async def list_sessions(request: Request) -> dict[str, list[SessionView]]:
-    """List the sessions; for operators."""
+async def list_sessions(request: Request) -> dict[str, list[OperatedSession]]:
+    """List the sessions, oldest first; for operators."""
     server = server_of(request)
     server.access_control.need_operator(request)
-    return {"sessions": [await view(server, session) for session in server.manager.sessions()]}
+    return {
+        "sessions": [
+            OperatedSession(**(await view(server, session)).model_dump(), client=session.client, stats=session.stats())
+            for session in server.manager.sessions()
+        ]
+    }
 
 
 @router.get("/{session_id}")
@@ -144,11 +159,15 @@ async def show_session(session_id: str, request: Request) -> SessionView:
 
 @router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: str, request: Request) -> None:
-    """End a session; its recording is closed."""
-    server, session, access = find(request, session_id, "own")
-    if access.may("admin"):
+    """End a session, one's own or, for operators, any; its recording is closed."""
+    server = server_of(request)
+    control = server.access_control
+    access = control.need(request, "publish")
+    session = control.session(session_id)
+    if access.may("admin") or (access.operates and not given_secret(request)):
         server.manager.end(session.id, "admin", "the operator of the server ended the session")
     else:
+        control.need_control(request, session, "publish")
         server.manager.end(session.id, "client", "you ended the session")
     await server.peers.close_all(session.id)
 

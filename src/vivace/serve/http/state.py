@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from vivace.serve.session import LiveSession
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
 from vivace.serve.thumbnails import Thumbnails
+from vivace.serve.turn import ice_servers
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +164,7 @@ class Server:
                 **({} if server.username is None else {"username": server.username}),
                 **({} if server.credential is None else {"credential": server.credential.get_secret_value()}),
             }
-            for server in self.settings.ice_servers
+            for server in ice_servers(self.settings, time.time())
         ]
 
 

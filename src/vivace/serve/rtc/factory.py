@@ -12,11 +12,13 @@ from aiortc import RTCIceGatherer, RTCIceServer, RTCIceTransport
 
 from vivace.media.encoders import choose
 from vivace.rtc.broadcast import Broadcast
+from vivace.rtc.media_address import MediaAddress
 from vivace.rtc.seams import GATHER_S, gather_loopback_too
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.peer import Peer, PeerLimits
 from vivace.serve.settings import ServeSettings
+from vivace.serve.turn import ice_servers
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +36,8 @@ class PeerFactory:
             max_frame_px=settings.max_frame_px,
             control=ControlLimits(settings.max_messages_per_s, settings.max_body_bytes),
         )
-        self.ice_servers = [
-            RTCIceServer(
-                urls=server.urls,
-                username=server.username,
-                credential=None if server.credential is None else server.credential.get_secret_value(),
-            )
-            for server in settings.ice_servers
-        ]
+        self._settings = settings
+        self._at = MediaAddress(settings.udp_ports, settings.announced_address)
         chosen = choose(settings.encoder)
         if chosen.note:
             _log.info("%s", chosen.note)
@@ -57,13 +53,27 @@ class PeerFactory:
             lambda: self._broadcast(session),
             self.limits,
             half=half,
-            ice_servers=self.ice_servers,
+            ice_servers=self.ice_servers(),
+            at=self._at,
             clock=self._clock,
         )
 
+    def ice_servers(self) -> list[RTCIceServer]:
+        """Return the STUN and TURN servers that a connection made now asks for addresses."""
+        return [
+            RTCIceServer(
+                urls=server.urls,
+                username=server.username,
+                credential=None if server.credential is None else server.credential.get_secret_value(),
+            )
+            for server in ice_servers(self._settings, time.time())
+        ]
+
     async def name_silent_servers(self) -> None:
         """Log every STUN and TURN server that gives no address: a connection waits for it, and then does without."""
-        one_each = [RTCIceServer(url, each.username, each.credential) for each in self.ice_servers for url in each.urls]
+        one_each = [
+            RTCIceServer(url, each.username, each.credential) for each in self.ice_servers() for url in each.urls
+        ]
         for server, answers in zip(one_each, await asyncio.gather(*map(_answers, one_each)), strict=True):
             if not answers:
                 _log.warning(

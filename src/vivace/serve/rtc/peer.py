@@ -32,6 +32,7 @@ from vivace.rtc.connection import (
 from vivace.rtc.decoding import Arrival, LiveDecoder
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
+from vivace.rtc.media_address import ANYWHERE, MediaAddress
 from vivace.rtc.rates import START_BPS
 from vivace.rtc.seams import possible_direction, prefer_codecs, propose_start_bitrate, speaks_transport_cc
 from vivace.rtc.sound import SoundFeed, SoundReceiver, speaks_opus
@@ -144,6 +145,7 @@ class Peer:
         *,
         half: bool = False,
         ice_servers: Sequence[RTCIceServer] = (),
+        at: MediaAddress = ANYWHERE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a connection; `broadcast` returns what sends the session's pictures, `half`: the smaller ones."""
@@ -157,6 +159,7 @@ class Peer:
         self._half = half
         self._open_broadcast = broadcast
         self._clock = clock
+        self._at = at
         self._connection = open_connection(ice_servers)
         self._broadcast: Broadcast[Any] | None = None
         self._feed: Feed | None = None
@@ -202,7 +205,7 @@ class Peer:
         transceivers = connection.getTransceivers()
         publisher, viewer = self._give_roles(transceivers)
         self._give_sound(transceivers, publisher)
-        prepare_transports(connection)
+        prepare_transports(connection, self._at)
         if publisher is not None:
             self._assembler, self._decoder = receive_video(
                 publisher.receiver, self._push, max_frame_px=self._limits.max_frame_px, clock=self._clock

@@ -104,6 +104,8 @@ export const en = {
     checkTitle: "Is it AI-modified?",
     checkIntro: "A picture or video of anybody's: whether it says that it was repainted, who says so, and whether that holds. Saying nothing proves nothing. The file is looked at by this server, which keeps nothing of it.",
     checkDrop: "Choose a file, or drop one here",
+    adminTitle: "Sessions",
+    adminToken: "Token of the scope admin",
     consentTitle: "Do the people in the picture know?",
     consentWhy: "Others will see your camera repainted. Whoever is in front of it should know that, and that it is changed by AI. You are asked once.",
     theyKnow: "They know",
@@ -234,6 +236,14 @@ export const en = {
       repainted: "AI-modified.", not_repainted: "Not said to be AI-modified.", unmarked: "It says nothing of itself.",
       changed: "Changed after it was signed.", bad_certificate: "Signed with a bad certificate.", broken: "Its credentials do not hold.", unknown: "It could not be checked.",
     },
+  },
+  // The operator's page.
+  admin: {
+    columns: { id: "Session", state: "State", model: "Model", client: "Client", age: "Open for", size: "Size", fps: "fps out / in", effort: "Effort", delay: "Delay p95", viewers: "Viewers", limit: "Limited by" },
+    states: { waiting: "waiting", live: "live", ended: "ended" },
+    limits: { none: "", network: "network", device: "device", camera: "source" },
+    age: (s) => duration(s, "min"),
+    overview: ({ slots, free_slots: free, waiting, draining }) => `${slots - free} of ${slots} slots used, ${waiting} waiting.${draining ? " The server shuts down." : ""}`,
   },
   label: { on: "on", off: "off", inPicture: "in the picture" },
   region: { everywhere: "everywhere", share: (share) => `${percent(share)} of the picture` },
