@@ -87,6 +87,7 @@ FAST = {
     "vivace policy score requests.toml": SCORE,
     "vivace policy score tests/golden/policy_requests.toml": SCORE,
     "vivace serve secret": None,
+    "vivace serve settings": None,
     "vivace serve token --scope publish": None,
     "vivace serve token --scope publish --expires 1h": None,
     "vivace serve token --scope view --expires 15m --session ID": None,
@@ -101,10 +102,12 @@ SLOW = {
     "vivace serve": "serve --port 0",
     "vivace serve --port 9000 --recordings recordings": "serve --port 0 --recordings recordings",
     "vivace serve --recordings FOLDER": "serve --port 0 --recordings recordings",
+    "vivace serve --config vivace.toml": "serve --port 0 --config vivace.toml",
     "vivace serve --host 0.0.0.0": "serve --port 0 --host 0.0.0.0",
     "vivace serve --host 0.0.0.0 --tls-self-signed": "serve --port 0 --host 0.0.0.0 --tls-self-signed",
     "vivace serve --tls-self-signed": "serve --port 0 --tls-self-signed",
     "vivace serve --safety output": "serve --port 0 --safety output",
+    "vivace serve --size 512x288": "serve --port 0 --size 512x288",
     "vivace serve --dynamic-size 1280x720": "serve --port 0 --dynamic-size 1280x720",
     "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
     "vivace run SOURCE --script show.toml": SHOW,
@@ -183,6 +186,7 @@ for case in json.loads(pathlib.Path("inputs/cases.json").read_text()):
 """A system made elsewhere, which gives back what it gets."""
 
 NOT_RUN = {
+    "vivace models remove": "deletes what was fetched from the hub",
     "vivace models pull": "fetches from the hub",
     "vivace models check": "checks what was fetched from the hub",
     "vivace run camera --model live2diff": "its weights are fetched from the hub",
@@ -266,6 +270,7 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(drawer / "dance.mp4", [np.zeros((64, 96, 3), np.uint8)] * 6, sound=beep(0.24, at_s=0.1))
     [script] = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "shows.md").read_text("utf-8"), re.M | re.S)
     (drawer / "show.toml").write_text(script, "utf-8")
+    shutil.copy(ROOT / "deploy" / "vivace.toml", drawer)
     return drawer
 
 

@@ -137,7 +137,8 @@ def test_the_unit_runs_a_command_that_there_is() -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
-    assert program, "Debian: apt-get install systemd"
+    if program is None:
+        pytest.skip("needs systemd-analyze (Debian: apt-get install systemd)")
     unit = tmp_path / "vivace.service"
     unit.write_text((DEPLOY / "vivace.service").read_text("utf-8").replace("/opt/vivace/bin/vivace", "/bin/true"))
     done = subprocess.run(
@@ -147,8 +148,9 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 
 def test_nginx_takes_its_site(tmp_path: Path) -> None:
-    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-    assert program, "Debian: apt-get install nginx-light"
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("needs nginx (Debian: apt-get install nginx-light)")
     subprocess.run(
         shlex.split("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout key.pem -out cert.pem"),
         cwd=tmp_path, check=True, capture_output=True,
