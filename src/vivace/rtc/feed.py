@@ -75,7 +75,7 @@ class Feed(MediaStreamTrack):
     def __init__(
         self, codec: str, full_bps: int, *, half: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Create a feed of `codec` packets, starting at `full_bps` bit/s; `half` asks for pictures of half each side."""
+        """Create a feed of `codec` packets, starting at `full_bps` bit/s; `half` asks for pictures of half the side."""
         super().__init__()
         self.codec = codec
         self.rates = RateControl(full_bps)

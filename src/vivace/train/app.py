@@ -1,4 +1,4 @@
-"""The commands of `vivace train`."""
+"""Commands of `vivace train`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def mini(
 
 @app.command
 def targets(data: Path, *, out: Out = Path("runs/mini"), shards: Shards = 130) -> None:
-    """Bake targets: cut clips out of video and have the style teachers paint them."""
+    """Bake targets: cut clips out of video and paint them with the style teachers."""
     columns = (TextColumn("baking targets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("shards", total=shards)
@@ -93,7 +93,7 @@ def export_(
 
 
 def training_card(path: Path) -> dict[str, str]:
-    """Return what a checkpoint says of its training, for the metadata of the shipped file."""
+    """Return the training record of a checkpoint, for the metadata of the shipped file."""
     if path.suffix == ".safetensors":
         from vivace.models.mini.weights import read_tensors
 
@@ -126,7 +126,7 @@ def evaluate(
         bool, Parameter(negative=(), show_default=False, help="Also switch off one part at a time; takes long.")
     ] = False,
 ) -> None:
-    """Compare the embedded model with its style teachers. What the columns mean is in `docs/models/mini.md`.
+    """Compare the embedded model with its style teachers. `docs/models/mini.md` explains the columns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batches for training: baked clips cropped, mixed, disturbed and turned into the network's inputs."""
+"""Batches for training: baked clips, cropped, mixed, disturbed and turned into the network's inputs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from vivace.train.targets import Shard, TorusBank, list_shards
 
 HARD_STYLES = {"ink", "neon", "pixel", "cel", "comic", "blueprint"}
 MAX_AGE = 5
-"""Ages are capped here in training and in streams, so that positions never run out."""
+"""Cap of ages, in training and in streams, so that no age is larger than those trained on."""
 WIDE_EVERY = 8
-"""Every so many batches are of a larger crop, so that attention meets larger grids."""
+"""Interval of batches with a larger crop, so that attention meets larger grids."""
 STYLE_NEED = np.array([{"oil": 2.2, "swirl": 2.5}.get(k, 1.7 if k in HARD_STYLES else 1.0) for k in STYLE_KEYS])
-"""How often a clip is drawn, by the style it is painted in: strokes and dots take longer to learn than light."""
+"""Sampling weight of a clip by its style: strokes and dots take longer to learn than light."""
 MAX_CROP_PX = 192
-"""Largest crop of the output, px: a step's time goes with it."""
+"""Largest crop of the output, px; it bounds the time of a step."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Clips of one scale; the leading axis counts frames, those of a clip being neighbours."""
+    """Clips of one scale; the leading axis counts frames, those of a clip being adjacent."""
 
     clean: Tensor
-    """`[n 3 H W]` source before disturbance, in [-1, 1]."""
+    """Source before the disturbance, `[n 3 H W]`, in [-1, 1]."""
     source: Tensor
-    """`[n 3 H W]` what the network sees."""
+    """Source as the network sees it, `[n 3 H W]`."""
     target: Tensor
     """`[n 3 H W]`"""
     other: Tensor
-    """`[n 3 H W]` the same clip in another style, or the source: history from before a prompt change."""
+    """Same clip in another style, or the source: history from before a prompt change, `[n 3 H W]`."""
     noise: Tensor
     """`[n 3 h w]`"""
     textures: Tensor
@@ -55,9 +55,9 @@ class Batch:
     embeds: Tensor
     """`[n styles]`"""
     ages: Tensor
-    """`[b t t]`"""
+    """Age of frame `j` as seen from frame `i`, frames; -1 where it is not seen, `[b i j]`."""
     follows: Tensor
-    """`[n]` bool: the frame before is the previous output, not an anchor from long ago."""
+    """True where the previous frame is the previous output, not an anchor from long ago, `[n]` bool."""
     log_scale: float
     frames: int
 
@@ -75,12 +75,12 @@ class Batch:
         return Conditions(self.embeds, t, torch.full_like(t, self.log_scale))
 
     def memory(self) -> ClipMemory:
-        """Return who sees whom."""
+        """Return the memory of the clips: the frames that each frame sees."""
         return ClipMemory(self.ages)
 
 
 class BatchStream(IterableDataset[Batch]):
-    """Batches without end, for a DataLoader: in the trainer's process on a CPU, in workers beside a GPU."""
+    """Endless batches for a DataLoader: in the trainer's process on a CPU, in workers with a GPU."""
 
     def __init__(self, folder: Path, *, seed: int, clips: int, crop: int, wide_crop: int) -> None:
         self._folder, self._seed = folder, seed
@@ -95,7 +95,7 @@ class BatchStream(IterableDataset[Batch]):
 
 
 class BatchSource:
-    """Draws batches from a folder of shards; sees shards that appear later."""
+    """Random batches from a folder of shards; shards added later are found."""
 
     def __init__(self, folder: Path, *, seed: int) -> None:
         self._folder = folder
@@ -105,7 +105,7 @@ class BatchSource:
         self._drawn = 0
 
     def draw(self, clips: int, crop: int, wide_crop: int | None = None) -> Batch:
-        """Return `clips` clips of one shard at working size `crop` px (smaller where the shard holds less).
+        """Return `clips` clips of one shard at working size `crop` px (less where the shard holds less).
 
         With `wide_crop`, a shard at scale 1 gives a third of the clips at that size instead.
         """
@@ -134,7 +134,7 @@ class BatchSource:
         b, t = source.shape[:2]
         working = round(source.shape[-1] / scale)
         crop = min(crop, working, int(MAX_CROP_PX / scale))
-        # Screens keep their phase only where a crop begins at a multiple of their period.
+        # Screens keep their phase only if a crop begins at a multiple of their period.
         top, left = (
             int(rng.integers(0, (working - crop) // SCREEN_PERIOD_PX + 1)) * SCREEN_PERIOD_PX for _ in range(2)
         )
@@ -175,7 +175,7 @@ class BatchSource:
         )
 
     def _mixture(self, first: Tensor, second: Tensor, styles: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """Blend the two styles of a clip: pure ones mostly, sometimes anything between."""
+        """Blend the two styles of a clip: usually one alone, sometimes a random mixture."""
         pure = self._rng.random(len(styles)) < 0.45
         weight = torch.from_numpy(
             np.where(pure, self._rng.integers(0, 2, len(styles)), self._rng.uniform(0, 1, len(styles)))
@@ -187,7 +187,7 @@ class BatchSource:
         return first * (1 - w) + second * w, embeds.repeat_interleave(t, 0)
 
     def _disturb(self, clean: Tensor, b: int, t: int) -> Tensor:
-        """Add what a camera adds: noise and flickering exposure. Targets stay clean: the past tells what is steady."""
+        """Add camera noise and flickering exposure. Targets stay clean: the past tells what is steady."""
         rng = self._rng
         sigma = torch.from_numpy(np.where(rng.random(b) < 0.6, rng.uniform(0.0, 0.06, b), 0.0)).float()
         gain = 1 + torch.randn(b, t) * torch.from_numpy(np.where(rng.random(b) < 0.4, 0.06, 0.0)).float()[:, None]

@@ -1,4 +1,4 @@
-"""The style teachers as a system of their own: the classic image filter that a learned model is compared with."""
+"""Style teachers as a system: the classical image filter that a learned model is compared with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vivace.train.teachers import TEACHERS, TeacherTextures
 
 
 class ClassicFilter:
-    """All teachers at one output size, with the textures that a stream of that size and seed starts from.
+    """All teachers at one output size, with the textures of a stream of that size and seed.
 
-    It has no memory: every picture is painted by itself, over textures that stay on the screen.
+    It has no memory: every picture is painted by itself, over textures that are fixed to the screen.
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0) -> None:
@@ -24,7 +24,7 @@ class ClassicFilter:
 
         Args:
             size: `(width, height)` of the pictures, px, even.
-            seed: that of the stream it is compared with.
+            seed: seed of the stream it is compared with.
         """
         place = geometry(size)
         fields = textures_of(place.working_height, place.working_width, seed)
@@ -38,7 +38,7 @@ class ClassicFilter:
 
     @torch.inference_mode()
     def paint(self, style: str, rgb: Rgb) -> Rgb:
-        """Return what the teacher of `style`, one of `STYLE_KEYS`, makes of `rgb`, `uint8 [h w 3]`.
+        """Return `rgb`, `uint8 [h w 3]`, painted by the teacher of `style`, one of `STYLE_KEYS`.
 
         Raises:
             UsageError: no such style, or a picture of another size.

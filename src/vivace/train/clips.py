@@ -1,4 +1,4 @@
-"""Clean clips to learn from: real video and built-in scenes, under a moving virtual camera."""
+"""Clean training clips: real video and built-in scenes, under a moving virtual camera."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ class Clip:
     pictures: Tensor
     """`[t 3 h w]` in [0, 1]."""
     times: Tensor
-    """`[t]` int: frame times; a gap means the earlier frames stand in for warm-up anchors."""
+    """Frame times, `[t]` int; after a gap, the earlier frames stand in for warm-up anchors."""
     shift: Tensor
-    """`[t 2]` int: how far the camera has moved, in working px (down, right); zero where textures stay on screen."""
+    """Displacement of the camera, `[t 2]` int, working px (down, right); zero where textures are fixed to the
+    screen."""
 
 
 def read_segments(
     folder: Path, *, per_video: int = 3, length: int = 26, seed: int = 0, max_height: int = 360
 ) -> list[Segment]:
-    """Read a few short runs of frames of every video under `folder`.
+    """Read a few short runs of consecutive frames of every video under `folder`.
 
     Raises:
         SourceNotFoundError: there is no video there.
@@ -114,7 +115,7 @@ def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.ui
 def sample_clip(segment: Segment, rng: np.random.Generator, *, frames: int, size: int, scale: float) -> Clip:
     """Cut a clip of `frames` pictures of `size` px square out of a segment, seen by a random moving camera.
 
-    `scale` is output px per working px. The camera pans by whole working px a frame, so that textures anchored to the
+    `scale` is output px per working px. The camera pans by whole working px per frame, so that textures anchored to the
     scene move by cyclic shifts.
     """
     total = len(segment.frames)
@@ -133,7 +134,7 @@ def sample_clip(segment: Segment, rng: np.random.Generator, *, frames: int, size
         times = np.arange(frames)
         times[1:] += gap // stride
     _, height, width, _ = segment.frames.shape
-    # How many source px one output px covers: from magnified to the whole picture.
+    # Source px per output px: from magnified to the whole picture.
     smallest = min(height, width) / size
     zoom = float(np.exp(rng.uniform(math.log(min(0.55, smallest)), math.log(smallest))))
     moving = still or rng.random() < 0.35
@@ -158,7 +159,7 @@ def sample_clip(segment: Segment, rng: np.random.Generator, *, frames: int, size
         x = centre[1] + (velocity[1] * t * scale) * zoom + z * (np.sin(a) * ys + np.cos(a) * xs)
         grids.append(np.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1))
     if zoom > 1.3:
-        # Shrinking skips px; average first what would be skipped.
+        # Shrinking skips px; average those first.
         factor = int(zoom + 0.5)
         pictures = F.avg_pool2d(pictures, factor, ceil_mode=True) if factor > 1 else pictures
     grid = torch.from_numpy(np.stack(grids)).float()
@@ -179,9 +180,9 @@ def _recolour(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def scene_segments(*, per_scene: int = 3, length: int = 26, size: tuple[int, int] = (480, 270)) -> list[Segment]:
-    """Render short runs of the painted scenes, at different moments and seeds.
+    """Render short runs of the painted scenes, at various moments and seeds.
 
-    The scenes of the benchmark are left out: a model must not be trained on what it is judged by.
+    The benchmark's scenes are excluded: a model must not be trained on its test data.
     """
     segments = []
     for name in PAINTED:

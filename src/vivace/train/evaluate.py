@@ -1,14 +1,14 @@
 """`vivace train evaluate`: the embedded model against its style teachers, on clips it was not trained on.
 
-Every style is streamed over every clip as a session would see it, frame after frame on its own output. Reported per
-style, against the teacher painting the same frames with the same textures:
+Every style is streamed over every clip as in a session, frame by frame on its own output. Reported per style, against
+the teacher painting the same frames with the same textures:
 
 * PSNR, dB, and how often the nearest of all teachers (by 8 x 8 means and by px) is the right one;
-* flicker: mean absolute change from frame to frame, over the teacher's; 1 is as steady as the teacher;
-* sharpness: mean absolute difference of neighbours, over the teacher's; below 1 is blurred, above 1 is noisy.
+* flicker: mean absolute change between frames, relative to the teacher's; 1 is as steady as the teacher;
+* sharpness: mean absolute difference of neighbours, relative to the teacher's; below 1 is blurred, above 1 is noisy.
 
-Ablations switch off one named part at a time. The memory is tested where it has something to do: on a source with
-camera noise and flickering exposure, against the teacher of the clean source.
+Ablations switch off one named part at a time. The memory is tested where it matters: on a source with camera noise and
+flickering exposure, against the teacher of the clean source.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ from vivace.train.shipped import shipped_painter
 
 SEED = 0
 MIN_FRAMES = 4
-"""Two to warm up on, and two to see a change between."""
+"""Fewest frames of a clip: two to warm up, two to see a change between."""
 
 
 @dataclass(slots=True)
 class StyleScore:
-    """Sums over clips for one style."""
+    """Values of one style, per clip."""
 
     psnr_db: list[float] = field(default_factory=list)
     recognised: list[bool] = field(default_factory=list)
     flicker: list[float] = field(default_factory=list)
-    """Change per frame of ours, 0 to 255."""
+    """Change per frame of the model, 0 to 255."""
     teacher_flicker: list[float] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
 
     def row(self) -> dict[str, float]:
-        """Return the means; flicker as the ratio of sums, so that still clips do not divide by nothing."""
+        """Return the means; flicker is the ratio of sums, so that still clips do not divide by zero."""
         return {
             "psnr_db": float(np.mean(self.psnr_db)),
             "recognised": float(np.mean(self.recognised)) if self.recognised else float("nan"),
@@ -71,7 +71,7 @@ class StyleScore:
 
 
 def read_clip(path: Path, size: tuple[int, int], frames: int, skip: int) -> list[Rgb]:
-    """Return `frames` pictures after the first `skip`, cut to `size = (width, height)`."""
+    """Return `frames` pictures after the first `skip`, cropped to `size = (width, height)`."""
     pictures: list[Rgb] = []
     with open_source(str(path)) as source:
         for frame in source:
@@ -83,14 +83,14 @@ def read_clip(path: Path, size: tuple[int, int], frames: int, skip: int) -> list
 
 
 def stream(model: StreamModel[Any], frames: Sequence[Rgb], embeds: NDArray[np.float32], steps: int = 1) -> list[Rgb]:
-    """Paint frames one after the other, as a session does."""
+    """Paint frames in order, as a session does."""
     height, width = frames[0].shape[:2]
     state = model.open((width, height), seed=SEED)
     return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0].rgb[0] for f in frames]
 
 
 def _hold_textures(model: StreamModel[Any]) -> None:
-    """Keep textures on the screen, where the teachers have them, so that the two can be compared px by px."""
+    """Fix textures to the screen, as the teachers do, so that both can be compared px by px."""
     if isinstance(model, MiniModel):
         model.follow_camera = False
 
@@ -127,11 +127,11 @@ def nearest_teacher(rgb: Rgb, painted: dict[str, Rgb]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `measure` found."""
+    """Result of `measure`."""
 
     styles: dict[str, StyleScore]
     sheets: dict[str, Rgb]
-    """Contact sheet by clip: source, teacher, ours, for every style."""
+    """Contact sheet by clip: source, teacher, model, for every style."""
 
 
 def measure(model: StreamModel[Any], clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
@@ -186,7 +186,7 @@ ABLATIONS: tuple[tuple[str, frozenset[str], int, bool], ...] = (
 
 
 def disturb(frames: Sequence[Rgb], seed: int = 0) -> list[Rgb]:
-    """Add what a camera adds: noise of 8 levels and an exposure that flickers by 6 %."""
+    """Add camera noise of 8 levels and an exposure that flickers by 6 %."""
     rng = np.random.default_rng(seed)
     noisy = [f * (1 + 0.06 * rng.standard_normal()) + rng.normal(0, 8, f.shape) for f in frames]
     return [np.clip(f, 0, 255).astype(np.uint8) for f in noisy]
@@ -235,7 +235,7 @@ def evaluate_command(
     """Measure, write contact sheets and `evaluation.json` into `out`, print tables and one JSON line.
 
     Raises:
-        UsageError: too few frames to tell flicker, or a size the model cannot do.
+        UsageError: too few frames to measure flicker, or an unsupported size.
         SourceError: no video in the folder, or none that is long enough.
         SinkWriteError: `out` cannot be written.
     """
@@ -244,7 +244,7 @@ def evaluate_command(
             f"--frames is {frames} and --skip {skip}; give at least {MIN_FRAMES} frames, and skip 0 or more"
         )
     model = shipped_painter()
-    model.open(size)  # a size it cannot do is refused before anything is read
+    model.open(size)  # refuses an unsupported size before anything is read
     paths = list_videos(clips)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Export of the embedded model: from a training checkpoint to the two files that ship."""
+"""Export of the embedded model: from a training checkpoint to the two shipped files."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
 
     Args:
         net: trained weights.
-        folder: where to.
-        card: what the metadata should say of the training, e.g. steps and minutes.
+        folder: output folder.
+        card: metadata on the training, e.g. steps and minutes.
     """
-    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in state.items()})
     example = example_inputs((64, 96), (64, 96), net.cfg)
@@ -81,14 +81,14 @@ def convert(
     """Return the OpenVINO model of a module, with names at its inputs and outputs.
 
     Args:
-        graph: what is traced.
+        graph: module to trace.
         example: inputs by name, in order.
-        shapes: of the inputs; -1 is any length.
+        shapes: shapes of the inputs; -1 is any length.
         outputs: names of the outputs, in order.
     """
     ov = import_openvino()
     with warnings.catch_warnings(), torch.no_grad():
-        # Tracing warns of every shape it reads; dynamic dimensions are tested on other sizes.
+        # Tracing warns about every shape it reads; dynamic dimensions are tested at other sizes.
         warnings.simplefilter("ignore")
         model = ov.convert_model(
             graph.eval(),
@@ -126,15 +126,15 @@ def write_graph(
     graph.write_bytes(xml)
     told = {**metadata, "graph_layout": json.dumps(layout, separators=(",", ":"))}
     save_file({**arrays, CONSTANTS: np.frombuffer(others, np.uint8)}, weights, told)
-    # safetensors writes for the owner alone; a package is read by everyone.
+    # safetensors writes files that only their owner can read; a package is read by everyone.
     weights.chmod(0o644)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (graph, weights)}
 
 
 def canonical(xml: bytes, name: str) -> bytes:
-    """Return a graph whose layers are named by kind and number, without notes of the converter.
+    """Return a graph with layers named by kind and number, without the converter's notes.
 
-    The converter counts names up per process, so that two exports of the same weights would differ.
+    The converter numbers names per process, so that two exports of the same weights would differ.
     """
     root = ET.fromstring(xml)
     root.set("name", name)
@@ -152,7 +152,7 @@ def canonical(xml: bytes, name: str) -> bytes:
 
 
 def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarray]) -> tuple[dict[str, object], bytes]:
-    """Find the parameters among a graph's constants; return where each goes, and the constants that are none."""
+    """Return the positions of the parameters among a graph's constants, and the constants that are no parameters."""
     by_bytes: dict[bytes, str] = {}
     for name, value in parameters.items():
         by_bytes.setdefault(value.tobytes(), name)
@@ -178,7 +178,7 @@ MINI_PROFILE = Path(str(resources.files("vivace.models") / "profiles" / "mini.to
 
 
 def write_profile(hashes: dict[str, str], path: Path = MINI_PROFILE) -> None:
-    """Put the sha256 of newly installed files into the profile of their model."""
+    """Write the sha256 of newly installed files into the profile of their model."""
     text = path.read_text()
     for name, sha256 in hashes.items():
         text = re.sub(rf'^"{re.escape(name)}" = ".*"$', f'"{name}" = "{sha256}"', text, flags=re.MULTILINE)

@@ -1,7 +1,7 @@
-"""The training loop of the embedded model: flow matching with noise-coupled targets, resumable at any step.
+"""Training loop of the embedded model: flow matching with noise-coupled targets, resumable at any step.
 
-Runs in one process a device; on a CPU one process a core with averaged gradients is faster than one process with many
-threads. A run ends when its budget of minutes is used up; the learning rate follows the share of it that is spent.
+It runs in one process per device; on a CPU, one process per core with averaged gradients is faster than one process
+with many threads. A run ends when its budget of minutes is spent; the learning rate follows the spent share.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Net = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """A run of the trainer."""
+    """Configuration of a training run."""
 
     targets: Path
     out: Path
     budget_minutes: float = 90.0
     clips: int | None = None
-    """Clips a step and process, each four frames; 3 on a CPU, where many small steps learn faster than few large ones,
-    48 on a GPU."""
+    """Clips per step and process, four frames each; 3 on a CPU, where many small steps learn faster than few large
+    ones, 48 on a GPU."""
     crop: int = 128
     """Working size of most batches, px."""
     wide_crop: int = 192
@@ -59,10 +59,10 @@ def rate(spent: float, step: int, cfg: TrainConfig) -> float:
 
 
 def history(net: Net, batch: Batch, t: Tensor) -> Tensor:
-    """Return what stands in for the previous output of each frame at the working size, `[n 3 h w]`; zero is dropped.
+    """Return a substitute for each previous output at the working size, `[n 3 h w]`; zero where it is dropped.
 
-    History augmentation: a stream feeds on its own mistakes, so training shows the past with mistakes: noise, the look
-    of another prompt, or what the model itself made of it.
+    History augmentation: a stream is fed with its own mistakes, so training shows a past with mistakes: noise, the look
+    of another prompt, or the model's own output.
     """
     n = len(t)
     size = batch.noise.shape[-2:]
@@ -81,7 +81,7 @@ def history(net: Net, batch: Batch, t: Tensor) -> Tensor:
 
 
 def render(net: Net, batch: Batch, x_t: Tensor, previous: Tensor, t: Tensor) -> Tensor:
-    """Run the network on a batch; returns `[n 3 H W]` float."""
+    """Run the network on a batch; return `[n 3 H W]` float."""
     small = resize(batch.source, batch.noise.shape[-2:])
     pictures = torch.cat([x_t, small, previous], 1)
     with torch.autocast(pictures.device.type, torch.bfloat16):
@@ -93,10 +93,10 @@ def render(net: Net, batch: Batch, x_t: Tensor, previous: Tensor, t: Tensor) -> 
 
 
 class Objective(nn.Module):
-    """Flow matching: the loss of the picture from a random point of the straight path between noise and target."""
+    """Flow matching: the loss of the picture predicted from a random point of the path from noise to target."""
 
     def __init__(self, net: MiniNet, compiled_px: int) -> None:
-        """Compile for working sizes up to `compiled_px` px: what is rare takes longer to compile than to run."""
+        """Compile for working sizes up to `compiled_px` px: rare sizes take longer to compile than to run."""
         super().__init__()
         self.net = net
         self.compiled_px = compiled_px
@@ -137,7 +137,7 @@ def train(cfg: TrainConfig, rank: int = 0, world: int = 1) -> None:
             ema.module.load_state_dict(state["ema"])
             progress = state["progress"]
             ema.n_averaged.fill_(int(progress["step"]))
-    # After a resume every process draws anew, not what it drew the first time.
+    # After a resume, every process draws different samples from the first time.
     torch.manual_seed(cfg.seed * 1000 + rank + int(progress["step"]) * 7)
     clips = cfg.clips or (48 if device.type == "cuda" else 3)
     stream = BatchStream(

@@ -1,4 +1,4 @@
-"""Files that registry packages ship, taken only if they are the ones that were looked at."""
+"""Files of registry packages, accepted only with their recorded hash."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from vivace.errors import CheckpointError
 
 @dataclass(frozen=True)
 class PackagedFiles:
-    """Files of packages that were put into a folder; nothing of them is imported."""
+    """Files of packages that were installed into a folder; nothing of them is imported."""
 
     packages: tuple[str, ...]
-    """What to install, `name==version` each."""
+    """Packages to install, `name==version` each."""
     sha256: Mapping[str, str]
-    """By path in the folder."""
+    """Hash by path in the folder."""
     use: str
-    """What they are, for messages."""
+    """Name of the files, for messages."""
 
     def find(self, folder: Path, name: str) -> Path:
-        """Return the path of a file, after comparing its hash.
+        """Return the path of a file, after checking its hash.
 
         Raises:
-            CheckpointError: it is missing, or another file than the one that was looked at.
+            CheckpointError: it is missing, or its hash is another than the recorded one.
         """
         path = folder / name
         try:

@@ -1,4 +1,4 @@
-"""What training loops share: processes that average gradients, an agreed end, averaged weights, whole files."""
+"""Shared parts of training loops: processes that average gradients, a common end, averaged weights, whole files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from vivace.errors import CheckpointError
 
 Config = TypeVar("Config")
 PATIENCE = timedelta(days=7)
-"""Of processes for each other: a run may be stopped for as long and go on (gloo gives up after half an hour)."""
+"""Timeout of processes waiting for each other: a suspended run may continue within it (gloo's default is half an
+hour)."""
 
 
 def train_in_processes(train: Callable[[Config, int, int], None], cfg: Config, processes: int) -> None:
-    """Call `train(cfg, rank, world)` in single-threaded processes on a CPU, joined by gloo; on a GPU once, right here.
+    """Call `train(cfg, rank, world)` in single-threaded CPU processes joined by gloo, or once, right here, on a GPU.
 
-    While they work SIGTERM is passed on to them; what it means is each one's own business.
+    While they work, SIGTERM is passed on to them; each handles it in its own way.
     """
     torch.set_num_threads(1)
     if processes == 1 or torch.cuda.is_available():
@@ -92,7 +93,7 @@ def moving_average(net: nn.Module, decay: float) -> AveragedModel:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` at the end: readers meet the old file or the new, never half."""
+    """Yield a path to write to, which replaces `path` at the end: readers see the old file or the new, never half."""
     partial = path.with_suffix(".partial")
     yield partial
     partial.replace(path)
@@ -106,7 +107,7 @@ def save_checkpoint(path: Path, state: Mapping[str, object]) -> None:
 
 @contextmanager
 def restoring(checkpoint: Path) -> Iterator[None]:
-    """Raise what goes wrong while a checkpoint is read as a CheckpointError with its remedy."""
+    """Turn errors of reading a checkpoint into a CheckpointError with its remedy."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:

@@ -1,4 +1,4 @@
-"""The embedded model that ships, as training looks at it."""
+"""Shipped embedded model, as used in training."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from vivace.models.mini.state import MiniState
 
 
 def shipped_painter(threads: int | None = None) -> MiniModel:
-    """Return what paints whole pictures in it, by a mixture of styles `[16]`; errors are those of `load_model`."""
+    """Return its part that paints whole pictures, by a mixture of styles `[16]`; errors are those of `load_model`."""
     return cast(MiniModel, cast("EditingModel[MiniState]", load_model("mini", threads=threads)).painter)

@@ -1,4 +1,4 @@
-"""Baked training targets: shards of clean clips with the picture each style's teacher makes of them.
+"""Baked training targets: shards of clean clips, painted by each style's teacher.
 
 Teachers cost more than a training step, so each clip is painted once and used several times. A shard is one safetensors
 file; shards are numbered and seeded by their number, so that baking can stop and resume at any of them, and a trainer
@@ -28,7 +28,8 @@ CLIP_FRAMES = 4
 ITEMS_PER_SHARD = 48
 TORUS_PX = 512
 TORUS_SEEDS = 8
-"""Texture fields of training. The network sees only windows at random places, so it learns no particular field."""
+"""Number of texture fields in training. The network sees only windows at random positions, so it learns no particular
+field."""
 
 SCALES: tuple[tuple[float, int, float], ...] = ((1.0, 192, 0.45), (2.0, 256, 0.40), (1.5, 192, 0.15))
 """Output px per working px, picture side in px, share of the shards."""
@@ -42,14 +43,14 @@ STYLE_WEIGHTS = {
     "sepia": 0.5,
     "blueprint": 0.8,
 }
-"""What is mostly a change of colour is learned from fewer examples."""
+"""Sampling weights of styles that are mostly a change of colour: they need fewer examples."""
 SECOND_STYLE_SHARE = 0.3
 """Share of clips painted in two styles, from which mixtures are blended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One opened shard; tensors are read lazily by item."""
+    """Opened shard; tensors are read lazily by item."""
 
     path: Path
     scale: float
@@ -57,7 +58,7 @@ class Shard:
 
 
 class TorusBank:
-    """The texture fields used in training, made once."""
+    """Texture fields used in training, made once."""
 
     def __init__(self) -> None:
         self._fields: dict[int, Textures] = {}
@@ -84,7 +85,7 @@ def bake(
 
 
 def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int) -> None:
-    """Make and write shard `number`, which alone determines what is in it."""
+    """Make and write shard `number`, which alone determines its content."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng([number, 2026])
     pick = float(rng.random())
@@ -115,7 +116,7 @@ def save_shard(path: Path, segments: list[Segment], bank: TorusBank, number: int
 
 
 def teacher_textures(bank: TorusBank, place: Tensor, size: int, scale: float, device: torch.device) -> TeacherTextures:
-    """Return the textures of each frame, `place [t 3]` being (torus, top, left), enlarged to the picture."""
+    """Return the textures of each frame, enlarged to the picture; `place [t 3]` is (torus, top, left)."""
     working = round(size / scale)
     windows = [bank.window(int(s), int(y), int(x), working) for s, y, x in place.tolist()]
 

@@ -1,8 +1,8 @@
-"""The style targets: classical image processing in torch, batched, on any device.
+"""Style targets: classical image processing in torch, batched, on any device.
 
-Each teacher is a function `(x, tex) -> y` of images `[b 3 h w]` in [0, 1]. Textures come from `tex`, the same fields
-the student starts from. Lengths are in px of the working size and multiply by `tex.scale` when the picture is
-rendered larger, so that a style keeps its look at any output size.
+Each teacher is a function `(x, tex) -> y` of pictures `[b 3 h w]` in [0, 1]. Textures come from `tex`, the same fields
+that the student starts from. Lengths are in px of the working size and are multiplied by `tex.scale` for larger
+pictures, so that a style keeps its look at any output size.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def saturate(x: Tensor, gain: float) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur, separable; wide ones run on a smaller picture, where they cost little."""
+    """Blur with a separable Gaussian; wide ones run on a smaller picture, where they cost little."""
     if sigma > 6:
         factor = 2 if sigma <= 12 else 4
         small = blur(F.avg_pool2d(x, factor, ceil_mode=True), sigma / factor)
@@ -112,7 +112,7 @@ def posterise(level: Tensor, steps: int, sharpness: float) -> Tensor:
 
 
 def tangent(x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return the direction along edges as an angle, and how certain it is in [0, 1] (structure tensor)."""
+    """Return the direction along edges as an angle, and its certainty in [0, 1] (structure tensor)."""
     gx, gy = scharr(blur(luma(x), 0.8))
     tensor = blur(torch.cat([gx * gx, gx * gy, gy * gy], 1), sigma)
     e, f, g = tensor.split(1, 1)

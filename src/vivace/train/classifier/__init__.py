@@ -1,1 +1,1 @@
-"""Training of the style classifier that the benchmark judges pictures with."""
+"""Training of the style classifier that the benchmark uses."""

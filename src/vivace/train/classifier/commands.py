@@ -1,4 +1,4 @@
-"""The commands of `vivace train classifier`."""
+"""Commands of `vivace train classifier`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def score(
     export: Annotated[Path | None, Parameter(help="Folder of an export; default: the shipped files.")] = None,
     json_path: Annotated[Path | None, Parameter(name="--json", help="Write the whole document here too.")] = None,
 ) -> None:
-    """Say how well the classifier judges, on clips it was not trained on."""
+    """Score the classifier on clips it was not trained on."""
     classifier: StyleClassifier = shipped_classifier() if export is None else load_unversioned(export)
     with console.status("judging") as status:
         document = score_(clips, classifier, lambda what: status.update(f"judging {what}"))
@@ -97,7 +97,7 @@ def score(
 
 
 def commit() -> str:
-    """Return the commit of the working tree, `unknown` outside one."""
+    """Return the commit of the working tree; `unknown` outside one."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
         cwd=Path(__file__).parent,

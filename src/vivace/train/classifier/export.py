@@ -1,4 +1,4 @@
-"""Export of the style classifier: from a checkpoint to the two files that ship."""
+"""Export of the style classifier: from a checkpoint to the two shipped files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> d
 
     Args:
         net: trained weights.
-        folder: where to.
-        version: what the weights will be known by; a new one whenever they change.
-        card: what the metadata should say of the training.
+        folder: output folder.
+        version: version of the weights; a new one whenever they change.
+        card: metadata on the training.
     """
     net = net.folded()
-    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in state.items()})
     example = {"picture": torch.zeros(1, 64, 96, 3, dtype=torch.uint8), "area": torch.ones(1, 1, 64, 96)}
@@ -34,14 +34,14 @@ def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> d
 
 
 def install_profile(hashes: dict[str, str], version: str) -> None:
-    """Put version and sha256 of newly installed files where the classifier looks for them."""
+    """Write version and sha256 of newly installed files into the classifier's profile."""
     text = re.sub(r'^version = ".*"$', f'version = "{version}"', PROFILE.read_text(), flags=re.MULTILINE)
     PROFILE.write_text(text)
     write_profile(hashes, PROFILE)
 
 
 def load_unversioned(folder: Path) -> StyleClassifier:
-    """Return the classifier of an export that is not installed, whose sha256 nobody has written down yet.
+    """Return the classifier of an export that is not installed, whose sha256 is not recorded yet.
 
     Raises:
         CheckpointError: a file is missing or damaged.

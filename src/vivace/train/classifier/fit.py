@@ -1,6 +1,6 @@
-"""The training loop of the style classifier: cross-entropy with shares, resumable at any step.
+"""Training loop of the style classifier: cross-entropy with shares, resumable at any step.
 
-Batches and dropout are seeded by the step, so a run that was stopped and resumed sees what one in a single go sees.
+Batches and dropout are seeded by the step, so a resumed run sees the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAVE_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """A run of the trainer."""
+    """Configuration of a training run."""
 
     targets: Path
     out: Path
@@ -48,13 +48,13 @@ def rate(step: int, cfg: FitConfig) -> float:
 
 
 def loss_of(logits: Tensor, shares: Tensor) -> Tensor:
-    """Return the cross-entropy of `logits [b c]` with `shares [b c]`, over that of the best possible answer, nats."""
+    """Return the cross-entropy of `logits [b c]` with `shares [b c]`, minus its minimum (their entropy), nats."""
     entropy = -torch.special.xlogy(shares, shares).sum(1)
     return (-(shares * torch.log_softmax(logits, 1)).sum(1) - entropy).mean()
 
 
 def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -> Path:
-    """Train until all steps are done, from `out/checkpoint.pt` if there is one; returns its path.
+    """Train until all steps are done, from `out/checkpoint.pt` if there is one; return its path.
 
     Raises:
         SourceNotFoundError: there are no targets.
@@ -105,7 +105,7 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
 
 
 def load(path: Path) -> tuple[StyleNet, int]:
-    """Return the averaged network of a checkpoint, ready to judge, and how many steps it was trained.
+    """Return the averaged network of a checkpoint, ready for inference, and its number of training steps.
 
     Raises:
         CheckpointError: missing, damaged or of another network.

@@ -1,4 +1,4 @@
-"""The network of the style classifier: a few convolutions, and statistics of their features over an area."""
+"""Network of the style classifier: a few convolutions, and statistics of their features over an area."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vivace.models.style.classifier import CLASSES
 
 WIDTHS = (16, 32, 64, 96)
-"""Channels at a half, a quarter, an eighth and a sixteenth of the picture's side."""
+"""Channels at 1/2, 1/4, 1/8 and 1/16 of the picture's side."""
 HIDDEN = 96
 EPS = 1e-4
 
@@ -31,10 +31,10 @@ def statistics(x: Tensor, area: Tensor) -> Tensor:
 
 
 class StyleNet(nn.Module):
-    """A picture and the area to judge in, the share of every class out.
+    """Network from a picture and an area in it to the share of every class.
 
-    A style is a matter of texture and colour, so the head sees statistics of features, not where they are: it takes any
-    size, and an area of any shape is judged by weighting the statistics, with no crop and no filled-in border.
+    A style is a matter of texture and colour, so the head sees statistics of features, not their positions: any size
+    fits, and an area of any shape is judged by weighting the statistics, without crop or filled-in border.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class StyleNet(nn.Module):
         self.shapes = convolution(eighth, sixteenth, 2)
         self.around = convolution(sixteenth, sixteenth, 1)
         found = 2 * (quarter + eighth + sixteenth)
-        # Means and deviations of one feature, and of features of different depth, differ in size by far.
+        # Means and deviations, and features of different depth, differ greatly in scale.
         self.scale: nn.BatchNorm1d | nn.Identity = nn.BatchNorm1d(found, momentum=0.02)
         self.hidden = nn.Linear(found, HIDDEN)
         self.dropout = nn.Dropout(0.1)
@@ -67,7 +67,7 @@ class StyleNet(nn.Module):
 
     @torch.no_grad()
     def folded(self) -> StyleNet:
-        """Return the same function for inference, normalisation folded into the convolutions."""
+        """Return the same function for inference, with normalisation folded into the convolutions."""
         other = StyleNet()
         other.load_state_dict(self.state_dict())
         other.eval()
@@ -90,7 +90,7 @@ def fuse_into_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> None:
 
 
 class StyleGraph(nn.Module):
-    """What is exported: bytes in, probabilities out."""
+    """Exported graph: bytes in, probabilities out."""
 
     def __init__(self, net: StyleNet) -> None:
         super().__init__()

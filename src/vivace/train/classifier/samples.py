@@ -1,7 +1,7 @@
-"""Samples for the style classifier: baked targets blended with their source, disturbed, and judged in some area.
+"""Samples for the style classifier: baked targets blended with their source, disturbed, and judged in an area.
 
-The label is a share of every class: a picture that is a source blended with a style at strength s is that style by s
-and `none` by 1 - s, so that a network trained with cross-entropy learns to tell the strength itself.
+The label is a share of every class: a source blended with a style at strength s is that style by s and `none` by 1 - s,
+so that a network trained with cross-entropy learns the strength itself.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ from vivace.models.style.classifier import CLASSES, NONE
 from vivace.train.targets import Shard, list_shards
 
 SIDES_PX = (112, 128, 160, 192)
-"""Working sides of batches."""
+"""Working sides of batches, px."""
 LATE_FROM = 5500
 LATE_SIDES_PX = (160, 192, 256)
-"""From this batch on pictures are as large as those that will be judged: with more to see there is less doubt."""
+"""Working sides of batches from `LATE_FROM` on, px: as large as the pictures judged later; more content leaves less
+doubt."""
 ITEMS_PER_SHARD = 4
 RELIT_SHARE = 0.6
-"""How many unpainted pictures are shown in another light than the camera's."""
+"""Share of the unpainted pictures that are shown in another light than the camera's."""
 FULL_SHARE = 0.55
-"""Of the painted pictures, how many are painted at full strength."""
+"""Share of the painted pictures that are painted at full strength."""
 AREA_SHARE = 0.25
-"""How many pictures are judged in an area alone, with something else around it."""
+"""Share of the pictures that are judged in an area alone, with something else around it."""
 BLANK_SHARE = 0.03
-"""How many unpainted ones are no picture at all: one colour, a ramp, noise."""
+"""Share of the unpainted pictures that show nothing: one colour, a ramp, noise."""
 ZOOM = (0.6, 1.7)
-"""Range of the enlargement of a painted picture: texture sizes differ between systems and output sizes."""
+"""Range of the magnification of a painted picture: texture sizes differ between systems and output sizes."""
 
 
 @dataclass(slots=True)
 class Samples:
-    """A batch."""
+    """Batch of samples."""
 
     pictures: Tensor
     """`[b 3 s s]` in [0, 1]."""
     areas: Tensor
     """`[b 1 s s]` in [0, 1]."""
     shares: Tensor
-    """`[b classes]`, sums of 1."""
+    """`[b classes]`, each row sums to 1."""
 
     def to(self, device: torch.device) -> Samples:
         """Move every tensor to a device."""
@@ -58,7 +59,7 @@ class Samples:
 
 
 class SampleSource:
-    """Draws batches from a folder of baked shards, the styles evenly. A batch depends on its number alone.
+    """Random batches from a folder of baked shards, styles balanced. A batch depends only on its number.
 
     Raises:
         SourceNotFoundError: there are no shards.
@@ -77,9 +78,9 @@ class SampleSource:
         self._need = 1 / np.maximum(count, 1)
 
     def draw(self, number: int, batch: int) -> Samples:
-        """Return batch `number` of `batch` pictures; the same number is the same batch, whatever was drawn before.
+        """Return batch `number` of `batch` pictures; the same number gives the same batch, whatever was drawn before.
 
-        Pictures come in pairs of one crop, the second being unpainted: what differs between the two is the style.
+        Pictures come in pairs of one crop, the second unpainted, so that the two differ in style.
         """
         rng = self._rng = np.random.default_rng([self._seed, number, 2027])
         side = int(rng.choice(SIDES_PX if number < LATE_FROM else LATE_SIDES_PX))
@@ -92,7 +93,7 @@ class SampleSource:
         return Samples(torch.cat(pictures), torch.cat(areas), torch.from_numpy(np.stack(shares)).float())
 
     def _items(self, shard: Shard, count: int) -> list[tuple[Tensor, NDArray[np.int64]]]:
-        """Return (pictures, styles) of some clips' random frames: source, first and second as `[3 3 h w]` in [0, 1]."""
+        """Return (pictures, styles) of random frames of clips: source, first and second as `[3 3 h w]` in [0, 1]."""
         rng = self._rng
         with safe_open(shard.path, "pt") as file:
             styles = file.get_tensor("styles").numpy()
@@ -136,7 +137,7 @@ class SampleSource:
         return pair
 
     def _disturb(self, picture: Tensor) -> Tensor:
-        """Add what cameras, codecs and other systems add: tint, exposure, blur, noise, compression."""
+        """Add the defects of cameras, codecs and other systems: tint, exposure, blur, noise, compression."""
         rng = self._rng
         if rng.random() < 0.5:
             grey = picture.mean(1, keepdim=True)
@@ -155,7 +156,7 @@ class SampleSource:
 
 
 def relight(picture: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return an unpainted picture in a light that a style could be mistaken for: dark, grey, warm, pale or harsh."""
+    """Return an unpainted picture in light that could be mistaken for a style: dark, grey, warm, pale or harsh."""
     kind = int(rng.integers(6))
     grey = picture.mean(1, keepdim=True)
     if kind == 0:  # night as a camera sees it, or underexposed
@@ -181,7 +182,7 @@ def relight(picture: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def blank(rng: np.random.Generator, side: int) -> Tensor:
-    """Return `[1 3 s s]` of what a broken system shows: one colour, a ramp between two, or noise."""
+    """Return the output of a broken system, `[1 3 s s]`: one colour, a ramp between two, or noise."""
     kind = int(rng.integers(3))
     ends = torch.from_numpy(rng.random((2, 3))).float().view(2, 3, 1, 1)
     if kind == 2:

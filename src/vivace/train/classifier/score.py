@@ -1,4 +1,4 @@
-"""How well the style classifier judges: on held-out clips, painted by teachers and by the model, and unpainted."""
+"""Score of the style classifier: on held-out clips, painted by teachers and by the model, and unpainted."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Areas = NDArray[np.float32]
 
 @dataclass(slots=True)
 class Tally:
-    """Who was taken for whom."""
+    """Confusion counts of the classes."""
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(CLASSES), len(CLASSES)), np.int64))
     """`[true, judged]`"""
     own_share: list[float] = field(default_factory=list)
-    """Share given to the true class, picture by picture."""
+    """Share given to the true class, per picture."""
 
     def add(self, true: int, shares: NDArray[np.float64]) -> None:
         """Count one picture."""
@@ -42,7 +42,7 @@ class Tally:
         self.own_share.append(float(shares[true]))
 
     def document(self) -> dict[str, Any]:
-        """Return accuracy overall and by class, the mean share of the true class, and what was confused."""
+        """Return accuracy overall and per class, the mean share of the true class, and the confusions."""
         seen = self.counts.sum(1)
         right = self.counts.diagonal()
         wrong = self.counts - np.diag(right)
@@ -57,7 +57,7 @@ class Tally:
 
 
 class Judge:
-    """A classifier that takes pictures of any size."""
+    """Classifier for pictures of any size."""
 
     def __init__(self, classifier: StyleClassifier) -> None:
         self._classifier = classifier
@@ -68,7 +68,7 @@ class Judge:
 
 
 def score(folder: Path, classifier: StyleClassifier, report: Callable[[str], None]) -> dict[str, Any]:
-    """Judge the clips of a folder, none of which the classifier may have been trained on.
+    """Judge the clips of a folder, none of which the classifier was trained on.
 
     Raises:
         SourceNotFoundError: no video in the folder.
@@ -99,7 +99,7 @@ def score(folder: Path, classifier: StyleClassifier, report: Callable[[str], Non
 
 
 def unpainted(judge: Judge, pictures: Sequence[Rgb]) -> Tally:
-    """Judge pictures that nobody has painted."""
+    """Judge unpainted pictures."""
     tally = Tally()
     for rgb in pictures:
         tally.add(NONE, judge(rgb))
@@ -107,7 +107,7 @@ def unpainted(judge: Judge, pictures: Sequence[Rgb]) -> Tally:
 
 
 def painted(judge: Judge, pictures: Sequence[Rgb], size: tuple[int, int]) -> Tally:
-    """Judge pictures that the teachers have painted, each in every style."""
+    """Judge pictures painted by the teachers, each in every style."""
     tally = Tally()
     filters = [ClassicFilter(size, seed=900 + k) for k in range(3)]
     for number, rgb in enumerate(pictures):
@@ -117,7 +117,7 @@ def painted(judge: Judge, pictures: Sequence[Rgb], size: tuple[int, int]) -> Tal
 
 
 def repainted(judge: Judge, clips: Sequence[Sequence[Rgb]]) -> Tally:
-    """Judge what the embedded model makes of clips, in every style, after its first two frames."""
+    """Judge clips painted by the embedded model in every style, after its first two frames."""
     model = shipped_painter(threads=1)
     tally = Tally()
     for frames in clips:
@@ -131,7 +131,7 @@ def repainted(judge: Judge, clips: Sequence[Sequence[Rgb]]) -> Tally:
 
 
 def strengths(judge: Judge, pictures: Sequence[Rgb]) -> dict[str, Any]:
-    """Judge blends of pictures with their painted versions; the answer is to be the strength of the blend."""
+    """Judge blends of pictures with their painted versions; the answer should be the strength of the blend."""
     found = np.zeros((STYLE_COUNT, len(pictures), len(STRENGTHS)))
     painter = ClassicFilter(SIZE, seed=910)
     for p, rgb in enumerate(pictures):
@@ -159,7 +159,7 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def masked(judge: Judge, pictures: Sequence[Rgb]) -> dict[str, Any]:
-    """Judge pictures painted inside an ellipse alone: inside it the style, outside it `none`."""
+    """Judge pictures painted only inside an ellipse: inside it the style, outside it `none`."""
     y, x = np.mgrid[-1 : 1 : SIZE[1] * 1j, -1 : 1 : SIZE[0] * 1j]
     inside = (((y - 0.2) / 0.5) ** 2 + ((x + 0.1) / 0.35) ** 2 < 1).astype(np.float32)
     painter = ClassicFilter(SIZE, seed=911)

@@ -1,1 +1,1 @@
-"""Training of the next body: material, teachers, targets, losses and the loop."""
+"""Training of the next body, mini2: material, teachers, targets, losses and the loop."""

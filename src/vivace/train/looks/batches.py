@@ -17,13 +17,13 @@ from vivace.train.looks.neural import CODE_NUMBERS
 from vivace.train.looks.targets import LOOKS_PER_ITEM, PICTURE, SIDE_PX, read_jpeg
 
 STEP_PX = 32
-"""Crops begin at multiples of this: blocks, tokens and screens keep their phase at either scale."""
+"""Grid of the crops, px: blocks, tokens and screens keep their phase at either scale."""
 MIXTURE_SHARE = 0.15
 SOURCE_SHARE = 0.03
-"""How often the look is none, so that strength has something to fade to."""
+"""Share of pairs without a look, so that strength has something to fade to."""
 SHARDS_A_BATCH = 2
 _INDEX = {**{key: index for index, key in enumerate(LOOK_KEYS)}, PICTURE: -1}
-"""Where a look of a shard has its code. A retired one has none."""
+"""Index of a shard's look in the table of codes; a retired look has none."""
 
 
 @dataclass(slots=True)
@@ -31,24 +31,24 @@ class Batch:
     """Pairs of frames; pictures are `[b 2 3 h w]`, a byte `v` as `v / 128 - 1`."""
 
     clean: Tensor
-    """The source before disturbance."""
+    """Source before the disturbance."""
     source: Tensor
-    """What the network sees."""
+    """Source as the network sees it."""
     target: Tensor
     other: Tensor
-    """The first frame in another look `[b 3 h w]`: history from before a change of the prompt."""
+    """First frame in another look, `[b 3 h w]`: history from before a prompt change."""
     textures: Tensor
     """`[b 2 32 h/4 w/4]`"""
     index: Tensor
-    """`[b 2]` the named looks that are mixed, -1 for the picture's."""
+    """Named looks that are mixed, `[b 2]`; -1 is the picture's."""
     codes: Tensor
-    """`[b 100]` of the picture."""
+    """Code of the picture, `[b 100]`."""
     weight: Tensor
-    """`[b]` of the first of the two looks."""
+    """Weight of the first of the two looks, `[b]`."""
     log_scale: Tensor
     """`[b]`"""
     invented: Tensor
-    """`[b]` share of the look that has a neural teacher, whose strokes the network cannot know and may invent."""
+    """Share of the look that has a neural teacher, `[b]`: the network cannot know its strokes and may invent them."""
 
     def to(self, device: torch.device) -> Batch:
         """Move every tensor to a device."""
@@ -56,7 +56,7 @@ class Batch:
 
 
 class BatchSource:
-    """Draws batches from a folder of shards; sees shards that appear later."""
+    """Random batches from a folder of shards; shards added later are found."""
 
     def __init__(self, folder: Path, rng: np.random.Generator) -> None:
         self._folder = folder
@@ -96,7 +96,7 @@ class BatchSource:
                 top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
 
                 def picture(number: int) -> Tensor:
-                    at = int(item) * (1 + LOOKS_PER_ITEM) + number  # noqa: B023 (used in this turn alone)
+                    at = int(item) * (1 + LOOKS_PER_ITEM) + number  # noqa: B023 (used in this iteration only)
                     whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())
                     return whole[..., top : top + crop, left : left + crop].float() / 128 - 1  # noqa: B023
 
@@ -127,7 +127,7 @@ class BatchSource:
         return Batch(*(torch.stack(columns[name]) for name in Batch.__slots__))
 
     def _disturb(self, clean: Tensor) -> Tensor:
-        """Add what a camera adds: noise and flickering exposure. Targets stay clean."""
+        """Add camera noise and flickering exposure. Targets stay clean."""
         rng = self.rng
         sigma = float(rng.uniform(0, 0.06)) if rng.random() < 0.5 else 0.0
         gain = 1 + rng.standard_normal(2) * (0.06 if rng.random() < 0.35 else 0.0)
@@ -138,5 +138,5 @@ class BatchSource:
 
 
 def is_invented(index: int) -> bool:
-    """Tell whether a neural teacher paints a look, by its place in the table, -1 for the picture's."""
+    """Return whether a neural teacher paints a look, given its index in the table; -1 is the picture's."""
     return index < 0 or LOOKS[index].kind == "painting"

@@ -1,4 +1,4 @@
-"""The commands of `vivace train looks`."""
+"""Commands of `vivace train looks`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ app = App(
 )
 console = Console(stderr=True)
 RECOVERY = Path(__file__).parents[4] / "training" / "mini2-recovery.safetensors"
-"""Where the repository keeps the last weights, for a machine on which the run's folder is gone."""
+"""Last weights, kept in the repository for a machine without the run's folder."""
 FIRST_SHARDS = 8
-"""Training begins when so many shards are baked; the others come beside it."""
+"""Number of shards with which training begins; the others are baked beside it."""
 
 Out = Annotated[Path, Parameter(help="Folder of the run: targets, checkpoint, logs.")]
 Teachers = Annotated[Path, Parameter(help="Folder with the packages of the neural teachers; a missing one is named.")]
@@ -61,7 +61,7 @@ def run(
 ) -> None:
     """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
 
-    Baking goes on beside training, in a process of its own with one thread. SIGTERM and Ctrl-C save and end both.
+    Baking continues beside training in a process of its own, with one thread. SIGTERM and Ctrl-C save and end both.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def bake(
     out: Out = Path("runs/mini2"),
     shards: Shards = 400,
 ) -> None:
-    """Bake targets: cut pairs of frames out of the material and have the teachers paint them, what was retired anew.
+    """Bake targets: cut pairs of frames out of the material and paint them with the teachers; retired ones anew.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def bake(
 
 @app.command
 def retire(*looks: str, out: Out = Path("runs/mini2")) -> None:
-    """Retire what is baked of looks whose teacher changed: it is no longer trained on, and painted anew as `run` goes on.
+    """Retire the baked targets of looks whose teacher changed: training skips them, and `run` bakes them anew.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def export_(
         Path | None, Parameter(help="Weights to export. Default: the run's, or a file that `pack` wrote.")
     ] = None,
 ) -> None:
-    """Write a folder that serves a run's averaged weights: profile, network, and the network that reads style pictures."""
+    """Write a folder that serves a run's averaged weights: profile, network, and the reader of style pictures."""
     from vivace.train.looks.export import PROFILE, export, picture_network, training_card
     from vivace.train.looks.sheet import load_student
 

@@ -1,8 +1,8 @@
-"""Computed teachers by look.
+"""Computed teachers, by look.
 
-Each is a function `(x, tex) -> y` of pictures `[b 3 h w]` in [0, 1]. What is random in them comes from `tex`, the fields the
-student sees, in px of the working size; `tex.base.scale` is picture px per working px. Those of the first sixteen looks are
-of `train.teachers`, which stays as it is, but for those that lost a face or their subject.
+Each is a function `(x, tex) -> y` of pictures `[b 3 h w]` in [0, 1]. All randomness comes from `tex`, the fields that
+the student sees, in px of the working size; `tex.base.scale` is picture px per working px. The first sixteen looks are
+those of `train.teachers`, except where these lost a face or their subject.
 """
 
 from __future__ import annotations
@@ -51,4 +51,4 @@ COMPUTED: dict[str, LookTeacher] = {
         )
     },
 }  # fmt: skip
-"""Every computed teacher; those of the first sixteen that lose neither faces nor their subject are unchanged."""
+"""All computed teachers; of the first sixteen, those that lose neither faces nor their subject are unchanged."""

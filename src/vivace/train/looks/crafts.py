@@ -1,4 +1,4 @@
-"""Computed teachers of looks that are made by hand: of pieces, cast or carved, drawn and printed."""
+"""Computed teachers of handmade looks: of pieces, cast or carved, drawn and printed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vivace.train.teachers import (
 
 
 def stained_glass(x: Tensor, tex: LookTextures) -> Tensor:
-    """Pieces of coloured glass between leads, cut along what is seen, light from behind; skin is painted on the glass."""
+    """Pieces of coloured glass between leads, cut along outlines, lit from behind; skin is painted on the glass."""
     number = cut_cells(x, tex.number, 4, 0.06, tex.scale)
     skin = blur(skin_like(x, tex.scale), 3 * tex.scale)
     bright = saturate(local_contrast(x, tex.scale, 0.5), 2.2)
@@ -53,7 +53,7 @@ def stained_glass(x: Tensor, tex: LookTextures) -> Tensor:
 
 
 def pixel(x: Tensor, tex: LookTextures) -> Tensor:
-    """Square cells of 4 px, of 2 px where there is more to see, in few tones, ordered dither."""
+    """Square cells of 4 px, or 2 px where there is more detail, in few tones, with ordered dither."""
     side = max(2, round(PIXEL_PX * tex.scale))
     bright = saturate(((x - 0.5) * 1.2 + 0.5).clamp(0, 1), 1.5)
 
@@ -78,7 +78,7 @@ def mosaic(x: Tensor, tex: LookTextures) -> Tensor:
 
 
 def low_poly(x: Tensor, tex: LookTextures) -> Tensor:
-    """Flat facets, each lit as one plane, smaller where there is more to see."""
+    """Flat facets, each lit as one plane, smaller where there is more detail."""
     s = saturate(local_contrast(x, tex.scale, 0.4), 1.35)
     # Every tile falls into four facets by the side of its centre on which a px lies.
     down, right = tex.offset.split(1, 1)
@@ -89,7 +89,7 @@ def low_poly(x: Tensor, tex: LookTextures) -> Tensor:
 
 
 def toy_bricks(x: Tensor, tex: LookTextures) -> Tensor:
-    """Plates of toy bricks with studs, in few bright colours; small ones where there is more to see."""
+    """Plates of toy bricks with studs, in few bright colours; small ones where there is more detail."""
     side = max(8, round(8 * tex.scale))
     bright = saturate(((x - 0.5) * 1.2 + 0.53).clamp(0, 1), 1.5)
 

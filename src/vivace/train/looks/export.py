@@ -1,4 +1,4 @@
-"""Export of the next body: from a run's averaged weights to a folder that `vivace run --model FOLDER/mini2.toml` serves."""
+"""Export of mini2: from a run's averaged weights to a folder that `vivace run --model FOLDER/mini2.toml` serves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PICTURE_CARD = {
     "source": f"{packages.PACKAGES[0]} {packages.PICTURE_CODE}",
     "notice": "Magenta's arbitrary image stylization, style prediction network, Apache-2.0",
 }
-"""Where the picture network is from, in its file."""
+"""Origin of the picture network, recorded in its file."""
 _SIZE = (96, 64)
 
 
@@ -37,11 +37,11 @@ def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) 
     Args:
         student: trained weights.
         pictures: OpenVINO model of the picture network, see `picture_network`.
-        folder: where to.
-        card: what the metadata should say of the training.
+        folder: output folder.
+        card: metadata on the training.
     """
     net, codes = student.net.eval(), student.codes.state_dict()
-    # What ships is float16; export that, so that every runtime computes from the same numbers.
+    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
     state = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in state.items()})
     example = example_inputs(net, _SIZE)
@@ -56,7 +56,7 @@ def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) 
 
 
 def picture_network(teachers: Path) -> Any:
-    """Return the network that reads style pictures, from `picture uint8 [1 256 256 3]` to `numbers`: the teacher's own.
+    """Return the teacher's network that reads style pictures: from `picture uint8 [1 256 256 3]` to `numbers`.
 
     Raises:
         CheckpointError: the package is not in the folder.
@@ -76,7 +76,7 @@ def picture_network(teachers: Path) -> Any:
 
 
 def training_card(path: Path) -> dict[str, str]:
-    """Return what a checkpoint, or a file of `pack`, says of its training, for the metadata of the exported one."""
+    """Return the training record of a checkpoint, or of a file of `pack`, for the metadata of the exported one."""
     if path.suffix == ".safetensors":
         told: dict[str, Any] = read_weights(path)[1]
     else:

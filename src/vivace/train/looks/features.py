@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's first stages as features for a perceptual loss; frozen."""
+"""First stages of EfficientNet-Lite0 as features for a perceptual loss; frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vivace.train.looks import packages
 
 _EPSILON = 1e-3
-"""Of the batch norms, as TensorFlow trained them."""
+"""Epsilon of the batch norms, as trained in TensorFlow."""
 
 
 class _Stage(NamedTuple):
@@ -25,18 +25,18 @@ class _Stage(NamedTuple):
 
 _STEM = 32
 _STAGES = (_Stage(1, 3, 1, 16, 1), _Stage(2, 3, 2, 24, 6), _Stage(2, 5, 2, 40, 6))
-"""The stages down to 1/8; what is deeper tells objects, not brush strokes."""
+"""Stages down to 1/8; deeper ones tell objects, not brush strokes."""
 
 
 def _same(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Convolve with TensorFlow's padding: what is odd goes to the right and below."""
+    """Convolve with TensorFlow's padding: the odd px goes to the right and below."""
     k, s = conv.kernel_size[0], conv.stride[0]
     pads = [max(0, (-(-size // s) - 1) * s + k - size) for size in x.shape[-2:]]
     return conv(F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2)))
 
 
 class _Inverted(nn.Module):
-    """An inverted residual: expand, depthwise, project. Batch norms are folded into the convolutions."""
+    """Inverted residual: expand, depthwise, project. Batch norms are folded into the convolutions."""
 
     def __init__(self, inside: int, outside: int, stage: _Stage, stride: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class _Inverted(nn.Module):
 
 
 class Features(nn.Module):
-    """Taps of the network at 1/2 (twice), 1/4 and 1/8, for pictures `[b 3 h w]` in [-1, 1]."""
+    """Features of the network at 1/2 (twice), 1/4 and 1/8, for pictures `[b 3 h w]` in [-1, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Features(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the taps, finest first."""
+        """Return the features, finest first."""
         y = F.relu6(_same(x, self.stem))
         taps = [y]
         for stage in self.stages:
@@ -92,7 +92,7 @@ def load_features(folder: Path) -> Features:
 
 @torch.no_grad()
 def fold(net: Features, state: dict[str, Tensor]) -> None:
-    """Put a checkpoint's weights into the convolutions, batch norms folded in."""
+    """Load a checkpoint's weights into the convolutions, with batch norms folded in."""
 
     def put(conv: nn.Conv2d, weight: str, norm: str) -> None:
         gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + _EPSILON)

@@ -1,7 +1,7 @@
-"""The training loop of the looks: regression to teachers, on the network's own history, resumable at any step.
+"""Training loop of the looks: regression to teachers, on the network's own history, resumable at any step.
 
-A run is a folder: `targets/` (shards), `checkpoint.pt`, `log.csv` (a line every few steps), `segments.csv` (a line each time
-it was started: commit, step, machine). The same command starts and continues it; SIGTERM and Ctrl-C save and end it.
+A run is a folder: `targets/` (shards), `checkpoint.pt`, `log.csv` (a row every few steps), `segments.csv` (a row per
+start: commit, step, machine). The same command starts and resumes it; SIGTERM and Ctrl-C save and end it.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from vivace.train.processes import agreed, joined, moving_average, restoring, sa
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
 CROP_EVERY = 3
-"""Every so many batches are crops. The others are whole pictures: neural teachers normalise by the statistics of all of a
-picture, so that a crop does not tell its colours."""
+"""Interval of batches of crops. The others are whole pictures: neural teachers normalise by statistics of the whole
+picture, so that a crop does not determine its colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """A run of the trainer."""
+    """Configuration of a training run."""
 
     out: Path
     packages: Path
-    """Where the perceptual loss finds its network."""
+    """Folder with the network of the perceptual loss."""
     start: Path | None = None
-    """Weights to begin from where the run has no checkpoint."""
+    """Initial weights of a run without a checkpoint."""
     steps: int | None = None
-    """Where to stop; None goes on until it is told to."""
+    """Last step; None runs until stopped."""
     cool_down: int = 0
     """Steps before `steps` in which the learning rate falls, linearly to a hundredth; 0 keeps it."""
     pairs: int = 8
-    """Pairs of frames a step, whole pictures, over all processes; a batch of crops has more, of as many px."""
+    """Pairs of whole pictures per step, over all processes; a batch of crops has more, of as many px."""
     crop: int = 192
     learning_rate: float = 8e-4
     warmup_steps: int = 200
@@ -67,19 +67,19 @@ class FitConfig:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     step: int = 0
     pictures: int = 0
-    """Painted in training, by all processes."""
+    """Pictures painted in training, by all processes."""
     minutes: float = 0.0
 
 
 def train_step(student: Student, features: Features | None, batch: Batch, rng: np.random.Generator) -> Losses:
-    """Return the losses of one batch: both frames of each pair, the second on what the network made of the first.
+    """Return the losses of one batch: both frames of each pair, the second given the network's own first.
 
-    History augmentation: a stream feeds on its own mistakes, so the previous output is its own, the target with noise,
-    another look, or nothing. Now and then a frame is painted once more over its own estimate: steps 2 and 4.
+    History augmentation: a stream is fed with its own mistakes, so the previous output is the network's own, the target
+    with noise, another look, or nothing. Sometimes a frame is painted again over its own estimate: steps 2 and 4.
     """
     b = len(batch.source)
     device = batch.source.device
@@ -111,7 +111,7 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
         return picture_loss(painted, target[:, frame], batch.clean[:, frame], batch.invented)
 
     picture = 0.5 * (loss(first, 0) + loss(second, 1))
-    # A change of the look is no flicker: only what comes after the same look has to be steady.
+    # A change of the look is no flicker: only frames that continue a look have to be steady.
     steady = (kind.flatten() < 0.7).to(first.dtype)
     changes = temporal_loss(torch.stack([first, second], 1), target, batch.clean, batch.invented)
     temporal = (changes * steady).mean()
@@ -130,7 +130,7 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
 
 
 class Objective(nn.Module):
-    """What is trained, from a batch to its losses."""
+    """Trained module: from a batch to its losses."""
 
     def __init__(self, student: Student, features: Features | None) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Objective(nn.Module):
 
 
 class Stop:
-    """Whether the run was told to end."""
+    """Request to end the run, by SIGTERM or Ctrl-C."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -155,7 +155,7 @@ class Stop:
 
 
 def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
-    """Train until told to stop, from `out/checkpoint.pt` if there is one, else from `start`, else from the beginning.
+    """Train until stopped, from `out/checkpoint.pt` if there is one, else from `start`, else from the beginning.
 
     Raises:
         CheckpointError: the checkpoint is damaged or of another architecture.
@@ -207,7 +207,7 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
 
 
 def learning_rate(cfg: FitConfig, step: int) -> float:
-    """Return the learning rate of a step: warm-up, flat, and where the end is known, down to a hundredth."""
+    """Return the learning rate of a step: warm-up, flat, and, if the end is known, a fall to a hundredth."""
     falling = (cfg.steps - step) / cfg.cool_down if cfg.steps is not None and cfg.cool_down else 1.0
     return cfg.learning_rate * min(1.0, (step + 1) / cfg.warmup_steps, max(0.01, falling))
 
@@ -238,7 +238,7 @@ def save(
 def restore(
     cfg: FitConfig, student: Student, optimiser: Optimiser, rng: np.random.Generator | None
 ) -> tuple[Progress, AveragedModel]:
-    """Put a run's state, or the weights to begin from, in place; return how far it is and the moving average."""
+    """Load a run's state, or the initial weights; return its progress and the moving average."""
     path = cfg.out / "checkpoint.pt"
     ema = moving_average(student, cfg.ema)
     if path.exists():
@@ -259,13 +259,13 @@ def restore(
     if cfg.start is not None:
         weights, metadata = read_weights(cfg.start)
         student.load_state_dict(weights)
-        # The optimiser's moments are not kept in such a file: a warm-up lets them settle.
+        # Such a file lacks the optimiser's moments: a warm-up lets them settle.
         return Progress(0, int(metadata["pictures"]), float(metadata["minutes"])), moving_average(student, cfg.ema)
     return Progress(), ema
 
 
 def _grow(state: dict[str, Any], old: tuple[str, ...]) -> None:
-    """Make room for looks that were added since a checkpoint was written."""
+    """Add rows for looks that were added since a checkpoint was written."""
     for part in ("student", "ema"):
         grow_table(state[part], TABLE, old, LOOK_KEYS)
     moments = state["optimiser"][TABLE]
@@ -277,7 +277,7 @@ def _grow(state: dict[str, Any], old: tuple[str, ...]) -> None:
 
 
 def write_weights(checkpoint: Path, path: Path) -> None:
-    """Write a checkpoint's moving average as bf16 safetensors: small, and enough to go on from."""
+    """Write a checkpoint's moving average as bf16 safetensors: small, and enough to continue from."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError) as error:
@@ -290,7 +290,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return what `write_weights` wrote, in float32, with the rows of today's looks.
+    """Return the weights that `write_weights` wrote, in float32, with rows for the current looks.
 
     Raises:
         CheckpointError: it is missing, damaged, or something else.
@@ -313,7 +313,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def log_line(path: Path, progress: Progress, running: dict[str, float], speed: float) -> None:
-    """Append a line to the log: running means of the losses, pictures a second."""
+    """Append a row to the log: running means of the losses, pictures per second."""
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": progress.step,
@@ -327,7 +327,7 @@ def log_line(path: Path, progress: Progress, running: dict[str, float], speed: f
 
 
 def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
-    """Append what this start of the run is made of."""
+    """Append a row on this start of the run: commit, step, settings, machine."""
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit_of(Path(__file__).parent),
@@ -344,7 +344,7 @@ def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit of a source folder, with a `+` where something in it was changed since."""
+    """Return the commit of a source folder, with a `+` if something in it has changed since."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Computed teachers of looks that are a matter of light: screens and instruments, weather, seasons, time of day."""
+"""Computed teachers of looks that are a matter of light: displays and instruments, weather, seasons, time of day."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def night_vision(x: Tensor, tex: LookTextures) -> Tensor:
 
 
 def hologram(x: Tensor, tex: LookTextures) -> Tensor:
-    """Blue light in the air: rims glow, scan lines, what is flat is nearly clear."""
+    """Blue light in the air: rims glow, scan lines, flat areas are nearly clear."""
     level = luma(flatten_regions(x, tex.scale, 2, 0.1))
     gx, gy = scharr(blur(luma(x), 0.9 * tex.scale))
     rim = (torch.sqrt(gx * gx + gy * gy + 1e-8) * tex.scale * 9 - 0.12).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Losses between painted pictures and their targets; all on `[n 3 h w]` in [-1, 1]."""
+"""Losses between painted pictures and their targets; all for `[n 3 h w]` in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ GRADIENT_WEIGHT = 0.6
 COARSE_WEIGHT = 0.3
 TEMPORAL_WEIGHT = 0.3
 STILL = 0.06
-"""Change of the source, of 2 from black to white, from which on a px is not still."""
+"""Change of the source from which a px is not still; black to white is 2."""
 FEATURE_WEIGHT = 0.12
 GRAM_WEIGHT = 0.25
-"""Features say that the right strokes are in the right place, their correlations that there are strokes at all."""
+"""Weight of the Gram loss: features place strokes correctly, their correlations ensure that there are strokes at
+all."""
 INVENTED_PX = 0.4
 INVENTED_FEATURES = 2.0
 INVENTED_GRAM = 4.0
-"""Factors of the fine px terms, the features and their correlations where strokes are invented: in a look of a neural
-teacher no input says where a brush was set down, and a mean over all the places where it might have been is a plain wash
-of a greyed palette. Px terms of coarse means keep their weight: they hold the palette."""
+"""Factors of the fine px terms, the features and their correlations where strokes are invented. In a look with a neural
+teacher no input tells where a brush was set down, and the mean over all possible places is a plain wash in a greyed
+palette. Px terms of coarse means keep their weight: they hold the palette."""
 PALETTE_WEIGHT = 0.3
 INVENTED_PALETTE = 3.3
 _DIRECTIONS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (1, -1, 0), (1, 1, -2))
-"""Of colour space, in which palettes are compared: red, green, blue, light, and the two of opponent colours."""
+"""Directions of colour space along which palettes are compared: red, green, blue, light, and two opponent colours."""
 FEATURE_PX = 128
-"""Side of the window that the feature losses see. They cost as much a px as the student itself, and texture shows in a part."""
+"""Side of the window that the feature losses see, px. They cost as much per px as the student, and texture shows in a
+part."""
 
 
 class Losses(NamedTuple):
-    """The terms of a step's loss, weighted."""
+    """Terms of a step's loss, weighted."""
 
     picture: Tensor
     features: Tensor
@@ -43,15 +45,15 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """Their sum."""
+        """Sum of the terms."""
         return self.picture + self.features + self.gram + self.temporal
 
 
 def change_weights(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights by px `[n 1 h w]` (mean about 1) and by sample `[n 1 1 1]`.
+    """Return weights per px `[n 1 h w]` (mean about 1) and per sample `[n 1 1 1]`.
 
-    What a look changes counts more than what it leaves: anime differs from its source in thin lines alone, which a plain mean
-    hardly sees.
+    What a look changes counts more than what it leaves: anime differs from its source only in thin lines, which a plain
+    mean hardly sees.
     """
     change = (target - source).abs().mean(1, keepdim=True)
     mean = change.mean((2, 3), keepdim=True)
@@ -60,9 +62,9 @@ def change_weights(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def picture_loss(x: Tensor, target: Tensor, source: Tensor, invented: Tensor) -> Tensor:
-    """L1 and L2 on px, L1 on neighbour differences at two scales and on 4 x 4 means, weighted by what changes.
+    """Return L1 and L2 on px, L1 on neighbour differences at two scales and on 4 x 4 means, and the palette's distance.
 
-    `invented [n]` is the share of a look whose strokes are invented.
+    Px are weighted by the change that the look makes. `invented [n]` is the share of a look whose strokes are invented.
     """
     by_px, by_sample = change_weights(target, source)
     whole = (x - target) * by_sample
@@ -80,10 +82,11 @@ def picture_loss(x: Tensor, target: Tensor, source: Tensor, invented: Tensor) ->
 
 
 def palette_distance(x: Tensor, target: Tensor) -> Tensor:
-    """Return how far the colours of a picture are from the target's, wherever they are in it, `[n]`.
+    """Return the distance of the colours of a picture from the target's, wherever they are in it, `[n]`.
 
-    Wasserstein distances along a few directions, of means of 2 x 2 px, one of four. Where a network cannot know which of two
-    colours a place has, its best guess by px is a mean of both, which is a colour that the target has nowhere.
+    It is the mean of Wasserstein distances along a few directions, of means of 2 x 2 px, one in four. Where a network
+    cannot know which of two colours a place has, its best guess per px is their mean, a colour that occurs nowhere in
+    the target.
     """
     directions = F.normalize(x.new_tensor(_DIRECTIONS))
 
@@ -99,10 +102,10 @@ def _blend(invented: Tensor, factor: float) -> Tensor:
 
 
 def temporal_loss(painted: Tensor, target: Tensor, source: Tensor, invented: Tensor) -> Tensor:
-    """Return how far changes from frame to frame are from the target's, L1 a pair `[n]`; pictures are `[n 2 3 h w]`.
+    """Return the distance of the changes from frame to frame from the target's, L1 per pair `[n]`, of `[n 2 3 h w]`.
 
-    Where the source is still, invented strokes have to be still too: neural teachers flicker many times as much as their
-    source, also after filtering.
+    Where the source is still, invented strokes have to be still too: neural teachers flicker many times as much as
+    their source, even after filtering.
     """
     change, wanted, moved = (x[:, 1] - x[:, 0] for x in (painted, target, source))
     still = (1 - moved.abs().mean(1, keepdim=True) / STILL).clamp_min(0)

@@ -1,4 +1,4 @@
-"""What the looks are learned on: clips and photographs of a folder whose manifest says under which licence each may be used."""
+"""Training material of the looks: clips and photographs of a folder whose manifest states the licence of each."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from vivace.worlds import PAINTED, make_scene
 
 MANIFEST = "MANIFEST.csv"
 _COPYLEFT = re.compile(r"\b(SA|L?GPL)\b")
-"""Share-alike and GPL pictures stay out of weights that ship under Apache-2.0 (decision 0012)."""
+"""Copyleft licences: share-alike and GPL pictures stay out of weights that ship under Apache-2.0 (decision 0012)."""
 _RUN_FRAMES = 60
 _MAX_SIDE_PX = 640
 HELD_OUT_SHARE = 16
-"""One photograph in so many is never a style picture, nor anything else, in training: pictures as styles are judged by them."""
+"""Divisor of the held-out photographs: one in so many is never used in training, since styles of pictures are judged by
+them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Files to learn from."""
+    """Files to train on."""
 
     clips: tuple[Path, ...]
     photos: tuple[Path, ...]
     paintings: tuple[Path, ...]
-    """Those of the photographs that show paintings."""
+    """Photographs that show paintings."""
     held_out: tuple[Path, ...]
     """Photographs that are not trained on."""
 
 
 def read_material(folder: Path) -> Material:
-    """Return what the manifest of a folder allows.
+    """Return the files of a folder that its manifest allows.
 
-    Rows of the split `train` and `photo` are taken, unless their licence is share-alike or copyleft, or in doubt.
+    Rows of the splits `train` and `photo` are taken, unless their licence is share-alike, copyleft or in doubt.
 
     Raises:
         SourceNotFoundError: no manifest, or files that it names are not there.
@@ -68,13 +69,13 @@ def read_material(folder: Path) -> Material:
 
 
 def is_usable(row: dict[str, str]) -> bool:
-    """Tell whether weights that ship may learn from a row of the manifest."""
+    """Return whether shipped weights may be trained on a row of the manifest."""
     doubtful = any(mark in row["notes"] for mark in ("[share-alike]", "[doubt]"))
     return not _COPYLEFT.search(row["clip_licence"]) and not doubtful
 
 
 def is_held_out(name: str) -> bool:
-    """Tell whether a photograph is kept for judging: by its name, so that more photographs change nothing."""
+    """Return whether a photograph is held out: by its name, so that more photographs change nothing."""
     return hashlib.sha256(Path(name).name.encode()).digest()[0] % HELD_OUT_SHARE == 0
 
 
@@ -82,7 +83,7 @@ def read_photo(path: Path, max_side_px: int = 1024) -> NDArray[np.uint8]:
     """Return a photograph as `uint8 [h w 3]`.
 
     Raises:
-        SourceUnsupportedError: it is no picture.
+        SourceUnsupportedError: it is not a picture.
     """
     try:
         with Image.open(path) as image:
@@ -95,7 +96,7 @@ def read_photo(path: Path, max_side_px: int = 1024) -> NDArray[np.uint8]:
 def draw_segments(material: Material, rng: np.random.Generator, count: int) -> list[Segment]:
     """Return `count` segments: about half photographs, the rest runs of clips and of built-in scenes.
 
-    The benchmark's worlds are left out: a model must not be trained on what it is judged by.
+    The benchmark's scenes are excluded: a model must not be trained on its test data.
     """
     segments: list[Segment] = []
     while len(segments) < count:
@@ -106,7 +107,7 @@ def draw_segments(material: Material, rng: np.random.Generator, count: int) -> l
         elif pick < 0.95:
             path = material.clips[int(rng.integers(len(material.clips)))]
             run = read_run(path, rng, frames=_RUN_FRAMES, max_side_px=_MAX_SIDE_PX)
-            # Decoding costs more than painting: a run serves several clips.
+            # Decoding costs more than painting, so a run serves several clips.
             segments.extend([Segment(path.stem, run)] * min(3, count - len(segments)))
         else:
             name = PAINTED[int(rng.integers(len(PAINTED)))]
@@ -117,7 +118,7 @@ def draw_segments(material: Material, rng: np.random.Generator, count: int) -> l
 
 
 def draw_style_picture(material: Material, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a picture to take a style from, `uint8 [h w 3]`: a painting, a photograph or a rendered texture, varied."""
+    """Return a random style picture, `uint8 [h w 3]`: a painting, a photograph or a rendered texture."""
     pick = rng.random()
     if pick < 0.35 and material.paintings:
         picture = read_photo(material.paintings[int(rng.integers(len(material.paintings)))], 512)

@@ -20,12 +20,12 @@ CODE_NUMBERS = 100
 _CODE_PX = 256
 _PICTURE_PX = 384
 _ANIME_SHARE = 0.75
-"""Side at which the anime network works, of the working size: small enough that lines come out bold."""
+"""Side at which the anime network works, relative to the working size: small enough for bold lines."""
 _ANIME_PASSES = 3
 
 
 class NeuralTeachers:
-    """The three teachers, read from a folder of packages."""
+    """Three teachers, read from a folder of packages."""
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         """Read the networks.
@@ -66,7 +66,7 @@ class NeuralTeachers:
         return np.array(self._encode([x.permute(0, 2, 3, 1).contiguous().numpy()])[0], np.float32).reshape(CODE_NUMBERS)
 
     def picture(self, x: Tensor, code: NDArray[np.float32]) -> Tensor:
-        """Paint like the picture of a code."""
+        """Paint in the style of a picture's code."""
         out = []
         for frame in resize(x, _PICTURE_PX):
             content = frame.permute(1, 2, 0)[None].contiguous().numpy()
@@ -76,7 +76,7 @@ class NeuralTeachers:
 
     @torch.no_grad()
     def anime(self, x: Tensor, scale: int) -> Tensor:
-        """Paint as anime: the upscaler, three times over, shrunk in between."""
+        """Paint as anime: the upscaler three times, with shrinking in between."""
         small = round(x.shape[-1] / scale * _ANIME_SHARE / 4) * 4
         y = x
         for _ in range(_ANIME_PASSES):
@@ -94,7 +94,7 @@ def resize(x: Tensor, side: int) -> Tensor:
 # -- the anime upscaler ------------------------------------------------------------------------------------------------
 
 _HALF_TAG = 0x01306B47
-"""What stands before convolution weights of 16 bit in an ncnn file."""
+"""Tag before 16-bit convolution weights in an ncnn file."""
 _WIDTH, _LAYERS, _UP = 64, 17, 4
 
 

@@ -1,4 +1,4 @@
-"""What computed teachers of looks are made of: the texture fields that they see, and operators on pictures."""
+"""Building blocks of computed teachers: the texture fields that they see, and operators on pictures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class LookTextures:
 
     base: TeacherTextures
     number: Tensor
-    """`[b h w]` int: which cell."""
+    """Number of the cell, `[b h w]` int."""
     offset: Tensor
-    """`[b 2 h w]` to the cell's centre, working px (down, right)."""
+    """Offset to the cell's centre, `[b 2 h w]`, working px (down, right)."""
     edge: Tensor
-    """`[b 1 h w]` to the cell's border, working px."""
+    """Distance to the cell's border, `[b 1 h w]`, working px."""
 
     @property
     def scale(self) -> float:
@@ -31,24 +31,24 @@ class LookTextures:
 
     @property
     def grain(self) -> Tensor:
-        """`[b 1 h w]` the finest band."""
+        """Finest band, `[b 1 h w]`."""
         return self.base.bands[:, 0:1]
 
     @property
     def clouds(self) -> Tensor:
-        """`[b 1 h w]` the band of washes."""
+        """Band of washes, `[b 1 h w]`."""
         return self.base.bands[:, 1:2]
 
     @property
     def slow(self) -> Tensor:
-        """`[b 1 h w]` the widest band."""
+        """Widest band, `[b 1 h w]`."""
         return self.base.bands[:, 3:4]
 
 
 LookTeacher = Callable[[Tensor, LookTextures], Tensor]
 
 _CELL_DEVIATION = 0.78
-"""Deviation of the clouds' mean over a cell."""
+"""Standard deviation of the clouds' mean over a cell."""
 
 
 def cell_means(x: Tensor, number: Tensor) -> Tensor:
@@ -63,10 +63,10 @@ def cell_means(x: Tensor, number: Tensor) -> Tensor:
 
 
 def of_cell(tex: LookTextures) -> Tensor:
-    """Return a number in [0, 1] per cell, `[b 1 h w]`, about uniform.
+    """Return a number per cell, about uniform in [0, 1], `[b 1 h w]`.
 
-    It is made of a band, which the network sees too. A look must depend on nothing else that is random: what a network
-    cannot know it averages, and there are no petals left.
+    It is made from a band, which the network sees too. A look must not depend on any other randomness: a network
+    averages what it cannot know, and no petals are left.
     """
     return 0.5 * (1 + torch.erf(cell_means(tex.clouds, tex.number) / (_CELL_DEVIATION * 2**0.5)))
 
@@ -84,10 +84,10 @@ def detail_in(x: Tensor, side: int) -> Tensor:
 
 
 def cut_cells(x: Tensor, number: Tensor, rounds: int, least: float, scale: float) -> Tensor:
-    """Return the numbers of cells cut in two along the edge inside them, `rounds` times.
+    """Return the numbers of cells that are cut in two along the edge inside them, `rounds` times.
 
-    A cell whose luma deviates by more than `least` is cut by the line half way between the middles of its bright and of its
-    dark part: straight pieces that follow eyes and outlines, large ones where there is nothing to see.
+    A cell whose luma deviates by more than `least` is cut by the line half way between the centroids of its bright and
+    its dark part: straight pieces that follow eyes and outlines, large ones where there is nothing to see.
     """
     level = luma(x)
     _, _, h, w = x.shape
@@ -104,27 +104,27 @@ def cut_cells(x: Tensor, number: Tensor, rounds: int, least: float, scale: float
 
 
 def borders(number: Tensor, width: float) -> Tensor:
-    """Return 1 on the borders of cells, `width` px wide, and 0 inside, softly, `[b 1 h w]`."""
+    """Return 1 at the borders of cells, `width` px wide, and 0 inside, with soft edges, `[b 1 h w]`."""
     down, right = number[:, 1:] != number[:, :-1], number[:, :, 1:] != number[:, :, :-1]
     drawn = (F.pad(down, (0, 0, 0, 1)) | F.pad(right, (0, 1))).float()[:, None]
     return (blur(drawn, 0.5 * width) * 1.25 * width).clamp(0, 1)
 
 
 def few_tones(x: Tensor, steps: int, dither: Tensor | float = 0.0) -> Tensor:
-    """Return the picture in `steps` tones above black, each px of its own hue: skin stays skin."""
+    """Return the picture in `steps` tones above black; each px keeps its hue, so that skin stays skin."""
     level = luma(x)
     tone = ((level * steps + dither).round() / steps).clamp(0, 1)
     return (x * ((tone + 0.02) / (level + 0.02))).clamp(0, 1)
 
 
 def keep_features(painted: Tensor, x: Tensor, flat: Tensor) -> Tensor:
-    """Put back what a `flat` picture has lost of a face: the light and dark of glasses, eyes and lips."""
+    """Restore what a `flat` picture has lost of a face: the light and dark of glasses, eyes and lips."""
     lost = luma(x) - luma(flat)
     return (painted + lost * ((lost.abs() - 0.03) * 16).clamp(0, 1)).clamp(0, 1)
 
 
 def skin_like(x: Tensor, scale: float) -> Tensor:
-    """Return how much a px is like skin, `[b 1 h w]`: of its hue, and no plain pale wall of the same hue."""
+    """Return the similarity of each px to skin, `[b 1 h w]`: of its hue, but not a plain pale wall."""
     soft = blur(x, 1.5 * scale)
     level = luma(soft)
     busy = blur((luma(x) - blur(luma(x), 3 * scale)).abs(), 9 * scale)
@@ -133,20 +133,20 @@ def skin_like(x: Tensor, scale: float) -> Tensor:
 
 
 def places(x: Tensor, period: float) -> tuple[Tensor, Tensor]:
-    """Return where in a square of `period` px each px lies, down `[1 1 h 1]` and right `[1 1 1 w]`, in [0, 1)."""
+    """Return the position of each px in a square of `period` px, down `[1 1 h 1]` and right `[1 1 1 w]`, in [0, 1)."""
     y = (torch.arange(x.shape[2], device=x.device, dtype=x.dtype) + 0.5) / period
     z = (torch.arange(x.shape[3], device=x.device, dtype=x.dtype) + 0.5) / period
     return y.frac().view(1, 1, -1, 1), z.frac().view(1, 1, 1, -1)
 
 
 def relief(height: Tensor, scale: float) -> Tensor:
-    """Return light from the upper left on a surface, `[b 1 h w]` around 0."""
+    """Return the shading of a surface lit from the upper left, `[b 1 h w]`, around 0."""
     gx, gy = scharr(height)
     return -(gx + gy) * scale
 
 
 def curve(level: Tensor, gain: float, middle: float = 0.5) -> Tensor:
-    """Return a level with more contrast: an S through (`middle`, 0.5)."""
+    """Return a level with more contrast: a sigmoid through (`middle`, 0.5)."""
     return torch.sigmoid((level - middle) * gain)
 
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices of the network, AdamW for everything else, as one optimiser."""
+"""Muon for the matrices of the network and AdamW for the rest, as one optimiser."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 _CODES = "codes."
 _LEAST_SIDE = 32
-"""A matrix that is thinner than this has no spectrum worth levelling."""
+"""Least side of a matrix for Muon: a thinner one has no spectrum worth levelling."""
 State = dict[str, dict[str, Any]]
 
 
 class Optimiser:
-    """Orthogonalised momentum (Muon, Jordan et al., 2024) where a parameter is a product's matrix, convolutions included.
+    """Optimiser with orthogonalised momentum (Muon, Jordan et al., 2024) for matrices, convolutions included.
 
-    Muon's steps are scaled to the size of AdamW's, so that both share a learning rate. The state is kept by the names of
-    parameters: a checkpoint survives another order of them.
+    Muon's steps are scaled to the size of AdamW's, so that both share a learning rate. The state is keyed by parameter
+    name: a checkpoint survives another order of them.
     """
 
     def __init__(self, net: nn.Module, learning_rate: float, weight_decay: float = 0.01) -> None:
-        """Take the parameters of a network, whose memory becomes channels last, in which convolutions are matrices too."""
+        """Take the parameters of a network and make it channels last, in which convolutions are matrices too."""
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._named = dict(net.named_parameters())
         self._matrices = {
@@ -38,7 +38,7 @@ class Optimiser:
         )
 
     def step(self, learning_rate: float) -> None:
-        """Apply the gradients, then forget them."""
+        """Apply the gradients, then clear them."""
         for name, matrix in self._matrices.items():
             gradient = self._named[name].grad
             matrix.grad = None if gradient is None else _as_matrix(gradient)
@@ -50,11 +50,11 @@ class Optimiser:
             value.grad = None
 
     def state_dict(self) -> State:
-        """Return the moments by the name of the parameter."""
+        """Return the moments by parameter name."""
         return {name: dict(part.state[value]) for name, value, part in self._places() if value in part.state}
 
     def load_state_dict(self, state: State) -> None:
-        """Put moments in place.
+        """Load moments.
 
         Raises:
             ValueError: a moment is of another shape than its parameter.

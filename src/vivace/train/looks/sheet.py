@@ -1,4 +1,4 @@
-"""A contact sheet of the looks: what the teachers make of clips that were not trained on, and what the student does."""
+"""Contact sheet of the looks: clips that were not trained on, painted by the teachers and by the student."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load_student(checkpoint: Path) -> Student:
 
 @torch.no_grad()
 def paint(student: Student, picture: Tensor, look: str, scale: int) -> Tensor:
-    """Return a picture `[3 s s]` in [0, 1] in a named look, one step from nothing."""
+    """Return a picture `[3 s s]` in [0, 1] painted in a named look, in one step without history."""
     side = picture.shape[-1]
     textures = torch.from_numpy(block_textures(*window(_PLACE, side, scale), scale)).permute(2, 0, 1)[None]
     source = (picture[None] * 255).round() / 128 - 1
@@ -58,7 +58,7 @@ def paint(student: Student, picture: Tensor, look: str, scale: int) -> Tensor:
 def write_sheet(
     clips: Path, packages: Path, checkpoint: Path, to: Path, *, side: int = 256, looks: tuple[str, ...] = ()
 ) -> None:
-    """Write the sheet: two rows a clip, a column a look.
+    """Write the sheet: two rows per clip, a column per look.
 
     Raises:
         UsageError: an unknown look, or another side than 256 and 512 px.

@@ -1,4 +1,4 @@
-"""How fast the next body is beside the shipped one: both in turn, in one run, on this machine."""
+"""Speed of the next body relative to the shipped one: both in turn, in one run, on this machine."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ VARIANTS: dict[str, Variant] = {
 }
 WARM_UP = 4
 _KEPT = ("keys", "values", "new_keys", "new_values")
-"""What stays inside from frame to frame, in the precision the network computes in."""
+"""Tensors that stay inside the network from frame to frame, in the precision it computes in."""
 
 
 @dataclass(slots=True)
 class Timing:
-    """What one row of the table says."""
+    """Times of one row of the table."""
 
     name: str
     network_ms: list[float] = field(default_factory=list)
     whole_ms: list[float] = field(default_factory=list)
-    """With what the host does for a frame: pictures in and out, the camera's motion."""
+    """Time with the host's work per frame: pictures in and out, camera motion."""
 
 
 def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, threads: int | None = None) -> Any:
-    """Return an infer request of a variant, with inputs of its own, for a padded size."""
+    """Return an infer request of a variant, with its own inputs, for a padded size."""
     from openvino.preprocess import PrePostProcessor
 
     ov = import_openvino()
@@ -68,12 +68,12 @@ def compile_variant(net: Mini2Net, size: tuple[int, int], variant: Variant, thre
 
 
 def has_bf16(core: Any) -> bool:
-    """Tell whether the processor computes in bf16."""
+    """Return whether the processor computes in bf16."""
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def cpu_config(core: Any, threads: int | None) -> dict[str, Any]:
-    """Return how every network here is compiled: for one frame at a time, in bf16 where there is."""
+    """Return the compilation settings of every network here: one frame at a time, in bf16 where available."""
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16" if has_bf16(core) else "f32",
@@ -95,9 +95,9 @@ def race(
 
     Args:
         size: `(width, height)` px.
-        rounds: how often each is run.
-        variants: of the next body, by name; the whole list by default.
-        threads: of a network; by default as many as OpenVINO takes.
+        rounds: number of runs of each.
+        variants: variants of the next body, by name; all by default.
+        threads: threads of a network; OpenVINO's choice by default.
         packages: folder with the painting network of a package, which is then timed too.
     """
     rng = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8]) -> Calla
 def _painting(
     packages: Path, size: tuple[int, int], rgb: NDArray[np.uint8], threads: int | None
 ) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return the network of a package and a step of it: bytes to float planes and back, as its network wants them."""
+    """Return the network of a package and a step of it: bytes to float planes and back, as it requires."""
     ov = import_openvino()
     core = ov.Core()
     model = core.read_model(str(find(packages, PAINTINGS)))

@@ -1,4 +1,4 @@
-"""Steady targets from restless teachers: a painted clip, averaged in time along the motion of its source."""
+"""Steady targets from flickering teachers: a painted clip, averaged in time along the motion of its source."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEEP = 0.75
-"""How much of the warped past is kept where the motion explains the source."""
+"""Weight of the warped past where the motion explains the source."""
 _TOLERANCE = 14.0
-"""Mismatch of the warped source, levels, at which the past is given up."""
+"""Mismatch of the warped source, levels, from which the past fades out; at twice that it is gone."""
 
 Rgb = NDArray[np.uint8]
 
 
 def filter_along_motion(sources: list[Rgb], painted: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Return the painted frames `[h w 3]`, each blended with the filtered one before, carried along by optical flow.
+    """Return the painted frames `[h w 3]`, each blended with the filtered previous one, warped by optical flow.
 
-    Where the source before, carried along, is not the source now (something was uncovered, a cut), the frame stays alone.
+    Where the warped previous source differs from the current one (a disocclusion, a cut), the frame stays as it is.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     filtered = [painted[0]]
     for before, now, fresh in zip(sources, sources[1:], painted[1:], strict=False):
         greys = [np.asarray(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), np.uint8) for x in (now, before)]
-        # From now to before: where each px of now was.
+        # Flow from now to before: the previous position of each px.
         flow = search.calc(greys[0], greys[1], None)  # type: ignore[call-overload]
         h, w = greys[0].shape
         x = flow[..., 0] + np.arange(w, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The network and its codes as one module, and how a step of it is run on pictures."""
+"""Network and codes as one module, and one step of it on pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vivace.train.looks.table import LookCodes
 
 
 class Student(nn.Module):
-    """What is trained."""
+    """Trained module: the network and the codes of the looks."""
 
     def __init__(self, cfg: Mini2Config | None = None, keys: tuple[str, ...] = LOOK_KEYS) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Student(nn.Module):
         self.codes = LookCodes(keys)
 
     def forward(self, source: Tensor, estimate: Tensor, textures: Tensor, code: Tensor, step: Tensor) -> Tensor:
-        """Return the picture `[n 3 h w]` of sources `[n 3 h w]`, estimates alike, textures `[n 32 h/4 w/4]`."""
+        """Return pictures `[n 3 h w]` painted from sources and estimates alike, with textures `[n 32 h/4 w/4]`."""
         blocks = torch.cat([to_blocks(source), to_blocks(estimate), textures], 1)
         blocks = blocks.contiguous(memory_format=torch.channels_last)
         with torch.autocast(source.device.type, torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Codes of looks: a table for the named ones, and a projection for the look of a picture."""
+"""Codes of looks: a table for named looks, and a projection for the look of a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vivace.models.mini2.config import CODE_DIM, PICTURE_NUMBERS
 
 
 class LookCodes(nn.Module):
-    """What a look is to the network: 64 numbers, of a name or of a picture. Mixtures and strengths are sums of codes."""
+    """Codes of looks: 64 numbers, of a name or of a picture. Mixtures and strengths are sums of codes."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         super().__init__()
@@ -19,15 +19,15 @@ class LookCodes(nn.Module):
         nn.init.normal_(self.picture.weight, std=PICTURE_NUMBERS**-0.5)
 
     def forward(self, index: Tensor, pictures: Tensor) -> Tensor:
-        """Return codes `[n 64]` of names by `index [n]`, and where that is negative, of `pictures [n 100]`."""
+        """Return codes `[n 64]` of the names at `index [n]`, or of `pictures [n 100]` where that is negative."""
         named = self.table[index.clamp_min(0)]
         return torch.where((index < 0)[:, None], self.picture(pictures), named)
 
 
 def grow_table(state: dict[str, Tensor], name: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-    """Put a table's rows `[looks 64]` where a longer list of looks has them, in place in `state`; new ones begin at random.
+    """Move a table's rows `[looks 64]` to their places in a longer list of looks, in place; new rows are random.
 
-    Nothing else is learned anew: a look is added to a trained network by its row.
+    Nothing else is trained anew: a look is added to a trained network by its row.
     """
     table = state[name]
     rows = torch.randn(len(new), *table.shape[1:], generator=torch.Generator().manual_seed(len(new))).to(table)

@@ -1,8 +1,8 @@
 """Baked targets of the looks: shards of clean pairs of frames, each painted in a few looks.
 
 Teachers cost more than a training step, so each pair is painted once and used several times. A shard is one safetensors
-file whose pictures are JPEG (quality 95, full colour): a tenth of their bytes. Shards are numbered and made from their
-number alone, so that baking can stop and resume at any of them.
+file whose pictures are JPEG (quality 95, full chroma): a tenth of their bytes. Shards are numbered and determined by
+their number alone, so that baking can stop and resume at any of them.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from vivace.train.teachers import TeacherTextures
 
 SIDE_PX = 256
 FRAMES = 2
-"""A pair: a frame and the one before it."""
+"""Frames of a pair: one and the one before it."""
 FILTERED_FRAMES = 4
-"""What a restless teacher paints for a pair: the filter needs a past."""
+"""Frames that a flickering teacher paints for a pair: the filter needs a past."""
 ITEMS = 32
 LOOKS_PER_ITEM = 5
 SCALES = (1, 2)
-"""Picture px per working px, equally often."""
+"""Picture px per working px, equally frequent."""
 PICTURE = "picture"
-"""The look of a picture, by its code; it has no name of its own."""
+"""Key of the look of a picture, which has a code and no name."""
 PICTURE_NEED = 7.0
-"""How often a pair is painted like a picture, a named look being 1."""
+"""Sampling weight of painting like a picture; a named look has 1."""
 NEURAL_NEED = 1.5
 TORUS_PX = 512
 TORUS_SEEDS = 8
 _PLACE_PX = 16
-"""Windows of the torus begin at multiples of this, so that screens, which begin at the picture, agree with it."""
+"""Grid of the windows on the torus, px, so that screens, whose phase begins at the picture, agree with it."""
 _QUALITY = 95
 _RETIRED = "retired "
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a frame's textures lie on a torus, working px."""
+    """Position of a frame's textures on a torus, working px."""
 
     seed: int
     top: int
@@ -69,12 +69,12 @@ class Place:
 
 @lru_cache(maxsize=TORUS_SEEDS)
 def torus(seed: int) -> tuple[Textures, Cells]:
-    """Return the texture fields of training, made once a seed."""
+    """Return the texture fields of training, made once per seed."""
     return make_textures(TORUS_PX, TORUS_PX, seed), make_cells(TORUS_PX, TORUS_PX, seed)
 
 
 def window(place: Place, side_px: int, scale: int) -> tuple[Textures, Cells]:
-    """Return the fields behind a picture of `side_px` px."""
+    """Return the fields of a picture of `side_px` px."""
     fields, cells = torus(place.seed)
     side = side_px // scale
     return fields.window(place.top, place.left, side, side), cells.window(place.top, place.left, side, side)
@@ -116,7 +116,7 @@ class Painter:
     def paint(
         self, look: str, pictures: Tensor, textures: LookTextures, code: NDArray[np.float32] | None = None
     ) -> Tensor:
-        """Return a pair `[2 3 h w]` in [0, 1] painted; `pictures [4 3 h w]` end with it, and so do `textures`."""
+        """Return a pair `[2 3 h w]` in [0, 1] painted; `pictures [4 3 h w]` and `textures` end with it."""
         if look in COMPUTED:
             return COMPUTED[look](pictures[-FRAMES:], textures).clamp(0, 1)
         scale = int(textures.scale)
@@ -138,7 +138,7 @@ _BY_KEY: dict[str, Look] = {look.key: look for look in LOOKS}
 
 
 def needs() -> dict[str, float]:
-    """Return how often a look is painted, relative to the others."""
+    """Return the sampling weight of each look."""
     table = {look.key: 1.0 if look.kind == "computed" else NEURAL_NEED for look in LOOKS if look.kind != "source"}
     return {**table, PICTURE: PICTURE_NEED}
 
@@ -151,7 +151,7 @@ def bake(
     *,
     report: Callable[[int], None] = lambda _n: None,
 ) -> None:
-    """Write the shards of these numbers into `folder`; in those that exist, only what was retired is painted."""
+    """Write the shards of these numbers into `folder`; in existing ones, only retired pictures are painted."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         path = shard_path(folder, number)
@@ -162,19 +162,19 @@ def bake(
 
 
 def looks_of(path: Path) -> list[list[str]]:
-    """Return the looks of a shard's items; a retired one has a mark before its name."""
+    """Return the looks of a shard's items; a retired one has a prefix."""
     with safe_open(path, "np") as file:
         looks: list[list[str]] = json.loads(file.metadata()["looks"])
     return looks
 
 
 def is_baked(path: Path) -> bool:
-    """Tell whether a shard is there, with nothing in it retired."""
+    """Return whether a shard exists, with nothing in it retired."""
     return path.exists() and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
 
 
 def retire(path: Path, looks: frozenset[str]) -> None:
-    """Mark what teachers of before painted in a shard: nobody trains on it, and baking paints it anew."""
+    """Mark the pictures of former teachers in a shard: training skips them, and baking paints them anew."""
     before = looks_of(path)
     after = [[_RETIRED * (look in looks) + look for look in item] for item in before]
     if after != before:
@@ -183,7 +183,7 @@ def retire(path: Path, looks: frozenset[str]) -> None:
 
 
 def read_painted(path: Path) -> list[dict[str, bytes]]:
-    """Return the JPEGs of a shard's items by look, the pair itself under no name."""
+    """Return the JPEGs of a shard's items by look; the pair itself has an empty name."""
     if not path.exists():
         return []
     looks = looks_of(path)
@@ -199,7 +199,7 @@ def read_painted(path: Path) -> list[dict[str, bytes]]:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Return where a shard lies."""
+    """Return the path of a shard."""
     return folder / f"looks-{number:05d}.safetensors"
 
 
@@ -211,7 +211,7 @@ def save_shard(
     items: int = ITEMS,
     kept: Sequence[Mapping[str, bytes]] = (),
 ) -> None:
-    """Make and write shard `number`, which alone determines what is in it; pictures `kept` of it are not painted anew."""
+    """Make and write shard `number`, which alone determines its content; pictures `kept` are not painted anew."""
     rng = np.random.default_rng([number, 11])
     torch.manual_seed(number)
     table = needs()
@@ -229,7 +229,7 @@ def save_shard(
         code = painter.neural.code(draw_style_picture(material, rng))
         chosen = [str(n) for n in rng.choice(names, LOOKS_PER_ITEM, replace=False, p=share)]
         pair = _jpeg(pictures[-FRAMES:])
-        # Of other material, what was painted is of other pictures.
+        # With other material, the kept pictures show something else.
         before = kept[item] if item < len(kept) and kept[item][""] == pair else {}
         jpegs.append(pair)
         jpegs.extend(before.get(look) or _jpeg(painter.paint(look, pictures, basis, code)) for look in chosen)
@@ -237,7 +237,7 @@ def save_shard(
         codes.append(code)
         scales.append(scale)
         fields = [window(place, SIDE_PX, scale) for place in places]
-        # A byte a block: most of a shard, and what a trainer would otherwise spend its time on.
+        # Textures are stored as bytes: they are most of a shard, but would otherwise take most of a trainer's time.
         textures.append(np.stack([block_textures(f, c, scale) for f, c in fields]))
     ends = np.cumsum([len(j) for j in jpegs])
     save_file(
@@ -254,7 +254,7 @@ def save_shard(
 
 
 def sample_pair(segment: Segment, rng: np.random.Generator, scale: int) -> tuple[Tensor, list[Place]]:
-    """Return frames `[4 3 h w]` in [0, 1] and where the textures of the last two lie."""
+    """Return frames `[4 3 h w]` in [0, 1] and the texture positions of the last two."""
     clip = sample_clip(segment, rng, frames=FILTERED_FRAMES, size=SIDE_PX, scale=scale)
     seed = int(rng.integers(TORUS_SEEDS))
     top, left = (int(v) * _PLACE_PX for v in rng.integers(0, TORUS_PX // _PLACE_PX, 2))
@@ -267,7 +267,7 @@ def _bytes(pictures: Tensor) -> Tensor:
 
 
 def _jpeg(pictures: Tensor) -> bytes:
-    """Return frames `[t 3 h w]`, one below the other, as a JPEG."""
+    """Return frames `[t 3 h w]`, stacked vertically, as a JPEG."""
     stacked = _bytes(pictures).permute(0, 2, 3, 1).flatten(0, 1).numpy()
     file = io.BytesIO()
     Image.fromarray(stacked).save(file, "jpeg", quality=_QUALITY, subsampling=0)
@@ -275,7 +275,7 @@ def _jpeg(pictures: Tensor) -> bytes:
 
 
 def read_jpeg(data: bytes) -> Tensor:
-    """Return what `_jpeg` wrote: `uint8 [t 3 h w]`."""
+    """Return the frames that `_jpeg` encoded, `uint8 [t 3 h w]`."""
     with Image.open(io.BytesIO(data)) as image:
         stacked = torch.from_numpy(np.array(image))
     return stacked.unflatten(0, (-1, SIDE_PX)).permute(0, 3, 1, 2)

@@ -1,1 +1,1 @@
-"""Makes and scores what finds regions: conversion of the perception networks, pixel graphs, hand masks."""
+"""Training of region finders: conversion of the perception networks, pixel graphs, hand masks, scores."""

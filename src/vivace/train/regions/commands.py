@@ -1,4 +1,4 @@
-"""The commands of `vivace train regions`."""
+"""Commands of `vivace train regions`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _STEADY = ("person", "face", "hair", "clothes")
 
 @app.command
 def export(teachers: Path, *, out: Path = FOLDER) -> None:
-    """Convert the perception networks of packages into the files that ship.
+    """Convert the perception networks of packages into the shipped files.
 
     Parameters
     ----------
     teachers
         Folder with the packages; a missing one is named.
     out
-        Where to; by default into this installation.
+        Output folder; this installation by default.
     """
     from vivace.train.regions.networks import convert_networks
 
@@ -42,14 +42,14 @@ def export(teachers: Path, *, out: Path = FOLDER) -> None:
 
 @app.command
 def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml") -> None:
-    """Fit what tells a sky from a ceiling to tagged photographs.
+    """Fit the weights that tell a sky from a ceiling to tagged photographs.
 
     Parameters
     ----------
     data
         Folder with `MANIFEST.csv` (columns split, file, tags) and its photographs.
     out
-        Where to; by default into this installation.
+        Output file; in this installation by default.
     """
     from vivace.train.regions.sky import fit_sky
 
@@ -59,16 +59,16 @@ def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml") -> None:
 
 @app.command
 def grid(file: Path, *, index: int = 0, step: int = 40, out: Path = Path("grid.png")) -> None:
-    """Write a frame under a grid of its px, to draw a hand mask by, and print its hash.
+    """Write a frame with a grid of its px, for drawing a hand mask, and print its hash.
 
     Parameters
     ----------
     file
-        A clip or a photograph.
+        Clip or photograph.
     index
-        Of the frame, from 0.
+        Number of the frame, from 0.
     step
-        Px between lines.
+        Distance of the grid's lines, px.
     out
         Picture to write.
     """
@@ -81,20 +81,20 @@ def grid(file: Path, *, index: int = 0, step: int = 40, out: Path = Path("grid.p
 
 @app.command
 def tighten(data: Data, *, masks: Masks = _MASKS, frame: int = -1, region: str = "person", reach: int = 4) -> None:
-    """Pull the outlines of a region to the edges beside them, in the file of hand masks.
+    """Pull the outlines of a region to nearby edges, in the file of hand masks.
 
     Parameters
     ----------
     data
-        Folder that its files lie in.
+        Folder of the masked clips and photographs.
     masks
-        The file.
+        File of hand masks.
     frame
-        Which frame of the file, from 0; the last by default.
+        Number of the frame in the file of hand masks, from 0; the last by default.
     region
-        Whose outlines.
+        Region whose outlines are pulled.
     reach
-        How far an edge may be, px.
+        Largest distance of an edge, px.
     """
     from dataclasses import replace
 
@@ -111,7 +111,7 @@ def tighten(data: Data, *, masks: Masks = _MASKS, frame: int = -1, region: str =
 
 @app.command
 def score(data: Data, *, masks: Masks = _MASKS) -> None:
-    """Compare what is found with masks drawn by hand: intersection over union, by region."""
+    """Compare found regions with masks drawn by hand: intersection over union, by region."""
     from vivace.train.regions.hand import read_hand_frames
     from vivace.train.regions.score import score as scored
 
@@ -131,16 +131,16 @@ def score(data: Data, *, masks: Masks = _MASKS) -> None:
 
 @app.command
 def steadiness(picture: Path, *, frames: int = 60, regions: tuple[str, ...] = _STEADY) -> None:
-    """Print how much areas change a frame, of a still picture with a camera's noise, encoded as H.264.
+    """Print the change of areas per frame, for a still picture with camera noise, encoded as H.264.
 
     Parameters
     ----------
     picture
-        A photograph, or the first frame of a clip.
+        Photograph, or a clip whose first frame is taken.
     frames
-        How many.
+        Number of frames.
     regions
-        Which.
+        Regions to find.
     """
     from vivace.train.regions.hand import read_frame
     from vivace.train.regions.score import jitter, noisy
@@ -154,16 +154,16 @@ def steadiness(picture: Path, *, frames: int = 60, regions: tuple[str, ...] = _S
 
 @app.command
 def speed(clip: Path, *, sizes: tuple[str, ...] = ("256x256", "512x512"), frames: int = 90) -> None:
-    """Print what finding costs a frame, for some wishes.
+    """Print the time that finding takes per frame, for some sets of regions.
 
     Parameters
     ----------
     clip
-        A video.
+        Video.
     sizes
-        Of pictures, WxH.
+        Sizes of the pictures, WxH.
     frames
-        How many.
+        Number of frames.
     """
     from vivace.train.regions.score import cost
 

@@ -1,7 +1,7 @@
-"""Masks drawn by hand: polygons over a frame that is named by its place and its hash, and never kept itself.
+"""Masks drawn by hand: polygons over a frame that is identified by its place and its hash, and never stored.
 
-An outline is drawn in px of the frame. `tighten` pulls it to the edge that lies within a few px of it, so that a hand
-need not be steadier than an eye; what comes out is looked at again, and kept as polygons.
+An outline is drawn in px of the frame. `tighten` pulls it to the edge within a few px of it, so that a hand need not be
+steadier than an eye; the result is inspected again, and kept as polygons.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Polygon = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class HandFrame:
-    """A frame and what was drawn over it."""
+    """Frame and the outlines drawn over it."""
 
     file: str
     """Path below the folder of data."""
@@ -37,7 +37,7 @@ class HandFrame:
     sha256: str
     """Hash of its px, `uint8 [h w 3]`, as they were drawn over."""
     outlines: Mapping[str, tuple[Polygon, ...]]
-    """By region; none where it is not in the picture. `name_not` is cut out of `name`."""
+    """Outlines by region; none where it is not in the picture. `name_not` is cut out of `name`."""
 
     def mask(self, region: str, size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask of a region, `[h w]`, for a frame of `(width, height)` px."""
@@ -63,7 +63,7 @@ def read_hand_frames(path: Path) -> list[HandFrame]:
 
 
 def write_hand_frames(frames: Sequence[HandFrame], path: Path) -> None:
-    """Write them, one line an outline."""
+    """Write hand masks, one line per outline."""
     lines = ["# Masks drawn by hand over frames that are not kept; see vivace.train.regions.hand."]
     for frame in frames:
         lines += ["", "[[frame]]", f'file = "{frame.file}"', f"index = {frame.index}", f'sha256 = "{frame.sha256}"']
@@ -90,12 +90,12 @@ def read_frame(data: Path, file: str, index: int) -> Rgb:
 
 
 def sha256_of(rgb: Rgb) -> str:
-    """Return the hash by which a frame is known again."""
+    """Return the hash that identifies a frame."""
     return hashlib.sha256(rgb.tobytes()).hexdigest()
 
 
 def drawn(polygons: Sequence[Polygon], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return what is inside of any polygon, `[h w]`."""
+    """Return the px inside any of the polygons, `[h w]`."""
     image = Image.new("1", size)
     pen = ImageDraw.Draw(image)
     for polygon in polygons:
@@ -104,7 +104,7 @@ def drawn(polygons: Sequence[Polygon], size: tuple[int, int]) -> NDArray[np.bool
 
 
 def tighten(rgb: Rgb, polygons: Sequence[Polygon], reach_px: int) -> tuple[Polygon, ...]:
-    """Return outlines pulled to the edges within some px of them (GrabCut, Rother et al. 2004, in that band alone)."""
+    """Return outlines pulled to edges within some px of them (GrabCut, Rother et al. 2004, in that band alone)."""
     import cv2
 
     inside = drawn(polygons, (rgb.shape[1], rgb.shape[0])).astype(np.uint8)
@@ -112,7 +112,7 @@ def tighten(rgb: Rgb, polygons: Sequence[Polygon], reach_px: int) -> tuple[Polyg
     sure, possible = cv2.erode(inside, kernel), cv2.dilate(inside, kernel)
     labels = np.where(sure, cv2.GC_FGD, np.where(possible, cv2.GC_PR_FGD, cv2.GC_BGD)).astype(np.uint8)
     labels[(possible > 0) & (sure == 0) & (inside == 0)] = cv2.GC_PR_BGD
-    # colours of what is near the outline, not of the whole picture
+    # Colours near the outline, not of the whole picture.
     near = cv2.dilate(inside, np.ones((8 * reach_px + 1,) * 2, np.uint8)) > 0
     rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -130,7 +130,7 @@ def tighten(rgb: Rgb, polygons: Sequence[Polygon], reach_px: int) -> tuple[Polyg
 
 
 def shown(rgb: Rgb, step_px: int, box: tuple[int, int, int, int] | None = None, width: int = 1200) -> Image.Image:
-    """Return a frame, or a box of it, enlarged under a grid with its px written at the lines, to read corners from."""
+    """Return a frame, or a box of it, enlarged under a grid labelled in px, to read corners from."""
     left, top, right, bottom = box or (0, 0, rgb.shape[1], rgb.shape[0])
     scale = width / (right - left)
     image = Image.fromarray(rgb[top:bottom, left:right]).resize((width, round((bottom - top) * scale)))

@@ -18,7 +18,7 @@ SOURCES = {
     "face_mesh": packages.FACE_MESH,
     "bodies": packages.BODIES,
 }
-"""File of the packages that each network of `vivace.regions.networks` is made of."""
+"""Source file, in the packages, of each network of `vivace.regions.networks`."""
 
 
 def convert_networks(teachers: Path, folder: Path) -> dict[str, str]:
@@ -26,7 +26,7 @@ def convert_networks(teachers: Path, folder: Path) -> dict[str, str]:
 
     Args:
         teachers: folder with the packages.
-        folder: where to.
+        folder: output folder.
 
     Raises:
         CheckpointError: a file is missing or another one than expected.
@@ -47,7 +47,7 @@ def convert_networks(teachers: Path, folder: Path) -> dict[str, str]:
 
 
 def convert(path: Path, offset: float, scale: float) -> Any:
-    """Return a network that takes bytes, `picture` `uint8 [1 h w 3]`, which it brings to `(byte - offset) * scale`."""
+    """Return a network that takes bytes, `picture` `uint8 [1 h w 3]`, and scales them to `(byte - offset) * scale`."""
     ov = import_openvino()
     from openvino import opset13 as op
     from openvino.frontend import FrontEndManager
@@ -70,7 +70,7 @@ def convert(path: Path, offset: float, scale: float) -> Any:
 
 
 def _transposed_convolution(op: Any, image: Any, weights: Any, bias: Any) -> Any:
-    """Build MediaPipe's own last layer, of which OpenVINO knows nothing: transposed, 2x2, stride 2, with a bias."""
+    """Build MediaPipe's custom last layer, unknown to OpenVINO: a transposed convolution, 2x2, stride 2, with bias."""
     channels_first = op.transpose(image, op.constant([0, 3, 1, 2]))
     kernel = op.transpose(weights, op.constant([3, 0, 1, 2]))
     zeros, twos = [0, 0], [2, 2]

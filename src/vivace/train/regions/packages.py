@@ -1,4 +1,4 @@
-"""The perception networks of MediaPipe (Google, Apache-2.0), in the last wheel that holds them as files."""
+"""Perception networks of MediaPipe (Google, Apache-2.0), in the last wheel that holds them as files."""
 
 from __future__ import annotations
 

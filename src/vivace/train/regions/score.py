@@ -22,14 +22,14 @@ from vivace.regions.finder import RegionFinder
 from vivace.train.regions.hand import HandFrame, read_frame, sha256_of
 
 BEFORE = 24
-"""Frames of a clip that a stream has seen before the one that is scored."""
+"""Frames of a clip that a stream sees before the scored one."""
 _BLINK = 3
-"""Frames at the beginning, in which everything is seen for the first time, are not timed."""
+"""Number of first frames that are not timed: everything in them is seen for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """A region of a frame."""
+    """Overlap of a found region with its hand mask, in one frame."""
 
     file: str
     index: int
@@ -41,11 +41,11 @@ class Overlap:
 
 
 def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
-    """Yield how the regions of hand masks are found, clips as streams, photographs alone.
+    """Yield the overlap of every region of hand masks; clips are streamed, photographs stand alone.
 
     Raises:
         SourceError: a file is not in the folder of data.
-        CheckpointError: a frame is another one than was drawn over.
+        CheckpointError: a frame differs from the one that was drawn over.
     """
     for frame in frames:
         found = None
@@ -76,15 +76,15 @@ def _stream(data: Path, frame: HandFrame) -> Iterator[Rgb]:
 
 
 def noisy(rgb: Rgb, frames: int, *, noise: float = 4.0, crf: int = 23) -> Iterator[Rgb]:
-    """Yield a still picture as a camera sends it: with noise of its own in each frame, and H.264's upon that.
+    """Yield a still picture as a camera sends it: with new noise in each frame, and H.264 artefacts on top.
 
-    A key frame every 12 frames, at which the codec's noise changes all at once.
+    There is a key frame every 12 frames, at which the codec's noise changes all at once.
 
     Args:
         rgb: `uint8 [h w 3]`; cut to even sides.
-        frames: how many.
-        noise: standard deviation of the sensor's, of 255.
-        crf: quality of the encoder, as x264 counts it.
+        frames: number of frames.
+        noise: standard deviation of the sensor noise, levels of 255.
+        crf: quality of the encoder, on x264's scale.
     """
     rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
     rng = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def noisy(rgb: Rgb, frames: int, *, noise: float = 4.0, crf: int = 23) -> Iterat
 
 
 def jitter(pictures: Iterator[Rgb], regions: Sequence[str], settle: int = 12) -> dict[str, NDArray[np.float64]]:
-    """Return how much the area of each region changes from frame to frame, as shares of it, after some frames.
+    """Return the change of each region's area per frame, relative to the area, after `settle` frames.
 
     Regions that are not in the pictures are left out.
     """
@@ -122,7 +122,7 @@ def jitter(pictures: Iterator[Rgb], regions: Sequence[str], settle: int = 12) ->
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Milliseconds a frame."""
+    """Time per frame, ms."""
 
     mean_ms: float
     worst_ms: float
@@ -131,7 +131,7 @@ class Cost:
 
 
 def cost(clip: Path, size: tuple[int, int], regions: Sequence[str], frames: int = 90) -> Cost:
-    """Return what `find` takes for the frames of a clip, cut to `(width, height)`.
+    """Return the time that `find` takes for the frames of a clip, cropped to `(width, height)`.
 
     Raises:
         SourceError: there is no such clip.

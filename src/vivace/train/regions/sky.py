@@ -1,4 +1,4 @@
-"""Weights of what tells a sky from a ceiling, fitted to photographs by their tags: a logistic regression."""
+"""Weights that tell a sky from a ceiling, fitted to photographs by their tags: a logistic regression."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FOLDS = 5
 def fit_sky(photographs: Path, out: Path) -> tuple[float, float]:
     """Fit to the photographs of a folder with `MANIFEST.csv` (columns `split`, `file`, `tags`) and write the weights.
 
-    Photographs with tags of both kinds, or of none, are left out; both kinds weigh the same together.
+    Photographs with tags of both kinds, or of none, are left out; both kinds have the same total weight.
 
     Returns:
-        Of photographs that were not fitted to (five folds): the share of those with a sky in which it is found, and of
-        those without in which one is.
+        Two shares of photographs that were not fitted to (five folds): of those with a sky, in which it is found, and
+        of those without one, in which one is found.
 
     Raises:
         SourceUnsupportedError: too few photographs of one kind.

@@ -1,7 +1,7 @@
-"""Fit how sure the reader of requests is.
+"""Fit of the confidence of the request reader.
 
-It knows the words that its development data use, and not those of the next user. So phrases of its lexicon are left
-out at random while it reads that data: what it then gets wrong, and what that looks like, is fitted.
+The reader knows the words of its development data, but not those of the next user. So phrases of its lexicon are left
+out at random while it reads that data, and the confidence is fitted to the mistakes that result.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from vivace.models.mini2.text.lexicon import GUESSED, Lexicon, lexicon
 from vivace.models.mini2.text.reading import Reading
 
 LEFT_OUT = (0.0, 0.1, 0.2)
-"""Shares of the phrases that are left out, in turn: with these as much is read right as of unseen requests with all."""
+"""Shares of the phrases that are left out, in turn: as much is then read right as of unseen requests with all
+phrases."""
 RIDGE = 1.0
-"""What a weight costs, as if so many requests spoke against it."""
+"""Ridge penalty on the weights, in requests."""
 ROUNDS = 6
 
 Sample = tuple[dict[str, float], bool]
@@ -39,9 +40,9 @@ def calibrate(
 
     Args:
         unseen: requests that nobody worked on while the reader was written.
-        worked_on: others, which are read with phrases left out alone.
-        to: the file.
-        report: is told how much is right.
+        worked_on: others, which are read only with phrases left out.
+        to: output file.
+        report: receives the share that is right.
         rounds: draws of phrases to leave out, for each share.
     """
     samples: list[Sample] = []

@@ -1,8 +1,8 @@
-"""Distil word vectors from MiniLM: a table of its tokenizer's pieces whose sums say what it says of phrases.
+"""Distillation of word vectors from MiniLM: a table of its tokenizer's pieces whose sums match its vectors of phrases.
 
 The teacher (all-MiniLM-L6-v2, int8, 23 MB) reads each piece that is a word, and phrases made of the lexicon. Its
-vectors are centred and cut to `DIM` principal axes; the table starts at those of the single words, each as long as it
-is rare, and is then trained so that a phrase's sum points where the teacher's vector does.
+vectors are centred and cut to `DIM` principal axes. The table starts from those of the single words, scaled by their
+rarity, and is then trained so that a phrase's sum points where the teacher's vector does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BLOCK = 1024
 _BATCH = 128
 _PIECE = re.compile(r"(##)?[a-z0-9]+")
 _RARITY = 1e-3
-"""Of a word of this share of a text, half the length of one that is never seen (Arora et al., 2017)."""
+"""Share of a text at which a word has half the length of one that is never seen (Arora et al., 2017)."""
 _EPOCHS = 6
 _TRAIN_BATCH = 1024
 _RATE = 4e-3
@@ -50,7 +50,7 @@ _TEMPLATES = (
 
 
 def distil(teachers: Path, work: Path, to: Path, report: Callable[[str], None], *, seed: int = 0) -> None:
-    """Train the table and write it to `to`; what the teacher said is kept in `work`, from where a stopped run goes on.
+    """Train the table and write it to `to`; the teacher's vectors are kept in `work`, from which a stopped run resumes.
 
     Raises:
         CheckpointError: a file of the teacher is missing or another one.
@@ -66,7 +66,7 @@ def distil(teachers: Path, work: Path, to: Path, report: Callable[[str], None], 
     bags = [[piece for word in text for piece in pieces_of(word, ids)] for text in texts]
     start = np.zeros((len(pieces), DIM), np.float32)
     for rank, ((word,), target) in enumerate(zip(words, targets, strict=False)):
-        # The vocabulary begins with the words most used, whose share of a text is about a tenth over their rank.
+        # The vocabulary begins with the most frequent words, whose share of a text is about a tenth over their rank.
         start[ids[word]] = target * _RARITY / (_RARITY + 0.1 / (rank + 1))
         if f"##{word}" in ids:
             start[ids[f"##{word}"]] = start[ids[word]] / 2
@@ -85,7 +85,7 @@ def distil(teachers: Path, work: Path, to: Path, report: Callable[[str], None], 
 
 
 def _made_phrases(chance: random.Random) -> Iterator[tuple[str, ...]]:
-    """Yield what the lexicon holds, and prompts and requests made of it."""
+    """Yield the phrases of the lexicon, and prompts and requests made of them."""
     known = lexicon().meanings
     yield from (words for words in known if all(word.isascii() for word in words))
     by_kind = [(" ".join(words), kind) for words, (kind, _) in known.items() if all(word.isascii() for word in words)]
@@ -152,7 +152,7 @@ def _names(model: Any) -> set[str]:
 
 
 def main_axes(taught: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """Return vectors `[texts n]` centred, on their `dim` principal axes, at length 1."""
+    """Return vectors `[texts n]` centred, on their `dim` principal axes, with length 1."""
     centred = taught - taught.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     found = centred @ axes[:, -dim:]
@@ -173,14 +173,14 @@ def train_table(
     """Return the table `[pieces dim]`, trained so that a bag's sum points where its target `[texts dim]` does.
 
     Args:
-        start: the table to begin with.
-        bags: the pieces of each text.
-        targets: what the teacher says of each, at length 1.
+        start: initial table.
+        bags: pieces of each text.
+        targets: teacher's vector of each text, with length 1.
         seen: numbers of the texts to train on.
         unseen: numbers of those to measure on.
-        seed: of the order.
-        report: is told the cosine on `unseen` after each epoch.
-        epochs: how often each text is seen.
+        seed: seed of the order.
+        report: receives the cosine on `unseen` after each epoch.
+        epochs: number of passes over the texts.
     """
     torch.manual_seed(seed)
     table = torch.nn.EmbeddingBag.from_pretrained(torch.from_numpy(start), freeze=False, mode="sum")

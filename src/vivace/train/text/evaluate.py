@@ -1,4 +1,4 @@
-"""Scores the text encoder on hand-written prompts (`tests/golden/prompts.toml`)."""
+"""Score of the text encoder on hand-written prompts (`tests/golden/prompts.toml`)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.text import TextEncoder
 
 SINGLE_SHARE = 0.6
-"""A single style counts when it holds at least this much of the mixture."""
+"""Least share of the mixture with which a single style counts as right."""
 MIXTURE_DISTANCE = 0.15
-"""A mixture counts when its total variation distance from the expected one is at most this."""
+"""Largest total variation distance from the expected mixture that counts as right."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How one half of the prompts went."""
+    """Score of one half of the prompts."""
 
     counts: dict[str, tuple[int, int]]
-    """Right and all, by kind: `single`, `mixture`, `negation`, `unknown`."""
+    """Number right and total, by kind: `single`, `mixture`, `negation`, `unknown`."""
     misses: tuple[str, ...]
-    """What was wanted and what came, one line a miss."""
+    """Expected and actual result, one line per miss."""
 
     @property
     def accuracy(self) -> float:
@@ -43,7 +43,7 @@ def cases(path: Path, half: str) -> Iterator[tuple[str, str, dict[str, float]]]:
 
 
 def is_right(kind: str, prompt: Prompt, weights: dict[str, float]) -> bool:
-    """Say whether an encoded prompt is what was expected."""
+    """Return whether an encoded prompt is as expected."""
     if kind == "unknown" or not prompt.known:
         return prompt.known == bool(weights)
     got = dict(zip(STYLE_KEYS, prompt.embeds.tolist(), strict=True))

@@ -1,7 +1,7 @@
-"""The fit: hashed features of grammar prompts, one linear layer with a soft threshold, cross-entropy, Adam.
+"""Fit of the text encoder: hashed features of prompts, a linear layer with a soft threshold, cross-entropy, Adam.
 
-Two fits run from one seed. The first leaves part of the grammar out: it gives the temperature, the thresholds and the
-honest numbers. The second has the whole grammar and is what ships, under the first one's calibration.
+Two fits run from one seed. The first holds out a part of the grammar: it gives the temperature, the thresholds and the
+honest scores. The second has the whole grammar and ships, with the first one's calibration.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ Bools = NDArray[np.bool_]
 STEPS = 2000
 BATCH = 512
 POOL = 60_000
-"""Distinct prompts a fit draws its batches from."""
+"""Distinct prompts from which a fit draws its batches."""
 EPS = 1e-6
 LEAST_ALSO = 0.36
-"""Floor of `also_threshold`: a second style that nobody asked for is worse than one that must be asked for twice."""
+"""Floor of `also_threshold`: an unwanted second style is worse than one that must be asked for twice."""
 MEASURED = 3000
-"""Held-out prompts of each kind that the calibration and the numbers rest on."""
+"""Held-out prompts of each kind, for the calibration and the scores."""
 LEARNING_RATE = 0.1
 WEIGHT_DECAY = 0.05
-"""Decoupled, on the table only; keeps features seen once from being trusted."""
+"""Decoupled weight decay, of the table only; it keeps features seen once from being trusted."""
 WHOLE_DROPOUT = 0.35
-"""How often a word must be told by its n-grams alone, and a pair by its words; unseen spellings live on this."""
+"""Share of words told by their n-grams alone, and of pairs by their words, on which unseen spellings rely."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a training run measured on prompts that its first fit had not seen."""
+    """Results of a training run, on prompts that its first fit had not seen."""
 
     seen_entries: float
-    """Share right where the lexicon entry was in training and the template and content were not."""
+    """Share right where the lexicon entry was trained on and the template and content were not."""
     unseen_entries: float
     """Share right where entry, template and content were all held out."""
     unseen_styles_said: float
-    """Share of held-out prompts without a style of ours that are said to be unknown."""
+    """Share of the held-out prompts without a supported style that are reported as unknown."""
     calibration_error: float
     """Mean distance between the probability of the best style and how often it is right, over ten equal bins."""
     convention: Convention
@@ -154,7 +154,7 @@ def _fit(grammar: Grammar, seed: int, steps: int, say: Callable[[str], None]) ->
         clear = shrink(evidence, convention.shrink)
         logits = bias + counts @ clear
         d_logits = (1 / (1 + np.exp(-logits)) - corpus.targets[batch]) / BATCH
-        # The soft threshold passes its gradient straight through, or nothing would ever leave its dead zone.
+        # The gradient passes straight through the soft threshold, or nothing would ever leave its dead zone.
         d_table = np.zeros((len(rows), STYLE_COUNT), np.float32)
         np.add.at(d_table, row_of, np.repeat(counts.T @ d_logits, lengths, axis=0) * scale[:, None])
         rate = LEARNING_RATE * (1 - step / steps)
@@ -167,7 +167,7 @@ def _fit(grammar: Grammar, seed: int, steps: int, say: Callable[[str], None]) ->
 
 
 class _Adam:
-    """Adam on the rows that a batch touched; what it did not touch keeps its moments and its weights."""
+    """Adam on the rows that a batch touches; other rows keep their moments and weights."""
 
     def __init__(self, weights: Floats, beta1: float = 0.9, beta2: float = 0.99) -> None:
         self._weights = weights
@@ -187,8 +187,8 @@ class _Adam:
 def _calibrate(logits: Floats, asked: Bools) -> Convention:
     """Fit shift and temperature so that the best style's probability is how often it is right, then the thresholds.
 
-    For the thresholds, prompts with a style and prompts without count the same, however many there are of each: doing
-    the wrong thing and refusing the right one are equally bad.
+    For the thresholds, prompts with and without a style have the same total weight: doing the wrong thing and refusing
+    the right one are equally bad.
     """
     best = logits.max(axis=1)
     right = asked[np.arange(len(asked)), logits.argmax(axis=1)]
@@ -208,7 +208,7 @@ def _calibrate(logits: Floats, asked: Bools) -> Convention:
 
 
 def _measure(logits: Floats, asked: Bools, seen: Bools, convention: Convention) -> Report:
-    """Measure a fit on held-out prompts; `seen` tells those whose lexicon entry was in training."""
+    """Measure a fit on held-out prompts; `seen` marks those whose lexicon entry was in training."""
     probability = _probability(logits, convention)
     same = (_decide(probability, convention) == asked).all(axis=1)
     styled = asked.any(axis=1)
@@ -236,7 +236,7 @@ def _probability(logits: Floats, convention: Convention) -> Floats:
 
 
 def _decide(probability: Floats, convention: Convention) -> Bools:
-    """Return which styles each prompt is taken to name, as the encoder decides it."""
+    """Return the styles that each prompt is taken to name, by the encoder's rule."""
     best = probability.max(axis=1, keepdims=True)
     named = (probability == best) | (probability >= convention.also_threshold)
     return np.asarray(named & (best >= convention.threshold))

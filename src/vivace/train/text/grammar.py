@@ -1,7 +1,7 @@
-"""The caption grammar: prompts made of lexicon entries, ways of asking, and things in the picture, with their labels.
+"""Caption grammar: prompts made of lexicon entries, templates and things in the picture, with their labels.
 
 A sample is a prompt and, for each style, the probability that it is asked for. Everything is drawn from one seeded
-generator. `split` keeps part of the entries, templates and content aside, so that what is measured was not seen.
+generator. `split` holds out part of the entries, templates and content for the measurement.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.text import AMBIENCE
 
 NEAR = 0.12
-"""Target for the style nearest to one that we lack: well under any threshold, yet the greatest of the prompt."""
+"""Target of the style nearest to an unsupported one: well below any threshold, yet the highest of the prompt."""
 
 AMBIENCE_ODDS = 3
-"""How much likelier light and weather are in a pair of styles than a technique; people say "a snowy night"."""
+"""Odds of light and weather over techniques in a pair of styles; people say "a snowy night"."""
 
 HELD_OUT = 0.12
-"""Share of entries, templates and content that training does not see in the measured fit."""
+"""Share of entries, templates and content held out from training in the measured fit."""
 
 
 class Entry(NamedTuple):
-    """A way to name a style."""
+    """Way to name a style."""
 
     style: str
     kind: str
-    """`medium`, `name`, `scene`, or `unknown` for a style that the model lacks; chooses the templates that fit."""
+    """`medium`, `name`, `scene`, or `unknown` for an unsupported style; selects the templates that fit."""
     text: str
 
 
 class Sample(NamedTuple):
-    """A prompt and the target probability of each style, in the order of `STYLE_KEYS`."""
+    """Prompt and target probability of each style, in the order of `STYLE_KEYS`."""
 
     text: str
     target: tuple[float, ...]
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Grammar:
-    """All the material prompts are made of."""
+    """Material of which prompts are made."""
 
     entries: tuple[Entry, ...]
     foreign: tuple[Entry, ...]
@@ -87,7 +87,7 @@ class Grammar:
                 part[name] = items
         halves = {kind: _halve(texts, rng) for kind, texts in self.templates.items()}
         for index, part in enumerate(parts):
-            # The bare entry is a template of both sides; without it one would never see a one-word prompt.
+            # The bare entry is a template of both parts; without it, one of them would never see a one-word prompt.
             part["templates"] = {
                 kind: (*half[index], "{}") if "{}" in self.templates[kind] else half[index]
                 for kind, half in halves.items()
@@ -95,7 +95,7 @@ class Grammar:
         return replace(self, **parts[0]), replace(self, **parts[1])
 
     def sample(self, rng: random.Random) -> Sample:
-        """Draw one prompt: a style, two of them, or none that we have."""
+        """Draw one prompt: a style, two of them, or none that is supported."""
         draw = rng.random()
         if draw < 0.52:
             return self._single(rng)
@@ -104,7 +104,7 @@ class Grammar:
         return self._none(rng)
 
     def _entry(self, rng: random.Random, style: str, kinds: Sequence[str] = ("medium", "name", "scene")) -> Entry:
-        """Draw an entry of a style; the lists begin with what people say most, and it is drawn most."""
+        """Draw an entry of a style; the lists begin with the most frequent entries, which are drawn most."""
         entries = self._by_kind
         kind = rng.choices(kinds, [len(entries[style, kind]) for kind in kinds])[0]
         return entries[style, kind][int(len(entries[style, kind]) * rng.random() ** 2)]
@@ -167,7 +167,7 @@ class Grammar:
         return Sample(text, _target({}))
 
     def _fill(self, rng: random.Random, template: str, *texts: str) -> str:
-        """Put the styles and something to see into a template; `{s}` is left for the caller."""
+        """Insert the styles and something to see into a template; `{s}` is left for the caller."""
         seen = rng.choice(self.lookalike if rng.random() < 0.2 else self.content)
         while rng.random() < 0.3:
             seen += rng.choice((" and ", " with ", " in ", " near ", " ")) + rng.choice(self.content)
@@ -198,7 +198,7 @@ def _target(styles: dict[str, float]) -> tuple[float, ...]:
 
 
 def misspell(text: str, rng: random.Random) -> str:
-    """Return the text, now and then with a slip of the finger in a long word or with two words run together."""
+    """Return the text, sometimes with a typing error in a long word or with two words run together."""
     draw = rng.random()
     if draw < 0.04:
         return text.replace(" ", "", 1)
@@ -230,6 +230,6 @@ _CODAS = ["", "", "", *"b d g k l m n p r s t x ck ft lk ld ll mp nd ng nk nt rd
 
 
 def pseudo_word(rng: random.Random) -> str:
-    """Return a pronounceable word that means nothing, so that stray letters come to mean nothing."""
+    """Return a pronounceable word without meaning, so that stray letters come to mean nothing."""
     syllables = rng.choice((1, 1, 2, 2, 3))
     return "".join(rng.choice(_ONSETS) + rng.choice(_NUCLEI) + rng.choice(_CODAS) for _ in range(syllables))

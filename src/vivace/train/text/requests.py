@@ -1,4 +1,4 @@
-"""Hand-written requests with what each means (`tests/golden/requests.toml`), and the score of whatever reads them."""
+"""Hand-written requests with their meaning (`tests/golden/requests.toml`), and the score of a reader."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vivace.models.mini2.text.reading import ACTIONS, REFUSALS, Edit, Reading
 
 @dataclass(frozen=True, slots=True)
 class RequestScore:
-    """How the requests of one half went."""
+    """Score of the requests of one half."""
 
     right: int
     total: int
     sure_and_wrong: int
-    """Wrong though confidence was at least `SURE`."""
+    """Wrong with a confidence of at least `SURE`."""
     calibration_error: float
     """Expected calibration error over ten bins of confidence, 0 to 1 (Naeini et al., 2015)."""
     misses: tuple[str, ...]
@@ -29,10 +29,10 @@ SURE = 0.8
 
 
 def read_requests(path: Path, half: str) -> dict[str, Reading]:
-    """Return the requests of one half of a file, `tuned` or `blind` of the golden one, with what they mean.
+    """Return the requests of one half of a file, `tuned` or `blind` of the golden one, with their meaning.
 
     Raises:
-        CheckpointError: an entry is of another form.
+        CheckpointError: an entry has another form.
     """
     table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))[half]["requests"]
     return {text: _reading(text, meant) for text, meant in table.items()}
@@ -61,7 +61,7 @@ def _names(value: str | list[str]) -> frozenset[str]:
 
 
 def score_requests(read: Callable[[str], Reading], requests: Mapping[str, Reading]) -> RequestScore:
-    """Score what reads requests."""
+    """Score a reader of requests."""
     answers = [(text, meant, read(text)) for text, meant in requests.items()]
     wrong = [(text, meant, got) for text, meant, got in answers if not got.agrees(meant)]
     return RequestScore(
