@@ -1,4 +1,4 @@
-"""What all tests share: the folder of the fakes on the path, and what fails whichever test it happens in."""
+"""Shared fixtures: the folder of the fakes on the path, and failures that belong to any test."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from vivace.models.mini.state import MiniState
 
 sys.path.insert(0, str(Path(__file__).parent))
-os.environ.setdefault("VIVACE_MARKS", "none")  # what compares pictures and files wants them as they are
+os.environ.setdefault("VIVACE_MARKS", "none")  # tests that compare pictures and files need them unmarked
 
 _unlogged: list[str] = []
-"""Log lines that a handler could not write, with where they came from; `logging` itself only prints `Logging error`."""
+"""Log lines that a handler could not write, with their origin; `logging` itself only prints `Logging error`."""
 
 
 def _note_logging_error(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -34,7 +34,7 @@ logging.Handler.handleError = _note_logging_error  # type: ignore[method-assign]
 
 @pytest.fixture(autouse=True)
 def _every_log_line_is_written() -> Iterator[None]:
-    """Fail the test in which a log line was lost, such as to a stream that has been closed."""
+    """Fail a test in which a log line was lost, for example to a closed stream."""
     yield
     lost = list(_unlogged)
     _unlogged.clear()
@@ -43,7 +43,7 @@ def _every_log_line_is_written() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
-    """Let torch compute with one thread: in networks as small as those of tests, several only wait for each other."""
+    """Let torch compute with one thread: with the tiny networks of tests, several only wait for each other."""
     import torch
 
     before = torch.get_num_threads()
@@ -62,12 +62,12 @@ def mini() -> EditingModel[MiniState]:
 
 @pytest.fixture(scope="session")
 def painter(mini: EditingModel[MiniState]) -> MiniModel:
-    """Return what paints in the embedded model: whole pictures, by a mixture of styles `[16]`."""
+    """Return the part of the embedded model that paints whole pictures, by a mixture of styles `[16]`."""
     return mini.painter
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Count a skipped test as failed where everything must run, and what a thread could not log after its test."""
+    """Count a skipped test as failed where everything must run, and lines a thread failed to log after its test."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return

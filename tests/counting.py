@@ -1,4 +1,4 @@
-"""Counting what is done to pictures, and in which thread."""
+"""Counts of picture conversions, and their threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count_conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             self._scaler = VideoReformatter()
 
         def reformat(self, frame: Any, *form: Any, **kwargs: Any) -> Any:
-            if form:  # What is of its size already is only packed.
+            if form:  # A picture of that size is only packed.
                 threads.append(threading.current_thread().name)
             return self._scaler.reformat(frame, *form, **kwargs)
 

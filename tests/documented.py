@@ -1,4 +1,4 @@
-"""The commands and addresses that documents show."""
+"""Commands and addresses shown in documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("bench/**/*.md")),
 ]
 PROGRAMS = ("vivace", "python", "pip", "make", "export")
-"""First words of lines that are commands; a block that begins with one holds nothing else."""
+"""First words of lines that are commands; a block that begins with one contains only commands."""
 
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(vivace [^`]+|python (?:-m|\S+\.py)[^`]*)`")
@@ -25,16 +25,16 @@ _PLACEHOLDERS = re.compile(r"…|\.\.\.")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A command as a document shows it."""
+    """Command as a document shows it."""
 
     document: str
     text: str
     whole: bool
-    """Whether it stands in a block, to be copied; words within a sentence may name just a part of a command."""
+    """True for a command in a block, to be copied; a sentence may name only a part of a command."""
 
     @property
     def tokens(self) -> list[str]:
-        """The command's words, `vivace` for `python -m vivace`, optional ones in and what is left open out."""
+        """Return the command's words, `vivace` for `python -m vivace`, with optional ones and without placeholders."""
         text = _PLACEHOLDERS.sub("", self.text)
         if not self.whole:
             text = text.replace("[", "").replace("]", "")

@@ -130,7 +130,7 @@ class FakeModel:
         return Prompt(text, np.array(EMBEDS[text], np.float32), True, 0.9, ((text, 1.0),), f"taken as {text}")
 
     def encode_control(self, name: str, value: Any) -> Any:
-        """What a step gets of a value; of an encoded text a prompt."""
+        """Return the value that a step gets; for an encoded text, a prompt."""
         return self.encode_prompt(value) if isinstance(value, str) else (name, value.mean())
 
     def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
@@ -141,11 +141,11 @@ class FakeModel:
             self._stepping.release()
 
     def keeps_back(self) -> int:
-        """How many pictures stay inside after a step."""
+        """Number of pictures that stay inside after a step."""
         return self.spec.output_lag_frames
 
     def result(self, rgb: NDArray[np.uint8]) -> StepResult:
-        """What a step gives, of its pictures; for models that say more of them."""
+        """Return the result of a step from its pictures; for models that add to it."""
         return StepResult(rgb)
 
     def _step(self, state: FakeState, chunk: Chunk) -> NDArray[np.uint8]:
@@ -160,7 +160,7 @@ class FakeModel:
             state.must_reset = True
             self.on_step(chunk)
             state.must_reset = False
-        # What a frame is painted with is settled as it goes in, and travels with it.
+        # The inputs of a frame are settled when it enters, and travel with it.
         embeds = chunk.embeds * chunk.strength
         if (negative := chunk.options.get("negative_prompt")) is not None:
             embeds = embeds - negative.embeds / 2
@@ -187,7 +187,7 @@ class FakeModel:
 def paint(
     rgb: NDArray[np.uint8], embeds: NDArray[np.float32], seed: int = 0, memory: NDArray[np.uint8] | int = 0
 ) -> NDArray[np.uint8]:
-    """What `FakeModel` makes of one picture."""
+    """Return one picture painted by `FakeModel`."""
     colour = np.rint(np.asarray(embeds) * 64).astype(np.int64)
     return ((rgb.astype(np.int64) + colour + seed * 3 + np.asarray(memory, np.int64)) % 256).astype(np.uint8)
 
@@ -206,14 +206,14 @@ def fail_on(
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """A noisy picture of its own for every index, of one scene."""
+    """Return a noisy picture, different for every index, of one scene."""
     width, height = size
     rng = np.random.default_rng(index)
     return rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, *, fps: int = 25, gaps: Sequence[int] = ()) -> list[Frame]:
-    """Frames of a source, without those whose indices are in `gaps`."""
+    """Return frames of a source, without those whose indices are in `gaps`."""
     return [
         Frame(picture(index, size), index, index, Fraction(1, fps), 100.0 + index / fps)
         for index in range(count)
@@ -222,7 +222,7 @@ def pictures(count: int, size: tuple[int, int] = SIZE, *, fps: int = 25, gaps: S
 
 
 class FakeSource(Source):
-    """A source of given frames that may fail at its end, and that says when it was closed."""
+    """Source of given frames that may fail at its end, and that records its closing."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""Does to a server what the world does to servers, and looks at what is left: `python tests/fault_run.py --minutes 10`.
+"""Fault run: exposes servers to the world's faults and checks their state: `python tests/fault_run.py --minutes 10`.
 
-A real `vivace serve` on a free port of this machine meets clients that are killed, garbage, floods, rubbish for media,
-slow and oversized requests, bad tokens and bad lines, round after round. After each fault the server is ready, holds no
-session, and paints for a client that behaves. After the rounds it holds no more memory, threads, tasks or files than
-after the first ones, and every session that ended had a reason. At last it is told to end while it records, and another
-one is killed. What has to be planted inside (a model that fails, a full disk) is planted in servers of this process.
+A real `vivace serve` on a free port of this machine meets killed clients, garbage, floods, malformed media, slow and
+oversized requests, bad tokens and bad networks, round after round. After each fault the server is ready, holds no
+session, and paints for a well-behaved client. After the rounds it holds no more memory, threads, tasks or files than
+after the first ones, and every ended session had a reason. Finally it is told to end while it records, and another one
+is killed. Faults that must be planted inside (a failing model, a full disk) are planted in servers of this process.
 
 In continuous integration `tests/serve/faults` runs the short form.
 """
@@ -53,18 +53,18 @@ FAULTS: tuple[Fault, ...] = (
     media.cycles,
 )
 WAITS: tuple[Fault, ...] = (doors.slow_requests, media.killed_publishers)
-"""Mostly wait until the server has found something out; run beside the others."""
+"""Faults that mostly wait until the server notices them; run beside the others."""
 
 MOST_GROWTH = 0.05
 SETTLE_S = 30.0
-"""For connections that never stood to be given up."""
+"""Time for connections that never stood to be given up, s."""
 POOLS = {"asyncio_": 32, "AnyIO worker": 40, "vivace-open": 2}
-"""Threads that wait for the next work: how many there may be."""
+"""Largest number of threads that wait for work, by name."""
 
 
 @dataclass
 class Report:
-    """What a run has seen."""
+    """Findings of a run."""
 
     began_s: float = field(default_factory=time.monotonic)
     times_s: dict[str, list[float]] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Report:
 
 
 async def one_round(server: Served, amount: Amount, report: Report) -> None:
-    """Meet every fault; after each the server is ready and paints for whoever behaves."""
+    """Meet every fault; after each, the server is ready and paints for a well-behaved client."""
     first = not report.held
 
     async def others() -> None:
@@ -104,13 +104,13 @@ async def one_round(server: Served, amount: Amount, report: Report) -> None:
 
 
 def settled(server: Served, report: Report) -> Held:
-    """Wait until all sessions and connections have ended, and return what the server holds then."""
+    """Wait until all sessions and connections have ended, and return the resources that the server then holds."""
     nothing = {"vivace_sessions", "vivace_slots_used", "vivace_queue_length", "vivace_viewers", "vivace_recordings"}
 
     def quiet() -> bool:
         left = {name: value for name, value in server.metrics().items() if name.partition("{")[0] in nothing and value}
         tasks = server.hold().tasks
-        unnamed = sum(name.startswith("Task-") for name in tasks)  # two are uvicorn's; a request comes to its end
+        unnamed = sum(name.startswith("Task-") for name in tasks)  # two are uvicorn's; a request ends by itself
         return not left and unnamed <= 2 and not any(name.startswith("vivace-rtc") for name in tasks)
 
     wait_for(quiet, "sessions and connections to end", lambda: f"{server.log()}\n{server.hold()}", SETTLE_S)
@@ -141,7 +141,7 @@ def _own_threads(held: Held) -> int:
 
 
 def check_ends(server: Served, report: Report) -> None:
-    """Check that every session that was opened has ended, with a reason, and none by a mistake of ours."""
+    """Check that every opened session has ended, with a reason, and none by an internal error."""
     now = server.metrics()
     ends = {name: value for name, value in now.items() if name.startswith("vivace_sessions_ended_total")}
     assert sum(ends.values()) == now["vivace_sessions_opened_total"], now
@@ -153,7 +153,7 @@ def check_ends(server: Served, report: Report) -> None:
 
 
 def run_real(folder: Path, amount: Amount, report: Report, *, minutes: float = 0.0) -> None:
-    """Let one real server meet everything, for some rounds, then end it; kill another one."""
+    """Expose one real server to everything, for some rounds, then end it; kill another one."""
     until_s = time.monotonic() + 60 * minutes
     with Served(folder) as server:
         report.say("the server is ready")
@@ -177,7 +177,7 @@ def run_planted(folder: Path, report: Report) -> None:
 
 
 def main() -> None:
-    """Run as long as asked."""
+    """Run for the requested time."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--minutes", type=float, default=10.0, help="how long the rounds go on, four at least")
     options.add_argument("--short", action="store_true", help="as little of everything as in continuous integration")

@@ -1,4 +1,4 @@
-"""A whole server around a fake model and fake peers, for tests of what HTTP and WebSocket do."""
+"""A whole server around a fake model and fake peers, for tests of HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SDP_HEADERS = {"content-type": "application/sdp"}
 
 @dataclass
 class FakePeer:
-    """Answers any offer that looks like one."""
+    """Peer that answers any plausible offer."""
 
     session: LiveSession
     role: Role
@@ -46,7 +46,7 @@ class FakePeer:
 
 @dataclass
 class FakePeers:
-    """Makes fake peers and remembers them."""
+    """Factory of fake peers that remembers them."""
 
     made: list[FakePeer] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class FakePeers:
 
 @dataclass
 class Running:
-    """A server that runs."""
+    """Running server."""
 
     client: TestClient
     manager: SessionManager
@@ -82,7 +82,7 @@ def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:
 
 
 def wait_loaded(manager: SessionManager, patience_s: float = 60.0) -> None:
-    """Wait until a server that has been started takes sessions; raises why it does not."""
+    """Wait until a started server accepts sessions; raise its error if it does not."""
     until_s = time.monotonic() + patience_s
     while not manager.ready:
         if manager.models.load_error is not None:

@@ -1,4 +1,4 @@
-"""Latents through the stream batch, without pictures: footage that is there as a whole, and the reference's window."""
+"""Latents through the stream batch, without pictures: complete clips, and the reference's window."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from vivace.models.live2diff.window import ANCHORS, RowWindow, row_window
 
 @dataclass(frozen=True, slots=True)
 class LatentFrame:
-    """One new frame of a stream."""
+    """New frame of a stream."""
 
     latents: Tensor
-    """`[4 h w]` clean."""
+    """Clean latents, `[4 h w]`."""
     depth: Tensor
     """`[4 h w]`"""
     text: Tensor
-    """`[m d]` embedding of the prompt, which may change from frame to frame."""
+    """Embedding of the prompt, `[m d]`, which may change from frame to frame."""
     noise: Tensor | None = None
-    """`[t 4 h w]` to use in this call, whatever frames are in the rows."""
+    """Noise of this call, `[t 4 h w]`, whatever frames are in the rows."""
 
 
 class Denoised(NamedTuple):
-    """What one call made of one stream's rows."""
+    """Result of one call for one stream's rows."""
 
     noise: Tensor
     """`[t 4 h w]` predicted."""
     x0: Tensor
     """`[t 4 h w]` predicted."""
     ready: bool
-    """Whether the last row held a frame; false for the first `t - 1` calls."""
+    """True if the last row held a frame; false for the first `t - 1` calls."""
 
     @property
     def latents(self) -> Tensor | None:
-        """The finished frame's `[4 h w]`, if there is one."""
+        """Latents of the finished frame, `[4 h w]`, if there is one."""
         return self.x0[-1] if self.ready else None
 
 
@@ -59,7 +59,7 @@ def step(batch: StreamBatch, states: Sequence[LiveState], frames: Sequence[Laten
 def warm_up(
     batch: StreamBatch, state: LiveState, latents: Tensor, depth: Tensor, text: Tensor, *, noise: Tensor | None = None
 ) -> Tensor:
-    """Forget the past, denoise eight frames together and make them the anchors; return their `[8 4 h w]`.
+    """Reset the memory, denoise eight frames together and make them the anchors; return their `[8 4 h w]`.
 
     `latents`, `depth`: `[8 4 h w]`; `text [m d]`; `noise [t 8 4 h w]` or `[t 1 4 h w]` replaces the state's.
     """
@@ -85,7 +85,7 @@ def clip_visibility(frames: int) -> Tensor:
 def reference_windows(call: int, rows: int) -> list[RowWindow]:
     """Return the windows of the published reference implementation: the same for up to two rows.
 
-    It counts every row but the first from call 1, so that row r >= 2 attends to r - 1 frames that never were, until
+    It counts every row but the first from call 1, so that row r >= 2 attends to r - 1 frames that never existed, until
     their slots are overwritten.
     """
     windows = []

@@ -1,4 +1,4 @@
-"""A folder of models with tiny random weights: everything the real one has, in a few megabytes.
+"""A folder of models with tiny random weights: every part of the real one, in a few megabytes.
 
     python tests/live2diff_mirror.py FOLDER
 
@@ -59,7 +59,7 @@ WORD = "embeddings/sks.safetensors"
 
 
 def seeded(kind: type[nn.Module], cfg: object, seed: int) -> nn.Module:
-    """Return a part with random weights in which every tensor has a say."""
+    """Return a module with random weights in which every tensor matters."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = kind(cfg)

@@ -1,4 +1,4 @@
-"""A whole model with tiny random weights, in a second and without files."""
+"""A complete model with tiny random weights, made in a second and without files."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ TEXT = TextConfig(vocabulary=200, width=16, inner=32, layers=1, heads=2, tokens=
 H, W = 4, 6
 """Size of the latents of `video`."""
 TOLERANCE = 2e-5
-"""Of float32, between two ways of the same work."""
+"""Tolerance between two float32 computations of the same result."""
 T_INDEX = {1: [35], 2: [30, 40], 3: [30, 36, 42]}
-"""Steps, by how many."""
+"""Step indices, by the number of steps."""
 
 
 def video(frames: int, seed: int = 0) -> Tensor:
-    """Latents and depth of a clip, `[2 f 4 h w]`."""
+    """Return latents and depth of a clip, `[2 f 4 h w]`."""
     return torch.randn((2, frames, 4, H, W), generator=torch.Generator().manual_seed(seed))
 
 
 def prompt(seed: int = 0) -> Tensor:
-    """An embedding `[5 8]`."""
+    """Return an embedding `[5 8]`."""
     return torch.randn((5, 8), generator=torch.Generator().manual_seed(100 + seed))
 
 
 class Shrink:
-    """An autoencoder without weights: means of 8 x 8 px, and their colours spread out again."""
+    """Autoencoder without weights: means of 8 x 8 px, and their colours enlarged again."""
 
     def encode(self, pictures: Tensor) -> Tensor:
         means = F.avg_pool2d(pictures, 8)
@@ -50,14 +50,14 @@ class Shrink:
 
 
 def brightness(pictures: Tensor) -> Tensor:
-    """A detector without weights: bright is near."""
+    """Return depth without weights: bright is near."""
     return pictures.mean(1) + 1
 
 
 def tiny_components(
     t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
 ) -> Components:
-    """Return components whose every weight has a say."""
+    """Return components in which every weight matters."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         unet, text = Live2DiffUNet(UNET).eval(), ClipText(TEXT).eval()
@@ -77,6 +77,6 @@ def tiny_components(
 def tiny_model(
     t_index: tuple[int, ...] = (30, 40), *, guidance: Guidance = "none", lora_weight: float | None = None
 ) -> Live2DiffModel:
-    """Return a model of `tiny_components`, run as it is written."""
+    """Return a model of `tiny_components`, in eager mode."""
     components = tiny_components(t_index, guidance=guidance, lora_weight=lora_weight)
     return Live2DiffModel(components, open_device("cpu"), info=RuntimeInfo("eager", "CPU", "f32"))

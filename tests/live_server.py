@@ -24,7 +24,7 @@ from vivace.serve.tls import Tls
 
 @dataclass
 class LiveServer:
-    """A server that listens."""
+    """Listening server."""
 
     url: str
     manager: SessionManager
@@ -33,7 +33,7 @@ class LiveServer:
     thread: threading.Thread
 
     def stop(self) -> None:
-        """End it as a signal does; fails when it does not end, or not well."""
+        """End it as a signal does; fail if it does not end, or not cleanly."""
         self.server.should_exit = True
         self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
@@ -49,7 +49,7 @@ def live_server(
     model: FakeModel | None = None,
     tls: Tls | None = None,
 ) -> Iterator[LiveServer]:
-    """Serve until the block is left; the port may be given to come back where a server was before."""
+    """Serve until the block is left; a given port allows a server to come back at its old address."""
     settings = settings or settings_for()
     manager = SessionManager(settings, load_model=lambda _: model or FakeModel(record=False))
     app = create_app(settings, manager, peer_factory=peers or FakePeers())

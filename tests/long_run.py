@@ -1,4 +1,4 @@
-"""Runs one live stream for long over a bad line, and looks at what it holds: `python tests/long_run.py --minutes 60`.
+"""Long run of one live stream over a bad network, with its resources: `python tests/long_run.py --minutes 60`.
 
 A second process sends MPEG-TS over UDP on this machine: moving scenes with a hard cut every few seconds, one packet in
 a hundred lost, and silences longer than a stream waits, so that it reconnects. The stream repaints them live while
@@ -33,7 +33,8 @@ FPS = 20
 LOSS = 0.01
 CUT_FRAMES = 4 * FPS
 SILENCE_S = 13.0
-"""Longer than a live source may be still (`STALL_TIMEOUT_S`), shorter than all attempts to find it again."""
+"""Duration of a silence: longer than the timeout of a live source (`STALL_TIMEOUT_S`), shorter than all its attempts to
+reconnect."""
 SCENES = ("city", "gallery", "boat")
 PROMPTS = ("oil painting", "ink drawing", None, "neon city at night", "a pencil sketch, half as strong", "snow")
 PACKET = 7 * 188
@@ -42,7 +43,7 @@ MOST_GROWTH = 0.02
 
 
 class LossyUdp:
-    """What a muxer writes to: packets of seven cells over UDP, some of which are lost."""
+    """Output of a muxer: packets of seven cells over UDP, some of which are lost."""
 
     def __init__(self, port: int, loss: float) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -61,7 +62,7 @@ class LossyUdp:
 
 
 def scenes() -> Iterator[Rgb]:
-    """Yield pictures without end, another scene after every `CUT_FRAMES`."""
+    """Yield endless pictures, with a new scene every `CUT_FRAMES`."""
     for seed in itertools.count():
         with open_source(f"scene:{SCENES[seed % len(SCENES)]}?frames={CUT_FRAMES}&seed={seed}", size=SIZE) as source:
             yield from (frame.rgb for frame in source)

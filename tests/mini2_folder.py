@@ -1,4 +1,4 @@
-"""A folder as `vivace train looks export` writes it, of random weights."""
+"""Folder as written by `vivace train looks export`, with random weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TINY = Mini2Config(eighth=16, sixteenth=16, dim=32, heads=2, depth=2, memory_blo
 
 
 class _Pictures(torch.nn.Module):
-    """Stands in for the network that reads style pictures: mixtures of the mean colours of its quarters."""
+    """Stand-in for the network that reads style pictures: mixtures of the mean colours of its quarters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def random_folder(folder: Path) -> str:
     student = Student(TINY)
     with torch.no_grad():
         for weights in student.parameters():
-            # The network begins as the identity, whatever its look.
+            # The network begins as the identity, for every look.
             weights += torch.randn_like(weights) * 0.03
     example = {"picture": torch.zeros(1, PICTURE_PX, PICTURE_PX, 3, dtype=torch.uint8)}
     pictures = convert(_Pictures(), example, [[1, PICTURE_PX, PICTURE_PX, 3]], ["numbers"])

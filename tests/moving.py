@@ -1,4 +1,4 @@
-"""Footage whose truth is known because it was put together so: textures that move by whole pixels."""
+"""Footage with known ground truth: textures that move by whole pixels."""
 
 from dataclasses import replace
 from functools import cache
@@ -91,13 +91,13 @@ def flickering(clip: Footage, share: float = 0.02) -> Footage:
 
 
 def delayed(clip: Footage, frames: int) -> Footage:
-    """Return the clip with an output that is late."""
+    """Return the clip with a late output."""
     index = np.maximum(np.arange(len(clip.source)) - frames, 0)
     return clip.with_output(clip.source[index])
 
 
 def painted(clip: Footage) -> Footage:
-    """Return the clip with its output in a crude style: contrast turned over and halved, few tones, another tint."""
+    """Return the clip with its output in a crude style: inverted and halved contrast, few tones, another tint."""
     grey = 200 - clip.output.mean(axis=3, keepdims=True) / 2
     tones = np.rint(grey / 16) * 16 * np.array([1.0, 0.8, 0.6])
     return clip.with_output(np.clip(tones, 0, 255).astype(np.uint8))
@@ -109,5 +109,5 @@ def scaled(frames: np.ndarray, gain: np.ndarray) -> np.ndarray:
 
 
 def unseen(clip: Footage) -> Footage:
-    """Return the clip with nothing visible in the frame before."""
+    """Return the clip with nothing visible in the previous frame."""
     return replace(clip, visible_back=np.zeros_like(clip.visible_back))

@@ -1,4 +1,4 @@
-"""How long tests wait for what an idle machine does at once."""
+"""Timeout of tests that wait for actions which an idle machine performs at once."""
 
 PATIENCE_S = 120.0
-"""The machine may have a lot else to do; a test that succeeds does not take longer for it."""
+"""Timeout, s. The machine may be busy; a passing test does not take longer for it."""

@@ -32,7 +32,7 @@ class FakeOut:
 
 
 class FakeSession:
-    """A session whose every picture comes out as it went in, unless `hold` keeps it."""
+    """Session that returns every picture unchanged, unless `hold` keeps it."""
 
     def __init__(self, name: str = "s") -> None:
         self.id = name
@@ -117,11 +117,11 @@ class FakeSession:
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]], timeout_s: float = PATIENCE_S) -> None:
-    """Run a test on a loop of its own, which a mistake cannot hold up for ever."""
+    """Run a test on its own loop, with a timeout."""
 
     async def limited() -> None:
         async with asyncio.timeout(timeout_s):
-            await test()  # in this task, so that no other is there when all is closed
+            await test()  # in this task, so that no other is left when all is closed
 
     asyncio.run(limited())
 

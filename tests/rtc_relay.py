@@ -1,4 +1,4 @@
-"""A bad line: a UDP relay between two ends on this machine that loses, reorders and holds up packets."""
+"""A bad network path: a UDP relay between two ends on this machine that loses, reorders and delays packets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class BadLine:
-    """Stands between a client and a server, whose descriptions go through `offer` and `answer`.
+    """Relay between a client and a server, whose descriptions pass through `offer` and `answer`.
 
-    Either end is known by where its packets come from, so that a browser need not say its addresses.
+    Either end is known by the source address of its packets, so that a browser need not tell its addresses.
     """
 
     def __init__(
@@ -23,20 +23,20 @@ class BadLine:
         seed: int = 0,
         delay_s: float = 0.004,
     ) -> None:
-        """Lose and reorder these shares of packets, and carry no more than `rate_bps` bit/s in either direction.
+        """Lose and reorder these shares of packets, and carry at most `rate_bps` bit/s in either direction.
 
-        What is more waits, first come, first served; what would wait longer than `queue_s` is lost.
+        Further packets wait, first come, first served; those that would wait longer than `queue_s` are lost.
         """
         self.loss = loss
         self.is_cut = False
-        """Whether nothing passes any more, whatever it is."""
+        """True if no packet passes any more."""
         self.passed = self.lost = self.reordered = 0
         self.waits_s: dict[str, list[tuple[float, float]]] = {"client": [], "server": []}
-        """When a packet came, and how long it waited, by the end that sent it."""
+        """Arrival time and waiting time of each packet, s, by the end that sent it."""
         self._rate_bps = rate_bps
         self._queue_s = queue_s
         self._free_s = {"client": 0.0, "server": 0.0}
-        """When the line has carried all it was given, by the end that gave it."""
+        """Time at which the path has carried all its packets, by the end that sent them."""
         self._reorder = reorder
         self._delay_s = delay_s
         self._random = random.Random(seed)
@@ -59,11 +59,11 @@ class BadLine:
         await asyncio.sleep(0)
 
     def offer(self, sdp: str) -> str:
-        """Lead the server to us instead of the client."""
+        """Lead the server to the relay instead of the client."""
         return self._redirect(sdp, "client", "server")
 
     def answer(self, sdp: str) -> str:
-        """Lead the client to us instead of the server."""
+        """Lead the client to the relay instead of the server."""
         return self._redirect(sdp, "server", "client")
 
     def _redirect(self, sdp: str, home: str, facing: str) -> str:
@@ -81,12 +81,12 @@ class BadLine:
         return "\r\n".join(lines) + "\r\n"
 
     def carry(self, came_on: str, data: bytes, sender: Any) -> None:
-        """Pass a packet on, or not, or late."""
+        """Pass a packet on, or drop or delay it."""
         self._homes[came_on] = sender
         other = "server" if came_on == "client" else "client"
         if other not in self._homes or self.is_cut:
             return
-        if self._random.random() < self.loss and data[0] > 127:  # media; the handshake has its own tests elsewhere
+        if self._random.random() < self.loss and data[0] > 127:  # media; other tests cover the handshake
             self.lost += 1
             return
         loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ class BadLine:
             self._send(other, data)
 
     def _send(self, other: str, data: bytes) -> None:
-        # What came on the side that faces the client goes to the server from the side that faces it.
+        # A packet that came on the side of the client leaves to the server from the side of the server.
         transport = self._sides[other]
         if not transport.is_closing():
             transport.sendto(data, self._homes[other])

@@ -1,4 +1,4 @@
-"""A manager with a fake model and a fake clock, and waiting for other threads without sleeping for a guessed time."""
+"""A manager with a fake model and a fake clock, and waits for other threads without guessed sleeps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 def settings(**changes: Any) -> ServeSettings:
-    """Settings for a fake model, with two slots."""
+    """Return settings for a fake model, with two slots."""
     return ServeSettings(**{"models": ["fake"], "size": SIZE, "slots": 2, **changes})
 
 
@@ -46,7 +46,7 @@ async def running_manager(
     moderation: Moderation | None = None,
     **changes: Any,
 ) -> AsyncIterator[SessionManager]:
-    """A manager that has started; its clock stands still unless told otherwise."""
+    """Yield a started manager; its clock stands still by default."""
     the_model = model or FakeModel(record=False)
     manager = SessionManager(
         settings(**changes), lambda _name: the_model, clock or FakeClock(), finishers, marking, moderation
@@ -59,12 +59,12 @@ async def running_manager(
 
 
 def grey(level: int = 100, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A flat picture."""
+    """Return a flat picture."""
     return np.full((size[1], size[0], 3), level, np.uint8)
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Wait until another thread has done something; fail when it does not."""
+    """Wait until another thread has done something; fail if it does not."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end_s, "it never happened"
@@ -74,7 +74,7 @@ async def until(condition: Callable[[], Any]) -> None:
 async def opened(
     manager: SessionManager, prompt: str | None = "red", client: str = "ada", **controls: Any
 ) -> LiveSession:
-    """A live session whose model is open."""
+    """Return a live session whose model is open."""
     session = manager.open_session(client=client, controls=messages.Controls(prompt=prompt, crossfade_s=0, **controls))
     session.push(grey())
     await until(lambda: session._processor is not None)
@@ -82,7 +82,7 @@ async def opened(
 
 
 async def next_of(events: Any, kind: type) -> Any:
-    """The next event of a kind."""
+    """Return the next event of a kind."""
     async with asyncio.timeout(PATIENCE_S):
         async for event in events:
             if isinstance(event, kind):

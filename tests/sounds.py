@@ -1,4 +1,4 @@
-"""Opus as WebRTC carries it, and finding a tone again."""
+"""Opus as in WebRTC, and detection of tones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def samples_of(path: Path) -> tuple[np.ndarray, int, float]:
 
 
 def tones_in(samples: np.ndarray, rate: int, began_s: float = 0.0, loud: float = 0.1) -> list[float]:
-    """Return when tones begin, s: what is loud after 50 ms of silence."""
+    """Return the start times of tones, s: loud after 50 ms of silence."""
     at = np.flatnonzero(np.abs(samples) > loud)
     begins = at[np.diff(at, prepend=-rate) > 0.05 * rate]
     return [began_s + index / rate for index in begins]

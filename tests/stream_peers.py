@@ -1,4 +1,4 @@
-"""Receivers of network streams: FFmpeg listening in a process of its own, behind a door that Python holds."""
+"""Receivers of network streams: FFmpeg listening in a separate process, behind a door held by Python."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ LISTENS: dict[str, dict[str, str]] = {
 
 @dataclass
 class Received:
-    """What a receiver got, once its block has been left."""
+    """Received streams, after the block has been left."""
 
     address: str
     streams: dict[str, str] = field(default_factory=dict)
     """Codec by kind."""
     times_s: dict[str, list[float]] = field(default_factory=dict)
-    """Of the packets, by kind."""
+    """Times of the packets, s, by kind."""
     comment: str = ""
     error: str = ""
     over: Callable[[], bool] = lambda: False
-    """Whether nothing more is received."""
+    """Return whether nothing more is received."""
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def receiving(
 
 
 class Door:
-    """Accepts connections and passes what comes on to another port, as soon as somebody listens there."""
+    """Door that accepts connections and forwards their data to another port, once somebody listens there."""
 
     def __init__(self, to: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._to = to
@@ -100,7 +100,7 @@ class Door:
             if self._tls is not None:
                 outside = opened.enter_context(self._tls.wrap_socket(outside, server_side=True))
                 if not (first := outside.recv(65536)):
-                    return  # who only looks at the certificate says nothing
+                    return  # a visitor who only looks at the certificate says nothing
             inside = None
             while inside is None and not self._closed.wait(0.05):
                 with contextlib.suppress(ConnectionRefusedError):

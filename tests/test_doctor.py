@@ -1,4 +1,4 @@
-"""The doctor names what is missing, and how to mend it."""
+"""The doctor names missing parts, and their remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vivace.errors import CheckpointError
 
 
 def without(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a package look uninstalled."""
+    """Make a package seem uninstalled."""
     real = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What documents show can be typed: commands are parsed by the real parser, addresses lead to the server's port."""
+"""Documented commands can be typed: the real parser accepts them, and addresses use the server's port."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_command_is_one_that_can_be_typed(shown: Shown, capsys: pytest.Cap
 
 
 def check_vivace(arguments: list[str], *, whole: bool) -> None:
-    """Parse as the program does; within a sentence what must be given may be missing."""
+    """Parse as the program does; a command within a sentence may lack required arguments."""
     try:
         APP.parse_args(arguments, exit_on_error=False, print_error=False)
     except MissingArgumentError:

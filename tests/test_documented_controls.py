@@ -30,7 +30,7 @@ def declared(whose: str) -> Iterable[ControlSpec]:
 
 
 def written(text: str) -> str:
-    """Return a document with its tables as they are declared."""
+    """Return a document with its tables as declared."""
     return _TABLE.sub(lambda found: found[1] + table(declared(found[2])) + found[4], text)
 
 

@@ -1,4 +1,4 @@
-"""The table of prompts that people type is what `mini` answers; `python tests/test_documented_prompts.py` writes it."""
+"""The table of typed prompts holds the answers of `mini`; `python tests/test_documented_prompts.py` writes it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ TYPED = (
 )
 """The first ten that came to a person's mind."""
 WORTH_SAYING = 0.1
-"""The share of a look from which the studio names it."""
+"""Share of a look from which the studio names it."""
 
 
 def answer(encoder: TextEncoder, typed: str) -> str:
-    """Return what the studio does with a prompt: it paints, or it offers."""
+    """Return the studio's reaction to a prompt: it paints, or it makes an offer."""
     prompt = encoder.encode(typed)
     looks = [TITLES[name] for name, share in prompt.matches if not prompt.known or share >= WORTH_SAYING]
     return f"painted as {' and '.join(looks)}" if prompt.known else " ".join(f"[{look}]" for look in looks)
 
 
 def written(text: str) -> str:
-    """Return a document with its table as the model answers."""
+    """Return a document with its table as answered by the model."""
     encoder = TextEncoder.load()
     rows = "".join(f"| {typed} | {answer(encoder, typed)} |\n" for typed in TYPED)
     return _TABLE.sub(lambda found: f"{found[1]}| typed | answered |\n|---|---|\n{rows}{found[4]}", text)

@@ -1,4 +1,4 @@
-"""What the documents promise is there."""
+"""Promises of the documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("decisio
 
 
 def requirements() -> list[Requirement]:
-    """Return every package pyproject.toml asks for, except the project itself."""
+    """Return every package that pyproject.toml requires, except the project itself."""
     texts = [
         *PROJECT["project"]["dependencies"],
         *(text for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra),
@@ -101,7 +101,7 @@ def test_every_decision_is_in_the_list() -> None:
 
 
 def test_a_sink_is_where_frames_go() -> None:
-    """Permanent slots of a memory are anchors; only a checkpoint may call a field of its own otherwise."""
+    """Permanent slots of a memory are anchors; only a checkpoint may name a field of its own otherwise."""
     rooms = ("memory", "diffusion", "models", "runtime")
     paths = [
         path

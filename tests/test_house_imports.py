@@ -1,4 +1,4 @@
-"""The arrows between the rooms of the house (ARCHITECTURE.md), held over the import graph."""
+"""The arrows between the rooms of the house (ARCHITECTURE.md), checked on the import graph."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 
-# What each room may import from the others. A room may always import itself.
+# Imports of each room from the others. A room may always import itself.
 ARROWS: dict[str, set[str]] = {
-    # media's registry is told of the scenes; the rest is for type checkers, at run time through __getattr__
+    # media's registry gets the scenes; the rest is for type checkers, at run time through __getattr__
     "vivace": {"errors", "media", "models", "stream"},
     "redaction": set(),
     "errors": {"redaction"},
@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "client",
         "messages",
         "serve",  # a server with a model of the benchmark's own
-        "rtc",  # its codecs, as something that happens to a watermark
+        "rtc",  # its codecs, as attacks on a watermark
     },
     "__main__": {"cli"},
     "doctor": {"vivace", "errors", "settings", "media", "checkpoints", "models.base", "models", "stream", "runtime"},
@@ -84,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
     },
 }
 
-# Heavy packages: the only rooms (or modules) that may import them at all. Everything else stays light.
+# Heavy packages: only these rooms (or modules) may import them. Everything else stays light.
 HEAVY: dict[str, set[str]] = {
     "torch": {"checkpoints", "diffusion", "models", "runtime", "train", "doctor", "bench"},
     "openvino": {"runtime", "train", "doctor"},
@@ -181,7 +181,7 @@ def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
 
 
 class _WithoutTypes(ast.NodeTransformer):
-    """Leaves out what only type checkers import."""
+    """Transformer that leaves out imports for type checkers."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -190,7 +190,7 @@ class _WithoutTypes(ast.NodeTransformer):
 
 
 def import_graph(sources: Mapping[str, tuple[str, bool]]) -> dict[str, set[str]]:
-    """Return which of the modules `{name: (source, is_package)}` each of them imports, within functions as well."""
+    """Return the modules `{name: (source, is_package)}` that each of them imports, within functions as well."""
     graph: dict[str, set[str]] = {}
     for module, (source, is_package) in sources.items():
         tree = _WithoutTypes().visit(ast.parse(source))
@@ -202,7 +202,7 @@ def import_graph(sources: Mapping[str, tuple[str, bool]]) -> dict[str, set[str]]
 
 
 def circle_in(graph: Mapping[str, Set[str]]) -> list[str]:
-    """Return a circle of imports, its first member again at the end; nothing if there is none."""
+    """Return a circle of imports, its first member again at the end; empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -246,7 +246,7 @@ MEASURING = {
     *{"job", "process", "speed.run", "speed.growth", "speed.network", "speed.sessions", "speed.overhead"},
     *{"speed.energy", "speed.memory", "latency.run", "latency.take", "inputs.loops", "stats.values", "systems.system"},
 }
-"""What `bench --against` runs on the package of another checkout."""
+"""Modules that `bench --against` runs on the package of another checkout."""
 
 OLDEST = {
     *(f"errors.{name}" for name in "CapacityError ControlError DeviceError StepError UsageError VivaceError".split()),
@@ -254,7 +254,7 @@ OLDEST = {
     *{"media.source.Source", "media.source.SourceInfo", "models.LoadOptions", "models.load_model", "stream.Stream"},
     *{"models.base.Chunk", "models.base.StreamModel"},
 }
-"""Names of the package that every checkout has that one may want to compare with; the first has none of later ones."""
+"""Names that exist in every checkout worth comparing with; the first one has none of the later names."""
 
 
 def test_what_measures_another_checkout_asks_it_for_what_all_of_them_have() -> None:
@@ -280,7 +280,7 @@ def test_what_the_base_install_runs_needs_no_torch(module: str) -> None:
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_importing_the_top_stays_light(module: str) -> None:
-    """`import vivace` and starting the command pull in nothing heavy; each is imported where it is used."""
+    """`import vivace` and starting the command load nothing heavy; each package is imported where it is used."""
     heavy = ("torch", "openvino", "av", "numpy", "PIL")
     code = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
-"""A control is declared once, by the family that has it: every way to set it follows from the declaration.
+"""A control is declared once, by its family: every way to set it follows from the declaration.
 
-The family here is made up, and nothing else in the house knows of it. It has a control of every kind and scope.
+The family here is invented, and unknown to the rest of the house. It has a control of every kind and scope.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ SET: dict[str, Any] = {"grain": 3.0, "warp": 0.5, "follow": True, "decoder": "fi
 
 
 class OwnModel(FakeModel):
-    """What the family loads."""
+    """Model of the family."""
 
     def __init__(self, loaded: Mapping[str, Any]) -> None:
         super().__init__(options=DECLARED)
@@ -99,7 +99,7 @@ def load(profile: Any, *, runtime: Any, threads: Any, options: LoadOptions) -> O
 
 @pytest.fixture(autouse=True)
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Path of a profile of the family, which is installed."""
+    """Return the path of the profile of the family, which is installed."""
     known = {**families(), FAMILY.name: FAMILY}
     for module in ("family", "catalog"):
         monkeypatch.setattr(f"vivace.models.{module}.families", lambda: known)
@@ -117,7 +117,7 @@ def model(profile: str) -> OwnModel:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    """Pictures by control."""
+    """Return pictures by control."""
     for name, pixels in (("look", PICTURE), ("area", HALF), ("key", PICTURE), ("stage", PICTURE)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     return {name: str(tmp_path / f"{name}.png") for name in ("look", "area", "key", "stage")}
@@ -130,7 +130,7 @@ def sent(pixels: Any) -> str:
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Check what a step got."""
+    """Check the values that a step got."""
     assert {name: options[name] for name in SET} == SET
     assert options["avoid"].embeds.tolist() == [0, 1, 0]
     np.testing.assert_array_equal(options["look"], read_picture(DECLARED[6], PICTURE))
@@ -207,7 +207,7 @@ def test_a_picture_is_set_at_a_frame_and_cleared_by_none(model: OwnModel) -> Non
         for wrong in (b"no picture", PICTURE[..., 0], "nothing.png"):
             with pytest.raises((ControlError, SourceNotFoundError)):
                 stream.update(options={"look": wrong, "grain": 3})
-        stream.push(next(source).rgb)  # it goes on as it was
+        stream.push(next(source).rgb)  # it goes on as before
         stream.update(options={"look": None})
         stream.push(next(source).rgb)
     assert ["look" in chunk.options for chunk in model.chunks] == [False, True, True, False]
@@ -324,7 +324,7 @@ def test_what_it_can_be_is_published(served: Running) -> None:
     (event,) = shown["options"]["properties"]["events"]["items"]["oneOf"]
     assert event == {"const": "anchor", "title": "Anchor", "description": "Set the anchors anew."}
     mask = shown["options"]["properties"]["mask"]
-    assert (mask["kind"], mask["contentEncoding"]) == ("mask", "data-url")  # the stream's own, told the same way
+    assert (mask["kind"], mask["contentEncoding"]) == ("mask", "data-url")  # the stream's own, described alike
 
 
 def test_a_session_may_open_with_it_over_http(served: Running) -> None:
@@ -364,7 +364,7 @@ def test_shown_on_the_command_line(profile: str, capsys: pytest.CaptureFixture[s
 
 
 def test_a_model_within_another_takes_its_controls(model: OwnModel) -> None:
-    """As the benchmark's baselines hold one."""
+    """The benchmark's baselines contain a model in this way."""
     with Stream(PerFrame(model), size=(64, 48), prompt="red", options={"avoid": "green", "window": 9}) as stream:
         assert len(stream.push(PICTURE.repeat(8, 0).repeat(8, 1))) == 1
     assert model.made == [("avoid", "green")]

@@ -1,4 +1,4 @@
-"""No secret of an address is ever shown: wherever in it, however escaped, and whatever text stands around it."""
+"""No secret of an address is ever shown: wherever in it, however escaped, and whatever text surrounds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivace.redaction import LONGEST, MARK, redact, redact_address, redact_error
 from vivace.serve.auth import make_token
 
 GREEK = "αβγδεζηθ"
-"""Secrets are made of these and of punctuation; nothing else here is, so none of them may be left."""
+"""Letters of secrets, beside punctuation; nothing else here contains them, so none may remain."""
 
 NAMES = (
     "token", "access_token", "X-Amz-Security-Token", "secret", "txSecret", "password", "passwd", "pwd", "pass",
@@ -26,7 +26,7 @@ HARMLESS = ("fps", "pkt_size", "localaddr", "prompt", "seed", "mode", "monkey", 
 
 
 def secrets(*, also: str) -> st.SearchStrategy[str]:
-    """Return secrets, which begin with a letter and hold characters of `also`."""
+    """Return secrets, which begin with a letter and may contain characters of `also`."""
     return st.builds(str.__add__, st.sampled_from(GREEK), st.text(GREEK + also, max_size=12))
 
 
@@ -46,7 +46,7 @@ def assert_hidden(shown: str) -> None:
 
 ESCAPED = secrets(also="!$&'()*+,;=:@/?#%._~- []\"<>\\|").map(lambda secret: quote(secret, safe=""))
 RAW = secrets(also="!$'()*+,;=:@%._~-[]\\|")
-"""Without what ends a query's value, or an address in text."""
+"""Secrets without the characters that end a query's value, or an address in text."""
 
 
 @given(ESCAPED | RAW, st.sampled_from(("admin:{0}", "{0}", "{0}:x", "a@b:{0}")))
@@ -260,7 +260,7 @@ WORDS = (
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_text_of_any_length_is_redacted_and_says_that_it_was_cut(word: str) -> None:
-    # By the square of its length, some of these would take hours.
+    # With quadratic cost, some of these would take hours.
     shown = redact(f"{word * 200_000}\nsaid http://me:αβ@cam/live")
     assert_hidden(shown)
     assert "…\n" in shown

@@ -19,14 +19,14 @@ LIMIT_S = 20.0
 
 
 def job_of(system: Any, **settings: Any) -> Job:
-    """Return a job whose system is at hand."""
+    """Return a job whose system is given."""
     defaults = {"size": SIZE, "fps": 30.0, "prompt": "red", "seed": 0, "warmup_frames": 30, "cold_frames": 30}
     defaults |= {"budget_s": None, "steps_alone": True, "masked": False, "case": f"{SIZE[0]}x{SIZE[1]}"}
     return Job("", AtHand(system), {**defaults, **settings})
 
 
 class AtHand(SystemSpec):
-    """The spec of a system that is there already."""
+    """Spec of a system that already exists."""
 
     def __init__(self, system: Any, name: str = "fake") -> None:
         super().__init__(name)
@@ -43,9 +43,9 @@ def costly(clock: FakeClock, cost_s: Callable[[int], float], **options: Any) -> 
 
 
 class Lockstep(LiveSystem):
-    """Streams in which the camera looks at the clock only when nobody else has anything to do.
+    """Streams whose camera looks at the clock only when nobody else has anything to do.
 
-    So every time that is noted depends on the script alone, and not on which thread is quicker.
+    So every noted time depends on the script alone, not on the speed of threads.
     """
 
     def __init__(self, model: FakeModel) -> None:
@@ -92,7 +92,7 @@ class LockstepRunner(StreamRunner):
 
 @dataclass
 class _Waiting:
-    """A source that gives its next frame when all that were given before are shown."""
+    """Source that gives its next frame when all given before are shown."""
 
     source: Any
     until_shown: Callable[[int], None]
@@ -115,7 +115,7 @@ class _Waiting:
 
 
 class Queueing(LiveSystem):
-    """A foreign system with a queue that has no bound, on a clock of events: `wait` is the camera's sleep."""
+    """Foreign system with an unbounded queue, on a clock of events: `wait` is the camera's sleep."""
 
     def __init__(self, clock: FakeClock, service_s: float) -> None:
         self.clock = clock

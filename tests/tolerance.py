@@ -1,4 +1,4 @@
-"""When two computations of the same numbers agree: relative to their scale, so that it holds on any processor."""
+"""Agreement of two computations of the same numbers: relative to their scale, so that it holds on any processor."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import numpy as np
 from torch import Tensor
 
 Numbers = Any
-"""A tensor, an array, or anything that becomes one."""
+"""Tensor, array, or anything that becomes one."""
 
 ROUNDING = 5e-6
-"""Share of the largest number. A float32 has 24 bits (6e-8); sums in another order lose some dozens of times that."""
+"""Tolerance, as a share of the largest number. A float32 has 24 bits (6e-8); sums in another order lose some dozens of
+times that."""
 
 
 def deviation(found: Numbers, expected: Numbers, scale: float | None = None) -> float:
     """Return the largest difference, as a share of the scale: by default that of the largest expected number.
 
-    Where nothing is expected, the scale is that of the numbers it is the difference of.
+    Where zero is expected, the scale is that of the numbers whose difference it is.
     """
     found, expected = (_float64(numbers) for numbers in (found, expected))
     assert expected.shape in (found.shape, ()), "one number, or as many as were found"
@@ -26,7 +27,7 @@ def deviation(found: Numbers, expected: Numbers, scale: float | None = None) -> 
 
 
 def near(found: Numbers, expected: Numbers, scale: float | None = None) -> bool:
-    """Tell whether two results differ by no more than rounding."""
+    """Return whether two results differ by no more than rounding."""
     return deviation(found, expected, scale) <= ROUNDING
 
 

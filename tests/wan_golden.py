@@ -1,6 +1,6 @@
 """The recorded runs of the Wan family's references, and networks with their weights.
 
-`VIVACE_WAN_GOLDEN` names another folder of recordings to hold the same tests against.
+`VIVACE_WAN_GOLDEN` names another folder of recordings to run the same tests against.
 """
 
 from __future__ import annotations

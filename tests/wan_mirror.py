@@ -49,7 +49,7 @@ def state_of(module: nn.Module) -> Tensors:
 
 @torch.no_grad()
 def transformer(*, channels: int = 16, seed: int = 1, **also: Any) -> WanNetwork:
-    """Return one in which every part has a say that can be seen in pictures."""
+    """Return a transformer in which every part visibly matters."""
     network = seeded(WanNetwork, WanConfig(**NETWORK["transformer"], in_channels=channels, **also), seed)
     for name, parameter in network.named_parameters():
         if re.search(r"(_attn\.o|ffn\.2|head\.head|text_embedding\.2)\.weight$", name):
@@ -59,7 +59,7 @@ def transformer(*, channels: int = 16, seed: int = 1, **also: Any) -> WanNetwork
 
 @torch.no_grad()
 def tiny_autoencoder(seed: int = 1) -> Taehv:
-    """Return one whose pictures are neither black nor white."""
+    """Return an autoencoder whose pictures are neither black nor white."""
     taehv = seeded(Taehv, TaehvConfig(8, tuple(NETWORK["taehv"]["decoder"])), seed)
     last = taehv.decoder[-1]
     last.weight *= 12
@@ -102,7 +102,7 @@ def tokenizer() -> str:
 
 
 def training_names(state: Tensors) -> Tensors:
-    """Return weights as a training run on several devices leaves them."""
+    """Return weights as saved by a training run on several devices."""
     return {f"model._fsdp_wrapped_module.{key}": value for key, value in state.items()}
 
 
@@ -120,7 +120,7 @@ def peft_lora(network: nn.Module, seed: int = 7, rank: int = 2) -> Tensors:
 
 
 def contents(name: str) -> dict[str, Any]:
-    """Return the files of a profile by where they are published."""
+    """Return the files of a profile by their place of publication."""
     network = transformer(channels=32 if name == "liveedit" else 16)
     state = state_of(network)
     generators: dict[str, dict[str, Any]] = {

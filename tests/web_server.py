@@ -13,7 +13,7 @@ S = TypeVar("S", bound=ThreadingHTTPServer)
 
 @contextmanager
 def served(server: S) -> Iterator[S]:
-    """Have a server answer until the end of the block."""
+    """Let a server answer until the end of the block."""
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

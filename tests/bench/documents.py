@@ -1,4 +1,4 @@
-"""Benchmark documents for tests: made up, but shaped as real ones are."""
+"""Benchmark documents for tests: invented, but of the real form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCENES = ("walkers", "mover", "game", "rain", "table")
 
 
 def info(key: str, direction: str = "higher", **fields: Any) -> MetricInfo:
-    """Return a metric's description."""
+    """Return the description of a metric."""
     defaults = {
         "title": key.replace("_", " ").capitalize(),
         "group": "quality",
@@ -55,7 +55,7 @@ METRICS = (
     info("untouched_psnr", title="Untouched region, PSNR", unit="dB"),
     info("style_strength", title="Style strength"),
 )
-"""Metric by metric: base value and what a system's skill adds to it."""
+"""Base value of each metric, and the amount that a system's skill adds to it."""
 BASES = {
     "frame_p50_ms": (20.0, 4.0),
     "latency_p95_ms": (45.0, 9.0),
@@ -67,7 +67,7 @@ BASES = {
 
 
 def measure(metric: str, case: str, values: Sequence[float]) -> Measurement:
-    """Return a measurement with those blocks."""
+    """Return a measurement with these block values."""
     return Measurement(metric=metric, case=case, value=float(np.mean(values)), blocks=list(values))
 
 
@@ -80,7 +80,7 @@ def row(
     about: str = "what it is",
     metrics: Sequence[MetricInfo] = METRICS,
 ) -> Row:
-    """Return a system's row; `effort` 0 leaves the source alone, 1 repaints it."""
+    """Return the row of a system; `effort` 0 leaves the source alone, 1 repaints it."""
     rng = np.random.default_rng(seed)
     measurements = []
     for described in metrics:

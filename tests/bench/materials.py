@@ -1,4 +1,4 @@
-"""What a report shows beside a document, made up and small."""
+"""Small invented material that a report shows beside a document."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMES_S = (0.0, 0.5, 1.0)
 
 
 def picture(seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """Return a picture that is not the same for two seeds."""
+    """Return a picture that differs between seeds."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
     return np.kron(coarse, np.ones((size[1] // 6, size[0] // 8, 1), np.uint8))
@@ -54,7 +54,7 @@ def worst(**fields: Any) -> WorstFrame:
 
 
 def material() -> Material:
-    """Return something of everything."""
+    """Return material of every kind."""
     x = list(range(100))
     wave = [20.0 + np.sin(i / 5) for i in x]
     return Material(

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: what ended it is told as what it was, where it was asked for."""
+"""A measurement in a process of its own: the cause of its end is reported correctly, where it was requested."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def gone(job, report):
 
 
 def ignore(done: int, total: int) -> None:
-    """Take no notice."""
+    """Ignore the progress."""
 
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of a module of tasks that fail, which child processes can import."""
+    """Return the name of a module with failing tasks, which child processes can import."""
     (tmp_path / "failing_tasks.py").write_text(TASKS)
     path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))

@@ -1,4 +1,4 @@
-"""Files are found by their role: what the user names, then the folder of models, then the hub's cache."""
+"""Files are found by their role: first the user's, then the folder of models, then the hub's cache."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_nearest_place_goes_first(profile: Profile, places: Places, tmp_path
     def found(**given: str) -> Path:
         return locate(profile, profile.style(), given=given, places=places)["unet"]
 
-    # From the last place to the first, each goes before those that were there.
+    # From the last place to the first, each has precedence over those before it.
     assert put(places.folder / "Model/weights.safetensors") == found()
     assert in_cache(places, "owner/name", "unet/weights.fp16.safetensors") == found()
     assert in_cache(places, "owner/name", "unet/weights.safetensors") == found()

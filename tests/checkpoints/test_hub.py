@@ -1,4 +1,4 @@
-"""Pulling files from a mirror folder and from a hub: what comes is what the profile names, or is not kept."""
+"""Pulling files from a mirror folder and from a hub: files match the profile, or are not kept."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_what_the_profile_does_not_know_is_written_to_a_lock(profile: Profile, p
     verdicts = {verdict.role: verdict for verdict in check_files(profile, places=places)}
     assert verdicts["small"].state == "wrong"
     assert "remove it and pull again" in verdicts["small"].words
-    for damaged in ("{", '{"owner/name/small.json": {"size": 5}}'):  # the latter is how it was written once
+    for damaged in ("{", '{"owner/name/small.json": {"size": 5}}'):  # the latter is an older form
         Lock.path(places.folder, profile).write_text(damaged)
         with pytest.raises(
             CheckpointError, match=r"the lock file .*mine\.lock\.json is damaged; delete it and pull again"
@@ -178,7 +178,7 @@ def test_addresses_of_folders_are_understood(tmp_path: Path) -> None:
 
 
 class Hub(ThreadingHTTPServer):
-    """A hub with a few files, as far as its library asks for them."""
+    """Hub with a few files, as far as its library needs."""
 
     daemon_threads = True
 
@@ -187,15 +187,15 @@ class Hub(ThreadingHTTPServer):
         self.files = dict(FILES)
         self.gated: set[str] = set()
         self.broken_at: int | None = None
-        """Bytes after which the next answer breaks off."""
+        """Length after which the next answer breaks off, bytes."""
         self.failing = False
         self.ranges: list[str] = []
         self.commit = "c" * 40
-        """The newest, of all repositories."""
+        """Newest commit of all repositories."""
         self.history: dict[str, dict[str, bytes]] = {}
         """Files of other commits."""
         self.asked: list[str] = []
-        """Revisions."""
+        """Requested revisions."""
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -231,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
             hub.ranges.append(asked)
             begin = int(asked.removeprefix("bytes=").split("-")[0])
         self.send_response(206 if asked else 200)
-        # Large files have their sha256 as a tag, small ones a git hash.
+        # Large files have their sha256 as ETag, small ones a git hash.
         tag = sha256(content) if full.endswith(".bin") else hashlib.sha1(content).hexdigest()
         self.send_header("ETag", f'"{tag}"')
         self.send_header("X-Repo-Commit", commit)
@@ -276,7 +276,7 @@ def test_a_hubs_files_go_into_its_cache(profile: Profile, places: Places, hub: H
 
 
 def moved_on(hub: Hub) -> str:
-    """Let the hub's repositories have a newer commit with other files; return the one before."""
+    """Give the hub's repositories a newer commit with other files; return the previous one."""
     before, hub.history[hub.commit] = hub.commit, dict(hub.files)
     hub.commit, hub.files = "d" * 40, {name: content[::-1] for name, content in hub.files.items()}
     return before
@@ -312,7 +312,7 @@ def test_a_commit_that_the_hub_has_no_longer_is_said(profile: Profile, places: P
 def test_a_broken_download_goes_on_where_it_stopped(
     profile: Profile, places: Places, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)  # it keeps whole pieces
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)  # it keeps whole pieces only
     hub.broken_at = 100_000
     pull(plan(profile, mirror=hub.address, places=places))
     assert locate(profile, profile.style(), places=places)["large"].read_bytes() == LARGE

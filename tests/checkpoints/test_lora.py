@@ -1,4 +1,4 @@
-"""LoRAs of any network: merged for good or to be weighed anew, and refused where they belong to another."""
+"""LoRAs of any network: merged permanently or with an adjustable weight, and refused for another network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE, TWO = "lora_unet_attention_to_q", "lora_unet_attention_to_k"
 
 
 class Attention(nn.Module):
-    """Two weights, and a table that follows from one of them."""
+    """Module with two weights, and a table computed from one of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def numbers(*shape: int) -> Tensor:
 
 
 def change(key: str, tensors: Tensors, metadata: dict[str, str] | None = None) -> tuple[Tensor, Tensor]:
-    """Return the weight of a network before, and what a LoRA has added to it."""
+    """Return a network's weight before, and the change that a LoRA made to it."""
     network = Network()
     target = network.conv.weight if key == CONV else network.attention.to_q.weight
     before = target.detach().clone()
@@ -253,7 +253,7 @@ def test_a_dora_sets_lengths_of_rows_or_columns(key: str, axis: int) -> None:
 
 
 def test_changes_add_up_whatever_their_order() -> None:
-    """The lengths of a DoRA are those of the original."""
+    """A DoRA's norms are those of the original weights."""
     dora = lora(ONE, 2, (32, 24)) | {f"{ONE}.dora_scale": numbers(32, 1).abs()}
     files = {"dora": parse_lora(dora), "plain": parse_lora(lora(ONE, 4, (32, 24)))}
     found = []

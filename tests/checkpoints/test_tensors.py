@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors and pickles, read alike, and refused where they are damaged or would run code."""
+"""Files of tensors: safetensors and pickles, read alike, and refused if damaged or if they would run code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def same(found: dict[str, Tensor]) -> bool:
 
 @pytest.fixture(params=["a.safetensors", "a.ckpt", "old.pt"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file of the tensors, as each kind of program writes them."""
+    """Return a file of the tensors, as written by each kind of program."""
     path = tmp_path / request.param
     if path.suffix == ".safetensors":
         save_file(TENSORS, path, {"format": "pt"})

@@ -1,4 +1,4 @@
-"""The tree of commands: help that lists everything, documents that name only what exists, errors that end with 2."""
+"""The command tree: help lists everything, documents name only existing commands, errors end with 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vivace bench`: flags become options, and what cannot be done is said before anything is measured."""
+"""`vivace bench`: flags become options, and impossible requests are refused before any measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vivace.cli import main
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Catch what a command asks the suite for."""
+    """Record the options that a command passes to the suite."""
     found: dict[str, Any] = {}
 
     def bench_command(kind: str, subject: Any, out: Path, seed: int, **options: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_folder_cannot_be_timed(tmp_path: Path) -> None:
 
 
 BARE = "import sys; sys.modules |= dict.fromkeys(('cv2', 'skimage', 'scipy', 'matplotlib', 'jinja2', 'torch'))"
-"""Begins a program that has none of these packages, as the base install."""
+"""First lines of a program without these packages, as in the base install."""
 
 
 @pytest.mark.parametrize("arguments", [["quality", "--quick"], ["all", "--quick"], ["selfcheck"], ["export", "x"]])
@@ -138,7 +138,7 @@ def test_time_is_measured_without_the_extra(tmp_path: Path) -> None:
 
 
 def test_what_is_exported_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another team's way: export, repaint elsewhere, measure the folder."""
+    """The way of another team: export, repaint elsewhere, measure the folder."""
     flags = ["--quick", "--scenes", "mover", "--tasks", "style", "region", "edit", "--size", "64x64"]
     assert main(["bench", "export", str(tmp_path / "in"), *flags]) == 0
     cases = json.loads((tmp_path / "in" / "cases.json").read_text())

@@ -1,4 +1,4 @@
-"""What a person reads while a stream runs and when it is over."""
+"""Messages to a person while a stream runs and after its end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_summary_says_where_it_went_and_what_made_it(stats: Stats) -> None:
 
 
 def test_the_summary_counts_what_was_written(stats: Stats) -> None:
-    """On a full disk the last frame that came out was not."""
+    """On a full disk the last painted frame was not written."""
     assert summary(stats, 1, "out.mp4", 1.0).startswith("1 frame to out.mp4")
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C is a request to finish; twice is an order."""
+"""Ctrl-C once asks to finish; twice ends at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_second_request_ends_at_once() -> None:
 
 
 def test_a_wait_on_a_condition_is_broken() -> None:
-    """What a stream's consumer waits on when no frame comes."""
+    """The condition on which a stream's consumer waits for a frame."""
     condition = threading.Condition()
     timer = threading.Timer(0.05, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
     timer.start()

@@ -1,4 +1,4 @@
-"""`vivace models`: what is shown, asked, fetched and checked, with the exit codes that go with it."""
+"""`vivace models`: output, questions, downloads and checks, with their exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of its own, with nothing on it."""
+    """Set up an empty environment, without models."""
     monkeypatch.setenv("VIVACE_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("COLUMNS", "200")
@@ -34,7 +34,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def models(made: Path, capsys: pytest.CaptureFixture[str]):
-    """Run `vivace models COMMAND profile …` and return its exit code and everything it said."""
+    """Run `vivace models COMMAND profile …` and return its exit code and its whole output."""
 
     def run(command: str, *tokens: str, name: str | None = None) -> tuple[int, str]:
         code = main(["models", command, name or str(made / "tiny.toml"), *tokens])

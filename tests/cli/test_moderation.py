@@ -1,4 +1,4 @@
-"""`vivace policy`, and what `vivace run` does not paint."""
+"""`vivace policy`, and requests that `vivace run` refuses to paint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vivace run --resume`, ended at any moment: what is on the disk then is copied away while a run goes on."""
+"""`vivace run --resume`, ended at any moment: the files on disk are copied away while a run goes on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(clip: Path, out: Path, *flags: str, prompt: str = "red") -> int:
 
 
 def kills(monkeypatch: pytest.MonkeyPatch, out: Path, at: int, to: Path) -> None:
-    """Copy what is there, as a killed run leaves it, once so many frames are written."""
+    """Copy the files, as a killed run leaves them, once `at` frames are written."""
     write = VideoSink.write
 
     def writing(sink: VideoSink, frame: Frame) -> None:
@@ -98,7 +98,7 @@ def test_a_run_is_ended_again_while_it_goes_on(
     with monkeypatch.context() as patched:
         kills(patched, out, 110, first.parent)
         assert run(clip, out, "--resume") == 0
-    # While it is copying: the output has less than the one before it.
+    # While it is copying, the output has less than the previous one.
     shutil.copytree(first.parent, third.parent)
     third.rename(third.with_name("out.mp4.partial"))
     third.write_bytes(b"")

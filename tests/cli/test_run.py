@@ -1,4 +1,4 @@
-"""The flags of `vivace run` about models, and what may be typed while it runs."""
+"""The flags of `vivace run` about models, and the prompts that may be typed while it runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_texts_by_name_are_parted_at_the_first_sign() -> None:
 
 
 class Loads:
-    """Stands in for `load_model` and notes what it is asked for."""
+    """Stand-in for `load_model` that records its arguments."""
 
     def __init__(self, model: FakeModel) -> None:
         self.model = model
@@ -238,7 +238,7 @@ def test_an_output_that_fails_is_told_and_the_others_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whether it is the first, which the run itself writes to, or one beside it, which has a thread of its own."""
+    """Both the first output, to which the run itself writes, and a further one, which has its own thread."""
 
     def fail(_sink: Sink, _frame: Frame) -> None:
         raise error(f"{failing}: writing failed (No space left on device)")

@@ -109,7 +109,7 @@ def test_a_prompt_the_model_does_not_know_keeps_no_session_from_opening(server: 
 
 
 def test_who_asks_is_in_no_log_and_no_message(server: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the user and password of an address, nor a token or a session's secret."""
+    """Neither the user and password of a URL, nor a token or a session's secret."""
     address = server.url.replace("://", "://me:hush@")
 
     async def use() -> list[str]:
@@ -143,7 +143,7 @@ def test_a_server_that_is_not_there_is_named_without_secrets(address: str) -> No
 
 
 def test_a_proxy_in_front_hears_who_asks_on_both_ways() -> None:
-    """The password of an address still opens it, for requests and for the control channel."""
+    """The password of a URL still opens it, for requests and for the control channel."""
     heard: list[tuple[str, str]] = []
 
     async def use(url: str) -> None:
@@ -320,7 +320,7 @@ def test_a_message_of_another_version_is_left_out_and_the_channel_goes_on(
 
     async def use() -> None:
         async with vivace.client.connect(server.url) as client, await client.open(prompt="red") as session:
-            assert await anext(session.events())  # the server listens for what it is to tell
+            assert await anext(session.events())  # the server listens for it
             newer = Newer(code="unknown_prompt", message="", control="prompt", matches=[])
             server.manager.get(session.id).tell(newer)
             assert (await session.update(prompt="blue")).accepted

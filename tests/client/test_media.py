@@ -35,7 +35,7 @@ def plain(level: int) -> Rgb:
 
 @asynccontextmanager
 async def publishing(media: RtcSession, rgb: Rgb) -> AsyncIterator[None]:
-    """Send a picture again and again while the block runs."""
+    """Send a picture repeatedly while the block runs."""
 
     async def send() -> None:
         while media.publish(rgb):
@@ -50,7 +50,7 @@ async def publishing(media: RtcSession, rgb: Rgb) -> AsyncIterator[None]:
 
 
 async def first_tinted(media: RtcSession, channel: int) -> None:
-    """Wait for a picture in which that channel stands out, as the fake model paints; the source is grey."""
+    """Wait for a picture in which that channel dominates, as the fake model paints; the source is grey."""
     async with asyncio.timeout(PATIENCE_S):
         async for picture in media.pictures():
             means = picture.rgb.mean((0, 1))

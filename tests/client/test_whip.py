@@ -1,4 +1,4 @@
-"""WHIP out and WHEP in, against our own server: pictures and sound, tokens, refusals, and servers that say nothing."""
+"""WHIP out and WHEP in, against the real server: pictures and sound, tokens, refusals, and silent servers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def endlessly(sink: WhipSink, until: Callable[[], bool], level: int = 100) -> None:
-    """Write pictures, 30 a second, until something is so."""
+    """Write pictures, 30 per second, until a condition holds."""
     end_s, index = time.monotonic() + PATIENCE_S, 0
     while not until():
         assert time.monotonic() < end_s, "it never happened"

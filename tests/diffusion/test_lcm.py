@@ -1,4 +1,4 @@
-"""Latent consistency sampling: what holds for every schedule."""
+"""Latent consistency sampling: laws of every schedule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_number_of_steps_falls_from_the_noisiest(steps: int) -> None:
 
 
 def test_alphas_are_the_published_ones() -> None:
-    """Square roots of alpha-bar at timesteps that the published styles use."""
+    """Square roots of alpha-bar at timesteps used by the published styles."""
     found = alphas_cumprod()[[499, 399, 279, 199, 159]].sqrt()
     assert found.tolist() == pytest.approx([0.4023, 0.5399, 0.7136, 0.8218, 0.8701], abs=5e-5)
 

@@ -1,4 +1,4 @@
-"""The browsers installed, and what a page tells from inside one: a page is served, opened, and reports by HTTP."""
+"""The installed browsers, and reports from inside a page: it is served, opened, and reports by HTTP."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ _MEDIA_TYPES = {
 
 
 Answers = Mapping[str, Callable[[bytes], bytes]]
-"""What is done with what a page posts, by name; what it gives goes back to the page."""
+"""Handlers of the page's posts, by name; their results are the answers."""
 
 
 def report_of(
     browser: str, page: str, files: Mapping[str, Path], profile: Path, *, answers: Answers = MappingProxyType({})
 ) -> Any:
-    """Open a page in a browser of its own and return what it reports: one JSON value, posted to `/report`.
+    """Open a page in a browser of its own and return its report: one JSON value, posted to `/report`.
 
     Args:
         browser: the program, `CHROMIUM` or `FIREFOX`.
         page: HTML.
-        files: what the page may fetch, by name.
+        files: files that the page may fetch, by name.
         profile: an empty folder for the browser's own files.
-        answers: what else the page may post.
+        answers: handlers of the page's other posts.
     """
     with _served(page, files, answers) as (url, reports):
         profile.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def _command(browser: str, url: str, profile: Path) -> list[str]:
 
 @contextmanager
 def _served(page: str, files: Mapping[str, Path], answers: Answers) -> Iterator[tuple[str, queue.Queue[bytes]]]:
-    """Serve a page and its files on this machine; give the address and what is posted."""
+    """Serve a page and its files on this machine; yield the URL and the posted reports."""
     reports: queue.Queue[bytes] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):

@@ -22,13 +22,13 @@ from vivace.models.base import StreamModel
 
 @pytest.fixture(scope="module")
 def server_environ() -> dict[str, str]:
-    """Return what the server is told beside what this process is; a module may say more."""
+    """Return the server's additional environment variables; a module may override it."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, server_environ: dict[str, str]) -> Iterator[Serving]:
-    """Return a server with two places."""
+    """Return a server with two slots."""
     serving = Serving(tmp_path_factory.mktemp("serve"), slots=2, environ=server_environ)
     serving.start()
     yield serving
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, server_environ: dict[str, s
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a browser whose camera is our clip."""
+    """Return a browser whose camera is the test clip."""
     with browser_with_camera(tmp_path_factory.mktemp("camera")) as chromium:
         yield chromium
 

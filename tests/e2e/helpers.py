@@ -1,4 +1,4 @@
-"""What the end-to-end tests share."""
+"""Shared helpers of the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLIP_SIZE = (96, 64)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ def write_scene(path: Path, frames: int) -> None:
 
 
 def count_frames(path: Path) -> int:
-    """Return how many pictures a file holds, all of them decoded."""
+    """Return the number of pictures in a file, all of them decoded."""
     with av.open(path) as container:
         return sum(1 for _ in container.decode(video=0))
 

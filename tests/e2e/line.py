@@ -1,4 +1,4 @@
-"""A busy 1280x720 picture between a real browser and a peer that sends it back, over a line as good as wished."""
+"""A busy 1280x720 picture between a real browser and a peer that returns it, over a path of given quality."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = Path(__file__).with_name("line.html")
 def over_line(
     browser: str, profile: Path, *, frames: int, fps: float = 30.0, line: Callable[[], BadLine] = BadLine
 ) -> tuple[list[dict[str, Any]], BadLine]:
-    """Return what the browser says of itself about every second until it has sent `frames`, and the line."""
+    """Return the browser's statistics of each second until it has sent `frames`, and the path."""
     ends = _Ends(line())
     page = _PAGE.read_text("utf-8").replace("FRAMES", str(frames)).replace("FPS", str(fps))
     try:
@@ -32,7 +32,7 @@ def over_line(
 
 
 class _Ends:
-    """The server's end and the line, on a loop of their own."""
+    """The server's end and the path, on their own loop."""
 
     def __init__(self, line: BadLine) -> None:
         self.line = line
@@ -52,7 +52,7 @@ class _Ends:
         return self.line.answer(await peer.answer(self.line.offer(offer)))
 
     def close(self) -> None:
-        """End the peer, the line and the loop."""
+        """End the peer, the path and the loop."""
         for peer in self._peers:
             self._wait(peer.close())
         self._wait(self.line.__aexit__())

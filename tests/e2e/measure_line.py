@@ -1,4 +1,7 @@
-"""Measure what a real browser sends and gets of a busy 1280x720 picture: `python tests/e2e/measure_line.py --help`."""
+"""Measure the video that a real browser sends and receives, of a busy 1280x720 picture.
+
+Usage: `python tests/e2e/measure_line.py --help`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from rtc_relay import BadLine
 
 
 def main() -> None:
-    """Print a line for every second."""
+    """Print one line per second."""
     parser = argparse.ArgumentParser()
     parser.add_argument("browser", choices=["chromium", "firefox"])
     parser.add_argument("--frames", type=int, default=300, help="sent before it ends")

@@ -1,8 +1,8 @@
-"""Measure what outputs cost and how late they are: `python tests/e2e/measure_outputs.py --help`.
+"""Measure cost and latency of outputs: `python tests/e2e/measure_outputs.py --help`.
 
-`latency`: numbered pictures, 512x288 at 30 a second, go into each output beside a receiver of its own process, which
-notes when it has decoded which. `three`: the same live run into a file alone, into file, WHIP and RTMP, and into file
-and an RTMP server that is silent, in turn, and the frames a second that were painted. Nothing here is asserted.
+`latency`: numbered pictures, 512x288 at 30 fps, go into each output beside a receiver in a separate process, which
+notes the time at which it has decoded each. `three`: the same live run into a file alone, into file, WHIP and RTMP, and
+into file and an RTMP server that is silent, in turn, and the painted frames per second. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Seen = Callable[[int], None]
 
 
 def receive(address: str, options: dict[str, str]) -> None:
-    """Print the number and the time of every picture that comes; the program of a receiver."""
+    """Print the number and the time of every received picture; the program of a receiver."""
     print("opening", flush=True)
     with av.open(address, "r", options={"analyzeduration": "0", "fpsprobesize": "0", **options}, timeout=60) as stream:
         decoder = stream.streams.video[0].codec_context
@@ -59,7 +59,7 @@ def receive(address: str, options: dict[str, str]) -> None:
 
 @contextmanager
 def receiver(address: str, options: dict[str, str]) -> Iterator[dict[int, float]]:
-    """Run a receiver; give when each number was seen."""
+    """Run a receiver; yield the time at which each number was seen."""
     seen: dict[int, float] = {}
     command = [sys.executable, __file__, "receive", address, json.dumps(options)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -104,7 +104,7 @@ def through_server(seen: dict[int, float]) -> Iterator[str]:
 
 
 def watch_playlist(playlist: Path, seen: dict[int, float], stop: threading.Event) -> None:
-    """Fetch parts as soon as a playlist names them, as a player of low-latency HLS does."""
+    """Fetch parts as soon as a playlist names them, like a player of low-latency HLS."""
     taken: set[str] = set()
     while not stop.wait(0.01):
         if not playlist.exists():
@@ -125,7 +125,7 @@ def watch_playlist(playlist: Path, seen: dict[int, float], stop: threading.Event
 
 
 def feed(sink: Sink, pictures: list[np.ndarray], seconds: float) -> dict[int, float]:
-    """Write numbered pictures as a camera would; return when each was given."""
+    """Write numbered pictures like a camera; return the time at which each was given."""
     given: dict[int, float] = {}
     began_s = time.monotonic()
     for number in range(round(seconds * FPS)):
@@ -138,7 +138,7 @@ def feed(sink: Sink, pictures: list[np.ndarray], seconds: float) -> dict[int, fl
 
 
 def latency(kinds: list[str], seconds: float) -> None:
-    """Print how late each output is."""
+    """Print the latency of each output."""
     scene = make_scene("city", SIZE)
     pictures = [scene.render(number / FPS) for number in range(60)]
     with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +168,7 @@ def latency(kinds: list[str], seconds: float) -> None:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """Give the address of an RTMP server that accepts and then says nothing."""
+    """Yield the URL of an RTMP server that accepts and then stays silent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -185,7 +185,7 @@ def silent() -> Iterator[str]:
 
 
 def three(turns: int, frames: int, size: str) -> None:
-    """Print the frames a second of live runs into one output, into three, and into one beside a dead one."""
+    """Print the frame rate of live runs into one output, into three, and into one beside a dead one."""
     found: dict[str, list[float]] = {"one": [], "three": [], "one and a dead one": []}
     with tempfile.TemporaryDirectory() as folder, silent() as dead:
         for _ in range(turns):

@@ -1,4 +1,4 @@
-"""How soon a phone's picture is back when its network has changed: `python tests/e2e/measure_roaming.py`, Chromium."""
+"""Time until a phone's picture is back after a change of network: `python tests/e2e/measure_roaming.py`, Chromium."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TURNS = 3
 
 
 def measure(phone: Phone, name: str, *, hinted: bool = False, udp_only: bool = False) -> None:
-    """Change the network and print when the page had noticed, and when its first new picture was there."""
+    """Change the network; print the time until the page noticed, and until its first new picture."""
     page = phone.studio.page
     phone.watch()
     phone.wait_pictures()

@@ -1,10 +1,10 @@
 """Measure lip sync and the delay of pictures with sound in a browser: `python tests/e2e/measure_sound.py --help`.
 
 A page sends numbered pictures that flash and a tone that beeps, both every two seconds, through `vivace serve` and
-back. When the flash is on screen is told by the number in the picture, when the beep is heard by the audio graph, just
-before it goes to the loudspeaker. So *apart* is all there is between them: capture, both encoders, the server, and how
-the browser puts them in step; positive is sound that comes late. A recording runs beside it, and is looked at in the
-same way. Both are told of the first and of the last minute. Nothing here is asserted.
+back. The number in the picture tells when the flash is on screen; the audio graph tells when the beep is heard, just
+before the loudspeaker. So *apart* is the whole difference between them: capture, both encoders, the server, and the
+browser's synchronisation; positive is late sound. A recording runs beside it and is analysed in the same way. Both are
+reported for the first and for the last minute. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WINDOW_S = 60.0
 
 
 def summary(values: list[float]) -> dict[str, Any]:
-    """Return how many, and percentiles in ms; of differences, how large they are at most in 95 of 100."""
+    """Return the count, and percentiles in ms; for differences, their largest size in 95 of 100."""
     if not values:
         return {"n": 0}
     p50, p95 = np.percentile(values, [50, 95]).round(1)
@@ -42,7 +42,7 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 
 def apart(values: list[float]) -> dict[str, Any]:
-    """Return the same of differences, whichever comes first."""
+    """Return the same for differences, in either order."""
     return (
         {"median_ms": float(np.median(values).round(1)), **summary([abs(value) for value in values])} if values else {}
     )
@@ -65,7 +65,7 @@ def number_in(rgb: np.ndarray) -> int | None:
 
 
 def of_recording(path: Path) -> dict[str, Any]:
-    """Return what a recording holds, and how far flash and beep are apart in it."""
+    """Return the content of a recording, and the difference between flash and beep in it."""
     flashes: dict[int, float] = {}
     frames, newest, period_s = 0, -1, 1 / 30
     with av.open(str(path)) as film:

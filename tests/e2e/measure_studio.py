@@ -1,11 +1,11 @@
-"""Measure in a real Chromium: `python tests/e2e/measure_studio.py [seconds [WxH]]`, the size being the output's.
+"""Measure in a real Chromium: `python tests/e2e/measure_studio.py [seconds [WxH]]`, with WxH the size of the output.
 
-How long a page takes to its first painted picture, from when it is asked for (a camera's tile is pressed as soon as
+It measures the time of a page to its first painted picture, from the request (a camera's tile is pressed as soon as
 there is one) and from that press; then glass-to-glass and prompt-to-pixel.
 
-A page of its own uses `vivace.js` as any application would. Each frame it sends carries its number in a strip of black
-and white squares that the mask leaves untouched; the number is read again from the picture on screen. So the studio's
-own figure, which comes from timestamps, is checked by one that looks at pixels. Nothing here is asserted.
+A separate page uses `vivace.js` like any application. Each frame it sends carries its number in a strip of black and
+white squares that the mask leaves untouched; the number is read again from the picture on screen. So the studio's own
+figure, which comes from timestamps, is checked by one from pixels. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vivace.media.size import parse_size
 
 SECONDS = 20.0
 STARTS = 11
-"""Pages that are opened; the first of a server is left out."""
+"""Number of opened pages; the first of a server is left out."""
 
 START = """
 (() => {
@@ -43,7 +43,7 @@ START = """
   addEventListener("DOMContentLoaded", look);
 })();
 """
-"""A person who does not wait. Times of a page count from its navigation."""
+"""Script of a person who does not wait. Times of a page count from its navigation."""
 
 MEASURE = """
 async ({ seconds, prompts, px }) => {
@@ -126,13 +126,13 @@ async ({ seconds, prompts, px }) => {
 
 
 def summary(values: list[float]) -> dict[str, Any]:
-    """Return how many, and percentiles in ms."""
+    """Return the count, and percentiles in ms."""
     p50, p95, p99 = np.percentile(values, [50, 95, 99]).round(1)
     return {"n": len(values), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
 
 
 def start_times(browser: Any, url: str) -> dict[str, Any]:
-    """Return how long pages take to their first painted picture, one after the other."""
+    """Return the times of successive pages to their first painted picture."""
     found = []
     for _ in range(STARTS):
         page = browser.new_page()
@@ -151,7 +151,7 @@ def main(seconds: float, size: str) -> None:
     width, height = parse_size(size)
     os.environ["VIVACE_SERVE_SIZE"] = size
     with tempfile.TemporaryDirectory() as folder, browser_with_camera(Path(folder), (1280, 720)) as browser:
-        server = Serving(Path(folder), slots=2)  # a page that goes keeps its slot for a moment
+        server = Serving(Path(folder), slots=2)  # a page that leaves keeps its slot for a moment
         server.start()
         try:
             server.wait()

@@ -1,10 +1,10 @@
-"""Measure how soon a move of a surface is seen: `python tests/e2e/measure_surfaces.py [seconds [WxH]]`.
+"""Measure the time until a move of a surface is seen: `python tests/e2e/measure_surfaces.py [seconds [WxH]]`.
 
 OSC: `vivace run --osc` as a program has it: a camera at 30 fps, a fader thrown from one end to the other over UDP,
-until the first frame that was made with it is given to whoever shows it.
+until the first frame made with it is given to the output.
 
 MIDI: the studio in a real Chromium with the embedded model behind it, a knob turned from one end to the other, until
-the first picture that looks otherwise is on the page: network, coding and display included.
+the first visibly different picture is on the page: network, coding and display included.
 
 Nothing here is asserted.
 """
@@ -38,7 +38,7 @@ from vivace.show.osc import LOCAL, OscReceiver
 
 SECONDS = 30.0
 APART_S = (0.25, 0.6)
-"""Between two moves, so that they fall anywhere between two frames."""
+"""Range of the time between two moves, s, so that they fall anywhere between two frames."""
 
 SEEN = """
 () => {
@@ -69,7 +69,7 @@ SEEN = """
 
 
 class Camera(Source):
-    """A camera at 30 fps, whose pictures were drawn before: what draws them takes none of the time that is measured."""
+    """Camera at 30 fps with pictures drawn beforehand: drawing takes none of the measured time."""
 
     FPS = 30
 

@@ -1,4 +1,4 @@
-"""A phone that changes its network: what went over the old one is neither carried nor refused any more."""
+"""A phone that changes its network: packets over the old one are neither carried nor refused any more."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if (window.watched !== studio.session) {
   studio.session.addEventListener("state", note);
 }
 """
-"""Counts the pictures that are shown from now on, and notes what the session says of itself."""
+"""Script that counts the pictures shown from now on, and notes the session's messages about itself."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class _Network:
 
 
 class Roaming:
-    """Stands between clients and a server: TCP by `port`, UDP by what `through` makes of its peers."""
+    """Relay between clients and a server: TCP by `port`, UDP by the peers of `through`."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -54,7 +54,7 @@ class Roaming:
         self._thread = Thread(target=self._loop.run_forever, name="roaming")
         self._writers: list[asyncio.StreamWriter] = []
         self._requests: list[asyncio.StreamWriter] = []
-        """Connections that a browser keeps for requests, and no WebSockets."""
+        """Connections that a browser keeps for requests, not WebSockets."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Roaming:
@@ -79,29 +79,29 @@ class Roaming:
         self._loop.close()
 
     def leads_to(self, port: int) -> None:
-        """Say where the server listens."""
+        """Set the server's port."""
         self._server_port = port
 
     def through(self, factory: PeerFactory) -> PeerFactory:
-        """Return what makes peers whose packets go over the network of the moment at which they are made."""
+        """Return a factory of peers whose packets pass the network that is current when they are made."""
         return lambda session, role: _Roamer(self, factory(session, role))
 
     def leave(self, *, udp_only: bool = False) -> None:
-        """Leave the network; there is none until `join`. Or lose what goes over UDP, and only that."""
+        """Leave the network; there is none until `join`. Or lose only the packets over UDP."""
         for line in self._network.lines:
             line.is_cut = True
         if not udp_only:
             self._network.up = False
-            for writer in self._requests:  # a browser gives those up itself when the system tells of a change
+            for writer in self._requests:  # a browser gives those up itself when the system reports a change
                 self._loop.call_soon_threadsafe(writer.close)
             self._requests.clear()
 
     def join(self) -> None:
-        """Join another network: connections of the one before stay dead."""
+        """Join another network: connections of the previous one stay dead."""
         self._network = _Network()
 
     async def line(self) -> BadLine:
-        """Return a line over the network of now, on the loop that asks."""
+        """Return a path over the current network, on the calling loop."""
         line = await BadLine().__aenter__()
         line.is_cut = not self._network.up
         self._network.lines.append(line)
@@ -139,7 +139,7 @@ async def _pump(network: _Network, reader: asyncio.StreamReader, writer: asyncio
 
 
 class _Roamer:
-    """A peer whose packets pass a line."""
+    """Peer whose packets pass a path."""
 
     def __init__(self, roaming: Roaming, peer: PeerPort) -> None:
         self._roaming = roaming
@@ -163,14 +163,14 @@ class _Roamer:
 
 @dataclass
 class Phone:
-    """A studio on a phone, live, behind networks that it may leave."""
+    """Studio on a phone, live, behind networks that it may leave."""
 
     studio: Studio
     server: LiveServer
     networks: Roaming
 
     def watch(self) -> None:
-        """Begin to note what happens."""
+        """Begin to note events."""
         self.studio.page.evaluate(WATCH)
 
     def told(self) -> list[list[str]]:
@@ -178,7 +178,7 @@ class Phone:
         return [[state, code] for state, code, _ in self.studio.page.evaluate("window.told")]
 
     def wait_pictures(self) -> None:
-        """Wait for pictures that are shown from now on."""
+        """Wait for pictures shown from now on."""
         shown = self.studio.page.evaluate("window.pictures")
         self.studio.wait_until(f"window.pictures > {shown} + 3", PATIENCE_S)
 
@@ -191,7 +191,7 @@ class Phone:
 
 @contextmanager
 def phone_on_networks(folder: Path) -> Iterator[Phone]:
-    """Give a phone whose camera is repainted over networks that it may leave."""
+    """Yield a phone whose camera is repainted over networks that it may leave."""
     settings = settings_for(size=(128, 96), heartbeat_s=PATIENCE_S, grace_s=PATIENCE_S)
     networks = Roaming()
     peers = networks.through(make_peer_factory(settings))

@@ -1,4 +1,4 @@
-"""A program for a test: `vivace serve` around two fake models, of which the first has controls of its own."""
+"""A program for a test: `vivace serve` around two fake models, of which the first has its own controls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OPTIONS = (
 
 
 class Steered(FakeModel):
-    """Paints all in the mean colour of `look`, as brightly as `area` is on average."""
+    """Model that paints the mean colour of `look`, as brightly as the mean of `area`."""
 
     def open(self, size: tuple[int, int], *, seed: int = 0, options: Mapping[str, Any] = NOTHING) -> FakeState:
         print("opened with", dict(options), flush=True)

@@ -1,4 +1,4 @@
-"""A server of its own process and a real browser whose camera is a clip, for the tests of the studio."""
+"""A server in a separate process and a real browser whose camera is a clip, for the tests of the studio."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ window.colourOf = (id, [left, top, right, bottom]) => {
 """
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 664}, "is_mobile": True, "has_touch": True}
-"""A phone held upright, as a browser emulates it; its screen's bar is taken off."""
+"""Upright phone, as a browser emulates it, without the bar of its screen."""
 
 BLUEPRINT = "white lines on a blueprint"
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
 def write_camera_clip(path: Path, size: tuple[int, int] = CAMERA_SIZE) -> None:
-    """Write what the browser's camera sees: a meadow, slowly, there and back, as raw video that Chromium loops."""
+    """Write the video of the browser's camera: a meadow, panned slowly to and fro, as raw video that Chromium loops."""
     scene = make_scene("pan", size)
     half = [scene.render(1.0 + index / 100) for index in range(CAMERA_FRAMES // 2)]
     width, height = size
@@ -88,7 +88,7 @@ def _yuv420(rgb: NDArray[np.uint8]) -> bytes:
 
 @contextmanager
 def browser_with_camera(folder: Path, size: tuple[int, int] = CAMERA_SIZE, flags: Sequence[str] = ()) -> Iterator[Any]:
-    """Give a browser whose camera is our clip, of this size; `flags` of its command line beside the usual ones."""
+    """Yield a browser whose camera is a clip of this size; `flags` are added to its usual command line."""
     from playwright.sync_api import sync_playwright
 
     clip = folder / "meadow.y4m"
@@ -102,24 +102,24 @@ def browser_with_camera(folder: Path, size: tuple[int, int] = CAMERA_SIZE, flags
 
 @dataclass
 class Serving:
-    """`vivace serve` in a process of its own, always on the same port."""
+    """`vivace serve` in a separate process, always on the same port."""
 
     folder: Path
     slots: int
     port: int = 0
     program: str = ""
-    """Of the tests, that takes a port and serves something else."""
+    """Program of the tests that takes a port and serves something else."""
     environ: dict[str, str] = field(default_factory=dict)
-    """What it is told beside what this process is."""
+    """Additional environment variables."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
-        """Where the studio is."""
+        """URL of the studio."""
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        """Start it; `wait` says when it takes sessions."""
+        """Start it; `wait` returns once it accepts sessions."""
         if not self.port:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self.port = free.getsockname()[1]
@@ -131,7 +131,7 @@ class Serving:
             self._process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environ)
 
     def wait(self) -> None:
-        """Wait until it takes sessions."""
+        """Wait until it accepts sessions."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not self._ready():
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline_s:
@@ -146,7 +146,7 @@ class Serving:
             self._process = None
 
     def log(self) -> str:
-        """Return what it has said."""
+        """Return its log."""
         return (self.folder / "server.log").read_text()
 
     def _ready(self) -> bool:
@@ -158,12 +158,12 @@ class Serving:
 
 
 class Studio:
-    """The page in a browser window of its own."""
+    """The page in its own browser window."""
 
     def __init__(self, browser: Any, url: str, *, people_know: bool = True, **device: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 720}, **device})
         self.context.add_init_script(PROBE)
-        if people_know:  # of an address that keeps nothing, such as that of an empty page, there is nothing to ask
+        if people_know:  # the browser refuses the question for an address that stores nothing, such as an empty page
             self.context.add_init_script("try { localStorage.setItem('vivace.people-know', 'true'); } catch {}")
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_S)
@@ -172,7 +172,7 @@ class Studio:
         self.url = url
 
     def open(self, prompt: str | None = None) -> Studio:
-        """Open the page, with a prompt written but nothing started."""
+        """Open the page, with a prompt typed but nothing started."""
         self.page.goto(self.url)
         self.wait_state("idle")
         if prompt is not None:
@@ -184,11 +184,11 @@ class Studio:
         self.page.click("#tiles button:first-child")
 
     def wait_state(self, state: str, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until the page says that it is in a state."""
+        """Wait until the page shows a state."""
         self.page.wait_for_selector(f'body[data-state="{state}"]', timeout=timeout_s * 1000)
 
     def paint(self, prompt: str) -> None:
-        """Write a prompt and press Enter."""
+        """Type a prompt and press Enter."""
         self.page.fill("#prompt", prompt)
         self.page.press("#prompt", "Enter")
 
@@ -204,7 +204,7 @@ class Studio:
         self.wait_until(f"(() => {{ const [r, g, b] = colourOf('after', {list(box)}) ?? []; return {condition}; }})()")
 
     def wait_untouched(self, box: tuple[float, ...] = EVERYWHERE) -> None:
-        """Wait until the output is the source, but for what coding and a moment's motion make of it."""
+        """Wait until the output equals the source, except for coding and a moment's motion."""
         apart = "Math.max(...after.map((value, i) => Math.abs(value - before[i])))"
         colours = ", ".join(f"{name} = colourOf('{name}', {list(box)})" for name in ("before", "after"))
         self.wait_until(f"(() => {{ const {colours}; return before && after && {apart} < 12; }})()")
@@ -214,30 +214,30 @@ class Studio:
         return np.array(self.page.evaluate("([id, box]) => colourOf(id, box)", [which, list(box)]))
 
     def session_id(self) -> str:
-        """Return the name of the page's session."""
+        """Return the id of the page's session."""
         return str(self.page.evaluate("studio.session.info.id"))
 
     def press_tool(self, selector: str) -> None:
-        """Press one of the tools on the picture, which are there once the mouse moves over it, and then stay."""
-        self.page.evaluate("studio.stage.stillMs = 1e6")  # or they would hide from a machine that is slow to press
+        """Press one of the tools on the picture, which appear once the mouse moves over it, and then stay."""
+        self.page.evaluate("studio.stage.stillMs = 1e6")  # otherwise they would hide from a slow machine
         box = self.page.locator("#stage").bounding_box()
         assert box is not None
         self.page.mouse.move(box["x"] + 20, box["y"] + 20, steps=2)
         self.page.click(selector)
 
     def wait_still(self) -> None:
-        """Wait until the page has noticed that nothing moves over the picture, and all of its fading is done."""
+        """Wait until the page has noticed that nothing moves over the picture, and all fading is done."""
         self.page.evaluate("studio.stage.stillMs = 200")
         self.page.dispatch_event("#stage", "pointermove")
         self.page.wait_for_selector(".stage.still")
         self.page.evaluate("Promise.allSettled(document.getAnimations().map(({ finished }) => finished))")
 
     def style(self, selector: str, name: str) -> str:
-        """Return what the first element has of a style."""
+        """Return a style property of the first matching element."""
         return str(self.page.locator(selector).first.evaluate(f"(element) => getComputedStyle(element).{name}"))
 
     def close(self) -> None:
-        """Close the tab as a person does."""
+        """Close the tab like a person."""
         with self.page.expect_event("close"):
             self.page.close(run_before_unload=True)
         self.context.close()

@@ -1,9 +1,9 @@
-"""The studio in each state that it can be in, against a server that is this process around a fake model.
+"""The studio in each possible state, against a server in this process around a fake model.
 
     python tests/e2e/studio_states.py FOLDER
 
 writes a screenshot of each state, on a desktop and on a phone upright and on its side, in both themes and each
-language, as `FOLDER/STATE-DEVICE-THEME-LANGUAGE.png`, to be looked at.
+language, as `FOLDER/STATE-DEVICE-THEME-LANGUAGE.png`, for inspection.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ window.WebSocket = class extends WebSocket { constructor(...given) { super(...gi
 
 
 def state_page(browser: Any, server: LiveServer, **device: Any) -> Studio:
-    """Return a page to be brought into one state after the other, each from any other."""
+    """Return a page that can be brought into any state from any other."""
     studio = Studio(browser, f"{server.url}/", **{"reduced_motion": "reduce", **device})
     studio.context.add_init_script(SOCKETS)
     return studio
@@ -156,11 +156,11 @@ STATES: Mapping[str, Callable[[Studio], None]] = MappingProxyType(
         "reconnecting": _reconnecting, "everything-open": _everything_open, "ended": _ended,
     }
 )  # fmt: skip
-"""What brings a page into each state; those that go on from one another follow one another."""
+"""Actions that bring a page into each state; states that build on another follow it."""
 
 
 def dress(studio: Studio, theme: str, language: str) -> None:
-    """Choose a theme and a language on the page, as a person would."""
+    """Choose a theme and a language on the page, like a person."""
     choose = """(chosen) => { for (const [id, value] of Object.entries(chosen)) {
       const select = document.getElementById(id);
       select.value = value;

@@ -1,4 +1,4 @@
-"""Bad input: one clear message, the right exit code, and whatever was written before stays."""
+"""Bad input: one clear message, the right exit code, and earlier output stays."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_device_that_cannot_ends_with_4(vivace_here: Vivace, clip: Path, monke
 
 
 class Unplugged(Source):
-    """A source that vanishes after a few frames."""
+    """Source that vanishes after a few frames."""
 
     def __init__(self, source: Source, frames: int) -> None:
         super().__init__(source.info)

@@ -31,7 +31,7 @@ SPEED = "--size 64x64 --frames 20 --long 0 --no-sessions"
 LATENCY = "--live 64x64@10 --seconds 4"
 QUALITY = "--quick --scenes mover --tasks style --size 64x64"
 TINY = "--model tiny/tiny.toml --random-weights --steps 3 --threads 1"
-"""A model of the same family, small enough to be made here."""
+"""Model of the same family, small enough to be made here."""
 
 COMPARE = "bench compare A.json B.json"
 FOREIGN = f"bench export inputs/ {QUALITY} && repaint.py && bench quality --outputs outputs/ --name theirs {QUALITY}"
@@ -92,7 +92,7 @@ FAST = {
     "vivace serve token --scope publish --expires 1h": None,
     "vivace serve token --scope view --expires 15m --session ID": None,
 }
-"""Commands as they are shown, and as they are run here where that differs."""
+"""Commands as shown, and as run here where that differs."""
 
 SLOW = {
     **{f"vivace run camera -p {prompt!r}": EDITS for prompt in PLACES},
@@ -173,7 +173,7 @@ SLOW = {
         "examples/moving_picture.py scene:walkers walkers.gif --frames 1 --size 64x64"
     ),
 }
-"""The same, for those that take more than a second or two; several may be run as one."""
+"""The same for those that take more than a second or two; several may be run as one."""
 
 REPAINT = """
 import json, pathlib, shutil
@@ -183,7 +183,7 @@ for case in json.loads(pathlib.Path("inputs/cases.json").read_text()):
     for picture in sorted(pathlib.Path("inputs", case["clip"]).iterdir())[: case["frames"]]:
         shutil.copy(picture, out)
 """
-"""A system made elsewhere, which gives back what it gets."""
+"""Foreign system that returns its input."""
 
 NOT_RUN = {
     "vivace models remove": "deletes what was fetched from the hub",
@@ -219,15 +219,15 @@ NOT_RUN = {
     "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
-"""Commands, by how they begin, that no short form makes runnable anywhere."""
+"""Prefixes of commands that no short form makes runnable everywhere."""
 
 
 LOG = "bench/LOG.md"
-"""Says what was measured with what; its commands are parsed, but nobody is told to run them."""
+"""Log of measurements with their commands, which are parsed, but which nobody is told to run."""
 
 
 def commands() -> set[str]:
-    """Return the commands that are shown to be run: not what only names one, or a part of it."""
+    """Return the commands that are shown to be run, not those only named, or a part of one."""
     app = build_app(Settings())
     found = set()
     for shown in all_shown():
@@ -237,7 +237,7 @@ def commands() -> set[str]:
         if program == "vivace":
             try:
                 does, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
-            except CycloptsError:  # test_documented_commands.py holds that this is only something left open
+            except CycloptsError:  # test_documented_commands.py checks that this is only a placeholder
                 continue
             if does.__name__ in ("help_print", "version_print"):
                 continue
@@ -255,7 +255,7 @@ def test_every_command_that_is_shown_is_run_or_has_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documents suppose a user to have: a clip, photographs, results."""
+    """Return a folder with the files that the documents assume: a clip, photographs, results."""
     drawer = tmp_path_factory.mktemp("drawer")
     (drawer / "photos").mkdir()
     write_scene(drawer / "clip.mp4", 6)
@@ -276,7 +276,7 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(drawer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with all of that, and the secret of a server, which keeps its certificate there too."""
+    """Return a working directory with all of that, and the secret of a server, which keeps its certificate there."""
     shutil.copytree(drawer, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("VIVACE_SERVE_TOKEN_SECRET", "s" * 43)
@@ -314,7 +314,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def serve_and_stop(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a server until it says where it is, and end it as a person does, with Ctrl-C."""
+    """Run a server until it tells its URL, and end it like a person, with Ctrl-C."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         said = server.stdout.readline()

@@ -1,4 +1,4 @@
-"""The examples that run beside other programs, with stand-ins for what a machine that tests lacks."""
+"""The examples that run beside other programs, with stand-ins for parts that a test machine lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A phone in the house: over HTTPS of the server's own, a page that is not this machine's has a camera."""
+"""A phone on the local network: over the server's own HTTPS, a page from another machine has a camera."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 NAME = "phone.test"
-"""Not this machine's to a browser, which gives loopback a camera in any case."""
+"""Name that a browser does not take for this machine: loopback gets a camera in any case."""
 SECRET = "s" * 64
 
 

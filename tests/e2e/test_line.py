@@ -1,4 +1,4 @@
-"""A busy 1280x720 picture between a real browser and the server: the whole of it arrives, both ways."""
+"""A busy 1280x720 picture between a real browser and the server: it arrives complete, both ways."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtc_relay import BadLine
 pytestmark = pytest.mark.e2e
 
 FPS = 10.0
-"""What a machine encodes and decodes that does other things too."""
+"""Frame rate that a busy machine encodes and decodes."""
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
@@ -46,7 +46,7 @@ def test_chromium_and_we_stay_within_a_narrow_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(FIREFOX is None, reason="needs Firefox (Debian: apt-get install firefox-esr)")
 def test_firefox_is_not_held_down(tmp_path: Path) -> None:
-    """Without a start bitrate of ours and with a slow encoder it climbs by itself; that takes a while, so no size."""
+    """Without a start bitrate and with a slow encoder it climbs by itself; that takes a while: no size is checked."""
     assert FIREFOX is not None
     samples, _ = over_line(FIREFOX, tmp_path / "profile", frames=100, fps=FPS)
     half = len(samples) // 2

@@ -24,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """A run may set how many threads torch has, for the whole process."""
+    """Restore the number of torch threads, which a run may set for the whole process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -32,7 +32,7 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture
 def tiny(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A profile whose files are on nobody's machine yet."""
+    """Return a profile whose files are not on this machine yet."""
     monkeypatch.setenv("VIVACE_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     return str(made / "tiny.toml")

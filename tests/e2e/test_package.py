@@ -1,4 +1,4 @@
-"""What is published: an sdist, and the wheel that is built from it, installed and used without the repository."""
+"""Published files: an sdist, and the wheel built from it, installed and used without the repository."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_FILE_BYTES = 25 * 2**20
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist and the wheel that was built from it."""
+    """Return a folder with the sdist and the wheel built from it."""
     out = tmp_path_factory.mktemp("dist")
-    # Without isolation, since the test environment has the backend; the wheel comes from the sdist all the same.
+    # Without isolation, since the test environment has the backend; the wheel still comes from the sdist.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the wheel is installed, without what it needs, which this environment has."""
+    """Return a folder with the installed wheel, without its dependencies, which this environment has."""
     target = tmp_path_factory.mktemp("site")
     [wheel] = built.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
@@ -41,7 +41,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def vivace(installed: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed package, and nothing of the repository, in a folder."""
+    """Run the installed package, without the repository, in a folder."""
     guard = "import vivace, sys; assert vivace.__file__.startswith(sys.argv.pop(1)), vivace.__file__"
     run = f"{guard}; from vivace.cli import main; sys.exit(main())"
     return subprocess.run(

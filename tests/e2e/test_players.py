@@ -1,4 +1,4 @@
-"""What is written plays in browsers, whole, also what a killed process leaves behind."""
+"""Written files play in browsers, completely, even those that a killed process leaves behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FPS = 25
 STEP = 4
 """Grey levels between two frames: picture `i` is grey `STEP * i`."""
 
-# Seeks to the middle of each frame there may be and reads its number off the picture.
+# Seeks to the middle of each possible frame and reads its number from the picture.
 PAGE = """<!doctype html><meta charset="utf-8"><body><script type="module">
 const [FPS, STEP, NAMES] = {facts};
 const look = async (name) => {
@@ -100,7 +100,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
 def write(path: Path, code: str, *arguments: object, killed: bool) -> None:
-    """Write the numbered frames in a process of their own, which is killed or ends well."""
+    """Write the numbered frames in a separate process, which is killed or ends normally."""
     code += KILL if killed else "sink.close()\n"
     command = [sys.executable, "-c", code, path, FRAMES, FPS, STEP, *arguments]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
@@ -134,7 +134,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write(found["record.mp4"], RECORDING, killed=True)
     write(found["record-sound.mp4"], RECORDING, Path(__file__).parents[1], killed=True)
     write(folder / "live.m3u8", SINK, sound, killed=False)
-    segments = sorted(folder.glob("live-*.m4s"))  # one after the other, as a player of HLS hands them on
+    segments = sorted(folder.glob("live-*.m4s"))  # in order, as a player of HLS hands them on
     found["whole-hls-sound.mp4"].write_bytes(
         b"".join(path.read_bytes() for path in (folder / "live-init.mp4", *segments))
     )
@@ -172,7 +172,7 @@ def test_browsers_show_every_frame_that_is_in_the_file(browser: str, files: dict
         with av.open(str(path)) as container:
             there = sum(1 for _ in container.decode(video=0))
         assert there == FRAMES or (not name.startswith("whole") and there >= FRAMES - FPS // 2 - 2), name
-        # Firefox ends with whatever ends first, which may be the sound, by less than a frame.
+        # Firefox ends with the track that ends first, which may be the sound, by less than a frame.
         shown = seen[name]["numbers"][:there]
         assert len(shown) >= there - ("sound" in name), name
         assert shown == list(range(len(shown))), name

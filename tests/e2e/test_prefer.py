@@ -1,4 +1,4 @@
-"""`vivace bench prefer` as a voter and whoever asked for the votes have it: a command, a page, keys, a result."""
+"""`vivace bench prefer` for a voter and for the person who asked for the votes: a command, a page, keys, a result."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SIDE_OF_RED = """async () => {
   const red = (x) => ctx.getImageData(x, 0, 1, 1).data[0] > 128;
   return [0, 1, 2].filter(red);
 }"""
-"""Which third of the pair that is on the page is the output of a, which is red."""
+"""Which third of the pair on the page is the output of a, which is red."""
 
 
 @contextmanager
 def prefer(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command; give it, and the page's address."""
+    """Run the command; yield it, and the page's URL."""
     command = [sys.executable, "-m", "vivace", "bench", "prefer", "a", "b", "--source", "source", "--out", "votes"]
     command += ["--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
@@ -60,7 +60,7 @@ def begin(page: Any, url: str) -> None:
 
 
 def vote_for_a(page: Any, place: int) -> None:
-    """Choose the red one by its key, and wait for what follows."""
+    """Choose the red one by its key, and wait for the next."""
     page.get_by_text(f"{place + 1} of {len(CLIPS)}", exact=True).wait_for()
     [third] = page.evaluate(SIDE_OF_RED)
     assert third in (0, 2)

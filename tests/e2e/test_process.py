@@ -1,4 +1,4 @@
-"""The `vivace` command as a process of its own: signals, terminals, and what it imports."""
+"""The `vivace` command as a separate process: signals, terminals, and its imports."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(
     try:
         shown = _read_until(master, b"new prompt")
         os.write(master, b"blueprinx\x7ft drawing\n")
-        for _ in range(8):  # a line is redrawn after a frame, and some frames are on their way
+        for _ in range(8):  # a line is redrawn after a frame, and some frames are under way
             shown += _read_until(master, b'\xc2\xb7 "blueprint drawing"')
         os.write(master, b"zxqv wplk\n")
         shown += _read_until(master, b"'zxqv wplk'; the nearest style")
@@ -82,7 +82,7 @@ def test_a_prompt_typed_while_it_runs_takes_effect_and_an_unknown_one_is_said(
 
 
 def _own(terminal: int) -> None:
-    """Make the terminal the one that controls this process, so that Ctrl-C typed into it becomes a signal."""
+    """Make the terminal this process's controlling one, so that Ctrl-C typed into it becomes a signal."""
     import fcntl
     import termios
 
@@ -90,7 +90,7 @@ def _own(terminal: int) -> None:
 
 
 def _read_until(master: int, wanted: bytes | None) -> bytes:
-    """Read a terminal until something is shown, or (None) until the process has let go of it."""
+    """Read a terminal until a text appears, or (None) until the process has let go of it."""
     shown = b""
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
@@ -110,7 +110,7 @@ def _read_until(master: int, wanted: bytes | None) -> bytes:
 
 
 def test_a_run_needs_no_torch(clip: Path, tmp_path: Path) -> None:
-    """What the base install leaves out is never imported on the way from a file to a file."""
+    """Packages that the base install lacks are never imported from file to file."""
     code = (
         "import sys; from vivace.cli import main; code = main(sys.argv[1:]);\n"
         "left_out = {'torch', 'pytest', 'hypothesis'} & set(sys.modules)\n"
@@ -123,7 +123,7 @@ def test_a_run_needs_no_torch(clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_program_may_end_in_the_middle_of_a_run() -> None:
-    """No thread is cut off inside the network, which would take the process down."""
+    """No thread is cut off inside the network, which would crash the process."""
     code = (
         "import vivace\n"
         "stream = vivace.Stream('mini', prompt='oil painting', size=(96, 64))\n"

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
 ]
 
-# The report allows no scripts, so a page around it looks into it.
+# The report allows no scripts, so an outer page looks into it.
 FRAME = """<!doctype html><body style="margin: 0"><iframe id="f" src="report.html" width="{width}" height="800"
  style="border: 0"></iframe><pre id="seen"></pre><script>
 f.onload = () => {{
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def browse(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Open a page with no network to reach."""
+    """Open a page without a network."""
     assert CHROMIUM is not None
     always = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
     offline = ["--proxy-server=127.0.0.1:9", "--allow-file-access-from-files", "--enable-logging=stderr"]
@@ -59,7 +59,7 @@ def browse(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def look(folder: Path, width: int) -> dict[str, object]:
-    """Return what a window of that width holds."""
+    """Return the layout in a window of that width."""
     frame = folder / f"frame-{width}.html"
     frame.write_text(FRAME.format(width=width), "utf-8")
     done = browse(frame, "--dump-dom", "--virtual-time-budget=5000", f"--window-size={width},900")
@@ -67,7 +67,7 @@ def look(folder: Path, width: int) -> dict[str, object]:
     assert found is not None, done.stderr
     assert [
         line for line in done.stderr.splitlines() if "CONSOLE" in line
-    ] == []  # where a breach of the policy is told
+    ] == []  # where a breach of the policy is reported
     seen: dict[str, object] = json.loads(unescape(found[1]))
     return seen
 

@@ -1,4 +1,4 @@
-"""`vivace run --resume` of a program that is killed, three times over."""
+"""`vivace run --resume` after kills, three times."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_a_program_that_is_killed_goes_on(vivace_there: Start, vivace_here: Viva
     (times, pictures), (wanted_times, wanted) = read(out), read(whole)
     assert times == wanted_times
     assert len(times) == FRAMES
-    # The encoder has begun anew once or twice; what was painted is the same to the bit, tests/stream/test_resume.py.
+    # The encoder was restarted once or twice; the painted pictures are equal to the bit, tests/stream/test_resume.py.
     assert np.abs(pictures - wanted).mean() < 2
     assert np.abs(pictures - wanted).mean(axis=(1, 2, 3)).max() < 8

@@ -1,4 +1,4 @@
-"""A phone that changes its network, sleeps or is turned keeps its session and gets its picture back by itself."""
+"""A phone that changes its network, sleeps or is turned keeps its session, and its picture returns by itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ setInterval(draw, 50);
 window.shapeOf = (id) => Math.sign(document.getElementById(id).videoWidth - document.getElementById(id).videoHeight);
 navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(20);
 """
-"""A camera that gives upright pictures, and others once `turn` is called, on the same track, as phones do."""
+"""Script of a camera with upright pictures, and others once `turn` is called, on the same track, as on phones."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def only_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phone]:
 
 @pytest.fixture
 def phone(only_phone: Phone) -> Phone:
-    """The phone, live; each test leaves it so."""
+    """Return the live phone; each test leaves it so."""
     only_phone.studio.wait_state("live", PATIENCE_S)
     only_phone.watch()
     only_phone.wait_pictures()
@@ -52,7 +52,7 @@ def phone(only_phone: Phone) -> Phone:
 
 
 def test_another_network_is_noticed_and_the_session_goes_on_there(phone: Phone) -> None:
-    """As from Wi-Fi to mobile: the old connections answer nothing any more, and nobody says so."""
+    """As from Wi-Fi to mobile: the old connections answer nothing any more, and nothing reports it."""
     before = phone.studio.session_id()
     phone.networks.leave()
     phone.networks.join()
@@ -68,7 +68,7 @@ def test_no_network_is_said_and_tried_again_until_there_is_one(phone: Phone) -> 
     phone.studio.wait_state("reconnecting", PATIENCE_S)
     assert phone.studio.page.inner_text("#card-text")
     phone.networks.join()
-    phone.studio.page.evaluate("dispatchEvent(new Event('online'))")  # what was tried without a network is given up
+    phone.studio.page.evaluate("dispatchEvent(new Event('online'))")  # attempts made without a network are given up
     phone.wait_back()
     assert phone.studio.session_id() == before
 
@@ -83,7 +83,7 @@ def test_a_picture_whose_way_alone_is_cut_is_connected_anew_beside_the_same_chan
 
 
 def test_a_page_that_was_out_of_sight_too_long_goes_on_when_it_is_seen(phone: Phone) -> None:
-    """As on a phone that was locked: its session ended for want of pictures."""
+    """As on a locked phone: its session ended for lack of pictures."""
     page, manager = phone.studio.page, phone.server.manager
     before = phone.studio.session_id()
     page.evaluate(HIDDEN.format("true"))

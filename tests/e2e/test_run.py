@@ -67,7 +67,7 @@ def test_a_file_may_be_of_any_kind_that_is_offered(vivace_here: Vivace, clip: Pa
 def test_the_sound_of_a_file_comes_along(vivace_here: Vivace) -> None:
     write_clip(Path("in.mp4"), [grey(10 * n, CLIP_SIZE) for n in range(25)], sound=beep(1.0, 0.5))
     assert vivace_here("run", "in.mp4", "-p", "pencil drawing", "-o", "out.mp4").code == 0
-    assert packets("out.mp4") == packets("in.mp4")[1:]  # without the coder's run-up, which lies before time zero
+    assert packets("out.mp4") == packets("in.mp4")[1:]  # without the encoder's priming, which lies before time zero
 
 
 def packets(path: str) -> list[bytes]:
@@ -77,7 +77,7 @@ def packets(path: str) -> list[bytes]:
 
 
 def write_noise(folder: Path) -> list[Rgb]:
-    """Write three pictures of noise, in which no two neighbours are alike, and return them."""
+    """Write three pictures of noise, with no two equal neighbours, and return them."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (CLIP_SIZE[1], CLIP_SIZE[0], 3), np.uint8) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What opens an address is shown nowhere: not while it runs, not in what is left behind, not when it fails."""
+"""Secrets of a URL are never shown: neither while it runs, nor in files left behind, nor in errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(clip: Path) -> Iterator[Any]:
-    """Serve the folder of the clip, to those who say who they are."""
+    """Serve the folder of the clip to authenticated clients."""
     with served(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(clip.parent)))) as server:
         yield server
 
@@ -46,7 +46,7 @@ def test_a_run_from_and_to_addresses_shows_none_of_their_secrets(vivace_here: Vi
         sink = f"udp://127.0.0.1:{listening.getsockname()[1]}?key={SECRET}&pkt_size=1316"
         done = vivace_here("run", source, "-p", "ink", "--size", "96x64", "-o", sink, "--stats", "s.json")
     assert done.code == 0, done.err
-    assert " frames to udp://127.0.0.1:" in done.out  # how many were late, nobody asks here
+    assert " frames to udp://127.0.0.1:" in done.out  # the number of late ones is not tested here
     assert "?key=***&pkt_size=1316 in" in done.out
     done_here = vivace_here("run", source, "-p", "ink", "--size", "96x64")
     assert done_here.code == 0, done_here.err

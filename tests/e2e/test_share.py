@@ -1,4 +1,4 @@
-"""The pages that a link opens, in a real Chromium: to watch, to show a picture alone, and to steer."""
+"""The pages of links, in a real Chromium: to watch, to show a picture alone, and to steer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WATCH_HIDDEN = """() => {
   const after = document.getElementById("after");
   new MutationObserver(() => { window.wasHidden ||= after.hidden; }).observe(after, { attributeFilter: ["hidden"] });
 }"""
-"""Notes whether the picture is hidden from now on, be it for a moment."""
+"""Script that notes whether the picture is ever hidden from now on."""
 IS_RED = "r > g + 30 && r > b + 30"
 IS_BLUE = "b > g + 30 && b > r + 30"
 IS_GREY = "Math.abs(r - g) < 15 && Math.abs(r - b) < 15"
@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 @contextmanager
 def streaming(server: LiveServer, prompt: str = "red") -> Iterator[LiveSession]:
-    """Give a session to which pictures come, as from a publisher."""
+    """Yield a session that receives pictures, as from a publisher."""
     session = server.manager.open_session(client="test", controls=Controls(prompt=prompt, crossfade_s=0.0))
     stop = threading.Event()
 
@@ -76,7 +76,7 @@ def streaming(server: LiveServer, prompt: str = "red") -> Iterator[LiveSession]:
 
 
 class Page:
-    """A page in a window of its own."""
+    """Page in its own window."""
 
     def __init__(self, browser: Any, server: LiveServer, path: str, **device: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 640, "height": 420}, **device})
@@ -88,7 +88,7 @@ class Page:
         self.requested: list[Any] = []
         self.page.on("request", lambda request: self.requested.append(request))
         self.connections: list[str] = []
-        """Where its WHEP connections are."""
+        """URLs of its WHEP connections."""
         self.page.on("response", self._note)
         self.page.goto(server.url + path)
 
@@ -115,17 +115,17 @@ class Page:
         self.wait_until(f"document.body.innerText.includes({text!r})")
 
     def text(self) -> str:
-        """Return what the page says."""
+        """Return the text of the page."""
         return str(self.page.inner_text("body"))
 
     def pixels(self) -> np.ndarray:
-        """Return what is seen, `uint8 [h w 4]`, over nothing."""
+        """Return the visible pixels, `uint8 [h w 4]`, over nothing."""
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot(omit_background=True))).convert("RGBA"))
 
 
 @pytest.fixture
 def open_page(browser: Any, server: LiveServer) -> Iterator[Callable[..., Page]]:
-    """Open pages by their paths; none of them may have failed or told others of its address."""
+    """Open pages by their paths; none may have failed or leaked its URL."""
     pages: list[Page] = []
 
     def open_one(path: str, **device: Any) -> Page:
@@ -146,7 +146,7 @@ def withdraw(server: LiveServer, session: LiveSession, kind: str) -> None:
 
 
 def link(session: LiveSession, kind: Any, page: str) -> str:
-    """Return the path of a page that a link opens."""
+    """Return the path of the page of a link."""
     return f"/{page}/{session.id}#token={session.links.make(kind).token}"
 
 
@@ -250,7 +250,7 @@ def studio(server: LiveServer, browser: Any) -> Iterator[Studio]:
 
 
 def addresses(studio: Studio) -> dict[str, str]:
-    """Return the addresses that the studio shares, by what they open."""
+    """Return the URLs that the studio shares, by their purpose."""
     shown = studio.page.eval_on_selector_all(".address input", "(inputs) => inputs.map(({ value }) => value)")
     kinds = {kind: next((each for each in shown if f"/{kind}" in each), "") for kind in ("watch", "clean", "steer")}
     return kinds | {kind: next(each for each in shown if f"/{kind}?" in each) for kind in ("whip", "whep")}
@@ -316,7 +316,7 @@ def test_a_recording_is_kept_named_played_and_deleted_when_its_session_has_ended
     page.click("#end")
     studio.wait_until("document.querySelector('.toast a')?.textContent === 'Download'")
     page.click("#recordings-panel summary")
-    page.evaluate("studio.recordings.refresh()")  # no answer comes any more that would replace what is shown
+    page.evaluate("studio.recordings.refresh()")  # no answer arrives any more that would replace the shown list
     page.fill("#recordings input", "The rehearsal")
     page.press("#recordings input", "Enter")
     studio.wait_until(

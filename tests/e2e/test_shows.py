@@ -1,4 +1,4 @@
-"""Shows with the command: played, kept, painted again to the byte; and what is wrong with one is said in time."""
+"""Shows with the command: played, kept, painted again to the byte; errors of one are reported in time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_show_is_painted_again_to_the_byte(vivace_here: Vivace, clip: Path, li
     assert opening["live"] is live
     assert next(line for line in updates if "update" in line)["controls"] == {"prompt": "ink"}
     first, second = shown("a"), shown("b")
-    if live:  # numbered in the order in which they were written; a picture that nobody took was painted, too
+    if live:  # numbered in writing order; a picture that nobody took was painted, too
         assert len(second) >= len(first) > 0
         missing = [
             name for name, picture in first.items() if not any((picture == other).all() for other in second.values())

@@ -43,7 +43,7 @@ WATCH_DARKEST = """() => {
   };
   after.requestVideoFrameCallback(look);
 }"""
-"""Notes the darkest picture that is shown from now on."""
+"""Script that notes the darkest picture shown from now on."""
 
 IS_BLUE = "b > r + 50"
 IS_SEPIA = "r > g + 4 && g > b + 12"
@@ -51,14 +51,14 @@ IS_SEPIA = "r > g + 4 && g > b + 12"
 
 @pytest.fixture(autouse=True)
 def tell_time(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Say how long each test took; how long it may take is no law."""
+    """Report the duration of each test, without a limit."""
     began_s = time.monotonic()
     yield
     print(f"{request.node.name}: {time.monotonic() - began_s:.1f} s")
 
 
 def quota(server: Serving) -> dict[str, int]:
-    """Return what the server says of its places."""
+    """Return the server's account of its slots."""
     with urllib.request.urlopen(f"{server.url}v1/quota") as answer:
         found: dict[str, int] = json.load(answer)
     return found
@@ -157,7 +157,7 @@ def test_on_a_phone_an_unknown_prompt_starts_with_the_source_and_the_tools_stay(
         page.tap("#apply")
         page.wait_for_selector("#prompt-said.bad")
         page.reload()
-        phone.wait_state("live")  # a page that is loaded again goes on, with what was painted
+        phone.wait_state("live")  # a reloaded page continues, with the painted picture
         assert page.input_value("#prompt") == painted
         assert remembered(phone) == [painted]
         assert phone.errors == []
@@ -392,7 +392,7 @@ def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, br
         studio.wait_colour("Math.max(r, g, b) < 30")
         page.evaluate(DROP, ["option-look", "words.png", base64.b64encode(b"no picture").decode()])
         page.wait_for_selector("text=“words.png” is no picture that this browser can read")
-        assert page.locator("#option-look img").is_visible()  # the one before is still what is set
+        assert page.locator("#option-look img").is_visible()  # the previous one is still set
         page.click("button[aria-label='Remove Area']")
         studio.wait_colour("b > 150")
         studio.wait_until("studio.session.controls.options.area === null")

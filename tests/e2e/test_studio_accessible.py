@@ -1,4 +1,4 @@
-"""The studio for those who do not see it, or see it differently: in every state, both themes and each language."""
+"""The studio for people who do not see it, or see it differently: in every state, both themes and each language."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ SPOKEN = """() => new Promise((resolve) => {
   }
   studio.session.addEventListener("stats", () => { figures += 1; if (figures === 3) resolve(changes); });
 })"""
-"""How often something was told to those who listen, while three messages with figures came."""
+"""Number of announcements to screen readers during three messages with figures."""
 
 
 def test_nothing_speaks_up_while_nothing_happens(page: Studio) -> None:

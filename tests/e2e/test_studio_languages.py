@@ -36,7 +36,7 @@ LEAVES = """async () => {
   });
   return Object.fromEntries(Object.entries(TEXTS).map(([name, texts]) => [name, leaves(texts, [])]));
 }"""
-"""Every text as `[where it is, its type, itself]`, by language."""
+"""Every text as `[its place, its type, itself]`, by language."""
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +47,20 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def english(states: LiveServer, browser: Any) -> Iterator[Studio]:
-    """Return a page in English where nothing runs."""
+    """Return a page in English without a session."""
     with closing(Studio(browser, f"{states.url}/")) as studio:
         yield studio.open()
 
 
 @pytest.fixture(scope="module")
 def texts(english: Studio) -> dict[str, dict[str, tuple[str, str]]]:
-    """Return the type and the text itself by where it is, of each language."""
+    """Return type and text by place, of each language."""
     found = english.page.evaluate(LEAVES)
     return {name: {where: (kind, text) for where, kind, text in leaves} for name, leaves in found.items()}
 
 
 def given(text: str) -> set[str]:
-    """Return the names of what a text is given."""
+    """Return the names of a text's parameters."""
     return set(re.findall(r"\w+", text.partition("=>")[0]))
 
 
@@ -171,7 +171,7 @@ def test_a_token_that_is_refused_is_told_from_none(english: Studio, code: str, t
 
 def test_what_the_server_says_is_told_in_the_pages_language_by_its_code(english: Studio) -> None:
     dress(english, "", "de")
-    english.page.reload()  # a module that is imported beside the page's begins with the language that is remembered
+    english.page.reload()  # a module imported beside the page's begins with the remembered language
     english.wait_state("idle")
     say = "async (error) => (await import('/studio/words.js')).said(error)"
     known = {"code": "recording_off", "message": "this server does not record"}

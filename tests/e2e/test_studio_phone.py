@@ -26,7 +26,7 @@ OUT_OF_REACH = """(selector) => [...document.querySelectorAll(selector)].filter(
   const whole = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
   return !whole || !node.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
 }).map((node) => node.id || node.textContent)"""
-"""What a thumb cannot press where the page stands."""
+"""Script for the elements that a thumb cannot press at the page's position."""
 
 TALL_CAMERA = "studio.stage.source(studio.stage.before.srcObject, [9, 16])"
 

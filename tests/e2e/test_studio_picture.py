@@ -1,4 +1,4 @@
-"""What the studio shows of source and output: whole, mirrored for the viewer alone, in step, labelled and measured."""
+"""Source and output in the studio: complete, mirrored for the viewer alone, in step, labelled and measured."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ STAND_INS = """([levels, late]) => {
 PICTURES = """async (count) => {
   for (let i = 0; i < count; i += 1) await new Promise((shown) => studio.stage.after.requestVideoFrameCallback(shown));
 }"""
-"""Waits for so many pictures of the output."""
+"""Script that waits for a number of output pictures."""
 
 
 def screenshot(studio: Studio) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the picture as it is on the page, `[h w 3]`."""
+    """Return the picture on the page, `[h w 3]`."""
     return np.asarray(Image.open(io.BytesIO(studio.page.locator("#picture").screenshot())).convert("RGB"))
 
 
@@ -77,7 +77,7 @@ def test_a_camera_of_another_shape_is_shown_whole(server: Serving, tmp_path: Pat
         painted = studio.page.evaluate("studio.options.outputSize()")
         assert painted[0] / painted[1] == pytest.approx(size[0] / size[1], rel=0.1)
         studio.wait_until("studio.session !== null")
-        studio.page.click("#end")  # a browser that is gone in the next moment might not say so
+        studio.page.click("#end")  # a browser that closes at once might not tell
 
 
 def test_before_meets_after_at_the_line_and_both_are_mirrored(server: Serving, browser: Any) -> None:
@@ -85,7 +85,7 @@ def test_before_meets_after_at_the_line_and_both_are_mirrored(server: Serving, b
     with closing(Studio(browser, server.url)) as studio:
         studio.open().page.wait_for_selector("#tiles button")
         studio.page.evaluate(STAND_INS, [LEVELS, LATE_LEVELS])
-        studio.page.evaluate(PICTURES, 36)  # of 30 a second: there is one from a second ago
+        studio.page.evaluate(PICTURES, 36)  # of 30 per second: there is one from a second ago
         left, right = [], []
         for _ in range(7):
             shown = screenshot(studio).astype(int)
@@ -155,7 +155,7 @@ def test_what_is_painted_is_in_sight_with_its_size_and_detail_is_one_step_away(l
     assert page.locator("#detail").is_visible()
     page.select_option("#detail", label="Fine")
     live.wait_until(f"parseInt(document.getElementById('m-size').textContent) > {width}")
-    # a machine that is busy may lose the server for a moment; a complaint would be another
+    # a busy machine may lose the server for a moment; a complaint would be another message
     assert set(page.locator("#toasts > *").all_inner_texts()) <= {"Connected again."}
     page.select_option("#detail", label="Standard")
     assert live.errors == []

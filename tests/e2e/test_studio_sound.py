@@ -1,4 +1,4 @@
-"""Sound in the studio: sent when asked for, heard by who asks for it, recorded, and turned off for all."""
+"""Sound in the studio: sent on request, heard by those who ask for it, recorded, and muted for all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LISTEN = """() => {
     window.loudest = Math.max(window.loudest, ...heard.map(Math.abs));
   }, 20);
 }"""
-"""Keeps the loudest sample of what comes back in `loudest`. The browser's microphone beeps once a second."""
+"""Script that keeps the loudest returned sample in `loudest`. The browser's microphone beeps once a second."""
 
 HEARD = "window.loudest > 0.02"
 
@@ -80,9 +80,9 @@ def test_a_viewer_hears_it_and_all_are_silent_once_it_is_turned_off(
         heard_in(viewer)
         loud.page.evaluate("studio.session.sound(false)")
         loud.wait_until("studio.session.stats.sound === 'muted'")
-        viewer.page.wait_for_timeout(500)  # what was on its way
+        viewer.page.wait_for_timeout(500)  # sound still under way
         viewer.page.evaluate("loudestNow()")
-        viewer.page.wait_for_timeout(1500)  # longer than between two beeps
+        viewer.page.wait_for_timeout(1500)  # longer than the time between two beeps
         assert viewer.page.evaluate("loudestNow()") < 0.02
         loud.page.evaluate("studio.session.sound(true)")
         viewer.wait_until(HEARD)

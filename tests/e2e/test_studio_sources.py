@@ -1,4 +1,4 @@
-"""The studio's sources: files that are paused and sought, cameras that flip and go away, and what cannot be opened."""
+"""The studio's sources: files that are paused and sought, cameras that flip and go away, and invalid ones."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ IS_RED, IS_BLUE, IS_GREEN = "r > 100 && b < 60", "b > 100 && r < 60", "g > 100 &
 
 @pytest.fixture(scope="module")
 def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Return a server whose first model takes pictures to go by, and whose second takes none."""
+    """Return a server whose first model takes reference pictures, and whose second takes none."""
     program = str(Path(__file__).with_name("steered_server.py"))
     serving = Serving(tmp_path_factory.mktemp("steered"), slots=2, program=program)
     serving.start()
@@ -86,7 +86,7 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def page_with_cameras(steered: Serving, browser: Any) -> Iterator[Studio]:
-    """Return a page with two cameras, live from the demo with no prompt."""
+    """Return a page with two cameras, live from the demo without a prompt."""
     with closing(Studio(browser, steered.url)) as studio:
         studio.context.add_init_script(CAMERAS)
         studio.open("")
@@ -97,7 +97,7 @@ def page_with_cameras(steered: Serving, browser: Any) -> Iterator[Studio]:
 
 @pytest.fixture
 def studio(page_with_cameras: Studio) -> Iterator[Studio]:
-    """Return that page, showing the demo; it has to end with the session it has now."""
+    """Return that page, showing the demo; it must end with its present session."""
     page_with_cameras.page.evaluate(
         "cameras.blocked = false; cameras.plugged = ['front', 'back']; toasts.textContent = ''"
     )
@@ -115,7 +115,7 @@ def wait_source(studio: Studio, condition: str) -> None:
 
 
 def toast(studio: Studio) -> str:
-    """Return the last thing said over the picture, once there is one, and take it away."""
+    """Return the last message over the picture, once there is one, and remove it."""
     studio.page.wait_for_selector(".toast")
     take = "() => { const { innerText } = toasts.lastChild; toasts.textContent = ''; return innerText; }"
     return str(studio.page.evaluate(take))
@@ -168,7 +168,7 @@ def test_a_video_file_is_paused_sought_and_looped_by_pointer_and_by_key(studio: 
     page.click("#loop")
     assert page.get_attribute("#loop", "aria-pressed") == "false"
     page.evaluate("document.activeElement.blur()")
-    page.keyboard.press("k")  # at the end, without a loop, it begins again
+    page.keyboard.press("k")  # at the end, without a loop, it restarts
     studio.wait_until("!studio.source.video.paused && studio.source.video.currentTime < 3")
     page.keyboard.press("k")
     assert page.evaluate("studio.source.video.paused")
@@ -352,7 +352,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving,
         page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
         page.click("#picture-areas button")
         page.select_option("#detail", index=1)
-        page.evaluate("studio.brush.invert()")  # nothing is painted
+        page.evaluate("studio.brush.invert()")  # nothing is selected
         for wanted in ("options?.follow_camera", "options?.look", "mask", "size"):
             studio.wait_until(f"studio.session?.controls.{wanted}")
         before = page.evaluate("studio.session.controls")

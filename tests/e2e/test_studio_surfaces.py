@@ -1,4 +1,4 @@
-"""Controllers and keys in the studio: learned by touching, moved, remembered; and what was played as a script."""
+"""Controllers and keys in the studio: learned by touching, moved, remembered; and played sessions as scripts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 
 class Controlled(Studio):
-    """The page with a controller."""
+    """Page with a controller."""
 
     def __init__(self, browser: Any, url: str, **device: Any) -> None:
         super().__init__(browser, url, **device)
@@ -93,7 +93,7 @@ def test_a_knob_that_is_learned_by_touching_moves_its_control(studio: Controlled
     assert studio.page.input_value("#strength") == before, "what is touched to be learned does not move"
     assert "Strength: now turn a knob" in studio.page.inner_text("#surfaces-hint")
     assert studio.page.locator("#strength.learning").count() == 1
-    studio.send(KNOB, 21, 0)  # at rest; it is not what somebody means
+    studio.send(KNOB, 21, 0)  # at rest; it is not the one meant
     studio.send(KNOB, 21, 64)
     assert studio.bound() == ["Knob 21 → Strength"]
     assert studio.page.locator(".learning").count() == 0
@@ -144,7 +144,7 @@ def test_what_was_learned_is_remembered_and_can_be_removed(studio: Controlled) -
     studio.context.grant_permissions(["midi"])
     studio.page.reload()
     studio.wait_state("live")
-    studio.wait_until("midiAsked > 0")  # nobody has to be asked again
+    studio.wait_until("midiAsked > 0")  # no further permission is needed
     studio.page.click("#surfaces-panel summary")
     assert studio.bound() == ["Bender → Strength", "Knob 7 → Crossfade"]
     studio.send(KNOB, 7, 127)
@@ -227,7 +227,7 @@ def test_what_was_played_is_saved_as_a_script_that_plays_it(studio: Controlled, 
     assert first.cues[0].values["prompt"] == "red"
     assert 0 < set_at["strength"] <= set_at["prompt"]
     Timeline(first, FakeModel()).close()
-    # What was played last can be saved after the end, too.
+    # The last session can be saved after its end, too.
     studio.page.click("#end")
     studio.wait_state("ended")
     assert played(read_script(saved("second.toml"))) == played(first)

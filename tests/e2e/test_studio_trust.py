@@ -1,4 +1,4 @@
-"""The studio of a server that marks what it repaints: one label, readable, wherever the picture is seen."""
+"""The studio of a server that marks repainted pictures: one label, readable, wherever the picture is seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vivace.trust.verify import Bounds, verify
 
 @pytest.fixture(scope="module")
 def server_environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Have the server mark what it repaints, with keys of its own."""
+    """Let the server mark repainted pictures, with its own keys."""
     return {"VIVACE_SERVE_MARKS": "credentials,label", "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
 
 
@@ -31,14 +31,14 @@ def test_a_label_in_the_picture_is_the_only_one_where_it_can_be_read(live: Studi
     studio, page = live, live.page
     studio.wait_until(f"({DARK} ?? [255])[2] < 120")  # its paper on the blueprint's blue
     assert page.get_attribute("#mirror", "aria-pressed") == "true"
-    studio.wait_until("!document.getElementById('note').hidden")  # over the one that the mirror reverses
+    studio.wait_until("!document.getElementById('note').hidden")  # over the label reversed by the mirror
     note, stage = page.locator("#note").bounding_box(), page.locator("#picture").bounding_box()
     assert note is not None
     assert stage is not None
     assert note["x"] > stage["x"] + stage["width"] / 2
     studio.press_tool("#mirror")
     studio.wait_until("document.getElementById('note').hidden")
-    studio.press_tool("#split")  # the original lies over the picture's label
+    studio.press_tool("#split")  # the original covers the picture's label
     studio.wait_until("!document.getElementById('note').hidden")
     studio.press_tool("#split")
     assert page.locator("#note").is_hidden()
@@ -57,7 +57,7 @@ def test_who_shares_a_camera_is_asked_once_whether_the_people_in_it_know(server:
     page.evaluate("studio.start('scene', {})")
     studio.wait_state("live", PATIENCE_S)
     page.click("#share-open")
-    page.wait_for_selector("#share[open]")  # a scene has nobody to ask
+    page.wait_for_selector("#share[open]")  # a scene needs no consent
     page.keyboard.press("Escape")
     page.evaluate("void studio.start('camera', {})")
     page.wait_for_selector("#consent-dialog[open]")  # others may be watching

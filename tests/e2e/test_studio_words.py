@@ -1,4 +1,4 @@
-"""What the studio says and offers, in plain words, and how one gets to it with a keyboard."""
+"""Texts and choices of the studio: plain words, reachable with a keyboard."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ SPOKEN = {"aria-label", "placeholder", "title", "data-tip"}
 
 
 class Literals(HTMLParser):
-    """Words that stand in a page itself."""
+    """Words in the page itself."""
 
     def __init__(self) -> None:
         super().__init__()

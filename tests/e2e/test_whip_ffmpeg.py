@@ -1,4 +1,4 @@
-"""FFmpeg publishes by WHIP to a server and is painted; what it is disconnected by is its own goodbye."""
+"""FFmpeg publishes by WHIP to a server and is painted; it is disconnected by its own goodbye."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMES = 75
 
 
 def write_certificate(folder: Path, kind: str) -> tuple[Path, Path]:
-    """Write a certificate, RSA as GStreamer 1.22's or on the curve everybody knows; GnuTLS's is on another."""
+    """Write a certificate: RSA, as GStreamer 1.22's, or on the common curve; GnuTLS's is on another."""
     key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Clips for the media tests, built on the spot with PyAV: small, each with one peculiarity."""
+"""Clips for the media tests, made on the spot with PyAV: small, each with one peculiarity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RED, GREEN, BLUE, WHITE = (200, 30, 30), (20, 180, 60), (30, 40, 220), (250, 250
 
 
 def quarters(size: tuple[int, int] = SIZE) -> Rgb:
-    """Return a picture whose corners tell where up is: red green / blue white."""
+    """Return a picture whose corners show its orientation: red green / blue white."""
     width, height = size
     rgb = np.empty((height, width, 3), np.uint8)
     rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = RED, GREEN
@@ -40,7 +40,7 @@ def corners(rgb: Rgb) -> list[str]:
 
 
 def grey(level: int, size: tuple[int, int] = SIZE) -> Rgb:
-    """Return an even grey picture."""
+    """Return a uniform grey picture."""
     return np.full((size[1], size[0], 3), level, np.uint8)
 
 
@@ -79,7 +79,7 @@ def write_clip(
     gop: int = 10,
     tags: bool = True,
 ) -> None:
-    """Encode pictures (and sound at 48 kHz) as told."""
+    """Encode pictures (and sound at 48 kHz) with these parameters."""
     height, width = pictures[0].shape[:2]
     target_name: Any = target if isinstance(target, io.BytesIO) else str(target)
     with av.open(target_name, "w", format=muxer, options=muxer_options or {}) as container:
@@ -139,7 +139,7 @@ def read_all(path: Path) -> list[av.VideoFrame]:
 
 
 class FullDisk(io.RawIOBase):
-    """A file that takes so many bytes and then says that the disk is full."""
+    """File that takes a number of bytes and then reports a full disk."""
 
     def __init__(self, capacity: int):
         super().__init__()

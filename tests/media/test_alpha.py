@@ -1,4 +1,4 @@
-"""Where a picture is comes in with it, is carried along, and goes out wherever an output can hold it."""
+"""Alpha comes in with a picture, is carried along, and goes out wherever an output can store it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = (64, 48)
 
 
 def cutout(size: tuple[int, int] = SIZE) -> np.ndarray:
-    """One colour that fades from nothing at the left to all of it at the right, `uint8 [h w 4]`."""
+    """Return one colour that fades from transparent on the left to opaque on the right, `uint8 [h w 4]`."""
     width, height = size
     rgba = np.empty((height, width, 4), np.uint8)
     rgba[..., :3] = (200, 120, 40)
@@ -54,7 +54,7 @@ def test_straight_colours_come_back_as_far_as_they_are_seen() -> None:
 @pytest.mark.parametrize(
     ("painted", "source", "wanted"),
     [
-        (40, 50, 80),  # darker than the source: lifted by what black took
+        (40, 50, 80),  # darker than the source: lifted by the share of black
         (50, 50, 100),
         (70, 50, 100),  # brighter: no further than the source was
         (120, 50, 120),

@@ -1,4 +1,4 @@
-"""Sound comes along, in step with the pictures, whatever container it goes into."""
+"""Sound comes along, synchronous with the pictures, in any container."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def flash_s(path: Path) -> float:
 
 
 def heard(path: Path) -> tuple[float, float]:
-    """Return when the tone starts, and when the sound ends, s."""
+    """Return the start of the tone, and the end of the sound, s."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         start_s, end_s = None, 0.0
@@ -76,7 +76,7 @@ def test_flash_and_tone_stay_together(clip: Clip, tmp_path: Path, codec: str, ki
     passed_through(flash_and_beep(clip, codec), path)
     start_s, end_s = heard(path)
     assert flash_s(path) == pytest.approx(FLASH_S, abs=0.002)
-    # Half a frame of 25 fps; people notice from about 45 ms.
+    # Half a frame at 25 fps; people notice from about 45 ms.
     assert start_s == pytest.approx(flash_s(path), abs=0.02)
     assert end_s == pytest.approx(2.0, abs=0.06)
 
@@ -205,7 +205,7 @@ def part(codec: str, layout: str, rate: int, at_s: float, number: int) -> bytes:
 def test_sound_that_changes_half_way_stops_nothing(
     tmp_path: Path, before: tuple[str, str, int], after: tuple[str, str, int], kind: str, restarts: bool
 ) -> None:
-    """Recordings of broadcasts and joined streams, whose second part may count its time from the beginning again."""
+    """Recordings of broadcasts and joined streams, whose second part may restart its time."""
     source, path = tmp_path / "in.ts", tmp_path / f"out.{kind}"
     source.write_bytes(part(*before, 0.0, 0) + part(*after, 0.0 if restarts else 1.0, 1))
     passed_through(source, path)
@@ -286,7 +286,7 @@ def test_sound_whose_header_is_lost_does_not_cost_the_pictures(clip: Clip, tmp_p
     source, path = clip("in.mkv", 10, sound=beep(0.4, 0.1), sound_codec="flac"), tmp_path / "out.mkv"
     data = bytearray(source.read_bytes())
     private = data.rindex(b"\x63\xa2", 0, data.index(b"fLaC"))
-    data[private : private + 2] = b"\x55\xf0"  # An element that nobody knows, in place of CodecPrivate.
+    data[private : private + 2] = b"\x55\xf0"  # An unknown element in place of CodecPrivate.
     source.write_bytes(data)
     passed_through(source, path)
     with av.open(str(path)) as container:

@@ -25,7 +25,7 @@ BARS = np.array(
 )
 
 BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
-"""Linear light of BT.709 in BT.2020 (ITU-R BT.2087)."""
+"""Matrix from linear light of BT.709 to BT.2020 (ITU-R BT.2087)."""
 DISPLAY_P3 = np.array([[0.8225, 0.1774, 0.0], [0.0332, 0.9669, 0.0], [0.0171, 0.0724, 0.9108]])
 
 Curve = Callable[[Any], Any]
@@ -40,13 +40,13 @@ def srgb(light: Any) -> Any:
 
 
 def pq(light: Any) -> Any:
-    """203 nits are white."""
+    """Return the PQ signal; 203 nits are white."""
     power = (light * 203 / 10_000) ** 0.1593017578125
     return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
 
 
 def hlg(light: Any) -> Any:
-    """203 of 1000 nits are white, and the system gamma of 1.2 acts on the luminance (BT.2100)."""
+    """Return the HLG signal; 203 of 1000 nits are white, the system gamma of 1.2 acts on the luminance (BT.2100)."""
     shown = light * 203 / 1000
     luminance = np.maximum(shown @ [0.2627, 0.6780, 0.0593], 1e-9)[..., None]
     scene = shown * luminance ** (1 / 1.2 - 1)
@@ -65,7 +65,7 @@ def clip_of(
     width: int = 32,
     pixels: str = "yuv444p10le",
 ) -> Path:
-    """Write bars of these levels (of 1), so many pixels wide, without loss."""
+    """Write bars of these levels (of 1) and widths (px), losslessly."""
     picture = np.repeat(np.repeat((levels.clip(0, 1) * 65535).round().astype(np.uint16)[None], width, 1), 32, 0)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("ffv1", rate=25)
@@ -122,7 +122,7 @@ def test_grey_lines_of_one_pixel_stay_sharp(tmp_path: Path, pixels: str, transfe
     path = clip_of(tmp_path / "in.mkv", curve(light), 9, transfer, 9, width=1, pixels=pixels)
     with open_source(path) as source:
         seen = next(iter(source)).rgb[16].astype(float)
-    assert np.abs(seen - 255 * levels[:, None]).max() <= 4  # White of HDR is bent a little.
+    assert np.abs(seen - 255 * levels[:, None]).max() <= 4  # White of HDR is slightly compressed.
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv422p10le", "yuv444p10le"])

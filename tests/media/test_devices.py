@@ -1,4 +1,4 @@
-"""Cameras and screens: found by name, newest picture first, and a named error for each way they fail."""
+"""Cameras and screens: found by name, newest picture first, and a named error for each kind of failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def recording() -> bytes:
 
 
 class Device:
-    """A container whose pictures come when the test says so, and which then breaks or hangs."""
+    """Container whose pictures come on the test's request, and which then breaks or hangs."""
 
     def __init__(self, data: bytes, *, error: BaseException | None = None, muxer: str | None = None):
         self._inner = av.open(io.BytesIO(data), format=muxer)
@@ -168,7 +168,7 @@ def test_a_camera_whose_first_picture_cannot_be_converted_is_let_go(recording: b
     device = Device(recording)
     with pytest.raises((OSError, ValueError)):
         opened(device, size=(0, 0))
-    device.allowed.release()  # one more picture: who still read would wait for the next
+    device.allowed.release()  # one more picture: a remaining reader would wait for the next
     assert device.closed.wait(PATIENCE_S)
 
 
@@ -188,7 +188,7 @@ def test_what_holds_no_pictures_is_closed(live: bool) -> None:
 
 @pytest.mark.parametrize("muxer", ["matroska", "mjpeg"])
 def test_what_a_receiving_thread_cannot_go_on_from_is_raised_where_pictures_are_read(muxer: str) -> None:
-    """A camera, and pictures without time stamps; otherwise whoever reads would wait, or be told of another cause."""
+    """A camera, and pictures without time stamps; otherwise the reader would wait, or get another error."""
     data = io.BytesIO()
     pixels = {"codec": "mjpeg", "pix_fmt": "yuvj420p"} if muxer == "mjpeg" else {}
     write_clip(data, [grey(20 * number) for number in range(1, 4)], muxer=muxer, **pixels)
@@ -294,7 +294,7 @@ def test_a_display_that_refuses_is_not_found() -> None:
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    """Start a virtual display, where there is one to start."""
+    """Start a virtual display, if one is installed."""
     if shutil.which("Xvfb") is None:
         pytest.skip("needs Xvfb")
     reading, writing = os.pipe()
@@ -335,7 +335,7 @@ def test_a_preview_window_shows_frames_until_it_is_closed(display: str, monkeypa
             sink.write(frame)
         assert sink.frames_written == 3
         assert not sink.finished
-        # What the window manager does when someone closes the window.
+        # The window manager does so when a window is closed.
         sink._root.tk.call(sink._root.protocol("WM_DELETE_WINDOW"))  # type: ignore[attr-defined]
         assert sink.finished
         sink.write(frames_of([quarters()])[0])

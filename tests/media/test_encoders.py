@@ -1,4 +1,4 @@
-"""Encoders are tried before they are offered, measured, and fall back with a word."""
+"""Encoders are tried before they are offered, measured, and replaced with a message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .clips import frames_of, grey, read_all
 
 NVENC, QSV = ENCODERS["nvenc"], ENCODERS["qsv"]
 RGB_X264 = Encoder("rgb", "libx264", "x264 with other pixels", "nv12", X264.options, X264.live)
-"""Stands in for hardware: it opens anywhere, and takes pixels as hardware does."""
+"""Stand-in for hardware: it opens everywhere, and takes pixels as hardware does."""
 BROKEN = replace(RGB_X264, word="broken", options=(("preset", "no such preset"),), live=(("preset", "none"),))
 
 

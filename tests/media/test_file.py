@@ -1,4 +1,4 @@
-"""What a video file becomes: every frame, upright, with its own time, and a named error where there is nothing."""
+"""Video files as sources: every frame, upright, with its own time, and a named error where there is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Clip = Callable[..., Path]
 
 
 def levels(path: Path, **how: Any) -> list[int]:
-    """Return the brightness of each frame delivered."""
+    """Return the brightness of each delivered frame."""
     with open_source(path, **how) as source:
         return [int(frame.rgb.mean()) for frame in source]
 
@@ -59,7 +59,7 @@ def test_very_slow_and_very_fast_files_keep_their_times(clip: Clip, fps: int) ->
 
 
 def test_presentation_times_always_rise(clip: Clip, tmp_path: Path) -> None:
-    # Two recordings glued together: the second starts over at zero.
+    # Two joined recordings: the second starts over at zero.
     part = clip("part.h264", muxer="h264").read_bytes()
     glued = tmp_path / "glued.h264"
     glued.write_bytes(part + part)
@@ -169,7 +169,7 @@ def test_the_crop_of_a_container_is_applied(clip: Clip, suffix: str) -> None:
         path = cropped
     with open_source(path) as source:
         frames = list(source)
-    # 8 px off the left, 16 off the right, 10 off the top, 6 off the bottom, and then turned.
+    # 8 px off the left, 16 off the right, 10 off the top, 6 off the bottom, and then rotated.
     assert [frame.size for frame in frames] == [(32, 40)] * 3
     rgb = frames[0].rgb
     red, green = rgb[19:38, :11], rgb[:13, :11]
@@ -195,7 +195,7 @@ def test_a_size_that_changes_is_brought_to_the_first_with_one_warning(tmp_path: 
 
 @pytest.mark.parametrize("height", [48, 720])
 def test_untagged_colour_is_read_as_players_do(clip: Clip, height: int) -> None:
-    # BT.709 from 720 lines, BT.601 below: a saturated green tells them apart.
+    # BT.709 from 720 lines, BT.601 below: a saturated green distinguishes them.
     picture = np.zeros((height, 64, 3), np.uint8)
     picture[:] = (20, 180, 60)
     path = clip(pictures=[picture] * 2, tags=False)
@@ -261,7 +261,7 @@ def test_damage_in_the_middle_costs_only_what_it_hits(clip: Clip, name: str) -> 
     with open_source(path) as source:
         count = len(list(source))
     assert 30 <= count <= 50
-    # Matroska finds its way back by itself, and nobody learns of it.
+    # Matroska resynchronises by itself, without a message.
     assert name.endswith("mkv") or any("damaged" in warning for warning in source.warnings)
 
 

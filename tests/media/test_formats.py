@@ -1,6 +1,6 @@
-"""What is kept of each kind of file, in and out, as docs/media.md tells it.
+"""Support of each kind of file, in and out, as docs/media.md describes it.
 
-`python -m tests.media.test_formats` writes the document's tables from what is seen here.
+`python -m tests.media.test_formats` writes the document's tables from its observations.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _TABLE = re.compile(r"(<!-- (in|out) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 TICK = Fraction(1, 25)
 STARTS = (0, 1, 2, 5, 6)
-"""In ticks: one picture is shown longer, as in recordings of screens."""
+"""Start times, ticks: one picture is shown longer, as in screen recordings."""
 LAST = 50
-"""How long the last one is shown, in ticks."""
+"""Duration of the last picture, ticks."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of file is made."""
+    """Parameters of a kind of file."""
 
     title: str
     codec: str = "libx264"
@@ -124,7 +124,7 @@ def mark(kept: bool) -> str:
 
 
 def row_in(suffix: str, folder: Path) -> str:
-    """Return a line of the table of what is read, by reading it."""
+    """Return a row of the table of inputs, by reading a file."""
     kind = KINDS[suffix]
     path = folder / f"in.{suffix}"
     written(path, kind, sound=True)
@@ -141,7 +141,7 @@ def row_in(suffix: str, folder: Path) -> str:
     assert corners(frames[-1].rgb)[1:] == ["green", "blue", "white"] or suffix in ("gif", "mxf")
     turned = shaped = False
     if kind.codec:
-        # A decoder of our own, which alpha in WebM needs, is not told of the rotation.
+        # A custom decoder, which alpha in WebM needs, does not learn the rotation.
         written(path, replace(kind, pix_fmt=kind.pix_fmt.replace("yuva", "yuv")), turned=90)
         turned = read(path)[0].size == (48, 64)
         written(path, kind, aspect=Fraction(4, 3))
@@ -160,7 +160,7 @@ def row_in(suffix: str, folder: Path) -> str:
 
 
 def row_out(suffix: str, folder: Path) -> str:
-    """Return a line of the table of what is written, by writing it."""
+    """Return a row of the table of outputs, by writing a file."""
     path = folder / f"out.{suffix}"
     stamps = [90_000, 94_500, 99_000, 120_600]
     base = Fraction(1, 90_000)
@@ -199,7 +199,7 @@ def row_out(suffix: str, folder: Path) -> str:
 
 
 def spoken(suffix: str, folder: Path) -> str:
-    """Return what sound becomes that is not copied."""
+    """Return the codec of sound that is not copied."""
     if f".{suffix}" not in VIDEO_FORMATS:
         return "–"
     source = folder / "spoken.mkv"

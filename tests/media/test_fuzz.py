@@ -1,7 +1,7 @@
 """Damaged files of every container: a picture or a named error, never anything else, and an earlier output is kept.
 
-They are read in a process of their own, so that one that crashes FFmpeg, or keeps it busy for ever, is an outcome too.
-`FUZZ_EACH=150` tries 3,000 in some minutes; `python -m tests.media.test_fuzz KIND NUMBER FILE` writes one of them.
+They are read in a separate process, so that a crash or an endless loop in FFmpeg is an outcome too. `FUZZ_EACH=150`
+tries 3,000 in some minutes; `python -m tests.media.test_fuzz KIND NUMBER FILE` writes one of them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ KINDS = {
     "avif": ("", None),
 }
 EACH = int(os.environ.get("FUZZ_EACH", "10"))
-"""Mutations of each container."""
+"""Number of mutations of each container."""
 MUXERS = {
     "mkv": "matroska",
     "ts": "mpegts",
@@ -56,13 +56,13 @@ MUXERS = {
     "y4m": "yuv4mpegpipe",
 }
 CPU_S = 10
-"""What reading a file may take; a second of video takes a hundredth."""
+"""Limit of the CPU time for reading a file, s; a second of video takes a hundredth."""
 MEMORY_BYTES = 1 << 30
-"""What all of them together may take, beyond what the program takes."""
+"""Limit of the memory of all of them together, beyond the program's, bytes."""
 
 
 def whole(kind: str) -> bytes:
-    """Return a whole file, with pictures that differ and a tone."""
+    """Return a complete file, with differing pictures and a tone."""
     codec, sound = KINDS[kind]
     data = io.BytesIO()
     pictures = [grey(20 * number) for number in range(1, 9)]
@@ -84,7 +84,7 @@ def whole(kind: str) -> bytes:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return a file with bytes changed, a part left out, doubled or zeroed, or an end cut off."""
+    """Return a file with bytes changed, a part removed, doubled or zeroed, or the end cut off."""
     changed = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
         start = int(rng.integers(len(changed)))
@@ -132,7 +132,7 @@ def mutation(kind: str, data: bytes, number: int) -> bytes:
 
 
 def try_all() -> None:
-    """Read mutations of every kind, and print each before it is read; stops at the first that is none of ours."""
+    """Read mutations of every kind, and print each before it is read; stop at the first unnamed error."""
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, also within FFmpeg
     with tempfile.TemporaryDirectory() as folder:

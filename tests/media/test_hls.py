@@ -1,4 +1,4 @@
-"""HLS: what a player finds in the folder at any moment, at the end, and when something goes wrong."""
+"""HLS: the files for a player at any moment, at the end, and after errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shades(seconds: float, fps: int = FPS) -> list[np.ndarray]:
 
 
 def listed(playlist: Path) -> tuple[list[tuple[float, str]], list[tuple[float, str, bool]], str]:
-    """Return the segments and the parts that a playlist lists, each with its length, and the text."""
+    """Return the segments and the parts of a playlist, each with its length, and the text."""
     text = playlist.read_text()
     segments = [(float(length), name) for length, name in re.findall(r"#EXTINF:([\d.]+),\n(.+)", text)]
     parts = re.findall(r'#EXT-X-PART:DURATION=([\d.]+),URI="([^"]+)"(,INDEPENDENT=YES)?', text)
@@ -111,7 +111,7 @@ def test_of_an_endless_stream_the_newest_stay(tmp_path: Path) -> None:
 
 
 def test_few_pictures_a_second_make_no_segment_longer(tmp_path: Path) -> None:
-    """A keyframe every so many pictures would make them ten times as long."""
+    """A keyframe at a fixed number of pictures would make them ten times as long."""
     playlist = tmp_path / "slow.m3u8"
     with open_sink(playlist, fps=30) as sink:
         for frame in frames_of(shades(12.0, 3), time_base=Fraction(1, 3)):

@@ -196,7 +196,7 @@ def test_photographs_keep_their_names_in_a_folder(tmp_path: Path) -> None:
         for frame, size in zip(
             frames_of([quarters()] * 5), [(64, 48), (30, 20), (20, 30), (8, 8), (9, 9)], strict=True
         ):
-            if frame.index != 1:  # a damaged one was left out
+            if frame.index != 1:  # a damaged one is skipped
                 sink.write(replace(frame, rgb=grey(50, size)))
     made = {}
     for path in (tmp_path / "out").iterdir():

@@ -1,4 +1,4 @@
-"""Interlaced video is deinterlaced before anything looks at it, by its flag, with its times and colours."""
+"""Interlaced video is deinterlaced before any processing, by its flag, with its times and colours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .clips import BLUE, GREEN, RED, WHITE, corners, quarters
 
 
 def woven(count: int) -> list[np.ndarray[Any, Any]]:
-    """Return pictures of two fields each, in the upper of which a bar has not moved yet."""
+    """Return pictures of two fields each, with a bar that moves between the fields."""
     fields = []
     for number in range(2 * count):
         picture = quarters((160, 128))
@@ -46,7 +46,7 @@ def interlaced(path: Path, *, flagged: bool = True, full_range: bool = False) ->
 
 
 def comb(rgb: np.ndarray[Any, Any]) -> float:
-    """Return how much lines differ from their neighbours above and below, levels."""
+    """Return the difference of lines to their neighbours above and below, levels."""
     lines = rgb[8:56].astype(float).mean(axis=2)  # Away from the border between the quarters.
     return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:]).mean())
 

@@ -1,4 +1,4 @@
-"""A picture lasts as long as its source says, in and out, the last one too."""
+"""Pictures keep the durations of their source, in and out, including the last one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LENGTHS_MS = (100, 100, 700, 100, 2000)
 
 
 def slides(path: Path) -> Path:
-    """Write five pictures of these lengths."""
+    """Write five pictures with these durations."""
     if path.suffix in (".gif", ".png", ".webp"):
         pictures = [Image.fromarray(grey(40 * number)) for number in range(1, 6)]
         pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=list(LENGTHS_MS), loop=0)
@@ -43,7 +43,7 @@ def slides(path: Path) -> Path:
 
 
 def seen(path: Path) -> tuple[list[float], float]:
-    """Return when pictures begin, and when the last one ends, s."""
+    """Return the start times of pictures, and the end of the last one, s."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         base: Any = container.streams.video[0].time_base
@@ -128,7 +128,7 @@ def test_an_animated_webp_under_another_name_is_refused_by_its_kind(tmp_path: Pa
 
 
 def test_a_webp_cut_short_is_a_decode_error(tmp_path: Path) -> None:
-    """Pillow's decoder wants the whole file."""
+    """Pillow's decoder needs the whole file."""
     path = slides(tmp_path / "in.webp")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(DecodeError):

@@ -1,4 +1,4 @@
-"""Sound that comes as it happens goes into a video in step with the pictures, with silence where there is none."""
+"""Live sound goes into a video in step with the pictures, with silence in its gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TONES_S = (0.5, 1.5, 2.5)
 
 
 def record(path: Path, sound: LiveSound, packets: list[SoundPacket], seconds: float, first: int = 0) -> None:
-    """Write 25 pictures a second, each when the sound of 0.1 s after it has come."""
+    """Write 25 pictures per second, each when the sound up to 0.1 s after it has come."""
     waiting = sorted(packets, key=lambda packet: packet.time_s)
     with open_sink(path, fps=25, audio_from=sound) as sink:
         for frame in frames_of([grey(100)] * round(seconds * 25 - first), range(first, round(seconds * 25))):

@@ -165,7 +165,7 @@ def test_a_producer_outlives_the_loop_of_its_consumer():
         return AsyncLatest()
 
     box = asyncio.run(leave())
-    assert box.put(1)  # nobody can be woken any more
+    assert box.put(1)  # no consumer can be woken any more
     assert box.closed
     assert not box.put(2)
 

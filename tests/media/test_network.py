@@ -1,4 +1,4 @@
-"""Streams that break off are opened again, and what is complete ends; order and times hold; errors have names."""
+"""Broken streams are reopened, and complete ones end; order and times hold; errors have names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def transport_stream() -> bytes:
 
 
 class Breaking:
-    """A container that gives some packets and then an error."""
+    """Container that gives some packets and then an error."""
 
     def __init__(self, data: bytes, packets: int, error: Exception):
         self._inner = av.open(io.BytesIO(data))
@@ -118,7 +118,7 @@ def test_a_broken_stream_goes_on_after_reconnecting(transport_stream: bytes) -> 
 
 
 def test_nothing_that_is_said_of_a_stream_gives_its_password_away(transport_stream: bytes) -> None:
-    """Names, warnings, errors and what they came from, at every moment of a stream's life."""
+    """Names, warnings, errors and their causes, at every moment of a stream's life."""
     address = "rtsp://admin:hush@camera/live?token=hush"
 
     clock = Clock()
@@ -193,7 +193,7 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
 
 
 def test_an_address_where_nobody_answers_is_not_found() -> None:
-    # Port 1 is reserved and answers nobody.
+    # Port 1 is reserved and answers to nobody.
     with pytest.raises(SourceNotFoundError, match="refused"):
         open_source("tcp://127.0.0.1:1")
 
@@ -250,7 +250,7 @@ def test_a_live_stream_without_sound_has_none(transport_stream: bytes) -> None:
 
 
 class Web(ThreadingHTTPServer):
-    """A web server without range requests, with one thing to give and a way of saying where it ends."""
+    """Web server without range requests, with one file and a given way of marking its end."""
 
     daemon_threads = True
 
@@ -300,7 +300,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def recording(kind: str, tmp_path: Path) -> bytes:
-    """Return ten pictures as a web server has them that were recorded without their length."""
+    """Return ten pictures, recorded without their length, as web servers have them."""
     pictures = [grey(20 * number) for number in range(1, 11)]
     if kind == "gif":
         path = tmp_path / "clip.gif"
@@ -323,7 +323,7 @@ def test_a_recording_from_a_web_server_plays_once(kind: str, ending: str, tmp_pa
         levels = [round(float(frame.rgb.mean()) / 20) for frame in source]
         assert levels == list(range(1, 11))
         assert source.ended
-        # Without a length only beginning again tells a recording from a stream that broke off.
+        # Without a length, only a restart distinguishes a recording from a broken stream.
         assert web.requests == (2 if ending == "closing" else 1)
         assert any("begin again" in warning for warning in source.warnings) == (ending == "closing")
 
@@ -393,7 +393,7 @@ def test_an_address_that_gives_no_video_is_refused_with_the_reason(
 
 
 def moving(count: int = 20) -> list[np.ndarray[Any, Any]]:
-    """Return pictures that grow brighter from the left, a column block at a time."""
+    """Return pictures that brighten from the left, a column block at a time."""
     pictures = []
     for number in range(count):
         picture = grey(30)
@@ -427,7 +427,7 @@ def test_pictures_come_in_the_order_of_presentation(
 
 
 def jpegs(count: int) -> list[bytes]:
-    """Return pictures as a camera's page sends them, large enough for each to be noticed by itself."""
+    """Return pictures as sent by a camera's page, large enough for each to be noticed individually."""
     data = io.BytesIO()
     write_clip(data, noise(count), codec="mjpeg", pix_fmt="yuvj420p", muxer="mjpeg", options={"qmin": "2", "qmax": "2"})
     data.seek(0)
@@ -441,7 +441,7 @@ def noise(count: int) -> list[np.ndarray[Any, Any]]:
 
 
 class Arriving:
-    """A camera's page as FFmpeg reads it: pictures without time stamps, one a tick, some before anybody looks."""
+    """Camera's page as FFmpeg reads it: pictures without time stamps, one per tick, some before the first read."""
 
     def __init__(self, data: bytes, clock: Clock, ticks_s: float, before: int):
         self._inner = av.open(io.BytesIO(data), format="mjpeg")
@@ -463,7 +463,7 @@ class Arriving:
 
 
 def test_pictures_without_time_stamps_are_shown_when_they_arrive() -> None:
-    """A page of four pictures a second lasts as long; FFmpeg would say 25 a second."""
+    """A page with four pictures per second lasts as long; FFmpeg would say 25 per second."""
     clock = Clock()
     page = Arriving(b"".join(jpegs(12)), clock, 0.25, before=6)
     source = source_from([page], clock, url="tcp://camera/page", reconnect_delays_s=())

@@ -1,4 +1,4 @@
-"""A sink in a thread of its own."""
+"""A sink in its own thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT_S = 20.0
 
 
 class Held(Sink):
-    """Writes when it may, and fails at a frame."""
+    """Sink that writes with permission, and fails at a frame."""
 
     name = "held"
 

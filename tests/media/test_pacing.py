@@ -18,7 +18,7 @@ from .clips import grey
 
 
 class Film(Source):
-    """Frames at given times, each of which takes its time to decode."""
+    """Frames at given times, each of which takes time to decode."""
 
     def __init__(self, times_ms: list[int], clock: Clock, decode_s: list[float] | None = None):
         super().__init__(SourceInfo("film", (64, 48), frames=len(times_ms)))
@@ -36,7 +36,7 @@ class Film(Source):
 
 
 class Clock:
-    """Time that passes by sleeping and decoding only."""
+    """Time that passes only by sleeping and decoding."""
 
     def __init__(self, now_s: float = 100.0):
         self.now_s = now_s

@@ -1,4 +1,4 @@
-"""What `vivace.media` offers, and what importing it costs."""
+"""Public names of `vivace.media`, and the cost of importing it."""
 
 from __future__ import annotations
 

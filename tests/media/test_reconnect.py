@@ -1,4 +1,4 @@
-"""Outputs over a network outlive their connections: what is sent, what is left out, what is told, and when it ends."""
+"""Network outputs survive broken connections: sent and dropped pictures, messages, and the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .clips import frames_of, grey
 
 
 class Line(LineSink):
-    """A connection that breaks at one of its frames, before or after the other side has taken any."""
+    """Connection that breaks at one of its frames, before or after the other side has received any."""
 
     name = "line"
 
@@ -42,7 +42,7 @@ class Line(LineSink):
 
 
 class Run:
-    """A sink over lines that are given, each picture 40 ms after the one before."""
+    """Sink over given connections, with pictures 40 ms apart."""
 
     def __init__(self, *lines: Line | Exception, delays_s: tuple[float, ...] = (1.0, 2.0)) -> None:
         self.lines, self.told, self.clock = lines, list[str](), FakeClock()
@@ -124,7 +124,7 @@ def test_nothing_waits_for_the_end_of_a_connection_that_was_lost() -> None:
 
 
 def test_a_server_that_is_started_again_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MPEG-TS over TCP: the first connection is hung up on, the second one is read to its end."""
+    """MPEG-TS over TCP: the first connection is closed by the other side, the second one is read to its end."""
     monkeypatch.setattr("vivace.media.reconnect.SINK_DELAYS_S", (0.01,))
     told: list[str] = []
     received = bytearray()

@@ -1,4 +1,4 @@
-"""Kinds of source and of output, ours and those that other rooms, programs and distributions bring."""
+"""Kinds of source and of output: built-in ones, and those of other rooms, programs and distributions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vivace.media.source import Source, SourceInfo
 
 
 class Flat(Source):
-    """Three pictures of one brightness."""
+    """Source of three pictures of one brightness."""
 
     def __init__(self, rest: str, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock):
         self.asked = (fps, stall_timeout_s)
@@ -42,7 +42,7 @@ class Flat(Source):
 
 
 class Wall(NullSink):
-    """Remembers what it was opened with."""
+    """Sink that remembers its options."""
 
     def __init__(self, target: str | Path, options: SinkOptions) -> None:
         self.target, self.options = target, options
@@ -50,7 +50,7 @@ class Wall(NullSink):
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A program with kinds of its own, and registries that forget them."""
+    """Return a program with its own kinds, and registries that forget them."""
     program = ModuleType("a_program")
     program.Flat, program.Wall, program.unplugged = Flat, Wall, "plug the wall in".strip  # type: ignore[attr-defined]
     program.broken = lambda: 1 / 0  # type: ignore[attr-defined]

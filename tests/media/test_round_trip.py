@@ -1,4 +1,4 @@
-"""What goes through unpainted comes out as it was: times, lengths, colours and sound, of any clip."""
+"""Unpainted clips come out unchanged: times, lengths, colours and sound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Clip = Callable[..., Path]
 
 @pytest.fixture
 def lossless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have H.264 encoded without loss, so that what changes is not its doing."""
+    """Let H.264 be lossless, so that it changes nothing."""
     for muxer in ("mp4", "mov", "matroska"):
         options = {"preset": "ultrafast", "tune": "zerolatency", "qp": "0"}
         monkeypatch.setitem(encode._CODECS, muxer, ("libx264", options))
@@ -67,14 +67,14 @@ def test_a_picture_that_was_painted_is_not_the_decoders(clip: Clip, tmp_path: Pa
 
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
-"""Of red and blue in luma, by H.273's number of the matrix."""
+"""Weights of red and blue in luma, by H.273's number of the matrix."""
 SOUNDS = ("aac", "mp3", "flac", "opus")
 ENCODERS = {"mp3": "libmp3lame", "opus": "libopus"}
 
 
 @dataclass(frozen=True)
 class Made:
-    """A clip: how it is made."""
+    """Parameters of a clip."""
 
     suffix: str
     size: tuple[int, int]
@@ -89,7 +89,7 @@ class Made:
 
     @property
     def is_as_written(self) -> bool:
-        """Whether nothing has to be converted."""
+        """True if nothing has to be converted."""
         return (self.pixels, self.matrix, self.full_range) == ("yuv420p", 1, False)
 
 
@@ -151,7 +151,7 @@ def mux(container: Any, packets: list[Any], made: Made) -> None:
 
 
 def middles(frame: av.VideoFrame) -> np.ndarray[Any, Any]:
-    """Return luma and both colour differences in the middle of a picture's quarters, float, 0 to 1 and around 0."""
+    """Return luma and both colour differences in the centres of a picture's quarters, float, 0 to 1 and around 0."""
     deep = 10 if "10" in frame.format.name else 8
     full = frame.color_range == 2
     scale = 2 ** (deep - 8)
@@ -178,7 +178,7 @@ def rgb(values: np.ndarray[Any, Any], matrix: int) -> np.ndarray[Any, Any]:
 
 
 def luma_and_differences(levels: np.ndarray[Any, Any], matrix: int) -> np.ndarray[Any, Any]:
-    """Return what `rgb` is given, in levels of 8 bits of limited range."""
+    """Return the inverse of `rgb`, in levels of 8 bits of limited range."""
     red_share, blue_share = WEIGHTS[matrix]
     red, green, blue = levels / 255
     luma = red_share * red + (1 - red_share - blue_share) * green + blue_share * blue
@@ -214,10 +214,10 @@ def test_times_lengths_colours_and_sound_of_any_clip_come_through(made: Made) ->
         assert tick is not None
         times = [(frame.pts - after[0].pts) * tick for frame in after]
         wanted = [(at - made.stamps[0]) * made.time_base for at in made.stamps]
-        # A container that rounds has done so once when the clip was made.
+        # A rounding container has rounded once when the clip was made.
         rounded = Fraction(1, 1000) if "mkv" in (path.suffix[1:], output.suffix[1:]) else tick / 2
         assert [abs(time - at) <= rounded for time, at in zip(times, wanted, strict=True)].count(False) == 0
-        # What the file says, which with B-frames may be another: an MP4 tells lengths in the order of coding.
+        # With B-frames the file's own value may differ: an MP4 stores lengths in coding order.
         lasted = (before[-1].pts + before[-1].duration - before[0].pts) * before[0].time_base
         assert abs(times[-1] + after[-1].duration * tick - lasted) <= 2 * rounded
         assert after[0].format.name == "yuv420p"

@@ -1,4 +1,4 @@
-"""What a sink keeps: times, colours, sizes, and whatever was written before something went wrong."""
+"""Files of a sink: times, colours, sizes, and the pictures written before an error."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_half_written_file_plays(tmp_path: Path, kind: str) -> None:
     with open_sink(path) as sink:
         for frame in noisy(60):
             sink.write(frame)
-        # What is on the disk now is what a killed process would leave behind.
+        # The file on disk at this moment is the one a killed process would leave.
         left_behind = tmp_path / f"killed.{kind}"
         shutil.copy(path, left_behind)
     assert 60 - 15 <= len(read_all(left_behind)) <= 60
@@ -147,7 +147,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_was_written(tmp_path: Path, kin
     sink.close()
     path = tmp_path / f"kept.{kind}"
     path.write_bytes(disk.data.getvalue())
-    # Up to a fragment (half a second, 13 frames) may be in the making, or cut in two.
+    # Up to a fragment (half a second, 13 frames) may be unfinished, or cut in two.
     assert len(read_tolerantly(path)) >= written - 13
     assert sink.frames_written == written
 
@@ -285,7 +285,7 @@ def test_a_rate_too_low_to_say_is_no_rate(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_server_is_a_write_error() -> None:
-    # Port 1 is reserved and answers nobody.
+    # Port 1 is reserved and answers to nobody.
     with open_sink("rtmp://127.0.0.1:1/live/hush") as sink, pytest.raises(SinkWriteError, match="refused") as error:
         for frame in noisy(10_000):
             sink.write(frame)

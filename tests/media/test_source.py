@@ -1,4 +1,4 @@
-"""What holds for every source, whoever reads it and whoever closes it."""
+"""Laws of every source, for any reader and any closer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT_S = 10.0
 
 
 class Reluctant(Source):
-    """An endless source that takes its time to let go."""
+    """Endless source that closes slowly."""
 
     def __init__(self) -> None:
         super().__init__(SourceInfo("reluctant", (8, 8)))

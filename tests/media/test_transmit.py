@@ -1,4 +1,4 @@
-"""Network streams: what arrives, and that no peer, whatever it does, holds up who sends."""
+"""Network streams: their content, and that no peer can block the sender."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_multicast_group_receives() -> None:
         receiving("udp", door=False, host=group, query=where, enough=20) as received,
         NetworkSink(with_packet_size(received.address), "mpegts") as sink,
     ):
-        # Who joins late misses the beginning, and nobody says when somebody has joined.
+        # A late receiver misses the beginning, and nothing reports its arrival.
         for frame in frames_of([grey(20 * (number % 10)) for number in range(25 * 60)]):
             sink.write(frame)
             if received.over():
@@ -96,7 +96,7 @@ def test_an_address_that_lacks_something_is_refused_at_once(address: str) -> Non
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """An address whose server accepts and then neither reads nor says anything."""
+    """Yield the URL of a server that accepts and then neither reads nor answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         accepted: list[socket.socket] = []
         done = threading.Event()
@@ -136,7 +136,7 @@ def test_a_peer_that_hangs_up_is_a_write_error() -> None:
 
 
 def test_a_network_stream_is_sent_as_fast_as_it_is_shown() -> None:
-    """A file is made faster than it plays; who receives it live buffers half a second."""
+    """A file is written faster than it plays; a live receiver buffers half a second."""
     now_s, sent_s = 100.0, []
 
     def sleep(seconds: float) -> None:
@@ -206,7 +206,7 @@ def test_a_program_that_cannot_start_sending_says_why() -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS with a certificate of its own making, and the file of that."""
+    """Return a server's TLS context with a self-made certificate, and the file of that."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

@@ -1,6 +1,6 @@
-"""A virtual camera gets the pictures in a form that its driver takes; what is missing or breaks is said with a remedy.
+"""A virtual camera gets pictures in a form that its driver accepts; errors name a remedy.
 
-The driver is a stand-in that keeps to linux/videodev2.h, since most machines that test have no v4l2loopback.
+The driver is a stand-in that follows linux/videodev2.h, since most test machines have no v4l2loopback.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIZE = (64, 48)
 
 
 class Driver:
-    """Answers as v4l2loopback does, for a file in place of its device."""
+    """Stand-in that answers like v4l2loopback, for a file in place of its device."""
 
     def __init__(self, *, takes: tuple[int, ...] = (YUYV, YU12), output: bool = True, held: Any = None) -> None:
         self.takes, self.output, self.held = takes, output, held
@@ -86,7 +86,7 @@ def unpaced(camera: VirtualCamera, driver: Driver, options: SinkOptions | None =
 
 
 def shown(camera: VirtualCamera, pixels: str, size: tuple[int, int], at: int) -> np.ndarray:
-    """Return a picture as a program that reads it sees it."""
+    """Return a picture as read by another program."""
     width, height = size
     share = width * height * (4 if pixels == "yuyv422" else 3) // 2
     data = np.frombuffer(camera.path.read_bytes()[at * share : (at + 1) * share], np.uint8)
@@ -186,7 +186,7 @@ def test_a_rate_that_the_driver_does_not_want_to_know_costs_nothing(camera: Virt
 
 @pytest.fixture
 def sysfs(tmp_path: Path) -> Path:
-    """Return what Linux lists: a webcam, and two virtual cameras."""
+    """Return the list of Linux: a webcam, and two virtual cameras."""
     for number, name, bus in (
         (0, "HD Webcam", "pci0/usb1"),
         (11, "OBS", "virtual/video4linux"),
@@ -260,7 +260,7 @@ def test_the_text_names_the_device(monkeypatch: pytest.MonkeyPatch, camera: Virt
         open_sink("virtual:11")
 
 
-if list_virtual_cameras():  # where the module is loaded; a test that is skipped fails CI
+if list_virtual_cameras():  # where the module is loaded; a skipped test fails CI
 
     def test_a_real_device_shows_the_pictures_to_whoever_opens_it_as_a_camera() -> None:
         from itertools import islice

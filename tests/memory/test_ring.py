@@ -1,4 +1,4 @@
-"""Laws of a ring: anchors stay, the window rolls, nothing moves; played through against a memory that is written to."""
+"""Laws of a ring: anchors stay, the window rolls, nothing moves; compared with a memory that is written to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RINGS = st.builds(Ring, anchors=st.integers(0, 4), window=st.integers(1, 6))
 
 
 def written(ring: Ring, count: int) -> list[int]:
-    """What lies in the slots of a memory once `count` numbers were written, one after the other."""
+    """Return the contents of a memory's slots after `count` numbers were written in order."""
     memory = [-1] * ring.slots
     for number in range(count):
         memory[ring.slot(number)] = number
@@ -39,7 +39,7 @@ def test_positions_are_the_order_of_time(ring: Ring, count: int) -> None:
     assert sorted(positions) == list(range(ring.slots))
     in_order = [held[slot] for slot in sorted(range(ring.slots), key=positions.__getitem__) if held[slot] >= 0]
     assert in_order == sorted(in_order)
-    # What is still empty comes last: whoever is there already keeps its place until the window is full.
+    # Empty slots come last: present frames keep their place until the window is full.
     assert sorted(positions[slot] for slot in range(ring.slots) if held[slot] >= 0) == list(range(len(in_order)))
 
 

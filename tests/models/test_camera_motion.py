@@ -1,4 +1,4 @@
-"""Laws of camera motion: the world is followed, things in it are not."""
+"""Laws of camera motion: the scene is followed, its moving objects are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 192
 
 
 def world(seed: int = 0) -> np.ndarray:
-    """A large picture with detail at every scale."""
+    """Return a large picture with detail at every scale."""
     rng = np.random.default_rng(seed)
     layers = []
     for blur in (2, 6, 20):
@@ -41,7 +41,7 @@ def test_a_panning_camera_is_followed_to_the_px(velocity):
     picture, motion = world(), CameraMotion()
     for i in range(12):
         offset = update(motion, seen(picture, velocity[0] * i, velocity[1] * i))
-        # The world moves against the camera.
+        # The scene moves against the camera.
         np.testing.assert_allclose(offset, (-velocity[0] * i, -velocity[1] * i), atol=1.0)
 
 
@@ -80,7 +80,7 @@ def test_strokes_stay_on_the_world_while_the_camera_pans(painter, monkeypatch):
     swirl = np.eye(STYLE_COUNT, dtype=np.float32)[STYLE_KEYS.index("swirl")]
 
     def drift(follow: bool) -> float:
-        """Mean change between frames after undoing the pan of 4 px a frame, away from the border."""
+        """Return the mean change between frames after undoing the pan of 4 px per frame, away from the border."""
         monkeypatch.setattr(painter, "follow_camera", follow)
         state = painter.open((SIDE, SIDE))
         frames = [painter.step([state], [Chunk(seen(picture, 0, 4 * i)[None], swirl)])[0].rgb[0] for i in range(8)]

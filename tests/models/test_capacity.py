@@ -1,4 +1,4 @@
-"""What is said when there is not enough memory for a stream."""
+"""The message of a stream that does not fit into memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vivace.models.mini2 import model as mini2_model
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch has one."""
+    """Error of the same name as torch's."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Another distribution brings a family of models by an entry point, and nothing else in the house changes."""
+"""Another distribution adds a family of models by an entry point, without any change of the package."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OURS = ["causal-forcing", "live2diff", "liveedit", "longlive", "mini", "self-for
 
 @pytest.fixture
 def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Distribution]:
-    """Install a distribution for the test: an entry point of a name, and files of its package."""
+    """Install a distribution for the test: an entry point, and files of its package."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(point: str = "toy = toy_models.family:FAMILY", /, **files: str) -> None:

@@ -1,4 +1,4 @@
-"""Looks as files: what is written is read, and what is no look is refused with the reason."""
+"""Looks as files: written ones are read, and invalid ones are refused with the reason."""
 
 from __future__ import annotations
 

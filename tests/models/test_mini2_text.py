@@ -1,4 +1,4 @@
-"""What the next body reads in words: chains of edits, why one is not served, how sure it is."""
+"""The next body's reader of requests: chains of edits, reasons of refusals, its confidence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_300_requests_are_read_as_meant_and_confidence_is_a_probability() ->
     score = score_requests(read, read_requests(path, "tuned") | read_requests(path, "blind"))
     right, sure_and_wrong = score.right / score.total, score.sure_and_wrong / score.total
     error = score.calibration_error
-    del score  # a failure must not show what was missed of the blind half
+    del score  # a failure must not reveal the missed requests of the blind half
     assert right >= 0.88
     assert sure_and_wrong <= 0.045
     assert error <= 0.05

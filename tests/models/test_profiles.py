@@ -1,4 +1,4 @@
-"""Profiles: what ships is complete and true, what a user writes is read or refused by name."""
+"""Profiles: shipped ones are complete and true, a user's are read or refused by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(tmp_path: Path, text: str) -> Profile:
 
 
 UNKNOWN_SIZES = {"live2diff": {"detector"}, "wan": {"generator", "lora", "tiny_autoencoder"}}
-"""Roles of files that nobody here has seen the size of; it is recorded when they are first pulled."""
+"""Roles of files whose size is unknown here; it is recorded when they are first pulled."""
 
 
 def test_every_file_that_is_fetched_says_from_where_under_which_licence_and_what_for() -> None:

@@ -1,4 +1,4 @@
-"""Weights and names of files in prompts, told from words."""
+"""Weights and names of files in prompts, distinguished from words."""
 
 from __future__ import annotations
 

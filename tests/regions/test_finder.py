@@ -1,6 +1,7 @@
-"""What the finder of regions promises to a stream.
+"""Promises of the finder of regions to a stream.
 
-People are those of scikit-image's portrait of Eileen Collins (NASA, public domain): drawn figures are none to networks.
+People are those of scikit-image's portrait of Eileen Collins (NASA, public domain): networks do not recognise drawn
+figures.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def test_a_region_that_was_not_wanted_for_a_while_is_found_anew(portrait: np.nda
 def test_whoever_is_far_is_looked_for_in_the_whole_picture_again_where_only_faces_are_wanted(
     portrait: np.ndarray,
 ) -> None:
-    """People are looked at in a part of the picture; who asks for lips alone afterwards means all of it."""
+    """People are searched in a part of the picture; a later request for lips alone means all of it."""
     far = np.full((512, 1024, 3), 90, np.uint8)
     far[200:456, 100:356] = portrait[::2, ::2]
     finder = RegionFinder.open((1024, 512), {"person", "lips"})

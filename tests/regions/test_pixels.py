@@ -1,4 +1,4 @@
-"""Motion, what is carried along, and masks that follow edges."""
+"""Motion, warped masks, and masks that follow edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports of arrivals say what came and when, in the bytes that the draft asks for."""
+"""Reports of arrivals contain packets and times, in the bytes that the draft defines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_bytes_are_those_of_the_draft() -> None:
         arrivals.add(number, time_s)
     assert arrivals.report() == bytes.fromhex(
         "0005"  # the first packet
-        "0005"  # how many
+        "0005"  # number of packets
         "000001"  # 1 x 64 ms
         "00"  # the first report
         "d490"  # a vector of two bits each: small, small, missing, large, small

@@ -1,4 +1,4 @@
-"""Frames are given away with their last packet, in order, whole, and never held up for ever."""
+"""Frames are released with their last packet, in order, complete, and never delayed indefinitely."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_nothing_is_given_up_before_its_time() -> None:
 def test_a_keyframe_is_asked_for_again_but_not_with_every_packet() -> None:
     bench = Bench()
     asked = []
-    for packet in packets(30, key_every=1000)[3:]:  # the keyframe was before our time
+    for packet in packets(30, key_every=1000)[3:]:  # the keyframe was before the start
         asked += bench.add(packet)
         bench.clock.advance(ASK_AGAIN_S / 10)
     assert not bench.frames

@@ -1,4 +1,4 @@
-"""One encode for all who watch in the same format; a viewer's troubles are its own."""
+"""One encode for all viewers of the same format; a viewer's troubles are its own."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def test_a_keyframe_that_is_on_its_way_is_not_made_again() -> None:
 
 
 def test_whatever_ends_a_broadcast_ends_it_for_its_viewers(caplog: pytest.LogCaptureFixture) -> None:
-    """A still picture that nobody explains would be left otherwise."""
+    """Otherwise an unexplained still picture would remain."""
 
     async def scene() -> None:
         studio = Studio()

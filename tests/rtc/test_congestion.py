@@ -1,4 +1,4 @@
-"""A feed over a simulated line, with a fake clock: it takes what the line carries, soon, and nothing waits for long."""
+"""A feed over a simulated path, with a fake clock: it soon uses its capacity, and nothing waits for long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FPS = 30.0
 
 @dataclass
 class Line:
-    """What happens to packets between the ends; times are the sender's."""
+    """Simulated path of packets; times are the sender's clock."""
 
     rate_bps: Callable[[float], float] = lambda now_s: 1e9
     loss: float = 0.0
@@ -29,10 +29,10 @@ class Line:
     delay_s: Callable[[float], float] = lambda now_s: 0.02
     queue_limit_s: float = 3.0
     clock: Callable[[float], float] = lambda now_s: now_s
-    """The receiver's."""
+    """Clock of the receiver."""
     random: random.Random = field(default_factory=lambda: random.Random(0))
     waits: list[tuple[float, float]] = field(default_factory=list)
-    """When a packet was sent and how long it waited."""
+    """Time of sending and waiting time of each packet, s."""
     free_s: float = 0.0
 
     def carry(self, now_s: float, size: int) -> float | None:
@@ -50,7 +50,7 @@ class Line:
 
 @dataclass
 class Run:
-    """What was sent: a time, a bitrate and a number of bytes for every frame, none while nothing was sent."""
+    """Sent frames: time, bitrate and number of bytes of each, none while nothing was sent."""
 
     frames: list[tuple[float, int, int]]
 
@@ -61,12 +61,12 @@ class Run:
         return 8 * sum(size for now_s, _, size in self.frames if from_s <= now_s < until_s) / (until_s - from_s)
 
     def settled_s(self, bps: float) -> float:
-        """Return from when on the bitrate was never below `bps`."""
+        """Return the time from which on the bitrate was never below `bps`, s."""
         return max((now_s for now_s, frame_bps, _ in self.frames if frame_bps < bps), default=0.0)
 
 
 def send(line: Line, seconds: float, *, busy: Callable[[float], float] = lambda now_s: 1.0) -> Run:
-    """Send pictures that take `busy` of the full bitrate at most, as an encoder makes them: a keyframe is a buffer."""
+    """Send pictures that take at most `busy` of the full bitrate, as an encoder makes them: a keyframe is a buffer."""
     now_s = 0.0
     feed = Feed("H264", FULL_BPS, clock=lambda: now_s)
     arrivals = Arrivals()

@@ -23,7 +23,7 @@ def test_a_close_that_hangs_in_aiortc_ends_all_the_same(
             pair.client.publish(plain(100))
             await next_picture(pair.client.pictures())
             receiver: Any = pair.peer._connection.getTransceivers()[0].receiver
-            # As when a report cannot be written: the task is gone without a word.
+            # As when a report cannot be written: the task ends silently.
             receiver._RTCRtpReceiver__rtcp_task.cancel()
             await asyncio.sleep(0)
             receiver._RTCRtpReceiver__rtcp_exited = asyncio.Event()
@@ -47,7 +47,7 @@ def test_sockets_opened_while_somebody_leaves_are_closed(leave: str, monkeypatch
         reached, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(*args: Any, **how: Any) -> Any:
-            if opened:  # the first socket is there, the second is not
+            if opened:  # the first socket is open, the second is not
                 reached.set()
                 await go_on.wait()
             transport, protocol = await create(*args, **how)
@@ -90,9 +90,9 @@ def test_a_connection_closed_while_it_is_just_made_leaves_no_task(monkeypatch: p
         monkeypatch.setattr(module, "_ice_transports", lambda _held: [SimpleNamespace(_connection=ours)])
         closed = False
         check = ours._check_periodic
-        ours._check_periodic = lambda: check() or not closed  # so that all is found, and `connect` has not gone on
+        ours._check_periodic = lambda: check() or not closed  # so that all is found, and `connect` has not continued
         connecting = [asyncio.create_task(end.connect()) for end in ends]
-        while not ours._check_list_done:  # aioice tells nobody
+        while not ours._check_list_done:  # aioice does not tell
             await asyncio.sleep(0.01)
         await module.close_connection(held, None)
         closed = True

@@ -1,4 +1,4 @@
-"""What comes in is decoded within limits."""
+"""Incoming media is decoded within limits."""
 
 from __future__ import annotations
 

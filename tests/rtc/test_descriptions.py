@@ -1,4 +1,4 @@
-"""Descriptions that make no sense are refused before aiortc meets them; addresses that are none are left out."""
+"""Senseless descriptions are refused before aiortc sees them; invalid addresses are left out."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_h264_that_is_decoded_all_the_same_is_taken_and_answered_as_it_was_calle
 
 
 def test_what_is_taken_as_it_is_stays_before_what_would_be() -> None:
-    """A browser's answer names what it did before: the first that both know."""
+    """A browser's answer names its previous choice: the first format that both know."""
     both = ("a=rtpmap:96 H264/90000", "a=fmtp:96 packetization-mode=1;profile-level-id=4d001f")
     plain = ("a=rtpmap:97 H264/90000", "a=fmtp:97 packetization-mode=1;profile-level-id=42e01f")
     answer = answered(with_codecs(*both, *plain))

@@ -1,4 +1,4 @@
-"""Encoders give one packet for each picture, at once, that any decoder reads; decoders skip what is late."""
+"""Encoders give one packet per picture, at once, for any decoder; decoders skip late pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def encode(codec: str, pictures: list[NDArray[np.uint8]], keys: tuple[int, ...] 
 
 
 class Eye:
-    """Takes pictures, one at a time when it is told to hold."""
+    """Consumer of pictures, one at a time while it is told to hold."""
 
     def __init__(self) -> None:
         self.stamps: list[int] = []
@@ -96,11 +96,11 @@ def test_a_keyframe_comes_when_it_is_asked_for_and_not_otherwise(codec: str) -> 
 def test_a_bitrate_is_kept_to(codec: str) -> None:
     frames = encode(codec, [noise(number) for number in range(90)])
     kbps = sum(len(frame.data) for frame in frames) * 8 / 3 / 1000
-    assert kbps < 1.6 * full_bitrate(SIZE) / 1000  # of pure noise, which has no upper end
+    assert kbps < 1.6 * full_bitrate(SIZE) / 1000  # for pure noise, which has no upper limit
 
 
 def test_an_encoder_says_when_pictures_come_at_another_pace_than_it_counts_on() -> None:
-    """Measured: opened for 30 fps, x264 gives half of the bitrate at 15, whatever their times say; VP8 gives all."""
+    """Measured: opened for 30 fps, x264 gives half of the bitrate at 15, whatever the time stamps; VP8 gives all."""
     for codec, fps, share in (("H264", 15.0, 0.5), ("H264", 30.0, 1.0), ("VP8", 15.0, None)):
         encoder, converter = LiveEncoder(codec, SIZE, 200_000, fps=30.0), YuvConverter()
         packets = [

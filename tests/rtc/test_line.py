@@ -1,4 +1,4 @@
-"""What reports of arrivals say of a line."""
+"""Path estimates from reports of arrivals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_packet_that_comes_after_it_was_told_as_missing_is_not_lost() -> None:
 def test_what_is_on_its_way_says_when_a_full_line_is_empty() -> None:
     packets = SentPackets(0.0)
     send(packets, 0, 60, every_s=0.001)
-    state = packets.told([(n, 1.0 + n * 0.01) for n in range(30)])  # a packet every 10 ms is what it carries
+    state = packets.told([(n, 1.0 + n * 0.01) for n in range(30)])  # its capacity is a packet every 10 ms
     assert state is not None
     assert state.drained_in_s == pytest.approx(30 * 0.01, rel=0.05)
     assert state.queue_s == pytest.approx(29 * 0.009)

@@ -1,4 +1,4 @@
-"""Which UDP ports a connection opens, and which addresses it offers."""
+"""UDP ports that a connection opens, and addresses that it offers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CANDIDATE = re.compile(r"^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ (\w+)(?: rad
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A UDP port that is taken on all addresses of IPv4."""
+    """Open a UDP port on all IPv4 addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", 0))
         yield other.getsockname()[1]
@@ -34,7 +34,7 @@ async def offered(connection: RTCPeerConnection, at: MediaAddress) -> list[tuple
 
 
 def free_range() -> tuple[int, int]:
-    """A range of a few ports, of which none is taken just now."""
+    """Return a range of a few ports, all of them free at present."""
     for first in range(42_000, 60_000, 97):
         try:
             for port in range(first, first + 4):

@@ -1,4 +1,4 @@
-"""A viewer stands on the highest rung that its line carries."""
+"""A viewer gets the highest rung that its path carries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we use of aiortc's inside is still there. If one of these fails after an update, see `vivace.rtc.seams`."""
+"""The used internals of aiortc still exist. If one of these fails after an update, see `vivace.rtc.seams`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_ciphers_are_forward_secret_and_hold_aiortcs_own() -> None:
     async def scene() -> None:
         def ciphers(certificate: RTCCertificate) -> list[str]:
             named = SSL.Connection(certificate._create_ssl_context(SRTP_PROFILES)).get_cipher_list()
-            return [name for name in named if not name.startswith("TLS_")]  # of TLS 1.3, which DTLS does not speak here
+            return [name for name in named if not name.startswith("TLS_")]  # of TLS 1.3, which DTLS does not use here
 
         connection = open_connection([])
         ours = ciphers(getattr(connection, seams._CERTIFICATES)[0])
@@ -93,7 +93,7 @@ def test_aiortc_still_uses_them_as_we_expect() -> None:
     assert "await receiver._handle_rtp_packet(packet, arrival_time_ms=arrival_time_ms)" in transport
     assert "await self._handle_rtcp_data(data)" in transport
     sender = inspect.getsource(RTCRtpSender)
-    # Nothing else may be sent between the two: the number that is written is the one of the packet that is sent.
+    # Nothing else may be sent between the two: the written number is that of the sent packet.
     written = "packet_bytes = packet.serialize(self.__rtp_header_extensions_map)"
     sent = "await self.transport._send_rtp(packet_bytes)"
     assert re.findall(rf"{re.escape(written)}\s+{re.escape(sent)}", sender) != []
@@ -157,7 +157,7 @@ def test_a_crowd_of_sources_is_counted_and_forgotten() -> None:
 
 @pytest.mark.parametrize("name", list(stun.ATTRIBUTES_BY_NAME))
 def test_a_stun_packet_with_a_value_of_any_length_is_parsed_or_refused_as_its_socket_expects(name: str) -> None:
-    """A server meets anything: an error of another kind is a traceback in its log."""
+    """A server receives anything: an error of another kind is a traceback in its log."""
     asyncio.run(open_connection([]).close())
     number = stun.ATTRIBUTES_BY_NAME[name][0]
     parsed = refused = 0

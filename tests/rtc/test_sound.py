@@ -1,4 +1,4 @@
-"""Sound is told the time of its pictures, passed on when they are, and put in order."""
+"""Sound has the time of its pictures, is passed on with them, and in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKET = 960
 
 
 class Sender:
-    """Sends both streams with its own clocks, and reports."""
+    """Sender of both streams with its own clocks, and of reports."""
 
     def __init__(self, *, ntp_s: float = 4e9, sound_ts: int = 2**32 - 2 * PACKET, video_ts: int = 77) -> None:
         self.ntp_s, self.sound_ts, self.video_ts = ntp_s, sound_ts, video_ts
@@ -57,7 +57,7 @@ def test_without_reports_the_time_is_that_of_arrival() -> None:
 
 
 def test_with_reports_it_is_that_of_the_pictures_of_its_moment() -> None:
-    """Pictures travel 150 ms, sound 30; the sender's clock is anything, and time stamps wrap."""
+    """Pictures travel 150 ms, sound 30; the sender's clock has any offset, and time stamps wrap."""
     sender = Sender()
     for number in range(200):
         at_s = number * 0.02

@@ -1,4 +1,4 @@
-"""Laws of a device: one at a time in its turn, whoever asks and whatever happens, in the thread that it has."""
+"""Laws of a device: one call at a time, in turn, for any caller and any failure, in its thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_all_that_asks_for_the_turn_gets_it_alone(device: Device) -> None:
 
     def work() -> None:
         inside[0] += 1
-        time.sleep(0)  # lets others in, if they may
+        time.sleep(0)  # lets others in, if possible
         most[0] = max(most[0], inside[0])
         inside[0] -= 1
 

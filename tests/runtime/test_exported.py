@@ -1,4 +1,4 @@
-"""The exported graph against eager torch, which is the oracle."""
+"""The exported graph compared with eager torch, the oracle."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_exported_equals_torch_in_f32(files, oracle, working, output):
         expected = dict(zip(GRAPH_OUTPUTS, oracle(*inputs.values()), strict=True))
     for name in ("small", "new_keys", "new_values"):
         np.testing.assert_allclose(got[name], expected[name].numpy(), atol=5e-3, rtol=5e-3, err_msg=name)
-    # Rounding to bytes may differ by one where a value sits on the edge.
+    # Bytes may differ by one where a value is at the edge of rounding.
     assert np.abs(got["picture"].astype(int) - expected["picture"].numpy().astype(int)).max() <= 1
 
 
 def test_the_precision_a_stream_runs_in_stays_close_to_torch(files, oracle):
     inputs = example_inputs((128, 128), (128, 128), oracle.net.cfg, seed=4)
-    # A picture, not noise: what rounding does to a real frame.
+    # A picture, not noise: the effect of rounding on a real frame.
     ramp = torch.linspace(0, 255, 128)
     inputs["source"] = torch.stack(
         [ramp[None].expand(128, -1), ramp[:, None].expand(-1, 128), ramp.flip(0)[None].expand(128, -1)], -1

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 class Counter:
-    """A function over static buffers that would show a call too many."""
+    """Function over static buffers that would reveal an additional call."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.given = torch.zeros(4, device=device)
@@ -50,7 +50,7 @@ def test_an_eager_program_does_its_work_once_a_call() -> None:
 
 @pytest.fixture
 def no_compiler_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions are traced and made functional as for any compiler; what C++ becomes of them is torch's affair."""
+    """Trace functions and make them functional as for any compiler; their C++ is torch's concern."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
 
 
@@ -81,7 +81,7 @@ def test_a_cpu_records_no_graph() -> None:
 def test_a_machine_without_a_compiler_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Asked once, logged once."""
+    """Tested once, logged once."""
 
     def refuse(*_: object, **__: object) -> object:
         raise RuntimeError("no compiler\nfound\n\nlong story")

@@ -1,4 +1,4 @@
-"""OpenVINO as a guest: it tells nobody, it is named when it is missing, and a program that ends early ends cleanly."""
+"""OpenVINO as a guest: no telemetry, a clear message if it is missing, and a clean end of programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.runtime.exported.openvino import OpenVinoNetwork, Shapes, import_ope
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of its own to its end."""
+    """Run a separate program to its end."""
     environ = {**os.environ, **environment}
     return subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
 
@@ -32,7 +32,7 @@ def test_importing_it_reports_to_nobody(tmp_path: Path) -> None:
         "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]\n"
         "assert threading.enumerate() == [threading.main_thread()], threading.enumerate()"
     )
-    # On machines of continuous integration it would keep silent anyway.
+    # On machines of continuous integration it would be silent anyway.
     environ = {name: "" for name in os.environ if "CI" in name}
     done = run_python(code, HOME=str(tmp_path), **environ)
     assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def inputs(side: int) -> dict[str, np.ndarray]:
 
 
 def counted(network: OpenVinoNetwork, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the sides of the pictures that a network is compiled for from now on."""
+    """Return the sides of the pictures for which a network is compiled from now on."""
     sides: list[int] = []
     compile_one = network._compile
 
@@ -108,7 +108,7 @@ def test_networks_of_sizes_long_past_are_let_go_and_those_in_use_run_on(monkeypa
     before = executor.run()["shares"].copy()
     compiled = counted(network, monkeypatch)
     network.prepare(inputs(48))
-    network.prepare(small)  # still there, and now the latest used
+    network.prepare(small)  # still there, and now the most recently used
     network.prepare(inputs(64))
     network.prepare(small)
     assert compiled == [48, 64]

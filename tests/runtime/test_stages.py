@@ -1,4 +1,4 @@
-"""Times of stages: right by the clock given, forgotten once taken, free when nobody asks."""
+"""Times of stages: right by the given clock, cleared once taken, free without a reader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vivace.runtime.torch.stages import StageTimer
 
 
 class Ticks:
-    """A clock that a test moves."""
+    """Clock that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

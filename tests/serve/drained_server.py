@@ -1,4 +1,4 @@
-"""A program for a test: serves a fake model, records, is sent one signal or two, and says what happened."""
+"""A program for a test: serves a fake model, records, receives one signal or two, and reports the result."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def push(session) -> None:  # type: ignore[no-untyped-def]
 
 
 def main(sign: signal.Signals, times: int, folder: Path) -> None:
-    drain_s = 0.5 if times == 1 else 600.0  # which nobody waits for
+    drain_s = 0.5 if times == 1 else 600.0  # nobody waits so long
     settings = settings_for(folder, port=0, size=(64, 48), drain_s=drain_s)
     with listen(settings) as listening:
         manager = SessionManager(settings, load_model=lambda _: FakeModel(record=False))

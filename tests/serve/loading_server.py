@@ -1,4 +1,4 @@
-"""A program for a test: `vivace serve` with a model that is never loaded, told to stop meanwhile."""
+"""A program for a test: `vivace serve` with a model that never finishes loading, told to stop meanwhile."""
 
 from __future__ import annotations
 

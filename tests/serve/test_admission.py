@@ -20,7 +20,7 @@ def admission(step_ms=30.0, **changes):
 
 
 def times(area, nbytes=100):
-    """A demand of so many times the default area."""
+    """Return a demand of this multiple of the default area."""
     return Demand(nbytes, (round(SIZE[0] * area), SIZE[1]))
 
 

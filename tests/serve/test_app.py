@@ -27,7 +27,7 @@ NAME = "20260101-120000-0123456789abcdef.mp4"
 
 
 def error(answer: object) -> tuple[int, str]:
-    """Return status and code of an error, which must have the one shape."""
+    """Return status and code of an error, which must have the common form."""
     body = answer.json()  # type: ignore[attr-defined]
     assert set(body) <= {"code", "message", "retry_after_s"}, body
     assert body["message"], body
@@ -83,7 +83,7 @@ def test_steering_needs_the_secret(server: Running) -> None:
     session = server.open()
     path = f"/v1/sessions/{session['id']}"
     for headers in ({}, {"x-session-secret": "guess"}, {"x-session-secret": "é".encode()}):
-        if headers:  # without one it is the operator, at this machine, who asks
+        if headers:  # without one, the operator at this machine asks
             assert error(server.client.delete(path, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/offer", json={"sdp": OFFER}, headers=headers)) == (403, "secret")
         assert error(server.client.post(path + "/whip", content=OFFER, headers=headers | SDP_HEADERS))[0] == 403
@@ -182,7 +182,7 @@ def test_the_list_of_sessions_shows_no_secrets(server: Running) -> None:
     server.manager.end(session["id"], "admin", "")
 
 
-# What there is to choose from
+# Choices
 
 
 def test_models_come_with_a_schema_of_their_options(server: Running) -> None:
@@ -320,7 +320,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
         assert not server.client.get("/v1/recordings").json()["recordings"]
 
 
-# For those who run it
+# For operators
 
 
 def test_health_and_readiness_follow_the_session_manager() -> None:

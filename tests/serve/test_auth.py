@@ -1,4 +1,4 @@
-"""Tokens, and which addresses may be served without them."""
+"""Tokens, and the addresses that may be served without them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_another_secret_ends_all_tokens() -> None:
 def test_a_changed_character_anywhere_is_noticed() -> None:
     good = token("view")
     for place in range(len(good)):
-        # The last character of base64 may carry unused bits, which must not be free to change either.
+        # The last character of base64 may carry unused bits, which must not be changeable either.
         bad = good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :]
         with pytest.raises(TokenError):
             read_token(SECRET, bad, now_s=NOW_S)
@@ -82,7 +82,7 @@ def test_what_is_no_token_is_refused_without_being_repeated(text: str) -> None:
 
 
 def minted(algorithm: str = "HS256", key: str = SECRET, **claims: object) -> str:
-    """Return a token of another maker."""
+    """Return a token of another issuer."""
     return jwt.encode({"exp": NOW_S + 60, "jti": "theirs", "scope": "publish"} | claims, key, algorithm)
 
 

@@ -1,4 +1,4 @@
-"""The control channel: what a client says, what it is answered, what it is told."""
+"""The control channel: a client's messages, the answers, and the server's own messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PICTURE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
 
 
 class Channel:
-    """A test's end of a control WebSocket; passes over statistics unless they are asked for."""
+    """Test's end of a control WebSocket; skips statistics unless they are asked for."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket
@@ -117,7 +117,7 @@ def test_what_one_sets_is_told_to_the_others_without_pictures_and_events(server:
 
 
 def data_url(picture: Image.Image) -> str:
-    """Return a picture as a message has it."""
+    """Return a picture as encoded in a message."""
     written = io.BytesIO()
     picture.save(written, "PNG")
     return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
@@ -336,7 +336,7 @@ def test_foreign_pages_and_names_open_no_channel(server: Running, headers: dict[
 
 
 class Quiet:
-    """A session that nothing is asked of."""
+    """Session without requests."""
 
     id = "quiet"
 

@@ -30,7 +30,7 @@ FILLED_IN = {
     "VIVACE_TOKEN_SECRET": make_secret(),
     "TURN_SECRET": "north",
 }
-"""What `example.env` asks for."""
+"""Values that `example.env` leaves to the operator."""
 
 
 # Containers

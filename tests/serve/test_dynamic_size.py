@@ -23,7 +23,7 @@ FPS = 25.0
 
 
 class Machine:
-    """A device on which a step takes so long for each natural area, and time passes with steps and frames alone."""
+    """Device with a given step time for each natural area; time passes only with steps and frames."""
 
     def __init__(self, base_ms: float) -> None:
         self.base_ms = base_ms
@@ -35,7 +35,7 @@ class Machine:
 
 
 async def play(session: LiveSession, machine: Machine, seconds: float) -> list[Frame]:
-    """Send pictures for so long and return what comes of them."""
+    """Send pictures for this duration and return the resulting frames."""
     viewer = session.subscribe()
     seen = []
     for _ in range(round(seconds * FPS)):
@@ -57,7 +57,7 @@ async def begin(manager: SessionManager, **controls: object) -> LiveSession:
 
 
 def sizes_of(frames: list[Frame]) -> list[tuple[int, int]]:
-    """Sizes in the order in which they came, each as often as it did."""
+    """Return sizes in order of arrival, each as often as it came."""
     sizes = [frame.size for frame in frames]
     return [size for place, size in enumerate(sizes) if not place or size != sizes[place - 1]]
 

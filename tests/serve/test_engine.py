@@ -1,4 +1,4 @@
-"""The engine: who is painted next, what a failing session does to others, and when a queue is free."""
+"""The engine: who is painted next, the effect of a failing session on others, and the time at which a queue is free."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def engine():
 def simulate(
     fps: list[float], step_s: float, seconds: float, weights: list[float] | None = None
 ) -> tuple[list[int], list[float]]:
-    """Serve sessions of these frame rates with steps of this time.
+    """Serve sessions of these frame rates with steps of this duration.
 
-    Return how often each was served, and how long its newest frame had waited then, ms on average.
+    Return the number of steps of each, and the mean age of its newest frame at that time, ms.
     """
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
@@ -102,7 +102,7 @@ def test_who_sends_120_frames_a_second_cannot_starve_who_sends_15(step_s):
 @pytest.mark.parametrize("fps", [[15, 120], [10, 120, 120], [8, 60, 60, 60]])
 def test_a_modest_session_waits_for_the_step_in_progress_and_hardly_more(fps):
     step_s = 0.02
-    _, waited_ms = simulate([fps[0] * 0.97, *fps[1:]], step_s, 8)  # of no common beat
+    _, waited_ms = simulate([fps[0] * 0.97, *fps[1:]], step_s, 8)  # without a common beat
     assert waited_ms[0] < 1e3 * step_s
 
 
@@ -168,7 +168,7 @@ def test_the_engine_survives_an_end_that_fails(engine, caplog):
     assert painted.wait(PATIENCE_S)
     assert "ending a session failed" in caplog.text
     caplog.clear()
-    engine.leave(healthy, lambda: fail(None))  # at once, in the thread of whoever ends the session
+    engine.leave(healthy, lambda: fail(None))  # at once, in the thread of the caller
     assert "ending a session failed" in caplog.text
 
 
@@ -197,7 +197,7 @@ def test_a_seat_is_freed_after_its_step_and_never_under_it(engine):
 
 
 def shared(fps: list[float], seconds: float = 4.0) -> float:
-    """The time there is for a frame, ms, after these sessions have sent for so long."""
+    """Return the time available per frame, ms, after these sessions have sent for this duration."""
     clock = FakeClock(0.0)
     engine = Engine("fake", clock)
     queues = [queue() for _ in fps]

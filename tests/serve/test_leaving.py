@@ -1,4 +1,4 @@
-"""A client may leave at any moment: that is never a mistake of ours, and nothing of it is left."""
+"""A client may leave at any moment: that is never an internal error, and nothing of it remains."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ SAID = (
     {"type": "nonsense"},
     {"type": "end"},
 )
-"""What a client says in a whole conversation."""
+"""Messages of a client in a whole conversation."""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_taken_for_a_mistake(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No error is logged, and no task ends with an exception that nobody has looked at."""
+    """Check that no error is logged, and no task ends with an exception that nobody has retrieved."""
     yield
-    gc.collect()  # which is when asyncio finds out
+    gc.collect()  # asyncio finds out then
     records = [record for phase in ("setup", "call", "teardown") for record in caplog.get_records(phase)]
     bad = [record for record in records if record.levelno >= logging.ERROR or record.exc_info]
     assert not bad, [f"{record.getMessage()}\n{record.exc_text}" for record in bad]
 
 
-# A connection that is made of calls: every moment can be met
+# A connection made of calls, in which every moment can be met
 
 
 class Line:
-    """What uvicorn is to the application, for a client that says everything and then waits until the server closes.
+    """Stand-in for uvicorn, for a client that sends everything and then waits until the server closes.
 
-    It leaves as a message is about to be sent, number `leaves_at`, and uvicorn says so in one of two ways.
+    It leaves as message number `leaves_at` is about to be sent, and uvicorn reports it in one of two ways.
     """
 
     def __init__(self, path: str, *, leaves_at: int | None, error: type[Exception], headers: Any = ()) -> None:
@@ -107,7 +107,7 @@ async def application(*folder: Path, **changes: Any) -> AsyncIterator[tuple[Any,
 async def converse(
     app: Any, manager: SessionManager, kind: str, leaves_at: int | None, error: type[Exception]
 ) -> list[str]:
-    """Carry a conversation of some kind until it ends by itself; return what was sent."""
+    """Run a conversation of some kind until it ends by itself; return the sent messages."""
     session = manager.open_session(client="ada", controls=Controls())
     path, headers = f"/v1/sessions/{session.id}/control?secret={session.secret}", []
     if kind == "unknown":
@@ -139,7 +139,7 @@ async def test_whatever_is_being_sent_when_a_control_channel_breaks_is_no_mistak
 
 @in_loop
 async def test_a_message_in_the_wrong_order_stays_a_mistake() -> None:
-    """What is known as leaving is known by its place: a server that refuses to accept is no client that leaves."""
+    """Leaving is recognised by its place: a server that refuses to accept is no client that leaves."""
     async with application() as (app, manager):
         with pytest.raises(RuntimeError):
             await converse(app, manager, "whole", 0, RuntimeError)
@@ -183,7 +183,7 @@ async def test_a_download_outlasts_a_body_that_never_comes_and_one_that_is_too_l
         nonlocal sent
         begun.set()
         sent += len(message.get("body", b""))
-        for _ in range(10):  # whatever is due by now happens
+        for _ in range(10):  # everything due by now happens
             await asyncio.sleep(0)
 
     async with application(tmp_path, request_s=1e-9, max_body_bytes=100) as (app, _):
@@ -198,7 +198,7 @@ async def test_a_download_outlasts_a_body_that_never_comes_and_one_that_is_too_l
 
 
 class Held:
-    """Something slow in the server, which a client does not wait for."""
+    """Slow part of the server, for which a client does not wait."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -210,7 +210,7 @@ class Held:
 
 
 class HeldModel(FakeModel):
-    """Takes its time for one prompt."""
+    """Model that is slow for one prompt."""
 
     def __init__(self) -> None:
         super().__init__(record=False)
@@ -233,7 +233,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveServe
 @pytest.fixture
 def server(common: tuple[LiveServer, HeldModel]) -> Iterator[LiveServer]:
     yield common[0]
-    wait_until(lambda: not common[0].server.server_state.tasks)  # all that is left to be done for those who have left
+    wait_until(lambda: not common[0].server.server_state.tasks)  # all remaining work for clients that have left
     assert httpx2.get(f"{common[0].url}/healthz").json()["status"] == "ok"
 
 
@@ -253,7 +253,7 @@ def control_path(session: dict[str, Any]) -> str:
 
 
 def dial(server: LiveServer, request: bytes, *, room_bytes: int | None = None) -> socket.socket:
-    """Send the beginning of something; the caller leaves. So many bytes wait unread on this side."""
+    """Send the beginning of a request; the caller leaves. `room_bytes` wait unread on this side."""
     line = socket.socket()
     line.settimeout(PATIENCE_S)
     if room_bytes is not None:
@@ -277,7 +277,7 @@ def handshake(path: str) -> bytes:
 
 
 def masked(text: str) -> bytes:
-    """A WebSocket message as a client sends it."""
+    """Return a WebSocket message as a client sends it."""
     data = text.encode()
     size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack(">H", len(data))
     return b"\x81" + size + bytes(4) + data
@@ -312,7 +312,7 @@ def test_a_channel_that_breaks_while_the_server_thinks_is_no_mistake(
 
 
 def test_a_message_too_large_while_the_server_thinks_is_no_mistake(server: LiveServer, model: HeldModel) -> None:
-    """uvicorn closes the channel under an answer that is on its way."""
+    """uvicorn closes the channel under an answer that is under way."""
     session = opened(server)
     line = dial(server, handshake(control_path(session)))
     assert b" 101 " in line.recv(4_096)
@@ -360,7 +360,7 @@ def test_a_download_that_breaks_off_is_no_mistake(server: LiveServer) -> None:
 
 
 def test_an_offer_nobody_waits_for_any_more_leaves_a_connection_that_is_given_up() -> None:
-    """WHIP and WHEP alike: the answer goes nowhere, and the session that was made for it ends."""
+    """WHIP and WHEP alike: the answer goes nowhere, and the session made for it ends."""
     held = Held()
 
     class SlowPeers(FakePeers):
@@ -385,12 +385,12 @@ def test_an_offer_nobody_waits_for_any_more_leaves_a_connection_that_is_given_up
         hang_up(line)
         held.go_on.set()
         wait_until(lambda: len(server.manager.sessions()) == 1)
-        peers.made[0].closed = True  # as a real one is that never connects
+        peers.made[0].closed = True  # as a real one does that never connects
         wait_until(lambda: not server.manager.sessions())
 
 
 def test_a_server_may_end_while_clients_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One has said goodbye and takes nothing any more, one says nothing, one asks for a page: none holds up the end."""
+    """One has said goodbye and reads nothing any more, one says nothing, one asks for a page: none delays the end."""
     monkeypatch.setattr(main, "CLOSING_S", 0.1)
     with live_server(settings_for()) as server:
         deaf = dial(server, handshake(control_path(opened(server))), room_bytes=1)
@@ -410,7 +410,7 @@ def test_a_server_may_end_while_clients_leave(monkeypatch: pytest.MonkeyPatch) -
 
 
 def wait_until(condition: Any) -> None:
-    """Wait until another thread has done something; fail when it does not."""
+    """Wait until another thread has done something; fail if it does not."""
     pause = threading.Event()
     for _ in range(int(PATIENCE_S / 0.01)):
         if condition():

@@ -1,4 +1,4 @@
-"""How the server begins and ends: sockets, logs, signals."""
+"""Start and end of the server: sockets, logs, signals."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def test_the_address_is_told_at_once_and_a_model_that_cannot_be_loaded_ends_the_
 def test_signals_end_sessions_tell_clients_and_close_recordings(
     sign: signal.Signals, times: int, tmp_path: Path
 ) -> None:
-    """A real process: a client records, the server is told to stop, the client hears why and the file plays.
+    """A real process: a client records, the server is told to stop, the client gets the reason, and the file plays.
 
-    Told twice it does the same, without the time to leave that it gives otherwise.
+    Told twice, it does the same without its usual time to leave.
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", PROGRAM, sign.name, str(times), tmp_path],

@@ -1,4 +1,4 @@
-"""What marks the pictures and recordings of a server: for everybody who sees them, and told to them."""
+"""Marks in the pictures and recordings of a server: for every viewer, and reported to them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def marking(folder: Path) -> Marking:
 
 
 async def recorded(manager: Any, prompt: str | None, frames: int = 6) -> tuple[messages.Recorded, list[np.ndarray]]:
-    """Record some frames; return what was told at the end, and the pictures as a viewer saw them."""
+    """Record some frames; return the final message, and the pictures as a viewer saw them."""
     session = await opened(manager, prompt)
     events, viewer, seen = session.events(), session.subscribe(), []
     session.recorder.start()

@@ -1,4 +1,4 @@
-"""Controls of a model's own on the server: strength, negative prompt, options, and what no client may set."""
+"""Controls of a model on the server: strength, negative prompt, options, and those closed to clients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONDITIONS = ("prompt", "strength")
 
 
 def steered(**changes: Any) -> FakeModel:
-    """A model with controls of its own."""
+    """Return a model with its own controls."""
     return FakeModel(conditions=CONDITIONS, options=OPTIONS, default_strength=0.5, **changes)
 
 
@@ -183,7 +183,7 @@ def test_how_a_model_is_loaded_may_stand_in_the_environment(monkeypatch: pytest.
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named like torch's."""
+    """Error named like torch's."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is not painted is refused whichever way a client asks for it, with the reason, and counted."""
+"""Refused requests are refused on every path, with the reason, and counted."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_thumbnail_of_it_is_not_painted_either(server: Running) -> None:
 
 @in_loop
 async def test_guests_and_data_channels_are_no_way_around(tmp_path: Path) -> None:
-    """Both call what the WebSocket calls; an accepted update of another control leaves the count as it is."""
+    """Both call the same function as the WebSocket; an accepted update of another control leaves the count as it is."""
     async with running_manager(moderation=Moderation.of(None)) as manager:
         session = await opened(manager)
         ack = await session.update(messages.Controls(prompt="make me a toddler"))

@@ -1,4 +1,4 @@
-"""Pages as they are served: what one needs comes in one file, in which no name stands for two things."""
+"""Served pages: each gets its modules in one file, in which no name stands for two things."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED = re.compile(r"^(?:async )?(?:function|class|const|let) ([\w$]+)", re.MULT
 
 
 def asked_for(page: str) -> list[str]:
-    """Return the bundles that a page asks for."""
+    """Return the bundles that a page loads."""
     return re.findall(r'(?:src|href)="(?:\.\./)?bundle/([^"]+)"', (WEB / page).read_text("utf-8"))
 
 

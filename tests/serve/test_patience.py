@@ -1,4 +1,4 @@
-"""A request has so long to arrive; then its connection is closed, and others never wait for it."""
+"""A request has a limited time to arrive; then its connection is closed, and others never wait for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def answer_to(server: LiveServer, *pieces: bytes) -> bytes:
-    """Send what there is, the second half after an answer to the first, and read until the server closes."""
+    """Send the pieces, the second after an answer to the first, and read until the server closes."""
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S) as line:
         line.sendall(pieces[0])

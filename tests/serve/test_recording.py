@@ -1,4 +1,4 @@
-"""Recordings: playable whatever happens, within limits, and never at the stream's expense."""
+"""Recordings: playable after any end, within limits, and never at the stream's expense."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def decoded(path: Path) -> int:
 
 
 class Closed:
-    """Waits for `on_closed`."""
+    """Handler that waits for `on_closed`."""
 
     def __init__(self):
         self.reason = None
@@ -56,7 +56,7 @@ class Closed:
 
 
 def record(path, limits=LIMITS, *, count=60, drops=None, **options):
-    """Offer frames one by one, each after the last is written; return why it ended."""
+    """Offer frames one by one, each after the last is written; return the reason of its end."""
     closed = Closed()
     recording = Recording(path, limits, on_closed=closed, on_drop=lambda: (drops or []).append(1), **options)
     for index, frame in enumerate(frames(count), start=1):
@@ -92,7 +92,7 @@ os.kill(os.getpid(), {int(signal.SIGKILL)})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert decoded(tmp_path / "a.mp4") >= 60 - 15  # but for the last half second
+    assert decoded(tmp_path / "a.mp4") >= 60 - 15  # except for the last half second
 
 
 def test_a_recording_ends_at_its_longest_time(tmp_path):
@@ -118,7 +118,7 @@ def test_a_recording_ends_before_the_disk_is_full(tmp_path):
 
 
 class FullDisk:
-    """A file on a disk that fills up."""
+    """File on a disk that fills up."""
 
     def __init__(self, path, room):
         self._file, self._room = open_plain(path), room

@@ -1,4 +1,4 @@
-"""A live session: what goes in comes out painted, to everybody who watches, and to nobody else."""
+"""A live session: its frames come out painted, for all of its viewers, and for nobody else."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_frames_that_a_model_gives_at_once_are_shown_one_by_one():
 
 @in_loop
 async def test_pixels_of_two_sessions_never_mix():
-    """Each session has a level and a prompt of its own; whatever reaches its viewer must be made of just these."""
+    """Each session has its own level and prompt; every picture of its viewer must consist of just these."""
     async with running_manager() as manager:
         names = ["red", "blue"]
         sessions = [await opened(manager, name, seed=index) for index, name in enumerate(names)]
@@ -77,7 +77,7 @@ async def test_pixels_of_two_sessions_never_mix():
             for index, viewer in enumerate(viewers):
                 out = await shown(viewer)
                 base = out.rgb.astype(int) - np.rint(np.array(EMBEDS[names[index]]) * 64).astype(int) - 3 * index
-                # What is left is the source and the memory of earlier ones: channels alike, in this level's range
+                # The rest is the source and the memory of earlier ones: equal channels, in this level's range
                 assert (base == base[0, 0, 0]).all()
                 assert 20 + 40 * index <= base[0, 0, 0] <= 2 * (20 + 40 * index)
                 assert out.tag % 2 == index

@@ -1,4 +1,4 @@
-"""The session manager: who gets in, who waits, who is found to have left, and how it all ends."""
+"""The session manager: admission, the queue, the detection of clients that left, and the end."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ async def test_a_page_that_crashed_frees_its_slot_within_twelve_seconds():
         close_channel(clock())  # the system closes its sockets
         heard_s = clock()
         silence_s = PeerFactory(manager.settings).limits.silence_s
-        clock.advance(silence_s + LOOK_S)  # over UDP nobody says so
+        clock.advance(silence_s + LOOK_S)  # UDP has no such signal
         close_peer(heard_s)
         manager.tick()
         assert session.state == "live"
@@ -454,10 +454,10 @@ async def test_sessions_open_from_many_threads_at_once_and_never_too_many():
 @in_loop
 async def test_a_session_is_told_what_it_is_promised_and_who_waits_which_size_would_begin_at_once():
     clock = FakeClock()
-    model = FakeModel(on_step=lambda _chunk: clock.advance(0.02), record=False)  # 3 a frame of 66.7 ms
+    model = FakeModel(on_step=lambda _chunk: clock.advance(0.02), record=False)  # 3 per frame of 66.7 ms
     small, large = SIZE, (4 * SIZE[0], SIZE[1])
     async with running_manager(model, clock, slots=None, max_output_px=8 * SIZE[0] * SIZE[1]) as manager:
-        first = manager.open_session(client="ada", fps=5.0)  # a third of what others get
+        first = manager.open_session(client="ada", fps=5.0)  # a third of the others' rate
         live = await next_of(first.events(), messages.Live)
         assert live.fps == pytest.approx(first.served.admission.promised_fps(first.served.demand(small, 1 / 3)))
         assert live.fps == pytest.approx(5.0, rel=0.1)

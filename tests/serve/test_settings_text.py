@@ -1,4 +1,4 @@
-"""The table of settings as the documents have it."""
+"""The table of settings as written in the documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output sizes: few, by the shape of the source alone, and never more than a server can keep."""
+"""Output sizes: few, determined by the shape of the source alone, and never more than a server can hold."""
 
 from __future__ import annotations
 

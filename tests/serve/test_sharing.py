@@ -1,4 +1,4 @@
-"""Links to watch and to steer a session: what they open, what they do not, and that each can be withdrawn."""
+"""Links to watch and to steer a session: their rights, their limits, and that each can be withdrawn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = make_secret()
 
 @pytest.fixture(params=["tokens", "this machine alone"])
 def server(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """Return a server, once where tokens are asked for; its client has one."""
+    """Return a server, with and without required tokens; its client has one."""
     asks = request.param == "tokens"
     settings = settings_for(slots=2, token_secret=SECRET if asks else None)
     with running(settings, base_url="https://studio.example" if asks else "http://localhost") as made:

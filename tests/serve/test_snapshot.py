@@ -1,4 +1,4 @@
-"""A snapshot: the newest picture as a file that says, signed, what it is."""
+"""A snapshot: the newest picture as a signed file that states its origin."""
 
 from __future__ import annotations
 

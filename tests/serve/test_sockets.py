@@ -1,4 +1,4 @@
-"""What only shows on real sockets: handshakes that are refused, messages that are too large, clients that vanish."""
+"""Behaviour visible only on real sockets: refused handshakes, too large messages, vanishing clients."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ def test_a_client_that_vanishes_is_noticed_and_its_session_kept(server: LiveServ
                 await asyncio.sleep(0.01)
 
     asyncio.run(connected())
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, without a goodbye
     line.close()
     asyncio.run(noticed())
     assert session.state == "live"
 
 
 def raw(server: LiveServer, request: bytes) -> bytes:
-    """Send bytes as they are; return the first of the answer, nothing where the line was cut without one."""
+    """Send bytes as they are; return the first of the answer, nothing if the connection was closed without one."""
     parts = urlsplit(server.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as line:
-        with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: an answer may be there
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: an answer may be there
             line.sendall(request)
         try:
             return line.recv(4_096)
@@ -117,7 +117,7 @@ def raw(server: LiveServer, request: bytes) -> bytes:
 def test_raw_requests_that_should_not_be_are_refused(server: LiveServer, request_: bytes, status: bytes) -> None:
     answer = raw(server, request_ + b"\r\n")
     assert b"root:" not in answer
-    if status and answer:  # none: refused without a word, which is refused
+    if status and answer:  # none: refused silently, which counts
         assert answer.split(b" ")[1].startswith(status), answer
 
 

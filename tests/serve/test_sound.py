@@ -1,4 +1,4 @@
-"""The sound of a session: into its recordings and to its viewers, and out of neither when it is muted."""
+"""The sound of a session: in its recordings and for its viewers, and in neither when it is muted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client is told about how its session does."""
+"""Statistics of a session as sent to its client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thumbnails: what they show, and that the time they take is nobody's who streams."""
+"""Thumbnails: their content, and that they take no time from streams."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_model_that_takes_seconds_paints_no_thumbnails(monkeypatch: pytest.Mon
 
 
 class IdleEngine:
-    """An engine that does at once what may wait, each in 20 ms, or has no time at all."""
+    """Engine that does deferrable work at once, each in 20 ms, or has no time at all."""
 
     def __init__(self, clock: FakeClock, *, live: bool, idle: bool = True) -> None:
         self.clock, self.live, self.idle = clock, live, idle

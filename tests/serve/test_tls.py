@@ -1,4 +1,4 @@
-"""HTTPS: a certificate that cannot be used is told of before anything is loaded, and one of our own is kept."""
+"""HTTPS: an unusable certificate is reported before anything is loaded, and a self-made one is kept."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SECRET = "s" * 64
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which a server of this test keeps its certificate."""
+    """Return the folder in which a server of this test keeps its certificate."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(tls, "host_addresses", lambda *, ipv6: ["2001:db8::7"] if ipv6 else ["192.0.2.7"])
     return tmp_path / "state" / "vivace"
 
 
 def write_pair(folder: Path, now: datetime = NOW, encryption: Any = PLAIN) -> tuple[Path, Path]:
-    """Write a certificate made at a time, and its key."""
+    """Write a certificate made at a given time, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate, private = folder / "cert.pem", folder / "key.pem"
     pem = serialization.Encoding.PEM
@@ -61,7 +61,7 @@ def self_signed(host: str = "127.0.0.1", now: datetime = NOW) -> Tls:
 
 
 def test_a_server_speaks_https_and_nothing_else(tmp_path: Path) -> None:
-    """Client and control channel as over HTTP; whoever does not trust the certificate, or speaks HTTP, gets nothing."""
+    """Clients and control channel as over HTTP; without trust in the certificate, or with plain HTTP, nothing works."""
     used = open_tls(given(*write_pair(tmp_path)))
     assert used is not None
     trusting = ssl.create_default_context(cafile=used.certificate_path)
@@ -81,7 +81,7 @@ def test_a_server_speaks_https_and_nothing_else(tmp_path: Path) -> None:
 
 
 def broken(kind: str, folder: Path) -> ServeSettings:
-    """Return settings with TLS files of which something is wrong."""
+    """Return settings with invalid TLS files."""
     certificate, key = write_pair(folder)
     if kind == "certificate missing":
         return given(folder / "none.pem", key)

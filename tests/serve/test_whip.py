@@ -1,4 +1,4 @@
-"""WHIP and WHEP, as their RFCs ask."""
+"""WHIP and WHEP, according to their RFCs."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_viewer_may_ask_for_half_the_size(server: Running) -> None:
 async def test_a_connection_that_is_being_made_counts_and_is_closed_like_any_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A link that is withdrawn just then would be in force for ever, and a limit none for who comes at once."""
+    """Else a link withdrawn at that moment would stay in force, and simultaneous requests would pass a limit."""
     monkeypatch.setattr(state, "MAX_VIEWERS", 1)
     peers = state.Peers(made := FakePeers())
     session: Any = SimpleNamespace(id="s")
@@ -194,7 +194,7 @@ async def test_a_connection_that_is_being_made_counts_and_is_closed_like_any_oth
 
 @in_loop
 async def test_who_is_stopped_while_it_closes_connections_leaves_them_to_be_closed() -> None:
-    """As a server that ends stops looking after connections, and then closes all."""
+    """A server that ends stops supervising connections, and then closes all."""
     peers = state.Peers(made := FakePeers())
     session: Any = SimpleNamespace(id="s")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Laws of what a served frame costs: no lock of the manager's, no account that nobody reads."""
+"""Laws of a served frame's cost: no lock of the manager, no account that nobody reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vivace.stream.account import Histogram
 
 
 class CountedLock:
-    """A lock that counts who takes it."""
+    """Lock that counts its holders."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

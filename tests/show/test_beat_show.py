@@ -1,4 +1,4 @@
-"""The example of a show that is driven by beats."""
+"""The example of a show driven by beats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_look_changes_each_bar_and_the_strength_pulses(
             pass
     looks = [tuple(chunk.embeds) for chunk in model.chunks]
     changes = [index for index in range(1, len(looks)) if looks[index] != looks[index - 1]]
-    # Beats are half a second apart and the first are told after some seconds; frames are 40 ms apart.
+    # Beats are half a second apart, the first ones found after some seconds; frames are 40 ms apart.
     assert 3 <= len(changes) <= 5
     assert all(abs(after - before - 50) <= 3 for before, after in pairwise(changes))
     strengths = [chunk.strength for chunk in model.chunks[150:]]

@@ -1,4 +1,4 @@
-"""What is played in a session becomes a script that plays it again."""
+"""A played session becomes a script that repeats it."""
 
 from __future__ import annotations
 

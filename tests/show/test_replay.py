@@ -1,4 +1,4 @@
-"""A show that was played is painted again as it was: the same frames under the same controls, to the byte."""
+"""A played show is painted again identically: the same frames under the same controls, to the byte."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opening_of(live: bool, **controls: object) -> Opening:
 
 
 class WaitedLog(ShowLog):
-    """A log that lets a live source give three frames at a time, of which some are dropped and the last never is."""
+    """Log that lets a live source give three frames at a time, of which some are dropped and the last never is."""
 
     taken = -1
 
@@ -61,7 +61,7 @@ class WaitedLog(ShowLog):
 
 
 class Played:
-    """A run that is kept: all that was painted, and the log."""
+    """Kept run: all painted frames, and the log."""
 
     def __init__(
         self, model: StreamModel[Any], folder: Path, *, live: bool, deadline_ms: float | None = None, **controls: Any
@@ -90,7 +90,7 @@ class Played:
 
 
 def replayed(show: Show, model: StreamModel[Any], source: FrameSource, folder: Path, *, as_played: bool) -> Played:
-    """Play a show again, and keep that, too."""
+    """Play a show again, and keep that run, too."""
     controls = changes_of(show.opening.controls)
     again = Played(model, folder, live=False, **controls)
     steps = Replay([(updated.frame, change_of(updated.controls, model, NOBODY)) for updated in show.updates])
@@ -132,7 +132,7 @@ def test_a_show_is_painted_again_to_the_byte(tmp_path: Path, live: bool, lag: in
     model = FakeModel(options=OPTIONS, lag=lag)
     first = Played(model, tmp_path, live=live, prompt="red", crossfade_s=0.2)
     steer = steering(first.stream, model, seed)
-    # A model is not asked where the source is shown, so the consumer steers, too.
+    # A model is not called where the source is shown, so the consumer steers, too.
     other = steering(first.stream, model, seed + 100)
     model.on_step = steer
     source = FakeSource(pictures(120), live=live, before_frame=first.log.in_threes if live else None)
@@ -283,5 +283,5 @@ def test_a_log_that_cannot_be_written_says_so_and_an_unused_one_leaves_the_old(t
     for failed in (log, full):
         failed.updated(1, 0, {"prompt": "red"})
         assert not failed._told, "nothing piles up for hours"
-        failed.write()  # it has been said
+        failed.write()  # already reported
         failed.close()

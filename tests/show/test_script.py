@@ -1,4 +1,4 @@
-"""A timeline: what is written happens at the frame of its time, and what is wrong is said before anything begins."""
+"""A timeline: its events happen at the frame of their time, and errors are reported before anything begins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def written(folder: Path, text: str) -> Path:
 def played(
     folder: Path, text: str, *, count: int = 100, beats: Callable[[Frame, float], float] | None = None
 ) -> list[tuple[int, dict[str, object]]]:
-    """Return what is in force from which frame on, at 25 frames a second."""
+    """Return the settings with the frames from which they are in force, at 25 fps."""
     model = FakeModel(options=OPTIONS)
     log_path = folder / "log.jsonl"
     opening = Opening(vivace_show=VERSION, model="fake", controls=checked_message({}))
@@ -111,7 +111,7 @@ def test_numbers_glide_from_what_they_are_and_end_exactly(tmp_path: Path) -> Non
     grains = [(index, update["options"]["grain"]) for index, update in updates if "grain" in update.get("options", {})]
     assert grains[0] == (25, 2)
     assert {type(grain) for _, grain in grains} == {int}
-    assert grains[-1] == (38, 1)  # what is said last counts, and nothing glides on
+    assert grains[-1] == (38, 1)  # the last event counts, and no transition goes on
     assert max(grain for _, grain in grains) == 5
 
 

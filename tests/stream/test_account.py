@@ -75,7 +75,7 @@ def test_a_served_frame_is_accounted_for_stage_by_stage_and_ends_where_it_was_se
         ("receive", "wait", "prepare", "denoise", "refine", "server"), (10, 20, 1, 20, 1, 52), strict=True
     )}  # fmt: skip
     account.sent(frame, 10.06)
-    account.left(frame, 10.07)  # now that sending is reported, latency ends there alone
+    account.left(frame, 10.07)  # since sending is reported, latency ends there alone
     account.sent(frame, 10.08)
     totals = account.totals()
     assert (totals["server"].count, totals["encode"].count, totals["receive"].count) == (3, 2, 2)

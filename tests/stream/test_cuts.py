@@ -6,7 +6,7 @@ from vivace.stream.cuts import CutDetector, CutThresholds
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 180)) -> np.ndarray:
-    """A picture of a few large coloured shapes and some texture, larger than the view."""
+    """Return a picture of a few large coloured shapes and some texture, larger than the view."""
     rng = np.random.default_rng(seed)
     width, height = size
     image = np.empty((height, width * 2, 3), np.float32)

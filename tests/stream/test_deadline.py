@@ -9,7 +9,7 @@ EFFORTS = (1.0, 0.75, 0.5)
 
 
 class Machine:
-    """A device on which a frame costs `full_ms` at full effort, and time passes frame by frame."""
+    """Device on which a frame costs `full_ms` at full effort, with time that passes frame by frame."""
 
     def __init__(self, controller: DeadlineController, interval_s: float = 1 / 30) -> None:
         self.controller = controller
@@ -38,7 +38,7 @@ def test_full_effort_while_there_is_room(controller):
 
 
 def test_a_frame_that_takes_nearly_all_the_time_is_too_dear(controller):
-    Machine(controller).run(1, full_ms=32)  # of 33: whatever is late by a hair makes the next one wait
+    Machine(controller).run(1, full_ms=32)  # of 33: anything slightly late makes the next one wait
     assert controller.effort == 0.75
 
 
@@ -76,11 +76,11 @@ def test_it_recovers_slowly_when_there_is_room_again(controller):
 
 
 def test_after_a_busy_moment_effort_is_told_by_what_it_cost_when_the_machine_was_free():
-    # As measured on two cores: full effort at 20 ms and the least at 16 are closer than 1.0 and 0.36 are.
+    # As measured on two cores: the costs of full and least effort, 20 and 16 ms, are closer than 1.0 and 0.36.
     controller = DeadlineController((1.0, 0.64, 0.36), budget_ms=1e3 / 30)
     cost_ms = {1.0: 20.0, 0.64: 18.0, 0.36: 16.0}
     now_s = 0.0
-    for share in (1.0, 2.5, 1.2):  # alone, beside something that takes more than half, beside something small
+    for share in (1.0, 2.5, 1.2):  # alone, beside a load of more than half, beside a small one
         for _ in range(300):
             now_s += 1 / 30
             controller.observe(share * cost_ms[controller.effort], time_s=now_s)
@@ -104,7 +104,7 @@ def test_it_settles_under_a_constant_load(controller, full_ms):
     machine.run(120, full_ms=full_ms)
     before = len(controller.decisions)
     machine.run(600, full_ms=full_ms)
-    # Ten minutes: at most a trial a minute that is taken back.
+    # Ten minutes: at most one reverted trial per minute.
     assert len(controller.decisions) - before <= 20
 
 
@@ -112,7 +112,7 @@ def test_a_rise_taken_back_makes_it_more_patient(controller):
     machine = Machine(controller)
 
     def cost(effort: float) -> float:
-        return 60.0 if effort == 1.0 else 10.0  # what full effort costs cannot be foreseen from below
+        return 60.0 if effort == 1.0 else 10.0  # the cost of full effort cannot be predicted from below
 
     rises = []
     for _ in range(9000):
@@ -152,7 +152,7 @@ AREAS = (6.25, 3.5, 2.0)
 
 
 class Output:
-    """A machine whose frames cost `base_ms` at the natural area, and which gets another area ready in `ready_s`."""
+    """Machine whose frames cost `base_ms` at the natural area, and which gets another area ready in `ready_s`."""
 
     def __init__(self, *, ready_s: float = 0.1, power: float = 0.8, noise: float = 0.0) -> None:
         self.controller = DeadlineController((*AREAS, *EFFORTS), budget_ms=33.0)
@@ -164,7 +164,7 @@ class Output:
         self.area = 1.0
         self.asked: tuple[float, float] | None = None
         self.history: list[tuple[float, float]] = []
-        """When the area changed, and to what."""
+        """Time and new value of each change of the area."""
 
     def run(self, seconds: float, base_ms: float, fps: float = 30.0) -> None:
         until_s = self.now_s + seconds
@@ -203,14 +203,14 @@ def test_the_area_settles_at_constant_load_and_hardly_ever_changes_after_that(ba
     output.run(60, base_ms)
     before = len(output.history)
     output.run(300, base_ms)
-    assert len(output.history) - before <= 10  # five minutes: at most a trial a minute that is taken back
+    assert len(output.history) - before <= 10  # five minutes: at most one reverted trial per minute
     last_ms = base_ms * output.area**power
     assert last_ms <= 33.0 or output.area == 1.0
 
 
 def test_it_does_not_grow_into_what_would_be_too_slow():
     output = Output(power=1.0)
-    output.run(60, base_ms=14)  # twice that is within the budget, and too near to it
+    output.run(60, base_ms=14)  # twice that is within the budget, but too close to it
     assert output.history == []
 
 

@@ -1,4 +1,4 @@
-"""What is done to frames before they leave: in every way out, in order, never left out, and nothing without it."""
+"""Finishers of frames: on every way out, in order, never skipped, and no change without any."""
 
 from __future__ import annotations
 

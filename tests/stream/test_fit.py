@@ -19,7 +19,7 @@ def test_a_chosen_size_keeps_the_aspect_and_the_area(source):
     assert width <= source[0]
     assert height <= source[1]
     assert width * height <= SPEC.default_area_px * 1.2
-    # Not further off than rounding each side to the nearest multiple can be.
+    # At most as far off as rounding each side to the nearest multiple.
     scale = min(1.0, (SPEC.default_area_px / (source[0] * source[1])) ** 0.5)
     assert abs(width - source[0] * scale) < 8
     assert abs(height - source[1] * scale) < 8

@@ -1,4 +1,4 @@
-"""A model may compose what is painted with from the prompt and its own controls; the stream fades it like a prompt."""
+"""A model may compose the look from the prompt and its own controls; the stream fades it like a prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GREY = np.full((16, 16, 3), 100, np.uint8)
 
 
 class ComposingModel(FakeModel):
-    """Adds a number of its own to the prompt's red."""
+    """Model that adds a number of its own to the prompt's red."""
 
     def __init__(self) -> None:
         super().__init__(options=(ControlSpec(name="redder", help="How much."),))

@@ -12,7 +12,7 @@ SIZE = (32, 16)
 
 
 def weights_of(region: Region, size=SIZE) -> np.ndarray:
-    """Weights of the whole picture `[h w]`, the same for the three colours of a pixel."""
+    """Return weights of the whole picture `[h w]`, the same for the three colours of a pixel."""
     whole = np.zeros((size[1], size[0]), np.uint16)
     if not region.empty:
         x, y, width, height = region.box

@@ -1,4 +1,4 @@
-"""Whoever moderates a stream sees all that says what shall be painted, and what is refused changes nothing."""
+"""The moderator of a stream sees every request, and a refused one changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BRIGHT = np.full((8, 8, 3), 255, np.uint8)
 
 
 class Moderator:
-    """Refuses texts with "bad" and bright pictures, and remembers what it was asked."""
+    """Moderator that refuses texts with "bad" and bright pictures, and remembers its questions."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []

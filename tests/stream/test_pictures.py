@@ -1,4 +1,4 @@
-"""Pictures into controls: every form in which one may be given, and nothing else under its name."""
+"""Pictures as control values: every accepted form, and nothing else under its name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(data: bytes, kind: str = "png") -> str:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Of a server that gives one picture at `/look.png`, and at `/odd.png` an answer that is no HTTP."""
+    """Return the URL of a server with one picture at `/look.png`, and an invalid HTTP answer at `/odd.png`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -81,7 +81,7 @@ def test_a_picture_is_a_path_an_address_bytes_or_an_array(tmp_path: Path, addres
     given = COLOURS.copy()
     kept = read_picture(LOOK, given)
     given[:] = 0
-    np.testing.assert_array_equal(kept, COLOURS)  # whoever gave it may go on with it
+    np.testing.assert_array_equal(kept, COLOURS)  # the giver may continue to change it
 
 
 def test_a_model_gets_it_at_the_size_it_declares() -> None:
@@ -142,7 +142,7 @@ def test_an_array_may_be_of_bools_or_of_floats_to_1(dtype: Any) -> None:
 
 
 def bomb(side: int) -> bytes:
-    """A PNG of a few bytes that says it is of so many px a side."""
+    """Return a PNG of a few bytes that claims `side` px per side."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
     parts = (
@@ -179,7 +179,7 @@ def test_what_is_no_picture_is_refused_with_the_reason(control: ControlSpec, dat
         read_picture(control, data)
     with pytest.raises(ControlError, match=f"^{control.name} "):
         read_sent(control, url(data), 1_000_000)
-    with pytest.raises(ControlError, match=r"^mask "):  # the stream's own goes the same way
+    with pytest.raises(ControlError, match=r"^mask "):  # the stream's own takes the same path
         open_mask(data)
 
 
@@ -211,7 +211,7 @@ def test_a_picture_that_moves_is_refused(kind: str, tmp_path: Path) -> None:
         ("/etc/passwd", "give a PNG"),
         ("http://127.0.0.1/", "give a PNG"),
         ("data:image/png;base64,%%%", "no base64"),
-        (url(encoded(COLOURS, "GIF")), "cannot be read"),  # but for those that browsers make
+        (url(encoded(COLOURS, "GIF")), "cannot be read"),  # except those that browsers make
         (url(encoded(COLOURS, "TIFF"), "tiff"), "cannot be read"),
     ],
 )

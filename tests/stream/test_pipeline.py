@@ -1,4 +1,4 @@
-"""Running a source through a stream: what arrives, what is dropped, how it ends. No test depends on how fast."""
+"""Running a source through a stream: arrivals, drops, and the end. No test depends on speed."""
 
 import threading
 from fractions import Fraction
@@ -82,13 +82,13 @@ def test_decoding_runs_ahead_by_a_few_frames_and_no_more():
         while source.delivered != before:
             before = source.delivered
             settled.wait(0.05)
-        # In the consumer's hands, two boxes of two, and one each in the hands of the two threads.
+        # In the consumer's hands, two mailboxes of two, and one each in the hands of the two threads.
         assert source.delivered <= 1 + 2 + 2 + 1 + 1
         assert len(list(frames)) == 99
 
 
 class Camera(FakeSource):
-    """A live source whose every frame waits for the test to allow it."""
+    """Live source whose every frame waits for the test's permission."""
 
     def __init__(self, count: int, **options) -> None:
         self.allowed = threading.Semaphore(0)
@@ -175,7 +175,7 @@ def test_a_source_that_fails_half_way_delivers_what_came_before_and_then_its_err
     with stream_of() as stream:
         with pytest.raises(SourceLostError, match="unplugged"):
             watch(stream)
-        assert len(list(stream.run(FakeSource(pictures(3))))) == 3  # the stream itself is well
+        assert len(list(stream.run(FakeSource(pictures(3))))) == 3  # the stream itself still works
     assert outs == list(range(7))
     assert source.closed.is_set()
 
@@ -383,7 +383,7 @@ def test_an_endless_stream_is_accounted_for_in_constant_memory():
             assert stream.stats().frames_out == 6_000
     finally:
         tracemalloc.stop()
-    # The least of a hundred frames: how many are under way, and what else runs, differs from one to the next.
+    # The least of a hundred frames: the number under way, and other load, differ between frames.
     assert traced_bytes[5_800:5_900].min() - traced_bytes[2_000:2_100].min() < 15_000
 
 

@@ -1,4 +1,4 @@
-"""Frames that come several at once are shown evenly, without growing late, and the newest wins."""
+"""Frames that arrive in groups are shown evenly, without growing delay, and the newest wins."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LIMIT_S = 20.0
 
 
 def chunks(count: int, of: int = 4) -> list[list[Frame]]:
-    """Chunks of frames that were captured at an even pace from 100 s on."""
+    """Return chunks of frames that were captured at an even pace from 100 s on."""
     frames = [replace(frame, capture_time_s=100.0 + frame.index / FPS) for frame in pictures(count * of, fps=FPS)]
     return [frames[first : first + of] for first in range(0, count * of, of)]
 
 
 def shown_s(arrivals_s: list[float], of: int = 4) -> list[list[float]]:
-    """When the frames of chunks are due that came at these times after their last frame was captured."""
+    """Return the due times of frames of chunks, given the arrivals after their last frame's capture, s."""
     clock = PresentationClock()
     made = chunks(len(arrivals_s), of)
     return [
@@ -62,7 +62,7 @@ def test_nothing_is_due_before_now() -> None:
 
 
 class Stage:
-    """A presenter on a clock that passes only while it waits."""
+    """Presenter with a clock that passes only while it waits."""
 
     def __init__(self) -> None:
         self.clock = FakeClock(100.0)
@@ -88,7 +88,7 @@ class Stage:
             self.clock.advance(timeout_s)
 
     def play(self, *made: list[Frame]) -> None:
-        """Show chunks that are all there."""
+        """Show chunks that have all arrived."""
         for chunk in made:
             assert self.presenter.put(chunk)
         self.presenter.finish()

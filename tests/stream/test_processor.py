@@ -22,7 +22,7 @@ def made(count: int, edited="all", *, size: Size = SIZE) -> StepResult:
 
 
 class Rig:
-    """A processor with everything it needs, and a way to steer it."""
+    """Processor with everything it needs, and a way to steer it."""
 
     def __init__(self, model: FakeModel | None = None, *, policy: ProcessorPolicy | None = None, **controls) -> None:
         self.model = model or FakeModel()
@@ -229,7 +229,7 @@ def test_a_size_that_the_model_fails_to_open_at_the_boundary_ends_the_stream_and
 
 
 def scenes(*seeds, each=10):
-    """Frames of several scenes, without gaps."""
+    """Return frames of several scenes, without gaps."""
     frames = pictures(each * len(seeds), SIZE)
     out = []
     for number, frame in enumerate(frames):
@@ -372,7 +372,7 @@ def test_a_failure_soon_after_a_cut_in_flight_shows_nothing_of_the_old_scene_in_
     outs = rig.play(frames) + rig.processor.flush()
     assert [out.index for out in outs] == list(range(20))
     assert rig.model.resets == ["inside", "nothing"]
-    for index in (8, 9):  # old pictures that were inside, and shown by the last good one
+    for index in (8, 9):  # old pictures that were inside, shown in place of the last good one
         np.testing.assert_array_equal(outs[index].rgb, outs[7].rgb)
     for index in (10, 11):
         np.testing.assert_array_equal(outs[index].rgb, frames[index].rgb)
@@ -393,7 +393,7 @@ def test_a_strength_that_reaches_the_model_is_not_blended_but_at_0():
     frames = pictures(4)
     outs = rig.play(frames[:2])
     np.testing.assert_array_equal(outs[0].rgb, paint(frames[0].rgb, RED * 0.25))
-    rig.update(strength=0.001)  # would be nothing, if it were blended
+    rig.update(strength=0.001)  # would be nothing if it were blended
     rig.play(frames[2:3])
     assert [chunk.strength for chunk in rig.model.chunks] == [0.25, 0.25, 0.001]
     rig.update(strength=0.0)
@@ -570,7 +570,7 @@ def test_where_the_model_edited_nothing_the_source_is_exact():
 def test_the_users_mask_and_the_models_are_joined(chunk_frames):
     grid = np.zeros((4, 2, 4), np.uint8)
     for index in range(4):
-        grid[index, :, index:] = 255  # another one for each picture, on a grid of 8 x 8 px
+        grid[index, :, index:] = 255  # a different one for each picture, on a grid of 8 x 8 px
     rig = Rig(FakeModel(chunk_frames=chunk_frames), mask=open_mask("0,0,32,12"))
     given = iter(grid.reshape(-1, chunk_frames, 2, 4))
     rig.model.result = lambda rgb: StepResult(rgb, next(given))
@@ -621,7 +621,7 @@ def test_running_out_of_memory_at_the_smallest_size_says_so():
 
 
 class SlowClock:
-    """A clock on which the model's steps take as long as they are told to."""
+    """Clock on which the model's steps take a given time."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -635,7 +635,7 @@ class SlowClock:
 
 
 class CompilingModel(FakeModel):
-    """Counts the streams whose efforts were prepared, and the frames before that."""
+    """Model that counts the streams whose efforts were prepared, and the frames before that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -685,7 +685,7 @@ def test_effort_follows_the_deadline_live_and_only_live(live):
 
 
 class TransparentModel(FakeModel):
-    """Cuts out the left half: black and transparent elsewhere."""
+    """Model that cuts out the left half: black and transparent elsewhere."""
 
     def result(self, rgb):
         rgb = rgb.copy()

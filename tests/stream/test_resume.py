@@ -1,4 +1,4 @@
-"""A run that goes on where another one was ended gives what that one would have given."""
+"""A run resumed at a point gives what the uninterrupted run would have given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.stream.processor import REPLAYED_FRAMES, ResumePoint
 
 
 class Keeping(FakeModel):
-    """Keeps its memory."""
+    """Model that saves its memory."""
 
     def save(self, state: FakeState) -> Memory:
         return {"memory": state.memory.copy()}
@@ -30,7 +30,7 @@ class Keeping(FakeModel):
 def played(
     model: Any, frames: Sequence[Frame], *, prompt: str = "red", after: ResumePoint | None = None, **controls: Any
 ) -> tuple[list[Frame], dict[int, ResumePoint]]:
-    """Return what comes of frames, and the points that were offered, by index."""
+    """Return the output of frames, and the offered resume points by index."""
     points: dict[int, ResumePoint] = {}
 
     def see(frame: Frame) -> Frame:
@@ -44,7 +44,7 @@ def played(
 
 
 def stored(point: ResumePoint) -> ResumePoint:
-    """Return a point as it comes back from a file."""
+    """Return a point as read back from a file."""
     file = io.BytesIO()
     np.savez(file, **(point.memory or {}))
     file.seek(0)
@@ -59,7 +59,7 @@ def same(found: Sequence[Frame], wanted: Sequence[Frame]) -> bool:
 
 
 def film(count: int) -> list[Frame]:
-    """A camera that pans, and cuts at a third and at two thirds."""
+    """Return frames of a panning camera, with cuts at a third and at two thirds."""
     rng = np.random.default_rng(3)
     scenes = [rng.integers(0, 256, (9, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1) // (1 + at) for at in range(3)]
     frames = []
@@ -96,7 +96,7 @@ def test_a_point_is_where_all_frames_are_out(chunk_frames: int) -> None:
 
 
 def test_there_is_no_point_while_something_is_about_to_be_forgotten() -> None:
-    """After frames that are not painted the model forgets, once it paints again."""
+    """After unpainted frames the model resets its memory, once it paints again."""
     frames = pictures(9)
     masks = [np.full((16, 32), 255 * (not 3 <= index < 6), np.uint8) for index in range(9)]
     mask = FakeSource(
@@ -115,7 +115,7 @@ def test_a_model_that_keeps_no_memory_sees_the_frames_before_again(lag: int) -> 
     model = FakeModel(lag=lag)
     again, _ = played(model, frames, after=points[40])
     assert points[40].memory is None
-    # What this one remembers is gone after eight frames.
+    # The memory of this one is gone after eight frames.
     assert same(again, whole[41:])
     assert len(model.chunks) == REPLAYED_FRAMES + len(frames) - 41 + lag
 

@@ -29,8 +29,8 @@ def play(slot: ModelSlot) -> None:
 
 
 def test_steps_and_resets_of_one_model_never_overlap() -> None:
-    model = FakeModel(on_step=lambda _: time.sleep(0), record=False)  # which lets others in, if they may
-    # A model that does what another does has the same turn.
+    model = FakeModel(on_step=lambda _: time.sleep(0), record=False)  # lets others in, if possible
+    # A model that wraps another has the same turn.
     slots = [opened(model), opened(model), opened(Forwarding(model))]
     with ThreadPoolExecutor(len(slots)) as threads:
         list(threads.map(play, slots))  # the model asserts it

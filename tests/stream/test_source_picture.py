@@ -1,4 +1,4 @@
-"""An output frame carries what it was made of, so that the two can be shown side by side."""
+"""An output frame carries its source, so that both can be shown side by side."""
 
 from __future__ import annotations
 

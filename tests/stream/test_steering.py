@@ -1,4 +1,4 @@
-"""An update is made ready before it is in force, or refused, and then nothing has changed."""
+"""An update is prepared before it is in force, or refused without any change."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_pushed_frames_are_timed_by_their_capture():
         clock.advance(0.04)
         outs += stream.push(picture(1))
         outs += stream.push(picture(2), capture_time_s=50.1)
-        outs += stream.push(picture(3), capture_time_s=50.1)  # the same moment, or an earlier one
+        outs += stream.push(picture(3), capture_time_s=50.1)  # the same time, or an earlier one
         outs += stream.push(picture(4), capture_time_s=49.0)
     assert [out.capture_time_s for out in outs] == [50.0, 50.04, 50.1, 50.1, 49.0]
     assert [float(out.pts * out.time_base) for out in outs] == pytest.approx([0, 0.04, 0.1, 0.100001, 0.100002])
@@ -66,7 +66,7 @@ def test_a_still_is_what_the_model_gives_of_it_once_its_memory_is_filled(chunk_f
     with stream_of(model) as stream:
         stream.push(picture(0))
         stream.flush()
-        for _ in range(2):  # nothing before it counts, other stills included
+        for _ in range(2):  # earlier pushes, other stills included, do not count
             out = stream.still(rgb)
             np.testing.assert_array_equal(out.rgb, paint(rgb, RED, memory=memory))
             np.testing.assert_array_equal(out.source_rgb, rgb)

@@ -1,4 +1,4 @@
-"""Laws of what a frame costs, counted and not timed: conversions, small pictures, and in which thread."""
+"""Laws of a frame's cost, counted, not timed: conversions, small pictures, and their threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.stream.blend import FULL, Region, blend
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The threads that make small pictures, one entry each."""
+    """Return the threads that make small pictures, one entry each."""
     threads: list[str] = []
 
     def thumbnail(rgb):
@@ -42,7 +42,7 @@ def test_a_file_is_converted_once_a_frame_where_it_is_received(
     with Stream(FakeModel(), prompt="red", size=size) as stream:
         out = list(stream.run(str(path), live=False))
     assert [frame.size for frame in out] == [size] * FRAMES
-    # The first frame tells the source's size before anybody knows that of the output, and is scaled once more.
+    # The first frame tells the source's size before that of the output is known, and is scaled once more.
     assert conversions == [threading.current_thread().name] + ["vivace-capture"] * FRAMES
     assert looks == ["vivace-capture"] * FRAMES
 

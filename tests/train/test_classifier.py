@@ -1,4 +1,4 @@
-"""The style classifier's training: what a batch is, that a run can be stopped, that what ships is what was trained."""
+"""Training of the style classifier: batches, interrupted runs, and that the shipped network is the trained one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison with the teachers: its arithmetic, its document, what it refuses. What it finds is not judged here."""
+"""The comparison with the teachers: its arithmetic, document and refusals. Its findings are not judged here."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 class FakeNeural(NeuralTeachers):
-    """Teachers without networks: each changes the picture in a way of its own."""
+    """Teachers without networks: each changes the picture in its own way."""
 
     def __init__(self) -> None:
         pass
@@ -112,7 +112,7 @@ def write_data(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One shard, which several tests read."""
+    """Return one shard, which several tests read."""
     folder = tmp_path_factory.mktemp("targets")
     save_shard(shard_path(folder, 0), read_material(write_data(folder / "data")), Painter(FakeNeural()), 0, items=2)
     return folder
@@ -139,7 +139,7 @@ def test_a_folder_without_a_manifest_or_with_holes_is_refused(tmp_path: Path, da
 
 
 MENDED = {"cel", "watercolour", "oil", "swirl", "pixel", "night", "snow"}
-"""Of the first sixteen, those whose teacher is a better one now."""
+"""Those of the first sixteen whose teacher was improved."""
 
 
 def test_every_look_has_a_teacher_and_of_the_first_sixteen_nine_are_todays() -> None:
@@ -176,7 +176,7 @@ def test_eyes_survive_in_the_looks_made_of_pieces_and_strokes() -> None:
         painted = luma(COMPUTED[key](face, textures))[0, 0]
         for down, right in eyes:
             eye = painted[down - 2 : down + 2, right - 4 : right + 4].mean()
-            # Forehead and cheek have the same colour, whatever the look makes of it.
+            # Forehead and cheek have the same colour in every look.
             skin = torch.cat([painted[28:34, right - 6 : right + 6], painted[64:70, right - 6 : right + 6]]).mean()
             assert skin - eye > 0.2, (key, skin, eye)
 
@@ -240,7 +240,7 @@ def test_a_look_is_painted_anew_and_the_others_are_kept(data: Path, tmp_path: Pa
     assert is_baked(path)
     assert {name for name in before if after[name] != before[name]} == {look}
     assert read_jpeg(after[look]).min() == 255
-    # Of another picture nothing is kept.
+    # With another picture, nothing is kept.
     save_shard(path, material, White(FakeNeural()), 3, items=1, kept=[{**before, "": b"another"}])
     assert all(read_jpeg(read_painted(path)[0][name]).min() == 255 for name in before if name)
 
@@ -249,7 +249,7 @@ def test_looks_depend_on_nothing_random_but_what_the_network_sees() -> None:
     x = torch.from_numpy(photo(3)[:128, :128]).permute(2, 0, 1)[None].float() / 255
     seen = teacher_textures([Place(1, 0, 48)], 128, 1)
     other = teacher_textures([Place(2, 16, 0)], 128, 1)
-    # Noise, and which of the cells it is, are not among the network's textures.
+    # Noise and the number of a cell are not among the network's textures.
     unseen = replace(seen, base=replace(seen.base, noise=other.base.noise), number=seen.number + 1000)
     for look in LOOKS:
         if look.kind == "computed" and (look.key not in TEACHERS or look.key in MENDED):
@@ -399,7 +399,7 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
     batch = BatchSource(targets, np.random.default_rng(1)).draw(1, 64)
     values = []
     for _ in range(12):
-        # The same history each time: what is compared is the network, not the luck of the draw.
+        # The same history each time: the network is compared, not the luck of the draw.
         losses = train_step(student, None, batch, np.random.default_rng(3))
         losses.total.backward()
         optimiser.step(1e-3)
@@ -420,7 +420,7 @@ def test_steps_lower_the_loss_and_a_run_goes_on_where_it_was(targets: Path, tmp_
         assert torch.equal(other.state_dict()[name], value)
         assert torch.equal(average.module.state_dict()[name], ema.module.state_dict()[name])
     assert moments.state_dict().keys() == optimiser.state_dict().keys()
-    # The next step is the one that would have been.
+    # The next step is the one of the uninterrupted run.
     for one, moved in ((student, optimiser), (other, moments)):
         train_step(one, None, batch, np.random.default_rng(4)).total.backward()
         moved.step(1e-3)
@@ -442,7 +442,7 @@ def test_matrices_take_level_steps_and_the_rest_adam_s() -> None:
     steps = {name: value.detach() - before[name] for name, value in student.named_parameters()}
     bias = steps["net.map.basis.bias"]
     torch.testing.assert_close(bias.abs(), torch.full_like(bias, 1e-2), rtol=1e-3, atol=0)
-    # A step in every direction alike, of the size of Adam's.
+    # An equal step in every direction, of the size of Adam's.
     spectrum = torch.linalg.svdvals(steps["net.map.hidden.weight"].flatten(1))
     assert spectrum.min() > 0.4 * spectrum.max()
     assert 0.1 < steps["net.map.hidden.weight"].square().mean().sqrt() / 1e-2 < 0.4

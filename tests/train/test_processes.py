@@ -1,4 +1,4 @@
-"""Laws of what training loops share."""
+"""Laws of the shared parts of training loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vivace.train.processes import agreed, joined, moving_average, train_in_proc
 
 
 class Twice(nn.Module):
-    """A loss that uses one layer twice and leaves another one out, as stages of training do."""
+    """Loss that uses one layer twice and leaves another one out, as stages of training do."""
 
     def __init__(self) -> None:
         super().__init__()

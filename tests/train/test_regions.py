@@ -1,4 +1,4 @@
-"""Laws of hand masks, scores and conversions of what finds regions."""
+"""Laws of hand masks, scores and conversions of region finders."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_score_is_of_the_frame_that_was_drawn_over(photographs: Path) -> None:
 
 
 def test_a_still_person_is_found_steadily_in_a_noisy_stream() -> None:
-    """The bar: at most half a percent of the area a frame."""
+    """The limit: at most half a percent of the area per frame."""
     pictures = noisy(np.ascontiguousarray(data.astronaut()[::2, ::2]), 20)
     changes = jitter(pictures, ("person", "face", "sky"), settle=8)
     assert changes.keys() == {"person", "face"}

@@ -21,7 +21,7 @@ def textures(size: int, count: int = 1, seed: int = 0, scale: float = 1.0) -> Te
 
 
 def picture(size: int = 64, seed: int = 0) -> torch.Tensor:
-    """A smooth coloured picture with an edge in it."""
+    """Return a smooth coloured picture with an edge in it."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 6, 6, generator=generator)
     x = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False).clamp(0, 1)

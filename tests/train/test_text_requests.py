@@ -1,4 +1,4 @@
-"""The requests that a reader of words is scored on, and the score."""
+"""Requests that a reader is scored on, and the score."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_counted_and_told() -> None:
     score = score_requests(lambda text: Reading(refusal="no_request", confidence=0.9), meant)
     assert (score.right, score.total, score.sure_and_wrong) == (1, 2, 1)
     assert score.misses == ("'red shirt': recolour red on clothes, read as no_request (0.90)",)
-    assert score.calibration_error == pytest.approx(0.4)  # 0.9 sure, half of them right
+    assert score.calibration_error == pytest.approx(0.4)  # confidence 0.9, half of them right
 
 
 @pytest.mark.parametrize(

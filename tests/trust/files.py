@@ -64,7 +64,7 @@ def changed(path: Path) -> None:
 
 
 def users_pair(purpose: str | None = EMAIL, private: Any = None, ends: timedelta = timedelta(days=30)) -> Pair:
-    """Return a certificate as an authority would give it, for one purpose."""
+    """Return a certificate as an authority would issue it, for one purpose."""
     authority = keys._new_authority(NOW - timedelta(days=400))
     private = private or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Ada"), *keys._named("", authority.private)])

@@ -1,4 +1,4 @@
-"""What we sign and what we say of it, held against a reader of credentials that shares no code with the one we use.
+"""Signatures and statements, checked with a reader of content credentials that shares no code with the package's own.
 
 `tests/reader` is c2pa-ts (TrustNXT), which `make` installs with npm.
 """
@@ -34,7 +34,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 
 
 def other(path: Path) -> Any:
-    """Return what the other reader says; None where it finds no credentials."""
+    """Return the other reader's result; None where it finds no credentials."""
     command = ["node", str(READER / "read.mjs"), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     return json.loads(done.stdout)

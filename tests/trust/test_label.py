@@ -1,4 +1,4 @@
-"""The label in the picture: where it is told to be, on what is painted, and nothing beside it changed."""
+"""The label in the picture: at its configured place, on painted pictures, with nothing beside it changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of what is not painted: what it refuses, what it lets pass, and lists of an operator's own."""
+"""The list of refused requests: refusals, harmless requests, and an operator's own lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vivace.trust.policy.score import HARMLESS, Request, read_requests, score
 GOLDEN = Path(__file__).parent.parent / "golden"
 REQUESTS = read_requests(GOLDEN / "policy_requests.toml")
 FALSE_ALARMS = {"will smith iron in the forge"}
-"""Known and left: the words are a name."""
+"""Known and accepted false alarms: the words are a name."""
 
 SMALL = """
 [safe]
@@ -84,7 +84,7 @@ def test_what_looks_and_styles_are_called_passes(policy: Policy) -> None:
     looks = tomllib.loads((resources.files("vivace.models.mini2.text") / "looks.toml").read_text("utf-8"))
     names = [name for table in (prompts, read_lexicon(), looks) for name in _texts(table)]
     assert len(names) > 5000
-    assert [name for name in names if policy.judge(name)] == ["five year old"]  # "drawn by a" it passes
+    assert [name for name in names if policy.judge(name)] == ["five year old"]  # "drawn by a" passes
 
 
 def _texts(table: Any) -> Iterator[str]:

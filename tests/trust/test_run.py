@@ -1,4 +1,4 @@
-"""What `vivace run` leaves in and beside its files."""
+"""Marks of `vivace run` in and beside its files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM
 
 @pytest.fixture(autouse=True)
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the working directory, which holds a clip and two photographs; marks are on, as for a user."""
+    """Return the working directory, which contains a clip and two photographs; marks are on, as for a user."""
     monkeypatch.delenv("VIVACE_MARKS")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(vivace.models, "load_model", lambda *_, **__: FakeModel())
@@ -45,7 +45,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(path: str) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Return the actions, the ingredients' titles and what is told of the edit."""
+    """Return the actions, the titles of the ingredients, and the statement on the edit."""
     beside = sidecar_of(Path(path))
     with Path(path).open("rb") as file:
         reader = c2pa.Reader(Path(path).suffix[1:], file, beside.read_bytes() if beside.exists() else None, context())
@@ -162,7 +162,7 @@ def test_a_run_that_was_ended_goes_on_and_is_signed_once_it_is_whole() -> None:
 
 
 def label_in(path: str) -> bool:
-    """Tell whether the label's paper, which is darker than all else of these pictures, is in the first frame."""
+    """Return whether the label's paper, darker than the rest of these pictures, is in the first frame."""
     with open_source(path) as source:
         rgb = next(iter(source)).rgb
     return bool((rgb[1:12, 2:30].min(axis=2) < 60).mean() > 0.1 and (rgb[1:12, 2:30].max(axis=2) > 200).any())

@@ -1,4 +1,4 @@
-"""Pictures that are judged: what is covered and comes back, what is refused, and what is harmless."""
+"""Judged pictures: covered and uncovered ones, refused ones, and harmless ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BRIGHT = 200
 
 
 class Bright(PictureJudge):
-    """Judges by brightness, and answers later only when told to."""
+    """Judge by brightness, which answers later only when told to."""
 
     def __init__(self) -> None:
         self.judged: list[int] = []

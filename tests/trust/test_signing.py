@@ -1,4 +1,4 @@
-"""Content credentials of files: who signs, what is said, and that nothing is lost when signing fails."""
+"""Content credentials of files: signers, statements, and that nothing is lost when signing fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def key(tmp_path: Path) -> SigningKey:
 
 
 def read(path: Path, trusted: bytes = b"") -> dict[str, Any]:
-    """Return what the library reads of a file, the active manifest under `said`."""
+    """Return the library's reading of a file, the active manifest under `said`."""
     beside = sidecar_of(path)
     with path.open("rb") as file:
         given = beside.read_bytes() if beside.exists() else None
@@ -62,7 +62,7 @@ def test_a_file_of_each_kind_is_signed_and_a_changed_byte_is_seen(suffix: str, t
     assert actions(document)[1]["digitalSourceType"] == SourceType.REPAINTED
     assert "thumbnail" not in document["said"]
     changed(path)
-    with suppress(c2pa.C2paError):  # the byte was one of the structure
+    with suppress(c2pa.C2paError):  # the byte belonged to the structure
         assert read(path)["validation_state"] == "Invalid"
     assert not list(tmp_path.glob("*.signing"))
 
@@ -255,7 +255,7 @@ def test_a_command_signs_in_place_of_a_key(form: str, signs: bool, tmp_path: Pat
 
 
 class FullDisk:
-    """A file that no more than some bytes can be written to."""
+    """File of limited size."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")

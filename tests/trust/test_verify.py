@@ -1,4 +1,4 @@
-"""`vivace verify`: one verdict for what a file says of itself, whatever it does to a reader."""
+"""`vivace verify`: one verdict on a file's statements, for every file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_an_ingredient_that_was_changed_is_named(tmp_path: Path, key: SigningKey
 
 @pytest.mark.parametrize("purpose", list(PURPOSES)[1:])
 def test_a_bad_certificate_is_told_from_a_changed_picture(purpose: str, tmp_path: Path) -> None:
-    """What a reader with other settings calls invalid, ours takes; what has run out is a bad certificate."""
+    """A file that a reader with other settings calls invalid is accepted; an expired one is a bad certificate."""
     out, pem = picture(tmp_path / "out.png"), tmp_path / "mine.pem"
     write_pair(pem, users_pair(purpose))
     sign_file(out, work(), open_key(pem))
@@ -122,7 +122,7 @@ def test_a_file_that_says_nothing_may_be_anything(tmp_path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    """Write a PNG of a few kB that says it is 30,000 pixels wide and high."""
+    """Write a PNG of a few kB that claims 30,000 px of width and height."""
     zeros = zlib.compress(bytes(2**22), 9)
     head = (30000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
     chunks = ((b"IHDR", head), (b"IDAT", zeros), (b"IEND", b""))
@@ -133,7 +133,7 @@ def bomb(path: Path) -> None:
 
 
 def boxes(path: Path) -> None:
-    """Write an MP4 of boxes within boxes, the last of which says that it is larger than anything."""
+    """Write an MP4 of nested boxes, the last of which claims an enormous size."""
     box = (2**32 - 1).to_bytes(4, "big") + b"moov"
     for _ in range(2000):
         box = (len(box) + 8).to_bytes(4, "big") + b"moov" + box

@@ -1,4 +1,4 @@
-"""The watermark: what goes in comes out after what videos go through, and nothing comes out where nothing went in."""
+"""The watermark survives the usual processing of videos, and is never found where there was none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vivace.worlds import make_scene
 PAYLOAD = 0xFACADE_C0FFEE
 SIZE = (512, 288)
 NOISE = 100.0
-"""Levels; at 80 a second still says it."""
+"""Standard deviation of the noise, levels; at 80, one second is enough."""
 
 
 def frame(rgb: Rgb, index: int = 0, source: Rgb | None = None, *, painted: bool = True) -> Frame:
@@ -91,7 +91,7 @@ def test_a_payload_survives_a_file_of_ours_and_is_found_in_its_seconds(
 
 
 def test_what_is_too_faint_in_a_second_is_read_in_several(marked: list[Rgb]) -> None:
-    """Noise that differs from picture to picture hides the pattern, which stands still, in each second alone."""
+    """Noise that differs between pictures hides the pattern, which stands still, in each second alone."""
     random = np.random.default_rng(3)
 
     def noisy(rgb: Rgb) -> Rgb:
@@ -103,7 +103,7 @@ def test_what_is_too_faint_in_a_second_is_read_in_several(marked: list[Rgb]) -> 
 
 
 def test_a_crop_and_a_turn_need_more_than_a_copy() -> None:
-    """What is likelier needs less: a picture as it was marked counts as one place, a crop of it as all offsets."""
+    """More likely cases need less: an unchanged picture counts as one place, a crop of it as all offsets."""
     usual, crop, other = (
         Place(1.0, (0, False), (0.0, 0.0), 6.5),
         Place(1.0, (0, False), (3.0, 0.0), 6.5),
@@ -115,7 +115,7 @@ def test_a_crop_and_a_turn_need_more_than_a_copy() -> None:
 
 
 def test_the_bound_is_below_what_random_signs_give() -> None:
-    """The share of random pictures of signs that score as high is below the bound, at every score it can be seen at."""
+    """The share of random pictures of signs with such a score is below the bound, at every observable score."""
     random = np.random.default_rng(4)
     weights = np.r_[np.ones(20), np.full(5, 4.0)]
     scores = random.choice([-1.0, 1.0], (200_000, len(weights))) @ weights / np.sqrt(np.square(weights).sum())

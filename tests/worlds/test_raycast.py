@@ -1,4 +1,4 @@
-"""Scenes with ground truth: depth, flow, identities and visibility are what geometry says, and pictures obey them."""
+"""Scenes with ground truth: depth, flow, identities and visibility follow geometry, and pictures agree with them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scene_of(
     size: tuple[int, int] = SIZE,
     edits: tuple[Edit, ...] = (),
 ) -> RaycastScene:
-    """A world made for a test, in plain light."""
+    """Return a world made for a test, in plain light."""
     shot = Shot(bodies, camera, lambda _: Light(), "day", reach=Reach((0, 0, 5), 6, 64))
     return RaycastWorld("", "", "", edits, lambda _: [shot]).scene(size, np.random.default_rng(0))
 
@@ -42,13 +42,13 @@ def focal_px(size: tuple[int, int], focal: float) -> float:
 
 
 def centres(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres relative to the picture's middle."""
+    """Return pixel centres relative to the picture's middle."""
     x, y = np.meshgrid(np.arange(size[0]) + 0.5 - size[0] / 2, np.arange(size[1]) + 0.5 - size[1] / 2)
     return x, y
 
 
 def warped(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The picture's values where the flow points, bilinear."""
+    """Return the picture's values at the targets of the flow, bilinear."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width]
     x = np.clip(x + flow[..., 0], 0, width - 1.001)
@@ -148,7 +148,7 @@ def test_a_point_that_turns_away_is_not_seen() -> None:
     bodies = Bodies()
     bodies.add("cube", box(0.7, 0.7, 0.7, PAINT), moving(lambda t: at(0, 0, 4, yaw=6 * t), at(0, 0, 0)))
     scene = scene_of(bodies, lambda _: Camera((0, 0, 0), (0, 0, 1)))
-    # A quarter turn brings other sides to the front: no point but those near the axis can still be seen.
+    # A quarter turn brings other sides to the front: only points near the axis can still be seen.
     view = scene.view(1.0, math.pi / 12)
     assert (view.ids == 1).sum() > 200
     seen = view.visible & (view.ids == 1)
@@ -166,7 +166,7 @@ def test_rays_stop_at_the_surface_and_never_inside(kind: Kind) -> None:
     extra = {Kind.TAPER: -0.6, Kind.CAPSULE: 1.4}.get(kind, 0.0)
 
     def depth_inside(p: np.ndarray) -> np.ndarray:
-        """Below 0 inside the unit solid, above outside."""
+        """Return a depth below 0 inside the unit solid, above 0 outside."""
         radial = np.hypot(p[0], p[2])
         if kind is Kind.ELLIPSOID:
             return np.linalg.norm(p, axis=0) - 1
@@ -194,7 +194,7 @@ def test_rays_stop_at_the_surface_and_never_inside(kind: Kind) -> None:
         along = np.stack([depth_inside(inverse @ (ray * t - to_world[1][:, 3:])) for t in steps])
         met = trace.solid == 1
         assert 100 < met.sum() < 3000
-        # A march along the ray finds what the formula finds, but for rays that only graze the solid.
+        # A march along the ray agrees with the formula, except for rays that only graze the solid.
         assert np.array_equal((along < -0.02).any(axis=0) & ~met, np.zeros(len(met), bool))
         assert not ((along > 0.02).all(axis=0) & met).any()
         stop = depth_inside(inverse @ (ray * np.where(met, trace.depth, 6) - to_world[1][:, 3:]))
@@ -208,7 +208,7 @@ def test_rays_stop_at_the_surface_and_never_inside(kind: Kind) -> None:
 
 @pytest.fixture(scope="module", params=RAYCAST)
 def pair(request: pytest.FixtureRequest) -> tuple[str, RaycastScene, View, View]:
-    """Two frames in a row of a world."""
+    """Return two consecutive frames of a world."""
     scene = make_scene(request.param, (128, 96))
     assert isinstance(scene, RaycastScene)
     return request.param, scene, scene.view(1.0, FRAME_S), scene.view(1.0 + FRAME_S, FRAME_S)
@@ -233,7 +233,7 @@ def test_flow_there_and_back_agree_and_carry_identities(pair: tuple[str, Raycast
     y, x = np.nonzero(view.visible)
     there = view.flow[y, x]
     back = warped(after.flow_back, view.flow)[y, x]
-    # The flow back is read between pixels; it bends a little between them.
+    # The backward flow is interpolated between pixels; it bends a little between them.
     error = np.linalg.norm(there + back, axis=1)
     assert np.percentile(error, 99) < 0.05
     assert error.max() < 0.5
@@ -252,7 +252,7 @@ def test_the_flow_explains_the_picture(name: str) -> None:
     picture, previous = now.rgb.astype(float), before.rgb.astype(float)
     unexplained = np.abs(picture - warped(previous, now.flow_back))[moved].mean()
     assert unexplained < 0.55 * np.abs(picture - previous)[moved].mean()
-    # And the right flow explains more than one that is off by half a pixel.
+    # The right flow explains more than one that is off by half a pixel.
     assert unexplained < 0.85 * np.abs(picture - warped(previous, now.flow_back + 0.5))[moved].mean()
 
 
@@ -276,7 +276,7 @@ def test_around_the_mover_not_a_bit_changes() -> None:
     assert np.array_equal(empty.render(0.0), empty.render(3.7))
     views = [scene.view(time_s, FRAME_S) for time_s in (2.0, 2.0 + FRAME_S)]
     car = next(identity for identity, name in scene.objects.items() if name == "toy car")
-    # The car, its shadow, and what it takes of the sky's light.
+    # The car, its shadow, and its occlusion of the sky's light.
     touched = [(view.rgb != empty.render(2.0)).any(axis=-1) for view in views]
     assert max(part.mean() for part in touched) < 0.2
     assert np.array_equal(views[0].rgb[~(touched[0] | touched[1])], views[1].rgb[~(touched[0] | touched[1])])
@@ -320,7 +320,7 @@ def test_rain_and_noise_are_of_their_frame_and_no_part_of_the_truth() -> None:
     one, two = scene.view(1.0, FRAME_S), scene.view(1.0 + FRAME_S, FRAME_S)
     still = one.visible & (np.abs(one.flow).max(axis=-1) < 0.05)
     assert still.mean() > 0.5
-    # Two frames of noise: the root of two times its deviation, and the streaks on top.
+    # Two frames of noise: the root of two times its deviation, plus the streaks.
     assert 4 < np.abs(one.rgb.astype(int) - two.rgb)[still].mean() < 20
     assert np.array_equal(one.rgb, make_scene("rain", SIZE).render(1.0))
 
@@ -355,9 +355,9 @@ def plain_at(name: str, time_s: float) -> tuple[RaycastScene, View]:
 
 
 def rim_only(differs: np.ndarray, there: np.ndarray) -> bool:
-    """Whether pictures differ only in a region and its rim.
+    """Return whether pictures differ only in a region and its rim.
 
-    A part thinner than a pixel may be met by no pixel's centre, yet by a sample beside it: rare and faint.
+    A part thinner than a pixel may miss every pixel's centre, yet meet a sample beside it: rare and faint.
     """
     outside = differs[~grown(there, 2)]
     return bool((outside > 0).mean() < 0.005 and outside.max() < 60)
@@ -381,7 +381,7 @@ def test_an_edit_changes_what_it_says_and_nothing_else(name: str, key: str) -> N
     elif key == "remove":
         assert not (edited.ids == subject).any()
         assert np.array_equal(plain.ids[~there], edited.ids[~there])
-        # Its shadow goes with it: what else changes becomes lighter. One grey level of rounding.
+        # Its shadow goes with it: all other changes become lighter. One grey level of rounding.
         lighter = edited.rgb.astype(int) - plain.rgb
         assert lighter[~grown(there, 1)].min() >= -1
     elif key == "background":

@@ -18,7 +18,7 @@ def test_a_frame_depends_on_name_seed_and_index_alone(name: str) -> None:
     second = make_scene(name, (96, 54), seed=3)
     for time_s in (0.0, 0.4):
         second.render(time_s)
-    # The second has looked at other moments before; nothing of them is left.
+    # The second has rendered other moments before; they leave no trace.
     assert np.array_equal(first.render(7.3), second.render(7.3))
     assert np.array_equal(first.render(7.3), first.render(7.3))
 

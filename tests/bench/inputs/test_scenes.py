@@ -1,4 +1,4 @@
-"""Clips of the benchmark: streamed, the same as the source of that name, described by what they are."""
+"""Clips of the benchmark: streamed, equal to the source of that name, described correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a live session: of takes whose figures are known, and through the real stream by a fake clock."""
+"""Figures of a live session: of takes whose figures are known, and through the real stream with a fake clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PICTURES = render_loop(SIZE, 4)
 
 
 def take_of(latency_s: list[float | None], **changes: object) -> Take:
-    """Return a take of which picture k was shown so long after it was due; None: never."""
+    """Return a take in which picture `k` was shown `latency_s[k]` after it was due; None: never."""
     shown = [
         Shown(k, 10.0 + k * PERIOD_S, 10.0 + k * PERIOD_S + late_s)
         for k, late_s in enumerate(latency_s)
@@ -170,14 +170,14 @@ def test_a_queue_without_bound_falls_behind() -> None:
     script = Script(Request(SIZE, FPS, "red"), PICTURES, 150)
     take = play_script(queue, script, lambda index: None, clock=clock, wait=queue.wait)
     backlog = figures_of(take)["backlog_s_per_min"]
-    # 25 pictures a second come and 20 go
+    # 25 pictures arrive per second, and 20 leave
     assert backlog.value == pytest.approx(60 * (1 - 20 / 25), rel=0.05)
     assert min(backlog.blocks) > 0
     assert values_of(take)["dropped_share"] == 0.0
 
 
 class Keyboard(StreamRunner):
-    """Takes every prompt but "mud"; says when all were typed."""
+    """Runner that accepts every prompt but "mud"; says when all were typed."""
 
     def __init__(self, prompts: int) -> None:
         self.left = prompts
@@ -218,7 +218,7 @@ def test_a_camera_loses_what_is_not_taken_in_its_period() -> None:
     assert [frame.index for frame in frames] == [5, 6, 7, 8, 9]
 
 
-# What is asked for
+# Requested options
 
 
 def test_an_unknown_path_is_refused_by_name() -> None:

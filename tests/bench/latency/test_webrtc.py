@@ -1,4 +1,4 @@
-"""The path over WebRTC: numbers survive it, figures belong to what was sent, and a server is started and stopped."""
+"""The WebRTC path: numbers survive it, figures belong to the sent pictures, and a server is started and stopped."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_slowed_server_of_another_checkout_needs_nothing_of_its_benchmark(tmp_
 def test_a_short_take_through_a_real_server_has_all_figures() -> None:
     settings = {
         "case": "c",
-        "size": (256, 256),  # which a server has compiled before it listens
+        "size": (256, 256),  # a size that a server compiles before it listens
         "fps": 20.0,
         "frames": 60,
         "prompt": "watercolour painting",
@@ -196,7 +196,7 @@ def test_what_can_be_served_names_the_model_for_the_server(spec: SystemSpec) -> 
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_the_stream_without_its_model_is_served_as_well() -> None:
-    """It stands beside every model that is measured."""
+    """It is the baseline of every measured model."""
     how = {"prompt": "ink", "prompts": ["oil"], "prompt_every_s": 0.5, "seed": 0}
     settings = {"case": "c", "size": (256, 256), "fps": 20.0, "frames": 60, **how}  # compiled before it listens
     found = live(Job("t", passthrough_spec(), settings), lambda *_: None)

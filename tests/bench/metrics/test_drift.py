@@ -10,7 +10,7 @@ FPS, PERIOD, COUNT = 4.0, 16, 480
 
 @pytest.fixture(scope="module")
 def loop():
-    """Two minutes at four frames a second of the same four seconds."""
+    """Return two minutes at 4 fps of the same four seconds."""
     clip = moving.footage(PERIOD)
     return [clip.source[i % PERIOD] for i in range(COUNT)]
 
@@ -60,7 +60,7 @@ def test_each_look_drifts_alone(source, number):
     output = source.copy()
     output[:, number] *= 1 - 0.05 * minutes()
     found = list(slopes(source, output).values())
-    # Relative to the level in the middle of the two minutes, five percent of the first value are a bit more.
+    # Relative to the level in the middle of the two minutes, so slightly more than 5 % of the first value.
     assert found[number] == pytest.approx(-5 / 0.95, rel=0.1)
     assert [value for i, value in enumerate(found) if i != number] == [0, 0, 0]
 

@@ -9,7 +9,7 @@ from vivace.bench.metrics.edit import METRICS, edit_collateral, edit_gain, edit_
 
 
 def asked(count=4):
-    """A clip whose square is to be repainted."""
+    """Return a clip whose square should be repainted."""
     clip = moving.footage(count)
     reference = clip.source.copy()
     reference[clip.mask] = 255 - reference[clip.mask] // 2

@@ -34,7 +34,7 @@ def test_light_that_changes_in_the_source_too_is_no_flicker():
     clip = moving.footage()
     fade = moving.scaled(clip.source, np.linspace(1, 0.6, len(clip.source)))
     assert flicker_ratio(replace(clip, source=fade, output=fade))[2:] == pytest.approx(1)
-    # … nor is light that changes evenly in the output alone
+    # … nor does light that changes evenly in the output alone
     alone = np.nanmean(flicker_ratio(clip.with_output(fade)))
     assert alone < 0.25 * np.nanmean(flicker_ratio(moving.flickering(clip, 0.02)))
 

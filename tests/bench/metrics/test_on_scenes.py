@@ -1,4 +1,4 @@
-"""The metrics on a rendered scene: what each says of the right answer, and of wrong ones that look calm."""
+"""The metrics on a rendered scene: their values for the right answer, and for wrong ones that look calm."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from vivace.bench.metrics.motion import motion_explained
 
 SCENE = "walkers"
 CALM = {"warp_error", "vbench_flicker", "flicker_ratio"}
-"""Metrics of steadiness: a picture that does nothing is steady, and their meaning says so."""
+"""Metrics of steadiness, for which a static picture is perfect, as their meaning says."""
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from vivace.bench.metrics.structure import boundary_recall, depth_order, edge_ag
 
 
 def contrasting(count=10):
-    """A clip whose square is much brighter than what is behind it."""
+    """Return a clip whose square is much brighter than its background."""
     clip = moving.footage(count)
     source = clip.source // 3
     source[clip.mask] = clip.source[clip.mask] // 3 + 160

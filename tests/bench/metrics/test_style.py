@@ -1,4 +1,4 @@
-"""Whether the asked style is there: on our own scenes painted by the style teachers, and on what nobody painted."""
+"""Presence of the requested style: on built-in scenes painted by the style teachers, and on unpainted pictures."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SIZE = (256, 256)
 
 @cache
 def sources():
-    """Return two pictures of scenes the teachers have something to paint in, `[2 h w 3]`."""
+    """Return two pictures of scenes with enough content for the teachers, `[2 h w 3]`."""
     return np.stack([make_scene(name, SIZE, seed=5).render(2.0) for name in ("walkers", "table")])
 
 
 @cache
 def painted(style):
-    """Return what the style's teacher makes of `sources`."""
+    """Return `sources` painted by the style's teacher."""
     painter = ClassicFilter(SIZE, seed=77)
     return np.stack([painter.paint(style, rgb) for rgb in sources()])
 

@@ -1,4 +1,4 @@
-"""Outputs of two systems and their source in small, for tests of `vivace bench prefer`."""
+"""Small outputs of two systems and their source, for tests of `vivace bench prefer`."""
 
 from __future__ import annotations
 

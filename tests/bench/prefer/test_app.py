@@ -1,4 +1,4 @@
-"""The page's requests: a ballot is taken up where it was left, and the result comes when all is judged."""
+"""The page's requests: a ballot resumes where it was left, and the result follows the last judgement."""
 
 from __future__ import annotations
 

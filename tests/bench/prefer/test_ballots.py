@@ -1,4 +1,4 @@
-"""A ballot is balanced, random and kept; what it says to the page hides which system is which."""
+"""A ballot is balanced, random and kept; it hides from the page which system is which."""
 
 from __future__ import annotations
 

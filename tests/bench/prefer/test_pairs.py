@@ -74,7 +74,7 @@ def test_outputs_that_cannot_be_shown_together_are_refused(
 def test_the_video_has_either_system_on_its_left_and_both_beside_the_source(tmp_path: Path) -> None:
     a, b, source = write_folders(tmp_path, ("x",))
     write_clip(a / "x.mp4", RED, size=(128, 96))  # a larger output of the same shape
-    write_clip(source / "x.mkv", BLUE, frames=FRAMES + 3)  # goes on where a case ends
+    write_clip(source / "x.mkv", BLUE, frames=FRAMES + 3)  # longer than a case
     (pair,) = find_pairs(a, b, source)
     left = {"a": tmp_path / "1.mp4", "b": tmp_path / "2.mp4"}
     write_pair(pair, left)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The protocol: the same cases for everybody, all styles dealt out, names that say what a case is."""
+"""The protocol: the same cases for everybody, all styles distributed, names that describe their case."""
 
 from __future__ import annotations
 

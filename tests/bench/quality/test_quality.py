@@ -1,4 +1,4 @@
-"""The quality run: every case measured, the same figures each time, planted faults seen."""
+"""The quality run: every case measured, the same figures each time, planted faults found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCENES = ["mover", "table"]
 
 
 class Posterised(System):
-    """A system that is quick, keeps the structure and heeds masks."""
+    """System that is quick, keeps the structure and respects masks."""
 
     name, about = "posterised", "fewer levels"
 

@@ -9,7 +9,7 @@ from vivace.bench.report.album import Album
 
 
 def showing(task: str = "style", clip: str = "walkers", values: tuple[float, ...] = (0.5, 0.5, 0.2, 0.4), **series):
-    """A case of four frames; `values` are those of `edge_agreement`."""
+    """Return a case of four frames; `values` are those of `edge_agreement`."""
     frames = np.arange(4 * 8 * 8 * 3, dtype=np.uint8).reshape(4, 8, 8, 3)
     case = Case(clip, task, "ink", "ink drawing", 4, "ink")
     found = {"mini": series or {"edge_agreement": np.array(values)}}

@@ -108,7 +108,7 @@ def test_a_benchmark_that_moved_under_its_systems_is_noticed():
     warnings = compare_documents(document(rows(1.0)), moved).warnings
     (warning,) = (line for line in warnings if "passthrough changes nothing, and yet moved" in line)
     assert "Warp error" in warning
-    assert "Cost of a frame" not in warning  # which is the machine's affair
+    assert "Cost of a frame" not in warning  # which depends on the machine
 
 
 def test_a_busy_machine_is_warned_about():

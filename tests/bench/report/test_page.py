@@ -15,7 +15,7 @@ VOID = {"meta", "img", "input", "br", "link"}
 
 
 class Page(HTMLParser):
-    """Collects what a test asks about, and that every element is closed."""
+    """Parser that collects the tested parts of a page, and checks that every element is closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Energy counters: what is summed, what is not counted twice, and what is said where there is none."""
+"""Energy counters: sums, no double counts, and the message where there is none."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_a_counter_for_root_only_says_what_to_do(tmp_path: Path, monkeypatch: py
 
 
 class NvmlError(Exception):
-    """What a driver answers with when it cannot."""
+    """Error of a driver without the counter."""
 
 
 class Driver:
-    """Cards that tell what they are told to."""
+    """Cards with scripted answers."""
 
     def __init__(self, *energies_mj: int) -> None:
         self.energies_mj = list(energies_mj)
@@ -72,7 +72,7 @@ class Driver:
         self.failure: str | None = None
 
     def module(self) -> SimpleNamespace:
-        """Return what `pynvml` has, as far as it is used."""
+        """Return the part of `pynvml` that is used."""
         return SimpleNamespace(
             NVMLError=NvmlError,
             nvmlInit=lambda: setattr(self, "open", True),

@@ -1,4 +1,4 @@
-"""What is inside a step is told in full, is right by the clock, and the two forms really take turns."""
+"""The parts of a step are complete and right by the clock, and the two forms really take turns."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
         return Runs(ModelSystem(model), request, render_loop(SIZE, 4), clock)
 
     ours, plain = runs("ours", 0.5), runs("plain", 3.0)
-    take_turns(ours, plain, 1000, 40.0, lambda done: None)  # 2 s a turn, and 5 s for both
+    take_turns(ours, plain, 1000, 40.0, lambda done: None)  # 2 s per turn, and 5 s for both
     assert order == (["ours"] * 4 + ["plain"]) * 9
     found = ratio("times_plain", "case", plain.rounds, ours.rounds, "step")
     assert found.value == pytest.approx(6.0)

@@ -1,4 +1,4 @@
-"""Overhead is what threads that run Python spend outside the calls of the network and of the codecs."""
+"""Overhead is the time of threads that run Python outside the calls of the network and of the codecs."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def test_threads_add_up_also_within_a_call_and_after_they_have_ended() -> None:
     other.start()
     inside.wait()
     cpu.spend(1.0)
-    assert meter.read_ms() == pytest.approx(3000.0)  # of the other, what it had before the call
+    assert meter.read_ms() == pytest.approx(3000.0)  # of the other thread, its value before the call
     leave.set()
     other.join()
-    assert meter.read_ms() == pytest.approx(3000.0)  # of one that ended, what was seen last
+    assert meter.read_ms() == pytest.approx(3000.0)  # of the ended one, its last value
     assert other not in running()
 
 

@@ -1,4 +1,4 @@
-"""How many sessions are served, by a clock that stands still between steps."""
+"""Number of sessions that can be served, by a clock that stands still between steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REQUEST = Request(SIZE, 30.0, "red")
 
 
 class Server:
-    """Steps in so many seconds a session; every `hiccup_every`-th step takes three times as long."""
+    """Server whose steps take a fixed time per session; every `hiccup_every`-th step takes three times as long."""
 
     def __init__(self, clock: FakeClock, cost_s: float, hiccup_every: int | None = None, room: int = 1000) -> None:
         self.clock = clock

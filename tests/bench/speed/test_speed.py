@@ -1,4 +1,4 @@
-"""The benchmark measures what it says, and a leak shows. What it finds on this machine is never judged here."""
+"""The benchmark measures correctly, and a leak shows. Its figures for this machine are never judged here."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def interval_of(value: Value) -> Interval:
 
 
 def growth_of(leak_s: float, load: Callable[[float], float] = lambda now_s: 1.0) -> dict[str, Value]:
-    """Return the growth of a stream whose steps take 10 ms, one in twenty 30 ms, noise, and a leak a step.
+    """Return the growth of a stream with steps of 10 ms, one in twenty of 30 ms, noise, and a leak per step.
 
-    `load` is what other programs multiply costs by at a time.
+    `load` is the factor by which other programs raise costs at a time.
     """
     clock = FakeClock()
     rng = np.random.default_rng(7)
@@ -82,7 +82,7 @@ def test_a_slow_leak_in_step_time_is_outside_the_interval_of_a_clean_run() -> No
     clean, leaking = interval_of(growth_of(0.0)[metric]), interval_of(growth_of(20e-6)[metric])
     assert clean.low < 0 < clean.high
     assert leaking.low > clean.high
-    # 20 ms in 1000 frames, on the cheapest of 10 ms and what had leaked in the first quarter
+    # 20 ms in 1000 frames, over the cheapest of 10 ms plus the leak of the first quarter
     assert leaking.value == pytest.approx(100 * 20 / (9.3 + 0.02 * 162), rel=0.05)
 
 
@@ -159,7 +159,7 @@ def test_frames_that_take_too_long_are_not_all_waited_for(tmp_path: Path) -> Non
     job = job_of(system, budget_s=12.0, **settings)
     found = speed_run.pace(job, ignore, clock=clock, counters={"cpu_ms_per_frame": lambda: clock() * 500.0})
     values = {value.metric: value for value in found.values}
-    assert 9 <= len(found.series["frame_ms/64x48"]) <= 20  # some are inside when it is enough
+    assert 9 <= len(found.series["frame_ms/64x48"]) <= 20  # some are still inside when it is enough
     assert values["cpu_ms_per_frame"].value == pytest.approx(500.0, rel=0.5)  # read while some are inside
     assert "model_step_ms_p50" not in values
 
@@ -362,7 +362,7 @@ def test_what_was_measured_is_kept_when_the_rest_fails(
         suite.bench_command("speed", subject, tmp_path, 0, speed=plan)
     (row,) = read_document(tmp_path / "speed.json").rows
     assert [(m.metric, m.value) for m in row.measurements] == [("fps", 12.0)]
-    # Where it cannot be kept, what stopped the rest is still what is told.
+    # If it cannot be kept, the reason that stopped the rest is still reported.
     (tmp_path / "file").touch()
     capsys.readouterr()
     with pytest.raises(DeviceError, match="exit code 9"):

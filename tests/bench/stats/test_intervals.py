@@ -7,7 +7,7 @@ from vivace.bench.stats.intervals import compare_metric, summarise
 
 
 def cases(rng, *, shift=0.0, count=6, blocks=8, noise=1.0):
-    """Cases of very different levels, each with its blocks."""
+    """Return cases of very different levels, each with its blocks."""
     return [measure("m", f"c{i}", list(10.0 * i + shift + rng.normal(0, noise, blocks))) for i in range(count)]
 
 
@@ -58,7 +58,7 @@ def test_the_interval_holds_the_true_value_as_often_as_it_says():
 
 
 def test_an_interval_lies_around_a_value_that_is_not_the_mean_of_its_blocks():
-    """As a percentile is not."""
+    """Such as a percentile."""
     (interval,) = summarise([Measurement(metric="m", case="a", value=30.0, blocks=[10.0, 11.0, 12.0, 11.0])])
     assert 28.0 < interval.low < 30.0 < interval.high < 32.0
 
@@ -101,7 +101,7 @@ def test_opposite_errors_do_not_cancel_to_the_target():
 
 
 def test_what_sits_on_its_target_is_no_better_than_what_sits_there_within_noise():
-    """As the source has no drift at all, and every system a little of it by measurement alone."""
+    """The source has no drift at all, and every system a little by measurement alone."""
     rng = np.random.default_rng(5)
     called = 0
     for _ in range(100):

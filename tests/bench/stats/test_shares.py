@@ -1,4 +1,4 @@
-"""Shares of votes: Wilson's interval against published values, ties, and votes that are alike."""
+"""Shares of votes: Wilson's interval against published values, ties, and correlated votes."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says() -> None:
 
 
 def test_of_votes_that_are_all_for_one_each_clip_counts_once() -> None:
-    """How clips would differ cannot be seen, so the interval is as if all votes on one were one."""
+    """The spread of the clips cannot be seen, so the interval treats all votes on one clip as one."""
     share = share_of({str(place): ["a"] * 10 for place in range(4)})
     assert (share.low, share.high) == pytest.approx(wilson(1.0, 4))
 
 
 def test_nothing_is_preferred_within_chance_and_no_votes_have_no_share() -> None:
     assert share_of({"x": ["a"], "y": ["a"], "z": ["b"]}).preferred is None
-    assert share_of({"x": ["b"] * 3}).preferred is None  # of one clip nothing follows
+    assert share_of({"x": ["b"] * 3}).preferred is None  # nothing follows from one clip
     assert share_of({str(place): ["b"] for place in range(6)}).preferred == "b"
     with pytest.raises(ValueError, match="no votes"):
         share_of({})

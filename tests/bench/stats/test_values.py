@@ -1,4 +1,4 @@
-"""The arithmetic behind every figure we publish."""
+"""The arithmetic behind every published figure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_theil_sen_is_the_slope_and_a_quarter_of_wild_points_cannot_move_it() ->
 def test_a_straight_line_has_its_slope_in_every_pair(slope: float, start: float, count: int) -> None:
     x = [0.1 * place for place in range(count)]
     found = trend(x, [start + slope * place for place in x])
-    # What is taken apart is `start` and a share of it; the least of all numbers have no digits for a tenth of them.
+    # The parts are `start` and a share of it; the least of all numbers have no digits for a tenth of them.
     scale = abs(slope) + abs(start) + 1e-300
     assert near(found.slope, slope, scale)
     assert near(found.slopes, [slope] * len(found.slopes), scale)

@@ -1,4 +1,4 @@
-"""Systems made elsewhere: what they put out is taken as it is, and what goes wrong is said."""
+"""Foreign systems: their output is taken as it is, and their failures are reported."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_what_a_command_is_started_with_is_shown_without_its_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys are given to programs as flags, variables and addresses; a document is for others to read."""
+    """Keys are passed to programs as flags, variables and addresses; a document is read by others."""
     line = command(tmp_path, "sys.exit('rtsp://me:hush@cam/x is gone')")
     line = f"{line} --api-key hush --password=hush http://me:hush@host/x?token=hush"
     system = CommandSystem(line)

@@ -1,4 +1,4 @@
-"""The baseline puts out what the model does, and the work of a call is what a counter finds."""
+"""The baseline's output is the model's, and the work of a call agrees with a counter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_unet(cfg: UNetConfig = TINY) -> Live2DiffUNet:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         unet = Live2DiffUNet(cfg).eval()
-        for parameter in unet.parameters():  # biases and norms must have a say
+        for parameter in unet.parameters():  # biases and norms must matter
             parameter.data += 0.05 * torch.randn_like(parameter)
         for attention in unet.temporal_attentions():
             attention.refresh_tables()
@@ -70,7 +70,7 @@ def test_the_plain_form_warms_up_as_ours_does() -> None:
     assert near(second, first)
 
 
-# Counted by hand, layer by layer, from what the network is defined to do.
+# Counted by hand, layer by layer, from the network's definition.
 @pytest.mark.parametrize(
     ("cfg", "latents", "tokens", "flops"),
     [

@@ -1,4 +1,4 @@
-"""What is measured: the same stream as an application's, and baselines that do what they say."""
+"""Measured systems: the same stream as an application's, and baselines that keep their promise."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_pictures_of_a_model_that_trails_lie_beside_those_they_were_made_of(sour
     at_once = ModelSystem(FakeModel(lag=0)).run(RED, source[:, :64, :96]).frames
     trailing = ModelSystem(FakeModel(lag=3)).run(RED, source[:, :64, :96]).frames
     assert np.array_equal(trailing, at_once)
-    # In a network nothing can be recognised, but what changes when a frame does.
+    # In a network, only the parts that change with the frame can be recognised.
     system = ModelSystem(tiny_model((25, 34, 43)))
     changed = source.copy()
     changed[2] = 255 - changed[2]
@@ -141,7 +141,7 @@ def test_per_frame_of_a_model_that_trails_is_that_of_one_that_does_not(source: F
 
 
 class AbleModel(FakeModel):
-    """Has all that a model may have besides."""
+    """Model with every optional ability."""
 
     def prepare_efforts(self, state) -> None:
         self.prepared = state

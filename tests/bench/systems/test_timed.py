@@ -1,4 +1,4 @@
-"""Foreign systems as something to be timed: both ends of a command, its refusals, and who waits for whom."""
+"""Timing of foreign systems: both ends of a command, its refusals, and its waiting."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(tmp_path: Path, preamble: str = "") -> str:
 
 
 class Echo:
-    """A processor that answers when asked; counts what is inside."""
+    """Processor that answers when asked; counts the pictures inside."""
 
     def __init__(self, order: Any = None) -> None:
         self.waiting: Queue[tuple[int, Any] | None] = Queue()

@@ -1,4 +1,4 @@
-"""The watermark's benchmark: what happens to pictures, what is counted, and that a lost mark is seen."""
+"""The watermark's benchmark: the changes of pictures, the counts, and that a lost mark is noticed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_codecs_keep_the_picture(pictures: list[Rgb]) -> None:
 
 
 class Fading:
-    """A mark of one level that any change of the size destroys."""
+    """Mark of one level that any change of the size destroys."""
 
     name, about = "fading", "lost when scaled"
 

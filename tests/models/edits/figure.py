@@ -1,4 +1,4 @@
-"""A picture of a drawn person, and a finder that knows where everything in it is."""
+"""A picture of a drawn person, and a finder that knows the position of everything in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLACES = {
 
 
 class KnowingFinder:
-    """Finds what the figure has; of a person who left, nothing."""
+    """Finder that knows the figure's parts; it finds nothing of a person who has left."""
 
     def __init__(self, size: tuple[int, int] = SIZE) -> None:
         self.size = size
@@ -44,6 +44,6 @@ class KnowingFinder:
 
 
 def picture(seed: int = 0) -> np.ndarray:
-    """A smooth picture, a little different for each seed."""
+    """Return a smooth picture, slightly different for each seed."""
     waves = [np.sin(_X / 9 + c + seed / 7) * np.cos(_Y / (7 + c)) for c in range(3)]
     return np.stack([127 + 90 * wave for wave in waves], -1).astype(np.uint8)

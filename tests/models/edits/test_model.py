@@ -1,4 +1,4 @@
-"""Laws of edits at places around the embedded model, with a finder that knows where everything is."""
+"""Laws of edits at places around the embedded model, with a finder that knows the position of everything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def play(model, state, text: str, count: int = 3, first: int = 0) -> list:
 
 
 def shown(result, source: np.ndarray) -> np.ndarray:
-    """Return what a stream shows: the result where it was edited, else the source."""
+    """Return the picture that a stream shows: the result where it was edited, else the source."""
     if isinstance(result.edited, str):
         return result.rgb[0] if result.edited == "all" else source
     return np.where(result.edited[0][..., None] > 0, result.rgb[0], source)
@@ -227,7 +227,7 @@ def test_a_prompt_about_a_thing_of_a_colour_begins_without_a_jump(model):
 
 
 def test_a_look_keeps_its_memory_while_another_comes_and_goes(model, painter):
-    """A sky that is seen for some frames does not take the person's memory."""
+    """A sky that is visible for some frames does not take the person's memory."""
     state = model.open(SIZE)
     both = model.encode_prompt("the sky in oil, me in ink").embeds
     without = model.encode_prompt("me in ink").embeds

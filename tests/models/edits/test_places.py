@@ -1,4 +1,4 @@
-"""Laws of places: which masks are needed, and what they say together."""
+"""Laws of places: the masks they need, and their combination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request becomes: which places, what is done there, and what is said."""
+"""Readings of requests: their places, their actions, and the message."""
 
 from __future__ import annotations
 

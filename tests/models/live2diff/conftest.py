@@ -1,6 +1,6 @@
 """The recorded runs of the reference, and a tiny network for the laws.
 
-`VIVACE_LIVE2DIFF_GOLDEN` names another folder of recordings to hold the same tests against.
+`VIVACE_LIVE2DIFF_GOLDEN` names another folder of recordings to run the same tests against.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TINY = UNetConfig(channels=(32, 32), layers=1, groups=8, text_channels=8, depth_
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny tensors lose time to threads, and results stay the same on any machine."""
+    """Use one thread: tiny tensors lose time to more, and results stay the same on any machine."""
     before = torch.get_num_threads()
     for set_threads in (torch.set_num_threads, partial(open_device("cpu").call, torch.set_num_threads)):
         set_threads(1)
@@ -43,7 +43,7 @@ def golden_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def golden(golden_folder: Path) -> Callable[[str], Case]:
-    """Return a recording by name; what was stored small is float32 again, as the reference ran on it."""
+    """Return a recording by name; tensors stored in fewer bits are float32 again, as in the reference's run."""
 
     def load(name: str) -> Case:
         tensors = load_file(golden_folder / f"{name}.safetensors")
@@ -54,7 +54,7 @@ def golden(golden_folder: Path) -> Callable[[str], Case]:
 
 @pytest.fixture(scope="session")
 def make_recorded_unet(golden: Callable[[str], Case]) -> Callable[[], Live2DiffUNet]:
-    """The network of the recordings, for tests that change it."""
+    """Return the network of the recordings, for tests that change it."""
 
     def make() -> Live2DiffUNet:
         unet = Live2DiffUNet(RECORDED)
@@ -66,13 +66,13 @@ def make_recorded_unet(golden: Callable[[str], Case]) -> Callable[[], Live2DiffU
 
 @pytest.fixture(scope="session")
 def recorded_unet(make_recorded_unet: Callable[[], Live2DiffUNet]) -> Live2DiffUNet:
-    """The network of the recordings; no test changes it."""
+    """Return the network of the recordings; no test changes it."""
     return make_recorded_unet()
 
 
 @pytest.fixture(scope="session")
 def tiny_unet() -> Live2DiffUNet:
-    """A network of two levels with random weights, in which every part has a say; no test changes it."""
+    """Return a network of two levels with random weights, in which every part matters; no test changes it."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         return Live2DiffUNet(TINY).eval()

@@ -1,4 +1,4 @@
-"""Autoencoders: what diffusers computes, from every kind of file, and nothing else."""
+"""Autoencoders: equal to diffusers', from every kind of file, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TINY = TinyConfig(width=8, blocks=(1, 1, 2, 1))
 
 
 def seeded(module: nn.Module) -> nn.Module:
-    """Give every parameter a say, the norms too."""
+    """Give every parameter, norms included, a value that matters."""
     generator = torch.Generator().manual_seed(7)
     for parameter in module.parameters():
         parameter.data += torch.randn(parameter.shape, generator=generator) * 0.05
@@ -60,7 +60,7 @@ def pictures() -> Tensor:
 
 
 def stored(full: FullAutoencoder, rename: Callable[[str], str], *, convolutions: bool = False) -> dict[str, Tensor]:
-    """The full one's tensors under other names; LDM stores attention as convolutions."""
+    """Return the full one's tensors under other names; LDM stores attention as convolutions."""
     tensors = {key: value.contiguous().clone() for key, value in full.net.state_dict().items()}
     if convolutions:
         tensors = {k: v[..., None, None] if ".to_" in k and v.ndim == 2 else v for k, v in tensors.items()}
@@ -134,7 +134,7 @@ def test_the_tiny_one_runs_in_float16() -> None:
 
 
 def test_no_pass_waits_for_its_own_numbers() -> None:
-    """On a device without numbers any look at them fails; looking would stop a recorded graph."""
+    """On a meta device any look at its numbers fails; looking would stop a recorded graph."""
     for autoencoder in (FullAutoencoder(FULL), TinyAutoencoder(TINY)):
         autoencoder.place("meta", torch.bfloat16)
         latents = autoencoder.encode(torch.empty(1, 3, 40, 24, device="meta"))
@@ -269,7 +269,7 @@ def test_wrong_and_damaged_files_are_refused(full: FullAutoencoder, tmp_path: Pa
 
 
 def test_published_names_are_covered() -> None:
-    """Of the largest autoencoder, by a list written from the LDM code's structure."""
+    """Names of the largest autoencoder, from a list written after the LDM code's structure."""
     with torch.device("meta"):
         names = {ldm_autoencoder_name(key) for key in FullAutoencoder().net.state_dict()}
 

@@ -1,4 +1,4 @@
-"""What happens to a stream while it runs: its first frames, cuts, changes, new anchors, guidance."""
+"""Events of a running stream: its first frames, cuts, changes, new anchors, guidance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vivace.models.live2diff.window import ANCHORS, SLOTS, rolling_slots, scene_
 
 
 class Player:
-    """Plays clips through a stream and keeps what comes out."""
+    """Player that runs clips through a stream and keeps its output."""
 
     def __init__(self, batch: StreamBatch, rows: int = 2, *, seed: int = 0, guidance: Guidance = "none") -> None:
         self.batch = batch
@@ -39,7 +39,7 @@ class Player:
         return self
 
     def drain(self) -> list[Tensor]:
-        """Bring out what is inside; the frames that push are not counted."""
+        """Flush the frames inside; the frames that push are not counted."""
         self.play(video(self.state.rows - 1, seed=99))
         return self.out
 
@@ -81,7 +81,7 @@ def test_the_first_frame_is_what_it_is_alone(batch: StreamBatch) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_from_the_ninth_frame_on_a_stream_is_what_a_warm_up_makes_of_it(batch: StreamBatch, rows: int) -> None:
-    """The anchors are set row by row just before the frame that follows them arrives there."""
+    """The anchors are set row by row right before the following frame arrives there."""
     clip = video(30)
     grown = Player(batch, rows).play(clip).out
     warm = Player(batch, rows)
@@ -121,7 +121,7 @@ def test_the_window_grows_one_slot_a_frame_and_then_rolls() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_a_cut_loses_no_frame_and_leaves_no_trace(batch: StreamBatch, rows: int) -> None:
-    """Frames before it come out as if it had not been, frames after it as if nothing had been before."""
+    """Frames before it are as without the cut, frames after it as without a past."""
     before, after = video(21), video(20, seed=5)
     player = Player(batch, rows).play(before)
     batch.begin_scene(player.state)
@@ -284,7 +284,7 @@ def test_only_the_negative_row_sees_the_negative_prompt(batch: StreamBatch) -> N
 
 
 def test_the_residual_is_that_of_the_published_recursion() -> None:
-    """StreamDiffusion carries the residual noise itself from row to row; ours follows from where the frame began."""
+    """StreamDiffusion carries the residual noise itself from row to row; this one follows from the frame's start."""
     schedule = schedule_by_index([30, 36, 42])
     a, b = schedule.sqrt_alpha.double(), schedule.sqrt_beta.double()
     generator = torch.Generator().manual_seed(3)

@@ -1,4 +1,4 @@
-"""The public files, in miniature: what fits is read exactly, what does not is refused by name."""
+"""The public files, in miniature: matching ones are read exactly, others are refused by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 
 Tensors = dict[str, Tensor]
-# Three levels, so that all the naming rules of the middle ones are met.
+# Three levels, so that all naming rules of the middle ones apply.
 SMALL = UNetConfig(channels=(32, 32, 32), groups=8, text_channels=8, depth_channels=(4, 8))
 SMALL_TEXT = TextConfig(vocabulary=16, width=8, inner=16, layers=2, heads=2)
 
@@ -48,7 +48,7 @@ def base(tmp_path: Path, weights: Tensors) -> Path:
 
 @pytest.fixture
 def motion(tmp_path: Path, weights: Tensors) -> Path:
-    """As published: a pickle, wrapped for training on many devices, with a stray tensor."""
+    """Return the published form: a pickle, wrapped for training on many devices, with a stray tensor."""
     state = {f"module.{key}": value for key, value in weights.items() if is_added(key)}
     state["module.grid"] = torch.zeros(1)
     path = tmp_path / "live2diff.ckpt"

@@ -1,4 +1,4 @@
-"""Depth preparation where the recordings are silent."""
+"""Depth preparation in cases without recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The depth detector: what transformers computes, from both files, at any shape."""
+"""The depth detector: equal to transformers', from both files, at any shape."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TINY = DetectorConfig(
 
 
 def make(cfg: DetectorConfig = TINY) -> DepthDetector:
-    """A detector with random weights, as trained: nothing done ahead."""
+    """Return a detector with random weights, as trained: nothing precomputed."""
     detector = DepthDetector(cfg)
     generator = torch.Generator().manual_seed(2)
     for parameter in detector.parameters():
@@ -56,7 +56,7 @@ def pictures() -> Tensor:
 
 
 def original(detector: DepthDetector) -> dict[str, Tensor]:
-    """The tensors under the names of the original file, with what that has besides."""
+    """Return the tensors under the names of the original file, with its additional ones."""
     tensors: dict[str, Tensor] = {}
     state = detector.net.state_dict()
     for key, value in state.items():
@@ -127,7 +127,7 @@ def test_depth_stays_fine_in_a_half_format(trained: DepthDetector, pictures: Ten
 
 
 def test_no_pass_waits_for_its_own_numbers() -> None:
-    """On a device without numbers any look at them fails; looking would stop a recorded graph."""
+    """On a meta device any look at its numbers fails; looking would stop a recorded graph."""
     detector = make().place("meta", torch.bfloat16)
     assert detector(torch.empty(1, 3, 64, 96, device="meta")).shape == (1, 64, 96)
 
@@ -190,7 +190,7 @@ def test_half_files_are_read(trained: DepthDetector, pictures: Tensor, tmp_path:
 
 
 def test_published_names_are_covered() -> None:
-    """Of the true size, by a list written from the structure of MiDaS and timm."""
+    """Names at the true size, from a list written after the structure of MiDaS and timm."""
     with torch.device("meta"):
         state = DepthDetector().net.state_dict()
     assert len(state) == 414

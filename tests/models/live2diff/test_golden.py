@@ -1,6 +1,6 @@
 """The recorded runs of the reference, reproduced: the proof that the published weights give its pictures.
 
-Limits are maximum absolute errors in float32, several times what an independent implementation reached.
+Limits are maximum absolute errors in float32, several times those of an independent implementation.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def test_the_noise_schedule_is_the_recorded_one(golden: Golden) -> None:
 
 
 def schedule_by_strength(steps: int, strength: float) -> LcmSchedule:
-    """Return the reference's schedule of the last steps of so many."""
+    """Return the reference's schedule of the last steps of `steps`."""
     return schedule_at(lcm_timesteps(steps)[-int(steps * strength) :])
 
 
@@ -114,7 +114,7 @@ def test_the_motion_module_gives_the_recorded_features(golden: Golden) -> None:
 
 
 def watch(unet: Live2DiffUNet) -> tuple[dict[str, Tensor], ExitStack]:
-    """Return what parts of the network give at each call, until the stack is closed."""
+    """Return the outputs of parts of the network at each call, until the stack is closed."""
     parts = {
         "time_embedding": unet.time_embedding,
         "conv_in": unet.conv_in,
@@ -153,7 +153,7 @@ def test_the_streaming_network_predicts_the_recorded_noise(golden: Golden, recor
             latents, depth = case["stream.sample"][call, :, :, 0], case["stream.depth"][call, :, :, 0]
             context = StreamContext([cache], recorded_window(case, call))
             output = recorded_unet(latents, depth, case["timesteps"], text, context)
-            # Parts first: the first one that is off says where an error comes from.
+            # Parts first: the first one that differs shows where an error comes from.
             for name in seen if call == 0 else ():
                 if (key := f"debug.call00.{name}") in case:
                     assert error(seen[name], case[key].reshape(seen[name].shape)) <= NETWORK, name

@@ -1,4 +1,4 @@
-"""The Triton kernel gives what plain torch gives: interpreted on a CPU, compiled without a device, run on one."""
+"""The Triton kernel is equal to plain torch: interpreted on a CPU, compiled without a device, run on one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ print(json.dumps(found))
 
 
 def run(code: str, *arguments: str, **environment: str) -> list[list[object]]:
-    """Run in a process of its own: Triton decides once whether it interprets."""
+    """Run in a separate process: Triton decides once whether it interprets."""
     env = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, check=False
@@ -84,7 +84,7 @@ def test_the_interpreted_kernel_gives_what_torch_gives() -> None:
 
 @needs_triton
 def test_the_kernel_compiles_for_hopper_without_spilling() -> None:
-    """Down to machine code: 16 bytes a load, and no register put aside."""
+    """Down to machine code: loads of 16 bytes, and no spilled register."""
     for wide_loads, assembled in run(_COMPILE):
         assert wide_loads
         assert "0 bytes spill stores, 0 bytes spill loads" in str(assembled)

@@ -1,4 +1,4 @@
-"""The laws of every family, on a tiny network with random weights."""
+"""Laws of every family, on a tiny network with random weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_later_frames_never_change_earlier_ones(batch: StreamBatch, rows: int) -
 @pytest.mark.parametrize("rows", [1, 2, 3])
 @torch.inference_mode()
 def test_streaming_equals_offline(batch: StreamBatch, tiny_unet: Live2DiffUNet, rows: int) -> None:
-    """A clip as long as the window, denoised in one piece under the mask of training, is what the stream makes of it.
+    """A clip as long as the window, denoised at once under the mask of training, equals the stream's output.
 
     Beyond the window the stream remembers more than a clip could: features of a frame hold what it saw at its time.
     """
@@ -95,7 +95,7 @@ def test_streams_in_one_call_are_what_they_are_alone(batch: StreamBatch) -> None
 
 
 def test_a_stream_is_endless() -> None:
-    """After hundreds of frames a stream holds the memory it began with, and paints as it did."""
+    """After hundreds of frames a stream has its initial memory footprint, and paints as it did."""
     with torch.random.fork_rng():
         torch.manual_seed(6)
         smallest = UNetConfig(channels=(32,), layers=1, groups=8, text_channels=8, depth_channels=(4,))
@@ -111,7 +111,7 @@ def test_a_stream_is_endless() -> None:
         spread.append(float(done.x0[-1].std()))
     assert [layer.data_ptr() for layer in state.cache.layers] == places
     assert state.nbytes == batch.nbytes(state.settings.schedule, 2, 2, tokens=5)
-    # The clip is repeated, so the window of the last turn holds what that of the second held.
+    # The clip is repeated, so the window of the last turn has the content of the second turn's.
     assert spread[-48:] == pytest.approx(spread[64:112], rel=1e-3)
 
 
@@ -128,7 +128,7 @@ def test_positions_never_run_out() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
 def test_a_row_sees_only_frames_that_were(rows: int) -> None:
-    """Played through: the slots a row sees are the anchors and exactly the last frames it has written."""
+    """The slots that a row sees are the anchors and exactly the last frames it has written."""
     written: list[dict[int, int]] = [{} for _ in range(rows)]
     for call in range(40):
         window = window_at(call, rows)
@@ -186,7 +186,7 @@ def test_prompt_and_strength_change_from_one_frame_to_the_next(batch: StreamBatc
 
 
 def test_odd_sizes_work(batch: StreamBatch) -> None:
-    """Latents of any size: pictures need a multiple of 8 px, and not of 64."""
+    """Latents of any size: pictures need a multiple of 8 px, not of 64."""
     state = batch.open(schedule_by_index(T_INDEX[2]), 5, 7, tokens=5)
     frames = torch.randn((2, ANCHORS + 2, 4, 5, 7), generator=torch.Generator().manual_seed(1))
     done = play(batch, state, frames, prompt())

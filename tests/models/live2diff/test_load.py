@@ -41,7 +41,7 @@ Load = Callable[..., Components]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the profile and, beside it, everything pulled from its mirror."""
+    """Return a folder with the profile and, beside it, everything pulled from its mirror."""
     folder = tmp_path_factory.mktemp("toy")
     profile = describe(str(toy.write(folder)))
     places = Places(folder / "models", folder / "hub")
@@ -57,7 +57,7 @@ def profile(made: Path) -> Profile:
 
 @pytest.fixture
 def models(made: Path, tmp_path: Path) -> Path:
-    """A folder of models to spoil."""
+    """Return a folder of models that a test may damage."""
     return Path(shutil.copytree(made / "models", tmp_path / "models"))
 
 
@@ -72,7 +72,7 @@ def load(profile: Profile, models: Path, tmp_path: Path) -> Load:
 
 
 def change_of(path: Path, key: str, *, scale: float = 1.0) -> Tensor:
-    """Return what a LoRA file of half the usual scale adds to a layer."""
+    """Return the change of a layer by a LoRA file of half the usual scale."""
     tensors = load_file(path)
     return scale * (tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"])
 

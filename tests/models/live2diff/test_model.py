@@ -1,4 +1,4 @@
-"""The laws of every family, held by Live2Diff as a stream sees it: pictures in, pictures out."""
+"""Laws of every family for Live2Diff as a stream sees it: pictures in, pictures out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Pictures = NDArray[np.uint8]
 
 
 def clip(frames: int, seed: int = 0, size: tuple[int, int] = SIZE) -> Pictures:
-    """A clip of random blocks, `[f h w 3]`."""
+    """Return a clip of random blocks, `[f h w 3]`."""
     generator = np.random.default_rng(seed)
     blocks = generator.integers(0, 256, (frames, size[1] // 8, size[0] // 8, 3), np.uint8)
     return np.repeat(np.repeat(blocks, 8, 1), 8, 2)
@@ -159,7 +159,7 @@ def test_frames_inside_at_a_cut_come_out_as_if_there_were_none(cut: int) -> None
 def test_a_perfect_prediction_gives_every_picture_back(
     t_index: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way of the pixels: if the network knew the very noise, each picture would come out as it went in."""
+    """Path of the pixels: if the network knew the exact noise, each picture would come out as it went in."""
     model, pictures = tiny_model(t_index), clip(12)
     state = model.open(SIZE)
 
@@ -190,7 +190,7 @@ def test_prompt_and_strength_change_from_one_frame_on(model: Live2DiffModel) -> 
 
 
 def test_more_strength_leaves_less_of_the_source(model: Live2DiffModel) -> None:
-    """At next to no strength one and the same picture comes through whatever the prompt."""
+    """With almost no strength the same picture comes through for every prompt."""
     pictures = clip(3)
     spread = []
     for strength in (0.05, 0.4, 0.9):

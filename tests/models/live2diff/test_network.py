@@ -1,4 +1,4 @@
-"""What makes the network quick changes nothing: shared matrices, the ring written in place, layouts, half precision."""
+"""Optimisations of the network change nothing: shared matrices, the ring written in place, layouts, half precision."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_keys_are_those_of_the_public_files() -> None:
 
 
 def test_layers_stay_views_of_their_matrix(make_recorded_unet: MakeUNet) -> None:
-    """Whatever is done to the network: another type, another memory format, files, copies."""
+    """After any operation on the network: another type, another memory format, files, copies."""
     unet = make_recorded_unet()
     assert len(projections(unet)) == 40 + 2 * 16
     assert_tied(unet)
@@ -148,7 +148,7 @@ def test_only_the_rows_own_slots_change_and_in_place(tiny_unet: Live2DiffUNet) -
 
 @pytest.mark.parametrize("call", [0, 5, 40])
 def test_the_ring_attends_as_if_positions_had_been_added(call: int) -> None:
-    """Against attention written out, with positions added to queries, keys and values, in float64."""
+    """Compared with explicit attention, with positions added to queries, keys and values, in float64."""
     rows, pixels, channels = 2, 5, 32
     generator = torch.Generator().manual_seed(call)
     ring = torch.randn((rows, 2, pixels, SLOTS, channels), generator=generator)
@@ -186,7 +186,7 @@ def test_streams_in_one_call_are_what_they_are_alone(tiny_unet: Live2DiffUNet) -
 
 @torch.inference_mode()
 def test_a_row_may_see_its_own_slot_alone() -> None:
-    """Then it gets its own value back, whatever else is in the ring."""
+    """It then gets its own value back, whatever else is in the ring."""
     ring = torch.full((1, 2, 3, SLOTS, 16), 7.0)
     qkv = torch.randn((1, 3, 48), generator=torch.Generator().manual_seed(0))
     visible = torch.arange(SLOTS)[None] == 4
@@ -197,7 +197,7 @@ def test_a_row_may_see_its_own_slot_alone() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_forms_of_ring_attention_agree(dtype: torch.dtype) -> None:
-    """The one of products, and the one that is meant for a compiler."""
+    """The matrix-product form, and the one that is meant for a compiler."""
     generator = torch.Generator().manual_seed(0)
     ring = torch.randn((3, 2, 5, SLOTS, 64), generator=generator).to(dtype)
     qkv, tables = (torch.randn(shape, generator=generator).to(dtype) for shape in ((3, 5, 192), (SLOTS, 192)))
@@ -210,7 +210,7 @@ def test_forms_of_ring_attention_agree(dtype: torch.dtype) -> None:
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Compiling without a compiler: functions are traced, and graphs run as they are; return their sizes."""
+    """Trace functions without a compiler, and run graphs as they are; return their sizes."""
     graphs: list[int] = []
 
     def record(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
@@ -229,7 +229,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def test_a_compiled_ring_is_the_ring_for_any_number_of_rows_and_pixels(
     make_recorded_unet: MakeUNet, recorder: list[int]
 ) -> None:
-    """One graph a width: the widths of the network are 32, 64 and 96."""
+    """One graph per width: the widths of the network are 32, 64 and 96."""
     unet = make_recorded_unet()
     cases = [(inputs(rows, 32), window_at(20, rows)) for rows in (2, 3, 4)]
     expected = [unet(*given, StreamContext([filled_cache(unet, len(given[2]))], window)) for given, window in cases]
@@ -250,7 +250,7 @@ def test_a_compiled_ring_is_the_ring_for_any_number_of_rows_and_pixels(
 @pytest.mark.parametrize("keys", [7, 40])
 @torch.inference_mode()
 def test_attention_in_half_precision_on_a_cpu_is_attention(monkeypatch: pytest.MonkeyPatch, keys: int) -> None:
-    """By products, in one piece and in several."""
+    """By matrix products, in one piece and in several."""
     generator = torch.Generator().manual_seed(2)
     q, k, v = (torch.randn((2, 3, n, 8), generator=generator) for n in (24, keys, keys))
     expected = F.scaled_dot_product_attention(q, k, v)
@@ -287,7 +287,7 @@ def test_the_order_in_memory_changes_nothing(make_recorded_unet: MakeUNet) -> No
 
 @torch.inference_mode()
 def test_half_precision_stays_near(make_recorded_unet: MakeUNet) -> None:
-    """bf16 keeps eight bits: a relative error of 2^-9 an operation, of which there are hundreds in a row."""
+    """bf16 keeps eight bits: a relative error of 2^-9 per operation, of which there are hundreds in a row."""
     unet = make_recorded_unet()
     given, window = inputs(2, 32), window_at(20, 2)
     expected = unet(*given, StreamContext([filled_cache(unet, 2)], window))

@@ -1,4 +1,4 @@
-"""Prompts: the tokens of transformers, learned words, what is cut off, and a cache that any thread may use."""
+"""Prompts: the tokens of transformers, learned words, truncation, and a thread-safe cache."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer of CLIP's kind with few words."""
+    """Return a tokenizer of CLIP's kind with few words."""
     folder = tmp_path_factory.mktemp("tokenizer")
     alphabet = sorted(ByteLevel.alphabet())
     words = [*alphabet, *(letter + "</w>" for letter in alphabet), *(merge.replace(" ", "") for merge in MERGES)]
@@ -74,7 +74,7 @@ def prompts(tokenizer: ClipTokenizer, encoder: ClipText) -> ClipPrompts:
 
 
 def row(tokenizer: ClipTokenizer, numbers: list[int]) -> Tensor:
-    """Return what the encoder is to be given."""
+    """Return the expected input of the encoder."""
     return torch.tensor([[tokenizer.start, *numbers, *[tokenizer.end] * (TOKENS - 1 - len(numbers))]])
 
 
@@ -149,7 +149,7 @@ def test_the_template_holds_the_prompt_and_not_the_negative_one(tokenizer: ClipT
 def test_a_weighed_word_is_moved_from_an_empty_prompt(prompts: ClipPrompts) -> None:
     plain, nothing = prompts.encode("a cat style").embeds, prompts.encode("").embeds
     weighed = prompts.encode("a (cat:1.5) style").embeds
-    kept = [place for place in range(TOKENS) if place != 2]  # after the token that starts, and "a"
+    kept = [place for place in range(TOKENS) if place != 2]  # after the start token, and "a"
     assert np.array_equal(weighed[kept], plain[kept])
     assert np.allclose(weighed[2], nothing[2] + 1.5 * (plain[2] - nothing[2]), atol=1e-5)
     assert np.allclose(prompts.encode("a (cat:0) style").embeds[2], nothing[2], atol=1e-5)
@@ -290,7 +290,7 @@ def test_what_is_no_textual_inversion_is_refused(content: dict[str, Any], tmp_pa
 
 
 class Counting(ClipText):
-    """An encoder that counts its passes."""
+    """Encoder that counts its passes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(make_encoder(size).cfg)

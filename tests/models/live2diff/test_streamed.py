@@ -1,4 +1,4 @@
-"""Live2Diff under the live loop: acks are exact, cuts lose nothing, and what is changed arrives with its frame."""
+"""Live2Diff in the live loop: acknowledgements are exact, cuts lose nothing, and changes arrive with their frame."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def model() -> Live2DiffModel:
 
 
 def blocks(index: int) -> np.ndarray:
-    """A picture of its own for every index, of one scene."""
+    """Return a picture, different for every index, of one scene."""
     return np.kron(picture(index, (8, 8)), np.ones((8, 8, 1), np.uint8))
 
 
 def steered(model: Live2DiffModel, **change: Any) -> list[Frame]:
-    """Output of ten frames, of which the seventh is the first made with a change."""
+    """Return the output of ten frames, of which the seventh is the first with a change."""
     out: list[Frame] = []
     with Stream(model, prompt="a felt world", size=SIZE, crossfade_s=0, detect_cuts=False) as stream:
         for index in range(10):

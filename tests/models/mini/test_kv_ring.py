@@ -1,4 +1,4 @@
-"""The memory of the embedded model is written in place, one slot a frame."""
+"""The memory of the embedded model is written in place, one slot per frame."""
 
 from __future__ import annotations
 

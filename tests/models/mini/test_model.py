@@ -26,7 +26,7 @@ def model(painter):
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np.ndarray]:
-    """Smooth moving pictures: what a camera sees, not white noise."""
+    """Return smooth moving pictures, like a camera's, not white noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : size[1], 0 : size[0]]
     phase = rng.uniform(0, 6, (3, 3))
@@ -102,7 +102,7 @@ def test_positions_never_run_out(model):
     state = model.open(SIZE)
     paint(model, state, pictures(8))
     ring = state.levels[0].ring
-    # A hundred thousand frames later only the counters have grown.
+    # After a hundred thousand more frames only the counters have grown.
     ring.frames += 100_000
     later = paint(model, state, pictures(2))[-1]
     fresh = model.open(SIZE)

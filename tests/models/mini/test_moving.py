@@ -1,4 +1,4 @@
-"""Laws of textures that follow the camera: exact at any distance, copied once, ahead of time where it is foreseen."""
+"""Laws of textures that follow the camera: exact at any distance, copied once, in advance where foreseeable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivace.models.mini.state import MOVING, geometry, open_buffers, textures_at
 
 
 class ByHand(Executor):
-    """Runs what it is given when told to, so that a test decides how far the other thread has come."""
+    """Executor that runs its tasks on request, so that a test controls the progress of the other thread."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
@@ -29,7 +29,7 @@ class ByHand(Executor):
         return future
 
     def run(self) -> int:
-        """Run what waits and was not cancelled; return how many that was."""
+        """Run the waiting tasks that were not cancelled; return their number."""
         done = 0
         for future, act in self.waiting:
             if future.set_running_or_notify_cancel():
@@ -41,7 +41,7 @@ class ByHand(Executor):
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """The buffers that fields were copied to, one entry a copy."""
+    """Record the buffers that fields were copied to, one entry per copy."""
     made: list[np.ndarray] = []
 
     def counted(field: np.ndarray, down: int, right: int, out: np.ndarray) -> None:
@@ -88,7 +88,7 @@ def test_an_even_pan_copies_each_field_once_a_frame_and_none_in_the_thread_that_
 ) -> None:
     pool = ByHand()
     textures = MovingTextures(small_rest(), pool)
-    textures.move((0, 2))  # nobody could foresee this one
+    textures.move((0, 2))  # this one was not foreseeable
     for frame in range(2, 12):
         textures.look_ahead()
         assert pool.run() == 1

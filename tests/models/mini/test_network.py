@@ -1,4 +1,4 @@
-"""Laws of the embedded network, on random weights: what training sees is what a stream computes."""
+"""Laws of the embedded network, with random weights: training and streaming compute the same."""
 
 from __future__ import annotations
 

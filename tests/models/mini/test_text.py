@@ -1,4 +1,4 @@
-"""The shipped text encoder: what prompts are taken to mean, and what it does with those it cannot serve."""
+"""The shipped text encoder: the meanings of prompts, and the handling of unsupported ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENCODER = TextEncoder.load()
 
 
 def weights(text: str) -> dict[str, float]:
-    """Return the styles of a prompt with their weights, rounded; empty when it is not known."""
+    """Return the styles of a prompt with their weights, rounded; empty for an unknown one."""
     prompt = ENCODER.encode(text)
     return {key: round(weight, 2) for key, weight in prompt.matches} if prompt.known else {}
 
@@ -128,7 +128,7 @@ def test_only_a_denial_is_unknown_says_so_and_is_not_what_is_near():
 
 @pytest.mark.parametrize("style", STYLES, ids=STYLE_KEYS)
 def test_every_name_of_a_style_is_a_prompt_for_it(style):
-    """So that a client may offer the nearest styles as they come."""
+    """A client may therefore offer the nearest styles as they are."""
     for text in style:
         assert weights(text) == {style.key: 1.0}
 

@@ -8,7 +8,7 @@ from vivace.models.mini.text_features import bucket, pair_feature, pairs, split_
 
 
 def test_hashes_are_the_same_in_every_process():
-    # A change here orphans every trained table: raise the format and train again.
+    # A change here invalidates every trained table: raise the format and train again.
     assert [bucket("w:ink"), bucket("<in"), pair_feature("pixel", "art", 1)] == [26236, 42, 23303]
 
 

@@ -1,4 +1,4 @@
-"""What all tests of the family need."""
+"""Shared fixtures of the family's tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _one_thread_without_gradients() -> Iterator[None]:
-    """Tiny tensors lose time to threads, and results stay the same on any machine."""
+    """Use one thread: tiny tensors lose time to more, and results stay the same on any machine."""
     before = torch.get_num_threads()
     for set_threads in (torch.set_num_threads, partial(open_device("cpu").call, torch.set_num_threads)):
         set_threads(1)

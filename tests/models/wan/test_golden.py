@@ -32,7 +32,7 @@ def variants(case: str) -> list[str]:
 
 
 def parts(case: str, prefix: str) -> list[str]:
-    """Return the parts of a case that were recorded: the words after a prefix."""
+    """Return the recorded parts of a case: the words after a prefix."""
     found = [key.removeprefix(prefix).partition(".")[0] for key in tensors(case) if key.startswith(prefix)]
     return [*dict.fromkeys(found)]
 
@@ -82,7 +82,8 @@ def test_moves_along_the_schedule_are_the_recorded_ones(shift: float) -> None:
     rows = len(recorded["flow_back"])
     assert near(schedule.flow(recorded["x0"][:rows], x[:rows], times[:rows]), recorded["flow_back"], scale=10)
     assert near(schedule.noised(x, eps, times), recorded["add_noise"])
-    # A batch with one row at the last entry goes to no noise as a whole in the reference; here every row for itself.
+    # A batch with one row at the last entry goes to no noise as a whole in the reference; here every row is
+    # independent.
     at_the_end = schedule.index(times[:rows]) == schedule.entries - 1
     assert at_the_end.any()
     assert near(schedule.x0(flow[:rows], x[:rows], times[:rows]), recorded["euler"])
@@ -123,7 +124,7 @@ def test_every_block_gives_the_recorded_features() -> None:
 
 
 class Recorder:
-    """A network that remembers what it gave."""
+    """Network that remembers its outputs."""
 
     def __init__(self, model: WanNetwork) -> None:
         self.flows: list[Tensor] = []
@@ -137,7 +138,7 @@ class Recorder:
 
 
 def open_memory(model: WanNetwork, latents: Tensor, setting: dict[str, Any], **also: Any) -> RollingMemory:
-    """Return the memory of one row that a variant's settings ask for."""
+    """Return the memory of one row with a variant's settings."""
     size, anchors = setting["local_attn_size"], setting["sink_size"]
     size = setting["cache_frames"] if size < 0 else size
     place = rotary(model, latents)
@@ -245,7 +246,7 @@ TRAINED = {
     "chunk1_win4": (1, 4, "frame"),
     "indep1_chunk3": (3, None, "frame"),
 }
-"""Frames of a chunk, of the window, and what has a timestep."""
+"""Frames of a chunk and of the window, and the part that has a timestep."""
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,7 @@ THINNED = (1, 2)
 
 
 def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor]]]:
-    """Return the flows of a variant, its latents, and what its mask cache chose for each chunk."""
+    """Return the flows of a variant, its latents, and the choice of its mask cache for each chunk."""
     case, model = tensors("liveedit"), network("liveedit")
     setting = config("liveedit")["variants"][name]
     chunk, frames, pruning = setting["num_frame_per_block"], setting["frames"], setting["pruning"]
@@ -369,7 +370,7 @@ def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor
         for begin in range(0, frames, chunk):
             source = sources[:, begin : begin + chunk]
             thins = bool(cache) and cache.kept is not None
-            # The reference takes as many tokens from a window that is full as the middle steps had kept.
+            # From a full window, the reference takes as many tokens as the middle steps had kept.
             short = thins and setting["local_attn_size"] > 0
             hide = len(cache.kept) if short else 0
 
@@ -402,7 +403,7 @@ def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor
 
 
 FIRST_CALL = {"win6": 10, "cache_sa_ffn": 5, "win6_cache_sa": 10}
-"""Of those that were recorded; the first of all if not told."""
+"""Number of the first recorded call, by variant; 0 for the others."""
 
 
 @pytest.mark.parametrize("name", variants("liveedit"))
@@ -510,7 +511,7 @@ def test_taehv_gives_the_recorded_pictures(pieces: list[int]) -> None:
 
 
 def test_the_reference_decodes_its_last_latents_again() -> None:
-    """What it then gives is a little off a stream decoded in one go, which a stream of ours is not."""
+    """Its result then differs slightly from a stream decoded at once, unlike a stream of this package."""
     case, model = tensors("taehv"), taehv()
     z, begin = case["decode.z"], 0
     for call in range(4):
@@ -526,7 +527,7 @@ def test_the_reference_decodes_its_last_latents_again() -> None:
 # -- the source noised -------------------------------------------------------------------------------------------------
 
 PUBLISHED = {"empty_is_stale": True, "place_each_step": True, "old_positions_stay": True}
-"""Faults of the published code, which its recorded runs show."""
+"""Faults of the published code, visible in its recorded runs."""
 
 
 @pytest.mark.parametrize("chunk", [4, 8])
@@ -547,7 +548,7 @@ def test_the_noise_scale_follows_motion_as_recorded(chunk: int, start: float) ->
 
 
 class SinkRun:
-    """A variant of the recorded runs."""
+    """Variant of the recorded runs."""
 
     def __init__(self, name: str) -> None:
         self.case, self.model, self.name = tensors("streamdiffusionv2"), network("streamdiffusionv2"), name
@@ -579,7 +580,7 @@ class SinkRun:
         return self.case[f"{self.name}.{key}"]
 
     def noisy(self, chunk: int) -> tuple[Tensor, float]:
-        """Return the noised source of a chunk, from 0 after the first two latents, and the timestep it begins at."""
+        """Return the noised source of a chunk, from 0 after the first two latents, and its first timestep."""
         scale = self.recorded("noise_scale")[chunk].item()
         latent = self.source[:, 2 + chunk : 3 + chunk]
         noise = self.recorded("enc_eps")[:, chunk : chunk + 1]

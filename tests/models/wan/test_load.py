@@ -1,4 +1,4 @@
-"""From public files to a model: what is read in which form, and what is refused with which words."""
+"""From public files to a model: the accepted forms, and the messages of refusals."""
 
 from __future__ import annotations
 

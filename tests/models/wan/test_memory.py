@@ -1,4 +1,4 @@
-"""The KV ring held against what is plainest: all keys ever made, and the rule of which of them are seen."""
+"""The KV ring compared with the plainest form: all keys ever made, and the rule of their visibility."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_memory(anchors: int, window: int, positions: Positions) -> RollingMemor
 
 
 def plain(past: list[Tensor], chunk: Tensor, anchors: int, window: int, positions: Positions) -> Tensor:
-    """Return what a chunk attends to, of all that was ever remembered: tensors `[3 n h d]` of each frame."""
+    """Return the frames that a chunk attends to, out of the whole past: tensors `[3 n h d]` of each frame."""
     own = list(chunk.unflatten(1, (-1, GRID.tokens)).unbind(1))
     frames = past + own
     numbers = list(range(len(frames)))
@@ -52,7 +52,7 @@ def test_rolling_equals_recomputing_from_all_that_was(
     memory = open_memory(anchors, window, positions)
     past: list[Tensor] = []
     for number in range(12):
-        for step in range(2):  # a chunk is written as often as it is worked on
+        for step in range(2):  # a chunk is written once per step
             qkv = numbers(chunk, 10 * number + step)
             found = memory.chunk(chunk)(0, *qkv)
         assert near(found, plain(past, qkv, anchors, window, positions)), number
@@ -61,7 +61,7 @@ def test_rolling_equals_recomputing_from_all_that_was(
 
 
 def test_positions_have_no_end() -> None:
-    """Far beyond any table, frames see each other as they do at the begin, if they are as far apart."""
+    """Far beyond any table, frames see each other as at the beginning, given the same distance."""
     memory = open_memory(0, 6, "frame")
     first = [memory_step(memory, seed) for seed in (1, 2)]
     memory.forget()
@@ -69,7 +69,7 @@ def test_positions_have_no_end() -> None:
         memory_step(memory, seed)
     assert memory.count > 1100
     late = [memory_step(memory, seed) for seed in (1, 2)]
-    # Of the second chunk the first is all that is remembered, in both.
+    # For the second chunk, the first is the whole past in both.
     assert near(late[1], first[1])
 
 
@@ -99,7 +99,7 @@ def test_part_of_a_chunk_sees_the_past_and_itself() -> None:
     found = memory.part(3, kept)(0, *qkv[:, kept])
     assert torch.equal(memory.buffers.layers[0], before)
     history = torch.cat([numbers(3, seed) for seed in range(4)], 1).unflatten(1, (-1, GRID.tokens))
-    seen = [0, 10, 11]  # the anchor, and what the window holds beside the chunk
+    seen = [0, 10, 11]  # the anchor, and the part of the window beside the chunk
     rotary = Rotary(CFG.head_dim, GRID)
     own = rotary.at([12, 13, 14])[kept]
     keys = torch.cat([rotary.at(seen)(history[1][seen].flatten(0, 1)), own(qkv[1][kept])])
@@ -170,7 +170,7 @@ def test_counting_anew_leaves_nothing_in_the_future() -> None:
 
 
 def test_the_queue_goes_around_the_window() -> None:
-    """What the second write goes to stays as well, as in the published code: two at first queue the fourth slot."""
+    """The target of the second write stays as well, as in the published code: two at first queue the fourth slot."""
     queue = SlotQueue(5, 2)
     assert queue.place(0, 2) == [0, 1]
     assert [queue.place(start)[0] for start in range(2, 12)] == [2, 3, 4, 3, 4, 3, 4, 3, 4, 3]

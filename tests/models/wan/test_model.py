@@ -25,7 +25,7 @@ RED, INK = "turn the red mug into a glass", "ink sketch of a fox in the snow"
 
 
 def clip(model: WanModel, chunks: int, seed: int = 0) -> list[np.ndarray]:
-    """Return pictures, a chunk at a time."""
+    """Return pictures, one chunk after the other."""
     rng = np.random.default_rng(seed)
     frames = (model.spec.frames_of_chunk(number) for number in range(chunks))
     return [rng.integers(0, 256, (each, SIZE[1], SIZE[0], 3), np.uint8) for each in frames]
@@ -33,7 +33,7 @@ def clip(model: WanModel, chunks: int, seed: int = 0) -> list[np.ndarray]:
 
 @dataclass
 class Told:
-    """What a chunk is painted with."""
+    """Inputs of a chunk."""
 
     prompt: str = RED
     strength: float | None = None
@@ -51,7 +51,7 @@ def chunk_of(model: WanModel, rgb: np.ndarray, told: Told) -> Chunk:
 def run(
     model: WanModel, pictures: Sequence[np.ndarray], told: Told | Sequence[Told] = PLAIN, *, seed: int = 1
 ) -> list[np.ndarray]:
-    """Return what comes out of each step."""
+    """Return the output of each step."""
     return run_on(model, model.open(SIZE, seed=seed), pictures, told)
 
 
@@ -67,7 +67,7 @@ def joined(made: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def alike(first: np.ndarray, second: np.ndarray) -> bool:
-    """Tell whether pictures are the same, but for the rounding of their bytes."""
+    """Return whether pictures are equal up to the rounding of their bytes."""
     return first.shape == second.shape and int(np.abs(first.astype(int) - second.astype(int)).max(initial=0)) <= 1
 
 
@@ -178,7 +178,7 @@ def test_the_same_words_again_are_no_change(load: Load) -> None:
 
 @pytest.mark.parametrize("autoencoder", ["tiny", "full"])
 def test_streaming_is_as_all_at_once(load: Load, autoencoder: str) -> None:
-    """A clip encoded in one go, and its latents decoded in one go, are what a stream has seen and shown."""
+    """A clip encoded at once, and its latents decoded at once, equal the inputs and outputs of a stream."""
     model = load("causal-forcing", controls={"autoencoder": autoencoder})
     pictures, state = clip(model, 5), model.open(SIZE, seed=1)
     made: list[torch.Tensor] = []

@@ -1,4 +1,4 @@
-"""The family under the live loop and in the server: sources that do not fit chunks, and changes in the midst of one."""
+"""The family in the live loop and in the server: sources that do not fit chunks, and changes in the middle of one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RED, INK = "turn the red mug into a glass", "ink sketch of a fox in the snow"
 
 
 def still(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A picture of its own for every index, of one scene."""
+    """Return a picture, different for every index, of one scene."""
     level = np.full((size[1], size[0], 3), 90, np.uint8)
     level[:, : 1 + index % size[0]] = 140
     return level

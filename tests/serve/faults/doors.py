@@ -1,4 +1,4 @@
-"""Requests that are slow, large, or not allowed."""
+"""Requests that are slow, large, or forbidden."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAVERSALS = (
 
 
 async def large_bodies(server: Served, amount: Amount) -> None:
-    """Bodies over the limit are refused, whether they say their length or not; so are prompts and masks."""
+    """Bodies over the limit are refused, with and without a declared length; so are prompts and masks."""
     many = b"x" * 10_000_000
 
     async def unannounced() -> Any:
@@ -59,7 +59,7 @@ async def traversals(server: Served, amount: Amount) -> None:
 
 
 async def bad_tokens(server: Served, amount: Amount) -> None:
-    """None, wrong, expired, of another secret, of another scope: refused, and nothing opened."""
+    """Missing, wrong, expired, with another secret or scope: refused, and nothing opened."""
     good = server.token("publish")
     expired = server.token("admin", expires_s=1, now_s=time.time() - 100)
     other = good[:-4] + ("AAAA" if not good.endswith("AAAA") else "BBBB")
@@ -87,7 +87,7 @@ async def bad_tokens(server: Served, amount: Amount) -> None:
 
 
 async def slow_requests(server: Served, amount: Amount) -> None:
-    """Half a request is not waited for without end, and others are served meanwhile."""
+    """Half a request is not awaited indefinitely, and others are served meanwhile."""
     halves = (
         b"",
         b"GET /healthz HTT",
@@ -112,7 +112,7 @@ async def slow_requests(server: Served, amount: Amount) -> None:
 
 
 async def strange_requests(server: Served, amount: Amount) -> None:
-    """What is no HTTP is answered with an error or a closed connection."""
+    """Invalid HTTP is answered with an error or a closed connection."""
     for text in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
         b"GET / HTTP/9.9\r\n\r\n",
@@ -130,6 +130,6 @@ async def strange_requests(server: Served, amount: Amount) -> None:
             assert first[:9] in (b"", b"HTTP/1.1 "), first
             assert not first.startswith(b"HTTP/1.1 5"), first
         except ConnectionError:
-            pass  # closed while it was still being told: as good
+            pass  # closed while it was still sending: as good
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""How a server ends: told to, or killed, while a session is live and recorded."""
+"""Ends of a server: told to, or killed, while a session is live and recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vivace.messages import Recorded
 
 
 def frames_in(path: Path) -> int:
-    """Return how many pictures of a recording can be decoded."""
+    """Return the number of decodable pictures of a recording."""
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -25,7 +25,7 @@ async def _end(server: Served, number: signal.Signals) -> Path:
     """Signal a server that records; return the recording, once the process is gone."""
     async with live(server) as (session, media):
         begun = await session.record(True)
-        await see_painted(media, 30)  # more than is kept back for one fragment
+        await see_painted(media, 30)  # more than a fragment holds back
         server.process.send_signal(number)
         if number == signal.SIGTERM:
             told = [event async for event in session.events()]
@@ -40,7 +40,7 @@ async def _end(server: Served, number: signal.Signals) -> Path:
 
 
 async def told_to_end(server: Served) -> None:
-    """After SIGTERM sessions are told, recordings are whole, and the exit code says that all went well."""
+    """After SIGTERM sessions are told, recordings are complete, and the exit code is that of success."""
     recording = await _end(server, signal.SIGTERM)
     assert server.process.returncode == 0, server.log()
     assert frames_in(recording) > 20
@@ -48,9 +48,9 @@ async def told_to_end(server: Served) -> None:
 
 
 async def killed(server: Served) -> None:
-    """What was recorded plays although the server was killed."""
+    """The recording plays although the server was killed."""
     try:
         recording = await _end(server, signal.SIGKILL)
-    except ServerError:  # leaving a session of a server that is no more
+    except ServerError:  # leaving a session of a server that is gone
         (recording,) = server.recordings.iterdir()
     assert frames_in(recording) > 5

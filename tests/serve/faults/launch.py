@@ -1,4 +1,4 @@
-"""Runs the `vivace` command with a probe: on SIGUSR1 it writes what the process holds to the file in VIVACE_PROBE."""
+"""Runs the `vivace` command with a probe: on SIGUSR1 it writes the process's resources to the file in VIVACE_PROBE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def hold() -> dict[str, object]:
-    """Return what this process holds, after everything that can be given back has been."""
+    """Return this process's resources, after everything that can be freed has been."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     try:
@@ -36,7 +36,7 @@ def hold() -> dict[str, object]:
 
 
 def _where(task: asyncio.Task[object]) -> str:
-    """Return a task's name and what it waits in."""
+    """Return a task's name and the place in which it waits."""
     inner: Any = task.get_coro()
     while getattr(inner, "cr_await", None) is not None and hasattr(inner.cr_await, "cr_code"):
         inner = inner.cr_await

@@ -1,4 +1,4 @@
-"""Connections that carry rubbish, break off, or come and go."""
+"""Connections that carry garbage, break off, or come and go."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from vivace.client.control import ClientSession
 from vivace.client.rtc import RtcSession
 
 BOMB_MIB = 300
-"""A frame that says it is 16383x16383 px would take more than a gigabyte."""
+"""Size of a decoded bomb, MiB: a frame that claims 16383x16383 px would take more than a gigabyte."""
 
 
 def transport_of(media: RtcSession) -> Any:
-    """The connection below the pictures, where anything can be sent."""
+    """Return the connection below the pictures, on which anything can be sent."""
     return media._connection.getTransceivers()[0].sender.transport
 
 
@@ -43,7 +43,7 @@ def payload_types(media: RtcSession) -> dict[str, int]:
 
 
 async def rtp(media: RtcSession, payload: bytes, payload_type: int, number: int, ssrc: int, *, marker: int = 1) -> None:
-    """Send one packet as if it were of a picture."""
+    """Send one packet as if it belonged to a picture."""
     packet = RtpPacket(
         payload_type=payload_type, marker=marker, sequence_number=number & 0xFFFF, timestamp=number * 3000, ssrc=ssrc
     )
@@ -52,7 +52,7 @@ async def rtp(media: RtcSession, payload: bytes, payload_type: int, number: int,
 
 
 async def random_media(server: Served, amount: Amount) -> None:
-    """Random payloads, cut packets, wrong types and sources: pictures go on, or the connection is given up."""
+    """Random payloads, cut packets, wrong types and sources: pictures continue, or the connection is closed."""
     chance = random.Random(3)
     async with live(server) as (session, media):
         types = [*payload_types(media).values(), 0, 13, 63, 127]
@@ -74,7 +74,7 @@ async def random_media(server: Served, amount: Amount) -> None:
 
 
 def tiny_vp8(size: tuple[int, int]) -> bytes:
-    """A keyframe of 64x64 px that says it has another size."""
+    """Return a keyframe of 64x64 px that claims another size."""
     encoder = av.CodecContext.create("libvpx", "w")
     encoder.width = encoder.height = 64
     encoder.pix_fmt = "yuv420p"
@@ -87,7 +87,7 @@ def tiny_vp8(size: tuple[int, int]) -> bytes:
 
 
 def large_h264(size: tuple[int, int]) -> bytes:
-    """A black keyframe of that size, which is small as bytes."""
+    """Return a black keyframe of that size, of few bytes."""
     out = io.BytesIO()
     with av.open(out, "w", format="h264") as container:
         stream = container.add_stream("libx264", 25, options={"preset": "ultrafast", "tune": "zerolatency"})
@@ -135,7 +135,7 @@ async def decoder_bombs(server: Served, amount: Amount) -> None:
 
 
 async def large_channel_messages(server: Served, amount: Amount) -> None:
-    """A data channel that is flooded, or sends messages beyond every limit, takes no more than it may."""
+    """A data channel that is flooded, or sends messages beyond every limit, stays within its limits."""
     async with _with_channel(server) as (session, _, channel):
         channel.send(b"\x00" * 700_000)
         for _ in range(amount.messages // 10):
@@ -147,7 +147,7 @@ async def large_channel_messages(server: Served, amount: Amount) -> None:
 
 
 async def endless_message(server: Served, amount: Amount) -> None:
-    """A message that never ends is not waited for: the connection is closed."""
+    """An endless message is not awaited: the connection is closed."""
     async with _with_channel(server) as (session, media, channel):
         _never_end(media)
         channel.send(b"\x00" * 1_500_000)  # the window is a mebibyte
@@ -157,7 +157,7 @@ async def endless_message(server: Served, amount: Amount) -> None:
 
 
 def _never_end(media: RtcSession) -> None:
-    """Let no piece of a message say that it is the last."""
+    """Let no fragment of a message be marked as the last."""
     sctp = media._connection.sctp
     send = sctp._send_chunk
 
@@ -170,7 +170,7 @@ def _never_end(media: RtcSession) -> None:
 
 
 async def many_sources(server: Served, amount: Amount) -> None:
-    """Who pretends to be a crowd is sent away: each source would be remembered."""
+    """A client with very many sources is disconnected: each source would be remembered."""
     async with live(server) as (session, media):
         video = payload_types(media)["VP8"]
         before = server.log().count("sources came")
@@ -186,7 +186,7 @@ async def many_sources(server: Served, amount: Amount) -> None:
 
 @asynccontextmanager
 async def _with_channel(server: Served) -> AsyncIterator[tuple[ClientSession, RtcSession, RTCDataChannel]]:
-    """A session that is painted, over a connection with a control channel of its own that keeps to no limit."""
+    """Yield a painted session, over a connection with its own control channel that ignores limits."""
     async with (
         vivace.client.connect(server.url, token=server.token("publish")) as client,
         await client.open(prompt=PROMPT) as session,
@@ -212,7 +212,7 @@ async def _publisher(server: Served) -> Any:
 
 
 async def killed_publishers(server: Served, amount: Amount) -> None:
-    """A client that is killed in the middle of a frame is found to be gone, and its slot is freed."""
+    """A client that is killed in the middle of a frame is noticed, and its slot is freed."""
     absent = 'vivace_sessions_ended_total{reason="absent"}'
     before = server.metrics().get(absent, 0)
     count = 1 if amount.cycles < 50 else 3
@@ -226,7 +226,7 @@ async def killed_publishers(server: Served, amount: Amount) -> None:
 
 
 async def cycles(server: Served, amount: Amount) -> None:
-    """Come and go: politely, without a word, and before the connection stands."""
+    """Connect and leave: politely, silently, and before the connection stands."""
     token = server.token("publish")
     async with vivace.client.connect(server.url, token=token) as client:
         for number in range(amount.cycles):
@@ -254,7 +254,7 @@ async def cycles(server: Served, amount: Amount) -> None:
 
 
 async def lossy_line(server: Served, amount: Amount) -> None:
-    """With a tenth of all packets lost, and others late, pictures still come, painted."""
+    """With a tenth of all packets lost, and others late, painted pictures still come."""
     relay = Relay(loss=0.1, reorder=0.1, seed=4)
     async with (
         relay,
@@ -265,7 +265,7 @@ async def lossy_line(server: Served, amount: Amount) -> None:
         async def exchange(sdp: str) -> str:
             return through(relay, await client.offer(session.info, sdp))
 
-        # What the client offers leads nowhere, so that everything takes the way through the relay.
+        # The client's candidates lead nowhere, so that everything passes the relay.
         media = RtcSession(lambda sdp: exchange(_without_candidates(sdp)), control=False)
         async with media, sending(media):
             await see_painted(media, 20)

@@ -1,4 +1,4 @@
-"""Offers that are garbage, too much, or good but for one thing."""
+"""Offers that are garbage, too large, or valid except for one thing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def good_offer(*, data: bool = True) -> str:
 
 
 def garbage(sdp: str, chance: random.Random) -> dict[str, bytes]:
-    """Return what is no offer."""
+    """Return invalid offers by name."""
     no_media = sdp.partition("m=")[0]
     return {
         "empty": b"",
@@ -63,7 +63,7 @@ def garbage(sdp: str, chance: random.Random) -> dict[str, bytes]:
 
 
 def changed(sdp: str, chance: random.Random) -> str:
-    """Return a good offer in which something is not."""
+    """Return a valid offer with one change."""
     lines = sdp.split("\r\n")
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(1, len(lines))
@@ -84,13 +84,13 @@ def changed(sdp: str, chance: random.Random) -> str:
 
 
 async def garbage_offers(server: Served, amount: Amount) -> None:
-    """Every one is refused with a reason, at every door; nothing stays of it."""
+    """Every one is refused with a reason, at every door; nothing of it remains."""
     chance = random.Random(1)
     sdp = await good_offer()
     async with standing(server) as (http, session):
         mine = {"X-Session-Secret": session["secret"]}
         for name, body in garbage(sdp, chance).items():
-            fine = name in ("a long line",)  # as long as offers may be, it is one
+            fine = name in ("a long line",)  # within the length limit of offers, it is valid
             for path in ("/whip", session["whip_url"], session["whep_url"]):
                 answer = await http.post(path, content=body, headers=_SDP | mine)
                 if not (fine and answer.status_code == 201):
@@ -105,7 +105,7 @@ async def garbage_offers(server: Served, amount: Amount) -> None:
 
 
 async def hostile_candidates(server: Served, amount: Amount) -> None:
-    """Addresses that are none, or of others: refused, or tried and given up; never a mistake of ours."""
+    """Invalid addresses, or other hosts': refused, or tried and given up; never an internal error."""
     sdp = await good_offer()
     ours = re.sub(r"a=(candidate|end-of-candidates).*\r\n", "", sdp)
     async with standing(server) as (http, session):
@@ -117,7 +117,7 @@ async def hostile_candidates(server: Served, amount: Amount) -> None:
 
 
 async def changed_offers(server: Served, amount: Amount) -> None:
-    """Whatever was changed in an offer, the answer is one or says why not."""
+    """Every changed offer gets an answer or a reason."""
     chance = random.Random(2)
     sdp = await good_offer()
     async with standing(server) as (http, session):

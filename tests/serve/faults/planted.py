@@ -1,4 +1,4 @@
-"""Faults inside a server: a model that fails, a disk that is full. Servers around a fake model, in this process."""
+"""Faults inside a server: a failing model, a full disk. Servers around a fake model, in this process."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from vivace.serve.rtc import make_peer_factory
 
 SIZE = (64, 48)
 DIM = 40
-"""The fake model adds to the source; above it would overflow."""
+"""Brightness of the source, to which the fake model adds; above it would overflow."""
 
 
 class Fuse:
-    """Fails steps of the sessions with the prompt "red" once it is lit."""
+    """Hook that fails steps of the sessions with the prompt "red" once it is lit."""
 
     def __init__(self, error: Callable[[], BaseException]) -> None:
         self._error = error
         self._left = 0
 
     def light(self, steps: int = 1_000_000) -> None:
-        """Let so many steps fail."""
+        """Let the next `steps` steps fail."""
         self._left = steps
 
     def __call__(self, chunk: Chunk) -> None:
@@ -57,7 +57,7 @@ def serving(fuse: Fuse | None = None, folder: Path | None = None) -> Iterator[Li
 
 @asynccontextmanager
 async def watched(client: Client, prompt: str) -> AsyncIterator[tuple[ClientSession, RtcSession]]:
-    """A session of dim grey pictures, to which its prompt's colour is added."""
+    """Yield a session of dim grey pictures, to which its prompt's colour is added."""
     async with (
         await client.open(prompt=prompt) as session,
         session.media() as media,
@@ -101,22 +101,22 @@ async def _failing_step(error: Callable[[], BaseException], told: str, *, one_is
 
 
 async def step_raises() -> None:
-    """A step that raises is forgiven once; its session ends with the reason when it does not stop, and no other."""
+    """A step that raises is forgiven once; if it continues, its session ends with the reason, and no other one."""
     await _failing_step(lambda: StepError("no more ink"), "no more ink")
 
 
 async def step_has_a_bug() -> None:
-    """So does one that fails as nobody expected."""
+    """The same holds for an unexpected kind of error."""
     await _failing_step(lambda: ZeroDivisionError("no such ink"), "in a row")
 
 
 async def step_out_of_memory() -> None:
-    """One that finds no memory ends its session at once; the message says what helps."""
+    """A step without enough memory ends its session at once; the message names a remedy."""
     await _failing_step(lambda: MemoryError(), "not free", one_is_forgiven=False)
 
 
 async def full_disk(folder: Path) -> None:
-    """A recording on a full disk ends with a message, and the session lives."""
+    """A recording on a full disk ends with a message, and the session goes on."""
     path = folder / "20260101-000000-0123456789abcdef.mp4"
     path.symlink_to("/dev/full")
     with serving(folder=folder) as server, patch.object(RecordingStore, "new_path", lambda _: path):

@@ -1,4 +1,4 @@
-"""A real `vivace serve` on a free port of this machine, looked at from outside."""
+"""A real `vivace serve` on a free port of this machine, observed from outside."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ QUICK = {
     "QUEUE_LENGTH": "4",
     "LOG_LEVEL": "info",
 }
-"""A server that finds out soon who is gone; not who sends no picture, which on a busy machine is nobody's fault."""
+"""Settings of a server that soon notices who is gone; not who sends no picture, which a busy machine may cause."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a process holds once everything that can be given back has been."""
+    """Resources of a process once everything that can be freed has been."""
 
     rss_mib: float
     threads: list[str]
@@ -46,7 +46,7 @@ class Held:
 
 
 class Served:
-    """A server in a process of its own; a context manager that ends it."""
+    """Server in a separate process; a context manager that ends it."""
 
     def __init__(self, folder: Path, name: str = "server", **settings: str) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ class Served:
         self.close()
 
     def close(self) -> None:
-        """End it without a word, if it still runs."""
+        """End it silently, if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -97,7 +97,7 @@ class Served:
         return self.log_path.read_text()
 
     def token(self, *scopes: Scope, expires_s: float = 600.0, now_s: float | None = None) -> str:
-        """Return a token of a client of its own."""
+        """Return a token of a new client."""
         now_s = time.time() if now_s is None else now_s
         return make_token(self._secret, frozenset(scopes), expires_s=expires_s, now_s=now_s)
 
@@ -122,7 +122,7 @@ class Served:
         return int(now['vivace_sessions{state="live"}'] + now['vivace_sessions{state="waiting"}'])
 
     def peak_mib(self) -> float:
-        """Return the most memory the process has held since it began, or since `forget_peak`."""
+        """Return the peak memory of the process since its start, or since `forget_peak`, MiB."""
         found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())
         assert found is not None
         return int(found[1]) / 1024
@@ -131,7 +131,7 @@ class Served:
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def hold(self) -> Held:
-        """Return what the process holds."""
+        """Return the resources of the process."""
         self._probe.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGUSR1)
         wait_for(self._probe.exists, "the probe's answer", self.log)
@@ -148,7 +148,7 @@ class Served:
 def wait_for(
     condition: Callable[[], Any], what: str, log: Callable[[], str] = str, timeout_s: float = PATIENCE_S
 ) -> None:
-    """Wait until something is so; fail with the log when it never is."""
+    """Wait until a condition holds; fail with the log if it never does."""
     until_s = time.monotonic() + timeout_s
     pause = threading.Event()
     while not condition():

@@ -1,4 +1,4 @@
-"""A client that publishes until it is killed: `publisher.py URL TOKEN`. Says `painted` once it is served."""
+"""A client that publishes until it is killed: `publisher.py URL TOKEN`. Prints `painted` once it is served."""
 
 from __future__ import annotations
 

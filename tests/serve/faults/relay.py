@@ -1,4 +1,4 @@
-"""A line over which packets get lost and overtake each other: a UDP relay on this machine."""
+"""A network path on which packets are lost and reordered: a UDP relay on this machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from typing import Any
 
 LATE_S = 0.03
-"""A packet that is held back comes after those of the next picture."""
+"""Delay of a reordered packet, s: it comes after those of the next picture."""
 
 
 class Relay:
-    """Stands between one client and the server. An async context manager."""
+    """Relay between one client and the server. An async context manager."""
 
     def __init__(self, *, loss: float, reorder: float, seed: int) -> None:
-        """Lose and hold back a share of the packets in both directions, the same ones for the same seed."""
+        """Lose and delay a share of the packets in both directions, the same ones for the same seed."""
         self.loss = loss
         self.reorder = reorder
         self.passed = 0
@@ -44,7 +44,7 @@ class Relay:
         self._far.close()
 
     def lead_to(self, host: str, port: int) -> None:
-        """Say where the server is."""
+        """Set the server's address."""
         self._server = host, port
 
     def _from_client(self, data: bytes, address: tuple[str, int]) -> None:
@@ -57,7 +57,7 @@ class Relay:
     def _carry(self, side: Any, data: bytes, to: tuple[str, int] | None) -> None:
         if to is None:
             return
-        # Connecting is another matter: only RTP and RTCP, by their first byte (RFC 7983), meet the bad line.
+        # Connecting is another matter: only RTP and RTCP, by their first byte (RFC 7983), meet the bad path.
         fate = self._chance.random() if 128 <= data[0] <= 191 else 1.0
         if fate < self.loss:
             self.lost += 1
@@ -80,7 +80,7 @@ class _Side(asyncio.DatagramProtocol):
 
 
 def through(relay: Relay, answer: str) -> str:
-    """Return the server's answer with the relay in the place of the server."""
+    """Return the server's answer with the relay's address in place of the server's."""
     found = re.search(r"a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host", answer)
     assert found is not None, answer
     relay.lead_to("127.0.0.1", int(found[1]))

@@ -1,4 +1,4 @@
-"""What rough clients share: sessions over plain HTTP, and a look at every answer."""
+"""Shared parts of rough clients: sessions over plain HTTP, and checks of every answer."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ScopeName = Any
 
 @dataclass(frozen=True)
 class Amount:
-    """How much of everything: little in continuous integration, more by hand."""
+    """Amounts of each fault: small in continuous integration, larger by hand."""
 
     cycles: int
-    """Of connecting and leaving."""
+    """Number of connections that come and go."""
     offers: int
-    """That were good before something was changed in them."""
+    """Number of valid offers with a change."""
     packets: int
     messages: int
     connections: int
-    """That say nothing more, or half a thing."""
+    """Number of connections that then say nothing, or half a thing."""
     warm_rounds: int
-    """Until then memory is still being taken for the first time: arenas of threads, codecs, caches."""
+    """First rounds, in which memory is still allocated for the first time: arenas of threads, codecs, caches."""
     rounds: int
-    """At least so many in all."""
+    """Least number of rounds in all."""
 
 
 SHORT = Amount(cycles=8, offers=25, packets=600, messages=1_500, connections=60, warm_rounds=1, rounds=2)
@@ -42,7 +42,7 @@ LONG = Amount(cycles=200, offers=300, packets=5_000, messages=20_000, connection
 async def http_client(
     server: Served, *scopes: ScopeName, token: str | None = None
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client with a token of its own, or the one given; empty for none."""
+    """Yield a client with a new token, or the given one; empty for none."""
     token = server.token(*scopes) if token is None else token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE_S, trust_env=False) as http:
@@ -51,7 +51,7 @@ async def http_client(
 
 @asynccontextmanager
 async def raw_session(http: httpx2.AsyncClient, **body: Any) -> AsyncIterator[dict[str, Any]]:
-    """A session that is ended at the end, if it still is there."""
+    """Yield a session that is ended afterwards, if it still exists."""
     answer = await http.post("/v1/sessions", json=body)
     assert answer.status_code == 201, answer.text
     session: dict[str, Any] = answer.json()
@@ -71,7 +71,7 @@ def control(server: Served, session: dict[str, object], token: str) -> connect:
 
 @asynccontextmanager
 async def standing(server: Served) -> AsyncIterator[tuple[httpx2.AsyncClient, dict[str, Any]]]:
-    """A session whose control connection stands: refused offers are no sign of life, and a busy machine is slow."""
+    """Yield a session with a standing control connection: refused offers are no sign of life, busy machines slow."""
     token = server.token("publish")
     async with (
         http_client(server, token=token) as http,
@@ -82,7 +82,7 @@ async def standing(server: Served) -> AsyncIterator[tuple[httpx2.AsyncClient, di
 
 
 def refused(answer: httpx2.Response, *statuses: int) -> None:
-    """Check that a request was refused as every refusal is: by status, with a code and a message for people."""
+    """Check that a request was refused in the common form: status, code and a message for people."""
     assert answer.status_code in statuses, f"{answer.request.url} {answer.status_code}: {answer.text[:500]}"
     told = answer.json()
     assert told["code"], told

@@ -1,4 +1,4 @@
-"""Control channels that flood, talk nonsense, or do not listen."""
+"""Control channels that flood, send nonsense, or do not listen."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _pong(socket: ClientConnection, name: str) -> list[str]:
 
 
 async def nonsense(server: Served, amount: Amount) -> None:
-    """What is no message is answered with an error, and the session goes on."""
+    """An invalid message is answered with an error, and the session goes on."""
     token = server.token("publish")
     async with (
         http_client(server, token=token) as http,
@@ -67,13 +67,13 @@ async def nonsense(server: Served, amount: Amount) -> None:
 
 
 async def floods(server: Served, amount: Amount) -> None:
-    """Who sends far too much is told once and then cut off; so is who sends far too large a message."""
+    """A client that sends far too much is warned once and then disconnected; so is one with a far too large message."""
     token = server.token("publish")
     async with http_client(server, token=token) as http, raw_session(http) as session:
         codes = set()
         try:
             async with control(server, session, token) as socket:
-                for number in range(max(amount.messages, 1_500)):  # ten seconds' worth too many, and some
+                for number in range(max(amount.messages, 1_500)):  # ten seconds' worth over the limit, and some
                     await socket.send(json.dumps({"type": "ping", "id": str(number)}))
                 async with asyncio.timeout(PATIENCE_S):
                     async for text in socket:
@@ -86,12 +86,12 @@ async def floods(server: Served, amount: Amount) -> None:
                 await socket.send("x" * 10_000_000)
             await socket.wait_closed()
         assert socket.close_code == 1009, socket.close_code
-        async with control(server, session, token) as socket:  # the session is still there for whoever behaves
+        async with control(server, session, token) as socket:  # the session still exists for a well-behaved client
             await _pong(socket, "again")
 
 
 async def deaf(server: Served, amount: Amount) -> None:
-    """Who asks and never listens is not served for ever: what waits for them is bounded."""
+    """A client that asks and never listens is not served for ever: its queue is bounded."""
     token = server.token("publish")
     async with http_client(server, token=token) as http, raw_session(http) as session:
         request = (
@@ -109,7 +109,7 @@ async def deaf(server: Served, amount: Amount) -> None:
                     writer.write(frame)
                     await writer.drain()
         except (TimeoutError, ConnectionError):
-            pass  # not read any more, or cut off: both are right
+            pass  # no longer read, or disconnected: both are right
         writer.transport.abort()
 
 

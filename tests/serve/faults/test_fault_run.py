@@ -1,4 +1,7 @@
-"""The short form of the fault run: what a server meets, and that nothing is left of it. The long one: fault_run.py."""
+"""The short form of the fault run: the faults that a server meets, and that nothing remains.
+
+Long form: fault_run.py.
+"""
 
 from __future__ import annotations
 

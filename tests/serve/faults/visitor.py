@@ -1,4 +1,4 @@
-"""A well-behaved client: opens a session, sends a scene, and looks at what comes back."""
+"""A well-behaved client: opens a session, sends a scene, and checks the returned pictures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vivace.client.rtc import RtcSession
 from vivace.media.frame import Rgb
 
 PROMPT = "blueprint"
-"""Blue, whatever the source."""
+"""Prompt that paints blue, for any source."""
 FPS = 20
 
 
 def scene(step: int, size: tuple[int, int] = SIZE) -> Rgb:
-    """A warm picture with a bar that moves."""
+    """Return a warm picture with a moving bar."""
     rgb = np.full((size[1], size[0], 3), (200, 140, 60), np.uint8)
     left = 4 * step % (size[0] - 16)
     rgb[size[1] // 4 : -size[1] // 4, left : left + 16] = (60, 40, 20)
@@ -60,7 +60,7 @@ async def see_painted(media: RtcSession, count: int = 3) -> None:
 
 @asynccontextmanager
 async def live(server: Served, token: str | None = None) -> AsyncIterator[tuple[ClientSession, RtcSession]]:
-    """A session that is painted."""
+    """Yield a painted session."""
     token = token or server.token("publish")
     async with (
         vivace.client.connect(server.url, token=token) as client,

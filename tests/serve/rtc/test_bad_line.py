@@ -1,4 +1,4 @@
-"""10 % loss and reordering: pictures still come, in order and recent, and the line is used less."""
+"""10 % loss and reordering: pictures still come, in order and recent, and the path is used less."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vivace.bench.latency.webrtc_code import Code
 SIZE = (128, 96)
 ENOUGH = 15
 MOST_FRAMES = 500
-"""A machine that is busy sends and shows fewer of them."""
+"""Limit for busy machines, which send and show fewer of them."""
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
@@ -44,7 +44,7 @@ def test_pictures_come_through_a_bad_line(codec: str) -> None:
                 number += 1
                 pair.client.publish(code.draw(noise[number % 8], number))
                 await asyncio.sleep(0.012)
-            for _ in range(200):  # the last picture again, until it is through
+            for _ in range(200):  # the last picture again, until it arrives
                 if seen and seen[-1] == number:
                     break
                 pair.client.publish(code.draw(noise[0], number))

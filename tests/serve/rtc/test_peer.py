@@ -32,14 +32,14 @@ def nothing_left() -> Iterator[None]:
     """No thread and no coroutine outlives a connection."""
     before = set(threading.enumerate())
     yield
-    gc.collect()  # a coroutine nobody awaited says so now
+    gc.collect()  # an unawaited coroutine reports it now
     left = {thread.name for thread in set(threading.enumerate()) - before}
     # asyncio's own pool ends with the loop; it is not waited for
     assert not {name for name in left if "vivace" in name or "decoder" in name}
 
 
 async def tasks_left() -> set[str]:
-    """Return what still runs, after the moment that aiortc needs to see that it has been closed."""
+    """Return the running tasks, after the moment that aiortc needs to notice that it has been closed."""
     left: set[str] = set()
     for _ in range(100):
         left = {str(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()}
@@ -397,7 +397,7 @@ def test_a_client_that_is_stopped_while_it_closes_is_closed_all_the_same(monkeyp
 
 
 def nowhere(sdp: str) -> str:
-    """Name an address at which nobody is."""
+    """Return an address at which nobody is."""
     lines = []
     for line in sdp.splitlines():
         parts = line.split()

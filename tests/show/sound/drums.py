@@ -1,4 +1,4 @@
-"""Music of known beats, made here."""
+"""Synthetic music with known beats."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def drums(
 
 
 def write_wav(path: Path, samples: Samples, rate: int = RATE, channels: int = 1) -> Path:
-    """Write samples as 16 bits."""
+    """Write samples with 16 bits."""
     whole = (np.clip(samples, -1, 1) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)

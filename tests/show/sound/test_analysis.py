@@ -1,4 +1,4 @@
-"""What is heard of sounds whose loudness, onsets and beats are known."""
+"""Analysis of sounds with known loudness, onsets and beats."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vivace.show.sound.analysis import HOP, HOP_S, RATE, SILENCE, Analyser, Hear
 from vivace.show.sound.beats import BeatTracker
 
 NEAR_S = 0.07
-"""Between a beat and where it was told: what evaluations of beat trackers count as right."""
+"""Largest error of a beat, s: the tolerance in evaluations of beat trackers."""
 
 
 def listen(samples: Samples) -> list[Heard]:
-    """Return what is heard, hop by hop."""
+    """Return the analysis of each hop."""
     analyser = Analyser()
     heard = []
     for at in range(0, len(samples) // HOP * HOP, HOP):
@@ -27,7 +27,7 @@ def listen(samples: Samples) -> list[Heard]:
 
 
 def times_of(counts: list[int]) -> NDArray[np.float64]:
-    """Return when a count rises, s."""
+    """Return the times at which a count rises, s."""
     return np.array([(hop + 1) * HOP_S for hop, (a, b) in enumerate(pairwise([0, *counts])) if b > a])
 
 
@@ -111,7 +111,7 @@ def test_levels_are_against_the_loudest_of_late(gain: float) -> None:
         return heard[round(time_s / HOP_S)]
 
     assert at(3).level == pytest.approx(1, abs=0.1)
-    assert at(7.9).level == pytest.approx(0.55, abs=0.12)  # 15 of 30 dB less, and the loudest is forgotten a little
+    assert at(7.9).level == pytest.approx(0.55, abs=0.12)  # 15 of 30 dB less, and the maximum has decayed a little
     assert at(9.9).level == 0
     assert (at(3).bass, at(3).treble) == (pytest.approx(1, abs=0.1), 0)
     assert at(13.5).treble > 0.9

@@ -1,4 +1,4 @@
-"""What is listened to: the source, a file, a microphone that may go away."""
+"""Sources of sound: the video's own, a file, a microphone that may disappear."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_file_is_heard_as_it_is(tmp_path: Path, rate: int, channels: int) -> N
     tone = (np.sin(2 * np.pi * 440 * t) * (t > 1) * 0.5).astype(np.float32)
     samples = read(write_wav(tmp_path / "tone.wav", tone, rate, channels), 10.0)
     assert samples.dtype == np.float32
-    # Silent to its beginning, and from its end on.
+    # Silent before its beginning and after its end.
     began = np.flatnonzero(np.abs(samples) > 0.05)
     assert began[0] / RATE == pytest.approx(1, abs=0.02)
     assert began[-1] / RATE == pytest.approx(2, abs=0.02)
@@ -59,7 +59,7 @@ def test_a_file_is_read_no_further_than_it_is_heard(tmp_path: Path) -> None:
 def test_the_moment_of_a_frame_is_of_what_was_heard_until_then(tmp_path: Path) -> None:
     samples, _ = drums(120, 6)
     hearing = TrackHearing(open_sound(str(write_wav(tmp_path / "a.wav", samples)), RATE), of_the_source=True)
-    # Frames a quarter of a second apart, from another time on than 0, some of them asked for twice.
+    # Frames a quarter of a second apart, starting at another time than 0, some of them requested twice.
     for frame in pictures(20, fps=4):
         heard = hearing.at(frame, frame.pts_s + 100)
         analyser = Analyser()
@@ -72,13 +72,13 @@ def test_the_moment_of_a_frame_is_of_what_was_heard_until_then(tmp_path: Path) -
 
 @pytest.mark.parametrize("late_s", [0.0, 0.3])
 def test_live_sound_that_comes_after_its_pictures_is_late_and_whole(late_s: float) -> None:
-    """Silence in its place, and it after that, would be later with each packet."""
+    """With silence in its place and the sound after that, the delay would grow with each packet."""
     live = LiveSound("studio", codec="pcm_s16le", rate=RATE, channels=1, open_decoder=pcm)
     sound = TrackSound(live.open_audio(), RATE, late_s=LATE_S)
     sound.begin(0.0)
     count = round(0.02 * RATE)
     heard: list[np.ndarray] = []
-    for number in range(200):  # packets of 20 ms, a picture with each, and no more of either after 3 s
+    for number in range(200):  # packets of 20 ms, a picture with each, and none of either after 3 s
         if number < 150:
             ramp = np.full(count, number, np.int16).tobytes()
             live.put(SoundPacket(ramp, 0.02 * number))
@@ -111,7 +111,7 @@ def test_a_source_is_heard_by_itself_and_what_has_no_sound_says_so(tmp_path: Pat
 
 
 def containers(*names: Path | int) -> Callable[[str], Any]:
-    """Return an opener of a device that is one file after another, or an error."""
+    """Return an opener of a device: one file after another, or an error."""
     left = iter(names)
 
     def open_next(_name: str) -> Any:
@@ -177,7 +177,7 @@ def test_a_microphone_that_is_not_there_is_said_before_anything_begins() -> None
 
 @pytest.fixture
 def alsa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A device of ALSA that plays a file, so that the real way is gone."""
+    """Return an ALSA device that plays a file, so that the real code is used."""
     if "alsa" not in av.formats_available:
         pytest.skip("this FFmpeg has no ALSA")
     samples, _ = drums(120, 3)
@@ -195,7 +195,7 @@ def test_a_microphone_of_alsa_is_heard(alsa: str) -> None:
     taken: list[Any] = []
     enough = threading.Event()
 
-    def take(samples: Any) -> None:  # of this device a sample at a time
+    def take(samples: Any) -> None:  # of this device one sample at a time
         taken.append(samples)
         if len(taken) > 3 * RATE:
             enough.set()

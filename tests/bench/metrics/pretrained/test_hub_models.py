@@ -22,7 +22,7 @@ SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "nu
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A folder with networks of the right kind and no knowledge."""
+    """Return a folder with networks of the right kind and random weights."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     words = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "aekrst")]
@@ -51,7 +51,7 @@ def weights(tmp_path_factory):
     )
     with torch.no_grad():
         for name, parameter in depth.named_parameters():
-            # Freshly made it says the same of every picture.
+            # With its initial weights it says the same of every picture.
             if name.startswith(("neck", "head")):
                 parameter.copy_(torch.randn_like(parameter) / 4 + 0.1)
     depth.save_pretrained(folder / "dpt-large")
@@ -65,7 +65,7 @@ def clip():
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch, tmp_path):
-    """Whatever lies in this machine's caches is not for tests."""
+    """Hide this machine's caches from tests."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
 

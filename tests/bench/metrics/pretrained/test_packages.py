@@ -1,4 +1,4 @@
-"""LPIPS and RAFT with stand-ins for their packages: what is handed over, and what is made of the answer."""
+"""LPIPS and RAFT with stand-ins for their packages: their inputs, and the use of their outputs."""
 
 import sys
 import types
@@ -37,7 +37,7 @@ def stand_in(monkeypatch, name, **contents):
 
 
 class Perceptual(torch.nn.Module):
-    """As the package's, with one layer as trunk: the mean absolute difference of what it puts out."""
+    """Stand-in for the package, with one layer as trunk: the mean absolute difference of its outputs."""
 
     def __init__(self, net, pnet_rand, verbose):
         super().__init__()
@@ -78,7 +78,7 @@ def test_a_trunk_that_is_not_alexnet_is_refused(lpips, clip, tmp_path):
 
 
 class Flow:
-    """Finds the motion that the test has put in, and checks how it is asked."""
+    """Stand-in that finds the motion of the test, and checks its arguments."""
 
     def __init__(self, motion):
         self.motion = motion
@@ -106,7 +106,7 @@ def raft(monkeypatch, folder, motion):
 
 
 def motion_of(clip):
-    """Know which way the two pictures follow each other: by their blue channel, which the package wants first."""
+    """Return the motion between the two pictures, told by their blue channel, which the package wants first."""
 
     def motion(images):
         first = (images[0, 0, 0] * 255).round().numpy().astype(np.uint8)
