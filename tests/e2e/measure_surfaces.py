@@ -34,7 +34,7 @@ from e2e.test_studio_surfaces import KNOB, Controlled
 from vivace.media.frame import Frame
 from vivace.media.size import parse_size
 from vivace.media.source import Source, SourceInfo
-from vivace.show.osc import LOCAL, OscReceiver
+from vivace.show.osc import LOCAL, OscReceiver, Target
 
 SECONDS = 30.0
 APART_S = (0.25, 0.6)
@@ -99,7 +99,7 @@ def told(what: str, times_ms: list[float]) -> None:
 def osc(seconds: float, size: tuple[int, int]) -> None:
     """Measure OSC."""
     stream = vivace.Stream("mini", prompt="blueprint", size=size, crossfade_s=0)
-    receiver = OscReceiver(LOCAL, 0, stream.model.spec)
+    receiver = OscReceiver(LOCAL, 0)
     client = SimpleUDPClient(LOCAL, receiver.port)
     moved_s: dict[int, float] = {}
     over = Event()
@@ -116,7 +116,7 @@ def osc(seconds: float, size: tuple[int, int]) -> None:
 
     times_ms = []
     with stream:
-        receiver.begin(stream.update)
+        receiver.begin(lambda: [Target.of(stream)])
         player = Thread(target=play)
         seen = 0
         frames = stream.run(Camera(size), live=True)

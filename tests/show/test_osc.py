@@ -1,4 +1,4 @@
-"""OSC: a surface's messages have the effect of typed ones, and all others do no harm."""
+"""OSC: what a surface sends is in force as if it had been typed, and whatever else comes stands in nobody's way."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from fakes import NEGATIVE_PROMPT, FakeModel, FakeSource, pictures
 from patience import PATIENCE_S
+from vivace import messages
 from vivace.errors import ControlError, SessionClosedError, UsageError
 from vivace.models.controls import ControlSpec
-from vivace.show.osc import LOCAL, OscReceiver, UnreadableError, messages_in, parse_address
+from vivace.show.osc import LOCAL, OscReceiver, Target, UnreadableError, messages_in, parse_address
+from vivace.show.updates import changes_of
 from vivace.stream import Stream
 
 SPEC = FakeModel(
@@ -46,14 +48,18 @@ def bundle(*parts: bytes) -> bytes:
 
 
 class Surface:
-    """Receiver, its actions, and the messages that may be sent to it."""
+    """A receiver, what it did, and what may be sent to it."""
 
     def __init__(self, update: Callable[..., object] | None = None) -> None:
         self.updates: list[dict[str, Any]] = []
         self.changed = threading.Condition()
         self._refuse = update
-        self.receiver = OscReceiver(LOCAL, 0, SPEC)
+        self.receiver = OscReceiver(LOCAL, 0)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def begin(self, update: Callable[..., object] | None = None) -> None:
+        target = Target(SPEC, lambda controls: (update or self.update)(**changes_of(controls)))
+        self.receiver.begin(lambda: [target])
 
     def update(self, **changes: Any) -> None:
         if self._refuse is not None:
@@ -84,9 +90,9 @@ def surface() -> Iterator[Surface]:
 
 
 def sent(surface: Surface, *datagrams: bytes) -> dict[str, Any]:
-    """Return the one update made of several datagrams that arrive together."""
+    """Return the one update that several datagrams become which are there together."""
     surface.send(*datagrams)
-    surface.receiver.begin(surface.update)
+    surface.begin()
     surface.wait(bool)
     surface.receiver.close()
     merged: dict[str, Any] = {}
@@ -126,10 +132,10 @@ def test_a_message_sets_a_control(surface: Surface, datagram: bytes, changes: di
 def test_what_comes_together_is_one_update_with_the_last_values(surface: Surface) -> None:
     moves = [message("/vivace/strength", number / 64) for number in range(65)]
     surface.send(message("/vivace/anchor", 1), *moves, message("/vivace/anchor", 0))
-    surface.receiver.begin(surface.update)
+    surface.begin()
     updates = surface.wait(lambda updates: bool(updates) and updates[-1].get("strength") == 1.0)
     assert len(updates) < 65
-    assert sum("events" in update for update in updates) == 1  # releasing a button undoes nothing
+    assert sum("events" in update for update in updates) == 1  # let go of a button undoes nothing
 
 
 def test_a_time_of_a_bundle_is_not_waited_for(surface: Surface) -> None:
@@ -164,12 +170,12 @@ def nested(depth: int) -> bytes:
 
 
 def test_garbage_is_counted_and_said_once_and_nothing_is_lost(surface: Surface) -> None:
-    surface.receiver.begin(surface.update)
+    surface.begin()
     for number, garbage in enumerate([*GARBAGE, nested(40)] * 3):
         surface.send(garbage, message("/vivace/seed", number))
         surface.wait(lambda updates, number=number: bool(updates) and updates[-1] == {"seed": number})
     surface.receiver.close()
-    # A bundle without parts is empty, which is no error.
+    # A bundle without parts holds nothing, which is no mistake.
     assert surface.receiver.refused == {"unreadable": 3 * len(GARBAGE)}
     assert len([*surface.receiver.notes()]) == 1
     count = 3 * len(GARBAGE)
@@ -218,7 +224,7 @@ def test_the_end_of_the_stream_ends_it(surface: Surface) -> None:
         raise SessionClosedError("the stream was closed")
 
     surface.send(message("/vivace/seed", 2))
-    surface.receiver.begin(ended)
+    surface.begin(ended)
     surface.receiver.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "vivace-osc"]
 
@@ -240,7 +246,7 @@ def test_no_datagram_is_more_than_unreadable(data: bytes) -> None:
 def test_a_stream_is_steered(surface: Surface) -> None:
     model = FakeModel()
     with Stream(model, prompt="red", crossfade_s=0) as stream:
-        surface.receiver.begin(stream.update)
+        surface.begin(stream.update)
 
         def moved(index: int) -> None:
             if index == 5:
@@ -273,8 +279,34 @@ def test_another_address_is_refused(text: str) -> None:
 
 def test_a_port_that_is_taken_is_said(surface: Surface) -> None:
     with pytest.raises(UsageError, match=r"the port cannot be had \(Address already in use\); give another"):
-        OscReceiver(LOCAL, surface.receiver.port, SPEC)
+        OscReceiver(LOCAL, surface.receiver.port)
     with pytest.raises(UsageError, match="cannot be had"):
-        OscReceiver("no.such.host.invalid", 0, SPEC)
+        OscReceiver("no.such.host.invalid", 0)
     with pytest.raises(UsageError, match="cannot be had"):
-        OscReceiver("a..b", 0, SPEC)  # a name of no host
+        OscReceiver("a..b", 0)  # a name that no host has
+
+
+def test_of_several_streams_one_is_steered_by_its_name_and_all_without_one() -> None:
+    taken: dict[str, list[dict[str, Any]]] = {"left": [], "right": []}
+    there = ["left"]
+    done = threading.Event()
+
+    def update(name: str, controls: messages.Controls) -> None:
+        taken[name].append(changes_of(controls))
+        if changes_of(controls).get("seed") == 9:
+            done.set()
+
+    def targets() -> list[Target]:
+        return [Target(SPEC, lambda controls, name=name: update(name, controls), name) for name in there]
+
+    surface = Surface()
+    surface.receiver.begin(targets)
+    there.append("right")
+    parts = [message("/vivace/seed", 3), message("/vivace/right/seed", 4), message("/vivace/middle/seed", 5)]
+    surface.send(bundle(*parts), message("/vivace/right/seed", 9))
+    assert done.wait(PATIENCE_S)
+    surface.receiver.close()
+    assert taken["left"] == [{"seed": 3}]
+    assert taken["right"][-1] == {"seed": 9}
+    assert [*surface.receiver.notes()] == ["OSC: there is no stream 'middle' here (any more)"]
+    surface.close()

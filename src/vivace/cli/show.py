@@ -156,14 +156,13 @@ class Performance:
             if script is not None:
                 self._add(Timeline(script, model, self._beats if hears_beats else None, moderator))
             if flags.drive and self._hearing is not None:
-                from vivace.show.drive import Driven, parse_drive
+                from vivace.show.drive import Driven, followers
 
-                drives = [parse_drive(text) for text in flags.drive]
-                self._add(Driven(drives, self._hearing, model, moderator))
+                self._add(Driven(followers(flags.drive, model, moderator), self._hearing))
             if flags.osc is not None:
                 from vivace.show.osc import OscReceiver, parse_address
 
-                self.osc = OscReceiver(*parse_address(flags.osc), model.spec)
+                self.osc = OscReceiver(*parse_address(flags.osc))
                 self._open.callback(self.osc.close)
             if flags.log is not None:
                 from vivace.show.log import VERSION, Opening, ShowLog
@@ -190,7 +189,10 @@ class Performance:
     def begin(self, stream: Stream, tell: Tell) -> None:
         """Take what comes from outside from now on."""
         if self.osc is not None:
-            self.osc.begin(stream.update)
+            from vivace.show.osc import Target
+
+            target = Target.of(stream)
+            self.osc.begin(lambda: [target])
             tell(f"OSC: /vivace/NAME VALUE on {self.osc.host}:{self.osc.port}")
 
     def poll(self, frame: Frame, tell: Tell) -> None:

@@ -23,7 +23,9 @@ from vivace.serve.patience import PatientWebSocket, patient_protocol
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.settings import ServeSettings
+from vivace.serve.surfaces import OscSurface
 from vivace.serve.tls import Tls, open_tls, reachable_hosts
+from vivace.show.drive import parse_drive
 from vivace.stream.finish import Finisher
 from vivace.trust.moderation import Moderation
 
@@ -65,11 +67,16 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, manager: SessionManager, when_started: Callable[[], None] = lambda: None
+        self,
+        config: uvicorn.Config,
+        manager: SessionManager,
+        when_started: Callable[[], None] = lambda: None,
+        when_stopping: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
         self._manager = manager
         self._when_started = when_started
+        self._when_stopping = when_stopping
         self._draining: asyncio.Task[None] | None = None
         self._signals = 0
 
@@ -82,6 +89,11 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._when_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, what steers sessions first, in a thread: it waits for their answers."""
+        await asyncio.to_thread(self._when_stopping)
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Look every 0.1 s whether to stop."""
@@ -117,6 +129,8 @@ def serve(
     if load_model is None:
         for profile in settings.offered.values():
             describe(profile)
+    for drive in settings.drive:  # what is mistyped is said before anything listens
+        parse_drive(drive)
     with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)
         manager = SessionManager(
@@ -126,16 +140,23 @@ def serve(
             marking=Marking.of(settings),
             moderation=Moderation.of(settings.policy, settings.safety),
         )
+        osc = None if settings.osc is None else OscSurface(settings.osc, manager)
         peer_factory = make_peer_factory(settings)
         app = create_app(settings, manager, peer_factory=peer_factory)
         beside: list[asyncio.Task[None]] = []
 
         def when_started() -> None:
             print(_where(settings, listening.getsockname()[1], tls), flush=True)
+            if osc is not None:
+                osc.begin()
             beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
 
-        server = DrainingServer(uvicorn_config(app, settings, tls), manager, when_started)
-        server.run(sockets=[listening])
+        surfaces = contextlib.ExitStack()
+        if osc is not None:
+            surfaces.callback(osc.close)
+        with surfaces:
+            server = DrainingServer(uvicorn_config(app, settings, tls), manager, when_started, surfaces.close)
+            server.run(sockets=[listening])
     if manager.models.load_error is not None:
         raise manager.models.load_error
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,11 +30,15 @@ class SessionRecord(BaseModel):
     """Controls in force, with the seed and the look."""
     fps: Fps | None = None
     """Frames a second that were asked for; None: what everybody gets."""
+    drive: tuple[str, ...] = ()
+    """Controls that follow the session's sound, as `vivace.show.drive` writes them."""
     links: Annotated[dict[LinkKind, str], Field(repr=False)] = Field(default_factory=dict)
     """Tokens of its links."""
 
     @classmethod
-    def new(cls, client: str, model: str | None, controls: Controls, fps: float | None) -> Self:
+    def new(
+        cls, client: str, model: str | None, controls: Controls, fps: float | None, drive: Sequence[str] = ()
+    ) -> Self:
         """Return the record of a session that nobody knows yet."""
         return cls(
             id=secrets.token_urlsafe(9),
@@ -42,4 +47,5 @@ class SessionRecord(BaseModel):
             model=model,
             controls=controls,
             fps=fps,
+            drive=tuple(drive),
         )

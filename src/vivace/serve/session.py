@@ -39,7 +39,9 @@ from vivace.serve.served_model import ServedModel, StepTime
 from vivace.serve.sound import SessionSound
 from vivace.serve.statistics import NetworkReport, session_stats
 from vivace.serve.steering import Opening, SessionSteering, merged, told_to_others
+from vivace.show.drive import Driven, Follower
 from vivace.show.kept import KeptShow
+from vivace.show.sound.hearing import hearing_of
 from vivace.stream.account import SERVED_STAGES, Account, ProcessorObserver
 from vivace.stream.controls import ControlBoard
 from vivace.stream.fit import prepared
@@ -58,7 +60,13 @@ class LiveSession:
     """One client's stream on the server. Thread-safe, but where a method says otherwise."""
 
     def __init__(
-        self, served: ServedModel, opening: Opening, record: SessionRecord, rate: float, context: SessionContext
+        self,
+        served: ServedModel,
+        opening: Opening,
+        record: SessionRecord,
+        rate: float,
+        context: SessionContext,
+        driven_by: Sequence[Follower] = (),
     ) -> None:
         """Begin, waiting; `go_live` gives it its slot. `rate` is that of its `Demand`."""
         settings = context.settings
@@ -99,6 +107,9 @@ class LiveSession:
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
         self.sound = SessionSound(self.id)
+        self._driven_by = driven_by
+        """Controls that follow its sound."""
+        self._hearing = hearing_of(self.sound.recorded) if driven_by else None
         self.recorder = Recorder(
             context.recording_store,
             owner=record.client,
@@ -230,6 +241,8 @@ class LiveSession:
                     finishers=self._finishers,
                     clock=self._clock,
                 )
+                if self._hearing is not None:
+                    processor.steered_by([Driven(self._driven_by, self._hearing)])
                 with self._lock:
                     ended = self._state == "ended"
                     if not ended:
@@ -486,4 +499,6 @@ class LiveSession:
         self.newest = None
         if processor is not None:
             processor.close()
+        if self._hearing is not None:
+            self._hearing.close()
         self._board.close()

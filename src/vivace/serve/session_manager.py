@@ -31,6 +31,7 @@ from vivace.serve.session import LiveSession
 from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import ServerSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
+from vivace.show.drive import followers
 from vivace.stream.account import SERVED_STAGES, Account, merged
 from vivace.stream.finish import Finisher
 from vivace.trust.moderation import Moderation
@@ -209,6 +210,7 @@ class SessionManager:
         model: str | None = None,
         controls: messages.Controls | None = None,
         fps: float | None = None,
+        drive: Sequence[str] | None = None,
         resume: str | None = None,
     ) -> LiveSession:
         """Open a session, live or waiting; or give one back to a client that knows its secret.
@@ -220,6 +222,7 @@ class SessionManager:
             model: one of the settings' models; None is the first.
             controls: to begin with. A prompt that the model cannot serve is left out, which `LiveSession.notices` says.
             fps: frames a second to be promised, 1 to 60; None: the settings' `min_fps`.
+            drive: controls that follow its sound, such as `strength=level`; None: the settings' `drive`.
             resume: `secret` of an earlier session. If that has ended, a new one is opened.
 
         Raises:
@@ -233,7 +236,8 @@ class SessionManager:
             if resume is not None and (session := self._by_secret(resume)) is not None:
                 session.resume()
                 return session
-        return self._open(SessionRecord.new(client, model, controls or messages.Controls(), fps))
+        drive = self.settings.drive if drive is None else drive
+        return self._open(SessionRecord.new(client, model, controls or messages.Controls(), fps, drive))
 
     def restore(self, record: SessionRecord) -> LiveSession:
         """Go on with a session that another process had; takes time as `open_session` does, and raises the same.
@@ -248,11 +252,12 @@ class SessionManager:
     def _open(self, record: SessionRecord) -> LiveSession:
         served = self.models.served(record.model)
         opening = check_opening(record.controls, served.model, self.settings.max_frame_px, self.moderation)
+        driven_by = followers(record.drive, served.model, self.moderation)
         size = opening.controls.size
         if size is not None:
             served.sizes.allow(size)
         rate = 1.0 if record.fps is None else record.fps / self.settings.min_fps
-        session = LiveSession(served, opening, record, rate, self._session_context())
+        session = LiveSession(served, opening, record, rate, self._session_context(), driven_by)
         demand = served.demand(size or served.default_size, rate)
         with self._lock:
             self._check_welcome(record.client)

@@ -216,6 +216,14 @@ class ServeSettings(BaseModel):
     max_frame_px: Count = 1920 * 1088
     """Largest frame taken from a client, width times height."""
 
+    osc: Annotated[str, Flag("Work")] | None = Field(default=None, examples=["9000"])
+    """UDP port, or `HOST:PORT`, on which OSC steers every live session; a port alone is for programs of this machine.
+    Whoever reaches it needs no token."""
+    drive: Annotated[list[str], BeforeValidator(_split), Flag("Work")] = Field(
+        default_factory=list, examples=["strength=level:0.3..1,seed=beat"]
+    )
+    """Controls of each session that follow its sound, where it does not say otherwise itself."""
+
     slots: Annotated[Count, Flag("Work")] | None = None
     """Sessions painted at once, of each model; as many as measured step times and memory allow if not set."""
     budget_ms: Seconds = 1e3 / 30
@@ -303,6 +311,7 @@ SECTIONS = {
     "host": "Address",
     "log_level": "Log",
     "models": "Models and pictures",
+    "osc": "Control surfaces",
     "slots": "Sessions at once",
     "heartbeat_s": "End of sessions",
     "recordings": "Recordings",

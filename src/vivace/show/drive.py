@@ -10,7 +10,7 @@ A value is set where it differs, by a hundredth of its way, from what it was, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ from vivace.checks import brief, nearest
 from vivace.errors import ControlError, UsageError
 from vivace.media.frame import Frame
 from vivace.media.size import Size
-from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.base import StreamModel
 from vivace.models.controls import parse_number
 from vivace.show.sound.analysis import SIGNALS, Heard
 from vivace.show.sound.hearing import Hearing
-from vivace.show.updates import change_of, controls_of
+from vivace.show.updates import change_of, controls_of, numbers_of
 from vivace.stream.automation import Change
 from vivace.stream.controls import OWN, Controls
 from vivace.stream.moderation import NOBODY, Moderator
@@ -64,46 +64,54 @@ def parse_drive(text: str) -> Drive:
     return Drive(name, signal, low or None, high or None)
 
 
-class _Follower:
+class Follower:
     """One control that follows a signal."""
 
     def __init__(self, drive: Drive, model: StreamModel[Any], moderator: Moderator) -> None:
-        self.drive = drive
+        """Check a drive against a model; a moderator may refuse its looks. Takes its time.
+
+        Raises:
+            UsageError: a control that cannot be driven so.
+            PolicyError: a look that is refused.
+            ControlError: no number of that name, or a value that it cannot have.
+        """
+        self.name = drive.name
+        self._drive = drive
         self._model = model
         self._moderator = moderator
         self._last: object = None
         self._first_seed: int | None = None
-        self._value = self._way(drive, model.spec)
+        self._mixtures: dict[object, Change] = {}
+        """Mixtures of two looks, each with everything checked and encoded."""
+        self._value = self._way()
 
-    def _way(self, drive: Drive, spec: ModelSpec) -> Callable[[Heard, Controls], object]:
-        name, signal = drive.name, drive.signal
+    def _way(self) -> Callable[[Heard, Controls], object]:
+        name, signal, low, high = self._drive.name, self._drive.signal, self._drive.low, self._drive.high
         if name == "seed":
-            if signal not in COUNTED or drive.low is not None:
+            if signal not in COUNTED or low is not None:
                 raise UsageError("--drive seed: give seed=beat or seed=onset, which count")
             return lambda heard, controls: self._seed(getattr(heard, f"{signal}s"), controls)
         if name == "prompt":
-            if drive.low is None or drive.high is None:
+            if low is None or high is None:
                 raise UsageError(f"--drive prompt={signal}: say between which looks, prompt={signal}:ink..neon")
-            return self._mixture(drive.low, drive.high)
-        low, high, whole = self._range(drive, spec)
+            return self._mixture(low, high)
+        start, end, whole = self._range()
 
         def value(heard: Heard, _controls: Controls) -> object:
             share = round(getattr(heard, signal) * STEPS) / STEPS
-            number = round(low + (high - low) * share, 9)
+            number = round(start + (end - start) * share, 9)
             return round(number) if whole else number
 
         return value
 
-    def _range(self, drive: Drive, spec: ModelSpec) -> tuple[float, float, bool]:
-        declared = {option.name: option for option in spec.options if option.scope == "frame"}
-        control = declared.get(drive.name) or (OWN[drive.name] if drive.name in ("strength", "crossfade_s") else None)
-        numbers = sorted([*(name for name, option in declared.items() if option.kind == "number"), *_NUMBERS])
-        if control is None or control.kind != "number":
-            raise ControlError(
-                f"--drive {drive.name}: {spec.name} has no number of that name; {nearest(drive.name, numbers)}"
-            )
+    def _range(self) -> tuple[float, float, bool]:
+        name, spec = self._drive.name, self._model.spec
+        control = numbers_of(spec).get(name)
+        if control is None:
+            known = [*numbers_of(spec), "seed"]
+            raise ControlError(f"--drive {name}: {spec.name} has no number of that name; {nearest(name, known)}")
         ends = []
-        for end, usual in ((drive.low, control.low), (drive.high, control.high)):
+        for end, usual in ((self._drive.low, control.low), (self._drive.high, control.high)):
             ends.append(float(control.check(usual if end is None else parse_number(end))))
         return ends[0], ends[1], control.whole
 
@@ -113,17 +121,16 @@ class _Follower:
         return (self._first_seed + count) % (OWN["seed"].high + 1)  # type: ignore[return-value]
 
     def _mixture(self, low: str, high: str) -> Callable[[Heard, Controls], object]:
-        """Return which mixture of two looks a signal asks for; all of them are known by then."""
+        """Return which mixture of two looks a signal asks for; all of them are encoded by then."""
         if not self._model.spec.styles:
             raise ControlError(f"--drive prompt: {self._model.spec.name} does not mix looks by their shares")
         prompts = [mixture(low, high, step / MIXTURES) for step in range(MIXTURES + 1)]
-        for prompt in prompts:
-            self._change(prompt)
-        signal = self.drive.signal
+        self._mixtures = {prompt: self._change(prompt) for prompt in prompts}
+        signal = self._drive.signal
         return lambda heard, _controls: prompts[round(getattr(heard, signal) * MIXTURES)]
 
     def _change(self, value: object) -> Change:
-        return change_of(controls_of({self.drive.name: value}, self._model.spec), self._model, self._moderator)
+        return change_of(controls_of({self.name: value}, self._model.spec), self._model, self._moderator)
 
     def follow(self, heard: Heard, controls: Controls) -> Change | None:
         """Return the change that a moment asks for; None where there is none."""
@@ -131,10 +138,21 @@ class _Follower:
         if value == self._last:
             return None
         self._last = value
-        return self._change(value)
+        return self._mixtures.get(value) or self._change(value)
 
 
-_NUMBERS = ("strength", "crossfade_s", "seed")
+def followers(texts: Iterable[str], model: StreamModel[Any], moderator: Moderator = NOBODY) -> list[Follower]:
+    """Return what texts such as `strength=level` ask for, checked against a model. Takes its time.
+
+    Raises:
+        UsageError: a text of another form, or a control twice.
+        PolicyError, ControlError: as `Follower`.
+    """
+    made = [Follower(parse_drive(text), model, moderator) for text in texts]
+    names = [follower.name for follower in made]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"--drive {twice[0]} is given twice; give it once")
+    return made
 
 
 def mixture(low: str, high: str, share: float) -> str:
@@ -148,21 +166,10 @@ def mixture(low: str, high: str, share: float) -> str:
 class Driven:
     """Sets controls as what is heard says."""
 
-    def __init__(
-        self, drives: Iterable[Drive], hearing: Hearing, model: StreamModel[Any], moderator: Moderator = NOBODY
-    ) -> None:
-        """Check all of them; a moderator may refuse looks.
-
-        Raises:
-            UsageError: a control twice, or one that cannot be driven so.
-            PolicyError: a look that is refused.
-            ControlError: no number of that name, or a value that it cannot have.
-        """
+    def __init__(self, followers: Sequence[Follower], hearing: Hearing) -> None:
+        """Have followers follow what is heard."""
+        self._followers = followers
         self._hearing = hearing
-        self._followers = [_Follower(drive, model, moderator) for drive in drives]
-        names = [follower.drive.name for follower in self._followers]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise UsageError(f"--drive {twice[0]} is given twice; give it once")
 
     def prepare(self, size: Size) -> None:
         """Do nothing: numbers fit any size."""

@@ -5,6 +5,7 @@
     /vivace/mask 0 0 0.5 1        a rectangle, or as one text; an empty text is none
     /vivace/anchor                an event; with a number it happens where that is above 0, as of a button
     /vivace/strength              without a value, or with a nil: the default again
+    /vivace/NAME/strength 0.5     of several streams, those of a server, the one of that name; the others are for all
 
 Everything that has come since the last update is one update, of a control its last value. What cannot be used is
 counted, said once of its kind, and stands in the way of nothing else. There are no answers, as in OSC generally.
@@ -16,17 +17,22 @@ import socket
 import struct
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pythonosc.osc_message import OscMessage, ParseError
 
+from vivace import messages
 from vivace.checks import brief, nearest
 from vivace.errors import SessionClosedError, UsageError, VivaceError
 from vivace.models.base import ModelSpec
 from vivace.models.controls import PICTURES
 from vivace.show.updates import changes_of, controls_of, names_of
+
+if TYPE_CHECKING:
+    from vivace.stream import Stream
 
 ROOT = "/vivace/"
 LOCAL = "127.0.0.1"
@@ -47,6 +53,24 @@ _MOST_AT_ONCE = 256
 """Datagrams that one update is made of."""
 
 Values = dict[str, object]
+Message = tuple[str, list[Any]]
+"""Address without `/vivace/`, and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A stream that is steered."""
+
+    spec: ModelSpec
+    update: Callable[[messages.Controls], object]
+    """Puts an update in force; raises VivaceError if it cannot be used, SessionClosedError once the stream is over."""
+    name: str = ""
+    """Name of the stream among several: `/vivace/NAME/strength` is for it alone."""
+
+    @classmethod
+    def of(cls, stream: Stream) -> Target:
+        """Return the only stream there is."""
+        return cls(stream.model.spec, lambda controls: stream.update(**changes_of(controls)))
 
 
 class UnreadableError(ValueError):
@@ -114,7 +138,7 @@ def _end_of_text(data: bytes, at: int) -> int:
 class OscReceiver:
     """Takes controls over UDP, in a thread of its own, and steers with them."""
 
-    def __init__(self, host: str, port: int, spec: ModelSpec) -> None:
+    def __init__(self, host: str, port: int) -> None:
         """Have the port from now on; nothing is taken yet.
 
         Raises:
@@ -124,9 +148,6 @@ class OscReceiver:
         """Messages that were carried out."""
         self.refused: Counter[str] = Counter()
         """Those that were not, by reason, in a few words."""
-        self._spec = spec
-        self._names = {name.replace(" ", "_"): name for name in names_of(spec)}
-        self._kinds = {option.name: option.kind for option in spec.options}
         self._said: set[str] = set()
         self._notes: deque[str] = deque()
         self._stop = threading.Event()
@@ -134,9 +155,9 @@ class OscReceiver:
         self._socket = _bound(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
 
-    def begin(self, update: Callable[..., object]) -> None:
-        """Carry out what comes from now on with `Stream.update`, or what is like it."""
-        self._thread = threading.Thread(target=self._run, args=(update,), name="vivace-osc", daemon=True)
+    def begin(self, targets: Callable[[], Iterable[Target]]) -> None:
+        """Steer from now on; `targets` returns the streams there are at a moment, and is called in the thread."""
+        self._thread = threading.Thread(target=self._run, args=(targets,), name="vivace-osc", daemon=True)
         self._thread.start()
 
     def notes(self) -> Iterator[str]:
@@ -158,57 +179,110 @@ class OscReceiver:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.most_common())
         return f"OSC: {self.taken} messages carried out, {refused} not ({reasons})" if refused else ""
 
-    def _run(self, update: Callable[..., object]) -> None:
-        try:
-            while not self._stop.is_set():
-                self._carry_out(self._received(), update)
-        except SessionClosedError:
-            pass  # the stream has ended; so has this
+    def _run(self, targets: Callable[[], Iterable[Target]]) -> None:
+        while not self._stop.is_set():
+            if received := self._received():
+                self._steer({target.name: target for target in targets()}, received)
 
-    def _received(self) -> Values:
-        """Wait for a datagram, and return what it and those behind it set."""
-        values: Values = {}
+    def _steer(self, targets: Mapping[str, Target], received: Sequence[Message]) -> None:
+        for target in targets.values():
+            surface = _Surface(target.spec)
+            values: Values = {}
+            for path, given in received:
+                addressee, _, name = path.rpartition("/")
+                if addressee in ("", target.name):
+                    self._take(surface, name, given, values)
+            self._carry_out(target, values)
+        for path, _ in received:
+            addressee = path.rpartition("/")[0]
+            if not targets:
+                self._refuse("while there was no stream", "OSC: there is no stream to steer yet; messages are left out")
+            elif addressee and addressee not in targets:
+                self._refuse("for no stream here", f"OSC: there is no stream {brief(addressee)} here (any more)")
+
+    def _received(self) -> list[Message]:
+        """Wait for a datagram, and return the messages in it and in those behind it."""
+        received: list[Message] = []
         try:
-            self._read(self._socket.recv(MAX_BYTES), values)
+            self._read(self._socket.recv(MAX_BYTES), received)
             self._socket.setblocking(False)
             for _ in range(_MOST_AT_ONCE):
-                self._read(self._socket.recv(MAX_BYTES), values)
+                self._read(self._socket.recv(MAX_BYTES), received)
         except (TimeoutError, BlockingIOError):
             pass  # nothing more has come
         except OSError as error:  # e.g. a datagram that is too long, on Windows
             self._refuse("could not be received", f"OSC: {error.strerror}")
         self._socket.settimeout(_WAIT_S)
-        return values
+        return received
 
-    def _read(self, data: bytes, values: Values) -> None:
+    def _read(self, data: bytes, received: list[Message]) -> None:
         try:
             for address, given in messages_in(data):
-                self._take(address, given, values)
+                if address.startswith(ROOT):
+                    received.append((address.removeprefix(ROOT), given))
+                else:
+                    text = f"OSC: {brief(address)} is not for Vivace, whose addresses begin with {ROOT}; it is left out"
+                    self._refuse("for somebody else", text)
         except UnreadableError as error:
             self._refuse("unreadable", f"OSC: a datagram is no OSC ({error}); it and others like it are left out")
 
-    def _take(self, address: str, given: list[Any], values: Values) -> None:
-        if not address.startswith(ROOT):
-            text = f"OSC: {brief(address)} is not for Vivace, whose addresses begin with {ROOT}; it is left out"
-            self._refuse("for somebody else", text)
-            return
-        name = self._names.get(address.removeprefix(ROOT))
+    def _take(self, surface: _Surface, word: str, given: list[Any], values: Values) -> None:
+        name = surface.names.get(word)
         if name is None:
-            text = f"OSC: there is no {brief(address)}; {nearest(address.removeprefix(ROOT), self._names)}"
+            text = f"OSC: there is no {brief(ROOT + word)}; {nearest(word, surface.names)}"
             self._refuse("of no control", text)
             return
         try:
-            value = self._value(name, given)
-            controls_of({name: value}, self._spec)
+            value = surface.value(name, given)
+            controls_of({name: value}, surface.spec)
         except VivaceError as error:
             self._refuse_value(name, error)
             return
-        if self._kinds.get(name) == "event" and values.get(name):
+        if surface.kinds.get(name) == "event" and values.get(name):
             value = True  # let go of since, and it was pressed
         values[name] = value
 
-    def _value(self, name: str, given: list[Any]) -> object:
-        kind = self._kinds.get(name)
+    def _carry_out(self, target: Target, values: Values) -> None:
+        """Set all of them at one frame, or, where that cannot be, those that can be set by themselves."""
+        if not values:
+            return
+        try:
+            target.update(controls_of(values, target.spec))
+            self.taken += len(values)
+        except SessionClosedError:
+            pass  # it has ended meanwhile
+        except VivaceError as error:
+            if len(values) == 1:
+                self._refuse_value(next(iter(values)), error)
+                return
+            for name, value in values.items():
+                self._carry_out(target, {name: value})
+
+    def _refuse_value(self, name: str, error: VivaceError) -> None:
+        self._refuse(f"for {name} that cannot be used", f"OSC: {error}")
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self.refused[reason] += 1
+        if reason not in self._said:
+            self._said.add(reason)
+            self._notes.append(text)
+
+
+class _Surface:
+    """Controls of a model as OSC names them, and their values as it carries them."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.names = {name.replace(" ", "_"): name for name in names_of(spec)}
+        self.kinds = {option.name: option.kind for option in spec.options}
+
+    def value(self, name: str, given: list[Any]) -> object:
+        """Return what a message sets a control to.
+
+        Raises:
+            VivaceError: OSC does not carry it so.
+        """
+        kind = self.kinds.get(name)
         if kind == "event":
             return given[0] if given else True
         if kind in PICTURES:
@@ -223,34 +297,6 @@ class OscReceiver:
         if name == "prompt" and value is None:
             return ""
         return value
-
-    def _carry_out(self, values: Values, update: Callable[..., object]) -> None:
-        """Set all of them at one frame, or, where that cannot be, those that can be set by themselves."""
-        if not values:
-            return
-        try:
-            update(**self._changes(values))
-            self.taken += len(values)
-        except SessionClosedError:
-            raise
-        except VivaceError as error:
-            if len(values) == 1:
-                self._refuse_value(next(iter(values)), error)
-                return
-            for name, value in values.items():
-                self._carry_out({name: value}, update)
-
-    def _changes(self, values: Mapping[str, object]) -> dict[str, Any]:
-        return changes_of(controls_of(values, self._spec))
-
-    def _refuse_value(self, name: str, error: VivaceError) -> None:
-        self._refuse(f"for {name} that cannot be used", f"OSC: {error}")
-
-    def _refuse(self, reason: str, text: str) -> None:
-        self.refused[reason] += 1
-        if reason not in self._said:
-            self._said.add(reason)
-            self._notes.append(text)
 
 
 def _bound(host: str, port: int) -> socket.socket:

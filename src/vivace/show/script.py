@@ -37,7 +37,7 @@ from vivace.media.paths import naming
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
 from vivace.show.cues import close_masks, prepare_masks
-from vivace.show.updates import change_of, controls_of, own_number
+from vivace.show.updates import change_of, controls_of, number_in_force, numbers_of
 from vivace.stream.automation import Change
 from vivace.stream.controls import Controls
 from vivace.stream.moderation import NOBODY, Moderator
@@ -273,8 +273,8 @@ class Timeline:
         for name in ready.cue.values:
             self._gliding.pop(name, None)  # what is said last counts
         for name, goal in ready.glides.items():
-            start, whole = own_number(name, controls, self._model.spec)
-            cue = ready.cue
+            spec, cue = self._model.spec, ready.cue
+            start, whole = number_in_force(name, controls, spec), numbers_of(spec)[name].whole
             self._gliding[name] = _Glide(name, start, goal, cue.at, cue.over, cue.unit, whole)
 
     def _glide(self, positions: Mapping[Unit, float]) -> Change:
@@ -302,13 +302,10 @@ def _numbers(cue: Cue, spec: ModelSpec) -> dict[str, float]:
     Raises:
         ControlError: there are none.
     """
-    declared = {option.name: option.kind for option in spec.options}
     glides = {
         name: float(value)
         for name, value in cue.values.items()
-        if isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and (declared.get(name) == "number" or (name not in declared and name in ("strength", "crossfade_s")))
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and name in numbers_of(spec)
     }
     if not glides:
         raise ControlError("it has `over`, and no number that could glide there; leave it out")

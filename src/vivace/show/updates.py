@@ -20,8 +20,9 @@ from vivace import messages
 from vivace.checks import brief, nearest
 from vivace.errors import ControlError, describe_invalid
 from vivace.models.base import ModelSpec, StreamModel
-from vivace.models.controls import PICTURES
+from vivace.models.controls import PICTURES, ControlSpec
 from vivace.stream.automation import Change
+from vivace.stream.controls import OWN as OF_STREAMS
 from vivace.stream.controls import Controls, check_changes
 from vivace.stream.moderation import Moderator
 
@@ -160,10 +161,16 @@ def _png(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def own_number(name: str, controls: Controls, spec: ModelSpec) -> tuple[float, bool]:
-    """Return a number that is in force, and whether only whole ones make sense."""
-    if name in ("strength", "crossfade_s", "seed"):
-        return float(getattr(controls, name)), name == "seed"
-    option = next(option for option in spec.options if option.name == name)
+def numbers_of(spec: ModelSpec) -> dict[str, ControlSpec]:
+    """Return the numbers that may change at any frame and take all values between two, by name."""
+    declared = {option.name: option for option in spec.options if option.kind == "number" and option.scope == "frame"}
+    return {**{name: OF_STREAMS[name] for name in ("strength", "crossfade_s")}, **declared}
+
+
+def number_in_force(name: str, controls: Controls, spec: ModelSpec) -> float:
+    """Return the present value of one of `numbers_of`."""
+    option = next((option for option in spec.options if option.name == name), None)
+    if option is None:
+        return float(getattr(controls, name))
     value = controls.options.get(name, option.default)
-    return float(option.low if value is None else value), option.whole
+    return float(option.low if value is None else value)

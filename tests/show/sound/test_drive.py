@@ -1,4 +1,4 @@
-"""Controls follow sound, deterministically, and set nothing without a change."""
+"""Controls follow what is heard, the same way each time, and set nothing where nothing changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivace.media.frame import Frame
 from vivace.media.hearing import open_sound
 from vivace.models.base import Prompt
 from vivace.models.controls import ControlSpec
-from vivace.show.drive import MIXTURES, Drive, Driven, mixture, parse_drive
+from vivace.show.drive import MIXTURES, Drive, Driven, followers, mixture, parse_drive
 from vivace.show.log import VERSION, Opening, ShowLog, read_show
 from vivace.show.sound.analysis import RATE, Heard
 from vivace.show.sound.hearing import TrackHearing
@@ -33,7 +33,7 @@ OPTIONS = (
 
 
 class Mixing(FakeModel):
-    """Model that takes every prompt, like one that mixes looks."""
+    """A model that takes every prompt, as one that mixes looks."""
 
     def encode_prompt(self, text: str) -> Prompt:
         self.encoded.append(text)
@@ -42,7 +42,7 @@ class Mixing(FakeModel):
 
 
 class Told:
-    """Stand-in for the listener, with scripted results."""
+    """A hearing of which a test says what is heard."""
 
     def __init__(self, *moments: Heard) -> None:
         self.moments = moments
@@ -59,8 +59,8 @@ class Told:
 
 
 def driven(text: str, *moments: Heard, model: FakeModel | None = None, **controls: Any) -> list[dict[str, Any]]:
-    """Return the settings at each frame; nothing for frames without any."""
-    made = Driven([parse_drive(text)], Told(*moments), model or FakeModel(options=OPTIONS))
+    """Return what is set at each frame; nothing for those where nothing is."""
+    made = Driven(followers([text], model or FakeModel(options=OPTIONS)), Told(*moments))
     return [
         {
             name: value
@@ -123,7 +123,7 @@ def test_what_cannot_be_driven_is_refused_before_anything_begins(text: str, mess
 
 def test_a_control_is_driven_once() -> None:
     with pytest.raises(UsageError, match="--drive strength is given twice"):
-        Driven([Drive("strength", "level"), Drive("strength", "beat")], Told(Heard()), FakeModel())
+        followers(["strength=level", "strength=beat"], FakeModel())
 
 
 def test_a_model_that_mixes_nothing_by_shares_is_not_driven_between_looks() -> None:
@@ -155,7 +155,7 @@ def test_looks_are_mixed_in_steps_that_are_known_before() -> None:
     moments = [Heard(bass=0), Heard(bass=0.31), Heard(bass=1)]
     made = driven("prompt=bass:ink..neon", *moments, model=model)
     assert [change["prompt"] for change in made] == ["ink", "70% ink, 30% neon", "neon"]
-    assert len(set(model.encoded)) == MIXTURES + 2  # and "red", which it replaces
+    assert len(set(model.encoded)) == MIXTURES + 2  # and "red", which it stands in for
     assert mixture("ink", "neon", 0.05) == "95% ink, 5% neon"
 
 
@@ -167,9 +167,9 @@ def test_a_file_drives_the_same_each_time_and_its_log_needs_no_sound(tmp_path: P
         opening = Opening(vivace_show=VERSION, model="fake", controls=checked_message({"prompt": "red"}))
         log = ShowLog(tmp_path / name, opening, model.spec)
         hearing = TrackHearing(open_sound(str(path), RATE), of_the_source=False)
-        drives = [parse_drive("strength=level:0.2..1"), parse_drive("seed=beat")]
+        driven_by = followers(["strength=level:0.2..1", "seed=beat"], model)
         with Stream(model, prompt="red", witness=log) as stream:
-            for _ in stream.run(FakeSource(pictures(200)), steered_by=[Driven(drives, hearing, model)]):
+            for _ in stream.run(FakeSource(pictures(200)), steered_by=[Driven(driven_by, hearing)]):
                 log.write()
         log.close()
         hearing.close()

@@ -20,7 +20,7 @@ from vivace.errors import SourceError, SourceNotFoundError, SourceUnsupportedErr
 from vivace.media.hearing import LATE_S, DeviceSound, TrackSound, open_microphone, open_sound
 from vivace.media.live_sound import LiveSound, SoundPacket
 from vivace.media.open import open_source
-from vivace.show.drive import Driven, parse_drive
+from vivace.show.drive import Driven, followers
 from vivace.show.sound.analysis import HOP_S, RATE, Analyser
 from vivace.show.sound.hearing import DeviceHearing, Hearing, TrackHearing, open_hearing
 from vivace.stream import Stream
@@ -154,7 +154,7 @@ def test_an_unplugged_microphone_leaves_the_stream_going(tmp_path: Path) -> None
     hearing = DeviceHearing("", containers(path))
     model = FakeModel()
     with Stream(model, prompt="red") as stream:
-        driven = Driven([parse_drive("strength=level")], hearing, model)
+        driven = Driven(followers(["strength=level"], model), hearing)
         frames = pictures(400)
 
         notes: list[str] = []

@@ -46,6 +46,10 @@ class Resume(Table):
     secret: Annotated[str, Field(max_length=200)]
 
 
+MAX_DRIVES = 16
+Drive = Annotated[str, Field(max_length=2 * MAX_PROMPT_CHARS)]
+
+
 class OpenBody(Table):
     """What a new session shall be."""
 
@@ -54,6 +58,8 @@ class OpenBody(Table):
     controls: Controls | None = None
     fps: Fps | None = None
     """Frames a second to be promised, 1 to 60: fewer leave room for others; the server's `min_fps` if left out."""
+    drive: Annotated[list[Drive], Field(max_length=MAX_DRIVES)] | None = None
+    """Controls that follow the session's sound, such as `strength=level:0.3..1`; those of the server if left out."""
     resume: Resume | None = None
 
 
@@ -292,6 +298,7 @@ async def open_for(server: Server, client: str, body: OpenBody) -> LiveSession:
         model=body.model,
         controls=body.controls,
         fps=body.fps,
+        drive=body.drive,
         resume=None if body.resume is None else body.resume.secret,
     )
 

@@ -13,7 +13,7 @@ from vivace.media.source import on_error
 from vivace.messages import Controls
 from vivace.serve.http.access import SECRET_HEADER
 from vivace.serve.http.errors import ApiError
-from vivace.serve.http.sessions import OpenBody, find, open_for
+from vivace.serve.http.sessions import MAX_DRIVES, Drive, OpenBody, find, open_for
 from vivace.serve.http.sharing import link_header
 from vivace.serve.http.state import Server, sdp_body, server_of
 from vivace.serve.ports import Role
@@ -44,6 +44,7 @@ async def publish_new(
     model: Annotated[str | None, Query(max_length=100)] = None,
     prompt: Annotated[str | None, Query(max_length=2_000)] = None,
     strength: Annotated[float | None, Query(ge=0, le=1)] = None,
+    drive: Annotated[list[Drive] | None, Query(max_length=MAX_DRIVES)] = None,
 ) -> Response:
     """Publish to a session made on the fly; it ends with the connection.
 
@@ -56,7 +57,7 @@ async def publish_new(
     access = server.access_control.need(request, "publish")
     offer = await sdp_body(request)
     controls = Controls(prompt=prompt, strength=strength)
-    session = await open_for(server, access.client, OpenBody(model=model, controls=controls))
+    session = await open_for(server, access.client, OpenBody(model=model, controls=controls, drive=drive))
     with on_error(lambda: server.manager.end(session.id, "failed", "The WHIP connection did not come about.")):
         if session.state == "waiting":
             raise ApiError(503, "full", "every slot is taken; try again", retry_after_s=10)

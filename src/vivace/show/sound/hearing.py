@@ -11,6 +11,7 @@ import numpy as np
 from vivace.errors import SourceError, UsageError
 from vivace.media.frame import Frame
 from vivace.media.hearing import (
+    LATE_S,
     DeviceOpener,
     DeviceSound,
     TrackSound,
@@ -19,6 +20,7 @@ from vivace.media.hearing import (
     open_sound,
     sound_of,
 )
+from vivace.media.live_sound import LiveSound
 from vivace.media.paths import URL
 from vivace.media.registry import LIVE_SCHEMES
 from vivace.media.source import Source
@@ -116,6 +118,11 @@ class DeviceHearing:
     def close(self) -> None:
         """Let it go."""
         self._device.close()
+
+
+def hearing_of(sound: LiveSound) -> Hearing:
+    """Listen to live sound, at the frames of the pictures it comes with."""
+    return TrackHearing(TrackSound(sound.open_audio(), RATE, late_s=LATE_S), of_the_source=True)
 
 
 def open_hearing(spec: str | None, source: Source) -> Hearing:
