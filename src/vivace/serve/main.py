@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -151,10 +152,9 @@ def serve(
                 osc.begin()
             beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
 
-        surfaces = contextlib.ExitStack()
-        if osc is not None:
-            surfaces.callback(osc.close)
-        with surfaces:
+        with contextlib.ExitStack() as surfaces:
+            if osc is not None:
+                surfaces.callback(osc.close)
             server = DrainingServer(uvicorn_config(app, settings, tls), manager, when_started, surfaces.close)
             server.run(sockets=[listening])
     if manager.models.load_error is not None:
