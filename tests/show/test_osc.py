@@ -1,4 +1,4 @@
-"""OSC: what a surface sends is in force as if it had been typed, and whatever else comes stands in nobody's way."""
+"""OSC: a surface's messages have the effect of typed ones, and all others do no harm."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def bundle(*parts: bytes) -> bytes:
 
 
 class Surface:
-    """A receiver, what it did, and what may be sent to it."""
+    """Receiver, its actions, and the messages that may be sent to it."""
 
     def __init__(self, update: Callable[..., object] | None = None) -> None:
         self.updates: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def surface() -> Iterator[Surface]:
 
 
 def sent(surface: Surface, *datagrams: bytes) -> dict[str, Any]:
-    """Return the one update that several datagrams become which are there together."""
+    """Return the one update made of several datagrams that arrive together."""
     surface.send(*datagrams)
     surface.begin()
     surface.wait(bool)
@@ -135,7 +135,7 @@ def test_what_comes_together_is_one_update_with_the_last_values(surface: Surface
     surface.begin()
     updates = surface.wait(lambda updates: bool(updates) and updates[-1].get("strength") == 1.0)
     assert len(updates) < 65
-    assert sum("events" in update for update in updates) == 1  # let go of a button undoes nothing
+    assert sum("events" in update for update in updates) == 1  # releasing a button undoes nothing
 
 
 def test_a_time_of_a_bundle_is_not_waited_for(surface: Surface) -> None:
@@ -175,7 +175,7 @@ def test_garbage_is_counted_and_said_once_and_nothing_is_lost(surface: Surface) 
         surface.send(garbage, message("/vivace/seed", number))
         surface.wait(lambda updates, number=number: bool(updates) and updates[-1] == {"seed": number})
     surface.receiver.close()
-    # A bundle without parts holds nothing, which is no mistake.
+    # A bundle without parts is empty, which is no error.
     assert surface.receiver.refused == {"unreadable": 3 * len(GARBAGE)}
     assert len([*surface.receiver.notes()]) == 1
     count = 3 * len(GARBAGE)
@@ -283,7 +283,7 @@ def test_a_port_that_is_taken_is_said(surface: Surface) -> None:
     with pytest.raises(UsageError, match="cannot be had"):
         OscReceiver("no.such.host.invalid", 0)
     with pytest.raises(UsageError, match="cannot be had"):
-        OscReceiver("a..b", 0)  # a name that no host has
+        OscReceiver("a..b", 0)  # a name of no host
 
 
 def test_of_several_streams_one_is_steered_by_its_name_and_all_without_one() -> None:

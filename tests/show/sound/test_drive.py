@@ -1,4 +1,4 @@
-"""Controls follow what is heard, the same way each time, and set nothing where nothing changes."""
+"""Controls follow sound, deterministically, and set nothing without a change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPTIONS = (
 
 
 class Mixing(FakeModel):
-    """A model that takes every prompt, as one that mixes looks."""
+    """Model that takes every prompt, like one that mixes looks."""
 
     def encode_prompt(self, text: str) -> Prompt:
         self.encoded.append(text)
@@ -42,7 +42,7 @@ class Mixing(FakeModel):
 
 
 class Told:
-    """A hearing of which a test says what is heard."""
+    """Stand-in for the listener, with scripted results."""
 
     def __init__(self, *moments: Heard) -> None:
         self.moments = moments
@@ -59,7 +59,7 @@ class Told:
 
 
 def driven(text: str, *moments: Heard, model: FakeModel | None = None, **controls: Any) -> list[dict[str, Any]]:
-    """Return what is set at each frame; nothing for those where nothing is."""
+    """Return the settings at each frame; nothing for frames without any."""
     made = Driven(followers([text], model or FakeModel(options=OPTIONS)), Told(*moments))
     return [
         {
@@ -155,7 +155,7 @@ def test_looks_are_mixed_in_steps_that_are_known_before() -> None:
     moments = [Heard(bass=0), Heard(bass=0.31), Heard(bass=1)]
     made = driven("prompt=bass:ink..neon", *moments, model=model)
     assert [change["prompt"] for change in made] == ["ink", "70% ink, 30% neon", "neon"]
-    assert len(set(model.encoded)) == MIXTURES + 2  # and "red", which it stands in for
+    assert len(set(model.encoded)) == MIXTURES + 2  # and "red", which it replaces
     assert mixture("ink", "neon", 0.05) == "95% ink, 5% neon"
 
 
