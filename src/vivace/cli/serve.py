@@ -37,7 +37,7 @@ Examples:
 LOCAL_RECORDINGS = Path("vivace-recordings")
 
 NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "websockets", "httpx2", "jwt")
-"""What the serve extra brings."""
+"""Modules of the serve extra."""
 
 CONFIG = Parameter(help="A settings file (TOML); flags and the environment go before it.")
 """Help of `--config`."""

@@ -24,17 +24,17 @@ class NoPortError(CapacityError):
 
 @dataclass(frozen=True, slots=True)
 class MediaAddress:
-    """Where media is received, besides this machine's addresses at any free port."""
+    """Addresses and ports that receive media; by default this machine's addresses at any free port."""
 
     ports: tuple[int, int] | None = None
     """First and last UDP port that may be opened."""
     announced: str | None = None
-    """IP address that is offered besides: one from which the same ports lead here, as through a router."""
+    """Additional IP address to offer, whose same ports lead here, as through a router."""
 
     async def gather(
         self, connection: Any, addresses: Sequence[str], component: int, timeout_s: float
     ) -> list[Candidate]:
-        """Open a port of the range on each address, and return what to offer: hosts, and what a STUN server sees.
+        """Open a port of the range on each address; return the candidates: hosts, and addresses that a STUN server sees.
 
         Raises:
             NoPortError: none of the range is free.
