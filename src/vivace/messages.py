@@ -137,8 +137,8 @@ class Waiting(Table):
     retry_after_s: float | None
     """Expected wait, s; null while no session has ended to estimate it from."""
     offer: tuple[int, int] | None = None
-    """Smaller output `(width, height)` px with which the session would begin at once, by an update of `size`; null
-    where none would help, or others are before it."""
+    """Smaller output `(width, height)`, px, with which the session would begin at once after an update of `size`; null
+    if none would help, or others are before it."""
 
 
 class Label(Table):
@@ -160,7 +160,7 @@ class Live(Table):
     resumed: bool = False
     """True if the client has reconnected to its session."""
     fps: float | None = None
-    """Frames a second that are promised at full effort, of those that come, however many sessions there will be."""
+    """Frame rate promised at full effort, of the arriving frames, whatever the number of sessions later."""
     label: Label | None = None
     """Label in the pictures themselves; null if there is none, and the client should show one."""
 

@@ -160,7 +160,7 @@ def _redact_value(found: re.Match[str]) -> str:
 
 
 def _is_secret_flag(name: str) -> bool:
-    """Tell whether a secret follows a flag: not one that turns something off; and `sign` is a verb there."""
+    """Return whether a secret follows a flag: not one that turns something off; and `sign` is a verb there."""
     return not name.startswith("--no-") and _is_secret(_SIGN.sub("", name))
 
 

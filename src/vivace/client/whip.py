@@ -1,4 +1,4 @@
-"""Output to a WHIP server and source from a WHEP server (RFC 9725 and its draft for playback), over our own WebRTC.
+"""Output to a WHIP server and source from a WHEP server (RFC 9725 and its draft for playback), over Vivace's WebRTC.
 
     vivace run camera -p ink -o whip:https://media.example/whip
     vivace run whep:https://media.example/whep/stage -p ink

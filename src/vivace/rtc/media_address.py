@@ -1,4 +1,4 @@
-"""The addresses that a connection's media comes to: which UDP ports are opened, and which address is announced."""
+"""Addresses of a connection's media: the UDP ports that are opened, and the address that is announced."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MediaAddress:
     async def gather(
         self, connection: Any, addresses: Sequence[str], component: int, timeout_s: float
     ) -> list[Candidate]:
-        """Open a port of the range on each address; return the candidates: hosts, and addresses that a STUN server sees.
+        """Open a port of the range on each address; return the candidates: hosts, and addresses seen by a STUN server.
 
         Raises:
             NoPortError: none of the range is free.

@@ -85,7 +85,7 @@ def systems_of(subject: System, model: StreamModel[Any] | None) -> tuple[list[Sy
 
     Args:
         subject: system under test.
-        model: its model, if it is one of ours.
+        model: its model, if it is one of Vivace's.
     """
     first = Once(subject)
     systems: list[System] = [first]

@@ -1,1 +1,1 @@
-"""Systems that can be measured: our models, baselines, planted faults, and external systems."""
+"""Systems that can be measured: Vivace's models, baselines, planted faults, and external systems."""

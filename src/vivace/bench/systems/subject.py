@@ -22,7 +22,7 @@ PLAIN_FORMS = {"live2diff": "vivace.bench.systems.plain:open_plain"}
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Subject of a run: one of our models, or an external system."""
+    """Subject of a run: one of Vivace's models, or an external system."""
 
     model: str = "mini"
     command: str | None = None
@@ -113,7 +113,7 @@ class Subject:
 
 
 def open_system(subject: Subject) -> tuple[System, StreamModel[Any] | None]:
-    """Return the subject as a system that repaints clips, and its model if it is one of ours.
+    """Return the subject as a system that repaints clips, and its model if it is one of Vivace's.
 
     Raises:
         VivaceError: there is no such model or folder.

@@ -216,7 +216,7 @@ def open_passthrough(model: str) -> LiveSystem:
 
 
 class ModelSystem(LiveSystem):
-    """One of our models, through the same `Stream` that applications use."""
+    """Vivace's model, through the same `Stream` that applications use."""
 
     def __init__(
         self,

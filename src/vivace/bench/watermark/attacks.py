@@ -49,7 +49,7 @@ def x264(pictures: Pictures, crf: int = 28) -> list[Rgb]:
 
 
 def webrtc(pictures: Pictures, codec: str) -> list[Rgb]:
-    """Return pictures encoded as our server does for WebRTC, at 1 Mbit/s, and decoded; rate control may drop some."""
+    """Return pictures encoded as the server does for WebRTC, at 1 Mbit/s, and decoded; rate control may drop some."""
     height, width = (side // 2 * 2 for side in pictures[0].shape[:2])
     encoder, converter = LiveEncoder(codec, (width, height), WEBRTC_BPS, fps=FPS), YuvConverter()
     decoder = cast(Any, av.CodecContext.create({"VP8": "libvpx", "H264": "h264"}[codec], "r"))

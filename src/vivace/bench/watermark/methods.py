@@ -61,7 +61,7 @@ class DwtDct:
         self._decoder: Any = WatermarkDecoder("bits", code.MESSAGE_BITS)
 
     def mark(self, pictures: Sequence[Rgb], payload: int) -> list[Rgb]:
-        """Return the pictures marked with the same 64 bits as ours, including the check."""
+        """Return the pictures marked with the same 64 bits as Vivace's, including the check."""
         self._encoder.set_watermark("bits", code.message_bits(payload).tolist())
         return [self._encoder.encode(rgb[..., ::-1].copy(), "dwtDct")[..., ::-1].copy() for rgb in pictures]
 
@@ -79,7 +79,7 @@ def spread(pictures: Sequence[Rgb]) -> list[Rgb]:
 
 
 def methods() -> tuple[list[Method], list[NotRun]]:
-    """Return the available methods, ours first, and the missing ones."""
+    """Return the available methods, Vivace's first, and the missing ones."""
     riva = NotRun(what="rivaGan of invisible-watermark", reason="it holds 32 bits, not 64")
     if importlib.util.find_spec("imwatermark") is None:
         missing = NotRun(what=DwtDct.name, reason="pip install invisible-watermark==0.2.0, which brings torch")

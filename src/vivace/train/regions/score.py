@@ -81,7 +81,7 @@ def noisy(rgb: Rgb, frames: int, *, noise: float = 4.0, crf: int = 23) -> Iterat
     There is a key frame every 12 frames, at which the codec's noise changes all at once.
 
     Args:
-        rgb: `uint8 [h w 3]`; cut to even sides.
+        rgb: `uint8 [h w 3]`; cropped to even sides.
         frames: number of frames.
         noise: standard deviation of the sensor noise, levels of 255.
         crf: quality of the encoder, on x264's scale.
