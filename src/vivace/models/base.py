@@ -34,7 +34,7 @@ SAVED_LOOK = "vivace_look"
 
 
 def is_saved_look(prompt: str) -> bool:
-    """Return true if a prompt is the text of a saved look, see `conditions`."""
+    """Return whether a prompt is the text of a saved look, see `conditions`."""
     return prompt.lstrip().startswith("{") and f'"{SAVED_LOOK}"' in prompt
 
 

@@ -121,7 +121,7 @@ class CameraMotion:
 
 
 def explains(luma: Luma, reference: Luma, shift: tuple[float, float]) -> bool:
-    """Return true if `reference` shifted by `shift` cells matches `luma` better than unshifted, nearly everywhere."""
+    """Return whether `reference` shifted by `shift` cells matches `luma` better than unshifted, nearly everywhere."""
     whole = (int(np.floor(shift[0])), int(np.floor(shift[1])))
     fy, fx = shift[0] - whole[0], shift[1] - whole[1]
     h, w = luma.shape

@@ -14,7 +14,7 @@ _WORDS = ("out of memory", "defaultcpuallocator")
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Return true if an error means too little memory: Python's own, or torch's on a device or on the CPU."""
+    """Return whether an error means too little memory: Python's own, or torch's on a device or on the CPU."""
     # By class name, since torch is not imported here.
     on_device = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
     return on_device or isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)

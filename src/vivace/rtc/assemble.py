@@ -118,7 +118,7 @@ class FrameAssembler:
         return self._wants_keyframe(now_s), None
 
     def waits_for(self, sequence_number: int) -> bool:
-        """Return true if a missing packet would still be useful."""
+        """Return whether a missing packet would still be useful."""
         return self._next <= unwrap(sequence_number, self._highest)
 
     def _place(self, packet: RtpPacket) -> int:
@@ -191,7 +191,7 @@ class FrameAssembler:
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:
-    """Return true if a frame begins with what a decoder needs to start; the tail of a truncated frame does not."""
+    """Return whether a frame begins with what a decoder needs to start; the tail of a truncated frame does not."""
     if codec == "VP8":
         # RFC 6386, 9.1: the lowest bit is 0 in a keyframe, which has a start code after three bytes.
         return len(data) > 5 and data[0] & 1 == 0 and data[3:6] == b"\x9d\x01\x2a"

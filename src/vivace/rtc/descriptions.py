@@ -129,7 +129,7 @@ def usable_candidates(sdp: str) -> str:
 
 
 def _is_address(words: list[str]) -> bool:
-    """Return true if a candidate line (RFC 8839 5.1) has a unicast address and a valid port."""
+    """Return whether a candidate line (RFC 8839 5.1) has a unicast address and a valid port."""
     if len(words) < 8 or not words[1].isdecimal() or not words[3].isdecimal() or not words[5].isdecimal():
         return False
     try:

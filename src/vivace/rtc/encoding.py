@@ -104,7 +104,7 @@ class LiveEncoder:
         return context
 
     def suits(self, fps: float) -> bool:
-        """Return true if this encoder keeps its bitrate at a frame rate.
+        """Return whether this encoder keeps its bitrate at a frame rate.
 
         x264 in zero-latency mode counts pictures and ignores their timestamps: at a third of the rate it was opened
         for, it produces a third of the bitrate.

@@ -108,7 +108,7 @@ class RateControl:
             self.rung += 1
 
     def _is_limit(self, line: LineState) -> bool:
-        """Return true if pictures use the bitrate of the present rung; static ones need less at any rung."""
+        """Return whether pictures use the bitrate of the present rung; static ones need less at any rung."""
         return line.sent_bps >= STEP * self.bitrate_bps
 
     def _too_full(self, line: LineState) -> bool:

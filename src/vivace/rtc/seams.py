@@ -142,7 +142,7 @@ def agreed_codecs(transceiver: RTCRtpTransceiver) -> list[str]:
 
 
 def speaks(kind: str, codecs: Sequence[RTCRtpCodecParameters]) -> bool:
-    """Return true if aiortc supports one of the peer's codecs; it raises an error otherwise."""
+    """Return whether aiortc supports one of the peer's codecs; it raises an error otherwise."""
     return bool(find_common_codecs(CODECS[kind], list(codecs)))
 
 
@@ -202,7 +202,7 @@ def propose_start_bitrate(transceiver: RTCRtpTransceiver, bitrate_bps: int) -> N
 
 
 def speaks_transport_cc(transceiver: RTCRtpTransceiver) -> bool:
-    """Return true if `agree_on_transport_cc` was called."""
+    """Return whether `agree_on_transport_cc` was called."""
     return any(extension.uri == TRANSPORT_NUMBERS for extension in transceiver._headerExtensions)
 
 

@@ -245,7 +245,7 @@ class Delay:
 
 
 def speaks_opus(transceiver: RTCRtpTransceiver) -> bool:
-    """Return true if the negotiated audio is Opus, after moving it to the front.
+    """Return whether the negotiated audio is Opus, after moving it to the front.
 
     Call after the descriptions are applied.
     """

@@ -414,5 +414,5 @@ def _ms(seconds: float) -> float:
 
 
 def _same(first: NDArray[np.float32] | None, second: NDArray[np.float32] | None) -> bool:
-    """Return true if two looks are equal; a model that composes them returns a new array each time."""
+    """Return whether two looks are equal; a model that composes them returns a new array each time."""
     return first is second or (first is not None and second is not None and np.array_equal(first, second))

@@ -243,7 +243,7 @@ class FrameProcessor:
                 self._board.submit(change.checked, arrived_s=self._clock(), given=change.given)
 
     def _passes_over(self, frame: Frame) -> bool:
-        """Return true if a frame before the resume point need not be painted."""
+        """Return whether a frame before the resume point need not be painted."""
         point, mask = self._resumed, self._board.controls.mask
         if mask is not None:
             mask.region(self.size, self._painter.time_s(frame))  # a video mask starts with the first frame

@@ -93,7 +93,7 @@ class Take:
         return 1.0 / self.fps
 
     def late(self, one: Shown) -> bool:
-        """Return true if a picture was shown more than one period after its due time."""
+        """Return whether a picture was shown more than one period after its due time."""
         return one.shown_s > self.start_s + one.index * self.period_s + self.period_s + TOLERANCE_S
 
 

@@ -141,7 +141,7 @@ class Case:
         return f"{self.clip}/{self.task}/{self.request}"
 
     def judges(self, metric: Reading) -> bool:
-        """Return true if a metric is meant for this task; others may be computable, but answer another question."""
+        """Return whether a metric is meant for this task; others may be computable, but answer another question."""
         needs = set(metric.needs)
         match self.task:
             case "region":

@@ -28,7 +28,7 @@ LDM_TEXT = "cond_stage_model.transformer."
 
 
 def is_added(key: str) -> bool:
-    """Return true if a key of the network comes from live2diff.ckpt rather than Stable Diffusion."""
+    """Return whether a key of the network comes from live2diff.ckpt rather than Stable Diffusion."""
     return ".motion_modules." in key or key.startswith("flow_conv_in.")
 
 
@@ -116,7 +116,7 @@ def find_motion(file: TensorFile, unet: nn.Module) -> dict[str, Stored]:
 
 
 def has_text(file: TensorFile) -> bool:
-    """Return true if a whole model in one file includes a text encoder."""
+    """Return whether a whole model in one file includes a text encoder."""
     return any(name.startswith(LDM_TEXT) for name in file.shapes)
 
 

@@ -13,5 +13,5 @@ def choose_precision(device: torch.device, *, on_cuda: str) -> str:
 
 
 def _native_bf16() -> bool:
-    """Return true if the processor has bf16 instructions; torch emulates them slowly otherwise."""
+    """Return whether the processor has bf16 instructions; torch emulates them slowly otherwise."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

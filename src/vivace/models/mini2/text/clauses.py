@@ -45,11 +45,11 @@ class Clause:
     """True if a place named alone after it is to be kept."""
 
     def has(self, *kinds: str) -> bool:
-        """Return true if it holds a word of one of the kinds."""
+        """Return whether it holds a word of one of the kinds."""
         return any(item.kind in kinds for item in self.items)
 
     def has_word(self, words: Set[str]) -> bool:
-        """Return true if it holds one of the words."""
+        """Return whether it holds one of the words."""
         return any(not words.isdisjoint(item.value.split()) for item in self.items)
 
 
@@ -119,11 +119,11 @@ class ClauseReader:
                 clause.action, clause.on, clause.keep = "remove", clause.keep, []
 
     def _is_golden(self, item: Item) -> bool:
-        """Return true if the item is the word "golden", which is light for a sky and gold for a hand."""
+        """Return whether the item is the word "golden", which is light for a sky and gold for a hand."""
         return self._words[item.start : item.stop] == ("golden",)
 
     def _any_room(self, item: Item) -> bool:
-        """Return true if "a room" means any room, not the one in the picture."""
+        """Return whether "a room" means any room, not the one in the picture."""
         before = self._words[max(0, item.start - 2) : item.start]
         return item.value == "background" and self._words[item.start] in _ROOMS and not {"a", "an"}.isdisjoint(before)
 
@@ -192,7 +192,7 @@ class ClauseReader:
         return "little" if first and self._words[first - 1] == "light" else ""
 
     def _thick(self, item: Item) -> bool:
-        """Return true if weather is named with its intensity: "thick fog"."""
+        """Return whether weather is named with its intensity: "thick fog"."""
         return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
 
     def _action(self, clause: Clause) -> None:
@@ -252,12 +252,12 @@ class ClauseReader:
             (clause.keep if clause.has("but", "keep") else clause.on).append("subject")
 
     def _taken(self, clause: Clause) -> bool:
-        """Return true if the target is within "take … out"."""
+        """Return whether the target is within "take … out"."""
         said = self._said(clause)
         return not {"out", "off"}.isdisjoint(said) and not _TAKES.isdisjoint(said) and bool(clause.on)
 
     def _says_who(self, clause: Clause) -> bool:
-        """Return true if clothes identify a person: "the man in the red jacket"."""
+        """Return whether clothes identify a person: "the man in the red jacket"."""
         places = {item.value: item for item in reversed(clause.items) if item.kind == "region"}
         if not {"person", "clothes"} <= places.keys():
             return False
@@ -289,5 +289,5 @@ class ClauseReader:
 
 
 def is_named(words: Sequence[str], item: Item) -> bool:
-    """Return true if "the" or "my" precedes a thing."""
+    """Return whether "the" or "my" precedes a thing."""
     return not _DETERMINERS.isdisjoint(words[max(0, item.start - 2) : item.start])

@@ -104,7 +104,7 @@ def _parse(words: Words, items: Sequence[Item]) -> Parse:
 
 
 def _asks(words: Words) -> bool:
-    """Return true if a text is a question, other than whether something can be done."""
+    """Return whether a text is a question, other than whether something can be done."""
     return bool(words.words) and words.words[0] in _QUESTIONS
 
 
@@ -236,7 +236,7 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
 
 
 def _continues(last: _Draft, clause: Clause) -> bool:
-    """Return true if a clause's looks belong to the edit before: "anime, with rain"."""
+    """Return whether a clause's looks belong to the edit before: "anime, with rain"."""
     if last.action != "look" or clause.action != "look" or clause.on or clause.has("rest"):
         return False
     if not last.on:
@@ -245,7 +245,7 @@ def _continues(last: _Draft, clause: Clause) -> bool:
 
 
 def _completes(last: _Draft, clause: Clause) -> bool:
-    """Return true if a clause only completes the edit before, which is then extended by it."""
+    """Return whether a clause only completes the edit before, which is then extended by it."""
     as_it_is = clause.action == "reset" or clause.what == ("source",)
     if as_it_is and clause.on and clause.break_before in ("but", "and", ","):
         last.keep.extend(clause.on)  # "…, but my face as it is"

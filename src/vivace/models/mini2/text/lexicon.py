@@ -177,7 +177,7 @@ def _phrases() -> Meanings:
 
 
 def _of_a_place(words: Phrase, named: Set[Phrase], places: Set[Phrase], colours: Mapping[str, str]) -> bool:
-    """Return true if words are a look or a colour followed by a place, "orange sky", "night sky"."""
+    """Return whether words are a look or a colour followed by a place, "orange sky", "night sky"."""
     return len(words) == 2 and words[1:] in places and (words[0] in colours or words[:1] in named)
 
 

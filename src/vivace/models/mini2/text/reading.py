@@ -68,7 +68,7 @@ class Reading:
     """Probability that the interpretation is right, 0 to 1."""
 
     def agrees(self, other: Reading) -> bool:
-        """Return true if both mean the same, whatever their confidence."""
+        """Return whether both mean the same, whatever their confidence."""
         return (self.edits, self.refusal) == (other.edits, other.refusal)
 
     @property
