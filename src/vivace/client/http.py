@@ -153,8 +153,8 @@ async def connect(
         url: base URL; a user and password in it are for a proxy in front of the server.
         token: from `vivace serve token`; a server that listens on loopback needs none.
         timeout_s: time-out of any request, and of opening a session while the server starts.
-        tls: TLS trust for HTTPS; for a server with a self-signed certificate,
-            `ssl.create_default_context(cafile=…)` with the file that it names at start.
+        tls: TLS trust for HTTPS; for a server with a self-signed certificate, `ssl.create_default_context(cafile=…)`
+            with the file that it names at start.
 
     Raises:
         UsageError: not such a URL, or a token besides a user and password.

@@ -78,8 +78,8 @@ class ModelSlot(Generic[State]):
 
         Raises:
             CapacityError: memory ran out; the message says what would fit.
-            StepError: the result breaks the model's contract: wrong shape or type, more pictures than are inside,
-                fewer than `output_lag_frames` allows, or a mask of another length.
+            StepError: the result breaks the model's contract: wrong shape or type, more pictures than are inside, fewer
+                than `output_lag_frames` allows, or a mask of another length.
             Exception: any other failure of the model; `forget` must be called before the next step.
         """
         self._fed += len(chunk.rgb)

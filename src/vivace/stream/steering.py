@@ -61,8 +61,8 @@ class Steering:
         Args:
             changes: values by the names of `Controls`.
             arrived_s: arrival time, s.
-            admit: called with the update's number, under the lock, just before it takes effect; its error
-                refuses the update.
+            admit: called with the update's number, under the lock, just before it takes effect; its error refuses the
+                update.
             given: values for the witness; None is `changes`.
 
         Raises:

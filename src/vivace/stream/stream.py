@@ -34,7 +34,7 @@ _MICROSECOND = Fraction(1, 1_000_000)
 
 
 class Stream:
-    """Repaints a stream of pictures as a prompt says, while it runs.
+    """Stream of pictures, repainted under a prompt that may change at any time.
 
     `update`, `stats` and `close` may be called from any thread at any time. `run` and `push` are for one thread, and
     for one of the two at a time.
@@ -71,8 +71,8 @@ class Stream:
             size: Output `(width, height)` in px; None takes the source's shape at the model's default area.
             strength: 0 (the source, exactly) to 1 (all painted); None is the model's default.
             seed: Seed of the noise; the same seed and input give the same output.
-            mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output),
-                an array `[h w]`, or a source. Black stays the source pixel exactly.
+            mask: Where the picture may change: an image or video file, `"x,y,w,h"` (px, or fractions of the output), an
+                array `[h w]`, or a source. Black stays the source pixel exactly.
             denoising_steps: One of the model's step counts; None is its default.
             options: Controls of the model's own by name, see `spec.options`; the rest is at its default. A picture is a
                 path, an address, a file's bytes or an array.
@@ -80,8 +80,8 @@ class Stream:
             fps: Frame rate to hold in live mode; None takes the source's.
             deadline_ms: Time a frame may take in live mode; None follows from `fps`.
             detect_cuts: If true, a scene cut resets the model's memory.
-            finish: Functions applied in order to every frame before it leaves, e.g. a label (`stream.finish`). One
-                that fails ends the stream with a StepError; no frame leaves without it.
+            finish: Functions applied in order to every frame before it leaves, e.g. a label (`stream.finish`). One that
+                fails ends the stream with a StepError; no frame leaves without it.
             witness: Told of every update and frame (`stream.automation`), e.g. to log a show.
             moderator: Policy that may refuse prompts and pictures, such as `vivace.trust.moderation.Moderation`.
             clock: Monotonic seconds; the same as the sources' clock.
@@ -148,15 +148,12 @@ class Stream:
         Args:
             source: A source from `vivace.open_source`, or its argument.
             live: If true, frames not taken in time are dropped, and a file is paced to its presentation times; None
-                asks
-                the source.
+                asks the source.
             after: Resume point that `save` returned in an earlier run of the same source, controls, model and size:
-                frames
-                up to it are read but not output, and the next is as it would have been. A model that cannot save its
-                memory (`models.base.KeepsMemory`) rebuilds it from the frames before, approximately.
+                frames up to it are read but not output, and the next is as it would have been. A model that cannot save
+                its memory (`models.base.KeepsMemory`) rebuilds it from the frames before, approximately.
             steered_by: Automations, e.g. a script, closed with the run; later ones override earlier ones. `update`
-                works
-                beside them.
+                works beside them.
             course: Record of an earlier live run of the same source, repeated frame for frame, as fast as the consumer
                 takes them. Such a run is not live.
 

@@ -19,9 +19,9 @@ def dis_motion(frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return `flow_back [t h w 2]` and `visible_back [t h w]` of a clip, in the form of `Footage`.
 
     Dense inverse search, preset MEDIUM refined to single px (Kroeger et al. 2016, OpenCV), between neighbours in both
-    directions; on scenes that halves the error of moving px compared with the preset's half resolution. A px is
-    visible if forward and backward flow agree and it stays inside the picture; across a cut none is. One thread, so
-    that equal frames give equal flow. This is an estimate: metrics based on it are comparable only with each other.
+    directions; on scenes that halves the error of moving px compared with the preset's half resolution. A px is visible
+    if forward and backward flow agree and it stays inside the picture; across a cut none is. One thread, so that equal
+    frames give equal flow. This is an estimate: metrics based on it are comparable only with each other.
     """
     count, height, width = frames.shape[:3]
     flow_back = np.zeros((count, height, width, 2), np.float32)
