@@ -7,7 +7,7 @@ RECIPE := pyproject.toml constraints.txt
 READER := tests/reader/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format clean
+.PHONY: help demo test test-all check docs format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: $(VENV)/.dev ## Formatting, lint, types and import rules
 format: $(VENV)/.dev ## Put the code into the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## Build the documents as a site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean: ## Remove caches and what the demo wrote; keeps .venv
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo.mp4 demo.png

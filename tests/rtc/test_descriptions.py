@@ -11,6 +11,7 @@ from vivace.errors import UsageError
 from vivace.rtc.connection import open_connection, take_description
 from vivace.rtc.descriptions import (
     MAX_CANDIDATES,
+    as_baseline,
     check_sections,
     offer_transport_numbers,
     transport_numbers,
@@ -121,6 +122,14 @@ def test_h264_that_is_decoded_all_the_same_is_taken_and_answered_as_it_was_calle
     assert "a=rtpmap:96 H264/90000" in answer
     found = [line.partition(" ")[2] for line in answer.splitlines() if line.startswith("a=fmtp:96")]
     assert [set(each.split(";")) for each in found] == ([set(said.split(";"))] if said else [])
+
+
+def test_an_offer_of_h264_main_without_an_rtcp_line_keeps_rtcp_mux() -> None:
+    sdp = with_codecs("a=rtpmap:96 H264/90000", "a=fmtp:96 packetization-mode=1;profile-level-id=4d401e")
+    sdp = "\r\n".join(line for line in sdp.splitlines() if not line.startswith("a=rtcp:")) + "\r\n"
+    assert "a=rtcp-mux" in sdp
+    assert "a=rtcp-mux" in as_baseline(sdp)[0]
+    assert "4d401e" in answered(sdp)
 
 
 def test_what_is_taken_as_it_is_stays_before_what_would_be() -> None:

@@ -89,9 +89,9 @@ def test_drops_are_counted_by_reason() -> None:
 
 
 def test_the_docs_name_every_metric() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "operators.md").read_text("utf-8")
     with running() as server:
         families = text_string_to_metric_families(server.client.get("/metrics").text)
         names = {family.name for family in families if family.name.startswith("vivace_")} - {"vivace_info"}
     for name in names:
-        assert name in text, f"docs/serve.md does not tell of {name}"
+        assert name in text, f"docs/operators.md does not tell of {name}"

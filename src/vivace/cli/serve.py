@@ -21,7 +21,7 @@ from vivace.cli.options import whole
 from vivace.errors import BackendUnavailableError, UsageError, install_extra
 from vivace.serve.settings import ServeSettings, flag_of
 from vivace.serve.settings_sources import read_settings, token_secret
-from vivace.serve.settings_text import as_toml
+from vivace.serve.settings_text import as_toml, words, written
 from vivace.settings import Settings
 
 SERVE_EXAMPLES = """\
@@ -60,7 +60,11 @@ def _flags() -> list[tuple[str, Any, Any]]:
     fields = []
     for name, setting in ServeSettings.model_fields.items():
         if (flag := flag_of(name)) is not None:
-            shown = Parameter(name=flag.name, group=groups[flag.group], negative=(), help=setting.description)
+            default = (
+                None if isinstance(setting.default, bool) else written(setting.get_default(call_default_factory=True))
+            )
+            about = words(name) + ("" if default in (None, "[]") else f" It is {default} if not given.")
+            shown = Parameter(name=flag.name, group=groups[flag.group], negative=(), help=about)
             fields.append((name, Annotated[_flag_type(setting.annotation) | None, shown], None))
     return fields
 

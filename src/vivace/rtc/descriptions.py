@@ -64,7 +64,15 @@ def as_baseline(sdp: str) -> tuple[str, Formats]:
                 codec.parameters = {**codec.parameters, "profile-level-id": "42e01f", "packetization-mode": 1}
         if not speaks(section.kind, section.rtp.codecs):
             raise UsageError(_no_codec(section))
-    return str(description) if called else sdp, called
+    return _written(description) if called else sdp, called
+
+
+def _written(description: SessionDescription) -> str:
+    """Return a description as text. aiortc writes `a=rtcp-mux` only beside `a=rtcp`, which GStreamer leaves out."""
+    for section in description.media:
+        if section.rtcp_mux and section.rtcp_port is None:
+            section.rtcp_port = 9  # discarded: with rtcp-mux nothing is sent there (RFC 5761)
+    return str(description)
 
 
 def _no_codec(section: MediaDescription) -> str:
@@ -105,7 +113,7 @@ def offer_transport_numbers(sdp: str) -> str:
             for codec in section.rtp.codecs:
                 if codec.rtcpFeedback:
                     codec.rtcpFeedback.append(RTCRtcpFeedback(type=TRANSPORT_CC))
-    return str(description)
+    return _written(description)
 
 
 def usable_candidates(sdp: str) -> str:

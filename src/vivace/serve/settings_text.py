@@ -36,14 +36,14 @@ def as_toml(settings: ServeSettings) -> str:
     for name, field in ServeSettings.model_fields.items():
         if name in SECTIONS:
             lines += ["", f"# ---- {SECTIONS[name]} ----"]
-        lines += ["", *textwrap.wrap(_words(name), 118, initial_indent="# ", subsequent_indent="# ")]
+        lines += ["", *textwrap.wrap(words(name), 118, initial_indent="# ", subsequent_indent="# ")]
         value, default = getattr(settings, name), getattr(plain, name)
         if value == default:
-            written = _written(default)
+            plain_value = written(default)
             form = field.examples[0] if field.examples else ""
-            lines.append(f"# {name} = {json.dumps(form) if written is None else written}")
+            lines.append(f"# {name} = {json.dumps(form) if plain_value is None else plain_value}")
         elif field.repr:
-            lines.append(f"{name} = {_written(value)}")
+            lines.append(f"{name} = {written(value)}")
         else:
             lines.append(f"# {name} is set, and {NOT_SHOWN} here")
     return "\n".join(lines) + "\n"
@@ -56,19 +56,20 @@ def as_markdown() -> str:
     for name, field in ServeSettings.model_fields.items():
         if name in SECTIONS:
             lines += ["", f"## {SECTIONS[name]}", "", "| setting | default | meaning |", "|---|---|---|"]
-        default = _written(getattr(plain, name))
+        default = written(getattr(plain, name))
         form = f" Written as `{field.examples[0]}`." if field.examples else ""
         flag = flag_of(name)
         shown = "" if flag is None else f", `{flag.name or '--' + name.replace('_', '-')}`"
-        lines.append(f"| `{name}`{shown} | {'' if default is None else f'`{default}`'} | {_words(name)}{form} |")
+        lines.append(f"| `{name}`{shown} | {'' if default is None else f'`{default}`'} | {words(name)}{form} |")
     return "\n".join(lines[1:]) + "\n"
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """Return the explanation of a setting, in one line."""
     return " ".join((ServeSettings.model_fields[name].description or "").split())
 
 
-def _written(value: Any) -> str | None:
+def written(value: Any) -> str | None:
     """Return a value as TOML; None for what is not set."""
     match value:
         case None | SecretStr():
@@ -80,11 +81,11 @@ def _written(value: Any) -> str | None:
         case frozenset():
             return json.dumps(",".join(sorted(value)) or "none")
         case LoadOptions():
-            return _written(value.to_dict())
+            return written(value.to_dict())
         case Mapping():
-            return "{" + ", ".join(f"{json.dumps(key)} = {_written(inner)}" for key, inner in value.items()) + "}"
+            return "{" + ", ".join(f"{json.dumps(key)} = {written(inner)}" for key, inner in value.items()) + "}"
         case list():
-            return "[" + ", ".join(filter(None, map(_written, value))) + "]"
+            return "[" + ", ".join(filter(None, map(written, value))) + "]"
         case Path():
             return json.dumps(str(value))
         case _:
